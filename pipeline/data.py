@@ -1,0 +1,157 @@
+"""What flows through the pipeline: Frame, Detections, Tracks, Result.
+
+All are frozen; box sets are struct-of-arrays without optional columns, and an empty set has
+length 0. Boxes are `xyxy` (left, top, right, bottom) in pixels of the original frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Image = NDArray[np.uint8]
+ClassNames = Mapping[int, str]
+
+
+def _check(owner: object, name: str, array: Any, dtype: type, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `array` is a `dtype` array of `shape`."""
+    where = f"{type(owner).__name__}.{name}"
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{where}: want ndarray, got {type(array).__name__}")
+    if array.dtype != dtype:
+        raise ValueError(f"{where}: want {np.dtype(dtype).name}, got {array.dtype.name}")
+    if array.shape != shape:
+        raise ValueError(f"{where}: want shape {shape}, got {array.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one source: BGR u8[H,W,3], made read-only on construction.
+
+    `index` counts the frames grabbed from this source from 0, so a dropped frame shows as a gap.
+    `pts_s` is the container's presentation time in seconds for files and seconds since open for
+    cameras; `captured_at` is `time.monotonic()` read after the picture arrived; `epoch` grows by
+    one with each reconnect.
+    """
+
+    image: Image
+    source: str
+    index: int
+    pts_s: float
+    captured_at: float
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise ValueError(f"Frame.image: want uint8 array, got {kind}")
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"Frame.image: want shape (H, W, 3), got {image.shape}")
+        if image.flags.writeable:
+            image = image.view()
+            image.flags.writeable = False
+            object.__setattr__(self, "image", image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """N boxes of one frame: `xyxy` f32[N,4] in pixels, `score` f32[N] 0..1, `class_id` i32[N]."""
+
+    xyxy: Float32
+    score: Float32
+    class_id: Int32
+
+    def __post_init__(self) -> None:
+        n = len(self.score)
+        _check(self, "xyxy", self.xyxy, np.float32, (n, 4))
+        _check(self, "score", self.score, np.float32, (n,))
+        _check(self, "class_id", self.class_id, np.int32, (n,))
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __getitem__(self, rows: NDArray[Any] | slice) -> Self:
+        """Return the rows picked by a boolean mask, an index array or a slice."""
+        return type(self)(self.xyxy[rows], self.score[rows], self.class_id[rows])
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a set of no boxes."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """N confirmed tracks of one frame, each with the id it keeps for the whole run.
+
+    `xyxy` f32[N,4], `score` f32[N] (that of the last matched detection), `class_id` i32[N],
+    `track_id` i64[N] from 1, `detection` i32[N]: the row of the frame's detections that was
+    matched, or -1 while the track coasts on its prediction, `age_s` f32[N]: seconds since the
+    track's first detection.
+    """
+
+    xyxy: Float32
+    score: Float32
+    class_id: Int32
+    track_id: Int64
+    detection: Int32
+    age_s: Float32
+
+    def __post_init__(self) -> None:
+        n = len(self.track_id)
+        _check(self, "xyxy", self.xyxy, np.float32, (n, 4))
+        _check(self, "score", self.score, np.float32, (n,))
+        _check(self, "class_id", self.class_id, np.int32, (n,))
+        _check(self, "track_id", self.track_id, np.int64, (n,))
+        _check(self, "detection", self.detection, np.int32, (n,))
+        _check(self, "age_s", self.age_s, np.float32, (n,))
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+    def __getitem__(self, rows: NDArray[Any] | slice) -> Self:
+        """Return the rows picked by a boolean mask, an index array or a slice."""
+        return type(self)(
+            self.xyxy[rows],
+            self.score[rows],
+            self.class_id[rows],
+            self.track_id[rows],
+            self.detection[rows],
+            self.age_s[rows],
+        )
+
+    @property
+    def coasting(self) -> NDArray[np.bool_]:
+        """Return bool[N]: true where the box is a prediction without a detection."""
+        return self.detection < 0
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a set of no tracks."""
+        return cls(
+            np.empty((0, 4), np.float32),
+            np.empty(0, np.float32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.float32),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What is known about one frame; `stage_ms` maps a stage's name to its milliseconds."""
+
+    frame: Frame
+    detections: Detections
+    tracks: Tracks
+    class_names: ClassNames
+    stage_ms: Mapping[str, float] = field(default_factory=dict)

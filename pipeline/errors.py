@@ -1,0 +1,50 @@
+"""Every exception the program raises on purpose, in one tree with its exit code.
+
+A message says where it happened, what came and what is allowed, in one line.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Anything Trackline raises on purpose; `exit_code` is what the command returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(PipelineError):
+    """The user can put this right: a wrong path, option, name or file. Exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration key or value that is unknown or out of range."""
+
+
+class SourceError(UsageError):
+    """A source that cannot exist as named: missing file, folder without images, not a video."""
+
+
+class ModelError(UsageError):
+    """Weights that cannot be used: missing, unknown format or layout, unknown class name."""
+
+
+class OutputError(UsageError):
+    """An output that cannot be written to."""
+
+
+class MissingExtraError(UsageError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+class SourceLostError(PipelineError):
+    """A live source stopped answering, or does not answer yet. The engine reconnects."""
+
+
+class SourceBrokenError(PipelineError):
+    """A file cannot be read past some point; what came before it is good and is kept."""
+
+
+class StageError(PipelineError):
+    """A detector, tracker or sink failed while running; the cause is chained."""

@@ -1,0 +1,119 @@
+"""The four Protocols a plug-in implements, and what they are told when they open.
+
+A plug-in is one module with a frozen pydantic model `Options` and a function
+`build(options)` that returns an object of one of these shapes. `build` must be cheap: files,
+devices and libraries are opened in `open()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from pipeline.data import ClassNames, Detections, Frame, Result, Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source knows once it is open; `None` where the container or camera does not say.
+
+    `fps` is the nominal rate, for display only: times come from `Frame.pts_s`.
+    """
+
+    width: int
+    height: int
+    fps: float | None = None
+    frame_count: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a sink is told before the first result.
+
+    `sources` holds the sources that are open at the start; a camera that is down is missing and
+    may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
+    """
+
+    output: Path
+    class_names: ClassNames
+    sources: Mapping[str, SourceInfo]
+    utc_at_monotonic_zero: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where frames come from. Used by one thread; `close` may be called from another."""
+
+    name: str
+    live: bool
+
+    def open(self) -> SourceInfo:
+        """Open, or raise SourceError (cannot exist) or SourceLostError (live, not there now)."""
+
+    def read(self) -> Frame | None:
+        """Return the next frame, None at the orderly end.
+
+        Raises SourceLostError (live; the engine opens again) or SourceBrokenError (file damaged
+        from here on). `Frame.index` counts from 0 since open; the engine renumbers it over
+        reconnects and sets `epoch`.
+        """
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
+
+
+class Detector(Protocol):
+    """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once."""
+
+    batch_size: int
+
+    def open(self, *, prefer_latency: bool = False) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError.
+
+        `prefer_latency` is true for a single live camera: one frame at a time, answered soonest.
+        """
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return one Detections per frame, in the same order. Frames may differ in size."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
+
+
+class Tracker(Protocol):
+    """Boxes to tracks, for one source. State lives on the instance and nowhere else."""
+
+    def update(self, frame: Frame, detections: Detections) -> Tracks:
+        """Return the frame's tracks. Called for every frame in order, empty ones too."""
+
+    def reset(self) -> None:
+        """Forget all tracks (after a reconnect); ids already given are not given again."""
+
+
+class Sink(Protocol):
+    """Where results go. `own_thread`: encodes or talks to a network, so run it on its own."""
+
+    own_thread: bool
+
+    def open(self, run: RunInfo) -> None:
+        """Create outputs, or raise OutputError before anything is half-written."""
+
+    def write(self, result: Result) -> None:
+        """Take one result; results of one source come in order."""
+
+    def close(self) -> None:
+        """Finish the files so that they are readable; called once, after failure too."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """Optional, for detectors and sinks: how the last call's time divides into named stages.
+
+    Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without
+    it the engine books the whole call as one stage ("infer", "write").
+    """
+
+    stage_ms: Mapping[str, float]

@@ -1,0 +1,1 @@
+"""Boxes to tracks: one file per tracker; a leading underscore marks a helper."""
