@@ -1,0 +1,27 @@
+"""Fixtures every test room shares: where the real data lies, when it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared_folder() -> Path:
+    return Path(os.environ.get("TRACKLINE_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real weights, videos and ground truth."""
+    return shared_folder()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    present = shared_folder().is_dir()
+    for item in items:
+        if item.get_closest_marker("needs_shared") and not present:
+            item.add_marker(pytest.mark.skip(reason="no ../shared folder with real data"))
