@@ -68,7 +68,7 @@ class SourceStats:
             "grabbed": self.grabbed,
             "delivered": self.delivered,
             "dropped": sum(self.dropped.values()),
-            "dropped_by_cause": dict(self.dropped),
+            "dropped_by_cause": dict(+self.dropped),
             "rejected_boxes": self.rejected_boxes,
         }
         if self.live:
