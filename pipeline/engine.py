@@ -91,6 +91,16 @@ class Pipeline:
         """Return what is known of the sources that are open."""
         return {g.source.name: g.info for g in self._grabbers if g.info is not None}
 
+    @property
+    def max_frames(self) -> int | None:
+        """Return the most frames any source will give, None for all it has."""
+        return self._options.max_frames
+
+    @property
+    def started(self) -> bool:
+        """Return whether everything opened and frames began to flow."""
+        return self._infer_thread is not None
+
     def run(self) -> dict[str, Any]:
         """Process everything and return the report; raises the first error after closing all."""
         for _ in self.results():
