@@ -48,7 +48,8 @@ class Sequence:
 
     @property
     def first_frame(self) -> int:
-        """x"""; return 1
+        """x"""
+        return 1
         gt = np.loadtxt(self.folder / "gt" / "gt.txt", delimiter=",", usecols=0)
         return int(min(gt.min(), self.detection_rows[:, 0].min()))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.data import ClassNames, Detections, Image
-from pipeline.detectors._postprocess import Postprocess
+
+if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
+    from pipeline.detectors._postprocess import Postprocess
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

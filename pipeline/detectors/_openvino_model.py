@@ -109,10 +109,23 @@ def one_line(what: str) -> Iterator[None]:
     """Turn what OpenVINO raises into a ModelError without its list of C++ source files."""
     try:
         yield
-    except (RuntimeError, OSError) as error:
+    except _openvino_errors() as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reasons = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
         raise ModelError(f"{what}: {reasons[-1] if reasons else type(error).__name__}") from error
+
+
+def _openvino_errors() -> tuple[type[Exception], ...]:
+    frontend = import_openvino().frontend
+    return (
+        RuntimeError,
+        ValueError,
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
 
 
 def _read(ov: Any, path: Path) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.data import ClassNames, Detections, Frame
 from pipeline.detectors._backend import Backend, Precision, Settings
@@ -42,6 +42,14 @@ class Options(OptionsModel):
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"
     """auto, fp32, bf16 (CPU) or fp16 (CUDA). auto is bf16 on CPUs that have it and fp16 on CUDA."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_one(cls, value: object) -> object:
+        """Take `person,car` and a lone name or id as they are written on a command line."""
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return [value] if isinstance(value, int) else value
 
 
 def build(options: Options) -> Yolo:

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from pipeline.trackers._columns import Float64, Rows
 
 
-def assign(
-    i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]
-) -> tuple[Rows, Rows, Rows]:
+def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
     """Return (i, j, pair) of the matching that gains most: rows, columns and places in the list.
 
     Pair p would match row `i[p]` with column `j[p]` and gain `benefit[p]`; a pair is listed at

@@ -117,9 +117,7 @@ class Sort:
             xyxy = xyxy[sound]
         return xyxy
 
-    def _associate(
-        self, predicted: Float64, xyxy: Float64, class_id: Float64
-    ) -> tuple[Rows, Rows]:
+    def _associate(self, predicted: Float64, xyxy: Float64, class_id: Float64) -> tuple[Rows, Rows]:
         """Return matched (track rows, places in `xyxy`)."""
         options = self._options
         i, j = overlapping_pairs(predicted, xyxy)
