@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from pipeline.trackers._columns import Float64, Rows
 
 
-def assign(
-    i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]
-) -> tuple[Rows, Rows, Rows]:
+def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
     """Return (i, j, pair) of the matching that gains most: rows, columns and places in the list.
 
     Pair p would match row `i[p]` with column `j[p]` and gain `benefit[p]`; a pair is listed at
@@ -25,7 +23,7 @@ def assign(
     what is left goes to the Jonker-Volgenant algorithm, as a small matrix.
     """
     open_pairs = ((benefit > 0) & (benefit < np.inf)).nonzero()[0]
-    settled = []
+    settled = [open_pairs[:0]]
     while len(open_pairs):
         rows, columns, gain = i.take(open_pairs), j.take(open_pairs), benefit.take(open_pairs)
         rivals = np.bincount(rows, gain, shape[0]).take(rows)
@@ -41,7 +39,7 @@ def assign(
         taken[0][rows[sure]] = True
         taken[1][columns[sure]] = True
         open_pairs = open_pairs[~(taken[0].take(rows) | taken[1].take(columns))]
-    pair = np.concatenate(settled) if settled else open_pairs
+    pair = np.concatenate(settled)
     return i.take(pair), j.take(pair), pair
 
 
