@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from pipeline.data import ClassNames, Detections, Frame, Result, Tracks
 
@@ -45,7 +45,7 @@ class RunInfo:
 
 
 class Source(Protocol):
-    """Where frames come from. Used by one thread; `close` may be called from another."""
+    """Where frames come from. Never used by two threads at once; live ones open on their own."""
 
     name: str
     live: bool
@@ -94,7 +94,11 @@ class Tracker(Protocol):
 
 
 class Sink(Protocol):
-    """Where results go. `own_thread`: encodes or talks to a network, so run it on its own."""
+    """Where results go. `own_thread`: encodes or talks to a network, so run it on its own.
+
+    Without it `write` is called on the thread that called `run()`, as windows demand. A sink may
+    have an attribute `stop_requested`; the run ends in order once it is true.
+    """
 
     own_thread: bool
 
@@ -108,7 +112,6 @@ class Sink(Protocol):
         """Finish the files so that they are readable; called once, after failure too."""
 
 
-@runtime_checkable
 class Timed(Protocol):
     """Optional, for detectors and sinks: how the last call's time divides into named stages.
 

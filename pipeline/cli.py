@@ -1,0 +1,99 @@
+"""The command `trackline`: arguments in, exit code out, one line for every mistake."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NoReturn
+
+from pipeline.errors import PipelineError, UsageError
+
+COMMANDS = ("run", "check", "list")
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake with one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 failure, 2 user's mistake, 130 Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    try:
+        args = _parse(argv)
+        _set_up(debug)
+        return int(args.execute(args))
+    except PipelineError as error:
+        if debug:
+            raise
+        print(f"trackline: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to say or to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    from pipeline import __version__
+
+    parser = _Parser(
+        prog="trackline",
+        description="Cameras and video files in; tracked objects, annotated video, tables out.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"trackline {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    options: dict[str, list[str]] = {}
+    for name in COMMANDS:
+        module = import_module(f"pipeline.commands.{name}")
+        one = commands.add_parser(
+            name, help=module.HELP, description=module.__doc__, allow_abbrev=False
+        )
+        one.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        module.add_arguments(one)
+        one.set_defaults(execute=module.execute, command=name)
+        options[name] = [*one._option_string_actions]
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        raise UsageError(_unknown_argument(extra[0], options[args.command]))
+    return args
+
+
+def _unknown_argument(came: str, known: list[str]) -> str:
+    """Return what to say about an argument no command takes."""
+    if not came.startswith("-"):
+        return f"unexpected argument '{came}'"
+    near = get_close_matches(came.partition("=")[0], known, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    shown = sorted(option for option in known if option.startswith("--") and option != "--debug")
+    return f"unknown option '{came}'{hint} (known: {' '.join(shown)})"
+
+
+def _set_up(debug: bool) -> None:
+    """Send log lines to stderr and make a polite kill end the run in order."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("trackline: %(message)s"))
+    log = logging.getLogger("trackline")
+    log.handlers = [handler]
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+
+    def end(signum: int, frame: object) -> NoReturn:
+        del signum, frame
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)

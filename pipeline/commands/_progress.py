@@ -1,0 +1,138 @@
+"""What a person sees during and after a run: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.data import Result
+from pipeline.engine import Pipeline
+
+LINE_EVERY_S = 5.0
+DRAW_EVERY_S = 0.1
+
+
+class Watcher(Protocol):
+    """Told when a run starts and of every result."""
+
+    def start(self, pipeline: Pipeline) -> None:
+        """Remember the pipeline, whose counters are shown."""
+
+    def update(self, result: Result) -> None:
+        """Show the state of the run, if it is time to."""
+
+
+@contextmanager
+def progress() -> Iterator[Watcher]:
+    """Yield a Watcher that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}{task.fields[of]} frames  {task.fields[fps]:.1f} fps"),
+        TextColumn("{task.fields[objects]} objects"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar)
+
+
+class _Paced:
+    """Calls `draw` at most every so many seconds."""
+
+    every_s: float
+
+    def __init__(self) -> None:
+        self._pipeline: Pipeline | None = None
+        self._next = 0.0
+
+    def start(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._next = time.monotonic() + self.every_s
+
+    def update(self, result: Result) -> None:
+        now = time.monotonic()
+        if now >= self._next and self._pipeline is not None:
+            self._next = now + self.every_s
+            self.draw(self._pipeline, result)
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def total(pipeline: Pipeline) -> int | None:
+        """Return how many frames there are in all, None where a source does not know."""
+        counts = [info.frame_count for info in pipeline.source_infos.values()]
+        if len(counts) < len(pipeline.stats.sources) or None in counts:
+            return None
+        limit = pipeline.max_frames
+        return sum(min(count, limit) if limit else count for count in counts if count is not None)
+
+
+class _Lines(_Paced):
+    every_s = LINE_EVERY_S
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        done, total = pipeline.stats.delivered, self.total(pipeline)
+        fps = done / max(pipeline.stats.elapsed_s, 1e-9)
+        of = f"/{total}" if total else ""
+        left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
+        self._console.print(
+            f"{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
+            highlight=False,
+        )
+
+
+class _Bar(_Paced):
+    every_s = DRAW_EVERY_S
+
+    def __init__(self, bar: Progress) -> None:
+        super().__init__()
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        total = self.total(pipeline)
+        done = pipeline.stats.delivered
+        fields: dict[str, Any] = {
+            "of": f"/{total:,}" if total else "",
+            "fps": done / max(pipeline.stats.elapsed_s, 1e-9),
+            "objects": len(result.tracks),
+        }
+        if self._task is None:
+            self._task = self._bar.add_task("tracking", total=total, **fields)
+        self._bar.update(self._task, completed=done, **fields)
+
+
+def print_summary(report: Mapping[str, Any], output: Path) -> None:
+    """Print the run's books and stage times as two short tables on stdout."""
+    console = Console(highlight=False)
+    books = Table("source", "grabbed", "delivered", "dropped", box=None, pad_edge=False)
+    for name, source in report["sources"].items():
+        note = f"  broken: {source['broken']}" if "broken" in source else ""
+        dropped = f"{source['dropped']}{note}"
+        books.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
+    console.print(books)
+    console.print()
+    stages = Table("stage", "median ms", "p95 ms", box=None, pad_edge=False)
+    for name, times in report["stages"].items():
+        stages.add_row(name, f"{times['median_ms']:.2f}", f"{times['p95_ms']:.2f}")
+    console.print(stages)
+    console.print(
+        f"\n{report['frames']} frames in {report['elapsed_s']:.1f} s: {report['fps']:.1f} fps, "
+        f"limited by {report['limited_by']}; written to {output}"
+    )

@@ -1,0 +1,72 @@
+"""Process cameras, videos or images: detect, track, write the results."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipeline.commands._progress import print_summary, progress
+from pipeline.config import Config, PluginChoice, load_config, parse_assignment
+from pipeline.running import run_config
+
+HELP = "process cameras, videos or images"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments; none has a default here, the configuration has them."""
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="file, folder, glob, camera")
+    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
+    parser.add_argument("--model", metavar="NAME|PATH", help="weights: .onnx, .pt, OpenVINO folder")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="where the network runs")
+    parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
+    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
+    parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
+    parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
+    parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
+    parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
+    parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
+    parser.add_argument("--show", action="store_true", help="show a window while running")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="set any configuration key, for instance tracker.max_age_s=2",
+    )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run to the end; the summary is printed and report.json written on every way out."""
+    config = configured(args)
+    with progress() as show:
+        report = run_config(config, show.start, show.update)
+    print_summary(report, config.run.output)
+    return 0
+
+
+def configured(args: argparse.Namespace) -> Config:
+    """Return the file's configuration with the command line's values over it."""
+    changes: dict[str, Any] = {}
+    if args.sources:
+        changes["sources"] = args.sources
+    if args.tracker is not None:
+        changes["tracker.kind"] = args.tracker
+    for key in ("model", "device", "imgsz", "conf", "iou"):
+        if (value := getattr(args, key)) is not None:
+            changes[f"detector.{key}"] = value
+    if args.classes is not None:
+        changes["detector.classes"] = _names(args.classes)
+    if args.output is not None:
+        changes["run.output"] = args.output
+    if args.max_frames is not None:
+        changes["run.max_frames"] = args.max_frames
+    changes.update(parse_assignment(text) for text in args.changes)
+    config = load_config(args.config, changes)
+    told = {sink.kind: sink for sink in config.sinks}
+    kinds = list(told) if args.save is None else _names(args.save)
+    if args.show and "window" not in kinds:
+        kinds.append("window")
+    sinks = tuple(told.get(kind, PluginChoice(kind=kind)) for kind in kinds)
+    return config.model_copy(update={"sinks": sinks})
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,122 @@
+"""Results to sinks: light ones at once, heavy ones on a thread of their own behind a ring."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+
+from pipeline.data import Result
+from pipeline.errors import PipelineError, StageError, located
+from pipeline.interfaces import RunInfo, Sink
+from pipeline.ring import RingBuffer
+from pipeline.stats import Stats
+from pipeline.worker import Fail, Worker
+
+QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enough to hold memory
+
+
+class _WriteClock:
+    """Adds up what every sink spent on one result and books the sum once the last is done."""
+
+    def __init__(self, stats: Stats, sinks: int) -> None:
+        self._stats = stats
+        self._open = sinks
+        self._total: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, stage_ms: Mapping[str, float]) -> None:
+        with self._lock:
+            for stage, ms in stage_ms.items():
+                self._total[stage] += ms  # type: ignore[assignment]
+            self._open -= 1
+            if self._open == 0:
+                self._stats.add_stages(self._total)
+
+
+Queue = RingBuffer[tuple[Result, _WriteClock]]
+
+
+class SinkGroup:
+    """All sinks of a run: opened together, each written in order, each closed exactly once."""
+
+    def __init__(self, sinks: Mapping[str, Sink], stats: Stats, fail: Fail) -> None:
+        self._sinks = sinks
+        self._stats = stats
+        self._fail = fail
+        self._opened: list[str] = []
+        self._queues: dict[str, Queue] = {}
+        self._workers: dict[str, Worker] = {}
+
+    def open(self, run: RunInfo) -> None:
+        """Open every sink and start the heavy ones' threads; raises OutputError."""
+        for name, sink in self._sinks.items():
+            self._opened.append(name)
+            with located(f"sink {name}"):
+                sink.open(run)
+        for name, sink in self._sinks.items():
+            if sink.own_thread:
+                queue: Queue = RingBuffer(QUEUED_RESULTS)
+                worker = Worker(
+                    f"sink {name}",
+                    partial(self._write_queued, name, queue),
+                    partial(queue.close, discard=True),
+                )
+                self._queues[name] = queue
+                self._workers[name] = worker
+                worker.start(self._fail)
+
+    def write(self, result: Result) -> bool:
+        """Hand one result to every sink; return False once a sink asks for the end of the run.
+
+        Raises PipelineError where a sink fails, or failed since the last result.
+        """
+        clock = _WriteClock(self._stats, len(self._sinks))
+        for name, queue in self._queues.items():
+            if not queue.put((result, clock)):
+                raise StageError(f"sink {name}: failed before")  # `fail` knows with what
+        for name in self._sinks:
+            if name not in self._queues:
+                self._write_one(name, result, clock)
+        return not any(getattr(sink, "stop_requested", False) for sink in self._sinks.values())
+
+    def close(self) -> None:
+        """Finish every sink, with all it was handed. Errors go to `fail`.
+
+        Ctrl-C meanwhile drops what heavy sinks have queued, but each is still closed.
+        """
+        opened, self._opened = self._opened, []
+        with ExitStack() as steps:  # last in, first out; all are taken whatever happens in one
+            for name in reversed(opened):
+                steps.callback(self._close_one, name)
+            for queue in self._queues.values():
+                queue.close()
+            for worker in self._workers.values():
+                worker.join()
+
+    def _close_one(self, name: str) -> None:
+        if name in self._workers:
+            self._queues[name].close(discard=True)
+            self._workers[name].join()  # never close what a thread is still writing to
+        try:
+            with located(f"sink {name}"):
+                self._sinks[name].close()
+        except PipelineError as error:
+            self._fail(error)
+
+    def _write_queued(self, name: str, queue: Queue) -> None:
+        """Write what arrives in `queue`, on this sink's own thread."""
+        while (batch := queue.take()) is not None:
+            for result, clock in batch:
+                self._write_one(name, result, clock)
+
+    def _write_one(self, name: str, result: Result, clock: _WriteClock) -> None:
+        sink = self._sinks[name]
+        began = time.perf_counter()
+        with located(f"sink {name}"):
+            sink.write(result)
+        spent = (time.perf_counter() - began) * 1e3
+        clock.add(getattr(sink, "stage_ms", None) or {"write": spent})

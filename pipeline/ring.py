@@ -1,0 +1,138 @@
+"""Bounded queues between stages, with books that balance: put == taken + dropped + waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Generic, Literal, TypeVar
+
+T = TypeVar("T")
+Policy = Literal["block", "drop_oldest"]
+
+WAKE_S = 0.2
+"""Longest wait in one go: a Ctrl-C that comes just before a wait, or on Windows during it, is not
+noticed until the wait is over."""
+
+
+class Ready(threading.Condition):
+    """Notified when any ring that shares it has something to take; its lock guards them all."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.dealt = 0  # items handed out so far, which is the clock of fairness in `take`
+        super().__init__(self.lock)
+
+
+class RingBuffer(Generic[T]):
+    """A bounded first-in-first-out queue with one policy for being full.
+
+    `block` makes the producer wait (files, results, sinks): nothing is ever lost.
+    `drop_oldest` replaces the oldest item (live sources): the producer never waits, and `dropped`
+    counts what went, by cause. Rings that share `ready` can be waited for together by `take`.
+    """
+
+    def __init__(self, capacity: int, policy: Policy = "block", ready: Ready | None = None) -> None:
+        if capacity < 1:
+            raise ValueError(f"RingBuffer.capacity: want at least 1, got {capacity}")
+        self.policy = policy
+        self.capacity = capacity
+        self.dropped: Counter[str] = Counter()
+        self.put_count = 0
+        self.taken_count = 0
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._last_dealt = 0
+        self._ready = ready or Ready()
+        # One lock for both conditions, so that a taker and a producer never disagree.
+        self._space = threading.Condition(self._ready.lock)
+
+    def put(self, item: T) -> bool:
+        """Store `item`; return False (and count it as dropped) once the ring is closed."""
+        with self._ready:
+            while self.policy == "block" and len(self) >= self.capacity and not self._closed:
+                self._space.wait(WAKE_S)
+            # Counted only now: an item whose producer still waits, or was interrupted while it
+            # waited, is in nobody's books.
+            self.put_count += 1
+            if self._closed:
+                self.dropped["stopped"] += 1
+                return False
+            if len(self._items) >= self.capacity:
+                self._items.popleft()
+                self.dropped["overrun"] += 1
+            self._items.append(item)
+            self._ready.notify_all()
+            return True
+
+    def take(self, limit: int = 1) -> list[T] | None:
+        """Return up to `limit` items as soon as one is there; None at the end.
+
+        A `drop_oldest` ring gives only its newest item and counts the older ones as dropped.
+        """
+        return take([self], limit)
+
+    def close(self, *, discard: bool = False) -> None:
+        """Refuse further items; what waits is drained, or dropped and counted with `discard`."""
+        with self._ready:
+            self._closed = True
+            if discard:
+                self.dropped["stopped"] += len(self._items)
+                self._items.clear()
+            self._ready.notify_all()
+            self._space.notify_all()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _offer(self) -> int:
+        """Return how many items this ring would give at most; the lock is held."""
+        return min(1, len(self._items)) if self.policy == "drop_oldest" else len(self._items)
+
+    def _pop(self, count: int) -> list[T]:
+        """Return `count` items, which is at most what `_offer` said; the lock is held."""
+        if self.policy == "drop_oldest":
+            while len(self._items) > 1:
+                self._items.popleft()
+                self.dropped["stale"] += 1
+        taken = [self._items.popleft() for _ in range(count)]
+        self.taken_count += count
+        self._space.notify(count)
+        return taken
+
+
+def take(rings: Sequence[RingBuffer[T]], limit: int) -> list[T] | None:
+    """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
+
+    The rings share one `ready` condition. The limit is dealt out one by one to whoever was dealt
+    to longest ago, so that no source starves, a camera that comes late cannot make up for what it
+    missed, and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
+    item; returns None when every ring is closed and empty.
+    """
+    if limit < 1:
+        raise ValueError(f"take.limit: want at least 1, got {limit}")
+    ready = rings[0]._ready
+
+    with ready:
+        while not any(ring._items for ring in rings) and not all(ring._closed for ring in rings):
+            ready.wait(WAKE_S)
+        shares = _deal([ring for ring in rings if ring._items], limit, ready)
+        items = [item for ring, share in shares for item in ring._pop(share)]
+    return items or None
+
+
+def _deal(
+    rings: Sequence[RingBuffer[T]], limit: int, ready: Ready
+) -> list[tuple[RingBuffer[T], int]]:
+    """Return the rings that give something, each with how much; the lock is held."""
+    queue = deque(sorted(rings, key=lambda ring: ring._last_dealt))
+    shares: dict[RingBuffer[T], int] = {}
+    while queue and limit > 0:
+        ring = queue.popleft()
+        shares[ring] = shares.get(ring, 0) + 1
+        limit -= 1
+        ready.dealt += 1
+        ring._last_dealt = ready.dealt
+        if shares[ring] < ring._offer():
+            queue.append(ring)
+    return list(shares.items())

@@ -1,0 +1,154 @@
+"""Counters and latency histograms of a run, and the report made of them."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+_LOWEST_MS = 1e-3
+_RATIO = 1.04
+_BUCKETS = 520  # 1 microsecond to 700 seconds
+
+
+class Histogram:
+    """Milliseconds in constant memory: buckets 4 % apart, so a percentile is within 2 %."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_BUCKETS, np.int64)
+        self.total_ms = 0.0
+        self.count = 0
+
+    def add(self, ms: float) -> None:
+        """Count one value; anything but 0 to 10 million (negative, NaN, infinite) as the nearer."""
+        ms = min(max(0.0, ms), 1e7)
+        bucket = int(math.log(ms / _LOWEST_MS, _RATIO)) if ms > _LOWEST_MS else 0
+        self._counts[min(bucket, _BUCKETS - 1)] += 1
+        self.total_ms += ms
+        self.count += 1
+
+    def percentile(self, percent: float) -> float:
+        """Return the value in ms that `percent` of the values do not exceed; 0 when empty."""
+        if not self.count:
+            return 0.0
+        rank = max(1.0, self.count * percent / 100)
+        reached = np.cumsum(self._counts) >= rank
+        return float(_LOWEST_MS * _RATIO ** (int(np.argmax(reached)) + 0.5))
+
+    def summary(self) -> dict[str, float]:
+        """Return {"median_ms", "p95_ms", "mean_ms"}."""
+        mean = self.total_ms / self.count if self.count else 0.0
+        return {
+            "median_ms": round(self.percentile(50), 3),
+            "p95_ms": round(self.percentile(95), 3),
+            "mean_ms": round(mean, 3),
+        }
+
+
+@dataclass
+class SourceStats:
+    """The books of one source: `grabbed == delivered + sum(dropped)` once the run is over."""
+
+    live: bool
+    grabbed: int = 0
+    delivered: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    rejected_boxes: int = 0
+    reconnects: int = 0
+    broken: str | None = None
+    age: Histogram = field(default_factory=Histogram)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counters as plain values for the report."""
+        report: dict[str, Any] = {
+            "grabbed": self.grabbed,
+            "delivered": self.delivered,
+            "dropped": sum(self.dropped.values()),
+            "dropped_by_cause": dict(+self.dropped),
+            "rejected_boxes": self.rejected_boxes,
+        }
+        if self.live:
+            report["reconnects"] = self.reconnects
+            report["age"] = {
+                f"p{percent}_ms": round(self.age.percentile(percent), 1) for percent in (50, 95, 99)
+            }
+        if self.broken:
+            report["broken"] = self.broken
+        return report
+
+
+class Stats:
+    """Everything a run counts. Each counter has one writing thread but those with a method."""
+
+    def __init__(self, live_by_source: Mapping[str, bool]) -> None:
+        self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}
+        self.stages: dict[str, Histogram] = {}
+        self.starved_s = 0.0  # the inference thread waited for frames
+        self.blocked_s = 0.0  # the inference thread waited for the sinks
+        self._began = time.monotonic()
+        self._ended: float | None = None
+        self._lock = threading.Lock()
+
+    def add_stages(self, stage_ms: Mapping[str, float]) -> None:
+        """Count one frame's milliseconds in each of the named stages."""
+        with self._lock:
+            for name, ms in stage_ms.items():
+                histogram = self.stages.get(name)
+                if histogram is None:
+                    histogram = self.stages[name] = Histogram()
+                histogram.add(ms)
+
+    def drop(self, source: str, cause: str, count: int = 1) -> None:
+        """Count frames of `source` that were grabbed and will not be delivered."""
+        with self._lock:
+            self.sources[source].dropped[cause] += count
+
+    def begin(self) -> None:
+        """Start the clock: opening and loading weights is over."""
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        """Stop the clock: everything is written."""
+        self._ended = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds between `begin` and `end`, or until now."""
+        return (self._ended or time.monotonic()) - self._began
+
+    @property
+    def delivered(self) -> int:
+        """Return the results delivered so far, over all sources."""
+        return sum(source.delivered for source in self.sources.values())
+
+    def limiting_stage(self) -> str:
+        """Return which stage set the pace, from what the inference thread waited for most."""
+        elapsed = self.elapsed_s
+        inferring = elapsed - self.starved_s - self.blocked_s
+        if self.starved_s >= max(inferring, self.blocked_s):
+            return "camera" if all(s.live for s in self.sources.values()) else "decode"
+        return "sinks" if self.blocked_s > inferring else "infer"
+
+    def report(self) -> dict[str, Any]:
+        """Return the run's figures as plain values, ready for JSON."""
+        elapsed = max(self.elapsed_s, 1e-9)
+        with self._lock:
+            stages = {name: histogram.summary() for name, histogram in self.stages.items()}
+        return {
+            "frames": self.delivered,
+            "elapsed_s": round(elapsed, 3),
+            "fps": round(self.delivered / elapsed, 2),
+            "limited_by": self.limiting_stage(),
+            "inference_waited": {
+                "for_frames": round(self.starved_s / elapsed, 3),
+                "for_sinks": round(self.blocked_s / elapsed, 3),
+            },
+            "sources": {name: source.summary() for name, source in self.sources.items()},
+            "stages": stages,
+        }

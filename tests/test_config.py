@@ -1,0 +1,132 @@
+"""The configuration file: what is read, what overrides what, and what a mistake is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import Config, dump, load_config, parse_assignment
+from pipeline.errors import ConfigError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_no_file_gives_the_defaults() -> None:
+    assert load_config(None) == Config()
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, "# nothing yet\n")) == Config()
+
+
+def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
+    config = load_config(
+        write(tmp_path, "tracker: none\nsinks: [csv, {kind: mot, coasting: true}]")
+    )
+    assert (config.tracker.kind, config.tracker.options) == ("none", {})
+    assert [(sink.kind, sink.options) for sink in config.sinks] == [
+        ("csv", {}),
+        ("mot", {"coasting": True}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "key", "value"),
+    [
+        ("detector: {kind: yolo, conf: 0.4}", {"detector.conf": 0.1}, "detector.conf", 0.1),
+        ("detector: {kind: yolo, conf: 0.4}", {"detector.iou": 0.1}, "detector.conf", 0.4),
+        ("detector: yolo", {"detector.conf": 0.1}, "detector.conf", 0.1),
+        ("", {"detector.conf": 0.1, "detector.kind": "replay"}, "detector.kind", "replay"),
+        ("tracker: {kind: sort, max_age_s: 9}", {"tracker.kind": "none"}, "tracker.options", {}),
+        (
+            "tracker: {kind: sort, max_age_s: 9}",
+            {"tracker.kind": "sort"},
+            "tracker.max_age_s",
+            9,
+        ),
+        ("run: {max_frames: 5}", {"run.output": "there"}, "run.max_frames", 5),
+        ("sources: [{kind: file, path: a}]", {"sources.0.name": "x"}, "sources.0.name", "x"),
+    ],
+)
+def test_the_command_line_overrides_the_file(
+    tmp_path: Path, text: str, changes: dict[str, Any], key: str, value: Any
+) -> None:
+    found: Any = load_config(write(tmp_path, text), changes)
+    for part in key.split("."):
+        found = found[int(part)] if part.isdigit() else getattr(found, part)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("detektor: yolo", ["unknown key 'detektor'", "did you mean detector", "sources", "run"]),
+        ("run: {max_frame: 3}", ["run: unknown key 'max_frame'", "did you mean max_frames"]),
+        ("run: {max_frames: 0}", ["run.max_frames", "greater than or equal to 1", "got 0"]),
+        ("run: {max_frames: many}", ["run.max_frames", "integer", "'many'"]),
+        ("detector: {conf: 0.5}", ["detector.kind: needed but not given"]),
+        ("sources: {kind: file}", ["sources"]),
+        ("- a\n- b\n", ["want sections", "got a list"]),
+        ("just words", ["want sections", "'just words'"]),
+        ("run:\n  max_frames: [1\n", ["config.yaml:3", "not valid YAML"]),
+        ("a: b: c", ["config.yaml:1", "not valid YAML"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where_and_what(
+    tmp_path: Path, text: str, says: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in says:
+        assert part in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_video_given_as_configuration_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"\x00\xff\xfe\x80")
+    with pytest.raises(ConfigError, match="not a text file"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("detector.conf=0.3", ("detector.conf", 0.3)),
+        ("detector.classes=[person, car]", ("detector.classes", ["person", "car"])),
+        ("run.output=", ("run.output", None)),
+        ("run.output=a=b", ("run.output", "a=b")),
+    ],
+)
+def test_set_reads_its_value_as_yaml(text: str, pair: tuple[str, Any]) -> None:
+    assert parse_assignment(text) == pair
+
+
+@pytest.mark.parametrize("text", ["detector.conf", "=3", "a=[1"])
+def test_set_refuses_what_is_no_assignment(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_assignment(text)
+
+
+@pytest.mark.parametrize("key", ["sources.0.name", "sources.x.name", "run.max_frames.deep"])
+def test_set_refuses_a_path_that_leads_nowhere(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path, "sources: []\nrun: {max_frames: 3}")
+    with pytest.raises(ConfigError):
+        load_config(path, {key: 1})
+
+
+def test_a_dumped_configuration_reads_back_the_same(tmp_path: Path) -> None:
+    config = load_config(None, {"run.max_frames": 7, "sources": ["straße.mp4"]})
+    assert load_config(write(tmp_path, dump(config.model_dump(mode="json")))) == config
