@@ -72,7 +72,7 @@ class FrameTimes:
 class Mp4Writer:
     """Encodes pictures of one size into one file; raises OutputError when the disk is full."""
 
-    def __init__(self, path: Path, image: Image, encoder: dict[str, str], threads: int) -> None:
+    def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
         self.path = path
         self.size = image.shape[:2]
         height, width = self.size

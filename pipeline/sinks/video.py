@@ -110,7 +110,7 @@ class VideoSink:
         part = self._parts[source] = self._parts.get(source, 0) + 1
         path = self._folder.path_of(source, SUFFIX if part == 1 else f".{part}{SUFFIX}")
         self._folder.check(path)
-        encoder = {
+        encoder: dict[str, object] = {
             "crf": str(self._options.crf),
             "preset": self._options.preset,
             "tune": "zerolatency",  # nothing waits inside x264, so a kill loses nothing of it
