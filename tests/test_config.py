@@ -26,7 +26,9 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 
 def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, "tracker: none\nsinks: [csv, {kind: mot, coasting: true}]"))
+    config = load_config(
+        write(tmp_path, "tracker: none\nsinks: [csv, {kind: mot, coasting: true}]")
+    )
     assert (config.tracker.kind, config.tracker.options) == ("none", {})
     assert [(sink.kind, sink.options) for sink in config.sinks] == [
         ("csv", {}),
