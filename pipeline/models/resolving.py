@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import ModelError
 from pipeline.models.cache import name_in_url, path_of, path_of_url
-from pipeline.models.download import Patience, Wanted, download, objection, shown
+from pipeline.models.download import Patience, Wanted, download, shown
 from pipeline.models.registry import BUILTIN, Published, find, published
 from pipeline.models.structure import SUFFIXES
 from pipeline.models.transfer import SCHEMES, Progress
@@ -26,23 +26,48 @@ def resolve(model: str, progress: Progress | None = None, patience: Patience | N
     """Return the path of the weights that `model` names: a file, or an OpenVINO folder.
 
     What exists as weights is taken as a path; then come the registry's names and addresses, which
-    are downloaded into the cache unless they are there. An address may end in
-    `#sha256=HEX`. Raises ModelError, in one line.
+    are downloaded into the cache unless they are there. An address may end in `#sha256=HEX`.
+    Raises ModelError, in one line.
+    """
+    there = locate(model)
+    if there is not None:
+        return there
+    wanted = wanted_by(model)
+    if wanted is not None:
+        _log.info("downloading %s", _announced(model, wanted))
+        return download(wanted, progress, patience)
+    path = Path(model).expanduser()
+    if path.suffix or len(path.parts) > 1:
+        raise ModelError(f"model: no such file: {model}{_hint(path)}")
+    raise ModelError(f"model: {unknown('name', model, list(published()))}; or a path or an address")
+
+
+def locate(model: str) -> Path | None:
+    """Return the path of what `model` names if it is on this machine, None if it is not.
+
+    Of a file in the cache only the size is looked at, to start fast. Raises ModelError.
     """
     path = Path(model).expanduser()
     if _is_weights(path):
         return path
     entry = find(model)
     if entry is not None and entry.name == BUILTIN:
-        return _inside_package(entry)
-    wanted = wanted_by(model)
-    if wanted is not None:
-        return _cached(wanted) or _downloaded(model, wanted, progress, patience)
-    if path.exists():
+        path = inside_package(entry)
+        if not path.is_file():
+            raise ModelError(f"model: {path} is missing from this installation of trackline")
         return path
-    if path.suffix.lower() in FILE_SUFFIXES or len(path.parts) > 1:
-        raise ModelError(f"model: no such file: {model}{_hint(path)}")
-    raise ModelError(f"model: {unknown('name', model, list(published()))}; or a path or an address")
+    wanted = wanted_by(model)
+    if wanted is None:
+        return path if path.exists() else None
+    if not wanted.path.is_file():
+        return None
+    size = wanted.path.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        raise ModelError(
+            f"model: {wanted.path} has {size} bytes, want {wanted.size}; "
+            "remove it to download it again"
+        )
+    return wanted.path
 
 
 def wanted_by(model: str) -> Wanted | None:
@@ -65,11 +90,9 @@ def _is_weights(path: Path) -> bool:
     return path.suffix.lower() in FILE_SUFFIXES and path.is_file()
 
 
-def _inside_package(entry: Published) -> Path:
-    path = Path(str(resources.files("pipeline.models").joinpath(entry.file)))
-    if not path.is_file():
-        raise ModelError(f"model: {path} is missing from this installation of trackline")
-    return path
+def inside_package(entry: Published) -> Path:
+    """Return where a network that comes with the package should lie."""
+    return Path(str(resources.files("pipeline.models").joinpath(entry.file)))
 
 
 def _wanted_url(model: str) -> Wanted:
@@ -82,37 +105,21 @@ def _wanted_url(model: str) -> Wanted:
     if Path(name_in_url(url)).suffix.lower() not in SUFFIXES:
         raise ModelError(f"model: {shown(model)} must end in {' or '.join(SUFFIXES)}")
     pin = _PINNED.fullmatch(parts.fragment)
+    if parts.fragment and pin is None:
+        raise ModelError(f"model: {shown(model)}#... may only be #sha256=64 hex digits")
     return Wanted(url, path_of_url(url), sha256=pin[1].lower() if pin else None)
 
 
-def _cached(wanted: Wanted) -> Path | None:
-    """Return the file's path if it is in the cache; only its size is looked at, to start fast."""
-    if not wanted.path.is_file():
-        return None
-    size = wanted.path.stat().st_size
-    if wanted.size is not None and size != wanted.size:
-        raise ModelError(
-            f"model: {wanted.path} has {size} bytes, want {wanted.size}; "
-            "remove it to download it again"
-        )
-    return wanted.path
-
-
-def _downloaded(
-    model: str, wanted: Wanted, progress: Progress | None, patience: Patience | None
-) -> Path:
+def _announced(model: str, wanted: Wanted) -> str:
+    """Return what is about to be downloaded, from where, and under which licence."""
     entry = find(model)
-    size = f"{wanted.size / 1e6:.1f} MB, " if wanted.size else ""
-    licence = f"{entry.licence}, " if entry else ""
-    _log.info("downloading %s (%s%sfrom %s)", model if entry else wanted.path.name, size, licence,
-              shown(wanted.url))  # fmt: skip
-    return download(wanted, progress, patience)
+    size = [f"{wanted.size / 1e6:.1f} MB"] if wanted.size else []
+    licence = [entry.licence] if entry else []
+    about = ", ".join([*size, *licence, f"from {shown(wanted.url)}"])
+    return f"{entry.name if entry else wanted.path.name} ({about})"
 
 
 def _hint(path: Path) -> str:
     """Return a hint for a file name that is nearly one of the registry."""
     known = next((name for name in published() if name == path.stem.casefold()), None)
     return f"; '{known}' without the suffix is downloaded by itself" if known else ""
-
-
-__all__ = ["FILE_SUFFIXES", "objection", "resolve", "wanted_by"]

@@ -10,7 +10,6 @@ step for every track costs a few array operations and no matrix inverse.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.trackers._columns import Columns, Float64, Rows
 
