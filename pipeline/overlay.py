@@ -48,7 +48,11 @@ class Style:
         """Return the sizes for a picture: legible at 640 x 360 and in proportion at 4K."""
         short = min(height, width)
         font_px = max(11, round(short / 45))
-        return cls(line=max(1, round(short / 320)), font_px=font_px, text=max(1, font_px // 14))
+        return cls(
+            line=max(2 if short >= 240 else 1, round(short / 360)),
+            font_px=font_px,
+            text=max(1, font_px // 14),
+        )
 
     @property
     def font_scale(self) -> float:
@@ -158,8 +162,7 @@ def _label(image: Image, xyxy: list[int], text: str, colour: Colour, style: Styl
     x = max(0, min(xyxy[0] - style.line // 2, width - bar_width))
     y = xyxy[1] - bar_height if xyxy[1] >= bar_height else xyxy[1]
     y = max(0, min(y, height - bar_height))
-    # Slicing instead of cv2.rectangle: the same pixels, a tenth of the time.
-    image[y : y + bar_height, x : x + bar_width] = colour
+    cv2.rectangle(image, (x, y), (x + bar_width - 1, y + bar_height - 1), colour, cv2.FILLED)
     blue, green, red = colour
     dark = 0.114 * blue + 0.587 * green + 0.299 * red > 140
     ink = (0, 0, 0) if dark else (255, 255, 255)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lap
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -23,6 +23,7 @@ def gated(cost):
     return assign(i, j, LIMIT - cost[i, j], cost.shape)
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_gains_as_much_as_laps_gated_assignment(cost):
     """The shortcut for sure pairs and the small matrix must not cost the optimum."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,6 +29,7 @@ def iou_of_two(a, b) -> float:
     return shared / (areas - shared)
 
 
+@settings(deadline=None)
 @given(xyxy_arrays(), xyxy_arrays())
 def test_iou_matrix_is_the_definition(a, b):
     want = [[iou_of_two(x, y) for y in b] for x in a]
@@ -37,6 +38,7 @@ def test_iou_matrix_is_the_definition(a, b):
     )
 
 
+@settings(deadline=None)
 @given(xyxy_arrays(), xyxy_arrays(), st.sampled_from(["C", "F"]))
 def test_overlapping_pairs_are_those_with_iou_above_zero(a, b, order):
     """The sweep must lose no pair, whatever the widths: a missed pair is a broken track."""
@@ -56,6 +58,7 @@ def test_boxes_that_only_touch_do_not_overlap():
     assert len(boxes.overlapping_pairs(a, b)[0]) == 0
 
 
+@settings(deadline=None)
 @given(xyxy_arrays(), st.sampled_from([np.float32, np.float64]))
 def test_conversions_are_inverse(xyxy, dtype):
     xyxy = xyxy.astype(dtype)

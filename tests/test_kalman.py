@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from filterpy.kalman import KalmanFilter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_sort import published_filter
 
@@ -86,6 +86,7 @@ def test_noise_of_each_track_its_own_equals_filterpy():
         np.testing.assert_allclose(ours.block[2:, 0, row], one.P[[0, 0, 1], [0, 1, 1]])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 5))
 def test_one_prediction_over_n_frames_equals_n_predictions(n, updates):
     """A dropped frame must leave the filter as a frame without detections does."""
@@ -102,6 +103,7 @@ def test_one_prediction_over_n_frames_equals_n_predictions(n, updates):
     np.testing.assert_allclose(once.block, many.block, rtol=1e-9, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 300), max_size=20))
 def test_covariances_stay_positive_at_any_frame_interval(intervals):
     start = random_measurements(np.random.default_rng(0), 2)

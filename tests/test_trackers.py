@@ -157,6 +157,19 @@ def test_after_the_clock_ran_back_time_goes_on():
     assert len(feed(tracker, 1.9, boxes())) == 0
 
 
+def test_a_clock_gone_mad_leaves_a_standing_track_sound():
+    """A camera's clock that leaps by years (a device that first learns the date) must neither
+    fling tracks out of the picture nor make an age that is no number."""
+    here = (100, 100, 150, 250)
+    tracker = sort.build(sort.Options())
+    for k in range(60):
+        feed(tracker, k / 30, boxes(np.add(here, (k / 30, 0, k / 30, 0))))
+    tracks = feed(tracker, 1e300, boxes(here))
+    assert tracks.track_id.tolist() == [1]
+    assert tracks.detection.tolist() == [0]
+    assert np.isfinite(tracks.age_s).all()
+
+
 def test_coasting_can_be_reported_for_less_than_it_lasts():
     tracker, _ = tracker_after(1.0, sort.Options(coast_s=0.2))
     shown = [len(feed(tracker, 1 + k / 30, boxes())) for k in range(1, 20)]
@@ -226,6 +239,16 @@ def test_bad_boxes_are_passed_over_and_rows_still_point_right():
     tracks = feed(tracker, at_s, boxes(*bad, walker(at_s), *bad))
     assert tracks.detection.tolist() == [5]
     assert np.isfinite(tracks.xyxy).all()
+
+
+@pytest.mark.parametrize(
+    "box", [(50, 50, 50, 90), (50, 50, 90, 50), (50, 50, 50, 50), (90, 50, 50, 90)]
+)
+def test_boxes_without_area_start_no_track(box):
+    tracker = sort.build(sort.Options())
+    for k in range(30):
+        assert len(feed(tracker, k / 30, boxes(box))) == 0
+    assert len(tracker._ledger) == 0
 
 
 def test_wide_boxes_are_tracked():
