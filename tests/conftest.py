@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from http_server import CONTENT, Site, running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +20,13 @@ def shared_folder() -> Path:
 def shared() -> Path:
     """The folder with real weights, videos and ground truth."""
     return shared_folder()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server on loopback that has weights and can be told to misbehave."""
+    with running(Site(CONTENT)) as started:
+        yield started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,13 +1,18 @@
-"""A small HTTP server on loopback that misbehaves as it is told, for the tests of downloads."""
+"""A small HTTP server on loopback that misbehaves as it is told, and what it has to download."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from pipeline.models.download import Patience, Wanted
+from pipeline.models.transfer import CHUNK
 
 
 @dataclass
@@ -174,3 +179,33 @@ def _first_byte(headers: Any, site: Site) -> int | None:
     if condition is not None and condition != site.etag:
         return None
     return int(asked.removeprefix("bytes=").partition("-")[0])
+
+
+IMPATIENT = Patience(timeout_s=0.3, tries=3, pause_s=0.01)
+
+
+def onnx_like(size: int) -> bytes:
+    """Bytes with the outer shape of an ONNX file: a version, then one field that fills the rest."""
+    body = bytes(i * 7 % 251 for i in range(1024)) * (size // 1024)
+    length = b""
+    rest = len(body)
+    while rest >= 0x80:
+        length += bytes([rest & 0x7F | 0x80])
+        rest >>= 7
+    return b"\x08\x08" + b"\x3a" + length + bytes([rest]) + body
+
+
+CONTENT = onnx_like(4 * CHUNK)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+HALF = 2 * CHUNK
+
+
+def wanted(site: Site, tmp_path: Path, *, pinned: bool = True) -> Wanted:
+    path = tmp_path / "cache" / "net.onnx"
+    if pinned:
+        return Wanted(f"{site.url}/net.onnx", path, len(CONTENT), SHA256)
+    return Wanted(f"{site.url}/net.onnx", path)
+
+
+def left_over(path: Path) -> set[str]:
+    return {each.name for each in path.parent.iterdir()} - {f".{path.name}.lock"}

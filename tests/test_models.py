@@ -6,13 +6,11 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
-from http_server import Site, running
-from test_download import CONTENT, IMPATIENT
+from http_server import CONTENT, IMPATIENT, Site
 
 from pipeline.cli import main
 from pipeline.errors import ModelError
@@ -30,12 +28,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRACKLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with running(Site(CONTENT)) as started:
-        yield started
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pipeline.models.registry import BUILTIN, Published, published
 if TYPE_CHECKING:
     from pipeline.models.transfer import Progress
 
+Action = Callable[[argparse.Namespace], int]
 HELP = "list, download, export and quantize weights"
 
 
@@ -25,17 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(action=_list)
     actions = parser.add_subparsers(metavar="ACTION")
-    pull = actions.add_parser("pull", help="download into the cache", allow_abbrev=False)
+
+    def add(name: str, action: Action, about: str) -> argparse.ArgumentParser:
+        one = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
+        one.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        one.set_defaults(action=action)
+        return one
+
+    pull = add("pull", _pull, "download into the cache, verify, and print the path")
     pull.add_argument("models", nargs="+", metavar="NAME|URL", help="what to download")
-    pull.set_defaults(action=_pull)
-    path = actions.add_parser("path", help="print where weights lie", allow_abbrev=False)
-    path.add_argument("model", metavar="NAME|URL", help="whose path; nothing is downloaded")
-    path.set_defaults(action=_path)
-    export = actions.add_parser(
-        "export", help=_export.HELP, description=_export.__doc__, allow_abbrev=False
-    )
-    _export.add_arguments(export)
-    export.set_defaults(action=_export.execute)
+    path = add("path", _path, "print where weights lie or would lie; exit code 1 if not there")
+    path.add_argument("model", metavar="NAME|URL", help="nothing is downloaded")
+    _export.add_arguments(add("export", _export.execute, _export.HELP))
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import logging
 import re
 from importlib import resources
 from pathlib import Path
+from time import monotonic
 from urllib.parse import urlsplit
 
 from pipeline.errors import ModelError
@@ -18,6 +19,7 @@ from pipeline.options import unknown
 
 FILE_SUFFIXES = (*SUFFIXES, ".xml")
 """What says that a path is meant, not a name."""
+TOLD_EVERY_S = 5.0
 _PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _log = logging.getLogger("trackline.models")
 
@@ -35,7 +37,7 @@ def resolve(model: str, progress: Progress | None = None, patience: Patience | N
     wanted = wanted_by(model)
     if wanted is not None:
         _log.info("downloading %s", _announced(model, wanted))
-        return download(wanted, progress, patience)
+        return download(wanted, progress or _Told(wanted.path.name), patience)
     path = Path(model).expanduser()
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"model: no such file: {model}{_hint(path)}")
@@ -117,6 +119,20 @@ def _announced(model: str, wanted: Wanted) -> str:
     licence = [entry.licence] if entry else []
     about = ", ".join([*size, *licence, f"from {shown(wanted.url)}"])
     return f"{entry.name if entry else wanted.path.name} ({about})"
+
+
+class _Told:
+    """Says now and then how far a download is, for runs that show no bar."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next = monotonic() + TOLD_EVERY_S
+
+    def __call__(self, have: int, total: int | None) -> None:
+        if monotonic() >= self._next:
+            self._next = monotonic() + TOLD_EVERY_S
+            of = f" of {total / 1e6:.1f}" if total else ""
+            _log.info("%s: %.1f%s MB", self._name, have / 1e6, of)
 
 
 def _hint(path: Path) -> str:
