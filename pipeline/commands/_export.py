@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.export.agreement import Agreement
     from pipeline.export.comparison import Comparison
 
+WORTH_IT = 1.1
+"""An int8 copy that is not this much faster than the original is not worth its loss."""
 HELP = "convert .pt or .onnx weights, optionally to int8"
 
 
@@ -114,6 +116,7 @@ def _quantize(args: argparse.Namespace, original: Path, output: Path, stem: str)
 def _told(result: Comparison, calibrated: int) -> str:
     """Return the comparison as text."""
     frames = result.int8.frames
+    gain = "" if result.faster_than_default > WORTH_IT else ": keep the original here"
     return (
         f"calibrated on {calibrated} frames; compared on {frames} that it has not seen, "
         f"against the original's {result.int8.boxes} boxes in fp32\n\n"
@@ -123,7 +126,7 @@ def _told(result: Comparison, calibrated: int) -> str:
         f"{'original, default':18}{_row(result.default)}{result.default_ms:11.2f}\n"
         f"{'int8':18}{_row(result.int8)}{result.int8_ms:11.2f}\n\n"
         f"int8 is {result.faster_than_fp32:.2f} times as fast as the original in fp32 and "
-        f"{result.faster_than_default:.2f} times as fast as it runs by default\n"
+        f"{result.faster_than_default:.2f} times as fast as it runs by default{gain}\n"
     )
 
 
