@@ -65,7 +65,18 @@ def stalled(after: int) -> Callable[[Any, Site], None]:
 
     def answer(request: Any, site: Site) -> None:
         serve(request, site, send=after)
-        site.stop_stalling.wait(30)
+        site.stop_stalling.wait(60)
+
+    return answer
+
+
+def held(after: int) -> Callable[[Any, Site], None]:
+    """Send `after` bytes, and the rest once `stop_stalling` is set."""
+
+    def answer(request: Any, site: Site) -> None:
+        serve(request, site, send=after)
+        site.stop_stalling.wait(60)
+        request.wfile.write(site.content[after:])
 
     return answer
 
@@ -181,7 +192,8 @@ def _first_byte(headers: Any, site: Site) -> int | None:
     return int(asked.removeprefix("bytes=").partition("-")[0])
 
 
-IMPATIENT = Patience(timeout_s=0.3, tries=3, pause_s=0.01)
+# Long enough for a busy machine; what shall time out brings a shorter one of its own.
+PATIENCE = Patience(timeout_s=60, tries=3, pause_s=0.01)
 
 
 def onnx_like(size: int) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from http_server import (
     CONTENT,
     HALF,
-    IMPATIENT,
+    PATIENCE,
     Site,
     announcing,
     chunked,
@@ -27,7 +27,7 @@ from http_server import (
 )
 
 from pipeline.errors import ModelError
-from pipeline.models.download import download, shown
+from pipeline.models.download import Patience, download, shown
 from pipeline.models.structure import why_not_weights
 from pipeline.models.transfer import CHUNK, redirect_allowed
 
@@ -36,7 +36,7 @@ def test_a_good_download_reports_progress_and_leaves_only_the_file(
     site: Site, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, int | None]] = []
-    path = download(wanted(site, tmp_path), lambda *now: seen.append(now), IMPATIENT)
+    path = download(wanted(site, tmp_path), lambda *now: seen.append(now), PATIENCE)
     assert path.read_bytes() == CONTENT
     assert left_over(path) == {"net.onnx"}
     assert seen[-1] == (len(CONTENT), len(CONTENT))
@@ -46,7 +46,6 @@ def test_a_good_download_reports_progress_and_leaves_only_the_file(
 RECOVERS: dict[str, list[Callable[[Any, Site], None]]] = {
     "breaks off once": [cut(HALF)],
     "breaks off twice": [cut(CHUNK), cut(CHUNK)],
-    "stalls": [stalled(HALF)],
     "resets the connection": [reset],
     "500 then ok": [status(500), status(503)],
     "redirects": [redirect("/elsewhere/net.onnx")],
@@ -62,7 +61,7 @@ def test_a_server_in_trouble_is_tried_again(
     site: Site, tmp_path: Path, case: str, pinned: bool
 ) -> None:
     site.answers = list(RECOVERS[case])
-    path = download(wanted(site, tmp_path, pinned=pinned), patience=IMPATIENT)
+    path = download(wanted(site, tmp_path, pinned=pinned), patience=PATIENCE)
     assert path.read_bytes() == CONTENT
     assert left_over(path) == {"net.onnx"}
 
@@ -71,7 +70,7 @@ def test_a_length_that_is_too_long_is_tried_again(site: Site, tmp_path: Path) ->
     """Only where the right length is not known; where it is, the wrong one is an error at once."""
     site.answers = [announcing(len(CONTENT) + 100), announcing(len(CONTENT))]
     site.etag = None
-    path = download(wanted(site, tmp_path, pinned=False), patience=IMPATIENT)
+    path = download(wanted(site, tmp_path, pinned=False), patience=PATIENCE)
     assert path.read_bytes() == CONTENT
 
 
@@ -80,15 +79,26 @@ def test_a_length_that_is_too_short_is_noticed(site: Site, tmp_path: Path) -> No
     site.answers = [announcing(HALF)]
     want = wanted(site, tmp_path, pinned=False)
     with pytest.raises(ModelError, match=r"no whole \.onnx"):
-        download(want, patience=IMPATIENT)
+        download(want, patience=PATIENCE)
     assert left_over(want.path) == set()
+
+
+def test_a_server_that_falls_silent_is_tried_again(site: Site, tmp_path: Path) -> None:
+    site.answers = [stalled(HALF)]
+    often = Patience(timeout_s=0.3, tries=50, pause_s=0.01)
+    assert download(wanted(site, tmp_path), patience=often).read_bytes() == CONTENT
+
+
+def test_a_server_that_stays_silent_is_given_up(site: Site, tmp_path: Path) -> None:
+    site.answers = [stalled(0)] * 3
+    with pytest.raises(ModelError, match=r"silent for 0\.3 s; put the file by hand"):
+        download(wanted(site, tmp_path), patience=Patience(timeout_s=0.3, tries=3, pause_s=0.01))
 
 
 FAILS: dict[str, tuple[list[Callable[[Any, Site], None]], str]] = {
     "404": ([status(404)], "answers 404"),
     "403": ([status(403)], "answers 403"),
     "500 for ever": ([status(500)] * 3, "answers 500"),
-    "silent for ever": ([stalled(0)] * 3, "silent for 0.3 s"),
     "resets for ever": ([reset] * 3, "connection|answer is broken"),
     "web page": ([page("text/html; charset=utf-8")], "web page"),
     "web page under another type": ([page("application/octet-stream")] * 3, "42 bytes|web page"),
@@ -106,7 +116,7 @@ def test_a_hopeless_server_is_one_line_with_the_way_by_hand(
     site.answers, says = list(FAILS[case][0]), FAILS[case][1]
     want = wanted(site, tmp_path)
     with pytest.raises(ModelError, match=says) as raised:
-        download(want, patience=IMPATIENT)
+        download(want, patience=PATIENCE)
     message = str(raised.value)
     assert "\n" not in message
     assert message.endswith(f"put the file by hand at {want.path}")
@@ -118,7 +128,7 @@ def test_wrong_content_is_removed_altogether(site: Site, tmp_path: Path) -> None
     site.content = CONTENT[:-1] + b"\0"
     want = wanted(site, tmp_path)
     with pytest.raises(ModelError, match="SHA-256"):
-        download(want, patience=IMPATIENT)
+        download(want, patience=PATIENCE)
     assert left_over(want.path) == set()
 
 
@@ -138,7 +148,7 @@ def test_unknown_files_are_checked_by_structure(
     site.content = content
     want = wanted(site, tmp_path, pinned=False)
     with pytest.raises(ModelError, match=says):
-        download(want, patience=IMPATIENT)
+        download(want, patience=PATIENCE)
     assert left_over(want.path) == set()
 
 

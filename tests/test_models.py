@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from http_server import CONTENT, IMPATIENT, Site
+from http_server import CONTENT, PATIENCE, Site
 
 from pipeline.cli import main
 from pipeline.errors import ModelError
@@ -124,7 +124,7 @@ def test_what_cannot_be_weights_is_one_line(model: str, says: str) -> None:
 def test_an_address_is_downloaded_once(site: Site, cache: Path) -> None:
     url = f"{site.url}/net.onnx"
     assert locate(url) is None
-    path = resolve(url, patience=IMPATIENT)
+    path = resolve(url, patience=PATIENCE)
     assert path.read_bytes() == CONTENT
     assert path.is_relative_to(cache)
     assert resolve(url) == locate(url) == path
@@ -147,9 +147,9 @@ def test_an_address_cannot_choose_the_folder(name: str, cache: Path) -> None:
 def test_an_address_may_bring_its_hash(site: Site) -> None:
     wrong = "0" * 64
     with pytest.raises(ModelError, match="SHA-256"):
-        resolve(f"{site.url}/net.onnx#sha256={wrong}", patience=IMPATIENT)
+        resolve(f"{site.url}/net.onnx#sha256={wrong}", patience=PATIENCE)
     right = hashlib.sha256(CONTENT).hexdigest()
-    assert resolve(f"{site.url}/net.onnx#sha256={right}", patience=IMPATIENT).is_file()
+    assert resolve(f"{site.url}/net.onnx#sha256={right}", patience=PATIENCE).is_file()
     assert wanted_by(f"{site.url}/net.onnx#sha256={right.upper()}").sha256 == right
 
 
