@@ -58,27 +58,29 @@ def usable_xyxy(xyxy: NDArray[F]) -> NDArray[np.bool_]:
 
 
 def cxcysr_from_xyxy(xyxy: NDArray[F]) -> NDArray[F]:
-    """Return [...,4] centre x, centre y, scale (the area, px^2) and ratio (width / height).
+    """Return [N,4] centre x, centre y, scale (the area in square pixels), ratio (width / height).
 
-    The measured part of SORT's state (Bewley et al. 2016, section 3.2).
+    The measured part of SORT's state (Bewley et al. 2016, section 3.2). Boxes must have an area.
     """
-    out = cxcywh_from_xyxy(xyxy)
-    width, height = out[..., 2].copy(), out[..., 3]
-    np.multiply(width, height, out=out[..., 2])
-    np.divide(width, height, out=out[..., 3])
+    out = np.empty_like(xyxy)
+    centre, size = out[..., :2], xyxy[..., 2:] - xyxy[..., :2]
+    np.add(xyxy[..., :2], xyxy[..., 2:], out=centre)
+    centre *= 0.5
+    np.multiply(size[..., 0], size[..., 1], out=out[..., 2])
+    np.divide(size[..., 0], size[..., 1], out=out[..., 3])
     return out
 
 
 def xyxy_from_cxcysr(cxcysr: NDArray[F]) -> NDArray[F]:
-    """Return [...,4] left, top, right, bottom; the inverse of `cxcysr_from_xyxy`."""
+    """Return [N,4] left, top, right, bottom; the inverse of `cxcysr_from_xyxy`."""
     out = np.empty_like(cxcysr)
-    half = np.empty_like(cxcysr[..., :2])
-    width = np.sqrt(cxcysr[..., 2] * cxcysr[..., 3])
-    np.divide(cxcysr[..., 2], width, out=half[..., 1])
-    half[..., 0] = width
-    half *= 0.5
-    np.subtract(cxcysr[..., :2], half, out=out[..., :2])
-    np.add(cxcysr[..., :2], half, out=out[..., 2:])
+    centre, scale = cxcysr[..., :2], cxcysr[..., 2]
+    size = np.empty_like(centre)
+    width = np.sqrt(scale * cxcysr[..., 3], out=size[..., 0])
+    np.divide(scale, width, out=size[..., 1])
+    size *= 0.5
+    np.subtract(centre, size, out=out[..., :2])
+    np.add(centre, size, out=out[..., 2:])
     return out
 
 

@@ -46,17 +46,14 @@ class Sequence:
         """f64[N,7]: frame, -1, left, top, width, height, score."""
         return np.loadtxt(self.folder / "det" / "det.txt", delimiter=",", ndmin=2)[:, :7]
 
-    @property
-    def first_frame(self) -> int:
-        """x"""
-        return 1
-        gt = np.loadtxt(self.folder / "gt" / "gt.txt", delimiter=",", usecols=0)
-        return int(min(gt.min(), self.detection_rows[:, 0].min()))
-
     def frames(self) -> Iterator[tuple[Frame, Detections]]:
-        """Yield every frame from the first annotated one on, with its detections."""
+        """Yield every frame with its detections, from number 1 on.
+
+        A val half too begins at frame 1, with empty frames: so were the published figures made,
+        and it matters to rules about a video's first frames.
+        """
         rows = self.detection_rows
-        for number in range(self.first_frame, self.length + 1):
+        for number in range(1, self.length + 1):
             boxes = rows[rows[:, 0] == number]
             xyxy = boxes[:, 2:6].copy()
             xyxy[:, 2:] += xyxy[:, :2]

@@ -23,7 +23,7 @@ def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[
     what is left goes to the Jonker-Volgenant algorithm, as a small matrix.
     """
     open_pairs = ((benefit > 0) & (benefit < np.inf)).nonzero()[0]
-    settled = []
+    settled = [open_pairs[:0]]
     while len(open_pairs):
         rows, columns, gain = i.take(open_pairs), j.take(open_pairs), benefit.take(open_pairs)
         rivals = np.bincount(rows, gain, shape[0]).take(rows)
@@ -39,7 +39,7 @@ def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[
         taken[0][rows[sure]] = True
         taken[1][columns[sure]] = True
         open_pairs = open_pairs[~(taken[0].take(rows) | taken[1].take(columns))]
-    pair = np.concatenate(settled) if settled else open_pairs
+    pair = np.concatenate(settled)
     return i.take(pair), j.take(pair), pair
 
 

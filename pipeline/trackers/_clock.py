@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -24,21 +25,32 @@ class FrameRule(OptionsModel):
     """Frames in a row, after its first, in which a track must be detected to be confirmed."""
 
 
+class Limits(NamedTuple):
+    """How long a track lives unseen, must be seen to be confirmed, is reported unseen."""
+
+    max_age: float
+    confirm: float
+    coast: float | None
+
+
 class Clock:
     """Turns frame times into steps that never go back, in seconds or in frames.
 
-    `now` and the two limits share one unit: seconds since the first frame, or frames. `step` is
+    `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
     the time since the last frame in nominal frames, which the Kalman filters are stated in.
     `now_s` is in seconds always.
     """
 
-    def __init__(
-        self, *, max_age_s: float, confirm_s: float, frames: FrameRule | None, nominal_fps: float
-    ) -> None:
+    def __init__(self, limits: Limits, frames: FrameRule | None, nominal_fps: float) -> None:
         self._in_frames = frames is not None
         self._nominal_fps = nominal_fps
-        self.max_age = frames.max_age if frames else max_age_s + _ROUNDING_S
-        self.confirm = frames.min_hits if frames else max(confirm_s - _ROUNDING_S, 0.0)
+        if frames is not None:
+            limits = Limits(frames.max_age, frames.min_hits, None)
+        slack = 0.0 if self._in_frames else _ROUNDING_S
+        coast = limits.max_age if limits.coast is None else limits.coast
+        self.max_age = limits.max_age + slack
+        self.coast = min(coast + slack, self.max_age)
+        self.confirm = max(limits.confirm - slack, 0.0)
         self.restart()
 
     def restart(self) -> None:

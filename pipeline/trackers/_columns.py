@@ -21,7 +21,7 @@ class Columns:
         self.table: Float64 = self._buffer[:, :0]
 
     def __len__(self) -> int:
-        return self.table.shape[1]
+        return len(self.table[0])
 
     def append(self, values: Float64) -> None:
         """Add f64[C,m] behind the last track; a [C,1] needs no m, so it adds one track."""

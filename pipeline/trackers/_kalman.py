@@ -37,12 +37,14 @@ class KalmanTracks:
     @property
     def position(self) -> Float64:
         """f64[D,n], a view."""
-        return self.block[POSITION]
+        position: Float64 = self.block[POSITION]
+        return position
 
     @property
     def velocity(self) -> Float64:
         """f64[D,n] per nominal frame, a view."""
-        return self.block[VELOCITY]
+        velocity: Float64 = self.block[VELOCITY]
+        return velocity
 
     def append(self, measured: Float64, variance: Float64, velocity_variance: Float64) -> None:
         """Start tracks at `measured` [D,m], at rest, with the given starting variances."""

@@ -15,7 +15,7 @@ from pipeline.boxes import cxcysr_from_xyxy, iou_of_pairs, overlapping_pairs, xy
 from pipeline.data import Detections, Frame, Tracks
 from pipeline.options import OptionsModel
 from pipeline.trackers._assign import assign, others
-from pipeline.trackers._clock import Clock, FrameRule
+from pipeline.trackers._clock import Clock, FrameRule, Limits
 from pipeline.trackers._columns import Columns, Float64, Rows
 from pipeline.trackers._kalman import KalmanTracks
 
@@ -44,11 +44,13 @@ class Options(OptionsModel):
     min_iou: float = Field(0.3, ge=0, lt=1)
     """Least overlap of a track's predicted box and a detection that may be one object."""
     max_age_s: float = Field(1.0, ge=0)
-    """Seconds a track survives, and is reported as coasting, without a detection."""
+    """Seconds a track survives without a detection."""
+    coast_s: float | None = Field(None, ge=0)
+    """Seconds of these in which it is still reported, as coasting; none: all of them."""
     confirm_s: float = Field(0.1, ge=0)
     """Seconds for which a new track must be detected in every frame before it is reported."""
     frames: FrameRule | None = None
-    """Count frames instead: replaces max_age_s and confirm_s, ignores the frames' times."""
+    """Count frames instead: replaces all three, ignores the frames' times."""
     classes: Literal["separate", "together"] = "separate"
     """separate: a track only takes detections of its class; together: class changes with them."""
     box: Literal["filtered", "measured"] = "filtered"
@@ -72,10 +74,9 @@ class Sort:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._clock = Clock(
-            max_age_s=options.max_age_s,
-            confirm_s=options.confirm_s,
-            frames=options.frames,
-            nominal_fps=options.nominal_fps,
+            Limits(options.max_age_s, options.confirm_s, options.coast_s),
+            options.frames,
+            options.nominal_fps,
         )
         self._last_id = 0
         self._forget()
@@ -112,7 +113,7 @@ class Sort:
         kalman.predict(steps, _DRIFT, _VELOCITY_DRIFT)
         xyxy = xyxy_from_cxcysr(kalman.position.T)
         if not math.isfinite(xyxy.sum()):
-            sound = np.isfinite(xyxy).all(axis=1).nonzero()[0]
+            sound = np.flatnonzero(np.isfinite(xyxy).all(axis=1))
             self._keep(sound)
             xyxy = xyxy[sound]
         return xyxy
@@ -135,8 +136,8 @@ class Sort:
         """Break the streak of tracks without a detection and drop those too long without."""
         table, clock = self._ledger.table, self._clock
         missed = table[_ROW] < 0
-        table[_STREAK, missed] = clock.now
         if missed.any():
+            table[_STREAK, missed] = clock.now
             stay = table[_SEEN] >= clock.now - clock.max_age
             if not stay.all():
                 self._keep(stay.nonzero()[0])
@@ -165,7 +166,10 @@ class Sort:
         fresh = (due & (table[_ID] == 0)).nonzero()[0]
         table[_ID, fresh] = np.arange(self._last_id + 1, self._last_id + 1 + len(fresh))
         self._last_id += len(fresh)
-        rows = (due if options.published else table[_ID] > 0).nonzero()[0]
+        if not options.published:
+            due = table[_ID] > 0
+            due &= table[_SEEN] >= clock.now - clock.coast
+        rows = due.nonzero()[0]
         entry = table.take(rows, 1)
         row = entry[_ROW].astype(np.int32)
         xyxy = xyxy_from_cxcysr(self._kalman.position.take(rows, 1).T).astype(np.float32)
@@ -194,6 +198,6 @@ def _read(detections: Detections, now: float) -> tuple[Float64, Float64]:
     usable &= xyxy[:2] > -_FARTHEST_PX
     usable &= xyxy[2:] < _FARTHEST_PX
     if not usable.all():
-        rows = usable.all(axis=0).nonzero()[0]
+        rows = np.flatnonzero(usable.all(axis=0))
         xyxy, told = xyxy.take(rows, 1), told.take(rows, 1)
     return xyxy, told
