@@ -332,7 +332,7 @@ while True:
 @pytest.mark.skipif(sys.platform == "win32", reason="kill means something else")
 @pytest.mark.timeout(60)
 def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
-    """The power goes or the system runs out of memory: at most the last second is lost."""
+    """Someone pulls the process away, or memory ran out: at most the last second is lost."""
     command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
