@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from test_sources import FakeCapture, FakeDriver, write_picture
+from test_camera import FakeCapture, FakeDriver
+from test_sources import write_picture
 from tiny_videos import noise_picture, write_video
 
 import pipeline.sources
