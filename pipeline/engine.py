@@ -92,6 +92,7 @@ class Pipeline:
         )
         self._sinks = SinkGroup(sinks or {}, self.stats, self._fail)
         self._stop = threading.Event()
+        self.stop_reason: str | None = None
         self._error: BaseException | None = None
         self._error_lock = threading.Lock()
         self._interrupted = False
@@ -118,8 +119,12 @@ class Pipeline:
             pass
         return self.stats.report()
 
-    def stop(self) -> None:
-        """End the run in order, from any thread: what was inferred still reaches the sinks."""
+    def stop(self, reason: str | None = None) -> None:
+        """End the run in order, from any thread: what was inferred still reaches the sinks.
+
+        The first `reason` is kept in `stop_reason`, for the report.
+        """
+        self.stop_reason = self.stop_reason or reason
         self._stop.set()
         self._sources.discard()
 

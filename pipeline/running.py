@@ -46,7 +46,7 @@ def run_config(
         raise
     finally:
         if pipeline.started:
-            report = _report(pipeline, config, problem)
+            report = _report(pipeline, config, problem or pipeline.stop_reason)
             _write(config.run.output / "report.json", report)
     return report
 
