@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -153,6 +154,25 @@ def test_a_hole_in_the_middle_is_told_and_what_follows_is_read(tmp_path, kind, p
     assert f"{len(frames)} frames were read" in message or "breaks off" in message
     assert len(frames) >= COUNT // 3
     assert [frame.index for frame in frames] == list(range(len(frames)))
+
+
+def test_a_losslessly_trimmed_file_is_healthy(tmp_path, pictures):
+    """Its index lists more frames than are to be shown: the edit list hides the first ones."""
+    whole = film(tmp_path, "mp4 index first", pictures)
+    trimmed, hidden = tmp_path / "trimmed.mp4", 20
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(whole)) as source, av.open(str(trimmed), "w", options=options) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                shift = round(hidden / FPS / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = stream
+                target.mux(packet)
+    frames = read_all(trimmed)
+    np.testing.assert_array_equal(frames[0].image, read_all(whole)[hidden].image)
+    assert len(frames) == COUNT - hidden
+    assert frames[0].pts_s == 0
 
 
 def no_videos(folder: Path, pictures: list[Any]) -> dict[str, tuple[Path, str]]:
