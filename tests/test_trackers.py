@@ -1,4 +1,4 @@
-"""SORT against the published tracker, and what its options and the frames' times promise."""
+"""SORT against the published tracker, and what its options promise; the tracker `none`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from mot_scoring import Sequence, score, write_tracks
 from reference_sort import ObjectSort, crowd
+from walkers import boxes, feed, tracker_after, walker
 
-from pipeline.data import Detections, Frame, Tracks
 from pipeline.trackers import none, sort
 
-PICTURE = np.zeros((1, 1, 3), np.uint8)
 PUBLISHED = sort.Options(frames=sort.FrameRule(max_age=1, min_hits=3), min_iou=0.3, published=True)
 
 # HOTA and MOTA as published (the project's notes on the data), IDF1 from
@@ -38,33 +37,6 @@ FIGURES = {
         "MOT17-13-FRCNN": (57.0, 71.0, 71.6),
     },
 }
-
-
-def boxes(*xyxy, class_id=0, score=0.5) -> Detections:
-    n = len(xyxy)
-    return Detections(
-        np.array(xyxy, np.float32).reshape(n, 4),
-        np.broadcast_to(np.float32(score), n).copy(),
-        np.broadcast_to(np.int32(class_id), n).copy(),
-    )
-
-
-def feed(tracker, at_s: float, detections: Detections) -> Tracks:
-    return tracker.update(Frame(PICTURE, "test", 0, at_s, 0.0), detections)
-
-
-def walker(at_s: float, speed: float = 60.0):
-    """A person who walks to the right."""
-    left = 100 + speed * at_s
-    return (left, 100, left + 50, 250)
-
-
-def tracker_after(seconds: float, options: sort.Options, fps: float = 30.0):
-    """A tracker that has seen the walker for so long."""
-    tracker = sort.build(options)
-    for k in range(round(seconds * fps) + 1):
-        tracks = feed(tracker, k / fps, boxes(walker(k / fps)))
-    return tracker, tracks
 
 
 @pytest.mark.needs_shared
@@ -96,105 +68,10 @@ def test_equals_one_filterpy_filter_per_object(people: int):
     assert len(set(same.values())) == len(same)
 
 
-@pytest.mark.parametrize("fps", [30.0, 29.97, 10.0, 5.0])
-def test_seconds_mean_the_same_at_every_frame_rate(fps: float):
-    """Confirmed after 0.4 s, coasting for 1 s, then gone: counted in frames, a camera of 5 fps
-    would need six times as long for either."""
-    tracker, _ = tracker_after(2.0, sort.Options(confirm_s=0.4), fps)
-    fresh = sort.build(sort.Options(confirm_s=0.4))
-    first = next(k / fps for k in range(100) if len(feed(fresh, k / fps, boxes(walker(k / fps)))))
-    assert 0.4 - 0.002 <= first < 0.4 + 1 / fps
-    last_seen = round(2.0 * fps) / fps
-    coasting = []
-    for k in range(1, round(2 * fps)):
-        tracks = feed(tracker, last_seen + k / fps, boxes())
-        assert tracks.coasting.all()
-        coasting += [k / fps] * len(tracks)
-    assert len(coasting) == len(set(coasting))
-    assert 1.0 - 1 / fps < max(coasting) <= 1.0 + 0.002
-
-
-def test_times_rounded_by_the_container_do_not_shift_a_threshold():
-    """Matroska rounds to milliseconds: 0.033, 0.067, 0.1 must confirm with the same frame."""
-    exact, rounded = sort.build(sort.Options()), sort.build(sort.Options())
-    for k in range(10):
-        at_s = k / 30
-        a = feed(exact, at_s, boxes(walker(at_s)))
-        b = feed(rounded, round(at_s + 7.0333, 3), boxes(walker(at_s)))
-        assert a.track_id.tolist() == b.track_id.tolist() == ([1] if k >= 3 else [])
-
-
-def test_dropped_frames_keep_the_identity():
-    """A live source that drops every other frame, then eight in a row, moves as it did."""
-    tracker, _ = tracker_after(1.0, sort.Options())
-    for k in [32, 34, 36, 45, 46, 47]:
-        tracks = feed(tracker, k / 30, boxes(walker(k / 30)))
-        assert tracks.track_id.tolist() == [1]
-        assert tracks.detection.tolist() == [0]
-
-
-def test_prediction_uses_the_real_interval():
-    """0.5 s without frames: the box is expected 0.5 s farther, not one frame farther."""
-    tracker, _ = tracker_after(2.0, sort.Options())
-    tracks = feed(tracker, 2.5, boxes())
-    np.testing.assert_allclose(tracks.xyxy[0], walker(2.5), atol=2)
-
-
-@pytest.mark.parametrize("times", [[1.0] * 6, [1.0, 0.5, 0.2, 0.1, 0.0, -3.0], [np.nan] * 6])
-def test_a_clock_that_stands_or_runs_back_loses_no_track(times):
-    tracker, _ = tracker_after(1.0, sort.Options())
-    for at_s in times:
-        tracks = feed(tracker, at_s, boxes(walker(1.0)))
-        assert tracks.track_id.tolist() == [1]
-        assert tracks.detection.tolist() == [0]
-
-
-def test_after_the_clock_ran_back_time_goes_on():
-    """A file that loops starts at 0 again: tracks must still age and leave."""
-    tracker, _ = tracker_after(60.0, sort.Options(), fps=5)
-    feed(tracker, 0.0, boxes())
-    assert len(feed(tracker, 0.9, boxes())) == 1
-    assert len(feed(tracker, 1.9, boxes())) == 0
-
-
-def test_a_clock_gone_mad_leaves_a_standing_track_sound():
-    """A camera's clock that leaps by years (a device that first learns the date) must neither
-    fling tracks out of the picture nor make an age that is no number."""
-    here = (100, 100, 150, 250)
-    tracker = sort.build(sort.Options())
-    for k in range(60):
-        feed(tracker, k / 30, boxes(np.add(here, (k / 30, 0, k / 30, 0))))
-    tracks = feed(tracker, 1e300, boxes(here))
-    assert tracks.track_id.tolist() == [1]
-    assert tracks.detection.tolist() == [0]
-    assert np.isfinite(tracks.age_s).all()
-
-
-def test_coasting_can_be_reported_for_less_than_it_lasts():
-    tracker, _ = tracker_after(1.0, sort.Options(coast_s=0.2))
-    shown = [len(feed(tracker, 1 + k / 30, boxes())) for k in range(1, 20)]
-    assert shown == [1] * 6 + [0] * 13
-    back = feed(tracker, 1 + 20 / 30, boxes(walker(1 + 20 / 30)))
-    assert back.track_id.tolist() == [1]
-
-
-def test_frame_mode_ignores_times():
-    options = sort.Options(frames=sort.FrameRule(max_age=2, min_hits=1))
-    tracker = sort.build(options)
-    times = [0.0, 50.0, 50.0, 49.0, 1000.0, np.inf]
-    seen = [True, True, False, False, False, True]
-    got = [
-        feed(tracker, t, boxes((0, 0, 9, 9)) if s else boxes())
-        for t, s in zip(times, seen, strict=True)
-    ]
-    assert [tracks.track_id.tolist() for tracks in got] == [[], [1], [1], [1], [], []]
-    assert [tracks.detection.tolist() for tracks in got] == [[], [0], [-1], [-1], [], []]
-
-
 def test_ids_are_given_at_confirmation_without_gaps():
     """Twenty flickers of one frame each used up twenty ids in the original; the two people are
     1 and 2 here."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     rng = np.random.default_rng(0)
     ids: list[int] = []
     for k in range(40):
@@ -205,15 +82,10 @@ def test_ids_are_given_at_confirmation_without_gaps():
     assert sorted(set(ids)) == [1, 2]
 
 
-def test_age_counts_from_the_first_detection():
-    _, tracks = tracker_after(2.0, sort.Options(), fps=10)
-    assert tracks.age_s.tolist() == pytest.approx([2.0])
-
-
 def test_classes_apart_and_together():
     """A car that a network calls a truck for one frame: kept apart by default, one on request."""
     for classes, want in (("separate", [-1]), ("together", [0])):
-        tracker, _ = tracker_after(1.0, sort.Options(classes=classes))
+        tracker, _ = tracker_after(1.0, sort.Options(classes=classes, coast_s=None))
         at_s = 1 + 1 / 30
         tracks = feed(tracker, at_s, boxes(walker(at_s), class_id=7))
         assert tracks.detection.tolist() == want
@@ -223,7 +95,7 @@ def test_classes_apart_and_together():
 def test_two_classes_in_one_place_do_not_swap():
     """A rider and a bicycle whose boxes change places: the better overlap is the other's, of
     another class."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     one, other = (100, 100, 160, 250), (115, 120, 175, 270)
     for k in range(12):
         both = boxes(*([one, other] if k < 10 else [other, one]), class_id=[0, 1])
@@ -233,7 +105,7 @@ def test_two_classes_in_one_place_do_not_swap():
 
 
 def test_bad_boxes_are_passed_over_and_rows_still_point_right():
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     at_s = 1 + 1 / 30
     bad = [(np.nan, 0, 9, 9), (0, 0, np.inf, 9), (5, 5, 5, 9), (9, 9, 1, 1), (-2e7, 0, 9, 9)]
     tracks = feed(tracker, at_s, boxes(*bad, walker(at_s), *bad))
@@ -245,7 +117,7 @@ def test_bad_boxes_are_passed_over_and_rows_still_point_right():
     "box", [(50, 50, 50, 90), (50, 50, 90, 50), (50, 50, 50, 50), (90, 50, 50, 90)]
 )
 def test_boxes_without_area_start_no_track(box):
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(30):
         assert len(feed(tracker, k / 30, boxes(box))) == 0
     assert len(tracker._ledger) == 0
@@ -253,7 +125,7 @@ def test_boxes_without_area_start_no_track(box):
 
 def test_wide_boxes_are_tracked():
     """Cars are wider than tall; a filter for pedestrians' shapes once dropped them all."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(10):
         tracks = feed(tracker, k / 30, boxes((10 * k, 100, 10 * k + 300, 180)))
     assert tracks.track_id.tolist() == [1]
@@ -261,7 +133,7 @@ def test_wide_boxes_are_tracked():
 
 def test_a_shrinking_track_does_not_turn_inside_out():
     """The area's trend is stopped before zero, as published; else its root is NaN."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(12):
         half = 60 - 5 * k
         tracks = feed(tracker, k / 30, boxes((200 - half, 200 - half, 200 + half, 200 + half)))
@@ -273,7 +145,7 @@ def test_a_shrinking_track_does_not_turn_inside_out():
 
 
 def test_a_track_lost_to_infinity_is_dropped_alone():
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     feed(tracker, 1.02, boxes(walker(1.02), (500, 500, 540, 560)))
     tracker._kalman.velocity[0, 0] = np.inf
     tracks = feed(tracker, 1.04, boxes((500, 500, 540, 560)))
@@ -285,7 +157,7 @@ def test_a_track_lost_to_infinity_is_dropped_alone():
 
 def test_measured_boxes_on_request():
     """The detection's own box, out of any row; the filter's while coasting."""
-    tracker, _ = tracker_after(1.0, sort.Options(box="measured"))
+    tracker, _ = tracker_after(1.0, sort.Options(box="measured", coast_s=None))
     jump = np.add(walker(1.0), (9, -7, 12, 5))
     tracks = feed(tracker, 1.03, boxes((900, 900, 950, 950), jump))
     np.testing.assert_array_equal(tracks.xyxy, np.float32([jump]))
@@ -295,7 +167,7 @@ def test_measured_boxes_on_request():
 
 def test_tracks_that_leave_free_their_memory():
     """Lost tracks that are never pruned grow for ever: 20000 short ones must not."""
-    tracker = sort.build(sort.Options(max_age_s=0.1))
+    tracker = sort.build(sort.Options(max_age_s=0.1, coast_s=None))
     for k in range(1000):
         fresh = [(60 * i, 80 * (k % 9), 60 * i + 50, 80 * (k % 9) + 60) for i in range(20)]
         feed(tracker, k / 30, boxes(*fresh))
