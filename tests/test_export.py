@@ -131,9 +131,9 @@ ONNX = "net.onnx"
     [
         ([ONNX, "--format", "onnx"], "only .pt weights become ONNX"),
         ([ONNX, "--int8"], "--int8 needs --calibrate"),
-        ([ONNX, "--calibrate", "a.mp4"], "--calibrate is for --int8"),
-        ([ONNX, "--int8", "--calibrate", "a.mp4", "--half"], "goes without --half"),
-        ([ONNX, "--int8", "--calibrate", "a.mp4", "--format", "onnx"], "--int8 writes OpenVINO"),
+        ([ONNX, "--calibrate", "a.mkv"], "--calibrate is for --int8"),
+        ([ONNX, "--int8", "--calibrate", "a.mkv", "--half"], "goes without --half"),
+        ([ONNX, "--int8", "--calibrate", "a.mkv", "--format", "onnx"], "--int8 writes OpenVINO"),
         ([ONNX, "--format", "onnx", "--half"], "--half is for --format openvino"),
         ([ONNX, "--imgsz", "8"], "--imgsz of 32 or more"),
         (["none.onnx"], "no such file: none.onnx"),
@@ -155,7 +155,7 @@ def test_what_cannot_be_exported_is_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("library", "arguments", "extra"),
     [
-        ("nncf", ["net.onnx", "--int8", "--calibrate", "a.mp4"], "trackline[quantize]"),
+        ("nncf", ["net.onnx", "--int8", "--calibrate", "a.mkv"], "trackline[quantize]"),
         ("onnx", ["net.pt"], "trackline[ultralytics]"),
         ("ultralytics", ["net.pt"], "trackline[ultralytics]"),
     ],
@@ -210,7 +210,7 @@ def test_int8_keeps_boxes_and_names_and_says_what_it_costs(
 ) -> None:
     pytest.importorskip("nncf", reason="needs nncf")
     weights = make(tmp_path / "net.onnx")
-    footage = video(tmp_path / "a.mp4", 60)
+    footage = video(tmp_path / "a.mkv", 60)
     command = ["models", "export", str(weights), "--int8", "--calibrate", str(footage)]
     assert main([*command, "--imgsz", "64", "--frames", "40"]) == 0
     told = capsys.readouterr().out

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="footage like that the network will see, for --int8",
     )  # fmt: skip
     parser.add_argument(
-        "--frames", type=int, default=300, metavar="N", help="of the footage, used in all; 300"
+        "--frames", type=int, default=300, metavar="N", help="of the footage, at most; 300"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="file or folder to write")
 

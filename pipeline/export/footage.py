@@ -85,19 +85,25 @@ def _picture(path: Path) -> Image:
 
 
 def _thinned(frames: Iterator[Image], most: int, shrink: Shrink) -> list[Image]:
-    """Return at least half of and at most `most` frames, evenly spread, however many come."""
+    """Return `most` frames, evenly spread, or all if there are fewer; how many come is not known.
+
+    Keeps every first, second, fourth ... frame, up to twice as many as wanted, and picks at the
+    end.
+    """
     kept: list[Image] = []
     step = 1
     for index, frame in enumerate(frames):
         if index % step:
             continue
-        if len(kept) == most:
+        if len(kept) == 2 * most:
             kept = kept[::2]
             step *= 2
             if index % step:
                 continue
         kept.append(shrink(frame))
-    return kept
+    if len(kept) <= most:
+        return kept
+    return [kept[row] for row in np.linspace(0, len(kept) - 1, most).round().astype(int)]
 
 
 def _video(path: Path, count: int) -> Iterator[Image]:
