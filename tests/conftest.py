@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from http_server import CONTENT, Site, running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,8 +23,10 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site() -> Iterator[Any]:
     """A web server on loopback that has weights and can be told to misbehave."""
+    from http_server import CONTENT, Site, running
+
     with running(Site(CONTENT)) as started:
         yield started
 
