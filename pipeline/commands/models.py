@@ -69,6 +69,7 @@ def _list(args: argparse.Namespace) -> int:
         f"\nDownloads go to {cache_folder()}. Each file keeps its publisher's licence. "
         ".pt files need trackline[ultralytics].",
         soft_wrap=True,
+        markup=False,
     )
     return 0
 
