@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
 
-COMMANDS = ("run", "check", "list", "models")
+COMMANDS = ("run", "check", "list", "models", "eval")
 INTERRUPTED = 130
 TERMINATED = 143
 

@@ -43,6 +43,7 @@ def _video(folder: Path) -> dict[str, Any]:
 
 # How each plug-in is set up to give seven frames, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "blank": lambda folder: {"width": 64, "height": 48, "frames": FRAMES},
     "camera": lambda folder: {"device": 0},
     "file": _video,
     "images": _pictures,
