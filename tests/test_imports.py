@@ -20,8 +20,17 @@ CONTRACT = BOTTOM | {"interfaces"}
 THREADS = {"ring", "worker", "stats"}
 ENGINE = THREADS | {"grabbing", "inferring", "delivery", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
-UP_TO_BUILD = CONTRACT | ENGINE | PLUGIN_ROOMS | {"overlay", "config", "models"}
-UP_TO_FRONT = UP_TO_BUILD | {"build", "running", "api", "export"}
+TABLES = {"tables", "sequences"}
+UP_TO_BUILD = CONTRACT | ENGINE | PLUGIN_ROOMS | TABLES | {"overlay", "config", "models"}
+UP_TO_FRONT = UP_TO_BUILD | {
+    "build",
+    "running",
+    "api",
+    "export",
+    "evaluation",
+    "refining",
+    "tuning",
+}
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
     "interfaces": BOTTOM,
@@ -34,10 +43,15 @@ ALLOWED: dict[str, set[str]] = {
     "delivery": CONTRACT | THREADS,
     "engine": CONTRACT | ENGINE,
     "sources": CONTRACT,
-    "detectors": CONTRACT | {"models"},
+    "detectors": CONTRACT | {"models", "sequences"},
     "trackers": CONTRACT,
     "sinks": CONTRACT | {"overlay"},
     "models": BOTTOM,
+    "tables": BOTTOM,
+    "sequences": BOTTOM | {"tables"},
+    "evaluation": CONTRACT | TABLES | {"detectors"},
+    "refining": CONTRACT | TABLES | {"trackers"},
+    "tuning": UP_TO_BUILD | {"build", "evaluation"},
     "export": CONTRACT | {"models", "detectors"},
     "config": CONTRACT | {"engine"},
     "build": UP_TO_BUILD,
