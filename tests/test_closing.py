@@ -17,7 +17,7 @@ from pipeline.interfaces import RunInfo
 from pipeline.ring import RingBuffer
 from pipeline.stats import Stats
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("ctrl_c")]
 
 
 def closing_interrupted(sinks: dict[str, FakeSink], results: int) -> list[BaseException]:

@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
 from threads import Gate, interrupt
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("ctrl_c")]
 
 
 class Strikes:

@@ -79,7 +79,7 @@ def test_frames_must_carry_their_sources_name() -> None:
     fails(Setup(source), StageError, "source street-2: Frame.source: want its name, got 'street'")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(10)
 def test_sources_that_hang_are_left_behind_all_at_once() -> None:
     """Each hanging camera was waited for in turn: a switch that was down delayed the end by five
     seconds for every camera behind it. The frame one brought afterwards counted as grabbed, in a

@@ -1,4 +1,4 @@
-"""A thread of the run: its failure is heard before its end is seen, and its end is always seen."""
+"""A thread of the run: its failure is heard before its end is seen."""
 
 from __future__ import annotations
 
@@ -40,14 +40,3 @@ def test_what_never_began_is_over() -> None:
     worker = Worker("x", lambda: None, lambda: None)
     assert worker.join()
     assert not worker.started
-
-
-def test_the_end_is_seen_even_where_the_last_step_fails() -> None:
-    heard: list[BaseException] = []
-
-    def at_end() -> None:
-        raise SystemExit
-
-    worker = Worker("x", lambda: None, at_end)
-    worker.start(heard.append)
-    assert worker.join(PATIENCE_S)
