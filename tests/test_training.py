@@ -1,4 +1,4 @@
-"""Training of the built-in detector: assignment, gradients, pictures, metric, export; needs torch."""
+"""The detector's training: assignment, gradients, pictures, metric, export; needs torch."""
 
 from __future__ import annotations
 
