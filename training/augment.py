@@ -35,7 +35,7 @@ def single(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> V
     """One picture at a random scale and place on a grey canvas of `size` (height, width)."""
     height, width = sample.image.shape[:2]
     fit = min(size[0] / height, size[1] / width)
-    scale = fit * _log_uniform(rng, 0.45, 1.7)
+    scale = fit * _log_uniform(rng, 0.4, 1.7)
     shift_x = _place(size[1], width * scale, rng)
     shift_y = _place(size[0], height * scale, rng)
     canvas = np.full((*size, 3), GREY, np.uint8)
@@ -44,19 +44,17 @@ def single(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> V
 
 
 def mosaic(samples: list[Sample], size: tuple[int, int], rng: np.random.Generator) -> View:
-    """Four pictures around a random centre (YOLOv4, Bochkovskiy 2020), each at its own scale."""
-    centre_x = int(size[1] * rng.uniform(0.3, 0.7))
-    centre_y = int(size[0] * rng.uniform(0.3, 0.7))
+    """Four or nine pictures in a grid with random cuts, each at a scale of its own.
+
+    Four are the mosaic of YOLOv4 (Bochkovskiy 2020); nine train for what is far away.
+    """
+    side = {4: 2, 9: 3}[len(samples)]
+    rows, columns = (_cuts(length, side, rng) for length in size)
     canvas = np.full((*size, 3), GREY, np.uint8)
     pieces = []
     for index, sample in enumerate(samples):
-        left, top = index % 2 == 0, index < 2
-        area = (
-            0 if left else centre_x,
-            0 if top else centre_y,
-            centre_x if left else size[1],
-            centre_y if top else size[0],
-        )
+        row, column = divmod(index, side)
+        area = (columns[column], rows[row], columns[column + 1], rows[row + 1])
         height, width = sample.image.shape[:2]
         fit = max((area[3] - area[1]) / height, (area[2] - area[0]) / width)
         scale = fit * _log_uniform(rng, 0.55, 1.5)
@@ -64,6 +62,12 @@ def mosaic(samples: list[Sample], size: tuple[int, int], rng: np.random.Generato
         shift_y = area[1] + _place(area[3] - area[1], height * scale, rng)
         pieces.append(_paste(sample, canvas, area, scale, (shift_x, shift_y)))
     return _finish(canvas, pieces, rng)
+
+
+def _cuts(length: int, parts: int, rng: np.random.Generator) -> list[int]:
+    """`parts` + 1 rising positions from 0 to `length`, each within 0.4 of a part of its place."""
+    inner = [(i + rng.uniform(-0.4, 0.4)) / parts for i in range(1, parts)]
+    return [0, *(int(length * cut) for cut in inner), length]
 
 
 def letterbox(sample: Sample, size: tuple[int, int]) -> View:

@@ -17,6 +17,8 @@ from torch import Tensor
 from training.augment import View, mosaic, single
 from training.data import Sample, sampling_weights
 
+NINE = 0.4  # share of the mosaics that hold nine pictures instead of four
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -66,7 +68,8 @@ class BatchStream:
 
     def _view(self, phase: Phase, size: tuple[int, int], rng: np.random.Generator) -> View:
         if rng.random() < phase.mosaic:
-            return mosaic([self._draw(rng) for _ in range(4)], size, rng)
+            count = 9 if rng.random() < NINE else 4
+            return mosaic([self._draw(rng) for _ in range(count)], size, rng)
         return single(self._draw(rng), size, rng)
 
     def _draw(self, rng: np.random.Generator) -> Sample:
