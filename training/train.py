@@ -25,8 +25,8 @@ from training.weights import imagenet_weights, load_imagenet, load_matching
 
 PHASES = (
     Phase(0.00, ((256, 320), (320, 256), (288, 384), (320, 320)), mosaic=0.6),
-    Phase(0.50, ((320, 416), (352, 352), (416, 320), (384, 480)), mosaic=0.6),
-    Phase(0.85, ((384, 512), (416, 416), (448, 384), (480, 480)), mosaic=0.0),
+    Phase(0.60, ((320, 416), (352, 352), (416, 320), (352, 448)), mosaic=0.6),
+    Phase(0.88, ((384, 512), (416, 416), (448, 352), (384, 448)), mosaic=0.0),
 )
 VALIDATION_SIZE = (416, 416)
 SAVE_EVERY = 180.0  # seconds
