@@ -50,6 +50,20 @@ class Config(OptionsModel):
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_kinds(cls, tree: Any) -> Any:
+        """Add the usual plug-in where only its options are given."""
+        if not isinstance(tree, Mapping):
+            return tree
+        usual = {name: cls.model_fields[name].default.kind for name in ("detector", "tracker")}
+        named = {
+            name: {"kind": usual[name], **value}
+            for name, value in tree.items()
+            if name in usual and isinstance(value, Mapping)
+        }
+        return {**tree, **named}
+
 
 def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
     """Return the configuration in the YAML file at `path` with `changes` applied over it.

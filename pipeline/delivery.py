@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
 
 from pipeline.data import Result
-from pipeline.errors import PipelineError, StageError
+from pipeline.errors import PipelineError, StageError, located
 from pipeline.interfaces import RunInfo, Sink
 from pipeline.ring import RingBuffer
 from pipeline.stats import Stats
+from pipeline.worker import Fail, Worker
 
 QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enough to hold memory
 
@@ -34,86 +37,86 @@ class _WriteClock:
                 self._stats.add_stages(self._total)
 
 
+Queue = RingBuffer[tuple[Result, _WriteClock]]
+
+
 class SinkGroup:
     """All sinks of a run: opened together, each written in order, each closed exactly once."""
 
-    def __init__(
-        self, sinks: Mapping[str, Sink], stats: Stats, fail: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, sinks: Mapping[str, Sink], stats: Stats, fail: Fail) -> None:
         self._sinks = sinks
         self._stats = stats
         self._fail = fail
         self._opened: list[str] = []
-        self._rings: dict[str, RingBuffer[tuple[Result, _WriteClock]]] = {}
-        self._threads: list[threading.Thread] = []
+        self._queues: dict[str, Queue] = {}
+        self._workers: dict[str, Worker] = {}
 
     def open(self, run: RunInfo) -> None:
         """Open every sink and start the heavy ones' threads; raises OutputError."""
         for name, sink in self._sinks.items():
             self._opened.append(name)
-            sink.open(run)
+            with located(f"sink {name}"):
+                sink.open(run)
         for name, sink in self._sinks.items():
             if sink.own_thread:
-                ring: RingBuffer[tuple[Result, _WriteClock]] = RingBuffer(QUEUED_RESULTS)
-                self._rings[name] = ring
-                thread = threading.Thread(target=self._work, args=(name, ring), name=f"sink {name}")
-                thread.daemon = True  # a second Ctrl-C must not wait for an encoder
-                self._threads.append(thread)
-                thread.start()
+                queue: Queue = RingBuffer(QUEUED_RESULTS)
+                worker = Worker(
+                    f"sink {name}",
+                    partial(self._write_queued, name, queue),
+                    partial(queue.close, discard=True),
+                )
+                self._queues[name] = queue
+                self._workers[name] = worker
+                worker.start(self._fail)
 
     def write(self, result: Result) -> bool:
-        """Hand one result to every sink; return False once a sink asks for the end of the run."""
+        """Hand one result to every sink; return False once a sink asks for the end of the run.
+
+        Raises PipelineError where a sink fails, or failed since the last result.
+        """
         clock = _WriteClock(self._stats, len(self._sinks))
-        for ring in self._rings.values():
-            ring.put((result, clock))
-        go_on = True
-        for name, sink in self._sinks.items():
-            if name not in self._rings:
+        for name, queue in self._queues.items():
+            if not queue.put((result, clock)):
+                raise StageError(f"sink {name}: failed before")  # `fail` knows with what
+        for name in self._sinks:
+            if name not in self._queues:
                 self._write_one(name, result, clock)
-                go_on = go_on and not getattr(sink, "stop_requested", False)
-        return go_on
+        return not any(getattr(sink, "stop_requested", False) for sink in self._sinks.values())
 
-    def close(self, *, discard: bool) -> None:
-        """Finish every sink; `discard` drops what heavy sinks have queued. Errors go to `fail`."""
-        for ring in self._rings.values():
-            ring.close(discard=discard)
-        for thread in self._threads:
-            thread.join()
-        for name in self._opened:
-            try:
-                self._sinks[name].close()
-            except Exception as error:  # noqa: BLE001 - the other sinks must still be closed
-                self._fail(_named(name, error))
-        self._opened.clear()
+    def close(self) -> None:
+        """Finish every sink, with all it was handed. Errors go to `fail`.
 
-    def _work(self, name: str, ring: RingBuffer[tuple[Result, _WriteClock]]) -> None:
-        """Write what arrives in `ring`, on this sink's own thread."""
+        Ctrl-C meanwhile drops what heavy sinks have queued, but each is still closed.
+        """
+        opened, self._opened = self._opened, []
+        with ExitStack() as steps:  # last in, first out; all are taken whatever happens in one
+            for name in reversed(opened):
+                steps.callback(self._close_one, name)
+            for queue in self._queues.values():
+                queue.close()
+            for worker in self._workers.values():
+                worker.join()
+
+    def _close_one(self, name: str) -> None:
+        if name in self._workers:
+            self._queues[name].close(discard=True)
+            self._workers[name].join()  # never close what a thread is still writing to
         try:
-            while (batch := ring.take()) is not None:
-                for result, clock in batch:
-                    self._write_one(name, result, clock)
+            with located(f"sink {name}"):
+                self._sinks[name].close()
         except PipelineError as error:
             self._fail(error)
-        finally:
-            ring.close(discard=True)
+
+    def _write_queued(self, name: str, queue: Queue) -> None:
+        """Write what arrives in `queue`, on this sink's own thread."""
+        while (batch := queue.take()) is not None:
+            for result, clock in batch:
+                self._write_one(name, result, clock)
 
     def _write_one(self, name: str, result: Result, clock: _WriteClock) -> None:
         sink = self._sinks[name]
         began = time.perf_counter()
-        try:
+        with located(f"sink {name}"):
             sink.write(result)
-        except PipelineError:
-            raise
-        except Exception as error:
-            raise _named(name, error) from error
         spent = (time.perf_counter() - began) * 1e3
         clock.add(getattr(sink, "stage_ms", None) or {"write": spent})
-
-
-def _named(name: str, error: Exception) -> PipelineError:
-    """Return the error as one that says which sink it came from."""
-    if isinstance(error, PipelineError):
-        return error
-    problem = StageError(f"sink {name}: {type(error).__name__}: {error}")
-    problem.__cause__ = error
-    return problem

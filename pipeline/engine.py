@@ -10,27 +10,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
-from pipeline.boxes import usable_xyxy
-from pipeline.data import ClassNames, Detections, Result
+from pipeline.data import Result
 from pipeline.delivery import SinkGroup
-from pipeline.errors import PipelineError, StageError
-from pipeline.grabbing import Grabbed, Grabber
+from pipeline.errors import PipelineError
+from pipeline.grabbing import Backoff, Grabbed, Grabber, SourceGroup
+from pipeline.inferring import Inference
 from pipeline.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker
 from pipeline.options import OptionsModel
-from pipeline.ring import Ready, RingBuffer, take
+from pipeline.ring import Ready, RingBuffer
 from pipeline.stats import Stats
 
 log = logging.getLogger("trackline")
 
 LIVE_RING_FRAMES = 2
 RESULT_RING = 8
-HANGING_SOURCE_S = 5.0
 
 
 class RunOptions(OptionsModel):
@@ -44,14 +43,21 @@ class RunOptions(OptionsModel):
     """Frames a file may be decoded ahead; fewer where `ring_megabytes` says so."""
     ring_megabytes: int = Field(64, ge=1)
     """Memory one source's decoded frames may wait in."""
+    retry_first_s: float = Field(0.5, gt=0, le=3600)
+    """Seconds until a lost camera is tried again; doubled with each try in vain."""
+    retry_longest_s: float = Field(30.0, gt=0, le=3600)
+    """The most seconds between two tries."""
 
 
 class Pipeline:
     """Sources to sinks through one detector and a tracker per source; runs once.
 
-    `new_tracker` is called once per source. `sinks` maps a name for messages to a sink.
-    `metadata` is handed to the sinks, which note it in their files.
+    `new_tracker` is called once per source. `sinks` maps a name for messages to a sink; sinks
+    note `metadata` in their files.
     """
+
+    patience_s = 5.0
+    """How long the end of the run waits for sources that hang, all of them together."""
 
     def __init__(
         self,
@@ -68,28 +74,30 @@ class Pipeline:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise ValueError(f"Pipeline.sources: names must differ, got {names}")
-        options = options or RunOptions()
         self.stats = Stats({source.name: source.live for source in sources})
-        self._options = options
-        self._detector = detector
-        self._trackers = {name: new_tracker() for name in names}
-        self._epochs = dict.fromkeys(names, 0)
-        self._class_names: ClassNames = {}
+        self._options = options or RunOptions()
         self._metadata = metadata or {}
         ready = Ready()
-        self._grabbers = [self._new_grabber(source, ready) for source in sources]
-        self._results: RingBuffer[Result] = RingBuffer(RESULT_RING)
+        self._sources = SourceGroup([self._new_grabber(each, ready) for each in sources])
+        # Results of cameras must not grow old in a queue: one batch may wait, no more.
+        all_live = all(source.live for source in sources)
+        self._lone_camera = all_live and len(sources) == 1
+        self._results: RingBuffer[Result] = RingBuffer(len(sources) if all_live else RESULT_RING)
+        trackers = {name: new_tracker() for name in names}
+        self._inference = Inference(
+            detector, trackers, self._sources.rings, self._results, self.stats
+        )
         self._sinks = SinkGroup(sinks or {}, self.stats, self._fail)
         self._stop = threading.Event()
-        self._infer_thread: threading.Thread | None = None
+        self.stop_reason: str | None = None
         self._error: BaseException | None = None
         self._error_lock = threading.Lock()
-        self._used = False
+        self._interrupted = self._stopping = self._used = False
 
     @property
     def source_infos(self) -> dict[str, SourceInfo]:
         """Return what is known of the sources that are open."""
-        return {g.source.name: g.info for g in self._grabbers if g.info is not None}
+        return self._sources.infos
 
     @property
     def max_frames(self) -> int | None:
@@ -99,7 +107,7 @@ class Pipeline:
     @property
     def started(self) -> bool:
         """Return whether everything opened and frames began to flow."""
-        return self._infer_thread is not None
+        return self._inference.started
 
     def run(self) -> dict[str, Any]:
         """Process everything and return the report; raises the first error after closing all."""
@@ -107,181 +115,136 @@ class Pipeline:
             pass
         return self.stats.report()
 
-    def stop(self) -> None:
-        """End the run in order, from any thread: what was inferred still reaches the sinks."""
-        self._stop.set()
-        for grabber in self._grabbers:
-            grabber.ring.close(discard=True)
+    def stop(self, reason: str | None = None) -> None:
+        """End the run in order, from any thread: what was inferred still reaches the sinks.
+
+        The first `reason` is kept in `stop_reason`, for the report.
+        """
+        self.stop_reason = self.stop_reason or reason
+        if self._stopping:
+            return  # a signal handler may call this in the middle of this very call
+        self._stopping = True
+        try:
+            self._stop.set()
+            self._sources.discard()
+        finally:
+            self._stopping = False
 
     def results(self) -> Iterator[Result]:
         """Yield each result once the sinks have it; closes everything on any way out.
 
-        Raises the first error of any stage, and SourceBrokenError at the end where a file broke
-        off: everything before the break was processed.
+        Raises the first error of any stage once what was inferred before it is delivered, and
+        SourceBrokenError at the end where a file broke off: everything before the break was
+        processed.
         """
         if self._used:
             raise ValueError("Pipeline: a pipeline runs once; build another one")
         self._used = True
         try:
             self._start()
-            while self._error is None and (batch := self._results.take()) is not None:
-                for result in batch:
-                    self._deliver(result)
-                    yield result
+            yield from self._delivered()
         except PipelineError as error:
-            self._fail(error)
+            self._fail(error)  # opening or a sink; raised by `_shut_down`
+        except (GeneratorExit, KeyboardInterrupt, SystemExit) as way_out:
+            self._interrupted = not isinstance(way_out, GeneratorExit)
+            self._deliver_rest()
             raise
         finally:
             self._shut_down()
-        for grabber in self._grabbers:
-            if grabber.broken is not None:
-                raise grabber.broken
-
-    # -- starting ---------------------------------------------------------------------------
+        self._sources.raise_broken()
 
     def _new_grabber(self, source: Source, ready: Ready) -> Grabber:
-        capacity = LIVE_RING_FRAMES if source.live else self._options.ring_frames
-        ring: RingBuffer[Grabbed] = RingBuffer(
-            capacity, "drop_oldest" if source.live else "block", ready
-        )
-        return Grabber(source, ring, self.stats.sources[source.name], self._options.max_frames)
+        options = self._options
+        ring: RingBuffer[Grabbed] = RingBuffer(options.ring_frames, "block", ready)
+        if source.live:
+            ring = RingBuffer(LIVE_RING_FRAMES, "drop_oldest", ready)
+        backoff = Backoff(options.retry_first_s, options.retry_longest_s)
+        return Grabber(source, ring, self.stats.sources[source.name], options.max_frames, backoff)
 
     def _start(self) -> None:
         """Open sources, detector and sinks in the order of who finds the user's mistakes first."""
-        for grabber in self._grabbers:
-            if not grabber.source.live:
-                grabber.open()
-                grabber.ring.capacity = self._ring_frames(grabber.info)
-        lone_camera = len(self._grabbers) == 1 and self._grabbers[0].source.live
-        self._class_names = self._detector.open(prefer_latency=lone_camera)
+        self._sources.open_files(self._options.ring_megabytes)
+        class_names = self._inference.open(prefer_latency=self._lone_camera)
         self._sinks.open(
             RunInfo(
                 output=self._options.output,
-                class_names=self._class_names,
+                class_names=class_names,
                 sources=self.source_infos,
                 utc_at_monotonic_zero=time.time() - time.monotonic(),
                 metadata=self._metadata,
             )
         )
         self.stats.begin()
-        for grabber in self._grabbers:
-            grabber.start(self._stop, self._fail)
-        self._infer_thread = threading.Thread(target=self._infer, name="infer", daemon=True)
-        self._infer_thread.start()
+        self._sources.start(self._stop, self._fail)
+        self._inference.start(self._fail)
 
-    def _ring_frames(self, info: SourceInfo | None) -> int:
-        """Return how many frames of this size may wait: a 4K file must not take gigabytes."""
-        frame_bytes = info.width * info.height * 3 if info else 1
-        affordable = self._options.ring_megabytes * 2**20 // max(frame_bytes, 1)
-        return max(2, min(self._options.ring_frames, affordable))
-
-    # -- the inference thread ---------------------------------------------------------------
-
-    def _infer(self) -> None:
-        rings = [grabber.ring for grabber in self._grabbers]
-        batch: list[Grabbed] = []
-        try:
-            while True:
-                began = time.perf_counter()
-                taken = take(rings, self._detector.batch_size)
-                self.stats.starved_s += time.perf_counter() - began
-                if taken is None:
-                    return
-                batch = taken
-                self._infer_batch(batch)
-        except PipelineError as error:
-            self._fail(error)
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame forwards
-            problem = StageError(f"inference: {type(error).__name__}: {error}")
-            problem.__cause__ = error
-            self._fail(problem)
-        finally:
-            for grabbed in batch:
-                self.stats.sources[grabbed.frame.source].dropped["failed"] += 1
-            self._results.close()
-
-    def _infer_batch(self, batch: list[Grabbed]) -> None:
-        """Detect, track and pass on; removes from `batch` what has been passed on."""
-        began = time.perf_counter()
-        found = self._detector.detect([grabbed.frame for grabbed in batch])
-        if len(found) != len(batch):
-            kind = type(self._detector).__name__
-            raise StageError(f"{kind}.detect: want {len(batch)} results, got {len(found)}")
-        infer_ms = (time.perf_counter() - began) * 1e3 / len(batch)
-        stages = getattr(self._detector, "stage_ms", None) or {"infer": infer_ms}
-        for detections in found:
-            result = self._track(batch[0], detections, stages)
-            began = time.perf_counter()
-            self._results.put(result)
-            self.stats.blocked_s += time.perf_counter() - began
-            batch.pop(0)
-
-    def _track(
-        self, grabbed: Grabbed, detections: Detections, stages: Mapping[str, float]
-    ) -> Result:
-        frame = grabbed.frame
-        usable = usable_xyxy(detections.xyxy) & np.isfinite(detections.score)
-        if not usable.all():
-            rejected = int(len(usable) - usable.sum())
-            self.stats.sources[frame.source].rejected_boxes += rejected
-            detections = detections[usable]
-        tracker = self._trackers[frame.source]
-        began = time.perf_counter()
-        if frame.epoch != self._epochs[frame.source]:
-            self._epochs[frame.source] = frame.epoch
-            tracker.reset()
-        tracks = tracker.update(frame, detections)
-        track_ms = (time.perf_counter() - began) * 1e3
-        stage_ms = {"decode": grabbed.read_ms, **stages, "track": track_ms}
-        return Result(frame, detections, tracks, self._class_names, stage_ms)
-
-    # -- the caller's thread ----------------------------------------------------------------
+    def _delivered(self) -> Iterator[Result]:
+        """Yield what inference passed on, once the sinks have it; raises what a sink raises."""
+        while (batch := self._results.take()) is not None:
+            for result in batch:
+                self._deliver(result)
+                yield result
 
     def _deliver(self, result: Result) -> None:
-        source = self.stats.sources[result.frame.source]
+        name = result.frame.source
         self.stats.add_stages(result.stage_ms)
         try:
             go_on = self._sinks.write(result)
         except PipelineError:
-            source.dropped["failed"] += 1
+            self.stats.drop(name, "failed")
             raise
+        source = self.stats.sources[name]
         source.delivered += 1
         source.age.add((time.monotonic() - result.frame.captured_at) * 1e3)
         if not go_on:
             self.stop()
 
+    def _deliver_rest(self) -> None:
+        """Give the sinks what was inferred before the caller broke off."""
+        self.stop()
+        try:
+            for _ in self._delivered() if self.started else ():
+                pass
+        except PipelineError as error:
+            self._fail(error)
+        except BaseException:
+            self._interrupted = True
+            raise
+
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and make every stage come to its end; any thread."""
         with self._error_lock:
-            self._error = self._error or error
+            if self._error is None:
+                self._error = error
         self.stop()
 
     def _shut_down(self) -> None:
-        """Drain, join, close, balance the books, and raise the first error if there was one."""
-        self.stop()
-        self._drain()
-        for grabber in self._grabbers:
-            if not grabber.join(HANGING_SOURCE_S):
-                log.warning("source %s: still hangs in a read; left behind", grabber.source.name)
-            grabber.ring.close(discard=True)
-            self.stats.sources[grabber.source.name].dropped.update(grabber.ring.dropped)
-        self.stats.end()
-        self._sinks.close(discard=self._error is not None)
-        self._detector.close()
-        if self._error is not None:
-            raise self._error
-
-    def _drain(self) -> None:
-        """Deliver what was inferred before the stop, or count it as dropped after a failure."""
-        if self._infer_thread is None:
+        """Close everything, balance the books, then raise the first error if there was one."""
+        try:
+            with ExitStack() as steps:
+                # Last in, first out. Each is taken even when Ctrl-C strikes in one before it.
+                steps.callback(self._inference.close, self._fail)
+                steps.callback(self._sources.close, self.patience_s, self._fail)
+                steps.callback(self.stats.end)
+                steps.callback(self._sinks.close)
+                steps.callback(self._end_inference)
+                self.stop()
+        except BaseException:
+            self._interrupted = True
+            raise
+        finally:
+            self._sources.balance(self.stats, interrupted=self._interrupted)
+        if self._error is None:
             return
+        if not self._interrupted:
+            raise self._error
+        log.error("%s", self._error)  # Ctrl-C came first and is what the caller gets
+
+    def _end_inference(self) -> None:
+        """Wait for the thread; what it still passes on after a failure is not delivered."""
+        if not self.started:
+            return
+        cause = "failed" if self._error else "interrupted"
         while (batch := self._results.take()) is not None:
             for result in batch:
-                if self._error is not None:
-                    self.stats.sources[result.frame.source].dropped["failed"] += 1
-                    continue
-                try:
-                    self._deliver(result)
-                except PipelineError as error:
-                    self._fail(error)
-        self._infer_thread.join()
+                self.stats.drop(result.frame.source, cause)

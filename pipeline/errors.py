@@ -5,6 +5,9 @@ A message says where it happened, what came and what is allowed, in one line.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class PipelineError(Exception):
     """Anything Trackline raises on purpose; `exit_code` is what the command returns for it."""
@@ -48,3 +51,17 @@ class SourceBrokenError(PipelineError):
 
 class StageError(PipelineError):
     """A detector, tracker or sink failed while running; the cause is chained."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Turn what a plug-in did not raise on purpose into a StageError that says `where`.
+
+    PipelineErrors pass as they are: their messages say where already.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise StageError(f"{where}: {type(error).__name__}: {error}") from error

@@ -18,12 +18,13 @@ class FramePool:
     """Hands out u8[H,W,3] arrays and takes them back by itself once nobody holds them.
 
     NumPy makes every view, slice and exported buffer refer to the array that owns the memory, so
-    the owner's reference count tells whether any holder is left. `keep` bounds the idle memory; a
-    consumer that hoards frames makes the pool allocate, never wait or overwrite. Not thread-safe:
-    one pool belongs to one grabbing thread. Holders may let go on any thread.
+    the owner's reference count tells whether any holder is left. `keep` bounds the idle memory and
+    must exceed what the queues of a run hold together, or a slow sink makes every frame a fresh
+    one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Not
+    thread-safe: one pool belongs to one grabbing thread. Holders may let go on any thread.
     """
 
-    def __init__(self, keep: int = 32) -> None:
+    def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self._buffers: list[Image] = []
         self.allocated = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Generic, Literal, TypeVar
@@ -11,12 +10,17 @@ from typing import Generic, Literal, TypeVar
 T = TypeVar("T")
 Policy = Literal["block", "drop_oldest"]
 
+WAKE_S = 0.2
+"""Longest wait in one go: a Ctrl-C that comes just before a wait, or on Windows during it, is not
+noticed until the wait is over."""
+
 
 class Ready(threading.Condition):
-    """Notified when any ring that shares it has something to take."""
+    """Notified when any ring that shares it has something to take; its lock guards them all."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.dealt = 0  # items handed out so far, which is the clock of fairness in `take`
         super().__init__(self.lock)
 
 
@@ -36,9 +40,9 @@ class RingBuffer(Generic[T]):
         self.dropped: Counter[str] = Counter()
         self.put_count = 0
         self.taken_count = 0
-        self.producer_waited_s = 0.0
         self._items: deque[T] = deque()
         self._closed = False
+        self._last_dealt = 0
         self._ready = ready or Ready()
         # One lock for both conditions, so that a taker and a producer never disagree.
         self._space = threading.Condition(self._ready.lock)
@@ -46,11 +50,11 @@ class RingBuffer(Generic[T]):
     def put(self, item: T) -> bool:
         """Store `item`; return False (and count it as dropped) once the ring is closed."""
         with self._ready:
+            while self.policy == "block" and len(self) >= self.capacity and not self._closed:
+                self._space.wait(WAKE_S)
+            # Counted only now: an item whose producer still waits, or was interrupted while it
+            # waited, is in nobody's books.
             self.put_count += 1
-            if self.policy == "block" and len(self._items) >= self.capacity and not self._closed:
-                began = time.perf_counter()
-                self._space.wait_for(lambda: len(self._items) < self.capacity or self._closed)
-                self.producer_waited_s += time.perf_counter() - began
             if self._closed:
                 self.dropped["stopped"] += 1
                 return False
@@ -58,15 +62,15 @@ class RingBuffer(Generic[T]):
                 self._items.popleft()
                 self.dropped["overrun"] += 1
             self._items.append(item)
-            self._ready.notify()
+            self._ready.notify_all()
             return True
 
-    def take(self, limit: int = 1, timeout: float | None = None) -> list[T] | None:
-        """Return up to `limit` items as soon as one is there; [] after `timeout`; None at the end.
+    def take(self, limit: int = 1) -> list[T] | None:
+        """Return up to `limit` items as soon as one is there; None at the end.
 
         A `drop_oldest` ring gives only its newest item and counts the older ones as dropped.
         """
-        return take([self], limit, timeout)
+        return take([self], limit)
 
     def close(self, *, discard: bool = False) -> None:
         """Refuse further items; what waits is drained, or dropped and counted with `discard`."""
@@ -81,63 +85,54 @@ class RingBuffer(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def _pop(self, limit: int) -> list[T]:
-        """Return up to `limit` items; the lock is held."""
-        if self.policy == "drop_oldest" and len(self._items) > 1:
-            self.dropped["stale"] += len(self._items) - 1
-            newest = self._items.pop()
-            self._items.clear()
-            self._items.append(newest)
-        taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
-        self.taken_count += len(taken)
-        if taken:
-            self._space.notify()
+    def _offer(self) -> int:
+        """Return how many items this ring would give at most; the lock is held."""
+        return min(1, len(self._items)) if self.policy == "drop_oldest" else len(self._items)
+
+    def _pop(self, count: int) -> list[T]:
+        """Return `count` items, which is at most what `_offer` said; the lock is held."""
+        if self.policy == "drop_oldest":
+            while len(self._items) > 1:
+                self._items.popleft()
+                self.dropped["stale"] += 1
+        taken = [self._items.popleft() for _ in range(count)]
+        self.taken_count += count
+        self._space.notify(count)
         return taken
 
 
-def take(
-    rings: Sequence[RingBuffer[T]], limit: int, timeout: float | None = None
-) -> list[T] | None:
+def take(rings: Sequence[RingBuffer[T]], limit: int) -> list[T] | None:
     """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
 
-    The rings share one `ready` condition. The limit is dealt out evenly, one round after another,
-    so that no source starves and a lone file gets all of it; items of one ring stay consecutive.
-    Returns [] after `timeout` seconds without an item and None when every ring is closed and empty.
+    The rings share one `ready` condition. The limit is dealt out one by one to whoever was dealt
+    to longest ago, so that no source starves, a camera that comes late cannot make up for what it
+    missed, and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
+    item; returns None when every ring is closed and empty.
     """
+    if limit < 1:
+        raise ValueError(f"take.limit: want at least 1, got {limit}")
     ready = rings[0]._ready
 
-    def something() -> bool:
-        return any(ring._items for ring in rings) or all(ring._closed for ring in rings)
-
     with ready:
-        if not ready.wait_for(something, timeout):
-            return []
-        waiting = [ring for ring in rings if ring._items]
-        if not waiting:
-            return None
-        # The ring that has been given least goes first: a small limit must reach everybody.
-        waiting.sort(key=lambda ring: ring.taken_count)
-        shares = _shares([_offer(ring) for ring in waiting], limit)
-        return [
-            item
-            for ring, share in zip(waiting, shares, strict=True)
-            if share
-            for item in ring._pop(share)
-        ]
+        while not any(ring._items for ring in rings) and not all(ring._closed for ring in rings):
+            ready.wait(WAKE_S)
+        shares = _deal([ring for ring in rings if ring._items], limit, ready)
+        items = [item for ring, share in shares for item in ring._pop(share)]
+    return items or None
 
 
-def _offer(ring: RingBuffer[T]) -> int:
-    """Return how many items the ring would give at most."""
-    return 1 if ring.policy == "drop_oldest" else len(ring._items)
-
-
-def _shares(offers: Sequence[int], limit: int) -> list[int]:
-    """Return how much of `limit` each offer gets: evenly, early ones first, none above its own."""
-    shares = [0] * len(offers)
-    left = min(limit, sum(offers))
-    while left:
-        for index, offer in enumerate(offers):
-            if left and shares[index] < offer:
-                shares[index] += 1
-                left -= 1
-    return shares
+def _deal(
+    rings: Sequence[RingBuffer[T]], limit: int, ready: Ready
+) -> list[tuple[RingBuffer[T], int]]:
+    """Return the rings that give something, each with how much; the lock is held."""
+    queue = deque(sorted(rings, key=lambda ring: ring._last_dealt))
+    shares: dict[RingBuffer[T], int] = {}
+    while queue and limit > 0:
+        ring = queue.popleft()
+        shares[ring] = shares.get(ring, 0) + 1
+        limit -= 1
+        ready.dealt += 1
+        ring._last_dealt = ready.dealt
+        if shares[ring] < ring._offer():
+            queue.append(ring)
+    return list(shares.items())

@@ -16,6 +16,13 @@ _LOWEST_MS = 1e-3
 _RATIO = 1.04
 _BUCKETS = 520  # 1 microsecond to 700 seconds
 
+STAGES = ("decode", "preprocess", "infer", "postprocess", "track", "draw", "write")
+
+
+def _place(stage: str) -> int:
+    """Return where a stage stands in the report: on a frame's way, unknown ones last."""
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
+
 
 class Histogram:
     """Milliseconds in constant memory: buckets 4 % apart, so a percentile is within 2 %."""
@@ -26,17 +33,19 @@ class Histogram:
         self.count = 0
 
     def add(self, ms: float) -> None:
-        """Count one value; negative values count as the lowest bucket."""
+        """Count one value; anything but 0 to 10 million (negative, NaN, infinite) as the nearer."""
+        ms = min(max(0.0, ms), 1e7)
         bucket = int(math.log(ms / _LOWEST_MS, _RATIO)) if ms > _LOWEST_MS else 0
         self._counts[min(bucket, _BUCKETS - 1)] += 1
         self.total_ms += ms
         self.count += 1
 
     def percentile(self, percent: float) -> float:
-        """Return the value in ms below which `percent` of the values lie; 0 when empty."""
+        """Return the value in ms that `percent` of the values do not exceed; 0 when empty."""
         if not self.count:
             return 0.0
-        reached = np.cumsum(self._counts) >= self.count * percent / 100
+        rank = max(1.0, self.count * percent / 100)
+        reached = np.cumsum(self._counts) >= rank
         return float(_LOWEST_MS * _RATIO ** (int(np.argmax(reached)) + 0.5))
 
     def summary(self) -> dict[str, float]:
@@ -82,7 +91,7 @@ class SourceStats:
 
 
 class Stats:
-    """Everything a run counts. Each counter has one writing thread, but for stage times."""
+    """Everything a run counts. Counters have one writing thread; those with several, a method."""
 
     def __init__(self, live_by_source: Mapping[str, bool]) -> None:
         self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}
@@ -102,13 +111,18 @@ class Stats:
                     histogram = self.stages[name] = Histogram()
                 histogram.add(ms)
 
+    def drop(self, source: str, cause: str, count: int = 1) -> None:
+        """Count frames of `source` that were grabbed and will not be delivered."""
+        with self._lock:
+            self.sources[source].dropped[cause] += count
+
     def begin(self) -> None:
         """Start the clock: opening and loading weights is over."""
         self._began = time.monotonic()
 
     def end(self) -> None:
-        """Stop the clock; the first call counts."""
-        self._ended = self._ended or time.monotonic()
+        """Stop the clock: everything is written."""
+        self._ended = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
@@ -132,7 +146,8 @@ class Stats:
         """Return the run's figures as plain values, ready for JSON."""
         elapsed = max(self.elapsed_s, 1e-9)
         with self._lock:
-            stages = {name: histogram.summary() for name, histogram in self.stages.items()}
+            known = sorted(self.stages, key=_place)
+            stages = {name: self.stages[name].summary() for name in known}
         return {
             "frames": self.delivered,
             "elapsed_s": round(elapsed, 3),

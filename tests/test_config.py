@@ -26,7 +26,9 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 
 def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, "tracker: none\nsinks: [csv, {kind: mot, coasting: true}]"))
+    config = load_config(
+        write(tmp_path, "tracker: none\nsinks: [csv, {kind: mot, coasting: true}]")
+    )
     assert (config.tracker.kind, config.tracker.options) == ("none", {})
     assert [(sink.kind, sink.options) for sink in config.sinks] == [
         ("csv", {}),
@@ -48,6 +50,8 @@ def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
             "tracker.max_age_s",
             9,
         ),
+        ("detector: {conf: 0.5}", {}, "detector.kind", "yolo"),
+        ("", {"tracker.max_age_s": 2}, "tracker.kind", "sort"),
         ("run: {max_frames: 5}", {"run.output": "there"}, "run.max_frames", 5),
         ("sources: [{kind: file, path: a}]", {"sources.0.name": "x"}, "sources.0.name", "x"),
     ],
@@ -68,7 +72,7 @@ def test_the_command_line_overrides_the_file(
         ("run: {max_frame: 3}", ["run: unknown key 'max_frame'", "did you mean max_frames"]),
         ("run: {max_frames: 0}", ["run.max_frames", "greater than or equal to 1", "got 0"]),
         ("run: {max_frames: many}", ["run.max_frames", "integer", "'many'"]),
-        ("detector: {conf: 0.5}", ["detector.kind: needed but not given"]),
+        ("sinks: [{coasting: true}]", ["sinks.0.kind: needed but not given"]),
         ("sources: {kind: file}", ["sources"]),
         ("- a\n- b\n", ["want sections", "got a list"]),
         ("just words", ["want sections", "'just words'"]),
@@ -128,3 +132,12 @@ def test_set_refuses_a_path_that_leads_nowhere(tmp_path: Path, key: str) -> None
 def test_a_dumped_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = load_config(None, {"run.max_frames": 7, "sources": ["straße.mp4"]})
     assert load_config(write(tmp_path, dump(config.model_dump(mode="json")))) == config
+
+
+def test_a_key_below_an_optional_section_lists_the_known_ones() -> None:
+    """`tracker.frames: unknown key 'max_ages' (known: )` once listed nothing."""
+    from pipeline.options import validated
+    from pipeline.trackers import sort
+
+    with pytest.raises(ConfigError, match=r"tracker\.frames: .*did you mean max_age"):
+        validated(sort.Options, {"frames": {"max_ages": 3}}, "tracker")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from typing import Any
 
 from pipeline.commands._progress import print_summary, progress
 from pipeline.config import Config, PluginChoice, load_config, parse_assignment
+from pipeline.engine import Pipeline
 from pipeline.running import run_config
 
 HELP = "process cameras, videos or images"
@@ -16,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; none has a default here, the configuration has them."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="file, folder, glob, camera")
     parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
-    parser.add_argument("--model", metavar="NAME|PATH", help="weights: .onnx, .pt, OpenVINO folder")
+    parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="where the network runs")
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
@@ -36,10 +38,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run to the end; the summary is printed and report.json written on every way out."""
     config = configured(args)
-    with progress() as show:
-        report = run_config(config, show.start, show.update)
+    signals = _Signals()
+    with progress() as show, signals:
+
+        def start(pipeline: Pipeline) -> None:
+            signals.pipeline = pipeline
+            show.start(pipeline)
+
+        report = run_config(config, start, show.update)
     print_summary(report, config.run.output)
-    return 0
+    return signals.exit_code
+
+
+class _Signals:
+    """Makes Ctrl-C and a polite kill end the run in order, so that no frame is lost half-way.
+
+    A second Ctrl-C, or one before there is a pipeline, interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.pipeline: Pipeline | None = None
+        self.exit_code = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if self.pipeline is None or self.exit_code:
+            raise KeyboardInterrupt
+        self.exit_code = 128 + number
+        self.pipeline.stop("interrupted" if number == signal.SIGINT else "terminated")
 
 
 def configured(args: argparse.Namespace) -> Config:

@@ -1,0 +1,71 @@
+"""What a library that runs networks must offer to the `yolo` detector, and what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pipeline.data import ClassNames, Detections, Image
+
+if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
+    from pipeline.detectors._postprocess import Postprocess
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose about running the network; the same for every library."""
+
+    path: Path
+    device: str
+    imgsz: int
+    batch: int | None
+    precision: Precision
+    prefer_latency: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What weights say about themselves.
+
+    `output_shape` holds for input of `input_size` (height, width); None is a side that depends on
+    the picture. `names` is empty and `end2end` None where the file does not say.
+    """
+
+    input_size: tuple[int, int]
+    output_shape: tuple[int | None, ...]
+    names: ClassNames
+    end2end: bool | None = None
+
+
+class Backend(Protocol):
+    """Runs one network. `read`, then `start`, then any number of `detect`, then `close`."""
+
+    batch_size: int
+    stage_ms: Mapping[str, float]
+
+    def read(self) -> Network:
+        """Read the weights; raises ModelError."""
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make ready to run."""
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Return the detections of each picture, in order."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+
+def stage_milliseconds(frames: int, total: float, before: float, after: float) -> dict[str, float]:
+    """Return ms per frame of each stage, from seconds for all frames.
+
+    Stages overlap in time, so `infer` is what is left of the call: how long this thread waited for
+    the network. The three add up to what the call took.
+    """
+    scale = 1000 / frames
+    infer = max(total - before - after, 0.0)
+    return {"preprocess": before * scale, "infer": infer * scale, "postprocess": after * scale}

@@ -1,0 +1,165 @@
+"""Reads `.onnx` files and OpenVINO folders into a network whose input is a decoded picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.detectors._backend import Network
+from pipeline.detectors._classes import parse_names
+from pipeline.errors import ModelError
+
+PROBE_SIZE = (640, 640)
+"""What a network for pictures of any size is asked about; (height, width)."""
+
+
+def import_openvino() -> Any:
+    """Return the module `openvino`, imported without its telemetry.
+
+    `import openvino` reports itself to an analytics service and leaves an id in the home folder.
+    Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
+    """
+    with no_telemetry():
+        import openvino
+        import openvino.frontend
+    return openvino
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Make the package that reports to the analytics service missing while others are imported."""
+    name = "openvino_telemetry"
+    hide = name not in sys.modules
+    if hide:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hide:
+            del sys.modules[name]
+
+
+class PictureModel:
+    """An OpenVINO network with one picture as input; raises ModelError for anything else.
+
+    `fixed_size` is (height, width), or None if the network takes any; `network` tells what the
+    weights say about themselves, `metadata` all that the exporter wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._ov = import_openvino()
+        self._path = path
+        with one_line(f"model: {path} is not a network that OpenVINO can read"):
+            self._model = _read(self._ov, path)
+        self.fixed_size = self._check_input()
+        with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
+            self.metadata = _metadata(self._model, path)
+            self.network = self._probe(self.metadata)
+
+    def _check_input(self) -> tuple[int, int] | None:
+        inputs = self._model.inputs
+        if len(inputs) != 1:
+            raise ModelError(f"model: {self._path} has {len(inputs)} inputs, want one, a picture")
+        shape = inputs[0].partial_shape
+        sides = [] if shape.rank.is_dynamic else _sides(shape)
+        if len(sides) != 4 or sides[0] not in (1, None) or sides[1] not in (3, None):
+            raise ModelError(f"model: {self._path} has input {shape}, want [1,3,height,width]")
+        height, width = sides[2:]
+        return None if height is None or width is None else (height, width)
+
+    def _probe(self, metadata: Mapping[str, str]) -> Network:
+        size = self.fixed_size or PROBE_SIZE
+        trial = self._model.clone()
+        trial.reshape([1, 3, *size])
+        shapes = [output.partial_shape for output in trial.outputs]
+        flat = [i for i, shape in enumerate(shapes) if shape.rank.is_static and len(shape) == 3]
+        if len(flat) != 1:
+            came = ", ".join(str(shape) for shape in shapes)
+            raise ModelError(f"model: {self._path} has outputs {came}, want one with 3 dimensions")
+        # Some exports put the raw feature maps beside the boxes.
+        self.output = flat[0]
+        end2end = metadata.get("end2end")
+        return Network(
+            size,
+            tuple(_sides(shapes[self.output])),
+            parse_names(metadata.get("names", "")),
+            None if end2end is None else end2end.casefold() == "true",
+        )
+
+    def take_pictures(self, *, raw_bgr: bool) -> None:
+        """Change the input to u8[1,H,W,3] BGR: the graph itself then scales and reorders."""
+        preprocess = self._ov.preprocess
+        build = preprocess.PrePostProcessor(self._model)
+        picture = build.input(0)
+        picture.tensor().set_element_type(self._ov.Type.u8).set_layout(self._ov.Layout("NHWC"))
+        picture.tensor().set_color_format(preprocess.ColorFormat.BGR)
+        picture.model().set_layout(self._ov.Layout("NCHW"))
+        picture.preprocess().convert_element_type(self._ov.Type.f32)
+        if not raw_bgr:
+            picture.preprocess().convert_color(preprocess.ColorFormat.RGB).scale(255.0)
+        build.output(self.output).tensor().set_element_type(self._ov.Type.f32)
+        self._model = build.build()
+
+    def compile(self, size: tuple[int, int] | None, config: Mapping[str, Any]) -> Any:
+        """Return the network compiled for pictures of one size, or for any (None)."""
+        model = self._model.clone()
+        model.reshape([1, *(size or (-1, -1)), 3])
+        return self._ov.Core().compile_model(model, "CPU", dict(config))
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn what OpenVINO raises into a ModelError without its list of C++ source files."""
+    try:
+        yield
+    except _openvino_errors() as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reasons = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+        raise ModelError(f"{what}: {reasons[-1] if reasons else type(error).__name__}") from error
+
+
+def _openvino_errors() -> tuple[type[Exception], ...]:
+    frontend = import_openvino().frontend
+    return (
+        RuntimeError,
+        ValueError,
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
+
+
+def _read(ov: Any, path: Path) -> Any:
+    # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
+    # damaged file, which prints to stderr.
+    frontend = ov.frontend.FrontEndManager().load_by_framework(
+        "onnx" if path.suffix.lower() == ".onnx" else "ir"
+    )
+    return frontend.convert(frontend.load(str(path)))
+
+
+def _sides(shape: Any) -> list[int | None]:
+    return [side.get_length() if side.is_static else None for side in shape]
+
+
+def _metadata(model: Any, path: Path) -> dict[str, str]:
+    """Return what an exporter wrote into the ONNX file, or beside or into the OpenVINO one."""
+    beside = path.with_name("metadata.yaml")
+    if path.suffix.lower() == ".xml" and beside.is_file():
+        found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in found.items()}
+    info = model.get_rt_info()
+    if "framework" in info:
+        values = info["framework"]
+        return {key: values[key].astype(str) for key in values}
+    if "model_info" in info and "labels" in info["model_info"]:
+        labels = info["model_info"]["labels"].astype(str).split()
+        return {"names": repr([label.replace("_", " ") for label in labels])}
+    return {}

@@ -1,0 +1,155 @@
+"""YOLO networks: `.onnx` files and OpenVINO folders on the CPU, `.pt` weights on CUDA or CPU.
+
+Output layouts of YOLOv5, YOLOv8 to 12, YOLOX and end-to-end exports are told apart by themselves.
+`.pt` files are Python pickles and can run any code when they are loaded: open only weights from
+people you trust. `.onnx` and OpenVINO files hold no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from pipeline.data import ClassNames, Detections, Frame
+from pipeline.detectors._backend import Backend, Precision, Settings
+from pipeline.errors import ModelError
+from pipeline.models.registry import BUILTIN
+from pipeline.options import OptionsModel
+
+
+class Options(OptionsModel):
+    """Which weights to run, on what, and which of the boxes to keep."""
+
+    model: str = BUILTIN
+    """Weights: a name (see `trackline models`), a .onnx or .pt file, an OpenVINO folder, a URL."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto, cpu, or cuda:N (.pt only). auto takes a GPU where the weights can use one."""
+    imgsz: int = Field(default=640, ge=32, le=8192)
+    """Longest side of the network's input in pixels. Networks of fixed size keep their own."""
+    conf: float = Field(default=0.25, ge=0, lt=1)
+    """Boxes with a score up to this are dropped."""
+    iou: float = Field(default=0.7, ge=0, le=1)
+    """Of two boxes of a class that overlap by more than this, only the better one is kept."""
+    classes: tuple[int | str, ...] | None = Field(default=None, min_length=1)
+    """Names or ids of the classes to keep; all if not given."""
+    max_det: int = Field(default=300, ge=1)
+    """Most boxes kept per frame, best first."""
+    agnostic_nms: bool = False
+    """Let boxes of different classes suppress each other."""
+    batch: int | None = Field(default=None, ge=1)
+    """Most frames taken at once; by default what suits the machine."""
+    precision: Precision = "auto"
+    """auto, fp32, bf16 (CPU) or fp16 (CUDA). auto is bf16 on CPUs that have it and fp16 on CUDA."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_one(cls, value: object) -> object:
+        """Take `person,car` and a lone name or id as they are written on a command line."""
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return [value] if isinstance(value, int) else value
+
+
+def build(options: Options) -> Yolo:
+    """Return the detector, not yet open."""
+    return Yolo(options)
+
+
+class Yolo:
+    """A Detector (pipeline.interfaces) for every YOLO layout in common use."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._backend: Backend | None = None
+        self.batch_size = options.batch or 1
+
+    def open(self, *, prefer_latency: bool = False) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
+        from pipeline.detectors._classes import default_names, wanted_ids
+        from pipeline.detectors._layouts import identify
+        from pipeline.detectors._postprocess import Postprocess
+
+        options = self._options
+        backend = _backend(options, prefer_latency)
+        network = backend.read()
+        layout = identify(
+            network.output_shape, network.input_size, len(network.names) or None, network.end2end
+        )
+        names = network.names or default_names(layout.class_count)
+        wanted = None if options.classes is None else wanted_ids(options.classes, names)
+        postprocess = Postprocess(
+            layout=layout,
+            conf=options.conf,
+            iou=options.iou,
+            most=options.max_det,
+            by_class=not options.agnostic_nms,
+            wanted=None if wanted is None else np.array(wanted, np.int32),
+        )
+        backend.start(postprocess)
+        self._backend = backend
+        self.batch_size = backend.batch_size
+        return names
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return one Detections per frame, in the same order. Frames may differ in size."""
+        if not frames:
+            return []
+        if self._backend is None:
+            raise ModelError("detector yolo: detect before open")
+        return self._backend.detect([frame.image for frame in frames])
+
+    def close(self) -> None:
+        """Release the network; safe to call twice and when never opened."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    @property
+    def stage_ms(self) -> Mapping[str, float]:
+        """Return ms per frame of the last call: preprocess, infer (waiting), postprocess."""
+        return {} if self._backend is None else self._backend.stage_ms
+
+
+def resolve(model: str) -> Path:
+    """Return the path of the weights that `model` names: a file, or an OpenVINO folder's .xml.
+
+    Names and addresses are downloaded unless they are in the cache. Raises ModelError.
+    """
+    from pipeline.models.resolving import resolve as resolve_name
+
+    path = resolve_name(model)
+    if path.is_dir():
+        found = sorted(path.glob("*.xml"))
+        if len(found) != 1:
+            raise ModelError(f"model: {model} holds {len(found)} .xml files, want an OpenVINO one")
+        return found[0]
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ModelError(
+            f"model: {model} has suffix {path.suffix!r}; "
+            f"known are {', '.join(_SUFFIXES)} and OpenVINO folders"
+        )
+    return path
+
+
+_SUFFIXES = (".onnx", ".xml", ".pt")
+
+
+def _backend(options: Options, prefer_latency: bool) -> Backend:
+    settings = Settings(
+        path=resolve(options.model),
+        device=options.device,
+        imgsz=options.imgsz,
+        batch=options.batch,
+        precision=options.precision,
+        prefer_latency=prefer_latency,
+    )
+    if settings.path.suffix.lower() == ".pt":
+        from pipeline.detectors._torch import TorchBackend
+
+        return TorchBackend(settings)
+    from pipeline.detectors._openvino import OpenVinoBackend
+
+    return OpenVinoBackend(settings)

@@ -1,0 +1,124 @@
+"""The inference thread: take what is ready, detect, track per source, pass on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pipeline.boxes import usable_xyxy
+from pipeline.data import ClassNames, Detections, Result
+from pipeline.errors import PipelineError, StageError, located
+from pipeline.grabbing import Grabbed
+from pipeline.interfaces import Detector, Tracker
+from pipeline.ring import RingBuffer, take
+from pipeline.stats import Stats
+from pipeline.worker import Fail, Worker
+
+
+class Inference:
+    """Frames from `rings` to `results`, which it closes at its end; a tracker per source."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        trackers: Mapping[str, Tracker],
+        rings: Sequence[RingBuffer[Grabbed]],
+        results: RingBuffer[Result],
+        stats: Stats,
+    ) -> None:
+        self._detector = detector
+        self._detector_name = f"detector {type(detector).__name__}"
+        self._trackers = trackers
+        self._epochs = dict.fromkeys(trackers, 0)
+        self._rings = rings
+        self._results = results
+        self._stats = stats
+        self._class_names: ClassNames = {}
+        self._batch: list[Grabbed] = []
+        self._worker = Worker("infer", self._infer_all, self._finish)
+
+    @property
+    def started(self) -> bool:
+        """Return whether the thread was started."""
+        return self._worker.started
+
+    def open(self, *, prefer_latency: bool) -> ClassNames:
+        """Open the detector and return its class names; raises ModelError."""
+        with located(self._detector_name):
+            self._class_names = self._detector.open(prefer_latency=prefer_latency)
+        return self._class_names
+
+    def start(self, fail: Fail) -> None:
+        """Begin; `fail` is called from the thread with what went wrong."""
+        self._worker.start(fail)
+
+    def close(self, fail: Fail) -> None:
+        """Wait for the thread, then close the detector: never while it is still in `detect`."""
+        self._results.close(discard=True)
+        self._worker.join()
+        try:
+            with located(self._detector_name):
+                self._detector.close()
+        except PipelineError as error:
+            fail(error)
+
+    def _infer_all(self) -> None:
+        while True:
+            began = time.perf_counter()
+            taken = take(self._rings, self._detector.batch_size)
+            self._stats.starved_s += time.perf_counter() - began
+            if taken is None:
+                return
+            self._batch = taken
+            self._infer_batch(taken)
+
+    def _finish(self) -> None:
+        for grabbed in self._batch:
+            self._stats.drop(grabbed.frame.source, "failed")
+        self._batch.clear()
+        self._results.close()
+
+    def _infer_batch(self, batch: list[Grabbed]) -> None:
+        """Detect, track and pass on; removes from `batch` what has been passed on."""
+        began = time.perf_counter()
+        with located(self._detector_name):
+            found = self._detector.detect([grabbed.frame for grabbed in batch])
+            if len(found) != len(batch):
+                raise StageError(
+                    f"{self._detector_name}: want {len(batch)} results, got {len(found)}"
+                )
+        infer_ms = (time.perf_counter() - began) * 1e3 / len(batch)
+        stages = getattr(self._detector, "stage_ms", None) or {"infer": infer_ms}
+        for detections in found:
+            result = self._track(batch[0], detections, stages)
+            began = time.perf_counter()
+            self._results.put(result)
+            self._stats.blocked_s += time.perf_counter() - began
+            batch.pop(0)
+
+    def _track(
+        self, grabbed: Grabbed, detections: Detections, stages: Mapping[str, float]
+    ) -> Result:
+        frame = grabbed.frame
+        detections = self._usable(frame.source, detections)
+        tracker = self._trackers[frame.source]
+        began = time.perf_counter()
+        with located(f"tracker of {frame.source}"):
+            if frame.epoch != self._epochs[frame.source]:
+                self._epochs[frame.source] = frame.epoch
+                tracker.reset()
+            tracks = tracker.update(frame, detections)
+        track_ms = (time.perf_counter() - began) * 1e3
+        stage_ms = {"decode": grabbed.read_ms, **stages, "track": track_ms}
+        return Result(frame, detections, tracks, self._class_names, stage_ms)
+
+    def _usable(self, source: str, detections: Detections) -> Detections:
+        """Return the detections without NaN, infinite and zero-area boxes, which are counted."""
+        with located(self._detector_name):
+            usable = usable_xyxy(detections.xyxy) & np.isfinite(detections.score)
+        if usable.all():
+            return detections
+        self._stats.sources[source].rejected_boxes += int(np.count_nonzero(~usable))
+        return detections[usable]

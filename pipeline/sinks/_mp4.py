@@ -1,0 +1,167 @@
+"""One H.264 MP4 file that plays while it grows, after a crash, and everywhere once closed.
+
+While recording every frame is a fragment of its own (ISO/IEC 14496-12, movie fragments), so a
+killed process loses the frame it was at. `close` copies the packets into an ordinary file with the
+index at the front and puts that in place in one step. FFmpeg's `hybrid_fragmented` needs no copy,
+but leaves the index at the end, where a browser must look for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from pipeline.data import Frame, Image
+from pipeline.errors import OutputError
+from pipeline.sinks._files import writing
+
+TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
+KEY_EVERY_S = 1.0
+_USUAL_STEP_S = 1 / 30
+_LONGEST_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
+_DISORDER_S = 0.5
+_RECORDING = {
+    "movflags": "+frag_every_frame+empty_moov+default_base_moof",
+    "flush_packets": "1",
+    "video_track_timescale": str(TICKS),
+}
+_FINISHED = {"movflags": "+faststart", "video_track_timescale": str(TICKS)}
+# cv2.cvtColor's YUV is ITU-R BT.601 in limited range; said in the file, no player has to guess.
+_LIMITED_RANGE, _BT601, _BT709 = 1, 6, 1
+
+
+class FrameTimes:
+    """Gives the file's ticks for each frame: its own times, but strictly increasing from 0."""
+
+    def __init__(self) -> None:
+        self.step_s = _USUAL_STEP_S
+        self._ticks = -1
+        self._shift_s = 0.0
+        self._last: Frame | None = None
+
+    def ticks(self, frame: Frame) -> int:
+        """Return the frame's time in 1/90000 s from the file's first frame.
+
+        A time that is repeated or a little early comes one tick after its predecessor. After a
+        reconnect, where a camera's times start anew, the gap is the one between the arrivals.
+        """
+        last, self._last = self._last, frame
+        if last is None:
+            self._shift_s = -frame.pts_s
+        else:
+            step = frame.pts_s - last.pts_s
+            if frame.epoch != last.epoch:
+                step = frame.captured_at - last.captured_at
+            elif step < -_DISORDER_S:  # the container starts anew
+                step = self.step_s
+            step = min(step, _LONGEST_STEP_S)
+            self._shift_s += step - (frame.pts_s - last.pts_s)
+            if step > 0:
+                self.step_s = step
+        self._ticks = max(round((frame.pts_s + self._shift_s) * TICKS), self._ticks + 1)
+        return self._ticks
+
+
+class Mp4Writer:
+    """Encodes pictures of one size into one file; raises OutputError when the disk is full."""
+
+    def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
+        self.path = path
+        self.size = image.shape[:2]
+        height, width = self.size
+        self._times = FrameTimes()
+        self._key_ticks: int | None = None
+        # 4:2:0 wants even sizes: the last column or row is doubled, nothing is scaled.
+        even_height, even_width = height + height % 2, width + width % 2
+        self._canvas = np.empty((even_height, even_width, 3), np.uint8)
+        self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
+        with writing(path):
+            path.open("wb").close()
+        self._container = av.open(str(path), "w", format="mp4", container_options=_RECORDING)
+        self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
+        self._stream.width, self._stream.height = even_width, even_height
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = encoder
+        context = self._stream.codec_context
+        context.time_base = Fraction(1, TICKS)
+        context.thread_count = threads
+        context.gop_size = 10_000  # key frames are set by time, below
+        context.color_range, context.colorspace = _LIMITED_RANGE, _BT601
+        context.color_primaries, context.color_trc = _BT709, _BT709
+
+    def canvas(self, image: Image) -> Image:
+        """Return a copy of `image` to draw on; it is reused, so encode it before the next one."""
+        height, width = self.size
+        drawn = self._canvas[:height, :width]
+        np.copyto(drawn, image)
+        return drawn
+
+    def encode(self, frame: Frame) -> None:
+        """Append what is on the canvas, at the time of `frame`."""
+        height, width = self.size
+        self._canvas[height:] = self._canvas[height - 1 : height]
+        self._canvas[:, width:] = self._canvas[:, width - 1 : width]
+        # Six times as fast as the conversion in FFmpeg's swscale.
+        cv2.cvtColor(self._canvas, cv2.COLOR_BGR2YUV_I420, dst=self._i420)
+        picture = av.VideoFrame.from_ndarray(self._i420, format="yuv420p")
+        picture.pts = self._times.ticks(frame)
+        picture.time_base = Fraction(1, TICKS)
+        if self._key_ticks is None or picture.pts - self._key_ticks >= KEY_EVERY_S * TICKS:
+            self._key_ticks = picture.pts
+            picture.pict_type = PictureType.I
+        self._mux(picture)
+
+    def close(self) -> None:
+        """Finish the file; if it cannot be rewritten, the recording stays as it is, playable."""
+        try:
+            self._mux(None)
+        finally:
+            self._finish_recording()
+        part = self.path.with_name(f".{self.path.name}.part")
+        try:
+            _copy_packets(self.path, part)
+            part.replace(self.path)
+        except (av.FFmpegError, OSError) as error:
+            with suppress(OSError):
+                part.unlink()
+            raise _unwritable(self.path, error) from error
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        try:
+            for packet in self._stream.encode(picture):
+                packet.duration = max(1, round(self._times.step_s * TICKS))
+                self._container.mux(packet)
+        except av.FFmpegError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _finish_recording(self) -> None:
+        try:
+            self._container.close()
+        except av.FFmpegError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _copy_packets(recording: Path, finished: Path) -> None:
+    """Copy the video from one file into another whose index stands before the pictures."""
+    with (
+        av.open(str(recording)) as source,
+        av.open(str(finished), "w", format="mp4", container_options=_FINISHED) as target,
+    ):
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:  # the last one only says that the end has come
+                packet.stream = copy
+                target.mux(packet)
+
+
+def _unwritable(path: Path, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return OutputError(f"{path}: cannot be written: {reason}")

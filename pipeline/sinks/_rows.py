@@ -1,0 +1,59 @@
+"""The table of tracks: its columns, and the rows one result gives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from pipeline.data import Result
+
+COLUMNS = (
+    "source", "frame", "pts_s", "utc", "track_id", "class_id", "class_name", "score",
+    "x1", "y1", "x2", "y2", "state", "age_s",
+)  # fmt: skip
+
+
+def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
+    """Return one tuple per track in the order of COLUMNS, plain Python values.
+
+    Pixels to 0.01, score to 0.0001, ages to a millisecond, times of frames to a microsecond.
+    """
+    tracks, frame = result.tracks, result.frame
+    if not len(tracks):
+        return []
+    names = result.class_names
+    start = (
+        frame.source,
+        frame.index,
+        round(frame.pts_s, 6),
+        utc_text(utc_at_monotonic_zero + frame.captured_at),
+    )
+    return [
+        (
+            *start,
+            track_id,
+            class_id,
+            names.get(class_id, str(class_id)),
+            score,
+            *xyxy,
+            "coasting" if coasting else "matched",
+            age_s,
+        )
+        for track_id, class_id, score, xyxy, coasting, age_s in zip(
+            tracks.track_id.tolist(),
+            tracks.class_id.tolist(),
+            tracks.score.astype(np.float64).round(4).tolist(),
+            tracks.xyxy.astype(np.float64).round(2).tolist(),
+            tracks.coasting.tolist(),
+            tracks.age_s.astype(np.float64).round(3).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def utc_text(unix_s: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC with milliseconds: 2026-01-31T12:00:00.250Z."""
+    moment = datetime.fromtimestamp(round(unix_s, 3), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""MOTChallenge text, one file per source: OUT/<source>.txt, for evaluation tools."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from pipeline.data import Result
+from pipeline.interfaces import RunInfo
+from pipeline.options import OptionsModel
+from pipeline.sinks._files import LineFile, OutputFolder
+
+SUFFIX = ".txt"
+
+
+class Options(OptionsModel):
+    """What can be set about the MOTChallenge files."""
+
+    coasting: bool = False
+    """Write predicted boxes too, not only those a detection was matched to."""
+
+
+def build(options: Options) -> MotSink:
+    """Return the sink; nothing is opened yet."""
+    return MotSink(options)
+
+
+class MotSink:
+    """Writes "frame, id, left, top, width, height, score, -1, -1, -1"; frames count from 1.
+
+    A box without identity (track id 0) gets the id -1, as in MOTChallenge's detection files.
+    """
+
+    own_thread = False
+
+    def __init__(self, options: Options) -> None:
+        self._coasting = options.coasting
+        self._folder: OutputFolder | None = None
+        self._files: dict[str, LineFile] = {}
+
+    def open(self, run: RunInfo) -> None:
+        """See that files can be written; raises OutputError and leaves nothing behind."""
+        self._folder = OutputFolder(run)
+        self._folder.make()
+        for source in run.sources:
+            self._folder.check(self._folder.path_of(source, SUFFIX))
+
+    def write(self, result: Result) -> None:
+        """Append the result's tracks to its source's file; raises OutputError."""
+        if self._folder is None:
+            raise ValueError("MotSink.write: open() comes first")
+        source = result.frame.source
+        if source not in self._files:
+            self._files[source] = LineFile(self._folder.path_of(source, SUFFIX))
+        self._files[source].write(_lines(result, self._coasting))
+
+    def close(self) -> None:
+        """Finish all files."""
+        files, self._files = self._files, {}
+        with ExitStack() as stack:  # one that cannot be closed must not keep the others open
+            for file in files.values():
+                stack.callback(file.close)
+        if self._folder is not None:
+            self._folder.drop_if_empty()
+
+
+def _lines(result: Result, coasting: bool) -> str:
+    tracks = result.tracks if coasting else result.tracks[~result.tracks.coasting]
+    number = result.frame.index + 1
+    return "".join(
+        f"{number},{track_id or -1},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f}"
+        ",-1,-1,-1\n"
+        for track_id, (x1, y1, x2, y2), score in zip(
+            tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), strict=True
+        )
+    )

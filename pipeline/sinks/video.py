@@ -1,0 +1,120 @@
+"""The pictures with boxes, labels and trails: OUT/<source>.mp4, H.264 with the source's times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pipeline.data import Result
+from pipeline.errors import OutputError
+from pipeline.interfaces import RunInfo
+from pipeline.options import OptionsModel
+from pipeline.sinks._files import OutputFolder
+
+if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
+    from pipeline.overlay import Painter
+    from pipeline.sinks._mp4 import Mp4Writer
+
+SUFFIX = ".mp4"
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
+
+
+class Options(OptionsModel):
+    """What can be set about the annotated video."""
+
+    crf: int = Field(23, ge=0, le=51)
+    """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 is small."""
+    preset: Preset = "veryfast"
+    """How long x264 searches for a smaller file; slower ones take more processor."""
+    threads: int = Field(2, ge=0)
+    """Threads of the encoder; 0 for as many as there are processors."""
+    trail_s: float = Field(1.5, ge=0)
+    """Seconds of each track's path that are drawn; 0 draws none."""
+
+
+def build(options: Options) -> VideoSink:
+    """Return the sink; nothing is opened yet."""
+    return VideoSink(options)
+
+
+class VideoSink:
+    """Draws and encodes one file per source.
+
+    A source whose picture size changes goes on in `<source>.2.mp4`. Each file's time starts at 0
+    with its first frame. `stage_ms` tells the last frame's "draw" and "write" times.
+    """
+
+    own_thread = True
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._folder: OutputFolder | None = None
+        self._painter: Painter | None = None
+        self._writers: dict[str, Mp4Writer] = {}
+        self._parts: dict[str, int] = {}
+        self.stage_ms: Mapping[str, float] = {}
+
+    def open(self, run: RunInfo) -> None:
+        """See that videos can be written; raises OutputError and leaves nothing behind."""
+        import av
+
+        from pipeline.overlay import Painter
+
+        if "libx264" not in av.codecs_available:
+            raise OutputError("video: this build of PyAV cannot write H.264, it lacks libx264")
+        self._folder = OutputFolder(run)
+        self._folder.make()
+        for source in run.sources:
+            self._folder.check(self._folder.path_of(source, SUFFIX))
+        self._painter = Painter(self._options.trail_s)
+
+    def write(self, result: Result) -> None:
+        """Draw the result and append it to its source's video; raises OutputError."""
+        if self._painter is None:
+            raise ValueError("VideoSink.write: open() comes first")
+        began = time.perf_counter()
+        writer = self._writer(result)
+        canvas = writer.canvas(result.frame.image)
+        self._painter.paint(canvas, result)
+        drawn = time.perf_counter()
+        writer.encode(result.frame)
+        written = time.perf_counter()
+        self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
+
+    def close(self) -> None:
+        """Finish all files."""
+        writers, self._writers = self._writers, {}
+        with ExitStack() as stack:  # one that cannot be finished must not keep the others open
+            for writer in writers.values():
+                stack.callback(writer.close)
+        if self._folder is not None:
+            self._folder.drop_if_empty()
+
+    def _writer(self, result: Result) -> Mp4Writer:
+        """Return the source's open file; a new one for the first frame and for each new size."""
+        from pipeline.sinks._mp4 import Mp4Writer
+
+        source, image = result.frame.source, result.frame.image
+        writer = self._writers.get(source)
+        if writer is not None and writer.size == image.shape[:2]:
+            return writer
+        if writer is not None:
+            del self._writers[source]
+            writer.close()
+        if self._folder is None:
+            raise ValueError("VideoSink.write: open() comes first")
+        part = self._parts[source] = self._parts.get(source, 0) + 1
+        path = self._folder.path_of(source, SUFFIX if part == 1 else f".{part}{SUFFIX}")
+        self._folder.check(path)
+        encoder: dict[str, object] = {
+            "crf": str(self._options.crf),
+            "preset": self._options.preset,
+            "tune": "zerolatency",  # nothing waits inside x264, so a kill loses nothing of it
+            "forced-idr": "1",
+        }
+        writer = self._writers[source] = Mp4Writer(path, image, encoder, self._options.threads)
+        return writer

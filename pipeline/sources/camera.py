@@ -1,0 +1,146 @@
+"""A camera on this machine, by number or device path, through OpenCV."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.data import Frame
+from pipeline.errors import SourceError, SourceLostError
+from pipeline.interfaces import SourceInfo
+from pipeline.options import OptionsModel
+from pipeline.pool import FramePool
+
+OPEN_TIMEOUT_MS = 5000
+READ_TIMEOUT_MS = 5000
+
+
+class Options(OptionsModel):
+    """Which camera to open and what to ask it for."""
+
+    device: int | str = 0
+    """Number (0 is the first camera) or device path such as /dev/video2."""
+    width: int | None = Field(None, ge=1)
+    """Picture width to ask for; cameras give the nearest they can."""
+    height: int | None = Field(None, ge=1)
+    """Picture height to ask for."""
+    fps: float | None = Field(None, gt=0)
+    """Frame rate to ask for."""
+    name: str | None = Field(None, min_length=1)
+    """What results and outputs are called; by default camera and its number."""
+
+
+def build(options: Options) -> CameraSource:
+    """Return the source, not yet open."""
+    return CameraSource(options, _open_capture)
+
+
+def _open_capture(device: int | str, settings: list[int]) -> Any:
+    import cv2
+
+    # Named, because "any" tries every backend; quiet, because each failed try prints several
+    # lines, and the engine tells of a camera that is down in one.
+    backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(device, backend, settings)
+    finally:
+        logging.setLogLevel(level)
+
+
+class CameraSource:
+    """The newest picture of a camera, again and again; a failed read is SourceLostError.
+
+    `open_capture` returns something with the methods of cv2.VideoCapture; tests hand in a fake.
+    """
+
+    live = True
+
+    def __init__(
+        self, options: Options, open_capture: Callable[[int | str, list[int]], Any]
+    ) -> None:
+        device = options.device
+        self._device = int(device) if isinstance(device, str) and device.isdigit() else device
+        self._options = options
+        # Of an address nothing is shown: it may hold a password.
+        short = str(self._device).rsplit("/", 1)[-1] if "://" not in str(device) else "camera"
+        self.name = options.name or (f"camera{short}" if short.isdigit() else short)
+        self._open_capture = open_capture
+        self._capture: Any = None
+        self._pool = FramePool()
+
+    def open(self) -> SourceInfo:
+        """Open the camera; raises SourceLostError while it is not there.
+
+        A path that can be no device raises SourceError: nobody will plug that in.
+        """
+        import cv2
+
+        self.close()
+        self._check_device()
+        # Without these a camera that hangs would hang its thread for half a minute.
+        settings = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS,
+        ]  # fmt: skip
+        capture = self._open_capture(self._device, settings)
+        if not capture.isOpened():
+            # Some backends refuse settings they do not know instead of passing them over.
+            capture.release()
+            capture = self._open_capture(self._device, [])
+        if not capture.isOpened():
+            capture.release()
+            raise SourceLostError(f"source {self.name}: camera {self._device} does not open")
+        # The driver's queue would only make pictures old.
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        wanted = self._options
+        for key, value in (
+            (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
+            (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
+            (cv2.CAP_PROP_FPS, wanted.fps),
+        ):
+            if value is not None:
+                capture.set(key, value)
+        self._capture = capture
+        self._index = 0
+        self._opened_at = time.monotonic()
+        width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self._size = (height, width)
+        return SourceInfo(width, height, capture.get(cv2.CAP_PROP_FPS) or None, None, "camera")
+
+    def read(self) -> Frame | None:
+        """Return the next picture, never None; raises SourceLostError when there is none."""
+        slot = self._pool.take(*self._size) if 0 not in self._size else None
+        good, image = self._capture.read(slot)
+        # After the picture has come: before, it would be stamped with the time of waiting for it.
+        captured_at = time.monotonic()
+        if not good or image is None:
+            raise SourceLostError(f"source {self.name}: camera {self._device} gives no picture")
+        self._size = image.shape[:2]
+        pts_s = captured_at - self._opened_at
+        frame = Frame(image, self.name, self._index, pts_s, captured_at)
+        self._index += 1
+        return frame
+
+    def _check_device(self) -> None:
+        device = self._device
+        if isinstance(device, int) or device.startswith("/dev/"):
+            return
+        if "://" in device:
+            raise SourceError(f"source {self.name}: device: want a number or path, got an address")
+        if not Path(device).is_char_device():
+            raise SourceError(f"source {self.name}: device: want a number or path, got '{device}'")
+
+    def close(self) -> None:
+        """Release the camera; safe to call twice and when never opened."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

@@ -1,0 +1,201 @@
+"""A video file of any container and codec that FFmpeg knows, read with PyAV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pipeline.data import Frame
+from pipeline.errors import SourceBrokenError, SourceError
+from pipeline.interfaces import SourceInfo
+from pipeline.options import OptionsModel
+from pipeline.pool import FramePool
+from pipeline.sources._damage import DamageLog, duration_s
+from pipeline.sources._times import PresentationClock
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_USUAL_FPS = 25.0
+# Recordings in these may begin in the middle of a group of pictures; that is not damage.
+_JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
+
+
+class Options(OptionsModel):
+    """One video file."""
+
+    path: Path
+    """The video file."""
+    name: str | None = Field(None, min_length=1)
+    """Name in the outputs; null for the file's name without its suffix."""
+    threads: int = Field(0, ge=0, le=64)
+    """Decoder threads; 0 for as many as FFmpeg finds useful."""
+
+
+def build(options: Options) -> FileSource:
+    """Return the source, not yet opened."""
+    return FileSource(options)
+
+
+class FileSource:
+    """Decodes every frame once, in presentation order, into pooled memory.
+
+    Damage does not end the reading: what cannot be decoded is left out, the rest is given, and
+    SourceBrokenError comes in place of the end, naming the frame and time where it begins. A file
+    that is shorter than its own container, index or duration says counts as broken off.
+    """
+
+    live = False
+
+    def __init__(self, options: Options) -> None:
+        self._path = options.path.expanduser()
+        self.name = options.name or self._path.stem
+        self._threads = options.threads
+        self._pool = FramePool()
+        self._container: InputContainer | None = None
+        self._frames: Iterator[Frame] = iter(())
+
+    def open(self) -> SourceInfo:
+        """Return what the container says; raises SourceError, one line, if this is no video."""
+        import av
+
+        from pipeline.sources._pictures import picture_stream
+
+        self.close()
+        self._check_path()
+        try:
+            container = av.open(str(self._path), mode="r")
+        except (av.FFmpegError, OSError) as error:
+            raise self._not_a_video(error.strerror or str(error)) from None
+        self._container = container
+        stream = picture_stream(container)
+        if stream is None:
+            raise self._not_a_video("it holds no video stream that can be decoded")
+        frames = self._decode(container, stream)
+        try:
+            # One picture now: whether it is turned, and whether it can be decoded at all.
+            first = next(frames)
+        except (StopIteration, SourceBrokenError):
+            raise self._not_a_video("no picture in it can be decoded") from None
+        self._frames = chain((first,), frames)
+        height, width = first.image.shape[:2]
+        rate = stream.average_rate or stream.guessed_rate
+        return SourceInfo(
+            width=width,
+            height=height,
+            fps=float(rate) if rate else None,
+            frame_count=stream.frames or round(duration_s(stream) * float(rate or 0)) or None,
+            description=f"{stream.codec_context.name} in {container.format.name.split(',')[0]}",
+        )
+
+    def read(self) -> Frame | None:
+        """Return the next frame, None at the end; raises SourceBrokenError once if damaged."""
+        return next(self._frames, None)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._frames = iter(())
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
+
+    def _check_path(self) -> None:
+        path = self._path
+        if not path.exists():
+            raise SourceError(f"{path}: no such file")
+        if path.is_dir():
+            raise SourceError(f"{path}: is a folder, want a video file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SourceError(f"{path}: the file is empty")
+
+    def _not_a_video(self, why: str) -> SourceError:
+        self.close()
+        return SourceError(f"{self._path}: not a video: {why}")
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
+        """Yield every frame that can be decoded; raises SourceBrokenError after the last."""
+        from av.codec.context import ThreadType
+        from av.video.reformatter import VideoReformatter
+
+        from pipeline.sources._pictures import upright_bgr
+
+        context = stream.codec_context
+        context.thread_type = ThreadType.AUTO
+        context.thread_count = self._threads
+        rate = stream.average_rate or stream.guessed_rate or _USUAL_FPS
+        clock = PresentationClock(_time_base(stream), stream.start_time, 1 / float(rate))
+        reformatter = VideoReformatter()
+        log = DamageLog()
+        for picture in _pictures(container, stream, log):
+            seconds = clock.seconds(picture.pts)
+            image = upright_bgr(picture, reformatter, self._pool)
+            if picture.is_corrupt and _is_damage(container, log):
+                log.bad(log.frames, seconds)
+            frame = Frame(image, self.name, log.frames, seconds, time.monotonic())
+            log.good(seconds)
+            # Nothing here may hold on to the memory while the consumer has it: it is pooled.
+            del image, picture
+            yield frame
+            del frame
+        if (verdict := log.verdict(self._path, stream)) is not None:
+            raise SourceBrokenError(f"{self._path}: {verdict}")
+
+
+def _pictures(
+    container: InputContainer, stream: VideoStream, log: DamageLog
+) -> Iterator[VideoFrame]:
+    """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`."""
+    from av import FFmpegError
+
+    for packet in _whole_packets(container, stream, log):
+        try:
+            pictures = stream.decode(packet)
+        except FFmpegError:
+            if _is_damage(container, log):
+                log.bad(log.packets - 1, _seconds(packet, stream))
+            continue
+        yield from pictures
+
+
+def _whole_packets(
+    container: InputContainer, stream: VideoStream, log: DamageLog
+) -> Iterator[Packet[VideoStream] | None]:
+    """Yield packets that arrived whole, then None: the decoder gives what it still holds."""
+    from av import FFmpegError
+
+    try:
+        for packet in container.demux(stream):
+            if not packet.size and packet.dts is None:  # PyAV's own mark for the end
+                continue
+            log.packets += 1
+            if packet.is_corrupt:
+                log.bad(log.packets - 1, _seconds(packet, stream))
+            elif packet.size:  # an empty one repeats the picture before it (AVI)
+                yield packet
+    except FFmpegError as error:
+        log.stopped_by = error.strerror or type(error).__name__
+    yield None
+
+
+def _is_damage(container: InputContainer, log: DamageLog) -> bool:
+    return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
+
+
+def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:
+    """Return when the packet's picture is shown, None if it does not say."""
+    if packet is None:
+        return None
+    at = packet.pts if packet.pts is not None else packet.dts
+    return None if at is None else float((at - (stream.start_time or 0)) * _time_base(stream))
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, 1000)

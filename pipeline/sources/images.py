@@ -1,0 +1,135 @@
+"""Pictures: one file, all in a folder, or a glob; in the order in which people count."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import re
+import time
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.data import Frame
+from pipeline.errors import SourceBrokenError, SourceError
+from pipeline.interfaces import SourceInfo
+from pipeline.options import OptionsModel
+
+log = logging.getLogger("trackline")
+
+SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+
+
+class Options(OptionsModel):
+    """Which pictures to read, and how far apart in time they are."""
+
+    path: str = Field(min_length=1)
+    """A picture, a folder, or a pattern such as frames/*.png."""
+    fps: float = Field(25.0, gt=0)
+    """Pictures per second: what times and the tracker's thresholds in seconds go by."""
+    name: str | None = Field(None, min_length=1)
+    """What results and outputs are called; by default the picture's or folder's name."""
+
+
+def build(options: Options) -> ImageSource:
+    """Return the source, not yet open."""
+    return ImageSource(options)
+
+
+class ImageSource:
+    """Pictures in natural order (2 before 10); they may differ in size.
+
+    A picture that cannot be read is skipped, so that the others are processed; at the end
+    SourceBrokenError names it.
+    """
+
+    live = False
+
+    def __init__(self, options: Options) -> None:
+        self._pattern = str(Path(options.path).expanduser())
+        self._fps = options.fps
+        self.name = options.name or _name_of(Path(self._pattern))
+        self._paths: list[Path] = []
+        self._place = self._index = 0
+        self._unreadable: list[Path] = []
+        self._next: Frame | None = None
+
+    def open(self) -> SourceInfo:
+        """Find the pictures; raises SourceError where there are none."""
+        self.close()
+        self._paths = _find(self._pattern)
+        # The sizes of the others are their own; the first stands for them.
+        self._next = self._load()
+        if self._next is None:
+            raise SourceError(f"{self._pattern}: no picture can be read (first: {self._paths[0]})")
+        height, width = self._next.image.shape[:2]
+        return SourceInfo(width, height, self._fps, len(self._paths), "images")
+
+    def read(self) -> Frame | None:
+        """Return the next picture; None at the end, SourceBrokenError if any was unreadable."""
+        frame, self._next = self._next or self._load(), None
+        if frame is None and self._unreadable:
+            shown, self._unreadable = self._unreadable, []
+            raise SourceBrokenError(f"{shown[0]}: not a readable picture ({len(shown)} such)")
+        return frame
+
+    def close(self) -> None:
+        """Forget the pictures; safe to call twice and when never opened."""
+        self._paths = []
+        self._place = self._index = 0
+        self._unreadable = []
+        self._next = None
+
+    def _load(self) -> Frame | None:
+        """Return the next picture that can be read, None after the last."""
+        import cv2
+
+        while self._place < len(self._paths):
+            path = self._paths[self._place]
+            pts_s = self._place / self._fps
+            self._place += 1
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if image is None:
+                log.warning("%s: not a readable picture; skipped", path)
+                self._unreadable.append(path)
+                continue
+            frame = Frame(image, self.name, self._index, pts_s, time.monotonic())  # type: ignore[arg-type]
+            self._index += 1
+            return frame
+        return None
+
+
+def _find(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_file():
+        return [path]
+    known = ", ".join(sorted(SUFFIXES))
+    if path.is_dir():
+        found = [each for each in path.iterdir() if _is_picture(each)]
+        if not found:
+            raise SourceError(f"{pattern}: the folder holds no pictures ({known})")
+    else:
+        matches = [Path(each) for each in glob.glob(pattern, recursive=True)]
+        found = [each for each in matches if _is_picture(each)]
+        if not found:
+            what = "matches no pictures" if glob.has_magic(pattern) else "no such file or folder"
+            raise SourceError(f"{pattern}: {what} ({known})")
+    return sorted(found, key=_natural)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Return a key that sorts numbers by value: frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
+
+
+def _name_of(path: Path) -> str:
+    """Return a picture's or folder's name; for a pattern that of the folder it looks in."""
+    if glob.has_magic(str(path)):
+        plain = [part for part in path.parts if not glob.has_magic(part)]
+        return Path(*plain).name if plain else "images"
+    return (path.stem if path.suffix.lower() in SUFFIXES else path.name) or "images"

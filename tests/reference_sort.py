@@ -1,0 +1,12 @@
+"""The SORT and the crowd of `benchmarks/`, for tests that compare with them."""
+
+import sys
+
+from conftest import ROOT
+
+sys.path.append(str(ROOT / "benchmarks"))
+
+from filterpy_sort import ObjectSort, published_filter
+from tracker_speed import crowd
+
+__all__ = ["ObjectSort", "crowd", "published_filter"]

@@ -1,0 +1,157 @@
+"""The `yolo` detector on real weights and video, against what ultralytics itself found there.
+
+`data/plaza_ultralytics.npz` was made by `benchmarks/ultralytics_reference.py` with ONNX Runtime in
+float32. Frames are decoded by OpenCV here as there, so only the detector is compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.boxes import iou_of_xyxy
+from pipeline.data import Detections, Frame
+from pipeline.detectors.yolo import Options, build
+
+FRAMES = 795
+CONF = Options.model_fields["conf"].default
+PIXELS, SCORE = 1.0, 0.01
+
+
+@pytest.fixture(scope="module")
+def reference() -> list[Detections]:
+    with np.load(Path(__file__).parent / "data" / "plaza_ultralytics.npz") as stored:
+        ends = np.cumsum(stored["count"])
+        columns = stored["xyxy"], stored["score"], stored["class_id"].astype(np.int32)
+    split = [np.split(column, ends[:-1]) for column in columns]
+    return [Detections(*row) for row in zip(*split, strict=True)]
+
+
+def plaza(shared: Path, step: int = 1) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(str(shared / "video" / "plaza_walkers.avi"))
+    for index in range(FRAMES):
+        good, image = capture.read()
+        assert good
+        if index % step == 0:
+            yield Frame(image, "plaza", index, index / 10, 0.0)
+
+
+def detect(model: Path, frames: Iterator[Frame], **options) -> dict[int, Detections]:
+    detector = build(Options(model=str(model), **options))
+    detector.open()
+    found = {}
+    batch: list[Frame] = []
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == detector.batch_size:
+            found |= zip([one.index for one in batch], detector.detect(batch), strict=True)
+            batch.clear()
+    found |= zip([one.index for one in batch], detector.detect(batch), strict=True)
+    detector.close()
+    return found
+
+
+@dataclass
+class Comparison:
+    """Boxes of two sets paired one to one, and the scores of those left without a partner."""
+
+    pixels: list[float]
+    score: list[float]
+    alone: list[float]
+
+    @property
+    def equal(self) -> float:
+        """The share of pairs that are equal within the tolerance."""
+        return float(np.mean((np.array(self.pixels) <= PIXELS) & (np.array(self.score) <= SCORE)))
+
+
+def compare(found: dict[int, Detections], reference: list[Detections]) -> Comparison:
+    result = Comparison([], [], [])
+    for index, ours in found.items():
+        theirs = reference[index]
+        overlap = iou_of_xyxy(ours.xyxy, theirs.xyxy)
+        overlap[ours.class_id[:, None] != theirs.class_id[None, :]] = 0
+        free_ours, free_theirs = set(range(len(ours))), set(range(len(theirs)))
+        for flat in np.argsort(-overlap, axis=None):
+            row, column = np.unravel_index(flat, overlap.shape)
+            if overlap[row, column] > 0.5 and row in free_ours and column in free_theirs:
+                free_ours.remove(row)
+                free_theirs.remove(column)
+                result.pixels.append(float(np.abs(ours.xyxy[row] - theirs.xyxy[column]).max()))
+                result.score.append(float(abs(ours.score[row] - theirs.score[column])))
+        result.alone += [float(ours.score[row]) for row in free_ours]
+        result.alone += [float(theirs.score[row]) for row in free_theirs]
+    return result
+
+
+@pytest.mark.needs_shared
+def test_every_box_on_every_frame_is_ultralytics_own(shared, reference):
+    """Within 1 pixel and 0.01 score; only a box that close to the threshold may be on one side."""
+    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared), precision="fp32")
+    assert list(found) == list(range(FRAMES))
+    result = compare(found, reference)
+    assert len(result.pixels) > 6800
+    assert max(result.pixels) <= PIXELS
+    assert max(result.score) <= SCORE
+    assert [score for score in result.alone if score > CONF + SCORE] == []
+
+
+@pytest.mark.needs_shared
+def test_reduced_precision_loses_little(shared, reference):
+    """`auto` is bfloat16 where the CPU has it: 13 % of boxes differ by more, hardly any is lost."""
+    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared, step=10))
+    result = compare(found, reference)
+    assert result.equal > 0.8
+    assert np.percentile(result.pixels, 95) <= PIXELS
+    assert np.percentile(result.score, 99) <= 0.05
+    assert len(result.alone) < 0.04 * len(result.pixels)
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_torch
+def test_pt_weights_give_the_same_as_the_onnx_made_from_them(shared, reference):
+    pytest.importorskip("ultralytics", reason="needs torch and ultralytics")
+    found = detect(shared / "models" / "yolo11n.pt", plaza(shared, step=40), device="cpu")
+    result = compare(found, reference)
+    assert len(result.pixels) > 150
+    assert max(result.pixels) <= PIXELS
+    assert max(result.score) <= SCORE
+    assert [score for score in result.alone if score > CONF + SCORE] == []
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_torch
+@pytest.mark.needs_cuda
+def test_pt_weights_on_cuda_give_the_same(shared, reference):
+    torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+    if not torch.cuda.is_available() and os.environ.get("REQUIRE_CUDA") != "1":
+        pytest.skip("no CUDA device")
+    found = detect(shared / "models" / "yolo11n.pt", plaza(shared, step=10), device="cuda:0")
+    result = compare(found, reference)
+    assert result.equal > 0.95
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize(
+    ("model", "share"),
+    [("yolo11n_int8_openvino", 0.95), ("yolov8n_int8_416.onnx", 0.8), ("yolox_nano_416.onnx", 0.8)],
+)
+def test_other_networks_find_the_same_people(shared, reference, model, share):
+    """Other weights, other layouts: boxes read or scaled wrongly would fit nothing."""
+    found = detect(shared / "models" / model, plaza(shared, step=40), classes=["person"])
+    sure = {}
+    for index in found:
+        theirs = reference[index]
+        sure[index] = theirs[(theirs.class_id == 0) & (theirs.score > 0.6)]
+    hit = sum(
+        (iou_of_xyxy(sure[index].xyxy, ours.xyxy) > 0.6).any(axis=1).sum()
+        for index, ours in found.items()
+        if len(ours)
+    )
+    assert hit > share * sum(len(theirs) for theirs in sure.values())

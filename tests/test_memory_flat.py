@@ -1,0 +1,77 @@
+"""A run uses as much memory after an hour as after a minute."""
+
+from __future__ import annotations
+
+import gc
+
+import psutil
+import pytest
+from fakes import FRAME, FakeSink, FakeSource, Setup, frames
+from threads import PATIENCE_S
+
+from pipeline.data import Result
+from pipeline.pool import FramePool
+
+FRAMES = 20_000
+
+
+class LongSource(FakeSource):
+    """Frames without a script, so that the script does not count."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, [FRAME])
+        self.pool = FramePool()
+
+    def read(self):  # type: ignore[no-untyped-def]
+        return self._frame() if self._index < FRAMES else None
+
+
+class CountingSink(FakeSink):
+    """Counts instead of listing."""
+
+    count = 0
+
+    def write(self, result):  # type: ignore[no-untyped-def]
+        self.count += 1
+
+
+@pytest.mark.timeout(120)
+def test_memory_is_flat_over_a_long_run() -> None:
+    source = LongSource("a")
+    sinks = {"table": CountingSink(), "video": CountingSink(heavy=True)}
+    setup = Setup(source, sinks=sinks)
+    process = psutil.Process()
+    rss, objects = [], []
+    for result in setup.pipeline.results():
+        if result.frame.index % 2000 == 1999:
+            rss.append(process.memory_info().rss)
+            objects.append(len(gc.get_objects()))
+        setup.detector.batches.clear()
+        setup.trackers[0].__init__()  # type: ignore[misc]  # forget what it noted
+    assert {sink.count for sink in sinks.values()} == {FRAMES}
+    assert source.pool is not None
+    assert source.pool.allocated <= 64
+    # One object kept per frame would be 18 000; half a kilobyte, 9 MB. The allocator has moods.
+    assert objects[-1] - objects[0] < 1000
+    assert max(rss) - rss[0] < 8 * 2**20
+
+
+@pytest.mark.timeout(60)
+def test_full_queues_still_allocate_nothing_per_frame() -> None:
+    """The pool kept 32 frames where the queues, batch and sinks of a run can hold more together:
+    whenever a sink set the pace, every single frame was allocated afresh."""
+    total, in_flight = 300, 1 + 4 + 1 + 8 + 1 + 24  # written, queued, in hand, results, batch, ring
+
+    def write_when_full(result: Result) -> None:
+        with ring._ready:
+            wanted = min(total, result.frame.index + in_flight)
+            assert ring._ready.wait_for(lambda: ring.put_count >= wanted, PATIENCE_S)
+
+    source = FakeSource("a", frames(total))
+    source.pool = FramePool()
+    sinks = {"video": FakeSink(write_when_full, heavy=True)}
+    setup = Setup(source, sinks=sinks, ring_frames=24)
+    ring = setup.pipeline._sources.rings[0]
+    setup.pipeline.run()
+    setup.check_end()
+    assert in_flight <= source.pool.allocated <= 64

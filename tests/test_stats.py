@@ -1,0 +1,108 @@
+"""What the report is made of."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.stats import Histogram, Stats
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("percent", [1, 50, 95, 99])
+@pytest.mark.parametrize("shape", ["exponential", "lognormal", "uniform"])
+def test_percentiles_are_within_the_buckets_of_numpys(seed: int, percent: int, shape: str) -> None:
+    rng = np.random.default_rng(seed)
+    values = {
+        "exponential": rng.exponential(20, 5000),
+        "lognormal": rng.lognormal(2, 1.5, 5000),
+        "uniform": rng.uniform(0.01, 40, 5000),
+    }[shape]
+    histogram = Histogram()
+    for value in values:
+        histogram.add(float(value))
+    expected = np.percentile(values, percent, method="inverted_cdf")
+    assert histogram.percentile(percent) == pytest.approx(expected, rel=0.021)
+    assert histogram.summary()["mean_ms"] == pytest.approx(values.mean(), abs=1e-3)
+
+
+def test_an_empty_histogram_says_zero() -> None:
+    assert Histogram().summary() == {"median_ms": 0.0, "p95_ms": 0.0, "mean_ms": 0.0}
+
+
+def test_a_single_value_is_every_percentile() -> None:
+    histogram = Histogram()
+    histogram.add(12.0)
+    for percent in (0, 1, 50, 100):
+        assert histogram.percentile(percent) == pytest.approx(12.0, rel=0.021)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0, 0.0, 1e30, -float("inf")])
+def test_no_value_breaks_the_histogram(value: float) -> None:
+    """A stage time of infinity raised OverflowError in the middle of a run, and NaN or a negative
+    one spoilt the mean for good: plug-ins report their own times."""
+    histogram = Histogram()
+    histogram.add(value)
+    histogram.add(5.0)
+    assert histogram.count == 2
+    assert np.isfinite(list(histogram.summary().values())).all()
+    json.dumps(histogram.summary(), allow_nan=False)
+    assert histogram.summary()["mean_ms"] >= 2.5
+
+
+def test_the_report_has_what_people_are_promised() -> None:
+    stats = Stats({"file": False, "door": True})
+    stats.sources["file"].grabbed = 10
+    stats.sources["file"].delivered = 8
+    stats.drop("file", "stopped", 2)
+    stats.drop("door", "stale", 0)
+    stats.sources["door"].reconnects = 3
+    stats.sources["file"].broken = "a.mp4: breaks off at 0.4 s"
+    stats.sources["door"].age.add(40.0)
+    stats.add_stages({"decode": 1.0, "infer": 8.0})
+    report = stats.report()
+    assert report["frames"] == 8
+    assert report["sources"]["file"] == {
+        "grabbed": 10,
+        "delivered": 8,
+        "dropped": 2,
+        "dropped_by_cause": {"stopped": 2},
+        "rejected_boxes": 0,
+        "broken": "a.mp4: breaks off at 0.4 s",
+    }
+    door = report["sources"]["door"]
+    assert (door["reconnects"], door["dropped_by_cause"]) == (3, {})
+    assert set(door["age"]) == {"p50_ms", "p95_ms", "p99_ms"}
+    assert set(report["stages"]) == {"decode", "infer"}
+    assert set(report["stages"]["infer"]) == {"median_ms", "p95_ms", "mean_ms"}
+    assert set(report["inference_waited"]) == {"for_frames", "for_sinks"}
+    json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("starved", "blocked", "live", "stage"),
+    [
+        (0.1, 0.1, [False], "infer"),
+        (0.7, 0.1, [False], "decode"),
+        (0.7, 0.1, [True], "camera"),
+        (0.7, 0.1, [True, False], "decode"),
+        (0.1, 0.7, [False], "sinks"),
+        (0.1, 0.7, [True], "sinks"),
+        (0.34, 0.32, [False], "decode"),
+        (0.32, 0.35, [False], "sinks"),
+    ],
+)
+def test_the_limiting_stage_is_what_inference_waited_for(
+    starved: float, blocked: float, live: list[bool], stage: str
+) -> None:
+    stats = Stats({str(index): one for index, one in enumerate(live)})
+    stats.begin()
+    stats.end()
+    seconds = 100.0
+    stats._ended = stats._began + seconds
+    stats.starved_s, stats.blocked_s = starved * seconds, blocked * seconds
+    assert stats.limiting_stage() == stage
+    waited = stats.report()["inference_waited"]
+    assert waited == {"for_frames": starved, "for_sinks": blocked}

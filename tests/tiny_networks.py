@@ -1,0 +1,80 @@
+"""ONNX networks of a few kilobytes whose answers are known, written by the tests that use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET, IR_VERSION = 17, 8
+COLOURS = {0: "red", 1: "green", 2: "blue"}
+
+
+def constant_network(
+    path: Path,
+    output: np.ndarray,
+    size: tuple[int, int] = (64, 64),
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """A network that answers `output` [1, rows, columns] whatever picture it sees."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["answer", "nothing"], ["output0"]),
+    ]
+    constants = {"zero": np.zeros(1, np.float32), "answer": output.astype(np.float32)}
+    return _save(path, nodes, constants, ([1, 3, *size], list(output.shape)), metadata)
+
+
+def colour_network(path: Path, metadata: dict[str, str] | None = None) -> Path:
+    """A network in YOLOv8's layout for pictures of any size, with a class per colour channel.
+
+    Every cell answers the same box, 20 pixels wide and high around (40, 40), and as score of class
+    0, 1 and 2 what the network received there in channel 0, 1 and 2, averaged over the cell.
+    """
+    nodes = []
+    for stride in (8, 16, 32):
+        pool = {"kernel_shape": [stride, stride], "strides": [stride, stride]}
+        nodes += [
+            helper.make_node("AveragePool", ["images"], [f"mean{stride}"], **pool),
+            helper.make_node("Reshape", [f"mean{stride}", "flat"], [f"cells{stride}"]),
+        ]
+    nodes += [
+        helper.make_node("Concat", ["cells8", "cells16", "cells32"], ["scores"], axis=2),
+        helper.make_node("ReduceMean", ["scores"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "box"], ["boxes"]),
+        helper.make_node("Concat", ["boxes", "scores"], ["output0"], axis=1),
+    ]
+    constants = {
+        "flat": np.array([1, 3, -1], np.int64),
+        "zero": np.zeros(1, np.float32),
+        "box": np.array([40, 40, 20, 20], np.float32).reshape(1, 4, 1),
+    }
+    shapes = ([1, 3, "height", "width"], [1, 7, "boxes"])
+    return _save(path, nodes, constants, shapes, metadata or {"names": str(COLOURS)})
+
+
+def _save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, np.ndarray],
+    shapes: tuple[list[int | str], list[int | str]],
+    metadata: dict[str, str] | None,
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shapes[0])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, shapes[1])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+    helper.set_model_props(model, metadata or {})
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
