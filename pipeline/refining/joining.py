@@ -42,9 +42,9 @@ def joined(fragments: list[BoxTable], fps: float, options: RefineOptions) -> lis
     """Return for each fragment the place of the one that it goes on with, -1 where none does.
 
     Two fragments may be one object if the second begins at most `join_s` after the first ended,
-    is of the same class, and each, moved on at its own speed, meets the other: within `reach`
-    heights plus `reach_per_s` for each second between, with sizes that agree. Which go together is
-    the assignment with the best sum, so that each goes on and is gone on with at most once.
+    is of the same class, and each, moved on at its own speed, meets the other within `reach`
+    heights, with sizes that agree. Which go together is the assignment with the best sum, so that
+    each goes on and is gone on with at most once.
     """
     if len(fragments) < 2:
         return [-1] * len(fragments)
@@ -90,7 +90,6 @@ def _agreement(
     backward = np.hypot(*(between - starts.speed[j] * seconds).T)
     height = np.minimum(ends.height[i], starts.height[j])
     apart = (forward + backward) / 2 / height
-    allowed = options.reach + options.reach_per_s * seconds[:, 0]
     larger = np.abs(np.log(ends.height[i] / starts.height[j])) / np.log(options.size_ratio)
-    agreement: Float64 = 1 - np.hypot(apart / allowed, larger)
+    agreement: Float64 = 1 - np.hypot(apart / options.reach, larger)
     return agreement
