@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,15 @@ def shared_folder() -> Path:
 def shared() -> Path:
     """The folder with real weights, videos and ground truth."""
     return shared_folder()
+
+
+@pytest.fixture
+def site() -> Iterator[Any]:
+    """A web server on loopback that has weights and can be told to misbehave."""
+    from http_server import CONTENT, Site, running
+
+    with running(Site(CONTENT)) as started:
+        yield started
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
