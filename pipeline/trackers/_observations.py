@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.trackers._columns import Columns, Float64, Rows
 from pipeline.trackers._filters import BoxFilters
+from pipeline.trackers._similarity import Similarity
 
 # The columns of a track: the last observed box, the unit vector of its motion (0 at first), the
 # frames and the nominal frames since, the filter as it was after that observation, and the last
@@ -35,6 +36,13 @@ class Observations(Columns):
     def way(self) -> Float64:
         """f64[2,n] unit vectors (x, y) of the motion up to the last observation, a view."""
         return self.table[_WAY]
+
+    def warp(self, motion: Similarity) -> None:
+        """Go along with a camera that moved: boxes, directions and places of the past."""
+        self.table[_BOX] = motion.boxes(self.table[_BOX])
+        self.table[_WAY] = unit(motion.turn @ self.table[_WAY])
+        past = self.table[_PAST].reshape(_SLOTS, 3, -1)
+        past[:, 1:] = motion.turn @ past[:, 1:] + motion.shift[:, None]
 
     def advance(self, steps: float) -> None:
         """Begin a frame that comes `steps` nominal frames after the last."""

@@ -26,6 +26,9 @@ class TrackerOptions(OptionsModel):
     the one with the greatest sum of scores so far."""
     nominal_fps: float = Field(30.0, gt=0)
     """Frame rate that the filter's noise is meant for; frames farther apart add more of it."""
+    camera_motion: Literal["auto", "off"] = "off"
+    """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
+    camera costs next to nothing, a moving one some milliseconds a frame."""
 
     def clock(self) -> Clock:
         """Return a clock for one tracker."""

@@ -66,6 +66,12 @@ class Pairs:
         """Set the overlap of pairs that are not allowed to 0: they will not match."""
         self.overlap *= allowed
 
+    def weigh_by_height(self, tracks: Float64, detections: Float64) -> None:
+        """Multiply each overlap with the smaller of the pair's heights over the larger."""
+        ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
+        ratio = ours / theirs.take(self.j)
+        self.overlap *= np.minimum(ratio, 1 / ratio)
+
 
 def duplicates(xyxy: Float64, lost: Mask, since: Float64, min_iou: float) -> Rows:
     """Return the rows of boxes f64[4,n] that are a lost and a seen track's view of one object.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, final
+import time
+from typing import final
 
 import numpy as np
 
-from pipeline.data import Detections, Frame, Tracks
+from pipeline.data import Detections, Frame, Image, Tracks
 from pipeline.errors import UsageError
+from pipeline.trackers._camera_motion import CameraMotion
 from pipeline.trackers._columns import Columns, Float64, Rows
 from pipeline.trackers._filters import BoxFilters
 from pipeline.trackers._ledger import CLASS, ROW, SEEN, Ledger, Rules, Seen, read
 from pipeline.trackers._options import TrackerOptions
 from pipeline.trackers._pairs import Matches, Pairs
+from pipeline.trackers._similarity import Similarity
 
 State = dict[str, Float64]
 
@@ -24,29 +27,33 @@ class Tracking:
     Every array of boxes in here is xyxy f64[4,n], a coordinate per row.
     """
 
-    Filters: ClassVar[type[BoxFilters]]
-
     def __init__(self, options: TrackerOptions, rules: Rules) -> None:
         self._clock = options.clock()
         self._separate = options.classes == "separate"
         self._rules = rules._replace(vote=not self._separate)
-        self._filters = self.Filters()
+        self._filters = self._new_filters()
         self._ledger = Ledger(self._clock, self._rules)
         self._more = self._memory()
+        self._camera = CameraMotion() if options.camera_motion == "auto" else None
+        self.stage_ms: dict[str, float] = {}
 
     def reset(self) -> None:
         """Forget all tracks; ids already given are not given again."""
         self._clock.restart()
         self._ledger = Ledger(self._clock, self._rules, self._ledger.last_id)
-        self._filters = self.Filters()
+        self._filters = self._new_filters()
         self._more = self._memory()
+        self._camera = CameraMotion() if self._camera else None
 
     @final
     def update(self, frame: Frame, detections: Detections) -> Tracks:
         """Return the frame's confirmed tracks; rows without a detection are coasting."""
         self._clock.advance(frame.pts_s)
         seen = self._read(detections)
-        predicted = self._predict(frame)
+        began = time.perf_counter()
+        self._follow_camera(frame.image)
+        followed = time.perf_counter()
+        predicted = self._predict()
         matches = Matches(len(self._ledger), len(seen.score))
         self._match(matches, predicted, seen)
         tracks, found = matches.pairs
@@ -56,7 +63,11 @@ class Tracking:
         self._let_go()
         self._begin(seen.take(self._born(seen, matches.free_detection.nonzero()[0])))
         rows = self._ledger.due()
-        return self._ledger.report(rows, self._boxes(rows, detections))
+        tracks_now = self._ledger.report(rows, self._boxes(rows, detections))
+        if self._camera:
+            taken = time.perf_counter() - followed
+            self.stage_ms = {"camera": (followed - began) * 1e3, "track": taken * 1e3}
+        return tracks_now
 
     def save_state(self) -> State:
         """Return all that the tracker knows, as arrays by name that later frames do not change.
@@ -64,11 +75,8 @@ class Tracking:
         A tracker of the same options that loads it goes on exactly as this one does.
         """
         state = {"clock": self._clock.save(), "filters": self._filters.save()}
-        return {
-            **state,
-            **self._ledger.save(),
-            **{k: v.table.copy() for k, v in self._more.items()},
-        }
+        state |= {name: columns.table.copy() for name, columns in self._more.items()}
+        return state | self._ledger.save() | (self._camera.save() if self._camera else {})
 
     def load_state(self, state: State) -> None:
         """Go on where `save_state` was called; raises UsageError for another tracker's state."""
@@ -79,9 +87,15 @@ class Tracking:
             self._ledger.load(state)
             for name, columns in self._more.items():
                 columns.load(state[name])
+            if self._camera:
+                self._camera.load(state)
         except (KeyError, ValueError) as error:
             kind = type(self).__name__
             raise UsageError(f"state of a tracker: not one of {kind} ({error})") from None
+
+    def _new_filters(self) -> BoxFilters:
+        """Return filters of this tracker's kind, for no tracks."""
+        raise NotImplementedError
 
     def _memory(self) -> dict[str, Columns]:
         """Return the columns that a track of this kind has besides; all tracks have left."""
@@ -99,7 +113,17 @@ class Tracking:
         """Return which of the `free` detections begin a track."""
         return free
 
-    def _predict(self, frame: Frame) -> Float64:  # noqa: ARG002
+    def _follow_camera(self, image: Image) -> None:
+        """Move the tracks along if the camera moved."""
+        if self._camera:
+            motion = self._camera.look(image, self._filters.xyxy())
+            if motion:
+                self._warp(motion)
+
+    def _warp(self, motion: Similarity) -> None:
+        self._filters.warp(motion)
+
+    def _predict(self) -> Float64:
         """Return where the tracks should be now; those lost to infinity go."""
         filters = self._filters
         filters.move(self._clock.step, (self._ledger.table[ROW] < 0).nonzero()[0])

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from pipeline.data import Detections, Frame
+from pipeline.data import Detections
 from pipeline.trackers._columns import Columns, Float64, Rows
-from pipeline.trackers._filters import ScaleFilters
+from pipeline.trackers._filters import BoxFilters, ScaleFilters
 from pipeline.trackers._ledger import Rules, Seen
 from pipeline.trackers._observations import Observations
 from pipeline.trackers._options import TrackerOptions
 from pipeline.trackers._pairs import Matches
+from pipeline.trackers._similarity import Similarity
 from pipeline.trackers._tracking import Tracking
 
 
@@ -47,8 +48,6 @@ def build(options: Options) -> OcSort:
 class OcSort(Tracking):
     """OC-SORT for one source. What it reports of a detected track is the detection's own box."""
 
-    Filters = ScaleFilters
-
     def __init__(self, options: Options) -> None:
         self._options = options
         super().__init__(options, Rules(published=options.published))
@@ -63,9 +62,16 @@ class OcSort(Tracking):
         sure = seen.score >= self._options.min_score
         return seen if sure.all() else seen.take(sure.nonzero()[0])
 
-    def _predict(self, frame: Frame) -> Float64:
+    def _warp(self, motion: Similarity) -> None:
+        super()._warp(motion)
+        self._observed.warp(motion)
+
+    def _predict(self) -> Float64:
         self._observed.advance(self._clock.step)
-        return super()._predict(frame)
+        return super()._predict()
+
+    def _new_filters(self) -> BoxFilters:
+        return ScaleFilters()
 
     def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
         options, observed = self._options, self._observed

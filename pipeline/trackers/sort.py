@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.data import Detections
 from pipeline.trackers._clock import FrameRule
 from pipeline.trackers._columns import Float64, Rows
-from pipeline.trackers._filters import ScaleFilters
+from pipeline.trackers._filters import BoxFilters, ScaleFilters
 from pipeline.trackers._ledger import Rules, Seen
 from pipeline.trackers._options import TrackerOptions
 from pipeline.trackers._pairs import Matches
@@ -42,11 +42,12 @@ def build(options: Options) -> Sort:
 class Sort(Tracking):
     """SORT for one source."""
 
-    Filters = ScaleFilters
-
     def __init__(self, options: Options) -> None:
         super().__init__(options, Rules(published=options.published))
         self._options = options
+
+    def _new_filters(self) -> BoxFilters:
+        return ScaleFilters()
 
     def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
         pairs, least = self._pairs(predicted, seen), self._options.min_iou
