@@ -93,9 +93,9 @@ class Tracks:
     """N confirmed tracks of one frame, each with the id it keeps for the whole run.
 
     `xyxy` f32[N,4], `score` f32[N] (that of the last matched detection), `class_id` i32[N],
-    `track_id` i64[N] from 1, `detection` i32[N]: the row of the frame's detections that was
-    matched, or -1 while the track coasts on its prediction, `age_s` f32[N]: seconds since the
-    track's first detection.
+    `track_id` i64[N] from 1 (0: nobody gave it an identity, as the tracker `none` does),
+    `detection` i32[N]: the row of the frame's detections that was matched, or -1 while the track
+    coasts on its prediction, `age_s` f32[N]: seconds since the track's first detection.
     """
 
     xyxy: Float32

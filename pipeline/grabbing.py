@@ -117,7 +117,6 @@ class Grabber:
             except SourceBrokenError as error:
                 self.broken = error
                 self._stats.broken = str(error)
-                log.error("%s", error)
             finally:
                 self.ring.close()  # before the source, whose `close` may hang
 

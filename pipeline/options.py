@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -65,8 +65,10 @@ def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None
     """Return the model of the section at `path` below `model`, if it is one."""
     for part in path:
         field = model.model_fields.get(part)
-        kind = field.annotation if field else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        annotation = field.annotation if field else None
+        kinds = (annotation, *get_args(annotation))  # `Rule | None` holds a section too
+        sections = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not sections:
             return None
-        model = kind
+        model = sections[0]
     return model

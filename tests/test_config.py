@@ -132,3 +132,12 @@ def test_set_refuses_a_path_that_leads_nowhere(tmp_path: Path, key: str) -> None
 def test_a_dumped_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = load_config(None, {"run.max_frames": 7, "sources": ["straße.mp4"]})
     assert load_config(write(tmp_path, dump(config.model_dump(mode="json")))) == config
+
+
+def test_a_key_below_an_optional_section_lists_the_known_ones() -> None:
+    """`tracker.frames: unknown key 'max_ages' (known: )` once listed nothing."""
+    from pipeline.options import validated
+    from pipeline.trackers import sort
+
+    with pytest.raises(ConfigError, match=r"tracker\.frames: .*did you mean max_age"):
+        validated(sort.Options, {"frames": {"max_ages": 3}}, "tracker")

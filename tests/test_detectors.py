@@ -14,7 +14,7 @@ from tiny_networks import colour_network, constant_network
 
 from pipeline.data import Frame
 from pipeline.detectors.yolo import Options, build, resolve
-from pipeline.errors import MissingExtraError, ModelError
+from pipeline.errors import ModelError
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
 
@@ -245,10 +245,28 @@ def test_a_failed_call_leaves_the_detector_usable(colours):
 
 
 def test_pt_without_ultralytics_says_what_to_install(tmp_path):
-    weights = tmp_path / "net.pt"
-    weights.write_bytes(b"x")
-    if subprocess.run([sys.executable, "-c", "import ultralytics"], capture_output=True).returncode:
-        with pytest.raises(MissingExtraError, match=r"pip install trackline\[ultralytics\]"):
-            build(Options(model=str(weights))).open()
-    else:
-        assert "torch.save" in refusal(weights)
+    (tmp_path / "net.pt").write_bytes(b"x")
+    code = (
+        "import sys; from pipeline.detectors.yolo import *; from pipeline.errors import *\n"
+        "sys.modules['ultralytics'] = None\n"
+        "try: build(Options(model=sys.argv[1])).open()\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "net.pt"], capture_output=True, text=True
+    )
+    assert done.stdout.endswith("pip install trackline[ultralytics]\n")
+
+
+@pytest.mark.needs_torch
+def test_pt_that_holds_no_network_is_refused_in_one_line(tmp_path):
+    pytest.importorskip("ultralytics", reason="needs torch and ultralytics")
+    torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+    path = tmp_path / "net.pt"
+    for content in (b"", b"\x80\x02}q\x00.", np.random.default_rng(0).bytes(3000)):
+        path.write_bytes(content)
+        assert "torch.save" in refusal(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    assert "cannot load" in refusal(path)
+    assert "precision" in refusal(path, precision="bf16", device="cpu")
+    assert "no cuda:77" in refusal(path, device="cuda:77")

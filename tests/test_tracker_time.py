@@ -13,8 +13,8 @@ from pipeline.trackers import sort
 def test_seconds_mean_the_same_at_every_frame_rate(fps: float):
     """Confirmed after 0.4 s, coasting for 1 s, then gone: counted in frames, a camera of 5 fps
     would need six times as long for either."""
-    tracker, _ = tracker_after(2.0, sort.Options(confirm_s=0.4), fps)
-    fresh = sort.build(sort.Options(confirm_s=0.4))
+    tracker, _ = tracker_after(2.0, sort.Options(confirm_s=0.4, coast_s=None), fps)
+    fresh = sort.build(sort.Options(confirm_s=0.4, coast_s=None))
     first = next(k / fps for k in range(100) if len(feed(fresh, k / fps, boxes(walker(k / fps)))))
     assert 0.4 - 0.002 <= first < 0.4 + 1 / fps
     last_seen = round(2.0 * fps) / fps
@@ -29,7 +29,7 @@ def test_seconds_mean_the_same_at_every_frame_rate(fps: float):
 
 def test_times_rounded_by_the_container_do_not_shift_a_threshold():
     """Matroska rounds to milliseconds: 0.033, 0.067, 0.1 must confirm with the same frame."""
-    exact, rounded = sort.build(sort.Options()), sort.build(sort.Options())
+    exact, rounded = sort.build(sort.Options(coast_s=None)), sort.build(sort.Options(coast_s=None))
     for k in range(10):
         at_s = k / 30
         a = feed(exact, at_s, boxes(walker(at_s)))
@@ -39,7 +39,7 @@ def test_times_rounded_by_the_container_do_not_shift_a_threshold():
 
 def test_dropped_frames_keep_the_identity():
     """A live source that drops every other frame, then eight in a row, moves as it did."""
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     for k in [32, 34, 36, 45, 46, 47]:
         tracks = feed(tracker, k / 30, boxes(walker(k / 30)))
         assert tracks.track_id.tolist() == [1]
@@ -48,14 +48,14 @@ def test_dropped_frames_keep_the_identity():
 
 def test_prediction_uses_the_real_interval():
     """0.5 s without frames: the box is expected 0.5 s farther, not one frame farther."""
-    tracker, _ = tracker_after(2.0, sort.Options())
+    tracker, _ = tracker_after(2.0, sort.Options(coast_s=None))
     tracks = feed(tracker, 2.5, boxes())
     np.testing.assert_allclose(tracks.xyxy[0], walker(2.5), atol=2)
 
 
 @pytest.mark.parametrize("times", [[1.0] * 6, [1.0, 0.5, 0.2, 0.1, 0.0, -3.0], [np.nan] * 6])
 def test_a_clock_that_stands_or_runs_back_loses_no_track(times):
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     for at_s in times:
         tracks = feed(tracker, at_s, boxes(walker(1.0)))
         assert tracks.track_id.tolist() == [1]
@@ -64,7 +64,7 @@ def test_a_clock_that_stands_or_runs_back_loses_no_track(times):
 
 def test_after_the_clock_ran_back_time_goes_on():
     """A file that loops starts at 0 again: tracks must still age and leave."""
-    tracker, _ = tracker_after(60.0, sort.Options(), fps=5)
+    tracker, _ = tracker_after(60.0, sort.Options(coast_s=None), fps=5)
     feed(tracker, 0.0, boxes())
     assert len(feed(tracker, 0.9, boxes())) == 1
     assert len(feed(tracker, 1.9, boxes())) == 0
@@ -74,7 +74,7 @@ def test_a_clock_gone_mad_leaves_a_standing_track_sound():
     """A camera's clock that leaps by years (a device that first learns the date) must neither
     fling tracks out of the picture nor make an age that is no number."""
     here = (100, 100, 150, 250)
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(60):
         feed(tracker, k / 30, boxes(np.add(here, (k / 30, 0, k / 30, 0))))
     tracks = feed(tracker, 1e300, boxes(here))
@@ -105,5 +105,5 @@ def test_frame_mode_ignores_times():
 
 
 def test_age_counts_from_the_first_detection():
-    _, tracks = tracker_after(2.0, sort.Options(), fps=10)
+    _, tracks = tracker_after(2.0, sort.Options(coast_s=None), fps=10)
     assert tracks.age_s.tolist() == pytest.approx([2.0])

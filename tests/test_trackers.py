@@ -71,7 +71,7 @@ def test_equals_one_filterpy_filter_per_object(people: int):
 def test_ids_are_given_at_confirmation_without_gaps():
     """Twenty flickers of one frame each used up twenty ids in the original; the two people are
     1 and 2 here."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     rng = np.random.default_rng(0)
     ids: list[int] = []
     for k in range(40):
@@ -87,7 +87,7 @@ def test_classes_apart_and_together(kind):
     """A car that a network calls a truck for one frame: kept apart by default; on request one
     track, which stays the car that most of its detections, weighed by score, say it is."""
     for classes, want in (("separate", [-1]), ("together", [0])):
-        tracker, _ = tracker_after(1.0, kind.Options(classes=classes))
+        tracker, _ = tracker_after(1.0, kind.Options(classes=classes, coast_s=None))
         at_s = 1 + 1 / 30
         tracks = feed(tracker, at_s, boxes(walker(at_s), class_id=7, score=0.9))
         assert tracks.detection.tolist() == want
@@ -107,7 +107,7 @@ def test_the_vote_is_weighed_by_score():
 def test_two_classes_in_one_place_do_not_swap():
     """A rider and a bicycle whose boxes change places: the better overlap is the other's, of
     another class."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     one, other = (100, 100, 160, 250), (115, 120, 175, 270)
     for k in range(12):
         both = boxes(*([one, other] if k < 10 else [other, one]), class_id=[0, 1])
@@ -117,7 +117,7 @@ def test_two_classes_in_one_place_do_not_swap():
 
 
 def test_bad_boxes_are_passed_over_and_rows_still_point_right():
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     at_s = 1 + 1 / 30
     bad = [(np.nan, 0, 9, 9), (0, 0, np.inf, 9), (5, 5, 5, 9), (9, 9, 1, 1), (-2e7, 0, 9, 9)]
     tracks = feed(tracker, at_s, boxes(*bad, walker(at_s), *bad))
@@ -129,7 +129,7 @@ def test_bad_boxes_are_passed_over_and_rows_still_point_right():
     "box", [(50, 50, 50, 90), (50, 50, 90, 50), (50, 50, 50, 50), (90, 50, 50, 90)]
 )
 def test_boxes_without_area_start_no_track(box):
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(30):
         assert len(feed(tracker, k / 30, boxes(box))) == 0
     assert len(tracker._ledger) == 0
@@ -137,7 +137,7 @@ def test_boxes_without_area_start_no_track(box):
 
 def test_wide_boxes_are_tracked():
     """Cars are wider than tall; a filter for pedestrians' shapes once dropped them all."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(10):
         tracks = feed(tracker, k / 30, boxes((10 * k, 100, 10 * k + 300, 180)))
     assert tracks.track_id.tolist() == [1]
@@ -145,7 +145,7 @@ def test_wide_boxes_are_tracked():
 
 def test_a_shrinking_track_does_not_turn_inside_out():
     """The area's trend is stopped before zero, as published; else its root is NaN."""
-    tracker = sort.build(sort.Options())
+    tracker = sort.build(sort.Options(coast_s=None))
     for k in range(12):
         half = 60 - 5 * k
         tracks = feed(tracker, k / 30, boxes((200 - half, 200 - half, 200 + half, 200 + half)))
@@ -157,7 +157,7 @@ def test_a_shrinking_track_does_not_turn_inside_out():
 
 
 def test_a_track_lost_to_infinity_is_dropped_alone():
-    tracker, _ = tracker_after(1.0, sort.Options())
+    tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     feed(tracker, 1.02, boxes(walker(1.02), (500, 500, 540, 560)))
     tracker._filters.velocity[0, 0] = np.inf
     tracks = feed(tracker, 1.04, boxes((500, 500, 540, 560)))
@@ -169,7 +169,7 @@ def test_a_track_lost_to_infinity_is_dropped_alone():
 
 def test_measured_boxes_on_request():
     """The detection's own box, out of any row; the filter's while coasting."""
-    tracker, _ = tracker_after(1.0, sort.Options(box="measured"))
+    tracker, _ = tracker_after(1.0, sort.Options(box="measured", coast_s=None))
     jump = np.add(walker(1.0), (9, -7, 12, 5))
     tracks = feed(tracker, 1.03, boxes((900, 900, 950, 950), jump))
     np.testing.assert_array_equal(tracks.xyxy, np.float32([jump]))
@@ -179,7 +179,7 @@ def test_measured_boxes_on_request():
 
 def test_tracks_that_leave_free_their_memory():
     """Lost tracks that are never pruned grow for ever: 20000 short ones must not."""
-    tracker = sort.build(sort.Options(max_age_s=0.1))
+    tracker = sort.build(sort.Options(max_age_s=0.1, coast_s=None))
     for k in range(1000):
         fresh = [(60 * i, 80 * (k % 9), 60 * i + 50, 80 * (k % 9) + 60) for i in range(20)]
         feed(tracker, k / 30, boxes(*fresh))

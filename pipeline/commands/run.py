@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import signal
+from pathlib import Path
 from typing import Any
 
 from pipeline.commands._progress import print_summary, progress
-from pipeline.config import Config, PluginChoice, load_config, parse_assignment
+from pipeline.config import Config, PluginChoice, load_config, parse_assignment, read_yaml
 from pipeline.engine import Pipeline
+from pipeline.errors import UsageError
 from pipeline.running import run_config
+from pipeline.sequences import load_sequences, looks_like_boxes
+from pipeline.tables import SUFFIXES
 
 HELP = "process cameras, videos or images"
 
@@ -24,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
     parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
     parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
+    parser.add_argument(
+        "--detections", nargs="+", metavar="FILE|DIR",
+        help="take boxes from MOT, KITTI, CSV or JSONL files; without SOURCE no video is needed",
+    )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
     parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot")
@@ -84,6 +92,11 @@ def configured(args: argparse.Namespace) -> Config:
     changes: dict[str, Any] = {}
     if args.sources:
         changes["sources"] = args.sources
+    if args.detections:
+        changes["detector.kind"] = "replay"
+        changes["detector.paths"] = args.detections
+        if not args.sources and not (args.config and read_yaml(Path(args.config)).get("sources")):
+            changes["sources"] = _blank_sources(args.detections)
     if args.tracker is not None:
         changes["tracker.kind"] = args.tracker
     for key in ("model", "device", "imgsz", "conf", "iou"):
@@ -103,6 +116,26 @@ def configured(args: argparse.Namespace) -> Config:
         kinds.append("window")
     sinks = tuple(told.get(kind, PluginChoice(kind=kind)) for kind in kinds)
     return config.model_copy(update={"sinks": sinks})
+
+
+def _blank_sources(paths: list[str]) -> list[dict[str, Any]]:
+    """Return a source of empty frames for each sequence that there are detections of."""
+    if videos := [path for path in paths if not looks_like_boxes(path)]:
+        raise UsageError(
+            f"--detections: '{videos[0]}' is no file of boxes ({', '.join(SUFFIXES)}); "
+            "a video goes before --detections"
+        )
+    return [
+        {
+            "kind": "blank",
+            "name": name,
+            "frames": sequence.video.length,
+            "fps": sequence.video.fps,
+            "width": sequence.video.width,
+            "height": sequence.video.height,
+        }
+        for name, sequence in load_sequences(map(Path, paths), "det/det.txt").items()
+    ]
 
 
 def _names(text: str) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from pipeline.data import Frame
-from pipeline.errors import SourceLostError
+from pipeline.errors import SourceError, SourceLostError
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
@@ -41,7 +43,16 @@ def build(options: Options) -> CameraSource:
 def _open_capture(device: int | str, settings: list[int]) -> Any:
     import cv2
 
-    return cv2.VideoCapture(device, cv2.CAP_ANY, settings)
+    # Named, because "any" tries every backend; quiet, because each failed try prints several
+    # lines, and the engine tells of a camera that is down in one.
+    backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(device, backend, settings)
+    finally:
+        logging.setLogLevel(level)
 
 
 class CameraSource:
@@ -58,17 +69,22 @@ class CameraSource:
         device = options.device
         self._device = int(device) if isinstance(device, str) and device.isdigit() else device
         self._options = options
-        short = str(self._device).rsplit("/", 1)[-1]
+        # Of an address nothing is shown: it may hold a password.
+        short = str(self._device).rsplit("/", 1)[-1] if "://" not in str(device) else "camera"
         self.name = options.name or (f"camera{short}" if short.isdigit() else short)
         self._open_capture = open_capture
         self._capture: Any = None
         self._pool = FramePool()
 
     def open(self) -> SourceInfo:
-        """Open the camera; raises SourceLostError while it is not there."""
+        """Open the camera; raises SourceLostError while it is not there.
+
+        A path that can be no device raises SourceError: nobody will plug that in.
+        """
         import cv2
 
         self.close()
+        self._check_device()
         # Without these a camera that hangs would hang its thread for half a minute.
         settings = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS,
@@ -113,6 +129,15 @@ class CameraSource:
         frame = Frame(image, self.name, self._index, pts_s, captured_at)
         self._index += 1
         return frame
+
+    def _check_device(self) -> None:
+        device = self._device
+        if isinstance(device, int) or device.startswith("/dev/"):
+            return
+        if "://" in device:
+            raise SourceError(f"source {self.name}: device: want a number or path, got an address")
+        if not Path(device).is_char_device():
+            raise SourceError(f"source {self.name}: device: want a number or path, got '{device}'")
 
     def close(self) -> None:
         """Release the camera; safe to call twice and when never opened."""

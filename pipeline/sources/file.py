@@ -1,50 +1,56 @@
-"""Video files through FFmpeg: every container and codec it knows, with true presentation times."""
+"""A video file of any container and codec that FFmpeg knows, read with PyAV."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
-from pipeline.data import Frame, Image
+from pipeline.data import Frame
 from pipeline.errors import SourceBrokenError, SourceError
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
+from pipeline.sources._damage import DamageLog, duration_s
+from pipeline.sources._times import PresentationClock
 
 if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
-log = logging.getLogger("trackline")
-
-# A healthy file may deliver a little less than its header says (edit lists, dropped frames).
-MISSING_SHARE, MISSING_FRAMES, MISSING_S = 0.02, 3, 1.0
+_USUAL_FPS = 25.0
+# Recordings in these may begin in the middle of a group of pictures; that is not damage.
+_JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
 
 class Options(OptionsModel):
-    """Which file to read."""
+    """One video file."""
 
     path: Path
     """The video file."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; by default the file's name without its suffix."""
+    """Name in the outputs; null for the file's name without its suffix."""
+    threads: int = Field(0, ge=0, le=64)
+    """Decoder threads; 0 for as many as FFmpeg finds useful."""
 
 
 def build(options: Options) -> FileSource:
-    """Return the source, not yet open."""
+    """Return the source, not yet opened."""
     return FileSource(options)
 
 
 class FileSource:
-    """Every frame of a video file once, in presentation order.
+    """Decodes every frame once, in presentation order, into pooled memory.
 
-    Times start at 0 with the first picture. Rotation that the container asks for is applied. Two
-    copies a frame: FFmpeg converts to BGR into a buffer it keeps, which is copied into the slot.
+    Damage does not end the reading: what cannot be decoded is left out, the rest is given, and
+    SourceBrokenError comes in place of the end, naming the frame and time where it begins. A file
+    that is shorter than its own container, index or duration says counts as broken off.
     """
 
     live = False
@@ -52,156 +58,144 @@ class FileSource:
     def __init__(self, options: Options) -> None:
         self._path = options.path.expanduser()
         self.name = options.name or self._path.stem
-        self._container: Any = None
-        self._frames: Iterator[VideoFrame] = iter(())
+        self._threads = options.threads
         self._pool = FramePool()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._index = 0
-        self._pts_s = 0.0
-        self._damaged = 0
-        self._break: str | None = None
-        self._first: VideoFrame | None = None
+        self._container: InputContainer | None = None
+        self._frames: Iterator[Frame] = iter(())
 
     def open(self) -> SourceInfo:
-        """Open the file and decode its first picture; raises SourceError if there is none."""
+        """Return what the container says; raises SourceError, one line, if this is no video."""
         import av
-        from av.video.reformatter import VideoReformatter
+
+        from pipeline.sources._pictures import picture_stream
 
         self.close()
-        self._begin()
         self._check_path()
         try:
-            self._container = av.open(str(self._path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f"{self._path}: not a video: {_reason(error)}") from None
-        streams = [s for s in self._container.streams.video if not _is_cover(s)]
-        if not streams:
-            raise SourceError(f"{self._path}: not a video: it holds no video stream")
-        self._stream = streams[0]
-        # Frames and slices: also for codecs without slices, on all cores.
-        self._stream.thread_type = "AUTO"
-        self._reformatter = VideoReformatter()
-        self._frames = self._decoded()
-        self._first = next(self._frames, None)
-        if self._first is None:
-            raise SourceError(f"{self._path}: not a video: no picture in it can be decoded")
-        self._zero = self._first.pts or 0
-        return self._info(self._first)
+            container = av.open(str(self._path), mode="r")
+        except (av.FFmpegError, OSError) as error:
+            raise self._not_a_video(error.strerror or str(error)) from None
+        self._container = container
+        stream = picture_stream(container)
+        if stream is None:
+            raise self._not_a_video("it holds no video stream that can be decoded")
+        frames = self._decode(container, stream)
+        try:
+            # One picture now: whether it is turned, and whether it can be decoded at all.
+            first = next(frames)
+        except (StopIteration, SourceBrokenError):
+            raise self._not_a_video("no picture in it can be decoded") from None
+        self._frames = chain((first,), frames)
+        height, width = first.image.shape[:2]
+        rate = stream.average_rate or stream.guessed_rate
+        return SourceInfo(
+            width=width,
+            height=height,
+            fps=float(rate) if rate else None,
+            frame_count=stream.frames or round(duration_s(stream) * float(rate or 0)) or None,
+            description=f"{stream.codec_context.name} in {container.format.name.split(',')[0]}",
+        )
 
     def read(self) -> Frame | None:
-        """Return the next frame, None at the end; SourceBrokenError where the file breaks."""
-        decoded, self._first = self._first or next(self._frames, None), None
-        if decoded is None:
-            if self._break is not None:
-                raise SourceBrokenError(self._break)
-            return None
-        image = self._upright(decoded)
-        self._pts_s = self._time_of(decoded)
-        frame = Frame(image, self.name, self._index, self._pts_s, time.monotonic())
-        self._index += 1
-        return frame
+        """Return the next frame, None at the end; raises SourceBrokenError once if damaged."""
+        return next(self._frames, None)
 
     def close(self) -> None:
-        """Release the file; safe to call twice and when never opened."""
+        """Release the file."""
         self._frames = iter(())
-        self._first = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
 
     def _check_path(self) -> None:
-        if self._path.is_dir():
-            raise SourceError(f"{self._path}: is a folder, want a video file")
+        path = self._path
+        if not path.exists():
+            raise SourceError(f"{path}: no such file")
+        if path.is_dir():
+            raise SourceError(f"{path}: is a folder, want a video file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SourceError(f"{path}: the file is empty")
+
+    def _not_a_video(self, why: str) -> SourceError:
+        self.close()
+        return SourceError(f"{self._path}: not a video: {why}")
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
+        """Yield every frame that can be decoded; raises SourceBrokenError after the last."""
+        from av.codec.context import ThreadType
+        from av.video.reformatter import VideoReformatter
+
+        from pipeline.sources._pictures import upright_bgr
+
+        context = stream.codec_context
+        context.thread_type = ThreadType.AUTO
+        context.thread_count = self._threads
+        rate = stream.average_rate or stream.guessed_rate or _USUAL_FPS
+        clock = PresentationClock(_time_base(stream), stream.start_time, 1 / float(rate))
+        reformatter = VideoReformatter()
+        log = DamageLog()
+        for picture in _pictures(container, stream, log):
+            seconds = clock.seconds(picture.pts)
+            image = upright_bgr(picture, reformatter, self._pool)
+            if picture.is_corrupt and _is_damage(container, log):
+                log.bad(log.frames, seconds)
+            frame = Frame(image, self.name, log.frames, seconds, time.monotonic())
+            log.good(seconds)
+            # Nothing here may hold on to the memory while the consumer has it: it is pooled.
+            del image, picture
+            yield frame
+            del frame
+        if (verdict := log.verdict(self._path, stream)) is not None:
+            raise SourceBrokenError(f"{self._path}: {verdict}")
+
+
+def _pictures(
+    container: InputContainer, stream: VideoStream, log: DamageLog
+) -> Iterator[VideoFrame]:
+    """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`."""
+    from av import FFmpegError
+
+    for packet in _whole_packets(container, stream, log):
         try:
-            if self._path.stat().st_size == 0:
-                raise SourceError(f"{self._path}: the file is empty")
-        except OSError as error:
-            raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from None
-
-    def _decoded(self) -> Iterator[VideoFrame]:
-        """Yield decoded pictures; whatever is wrong with the file ends up in `self._break`.
-
-        A damaged packet is skipped, as players do: what follows may be good. Damage that nothing
-        good follows, and a file that is shorter than it says it is, count as broken.
-        """
-        import av
-
-        trailing_damage = False
-        problem = ""
-        try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    pictures = packet.decode()
-                except av.error.FFmpegError as error:
-                    trailing_damage, problem = True, _reason(error)
-                    self._damaged += 1
-                    continue
-                for picture in pictures:
-                    trailing_damage = False
-                    yield picture
-        except (av.error.FFmpegError, OSError) as error:
-            trailing_damage, problem = True, _reason(error)
-        if not trailing_damage and self._damaged:
-            log.warning("%s: %d damaged packets were skipped", self._path, self._damaged)
-        if trailing_damage or self._is_short():
-            problem = problem or "the file says that more should follow"
-            self._break = (
-                f"{self._path}: broken after frame {self._index - 1} "
-                f"at {self._pts_s:.2f} s: {problem}"
-            )
-
-    def _is_short(self) -> bool:
-        """Return whether clearly less came than the header promised, where it promises anything."""
-        stream = self._stream
-        if stream.frames:
-            missing = stream.frames - self._index
-            return bool(missing > MISSING_FRAMES + MISSING_SHARE * stream.frames)
-        # A container's duration is that of its longest stream, so only a lone one can be judged.
-        if not self._container.duration or len(self._container.streams) > 1:
-            return False
-        promised = self._container.duration / 1e6
-        return bool(promised - self._pts_s > MISSING_S + MISSING_SHARE * promised)
-
-    def _time_of(self, decoded: VideoFrame) -> float:
-        """Return seconds since the first picture, never less than the last one's."""
-        if decoded.pts is None or decoded.time_base is None:
-            rate = self._stream.average_rate
-            return self._pts_s + (1 / float(rate) if rate else 0.04) * (self._index > 0)
-        return max(self._pts_s, float((decoded.pts - self._zero) * decoded.time_base))
-
-    def _upright(self, decoded: VideoFrame) -> Image:
-        """Return the picture as BGR in a pool slot, turned as the container asks."""
-        # One thread: the conversion is a fraction of the decoding, and threads cost more than it.
-        bgr = self._reformatter.reformat(decoded, format="bgr24", threads=1)
-        plane = bgr.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture = rows[: bgr.height, : bgr.width * 3].reshape(bgr.height, bgr.width, 3)
-        # FFmpeg counts counter-clockwise, as rot90 does.
-        picture = np.rot90(picture, round(decoded.rotation / 90) % 4)
-        slot = self._pool.take(*picture.shape[:2])
-        np.copyto(slot, picture)
-        return slot
-
-    def _info(self, first: VideoFrame) -> SourceInfo:
-        stream = self._stream
-        turned = round(first.rotation / 90) % 2
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
-        fps = float(stream.average_rate) if stream.average_rate else None
-        count = stream.frames or None
-        if count is None and fps and self._container.duration:
-            count = round(self._container.duration / 1e6 * fps)
-        return SourceInfo(width, height, fps, count, stream.codec_context.codec.name)
+            pictures = stream.decode(packet)
+        except FFmpegError:
+            if _is_damage(container, log):
+                log.bad(log.packets - 1, _seconds(packet, stream))
+            continue
+        yield from pictures
 
 
-def _is_cover(stream: Any) -> bool:
-    """Return whether a stream is a still picture attached to music."""
-    import av
+def _whole_packets(
+    container: InputContainer, stream: VideoStream, log: DamageLog
+) -> Iterator[Packet[VideoStream] | None]:
+    """Yield packets that arrived whole, then None: the decoder gives what it still holds."""
+    from av import FFmpegError
 
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    try:
+        for packet in container.demux(stream):
+            if not packet.size and packet.dts is None:  # PyAV's own mark for the end
+                continue
+            log.packets += 1
+            if packet.is_corrupt:
+                log.bad(log.packets - 1, _seconds(packet, stream))
+            elif packet.size:  # an empty one repeats the picture before it (AVI)
+                yield packet
+    except FFmpegError as error:
+        log.stopped_by = error.strerror or type(error).__name__
+    yield None
 
 
-def _reason(error: Exception) -> str:
-    """Return FFmpeg's own words without the numbers and the path around them."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _is_damage(container: InputContainer, log: DamageLog) -> bool:
+    return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
+
+
+def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:
+    """Return when the packet's picture is shown, None if it does not say."""
+    if packet is None:
+        return None
+    at = packet.pts if packet.pts is not None else packet.dts
+    return None if at is None else float((at - (stream.start_time or 0)) * _time_base(stream))
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, 1000)

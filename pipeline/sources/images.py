@@ -105,22 +105,26 @@ def _find(pattern: str) -> list[Path]:
         return [path]
     known = ", ".join(sorted(SUFFIXES))
     if path.is_dir():
-        found = [each for each in path.iterdir() if each.suffix.lower() in SUFFIXES]
+        found = [each for each in path.iterdir() if _is_picture(each)]
         if not found:
             raise SourceError(f"{pattern}: the folder holds no pictures ({known})")
     else:
         matches = [Path(each) for each in glob.glob(pattern, recursive=True)]
-        found = [each for each in matches if each.suffix.lower() in SUFFIXES]
+        found = [each for each in matches if _is_picture(each)]
         if not found:
             what = "matches no pictures" if glob.has_magic(pattern) else "no such file or folder"
             raise SourceError(f"{pattern}: {what} ({known})")
     return sorted(found, key=_natural)
 
 
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def _natural(path: Path) -> list[tuple[int, int | str]]:
     """Return a key that sorts numbers by value: frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part)) if part.isdigit() else (1, part.casefold()) for part in parts]
+    return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
 
 
 def _name_of(path: Path) -> str:

@@ -15,8 +15,9 @@ class TrackerOptions(OptionsModel):
 
     max_age_s: float = Field(1.0, ge=0)
     """Seconds a track survives without a detection."""
-    coast_s: float | None = Field(None, ge=0)
-    """Seconds of these in which it is still reported, as coasting; none: all of them."""
+    coast_s: float | None = Field(0.2, ge=0)
+    """Seconds of these in which it is still reported, as coasting; null for all of them. A
+    constant velocity is soon wrong: what is reported for long are mostly ghosts."""
     confirm_s: float = Field(0.1, ge=0)
     """Seconds for which a new track must be detected in every frame before it is reported."""
     frames: FrameRule | None = None

@@ -24,8 +24,17 @@ PLUGINS = [
     if not module.name.startswith("_")
 ]
 
+
+def _detections(folder: Path) -> dict[str, Any]:
+    """A file of boxes for the frames that `frames` gives; the third frame has none."""
+    path = folder / "boxes.txt"
+    path.write_text("".join(f"{n},-1,{n},5,20,30,0.{n}\n" for n in (1, 2, 4, 5, 5, 6)))
+    return {"paths": [str(path)]}
+
+
 # How each plug-in is set up for a test, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "replay": _detections,
     "yolo": lambda folder: {"model": str(colour_network(folder / "net.onnx")), "imgsz": 64},
 }
 

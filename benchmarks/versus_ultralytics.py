@@ -1,0 +1,194 @@
+"""Trackline beside ultralytics' `track`: the same clip and weights, in turn, in one run.
+
+    python benchmarks/versus_ultralytics.py VIDEO MODEL.onnx [--ultralytics-python PATH]
+
+Each measurement is a process of its own. Time counts from the call to the last result, so loading
+the weights is in it and importing libraries is not. Each side keeps its defaults: its own tracker,
+its own video format, and for `.onnx` on the CPU bfloat16 in OpenVINO where the processor has it
+(`--precision fp32` to compare like with like) against float32 in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, THEIRS = "trackline", "ultralytics"
+
+
+def main() -> int:
+    """Measure, print a table and return the exit code."""
+    arguments = _arguments()
+    if arguments.worker:
+        print(json.dumps(_work(arguments)))
+        return 0
+    print(f"{_machine()}; {arguments.video.name}, {arguments.model.name}")
+    print(f"median of {arguments.repeats} (range); one after the other, in turn\n")
+    print(f"{'':16}{OURS:>22}{THEIRS:>22}{'ratio':>20}")
+    for save in (False, True):
+        rounds = [_round(arguments, save) for _ in range(arguments.repeats)]
+        title = "track, save video" if save else "track"
+        _print_row(f"{title}, fps", rounds, lambda one: one["frames"] / one["seconds"])
+        _print_row(f"{title}, MB", rounds, lambda one: one["peak_mb"])
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=lambda text: Path(text).resolve())
+    parser.add_argument("model", type=lambda text: Path(text).resolve())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--max-frames", type=int, help="stop both after this many frames")
+    parser.add_argument("--precision", default="auto", help="this program's; theirs is float32")
+    parser.add_argument(
+        "--ultralytics-python",
+        default=sys.executable,
+        help="a Python that has ultralytics (and onnxruntime for .onnx); default: this one",
+    )
+    parser.add_argument("--ultralytics-model", help="other weights for them, e.g. their own export")
+    parser.add_argument("--worker", choices=[OURS, THEIRS], help=argparse.SUPPRESS)
+    parser.add_argument("--save", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    for path in (arguments.video, arguments.model):
+        if not path.exists():
+            parser.error(f"no such file: {path}")
+    return arguments
+
+
+def _round(arguments: argparse.Namespace, save: bool) -> dict[str, dict[str, float]]:
+    """Return what each side needed, measured one right after the other."""
+    model = arguments.ultralytics_model or arguments.model
+    theirs = Path(model).resolve()
+    return {
+        OURS: _measure(arguments, OURS, sys.executable, arguments.model, save),
+        THEIRS: _measure(arguments, THEIRS, arguments.ultralytics_python, theirs, save),
+    }
+
+
+def _measure(
+    arguments: argparse.Namespace, side: str, python: str, model: Path, save: bool
+) -> dict[str, float]:
+    """Return frames, seconds and peak_mb of one process that does the job in an empty folder."""
+    command = [python, str(Path(__file__).resolve()), str(arguments.video), str(model)]
+    command += ["--worker", side, "--precision", arguments.precision]
+    command += ["--save"] if save else []
+    command += ["--max-frames", str(arguments.max_frames)] if arguments.max_frames else []
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    quiet = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **quiet, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        sys.exit(f"{side} failed with exit code {done.returncode}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _work(arguments: argparse.Namespace) -> dict[str, float]:
+    """In the process that is measured: do the job and say what it took."""
+    import resource  # not on Windows
+
+    job = _ours if arguments.worker == OURS else _theirs
+    start = job(arguments)
+    started = time.perf_counter()
+    frames = sum(1 for _ in start())
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "frames": frames,
+        "seconds": seconds,
+        "peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e3),
+    }
+
+
+def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+    import pipeline
+
+    detector = {"model": str(arguments.model), "precision": arguments.precision}
+    if not arguments.save:
+        return lambda: pipeline.track(
+            arguments.video, tracker="sort", max_frames=arguments.max_frames, **detector
+        )
+    config = {
+        "sources": [str(arguments.video)],
+        "detector": {"kind": "yolo", **detector},
+        "sinks": ["video"],
+        "run": {"output": "out", "max_frames": arguments.max_frames},
+    }
+
+    def run() -> Iterable[object]:
+        report = pipeline.run(config)
+        return range(sum(source["delivered"] for source in report["sources"].values()))
+
+    return run
+
+
+def _theirs(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+    import _torchvision_stand_in
+
+    _torchvision_stand_in.install_if_torchvision_fails()
+    import itertools
+
+    import ultralytics
+
+    def run() -> Iterable[object]:
+        model = ultralytics.YOLO(arguments.model, task="detect")
+        results = model.track(
+            str(arguments.video),
+            stream=True,
+            persist=True,
+            verbose=False,
+            device="cpu",
+            save=arguments.save,
+            project=os.getcwd(),
+        )
+        return itertools.islice(results, arguments.max_frames)
+
+    return run
+
+
+def _print_row(
+    title: str,
+    rounds: list[dict[str, dict[str, float]]],
+    value: Callable[[dict[str, float]], float],
+) -> None:
+    ours, theirs = ([value(one[side]) for one in rounds] for side in (OURS, THEIRS))
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    spread = f"{ratio:.2f}x ({min(ratios):.2f}..{max(ratios):.2f})"
+    print(f"{title:24}{_cell(ours):>22}{_cell(theirs):>22}{spread:>22}", flush=True)
+
+
+def _cell(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f}..{max(values):.1f})"
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

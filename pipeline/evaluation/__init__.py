@@ -1,0 +1,1 @@
+"""Tracks against ground truth with TrackEval's rules and measures (extra `eval`)."""

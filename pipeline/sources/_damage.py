@@ -1,0 +1,85 @@
+"""What a reader noticed of a damaged video, and the one line that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.sources._declared import missing_bytes
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+# A healthy variable-rate file may show its last picture for long, so its declared duration alone
+# is no proof: the silence at the end must also dwarf every pause before it.
+_SHORTEST_GAP_S = 1.0
+_GAP_RATIO = 4.0
+
+
+class DamageLog:
+    """Counts packets and pictures while a file is read and judges it at the end."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.frames = 0
+        self.stopped_by: str | None = None
+        self._bad = 0
+        self._first_bad: tuple[int, float] | None = None
+        self._last_s = 0.0
+        self._longest_gap_s = 0.0
+
+    def good(self, seconds: float) -> None:
+        """Note a delivered frame."""
+        self._longest_gap_s = max(self._longest_gap_s, seconds - self._last_s)
+        self._last_s = seconds
+        self.frames += 1
+
+    def bad(self, frame: int, seconds: float | None) -> None:
+        """Note a packet or picture that is damaged, at the time it has or that of the last one."""
+        self._bad += 1
+        if self._first_bad is None:
+            self._first_bad = (frame, self._last_s if seconds is None else seconds)
+
+    def verdict(self, path: Path, stream: VideoStream) -> str | None:
+        """Return in words where the file broke off or is damaged, None if nothing is missing."""
+        of = f" of {stream.frames}" if stream.frames else ""
+        end = f"breaks off after frame {self.frames - 1}{of} at {self._last_s:.3f} s"
+        if self.stopped_by is not None:
+            return f"{end} ({self.stopped_by})"
+        # With every packet of the index read, only padding or the index itself can be cut.
+        complete = 0 < stream.frames <= self.packets
+        if not complete and (missing := _missing_bytes(path)):
+            return f"{end} ({missing} bytes are missing)"
+        if self._first_bad is not None:
+            frame, seconds = self._first_bad
+            return (
+                f"damaged at frame {frame}{of}, {seconds:.3f} s ({self._bad} bad packets or "
+                f"pictures); {self.frames} frames were read"
+            )
+        if (unread := len(stream.index_entries) - self.packets) > 0:
+            return f"{unread} frames of its index are missing; {self.frames} frames were read"
+        if self._ends_early(stream):
+            return f"{end} (its duration is {duration_s(stream):.3f} s)"
+        return None
+
+    def _ends_early(self, stream: VideoStream) -> bool:
+        silence = duration_s(stream) - self._last_s
+        return silence > max(_SHORTEST_GAP_S, _GAP_RATIO * self._longest_gap_s)
+
+
+def _missing_bytes(path: Path) -> int:
+    try:
+        return missing_bytes(path)
+    except OSError:  # a pipe, or a file that was taken away meanwhile: nothing can be said
+        return 0
+
+
+def duration_s(stream: VideoStream) -> float:
+    """Return the stream's declared duration in seconds, 0 if unknown (Matroska has it as a tag)."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    hours, minutes, seconds = (["0"] * 3 + stream.metadata.get("DURATION", "0").split(":"))[-3:]
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,85 @@
+"""Small videos written for a test: known pictures at known times in any container and codec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+FPS = 25
+MILLISECONDS = Fraction(1, 1000)
+
+
+def even_times(count: int) -> list[float]:
+    return [n / FPS for n in range(count)]
+
+
+def noise_picture(index: int, height: int = 96, width: int = 128) -> Any:
+    """BGR u8[H,W,3], different for each index, with enough detail to fill a file with bytes."""
+    rng = np.random.default_rng(7)
+    return np.roll(rng.integers(0, 256, (height, width, 3), np.uint8), index * 3, axis=1)
+
+
+def corner_picture(height: int = 64, width: int = 96) -> Any:
+    """BGR u8[H,W,3]: red top left, green bottom left, grey on the right."""
+    picture = np.full((height, width, 3), 60, np.uint8)
+    picture[: height // 2, : width // 2] = (0, 0, 230)
+    picture[height // 2 :, : width // 2] = (0, 200, 0)
+    return picture
+
+
+def write_video(
+    path: Path,
+    pictures: Sequence[Any],
+    times: Sequence[float] | None = None,
+    codec: str = "libx264",
+    *,
+    rotation: int = 0,
+    movflags: str = "",
+    colorspace: int | None = None,
+    pixels: str = "yuv420p",
+) -> Path:
+    """Encode BGR pictures at these times in seconds (by default 25 a second)."""
+    options = {"movflags": movflags} if movflags else {}
+    height, width = pictures[0].shape[:2]
+    with av.open(str(path), "w", container_options=options) as container:
+        stream = container.add_stream(codec, rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        if times is not None:
+            stream.codec_context.time_base = MILLISECONDS
+        if colorspace is not None:
+            stream.codec_context.colorspace = colorspace
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for n, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, "bgr24")
+            frame = frame.reformat(format=pixels, dst_colorspace=colorspace)
+            if times is None:
+                frame.pts, frame.time_base = n, Fraction(1, FPS)
+            else:
+                frame.pts, frame.time_base = round(times[n] * 1000), MILLISECONDS
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Return a copy of which only the first part is there, as after a full disk or a power cut."""
+    data = path.read_bytes()
+    short = path.with_name(f"cut-{path.name}")
+    short.write_bytes(data[: int(len(data) * share)])
+    return short
+
+
+def holed(path: Path, size: int = 1500) -> Path:
+    """Return a copy of the same length with zeros in the middle, as after a bad disk block."""
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + size] = bytes(size)
+    bad = path.with_name(f"holed-{path.name}")
+    bad.write_bytes(data)
+    return bad
