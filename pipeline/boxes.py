@@ -84,6 +84,27 @@ def xyxy_from_cxcysr(cxcysr: NDArray[F]) -> NDArray[F]:
     return out
 
 
+def cxcyah_from_xyxy(xyxy: NDArray[F]) -> NDArray[F]:
+    """Return [N,4] centre x, centre y, aspect ratio (width / height), height.
+
+    The measured part of DeepSORT's state (Wojke et al. 2017). Boxes must have an area.
+    """
+    out = np.empty_like(xyxy)
+    centre, size = out[..., :2], xyxy[..., 2:] - xyxy[..., :2]
+    np.add(xyxy[..., :2], xyxy[..., 2:], out=centre)
+    centre *= 0.5
+    np.divide(size[..., 0], size[..., 1], out=out[..., 2])
+    out[..., 3] = size[..., 1]
+    return out
+
+
+def xyxy_from_cxcyah(cxcyah: NDArray[F]) -> NDArray[F]:
+    """Return [N,4] left, top, right, bottom; the inverse of `cxcyah_from_xyxy`."""
+    cxcywh = cxcyah.copy()
+    cxcywh[..., 2] *= cxcyah[..., 3]
+    return xyxy_from_cxcywh(cxcywh)
+
+
 def overlapping_pairs(a: NDArray[F], b: NDArray[F]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows (i, j) of all pairs of an `a` and a `b` box (xyxy) that share some area.
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
 
-COMMANDS = ("run", "check", "list", "models", "eval")
+COMMANDS = ("run", "check", "list", "models", "eval", "refine", "tune")
 INTERRUPTED = 130
 TERMINATED = 143
 

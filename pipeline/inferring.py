@@ -111,7 +111,8 @@ class Inference:
                 tracker.reset()
             tracks = tracker.update(frame, detections)
         track_ms = (time.perf_counter() - began) * 1e3
-        stage_ms = {"decode": grabbed.read_ms, **stages, "track": track_ms}
+        tracking = getattr(tracker, "stage_ms", None) or {"track": track_ms}
+        stage_ms = {"decode": grabbed.read_ms, **stages, **tracking}
         return Result(frame, detections, tracks, self._class_names, stage_ms)
 
     def _usable(self, source: str, detections: Detections) -> Detections:

@@ -113,10 +113,10 @@ class Sink(Protocol):
 
 
 class Timed(Protocol):
-    """Optional, for detectors and sinks: how the last call's time divides into named stages.
+    """Optional, for detectors, trackers and sinks: how the last call's time divides into stages.
 
     Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without
-    it the engine books the whole call as one stage ("infer", "write").
+    it the engine books the whole call as one stage ("infer", "track", "write").
     """
 
     stage_ms: Mapping[str, float]

@@ -63,7 +63,7 @@ def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSeque
         for name, table in recording.tables.items():
             if name in found:
                 raise UsageError(f"{path}: sequence '{name}' is in {found[name].path} already")
-            video = _video(recording, name, table)
+            video = video_of(recording, name)
             found[name] = RecordedSequence(name, table, recording.class_names, path, video)
     return found
 
@@ -97,8 +97,9 @@ def read_seqinfo(folder: Path) -> VideoInfo | None:
     return info
 
 
-def _video(recording: Recording, name: str, table: BoxTable) -> VideoInfo:
+def video_of(recording: Recording, name: str) -> VideoInfo:
     """Return what is told of the video, else what the boxes tell, else the usual."""
+    table = recording.tables[name]
     last = int(table.frame.max(initial=-1)) + 1
     path = recording.path
     if path.parent.name in ("det", "gt") and (info := read_seqinfo(path.parent.parent)):

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_sort import published_filter
 
-from pipeline.trackers import sort
+from pipeline.trackers import _filters as sort
 from pipeline.trackers._kalman import KalmanTracks
 
 
 def sort_tracks(measured) -> KalmanTracks:
     tracks = KalmanTracks(4)
-    tracks.append(measured, sort._START, sort._VELOCITY_START)
+    tracks.append(measured, sort.SORT_START, sort.SORT_VELOCITY_START)
     return tracks
 
 
@@ -30,7 +30,7 @@ def seven_states(tracks: KalmanTracks, row: int):
 
 
 def step(tracks: KalmanTracks, frames: float = 1.0) -> None:
-    tracks.predict(frames, sort._DRIFT, sort._VELOCITY_DRIFT)
+    tracks.predict(frames, sort.SORT_DRIFT, sort.SORT_VELOCITY_DRIFT)
 
 
 def random_measurements(rng, n: int):
@@ -56,7 +56,7 @@ def test_states_equal_filterpy_over_a_random_sequence():
             one.predict()
         rows = np.flatnonzero(rng.random(5) < 0.7)
         measured = start[:, rows] * rng.normal(1, 0.05, (4, len(rows)))
-        ours.update(rows, measured, sort._MEASURED)
+        ours.update(rows, measured, sort.SORT_MEASURED)
         for row, z in zip(rows, measured.T, strict=True):
             theirs[row].update(z.reshape(4, 1))
         for row, one in enumerate(theirs):
@@ -96,7 +96,7 @@ def test_one_prediction_over_n_frames_equals_n_predictions(n, updates):
     for tracks in (many, once):
         for k in range(updates):
             step(tracks)
-            tracks.update(np.arange(3), start + k, sort._MEASURED)
+            tracks.update(np.arange(3), start + k, sort.SORT_MEASURED)
     for _ in range(n):
         step(many)
     step(once, n)
@@ -114,7 +114,7 @@ def test_covariances_stay_positive_at_any_frame_interval(intervals):
         assert (pp > 0).all()
         assert (vv >= 0).all()
         assert (pp * vv - pv**2 >= -1e-6 * pp * vv).all()
-        tracks.update(np.array([1]), start[:, 1:], sort._MEASURED)
+        tracks.update(np.array([1]), start[:, 1:], sort.SORT_MEASURED)
 
 
 def test_a_step_of_no_time_changes_nothing():
@@ -132,7 +132,7 @@ def test_rows_survive_growing_and_leaving():
     kept = np.empty((4, 0))
     for _ in range(60):
         fresh = random_measurements(rng, int(rng.integers(0, 9)))
-        tracks.append(fresh, sort._START, sort._VELOCITY_START)
+        tracks.append(fresh, sort.SORT_START, sort.SORT_VELOCITY_START)
         kept = np.concatenate((kept, fresh), 1)
         rows = np.flatnonzero(rng.random(kept.shape[1]) < 0.9)
         tracks.keep(rows)
@@ -145,5 +145,5 @@ def test_rows_survive_growing_and_leaving():
 def test_updating_no_rows_changes_nothing(n):
     tracks = sort_tracks(random_measurements(np.random.default_rng(0), n))
     before = tracks.block.copy()
-    tracks.update(np.empty(0, np.intp), np.empty((4, 0)), sort._MEASURED)
+    tracks.update(np.empty(0, np.intp), np.empty((4, 0)), sort.SORT_MEASURED)
     np.testing.assert_array_equal(tracks.block, before)

@@ -10,7 +10,7 @@ from mot_scoring import Sequence, score, write_tracks
 from reference_sort import ObjectSort, crowd
 from walkers import boxes, feed, tracker_after, walker
 
-from pipeline.trackers import none, sort
+from pipeline.trackers import bytetrack, none, ocsort, sort
 
 PUBLISHED = sort.Options(frames=sort.FrameRule(max_age=1, min_hits=3), min_iou=0.3, published=True)
 
@@ -82,14 +82,26 @@ def test_ids_are_given_at_confirmation_without_gaps():
     assert sorted(set(ids)) == [1, 2]
 
 
-def test_classes_apart_and_together():
-    """A car that a network calls a truck for one frame: kept apart by default, one on request."""
+@pytest.mark.parametrize("kind", [sort, bytetrack, ocsort])
+def test_classes_apart_and_together(kind):
+    """A car that a network calls a truck for one frame: kept apart by default; on request one
+    track, which stays the car that most of its detections, weighed by score, say it is."""
     for classes, want in (("separate", [-1]), ("together", [0])):
-        tracker, _ = tracker_after(1.0, sort.Options(classes=classes, coast_s=None))
+        tracker, _ = tracker_after(1.0, kind.Options(classes=classes, coast_s=None))
         at_s = 1 + 1 / 30
-        tracks = feed(tracker, at_s, boxes(walker(at_s), class_id=7))
+        tracks = feed(tracker, at_s, boxes(walker(at_s), class_id=7, score=0.9))
         assert tracks.detection.tolist() == want
-        assert tracks.class_id.tolist() == ([0] if classes == "separate" else [7])
+        assert tracks.class_id.tolist() == [0]
+
+
+def test_the_vote_is_weighed_by_score():
+    """Two doubtful looks at a bus do not outvote one clear look at a truck."""
+    tracker = sort.build(sort.Options(classes="together", confirm_s=0))
+    told = []
+    for k, (class_id, sure) in enumerate([(5, 0.3), (5, 0.3), (7, 0.9), (2, 0.1)]):
+        tracks = feed(tracker, k / 30, boxes((0, 0, 90, 50), class_id=class_id, score=sure))
+        told += tracks.class_id.tolist()
+    assert told == [5, 5, 7, 7]
 
 
 def test_two_classes_in_one_place_do_not_swap():
@@ -147,7 +159,7 @@ def test_a_shrinking_track_does_not_turn_inside_out():
 def test_a_track_lost_to_infinity_is_dropped_alone():
     tracker, _ = tracker_after(1.0, sort.Options(coast_s=None))
     feed(tracker, 1.02, boxes(walker(1.02), (500, 500, 540, 560)))
-    tracker._kalman.velocity[0, 0] = np.inf
+    tracker._filters.velocity[0, 0] = np.inf
     tracks = feed(tracker, 1.04, boxes((500, 500, 540, 560)))
     assert len(tracks) == 0
     for k in range(5):
@@ -171,7 +183,7 @@ def test_tracks_that_leave_free_their_memory():
     for k in range(1000):
         fresh = [(60 * i, 80 * (k % 9), 60 * i + 50, 80 * (k % 9) + 60) for i in range(20)]
         feed(tracker, k / 30, boxes(*fresh))
-        assert len(tracker._ledger) == len(tracker._kalman) <= 100
+        assert len(tracker._ledger) == len(tracker._filters) <= 100
 
 
 def test_none_gives_every_detection_no_identity():

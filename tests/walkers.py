@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from pipeline.data import Detections, Frame, Tracks
-from pipeline.trackers import sort
+from pipeline.trackers._options import TrackerOptions
 
 PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
-def boxes(*xyxy, class_id=0, score=0.5) -> Detections:
+def boxes(*xyxy, class_id=0, score=0.9) -> Detections:
     n = len(xyxy)
     return Detections(
         np.array(xyxy, np.float32).reshape(n, 4),
@@ -29,9 +31,9 @@ def walker(at_s: float, speed: float = 60.0):
     return (left, 100, left + 50, 250)
 
 
-def tracker_after(seconds: float, options: sort.Options, fps: float = 30.0):
-    """A tracker that has seen the walker for so long."""
-    tracker = sort.build(options)
+def tracker_after(seconds: float, options: TrackerOptions, fps: float = 30.0):
+    """A tracker of the kind that the options are for, and what it says after so long."""
+    tracker = importlib.import_module(type(options).__module__).build(options)
     for k in range(round(seconds * fps) + 1):
         tracks = feed(tracker, k / fps, boxes(walker(k / fps)))
     return tracker, tracks

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from pipeline.options import OptionsModel
+from pipeline.trackers._columns import Float64
 
 # Containers round times to a millisecond, so three frames at 30 fps may be 0.099 s.
 _ROUNDING_S = 0.002
@@ -74,3 +76,13 @@ class Clock:
         else:
             self.now += gap
             self.step = min(gap, _LONGEST_STEP_S) * self._nominal_fps
+
+    def save(self) -> Float64:
+        """Return where the clock stands, f64[4]; NaN where it has not begun."""
+        pts_s = math.nan if self._pts_s is None else self._pts_s
+        return np.array([pts_s, self.now_s, self.now, self.step])
+
+    def load(self, state: Float64) -> None:
+        """Stand where the clock stood that `save` was called on."""
+        pts_s, self.now_s, self.now, self.step = state.tolist()
+        self._pts_s = None if math.isnan(pts_s) else pts_s

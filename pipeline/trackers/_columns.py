@@ -21,7 +21,7 @@ class Columns:
         self.table: Float64 = self._buffer[:, :0]
 
     def __len__(self) -> int:
-        return len(self.table[0])
+        return int(self.table.shape[1])
 
     def append(self, values: Float64) -> None:
         """Add f64[C,m] behind the last track; a [C,1] needs no m, so it adds one track."""
@@ -39,3 +39,10 @@ class Columns:
         left = self.table.take(rows, 1)
         self.table = self._buffer[:, : len(rows)]
         self.table[:] = left
+
+    def load(self, table: Float64) -> None:
+        """Hold a copy of f64[C,n] and nothing else; raises ValueError for another C."""
+        if table.ndim != 2 or len(table) != len(self.table):
+            raise ValueError(f"want shape ({len(self.table)}, n), got {table.shape}")
+        self.table = self._buffer[:, :0]
+        self.append(table)

@@ -60,8 +60,27 @@ class KalmanTracks:
         self._columns.keep(rows)
         self._view()
 
-    def predict(self, steps: float, noise: Float64, velocity_noise: Float64) -> None:
+    def save(self) -> Float64:
+        """Return a copy of all the tracks' numbers, f64[5D,n]."""
+        return self._columns.table.copy()
+
+    def take(self, rows: Rows) -> Float64:
+        """Return f64[5D,m], all the numbers of `rows`."""
+        return self._columns.table.take(rows, 1)
+
+    def put(self, rows: Rows, table: Float64) -> None:
+        """Set all the numbers of `rows` to f64[5D,m]."""
+        self._columns.table[:, rows] = table
+
+    def load(self, table: Float64) -> None:
+        """Hold what `save` returned; raises ValueError for another number of axes."""
+        self._columns.load(table)
+        self._view()
+
+    def predict(self, steps: float | Float64, noise: Float64, velocity_noise: Float64) -> None:
         """Move every track `steps` >= 0 nominal frames ahead (need not be whole).
+
+        With f64[n] each track has a number of its own.
 
         `noise` and `velocity_noise` are the variances that one frame adds. What n frames add is
         summed in closed form, so that one prediction over n frames equals n predictions over
@@ -76,7 +95,7 @@ class KalmanTracks:
         covariance *= steps
         variance += covariance
         covariance[:] = moved
-        if steps == 1:
+        if isinstance(steps, float | int) and steps == 1:
             variance += noise
         else:
             once = steps * (steps - 1) / 2

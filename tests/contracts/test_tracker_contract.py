@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pipeline.trackers
 from pipeline.data import Detections, Frame, Tracks
+from pipeline.errors import UsageError
 
 NAMES = [
     name
@@ -74,7 +75,7 @@ def walk(frames: int, fps: float = 30.0):
         xyxy = np.array([[at, 50, at + 60, 200], [600 - at, 300, 700 - at, 340]], np.float32)
         yield (
             frame_at(k / fps, k),
-            Detections(xyxy, np.array([0.9, 0.6], np.float32), np.array([0, 1], np.int32)),
+            Detections(xyxy, np.array([0.9, 0.8], np.float32), np.array([0, 1], np.int32)),
         )
 
 
@@ -168,3 +169,39 @@ def test_results_belong_to_the_caller(name):
 
 def run(tracker, frames: int) -> list[Tracks]:
     return [tracker.update(frame, detections) for frame, detections in walk(frames)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("classes", ["separate", "together"])
+@settings(deadline=None, max_examples=25)
+@given(stream=streams(), data=st.data())
+def test_a_run_stopped_and_continued_is_the_same_run(name, classes, stream, data):
+    """Ids, ages and boxes go on exactly; the state stays what it was while its owner runs on."""
+    module = importlib.import_module(f"pipeline.trackers.{name}")
+    options = module.Options(classes=classes)
+    first, second = module.build(options), module.build(options)
+    stop = data.draw(st.integers(0, len(stream)))
+    for pts_s, detections in stream[:stop]:
+        first.update(frame_at(pts_s), detections)
+    state = first.save_state()
+    want = [as_lists(first.update(frame_at(pts_s), boxes)) for pts_s, boxes in stream[stop:]]
+    second.load_state(state)
+    got = [as_lists(second.update(frame_at(pts_s), boxes)) for pts_s, boxes in stream[stop:]]
+    assert got == want
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+def test_a_state_goes_through_a_file(name, tmp_path):
+    """The state is arrays by name, so numpy's own format keeps it."""
+    tracker, other = build(name), build(name)
+    run(tracker, 20)
+    np.savez(tmp_path / "state.npz", **tracker.save_state())
+    with np.load(tmp_path / "state.npz") as state:
+        other.load_state(dict(state))
+    assert [as_lists(t) for t in run(other, 20)] == [as_lists(t) for t in run(tracker, 20)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+def test_a_foreign_state_is_refused(name):
+    with pytest.raises(UsageError, match="state of a tracker"):
+        build(name).load_state({"clock": np.zeros(4), "filters": np.zeros((3, 0))})

@@ -1,0 +1,1 @@
+"""Tracks of recorded video made better with what came later (extra `refine`)."""

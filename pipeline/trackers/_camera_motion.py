@@ -1,0 +1,109 @@
+"""How the camera moved between two frames, from the picture alone.
+
+Sparse optical flow (Lucas and Kanade 1981, in pyramids: Bouguet 2000) on a small grey picture and
+a similarity fitted to it by RANSAC (Fischler and Bolles 1981), as multi-object trackers have used
+it since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test whether it moved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.data import Image
+from pipeline.trackers._columns import Float64
+from pipeline.trackers._similarity import Similarity
+
+# Long side of the grey picture that the flow is found in, of the sample that the camera is tested
+# by, and the shortest side of a picture worth looking at.
+_LONG_SIDE = 320
+_SAMPLE_SIDE = 96
+_LEAST_SIDE = 32
+# Cells the sample is judged by: the camera moved if a quarter of them changed by more grey levels
+# than noise does. Sky and road change little; people who walk through cover fewer cells.
+_CELLS = (12, 8)
+_QUARTER = 0.75
+_NOISE = 2.0
+_CORNERS = 200
+# A fit is believed if so many corners agree with it, and so large a part of all.
+_LEAST_INLIERS = 12
+_LEAST_PART = 0.4
+_MOST_SCALE = 1.3
+_NONE = np.empty((0, 0), np.uint8)
+
+
+class CameraMotion:
+    """Looks at the frames of one source in turn."""
+
+    def __init__(self) -> None:
+        self._grey = self._sample = _NONE
+
+    def look(self, image: Image, objects: Float64) -> Similarity | None:
+        """Return how the picture moved since the last that did; None if not, or none can tell.
+
+        While it stands, each picture is compared with the same one, so that a slow motion is
+        noticed in the end. The pixels of `objects` f64[4,n], xyxy as of the last frame, tell
+        nothing of the camera.
+        """
+        height, width = image.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return None
+        import cv2
+
+        step = max(max(height, width) // _SAMPLE_SIDE, 1)
+        sample = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
+        seen_before = sample.shape == self._sample.shape
+        if seen_before:
+            change = cv2.absdiff(self._sample, sample)
+            cells = cv2.resize(change, _CELLS, interpolation=cv2.INTER_AREA)
+            if np.quantile(cells, _QUARTER) <= _NOISE:
+                return None
+        shrink = min(_LONG_SIDE / max(height, width), 1.0)
+        size = round(width * shrink), round(height * shrink)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        before, self._sample = self._grey, sample
+        self._grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        return _fit(before, self._grey, objects * shrink, shrink) if seen_before else None
+
+    def save(self) -> dict[str, Float64]:
+        """Return the pictures that the next is compared with, by name."""
+        return {"grey": self._grey.astype(np.float64), "sample": self._sample.astype(np.float64)}
+
+    def load(self, state: dict[str, Float64]) -> None:
+        """Go on from where `save` was called; raises KeyError."""
+        self._grey = state["grey"].astype(np.uint8)
+        self._sample = state["sample"].astype(np.uint8)
+
+
+def _fit(before: Any, grey: Any, objects: Float64, shrink: float) -> Similarity | None:
+    """Return the similarity, in pixels of the whole picture, that most corners agree with."""
+    import cv2
+
+    mask = np.full(before.shape, 255, np.uint8)
+    limit = np.array([mask.shape[1], mask.shape[0]] * 2)[:, None]
+    for left, top, right, bottom in np.clip(objects, 0, limit).astype(np.intp).T:
+        mask[top : bottom + 1, left : right + 1] = 0
+    corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 6, mask=mask)
+    if corners is None or len(corners) < _LEAST_INLIERS:
+        return None
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, grey, corners, np.empty_like(corners), winSize=(15, 15)
+    )
+    found = found.ravel() == 1
+    if np.count_nonzero(found) < _LEAST_INLIERS:
+        return None
+    # The generator's own seed makes this fit the same in every run.
+    cv2.setRNGSeed(0)
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        corners[found], moved[found], method=cv2.RANSAC, ransacReprojThreshold=1.0
+    )
+    if matrix is None or not np.isfinite(matrix).all():
+        return None
+    agree = np.count_nonzero(inliers)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if agree < max(_LEAST_INLIERS, _LEAST_PART * len(inliers)):
+        return None
+    if not 1 / _MOST_SCALE < scale < _MOST_SCALE:
+        return None
+    return Similarity(matrix[:, :2].copy(), matrix[:, 2] / shrink, scale)

@@ -1,0 +1,85 @@
+"""Matching in stages: the pairs of tracks and detections that overlap, and who is still free."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.boxes import iou_of_pairs, overlapping_pairs
+from pipeline.trackers._assign import assign
+from pipeline.trackers._columns import Float64, Rows
+
+Mask = NDArray[np.bool_]
+
+
+class Matches:
+    """Who of T tracks has got which of N detections, after one stage or several."""
+
+    def __init__(self, tracks: int, detections: int) -> None:
+        self._shape = tracks, detections
+        self.free_track = np.ones(tracks, bool)
+        self.free_detection = np.ones(detections, bool)
+        self._tracks: list[Rows] = []
+        self._found: list[Rows] = []
+
+    def match(self, pairs: Pairs, benefit: Float64, gate: Mask | None = None) -> None:
+        """Match tracks and detections still free so that the sum of benefits > 0 is greatest.
+
+        A `gate` bool[P] is applied after the assignment, as the published SORT does.
+        """
+        i, j = pairs.i, pairs.j
+        if self._tracks:
+            free = self.free_track.take(i)
+            free &= self.free_detection.take(j)
+            free &= benefit > 0
+            places = free.nonzero()[0]
+            if not len(places):
+                return
+            i, j, benefit = i.take(places), j.take(places), benefit.take(places)
+        tracks, found, pair = assign(i, j, benefit, self._shape)
+        if gate is not None:
+            passed = gate.take(pair)
+            tracks, found = tracks[passed], found[passed]
+        self.free_track[tracks] = False
+        self.free_detection[found] = False
+        self._tracks.append(tracks)
+        self._found.append(found)
+
+    @property
+    def pairs(self) -> tuple[Rows, Rows]:
+        """(track rows, places of detections) matched so far."""
+        if len(self._tracks) == 1:
+            return self._tracks[0], self._found[0]
+        none = np.empty(0, np.intp)
+        return np.concatenate([none, *self._tracks]), np.concatenate([none, *self._found])
+
+
+class Pairs:
+    """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU."""
+
+    def __init__(self, tracks: Float64, detections: Float64) -> None:
+        """Take boxes f64[4,T] and f64[4,N]."""
+        self.i, self.j = overlapping_pairs(tracks.T, detections.T)
+        self.overlap = iou_of_pairs(tracks.T, detections.T, self.i, self.j)
+
+    def forbid(self, allowed: Mask) -> None:
+        """Set the overlap of pairs that are not allowed to 0: they will not match."""
+        self.overlap *= allowed
+
+    def weigh_by_height(self, tracks: Float64, detections: Float64) -> None:
+        """Multiply each overlap with the smaller of the pair's heights over the larger."""
+        ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
+        ratio = ours / theirs.take(self.j)
+        self.overlap *= np.minimum(ratio, 1 / ratio)
+
+
+def duplicates(xyxy: Float64, lost: Mask, since: Float64, min_iou: float) -> Rows:
+    """Return the rows of boxes f64[4,n] that are a lost and a seen track's view of one object.
+
+    Of such two, which overlap more than `min_iou`, the one that began later is returned.
+    """
+    gone, here = lost.nonzero()[0], (~lost).nonzero()[0]
+    pairs = Pairs(xyxy.take(gone, 1), xyxy.take(here, 1))
+    same = pairs.overlap > min_iou
+    old, new = gone[pairs.i[same]], here[pairs.j[same]]
+    return np.where(since[new] <= since[old], old, new)

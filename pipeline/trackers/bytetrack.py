@@ -1,0 +1,26 @@
+"""ByteTrack: first the sure detections, then the doubtful ones for the tracks still without.
+
+Zhang, Sun, Jiang, Yu, Weng, Yuan, Luo, Liu, Wang: ByteTrack: Multi-Object Tracking by
+Associating Every Detection Box, ECCV 2022.
+"""
+
+from __future__ import annotations
+
+from pipeline.trackers._filters import BoxFilters, HeightFilters
+from pipeline.trackers._two_stage import TwoStage, TwoStageOptions
+
+
+class Options(TwoStageOptions):
+    """What can be set about ByteTrack. Give the detector a `conf` of 0.1, or less is recovered."""
+
+
+def build(options: Options) -> ByteTrack:
+    """Return a tracker for one source."""
+    return ByteTrack(options)
+
+
+class ByteTrack(TwoStage):
+    """ByteTrack for one source."""
+
+    def _new_filters(self) -> BoxFilters:
+        return HeightFilters()

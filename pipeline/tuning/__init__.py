@@ -1,0 +1,1 @@
+"""Search for a tracker's options on labelled clips (extra `tune`)."""
