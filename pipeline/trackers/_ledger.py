@@ -60,14 +60,12 @@ def read(detections: Detections, now: float) -> Seen:
 
 
 class Rules(NamedTuple):
-    """Where the published trackers differ in who is reported."""
+    """Where trackers differ in who is reported."""
 
     vote: bool = False
     """Detections of several classes may be one track."""
     published: bool = False
     """SORT's: only after a streak, again after each miss, or in the video's first frames."""
-    first_frame: bool = False
-    """ByteTrack's: tracks that begin in the first frame are reported at once."""
 
 
 class Ledger:
@@ -122,7 +120,8 @@ class Ledger:
         early = self._rules.published and clock.now < clock.confirm
         if not early:
             known = table[STREAK] <= clock.now - clock.confirm
-            if self._rules.first_frame:
+            if not self._rules.published:
+                # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
                 known |= table[BORN_S] <= 0
             due &= known
         fresh = (due & (table[ID] == 0)).nonzero()[0]
