@@ -97,7 +97,7 @@ def test_coasting_can_be_reported_for_less_than_it_lasts():
 def test_frame_mode_ignores_times():
     options = sort.Options(frames=sort.FrameRule(max_age=2, min_hits=1))
     tracker = sort.build(options)
-    times = [0.0, 0.0, 50.0, 50.0, 49.0, 1000.0, np.inf]
+    times = [-1.0, 0.0, 50.0, 50.0, 49.0, 1000.0, np.inf]
     seen = [False, True, True, False, False, False, True]
     got = [
         feed(tracker, t, boxes((0, 0, 9, 9)) if s else boxes())

@@ -252,6 +252,7 @@ class TestMetric:
 def test_the_export_has_the_layout_that_yolo_readers_expect(tmp_path: Path):
     onnx = pytest.importorskip("onnx", reason="onnx is absent: only exporting needs it")
     openvino = pytest.importorskip("openvino", reason="openvino is absent")
+    from training.calibrate import Calibration
     from training.export import TOLERANCE, YoloLayout, export, worst_difference
 
     network = Detector(width=16).eval()
@@ -267,7 +268,22 @@ def test_the_export_has_the_layout_that_yolo_readers_expect(tmp_path: Path):
         cells = height * width * 21 // 1024
         assert model(images)[0].shape == (batch, 4 + len(CLASS_NAMES), cells)
     logits, sides, centres = network(torch.zeros(1, 3, 64, 64))
-    row = YoloLayout(network)(torch.zeros(1, 3, 64, 64))[0, :4, 5].detach()
+    row = YoloLayout(network, Calibration())(torch.zeros(1, 3, 64, 64))[0, :4, 5].detach()
     x1, y1, x2, y2 = to_xyxy(sides, centres)[0, 5].detach()
     torch.testing.assert_close(row, torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]))
     assert logits.shape == (1, len(CLASS_NAMES), 84)
+
+
+def test_calibrated_scores_are_the_share_of_right_boxes():
+    """A sure hit had a score of 0.6, and trackers that wait for 0.7 followed nobody."""
+    from training.calibrate import fit
+    from training.metrics import AveragePrecision
+
+    class Judged(AveragePrecision):
+        def judged(self):
+            rng = np.random.default_rng(0)
+            logits = rng.normal(-1, 1.5, 20_000)
+            right = rng.random(20_000) < 1 / (1 + np.exp(-(1.7 * logits + 0.9)))
+            return 1 / (1 + np.exp(-logits)), right
+
+    assert fit(Judged(1)) == pytest.approx((1.7, 0.9), abs=0.08)

@@ -1,8 +1,11 @@
-"""Write the trained detector as one ONNX file: `python -m training.export CHECKPOINT OUT.onnx`.
+"""Write the trained detector as one ONNX file.
+
+    python -m training.export CHECKPOINT OUT.onnx --data FOLDER
 
 The file is read like any YOLOv8 export: input `images` (B, 3, H, W) RGB 0..1 with sides that are
 multiples of 32, output `output0` (B, 4 + classes, N) with cx, cy, w, h in input pixels and the
-class scores.  Normalisation is inside.  The file is then compared with the network it came from.
+class scores.  Normalisation is inside, and so is the calibration of the scores on `val.tar`.  The
+file is then compared with the network it came from.
 """
 
 from __future__ import annotations
@@ -17,25 +20,34 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from training.calibrate import Calibration, fit
+from training.data import read_shards
+from training.evaluate import measure, openvino_predict
 from training.network import CLASS_NAMES, Detector
 
 CHECK_SIZES = ((320, 416), (480, 640))
 TOLERANCE = 1e-3  # of a score, and of a coordinate relative to the picture's size
 VERSION = "1"
+CALIBRATION_SIZE = (416, 416)
+UNCALIBRATED = Calibration()
 
 
 class YoloLayout(nn.Module):
     """The detector with its output in the layout that YOLOv8's exports have."""
 
-    def __init__(self, network: Detector) -> None:
+    def __init__(self, network: Detector, calibration: Calibration) -> None:
         super().__init__()
         self.network = network
+        self.calibration = calibration
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB 0..1 -> (B, 4 + C, N): cx, cy, w, h in input pixels, then scores."""
         logits, sides, centres = self.network(images)
         low, high = sides[:, :2], sides[:, 2:]
-        return torch.cat([centres + (high - low) * 0.5, low + high, logits.sigmoid()], 1)
+        calibrated = logits * self.calibration.scale + self.calibration.shift
+        # Low scores stay: lowered, they would fall below the floor of whoever measures AP.
+        scores = torch.maximum(logits, calibrated).sigmoid()
+        return torch.cat([centres + (high - low) * 0.5, low + high, scores], 1)
 
 
 def load_network(checkpoint: Path) -> Detector:
@@ -46,13 +58,13 @@ def load_network(checkpoint: Path) -> Detector:
     return network.eval()
 
 
-def export(network: Detector, path: Path) -> None:
+def export(network: Detector, path: Path, calibration: Calibration = UNCALIBRATED) -> None:
     """Write `path` with dynamic batch, height and width, and the metadata that readers look for."""
     with warnings.catch_warnings():
         # The tracing exporter is the one whose graph keeps the sizes dynamic without torch's help.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            YoloLayout(network).eval(),
+            YoloLayout(network, calibration).eval(),
             (torch.zeros(1, 3, 320, 416),),
             str(path),
             input_names=["images"],
@@ -65,13 +77,13 @@ def export(network: Detector, path: Path) -> None:
             dynamo=False,
         )
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, metadata())
+    onnx.helper.set_model_props(model, metadata(calibration))
     model.producer_name, model.producer_version = "trackline", VERSION
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def metadata() -> dict[str, str]:
+def metadata(calibration: Calibration) -> dict[str, str]:
     """What the file says about itself; the first four keys are the ones ultralytics writes."""
     return {
         "names": repr(dict(enumerate(CLASS_NAMES))),
@@ -80,11 +92,14 @@ def metadata() -> dict[str, str]:
         "license": "Apache-2.0",
         "version": VERSION,
         "author": "Trackline",
+        "score_calibration": "max(x, {:.4f} * x + {:.4f}) of each logit x".format(*calibration),
         "description": "Trackline's built-in detector of people and vehicles (training/README.md)",
     }
 
 
-def worst_difference(network: Detector, path: Path) -> float:
+def worst_difference(
+    network: Detector, path: Path, calibration: Calibration = UNCALIBRATED
+) -> float:
     """Largest difference between the file in OpenVINO at float32 and the network, over CHECK_SIZES.
 
     Scores as they are, coordinates relative to the longer side.
@@ -97,29 +112,38 @@ def worst_difference(network: Detector, path: Path) -> float:
     for size in CHECK_SIZES:
         images = rng.random((2, 3, *size), np.float32)
         with torch.no_grad():
-            wanted = YoloLayout(network)(torch.from_numpy(images)).numpy()
+            wanted = YoloLayout(network, calibration)(torch.from_numpy(images)).numpy()
         difference = np.abs(compiled(images)[0] - wanted)
         difference[:, :4] /= max(size)
         worst = max(worst, float(difference.max()))
     return worst
 
 
+def calibrate(path: Path, data: Path) -> Calibration:
+    """Return what makes the scores of the file at `path` the share of right boxes on `val.tar`."""
+    predict, _ = openvino_predict(path, "f32")
+    return fit(measure(predict, read_shards([data / "val.tar"]), CALIBRATION_SIZE))
+
+
 def main() -> None:
-    """Export, compare, say how large the file is."""
+    """Export, calibrate, compare, say how large the file is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with val.tar")
     options = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     network = load_network(options.checkpoint)
     export(network, options.out)
-    worst = worst_difference(network, options.out)
+    calibration = calibrate(options.out, options.data)
+    export(network, options.out, calibration)
+    worst = worst_difference(network, options.out, calibration)
     if worst > TOLERANCE:
         raise SystemExit(
             f"{options.out}: differs from the network by {worst:.2g}, more than {TOLERANCE}"
         )
     size = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {size:.1f} MB, within {worst:.1g} of the network")
+    print(f"{options.out}: {size:.1f} MB, within {worst:.1g} of the network, {calibration}")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,13 @@ class AveragePrecision:
                 self._scores[class_id].append(float(score[row]))
                 self._hits[class_id].append(bool(hit))
 
+    def judged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores f64 (K,) of all detections over all classes, and whether each is right, bool."""
+        return (
+            np.array([score for column in self._scores for score in column]),
+            np.array([hit for column in self._hits for hit in column], bool),
+        )
+
     def result(self) -> np.ndarray:
         """(C,) AP per class, the mean precision at recalls 0, 0.01 ... 1 (COCO's interpolation)."""
         columns = zip(self._scores, self._hits, self.labels, strict=True)
