@@ -65,10 +65,10 @@ def report(metric: AveragePrecision) -> str:
     """One line per class and the mean."""
     result = metric.result()
     lines = [
-        f"{name:12s} {ap:.3f}  ({count} labels)"
+        f"{name:12s} {ap:.4f}  ({count} labels)"
         for name, ap, count in zip(CLASS_NAMES, result, metric.labels, strict=True)
     ]
-    return "\n".join([*lines, f"{'mAP50':12s} {np.nanmean(result):.3f}"])
+    return "\n".join([*lines, f"{'mAP50':12s} {np.nanmean(result):.4f}"])
 
 
 def main() -> None:
