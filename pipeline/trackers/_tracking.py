@@ -166,8 +166,7 @@ class Tracking:
 
     def _boxes(self, rows: Rows, detections: Detections) -> Float64:  # noqa: ARG002
         """Return the boxes to be reported of these tracks."""
-        boxes: Float64 = self._filters.xyxy().take(rows, 1)
-        return boxes
+        return self._filters.boxes(self._filters.position.take(rows, 1))
 
     def _measured(self, rows: Rows, detections: Detections) -> Float64:
         """Return the filters' boxes of these tracks, the detections' own where there is one."""
