@@ -164,3 +164,25 @@ def test_memory_is_in_seconds_at_every_frame_rate(kind, fps):
         for k in range(round(hidden_s * fps), round(hidden_s * fps) + round(fps)):
             tracks = feed(tracker, 2 + k / fps, boxes(walker(2 + k / fps)))
         assert tracks.track_id.tolist() == want
+
+
+@pytest.mark.parametrize("adapt_scores", [True, False])
+def test_an_unsure_detector_is_tracked_too(adapt_scores):
+    """A general network seldom scores a distant car above 0.5; thresholds made for a sure one
+    would leave it untracked for ever."""
+    tracker = trackline.build(trackline.Options(adapt_scores=adapt_scores))
+    for k in range(120):
+        tracks = feed(tracker, k / 30, boxes(walker(k / 30), score=0.5))
+    assert tracks.track_id.tolist() == ([1] if adapt_scores else [])
+
+
+def test_clutter_does_not_lower_the_thresholds_much():
+    """Sure detections among many doubtful ones: the doubtful ones still begin no track."""
+    tracker = trackline.build(trackline.Options())
+    clutter = [(900 + 60 * i, 500, 940 + 60 * i, 600) for i in range(4)]
+    for k in range(120):
+        seen = boxes(
+            (100, 100, 150, 250), (300, 100, 350, 250), *clutter, score=[0.9] * 2 + [0.2] * 4
+        )
+        tracks = feed(tracker, k / 30, seen)
+    assert sorted(tracks.track_id.tolist()) == [1, 2]
