@@ -8,6 +8,9 @@ from test_camera_motion import scenery, view
 from walkers import boxes, feed, tracker_after, walker
 
 from pipeline.data import Frame
+from pipeline.evaluation.driving import follow, recorded_frames
+from pipeline.evaluation.scoring import combined_hota
+from pipeline.evaluation.truth import load_truth
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
 from pipeline.trackers._filters import ScaleFilters
 from pipeline.trackers._observations import Observations
@@ -186,3 +189,20 @@ def test_clutter_does_not_lower_the_thresholds_much():
         )
         tracks = feed(tracker, k / 30, seen)
     assert sorted(tracks.track_id.tolist()) == [1, 2]
+
+
+@pytest.mark.needs_shared
+def test_the_family_keeps_its_figures(shared):
+    """Combined HOTA over MOT17's second halves as `benchmarks/tracker_quality.py` prints it: ours
+    leads the best of the others by two points, and nobody falls back unseen."""
+    folder = shared / "mot" / "MOT17-val-half"
+    truths, frames = load_truth(folder, "mot"), recorded_frames(folder)
+    hota = {}
+    for kind in (sort, bytetrack, ocsort, trackline):
+        options = kind.Options()
+        tracks = {name: follow(kind.build(options), seen) for name, seen in frames.items()}
+        hota[kind] = combined_hota(truths, tracks)
+    assert hota[sort] > 50.5
+    assert hota[bytetrack] > 52.9
+    assert hota[ocsort] > 51.3
+    assert hota[trackline] >= 2.0 + max(hota[kind] for kind in (sort, bytetrack, ocsort))
