@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 def read(detections: Detections, now: float) -> Seen:
-    """Return the detections whose box is finite, within reason and has an area."""
+    """Return the detections whose score is finite and whose box has an area, within reason."""
     xyxy = detections.xyxy.T.astype(np.float64, order="C")
     told = np.empty((ROW + 1 - SEEN, len(detections)))
     told[0] = now
@@ -55,6 +55,7 @@ def read(detections: Detections, now: float) -> Seen:
     usable = xyxy[:2] < xyxy[2:]  # false for NaN
     usable &= xyxy[:2] > -_FARTHEST_PX
     usable &= xyxy[2:] < _FARTHEST_PX
+    usable &= np.isfinite(told[SCORE - SEEN])
     seen = Seen(xyxy, told)
     return seen if usable.all() else seen.take(np.flatnonzero(usable.all(axis=0)))
 
