@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-# What may be missing and why a skip for it is fine. Torch tests run in the second file.
-EXPECTED = ("needs torch", "no CUDA device")
+# What may be missing and why a skip for it is fine. Tests of extras run in the second file.
+EXPECTED = ("needs torch", "needs nncf", "no CUDA device")
 
 
 def main(paths: list[str]) -> int:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
 
-COMMANDS = ("run", "check", "list", "eval", "refine", "tune")
+COMMANDS = ("run", "check", "list", "models", "eval", "refine", "tune")
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -67,11 +67,21 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         one.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
         module.add_arguments(one)
         one.set_defaults(execute=module.execute, command=name)
-        options[name] = [*one._option_string_actions]
+        options[name] = _options_of(one)
     args, extra = parser.parse_known_args(argv)
     if extra:
         raise UsageError(_unknown_argument(extra[0], options[args.command]))
     return args
+
+
+def _options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return every option of a command, those of its own commands included."""
+    found = [*parser._option_string_actions]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                found += _options_of(child)
+    return sorted(set(found))
 
 
 def _unknown_argument(came: str, known: list[str]) -> str:

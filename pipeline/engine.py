@@ -52,8 +52,8 @@ class RunOptions(OptionsModel):
 class Pipeline:
     """Sources to sinks through one detector and a tracker per source; runs once.
 
-    `new_tracker` is called once per source. `sinks` maps a name for messages to a sink.
-    `metadata` is handed to the sinks, which note it in their files.
+    `new_tracker` is called once per source. `sinks` maps a name for messages to a sink; sinks
+    note `metadata` in their files.
     """
 
     patience_s = 5.0
@@ -83,20 +83,16 @@ class Pipeline:
         all_live = all(source.live for source in sources)
         self._lone_camera = all_live and len(sources) == 1
         self._results: RingBuffer[Result] = RingBuffer(len(sources) if all_live else RESULT_RING)
+        trackers = {name: new_tracker() for name in names}
         self._inference = Inference(
-            detector,
-            {name: new_tracker() for name in names},
-            self._sources.rings,
-            self._results,
-            self.stats,
+            detector, trackers, self._sources.rings, self._results, self.stats
         )
         self._sinks = SinkGroup(sinks or {}, self.stats, self._fail)
         self._stop = threading.Event()
         self.stop_reason: str | None = None
         self._error: BaseException | None = None
         self._error_lock = threading.Lock()
-        self._interrupted = False
-        self._used = False
+        self._interrupted = self._stopping = self._used = False
 
     @property
     def source_infos(self) -> dict[str, SourceInfo]:
@@ -125,8 +121,14 @@ class Pipeline:
         The first `reason` is kept in `stop_reason`, for the report.
         """
         self.stop_reason = self.stop_reason or reason
-        self._stop.set()
-        self._sources.discard()
+        if self._stopping:
+            return  # a signal handler may call this in the middle of this very call
+        self._stopping = True
+        try:
+            self._stop.set()
+            self._sources.discard()
+        finally:
+            self._stopping = False
 
     def results(self) -> Iterator[Result]:
         """Yield each result once the sinks have it; closes everything on any way out.
@@ -143,11 +145,8 @@ class Pipeline:
             yield from self._delivered()
         except PipelineError as error:
             self._fail(error)  # opening or a sink; raised by `_shut_down`
-        except GeneratorExit:
-            self._deliver_rest()
-            raise
-        except (KeyboardInterrupt, SystemExit):
-            self._interrupted = True
+        except (GeneratorExit, KeyboardInterrupt, SystemExit) as way_out:
+            self._interrupted = not isinstance(way_out, GeneratorExit)
             self._deliver_rest()
             raise
         finally:
@@ -156,11 +155,9 @@ class Pipeline:
 
     def _new_grabber(self, source: Source, ready: Ready) -> Grabber:
         options = self._options
-        ring: RingBuffer[Grabbed] = (
-            RingBuffer(LIVE_RING_FRAMES, "drop_oldest", ready)
-            if source.live
-            else RingBuffer(options.ring_frames, "block", ready)
-        )
+        ring: RingBuffer[Grabbed] = RingBuffer(options.ring_frames, "block", ready)
+        if source.live:
+            ring = RingBuffer(LIVE_RING_FRAMES, "drop_oldest", ready)
         backoff = Backoff(options.retry_first_s, options.retry_longest_s)
         return Grabber(source, ring, self.stats.sources[source.name], options.max_frames, backoff)
 
@@ -205,13 +202,14 @@ class Pipeline:
     def _deliver_rest(self) -> None:
         """Give the sinks what was inferred before the caller broke off."""
         self.stop()
-        if not self.started:
-            return
         try:
-            for _ in self._delivered():
+            for _ in self._delivered() if self.started else ():
                 pass
         except PipelineError as error:
             self._fail(error)
+        except BaseException:
+            self._interrupted = True
+            raise
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and make every stage come to its end; any thread."""

@@ -15,7 +15,7 @@ from pipeline.build import build, effective
 from pipeline.config import Config
 from pipeline.data import Result
 from pipeline.engine import Pipeline
-from pipeline.errors import OutputError, PipelineError
+from pipeline.errors import ModelError, OutputError, PipelineError
 
 REPORTED_PACKAGES = ("numpy", "opencv-python", "av", "openvino", "lap", "torch", "ultralytics")
 
@@ -75,8 +75,14 @@ def _versions() -> dict[str, str]:
 
 def _model(detector: Mapping[str, Any]) -> dict[str, str]:
     """Return the weights' path and SHA-256; a folder's hash is over its files by name."""
+    from pipeline.models.resolving import locate
+
     named = detector.get("model")
-    if not named or not (path := Path(named)).exists():
+    try:
+        path = locate(str(named)) if named else None
+    except ModelError:
+        path = None  # the run has said so already, or another detector means something else by it
+    if path is None:
         return {"path": str(named)}
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

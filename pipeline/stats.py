@@ -16,7 +16,6 @@ _LOWEST_MS = 1e-3
 _RATIO = 1.04
 _BUCKETS = 520  # 1 microsecond to 700 seconds
 
-
 STAGES = ("decode", "preprocess", "infer", "postprocess", "track", "draw", "write")
 
 
@@ -92,7 +91,7 @@ class SourceStats:
 
 
 class Stats:
-    """Everything a run counts. Each counter has one writing thread but those with a method."""
+    """Everything a run counts. Counters have one writing thread; those with several, a method."""
 
     def __init__(self, live_by_source: Mapping[str, bool]) -> None:
         self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}

@@ -9,54 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
+from threads import Gate, OneAtATime
 
 from pipeline.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.pool import FramePool
 
-PATIENCE_S = 15.0  # a gate that opens no sooner is a deadlock
 RETRY_AT_ONCE = {"retry_first_s": 1e-3, "retry_longest_s": 1e-3}
-
-
-class Gate:
-    """An event that must come: waiting for it fails instead of hanging for ever."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def open(self) -> None:
-        self._event.set()
-
-    @property
-    def is_open(self) -> bool:
-        return self._event.is_set()
-
-    def __call__(self, *_: object) -> None:
-        """Wait; takes anything so that it can stand in for a write or a step."""
-        assert self._event.wait(PATIENCE_S), "a gate never opened: deadlock"
-
-
-class _OneAtATime:
-    """Raises where two threads are inside at once."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        assert self._lock.acquire(blocking=False), f"{self._what} is used by two threads at once"
-        try:
-            yield
-        finally:
-            self._lock.release()
-
 
 FRAME = "frame"
 Step = str | BaseException | Callable[[], object]
@@ -87,7 +52,7 @@ class FakeSource:
         self._connections = list(connections)
         self._script: list[Step] = []
         self._index = 0
-        self._alone = _OneAtATime(f"source {name}")
+        self._alone = OneAtATime(f"source {name}")
 
     def open(self) -> SourceInfo:
         with self._alone():
@@ -119,9 +84,7 @@ class FakeSource:
 
     def _frame(self) -> Frame:
         height, width = self.shape
-        image = (
-            self.pool.take(height, width) if self.pool else np.empty((height, width, 3), np.uint8)
-        )
+        image = (self.pool or FramePool()).take(height, width)
         image[:] = self._index % 251
         index = self._index
         self._index += 1
@@ -155,7 +118,7 @@ class FakeDetector:
         self.batches: list[list[tuple[str, int]]] = []
         self.closed = 0
         self._on_batch = on_batch
-        self._alone = _OneAtATime("detector")
+        self._alone = OneAtATime("detector")
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         self.prefer_latency = prefer_latency
@@ -214,7 +177,7 @@ class FakeSink:
         self.closed = 0
         self.was_closed = Gate()
         self._on_write = on_write
-        self._alone = _OneAtATime("sink")
+        self._alone = OneAtATime("sink")
 
     def open(self, run: RunInfo) -> None:
         self.run = run
@@ -269,7 +232,7 @@ class Setup:
         return self.pipeline.stats.sources[source]
 
     def check_end(self) -> None:
-        """Assert what must hold after every run, however it ended."""
+        """Assert what holds after every run, however it ended."""
         for name, stats in self.pipeline.stats.sources.items():
             dropped = dict(+stats.dropped)
             assert stats.grabbed == stats.delivered + sum(dropped.values()), (name, stats, dropped)
@@ -278,3 +241,11 @@ class Setup:
         assert self.detector.closed == 1
         for source in self.sources:
             assert source.closed >= 1, f"source {source.name} was not closed"
+
+
+def fails(setup: Setup, kind: type[BaseException], message: str) -> BaseException:
+    """Run to the failure, check that it is this one and that the end was in order."""
+    with pytest.raises(kind, match=message) as caught:
+        setup.pipeline.run()
+    setup.check_end()
+    return caught.value

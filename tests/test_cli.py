@@ -10,10 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from tiny_networks import constant_network
+from tiny_videos import noise_picture, write_video
 
 from pipeline.cli import main
-from tests.conftest import ROOT
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 5}
 
@@ -21,31 +26,10 @@ SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 5}
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     """A tiny network file in the v8 layout that finds one box in the middle of every picture."""
-    onnx = pytest.importorskip("onnx")
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    columns = np.array([[32], [24], [20], [10], [0.9], [0.0]], np.float32)[None]
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-            helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
-            helper.make_node("Add", ["nothing", "boxes"], ["output0"]),
-        ],
-        "one box",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, 1])],
-        [
-            numpy_helper.from_array(columns, "boxes"),
-            numpy_helper.from_array(np.zeros((), np.float32), "zero"),
-        ],
+    one_box = np.array([[32], [24], [20], [10], [0.9], [0.0]], np.float32)[None]
+    return constant_network(
+        tmp_path / "one.onnx", one_box, metadata={"names": "{0: 'person', 1: 'car'}"}
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    names = model.metadata_props.add()
-    names.key, names.value = "names", "{0: 'person', 1: 'car'}"
-    path = tmp_path / "one.onnx"
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture
@@ -224,6 +208,47 @@ def test_an_interrupt_leaves_complete_files_and_a_report(
     with (out / "tracks.csv").open(newline="") as table:
         last = list(csv.DictReader(table))[-1]
     assert int(last["frame"]) == source["delivered"] - 1
+
+
+def test_a_file_that_breaks_off_is_kept_up_to_the_break(
+    tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = write_video(tmp_path / "whole.mkv", [noise_picture(n) for n in range(50)])
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    out = tmp_path / "out"
+    arguments = ["run", str(cut), "--model", str(network), "-o", str(out), "--save", "csv"]
+    assert main([*arguments, "--set", "tracker.confirm_s=0"]) == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    report = json.loads((out / "report.json").read_text())
+    assert report["sources"]["cut"]["broken"] in lines[0]
+    delivered = report["sources"]["cut"]["delivered"]
+    assert 10 < delivered < 40
+    with (out / "tracks.csv").open(newline="") as table:
+        assert [int(row["frame"]) for row in csv.DictReader(table)] == list(range(delivered))
+
+
+@pytest.mark.needs_shared
+def test_real_weights_on_a_real_video_lose_no_frame(tmp_path: Path, shared: Path) -> None:
+    out = tmp_path / "out"
+    video = shared / "video" / "junction_cars_truck.mp4"
+    weights = shared / "models" / "yolo11n.onnx"
+    arguments = ["run", str(video), "--model", str(weights), "-o", str(out)]
+    assert main([*arguments, "--save", "video,csv,jsonl,mot", "--classes", "car,truck"]) == 0
+    with av.open(str(out / "junction_cars_truck.mp4")) as written, av.open(str(video)) as read:
+        times = [
+            [float(f.pts * f.time_base) for f in each.decode(video=0)] for each in (written, read)
+        ]
+    assert times[0] == pytest.approx(times[1], abs=1e-3)
+    with (out / "tracks.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    frames = [int(row["frame"]) for row in rows]
+    assert frames == sorted(frames)
+    assert {row["class_name"] for row in rows} == {"car", "truck"}
+    assert len((out / "tracks.jsonl").read_text().splitlines()) == len(rows) + 1
+    matched = [row for row in rows if row["state"] == "matched"]
+    assert len((out / "junction_cars_truck.txt").read_text().splitlines()) == len(matched)
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -4,34 +4,16 @@ is what the caller gets, and what came before it is delivered."""
 from __future__ import annotations
 
 import pytest
-from fakes import (
-    FakeDetector,
-    FakeSink,
-    FakeSource,
-    Gate,
-    Setup,
-    boxes,
-    camera,
-    frames,
-)
+from fakes import FakeDetector, FakeSink, FakeSource, Setup, boxes, camera, fails, frames
+from threads import Gate
 
 from pipeline.errors import (
     ModelError,
     OutputError,
-    SourceBrokenError,
-    SourceError,
     StageError,
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-
-def fails(setup: Setup, kind: type[BaseException], message: str) -> BaseException:
-    """Run to the failure, check that it is this one and that the end was in order."""
-    with pytest.raises(kind, match=message) as caught:
-        setup.pipeline.run()
-    setup.check_end()
-    return caught.value
 
 
 def breaks(message: str = "out of memory") -> RuntimeError:
@@ -218,93 +200,6 @@ def test_a_detector_that_cannot_close_is_heard_but_not_before_the_first_error() 
     both = Setup(FakeSource("a", frames(3)), detector=FakeDetector(), sinks={"table": sink})
     both.detector.close_error = breaks("device lost")
     fails(both, StageError, "disk full")
-
-
-# -- sources ------------------------------------------------------------------------------------
-
-
-def test_a_file_that_breaks_off_is_kept_up_to_the_break_and_raised_at_the_end() -> None:
-    setup = Setup(
-        FakeSource("a", [*frames(12), SourceBrokenError("a.mp4: breaks off at 0.48 s")]),
-        FakeSource("b", frames(60)),
-        FakeSource("c", [*frames(2), SourceBrokenError("c.mp4: breaks off at 0.08 s")]),
-    )
-    fails(setup, SourceBrokenError, "^a.mp4: breaks off at 0.48 s$")
-    written = setup.sinks["table"].written
-    assert {name: len(rows) for name, rows in written.items()} == {"a": 12, "b": 60, "c": 2}
-    report = setup.pipeline.stats.report()
-    assert report["sources"]["c"]["broken"] == "c.mp4: breaks off at 0.08 s"
-    assert all(source["dropped"] == 0 for source in report["sources"].values())
-
-
-def test_a_missing_file_is_found_before_anything_else_is_opened() -> None:
-    setup = Setup(
-        FakeSource("a", frames(9)), FakeSource("b", SourceError("b.mp4: missing")), camera("door")
-    )
-    fails(setup, SourceError, "^b.mp4: missing$")
-    assert setup.detector.prefer_latency is None
-    assert setup.sinks["table"].run is None
-    assert [source.closed for source in setup.sources] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("live", [False, True])
-def test_an_error_nobody_meant_to_raise_is_named_and_ends_the_run(live: bool) -> None:
-    setup = Setup(
-        FakeSource("a", [*frames(3), KeyError("stream")], live=live), FakeSource("b", frames(9000))
-    )
-    error = fails(setup, StageError, "^source a: KeyError: 'stream'$")
-    assert isinstance(error.__cause__, KeyError)
-    assert setup.stats("b").grabbed < 9000
-
-
-def test_a_camera_that_cannot_exist_ends_the_run() -> None:
-    setup = Setup(camera("door", SourceError("rtps://x: unknown protocol")))
-    fails(setup, SourceError, "unknown protocol")
-
-
-def test_a_source_that_cannot_close_does_not_hang_the_run() -> None:
-    """The ring was closed after the source, so that an error in `Source.close` left inference
-    waiting for ever for frames of a thread that was gone."""
-    source = FakeSource("a", frames(5))
-    source.close_error = OSError("bad file descriptor")
-    setup = Setup(source, FakeSource("b", frames(9)))
-    fails(setup, StageError, "^source a: OSError: bad file descriptor$")
-
-
-def test_sources_that_cannot_close_do_not_keep_the_others_open() -> None:
-    """After a failed start an error in one `close` skipped those of the other sources, the sinks
-    and the detector."""
-    sources = [FakeSource(name, frames(5)) for name in "abc"]
-    for source in sources[:2]:
-        source.close_error = OSError(source.name)
-    sources[2]._connections = [SourceError("c.mp4: missing")]
-    fails(Setup(*sources), SourceError, "^c.mp4: missing$")
-
-
-def test_frames_must_carry_their_sources_name() -> None:
-    """A wrong name was a KeyError where the failure itself was counted: the results were never
-    closed and the run hung."""
-    source = FakeSource("street-2", frames(5))
-    source.frame_name = "street"
-    fails(Setup(source), StageError, "source street-2: Frame.source: want its name, got 'street'")
-
-
-def test_a_source_that_hangs_is_left_behind_and_its_late_frame_is_in_nobodys_books() -> None:
-    """Each hanging camera was waited for in turn, and the frame one brought afterwards counted as
-    grabbed in a report that was made already."""
-    hanging = Gate()
-    sources = [camera(name, [*frames(2), hanging, *frames(1)]) for name in ("x", "y")]
-    setup = Setup(*sources, FakeSource("a", [*frames(3), KeyError("end")]))
-    setup.pipeline.patience_s = 0.05
-    with pytest.raises(StageError, match="KeyError: 'end'"):
-        setup.pipeline.run()
-    report = setup.pipeline.stats.report()
-    assert setup.sinks["table"].closed == setup.detector.closed == 1
-    hanging.open()
-    for grabber in setup.pipeline._sources._grabbers:
-        grabber.close(15)
-    assert setup.pipeline.stats.report()["sources"] == report["sources"]
-    setup.check_end()
 
 
 # -- which error --------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from fakes import FakeDetector, FakeSink, FakeSource, Gate, Setup, camera, frames
+from fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
+from threads import Gate
 
 from pipeline.errors import SourceLostError
 from pipeline.grabbing import Backoff, Grabbed, Grabber
@@ -43,6 +44,21 @@ def test_a_slow_sink_makes_a_camera_drop_and_not_wait() -> None:
     assert setup.stats("door").grabbed == 300
     # Behind the ring: one being written, four queued, one in hand, one result, one inferred.
     assert len(results) <= 1 + 4 + 1 + 1 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "capacity"),
+    [
+        ([camera("a")], 1),
+        ([camera("a"), camera("b"), camera("c")], 3),
+        ([camera("a"), FakeSource("b")], 8),
+    ],
+)
+def test_results_of_cameras_do_not_grow_old_in_a_queue(
+    sources: list[FakeSource], capacity: int
+) -> None:
+    """Eight results waited behind a camera where a sink was slow: at 5 fps, 1.6 s of delay."""
+    assert Setup(*sources).pipeline._results.capacity == capacity
 
 
 def test_a_slow_camera_does_not_set_the_pace_of_the_others() -> None:

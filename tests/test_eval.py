@@ -170,12 +170,15 @@ def mistakes(folder: Path) -> dict[str, tuple[list[str], str]]:
     (folder / "late" / "A.txt").write_text(walk(1, range(1, 15)))
     (folder / "twice").mkdir()
     (folder / "twice" / "A.txt").write_text(walk(1, range(1, 5)) * 2)
+    (folder / "ids").mkdir()
+    (folder / "ids" / "A.txt").write_text("1,-1,10,20,30,60,0.9\n")
     (folder / "empty").mkdir()
     gt = ["--gt", str(folder / "gt")]
     return {
         "other names": ([*gt, "--tracks", str(folder / "other.txt")], "A; tracks of other"),
         "too late": ([*gt, "--tracks", str(folder / "late")], "10 frames"),
         "id twice": ([*gt, "--tracks", str(folder / "twice")], "A: "),
+        "no identity": ([*gt, "--tracks", str(folder / "ids")], "A has boxes without identity"),
         "no tracks": ([*gt, "--tracks", str(folder / "empty")], "no tracks.csv"),
         "absent": ([*gt, "--tracks", str(folder / "absent.txt")], "absent.txt: cannot be read"),
         "no truth": (["--gt", str(folder / "empty"), "--tracks", "x.txt"], "gt/gt.txt"),
@@ -184,7 +187,17 @@ def mistakes(folder: Path) -> dict[str, tuple[list[str], str]]:
 
 
 @pytest.mark.parametrize(
-    "case", ["other names", "too late", "id twice", "no tracks", "absent", "no truth", "no folder"]
+    "case",
+    [
+        "other names",
+        "too late",
+        "id twice",
+        "no identity",
+        "no tracks",
+        "absent",
+        "no truth",
+        "no folder",
+    ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, capsys, case: str):
     arguments, message = mistakes(tmp_path)[case]

@@ -1,32 +1,16 @@
-"""The ring buffer: what is lost, what waits, who is served, and that the books balance."""
+"""The ring buffer: what is lost, what waits and who is served."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from threads import in_thread, join
 
 from pipeline.ring import Policy, Ready, RingBuffer, take
 
 pytestmark = pytest.mark.timeout(30)
-
-
-def in_thread(work: Callable[[], Any]) -> threading.Thread:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
-
-
-def join(*threads: threading.Thread) -> None:
-    for thread in threads:
-        thread.join(15)
-        assert not thread.is_alive(), "deadlock"
 
 
 def filled(policy: Policy, items: str, ready: Ready | None = None) -> RingBuffer[str]:
@@ -213,9 +197,7 @@ def test_any_ring_wakes_the_taker() -> None:
         assert got == [["x"]]
 
 
-def test_each_taker_is_woken_by_its_own_ring() -> None:
-    """One of the takers that share a `ready` was woken for each item, which could be the one that
-    waits for another ring: the item lay there for ever."""
+def test_takers_that_share_a_lock_are_each_served() -> None:
     ready = Ready()
     rings = [filled("block", "", ready) for _ in range(4)]
     got: dict[int, object] = {}
@@ -233,101 +215,3 @@ def test_a_batch_of_nothing_is_a_mistake() -> None:
     """A detector with batch_size 0 got an empty batch for ever, or the run ended at once."""
     with pytest.raises(ValueError, match="want at least 1, got 0"):
         filled("block", "a").take(0)
-
-
-# -- the books, under any interleaving -----------------------------------------------------------
-
-
-class Books(RuleBasedStateMachine):
-    """Any order of calls that do not wait, beside a list that does the same."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rings: dict[Policy, RingBuffer[int]] = {
-            "block": RingBuffer(3, "block"),
-            "drop_oldest": RingBuffer(3, "drop_oldest"),
-        }
-        self.model: dict[Policy, list[int]] = {"block": [], "drop_oldest": []}
-        self.closed = False
-        self.next = 0
-
-    @rule(policy=st.sampled_from(["block", "drop_oldest"]))
-    def put(self, policy: Policy) -> None:
-        model, ring = self.model[policy], self.rings[policy]
-        if policy == "block" and len(model) == 3 and not self.closed:
-            return  # it would wait
-        self.next += 1
-        assert ring.put(self.next) is not self.closed
-        if not self.closed:
-            model.append(self.next)
-            del model[:-3]
-
-    @rule(policy=st.sampled_from(["block", "drop_oldest"]), limit=st.integers(1, 5))
-    def take(self, policy: Policy, limit: int) -> None:
-        model = self.model[policy]
-        if not model and not self.closed:
-            return  # it would wait
-        expected = model[-1:] if policy == "drop_oldest" else model[:limit]
-        assert self.rings[policy].take(limit) == (expected or None)
-        self.model[policy] = [] if policy == "drop_oldest" else model[limit:]
-
-    @precondition(lambda self: not self.closed)
-    @rule(discard=st.booleans())
-    def close(self, discard: bool) -> None:
-        self.closed = True
-        for policy, ring in self.rings.items():
-            ring.close(discard=discard)
-            if discard:
-                self.model[policy] = []
-
-    @invariant()
-    def balance(self) -> None:
-        for policy, ring in self.rings.items():
-            assert ring.put_count == ring.taken_count + ring.dropped.total() + len(ring)
-            assert len(ring) == len(self.model[policy])
-
-
-Books.TestCase.settings = settings(max_examples=60, deadline=None)
-TestBooks = Books.TestCase
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    policy=st.sampled_from(["block", "drop_oldest"]),
-    capacity=st.integers(1, 4),
-    counts=st.lists(st.integers(0, 60), min_size=1, max_size=3),
-    takers=st.integers(1, 3),
-    limit=st.integers(1, 5),
-    close_early=st.booleans(),
-)
-def test_books_balance_with_several_threads(
-    policy: Policy, capacity: int, counts: list[int], takers: int, limit: int, close_early: bool
-) -> None:
-    ring: RingBuffer[tuple[int, int]] = RingBuffer(capacity, policy)
-    taken: list[list[tuple[int, int]]] = [[] for _ in range(takers)]
-
-    def produce(producer: int) -> None:
-        for item in range(counts[producer]):
-            ring.put((producer, item))
-
-    def consume(into: list[tuple[int, int]]) -> None:
-        while (batch := ring.take(limit)) is not None:
-            into.extend(batch)
-
-    consumers = [in_thread(lambda into=into: consume(into)) for into in taken]
-    producers = [in_thread(lambda i=i: produce(i)) for i in range(len(counts))]
-    if close_early:
-        ring.close(discard=True)
-    join(*producers)
-    ring.close()
-    join(*consumers)
-    everything = [item for one in taken for item in one]
-    assert ring.put_count == sum(counts)
-    assert ring.taken_count == len(everything) == len(set(everything))
-    assert ring.put_count == ring.taken_count + ring.dropped.total()
-    if policy == "block" and not close_early:
-        assert not ring.dropped.total()
-    for one in taken:
-        for producer in range(len(counts)):
-            items = [item for who, item in one if who == producer]
-            assert items == sorted(items)

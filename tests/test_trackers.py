@@ -10,7 +10,7 @@ from mot_scoring import Sequence, score, write_tracks
 from reference_sort import ObjectSort, crowd
 from walkers import boxes, feed, tracker_after, walker
 
-from pipeline.trackers import bytetrack, none, ocsort, sort
+from pipeline.trackers import bytetrack, none, ocsort, sort, trackline
 
 PUBLISHED = sort.Options(frames=sort.FrameRule(max_age=1, min_hits=3), min_iou=0.3, published=True)
 
@@ -73,6 +73,7 @@ def test_ids_are_given_at_confirmation_without_gaps():
     1 and 2 here."""
     tracker = sort.build(sort.Options(coast_s=None))
     rng = np.random.default_rng(0)
+    feed(tracker, -1 / 30, boxes())
     ids: list[int] = []
     for k in range(40):
         x, y = rng.uniform(1000, 5000, 2)
@@ -80,6 +81,14 @@ def test_ids_are_given_at_confirmation_without_gaps():
         tracks = feed(tracker, k / 30, boxes(*people, (x, y, x + 20, y + 20)))
         ids += tracks.track_id.tolist()
     assert sorted(set(ids)) == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
+def test_a_lone_picture_has_tracks(kind):
+    """One photograph gave an empty table and a picture without boxes: nothing was confirmed."""
+    tracks = feed(kind.build(kind.Options()), 0.0, boxes(walker(0), (300, 50, 340, 150)))
+    assert tracks.track_id.tolist() == [1, 2]
+    assert tracks.detection.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort])

@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands._truth import add_truth_arguments
 from pipeline.evaluation.scoring import COMBINED, Scores, score
 from pipeline.evaluation.tracks import in_common, load_tracks
-from pipeline.evaluation.truth import Data, load_truth
+from pipeline.evaluation.truth import load_truth
 
 HELP = "score tracks against ground truth"
 COUNTS = ("IDSW", "Frag")
@@ -22,15 +22,11 @@ COUNTS = ("IDSW", "Frag")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument(
-        "--gt", required=True, type=Path, metavar="DIR",
-        help="<seq>/gt/gt.txt (mot) or label_02/<seq>.txt (kitti)",
-    )  # fmt: skip
+    add_truth_arguments(parser)
     parser.add_argument(
         "--tracks", required=True, type=Path, metavar="DIR|FILE",
         help="output of a run, a folder of <seq>.txt in MOTChallenge's form, or one file",
     )  # fmt: skip
-    parser.add_argument("--data", choices=get_args(Data), default="mot", help="whose rules")
     parser.add_argument("--coasting", action="store_true", help="count predicted boxes too")
     parser.add_argument("--classes", metavar="NAME,...", help="classes that count, where told")
     parser.add_argument("--json", action="store_true", help="print as JSON")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.build import plugin
+from pipeline.commands._truth import add_truth_arguments
 from pipeline.config import Config, dump
 from pipeline.errors import OutputError, UsageError
-from pipeline.evaluation.truth import Data
 from pipeline.tuning.clips import Clips, load_clips, split
 from pipeline.tuning.search import Tuned, tune
 
@@ -26,15 +25,11 @@ TRIALS = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument(
-        "--gt", required=True, type=Path, metavar="DIR",
-        help="<seq>/gt/gt.txt (mot) or label_02/<seq>.txt (kitti)",
-    )  # fmt: skip
+    add_truth_arguments(parser)
     parser.add_argument(
         "--detections", required=True, type=Path, metavar="DIR|FILE",
         help="<seq>/det/det.txt, <seq>.txt, or the table of a run with --tracker none",
     )  # fmt: skip
-    parser.add_argument("--data", choices=get_args(Data), default="mot", help="form of the truth")
     parser.add_argument("--tracker", metavar="NAME", help="see trackline list trackers")
     parser.add_argument("--trials", type=int, default=TRIALS, metavar="N", help="sets to try")
     parser.add_argument("--held-out", metavar="NAME,...", help="clips not to tune on")

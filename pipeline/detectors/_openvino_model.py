@@ -24,24 +24,31 @@ def import_openvino() -> Any:
     `import openvino` reports itself to an analytics service and leaves an id in the home folder.
     Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
     """
-    telemetry = "openvino_telemetry"
-    hide = telemetry not in sys.modules
-    if hide:
-        sys.modules[telemetry] = None  # type: ignore[assignment]
-    try:
+    with no_telemetry():
         import openvino
         import openvino.frontend
+    return openvino
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Make the package that reports to the analytics service missing while others are imported."""
+    name = "openvino_telemetry"
+    hide = name not in sys.modules
+    if hide:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
     finally:
         if hide:
-            del sys.modules[telemetry]
-    return openvino
+            del sys.modules[name]
 
 
 class PictureModel:
     """An OpenVINO network with one picture as input; raises ModelError for anything else.
 
     `fixed_size` is (height, width), or None if the network takes any; `network` tells what the
-    weights say about themselves.
+    weights say about themselves, `metadata` all that the exporter wrote.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +58,8 @@ class PictureModel:
             self._model = _read(self._ov, path)
         self.fixed_size = self._check_input()
         with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
-            self.network = self._probe(_metadata(self._model, path))
+            self.metadata = _metadata(self._model, path)
+            self.network = self._probe(self.metadata)
 
     def _check_input(self) -> tuple[int, int] | None:
         inputs = self._model.inputs

@@ -60,14 +60,12 @@ class TorchBackend:
     def read(self) -> Network:
         """Read the weights; raises ModelError, or MissingExtraError without ultralytics."""
         path = self._settings.path
-        self._torch, ultralytics = _import_libraries()
+        self._torch, _ = _import_libraries()
         self._device = self._choose_device()
         self._half = self._choose_half()
         if self._settings.batch is None and self._device.type == "cuda":
             self.batch_size = 1 if self._settings.prefer_latency else FRAMES_ON_CUDA
-        yolo = _load(ultralytics, path)
-        if yolo.task != "detect":
-            raise ModelError(f"model: {path} is for task {yolo.task!r}, want 'detect'")
+        yolo = load_yolo(path)
         model = yolo.model.eval().fuse(verbose=False).requires_grad_(False)
         self._stride = max(int(model.stride.max()), 32)
         self._model = model.to(self._device, memory_format=self._torch.channels_last)
@@ -173,8 +171,16 @@ def _import_libraries() -> tuple[Any, Any]:
     return torch, ultralytics
 
 
+def load_yolo(path: Path) -> Any:
+    """Return a file that detects as an ultralytics.YOLO; raises ModelError or MissingExtraError."""
+    _, ultralytics = _import_libraries()
+    yolo = _load(ultralytics, path)
+    if yolo.task != "detect":
+        raise ModelError(f"model: {path} is for task {yolo.task!r}, want 'detect'")
+    return yolo
+
+
 def _load(ultralytics: Any, path: Path) -> Any:
-    """Return the file as an ultralytics.YOLO; raises ModelError."""
     with path.open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
             # Unpickled all the same, random bytes can do and raise anything.

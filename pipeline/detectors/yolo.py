@@ -16,14 +16,15 @@ from pydantic import Field, field_validator
 from pipeline.data import ClassNames, Detections, Frame
 from pipeline.detectors._backend import Backend, Precision, Settings
 from pipeline.errors import ModelError
+from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
 
 
 class Options(OptionsModel):
     """Which weights to run, on what, and which of the boxes to keep."""
 
-    model: str
-    """Weights: an .onnx file, an OpenVINO folder or its .xml, or a .pt file."""
+    model: str = BUILTIN
+    """Weights: a name (see `trackline models`), a .onnx or .pt file, an OpenVINO folder, a URL."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """auto, cpu, or cuda:N (.pt only). auto takes a GPU where the weights can use one."""
     imgsz: int = Field(default=640, ge=32, le=8192)
@@ -113,8 +114,13 @@ class Yolo:
 
 
 def resolve(model: str) -> Path:
-    """Return the path of the weights that `model` names: a file, or an OpenVINO folder's .xml."""
-    path = Path(model).expanduser()
+    """Return the path of the weights that `model` names: a file, or an OpenVINO folder's .xml.
+
+    Names and addresses are downloaded unless they are in the cache. Raises ModelError.
+    """
+    from pipeline.models.resolving import resolve as resolve_name
+
+    path = resolve_name(model)
     if path.is_dir():
         found = sorted(path.glob("*.xml"))
         if len(found) != 1:
@@ -125,8 +131,6 @@ def resolve(model: str) -> Path:
             f"model: {model} has suffix {path.suffix!r}; "
             f"known are {', '.join(_SUFFIXES)} and OpenVINO folders"
         )
-    if not path.is_file():
-        raise ModelError(f"model: no such file: {model}")
     return path
 
 

@@ -55,6 +55,11 @@ def in_common(truths: Mapping[str, Truth], tracks: Mapping[str, BoxTable]) -> di
 def _counting(sequence: RecordedSequence, wanted: Collection[str], coasting: bool) -> BoxTable:
     table, names = sequence.table, sequence.class_names
     keep = np.ones(len(table), bool) if coasting else table.state != "coasting"
+    if (table.track_id[keep] < 1).any():
+        raise UsageError(
+            f"{sequence.path}: {sequence.name} has boxes without identity: detections, or tracked "
+            "by 'none'"
+        )
     others = [number for number, name in names.items() if name.casefold() not in wanted]
     return table[keep & ~np.isin(table.class_id, others)]
 

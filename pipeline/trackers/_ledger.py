@@ -61,14 +61,12 @@ def read(detections: Detections, now: float) -> Seen:
 
 
 class Rules(NamedTuple):
-    """Where the published trackers differ in who is reported."""
+    """Where trackers differ in who is reported."""
 
     vote: bool = False
     """Detections of several classes may be one track."""
     published: bool = False
     """SORT's: only after a streak, again after each miss, or in the video's first frames."""
-    first_frame: bool = False
-    """ByteTrack's: tracks that begin in the first frame are reported at once."""
 
 
 class Ledger:
@@ -121,11 +119,10 @@ class Ledger:
         table, clock = self.table, self._clock
         due = table[ROW] >= 0
         early = self._rules.published and clock.now < clock.confirm
+        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
+        early |= clock.first and not self._rules.published
         if not early:
-            known = table[STREAK] <= clock.now - clock.confirm
-            if self._rules.first_frame:
-                known |= table[BORN_S] <= 0
-            due &= known
+            due &= table[STREAK] <= clock.now - clock.confirm
         fresh = (due & (table[ID] == 0)).nonzero()[0]
         table[ID, fresh] = np.arange(self.last_id + 1, self.last_id + 1 + len(fresh))
         self.last_id += len(fresh)

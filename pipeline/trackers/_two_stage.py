@@ -42,7 +42,7 @@ class TwoStage(Tracking):
     """Tracks of one source; the kind of filter is for the tracker to say."""
 
     def __init__(self, options: TwoStageOptions) -> None:
-        super().__init__(options, Rules(first_frame=True))
+        super().__init__(options, Rules())
         self._options = options
         self._certainty = 1.0
 

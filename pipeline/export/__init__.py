@@ -1,0 +1,1 @@
+"""Weights into other formats, and what that costs and gains; above the detectors, as `build` is."""

@@ -1,0 +1,146 @@
+"""Fetch one file over HTTP so that it is either whole and verified in its place, or not there.
+
+Bytes go to FILE.part, which outlives a break: the next try, in this run or a later one, asks for
+the rest. Only a file that passed every check is renamed to FILE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import ModelError
+from pipeline.models.structure import why_not_weights
+from pipeline.models.transfer import CHUNK, BrokenOffError, GivenUpError, Part, Progress, fetch
+
+LOCK_POLL_S = 0.1
+_log = logging.getLogger("trackline.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to hope for a server.
+
+    `timeout_s` is how long it may be silent; `tries` counts failures in a row that brought next to
+    nothing; `pause_s` is the first pause between tries, and each further one is twice as long.
+    """
+
+    timeout_s: float = 30.0
+    tries: int = 5
+    pause_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to fetch to `path`; `size` in bytes and `sha256` in hex are None where not known."""
+
+    url: str
+    path: Path
+    size: int | None = None
+    sha256: str | None = None
+
+
+def download(
+    wanted: Wanted, progress: Progress | None = None, patience: Patience | None = None
+) -> Path:
+    """Return `wanted.path` with the whole, verified file there; one that is there is left alone.
+
+    Raises ModelError, in one line that says where to put the file by hand. Programs that want the
+    same file wait for the one that came first. What arrived is kept on failure and on Ctrl-C, but
+    not what turned out to be another file.
+    """
+    path = wanted.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        _acquire(lock, path)
+    except OSError as error:
+        raise ModelError(f"model: {path.parent} cannot be written ({error.strerror})") from error
+    try:
+        if not path.is_file():
+            _fetch_and_check(wanted, progress or _nobody, patience or Patience())
+    except GivenUpError as error:
+        raise ModelError(
+            f"model: cannot download {shown(wanted.url)}: {error}; put the file by hand at {path}"
+        ) from error
+    finally:
+        lock.release()
+    return path
+
+
+def objection(wanted: Wanted, file: Path) -> str | None:
+    """Return why a file is not the one wanted, None if nothing speaks against it."""
+    size = file.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        return f"it has {size} bytes, want {wanted.size}"
+    if wanted.sha256 is not None:
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if digest != wanted.sha256:
+            return f"its SHA-256 is {digest}, want {wanted.sha256}"
+    return why_not_weights(file, wanted.path.suffix.lower())
+
+
+def shown(url: str) -> str:
+    """Return the address as it may be printed: without password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _fetch_and_check(wanted: Wanted, progress: Progress, patience: Patience) -> None:
+    part = Part(wanted.path)
+    while True:
+        resumed = _fetch_patiently(wanted, part, progress, patience)
+        why = objection(wanted, part.path)
+        if why is None:
+            break
+        part.forget()
+        if not resumed:
+            raise GivenUpError(f"what came is not the file: {why}")
+        # The beginning may be of an older file; from one answer it will be right or truly wrong.
+    with part.path.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.path.replace(wanted.path)
+    part.forget()
+
+
+def _fetch_patiently(wanted: Wanted, part: Part, progress: Progress, patience: Patience) -> bool:
+    """Try until the part is whole; return whether any of it was there before the last answer."""
+    failures = 0
+    while True:
+        before = part.size
+        try:
+            return fetch(
+                wanted.url,
+                part,
+                wanted.size,
+                certain=wanted.sha256 is not None,
+                timeout_s=patience.timeout_s,
+                progress=progress,
+            )
+        except BrokenOffError as error:
+            failures = 1 if part.size >= before + CHUNK else failures + 1
+            if failures >= patience.tries:
+                raise GivenUpError(str(error)) from error
+            _log.debug("download of %s: %s; trying again", wanted.path.name, error)
+        time.sleep(patience.pause_s * 2 ** (failures - 1))
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("waiting for another program that downloads %s", path.name)
+        lock.acquire(poll_interval=LOCK_POLL_S)
+
+
+def _nobody(have: int, total: int | None) -> None:
+    del have, total

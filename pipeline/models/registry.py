@@ -1,0 +1,66 @@
+"""The networks that can be named instead of given as a file; the facts are in registry.json.
+
+Sizes and SHA-256 are null where nothing reliable is known; such a file is then checked by its
+structure only. `hash_from` says where a SHA-256 comes from: `release` is the digest that the
+release page itself publishes, `pinned` one that independent public projects pin for that address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+BUILTIN = "builtin"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One network somebody published; `url` is None for the one inside this package.
+
+    `size` is in bytes, `classes` is "coco80" or the names in order, `licence` an SPDX identifier.
+    """
+
+    name: str
+    file: str
+    publisher: str
+    licence: str
+    classes: str | tuple[str, ...]
+    url: str | None
+    size: int | None
+    sha256: str | None
+    hash_from: str | None
+
+
+@cache
+def published() -> Mapping[str, Published]:
+    """Return every network of the registry by name, in the registry's order."""
+    text = resources.files("pipeline.models").joinpath("registry.json").read_text("utf-8")
+    tree = json.loads(text)
+    entries = (_entry(row, tree["publishers"][row["publisher"]]) for row in tree["models"])
+    return MappingProxyType({entry.name: entry for entry in entries})
+
+
+def find(name: str) -> Published | None:
+    """Return the network of that name in any case, None if there is none."""
+    return published().get(name.casefold())
+
+
+def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> Published:
+    classes = publisher["classes"]
+    url = publisher["url"]
+    return Published(
+        name=row["name"],
+        file=row["file"],
+        publisher=row["publisher"],
+        licence=publisher["licence"],
+        classes=classes if isinstance(classes, str) else tuple(classes),
+        url=None if url is None else url.format(file=row["file"]),
+        size=row["size"],
+        sha256=row["sha256"],
+        hash_from=row["hash_from"],
+    )

@@ -1,0 +1,197 @@
+"""Who may import whom: the picture in docs/architecture.md, walked without importing anything.
+
+A module that is not in the picture yet fails with a line that says so: whoever adds one decides
+where it stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+from import_walk import MODULES, PACKAGE, ROOMS, imports, imports_in, ours, room, targets
+
+# Each row may import itself where it is a room (below), and whatever is named after it.
+BOTTOM = {"data", "boxes", "errors", "options", "pool"}
+CONTRACT = BOTTOM | {"interfaces"}
+THREADS = {"ring", "worker", "stats"}
+ENGINE = THREADS | {"grabbing", "inferring", "delivery", "engine"}
+PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
+TABLES = {"tables", "sequences"}
+UP_TO_BUILD = CONTRACT | ENGINE | PLUGIN_ROOMS | TABLES | {"overlay", "config", "models"}
+UP_TO_FRONT = UP_TO_BUILD | {
+    "build",
+    "running",
+    "api",
+    "export",
+    "evaluation",
+    "refining",
+    "tuning",
+}
+ALLOWED: dict[str, set[str]] = {
+    **dict.fromkeys(BOTTOM, BOTTOM),
+    "interfaces": BOTTOM,
+    "overlay": BOTTOM,
+    "ring": BOTTOM,
+    "worker": BOTTOM | {"ring"},
+    "stats": BOTTOM,
+    "grabbing": CONTRACT | THREADS,
+    "inferring": CONTRACT | THREADS | {"grabbing"},
+    "delivery": CONTRACT | THREADS,
+    "engine": CONTRACT | ENGINE,
+    "sources": CONTRACT,
+    "detectors": CONTRACT | {"models", "sequences"},
+    "trackers": CONTRACT,
+    "sinks": CONTRACT | {"overlay"},
+    "models": BOTTOM,
+    "tables": BOTTOM,
+    "sequences": BOTTOM | {"tables"},
+    "evaluation": CONTRACT | TABLES | {"detectors"},
+    "refining": CONTRACT | TABLES | {"trackers"},
+    "tuning": UP_TO_BUILD | {"build", "evaluation"},
+    "export": CONTRACT | {"models", "detectors"},
+    "config": CONTRACT | {"engine"},
+    "build": UP_TO_BUILD,
+    "running": UP_TO_BUILD | {"build"},
+    "api": UP_TO_BUILD | {"build", "running"},
+    "commands": UP_TO_FRONT,
+    "cli": UP_TO_FRONT | {"commands"},
+    "__main__": {"cli"},
+    "__init__": UP_TO_FRONT,
+}
+# The package's own name holds the version; only what stands above everything may ask it.
+MAY_IMPORT_THE_PACKAGE = {"cli", "commands", "running", "__main__"}
+
+HEAVY = {
+    "cv2",
+    "av",
+    "openvino",
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "nncf",
+    "onnx",
+    "onnxruntime",
+}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "export"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name: str) -> None:
+    here = room(name)
+    assert here in ALLOWED, f"pipeline.{here} is not in the picture: say where it stands in ALLOWED"
+    wrong = []
+    for one in imports(name):
+        target = ours(one)
+        if target is None:
+            continue
+        if target == "":
+            fine = here in MAY_IMPORT_THE_PACKAGE
+        elif room(target) == here and here in ROOMS:
+            # Plug-ins never see each other, only their room's helpers. Other rooms are one thing.
+            helper = target.rpartition(".")[2].startswith("_")
+            fine = here not in PLUGIN_ROOMS or helper or target == here
+        else:
+            fine = room(target) in ALLOWED[here]
+        if not fine:
+            wrong.append(f"{one.where}: pipeline.{name} must not import {one.target}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) not in MAY_IMPORT_HEAVY])
+def test_only_plugins_import_heavy_libraries(name: str) -> None:
+    wrong = [
+        f"{one.where}: {one.target}"
+        for one in imports(name)
+        if one.target.partition(".")[0] in HEAVY and not one.for_types_only
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    below = {
+        name: {
+            target
+            for one in imports(name)
+            if one.at_import_time and (target := ours(one)) and target in MODULES
+        }
+        for name in MODULES
+    }
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        for target in below[name] - done:
+            walk(target, (*path, name))
+        done.add(name)
+
+    done: set[str] = set()
+    for name in MODULES:
+        walk(name, ())
+
+
+PLUGINS = [
+    name
+    for name in MODULES
+    if room(name) in PLUGIN_ROOMS and "." in name and not name.rpartition(".")[2].startswith("_")
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("also", [[], PLUGINS], ids=["the package", "every plug-in"])
+def test_importing_loads_no_heavy_library(also: list[str]) -> None:
+    """Users of one plug-in must not wait, nor have installed, what another one needs."""
+    wanted = ["pipeline", *(f"pipeline.{name}" for name in also)]
+    code = (
+        "import importlib, json, sys\n"
+        f"for name in {wanted!r}: importlib.import_module(name)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(run.stdout))
+    slow = HEAVY | {"rich", "scipy", "pandas", "matplotlib", "aiohttp", "fastapi", "asyncio"}
+    assert "numpy" in loaded
+    assert not loaded & slow
+
+
+# -- the test itself ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("import av.video", ["av.video"]),
+        ("from pipeline import engine, __version__", ["pipeline.engine", "pipeline"]),
+        ("from pipeline.data import Frame", ["pipeline.data"]),
+        ("from pipeline.detectors import _nms", ["pipeline.detectors._nms"]),
+        ("from . import _nms", ["pipeline.detectors._nms"]),
+        ("from ._nms import suppress", ["pipeline.detectors._nms"]),
+        ("from ..engine import Pipeline", ["pipeline.engine"]),
+    ],
+)
+def test_every_way_to_import_is_seen(statement: str, expected: list[str]) -> None:
+    assert targets("detectors.yolo", ast.parse(statement).body[0]) == expected
+
+
+def test_what_is_imported_later_or_for_types_is_told_apart() -> None:
+    text = (
+        "import a\nif TYPE_CHECKING:\n    import b\nclass C:\n    import c\n"
+        "    def g(self):\n        import d\n"
+        "try:\n    import e\nexcept ImportError:\n    import f\n"
+    )
+    found = {
+        one.target: (one.at_import_time, one.for_types_only)
+        for one in imports_in("engine", ast.parse(text), at_import_time=True, for_types_only=False)
+    }
+    assert found == {
+        "a": (True, False),
+        "b": (False, True),
+        "c": (True, False),
+        "d": (False, False),
+        "e": (True, False),
+        "f": (True, False),
+    }

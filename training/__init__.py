@@ -1,0 +1,1 @@
+"""Training of the built-in detector; nothing in `pipeline` imports this."""
