@@ -1,16 +1,21 @@
-"""Prints what one frame costs a tracker, beside a SORT that keeps one filterpy filter per object.
+"""Prints what a frame costs each tracker, and a SORT that keeps one filterpy filter per object.
 
-    python benchmarks/tracker_speed.py [--boxes 10 50 100 300 1000] [--repeats 5]
+    python benchmarks/tracker_speed.py [--boxes 10 50 100 300 1000] [--pyxtrackers-python PATH]
 
-Both take the same crowd in turn, with the same thresholds, in thread CPU time; each figure is the
-median over frames and repeats. Needs the extra `dev`.
+All take the same crowd in turn, SORT with the published thresholds, in thread CPU time; each
+figure is the median over frames and repeats. With the interpreter of an environment that has
+`pyxtrackers` (compiled) installed, its trackers run in turn with ours. Needs the extra `dev`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from filterpy_sort import ObjectSort
@@ -18,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.data import Detections, Frame
 from pipeline.interfaces import Tracker
-from pipeline.trackers import sort
+from pipeline.trackers import bytetrack, ocsort, sort, trackline
 
 FRAMES = 60
 WARM_UP = 10
@@ -65,25 +70,58 @@ def tracker_cost_us(tracker: Tracker, crowd_xyxy: Sequence[NDArray[np.float32]])
     return cost_us(lambda number: tracker.update(*inputs[number]))
 
 
+def pyxtrackers_us(python: Path, frames: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    """Return {tracker: microseconds per frame}, measured by another interpreter."""
+    rows = [
+        np.column_stack((np.full(len(xyxy), number), xyxy, np.ones(len(xyxy))))
+        for number, xyxy in enumerate(frames)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        crowds = Path(folder, "crowds.npz")
+        np.savez(crowds, crowd=np.concatenate(rows))
+        runner = Path(__file__).parent / "_pyxtrackers_run.py"
+        told = subprocess.run(
+            [str(python), str(runner), str(crowds)], check=True, capture_output=True, text=True
+        )
+    return json.loads(told.stdout)["crowd"]
+
+
+TRACKERS: dict[str, Callable[[], Tracker]] = {
+    "sort": lambda: sort.build(sort.Options(frames=sort.FrameRule())),
+    "bytetrack": lambda: bytetrack.build(bytetrack.Options()),
+    "ocsort": lambda: ocsort.build(ocsort.Options()),
+    "trackline": lambda: trackline.build(trackline.Options()),
+}
+
+
 def main() -> None:
     """Print one line per crowd."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--boxes", type=int, nargs="+", default=[10, 50, 100, 300, 1000])
     parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    options = sort.Options(frames=sort.FrameRule())
-    print(f"{'boxes':>6} {'sort us':>10} {'filterpy us':>12} {'ratio':>7}")
-    for boxes in arguments.boxes:
+    parser.add_argument("--pyxtrackers-python", type=Path, help="interpreter with pyxtrackers")
+    given = parser.parse_args()
+    names = [f"{name} us" for name in TRACKERS]
+    print(f"{'boxes':>6} {'filterpy us':>12}", *(f"{name:>13}" for name in names), "  sort ratio")
+    for boxes in given.boxes:
         frames = crowd(boxes)
         doubles = [xyxy.astype(np.float64) for xyxy in frames]
-        ours: list[float] = []
+        ours: dict[str, list[float]] = {name: [] for name in TRACKERS}
         theirs: list[float] = []
-        for _ in range(arguments.repeats):
-            ours += tracker_cost_us(sort.build(options), frames)
+        for _ in range(given.repeats):
+            for name, build in TRACKERS.items():
+                ours[name] += tracker_cost_us(build(), frames)
             reference = ObjectSort()
             theirs += cost_us(lambda k, run=reference, x=doubles: run.update(x[k]))
-        fast, slow = np.median(ours), np.median(theirs)
-        print(f"{boxes:6} {fast:10.1f} {slow:12.1f} {slow / fast:7.1f}")
+        slow = np.median(theirs)
+        fast = {name: float(np.median(spent)) for name, spent in ours.items()}
+        costs = [f"{cost:13.1f}" for cost in fast.values()]
+        print(f"{boxes:6} {slow:12.1f}", *costs, f"{slow / fast['sort']:11.1f}x")
+        if given.pyxtrackers_python:
+            other = pyxtrackers_us(given.pyxtrackers_python, frames)
+            costs = [f"{other[name]:13.1f}" if name in other else " " * 13 for name in fast]
+            ratios = [f"{name} {cost / fast[name]:.2f}x" for name, cost in other.items()]
+            print(f"{'':6} {'pyxtrackers':>12}", *costs, "  ours ahead if > 1:", *ratios)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def track(
     source: SourceLike | Sequence[SourceLike],
     *,
     model: str | Path | None = None,
-    tracker: str | Mapping[str, Any] = "sort",
+    tracker: str | Mapping[str, Any] = "trackline",
     max_frames: int | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:

@@ -43,7 +43,7 @@ class Config(OptionsModel):
     """Files, folders, devices or addresses; or mappings with `kind` and the source's options."""
     detector: PluginChoice = PluginChoice(kind="yolo")
     """Finds objects in each frame."""
-    tracker: PluginChoice = PluginChoice(kind="sort")
+    tracker: PluginChoice = PluginChoice(kind="trackline")
     """Follows them from frame to frame."""
     sinks: tuple[PluginChoice, ...] = (PluginChoice(kind="video"), PluginChoice(kind="csv"))
     """What is written, all of it into `run.output`."""

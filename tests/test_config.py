@@ -51,7 +51,7 @@ def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
             9,
         ),
         ("detector: {conf: 0.5}", {}, "detector.kind", "yolo"),
-        ("", {"tracker.max_age_s": 2}, "tracker.kind", "sort"),
+        ("", {"tracker.max_age_s": 2}, "tracker.kind", "trackline"),
         ("run: {max_frames: 5}", {"run.output": "there"}, "run.max_frames", 5),
         ("sources: [{kind: file, path: a}]", {"sources.0.name": "x"}, "sources.0.name", "x"),
     ],

@@ -40,7 +40,7 @@ class Clock:
 
     `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
     the time since the last frame in nominal frames, which the Kalman filters are stated in.
-    `now_s` is in seconds always.
+    `now_s` is in seconds always; `first` is true in the first frame, whatever its time.
     """
 
     def __init__(self, limits: Limits, frames: FrameRule | None, nominal_fps: float) -> None:
@@ -61,17 +61,18 @@ class Clock:
         self.now_s = 0.0
         self.now = 0.0
         self.step = 0.0
+        self.first = True
 
     def advance(self, pts_s: float) -> None:
         """Move on to a frame. A time that goes back, repeats or is no number takes no time."""
-        first = self._pts_s is None
+        self.first = self._pts_s is None
         if not math.isfinite(pts_s):
             pts_s = self._pts_s or 0.0
         gap = 0.0 if self._pts_s is None else min(max(pts_s - self._pts_s, 0.0), _LONGEST_GAP_S)
         self._pts_s = pts_s
         self.now_s += gap
         if self._in_frames:
-            self.now += 0.0 if first else 1.0
+            self.now += 0.0 if self.first else 1.0
             self.step = 1.0
         else:
             self.now += gap

@@ -42,6 +42,10 @@ class BoxFilters(KalmanTracks):
 
     def xyxy(self) -> Float64:
         """Return the boxes f64[4,n] that the filters now stand at."""
+        return self.boxes(self.position)
+
+    def boxes(self, position: Float64) -> Float64:
+        """Return the boxes f64[4,m] that such positions mean."""
         raise NotImplementedError
 
     def warp(self, motion: Similarity) -> None:
@@ -81,8 +85,8 @@ class ScaleFilters(BoxFilters):
     def correct(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
         self.update(rows, cxcysr_from_xyxy(xyxy.T).T, SORT_MEASURED)
 
-    def xyxy(self) -> Float64:
-        return xyxy_from_cxcysr(self.position.T).T
+    def boxes(self, position: Float64) -> Float64:
+        return xyxy_from_cxcysr(position.T).T
 
 
 # ByteTrack's filter is DeepSORT's (Wojke et al. 2017): standard deviations in parts of the
@@ -125,8 +129,8 @@ class HeightFilters(BoxFilters):
         noise = self._variance(self.position[_HEIGHT, rows], _POSITION, 1e-1)
         self.update(rows, self._measure(xyxy), noise)
 
-    def xyxy(self) -> Float64:
-        return xyxy_from_cxcyah(self.position.T).T
+    def boxes(self, position: Float64) -> Float64:
+        return xyxy_from_cxcyah(position.T).T
 
 
 class SizeFilters(HeightFilters):
@@ -149,5 +153,5 @@ class SizeFilters(HeightFilters):
         super().move(steps, missed)
         np.maximum(self.position[2:], _LEAST_SIZE, out=self.position[2:])
 
-    def xyxy(self) -> Float64:
-        return xyxy_from_cxcywh(self.position.T).T
+    def boxes(self, position: Float64) -> Float64:
+        return xyxy_from_cxcywh(position.T).T

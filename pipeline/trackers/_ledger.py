@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 def read(detections: Detections, now: float) -> Seen:
-    """Return the detections whose box is finite, within reason and has an area."""
+    """Return the detections whose score is finite and whose box has an area, within reason."""
     xyxy = detections.xyxy.T.astype(np.float64, order="C")
     told = np.empty((ROW + 1 - SEEN, len(detections)))
     told[0] = now
@@ -55,6 +55,7 @@ def read(detections: Detections, now: float) -> Seen:
     usable = xyxy[:2] < xyxy[2:]  # false for NaN
     usable &= xyxy[:2] > -_FARTHEST_PX
     usable &= xyxy[2:] < _FARTHEST_PX
+    usable &= np.isfinite(told[SCORE - SEEN])
     seen = Seen(xyxy, told)
     return seen if usable.all() else seen.take(np.flatnonzero(usable.all(axis=0)))
 
@@ -118,12 +119,10 @@ class Ledger:
         table, clock = self.table, self._clock
         due = table[ROW] >= 0
         early = self._rules.published and clock.now < clock.confirm
+        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
+        early |= clock.first and not self._rules.published
         if not early:
-            known = table[STREAK] <= clock.now - clock.confirm
-            if not self._rules.published:
-                # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
-                known |= table[BORN_S] <= 0
-            due &= known
+            due &= table[STREAK] <= clock.now - clock.confirm
         fresh = (due & (table[ID] == 0)).nonzero()[0]
         table[ID, fresh] = np.arange(self.last_id + 1, self.last_id + 1 + len(fresh))
         self.last_id += len(fresh)

@@ -76,7 +76,8 @@ class Tracking:
         """
         state = {"clock": self._clock.save(), "filters": self._filters.save()}
         state |= {name: columns.table.copy() for name, columns in self._more.items()}
-        return state | self._ledger.save() | (self._camera.save() if self._camera else {})
+        state |= self._camera.save() if self._camera else {}
+        return state | self._ledger.save() | self._save_more()
 
     def load_state(self, state: State) -> None:
         """Go on where `save_state` was called; raises UsageError for another tracker's state."""
@@ -89,6 +90,7 @@ class Tracking:
                 columns.load(state[name])
             if self._camera:
                 self._camera.load(state)
+            self._load_more(state)
         except (KeyError, ValueError) as error:
             kind = type(self).__name__
             raise UsageError(f"state of a tracker: not one of {kind} ({error})") from None
@@ -104,6 +106,13 @@ class Tracking:
     def _read(self, detections: Detections) -> Seen:
         """Return the detections that this tracker looks at."""
         return read(detections, self._clock.now)
+
+    def _save_more(self) -> State:
+        """Return what this kind of tracker knows beside its tracks."""
+        return {}
+
+    def _load_more(self, state: State) -> None:
+        """Know what `_save_more` returned; may raise KeyError or ValueError."""
 
     def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
         """Match the tracks, which are expected at `predicted`, with what was seen."""
@@ -166,8 +175,7 @@ class Tracking:
 
     def _boxes(self, rows: Rows, detections: Detections) -> Float64:  # noqa: ARG002
         """Return the boxes to be reported of these tracks."""
-        boxes: Float64 = self._filters.xyxy().take(rows, 1)
-        return boxes
+        return self._filters.boxes(self._filters.position.take(rows, 1))
 
     def _measured(self, rows: Rows, detections: Detections) -> Float64:
         """Return the filters' boxes of these tracks, the detections' own where there is one."""

@@ -44,11 +44,13 @@ class TwoStage(Tracking):
     def __init__(self, options: TwoStageOptions) -> None:
         super().__init__(options, Rules())
         self._options = options
+        self._certainty = 1.0
 
     def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
         options, table = self._options, self._ledger.table
         pairs = self._similar(predicted, seen)
-        score = seen.score.take(pairs.j)
+        self._certainty = self._judge(seen)
+        score = seen.score.take(pairs.j) / self._certainty
         high = score >= options.high_score
         known = (table[ID] > 0).take(pairs.i)
         tracked = (table[ROW] >= 0).take(pairs.i)
@@ -58,12 +60,17 @@ class TwoStage(Tracking):
         matches.match(pairs, (pairs.overlap - options.min_iou_low) * (low & known & tracked))
         matches.match(pairs, (similarity - options.min_similarity_new) * (high & ~known))
 
+    def _judge(self, seen: Seen) -> float:  # noqa: ARG002
+        """Return the factor <= 1 for this detector's scores that the thresholds are lowered by."""
+        return 1.0
+
     def _similar(self, predicted: Float64, seen: Seen) -> Pairs:
         """Return the pairs that may match, and how alike they are."""
         return self._pairs(predicted, seen)
 
     def _born(self, seen: Seen, free: Rows) -> Rows:
-        sure: Rows = free[seen.score.take(free) >= self._options.new_score]
+        least = self._options.new_score * self._certainty
+        sure: Rows = free[seen.score.take(free) >= least]
         return sure
 
     def _let_go(self) -> None:

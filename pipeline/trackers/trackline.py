@@ -8,13 +8,17 @@ have in common, so that it works on boxes alone. Each part can be switched off.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
+
+import numpy as np
 
 from pipeline.trackers._columns import Float64
 from pipeline.trackers._filters import BoxFilters, HeightFilters, SizeFilters
 from pipeline.trackers._ledger import ROW, Seen
 from pipeline.trackers._pairs import Matches, Pairs
 from pipeline.trackers._shared_motion import shared_motion
+from pipeline.trackers._tracking import State
 from pipeline.trackers._two_stage import TwoStage, TwoStageOptions
 
 
@@ -28,8 +32,20 @@ class Options(TwoStageOptions):
     """Move all tracks along with what most of them are off by: a camera that shakes or pans."""
     height_aware: bool = True
     """Weigh the overlap of two boxes by how alike their heights are."""
+    adapt_scores: bool = True
+    """Lower the score thresholds for a detector that is seldom sure; they are meant for scores
+    about 0.8 and more, as networks made for one kind of object give, and halve at most."""
     size_filter: bool = True
     """Filter width and height; without, height and aspect ratio as ByteTrack does."""
+
+
+# What a sure detector's scores are like, the least factor, and how long scores are remembered. To
+# begin with so many such scores are taken for seen, so that one odd detection decides nothing.
+_SURE = 0.8
+_LEAST_CERTAINTY = 0.5
+_REMEMBERED_S = 10.0
+_NO_SCORES = 1e-9
+_PRIOR = 10 * np.array([_SURE, _SURE**2])
 
 
 def build(options: Options) -> Trackline:
@@ -42,6 +58,7 @@ class Trackline(TwoStage):
 
     def __init__(self, options: Options) -> None:
         self._own = options
+        self._scores = _PRIOR.copy()
         super().__init__(options)
 
     def _new_filters(self) -> BoxFilters:
@@ -56,6 +73,23 @@ class Trackline(TwoStage):
                 self._warp(motion)
                 predicted = motion.boxes(predicted)
         super()._match(matches, predicted, seen)
+
+    def _judge(self, seen: Seen) -> float:
+        """The mean of the last scores, weighed by themselves so that clutter counts little."""
+        if not self._own.adapt_scores:
+            return 1.0
+        score = seen.score.clip(0, 1)
+        self._scores *= math.exp(-self._clock.step / (self._own.nominal_fps * _REMEMBERED_S))
+        self._scores += score.sum(), (score * score).sum()
+        total, squares = self._scores.tolist()
+        typical = squares / total if total > _NO_SCORES else _SURE
+        return min(max(typical / _SURE, _LEAST_CERTAINTY), 1.0)
+
+    def _save_more(self) -> State:
+        return {"scores": self._scores.copy()}
+
+    def _load_more(self, state: State) -> None:
+        self._scores = state["scores"].copy()
 
     def _similar(self, predicted: Float64, seen: Seen) -> Pairs:
         pairs = super()._similar(predicted, seen)

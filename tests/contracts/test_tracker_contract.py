@@ -205,3 +205,17 @@ def test_a_state_goes_through_a_file(name, tmp_path):
 def test_a_foreign_state_is_refused(name):
     with pytest.raises(UsageError, match="state of a tracker"):
         build(name).load_state({"clock": np.zeros(4), "filters": np.zeros((3, 0))})
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_poisons_nothing(name, score):
+    """A network gone mad for a frame: what is remembered of scores must not become NaN."""
+    tracker = build(name)
+    for frame, detections in walk(30):
+        if frame.index == 10:
+            wrong = np.full(2, score, np.float32)
+            detections = Detections(detections.xyxy, wrong, detections.class_id)
+        tracks = tracker.update(frame, detections)
+    assert sorted(tracks.track_id.tolist()) == [1, 2]
+    assert sorted(tracks.detection.tolist()) == [0, 1]
