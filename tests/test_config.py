@@ -70,8 +70,8 @@ def test_the_command_line_overrides_the_file(
     [
         ("detektor: yolo", ["unknown key 'detektor'", "did you mean detector", "sources", "run"]),
         ("run: {max_frame: 3}", ["run: unknown key 'max_frame'", "did you mean max_frames"]),
-        ("run: {max_frames: 0}", ["run.max_frames", "greater than or equal to 1", "got 0"]),
-        ("run: {max_frames: many}", ["run.max_frames", "integer", "'many'"]),
+        ("run: {max_frames: 0}", ["run.max_frames", "want 1 or more", "got 0"]),
+        ("run: {max_frames: many}", ["run.max_frames: want a whole number", "'many'"]),
         ("sinks: [{coasting: true}]", ["sinks.0.kind: needed but not given"]),
         ("sources: {kind: file}", ["sources"]),
         ("- a\n- b\n", ["want sections", "got a list"]),
