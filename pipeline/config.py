@@ -65,7 +65,7 @@ class Config(OptionsModel):
         """Return the keys of each section, of the usual plug-in where it is one's."""
         usual = {name: plugin(f"{name}s", _usual_kind(name), name) for name in _PLUGIN_SECTIONS}
         options = {name: [*module.Options.model_fields] for name, module in usual.items()}
-        return {**super().keys_below(), **options}
+        return {**options, "run": [*RunOptions.model_fields]}
 
 
 _PLUGIN_SECTIONS = ("detector", "tracker")
@@ -149,6 +149,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     A new `kind` drops the options that belonged to the old one.
     """
     *sections, last = key.split(".")
+    if not all([*sections, last]):
+        raise ConfigError(f"'{key}': want section.key")
     if sections and tree.get(sections[0]) is None and sections[0] in Config.model_fields:
         # What is there by default is what a key in it is about.
         tree.update(Config().model_dump(mode="json", include={sections[0]}))
@@ -171,8 +173,9 @@ def _child(node: Any, name: str, key: str) -> Any:
     if not isinstance(node, list):
         return node.get(name)
     if not name.isdecimal() or int(name) >= len(node):
-        want = f"a number below {len(node)}" if node else "no key: there are none"
-        raise ConfigError(f"{key}: want {want}, got '{name}'")
+        if not node:
+            raise ConfigError(f"{key}: the list is empty, there is no '{name}'")
+        raise ConfigError(f"{key}: want a number below {len(node)}, got '{name}'")
     return node[int(name)]
 
 

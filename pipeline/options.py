@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
@@ -36,6 +36,8 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
     # One place has a problem for each kind of value it could have been.
     by_place: dict[str, list[str]] = {}
     for problem in problems:
+        if _is_beside_the_point(problem, problems):
+            continue
         place, message = _explain(model, where, problem)
         messages = by_place.setdefault(place, [])
         if message not in messages:
@@ -56,18 +58,20 @@ def unknown(what: str, came: str, known: list[str]) -> str:
 
 def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple[str, str]:
     """Return one problem as the key it is at, and what came and what is allowed."""
-    # Pydantic adds the tried member of a union as a part of its own; people only know their keys.
-    path = [str(part) for part in problem["loc"] if not _names_a_type(part)]
     if problem["type"] == "extra_forbidden":
-        owner = _model_at(model, path[:-1])
-        return _place(where, path[:-1]), _unknown_key(owner, path[-1])
-    place = _place(where, path)
+        *above, key = problem["loc"]
+        path = _keys(above)
+        return _place(where, path), _unknown_key(_model_at(model, path), str(key))
+    place = _place(where, _keys(problem["loc"]))
     if problem["type"] == "missing":
         return place, "needed but not given"
     told = problem["msg"].removeprefix("Value error, ")
     message = f"{told[0].lower()}{told[1:]}"
+    context = problem.get("ctx", {})
     if want := _WANT.get(problem["type"]):
-        message = f"want {want.format_map(problem.get('ctx', {}))}"
+        message = f"want {want.format_map(context)}"
+    if context.get("class_name") == "PluginChoice":
+        message = "want a name or a section"
     came = problem["input"]
     if isinstance(came, str | int | float | bool | None):
         return place, f"{message}, got {came!r}"
@@ -82,9 +86,10 @@ _WANT = {
     "tuple_type": "a list",
     "list_type": "a list",
     "too_short": "at least {min_length}",
-    "model_type": "a name or a section",
+    "model_type": "a section",
     "model_attributes_type": "a section",
     "dict_type": "a section",
+    "invalid_key": "text as a key",
     "mapping_type": "a section",
     "path_type": "a path",
     "string_type": "text",
@@ -105,6 +110,20 @@ _WANT = {
     "string_pattern_mismatch": "text that matches {pattern}",
 }
 """Pydantic's kinds of problem, in words for people who wrote YAML."""
+
+
+def _is_beside_the_point(problem: ErrorDetails, problems: Sequence[ErrorDetails]) -> bool:
+    """Return whether it says "could have been text" of a section in which something is wrong."""
+    *union, member = problem["loc"] or ("",)
+    depth = len(union)
+    return _names_a_type(member) and any(
+        list(each["loc"][:depth]) == union and len(each["loc"]) > depth + 1 for each in problems
+    )
+
+
+def _keys(location: Sequence[int | str]) -> list[str]:
+    """Return what people know of a place: Pydantic adds the tried member of a union as a part."""
+    return [str(part) for part in location if not _names_a_type(part)]
 
 
 def _place(where: str, path: list[str]) -> str:
