@@ -80,25 +80,34 @@ def _from_text(text: str, options: dict[str, Any], where: str) -> list[PluginCho
             return [choice("stream", url=text)]
         raise ConfigError(f"{where}: network streams are not supported yet: '{_public(text)}'")
     path = Path(text.removeprefix("file://"))
-    there = path.expanduser()
-    if there.is_dir():
-        found: Iterable[Path] = (p for p in there.iterdir() if not p.name.startswith("."))
-    elif glob.has_magic(str(there)) and not os.path.exists(there):
-        # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
-        found = map(Path, glob.glob(str(there), recursive=True))
-    else:
+    try:
+        files = _files(path.expanduser())
+    except OSError as error:
+        raise SourceError(f"{text}: cannot be read: {error.strerror}") from None
+    if files is None:
         is_picture = path.suffix.lower() in images.SUFFIXES
         return [choice("images" if is_picture else "file", path=str(path))]
-    files = [each for each in found if each.is_file()]
     videos = [each for each in files if each.suffix.lower() in VIDEO_SUFFIXES]
-    several = [choice("file", path=str(p)) for p in sorted(videos, key=images.natural)]
+    several = [choice("file", path=str(each)) for each in sorted(videos, key=images.natural)]
     if any(each.suffix.lower() in images.SUFFIXES for each in files):
         several.insert(0, choice("images", path=str(path)))
     if not several:
-        what = "the folder holds" if there.is_dir() else "matches"
         pictures, known = ", ".join(sorted(images.SUFFIXES)), ", ".join(sorted(VIDEO_SUFFIXES))
-        raise SourceError(f"{text}: {what} no pictures ({pictures}) and no videos ({known})")
+        raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known})")
     return several
+
+
+def _files(path: Path) -> list[Path] | None:
+    """Return the files in a folder or behind a glob, None if `path` is neither."""
+    if path.is_dir():
+        # Hidden ones are not meant: macOS leaves a `._clip.mp4` beside each file it copies.
+        found: Iterable[Path] = (each for each in path.iterdir() if not each.name.startswith("."))
+    elif glob.has_magic(str(path)) and not os.path.exists(path):
+        # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
+        found = map(Path, glob.glob(str(path), recursive=True))
+    else:
+        return None
+    return [each for each in found if each.is_file()]
 
 
 def _public(address: str) -> str:

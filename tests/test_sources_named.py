@@ -64,6 +64,12 @@ def test_neither_pictures_nor_videos_is_one_line_naming_both(tmp_path: Path, wri
     assert "\n" not in str(caught.value)
 
 
+def test_a_path_that_cannot_be_looked_at_is_one_line(tmp_path: Path) -> None:
+    """Such a path ends in an OSError from pathlib itself, long before anything opens it."""
+    with pytest.raises(UsageError, match="cannot be read: "):
+        build(config_of(tmp_path / ("x" * 300)))
+
+
 @pytest.mark.parametrize("name", ["clip[1].mp4", "shot[1].png", "what?.mp4"])
 def test_a_file_with_a_pattern_in_its_name_is_that_file(tmp_path: Path, name: str) -> None:
     """`clip[1].mp4`, as browsers name a second download, was looked for as a pattern."""
