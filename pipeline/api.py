@@ -19,24 +19,25 @@ def track(
     source: SourceLike | Sequence[SourceLike],
     *,
     model: str | Path | None = None,
-    tracker: str | Mapping[str, Any] = "trackline",
+    tracker: str | Mapping[str, Any] | None = None,
     max_frames: int | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:
     """Yield one Result per frame, lazily and in order, writing nothing.
 
     `source` is a file, folder, glob, camera number, mapping with `kind`, or a list of these.
+    `tracker` is a name or a mapping of its options; the usual one if not given.
     `detector_options` are those of the yolo detector: device, imgsz, conf, iou, classes, ...
     Memory stays constant as long as the caller does not keep the results. Raises ConfigError for
     unknown options at once, other errors from the iterator.
     """
-    detector = {"kind": "yolo", **detector_options}
     if model is not None:
-        detector["model"] = str(model)
+        detector_options["model"] = str(model)
+    # Which detector and tracker are meant by options alone is the configuration's to say.
     tree = {
         "sources": _sources(source),
-        "detector": detector,
-        "tracker": tracker,
+        "detector": detector_options,
+        "tracker": {} if tracker is None else tracker,
         "sinks": (),
         "run": {"max_frames": max_frames},
     }

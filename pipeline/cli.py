@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
@@ -31,20 +35,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     try:
-        args = _parse(argv)
         _set_up(debug)
-        return int(args.execute(args))
-    except PipelineError as error:
-        if debug:
-            raise
-        print(f"trackline: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        args = _parse(argv)
+        code = int(args.execute(args))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except PipelineError as error:
+        return _failed(str(error), error.exit_code, debug)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is left to say or to flush.
+        return _without_output(None, debug)
+    except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
+        if isinstance(error, OSError) and error.filename is None and _output_fails():
+            return _without_output(f"standard output: {error.strerror}", debug)
+        shown = " ".join(f"{type(error).__name__}: {error}".split())
+        return _failed(f"internal error: {shown} (--debug shows where)", 1, debug)
+    return code
+
+
+def _failed(line: str, code: int, debug: bool) -> int:
+    """Say what went wrong, and where if asked to; return the exit code."""
+    if debug:
+        traceback.print_exc()
+    else:
+        print(f"trackline: {line}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _output_fails() -> bool:
+    """Return whether standard output is what cannot be written to."""
+    try:
+        print(flush=True)  # noqa: T201  (to try; an unbuffered stream has nothing left to flush)
+    except OSError:
+        return True
+    return False
+
+
+def _without_output(line: str | None, debug: bool) -> int:
+    """End after standard output failed: what is left in its buffer must not fail once more."""
+    code = _failed(line, 1, debug) if line else 1
+    with suppress(OSError):  # it has no number where a program put something else in its place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return code
+
+
+class _ClosedOutput(io.TextIOBase):
+    """Stands for a standard output that was closed before we started (`>&-`)."""
+
+    def write(self, text: str, /) -> int:
+        """Fail, as a file that cannot be written does."""
+        del text
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -96,6 +138,13 @@ def _unknown_argument(came: str, known: list[str]) -> str:
 
 def _set_up(debug: bool) -> None:
     """Send log lines to stderr and make a polite kill end the run in order."""
+    if sys.stdout is None:
+        os.open(
+            os.devnull, os.O_WRONLY
+        )  # or a file we write gets number 1, which libraries print to
+        sys.stdout = _ClosedOutput()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("trackline: %(message)s"))
     log = logging.getLogger("trackline")

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel, validated
+from pipeline.rooms import plugin
+
+FROM_TEXT = "auto"
+"""The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
 
 
 class PluginChoice(BaseModel):
@@ -54,15 +58,36 @@ class Config(OptionsModel):
     @classmethod
     def _with_kinds(cls, tree: Any) -> Any:
         """Add the usual plug-in where only its options are given."""
-        if not isinstance(tree, Mapping):
-            return tree
-        usual = {name: cls.model_fields[name].default.kind for name in ("detector", "tracker")}
-        named = {
-            name: {"kind": usual[name], **value}
-            for name, value in tree.items()
-            if name in usual and isinstance(value, Mapping)
-        }
-        return {**tree, **named}
+        return _with_usual_kinds(tree) if isinstance(tree, Mapping) else tree
+
+    @classmethod
+    def keys_below(cls) -> dict[str, list[str]]:
+        """Return the keys of each section, of the usual plug-in where it is one's."""
+        usual = {name: plugin(f"{name}s", _usual_kind(name), name) for name in _PLUGIN_SECTIONS}
+        options = {name: [*module.Options.model_fields] for name, module in usual.items()}
+        return {**options, "run": [*RunOptions.model_fields]}
+
+
+_PLUGIN_SECTIONS = ("detector", "tracker")
+
+
+def _usual_kind(section: str) -> str:
+    kind: str = Config.model_fields[section].default.kind
+    return kind
+
+
+def _with_usual_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `tree` with the kind of each plug-in that is told by its options alone."""
+    full = dict(tree)
+    for name in _PLUGIN_SECTIONS:
+        if isinstance(full.get(name), Mapping):
+            full[name] = {"kind": _usual_kind(name), **full[name]}
+    if isinstance(sources := full.get("sources"), list | tuple):
+        full["sources"] = [
+            {"kind": FROM_TEXT, **each} if isinstance(each, Mapping) and "source" in each else each
+            for each in sources
+        ]
+    return full
 
 
 def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
@@ -71,8 +96,12 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     `changes` maps dotted keys ("detector.conf", "sources.0.name") to values. Raises ConfigError
     with the file's name and line where it is not YAML, and with the key where a value is wrong.
     """
-    tree = read_yaml(Path(path)) if path is not None else {}
-    for key, value in (changes or {}).items():
+    tree = _with_usual_kinds(read_yaml(Path(path)) if path is not None else {})
+    # Whole sections before what is in them, and a kind before its options, however they came.
+    by_depth = sorted(
+        (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))
+    )
+    for key, value in by_depth:
         _set(tree, key, value)
     return validated(Config, tree, "")
 
@@ -80,7 +109,7 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = _read(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -88,6 +117,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        shown = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML: {shown}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -101,8 +133,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set: want section.key=value, got '{text}'")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.strip(), _read(value)
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {key}: value is not valid YAML: '{value}'") from None
 
 
@@ -117,13 +149,14 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     A new `kind` drops the options that belonged to the old one.
     """
     *sections, last = key.split(".")
+    if not all([*sections, last]):
+        raise ConfigError(f"'{key}': want section.key")
+    if sections and tree.get(sections[0]) is None and sections[0] in Config.model_fields:
+        # What is there by default is what a key in it is about.
+        tree.update(Config().model_dump(mode="json", include={sections[0]}))
     node: Any = tree
     for depth, section in enumerate(sections):
-        child = _child(node, section, ".".join(sections[: depth + 1]))
-        if isinstance(child, str):
-            child = {"kind": child}
-        elif child is None:
-            child = {}
+        child = _section(_child(node, section, key), sections[: depth + 1])
         node[int(section) if isinstance(node, list) else section] = child
         node = child
     if isinstance(node, list):
@@ -136,15 +169,46 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node[last] = value
 
 
-def _child(node: Any, name: str, where: str) -> Any:
-    if isinstance(node, list):
-        if not name.isdigit() or int(name) >= len(node):
-            raise ConfigError(f"{where}: want a number below {len(node)}, got '{name}'")
-        return node[int(name)]
-    child = node.get(name)
-    if child is not None and not isinstance(child, dict | list | str):
-        raise ConfigError(f"{where}: is a value, not a section")
-    return child
+def _child(node: Any, name: str, key: str) -> Any:
+    if not isinstance(node, list):
+        return node.get(name)
+    if not name.isdecimal() or int(name) >= len(node):
+        if not node:
+            raise ConfigError(f"{key}: the list is empty, there is no '{name}'")
+        raise ConfigError(f"{key}: want a number below {len(node)}, got '{name}'")
+    return node[int(name)]
+
+
+def _section(value: Any, path: list[str]) -> Any:
+    """Return what can hold keys for the value at `path`: a plug-in's name becomes a section."""
+    if value is None:
+        return {}
+    if isinstance(value, dict | list):
+        return value
+    if isinstance(value, str) and path[0] in _PLUGIN_SECTIONS and len(path) == 1:
+        return {"kind": value}
+    if isinstance(value, str) and path[0] == "sinks" and len(path) == 2:
+        return {"kind": value}
+    if isinstance(value, str) and path[0] == "sources" and len(path) == 2:
+        return {"kind": FROM_TEXT, "source": value}
+    raise ConfigError(f"{'.'.join(path)}: is a value, not a section")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML does, but PyYAML keeps the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if (one := (key.tag, str(key.value))) in seen and isinstance(key, yaml.ScalarNode):
+                problem = f"key '{key.value}' is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(one)
+        return super().construct_mapping(node, deep)
+
+
+def _read(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _kind(tree: object) -> str:

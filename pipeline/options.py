@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
 
@@ -17,6 +17,12 @@ class OptionsModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    @classmethod
+    def keys_below(cls) -> dict[str, list[str]]:
+        """Return the keys of each section, to say where a misplaced one belongs."""
+        sections = {name: _model_at(cls, [name]) for name in cls.model_fields}
+        return {name: [*model.model_fields] for name, model in sections.items() if model}
+
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -27,7 +33,20 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         return model.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        raise ConfigError("; ".join(_explain(model, where, each) for each in problems)) from None
+    # One place has a problem for each kind of value it could have been.
+    by_place: dict[str, list[str]] = {}
+    for problem in problems:
+        if _is_beside_the_point(problem, problems):
+            continue
+        place, message = _explain(model, where, problem)
+        messages = by_place.setdefault(place, [])
+        if message not in messages:
+            messages.append(message)
+    shown = [
+        f"{place}: {_either(messages)}" if place else _either(messages)
+        for place, messages in by_place.items()
+    ]
+    raise ConfigError("; ".join(shown))
 
 
 def unknown(what: str, came: str, known: list[str]) -> str:
@@ -37,21 +56,99 @@ def unknown(what: str, came: str, known: list[str]) -> str:
     return f"unknown {what} '{came}'{hint} (known: {', '.join(sorted(known))})"
 
 
-def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> str:
-    """Return one problem as "section.key: what came and what is allowed"."""
-    # Pydantic adds the tried member of a union as a part of its own; people only know their keys.
-    path = [str(part) for part in problem["loc"] if not _names_a_type(part)]
+def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple[str, str]:
+    """Return one problem as the key it is at, and what came and what is allowed."""
     if problem["type"] == "extra_forbidden":
-        owner = _model_at(model, path[:-1])
-        known = [*owner.model_fields] if owner else []
-        return f"{'.'.join([where, *path[:-1]]).strip('.')}: {unknown('key', path[-1], known)}"
-    place = ".".join([where, *path]).strip(".")
-    message = problem["msg"].removeprefix("Value error, ")
+        *above, key = problem["loc"]
+        path = _keys(above)
+        return _place(where, path), _unknown_key(_model_at(model, path), str(key))
+    place = _place(where, _keys(problem["loc"]))
     if problem["type"] == "missing":
-        return f"{place}: needed but not given"
+        return place, "needed but not given"
+    told = problem["msg"].removeprefix("Value error, ")
+    message = f"{told[0].lower()}{told[1:]}"
+    context = problem.get("ctx", {})
+    if want := _WANT.get(problem["type"]):
+        message = f"want {want.format_map(context)}"
+    if context.get("class_name") == "PluginChoice":
+        message = "want a name or a section"
     came = problem["input"]
-    shown = f", got {came!r}" if isinstance(came, str | int | float | bool | None) else ""
-    return f"{place}: {message[0].lower()}{message[1:]}{shown}"
+    if isinstance(came, str | int | float | bool | None):
+        return place, f"{message}, got {came!r}"
+    if problem["type"] == "too_short":
+        return place, message
+    if isinstance(came, list | tuple):
+        return place, f"{message}, got a list"
+    return place, f"{message}, got a section" if isinstance(came, dict) else message
+
+
+_WANT = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "too_short": "at least {min_length}",
+    "model_type": "a section",
+    "model_attributes_type": "a section",
+    "dict_type": "a section",
+    "invalid_key": "text as a key",
+    "mapping_type": "a section",
+    "path_type": "a path",
+    "string_type": "text",
+    "string_too_short": "some text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+"""Pydantic's kinds of problem, in words for people who wrote YAML."""
+
+
+def _is_beside_the_point(problem: ErrorDetails, problems: Sequence[ErrorDetails]) -> bool:
+    """Return whether it says "could have been text" of a section in which something is wrong."""
+    *union, member = problem["loc"] or ("",)
+    depth = len(union)
+    return _names_a_type(member) and any(
+        list(each["loc"][:depth]) == union and len(each["loc"]) > depth + 1 for each in problems
+    )
+
+
+def _keys(location: Sequence[int | str]) -> list[str]:
+    """Return what people know of a place: Pydantic adds the tried member of a union as a part."""
+    return [str(part) for part in location if not _names_a_type(part)]
+
+
+def _place(where: str, path: list[str]) -> str:
+    return ".".join([where, *path]).strip(".")
+
+
+def _either(messages: list[str]) -> str:
+    """Return the messages about one place; "want A, got X" and "want B, got X" become one."""
+    parts = [message.partition(", got ") for message in messages]
+    if len(parts) > 1 and all(p[0].startswith("want ") and p[2] == parts[0][2] for p in parts):
+        wants = dict.fromkeys(want.removeprefix("want ") for want, _, _ in parts)
+        _, got, came = parts[0]
+        return f"want {' or '.join(wants)}{got}{came}"
+    return "; ".join(messages)
+
+
+def _unknown_key(owner: type[BaseModel] | None, key: str) -> str:
+    """Return what to say of a key that is none, with the section it belongs to if one has it."""
+    known = [*owner.model_fields] if owner else []
+    if owner is not None and issubclass(owner, OptionsModel):
+        places = [f"{name}.{key}" for name, keys in owner.keys_below().items() if key in keys]
+        if places:
+            hint = " or ".join(places)
+            return f"unknown key '{key}'; did you mean {hint}? (known: {', '.join(sorted(known))})"
+    return unknown("key", key, known)
 
 
 def _names_a_type(part: int | str) -> bool:

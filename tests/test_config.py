@@ -51,6 +51,16 @@ def test_a_bare_name_is_a_plugin_without_options(tmp_path: Path) -> None:
             9,
         ),
         ("detector: {conf: 0.5}", {}, "detector.kind", "yolo"),
+        # `--tracker NAME` dropped the file's options where the file left the kind to the default.
+        ("tracker: {max_age_s: 9}", {"tracker.kind": "trackline"}, "tracker.max_age_s", 9),
+        ("detector: {conf: 0.5}", {"detector.kind": "yolo"}, "detector.conf", 0.5),
+        ("tracker: {max_age_s: 9}", {"tracker.kind": "none"}, "tracker.options", {}),
+        # In whatever order they are given, a kind comes before its options.
+        ("", {"tracker.max_age_s": 9, "tracker.kind": "ocsort"}, "tracker.max_age_s", 9),
+        # `--set sinks.0.crf=18` without a file: "sinks: input should be a valid tuple".
+        ("", {"sinks.0.crf": 18}, "sinks.0.crf", 18),
+        ("", {"sinks.0.crf": 18}, "sinks.1.kind", "csv"),
+        ("sinks: [csv]", {"sinks.0.x": 1}, "sinks.0.kind", "csv"),
         ("", {"tracker.max_age_s": 2}, "tracker.kind", "trackline"),
         ("run: {max_frames: 5}", {"run.output": "there"}, "run.max_frames", 5),
         ("sources: [{kind: file, path: a}]", {"sources.0.name": "x"}, "sources.0.name", "x"),
@@ -70,8 +80,30 @@ def test_the_command_line_overrides_the_file(
     [
         ("detektor: yolo", ["unknown key 'detektor'", "did you mean detector", "sources", "run"]),
         ("run: {max_frame: 3}", ["run: unknown key 'max_frame'", "did you mean max_frames"]),
-        ("run: {max_frames: 0}", ["run.max_frames", "greater than or equal to 1", "got 0"]),
-        ("run: {max_frames: many}", ["run.max_frames", "integer", "'many'"]),
+        # "trackline: : unknown key 'conf'", and no word of where it belongs.
+        ("conf: 0.3", ["unknown key 'conf'; did you mean detector.conf?"]),
+        ("max_age_s: 3", ["unknown key 'max_age_s'; did you mean tracker.max_age_s?"]),
+        ("max_frames: 3", ["unknown key 'max_frames'; did you mean run.max_frames?"]),
+        ("max-frames: 3", ["unknown key 'max-frames' (known: "]),
+        ("run: {max-frames: 3}", ["run: unknown key 'max-frames'; did you mean max_frames?"]),
+        # Pydantic's words: "input should be a valid tuple", "instance of PluginChoice".
+        ("sources: one.mp4", ["sources: want a list, got 'one.mp4'"]),
+        ("sources: [5]", ["sources.0: want text or a name or a section, got 5"]),
+        ("sources: [{name: a}]", ["sources.0.kind: needed but not given"]),
+        ("sinks: {kind: csv}", ["sinks: want a list, got a section"]),
+        ("tracker: [sort]", ["tracker: want a name or a section, got a list"]),
+        ("run: 3", ["run: want a section, got 3"]),
+        ("run: {output: 3}", ["run.output: want a path, got 3"]),
+        # The first one was dropped without a word.
+        (
+            "tracker: {max_age_s: 9}\ntracker: sort",
+            ["config.yaml:2", "key 'tracker' is there twice"],
+        ),
+        ("run: {output: a, output: b}", ["config.yaml:1", "key 'output' is there twice"]),
+        ("a: 2026-13-45", ["config.yaml: not valid YAML: month must be in 1..12"]),
+        ("a: \x01", ["config.yaml: not valid YAML: unacceptable character"]),
+        ("run: {max_frames: 0}", ["run.max_frames", "want 1 or more", "got 0"]),
+        ("run: {max_frames: many}", ["run.max_frames: want a whole number", "'many'"]),
         ("sinks: [{coasting: true}]", ["sinks.0.kind: needed but not given"]),
         ("sources: {kind: file}", ["sources"]),
         ("- a\n- b\n", ["want sections", "got a list"]),
@@ -87,6 +119,7 @@ def test_a_mistake_is_one_line_that_says_where_and_what(
         load_config(write(tmp_path, text))
     message = str(caught.value)
     assert "\n" not in message
+    assert not message.startswith(":")
     for part in says:
         assert part in message
 
@@ -122,9 +155,15 @@ def test_set_refuses_what_is_no_assignment(text: str) -> None:
         parse_assignment(text)
 
 
-@pytest.mark.parametrize("key", ["sources.0.name", "sources.x.name", "run.max_frames.deep"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sources.0.name", "sources.x.name", "run.max_frames.deep", "run.output.deep",
+        "sinks.9.crf", "", ".kind", "detector.",
+    ],
+)  # fmt: skip
 def test_set_refuses_a_path_that_leads_nowhere(tmp_path: Path, key: str) -> None:
-    path = write(tmp_path, "sources: []\nrun: {max_frames: 3}")
+    path = write(tmp_path, "sources: []\nrun: {max_frames: 3, output: x}")
     with pytest.raises(ConfigError):
         load_config(path, {key: 1})
 
@@ -141,3 +180,20 @@ def test_a_key_below_an_optional_section_lists_the_known_ones() -> None:
 
     with pytest.raises(ConfigError, match=r"tracker\.frames: .*did you mean max_age"):
         validated(sort.Options, {"frames": {"max_ages": 3}}, "tracker")
+
+
+def test_two_problems_of_a_file_are_both_told(tmp_path: Path) -> None:
+    """One in a section must not hide one in another."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, "sources: [{name: a}]\ndetector: 5\nrun: {max_frames: x}"))
+    for place in ("sources.0.kind: ", "detector: ", "run.max_frames: "):
+        assert place in str(caught.value)
+
+
+def test_a_list_that_must_not_be_empty_says_so() -> None:
+    """It said "tuple should have at least 1 item after validation, not 0"."""
+    from pipeline.detectors import yolo
+    from pipeline.options import validated
+
+    with pytest.raises(ConfigError, match=r"detector\.classes: want at least 1$"):
+        validated(yolo.Options, {"classes": []}, "detector")

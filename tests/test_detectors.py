@@ -177,7 +177,7 @@ def test_what_is_not_there_or_no_network_is_refused_in_one_line(tmp_path, colour
         return tmp_path / name
 
     assert "no such file" in refusal(tmp_path / "none.onnx")
-    assert ".onnx, .xml, .pt" in refusal(file("net.weights", b"x"))
+    assert ".onnx, .pt, .xml" in refusal(file("net.weights", b"x"))
     assert "0 .xml files" in refusal(tmp_path)
     for name in ("bad.onnx", "bad.xml"):
         assert name in refusal(file(name, b"hello" * 99))

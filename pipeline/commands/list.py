@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.build import ROOMS, plugin, plugin_names
+from pipeline.rooms import ROOMS, plugin, plugin_names
 
 HELP = "list sources, detectors, trackers and sinks with their options"
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.build import plugin
 from pipeline.commands._truth import add_truth_arguments
 from pipeline.config import Config, dump
 from pipeline.errors import OutputError, UsageError
+from pipeline.rooms import plugin
 from pipeline.tuning.clips import Clips, load_clips, split
 from pipeline.tuning.search import Tuned, tune
 

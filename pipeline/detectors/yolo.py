@@ -118,6 +118,7 @@ def resolve(model: str) -> Path:
 
     Names and addresses are downloaded unless they are in the cache. Raises ModelError.
     """
+    from pipeline.models.resolving import FILE_SUFFIXES
     from pipeline.models.resolving import resolve as resolve_name
 
     path = resolve_name(model)
@@ -126,15 +127,12 @@ def resolve(model: str) -> Path:
         if len(found) != 1:
             raise ModelError(f"model: {model} holds {len(found)} .xml files, want an OpenVINO one")
         return found[0]
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in FILE_SUFFIXES:
         raise ModelError(
             f"model: {model} has suffix {path.suffix!r}; "
-            f"known are {', '.join(_SUFFIXES)} and OpenVINO folders"
+            f"known are {', '.join(FILE_SUFFIXES)} and OpenVINO folders"
         )
     return path
-
-
-_SUFFIXES = (".onnx", ".xml", ".pt")
 
 
 def _backend(options: Options, prefer_latency: bool) -> Backend:

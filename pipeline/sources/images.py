@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
 import time
 from pathlib import Path
@@ -114,14 +115,14 @@ def _find(pattern: str) -> list[Path]:
         if not found:
             what = "matches no pictures" if glob.has_magic(pattern) else "no such file or folder"
             raise SourceError(f"{pattern}: {what} ({known})")
-    return sorted(found, key=_natural)
+    return sorted(found, key=natural)
 
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
+def natural(path: Path) -> list[tuple[int, int | str]]:
     """Return a key that sorts numbers by value: frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
@@ -129,7 +130,8 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 def _name_of(path: Path) -> str:
     """Return a picture's or folder's name; for a pattern that of the folder it looks in."""
-    if glob.has_magic(str(path)):
+    # Whether it exists comes first: `shot[1].png` is the name of a file, too.
+    if glob.has_magic(str(path)) and not os.path.exists(path):
         plain = [part for part in path.parts if not glob.has_magic(part)]
         return Path(*plain).name if plain else "images"
     return (path.stem if path.suffix.lower() in SUFFIXES else path.name) or "images"
