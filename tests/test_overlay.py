@@ -104,6 +104,19 @@ def test_the_trail_ends_where_time_starts_anew(t: float, epoch: int) -> None:
     ].any()
 
 
+@pytest.mark.parametrize("size", [(60, 80), (160, 120), (240, 320)])
+def test_the_trail_ends_where_the_picture_size_changes(size: tuple[int, int]) -> None:
+    """A stream went from 1280 x 720 to 640 x 360: its trails pointed outside, the run ended.
+
+    IndexError is what ended it; with a larger picture the trail would be at the wrong place.
+    """
+    painter = Painter(trail_s=10)
+    for t, x in ((0.0, 0), (0.1, 60), (0.2, 120)):
+        painted(result([[x, 60, x + 20, 118]], [1], t=t), painter)
+    changed = result([[20, 10, 40, 40]], [1], t=0.3, size=size)
+    assert (painted(changed, painter) == painted(changed)).all(), "something of the old size"
+
+
 def test_sources_do_not_share_trails() -> None:
     painter = Painter()
     painted(result([[0, 20, 20, 60]], [1], source="a"), painter)

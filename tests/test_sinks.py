@@ -21,7 +21,7 @@ from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
-from pipeline.sinks._mp4 import FrameTimes
+from pipeline.sinks._mp4 import FrameTimes, Mp4Writer
 from tests.conftest import ROOT
 from tests.fake_gui import FakeGui
 
@@ -271,6 +271,26 @@ def test_another_picture_size_goes_on_in_another_part(tmp_path: Path) -> None:
     written(quick_video(), tmp_path, [result(i, size=size) for i, size in enumerate(sizes)])
     counts = {path.name: len(pictures(path)) for path in tmp_path.iterdir()}
     assert counts == {"cam.mp4": 2, "cam.2.mp4": 1, "cam.3.mp4": 1}
+
+
+def test_tracks_go_on_drawn_after_the_picture_became_smaller(tmp_path: Path) -> None:
+    """A stream that switched from 720p to 360p ended the run: trails kept the old pixels."""
+    sizes = [(480, 640)] * 3 + [(48, 64)] * 3 + [(480, 640)]
+    moved = [result(i, size=size) for i, size in enumerate(sizes)]
+    for one in moved[:3]:
+        one.tracks.xyxy[:] += (300 + 40 * one.frame.index, 400, 300 + 40 * one.frame.index, 400)
+    written(quick_video(), tmp_path, moved)
+    counts = {path.name: len(pictures(path)) for path in tmp_path.iterdir()}
+    assert counts == {"cam.mp4": 3, "cam.2.mp4": 3, "cam.3.mp4": 1}
+
+
+def test_a_video_without_a_frame_is_no_file(tmp_path: Path) -> None:
+    """A frame that could not be drawn left an empty `cam.2.mp4` that no player opens."""
+    path = tmp_path / "cam.2.mp4"
+    writer = Mp4Writer(path, result(0).frame.image, {"preset": "ultrafast"}, threads=1)
+    assert path.exists()
+    writer.close()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

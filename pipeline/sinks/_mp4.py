@@ -77,6 +77,7 @@ class Mp4Writer:
         self.size = image.shape[:2]
         height, width = self.size
         self._times = FrameTimes()
+        self._frames = 0
         self._key_ticks: int | None = None
         # 4:2:0 wants even sizes: the last column or row is doubled, nothing is scaled.
         even_height, even_width = height + height % 2, width + width % 2
@@ -117,9 +118,19 @@ class Mp4Writer:
             self._key_ticks = picture.pts
             picture.pict_type = PictureType.I
         self._mux(picture)
+        self._frames += 1
 
     def close(self) -> None:
-        """Finish the file; if it cannot be rewritten, the recording stays as it is, playable."""
+        """Finish the file; if it cannot be rewritten, the recording stays as it is, playable.
+
+        A file that got no frame is removed: no player could open it.
+        """
+        if not self._frames:
+            with suppress(av.FFmpegError):
+                self._container.close()
+            with writing(self.path):
+                self.path.unlink()
+            return
         try:
             self._mux(None)
         finally:
