@@ -19,7 +19,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from pipeline.data import Frame, Image
-from pipeline.errors import OutputError
+from pipeline.errors import WriteError
 from pipeline.sinks._files import writing
 
 TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
@@ -70,7 +70,7 @@ class FrameTimes:
 
 
 class Mp4Writer:
-    """Encodes pictures of one size into one file; raises OutputError when the disk is full."""
+    """Encodes pictures of one size into one file; raises WriteError when the disk is full."""
 
     def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
         self.path = path
@@ -83,7 +83,7 @@ class Mp4Writer:
         even_height, even_width = height + height % 2, width + width % 2
         self._canvas = np.empty((even_height, even_width, 3), np.uint8)
         self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
-        with writing(path):
+        with writing(path, WriteError):
             path.open("wb").close()
         self._container = av.open(str(path), "w", format="mp4", container_options=_RECORDING)
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
@@ -128,7 +128,7 @@ class Mp4Writer:
         if not self._frames:
             with suppress(av.FFmpegError):
                 self._container.close()
-            with writing(self.path):
+            with writing(self.path, WriteError):
                 self.path.unlink()
             return
         try:
@@ -173,6 +173,6 @@ def _copy_packets(recording: Path, finished: Path) -> None:
                 target.mux(packet)
 
 
-def _unwritable(path: Path, error: Exception) -> OutputError:
+def _unwritable(path: Path, error: Exception) -> WriteError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return OutputError(f"{path}: cannot be written: {reason}")
+    return WriteError(f"{path}: cannot be written: {reason}")

@@ -73,7 +73,7 @@ class VideoSink:
         self._painter = Painter(self._options.trail_s)
 
     def write(self, result: Result) -> None:
-        """Draw the result and append it to its source's video; raises OutputError."""
+        """Draw the result and append it to its source's video; raises WriteError."""
         if self._painter is None:
             raise ValueError("VideoSink.write: open() comes first")
         began = time.perf_counter()
