@@ -76,7 +76,7 @@ class Painter:
     One painter serves all sources of a sink. `trail_s` 0 draws no trails.
     """
 
-    def __init__(self, trail_s: float = 1.5) -> None:
+    def __init__(self, trail_s: float) -> None:
         self._trail_s = trail_s
         self._trails: dict[str, _Trails] = {}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
-from pipeline.sinks._mp4 import FrameTimes, Mp4Writer
+from pipeline.sinks._mp4 import FrameTimes, Mp4Writer, takes_long
 from tests.conftest import ROOT
 from tests.fake_gui import FakeGui
 
@@ -328,6 +330,24 @@ def test_a_failed_rewrite_leaves_the_recording_playable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cam\.mp4: cannot be written"):
         sink.close()
     assert len(pictures(tmp_path / "cam.mp4")) == 5
+
+
+def test_a_long_video_says_that_it_is_being_finished(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After an hour's recording the program seemed to hang at its end: 10.7 s without a word."""
+    caplog.set_level(logging.INFO, "trackline")
+    for frames in (10, 20_000):
+        one = result(0, size=(2, 2), tracks=0)
+        writer = Mp4Writer(
+            tmp_path / f"{frames}.mp4", one.frame.image, {"preset": "ultrafast"}, threads=1
+        )
+        for index in range(frames):
+            writer.canvas(one.frame.image)
+            writer.encode(replace(one.frame, pts_s=index / 30))
+        writer.close()
+    assert caplog.messages == ["finishing 20000.mp4"]
+    assert takes_long(frames=100, size=300_000_000), "few frames, but large ones"
 
 
 ENDLESS = """

@@ -8,6 +8,7 @@ but leaves the index at the end, where a browser must look for it.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +23,14 @@ from pipeline.data import Frame, Image
 from pipeline.errors import WriteError
 from pipeline.sinks._files import writing
 
+log = logging.getLogger("trackline")
+
 TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
 KEY_EVERY_S = 1.0
 _USUAL_STEP_S = 1 / 30
 _LONGEST_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
+_LONG_FRAMES = 20_000  # copied in some 2 s: 120,000 frames took 10.7 s
+_LONG_BYTES = 200_000_000
 _DISORDER_S = 0.5
 _RECORDING = {
     "movflags": "+frag_every_frame+empty_moov+default_base_moof",
@@ -123,7 +128,8 @@ class Mp4Writer:
     def close(self) -> None:
         """Finish the file; if it cannot be rewritten, the recording stays as it is, playable.
 
-        A file that got no frame is removed: no player could open it.
+        The rewriting reads and writes the whole file, about 2 s for 20,000 frames; where it takes
+        that long a log line says so. A file that got no frame is removed: no player could open it.
         """
         if not self._frames:
             with suppress(av.FFmpegError):
@@ -137,6 +143,8 @@ class Mp4Writer:
             self._finish_recording()
         part = self.path.with_name(f".{self.path.name}.part")
         try:
+            if takes_long(self._frames, self.path.stat().st_size):
+                log.info("finishing %s", self.path.name)
             _copy_packets(self.path, part)
             part.replace(self.path)
         except (av.FFmpegError, OSError) as error:
@@ -157,6 +165,11 @@ class Mp4Writer:
             self._container.close()
         except av.FFmpegError as error:
             raise _unwritable(self.path, error) from error
+
+
+def takes_long(frames: int, size: int) -> bool:
+    """Return whether rewriting this many frames and bytes keeps someone waiting: 2 s or more."""
+    return frames >= _LONG_FRAMES or size >= _LONG_BYTES
 
 
 def _copy_packets(recording: Path, finished: Path) -> None:

@@ -12,8 +12,8 @@ from pydantic import Field
 from pipeline.data import Result
 from pipeline.errors import OutputError
 from pipeline.interfaces import RunInfo
-from pipeline.options import OptionsModel
 from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
     from pipeline.overlay import Painter
@@ -23,7 +23,7 @@ SUFFIX = ".mp4"
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
-class Options(OptionsModel):
+class Options(TrailOptions):
     """What can be set about the annotated video."""
 
     crf: int = Field(23, ge=0, le=51)
@@ -32,8 +32,6 @@ class Options(OptionsModel):
     """How long x264 searches for a smaller file; slower ones take more processor."""
     threads: int = Field(2, ge=0)
     """Threads of the encoder; 0 for as many as there are processors."""
-    trail_s: float = Field(1.5, ge=0)
-    """Seconds of each track's path that are drawn; 0 draws none."""
 
 
 def build(options: Options) -> VideoSink:
