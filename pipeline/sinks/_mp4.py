@@ -9,6 +9,7 @@ but leaves the index at the end, where a browser must look for it.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -29,14 +30,15 @@ TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
 KEY_EVERY_S = 1.0
 _USUAL_STEP_S = 1 / 30
 _LONGEST_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
-_LONG_FRAMES = 20_000  # copied in some 2 s: 120,000 frames took 10.7 s
-_LONG_BYTES = 200_000_000
 _DISORDER_S = 0.5
 _RECORDING = {
     "movflags": "+frag_every_frame+empty_moov+default_base_moof",
     "flush_packets": "1",
     "video_track_timescale": str(TICKS),
 }
+# Read front to back: with seeking FFmpeg looks every fragment up in a list, which takes quadratic
+# time (6.6 s more for 120,000 frames, minutes for a day).
+_IN_ORDER = {"seekable": "0"}
 _FINISHED = {"movflags": "+faststart", "video_track_timescale": str(TICKS)}
 # cv2.cvtColor's YUV is ITU-R BT.601 in limited range; said in the file, no player has to guess.
 _LIMITED_RANGE, _BT601, _BT709 = 1, 6, 1
@@ -76,6 +78,9 @@ class FrameTimes:
 
 class Mp4Writer:
     """Encodes pictures of one size into one file; raises WriteError when the disk is full."""
+
+    patience_s = 2.0
+    """How long `close` rewrites a long file before it says so."""
 
     def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
         self.path = path
@@ -128,8 +133,8 @@ class Mp4Writer:
     def close(self) -> None:
         """Finish the file; if it cannot be rewritten, the recording stays as it is, playable.
 
-        The rewriting reads and writes the whole file, about 2 s for 20,000 frames; where it takes
-        that long a log line says so. A file that got no frame is removed: no player could open it.
+        Rewriting reads and writes the whole file, a second for 100,000 small frames; a log line
+        says so where it takes long. A file that got no frame is removed: no player could open it.
         """
         if not self._frames:
             with suppress(av.FFmpegError):
@@ -143,9 +148,7 @@ class Mp4Writer:
             self._finish_recording()
         part = self.path.with_name(f".{self.path.name}.part")
         try:
-            if takes_long(self._frames, self.path.stat().st_size):
-                log.info("finishing %s", self.path.name)
-            _copy_packets(self.path, part)
+            _copy_packets(self.path, part, self.patience_s)
             part.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             with suppress(OSError):
@@ -167,20 +170,19 @@ class Mp4Writer:
             raise _unwritable(self.path, error) from error
 
 
-def takes_long(frames: int, size: int) -> bool:
-    """Return whether rewriting this many frames and bytes keeps someone waiting: 2 s or more."""
-    return frames >= _LONG_FRAMES or size >= _LONG_BYTES
-
-
-def _copy_packets(recording: Path, finished: Path) -> None:
+def _copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
     """Copy the video from one file into another whose index stands before the pictures."""
+    say_at: float | None = time.monotonic() + patience_s
     with (
-        av.open(str(recording)) as source,
+        av.open(str(recording), options=_IN_ORDER) as source,
         av.open(str(finished), "w", format="mp4", container_options=_FINISHED) as target,
     ):
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
+            if say_at is not None and time.monotonic() >= say_at:
+                log.info("finishing %s", recording.name)
+                say_at = None
             if packet.dts is not None:  # the last one only says that the end has come
                 packet.stream = copy
                 target.mux(packet)
