@@ -115,6 +115,20 @@ def test_rotation_is_applied_and_known_when_opened(tmp_path, degrees):
 
 
 @pytest.mark.parametrize(
+    ("coded", "degrees", "known"),
+    [((1, 1), 0, None), ((2, 1), 0, (2, 1)), ((16, 11), 180, (16, 11)), ((16, 11), 90, (11, 16))],
+)
+def test_pixels_that_are_not_square_are_known_when_opened(tmp_path, coded, degrees, known):
+    """384 x 576 pixels twice as wide as high were written as a narrow picture of square ones."""
+    pictures = [corner_picture()] * 2
+    path = tmp_path / "wide.mp4"
+    write_video(path, pictures, rotation=degrees, sample_aspect=coded)
+    source = build(Options(path=path))
+    assert source.open().sample_aspect == known
+    source.close()
+
+
+@pytest.mark.parametrize(
     ("pixels", "colorspace"),
     [("yuv420p", None), ("yuv420p", 1), ("yuvj420p", None), ("yuv444p", None),
      ("yuv420p10le", None)],

@@ -331,6 +331,21 @@ def test_a_failed_rewrite_leaves_the_recording_playable(tmp_path: Path) -> None:
     assert len(pictures(tmp_path / "cam.mp4")) == 5
 
 
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+    """A DV or broadcast recording with pixels twice as wide as high came out squashed."""
+    info = SourceInfo(64, 48, 10.0, sample_aspect=(2, 1))
+    sink = quick_video()
+    sink.open(RunInfo(tmp_path, NAMES, {"wide": info}, 0.0))
+    for index, source in enumerate(("wide", "cam")):
+        sink.write(result(index, source=source))
+    sink.close()
+    for name, ratio in (("wide", 2), ("cam", None)):
+        with av.open(str(tmp_path / f"{name}.mp4")) as container:
+            stream = container.streams.video[0]
+            assert stream.sample_aspect_ratio == ratio
+            assert next(container.decode(stream)).width == 64
+
+
 def test_a_long_video_says_that_it_is_being_finished(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,7 +37,7 @@ _RECORDING = {
     "video_track_timescale": str(TICKS),
 }
 # Read front to back: with seeking FFmpeg looks every fragment up in a list, which takes quadratic
-# time (6.6 s more for 120,000 frames, minutes for a day).
+# time (6.6 s more for 120,000 frames of 30 a second, by that most of an hour for a day).
 _IN_ORDER = {"seekable": "0"}
 _FINISHED = {"movflags": "+faststart", "video_track_timescale": str(TICKS)}
 # cv2.cvtColor's YUV is ITU-R BT.601 in limited range; said in the file, no player has to guess.
@@ -106,6 +106,11 @@ class Mp4Writer:
         context.gop_size = 10_000  # key frames are set by time, below
         context.color_range, context.colorspace = _LIMITED_RANGE, _BT601
         context.color_primaries, context.color_trc = _BT709, _BT709
+
+    def show_pixels(self, wide: int, high: int) -> None:
+        """Say in the file that its pixels are not square; before the first frame."""
+        ratio = Fraction(wide, high)
+        self._stream.sample_aspect_ratio = self._stream.codec_context.sample_aspect_ratio = ratio
 
     def canvas(self, image: Image) -> Image:
         """Return a copy of `image` to draw on; it is reused, so encode it before the next one."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.data import Result
 from pipeline.errors import OutputError
-from pipeline.interfaces import RunInfo
+from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._trails import TrailOptions
 
@@ -54,6 +54,7 @@ class VideoSink:
         self._painter: Painter | None = None
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
+        self._sources: Mapping[str, SourceInfo] = {}
         self.stage_ms: Mapping[str, float] = {}
 
     def open(self, run: RunInfo) -> None:
@@ -68,6 +69,7 @@ class VideoSink:
         self._folder.make()
         for source in run.sources:
             self._folder.check(self._folder.path_of(source, SUFFIX))
+        self._sources = run.sources
         self._painter = Painter(self._options.trail_s)
 
     def write(self, result: Result) -> None:
@@ -114,5 +116,8 @@ class VideoSink:
             "tune": "zerolatency",  # nothing waits inside x264, so a kill loses nothing of it
             "forced-idr": "1",
         }
-        writer = self._writers[source] = Mp4Writer(path, image, encoder, self._options.threads)
+        writer = Mp4Writer(path, image, encoder, self._options.threads)
+        if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
+            writer.show_pixels(*info.sample_aspect)
+        self._writers[source] = writer
         return writer
