@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,11 @@ class Pipeline:
         finally:
             self._stopping = False
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result, None, None]:
         """Yield each result once the sinks have it; closes everything on any way out.
+
+        A caller that may break off wraps it in `contextlib.closing`, and the end is in order then
+        and there, not when the last reference to the generator goes.
 
         Raises the first error of any stage once what was inferred before it is delivered, and
         SourceBrokenError at the end where a file broke off: everything before the break was

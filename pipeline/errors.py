@@ -37,6 +37,12 @@ class OutputError(UsageError):
     """An output that cannot be written to."""
 
 
+class WriteError(OutputError):
+    """An output that could be opened but not be written to its end: a full disk. Exit code 1."""
+
+    exit_code = 1
+
+
 class MissingExtraError(UsageError):
     """An optional package is needed; the message names the extra that brings it."""
 

@@ -19,7 +19,8 @@ from pipeline.data import ClassNames, Detections, Frame, Result, Tracks
 class SourceInfo:
     """What a source knows once it is open; `None` where the container or camera does not say.
 
-    `fps` is the nominal rate, for display only: times come from `Frame.pts_s`.
+    `fps` is the nominal rate, for display only: times come from `Frame.pts_s`. `sample_aspect` is
+    how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones.
     """
 
     width: int
@@ -27,6 +28,7 @@ class SourceInfo:
     fps: float | None = None
     frame_count: int | None = None
     description: str = ""
+    sample_aspect: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

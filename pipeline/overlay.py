@@ -64,8 +64,9 @@ class Style:
 class _Trails:
     """The foot points of one source's tracks, each with its time."""
 
-    epoch: int = 0
-    now_s: float = 0.0
+    epoch: int
+    now_s: float
+    size: tuple[int, int]
     points: dict[int, deque[tuple[float, int, int]]] = field(default_factory=dict)
 
 
@@ -75,7 +76,7 @@ class Painter:
     One painter serves all sources of a sink. `trail_s` 0 draws no trails.
     """
 
-    def __init__(self, trail_s: float = 1.5) -> None:
+    def __init__(self, trail_s: float) -> None:
         self._trail_s = trail_s
         self._trails: dict[str, _Trails] = {}
 
@@ -117,12 +118,13 @@ class Painter:
     def _advance(self, result: Result, least_step: int) -> _Trails:
         """Note where the tracks are now and forget what is older than the trail is long."""
         frame = result.frame
-        trails = self._trails.setdefault(frame.source, _Trails(frame.epoch, frame.pts_s))
-        if frame.epoch != trails.epoch or frame.pts_s < trails.now_s:
-            trails.points.clear()  # times before and after a reconnect cannot be compared
-        trails.epoch, trails.now_s = frame.epoch, frame.pts_s
+        height, width = size = frame.image.shape[:2]
+        trails = self._trails.setdefault(frame.source, _Trails(frame.epoch, frame.pts_s, size))
+        if frame.epoch != trails.epoch or frame.pts_s < trails.now_s or size != trails.size:
+            # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
+            trails.points.clear()
+        trails.epoch, trails.now_s, trails.size = frame.epoch, frame.pts_s, size
         if self._trail_s > 0:
-            height, width = frame.image.shape[:2]
             for track_id, (x1, _, x2, y2) in zip(
                 result.tracks.track_id.tolist(), result.tracks.xyxy.tolist(), strict=True
             ):

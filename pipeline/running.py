@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from pipeline.build import build, effective
 from pipeline.config import Config
 from pipeline.data import Result
 from pipeline.engine import Pipeline
-from pipeline.errors import ModelError, OutputError, PipelineError
+from pipeline.errors import ModelError, PipelineError, WriteError
+
+log = logging.getLogger("trackline")
 
 REPORTED_PACKAGES = ("numpy", "opencv-python", "av", "openvino", "lap", "torch", "ultralytics")
 
@@ -24,31 +28,43 @@ def run_config(
     config: Config,
     on_start: Callable[[Pipeline], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
+    on_report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Process everything in `config`, write `report.json` into its output, return the report.
 
-    The report is written after a failure or Ctrl-C too, once anything was processed; the error is
-    in it and is raised again.
+    Once anything was processed the report is written, and handed to `on_report`, whatever ended
+    the run: the error is in it and is raised again. Raises WriteError if the report cannot be
+    written and nothing else went wrong.
     """
     pipeline = build(config)
     if on_start:
         on_start(pipeline)
     problem: str | None = None
+    report: dict[str, Any] = {}
     try:
-        for result in pipeline.results():
-            if on_result:
-                on_result(result)
-    except PipelineError as error:
-        problem = str(error)
-        raise
-    except KeyboardInterrupt:
-        problem = "interrupted"
+        with closing(pipeline.results()) as results:
+            for result in results:
+                if on_result:
+                    on_result(result)
+    except BaseException as error:
+        problem = _words(error)
         raise
     finally:
         if pipeline.started:
             report = _report(pipeline, config, problem or pipeline.stop_reason)
-            _write(config.run.output / "report.json", report)
+            if on_report:
+                on_report(report)
+            _write(config.run.output / "report.json", report, failed=problem is not None)
     return report
+
+
+def _words(error: BaseException) -> str:
+    """Return what the report says of this end of the run."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{type(error).__name__}: {error}"
 
 
 def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str
     return {
         **({"error": problem} if problem else {}),
         **pipeline.stats.report(),
-        "model": _model(settings["detector"]),
+        **_model(settings["detector"]),
         "versions": _versions(),
         "config": settings,
     }
@@ -73,30 +89,43 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _model(detector: Mapping[str, Any]) -> dict[str, str]:
-    """Return the weights' path and SHA-256; a folder's hash is over its files by name."""
+def _model(detector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"model": path and SHA-256 of the weights}; empty for a detector without weights.
+
+    A folder's hash is over its files by name.
+    """
     from pipeline.models.resolving import locate
 
     named = detector.get("model")
+    if not named:
+        return {}
     try:
-        path = locate(str(named)) if named else None
+        path = locate(str(named))
     except ModelError:
         path = None  # the run has said so already, or another detector means something else by it
     if path is None:
-        return {"path": str(named)}
+        return {"model": {"path": str(named)}}
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             digest.update(file.read_bytes())
-    return {"path": str(path), "sha256": digest.hexdigest()}
+    return {"model": {"path": str(path), "sha256": digest.hexdigest()}}
 
 
-def _write(path: Path, report: Mapping[str, Any]) -> None:
-    """Write the report in one step: a reader never sees half of it."""
+def _write(path: Path, report: Mapping[str, Any], *, failed: bool) -> None:
+    """Write the report in one step: a reader never sees half of it.
+
+    A run that has `failed` already keeps its own error; a report lost on top is only logged.
+    """
     partial = path.with_suffix(".json.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        with suppress(OSError):
+            partial.unlink()
+        told = f"{path}: cannot be written: {error.strerror or error}"
+        if not failed:
+            raise WriteError(told) from None
+        log.error("%s", told)

@@ -115,6 +115,20 @@ def test_rotation_is_applied_and_known_when_opened(tmp_path, degrees):
 
 
 @pytest.mark.parametrize(
+    ("coded", "degrees", "known"),
+    [((1, 1), 0, None), ((2, 1), 0, (2, 1)), ((16, 11), 180, (16, 11)), ((16, 11), 90, (11, 16))],
+)
+def test_pixels_that_are_not_square_are_known_when_opened(tmp_path, coded, degrees, known):
+    """384 x 576 pixels twice as wide as high were written as a narrow picture of square ones."""
+    pictures = [corner_picture()] * 2
+    path = tmp_path / "wide.mp4"
+    write_video(path, pictures, rotation=degrees, sample_aspect=coded)
+    source = build(Options(path=path))
+    assert source.open().sample_aspect == known
+    source.close()
+
+
+@pytest.mark.parametrize(
     ("pixels", "colorspace"),
     [("yuv420p", None), ("yuv420p", 1), ("yuvj420p", None), ("yuv444p", None),
      ("yuv420p10le", None)],
@@ -173,6 +187,30 @@ def test_a_losslessly_trimmed_file_is_healthy(tmp_path, pictures):
     np.testing.assert_array_equal(frames[0].image, read_all(whole)[hidden].image)
     assert len(frames) == COUNT - hidden
     assert frames[0].pts_s == 0
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4", "film.ts"])
+def test_a_recording_that_does_not_start_at_zero_is_healthy(tmp_path, name, pictures):
+    """What recorders and `ffmpeg -f segment` write was called broken off, and the run failed.
+
+    Matroska's DURATION tag is the time of the end: 10 s of start were taken for 10 s of silence
+    at the end, and for 250 more frames in the progress.
+    """
+    path = write_video(tmp_path / name, pictures, [10 + t for t in even_times(COUNT)])
+    source = build(Options(path=path))
+    info = source.open()
+    frames = list(iter(source.read, None))
+    source.close()
+    assert [frame.index for frame in frames] == list(range(COUNT))
+    np.testing.assert_allclose([frame.pts_s for frame in frames], even_times(COUNT), atol=1e-3)
+    assert info.frame_count == pytest.approx(COUNT, abs=2)
+
+
+def test_a_recording_cut_short_is_told_wherever_its_times_start(tmp_path, pictures):
+    """The start is taken off its length, not its length believed less."""
+    path = write_video(tmp_path / "film.mkv", pictures, [10 + t for t in even_times(COUNT)])
+    frames, message = read_until_broken(cut(path, 0.6))
+    assert f"after frame {len(frames) - 1}" in message
 
 
 def no_videos(folder: Path, pictures: list[Any]) -> dict[str, tuple[Path, str]]:

@@ -39,7 +39,7 @@ def result(
 
 def painted(one: Result, painter: Painter | None = None) -> np.ndarray:
     image = np.zeros_like(one.frame.image)
-    (painter or Painter()).paint(image, one)
+    (painter or Painter(trail_s=1.5)).paint(image, one)
     return image
 
 
@@ -77,7 +77,7 @@ def test_a_coasting_box_is_dashed_and_its_label_shorter() -> None:
 
 
 def test_a_box_without_identity_has_its_class_colour_and_no_trail() -> None:
-    painter = Painter()
+    painter = Painter(trail_s=1.5)
     painter.paint(np.zeros((120, 160, 3), np.uint8), result([[0, 20, 20, 60]], [0], classes=[2]))
     image = painted(result([[100, 60, 140, 100]], [0], t=0.1, classes=[2]), painter)
     assert image[90, 100].tolist() == list(colour_of(3))
@@ -104,8 +104,21 @@ def test_the_trail_ends_where_time_starts_anew(t: float, epoch: int) -> None:
     ].any()
 
 
+@pytest.mark.parametrize("size", [(60, 80), (160, 120), (240, 320)])
+def test_the_trail_ends_where_the_picture_size_changes(size: tuple[int, int]) -> None:
+    """A stream went from 1280 x 720 to 640 x 360: its trails pointed outside, the run ended.
+
+    IndexError is what ended it; with a larger picture the trail would be at the wrong place.
+    """
+    painter = Painter(trail_s=10)
+    for t, x in ((0.0, 0), (0.1, 60), (0.2, 120)):
+        painted(result([[x, 60, x + 20, 118]], [1], t=t), painter)
+    changed = result([[20, 10, 40, 40]], [1], t=0.3, size=size)
+    assert (painted(changed, painter) == painted(changed)).all(), "something of the old size"
+
+
 def test_sources_do_not_share_trails() -> None:
-    painter = Painter()
+    painter = Painter(trail_s=1.5)
     painted(result([[0, 20, 20, 60]], [1], source="a"), painter)
     image = painted(result([[120, 20, 140, 60]], [1], t=0.1, source="b"), painter)
     assert not image[FEET, :100].any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
-from pipeline.sinks._mp4 import FrameTimes
+from pipeline.sinks._mp4 import FrameTimes, Mp4Writer
 from tests.conftest import ROOT
 from tests.fake_gui import FakeGui
 
@@ -273,6 +274,26 @@ def test_another_picture_size_goes_on_in_another_part(tmp_path: Path) -> None:
     assert counts == {"cam.mp4": 2, "cam.2.mp4": 1, "cam.3.mp4": 1}
 
 
+def test_tracks_go_on_drawn_after_the_picture_became_smaller(tmp_path: Path) -> None:
+    """A stream that switched from 720p to 360p ended the run: trails kept the old pixels."""
+    sizes = [(480, 640)] * 3 + [(48, 64)] * 3 + [(480, 640)]
+    moved = [result(i, size=size) for i, size in enumerate(sizes)]
+    for one in moved[:3]:
+        one.tracks.xyxy[:] += (300 + 40 * one.frame.index, 400, 300 + 40 * one.frame.index, 400)
+    written(quick_video(), tmp_path, moved)
+    counts = {path.name: len(pictures(path)) for path in tmp_path.iterdir()}
+    assert counts == {"cam.mp4": 3, "cam.2.mp4": 3, "cam.3.mp4": 1}
+
+
+def test_a_video_without_a_frame_is_no_file(tmp_path: Path) -> None:
+    """A frame that could not be drawn left an empty `cam.2.mp4` that no player opens."""
+    path = tmp_path / "cam.2.mp4"
+    writer = Mp4Writer(path, result(0).frame.image, {"preset": "ultrafast"}, threads=1)
+    assert path.exists()
+    writer.close()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("came", "expected"),
     [
@@ -308,6 +329,36 @@ def test_a_failed_rewrite_leaves_the_recording_playable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cam\.mp4: cannot be written"):
         sink.close()
     assert len(pictures(tmp_path / "cam.mp4")) == 5
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+    """A DV or broadcast recording with pixels twice as wide as high came out squashed."""
+    info = SourceInfo(64, 48, 10.0, sample_aspect=(2, 1))
+    sink = quick_video()
+    sink.open(RunInfo(tmp_path, NAMES, {"wide": info}, 0.0))
+    for index, source in enumerate(("wide", "cam")):
+        sink.write(result(index, source=source))
+    sink.close()
+    for name, ratio in (("wide", 2), ("cam", None)):
+        with av.open(str(tmp_path / f"{name}.mp4")) as container:
+            stream = container.streams.video[0]
+            assert stream.sample_aspect_ratio == ratio
+            assert next(container.decode(stream)).width == 64
+
+
+def test_a_long_video_says_that_it_is_being_finished(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After an hour's recording the program seemed to hang at its end: 10.7 s without a word."""
+    caplog.set_level(logging.INFO, "trackline")
+    image = result(0).frame.image
+    for name, patience_s in (("short", 1e9), ("long", 0.0)):
+        writer = Mp4Writer(tmp_path / f"{name}.mp4", image, {"preset": "ultrafast"}, threads=1)
+        writer.patience_s = patience_s
+        for index in range(3):
+            writer.encode(result(index).frame)
+        writer.close()
+    assert caplog.messages == ["finishing long.mp4"]
 
 
 ENDLESS = """

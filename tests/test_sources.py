@@ -92,6 +92,23 @@ def test_no_images_is_one_line_that_says_what_is_known(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
+def test_a_bad_picture_is_logged_only_where_others_go_on(tmp_path, caplog):
+    """`run bad.png` printed two lines for one mistake: "skipped", though nothing else was there."""
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError):
+        images.build(images.Options(path=str(tmp_path))).open()
+    assert not caplog.messages
+    write_picture(tmp_path / "2.png")
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    source = images.build(images.Options(path=str(tmp_path)))
+    source.open()
+    source.read()
+    with pytest.raises(SourceBrokenError, match="2 such"):
+        source.read()
+    told = [Path(message.partition(":")[0]).name for message in caplog.messages]
+    assert told == ["1.png", "3.png"]
+
+
 NAMES = {
     "drive/frame1.jpg": "frame1",
     "drive/seq.01": "seq.01",

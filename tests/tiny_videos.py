@@ -42,6 +42,7 @@ def write_video(
     movflags: str = "",
     colorspace: int | None = None,
     pixels: str = "yuv420p",
+    sample_aspect: tuple[int, int] = (1, 1),
 ) -> Path:
     """Encode BGR pictures at these times in seconds (by default 25 a second)."""
     options = {"movflags": movflags} if movflags else {}
@@ -53,6 +54,7 @@ def write_video(
             stream.codec_context.time_base = MILLISECONDS
         if colorspace is not None:
             stream.codec_context.colorspace = colorspace
+        stream.codec_context.sample_aspect_ratio = Fraction(*sample_aspect)
         if rotation:
             stream.set_display_rotation(rotation)
         for n, picture in enumerate(pictures):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -17,6 +19,7 @@ from pipeline.engine import Pipeline
 
 LINE_EVERY_S = 5.0
 DRAW_EVERY_S = 0.1
+_NO_SCREEN = 10_000  # columns: a file or a pipe takes lines of any length
 
 
 class Watcher(Protocol):
@@ -32,7 +35,7 @@ class Watcher(Protocol):
 @contextmanager
 def progress() -> Iterator[Watcher]:
     """Yield a Watcher that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
-    console = Console(stderr=True)
+    console = _Console(file=cast(TextIO, _Stderr(sys.stderr)) if sys.stderr else None, stderr=True)
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -119,9 +122,16 @@ class _Bar(_Paced):
 
 
 def print_summary(report: Mapping[str, Any], output: Path) -> None:
-    """Print the run's books and stage times as two short tables on stdout."""
-    console = Console(highlight=False)
-    books = Table("source", "grabbed", "delivered", "dropped", box=None, pad_edge=False)
+    """Print the run's books and stage times as two short tables on stdout.
+
+    Names are printed as they are: no markup, and nothing cut off where there is no screen.
+    """
+    console = _Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _NO_SCREEN
+    books = Table(box=None, pad_edge=False)
+    for title in ("source", "grabbed", "delivered", "dropped"):
+        books.add_column(title, overflow="fold")
     for name, source in report["sources"].items():
         note = f"  broken: {source['broken']}" if "broken" in source else ""
         dropped = f"{source['dropped']}{note}"
@@ -134,5 +144,47 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
     console.print(stages)
     console.print(
         f"\n{report['frames']} frames in {report['elapsed_s']:.1f} s: {report['fps']:.1f} fps, "
-        f"limited by {report['limited_by']}; written to {output}"
+        f"limited by {report['limited_by']}; written to {output}",
+        soft_wrap=True,
     )
+
+
+class _Console(Console):
+    """Leaves a reader that went away to the caller; rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - rich calls this while it handles the BrokenPipeError
+
+
+class _Stderr:
+    """Standard error that falls silent once it cannot be written to: a terminal that was closed.
+
+    The run must not end for want of a watcher.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text for ever."""
+        try:
+            return self._file.write(text)
+        except OSError:
+            self._fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is waiting."""
+        try:
+            self._file.flush()
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        # At its descriptor: what is stuck in the buffer is flushed again at the program's end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._file.fileno())
+        os.close(nowhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,26 @@ def execute(args: argparse.Namespace) -> int:
     """Run to the end; the summary is printed and report.json written on every way out."""
     config = configured(args)
     signals = _Signals()
-    with progress() as show, signals:
+    reports: list[dict[str, Any]] = []  # none where the run did not start
+    try:
+        with progress() as show, signals:
 
-        def start(pipeline: Pipeline) -> None:
-            signals.pipeline = pipeline
-            show.start(pipeline)
+            def start(pipeline: Pipeline) -> None:
+                signals.pipeline = pipeline
+                show.start(pipeline)
 
-        report = run_config(config, start, show.update)
-    print_summary(report, config.run.output)
+            run_config(config, start, show.update, reports.append)
+    except BaseException:
+        with suppress(OSError):  # nobody reads it any more; what ended the run is to be told
+            _summarise(reports, config)
+        raise
+    _summarise(reports, config)
     return signals.exit_code
+
+
+def _summarise(reports: list[dict[str, Any]], config: Config) -> None:
+    for report in reports:
+        print_summary(report, config.run.output)
 
 
 class _Signals:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, WriteError
 from pipeline.interfaces import RunInfo
 
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
@@ -75,7 +75,7 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with writing(path):
+        with writing(path, WriteError):
             self._file = path.open("wb", buffering=0)
         self._waiting: list[bytes] = []
         self._bytes = 0
@@ -91,12 +91,12 @@ class LineFile:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the operating system; raises OutputError, for a full disk say."""
+        """Hand everything to the operating system; raises WriteError, for a full disk say."""
         block = memoryview(b"".join(self._waiting))
         self._waiting.clear()
         self._bytes = 0
         self._flushed_at = time.monotonic()
-        with writing(self.path):
+        with writing(self.path, WriteError):
             while block:
                 block = block[self._file.write(block) or 0 :]
 
@@ -109,10 +109,14 @@ class LineFile:
 
 
 class writing:  # noqa: N801 - reads as a word: with writing(path)
-    """Turn an OSError inside the block into an OutputError that names the path."""
+    """Turn an OSError inside the block into an OutputError that names the path.
 
-    def __init__(self, path: Path) -> None:
+    Once frames flow it is a WriteError: the user's arguments were right, the run has failed.
+    """
+
+    def __init__(self, path: Path, kind: type[OutputError] = OutputError) -> None:
         self._path = path
+        self._kind = kind
 
     def __enter__(self) -> None:
         return None
@@ -120,7 +124,7 @@ class writing:  # noqa: N801 - reads as a word: with writing(path)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
-            raise OutputError(f"{self._path}: cannot be written: {reason}") from error
+            raise self._kind(f"{self._path}: cannot be written: {reason}") from error
 
 
 def safe_stem(name: str) -> str:

@@ -43,7 +43,7 @@ class CsvSink:
         self._folder.check(run.output / FILE_NAME)
 
     def write(self, result: Result) -> None:
-        """Append the result's tracks; raises OutputError, for a full disk say."""
+        """Append the result's tracks; raises WriteError, for a full disk say."""
         if self._folder is None:
             raise ValueError("CsvSink.write: open() comes first")
         if self._file is None:

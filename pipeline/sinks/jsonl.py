@@ -42,7 +42,7 @@ class JsonlSink:
         self._folder.check(run.output / FILE_NAME)
 
     def write(self, result: Result) -> None:
-        """Append the result's tracks; raises OutputError, for a full disk say."""
+        """Append the result's tracks; raises WriteError, for a full disk say."""
         if self._run is None:
             raise ValueError("JsonlSink.write: open() comes first")
         zero = self._run.utc_at_monotonic_zero

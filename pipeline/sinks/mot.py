@@ -45,7 +45,7 @@ class MotSink:
             self._folder.check(self._folder.path_of(source, SUFFIX))
 
     def write(self, result: Result) -> None:
-        """Append the result's tracks to its source's file; raises OutputError."""
+        """Append the result's tracks to its source's file; raises WriteError."""
         if self._folder is None:
             raise ValueError("MotSink.write: open() comes first")
         source = result.frame.source

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from pipeline.data import Result
 from pipeline.errors import OutputError
-from pipeline.interfaces import RunInfo
-from pipeline.options import OptionsModel
+from pipeline.interfaces import RunInfo, SourceInfo
 from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
     from pipeline.overlay import Painter
@@ -23,7 +23,7 @@ SUFFIX = ".mp4"
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
-class Options(OptionsModel):
+class Options(TrailOptions):
     """What can be set about the annotated video."""
 
     crf: int = Field(23, ge=0, le=51)
@@ -32,8 +32,6 @@ class Options(OptionsModel):
     """How long x264 searches for a smaller file; slower ones take more processor."""
     threads: int = Field(2, ge=0)
     """Threads of the encoder; 0 for as many as there are processors."""
-    trail_s: float = Field(1.5, ge=0)
-    """Seconds of each track's path that are drawn; 0 draws none."""
 
 
 def build(options: Options) -> VideoSink:
@@ -56,6 +54,7 @@ class VideoSink:
         self._painter: Painter | None = None
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
+        self._sources: Mapping[str, SourceInfo] = {}
         self.stage_ms: Mapping[str, float] = {}
 
     def open(self, run: RunInfo) -> None:
@@ -70,10 +69,11 @@ class VideoSink:
         self._folder.make()
         for source in run.sources:
             self._folder.check(self._folder.path_of(source, SUFFIX))
+        self._sources = run.sources
         self._painter = Painter(self._options.trail_s)
 
     def write(self, result: Result) -> None:
-        """Draw the result and append it to its source's video; raises OutputError."""
+        """Draw the result and append it to its source's video; raises WriteError."""
         if self._painter is None:
             raise ValueError("VideoSink.write: open() comes first")
         began = time.perf_counter()
@@ -116,5 +116,8 @@ class VideoSink:
             "tune": "zerolatency",  # nothing waits inside x264, so a kill loses nothing of it
             "forced-idr": "1",
         }
-        writer = self._writers[source] = Mp4Writer(path, image, encoder, self._options.threads)
+        writer = Mp4Writer(path, image, encoder, self._options.threads)
+        if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
+            writer.show_pixels(*info.sample_aspect)
+        self._writers[source] = writer
         return writer

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from pydantic import Field
 
 from pipeline.data import Image, Result
 from pipeline.errors import OutputError
 from pipeline.interfaces import RunInfo
-from pipeline.options import OptionsModel
+from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:
     from pipeline.overlay import Painter
@@ -22,11 +21,8 @@ if TYPE_CHECKING:
 _END_KEYS = (ord("q"), 27)  # 27 is Esc
 
 
-class Options(OptionsModel):
+class Options(TrailOptions):
     """What can be set about the window."""
-
-    trail_s: float = Field(1.5, ge=0)
-    """Seconds of each track's path that are drawn; 0 draws none."""
 
 
 class Gui(Protocol):

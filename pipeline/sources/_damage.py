@@ -75,11 +75,15 @@ def _missing_bytes(path: Path) -> int:
 
 
 def duration_s(stream: VideoStream) -> float:
-    """Return the stream's declared duration in seconds, 0 if unknown (Matroska has it as a tag)."""
+    """Return how long the stream is shown in seconds by its own word, 0 if it does not say.
+
+    Matroska has it as a tag, in which FFmpeg writes the time of the end: the start is included.
+    """
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     hours, minutes, seconds = (["0"] * 3 + stream.metadata.get("DURATION", "0").split(":"))[-3:]
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        end_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
         return 0.0
+    return max(0.0, end_s - float((stream.start_time or 0) * (stream.time_base or 0)))

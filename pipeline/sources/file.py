@@ -94,6 +94,7 @@ class FileSource:
             fps=float(rate) if rate else None,
             frame_count=stream.frames or round(duration_s(stream) * float(rate or 0)) or None,
             description=f"{stream.codec_context.name} in {container.format.name.split(',')[0]}",
+            sample_aspect=_sample_aspect(stream, turned=width != stream.width),
         )
 
     def read(self) -> Frame | None:
@@ -195,6 +196,15 @@ def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float |
         return None
     at = packet.pts if packet.pts is not None else packet.dts
     return None if at is None else float((at - (stream.start_time or 0)) * _time_base(stream))
+
+
+def _sample_aspect(stream: VideoStream, *, turned: bool) -> tuple[int, int] | None:
+    """Return (width, height) of one pixel as the upright picture is shown, None if square."""
+    ratio = stream.sample_aspect_ratio
+    if not ratio or ratio == 1:
+        return None
+    wide, high = ratio.numerator, ratio.denominator
+    return (high, wide) if turned else (wide, high)
 
 
 def _time_base(stream: VideoStream) -> Fraction:

@@ -85,19 +85,21 @@ class ImageSource:
         """Return the next picture that can be read, None after the last."""
         import cv2
 
-        while self._place < len(self._paths):
+        frame, skipped = None, len(self._unreadable)
+        while frame is None and self._place < len(self._paths):
             path = self._paths[self._place]
             pts_s = self._place / self._fps
             self._place += 1
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is None:
-                log.warning("%s: not a readable picture; skipped", path)
                 self._unreadable.append(path)
                 continue
             frame = Frame(image, self.name, self._index, pts_s, time.monotonic())  # type: ignore[arg-type]
             self._index += 1
-            return frame
-        return None
+        if self._index:  # else there is nothing at all to read, which `open` says in one line
+            for path in self._unreadable[skipped:]:
+                log.warning("%s: not a readable picture; skipped", path)
+        return frame
 
 
 def _find(pattern: str) -> list[Path]:
