@@ -16,7 +16,7 @@ _LOWEST_MS = 1e-3
 _RATIO = 1.04
 _BUCKETS = 520  # 1 microsecond to 700 seconds
 
-STAGES = ("decode", "preprocess", "infer", "postprocess", "track", "draw", "write")
+STAGES = ("decode", "preprocess", "infer", "postprocess", "camera", "track", "draw", "write")
 
 
 def _place(stage: str) -> int:
