@@ -93,6 +93,8 @@ class _Signals:
 
     def _on_signal(self, number: int, frame: object) -> None:
         del frame
+        if self.pipeline is None and number == signal.SIGTERM:
+            raise SystemExit(128 + number)
         if self.pipeline is None or self.exit_code:
             raise KeyboardInterrupt
         self.exit_code = 128 + number
