@@ -53,7 +53,9 @@ def test_memory_is_flat_over_a_long_run() -> None:
     assert source.pool.allocated <= 64
     # One object kept per frame would be 18 000; half a kilobyte, 9 MB. The allocator has moods.
     assert objects[-1] - objects[0] < 1000
-    assert max(rss) - rss[0] < 8 * 2**20
+    # The first half may still grow: what other tests of this process freed is taken piecemeal.
+    later = rss[len(rss) // 2 :]
+    assert max(later) - later[0] < 4 * 2**20
 
 
 @pytest.mark.timeout(60)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is absent: training is not part of the product")
+torch = pytest.importorskip("torch", reason="needs torch")
 pytestmark = pytest.mark.needs_torch
 
 from training.augment import letterbox, mirror, mosaic, single  # noqa: E402
