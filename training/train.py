@@ -28,6 +28,11 @@ PHASES = (
     Phase(0.60, ((320, 416), (352, 352), (416, 320), (352, 448)), mosaic=0.6),
     Phase(0.88, ((384, 512), (416, 416), (448, 352), (384, 448)), mosaic=0.0),
 )
+# A short run from a trained network, so that enlarged pictures are not new to it.
+LARGE_PHASES = (
+    Phase(0.00, ((416, 544), (480, 480), (512, 640), (416, 416)), mosaic=0.3),
+    Phase(0.50, ((416, 416), (480, 640), (384, 512), (576, 576)), mosaic=0.0),
+)
 VALIDATION_SIZE = (416, 416)
 SAVE_EVERY = 180.0  # seconds
 LOG_EVERY = 50  # steps
@@ -107,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint last.pt")
     parser.add_argument("--start", type=Path, help="checkpoint to start from (default: ImageNet)")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument("--large", action="store_true", help="larger canvases, to end with")
     parser.add_argument("--pictures", type=int, default=240_000, help="budget in pictures")
     parser.add_argument("--minutes", type=float, default=1440.0, help="budget in minutes")
     parser.add_argument("--batch", type=int, default=16)
@@ -130,7 +136,8 @@ def main() -> None:
     )
     if options.resume:
         trainer.load(options.out / "last.pt")
-    stream = BatchStream(samples, len(CLASS_NAMES), PHASES, options.batch, seed=trainer.steps)
+    phases = LARGE_PHASES if options.large else PHASES
+    stream = BatchStream(samples, len(CLASS_NAMES), phases, options.batch, seed=trainer.steps)
     stream.progress = trainer.progress
     print(f"{len(samples)} pictures, {len(validation)} to validate, from step {trainer.steps}")
     run(trainer, stream, validation, options)
