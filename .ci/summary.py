@@ -29,7 +29,8 @@ def main(paths: list[str]) -> int:
                 failed += 1
             elif skip is not None:
                 skipped += 1
-                reason = skip.get("message", "")
+                # A module that skips itself has its reason in the text.
+                reason = f"{skip.get('message', '')} {skip.text or ''}"
                 if not any(each in reason for each in known):
                     surprises.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
             else:
