@@ -15,7 +15,6 @@ import numpy as np
 from pipeline.data import ClassNames, Image, Result
 
 Colour = tuple[int, int, int]
-Point = tuple[int, int]
 
 _GOLDEN = 0.618033988749895  # steps of this spread hues evenly, whatever the number of tracks
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

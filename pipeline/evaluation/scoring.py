@@ -18,7 +18,6 @@ from pipeline.evaluation.truth import Rules, Truth
 from pipeline.tables import BoxTable
 
 COMBINED = "COMBINED"
-FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW", "Frag")
 Scores = dict[str, dict[str, float]]
 
 _EVALUATED = {"MOT15": "pedestrian", "MOT17": "pedestrian", "KITTI": "car"}
