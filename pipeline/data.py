@@ -1,4 +1,4 @@
-"""What flows through the pipeline: Frame, Detections, Tracks, Result.
+"""What flows through the pipeline: Frame, Detections, Tracks, Event, Result.
 
 All are frozen; box sets are struct-of-arrays without optional columns, and an empty set has
 length 0. Boxes are `xyxy` (left, top, right, bottom) in pixels of the original frame.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,12 +146,46 @@ class Tracks:
         )
 
 
+EventKind = Literal["enter", "leave", "dwell", "cross"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one track did in a zone or at a line, told with the frame that settled it.
+
+    `area` is the zone's or line's name; `direction` is "in" or "out" for a crossing and "" for
+    the rest; `dwell_s` counts the seconds since the track entered, 0 where it does not apply.
+    `index`, `pts_s` and `captured_at` are the frame's, `xyxy` the track's box in its pixels.
+    """
+
+    kind: EventKind
+    source: str
+    area: str
+    direction: str
+    track_id: int
+    class_id: int
+    class_name: str
+    index: int
+    pts_s: float
+    captured_at: float
+    xyxy: tuple[float, float, float, float]
+    dwell_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What is known about one frame; `stage_ms` maps a stage's name to its milliseconds."""
+    """What is known about one frame; `stage_ms` maps a stage's name to its milliseconds.
+
+    `events` happened at this frame. `dropped_before` counts, by cause, the frames of this source
+    that were lost since its last result; `age_ms` is how long ago the picture arrived when the
+    result was handed to the sinks, 0 before.
+    """
 
     frame: Frame
     detections: Detections
     tracks: Tracks
     class_names: ClassNames
     stage_ms: Mapping[str, float] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    dropped_before: Mapping[str, int] = field(default_factory=dict)
+    age_ms: float = 0.0

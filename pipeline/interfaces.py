@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.data import ClassNames, Detections, Frame, Result, Tracks
+from pipeline.data import ClassNames, Detections, Event, Frame, Result, Tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,36 @@ class Tracker(Protocol):
 
     def reset(self) -> None:
         """Forget all tracks (after a reconnect); ids already given are not given again."""
+
+
+class Overlapping(Detector, Protocol):
+    """Optional, for detectors: begin the next batch while earlier ones are still computed.
+
+    `detect` is `submit` and then `collect`. The engine never submits more than `in_flight`
+    batches before it collects one, and collects without delay where no frame waits.
+    """
+
+    in_flight: int
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch and return soon; the frames are held until it is collected."""
+
+    def collect(self) -> list[Detections]:
+        """Return what `detect` returns for the oldest batch submitted; waits for it."""
+
+
+class Watcher(Protocol):
+    """Tracks to events (zones, lines), for one source. State lives on the instance."""
+
+    def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
+        """Return what happened at this frame. Called for every frame in order.
+
+        Only the frame's source, index, times and picture size are looked at, so a recorded
+        track file gives the same events.
+        """
+
+    def reset(self) -> None:
+        """Forget where every track was (after a reconnect), without an event."""
 
 
 class Sink(Protocol):
