@@ -1,9 +1,16 @@
-"""The inference thread: take what is ready, detect, track per source, pass on."""
+"""The inference thread: take what is ready, detect, track per source, pass on.
+
+A detector that overlaps (pipeline.interfaces.Overlapping) is given the next batch before the
+earlier ones are answered, so that it never runs out of work between two. Where no frame waits the
+oldest batch is collected at once: what is in flight is never held back for more to come.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +18,7 @@ from pipeline.boxes import usable_xyxy
 from pipeline.data import ClassNames, Detections, Result
 from pipeline.errors import PipelineError, StageError, located
 from pipeline.grabbing import Grabbed
-from pipeline.interfaces import Detector, Tracker
+from pipeline.interfaces import Detector, Overlapping, Tracker
 from pipeline.ring import RingBuffer, take
 from pipeline.stats import Stats
 from pipeline.worker import Fail, Worker
@@ -36,7 +43,8 @@ class Inference:
         self._results = results
         self._stats = stats
         self._class_names: ClassNames = {}
-        self._batch: list[Grabbed] = []
+        # Batches begun and not yet passed on, oldest first. A frame leaves its batch once it is.
+        self._flying: deque[list[Grabbed]] = deque()
         self._worker = Worker("infer", self._infer_all, self._finish)
 
     @property
@@ -65,26 +73,52 @@ class Inference:
             fail(error)
 
     def _infer_all(self) -> None:
+        detector = self._detector
+        overlaps = hasattr(detector, "submit")
+        most = max(cast(Overlapping, detector).in_flight, 1) if overlaps else 1
         while True:
             began = time.perf_counter()
-            taken = take(self._rings, self._detector.batch_size)
-            self._stats.starved_s += time.perf_counter() - began
-            if taken is None:
+            batch = take(self._rings, detector.batch_size, wait=not self._flying)
+            if not self._flying:
+                self._stats.starved_s += time.perf_counter() - began
+            if batch:
+                self._flying.append(batch)
+                began = time.perf_counter()
+                if overlaps:
+                    self._submit(batch)
+                    if len(self._flying) < most:
+                        continue
+            elif not self._flying:
                 return
-            self._batch = taken
-            self._infer_batch(taken)
+            self._collect() if overlaps else self._detect(began)
 
     def _finish(self) -> None:
-        for grabbed in self._batch:
-            self._stats.drop(grabbed.frame.source, "failed")
-        self._batch.clear()
+        for batch in self._flying:
+            for grabbed in batch:
+                self._stats.drop(grabbed.frame.source, "failed")
+        self._flying.clear()
         self._results.close()
 
-    def _infer_batch(self, batch: list[Grabbed]) -> None:
-        """Detect, track and pass on; removes from `batch` what has been passed on."""
+    def _submit(self, batch: list[Grabbed]) -> None:
+        with located(self._detector_name):
+            cast(Overlapping, self._detector).submit([grabbed.frame for grabbed in batch])
+
+    def _collect(self) -> None:
+        """Pass on the oldest batch in flight."""
         began = time.perf_counter()
         with located(self._detector_name):
-            found = self._detector.detect([grabbed.frame for grabbed in batch])
+            found = cast(Overlapping, self._detector).collect()
+        self._pass_on(found, began)
+
+    def _detect(self, began: float) -> None:
+        with located(self._detector_name):
+            found = self._detector.detect([grabbed.frame for grabbed in self._flying[0]])
+        self._pass_on(found, began)
+
+    def _pass_on(self, found: Sequence[Detections], began: float) -> None:
+        """Track and hand on the oldest batch, whose detections are `found`."""
+        batch = self._flying[0]
+        with located(self._detector_name):
             if len(found) != len(batch):
                 raise StageError(
                     f"{self._detector_name}: want {len(batch)} results, got {len(found)}"
@@ -97,6 +131,7 @@ class Inference:
             self._results.put(result)
             self._stats.blocked_s += time.perf_counter() - began
             batch.pop(0)
+        self._flying.popleft()
 
     def _track(
         self, grabbed: Grabbed, detections: Detections, stages: Mapping[str, float]

@@ -101,24 +101,27 @@ class RingBuffer(Generic[T]):
         return taken
 
 
-def take(rings: Sequence[RingBuffer[T]], limit: int) -> list[T] | None:
+def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> list[T] | None:
     """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
 
     The rings share one `ready` condition. The limit is dealt out one by one to whoever was dealt
     to longest ago, so that no source starves, a camera that comes late cannot make up for what it
     missed, and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
-    item; returns None when every ring is closed and empty.
+    item, or returns an empty list without `wait`; returns None when every ring is closed and empty.
     """
     if limit < 1:
         raise ValueError(f"take.limit: want at least 1, got {limit}")
     ready = rings[0]._ready
 
     with ready:
-        while not any(ring._items for ring in rings) and not all(ring._closed for ring in rings):
+        while not any(ring._items for ring in rings):
+            if all(ring._closed for ring in rings):
+                return None
+            if not wait:
+                return []
             ready.wait(WAKE_S)
         shares = _deal([ring for ring in rings if ring._items], limit, ready)
-        items = [item for ring, share in shares for item in ring._pop(share)]
-    return items or None
+        return [item for ring, share in shares for item in ring._pop(share)]
 
 
 def _deal(

@@ -244,6 +244,27 @@ def test_a_failed_call_leaves_the_detector_usable(colours):
     detector.close()
 
 
+def test_batches_overlap_and_come_back_in_order(colours):
+    """More batches than requests, of one picture or many, also with a close in the middle."""
+    shades = [int(shade) for shade in np.random.default_rng(0).permutation(np.arange(130, 255, 5))]
+    detector = build(Options(model=str(colours), conf=0.48, imgsz=64))
+    detector.open()
+    assert detector.in_flight > 1
+    sizes = [1, 1, 0, 3, 9, 1]
+    batches = [[frame((0, shades.pop(), 0)) for _ in range(size)] for size in sizes]
+    for batch in batches:
+        detector.submit(batch)
+    for batch in batches:
+        best = [one.score[0] for one in detector.collect()]
+        np.testing.assert_allclose(best, [f.image[0, 0, 1] / 255 for f in batch], atol=5e-3)
+    detector.submit(batches[-1])
+    detector.close()
+    detector.open(prefer_latency=True)
+    assert (detector.in_flight, detector.batch_size) == (1, 1)
+    assert len(detector.detect(batches[3])) == 3
+    detector.close()
+
+
 def test_pt_without_ultralytics_says_what_to_install(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"x")
     code = (

@@ -211,6 +211,19 @@ def test_takers_that_share_a_lock_are_each_served() -> None:
     assert got == {i: [str(i)] for i in range(4)}
 
 
+def test_take_without_waiting_tells_nothing_now_from_the_end() -> None:
+    """Nothing is an empty list, the end is None: who has batches in flight must tell them apart."""
+    ready = Ready()
+    rings = [filled("block", "", ready), filled("drop_oldest", "", ready)]
+    assert take(rings, 4, wait=False) == []
+    rings[1].put("x")
+    assert take(rings, 4, wait=False) == ["x"]
+    rings[0].close()
+    assert take(rings, 4, wait=False) == []
+    rings[1].close()
+    assert take(rings, 4, wait=False) is None
+
+
 def test_a_batch_of_nothing_is_a_mistake() -> None:
     """A detector with batch_size 0 got an empty batch for ever, or the run ended at once."""
     with pytest.raises(ValueError, match="want at least 1, got 0"):

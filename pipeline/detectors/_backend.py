@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pipeline.data import ClassNames, Detections, Image
 
@@ -42,7 +42,10 @@ class Network:
 
 
 class Backend(Protocol):
-    """Runs one network. `read`, then `start`, then any number of `detect`, then `close`."""
+    """Runs one network: `read`, then `start`, then any number of batches, then `close`.
+
+    Batches go through `detect`, or through `submit` and `collect` where those are offered.
+    """
 
     batch_size: int
     stage_ms: Mapping[str, float]
@@ -53,11 +56,28 @@ class Backend(Protocol):
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run."""
 
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+
+class DirectBackend(Backend, Protocol):
+    """One that answers a batch before the next one is given."""
+
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Return the detections of each picture, in order."""
 
-    def close(self) -> None:
-        """Release everything; safe to call twice."""
+
+@runtime_checkable
+class OverlappingBackend(Backend, Protocol):
+    """One that works on several batches; see pipeline.interfaces.Overlapping."""
+
+    in_flight: int
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with a batch; whoever collects holds on to the pictures until then."""
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch; `stage_ms` is about it."""
 
 
 def stage_milliseconds(frames: int, total: float, before: float, after: float) -> dict[str, float]:

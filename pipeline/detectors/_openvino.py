@@ -3,6 +3,7 @@
 Two pictures on one core each are faster than one picture on two cores, because no layer waits for
 the slower core. So as many requests are in flight as OpenVINO has streams, and one more that is
 ready when a stream becomes free while this thread reads an answer and prepares the next picture.
+They stay busy over the ends of batches: the next one is submitted before the last is collected.
 Pictures go in as they come out of the decoder, u8 and BGR, straight into the request's memory.
 """
 
@@ -25,8 +26,8 @@ from pipeline.errors import ModelError
 STRIDE = 32
 """Sides of a network's input are multiples of this: its coarsest feature map's step."""
 
-FRAMES_PER_CORE, MOST_FRAMES = 4, 32
-"""A batch is this many frames: enough that its end, when cores run out of work, counts little."""
+MOST_IN_FLIGHT = 32
+"""Bounds the memory that frames in flight hold on machines with very many cores."""
 
 STATIC_SIZES = 4
 """Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
@@ -52,8 +53,11 @@ class OpenVinoBackend:
         self._settings = settings
         self._model: PictureModel | None = None
         self._lanes: dict[tuple[int, int] | None, _Lane] = {}
-        frames = 1 if settings.prefer_latency else min(FRAMES_PER_CORE * _cores(), MOST_FRAMES)
-        self.batch_size = settings.batch or frames
+        self._batches: deque[_Batch] = deque()
+        self._flying: deque[tuple[_Request, _Batch]] = deque()
+        self.batch_size = settings.batch or 1
+        frames = 1 if settings.prefer_latency else min(_cores() + 1, MOST_IN_FLIGHT)
+        self.in_flight = -(-frames // self.batch_size)
         self.stage_ms: Mapping[str, float] = {}
 
     def read(self) -> Network:
@@ -73,29 +77,63 @@ class OpenVinoBackend:
         if self._model.fixed_size is not None:
             self._lane(self._model.fixed_size)
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections of each picture, in order."""
-        call = _Call(self._postprocess)
-        started = perf_counter()
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with pictures; their pixels are copied, so they may go at once."""
+        batch = _Batch(len(images))
+        self._batches.append(batch)
         try:
             for image in images:
                 box = fit(image.shape[:2], self._target, self._stride, self._centred)
                 lane = self._lane(box.input_size)
                 while not lane.idle:
-                    call.land()
-                call.launch(lane.idle.pop(), image, box)
-            while call.flying:
-                call.land()
-        finally:
-            call.abandon()
-        took = perf_counter() - started
-        self.stage_ms = stage_milliseconds(len(images), took, call.before_s, call.after_s)
-        return call.answers
+                    self._land()
+                request = lane.idle.pop()
+                self._flying.append((request, batch))
+                started = perf_counter()
+                request.launch(image, box)
+                batch.before_s += perf_counter() - started
+        except BaseException:
+            self._abandon()
+            raise
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them."""
+        batch = self._batches[0]
+        try:
+            while len(batch.answers) < batch.size:
+                self._land()
+        except BaseException:
+            self._abandon()
+            raise
+        self._batches.popleft()
+        self.stage_ms = batch.stage_ms
+        return batch.answers
 
     def close(self) -> None:
         """Release the networks; safe to call twice."""
+        self._abandon()
         self._lanes.clear()
         self._model = None
+
+    def _land(self) -> None:
+        """Wait for the oldest picture in flight and read its answer."""
+        request, batch = self._flying[0]
+        started = perf_counter()
+        output, box = request.wait()
+        landed = perf_counter()
+        batch.answers.append(self._postprocess(output, box))
+        batch.infer_s += landed - started
+        batch.after_s += perf_counter() - landed
+        self._flying.popleft()
+        request.lane.idle.append(request)
+
+    def _abandon(self) -> None:
+        """Wait for what is in flight and forget it; the next batch can start afresh."""
+        self._batches.clear()
+        while self._flying:
+            request, _ = self._flying.popleft()
+            request.cancel()
+            request.lane.idle.append(request)
 
     def _lane(self, size: tuple[int, int]) -> _Lane:
         """Return the requests for input of `size`, compiling the network the first time."""
@@ -161,37 +199,19 @@ class _Request:
             self._request.wait()
 
 
-class _Call:
-    """One call of `detect`: the requests in flight, oldest first, and the answers so far."""
+class _Batch:
+    """The answers to one `submit` so far, and the seconds that this thread spent on them."""
 
-    def __init__(self, postprocess: Postprocess) -> None:
-        self._postprocess = postprocess
-        self.flying: deque[_Request] = deque()
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.answers: list[Detections] = []
-        self.before_s = self.after_s = 0.0
+        self.before_s = self.infer_s = self.after_s = 0.0
 
-    def launch(self, request: _Request, image: Image, box: Letterbox) -> None:
-        """Send a picture off."""
-        self.flying.append(request)
-        started = perf_counter()
-        request.launch(image, box)
-        self.before_s += perf_counter() - started
-
-    def land(self) -> None:
-        """Wait for the oldest picture and read its answer."""
-        request = self.flying[0]
-        output, box = request.wait()
-        started = perf_counter()
-        self.answers.append(self._postprocess(output, box))
-        self.after_s += perf_counter() - started
-        request.lane.idle.append(self.flying.popleft())
-
-    def abandon(self) -> None:
-        """After a failure: wait for what is still in flight, so that the next call can start."""
-        while self.flying:
-            request = self.flying.popleft()
-            request.cancel()
-            request.lane.idle.append(request)
+    @property
+    def stage_ms(self) -> dict[str, float]:
+        """Return ms per frame; `infer` is how long this thread waited for the network."""
+        total = self.before_s + self.infer_s + self.after_s
+        return stage_milliseconds(max(self.size, 1), total, self.before_s, self.after_s)
 
 
 def _cores() -> int:

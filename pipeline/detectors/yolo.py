@@ -7,14 +7,15 @@ people you trust. `.onnx` and OpenVINO files hold no code.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.data import ClassNames, Detections, Frame
-from pipeline.detectors._backend import Backend, Precision, Settings
+from pipeline.data import ClassNames, Detections, Frame, Image
+from pipeline.detectors._backend import DirectBackend, OverlappingBackend, Precision, Settings
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
@@ -59,12 +60,14 @@ def build(options: Options) -> Yolo:
 
 
 class Yolo:
-    """A Detector (pipeline.interfaces) for every YOLO layout in common use."""
+    """An Overlapping detector (pipeline.interfaces) for every YOLO layout in common use."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._backend: Backend | None = None
+        self._backend: DirectBackend | OverlappingBackend | None = None
+        self._submitted: deque[list[Image]] = deque()
         self.batch_size = options.batch or 1
+        self.in_flight = 1
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
@@ -91,18 +94,36 @@ class Yolo:
         backend.start(postprocess)
         self._backend = backend
         self.batch_size = backend.batch_size
+        self.in_flight = backend.in_flight if isinstance(backend, OverlappingBackend) else 1
         return names
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return one Detections per frame, in the same order. Frames may differ in size."""
-        if not frames:
-            return []
+        self.submit(frames)
+        return self.collect()
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch and return soon; the frames are held until it is collected."""
         if self._backend is None:
             raise ModelError("detector yolo: detect before open")
-        return self._backend.detect([frame.image for frame in frames])
+        images = [frame.image for frame in frames]
+        if isinstance(self._backend, OverlappingBackend):
+            self._backend.submit(images)
+        else:
+            self._submitted.append(images)
+
+    def collect(self) -> list[Detections]:
+        """Return what `detect` returns for the oldest batch submitted; waits for it."""
+        if self._backend is None:
+            raise ModelError("detector yolo: collect before open")
+        if isinstance(self._backend, OverlappingBackend):
+            return self._backend.collect()
+        images = self._submitted.popleft()
+        return self._backend.detect(images) if images else []
 
     def close(self) -> None:
         """Release the network; safe to call twice and when never opened."""
+        self._submitted.clear()
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -135,7 +156,7 @@ def resolve(model: str) -> Path:
     return path
 
 
-def _backend(options: Options, prefer_latency: bool) -> Backend:
+def _backend(options: Options, prefer_latency: bool) -> DirectBackend | OverlappingBackend:
     settings = Settings(
         path=resolve(options.model),
         device=options.device,
