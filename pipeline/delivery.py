@@ -1,17 +1,22 @@
-"""Results to sinks: light ones at once, heavy ones on a thread of their own behind a ring."""
+"""Results to sinks: light ones at once, heavy ones on a thread of their own behind a ring.
+
+Viewers, which may miss results, get theirs before all others and hold nobody up.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from pipeline.data import Result
 from pipeline.errors import PipelineError, StageError, located
 from pipeline.interfaces import RunInfo, Sink
+from pipeline.newest import NewestPerSource
 from pipeline.ring import RingBuffer
 from pipeline.stats import Stats
 from pipeline.worker import Fail, Worker
@@ -40,8 +45,17 @@ class _WriteClock:
 Queue = RingBuffer[tuple[Result, _WriteClock]]
 
 
+def aged(result: Result) -> Result:
+    """Return the result as it is handed to a sink now: it says how old its picture is."""
+    return replace(result, age_ms=(time.monotonic() - result.frame.captured_at) * 1e3)
+
+
 class SinkGroup:
-    """All sinks of a run: opened together, each written in order, each closed exactly once."""
+    """All sinks of a run: opened together, each written in order, each closed exactly once.
+
+    A sink with a true attribute `may_drop` is a viewer: it is written to on a thread of its own,
+    straight from inference, and misses what is replaced by something newer while it is busy.
+    """
 
     def __init__(self, sinks: Mapping[str, Sink], stats: Stats, fail: Fail) -> None:
         self._sinks = sinks
@@ -49,6 +63,7 @@ class SinkGroup:
         self._fail = fail
         self._opened: list[str] = []
         self._queues: dict[str, Queue] = {}
+        self._viewers: dict[str, NewestPerSource] = {}
         self._workers: dict[str, Worker] = {}
 
     def open(self, run: RunInfo) -> None:
@@ -58,28 +73,35 @@ class SinkGroup:
             with located(f"sink {name}"):
                 sink.open(run)
         for name, sink in self._sinks.items():
-            if sink.own_thread:
+            if getattr(sink, "may_drop", False):
+                newest = self._viewers[name] = NewestPerSource()
+                self._start(name, partial(self._show_newest, name, newest), newest)
+            elif sink.own_thread:
                 queue: Queue = RingBuffer(QUEUED_RESULTS)
-                worker = Worker(
-                    f"sink {name}",
-                    partial(self._write_queued, name, queue),
-                    partial(queue.close, discard=True),
-                )
                 self._queues[name] = queue
-                self._workers[name] = worker
-                worker.start(self._fail)
+                self._start(name, partial(self._write_queued, name, queue), queue)
+
+    def _start(self, name: str, work: Callable[[], None], queue: Queue | NewestPerSource) -> None:
+        worker = Worker(f"sink {name}", work, partial(queue.close, discard=True))
+        self._workers[name] = worker
+        worker.start(self._fail)
+
+    def show(self, result: Result) -> None:
+        """Hand one result to the viewers, without waiting; any thread, always the same."""
+        for newest in self._viewers.values():
+            newest.put(result)
 
     def write(self, result: Result) -> bool:
-        """Hand one result to every sink; return False once a sink asks for the end of the run.
+        """Hand one result to all but the viewers; return False once a sink asks for the end.
 
         Raises PipelineError where a sink fails, or failed since the last result.
         """
-        clock = _WriteClock(self._stats, len(self._sinks))
+        clock = _WriteClock(self._stats, len(self._sinks) - len(self._viewers))
         for name, queue in self._queues.items():
             if not queue.put((result, clock)):
                 raise StageError(f"sink {name}: failed before")  # `fail` knows with what
         for name in self._sinks:
-            if name not in self._queues:
+            if name not in self._workers:
                 self._write_one(name, result, clock)
         return not any(getattr(sink, "stop_requested", False) for sink in self._sinks.values())
 
@@ -92,6 +114,8 @@ class SinkGroup:
         with ExitStack() as steps:  # last in, first out; all are taken whatever happens in one
             for name in reversed(opened):
                 steps.callback(self._close_one, name)
+            for newest in self._viewers.values():
+                newest.close()
             for queue in self._queues.values():
                 queue.close()
             for worker in self._workers.values():
@@ -99,7 +123,8 @@ class SinkGroup:
 
     def _close_one(self, name: str) -> None:
         if name in self._workers:
-            self._queues[name].close(discard=True)
+            queue = self._queues[name] if name in self._queues else self._viewers[name]
+            queue.close(discard=True)
             self._workers[name].join()  # never close what a thread is still writing to
         try:
             with located(f"sink {name}"):
@@ -112,6 +137,12 @@ class SinkGroup:
         while (batch := queue.take()) is not None:
             for result, clock in batch:
                 self._write_one(name, result, clock)
+
+    def _show_newest(self, name: str, newest: NewestPerSource) -> None:
+        """Show what is newest, on this sink's own thread; its time is nobody's but its own."""
+        while (result := newest.take()) is not None:
+            with located(f"sink {name}"):
+                self._sinks[name].write(aged(result))
 
     def _write_one(self, name: str, result: Result, clock: _WriteClock) -> None:
         sink = self._sinks[name]

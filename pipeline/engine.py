@@ -11,55 +11,29 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from pipeline.data import Result
-from pipeline.delivery import SinkGroup
+from pipeline.delivery import aged
 from pipeline.errors import PipelineError
-from pipeline.grabbing import Backoff, Grabbed, Grabber, SourceGroup
-from pipeline.inferring import Inference
-from pipeline.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker
-from pipeline.options import OptionsModel
-from pipeline.ring import Ready, RingBuffer
-from pipeline.stats import Stats
+from pipeline.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
+from pipeline.run_options import RunOptions
+from pipeline.stages import Stages
+
+__all__ = ["Pipeline", "RunOptions"]
 
 log = logging.getLogger("trackline")
 
-LIVE_RING_FRAMES = 2
-RESULT_RING = 8
 
-
-class RunOptions(OptionsModel):
-    """What to process and how far the stages may run apart."""
-
-    output: Path = Path("out")
-    """Folder the sinks write to; made when it is missing."""
-    max_frames: int | None = Field(None, ge=1)
-    """Stop each source after this many frames; null for all of them."""
-    ring_frames: int = Field(16, ge=1, le=1024)
-    """Frames a file may be decoded ahead; fewer where `ring_megabytes` says so."""
-    ring_megabytes: int = Field(64, ge=1)
-    """Memory one source's decoded frames may wait in."""
-    retry_first_s: float = Field(0.5, gt=0, le=3600)
-    """Seconds until a lost camera is tried again; doubled with each try in vain."""
-    retry_longest_s: float = Field(30.0, gt=0, le=3600)
-    """The most seconds between two tries."""
-
-
-class Pipeline:
+class Pipeline(Stages):
     """Sources to sinks through one detector and a tracker per source; runs once.
 
-    `new_tracker` is called once per source. `sinks` maps a name for messages to a sink; sinks
-    note `metadata` in their files.
+    `new_tracker` is called once per source, `new_watcher` with the source's name. `sinks` maps a
+    name for messages to a sink; sinks note `metadata` in their files. How it may be changed while
+    it runs, see `Stages`.
     """
 
-    patience_s = 5.0
-    """How long the end of the run waits for sources that hang, all of them together."""
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run consists of
         self,
         sources: Sequence[Source],
         detector: Detector,
@@ -68,46 +42,21 @@ class Pipeline:
         *,
         options: RunOptions | None = None,
         metadata: Mapping[str, Any] | None = None,
+        new_watcher: Callable[[str], Watcher | None] | None = None,
     ) -> None:
-        if not sources:
+        self.stop_reason: str | None = None
+        self._metadata = metadata or {}
+        self._error: BaseException | None = None
+        self._error_lock = threading.Lock()
+        self._interrupted = self._stopping = self._used = False
+        super().__init__(detector, new_tracker, sinks or {}, options or RunOptions(), new_watcher)
+        if not sources and not self._options.wait_for_sources:
             raise ValueError("Pipeline.sources: want at least one source, got none")
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise ValueError(f"Pipeline.sources: names must differ, got {names}")
-        self.stats = Stats({source.name: source.live for source in sources})
-        self._options = options or RunOptions()
-        self._metadata = metadata or {}
-        ready = Ready()
-        self._sources = SourceGroup([self._new_grabber(each, ready) for each in sources])
-        # Results of cameras must not grow old in a queue: one batch may wait, no more.
-        all_live = all(source.live for source in sources)
-        self._lone_camera = all_live and len(sources) == 1
-        self._results: RingBuffer[Result] = RingBuffer(len(sources) if all_live else RESULT_RING)
-        trackers = {name: new_tracker() for name in names}
-        self._inference = Inference(
-            detector, trackers, self._sources.rings, self._results, self.stats
-        )
-        self._sinks = SinkGroup(sinks or {}, self.stats, self._fail)
-        self._stop = threading.Event()
-        self.stop_reason: str | None = None
-        self._error: BaseException | None = None
-        self._error_lock = threading.Lock()
-        self._interrupted = self._stopping = self._used = False
-
-    @property
-    def source_infos(self) -> dict[str, SourceInfo]:
-        """Return what is known of the sources that are open."""
-        return self._sources.infos
-
-    @property
-    def max_frames(self) -> int | None:
-        """Return the most frames any source will give, None for all it has."""
-        return self._options.max_frames
-
-    @property
-    def started(self) -> bool:
-        """Return whether everything opened and frames began to flow."""
-        return self._inference.started
+        for source in sources:
+            self.add_source(source)
 
     def run(self) -> dict[str, Any]:
         """Process everything and return the report; raises the first error after closing all."""
@@ -126,7 +75,7 @@ class Pipeline:
         self._stopping = True
         try:
             self._stop.set()
-            self._sources.discard()
+            self._sources.halt()
         finally:
             self._stopping = False
 
@@ -156,17 +105,9 @@ class Pipeline:
             self._shut_down()
         self._sources.raise_broken()
 
-    def _new_grabber(self, source: Source, ready: Ready) -> Grabber:
-        options = self._options
-        ring: RingBuffer[Grabbed] = RingBuffer(options.ring_frames, "block", ready)
-        if source.live:
-            ring = RingBuffer(LIVE_RING_FRAMES, "drop_oldest", ready)
-        backoff = Backoff(options.retry_first_s, options.retry_longest_s)
-        return Grabber(source, ring, self.stats.sources[source.name], options.max_frames, backoff)
-
     def _start(self) -> None:
         """Open sources, detector and sinks in the order of who finds the user's mistakes first."""
-        self._sources.open_files(self._options.ring_megabytes)
+        self._sources.open_files()
         class_names = self._inference.open(prefer_latency=self._lone_camera)
         self._sinks.open(
             RunInfo(
@@ -178,17 +119,17 @@ class Pipeline:
             )
         )
         self.stats.begin()
-        self._sources.start(self._stop, self._fail)
+        self._sources.start()
         self._inference.start(self._fail)
 
     def _delivered(self) -> Iterator[Result]:
         """Yield what inference passed on, once the sinks have it; raises what a sink raises."""
         while (batch := self._results.take()) is not None:
             for result in batch:
-                self._deliver(result)
-                yield result
+                yield self._deliver(aged(result))
 
-    def _deliver(self, result: Result) -> None:
+    def _deliver(self, result: Result) -> Result:
+        """Hand the result to the sinks, book it and return it; raises what a sink raises."""
         name = result.frame.source
         self.stats.add_stages(result.stage_ms)
         try:
@@ -198,9 +139,11 @@ class Pipeline:
             raise
         source = self.stats.sources[name]
         source.delivered += 1
-        source.age.add((time.monotonic() - result.frame.captured_at) * 1e3)
+        if warning := source.note_age(result):
+            log.warning("source %s: %s", name, warning)
         if not go_on:
             self.stop()
+        return result
 
     def _deliver_rest(self) -> None:
         """Give the sinks what was inferred before the caller broke off."""
@@ -227,7 +170,7 @@ class Pipeline:
             with ExitStack() as steps:
                 # Last in, first out. Each is taken even when Ctrl-C strikes in one before it.
                 steps.callback(self._inference.close, self._fail)
-                steps.callback(self._sources.close, self.patience_s, self._fail)
+                steps.callback(self._sources.close, self.patience_s)
                 steps.callback(self.stats.end)
                 steps.callback(self._sinks.close)
                 steps.callback(self._end_inference)
@@ -236,7 +179,7 @@ class Pipeline:
             self._interrupted = True
             raise
         finally:
-            self._sources.balance(self.stats, interrupted=self._interrupted)
+            self._sources.balance(interrupted=self._interrupted)
         if self._error is None:
             return
         if not self._interrupted:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,10 +21,14 @@ from pipeline.errors import (
 )
 from pipeline.interfaces import Source, SourceInfo
 from pipeline.ring import RingBuffer
-from pipeline.stats import SourceStats, Stats
+from pipeline.stats import SourceStats
+from pipeline.supervision import Supervisor
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")
+
+CLOCK_JITTER_S = 1.0
+"""A live source's time that goes back by less stands still; by more, its clock was set anew."""
 
 
 class Grabbed(NamedTuple):
@@ -55,10 +59,11 @@ class Backoff:
 
 
 class Grabber:
-    """Moves one source's frames into its ring until the end, `max_frames` or `stop`.
+    """Moves one source's frames into its ring until the end, `max_frames` or `halt`.
 
     A lost camera or a broken file are this class's business and do not stop the other sources;
-    anything else goes to `fail`.
+    anything else goes to `fail`, unless the grabber is `alone`: then it is logged, noted by the
+    supervisor, and a live source is tried again.
     """
 
     def __init__(
@@ -68,17 +73,24 @@ class Grabber:
         stats: SourceStats,
         max_frames: int | None,
         backoff: Backoff,
+        supervisor: Supervisor,
     ) -> None:
         self.source = source
         self.ring = ring
+        self.stats = stats
+        self.supervisor = supervisor
         self.info: SourceInfo | None = None
         self.broken: SourceBrokenError | None = None
+        self.alone = False
+        self.stop = threading.Event()
         self._where = f"source {source.name}"
-        self._stats = stats
         self._max_frames = max_frames
         self._backoff = backoff
         self._lost = False
+        self._last_pts_s: float | None = None
         self._worker: Worker | None = None
+        if stats.grabbed:
+            stats.epoch += 1  # the name was there before; its frames are counted on
 
     def open(self, ring_megabytes: int) -> None:
         """Open a source that must exist now (a file), on the caller's thread; raises SourceError.
@@ -90,11 +102,15 @@ class Grabber:
         frame_bytes = max(self.info.width * self.info.height * 3, 1)
         self.ring.capacity = min(self.ring.capacity, max(2, ring_megabytes * 2**20 // frame_bytes))
 
-    def start(self, stop: threading.Event, fail: Fail) -> None:
+    def start(self, fail: Fail) -> None:
         """Begin to grab on a thread of its own, which closes the source at its end."""
-        name = f"grab {self.source.name}"
-        self._worker = Worker(name, lambda: self._grab(stop), self.ring.close)
-        self._worker.start(fail)
+        self._worker = Worker(f"grab {self.source.name}", self._grab, self.ring.close)
+        self._worker.start(lambda error: self._failed(error, fail))
+
+    def halt(self, cause: str = "stopped") -> None:
+        """Grab no more, and drop what waits; any thread."""
+        self.stop.set()
+        self.ring.close(discard=True, cause=cause)
 
     def close(self, timeout: float) -> None:
         """Wait for the thread, which closes its source, or close a source that has none.
@@ -106,121 +122,114 @@ class Grabber:
                 self.source.close()
         elif not self._worker.join(timeout):
             log.warning("%s: still hangs; left behind", self._where)
+        self.supervisor.ended()
 
-    def _grab(self, stop: threading.Event) -> None:
+    def _failed(self, error: BaseException, fail: Fail) -> None:
+        self.supervisor.ended(str(error))
+        if self.alone and isinstance(error, PipelineError):
+            log.error("%s", error)
+        else:
+            fail(error)
+
+    def _grab(self) -> None:
         with located(self._where), closing(self.source):
             try:
                 if self.source.live:
-                    self._grab_for_ever(stop)
+                    self._grab_for_ever()
                 else:
-                    self._grab_to_end(stop)
+                    self._grab_to_end()
+                self.supervisor.ended()
             except SourceBrokenError as error:
                 self.broken = error
-                self._stats.broken = str(error)
+                self.stats.broken = str(error)
+                self.supervisor.ended(str(error))
             finally:
                 self.ring.close()  # before the source, whose `close` may hang
 
-    def _grab_for_ever(self, stop: threading.Event) -> None:
+    def _grab_for_ever(self) -> None:
         """Grab from a live source; each loss is followed by back-off, a new try and a new epoch."""
-        while not stop.is_set():
+        said = ""
+        while not self.stop.is_set():
             try:
-                self.info = self.source.open()
-                self._grab_to_end(stop)
+                with located(self._where):
+                    self.info = self.source.open()
+                    self._last_pts_s = None
+                    self._grab_to_end()
                 return
-            except SourceLostError as error:
-                self.source.close()
+            except PipelineError as error:
+                if not (isinstance(error, SourceLostError) or self.alone):
+                    raise
                 self._lost = True
                 wait_s = self._backoff.next_s()
-                log.warning("%s; next try in %.1f s", error, wait_s)
-            stop.wait(wait_s)
+                self.supervisor.lost(str(error), wait_s)
+                if self.stop.is_set():
+                    return
+                # A camera that is off for days is not worth a line every half minute.
+                level = logging.DEBUG if str(error) == said else logging.WARNING
+                said = str(error)
+                log.log(level, "%s; next try in %.1f s", error, wait_s)
+            self._close_lost()
+            self.stop.wait(wait_s)
 
-    def _grab_to_end(self, stop: threading.Event) -> None:
-        """Put frames until the source ends, enough are there or `stop` is set."""
-        while not stop.is_set() and self._stats.grabbed != self._max_frames:
+    def _close_lost(self) -> None:
+        try:
+            with located(self._where):
+                self.source.close()
+        except PipelineError as error:
+            if not self.alone:
+                raise
+            log.warning("%s", error)
+
+    def _grab_to_end(self) -> None:
+        """Put frames until the source ends, enough are there or it is to halt."""
+        while not self.stop.is_set() and self.stats.grabbed != self._max_frames:
             began = time.perf_counter()
             frame = self.source.read()
             # A read may hang for long: what it brings after the end is in nobody's books.
-            if frame is None or stop.is_set():
+            if frame is None or self.stop.is_set():
                 return
             read_ms = (time.perf_counter() - began) * 1e3
             if self._lost:
                 self._note_return()
             frame = self._numbered(frame)
-            self._stats.grabbed += 1
+            frozen = self.supervisor.saw(frame)
+            self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms))
+            if frozen:
+                raise SourceLostError(f"{self._where}: the same picture again and again")
 
     def _note_return(self) -> None:
         """Believe in a camera again: at its first frame, for some open and then give none."""
         self._lost = False
         self._backoff.reset()
-        if self._stats.grabbed:
-            self._stats.reconnects += 1
-        log.info("source %s: frames again", self.source.name)
+        if self.stats.grabbed:
+            self.stats.reconnects += 1
+            self.stats.epoch += 1
+        log.info("%s: frames again", self._where)
 
     def _numbered(self, frame: Frame) -> Frame:
-        """Return the frame counted over the whole run; its epoch counts the reconnects."""
+        """Return the frame counted over the whole run; its epoch grows with each reconnect.
+
+        A live source's time never goes back within an epoch: one that jumps back begins another.
+        """
         if frame.source != self.source.name:
             raise StageError(f"{self._where}: Frame.source: want its name, got '{frame.source}'")
-        index, epoch = self._stats.grabbed, self._stats.reconnects
-        if frame.index == index and frame.epoch == epoch:
+        pts_s = self._forward(frame.pts_s) if self.source.live else frame.pts_s
+        index, epoch = self.stats.grabbed, self.stats.epoch
+        if (frame.index, frame.epoch, frame.pts_s) == (index, epoch, pts_s):
             return frame
-        return replace(frame, index=index, epoch=epoch)
+        return replace(frame, index=index, epoch=epoch, pts_s=pts_s)
 
-
-class SourceGroup:
-    """All sources of a run: opened, started, stopped and closed together."""
-
-    def __init__(self, grabbers: Sequence[Grabber]) -> None:
-        self._grabbers = grabbers
-
-    @property
-    def rings(self) -> list[RingBuffer[Grabbed]]:
-        """Return each source's ring, in order."""
-        return [grabber.ring for grabber in self._grabbers]
-
-    @property
-    def infos(self) -> dict[str, SourceInfo]:
-        """Return what is known of the sources that are open, by name."""
-        return {g.source.name: g.info for g in self._grabbers if g.info is not None}
-
-    def open_files(self, ring_megabytes: int) -> None:
-        """Open what must exist now; cameras open on their own threads. Raises SourceError."""
-        for grabber in self._grabbers:
-            if not grabber.source.live:
-                grabber.open(ring_megabytes)
-
-    def start(self, stop: threading.Event, fail: Fail) -> None:
-        """Begin to grab from all, until their end or `stop`."""
-        for grabber in self._grabbers:
-            grabber.start(stop, fail)
-
-    def discard(self) -> None:
-        """Drop what waits and whatever comes; wakes the grabbers that wait for space."""
-        for grabber in self._grabbers:
-            grabber.ring.close(discard=True)
-
-    def close(self, patience_s: float, fail: Fail) -> None:
-        """Close every source; those that hang are left behind after `patience_s` in all."""
-        deadline = time.monotonic() + patience_s
-        for grabber in self._grabbers:
-            try:
-                grabber.close(max(0.0, deadline - time.monotonic()))
-            except PipelineError as error:
-                fail(error)
-
-    def balance(self, stats: Stats, *, interrupted: bool) -> None:
-        """Book what the rings dropped, and what a Ctrl-C between two stages swallowed."""
-        for grabber in self._grabbers:
-            name = grabber.source.name
-            for cause, count in grabber.ring.dropped.items():
-                stats.drop(name, cause, count)
-            source = stats.sources[name]
-            lost = source.grabbed - source.delivered - source.dropped.total()
-            if interrupted and lost > 0:
-                stats.drop(name, "interrupted", lost)
-
-    def raise_broken(self) -> None:
-        """Raise the SourceBrokenError of the first file that broke off, if any did."""
-        for grabber in self._grabbers:
-            if grabber.broken is not None:
-                raise grabber.broken
+    def _forward(self, pts_s: float) -> float:
+        """Return the time of the next frame, not before the last one's in its epoch."""
+        last = self._last_pts_s
+        if not math.isfinite(pts_s):
+            pts_s = last or 0.0
+        elif last is not None and pts_s < last:
+            if last - pts_s > CLOCK_JITTER_S:
+                self.stats.epoch += 1
+                log.warning("%s: its clock went back by %.1f s", self._where, last - pts_s)
+            else:
+                pts_s = last
+        self._last_pts_s = pts_s
+        return pts_s

@@ -1,4 +1,4 @@
-"""The inference thread: take what is ready, detect, track per source, pass on.
+"""The inference thread: take what is ready, detect, follow per source, pass on.
 
 A detector that overlaps (pipeline.interfaces.Overlapping) is given the next batch before the
 earlier ones are answered, so that it never runs out of work between two. Where no frame waits the
@@ -7,44 +7,54 @@ oldest batch is collected at once: what is in flight is never held back for more
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from pipeline.boxes import usable_xyxy
 from pipeline.data import ClassNames, Detections, Result
-from pipeline.errors import PipelineError, StageError, located
+from pipeline.detecting import Engaged, Flight
+from pipeline.errors import PipelineError
+from pipeline.following import Followers
 from pipeline.grabbing import Grabbed
-from pipeline.interfaces import Detector, Overlapping, Tracker
+from pipeline.interfaces import Detector, Tracker, Watcher
 from pipeline.ring import RingBuffer, take
 from pipeline.stats import Stats
+from pipeline.turns import Turns
 from pipeline.worker import Fail, Worker
+
+log = logging.getLogger("trackline")
 
 
 class Inference:
-    """Frames from `rings` to `results`, which it closes at its end; a tracker per source."""
+    """Frames from `rings` to `results`, which it closes at its end; a follower per source.
+
+    `show` is told of each result first, and must not wait. What is detected and followed with
+    may be changed by any other thread, between two steps. Live frames older than `max_age_ms`
+    when they are taken are dropped as "old".
+    """
+
+    max_age_ms: float | None = None
 
     def __init__(
         self,
         detector: Detector,
-        trackers: Mapping[str, Tracker],
+        followers: Followers,
         rings: Sequence[RingBuffer[Grabbed]],
         results: RingBuffer[Result],
         stats: Stats,
+        show: Callable[[Result], None] = lambda _: None,
     ) -> None:
-        self._detector = detector
-        self._detector_name = f"detector {type(detector).__name__}"
-        self._trackers = trackers
-        self._epochs = dict.fromkeys(trackers, 0)
+        self._engaged = Engaged(detector)
+        self._followers = followers
         self._rings = rings
         self._results = results
         self._stats = stats
-        self._class_names: ClassNames = {}
-        # Batches begun and not yet passed on, oldest first. A frame leaves its batch once it is.
-        self._flying: deque[list[Grabbed]] = deque()
+        self._show = show
+        # Batches begun and not yet passed on, oldest first.
+        self._flying: deque[Flight] = deque()
+        self._turns = Turns()
+        self._opened = self._closed = False
         self._worker = Worker("infer", self._infer_all, self._finish)
 
     @property
@@ -54,9 +64,9 @@ class Inference:
 
     def open(self, *, prefer_latency: bool) -> ClassNames:
         """Open the detector and return its class names; raises ModelError."""
-        with located(self._detector_name):
-            self._class_names = self._detector.open(prefer_latency=prefer_latency)
-        return self._class_names
+        self._engaged.open(prefer_latency=prefer_latency)
+        self._opened = True
+        return self._engaged.class_names
 
     def start(self, fail: Fail) -> None:
         """Begin; `fail` is called from the thread with what went wrong."""
@@ -66,95 +76,160 @@ class Inference:
         """Wait for the thread, then close the detector: never while it is still in `detect`."""
         self._results.close(discard=True)
         self._worker.join()
+        with self._turns.between():
+            self._closed = True
         try:
-            with located(self._detector_name):
-                self._detector.close()
+            self._engaged.close()
         except PipelineError as error:
             fail(error)
 
+    # -- changes, by any other thread -----------------------------------------------------------
+
+    def replace_detector(self, detector: Detector, *, prefer_latency: bool) -> None:
+        """Open a detector beside the one in use, then use it from the next batch on.
+
+        Raises ModelError where it does not open, PipelineError where the run is over; the one in
+        use stays then.
+        """
+        fresh = Engaged(detector)
+        try:
+            if self._opened:
+                fresh.open(prefer_latency=prefer_latency)
+            with self._turns.between():
+                if self._closed:
+                    raise PipelineError(f"{fresh.name}: the run is over")
+                before, self._engaged = self._engaged, fresh
+                before.retired = True
+                idle = self._is_idle(before)
+        except PipelineError:
+            fresh.close_quietly()
+            raise
+        if idle and self._opened:  # otherwise once its last batch is passed on
+            _retire(before)
+
+    def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
+        """Follow with other trackers from the next frame on; see `Follower.adopt`."""
+        with self._turns.between():
+            self._followers.adopt(new_tracker)
+
+    def set_watcher(self, source: str, watcher: Watcher | None) -> None:
+        """Watch a source with this from its next frame on; raises ValueError if it is unknown."""
+        with self._turns.between():
+            follower = self._followers.get(source)
+            if follower is None:
+                raise ValueError(f"Pipeline.sources: no source '{source}'")
+            follower.watcher = watcher
+
+    def follow(self, source: str) -> None:
+        """Begin to follow a source, before its first frame."""
+        with self._turns.between():
+            self._followers.add(source)
+
+    def unfollow(self, source: str) -> None:
+        """Follow a source no longer; its frames on the way are dropped as "removed"."""
+        with self._turns.between():
+            self._followers.remove(source)
+
+    # -- the thread itself ----------------------------------------------------------------------
+
     def _infer_all(self) -> None:
-        detector = self._detector
-        overlaps = hasattr(detector, "submit")
-        most = max(cast(Overlapping, detector).in_flight, 1) if overlaps else 1
         while True:
             began = time.perf_counter()
-            batch = take(self._rings, detector.batch_size, wait=not self._flying)
+            batch = take(self._rings, self._engaged.detector.batch_size, wait=not self._flying)
             if not self._flying:
                 self._stats.starved_s += time.perf_counter() - began
-            if batch:
-                self._flying.append(batch)
-                began = time.perf_counter()
-                if overlaps:
-                    self._submit(batch)
-                    if len(self._flying) < most:
-                        continue
-            elif not self._flying:
+            if batch is None and not self._flying:
                 return
-            self._collect() if overlaps else self._detect(began)
+            if batch := self._fresh(batch or []):
+                most = self._begin(batch)
+                while len(self._flying) >= most:
+                    self._pass_on()
+            elif self._flying:
+                self._pass_on()
 
     def _finish(self) -> None:
-        for batch in self._flying:
-            for grabbed in batch:
+        for flight in self._flying:
+            for grabbed in flight.batch:
                 self._stats.drop(grabbed.frame.source, "failed")
+        for engaged in {flight.by for flight in self._flying if flight.by.retired}:
+            _retire(engaged)
         self._flying.clear()
         self._results.close()
 
-    def _submit(self, batch: list[Grabbed]) -> None:
-        with located(self._detector_name):
-            cast(Overlapping, self._detector).submit([grabbed.frame for grabbed in batch])
+    def _begin(self, batch: list[Grabbed]) -> int:
+        """Begin with a batch; return how many may now be in flight, and one of them is due."""
+        with self._turns.step():
+            flight = Flight(self._engaged, batch)
+            self._flying.append(flight)
+            flight.by.begin(flight.frames)
+        return flight.by.most
 
-    def _collect(self) -> None:
-        """Pass on the oldest batch in flight."""
+    def _pass_on(self) -> None:
+        """Detect or collect the oldest batch, follow what is in it and hand it on."""
+        flight = self._flying[0]
         began = time.perf_counter()
-        with located(self._detector_name):
-            found = cast(Overlapping, self._detector).collect()
-        self._pass_on(found, began)
-
-    def _detect(self, began: float) -> None:
-        with located(self._detector_name):
-            found = self._detector.detect([grabbed.frame for grabbed in self._flying[0]])
-        self._pass_on(found, began)
-
-    def _pass_on(self, found: Sequence[Detections], began: float) -> None:
-        """Track and hand on the oldest batch, whose detections are `found`."""
-        batch = self._flying[0]
-        with located(self._detector_name):
-            if len(found) != len(batch):
-                raise StageError(
-                    f"{self._detector_name}: want {len(batch)} results, got {len(found)}"
-                )
-        infer_ms = (time.perf_counter() - began) * 1e3 / len(batch)
-        stages = getattr(self._detector, "stage_ms", None) or {"infer": infer_ms}
+        with self._turns.step():
+            found = flight.by.answer(flight.frames)
+        stages = flight.by.stage_ms(began, len(found))
         for detections in found:
-            result = self._track(batch[0], detections, stages)
-            began = time.perf_counter()
-            self._results.put(result)
-            self._stats.blocked_s += time.perf_counter() - began
-            batch.pop(0)
-        self._flying.popleft()
+            result = self._follow(flight, detections, stages)
+            if result is not None:
+                self._show(result)
+                began = time.perf_counter()
+                self._results.put(result)
+                self._stats.blocked_s += time.perf_counter() - began
+            flight.batch.pop(0)
+        with self._turns.step():
+            self._flying.popleft()
+            if flight.by.retired and self._is_idle(flight.by):
+                _retire(flight.by)
 
-    def _track(
-        self, grabbed: Grabbed, detections: Detections, stages: Mapping[str, float]
-    ) -> Result:
-        frame = grabbed.frame
-        detections = self._usable(frame.source, detections)
-        tracker = self._trackers[frame.source]
-        began = time.perf_counter()
-        with located(f"tracker of {frame.source}"):
-            if frame.epoch != self._epochs[frame.source]:
-                self._epochs[frame.source] = frame.epoch
-                tracker.reset()
-            tracks = tracker.update(frame, detections)
-        track_ms = (time.perf_counter() - began) * 1e3
-        tracking = getattr(tracker, "stage_ms", None) or {"track": track_ms}
-        stage_ms = {"decode": grabbed.read_ms, **stages, **tracking}
-        return Result(frame, detections, tracks, self._class_names, stage_ms)
+    def _follow(
+        self, flight: Flight, detections: Detections, stages: Mapping[str, float]
+    ) -> Result | None:
+        """Return what becomes of the batch's first frame; None where its source has left."""
+        frame, read_ms = flight.batch[0]
+        books = self._stats.sources[frame.source]
+        detections = flight.by.usable(detections, books)
+        class_names = flight.by.class_names
+        with self._turns.step():
+            follower = self._followers.get(frame.source)
+            if follower is None:
+                books.lose(frame.index, "removed")
+                return None
+            followed = follower.follow(frame, detections, class_names)
+        return Result(
+            frame,
+            detections,
+            followed.tracks,
+            class_names,
+            {"decode": read_ms, **stages, **followed.stage_ms},
+            followed.events,
+            books.lost_before(frame.index),
+        )
 
-    def _usable(self, source: str, detections: Detections) -> Detections:
-        """Return the detections without NaN, infinite and zero-area boxes, which are counted."""
-        with located(self._detector_name):
-            usable = usable_xyxy(detections.xyxy) & np.isfinite(detections.score)
-        if usable.all():
-            return detections
-        self._stats.sources[source].rejected_boxes += int(np.count_nonzero(~usable))
-        return detections[usable]
+    def _fresh(self, taken: list[Grabbed]) -> list[Grabbed]:
+        """Return the frames that are not too old to be of use; the others are counted."""
+        if self.max_age_ms is None:
+            return taken
+        oldest = time.monotonic() - self.max_age_ms / 1e3
+        fresh = []
+        for grabbed in taken:
+            books = self._stats.sources[grabbed.frame.source]
+            if books.live and grabbed.frame.captured_at < oldest:
+                books.lose(grabbed.frame.index, "old")
+            else:
+                fresh.append(grabbed)
+        return fresh
+
+    def _is_idle(self, engaged: Engaged) -> bool:
+        """Return whether none of its batches is in flight; nobody else has the turn."""
+        return all(flight.by is not engaged for flight in self._flying)
+
+
+def _retire(engaged: Engaged) -> None:
+    """Close a detector that another has taken the place of; the run goes on if it cannot be."""
+    try:
+        engaged.close()
+    except PipelineError as error:
+        log.warning("%s", error)

@@ -86,7 +86,12 @@ class Detector(Protocol):
 
 
 class Tracker(Protocol):
-    """Boxes to tracks, for one source. State lives on the instance and nowhere else."""
+    """Boxes to tracks, for one source. State lives on the instance and nowhere else.
+
+    One may have an attribute `memory_s`, the seconds for which it keeps what it does not see: the
+    engine resets it after a longer gap. With `save_state()` and `load_state(state)`, the latter
+    raising UsageError, tracks outlive an exchange for another tracker of the same class.
+    """
 
     def update(self, frame: Frame, detections: Detections) -> Tracks:
         """Return the frame's tracks. Called for every frame in order, empty ones too."""
@@ -129,7 +134,9 @@ class Sink(Protocol):
     """Where results go. `own_thread`: encodes or talks to a network, so run it on its own.
 
     Without it `write` is called on the thread that called `run()`, as windows demand. A sink may
-    have an attribute `stop_requested`; the run ends in order once it is true.
+    have an attribute `stop_requested`; the run ends in order once it is true. One with a true
+    attribute `may_drop` is a viewer: it has a thread of its own, gets results straight from
+    inference, and misses those replaced by newer ones of their source while it is busy.
     """
 
     own_thread: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -29,10 +29,17 @@ class RingBuffer(Generic[T]):
 
     `block` makes the producer wait (files, results, sinks): nothing is ever lost.
     `drop_oldest` replaces the oldest item (live sources): the producer never waits, and `dropped`
-    counts what went, by cause. Rings that share `ready` can be waited for together by `take`.
+    counts what went, by cause; `on_drop` is told of each item and its cause, with the lock held.
+    Rings that share `ready` can be waited for together by `take`.
     """
 
-    def __init__(self, capacity: int, policy: Policy = "block", ready: Ready | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        policy: Policy = "block",
+        ready: Ready | None = None,
+        on_drop: Callable[[T, str], None] | None = None,
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"RingBuffer.capacity: want at least 1, got {capacity}")
         self.policy = policy
@@ -41,7 +48,9 @@ class RingBuffer(Generic[T]):
         self.put_count = 0
         self.taken_count = 0
         self._items: deque[T] = deque()
+        self._on_drop = on_drop
         self._closed = False
+        self._closed_for = "stopped"
         self._last_dealt = 0
         self._ready = ready or Ready()
         # One lock for both conditions, so that a taker and a producer never disagree.
@@ -56,11 +65,10 @@ class RingBuffer(Generic[T]):
             # waited, is in nobody's books.
             self.put_count += 1
             if self._closed:
-                self.dropped["stopped"] += 1
+                self._drop(item, self._closed_for)
                 return False
             if len(self._items) >= self.capacity:
-                self._items.popleft()
-                self.dropped["overrun"] += 1
+                self._drop(self._items.popleft(), "overrun")
             self._items.append(item)
             self._ready.notify_all()
             return True
@@ -72,13 +80,16 @@ class RingBuffer(Generic[T]):
         """
         return take([self], limit)
 
-    def close(self, *, discard: bool = False) -> None:
-        """Refuse further items; what waits is drained, or dropped and counted with `discard`."""
+    def close(self, *, discard: bool = False, cause: str = "stopped") -> None:
+        """Refuse further items; what waits is drained, or dropped and counted with `discard`.
+
+        What comes from now on is counted as dropped for the first `cause` there was.
+        """
         with self._ready:
-            self._closed = True
-            if discard:
-                self.dropped["stopped"] += len(self._items)
-                self._items.clear()
+            if not self._closed:
+                self._closed, self._closed_for = True, cause
+            while discard and self._items:
+                self._drop(self._items.popleft(), cause)
             self._ready.notify_all()
             self._space.notify_all()
 
@@ -93,12 +104,17 @@ class RingBuffer(Generic[T]):
         """Return `count` items, which is at most what `_offer` said; the lock is held."""
         if self.policy == "drop_oldest":
             while len(self._items) > 1:
-                self._items.popleft()
-                self.dropped["stale"] += 1
+                self._drop(self._items.popleft(), "stale")
         taken = [self._items.popleft() for _ in range(count)]
         self.taken_count += count
         self._space.notify(count)
         return taken
+
+    def _drop(self, item: T, cause: str) -> None:
+        """Count an item that goes nowhere; the lock is held."""
+        self.dropped[cause] += 1
+        if self._on_drop is not None:
+            self._on_drop(item, cause)
 
 
 def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> list[T] | None:
@@ -108,6 +124,7 @@ def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> li
     to longest ago, so that no source starves, a camera that comes late cannot make up for what it
     missed, and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
     item, or returns an empty list without `wait`; returns None when every ring is closed and empty.
+    `rings` may be changed meanwhile by whoever holds `ready`, and notifies it.
     """
     if limit < 1:
         raise ValueError(f"take.limit: want at least 1, got {limit}")

@@ -12,11 +12,25 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data import Result
+from pipeline.freshness import Freshness
+from pipeline.losses import Losses
+
 _LOWEST_MS = 1e-3
 _RATIO = 1.04
 _BUCKETS = 520  # 1 microsecond to 700 seconds
 
-STAGES = ("decode", "preprocess", "infer", "postprocess", "camera", "track", "draw", "write")
+STAGES = (
+    "decode",
+    "preprocess",
+    "infer",
+    "postprocess",
+    "camera",
+    "track",
+    "watch",
+    "draw",
+    "write",
+)
 
 
 def _place(stage: str) -> int:
@@ -60,7 +74,10 @@ class Histogram:
 
 @dataclass
 class SourceStats:
-    """The books of one source: `grabbed == delivered + sum(dropped)` once the run is over."""
+    """The books of one source: `grabbed == delivered + sum(dropped)` once the run is over.
+
+    Each frame that is lost is in them at once, and may be asked for by any thread.
+    """
 
     live: bool
     grabbed: int = 0
@@ -69,7 +86,42 @@ class SourceStats:
     rejected_boxes: int = 0
     reconnects: int = 0
     broken: str | None = None
+    epoch: int = 0
     age: Histogram = field(default_factory=Histogram)
+    fresh: Freshness = field(default_factory=Freshness)
+    _losses: Losses = field(default_factory=Losses)
+    # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def drop(self, cause: str, count: int = 1) -> None:
+        """Count frames that were grabbed and will not be delivered."""
+        with self._lock:
+            self.dropped[cause] += count
+
+    def lose(self, index: int, cause: str) -> None:
+        """Count frame `index` as dropped; the next result after it will tell."""
+        with self._lock:
+            self.dropped[cause] += 1
+            self._losses.add(index, cause)
+
+    def lost_before(self, index: int) -> dict[str, int]:
+        """Return by cause what was lost before frame `index` and not told yet."""
+        with self._lock:
+            return self._losses.before(index)
+
+    def note_age(self, result: Result) -> str | None:
+        """Count how old a delivered result's picture was; return a warning when there is one."""
+        self.age.add(result.age_ms)
+        frame = result.frame
+        if not self.live:
+            return None
+        behind_ms = (frame.captured_at - frame.pts_s) * 1e3
+        return self.fresh.add(time.monotonic(), result.age_ms, behind_ms, frame.epoch)
+
+    def drops(self) -> dict[str, int]:
+        """Return how many frames were dropped so far, by cause."""
+        with self._lock:
+            return dict(+self.dropped)
 
     def summary(self) -> dict[str, Any]:
         """Return the counters as plain values for the report."""
@@ -113,8 +165,14 @@ class Stats:
 
     def drop(self, source: str, cause: str, count: int = 1) -> None:
         """Count frames of `source` that were grabbed and will not be delivered."""
-        with self._lock:
-            self.sources[source].dropped[cause] += count
+        self.sources[source].drop(cause, count)
+
+    def add_source(self, name: str, *, live: bool) -> SourceStats:
+        """Return the books of a source; one that comes back goes on with those it had."""
+        if name not in self.sources:
+            # A new mapping: others may be going through the old one.
+            self.sources = {**self.sources, name: SourceStats(live)}
+        return self.sources[name]
 
     def begin(self) -> None:
         """Start the clock: opening and loading weights is over."""

@@ -11,6 +11,7 @@ from fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
 from threads import PATIENCE_S, Gate, interrupt
 
 from pipeline.delivery import SinkGroup
+from pipeline.following import Followers
 from pipeline.grabbing import Grabbed
 from pipeline.inferring import Inference
 from pipeline.interfaces import RunInfo
@@ -87,7 +88,9 @@ def test_the_detector_is_never_closed_in_the_middle_of_a_batch() -> None:
 
     detector = FakeDetector(detect)
     stats = Stats({"a": False})
-    inference = Inference(detector, {"a": FakeTracker()}, [frames_in], results, stats)
+    followers = Followers(FakeTracker, None)
+    followers.add("a")
+    inference = Inference(detector, followers, [frames_in], results, stats)
     errors: list[BaseException] = []
     source = FakeSource("a", frames(1))
     source.open()
@@ -106,9 +109,13 @@ def test_a_signal_handler_may_stop_what_is_stopping() -> None:
     """The command's handler calls `stop`, on the thread that may be inside `stop` already: its
     event's lock is held then, and the handler waited for itself for ever."""
     line, lines = 0, 1
+    source = FakeSource("a", frames(1))
+    source.open()
+    frame = source.read()
+    assert frame is not None
     while line < lines:
         setup = Setup(FakeSource("a", frames(3)))
-        setup.pipeline._sources.rings[0].put(object())  # type: ignore[arg-type]
+        setup.pipeline._sources.rings[0].put(Grabbed(frame, 0.0))
         line, lines = line + 1, _stop_with_a_signal_at(line, setup)
         ring = setup.pipeline._sources.rings[0]
         assert setup.pipeline._stop.is_set()

@@ -85,7 +85,7 @@ def test_the_command_line_overrides_the_file(
         ("max_age_s: 3", ["unknown key 'max_age_s'; did you mean tracker.max_age_s?"]),
         ("max_frames: 3", ["unknown key 'max_frames'; did you mean run.max_frames?"]),
         ("max-frames: 3", ["unknown key 'max-frames' (known: "]),
-        ("run: {max-frames: 3}", ["run: unknown key 'max-frames'; did you mean max_frames?"]),
+        ("run: {max-frames: 3}", ["run: unknown key 'max-frames'; did you mean max_frames"]),
         # Pydantic's words: "input should be a valid tuple", "instance of PluginChoice".
         ("sources: one.mp4", ["sources: want a list, got 'one.mp4'"]),
         ("sources: [5]", ["sources.0: want text or a name or a section, got 5"]),

@@ -12,6 +12,7 @@ from pipeline.errors import SourceLostError
 from pipeline.grabbing import Backoff, Grabbed, Grabber
 from pipeline.ring import RingBuffer
 from pipeline.stats import SourceStats
+from pipeline.supervision import Supervisor
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -191,8 +192,11 @@ def test_only_a_frame_makes_the_waits_short_again() -> None:
     door = camera("door", LOST, [LOST], [LOST], [*frames(1), LOST], [LOST], frames(0))
     stop, errors = NoTime(), []
     ring: RingBuffer[Grabbed] = RingBuffer(2, "drop_oldest")
-    grabber = Grabber(door, ring, SourceStats(live=True), None, Backoff(1.0, 100.0))
-    grabber.start(stop, errors.append)
+    supervisor = Supervisor("door", live=True, stale_after_s=1, frozen_after_s=1)
+    backoff = Backoff(1.0, 100.0)
+    grabber = Grabber(door, ring, SourceStats(live=True), None, backoff, supervisor)
+    grabber.stop = stop
+    grabber.start(errors.append)
     while ring.take() is not None:
         pass
     grabber.close(15)

@@ -17,8 +17,11 @@ from import_walk import MODULES, PACKAGE, ROOMS, imports, imports_in, ours, room
 # Each row may import itself where it is a room (below), and whatever is named after it.
 BOTTOM = {"data", "boxes", "errors", "options", "pool"}
 CONTRACT = BOTTOM | {"interfaces"}
-THREADS = {"ring", "worker", "stats"}
-ENGINE = THREADS | {"grabbing", "inferring", "delivery", "engine"}
+AGES = {"freshness", "losses"}
+THREADS = {"ring", "worker", "stats", "turns", "newest", "run_options"} | AGES
+SOURCES = {"supervision", "grabbing", "source_group"}
+INFERENCE = {"detecting", "following", "inferring"}
+ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
 UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config"}
@@ -38,10 +41,20 @@ ALLOWED: dict[str, set[str]] = {
     "overlay": BOTTOM,
     "ring": BOTTOM,
     "worker": BOTTOM | {"ring"},
-    "stats": BOTTOM,
-    "grabbing": CONTRACT | THREADS,
-    "inferring": CONTRACT | THREADS | {"grabbing"},
+    "turns": BOTTOM | {"ring"},
+    "newest": BOTTOM | {"ring"},
+    "run_options": BOTTOM,
+    "freshness": BOTTOM,
+    "losses": BOTTOM,
+    "stats": BOTTOM | AGES,
+    "supervision": CONTRACT | THREADS,
+    "grabbing": CONTRACT | THREADS | {"supervision"},
+    "source_group": CONTRACT | THREADS | SOURCES,
+    "following": CONTRACT,
+    "detecting": CONTRACT | THREADS | {"grabbing"},
+    "inferring": CONTRACT | THREADS | INFERENCE | {"grabbing"},
     "delivery": CONTRACT | THREADS,
+    "stages": CONTRACT | ENGINE - {"engine"},
     "engine": CONTRACT | ENGINE,
     "sources": CONTRACT,
     "detectors": CONTRACT | {"models", "sequences"},

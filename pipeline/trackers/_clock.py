@@ -55,6 +55,11 @@ class Clock:
         self.confirm = max(limits.confirm - slack, 0.0)
         self.restart()
 
+    @property
+    def memory_s(self) -> float | None:
+        """Return after how many seconds unseen every track is gone; None if frames count."""
+        return None if self._in_frames else self.max_age
+
     def restart(self) -> None:
         """Start again at zero; the next frame is a first one."""
         self._pts_s: float | None = None

@@ -37,6 +37,11 @@ class Tracking:
         self._camera = CameraMotion() if options.camera_motion == "auto" else None
         self.stage_ms: dict[str, float] = {}
 
+    @property
+    def memory_s(self) -> float | None:
+        """Return the gap in seconds after which no track goes on; None if frames count."""
+        return self._clock.memory_s
+
     def reset(self) -> None:
         """Forget all tracks; ids already given are not given again."""
         self._clock.restart()

@@ -1,0 +1,180 @@
+"""All sources of a run: what is there, opened, started, halted and closed together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pipeline.errors import PipelineError
+from pipeline.grabbing import Backoff, Grabbed, Grabber
+from pipeline.interfaces import Source, SourceInfo
+from pipeline.ring import Ready, RingBuffer
+from pipeline.run_options import RunOptions
+from pipeline.stats import Stats
+from pipeline.supervision import CameraStatus, Supervisor
+from pipeline.worker import Fail
+
+LIVE_RING_FRAMES = 2
+
+
+class SourceGroup:
+    """The grabbers of a run; sources may come and go while it runs.
+
+    `inbox` holds the rings inference takes from: changed in place, with `ready` held.
+    """
+
+    def __init__(self, options: RunOptions, stats: Stats, fail: Fail) -> None:
+        self._options = options
+        self._stats = stats
+        self._fail = fail
+        self._ready = Ready()
+        # Always open, always empty: while it is there, inference waits for sources to come.
+        self._door: RingBuffer[Grabbed] = RingBuffer(1, ready=self._ready)
+        self.inbox: list[RingBuffer[Grabbed]] = [self._door]
+        # Replaced, never changed: a signal handler or another thread may be going through it.
+        self._grabbers: tuple[Grabber, ...] = ()
+        self._gone: tuple[Grabber, ...] = ()
+        self._running = False
+        self._halted = False
+        self._lock = threading.Lock()
+        if not options.wait_for_sources:
+            self._door.close()
+
+    @property
+    def rings(self) -> list[RingBuffer[Grabbed]]:
+        """Return each source's ring, in order."""
+        return [grabber.ring for grabber in self._grabbers]
+
+    @property
+    def infos(self) -> dict[str, SourceInfo]:
+        """Return what is known of the sources that are open, by name."""
+        return {g.source.name: g.info for g in self._grabbers if g.info is not None}
+
+    @property
+    def all_live(self) -> bool:
+        """Return whether every source is live, as no source is."""
+        return all(grabber.source.live for grabber in self._grabbers)
+
+    def __len__(self) -> int:
+        return len(self._grabbers)
+
+    def __contains__(self, name: str) -> bool:
+        return any(grabber.source.name == name for grabber in self._grabbers)
+
+    def statuses(self) -> dict[str, CameraStatus]:
+        """Return how every source fares now, by name, in order; any thread."""
+        return {
+            grabber.source.name: grabber.supervisor.status(grabber.stats, len(grabber.ring))
+            for grabber in self._grabbers
+        }
+
+    def add(self, source: Source) -> None:
+        """Take a source in, and begin to grab where the others do already.
+
+        Raises ValueError where its name is taken, SourceError where a file cannot be opened.
+        """
+        if source.name in self:
+            raise ValueError(f"Pipeline.sources: names must differ, '{source.name}' is there")
+        grabber = self._new_grabber(source)
+        if self._running and not source.live:
+            try:
+                grabber.open(self._options.ring_megabytes)
+            except PipelineError:
+                source.close()
+                raise
+        with self._lock:
+            self._grabbers = (*self._grabbers, grabber)
+        with self._ready:
+            self.inbox.append(grabber.ring)
+            self._ready.notify_all()
+        if self._halted:  # `halt` may have gone by just before this one was there
+            grabber.halt()
+        if self._running:
+            # A mistake in what comes later must not end what runs.
+            grabber.alone = True
+            grabber.start(self._fail)
+
+    def remove(self, name: str) -> Grabber:
+        """Halt a source and forget it; returns its grabber, still to be closed.
+
+        Its frames that wait are dropped as "removed". Raises ValueError for an unknown name.
+        """
+        found = [grabber for grabber in self._grabbers if grabber.source.name == name]
+        if not found:
+            names = ", ".join(grabber.source.name for grabber in self._grabbers)
+            raise ValueError(f"Pipeline.sources: no source '{name}' (there are: {names or 'none'})")
+        grabber = found[0]
+        with self._lock:
+            self._grabbers = tuple(each for each in self._grabbers if each is not grabber)
+        grabber.alone = True
+        grabber.halt("removed")
+        with self._ready:
+            self.inbox.remove(grabber.ring)
+            self._ready.notify_all()
+        if grabber.broken is not None:
+            self._gone = (*self._gone, grabber)
+        return grabber
+
+    def open_files(self) -> None:
+        """Open what must exist now; cameras open on their own threads. Raises SourceError."""
+        for grabber in self._grabbers:
+            if not grabber.source.live:
+                grabber.open(self._options.ring_megabytes)
+
+    def start(self) -> None:
+        """Begin to grab from all, until their end or `halt`."""
+        self._running = True
+        for grabber in self._grabbers:
+            grabber.start(self._fail)
+
+    def halt(self) -> None:
+        """Drop what waits and whatever comes; wakes the grabbers that wait for space."""
+        self._halted = True
+        for grabber in self._grabbers:
+            grabber.halt()
+        self._door.close()
+
+    def close(self, patience_s: float) -> None:
+        """Close every source; those that hang are left behind after `patience_s` in all."""
+        deadline = time.monotonic() + patience_s
+        for grabber in self._grabbers:
+            try:
+                grabber.close(max(0.0, deadline - time.monotonic()))
+            except PipelineError as error:
+                self._fail(error)
+
+    def balance(self, *, interrupted: bool) -> None:
+        """Book what a Ctrl-C between two stages swallowed."""
+        for source in self._stats.sources.values() if interrupted else ():
+            lost = source.grabbed - source.delivered - sum(source.drops().values())
+            if lost > 0:
+                source.drop("interrupted", lost)
+
+    def raise_broken(self) -> None:
+        """Raise the SourceBrokenError of the first file that broke off, if any did."""
+        for grabber in (*self._grabbers, *self._gone):
+            if grabber.broken is not None:
+                raise grabber.broken
+
+    def _new_grabber(self, source: Source) -> Grabber:
+        options = self._options
+        stats = self._stats.add_source(source.name, live=source.live)
+
+        def lose(grabbed: Grabbed, cause: str) -> None:
+            stats.lose(grabbed.frame.index, cause)
+
+        ring: RingBuffer[Grabbed] = (
+            RingBuffer(LIVE_RING_FRAMES, "drop_oldest", self._ready, lose)
+            if source.live
+            else RingBuffer(options.ring_frames, "block", self._ready, lose)
+        )
+        supervisor = Supervisor(
+            source.name,
+            live=source.live,
+            stale_after_s=options.stale_after_s,
+            frozen_after_s=options.frozen_after_s,
+        )
+        backoff = Backoff(options.retry_first_s, options.retry_longest_s)
+        grabber = Grabber(source, ring, stats, options.max_frames, backoff, supervisor)
+        grabber.alone = options.wait_for_sources
+        return grabber
