@@ -148,12 +148,14 @@ class Inference:
                 self._pass_on()
 
     def _finish(self) -> None:
-        for flight in self._flying:
+        with self._turns.step():
+            flights = [*self._flying]
+            self._flying.clear()
+        for flight in flights:
             for grabbed in flight.batch:
                 self._stats.drop(grabbed.frame.source, "failed")
-        for engaged in {flight.by for flight in self._flying if flight.by.retired}:
+        for engaged in {flight.by for flight in flights if flight.by.retired}:
             _retire(engaged)
-        self._flying.clear()
         self._results.close()
 
     def _begin(self, batch: list[Grabbed]) -> int:

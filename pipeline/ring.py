@@ -20,7 +20,7 @@ class Ready(threading.Condition):
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.dealt = 0  # items handed out so far, which is the clock of fairness in `take`
+        self.turns = 0  # grows with each turn given, which is the clock of fairness in `take`
         super().__init__(self.lock)
 
 
@@ -51,7 +51,7 @@ class RingBuffer(Generic[T]):
         self._on_drop = on_drop
         self._closed = False
         self._closed_for = "stopped"
-        self._last_dealt = 0
+        self._turn = 0  # when this ring began to wait for what it may give next
         self._ready = ready or Ready()
         # One lock for both conditions, so that a taker and a producer never disagree.
         self._space = threading.Condition(self._ready.lock)
@@ -67,6 +67,8 @@ class RingBuffer(Generic[T]):
             if self._closed:
                 self._drop(item, self._closed_for)
                 return False
+            if not self._items:
+                self._wait_for_turn()
             if len(self._items) >= self.capacity:
                 self._drop(self._items.popleft(), "overrun")
             self._items.append(item)
@@ -110,6 +112,11 @@ class RingBuffer(Generic[T]):
         self._space.notify(count)
         return taken
 
+    def _wait_for_turn(self) -> None:
+        """Queue behind all rings that wait already; the lock is held."""
+        self._ready.turns += 1
+        self._turn = self._ready.turns
+
     def _drop(self, item: T, cause: str) -> None:
         """Count an item that goes nowhere; the lock is held."""
         self.dropped[cause] += 1
@@ -120,9 +127,10 @@ class RingBuffer(Generic[T]):
 def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> list[T] | None:
     """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
 
-    The rings share one `ready` condition. The limit is dealt out one by one to whoever was dealt
-    to longest ago, so that no source starves, a camera that comes late cannot make up for what it
-    missed, and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
+    The rings share one `ready` condition. The limit is dealt out one by one to whoever has waited
+    longest since it was dealt to or was empty, so that no source starves, a camera that comes late
+    cannot make up for what it missed, cameras in step are not served in the same order for ever,
+    and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
     item, or returns an empty list without `wait`; returns None when every ring is closed and empty.
     `rings` may be changed meanwhile by whoever holds `ready`, and notifies it.
     """
@@ -137,22 +145,19 @@ def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> li
             if not wait:
                 return []
             ready.wait(WAKE_S)
-        shares = _deal([ring for ring in rings if ring._items], limit, ready)
+        shares = _deal([ring for ring in rings if ring._items], limit)
         return [item for ring, share in shares for item in ring._pop(share)]
 
 
-def _deal(
-    rings: Sequence[RingBuffer[T]], limit: int, ready: Ready
-) -> list[tuple[RingBuffer[T], int]]:
+def _deal(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
     """Return the rings that give something, each with how much; the lock is held."""
-    queue = deque(sorted(rings, key=lambda ring: ring._last_dealt))
+    queue = deque(sorted(rings, key=lambda ring: ring._turn))
     shares: dict[RingBuffer[T], int] = {}
     while queue and limit > 0:
         ring = queue.popleft()
         shares[ring] = shares.get(ring, 0) + 1
         limit -= 1
-        ready.dealt += 1
-        ring._last_dealt = ready.dealt
+        ring._wait_for_turn()
         if shares[ring] < ring._offer():
             queue.append(ring)
     return list(shares.items())

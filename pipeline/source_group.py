@@ -34,7 +34,7 @@ class SourceGroup:
         # Replaced, never changed: a signal handler or another thread may be going through it.
         self._grabbers: tuple[Grabber, ...] = ()
         self._gone: tuple[Grabber, ...] = ()
-        self._running = False
+        self._opened = self._running = False
         self._halted = False
         self._lock = threading.Lock()
         if not options.wait_for_sources:
@@ -76,7 +76,7 @@ class SourceGroup:
         if source.name in self:
             raise ValueError(f"Pipeline.sources: names must differ, '{source.name}' is there")
         grabber = self._new_grabber(source)
-        if self._running and not source.live:
+        if self._opened and not source.live:
             try:
                 grabber.open(self._options.ring_megabytes)
             except PipelineError:
@@ -84,12 +84,13 @@ class SourceGroup:
                 raise
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
+            running = self._running
         with self._ready:
             self.inbox.append(grabber.ring)
             self._ready.notify_all()
         if self._halted:  # `halt` may have gone by just before this one was there
             grabber.halt()
-        if self._running:
+        if running:
             # A mistake in what comes later must not end what runs.
             grabber.alone = True
             grabber.start(self._fail)
@@ -117,14 +118,19 @@ class SourceGroup:
 
     def open_files(self) -> None:
         """Open what must exist now; cameras open on their own threads. Raises SourceError."""
-        for grabber in self._grabbers:
+        with self._lock:
+            self._opened = True
+            grabbers = self._grabbers
+        for grabber in grabbers:
             if not grabber.source.live:
                 grabber.open(self._options.ring_megabytes)
 
     def start(self) -> None:
         """Begin to grab from all, until their end or `halt`."""
-        self._running = True
-        for grabber in self._grabbers:
+        with self._lock:
+            self._running = True
+            grabbers = self._grabbers
+        for grabber in grabbers:
             grabber.start(self._fail)
 
     def halt(self) -> None:

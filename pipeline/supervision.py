@@ -114,10 +114,8 @@ class Supervisor:
         now = time.monotonic()
         self._freeze.begin_again(now + wait_s)
         with self._lock:
-            if self._state == "lost":
-                self._error = error
-            else:
-                self._turn("lost", now, error)
+            since = self._since if self._state == "lost" else now
+            self._turn("lost", since, error)
             self._next_try = now + wait_s
 
     def ended(self, error: str | None = None) -> None:
