@@ -6,17 +6,21 @@ and that plug-in's own options, which `pipeline.build` checks against the plug-i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
+from pipeline.secrets import FILE_NAME, Secrets, read_by_others
+
+log = logging.getLogger("trackline")
 
 FROM_TEXT = "auto"
 """The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
@@ -53,6 +57,13 @@ class Config(OptionsModel):
     """What is written, all of it into `run.output`."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
+
+    _secrets: Secrets = PrivateAttr(default_factory=Secrets)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Return what `${NAME}` stands for in a source's options."""
+        return self._secrets
 
     @model_validator(mode="before")
     @classmethod
@@ -103,13 +114,32 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     )
     for key, value in by_depth:
         _set(tree, key, value)
-    return validated(Config, tree, "")
+    config = validated(Config, tree, "")
+    if path is not None:
+        config._secrets = _read_secrets(Path(path).with_name(FILE_NAME))
+    return config
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def _read_secrets(path: Path) -> Secrets:
+    """Return the keys and values of the secrets file, none where there is no such file."""
+    if not path.exists():
+        return Secrets(file=path)
+    # As text, each of them: 0123 is a password, not a number.
+    tree = read_yaml(path, yaml.BaseLoader)
+    for key, value in tree.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {key}: want text, got {_kind(value)}")
+    if read_by_others(path):
+        log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
+    return Secrets(tree, path)
+
+
+def read_yaml(
+    path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] | None = None
+) -> dict[str, Any]:
     """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
     try:
-        tree = _read(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), loader or _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
