@@ -18,13 +18,14 @@ from pipeline.data import Image
 from pipeline.errors import PipelineError, SourceError, SourceLostError
 from pipeline.pool import FramePool
 from pipeline.sources._addresses import demuxer_options, failure
-from pipeline.sources._stream_clock import StreamClock
+from pipeline.sources._stream_clock import Pacer, StreamClock
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+_BY_SEGMENT = frozenset({"hls", "dash"})
 # Their time stamps are counted by FFmpeg at a rate it made up.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
@@ -73,6 +74,7 @@ class StreamReader:
         self._picture: Picture | None = None
         self._error: BaseException | None = None
         self._ended = False
+        self._seen = False
         self._thread = threading.Thread(target=self._run, name=connection.where, daemon=True)
 
     def start(self) -> None:
@@ -123,23 +125,21 @@ class StreamReader:
         """Hand over every picture; return why there are no more."""
         from av import FFmpegError
 
-        connection, was_live = self._connection, False
+        where = self._connection.where
         try:
             with self._open() as container:
                 began = time.monotonic()
                 stream = self._stream(container)
                 self.connected.set()
-                clock = StreamClock(_trusted_time_base(container, stream))
-                for picture in self._pictures(container, stream, clock, began):
-                    was_live = True
+                for picture in self._pictures(container, stream, began):
                     if not self._hand_over(picture):
                         break
                     del picture  # its memory is pooled
         except PipelineError as error:
             return error
         except (FFmpegError, OSError) as error:
-            return failure(connection.where, error, was_live=was_live)
-        return SourceLostError(f"{connection.where}: the stream ended")
+            return failure(where, error, was_live=self._seen)
+        return SourceLostError(f"{where}: the stream ended")
 
     def _open(self) -> InputContainer:
         import av
@@ -174,14 +174,14 @@ class StreamReader:
         context.thread_type = ThreadType.SLICE
         context.thread_count = self._connection.threads
         context.flags |= Flags.low_delay
-        rate = stream.average_rate or stream.guessed_rate
+        rate = stream.average_rate or context.framerate
         self.fps = float(rate) if rate and 1 <= rate <= 240 else None
         self.description = f"{context.name} in {container.format.name.split(',')[0]}"
         self.sample_aspect = stream.sample_aspect_ratio
         return stream
 
     def _pictures(
-        self, container: InputContainer, stream: VideoStream, clock: StreamClock, began: float
+        self, container: InputContainer, stream: VideoStream, began: float
     ) -> Iterator[Picture]:
         """Yield every whole picture; what is damaged is counted and left out."""
         from av import FFmpegError
@@ -190,6 +190,9 @@ class StreamReader:
         from pipeline.sources._pictures import upright_bgr
 
         reformatter = VideoReformatter()
+        formats = frozenset(container.format.name.split(","))
+        clock = StreamClock(None if formats & _WITHOUT_TIMES else stream.time_base)
+        pacer = Pacer(stream.time_base) if formats & _BY_SEGMENT else None
         for packet in self._packets(container, stream):
             arrived_at = time.monotonic()
             try:
@@ -202,8 +205,11 @@ class StreamReader:
                     self._note_damage()
                     continue
                 image = upright_bgr(picture, reformatter, self._pool)
+                if pacer is not None:
+                    arrived_at = self._wait_until(pacer.due(picture.pts, time.monotonic()))
                 seconds = clock.seconds(picture.pts, arrived_at - began)
                 del picture
+                self._seen = True
                 yield Picture(image, arrived_at, seconds)
                 del image
 
@@ -222,7 +228,15 @@ class StreamReader:
             else:
                 yield packet  # type: ignore[misc]
 
+    def _wait_until(self, due: float) -> float:
+        """Return the time once it is `due`, or the thread has to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, max(0.0, due - time.monotonic()))
+        return time.monotonic()
+
     def _note_damage(self) -> None:
+        if not self._seen:  # who joins midway cannot decode what comes before a key frame
+            return
         self.damaged += 1
         if self.damaged == 1:
             self._on_damage()
@@ -235,8 +249,3 @@ class StreamReader:
                 self._picture = picture
                 self._changed.notify_all()
             return not self._ended
-
-
-def _trusted_time_base(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    formats = container.format.name.split(",")
-    return None if _WITHOUT_TIMES.intersection(formats) else stream.time_base
