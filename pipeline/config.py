@@ -125,21 +125,33 @@ def _read_secrets(path: Path) -> Secrets:
     if not path.exists():
         return Secrets(file=path)
     # As text, each of them: 0123 is a password, not a number.
-    tree = read_yaml(path, yaml.BaseLoader)
+    try:
+        tree = _parsed(path, yaml.BaseLoader) or {}
+    except ConfigError:
+        tree = None  # why may hold a password
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")
     for key, value in tree.items():
         if not isinstance(value, str):
-            raise ConfigError(f"{path}: {key}: want text, got {_kind(value)}")
+            raise ConfigError(f"{path}: {key}: want text, got a list or section")
     if read_by_others(path):
         log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
     return Secrets(tree, path)
 
 
-def read_yaml(
-    path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] | None = None
-) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
+    tree = _parsed(path, _Loader)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want sections (sources, detector, ...), got {_kind(tree)}")
+    return tree
+
+
+def _parsed(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader]) -> Any:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), loader or _Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -150,11 +162,6 @@ def read_yaml(
     except (yaml.YAMLError, ValueError) as error:
         shown = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {shown}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: want sections (sources, detector, ...), got {_kind(tree)}")
-    return tree
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

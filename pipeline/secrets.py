@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\
 _USER = re.compile(r"[\w.%+${}-]+")
 # Some cameras want it in the path: /user=admin_password=1234_channel=1
 _NAMED = re.compile(
-    r"(?P<key>\b|_)(?P<name>pass(?:word|wd)?|pwd|token|secret|api_?key)=(?P<value>[^&_/\s'\"]+)",
+    r"(?P<key>\b|_)(?P<name>pass(?:word|wd)?|pwd|token|secret|api_?key)=(?P<value>[^&#_/\s'\"]+)",
     re.I,
 )
 _PLACE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}")
