@@ -6,7 +6,6 @@ and that plug-in's own options, which `pipeline.build` checks against the plug-i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
-from pipeline.secrets import FILE_NAME, Secrets, read_by_others
-
-log = logging.getLogger("trackline")
+from pipeline.secrets import FILE_NAME, Secrets
+from pipeline.secrets_file import read_secrets
 
 FROM_TEXT = "auto"
 """The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
@@ -116,42 +114,14 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
         _set(tree, key, value)
     config = validated(Config, tree, "")
     if path is not None:
-        config._secrets = _read_secrets(Path(path).with_name(FILE_NAME))
+        config._secrets = read_secrets(Path(path).with_name(FILE_NAME))
     return config
-
-
-def _read_secrets(path: Path) -> Secrets:
-    """Return the keys and values of the secrets file, none where there is no such file."""
-    if not path.exists():
-        return Secrets(file=path)
-    # As text, each of them: 0123 is a password, not a number.
-    try:
-        tree = _parsed(path, yaml.BaseLoader) or {}
-    except ConfigError:
-        tree = None  # why may hold a password
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")
-    for key, value in tree.items():
-        if not isinstance(value, str):
-            raise ConfigError(f"{path}: {key}: want text, got a list or section")
-    if read_by_others(path):
-        log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
-    return Secrets(tree, path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
-    tree = _parsed(path, _Loader)
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: want sections (sources, detector, ...), got {_kind(tree)}")
-    return tree
-
-
-def _parsed(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader]) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), loader)
+        tree = _read(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -162,6 +132,11 @@ def _parsed(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader]) -> Any:
     except (yaml.YAMLError, ValueError) as error:
         shown = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {shown}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want sections (sources, detector, ...), got {_kind(tree)}")
+    return tree
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -187,19 +186,6 @@ class Secrets:
 def has_placeholder(text: str) -> bool:
     """Return whether a `${NAME}` in `text` is to be filled in."""
     return any(not match["escaped"] for match in _PLACE.finditer(text))
-
-
-def read_by_others(file: Path) -> bool:
-    """Return whether users other than the owner may read the file."""
-    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
-
-
-def host_of(address: str) -> str:
-    """Return an address's host, a name for it that holds no secret; empty where there is none."""
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _is_in_login_or_query(text: str, match: re.Match[str]) -> bool:

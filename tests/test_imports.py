@@ -21,7 +21,7 @@ THREADS = {"ring", "worker", "stats"}
 ENGINE = THREADS | {"grabbing", "inferring", "delivery", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
-UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config"}
+UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
 UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming"}
 UP_TO_FRONT = UP_TO_BUILD | {
     "build",
@@ -55,7 +55,8 @@ ALLOWED: dict[str, set[str]] = {
     "tuning": UP_TO_BUILD | {"build", "evaluation"},
     "export": CONTRACT | {"models", "detectors"},
     "rooms": BOTTOM,
-    "config": CONTRACT | {"engine", "rooms"},
+    "secrets_file": BOTTOM,
+    "config": CONTRACT | {"engine", "rooms", "secrets_file"},
     "naming": UP_TO_CONFIG | {"sources"},
     "build": UP_TO_BUILD,
     "running": UP_TO_BUILD | {"build"},
