@@ -245,6 +245,18 @@ def test_interrupt_ends_a_wait_at_once(waits_in: str) -> None:
         source.close()
 
 
+def test_an_interrupt_before_the_wait_is_not_lost() -> None:
+    """The engine may interrupt in the moment before the source begins to connect."""
+    with rtsp_server.running() as camera:
+        source = stream.build(stream.Options(url=camera.url, open_timeout_s=300))
+        source.interrupt()
+        with pytest.raises(SourceLostError, match="was closed"):
+            source.open()
+        source.close()
+        source.open()
+        source.close()
+
+
 def test_steady_state_allocates_no_picture_memory() -> None:
     with rtsp_server.running() as camera, opened(camera.url) as source:
         for _ in range(20):

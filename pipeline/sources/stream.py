@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -15,7 +15,8 @@ from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
 from pipeline.secrets import SecretUrl, has_placeholder
 from pipeline.sources._addresses import name_of, objection
-from pipeline.sources._stream_reader import Connection, Picture, StreamReader
+from pipeline.sources._stream_decoding import Connection, Picture
+from pipeline.sources._stream_reader import StreamReader
 
 log = logging.getLogger("trackline")
 
@@ -55,8 +56,8 @@ def build(options: Options) -> StreamSource:
 class StreamSource:
     """The pictures of a network camera as they come; a camera that falls silent is SourceLostError.
 
-    It keeps reading whenever it is read from, so nothing grows old in a buffer before it: a live
-    source's ring never makes it wait. `interrupt` ends a wait from another thread.
+    It reads whenever it is read from, so nothing grows old in a buffer before it: a live source's
+    ring never makes it wait.
     """
 
     live = True
@@ -70,19 +71,27 @@ class StreamSource:
         self._pool = FramePool()
         self._reader: StreamReader | None = None
         self._first: Picture | None = None
+        self._interrupted = threading.Event()
         self._index = 0
 
     @property
     def damaged(self) -> int:
         """Return how many packets and pictures of this connection were left out as damaged."""
-        return self._reader.damaged if self._reader else 0
+        decoder = self._reader.decoder if self._reader else None
+        return decoder.damaged if decoder else 0
+
+    @property
+    def left_out(self) -> int:
+        """Return how many packets of this connection were left out to stay current."""
+        decoder = self._reader.decoder if self._reader else None
+        return decoder.backlog.left_out if decoder else 0
 
     def open(self) -> SourceInfo:
         """Connect and wait for the first picture; raises SourceLostError while there is none.
 
         Raises SourceError for what no waiting can make a camera.
         """
-        self.close()
+        self._leave()
         options = self._options
         if self._reader is not None and not self._reader.join(options.open_timeout_s):
             # One at a time: else a name server that is down would cost a thread for every try.
@@ -96,20 +105,20 @@ class StreamSource:
             read_timeout_s=options.read_timeout_s,
         )
         self._index = 0
-        reader = self._reader = StreamReader(connection, self._pool, self._say_damaged)
+        reader = self._reader = StreamReader(connection, self._pool, self._warn)
+        if self._interrupted.is_set():  # looked at after the reader is there to be ended
+            reader.end()
         reader.start()
-        first = self._first_picture(reader)
-        self._first = first
+        first = self._first = self._first_picture(reader)
+        decoder = reader.decoder
+        assert decoder is not None
         height, width = first.image.shape[:2]
-        aspect = reader.sample_aspect
         return SourceInfo(
             width=width,
             height=height,
-            fps=reader.fps,
-            description=reader.description,
-            sample_aspect=(aspect.numerator, aspect.denominator)
-            if aspect not in (None, 0, 1)
-            else None,
+            fps=decoder.fps,
+            description=decoder.description,
+            sample_aspect=decoder.sample_aspect,
         )
 
     def read(self) -> Frame | None:
@@ -122,7 +131,8 @@ class StreamSource:
         return frame
 
     def interrupt(self) -> None:
-        """Make a waiting `open` or `read` raise SourceLostError now; any thread may call it."""
+        """Make `open` and `read` raise SourceLostError from now on, until `close`; any thread."""
+        self._interrupted.set()
         if (reader := self._reader) is not None:
             reader.end()
 
@@ -131,25 +141,27 @@ class StreamSource:
 
         A connection that hangs is left to its own time limits.
         """
-        self._first = None
-        if self._reader is not None:
-            self._reader.end()
-            self._reader.join(_GOODBYE_S)
+        self._leave()
+        self._interrupted.clear()
 
     @property
     def _where(self) -> str:
         return f"source {self.name}"
 
+    def _leave(self) -> None:
+        self._first = None
+        if self._reader is not None:
+            self._reader.end()
+            self._reader.join(_GOODBYE_S)
+
     def _first_picture(self, reader: StreamReader) -> Picture:
         options = self._options
-        deadline = time.monotonic() + options.open_timeout_s
         first = reader.take(options.open_timeout_s)
-        if first is None and reader.connected.is_set():
-            deadline += options.read_timeout_s
-            first = reader.take(deadline - time.monotonic())
+        if first is None and reader.decoder is not None:
+            first = reader.take(options.read_timeout_s)
         if first is None:
-            self.close()
-            got = "gives no picture" if reader.connected.is_set() else "does not answer"
+            self._leave()
+            got = "does not answer" if reader.decoder is None else "gives no picture"
             raise SourceLostError(f"{self._where}: {got}")
         return first
 
@@ -159,9 +171,9 @@ class StreamSource:
         timeout_s = self._options.read_timeout_s
         picture = self._reader.take(timeout_s)
         if picture is None:
-            self.close()
+            self._leave()
             raise SourceLostError(f"{self._where}: no picture for {timeout_s:g} s")
         return picture
 
-    def _say_damaged(self) -> None:
-        log.warning("%s: damaged pictures arrive; they are left out", self._where)
+    def _warn(self, told: str) -> None:
+        log.warning("%s: %s", self._where, told)
