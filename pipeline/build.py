@@ -12,9 +12,10 @@ from pipeline.config import Config, PluginChoice
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError
 from pipeline.interfaces import Sink, Source, Tracker
-from pipeline.naming import choices, give_names
+from pipeline.naming import choices, filled, give_names
 from pipeline.options import validated
 from pipeline.rooms import ROOMS, plugin, plugin_names
+from pipeline.secrets import masked_all
 
 
 def build(config: Config) -> Pipeline:
@@ -38,19 +39,33 @@ def build(config: Config) -> Pipeline:
 
 
 def effective(config: Config) -> dict[str, Any]:
-    """Return the whole configuration with every default filled in, as plain values."""
+    """Return the whole configuration with every default, as plain values, fit to be shown.
 
-    def filled(room: str, choice: PluginChoice, where: str) -> dict[str, Any]:
+    Passwords are masked, and a secret that came from elsewhere is still its `${NAME}`.
+    """
+
+    def full(room: str, choice: PluginChoice, where: str) -> dict[str, Any]:
         options = _options(plugin(room, choice.kind, where), choice, where)
         return {"kind": choice.kind, **options.model_dump(mode="json")}
 
-    return {
-        "sources": [filled("sources", each, where) for where, each in _chosen_sources(config)],
-        "detector": filled("detectors", config.detector, "detector"),
-        "tracker": filled("trackers", config.tracker, "tracker"),
-        "sinks": [filled("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
-        "run": config.run.model_dump(mode="json"),
-    }
+    shown: dict[str, Any] = masked_all(
+        {
+            "sources": [full("sources", each, where) for where, each in _chosen_sources(config)],
+            "detector": full("detectors", config.detector, "detector"),
+            "tracker": full("trackers", config.tracker, "tracker"),
+            "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
+            "run": config.run.model_dump(mode="json"),
+        }
+    )
+    return shown
+
+
+def model_of(config: Config) -> str | None:
+    """Return the weights the detector is told to use, as they were named; not to be shown."""
+    choice = config.detector
+    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    model = getattr(options, "model", None)
+    return None if model is None else str(model)
 
 
 def schema() -> dict[str, Any]:
@@ -98,12 +113,18 @@ def _tracker_factory(choice: PluginChoice) -> Callable[[], Tracker]:
 def _chosen_sources(config: Config) -> list[tuple[str, PluginChoice]]:
     """Return (key, plug-in) of every source; a folder or glob of videos gives several."""
     keyed = [(f"sources.{i}", source) for i, source in enumerate(config.sources)]
-    return [(where, choice) for where, source in keyed for choice in choices(source, where)]
+    secrets = config.secrets
+    return [(where, choice) for where, each in keyed for choice in choices(each, where, secrets)]
 
 
 def _sources(config: Config) -> list[Source]:
     """Return the sources with names that differ."""
     chosen = _chosen_sources(config)
-    sources: list[Source] = [_make("sources", choice, where) for where, choice in chosen]
+    for where, choice in chosen:
+        # First as written: what is wrong with it can be shown as it is.
+        _options(plugin("sources", choice.kind, where), choice, where)
+    sources: list[Source] = [
+        _make("sources", filled(choice, where, config.secrets), where) for where, choice in chosen
+    ]
     give_names(sources, chosen)
     return sources

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.secrets import masked
 
 COMMANDS = ("run", "check", "list", "models", "eval", "refine", "tune")
 INTERRUPTED = 130
@@ -57,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(line: str, code: int, debug: bool) -> int:
     """Say what went wrong, and where if asked to; return the exit code."""
     if debug:
-        traceback.print_exc()
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
     else:
-        print(f"trackline: {line}", file=sys.stderr)  # noqa: T201
+        print(f"trackline: {masked(line)}", file=sys.stderr)  # noqa: T201
     return code
 
 
@@ -78,6 +79,14 @@ def _without_output(line: str | None, debug: bool) -> int:
     with suppress(OSError):  # it has no number where a program put something else in its place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+class _Formatter(logging.Formatter):
+    """Masks the passwords in addresses, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as it may be shown."""
+        return masked(super().format(record))
 
 
 class _ClosedOutput(io.TextIOBase):
@@ -146,7 +155,7 @@ def _set_up(debug: bool) -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("trackline: %(message)s"))
+    handler.setFormatter(_Formatter("trackline: %(message)s"))
     log = logging.getLogger("trackline")
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
+from pipeline.secrets import FILE_NAME, Secrets
+from pipeline.secrets_file import read_secrets
 
 FROM_TEXT = "auto"
 """The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
@@ -53,6 +55,13 @@ class Config(OptionsModel):
     """What is written, all of it into `run.output`."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
+
+    _secrets: Secrets = PrivateAttr(default_factory=Secrets)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Return what `${NAME}` stands for in a source's options."""
+        return self._secrets
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +112,10 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     )
     for key, value in by_depth:
         _set(tree, key, value)
-    return validated(Config, tree, "")
+    config = validated(Config, tree, "")
+    if path is not None:
+        config._secrets = read_secrets(Path(path).with_name(FILE_NAME))
+    return config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every exception the program raises on purpose, in one tree with its exit code.
 
-A message says where it happened, what came and what is allowed, in one line.
+A message says where it happened, what came and what is allowed, in one line; logins and queries of
+addresses in it are masked when it is made.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.secrets import masked
+
 
 class PipelineError(Exception):
     """Anything Trackline raises on purpose; `exit_code` is what the command returns for it."""
 
     exit_code = 1
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in told))
 
 
 class UsageError(PipelineError):

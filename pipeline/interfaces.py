@@ -47,7 +47,11 @@ class RunInfo:
 
 
 class Source(Protocol):
-    """Where frames come from. Never used by two threads at once; live ones open on their own."""
+    """Where frames come from. Never used by two threads at once; live ones open on their own.
+
+    One may have a method `interrupt()`, which any thread may call: an `open` or `read` that waits
+    raises SourceLostError at once.
+    """
 
     name: str
     live: bool

@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.config import FROM_TEXT, PluginChoice
 from pipeline.errors import ConfigError, SourceError, UsageError
 from pipeline.interfaces import Source
-from pipeline.rooms import plugin_names
+from pipeline.secrets import Secrets, UnknownSecretError
 from pipeline.sources import images
 
 VIDEO_SUFFIXES = frozenset(
@@ -24,20 +23,38 @@ VIDEO_SUFFIXES = frozenset(
 """What counts as a video in a folder or behind a glob; a file named by itself may be anything."""
 
 
-def choices(source: str | PluginChoice, where: str) -> list[PluginChoice]:
+def choices(
+    source: str | PluginChoice, where: str, secrets: Secrets | None = None
+) -> list[PluginChoice]:
     """Return the plug-ins a source stands for: several for a folder or glob of videos.
 
+    Placeholders stay as they are in what is returned; `filled` puts the values in their place.
     Raises ConfigError or SourceError naming `where` or the path.
     """
+    secrets = secrets or Secrets()
     if isinstance(source, str):
-        return _from_text(source, {}, where)
+        return _from_text(source, {}, where, secrets)
     if source.kind == FROM_TEXT:
         options = source.options
         text = options.pop("source", None)
         if not isinstance(text, str):
             raise ConfigError(f"{where}.source: want a path, a device or an address, got {text!r}")
-        return _from_text(text, options, where)
+        return _from_text(text, options, where, secrets)
     return [source]
+
+
+def filled(choice: PluginChoice, where: str, secrets: Secrets) -> PluginChoice:
+    """Return the choice with secrets in place of `${NAME}`; raises ConfigError for unknown ones.
+
+    What is made of it must be shown nowhere.
+    """
+    options = {}
+    for key, value in choice.options.items():
+        try:
+            options[key] = secrets.filled(value)
+        except UnknownSecretError as error:
+            raise ConfigError(f"{where}.{key}: {error}") from None
+    return PluginChoice.model_validate({"kind": choice.kind, **options})
 
 
 def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoice]]) -> None:
@@ -62,12 +79,19 @@ def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoi
         taken.add(source.name)
 
 
-def _from_text(text: str, options: dict[str, Any], where: str) -> list[PluginChoice]:
+def _from_text(
+    text: str, options: dict[str, Any], where: str, secrets: Secrets
+) -> list[PluginChoice]:
     """Return the plug-ins for a device, pictures, an address, a file, a folder or a glob."""
 
     def choice(kind: str, **told: str) -> PluginChoice:
         return PluginChoice.model_validate({"kind": kind, **told, **options})
 
+    written = text
+    try:
+        text = secrets.filled(text)
+    except UnknownSecretError as error:
+        raise ConfigError(f"{where}: {error}") from None
     if not text.strip():
         # As from "$VIDEO" where that is not set; Path("") would be the current folder.
         raise ConfigError(f"{where}: want a file, folder, device or address, got '{text}'")
@@ -76,9 +100,7 @@ def _from_text(text: str, options: dict[str, Any], where: str) -> list[PluginCho
     if text.isdecimal() or text.startswith("/dev/video"):
         return [choice("camera", device=text)]
     if "://" in text and not text.startswith("file://"):
-        if "stream" in plugin_names("sources"):
-            return [choice("stream", url=text)]
-        raise ConfigError(f"{where}: network streams are not supported yet: '{_public(text)}'")
+        return [choice("stream", url=written)]
     path = Path(text.removeprefix("file://"))
     try:
         files = _files(path.expanduser())
@@ -108,13 +130,3 @@ def _files(path: Path) -> list[Path] | None:
     else:
         return None
     return [each for each in found if each.is_file()]
-
-
-def _public(address: str) -> str:
-    """Return an address's scheme and host: the rest may hold a password or a key."""
-    scheme = address.partition("://")[0]
-    try:
-        host = urlsplit(address).hostname
-    except ValueError:
-        host = None
-    return f"{scheme}://{host or '...'}"

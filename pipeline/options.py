@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
+from pipeline.secrets import SecretUrl
 
 
 class OptionsModel(BaseModel):
@@ -73,6 +74,8 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
     if context.get("class_name") == "PluginChoice":
         message = "want a name or a section"
     came = problem["input"]
+    if isinstance(came, str) and "://" in came:
+        came = str(SecretUrl(came))  # all of it is one address
     if isinstance(came, str | int | float | bool | None):
         return place, f"{message}, got {came!r}"
     if problem["type"] == "too_short":

@@ -13,11 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import build, effective
+from pipeline.build import build, effective, model_of
 from pipeline.config import Config
 from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
+from pipeline.secrets import masked
 
 log = logging.getLogger("trackline")
 
@@ -64,17 +65,16 @@ def _words(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return f"{type(error).__name__}: {error}"
+    return masked(f"{type(error).__name__}: {error}")
 
 
 def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str, Any]:
-    settings = effective(config)
     return {
         **({"error": problem} if problem else {}),
         **pipeline.stats.report(),
-        **_model(settings["detector"]),
+        **_model(model_of(config)),
         "versions": _versions(),
-        "config": settings,
+        "config": effective(config),
     }
 
 
@@ -89,22 +89,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _model(detector: Mapping[str, Any]) -> dict[str, Any]:
+def _model(named: str | None) -> dict[str, Any]:
     """Return {"model": path and SHA-256 of the weights}; empty for a detector without weights.
 
     A folder's hash is over its files by name.
     """
     from pipeline.models.resolving import locate
 
-    named = detector.get("model")
     if not named:
         return {}
     try:
-        path = locate(str(named))
+        path = locate(named)
     except ModelError:
         path = None  # the run has said so already, or another detector means something else by it
     if path is None:
-        return {"model": {"path": str(named)}}
+        return {"model": {"path": masked(named)}}
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

@@ -15,7 +15,7 @@ import pytest
 from import_walk import MODULES, PACKAGE, ROOMS, imports, imports_in, ours, room, targets
 
 # Each row may import itself where it is a room (below), and whatever is named after it.
-BOTTOM = {"data", "boxes", "errors", "options", "pool"}
+BOTTOM = {"data", "boxes", "errors", "options", "pool", "secrets"}
 CONTRACT = BOTTOM | {"interfaces"}
 AGES = {"freshness", "losses"}
 THREADS = {"ring", "worker", "stats", "turns", "newest", "run_options"} | AGES
@@ -24,7 +24,7 @@ INFERENCE = {"detecting", "following", "inferring"}
 ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
-UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config"}
+UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
 UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming"}
 UP_TO_FRONT = UP_TO_BUILD | {
     "build",
@@ -68,7 +68,8 @@ ALLOWED: dict[str, set[str]] = {
     "tuning": UP_TO_BUILD | {"build", "evaluation"},
     "export": CONTRACT | {"models", "detectors"},
     "rooms": BOTTOM,
-    "config": CONTRACT | {"engine", "rooms"},
+    "secrets_file": BOTTOM,
+    "config": CONTRACT | {"engine", "rooms", "secrets_file"},
     "naming": UP_TO_CONFIG | {"sources"},
     "build": UP_TO_BUILD,
     "running": UP_TO_BUILD | {"build"},

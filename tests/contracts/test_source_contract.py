@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rtsp_server
+from live_video import noise
 from pydantic import ValidationError
 from test_camera import FakeCapture, FakeDriver
 from test_sources import write_picture
@@ -41,12 +43,14 @@ def _video(folder: Path) -> dict[str, Any]:
     return {"path": str(write_video(folder / "film.mkv", pictures))}
 
 
-# How each plug-in is set up to give seven frames, given an empty folder to put files in.
+# How each plug-in is set up to give seven frames, given an empty folder to put files in; the
+# network camera's server is in CAMERAS.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "blank": lambda folder: {"width": 64, "height": 48, "frames": FRAMES},
     "camera": lambda folder: {"device": 0},
     "file": _video,
     "images": _pictures,
+    "stream": lambda folder: {"url": "rtsp://127.0.0.1:9/"},
     "synthetic": lambda folder: {"width": 64, "height": 48, "frames": FRAMES},
 }
 # A source that needs a machine to talk to is built around a stand-in for it.
@@ -55,6 +59,7 @@ STAND_INS: dict[str, Callable[[Any, Any], Any]] = {
         options, FakeDriver(*[FakeCapture([*range(FRAMES)]) for _ in range(3)])
     ),
 }
+CAMERAS = {"stream": lambda: rtsp_server.Camera(noise(ends_after=FRAMES))}
 HEAVY = ("cv2", "av", "openvino", "torch")
 
 
@@ -70,8 +75,14 @@ def plugin(request) -> Any:
 
 
 @pytest.fixture
-def options(plugin, tmp_path) -> Any:
-    return plugin.Options(**OPTIONS[plugin.__name__.rpartition(".")[2]](tmp_path))
+def options(plugin, tmp_path) -> Iterator[Any]:
+    name = plugin.__name__.rpartition(".")[2]
+    told = OPTIONS[name](tmp_path)
+    if name not in CAMERAS:
+        yield plugin.Options(**told)
+        return
+    with rtsp_server.running(CAMERAS[name]()) as camera:
+        yield plugin.Options(**{**told, "url": camera.url})
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""From an address to decoded pictures, one after the other, on whatever thread asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.data import Image
+from pipeline.errors import SourceError, SourceLostError
+from pipeline.pool import FramePool
+from pipeline.sources._addresses import demuxer_options
+from pipeline.sources._stream_backlog import Backlog
+from pipeline.sources._stream_clock import Pacer, StreamClock
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_BY_SEGMENT = frozenset({"hls", "dash"})
+# Their time stamps are counted by FFmpeg at a rate it made up.
+_WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where to connect to and how long to wait; `where` is what errors begin with."""
+
+    where: str
+    address: str
+    transport: str
+    threads: int
+    open_timeout_s: float
+    read_timeout_s: float
+
+    def open(self) -> InputContainer:
+        """Return the open container; raises FFmpegError or OSError, whose text is a secret."""
+        import av
+
+        return av.open(
+            self.address,
+            mode="r",
+            options=demuxer_options(self.address, self.transport, self.read_timeout_s),
+            timeout=(self.open_timeout_s, self.read_timeout_s),
+            metadata_errors="replace",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, when its packet arrived (monotonic) and its time since open."""
+
+    image: Image
+    arrived_at: float
+    seconds: float
+
+
+class StreamDecoder:
+    """Decodes the pictures of an open container without delay; leaves out what is damaged.
+
+    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_trouble`
+    is called with a line for people when damage, or more pictures than can be decoded, begin.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        container: InputContainer,
+        on_trouble: Callable[[str], None],
+        wait_until: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        from pipeline.sources._pictures import picture_stream
+
+        stream = picture_stream(container)
+        if stream is None:
+            raise SourceLostError(
+                f"{connection.where}: there is no video in it that can be decoded"
+            )
+        if connection.address.startswith("http") and (container.duration or 0) > 0:
+            raise SourceError(
+                f"{connection.where}: is a recording, not a camera: download it and give the file"
+            )
+        self.damaged = 0
+        self.backlog = Backlog()
+        self._container = container
+        self._stream = stream
+        self._on_trouble = on_trouble
+        self._wait_until = wait_until
+        self._stopped = stopped
+        self._seen = False
+        self._formats = frozenset(container.format.name.split(","))
+        self._set_up(connection.threads)
+
+    @property
+    def fps(self) -> float | None:
+        """Return the nominal frame rate, None where the camera does not say."""
+        rate = self._stream.average_rate or self._stream.codec_context.framerate
+        return float(rate) if rate and 1 <= rate <= 240 else None
+
+    @property
+    def description(self) -> str:
+        """Return the codec and the format it comes in."""
+        return f"{self._stream.codec_context.name} in {self._container.format.name.split(',')[0]}"
+
+    @property
+    def sample_aspect(self) -> tuple[int, int] | None:
+        """Return (width, height) of one pixel, None for square ones."""
+        ratio = self._stream.sample_aspect_ratio
+        return (ratio.numerator, ratio.denominator) if ratio and ratio != 1 else None
+
+    def pictures(self, pool: FramePool) -> Iterator[Picture]:
+        """Yield every whole picture, its memory from `pool`."""
+        from av.video.reformatter import VideoReformatter
+
+        from pipeline.sources._pictures import upright_bgr
+
+        began = time.monotonic()
+        reformatter = VideoReformatter()
+        stamps = self._stream.time_base
+        clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
+        pacer = Pacer(stamps) if self._formats & _BY_SEGMENT else None
+        for decoded, arrived_at in self._decoded(counts_backlog=pacer is None):
+            image = upright_bgr(decoded, reformatter, pool)
+            pts = decoded.pts
+            del decoded
+            if pacer is not None:
+                self._wait_until(pacer.due(pts, time.monotonic()))
+                arrived_at = time.monotonic()
+            self._seen = True
+            yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began))
+            del image
+
+    def _set_up(self, threads: int) -> None:
+        from av.codec.context import Flags, ThreadType
+
+        context = self._stream.codec_context
+        # Threads with a picture each hold as many pictures back; those that share one do not.
+        context.thread_type = ThreadType.SLICE
+        context.thread_count = threads
+        context.flags |= Flags.low_delay
+
+    def _decoded(self, *, counts_backlog: bool) -> Iterator[tuple[VideoFrame, float]]:
+        """Yield (picture, when its packet arrived)."""
+        from av import FFmpegError
+
+        asked_at = time.monotonic()
+        for packet in self._packets():
+            arrived_at = time.monotonic()
+            if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
+                try:
+                    pictures = self._stream.decode(packet)
+                except FFmpegError:
+                    self._note_damage()
+                    pictures = []
+                for picture in pictures:
+                    if picture.is_corrupt:
+                        self._note_damage()
+                    else:
+                        yield picture, arrived_at
+                del pictures
+            asked_at = time.monotonic()
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the pictures; ends between any two packets when told to."""
+        # All streams: a camera that sends nothing but sound any more must not hang here.
+        for packet in self._container.demux():
+            if self._stopped():
+                return
+            if packet.stream_index != self._stream.index or not packet.size:
+                continue
+            if packet.is_corrupt:
+                self._note_damage()
+            else:
+                yield packet  # type: ignore[misc]
+
+    def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
+        episodes = self.backlog.episodes
+        wanted = self.backlog.wants(waited_s, now, keyframe=packet.is_keyframe)
+        if episodes == 0 and self.backlog.episodes:
+            self._on_trouble("decoding is slower than the camera; pictures are left out")
+        return wanted
+
+    def _note_damage(self) -> None:
+        if not self._seen:  # who joins midway cannot decode what comes before a key frame
+            return
+        self.damaged += 1
+        if self.damaged == 1:
+            self._on_trouble("damaged pictures arrive; they are left out")

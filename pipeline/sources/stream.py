@@ -1,0 +1,179 @@
+"""A network camera or stream: RTSP, HTTP (MJPEG, HLS), RTMP, MPEG-TS over UDP or TCP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.data import Frame
+from pipeline.errors import SourceError, SourceLostError
+from pipeline.interfaces import SourceInfo
+from pipeline.options import OptionsModel
+from pipeline.pool import FramePool
+from pipeline.secrets import SecretUrl, has_placeholder
+from pipeline.sources._addresses import name_of, objection
+from pipeline.sources._stream_decoding import Connection, Picture
+from pipeline.sources._stream_reader import StreamReader
+
+log = logging.getLogger("trackline")
+
+_GOODBYE_S = 0.5
+
+
+class Options(OptionsModel):
+    """One network camera."""
+
+    url: SecretUrl
+    """Address, as in rtsp://user:${CAM_PASSWORD}@10.0.0.5/stream1; the password is never shown."""
+    transport: Literal["tcp", "udp"] = "tcp"
+    """How RTSP cameras send their pictures; udp loses some where the network is bad."""
+    open_timeout_s: float = Field(5.0, gt=0, le=300)
+    """Longest wait for the connection; its first picture may take as long as any other."""
+    read_timeout_s: float = Field(5.0, gt=0, le=300)
+    """Longest wait for a picture, however many bytes came, before the camera counts as lost."""
+    threads: int = Field(0, ge=0, le=64)
+    """Decoder threads, for cameras that divide their pictures; 0 for what FFmpeg finds useful."""
+    name: str | None = Field(None, min_length=1)
+    """What results and outputs are called; null for the address's host."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_cameras(cls, url: SecretUrl) -> SecretUrl:
+        address = url.reveal()
+        if not has_placeholder(address) and (why := objection(address)) is not None:
+            raise ValueError(why)
+        return url
+
+
+def build(options: Options) -> StreamSource:
+    """Return the source, not yet connected."""
+    return StreamSource(options)
+
+
+class StreamSource:
+    """The pictures of a network camera as they come; a camera that falls silent is SourceLostError.
+
+    It reads whenever it is read from, so nothing grows old in a buffer before it: a live source's
+    ring never makes it wait.
+    """
+
+    live = True
+
+    def __init__(self, options: Options) -> None:
+        address = options.url.reveal()
+        if has_placeholder(address):
+            raise SourceError(f"stream: url: '{options.url}' has a placeholder nobody filled in")
+        self.name = options.name or name_of(address)
+        self._options = options
+        self._pool = FramePool()
+        self._reader: StreamReader | None = None
+        self._first: Picture | None = None
+        self._interrupted = threading.Event()
+        self._index = 0
+
+    @property
+    def damaged(self) -> int:
+        """Return how many packets and pictures of this connection were left out as damaged."""
+        decoder = self._reader.decoder if self._reader else None
+        return decoder.damaged if decoder else 0
+
+    @property
+    def left_out(self) -> int:
+        """Return how many packets of this connection were left out to stay current."""
+        decoder = self._reader.decoder if self._reader else None
+        return decoder.backlog.left_out if decoder else 0
+
+    def open(self) -> SourceInfo:
+        """Connect and wait for the first picture; raises SourceLostError while there is none.
+
+        Raises SourceError for what no waiting can make a camera.
+        """
+        self._leave()
+        options = self._options
+        if self._reader is not None and not self._reader.join(options.open_timeout_s):
+            # One at a time: else a name server that is down would cost a thread for every try.
+            raise SourceLostError(f"{self._where}: the connection before this one still hangs")
+        connection = Connection(
+            where=self._where,
+            address=options.url.reveal(),
+            transport=options.transport,
+            threads=options.threads,
+            open_timeout_s=options.open_timeout_s,
+            read_timeout_s=options.read_timeout_s,
+        )
+        self._index = 0
+        reader = self._reader = StreamReader(connection, self._pool, self._warn)
+        if self._interrupted.is_set():  # looked at after the reader is there to be ended
+            reader.end()
+        reader.start()
+        first = self._first = self._first_picture(reader)
+        decoder = reader.decoder
+        assert decoder is not None
+        height, width = first.image.shape[:2]
+        return SourceInfo(
+            width=width,
+            height=height,
+            fps=decoder.fps,
+            description=decoder.description,
+            sample_aspect=decoder.sample_aspect,
+        )
+
+    def read(self) -> Frame | None:
+        """Return the next picture, never None; raises SourceLostError when none comes in time."""
+        picture, self._first = self._first, None
+        if picture is None:
+            picture = self._next_picture()
+        frame = Frame(picture.image, self.name, self._index, picture.seconds, picture.arrived_at)
+        self._index += 1
+        return frame
+
+    def interrupt(self) -> None:
+        """Make `open` and `read` raise SourceLostError from now on, until `close`; any thread."""
+        self._interrupted.set()
+        if (reader := self._reader) is not None:
+            reader.end()
+
+    def close(self) -> None:
+        """Leave the camera; safe to call twice and when never opened.
+
+        A connection that hangs is left to its own time limits.
+        """
+        self._leave()
+        self._interrupted.clear()
+
+    @property
+    def _where(self) -> str:
+        return f"source {self.name}"
+
+    def _leave(self) -> None:
+        self._first = None
+        if self._reader is not None:
+            self._reader.end()
+            self._reader.join(_GOODBYE_S)
+
+    def _first_picture(self, reader: StreamReader) -> Picture:
+        options = self._options
+        first = reader.take(options.open_timeout_s)
+        if first is None and reader.decoder is not None:
+            first = reader.take(options.read_timeout_s)
+        if first is None:
+            self._leave()
+            got = "does not answer" if reader.decoder is None else "gives no picture"
+            raise SourceLostError(f"{self._where}: {got}")
+        return first
+
+    def _next_picture(self) -> Picture:
+        if self._reader is None:
+            raise SourceLostError(f"{self._where}: is not open")
+        timeout_s = self._options.read_timeout_s
+        picture = self._reader.take(timeout_s)
+        if picture is None:
+            self._leave()
+            raise SourceLostError(f"{self._where}: no picture for {timeout_s:g} s")
+        return picture
+
+    def _warn(self, told: str) -> None:
+        log.warning("%s: %s", self._where, told)

@@ -1,0 +1,176 @@
+"""What goes wrong between a program and its camera, through the real engine and a real protocol.
+
+Each fault ends in SourceLostError within the time limits or is lived through, and the pictures come
+back when it is over; a test that hangs is stopped by its time limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import rtsp_server
+from fakes import FakeDetector, FakeTracker
+from fault_proxy import Fault, FaultProxy, proxied
+from web_cameras import http_camera
+
+from pipeline.engine import Pipeline, RunOptions
+from pipeline.errors import SourceLostError
+from pipeline.sources import stream
+
+pytestmark = pytest.mark.timeout(60)
+
+LIMITS = {"open_timeout_s": 0.7, "read_timeout_s": 0.7}
+ENDING: list[Fault] = ["refuse", "hang", "reset", "garbage", "drip"]
+LIVED_THROUGH: list[Fault] = ["delay", "split"]
+
+
+@pytest.fixture
+def proxy() -> Iterator[FaultProxy]:
+    with rtsp_server.running() as camera, proxied(camera.port) as between:
+        yield between
+
+
+def source_behind(proxy: FaultProxy, **options: Any) -> stream.StreamSource:
+    url = f"rtsp://127.0.0.1:{proxy.port}/live"
+    return stream.build(stream.Options(url=url, name="door", **{**LIMITS, **options}))
+
+
+def read_on(source: stream.StreamSource) -> None:
+    while True:
+        source.read()
+
+
+@pytest.mark.parametrize("fault", ENDING)
+def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
+    proxy: FaultProxy, fault: Fault
+) -> None:
+    proxy.set(fault)
+    source = source_behind(proxy)
+    for _ in range(2):
+        with pytest.raises(SourceLostError, match="source door: "):
+            source.open()
+    proxy.set("none")
+    source.open()
+    assert source.read() is not None
+    source.close()
+
+
+@pytest.mark.parametrize("fault", ENDING)
+def test_a_camera_that_fails_while_it_is_read_comes_back(proxy: FaultProxy, fault: Fault) -> None:
+    """Through the engine: a new epoch, books that balance, no end of the run."""
+    pipeline, epochs = run_until(
+        source_behind(proxy),
+        [(0, lambda: proxy.set(fault)), (None, lambda: proxy.set("none")), (1, None)],
+    )
+    assert epochs == {0, 1}
+    stats = pipeline.stats.sources["door"]
+    assert stats.reconnects == 1
+    assert stats.grabbed == stats.delivered + sum(stats.dropped.values())
+
+
+@pytest.mark.parametrize("fault", LIVED_THROUGH)
+def test_slow_and_split_connections_are_lived_through(proxy: FaultProxy, fault: Fault) -> None:
+    source = source_behind(proxy)
+    source.open()
+    proxy.set(fault)
+    assert [source.read().index for _ in range(30)] == list(range(30))
+    source.close()
+    assert proxy.connections == 1
+
+
+def test_a_bad_line_gives_pictures_all_the_same(proxy: FaultProxy) -> None:
+    """One piece in ten stalls, one in a hundred breaks the connection off."""
+    proxy.set("lossy")
+    source = source_behind(proxy)
+    taken = 0
+    while taken < 100:
+        try:
+            source.open()
+            while taken < 100:
+                source.read()
+                taken += 1
+        except SourceLostError:
+            continue
+    source.close()
+
+
+def test_bytes_that_never_become_a_picture_are_a_lost_camera(proxy: FaultProxy) -> None:
+    """FFmpeg's own time limit begins anew with every byte; ours with every picture."""
+    source = source_behind(proxy)
+    source.open()
+    source.read()
+    proxy.set("drip")
+    with pytest.raises(SourceLostError, match=r"no picture for 0.7 s|broke off|stopped answering"):
+        read_on(source)
+    source.close()
+
+
+@pytest.mark.parametrize("path", ["cam.mjpg", "live/index.m3u8"])
+@pytest.mark.parametrize("fault", ["hang", "reset", "garbage"])
+def test_web_cameras_are_lost_and_come_back(path: str, fault: Fault) -> None:
+    with http_camera() as site, proxied(int(site.rpartition(":")[2])) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}/{path}"
+        source = stream.build(stream.Options(url=url, **LIMITS))
+        source.open()
+        proxy.set(fault)
+        with pytest.raises(SourceLostError):
+            read_on(source)
+        source.close()
+        proxy.set("none")
+        source.open()
+        source.read()
+        source.close()
+
+
+def test_a_camera_that_is_down_at_the_start_is_waited_for(proxy: FaultProxy) -> None:
+    proxy.set("refuse")
+    opener = threading.Timer(0.5, lambda: proxy.set("none"))
+    opener.start()
+    _, epochs = run_until(source_behind(proxy), [(0, None)])
+    opener.join()
+    assert epochs == {0}
+
+
+def run_until(
+    source: stream.StreamSource, steps: list[tuple[int | None, Any]]
+) -> tuple[Pipeline, set[int]]:
+    """Run the pipeline through the steps and return the epochs seen.
+
+    A step is (epoch to see three frames of, what to do then); without an epoch: once no frame has
+    come for longer than the source's time limits.
+    """
+    pipeline = Pipeline(
+        [source],
+        FakeDetector(),
+        FakeTracker,
+        {},
+        options=RunOptions(retry_first_s=0.05, retry_longest_s=0.2),
+    )
+    seen: list[int] = []
+    last = [time.monotonic()]
+
+    def direct() -> None:
+        for epoch, act in steps:
+            while not _reached(epoch, seen, last[0]) and pipeline.stop_reason is None:
+                time.sleep(0.01)
+            if act is not None:
+                act()
+        pipeline.stop()
+
+    director = threading.Thread(target=direct)
+    director.start()
+    for result in pipeline.results():
+        seen.append(result.frame.epoch)
+        last[0] = time.monotonic()
+    director.join()
+    return pipeline, set(seen)
+
+
+def _reached(epoch: int | None, seen: list[int], last: float) -> bool:
+    if epoch is None:
+        return time.monotonic() - last > 1.0
+    return seen.count(epoch) >= 3
