@@ -61,6 +61,14 @@ class SourceBrokenError(PipelineError):
     """A file cannot be read past some point; what came before it is good and is kept."""
 
 
+class StoreError(PipelineError):
+    """The database of events does not answer; trying again may help."""
+
+
+class StoreRefusedError(StoreError):
+    """The database of events refuses; trying the same again does not help."""
+
+
 class StageError(PipelineError):
     """A detector, tracker or sink failed while running; the cause is chained."""
 
