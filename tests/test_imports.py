@@ -25,7 +25,9 @@ ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
 UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
-UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events"}
+UP_TO_BUILD = (
+    UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
+)
 UP_TO_FRONT = UP_TO_BUILD | {
     "build",
     "running",
@@ -72,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "secrets_file": BOTTOM,
     "config": CONTRACT | {"engine", "rooms", "secrets_file"},
     "naming": UP_TO_CONFIG | {"sources"},
+    "counting": UP_TO_CONFIG | TABLES,
     "build": UP_TO_BUILD,
     "running": UP_TO_BUILD | {"build"},
     "api": UP_TO_BUILD | {"build", "running"},
