@@ -54,7 +54,7 @@ class Config(OptionsModel):
     sinks: tuple[PluginChoice, ...] = (PluginChoice(kind="video"), PluginChoice(kind="csv"))
     """What is written, all of it into `run.output`."""
     zones: Path | None = None
-    """File of zones and lines per source, beside this one if its path is relative; null for none."""
+    """File of zones and lines, by source; a relative path starts at this file's folder."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
 

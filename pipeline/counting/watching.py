@@ -25,9 +25,13 @@ log = logging.getLogger("trackline")
 
 
 class AreaWatcher:
-    """Watches the areas of one camera; `inside`, `counts` and `change` from any thread."""
+    """Watches the areas of one camera; `inside`, `counts` and `change` from any thread.
 
-    def __init__(self, camera: CameraAreas) -> None:
+    With `warn` a class that the detector does not know is logged.
+    """
+
+    def __init__(self, camera: CameraAreas, *, warn: bool = True) -> None:
+        self._warn = warn
         self._lock = threading.Lock()
         self._tally = Tally()
         self._clock = Clock()
@@ -46,7 +50,7 @@ class AreaWatcher:
                 self._forget()
             if class_names is not self._names:
                 self._names = class_names
-                self._find_classes(warn=True)
+                self._find_classes()
             now, source = self._clock.at(frame.pts_s), frame.source
             events = self._told(self._followed.end_silent(now), source)
             seen = moments(frame, tracks)
@@ -69,7 +73,7 @@ class AreaWatcher:
             gone = {area.name for area in self._camera.areas} - {a.name for a in camera.areas}
             self._tally.drop(gone)
             self._camera = camera
-            self._find_classes(warn=self._names is not None)
+            self._find_classes()
             before = self._followed
             self._followed = Followed(camera, self._size, self._counts_there)
             self._followed.go_on_from(before, self._clock.now)
@@ -94,7 +98,7 @@ class AreaWatcher:
         self._followed = Followed(self._camera, self._size, self._counts_there)
         self._tally.forget_positions()
 
-    def _find_classes(self, *, warn: bool) -> None:
+    def _find_classes(self) -> None:
         """Find the ids of the classes that count; warns where there is no such class."""
         names = self._names or {}
         self._wanted = {}
@@ -102,7 +106,7 @@ class AreaWatcher:
             if area.classes is None:
                 continue
             missing = sorted(set(area.classes) - set(names.values()))
-            if warn and missing:
+            if missing and self._warn and self._names:
                 shown, known = "', '".join(missing), ", ".join(sorted(set(names.values())))
                 log.warning("'%s': there is no class '%s' (known: %s)", area.name, shown, known)
             ids = [number for number, name in names.items() if name in area.classes]
