@@ -70,18 +70,20 @@ class _Seen:
     def __init__(self) -> None:
         self._tally = Tally()
         self._last = (0, 0.0, 0)
+        self._size = (0, 0)
 
     def add(self, result: Result) -> None:
         frame = result.frame
         if frame.epoch != self._last[2]:
             self._tally.forget_positions()
+        self._size = frame.image.shape[1], frame.image.shape[0]
         self._last = frame.index, frame.pts_s, frame.epoch
         self._tally.add(result.events)
 
     def summary(self, *, counts: bool) -> dict[str, Any]:
-        """Return the part of the report; `trackline count` goes by the last frame."""
+        """Return the part of the report; `trackline count` goes by the size and last frame."""
         index, pts_s, _ = self._last
-        last = {"last": {"frame": index, "pts_s": round(pts_s, 6)}}
+        last = {"size": self._size, "last": {"frame": index, "pts_s": round(pts_s, 6)}}
         if not counts:
             return last
         return {**last, "counts": self._tally.rows(), "inside": self._tally.inside}

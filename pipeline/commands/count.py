@@ -17,7 +17,7 @@ from rich.console import Console
 from pipeline.commands._counts import counts_table
 from pipeline.counting.areas import AreaFile, CameraAreas
 from pipeline.counting.files import load_areas
-from pipeline.counting.replaying import Film, check_classes, replay, tells_size
+from pipeline.counting.replaying import Film, check_classes, replay, size_told
 from pipeline.counting.tally import rows_of
 from pipeline.counting.watching import AreaWatcher
 from pipeline.data import Event
@@ -92,7 +92,7 @@ def _count(
     recording: Recording, name: str, camera: CameraAreas, film: Film
 ) -> tuple[dict[str, Any], list[Event]]:
     check_classes(recording, camera)
-    if camera.size and not film.size and not tells_size(recording, name):
+    if camera.size and not film.size and not size_told(recording, name):
         film = film._replace(size=camera.size)
         told = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201

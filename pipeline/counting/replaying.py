@@ -65,34 +65,42 @@ def _steps(recording: Recording, name: str, film: Film) -> Iterator[Step]:
         raise UsageError(f"{recording.path}: has no times; want the frame rate, --fps N")
     table = table[table.frame.argsort(kind="stable")]
     starts = np.flatnonzero(np.diff(table.frame, prepend=-1)).tolist()
-    told = dict(recording.header.get("sources") or {}).get(name)
-    step: Step | None = None
+    size = size_told(recording, name) or film.size or (1, 1)
+    last = None
     for first, end in zip(starts, [*starts[1:], len(table)], strict=True):
         rows = table[first:end]
-        step = Step(_frame(recording, name, rows, film, told), _tracks(rows))
-        yield step
-    if step is not None and (last := _last_of_run(recording.path, name)):
-        index, pts_s = last
-        was = step.frame
-        if index > was.index:
-            frame = Frame(was.image, name, index, pts_s, was.captured_at, was.epoch)
-            yield Step(frame, Tracks.empty())
+        last = _frame(recording, name, rows, Film(film.fps, size))
+        yield Step(last, _tracks(rows))
+    told = _of_run(recording.path, name).get("last") or {}
+    if last is not None and int(told.get("frame", -1)) > last.index:
+        index, pts_s = int(told["frame"]), float(told["pts_s"])
+        end_ = Frame(last.image, name, index, pts_s, last.captured_at, last.epoch)
+        yield Step(end_, Tracks.empty())
 
 
-def _frame(
-    recording: Recording, name: str, rows: BoxTable, film: Film, told: Mapping[str, Any] | None
-) -> Frame:
+def _frame(recording: Recording, name: str, rows: BoxTable, film: Film) -> Frame:
     """Return the frame of these rows, with a picture that has a size only."""
     record = recording.records[int(rows.record[0])]
     values: Mapping[str, Any] = record if isinstance(record, Mapping) else {}
     index, pts_s = int(rows.frame[0]), float(rows.pts_s[0])
     if not math.isfinite(pts_s):
         pts_s = index / film.fps if film.fps else 0.0
-    sizes = (values, told or {})
-    size = next((s for s in map(_size, sizes) if s), film.size) or (1, 1)
-    image = np.broadcast_to(np.uint8(0), (size[1], size[0], 3))
+    width, height = _size(values) or film.size or (1, 1)
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
     seen_at = _unix_s(values.get("utc"), pts_s)
     return Frame(image, name, index, pts_s, seen_at, int(values.get("epoch") or 0))
+
+
+def size_told(recording: Recording, name: str) -> tuple[int, int] | None:
+    """Return the size of the pictures: from the rows, the header or the report of the run."""
+    table = recording.tables[name]
+    record = recording.records[int(table.record[0])] if len(table) else None
+    if isinstance(record, Mapping) and (size := _size(record)):
+        return size
+    if size := _size(dict(recording.header.get("sources") or {}).get(name) or {}):
+        return size
+    width, height = _of_run(recording.path, name).get("size") or (0, 0)
+    return _size({"width": width, "height": height})
 
 
 def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -101,14 +109,6 @@ def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
         if width > 0 and height > 0:
             return width, height
     return None
-
-
-def tells_size(recording: Recording, name: str) -> bool:
-    """Return whether the file says how large the pictures were."""
-    table = recording.tables[name]
-    record = recording.records[int(table.record[0])] if len(table) else None
-    told = dict(recording.header.get("sources") or {}).get(name) or {}
-    return bool((isinstance(record, Mapping) and _size(record)) or _size(told))
 
 
 def _unix_s(utc: object, otherwise: float) -> float:
@@ -130,10 +130,9 @@ def _tracks(rows: BoxTable) -> Tracks:
     )
 
 
-def _last_of_run(path: Path, name: str) -> tuple[int, float] | None:
-    """Return (index, time) of the run's last frame, where its report is beside the file."""
+def _of_run(path: Path, name: str) -> Mapping[str, Any]:
+    """Return what the run's report, where it is beside the file, says of this source."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         report = json.loads((path.parent / "report.json").read_text("utf-8"))
-        last = report["sources"][name]["last"]
-        return int(last["frame"]), float(last["pts_s"])
-    return None
+        return dict(report["sources"][name])
+    return {}
