@@ -83,7 +83,7 @@ class CameraAreas(OptionsModel):
     """Width and height of the picture the points were drawn on; pictures of another size have
     them scaled. null: the points are pixels of whatever picture comes."""
     settle_s: float = Field(0.3, ge=0, le=60)
-    """Seconds without another change of sides after which a change counts."""
+    """Seconds clearly on the new side after which a change of sides counts."""
     gone_s: float = Field(2.0, gt=0, le=3600)
     """Seconds without a detection after which a track has left; more than `tracker.max_age_s`."""
     zones: tuple[Zone, ...] = Field((), max_length=MOST_AREAS)

@@ -1,7 +1,7 @@
 """Where tracks are with regard to areas from frame to frame, and what is decided about it.
 
-A change of sides counts once no other followed for `settle_s` and the foot point is clearly off
-the border (a twentieth of the box's height); it is told with the moment in which it happened, the
+A change of sides counts once the foot point was clearly off the border (a twentieth of the box's
+height) for `settle_s` without another change; it is told with the moment in which it happened, the
 first frame on the side that held. Thus standing on a line is no crossing however long it lasts.
 """
 
@@ -101,19 +101,21 @@ class Followed:
     def _decide(self, now: int, rows: Rows) -> Finds:
         """Decide what has held for long enough, clearly off the border."""
         states = self.states
-        armed = states.armed[rows]
-        held = now - states.changed_us[rows] >= self._settle_us
-        i, area = (states.pending[rows] & (held | ~armed)).nonzero()
+        i, area = states.pending[rows].nonzero()
         if not len(i):
             return
-        clear = self._is_clear(rows[i], area)
+        row = rows[i]
+        clear = self._is_clear(row, area)
+        since = states.clear_us[row, area]
+        since = np.where(clear, np.minimum(since, now), _NEVER)
+        states.clear_us[row, area] = since
         # Whoever is outside to begin with, is it at once.
-        begins = clear & ~armed[i, area] & ~states.inside[rows[i], area]
-        row, of = rows[i[begins]], area[begins]
-        states.armed[row, of], states.pending[row, of], states.net[row, of] = True, False, 0
-        due = clear & ~begins & held[i, area]
-        for row, of in zip(rows[i[due]].tolist(), area[due].tolist(), strict=True):
-            yield from self._settle(row, of)
+        begins = clear & ~states.armed[row, area] & ~states.inside[row, area]
+        one, of = row[begins], area[begins]
+        states.armed[one, of], states.pending[one, of], states.net[one, of] = True, False, 0
+        due = clear & ~begins & (now - since >= self._settle_us)
+        for one_row, one_area in zip(row[due].tolist(), area[due].tolist(), strict=True):
+            yield from self._settle(one_row, one_area)
 
     def _is_clear(self, rows: Rows, areas: Rows) -> Bools:
         """Return bool[k]: the foot point is not just about on the border."""

@@ -45,6 +45,8 @@ class States:
     """Crossings of the line since the last decision: to the right less to the left."""
     changed_us: Int64
     """When the last change of sides was."""
+    clear_us: Int64
+    """Since when the foot point has been clearly off the border; the far future if it is not."""
     since_us: Int64
     """When the first change of sides since the last decision was."""
     entered_us: Int64
@@ -112,6 +114,7 @@ class States:
         self.since_us[new, of] = now
         self.pending[rows, areas] = True
         self.changed_us[rows, areas] = now
+        self.clear_us[rows, areas] = np.iinfo(np.int64).max
         self.last[rows, areas] = self.moment[rows]
 
     def with_areas(self, origin: Rows, edges: int) -> Self:
@@ -131,5 +134,5 @@ class States:
 
 
 _FLAGS = ("inside", "told", "armed", "pending", "dwelt")
-_WHOLE = ("net", "changed_us", "since_us", "entered_us")
+_WHOLE = ("net", "changed_us", "clear_us", "since_us", "entered_us")
 _PAIRED = frozenset((*_FLAGS, *_WHOLE, "anchor", "first", "last"))
