@@ -40,7 +40,8 @@ UP_TO_FRONT = UP_TO_BUILD | {
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
     "interfaces": BOTTOM,
-    "overlay": BOTTOM,
+    "area_overlay": BOTTOM,
+    "overlay": BOTTOM | {"area_overlay"},
     "ring": BOTTOM,
     "worker": BOTTOM | {"ring"},
     "turns": BOTTOM | {"ring"},
@@ -99,7 +100,7 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "export", "events"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events"}
 
 
 @pytest.mark.parametrize("name", MODULES)

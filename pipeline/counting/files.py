@@ -55,7 +55,6 @@ def _line_of(path: Path, told: str) -> int:
         return 1
     line, rest = 1, told
     while node is not None:
-        line = node.start_mark.line + 1
         node, rest, line = _step(node, rest, line)
     return line
 
