@@ -85,7 +85,7 @@ def _arrow(image: Image, points: NDArray[np.int32]) -> NDArray[np.int32]:
     x, y = steps[longest] / max(float(np.hypot(*steps[longest])), 1.0)
     middle = (points[longest] + points[longest + 1]) // 2
     length = max(12, min(image.shape[:2]) // 15)
-    tip = (middle + np.array([-y, x]) * length).round().astype(np.int32)
+    tip: NDArray[np.int32] = (middle + np.array([-y, x]) * length).round().astype(np.int32)
     ends = [int(middle[0]), int(middle[1])], [int(tip[0]), int(tip[1])]
     for colour, line in ((_UNDER, 3), (_INK, 1)):
         cv2.arrowedLine(image, *ends, colour, line, cv2.LINE_AA, 0, 0.35)

@@ -167,7 +167,7 @@ def with_zone(**changes: Any) -> str:
         (with_zone(name=" a"), 4, "without space"),
         (with_zone(dwell_s=0), 4, "more than 0"),
         (with_zone(classes=[]), 4, "at least 1"),
-        (with_zone() + "    lines: [{name: a, points: [[0, 0], [9, 9]]}]\n", 2, "'a' is there twice"),
+        (with_zone() + "    lines: [{name: a, points: [[0, 0], [9, 9]]}]", 2, "'a' is there twice"),
     ],
 )  # fmt: skip
 def test_a_wrong_zones_file_is_told_with_its_line(

@@ -198,7 +198,7 @@ def test_zones_and_lines_are_drawn_with_an_arrow_to_the_right_hand_side() -> Non
     }
     one = result([], [])
     image = painted(one, Painter(trail_s=0, areas={"a": areas}))
-    assert image[50, 50].tolist() == [255, 255, 255], "the zone's edge, at half its size"
+    assert image[50, 50].min() > 200, "the zone's edge, at half its size"
     assert image[95, 104].min() > 100, "the arrow points right of a line that goes up"
     assert not image[95, 80:98].any()
     assert not painted(one, Painter(trail_s=0, areas={"b": areas})).any()
