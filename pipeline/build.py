@@ -9,9 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.config import Config, PluginChoice
+from pipeline.counting.areas import AreaFile, plain
+from pipeline.counting.files import load_areas
+from pipeline.counting.watching import AreaWatcher
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError
-from pipeline.interfaces import Sink, Source, Tracker
+from pipeline.interfaces import Sink, Source, Tracker, Watcher
 from pipeline.naming import choices, filled, give_names
 from pipeline.options import validated
 from pipeline.rooms import ROOMS, plugin, plugin_names
@@ -28,14 +31,23 @@ def build(config: Config) -> Pipeline:
         if choice.kind in sinks:
             raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
         sinks[choice.kind] = _make("sinks", choice, f"sinks.{index}")
+    sources = _sources(config)
+    areas = _areas(config, [source.name for source in sources])
     return Pipeline(
-        _sources(config),
+        sources,
         detector,
         _tracker_factory(config.tracker),
         sinks,
+        new_watcher=watcher_factory(areas),
         options=config.run,
-        metadata=effective(config),
+        metadata={**effective(config), **({"areas": plain(areas)["cameras"]} if areas else {})},
     )
+
+
+def watcher_factory(areas: AreaFile | None) -> Callable[[str], Watcher | None]:
+    """Return a function from a source's name to its watcher; None where nothing is watched."""
+    cameras = areas.cameras if areas else {}
+    return lambda name: AreaWatcher(cameras[name]) if name in cameras else None
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -54,6 +66,7 @@ def effective(config: Config) -> dict[str, Any]:
             "detector": full("detectors", config.detector, "detector"),
             "tracker": full("trackers", config.tracker, "tracker"),
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
+            "zones": str(config.zones) if config.zones else None,
             "run": config.run.model_dump(mode="json"),
         }
     )
@@ -128,3 +141,16 @@ def _sources(config: Config) -> list[Source]:
     ]
     give_names(sources, chosen)
     return sources
+
+
+def _areas(config: Config, names: list[str]) -> AreaFile | None:
+    """Return the zones file; raises ConfigError where it is about none of these sources."""
+    if config.zones is None:
+        return None
+    areas = load_areas(config.zones)
+    if areas.cameras and not set(names) & set(areas.cameras):
+        there, here = ", ".join(sorted(areas.cameras)), ", ".join(sorted(names))
+        raise ConfigError(
+            f"{config.zones}: cameras: want a source of this run ({here}), got {there}"
+        )
+    return areas

@@ -53,6 +53,8 @@ class Config(OptionsModel):
     """Follows them from frame to frame."""
     sinks: tuple[PluginChoice, ...] = (PluginChoice(kind="video"), PluginChoice(kind="csv"))
     """What is written, all of it into `run.output`."""
+    zones: Path | None = None
+    """File of zones and lines, by source; a relative path starts at this file's folder."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
 
@@ -106,6 +108,8 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     with the file's name and line where it is not YAML, and with the key where a value is wrong.
     """
     tree = _with_usual_kinds(read_yaml(Path(path)) if path is not None else {})
+    if path is not None and isinstance(tree.get("zones"), str):
+        tree["zones"] = str(Path(path).parent / Path(tree["zones"]).expanduser())
     # Whole sections before what is in them, and a kind before its options, however they came.
     by_depth = sorted(
         (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))

@@ -151,7 +151,9 @@ EventKind = Literal["enter", "leave", "dwell", "cross"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one track did in a zone or at a line, told with the frame that settled it.
+    """What one track did in a zone or at a line, and in which frame it did.
+
+    It is told with the result that settled it, some time later than it happened.
 
     `area` is the zone's or line's name; `direction` is "in" or "out" for a crossing and "" for
     the rest; `dwell_s` counts the seconds since the track entered, 0 where it does not apply.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -163,12 +164,17 @@ _TYPE_TAGS = {"str", "int", "float", "bool", "PluginChoice"}
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
     """Return the model of the section at `path` below `model`, if it is one."""
+    here: Any = model
     for part in path:
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        kinds = (annotation, *get_args(annotation))  # `Rule | None` holds a section too
-        sections = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
-        if not sections:
-            return None
-        model = sections[0]
-    return model
+        if not _is_model(here):
+            here = next((each for each in reversed(get_args(here)) if each is not ...), None)
+        else:
+            field = here.model_fields.get(part)
+            here = field.annotation if field else None
+        if get_origin(here) in (Union, UnionType):  # `Rule | None` holds a section too
+            here = next((each for each in get_args(here) if _is_model(each)), here)
+    return here if _is_model(here) else None
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

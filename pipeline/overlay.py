@@ -5,13 +5,16 @@ from __future__ import annotations
 import colorsys
 import unicodedata
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 
+from pipeline.area_overlay import AreaPainter
 from pipeline.data import ClassNames, Image, Result
 
 Colour = tuple[int, int, int]
@@ -72,10 +75,12 @@ class _Trails:
 class Painter:
     """Draws results; remembers where each track of each source was in the last `trail_s` seconds.
 
-    One painter serves all sources of a sink. `trail_s` 0 draws no trails.
+    One painter serves all sources of a sink. `trail_s` 0 draws no trails; `areas` are the zones and
+    lines of each source, as in the run's metadata.
     """
 
-    def __init__(self, trail_s: float) -> None:
+    def __init__(self, trail_s: float, areas: Mapping[str, Any] | None = None) -> None:
+        self._areas = AreaPainter(areas)
         self._trail_s = trail_s
         self._trails: dict[str, _Trails] = {}
 
@@ -84,6 +89,7 @@ class Painter:
         height, width = image.shape[:2]
         style = Style.of(height, width)
         trails = self._advance(result, least_step=style.line * 3)
+        self._areas.paint(image, result)
         tracks = result.tracks
         if not len(tracks):
             return

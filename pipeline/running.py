@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.build import build, effective, model_of
 from pipeline.config import Config
+from pipeline.counting.tally import Tally
 from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
@@ -42,9 +43,11 @@ def run_config(
         on_start(pipeline)
     problem: str | None = None
     report: dict[str, Any] = {}
+    seen: dict[str, _Seen] = {}
     try:
         with closing(pipeline.results()) as results:
             for result in results:
+                seen.setdefault(result.frame.source, _Seen()).add(result)
                 if on_result:
                     on_result(result)
     except BaseException as error:
@@ -53,10 +56,37 @@ def run_config(
     finally:
         if pipeline.started:
             report = _report(pipeline, config, problem or pipeline.stop_reason)
+            for name, source in seen.items():
+                report["sources"][name] |= source.summary(counts=config.zones is not None)
             if on_report:
                 on_report(report)
             _write(config.run.output / "report.json", report, failed=problem is not None)
     return report
+
+
+class _Seen:
+    """What came out of one source: its last frame, and what was counted at its zones and lines."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+        self._last = (0, 0.0, 0)
+        self._size = (0, 0)
+
+    def add(self, result: Result) -> None:
+        frame = result.frame
+        if frame.epoch != self._last[2]:
+            self._tally.forget_positions()
+        self._size = frame.image.shape[1], frame.image.shape[0]
+        self._last = frame.index, frame.pts_s, frame.epoch
+        self._tally.add(result.events)
+
+    def summary(self, *, counts: bool) -> dict[str, Any]:
+        """Return the part of the report; `trackline count` goes by the size and last frame."""
+        index, pts_s, _ = self._last
+        last = {"size": self._size, "last": {"frame": index, "pts_s": round(pts_s, 6)}}
+        if not counts:
+            return last
+        return {**last, "counts": self._tally.rows(), "inside": self._tally.inside}
 
 
 def _words(error: BaseException) -> str:

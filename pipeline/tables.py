@@ -206,6 +206,8 @@ def _read_jsonl(path: Path, lines: Iterator[str]) -> Recording:
         if record.get("type") == "header":
             header = record
             continue
+        if record.get("type") == "event":
+            continue
         with rows.line(number):
             rows.add(*_named_row(record, path, names), record)
     return Recording(path, "jsonl", rows.tables(), names, rows.records, header=header)

@@ -25,7 +25,9 @@ ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
 UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
-UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events"}
+UP_TO_BUILD = (
+    UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
+)
 UP_TO_FRONT = UP_TO_BUILD | {
     "build",
     "running",
@@ -38,7 +40,8 @@ UP_TO_FRONT = UP_TO_BUILD | {
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
     "interfaces": BOTTOM,
-    "overlay": BOTTOM,
+    "area_overlay": BOTTOM,
+    "overlay": BOTTOM | {"area_overlay"},
     "ring": BOTTOM,
     "worker": BOTTOM | {"ring"},
     "turns": BOTTOM | {"ring"},
@@ -72,6 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "secrets_file": BOTTOM,
     "config": CONTRACT | {"engine", "rooms", "secrets_file"},
     "naming": UP_TO_CONFIG | {"sources"},
+    "counting": UP_TO_CONFIG | TABLES,
     "build": UP_TO_BUILD,
     "running": UP_TO_BUILD | {"build"},
     "api": UP_TO_BUILD | {"build", "running"},
@@ -96,7 +100,7 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "export", "events"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -78,6 +78,7 @@ def test_the_table_says_everything_of_each_track(tmp_path: Path) -> None:
         "source": "cam", "frame": "5", "pts_s": "0.5", "utc": "2023-11-14T22:15:00.750Z",
         "track_id": "1", "class_id": "1", "class_name": NAMES[1], "score": "0.8765",
         "x1": "2.25", "y1": "3.5", "x2": "12.25", "y2": "23.5", "state": "matched", "age_s": "0.5",
+        "width": "64", "height": "48", "epoch": "0",
     }  # fmt: skip
     assert rows[5]["state"] == "coasting"
     assert rows[5]["class_name"] == "行人"

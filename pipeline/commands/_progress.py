@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipeline.commands._counts import counts_table
 from pipeline.data import Result
 from pipeline.engine import Pipeline
 
@@ -138,6 +139,9 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
         books.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
     console.print(books)
     console.print()
+    if counts := counts_table(report["sources"]):
+        console.print(counts)
+        console.print()
     stages = Table("stage", "median ms", "p95 ms", box=None, pad_edge=False)
     for name, times in report["stages"].items():
         stages.add_row(name, f"{times['median_ms']:.2f}", f"{times['p95_ms']:.2f}")

@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take boxes from MOT, KITTI, CSV or JSONL files; without SOURCE no video is needed",
     )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
+    parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
-    parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot")
+    parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot,events_csv")
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
     parser.add_argument("--show", action="store_true", help="show a window while running")
     parser.add_argument(
@@ -118,6 +119,8 @@ def configured(args: argparse.Namespace) -> Config:
             changes[f"detector.{key}"] = value
     if args.classes is not None:
         changes["detector.classes"] = _names(args.classes)
+    if args.zones is not None:
+        changes["zones"] = str(Path(args.zones).expanduser())
     if args.output is not None:
         changes["run.output"] = args.output
     if args.max_frames is not None:

@@ -1,17 +1,22 @@
-"""The table of tracks: its columns, and the rows one result gives."""
+"""The tables of tracks and of events: their columns, and the rows one result gives."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from pipeline.data import Result
+from pipeline.data import Event, Result
 
 COLUMNS = (
     "source", "frame", "pts_s", "utc", "track_id", "class_id", "class_name", "score",
-    "x1", "y1", "x2", "y2", "state", "age_s",
+    "x1", "y1", "x2", "y2", "state", "age_s", "width", "height", "epoch",
+)  # fmt: skip
+EVENT_COLUMNS = (
+    "source", "frame", "pts_s", "utc", "kind", "area", "direction", "track_id",
+    "class_id", "class_name", "dwell_s", "x1", "y1", "x2", "y2",
 )  # fmt: skip
 
 
@@ -24,6 +29,7 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
     if not len(tracks):
         return []
     names = result.class_names
+    height, width = frame.image.shape[:2]
     start = (
         frame.source,
         frame.index,
@@ -40,6 +46,9 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
             *xyxy,
             "coasting" if coasting else "matched",
             age_s,
+            width,
+            height,
+            frame.epoch,
         )
         for track_id, class_id, score, xyxy, coasting, age_s in zip(
             tracks.track_id.tolist(),
@@ -50,6 +59,27 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
             tracks.age_s.astype(np.float64).round(3).tolist(),
             strict=True,
         )
+    ]
+
+
+def event_rows(events: Iterable[Event], utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
+    """Return one tuple per event in the order of EVENT_COLUMNS, plain Python values."""
+    return [
+        (
+            event.source,
+            event.index,
+            round(event.pts_s, 6),
+            utc_text(utc_at_monotonic_zero + event.captured_at),
+            event.kind,
+            event.area,
+            event.direction,
+            event.track_id,
+            event.class_id,
+            event.class_name,
+            round(event.dwell_s, 3),
+            *(round(number, 2) for number in event.xyxy),
+        )
+        for event in events
     ]
 
 

@@ -1,4 +1,7 @@
-"""All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl, a header first."""
+"""All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl, a header first.
+
+Events stand among them, each marked by `"type": "event"`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pipeline.data import Result
 from pipeline.interfaces import RunInfo
 from pipeline.options import OptionsModel
 from pipeline.sinks._files import LineFile, OutputFolder
-from pipeline.sinks._rows import COLUMNS, rows, utc_text
+from pipeline.sinks._rows import COLUMNS, EVENT_COLUMNS, event_rows, rows, utc_text
 
 FILE_NAME = "tracks.jsonl"
 
@@ -25,7 +28,7 @@ def build(options: Options) -> JsonlSink:  # noqa: ARG001 - every plug-in takes 
 
 
 class JsonlSink:
-    """Writes a line of metadata, then one line per track and frame."""
+    """Writes a line of metadata, then one line per track and frame and one per event."""
 
     own_thread = False
 
@@ -42,7 +45,7 @@ class JsonlSink:
         self._folder.check(run.output / FILE_NAME)
 
     def write(self, result: Result) -> None:
-        """Append the result's tracks; raises WriteError, for a full disk say."""
+        """Append the result's tracks and events; raises WriteError, for a full disk say."""
         if self._run is None:
             raise ValueError("JsonlSink.write: open() comes first")
         zero = self._run.utc_at_monotonic_zero
@@ -52,6 +55,10 @@ class JsonlSink:
             self._file.write(_line(_header(self._run, began)))
             self._file.flush()
         lines = [_line(dict(zip(COLUMNS, row, strict=True))) for row in rows(result, zero)]
+        events = [
+            dict(zip(EVENT_COLUMNS, row, strict=True)) for row in event_rows(result.events, zero)
+        ]
+        lines += [_line({"type": "event", **event}) for event in events]
         self._file.write("".join(lines))
 
     def close(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import numpy as np
+
 from pipeline.data import Result
 from pipeline.interfaces import RunInfo
 from pipeline.options import OptionsModel
@@ -66,10 +68,12 @@ class MotSink:
 def _lines(result: Result, coasting: bool) -> str:
     tracks = result.tracks if coasting else result.tracks[~result.tracks.coasting]
     number = result.frame.index + 1
+    # Corners are rounded first, so that left + width is the right edge that other tables have.
+    corners = tracks.xyxy.astype(np.float64).round(2).tolist()
     return "".join(
         f"{number},{track_id or -1},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f}"
         ",-1,-1,-1\n"
         for track_id, (x1, y1, x2, y2), score in zip(
-            tracks.track_id.tolist(), tracks.xyxy.tolist(), tracks.score.tolist(), strict=True
+            tracks.track_id.tolist(), corners, tracks.score.tolist(), strict=True
         )
     )

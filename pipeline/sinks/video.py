@@ -76,7 +76,7 @@ class VideoSink:
         for source in run.sources:
             self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
-        self._painter = Painter(self._options.trail_s)
+        self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
         """Draw the result and append it to its source's video; raises WriteError."""

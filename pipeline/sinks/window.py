@@ -62,7 +62,7 @@ class WindowSink:
         self.stop_requested = False
         self.stage_ms: Mapping[str, float] = {}
 
-    def open(self, run: RunInfo) -> None:  # noqa: ARG002 - windows come with the first pictures
+    def open(self, run: RunInfo) -> None:
         """See that windows can be shown; raises OutputError."""
         from pipeline.overlay import Painter
 
@@ -75,7 +75,7 @@ class WindowSink:
                 "window: this OpenCV is built without windows; "
                 "install opencv-python instead of opencv-python-headless"
             ) from None
-        self._painter = Painter(self._options.trail_s)
+        self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
         """Show the result and look for keys; does nothing once the end was asked for."""

@@ -30,6 +30,7 @@ PLUGINS = [
 OPTIONS: dict[str, dict[str, Any]] = {
     "csv": {},
     "events": {"webhooks": [{"url": "http://localhost:9/nobody", "name": "nobody"}]},
+    "events_csv": {},
     "jsonl": {},
     "mot": {"coasting": True},
     "video": {"preset": "ultrafast", "threads": 1},
@@ -38,7 +39,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 MADE_BY: dict[str, Callable[[Any, Any], Any]] = {
     "window": lambda plugin, options: plugin.WindowSink(options, FakeGui()),
 }
-WRITES_FILES = {"csv", "events", "jsonl", "mot", "video"}
+WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "video"}
 
 HEAVY = ("cv2", "av", "openvino", "torch", "ultralytics")
 NAMES = {0: "person", 1: 'a "quoted", long\nname'}

@@ -1,0 +1,63 @@
+"""A table in CSV: a header row, then the rows that each result gives."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pipeline.data import Result
+from pipeline.interfaces import RunInfo
+from pipeline.sinks._files import LineFile, OutputFolder
+
+RowsOf = Callable[[Result, float], Iterable[tuple[Any, ...]]]
+
+
+class TableSink:
+    """Writes what `rows` makes of a result and of the Unix time at monotonic zero.
+
+    The file is made with the first result.
+    """
+
+    own_thread = False
+
+    def __init__(self, file_name: str, columns: Sequence[str], rows: RowsOf) -> None:
+        self._file_name = file_name
+        self._columns = columns
+        self._rows = rows
+        self._folder: OutputFolder | None = None
+        self._file: LineFile | None = None
+        self._utc_zero = 0.0
+
+    def open(self, run: RunInfo) -> None:
+        """See that the table can be written; raises OutputError and leaves nothing behind."""
+        self._folder = OutputFolder(run)
+        self._utc_zero = run.utc_at_monotonic_zero
+        self._folder.make()
+        self._folder.check(run.output / self._file_name)
+
+    def write(self, result: Result) -> None:
+        """Append the result's rows; raises WriteError, for a full disk say."""
+        if self._folder is None:
+            raise ValueError("TableSink.write: open() comes first")
+        if self._file is None:
+            self._file = LineFile(self._folder.path / self._file_name)
+            self._file.write(csv_lines([self._columns]))
+            self._file.flush()
+        self._file.write(csv_lines(self._rows(result, self._utc_zero)))
+
+    def close(self) -> None:
+        """Finish the table."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        if self._folder is not None:
+            self._folder.drop_if_empty()
+
+
+def csv_lines(table: Iterable[Sequence[Any]]) -> str:
+    """Return the rows as lines of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    return text.getvalue()

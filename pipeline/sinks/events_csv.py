@@ -1,0 +1,18 @@
+"""What happened in zones and at lines, over all sources: OUT/events.csv, with a header row."""
+
+from __future__ import annotations
+
+from pipeline.options import OptionsModel
+from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
+from pipeline.sinks._table import TableSink
+
+FILE_NAME = "events.csv"
+
+
+class Options(OptionsModel):
+    """Nothing can be set about the table."""
+
+
+def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options
+    """Return the sink, one row per event in the order of decision; nothing is opened yet."""
+    return TableSink(FILE_NAME, EVENT_COLUMNS, lambda result, zero: event_rows(result.events, zero))
