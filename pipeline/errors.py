@@ -61,6 +61,10 @@ class SourceBrokenError(PipelineError):
     """A file cannot be read past some point; what came before it is good and is kept."""
 
 
+class StoreError(PipelineError):
+    """The database of events does not answer, or refuses; trying again may help."""
+
+
 class StageError(PipelineError):
     """A detector, tracker or sink failed while running; the cause is chained."""
 

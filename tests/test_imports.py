@@ -25,7 +25,7 @@ ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
 UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
-UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming"}
+UP_TO_BUILD = UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events"}
 UP_TO_FRONT = UP_TO_BUILD | {
     "build",
     "running",
@@ -59,7 +59,8 @@ ALLOWED: dict[str, set[str]] = {
     "sources": CONTRACT,
     "detectors": CONTRACT | {"models", "sequences"},
     "trackers": CONTRACT,
-    "sinks": CONTRACT | {"overlay"},
+    "sinks": CONTRACT | {"overlay", "events", "worker"},
+    "events": CONTRACT | {"worker"},
     "models": BOTTOM,
     "tables": BOTTOM,
     "sequences": BOTTOM | {"tables"},
@@ -92,8 +93,10 @@ HEAVY = {
     "nncf",
     "onnx",
     "onnxruntime",
+    "sqlalchemy",
+    "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "export"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "export", "events"}
 
 
 @pytest.mark.parametrize("name", MODULES)

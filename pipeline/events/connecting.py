@@ -1,0 +1,110 @@
+"""A database's address to SQLAlchemy engines, and database errors to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from pipeline.errors import ConfigError, MissingExtraError, StoreError
+from pipeline.events.secrets import hidden_database
+
+BUSY_S = 5.0
+CONNECT_S = 5
+_WRITES = "trackline_writes"
+
+
+def parse(address: str) -> sa.URL:
+    """Return the address as SQLAlchemy has it; a path without scheme is a file of SQLite.
+
+    Raises ConfigError for anything that is neither SQLite nor PostgreSQL.
+    """
+    allowed = "a file's path, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    if "://" not in address:
+        if not address.strip() or "\0" in address:
+            raise ConfigError(f"events.database: want {allowed}")
+        return sa.URL.create("sqlite", database=str(Path(address).expanduser()))
+    try:
+        url = sa.make_url(address)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigError(
+            f"events.database: want {allowed}, got '{hidden_database(address)}'"
+        ) from None
+    kind = url.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite" or not url.database or url.database == ":memory:":
+        raise ConfigError(f"events.database: want {allowed}, got '{hidden_database(address)}'")
+    return url
+
+
+def file_of(url: sa.URL) -> Path | None:
+    """Return the file of a SQLite database, None for a server."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
+    """Return (engine to read with, the same to write with); nothing is opened yet.
+
+    Both are safe to use from any thread. Raises MissingExtraError without psycopg.
+    """
+    if file_of(url) is None:
+        arguments: dict[str, Any] = {"connect_timeout": CONNECT_S, "application_name": "trackline"}
+        try:
+            engine = sa.create_engine(
+                url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
+            )
+        except ImportError as error:
+            raise MissingExtraError(
+                "events.database: PostgreSQL needs psycopg: pip install 'trackline[postgres]'"
+            ) from error
+        return engine, engine
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S}, hide_parameters=True)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine, engine.execution_options(**{_WRITES: True})
+
+
+@contextmanager
+def asking(url: sa.URL) -> Iterator[None]:
+    """Turn what the database says of an error into one line, without password or statement."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise StoreError(f"events database {shown(url)}: {_first_line(error.orig)}") from error
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"events database {shown(url)}: {_first_line(error)}") from error
+
+
+def shown(url: sa.URL) -> str:
+    """Return the address as it may be printed."""
+    file = file_of(url)
+    return str(file) if file else hidden_database(url.render_as_string(hide_password=True))
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    del record
+    connection.isolation_level = None  # `_begin_sqlite` says when a transaction begins
+    # Before the first table, so that deleting gives memory on the disk back.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+    # In WAL mode this loses nothing when the process is killed and never corrupts; a power cut
+    # may take the last transactions with it.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and then writes is refused at once, without the busy timeout,
+    # if another one wrote meanwhile; so those that write say so when they begin.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,122 @@
+"""What is still to be delivered to one target: a queue on disk, in the events' own database."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pipeline.events.records import StoredEvent
+from pipeline.events.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
+from pipeline.events.schema import events, outbox
+from pipeline.events.store import EventStore
+
+MOST_WAITING = 20_000
+MOST_DAYS = 7.0
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One event on its way. `attempt` counts from 1: from 2 on it may have arrived before."""
+
+    id: int
+    attempt: int
+    event: StoredEvent
+
+
+class Outbox:
+    """Events for one target, each delivered once or marked failed.
+
+    A row is marked "sending", on disk, before anything leaves this machine. One that is found in
+    that state after a crash may have arrived: it is sent again, as a second attempt that says so.
+    """
+
+    def __init__(self, store: EventStore, target: str) -> None:
+        self.target = target
+        self._store = store
+
+    def recover(self) -> int:
+        """Make what was being sent when the program ended wait again; return how many."""
+        mine = outbox.c.target == self.target, outbox.c.state == "sending"
+        with self._store.writing() as connection:
+            changed = sa.update(outbox).where(*mine).values(state="waiting", due=time.time())
+            return connection.execute(changed).rowcount
+
+    def take(self, now: float) -> Parcel | None:
+        """Return the oldest event that is due, marked as being sent; None if there is none."""
+        ready = outbox.c.state == "waiting", outbox.c.due <= now
+        chosen = (
+            sa.select(outbox.c.id.label("parcel"), outbox.c.tries, *EVENT_COLUMNS)
+            .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
+            .where(outbox.c.target == self.target, *ready)
+            .order_by(outbox.c.id)
+            .limit(1)
+        )
+        with self._store.reading() as connection:
+            row = None if connection is None else connection.execute(chosen).mappings().first()
+        if row is None:
+            return None
+        parcel = Parcel(row["parcel"], row["tries"] + 1, stored_event(row))
+        with self._store.writing() as connection:
+            changed = sa.update(outbox).where(outbox.c.id == parcel.id, outbox.c.state == "waiting")
+            done = connection.execute(changed.values(state="sending", tries=parcel.attempt))
+        return parcel if done.rowcount else None  # deleted meanwhile
+
+    def delivered(self, parcel: Parcel) -> None:
+        """Note that the other side has it."""
+        self._settle(parcel, state="sent", settled=time.time(), problem="")
+
+    def give_up(self, parcel: Parcel, problem: str) -> None:
+        """Note that the other side will never take it, and why."""
+        self._settle(parcel, state="failed", settled=time.time(), problem=problem)
+
+    def put_back(self, parcel: Parcel, due: float, problem: str) -> None:
+        """Have it sent again at `due`, in Unix seconds."""
+        self._settle(parcel, state="waiting", due=due, problem=problem)
+
+    def unsend(self, parcel: Parcel) -> None:
+        """Have it sent again as if this attempt never was: nothing has left the machine."""
+        self._settle(parcel, state="waiting", tries=parcel.attempt - 1)
+
+    def next_due(self) -> float | None:
+        """Return when the next event is due, in Unix seconds; None if nothing waits."""
+        waiting = outbox.c.target == self.target, outbox.c.state == "waiting"
+        with self._store.reading() as connection:
+            if connection is None:
+                return None
+            found = connection.scalar(sa.select(sa.func.min(outbox.c.due)).where(*waiting))
+        return None if found is None else float(found)
+
+    def states(self) -> Counter[str]:
+        """Return how many events are waiting, sending, sent and failed."""
+        with self._store.reading() as connection:
+            asked = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.target == self.target)
+            rows = [] if connection is None else connection.execute(asked.group_by("state")).all()
+        return Counter({str(state): int(count) for state, count in rows})
+
+    def _settle(self, parcel: Parcel, **values: object) -> None:
+        with self._store.writing() as connection:
+            connection.execute(sa.update(outbox).where(outbox.c.id == parcel.id).values(**values))
+
+
+def expire(store: EventStore, now: float) -> int:
+    """Mark failed what has waited longer than 7 days or is beyond 20,000; return how many.
+
+    Of too many the oldest go: a target that comes back wants to know what is going on now.
+    """
+    waiting = outbox.c.state == "waiting"
+    old = sa.select(outbox.c.id).join(events, outbox.c.event_id == events.c.id)
+    old = old.where(waiting, events.c.time < now - MOST_DAYS * _DAY_S)
+    rank = sa.func.row_number().over(partition_by=outbox.c.target, order_by=outbox.c.id.desc())
+    ranked = sa.select(outbox.c.id, rank.label("rank")).where(waiting).subquery()
+    excess = sa.select(ranked.c.id).where(ranked.c.rank > MOST_WAITING)
+    expired = 0
+    with store.writing() as connection:
+        for chosen, problem in ((old, "waited too long"), (excess, "too many were waiting")):
+            changed = sa.update(outbox).where(outbox.c.id.in_(chosen))
+            values = {"state": "failed", "settled": now, "problem": problem}
+            expired += connection.execute(changed.values(**values)).rowcount
+    return expired

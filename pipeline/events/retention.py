@@ -1,0 +1,156 @@
+"""What is kept and what goes: by age, then by size, the oldest first; and leftovers of both."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pipeline.events.outbox import expire
+from pipeline.events.schema import clips, events, outbox
+from pipeline.events.store import MOST_AT_ONCE, EventStore
+
+log = logging.getLogger("trackline")
+
+ROW_BYTES = 200
+"""What an event takes in the database with its indices; measured in tests/test_event_store.py."""
+PARCEL_BYTES = 100
+SETTLED_S = 600.0
+"""A file that has changed within this time may be a clip whose row is on its way."""
+_DAY_S = 86_400.0
+_SUFFIXES = (".mp4", ".part")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long events and clips are kept, and how much they may take; None for ever, any size."""
+
+    days: float | None
+    megabytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What one round did."""
+
+    events: int = 0
+    clips: int = 0
+    strays: int = 0
+    expired: int = 0
+
+
+def tidy(store: EventStore, limits: Limits, now: float | None = None) -> Tidied:
+    """Delete what the limits say and what belongs to nothing; return what was done.
+
+    Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
+    for they take nearly all of it, and only then the oldest events. Files without a row and rows
+    without a file are what a kill between two steps leaves. Raises StoreError.
+    """
+    now = time.time() if now is None else now
+    expired = expire(store, now)
+    gone = _delete_old(store, limits, now)
+    removed = 0
+    if limits.megabytes is not None:
+        size = int(limits.megabytes * 1e6)
+        removed = _drop_clips(store, size)
+        gone += _delete_excess(store, size)
+    strays = _drop_strays(store, now)
+    if gone and store.file is not None:
+        _give_back_space(store)
+    return Tidied(gone, removed, strays, expired)
+
+
+def total_bytes(store: EventStore) -> int:
+    """Return what rows and finished clips take together; rows are estimated."""
+    with store.reading() as connection:
+        if connection is None:
+            return 0
+        rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
+        parcels = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
+        files = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(clips.c.bytes), 0))) or 0
+    return int(files) + rows * ROW_BYTES + parcels * PARCEL_BYTES
+
+
+def _give_back_space(store: EventStore) -> None:
+    """Shrink the file of SQLite by what was deleted."""
+    with store.writing() as connection:
+        # It frees a page for each row that is fetched, though there are none to be seen, and
+        # SQLAlchemy does not fetch where it sees no columns.
+        raw = connection.connection.cursor()
+        raw.execute("PRAGMA incremental_vacuum")
+        raw.fetchall()
+        raw.close()
+
+
+def _delete_old(store: EventStore, limits: Limits, now: float) -> int:
+    if limits.days is None:
+        return 0
+    old = sa.select(events.c.id).where(events.c.time < now - limits.days * _DAY_S)
+    return _delete(store, old)
+
+
+def _delete_excess(store: EventStore, size: int) -> int:
+    """Delete the oldest events while the rows alone are too many."""
+    excess = total_bytes(store) - size
+    if excess <= 0:
+        return 0
+    count = -(-excess // ROW_BYTES)
+    return _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
+
+
+def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
+    with store.reading() as connection:
+        ids = [] if connection is None else list(connection.scalars(chosen))
+    return store.delete(ids)
+
+
+def _drop_clips(store: EventStore, size: int) -> int:
+    """Delete the oldest clips until everything fits; return how many."""
+    excess, dropped = total_bytes(store) - size, 0
+    while excess > 0:
+        oldest = sa.select(clips.c.path, clips.c.bytes).where(clips.c.finished)
+        with store.reading() as connection:
+            asked = oldest.order_by(clips.c.id).limit(MOST_AT_ONCE)
+            rows = [] if connection is None else connection.execute(asked).all()
+        if not rows:
+            break
+        for row in rows:
+            if excess <= 0:
+                break
+            store.forget_clip(row.path)
+            excess -= row.bytes
+            dropped += 1
+    return dropped
+
+
+def _drop_strays(store: EventStore, now: float) -> int:
+    """Delete files without a row, and rows of finished clips without a file."""
+    with store.reading() as connection:
+        asked = sa.select(clips.c.path, clips.c.finished)
+        rows = {} if connection is None else {r.path: r.finished for r in connection.execute(asked)}
+    dropped = 0
+    for file in list(_clip_files(store.clips_folder)):
+        with suppress(FileNotFoundError):
+            settled = file.stat().st_mtime < now - SETTLED_S
+            if settled and file.relative_to(store.clips_folder).as_posix() not in rows:
+                file.unlink()
+                dropped += 1
+    for path, finished in rows.items():
+        file_of_row = store.clip_file(path)
+        if finished and (file_of_row is None or not file_of_row.exists()):
+            store.forget_clip(path)
+            dropped += 1
+    return dropped
+
+
+def _clip_files(folder: Path) -> Iterator[Path]:
+    """Yield what looks like a clip: in a camera's folder, never a link that leads elsewhere."""
+    for file in folder.glob("*/*"):
+        linked = file.is_symlink() or file.parent.is_symlink()
+        if file.suffix in _SUFFIXES and not linked and file.is_file():
+            yield file
