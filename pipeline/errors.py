@@ -62,7 +62,11 @@ class SourceBrokenError(PipelineError):
 
 
 class StoreError(PipelineError):
-    """The database of events does not answer, or refuses; trying again may help."""
+    """The database of events does not answer; trying again may help."""
+
+
+class StoreRefusedError(StoreError):
+    """The database of events refuses; trying the same again does not help."""
 
 
 class StageError(PipelineError):

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from pipeline.errors import ConfigError, MissingExtraError, StoreError
+from pipeline.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
 from pipeline.events.secrets import hidden_database
 
 BUSY_S = 5.0
@@ -74,6 +74,9 @@ def asking(url: sa.URL) -> Iterator[None]:
     """Turn what the database says of an error into one line, without password or statement."""
     try:
         yield
+    except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError) as error:
+        text = f"events database {shown(url)}: {_first_line(error.orig)}"
+        raise StoreRefusedError(text) from error
     except sa.exc.DBAPIError as error:
         raise StoreError(f"events database {shown(url)}: {_first_line(error.orig)}") from error
     except sa.exc.SQLAlchemyError as error:

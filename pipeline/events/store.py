@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -230,7 +230,7 @@ class EventStore:
 
     # -- delivery ---------------------------------------------------------------------------------
 
-    def deliver_to(self, wanted: dict[str, Sequence[str]]) -> None:
+    def deliver_to(self, wanted: Mapping[str, Sequence[str]]) -> None:
         """Queue events added from now on for these targets, {name: kinds}; no kinds: all.
 
         What waits for a target that is not among them any more is marked failed.

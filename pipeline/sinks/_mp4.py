@@ -153,7 +153,7 @@ class Mp4Writer:
             self._finish_recording()
         part = self.path.with_name(f".{self.path.name}.part")
         try:
-            _copy_packets(self.path, part, self.patience_s)
+            copy_packets(self.path, part, self.patience_s)
             part.replace(self.path)
         except (av.FFmpegError, OSError) as error:
             with suppress(OSError):
@@ -175,7 +175,7 @@ class Mp4Writer:
             raise _unwritable(self.path, error) from error
 
 
-def _copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
+def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
     """Copy the video from one file into another whose index stands before the pictures."""
     say_at: float | None = time.monotonic() + patience_s
     with (

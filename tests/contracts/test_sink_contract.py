@@ -29,6 +29,7 @@ PLUGINS = [
 # How each plug-in is set up for a test, and how one is made where no screen or server is.
 OPTIONS: dict[str, dict[str, Any]] = {
     "csv": {},
+    "events": {"webhooks": [{"url": "http://localhost:9/nobody", "name": "nobody"}]},
     "jsonl": {},
     "mot": {"coasting": True},
     "video": {"preset": "ultrafast", "threads": 1},
@@ -37,7 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 MADE_BY: dict[str, Callable[[Any, Any], Any]] = {
     "window": lambda plugin, options: plugin.WindowSink(options, FakeGui()),
 }
-WRITES_FILES = {"csv", "jsonl", "mot", "video"}
+WRITES_FILES = {"csv", "events", "jsonl", "mot", "video"}
 
 HEAVY = ("cv2", "av", "openvino", "torch", "ultralytics")
 NAMES = {0: "person", 1: 'a "quoted", long\nname'}

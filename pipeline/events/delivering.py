@@ -1,0 +1,166 @@
+"""One thread per target: takes what is due from the outbox, sends it, notes what became of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.errors import StoreError
+from pipeline.events.outbox import Outbox, Parcel
+from pipeline.worker import Fail, Worker
+
+log = logging.getLogger("trackline")
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+POLL_S = 2.0
+"""How soon an event is seen that another part of the program has put into the store."""
+IN_LINE = 3
+"""So many failures an event may have before others are sent between its tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt.
+
+    "again": it may be tried again, not before `after_s` if that is told. "refused": never.
+    "unsent": nothing has left this machine.
+    """
+
+    kind: Literal["delivered", "again", "refused", "unsent"]
+    problem: str = ""
+    after_s: float | None = None
+
+
+class Target(Protocol):
+    """Somebody to deliver to."""
+
+    name: str
+
+    def ready(self) -> bool:
+        """Return whether it makes sense to try now."""
+
+    def send(self, parcel: Parcel) -> Outcome:
+        """Send one event and wait for the answer; never raises for what the other side does."""
+
+    def abort(self) -> None:
+        """Make a `send` that is under way on another thread return soon."""
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row: 1, 2, 4 ... 60, a fifth random.
+
+    The random part keeps many programs from knocking at the same moment.
+    """
+    whole = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S)
+    return whole * random.uniform(0.8, 1.0)
+
+
+class Deliverer:
+    """Delivers in order. While a target is away its events wait on the disk.
+
+    An event that fails again and again stops being waited for after three tries, and keeps its
+    turn among the others.
+    """
+
+    def __init__(self, outbox: Outbox, target: Target) -> None:
+        self._outbox = outbox
+        self._target = target
+        self._failures = 0
+        self._not_before = 0.0  # Unix seconds
+        self._wake = threading.Event()
+        self._stop_at: float | None = None  # monotonic
+        self._worker = Worker(f"events: {target.name}", self._work, lambda: None)
+
+    def start(self, fail: Fail) -> None:
+        """Begin on a thread."""
+        self._worker.start(fail)
+
+    def wake(self) -> None:
+        """Look at once whether there is something new."""
+        self._wake.set()
+
+    def end(self, patience_s: float) -> None:
+        """Send what is due for at most `patience_s`, then end; do not wait for that."""
+        self._stop_at = time.monotonic() + patience_s
+        self._wake.set()
+
+    def join(self) -> None:
+        """Wait for the end, cutting off what still goes on when the patience is over."""
+        left = (self._stop_at or 0.0) - time.monotonic()
+        if not self._worker.join(max(left, 0.01)):
+            self._target.abort()
+            self._worker.join(1.0)
+
+    def _work(self) -> None:
+        if not self._surely(self._outbox.recover):
+            return
+        while not self._over():
+            parcel = self._take()
+            if parcel is not None:
+                self._deliver(parcel)
+            elif self._stop_at is not None:
+                return  # nothing is due that could be sent now
+            else:
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+
+    def _over(self) -> bool:
+        return self._stop_at is not None and time.monotonic() >= self._stop_at
+
+    def _take(self) -> Parcel | None:
+        if time.time() < self._not_before or not self._target.ready():
+            return None
+        try:
+            return self._outbox.take(time.time())
+        except StoreError as error:
+            log.debug("events: %s", error)  # the keeper says so aloud
+            return None
+
+    def _deliver(self, parcel: Parcel) -> None:
+        outcome = self._target.send(parcel)
+        now = time.time()
+        settle: Callable[[], object]
+        if outcome.kind == "delivered":
+            if self._failures:
+                log.info("events: %s answers again", self._target.name)
+            self._failures = 0
+            settle = lambda: self._outbox.delivered(parcel)  # noqa: E731 - one of four
+        elif outcome.kind == "refused":
+            log.warning("events: %s refuses an event: %s", self._target.name, outcome.problem)
+            self._failures = 0
+            settle = lambda: self._outbox.give_up(parcel, outcome.problem)  # noqa: E731
+        elif outcome.kind == "unsent":
+            settle = lambda: self._outbox.unsend(parcel)  # noqa: E731
+        else:
+            due = self._postpone(parcel, outcome, now)
+            settle = lambda: self._outbox.put_back(parcel, due, outcome.problem)  # noqa: E731
+        self._surely(settle)
+
+    def _postpone(self, parcel: Parcel, outcome: Outcome, now: float) -> float:
+        """Return when to send it again, and leave the target alone for a while."""
+        self._failures += 1
+        if self._failures == 1:
+            log.warning(
+                "events: %s: %s; its events wait on the disk", self._target.name, outcome.problem
+            )
+        pause = pause_after(self._failures) if outcome.after_s is None else outcome.after_s
+        self._not_before = now + pause
+        return now + (pause if parcel.attempt <= IN_LINE else 2 * pause)
+
+    def _surely(self, step: Callable[[], object]) -> bool:
+        """Do a step in the database, again and again while it is away; return False at the end."""
+        while True:
+            try:
+                step()
+                return True
+            except StoreError as error:
+                log.debug("events: %s", error)
+            if self._stop_at is not None:
+                return False  # the row stays "sending": found and marked at the next start
+            time.sleep(0.5)

@@ -1,0 +1,124 @@
+"""Cameras as Home Assistant's MQTT discovery has them: one device each, all its parts in one text.
+
+Device discovery as in https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload,
+which Home Assistant has since 2024.11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.events.board import State
+
+Component = dict[str, Any]
+KINDS = ("enter", "leave", "dwell", "cross", "lost", "live")
+ONLINE, OFFLINE = "online", "offline"
+
+
+def slug(name: str) -> str:
+    """Return a name as topics and ids take it: a-z, 0-9 and _, different for different names."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
+    if plain == name:
+        return plain
+    return f"{plain or 'x'}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where what is published, below `root`."""
+
+    root: str
+    discovery_prefix: str
+
+    @property
+    def status(self) -> str:
+        """Return where "online" and "offline" stand for Trackline as a whole."""
+        return f"{self.root}/status"
+
+    def event(self, camera: str) -> str:
+        """Return where a camera's events go, one message each, none kept."""
+        return f"{self.root}/{slug(camera)}/event"
+
+    def state(self, camera: str) -> str:
+        """Return where what is so now at a camera stands."""
+        return f"{self.root}/{slug(camera)}/state"
+
+    def config(self, camera: str) -> str:
+        """Return where Home Assistant looks for the camera's device."""
+        return f"{self.discovery_prefix}/device/{self.node(camera)}/config"
+
+    def node(self, camera: str) -> str:
+        """Return the device's id."""
+        return f"{self.root.replace('/', '_')}_{slug(camera)}"
+
+    @property
+    def birth(self) -> str:
+        """Return where Home Assistant says that it has started."""
+        return f"{self.discovery_prefix}/status"
+
+
+def by_slug(state: State) -> State:
+    """Return a camera's state with its areas by slug, which templates can name safely.
+
+    Each keeps its name beside its figures.
+    """
+    areas = {slug(name): {"name": name, **known} for name, known in state["areas"].items()}
+    return {**state, "areas": areas}
+
+
+def device(topics: Topics, camera: str, areas: Mapping[str, bool]) -> dict[str, Any]:
+    """Return the discovery message of a camera; `areas` says of each whether it is a line."""
+    node = topics.node(camera)
+    parts: dict[str, Component] = {
+        "connected": {
+            "platform": "binary_sensor",
+            "name": "Connected",
+            "device_class": "connectivity",
+            "entity_category": "diagnostic",
+            "state_topic": topics.state(camera),
+            "value_template": "{{ 'ON' if value_json.connected else 'OFF' }}",
+        },
+        "objects": _sensor(topics, camera, "Objects", "value_json.objects", "measurement"),
+        "event": {
+            "platform": "event",
+            "name": "Event",
+            "event_types": list(KINDS),
+            "state_topic": topics.event(camera),
+        },
+    }
+    for area, is_line in areas.items():
+        known = f"value_json.areas.{slug(area)}"
+        if not is_line:
+            inside = f"{known}.inside | default(0)"
+            parts[f"{slug(area)}_inside"] = _sensor(
+                topics, camera, f"{area} inside", inside, "measurement"
+            )
+        for what in ("in", "out") if is_line else ("enter", "leave"):
+            value = f"({known}['{what}']) | default(0)"
+            parts[f"{slug(area)}_{what}"] = _sensor(
+                topics, camera, f"{area} {what}", value, "total_increasing"
+            )
+    for key, part in parts.items():
+        part["unique_id"] = f"{node}_{key}"
+    return {
+        "device": {"identifiers": [node], "name": camera, "manufacturer": "Trackline"},
+        "origin": {"name": "Trackline"},
+        "availability": [{"topic": topics.status}],
+        "qos": 1,
+        "components": parts,
+    }
+
+
+def _sensor(topics: Topics, camera: str, name: str, value: str, state_class: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "icon": "mdi:counter",
+        "state_class": state_class,
+        "state_topic": topics.state(camera),
+        "value_template": f"{{{{ {value} }}}}",
+    }

@@ -1,0 +1,74 @@
+"""The configured targets, ready to start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.data import Result
+from pipeline.errors import ConfigError, MissingExtraError
+from pipeline.events.delivering import Target
+from pipeline.events.options import MqttOptions, WebhookOptions
+from pipeline.events.webhook import Webhook
+
+if TYPE_CHECKING:
+    from pipeline.events.board import Board
+    from pipeline.events.mqtt import Mqtt
+
+
+@dataclass(slots=True)
+class Targets:
+    """To whom events go. `kinds` says by a target's name which it wants, all if empty."""
+
+    all: list[Target] = field(default_factory=list)
+    kinds: dict[str, Sequence[str]] = field(default_factory=dict)
+    mqtt: Mqtt | None = None
+    board: Board | None = None
+
+    def note(self, result: Result) -> None:
+        """Take a result into account for the states at the broker."""
+        if self.board is not None:
+            self.board.note(result, time.monotonic())
+
+    def stop(self) -> None:
+        """Say good-bye to the broker."""
+        if self.mqtt is not None:
+            self.mqtt.stop()
+
+
+def make_targets(
+    mqtt: MqttOptions | None,
+    webhooks: Sequence[WebhookOptions],
+    cameras: Iterable[str],
+    store_uid: str,
+) -> Targets:
+    """Return the targets, none of them started; raises ConfigError, MissingExtraError."""
+    made = Targets()
+    for number, options in enumerate(webhooks):
+        _add(made, Webhook(options, f"events.webhooks.{number}"), options.kinds)
+    if mqtt is not None:
+        try:
+            from pipeline.events.mqtt import Mqtt
+        except ImportError as error:
+            raise MissingExtraError(
+                "events.mqtt: needs paho-mqtt: pip install 'trackline[live]'"
+            ) from error
+        from pipeline.events.board import Board
+
+        made.board = Board(mqtt.camera_lost_s)
+        for camera in cameras:
+            made.board.expect(camera)
+        made.mqtt = Mqtt(mqtt, made.board, f"trackline-{store_uid[:12]}")
+        _add(made, made.mqtt, mqtt.kinds)
+    return made
+
+
+def _add(made: Targets, target: Target, kinds: Sequence[str]) -> None:
+    if target.name in made.kinds:
+        raise ConfigError(
+            "events.webhooks: two have the same name or address; give each a name of its own"
+        )
+    made.all.append(target)
+    made.kinds[target.name] = kinds

@@ -1,0 +1,253 @@
+"""Events kept with their clips in OUT/events.db and OUT/clips, and told to MQTT and webhooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from pipeline.data import Result
+from pipeline.errors import MissingExtraError, OutputError, StageError, StoreError
+from pipeline.events.options import MqttOptions, WebhookOptions
+from pipeline.events.secrets import DatabaseAddress, expand
+from pipeline.interfaces import RunInfo
+from pipeline.options import OptionsModel
+from pipeline.sinks._files import OutputFolder
+
+if TYPE_CHECKING:
+    from pipeline.events.delivering import Deliverer
+    from pipeline.events.keeping import Keeper, Repeater
+    from pipeline.events.store import EventStore
+    from pipeline.events.targets import Targets
+    from pipeline.sinks._clips import ClipRecorder
+
+log = logging.getLogger("trackline")
+
+FILE_NAME = "events.db"
+CLIPS_FOLDER = "clips"
+_TIDY_EVERY_S = 60.0
+_STATES_EVERY_S = 1.0
+# Closing takes a second or two when something does not answer, and no time otherwise.
+_CLIPS_PATIENCE_S = 1.0
+_KEEP_PATIENCE_S = 0.5
+_DELIVER_PATIENCE_S = 1.0
+
+
+class Options(OptionsModel):
+    """What can be set about events."""
+
+    database: DatabaseAddress = ""
+    """`OUT/events.db` unless said: a file of SQLite, or `postgresql://USER:${PASSWORD}@HOST/NAME`."""
+    clips: bool = True
+    """Record a clip of each event into `OUT/clips`; events that overlap share one."""
+    before_s: float = Field(5.0, ge=0, le=60)
+    """Seconds before the event in its clip."""
+    after_s: float = Field(5.0, ge=0, le=60)
+    """Seconds after it."""
+    clip_width: int = Field(640, ge=64, le=3840)
+    """Widest picture of a clip, in pixels."""
+    clip_fps: float = Field(10.0, gt=0, le=60)
+    """Most pictures a second in a clip."""
+    clip_boxes: bool = True
+    """Draw boxes, labels and trails into the clips."""
+    keep_days: float | None = Field(30.0, gt=0)
+    """Events and clips older than this are deleted; null keeps them for ever."""
+    keep_megabytes: float | None = Field(2000.0, gt=0)
+    """Beyond this the oldest clips are deleted, then the oldest events; null for no bound."""
+    mqtt: MqttOptions | None = None
+    """A broker that gets the events and the state of the cameras."""
+    webhooks: tuple[WebhookOptions, ...] = ()
+    """Addresses that get each event in a signed POST request."""
+
+
+def build(options: Options) -> EventsSink:
+    """Return the sink; nothing is opened yet."""
+    return EventsSink(options)
+
+
+class EventsSink:
+    """Takes the events of results. No database, disk or network ever makes `write` wait.
+
+    `store` is open between `open` and `close`; others may use it meanwhile, from any thread.
+    """
+
+    own_thread = True
+
+    def __init__(self, options: Options) -> None:
+        self.store: EventStore | None = None
+        self._options = options
+        self._folder: OutputFolder | None = None
+        self._keeper: Keeper | None = None
+        self._clips: ClipRecorder | None = None
+        self._targets: Targets | None = None
+        self._deliverers: list[Deliverer] = []
+        self._repeaters: list[Repeater] = []
+        self._failure: BaseException | None = None
+        self._utc = 0.0
+        self._made_anew = False
+        self._wrote = False
+
+    def open(self, run: RunInfo) -> None:
+        """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
+        self._utc = run.utc_at_monotonic_zero
+        self._folder = OutputFolder(run)
+        self._folder.make()
+        try:
+            store = self._open_store(run.output)
+            from pipeline.events.targets import make_targets  # SQLAlchemy is there, then
+
+            cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
+            options = self._options
+            targets = make_targets(options.mqtt, options.webhooks, cameras, store.uid)
+            store.deliver_to(targets.kinds)
+        except StoreError as error:
+            raise OutputError(str(error)) from error
+        self._targets = targets
+        self._start(targets, store, run.output / CLIPS_FOLDER)
+
+    def write(self, result: Result) -> None:
+        """Take the result's events and remember its picture; returns at once."""
+        if self._keeper is None or self.store is None:
+            raise ValueError("EventsSink.write: open() comes first")
+        if self._failure is not None:
+            raise StageError(f"events: {self._failure}") from self._failure
+        from pipeline.events.records import EventRecord
+
+        self._wrote = True
+        if self._targets is not None:
+            self._targets.note(result)
+        records = [EventRecord.of(event, self._utc) for event in result.events]
+        if records:
+            self._keeper.do(partial(self.store.add, records))
+        if self._clips is not None:
+            unix_s = self._utc + result.frame.captured_at
+            self._clips.note(result, [one.uid for one in records], unix_s)
+
+    def close(self) -> None:
+        """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk."""
+        clips, self._clips = self._clips, None
+        if clips is not None:
+            clips.close(_CLIPS_PATIENCE_S)
+            if clips.lost_shots:
+                log.warning("events: clips lack %d pictures", clips.lost_shots)
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close(_KEEP_PATIENCE_S)
+        deliverers, self._deliverers = self._deliverers, []
+        for deliverer in deliverers:
+            deliverer.end(_DELIVER_PATIENCE_S)
+        for deliverer in deliverers:
+            deliverer.join()
+        repeaters, self._repeaters = self._repeaters, []
+        for repeater in repeaters:
+            repeater.close(_KEEP_PATIENCE_S)
+        targets, self._targets = self._targets, None
+        if targets is not None:
+            targets.stop()
+        self._close_store()
+        if self._folder is not None:
+            self._folder.drop_if_empty()
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    def _open_store(self, output: Path) -> EventStore:
+        try:
+            from pipeline.events.store import EventStore
+        except ImportError as error:
+            raise MissingExtraError(
+                "events: needs SQLAlchemy: pip install 'trackline[live]'"
+            ) from error
+        address = expand(self._options.database, "events.database") or str(output / FILE_NAME)
+        store = EventStore(address, output / CLIPS_FOLDER)
+        if store.file is not None and self._folder is not None:
+            self._folder.check(store.file)
+            self._made_anew = not store.file.exists()
+        self.store = store
+        store.prepare()
+        return store
+
+    def _start(self, targets: Targets, store: EventStore, clips: Path) -> None:
+        """Start the threads; each is joined in `close`."""
+        from pipeline.events.delivering import Deliverer
+        from pipeline.events.keeping import Keeper, Repeater
+        from pipeline.events.outbox import Outbox
+        from pipeline.events.retention import Limits, tidy
+
+        limits = Limits(self._options.keep_days, self._options.keep_megabytes)
+        self._deliverers = [Deliverer(Outbox(store, one.name), one) for one in targets.all]
+        self._keeper = Keeper(self._wake)
+        self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), _TIDY_EVERY_S)]
+        if targets.mqtt is not None:
+            states = targets.mqtt.publish_states
+            self._repeaters.append(Repeater("events: states", states, _STATES_EVERY_S))
+            targets.mqtt.start()
+        if self._options.clips:
+            self._clips = self._recorder(store, clips, self._keeper)
+            self._keeper.do(partial(_rescue, store))
+            self._clips.start(self._fail)
+        self._keeper.start(self._fail)
+        for repeater in self._repeaters:
+            repeater.start(self._fail)
+        for deliverer in self._deliverers:
+            deliverer.start(self._fail)
+
+    def _recorder(self, store: EventStore, folder: Path, keeper: Keeper) -> ClipRecorder:
+        from pipeline.sinks._clips import ClipBook, ClipOptions, ClipRecorder
+
+        options = self._options
+        wanted = ClipOptions(
+            options.before_s,
+            options.after_s,
+            options.clip_fps,
+            options.clip_width,
+            options.clip_boxes,
+        )
+        book = ClipBook(
+            lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
+            lambda path, size: keeper.do(partial(store.finish_clip, path, size)),
+            lambda path: keeper.do(partial(store.forget_clip, path)),
+        )
+        return ClipRecorder(wanted, folder, book)
+
+    def _close_store(self) -> None:
+        """Close the database; one that was made for nothing goes again."""
+        store, self.store = self.store, None
+        if store is None:
+            return
+        store.close()
+        if self._made_anew and not self._wrote and store.file is not None:
+            for end in ("", "-wal", "-shm"):
+                store.file.with_name(store.file.name + end).unlink(missing_ok=True)
+
+    def _wake(self) -> None:
+        for deliverer in self._deliverers:
+            deliverer.wake()
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember what ended a thread; the next `write` raises it."""
+        self._failure = self._failure or error
+
+
+def _rescue(store: EventStore) -> None:
+    """Finish, or forget, the clips a killed program was recording."""
+    from pipeline.sinks._clips import rescue
+
+    for path in store.unfinished_clips():
+        file = store.clip_file(path)
+        size = None if file is None else rescue(file)
+        if size is None:
+            store.forget_clip(path)
+        else:
+            store.finish_clip(path, size)
+
+
+def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names configured for sources, of those that are not there yet too."""
+    sources = metadata.get("sources", ())
+    for one in sources if isinstance(sources, list | tuple) else ():
+        if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]:
+            yield one["name"]
