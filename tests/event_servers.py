@@ -62,7 +62,13 @@ class Postgres:
     def _run(self, *command: str) -> None:
         # PostgreSQL refuses to run as root; elsewhere it runs as whoever tests.
         if os.geteuid() == 0:
-            command = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command)
+            command = (
+                "setpriv",
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--clear-groups",
+                *command,
+            )
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
 

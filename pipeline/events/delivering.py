@@ -107,7 +107,8 @@ class Deliverer:
             elif self._stop_at is not None:
                 return  # nothing is due that could be sent now
             else:
-                self._wake.wait(POLL_S)
+                pause = self._not_before - time.time()
+                self._wake.wait(min(pause, POLL_S) if pause > 0 else POLL_S)
                 self._wake.clear()
 
     def _over(self) -> bool:

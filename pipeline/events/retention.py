@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
+from pipeline.events.clip_files import clip_files, remove
 from pipeline.events.outbox import expire
 from pipeline.events.schema import clips, events, outbox
 from pipeline.events.store import MOST_AT_ONCE, EventStore
-
-log = logging.getLogger("trackline")
 
 ROW_BYTES = 200
 """What an event takes in the database with its indices; measured in tests/test_event_store.py."""
@@ -23,7 +21,6 @@ PARCEL_BYTES = 100
 SETTLED_S = 600.0
 """A file that has changed within this time may be a clip whose row is on its way."""
 _DAY_S = 86_400.0
-_SUFFIXES = (".mp4", ".part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,12 @@ def total_bytes(store: EventStore) -> int:
 
 def _give_back_space(store: EventStore) -> None:
     """Shrink the file of SQLite by what was deleted."""
-    with store.writing() as connection:
-        # It frees a page for each row that is fetched, though there are none to be seen, and
-        # SQLAlchemy does not fetch where it sees no columns.
-        raw = connection.connection.cursor()
-        raw.execute("PRAGMA incremental_vacuum")
-        raw.fetchall()
-        raw.close()
+    with store.reading() as connection:
+        raw: Any = connection.connection.driver_connection if connection is not None else None
+        if raw is not None:
+            # It frees a page with each step, and only a script is stepped to its end.
+            with suppress(sqlite3.OperationalError):  # busy for long: the next round does it
+                raw.executescript("PRAGMA incremental_vacuum")
 
 
 def _delete_old(store: EventStore, limits: Limits, now: float) -> int:
@@ -134,23 +130,14 @@ def _drop_strays(store: EventStore, now: float) -> int:
         asked = sa.select(clips.c.path, clips.c.finished)
         rows = {} if connection is None else {r.path: r.finished for r in connection.execute(asked)}
     dropped = 0
-    for file in list(_clip_files(store.clips_folder)):
-        with suppress(FileNotFoundError):
+    for file in list(clip_files(store.clips_folder)):
+        with suppress(OSError):  # somebody deletes it meanwhile
             settled = file.stat().st_mtime < now - SETTLED_S
             if settled and file.relative_to(store.clips_folder).as_posix() not in rows:
-                file.unlink()
-                dropped += 1
+                dropped += remove(file)
     for path, finished in rows.items():
         file_of_row = store.clip_file(path)
         if finished and (file_of_row is None or not file_of_row.exists()):
             store.forget_clip(path)
             dropped += 1
     return dropped
-
-
-def _clip_files(folder: Path) -> Iterator[Path]:
-    """Yield what looks like a clip: in a camera's folder, never a link that leads elsewhere."""
-    for file in folder.glob("*/*"):
-        linked = file.is_symlink() or file.parent.is_symlink()
-        if file.suffix in _SUFFIXES and not linked and file.is_file():
-            yield file

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from pipeline.errors import StoreError
 from pipeline.events import schema
+from pipeline.events.clip_files import file_below, remove
 from pipeline.events.connecting import asking, connect, file_of, parse, shown
 from pipeline.events.records import Count, EventFilter, EventRecord, StoredEvent, new_uid
 from pipeline.events.rows import (
@@ -167,9 +168,7 @@ class EventStore:
 
     def clip_file(self, path: str) -> Path | None:
         """Return the file of a clip's stored path; None if that leads out of the folder."""
-        root = self.clips_folder.resolve()
-        file = (root / path).resolve()
-        return file if file.is_relative_to(root) and file != root else None
+        return file_below(self.clips_folder, path)
 
     def delete(self, event_ids: Sequence[int]) -> int:
         """Delete events with what waits for delivery, and clips no other event has; say how many.
@@ -222,11 +221,8 @@ class EventStore:
 
     def _unlink(self, path: str) -> None:
         file = self.clip_file(path)
-        try:
-            if file is not None:
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"{file}: cannot be deleted: {error.strerror}") from error
+        if file is not None:
+            remove(file)
 
     # -- delivery ---------------------------------------------------------------------------------
 

@@ -1,0 +1,233 @@
+"""Clips: what they show, how long they are, what they share, and what a kill leaves."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from event_results import UTC, event, result, run_info
+from event_servers import eventually
+
+from pipeline.events.store import EventStore
+from pipeline.sinks import events as plugin
+
+FIVE = {"before_s": 1.0, "after_s": 2.0}
+
+
+class Run:
+    """A sink that is open, with its store."""
+
+    def __init__(self, output: Path, **options: object) -> None:
+        self.sink = plugin.build(plugin.Options(**{**FIVE, **options}))  # type: ignore[arg-type]
+        self.sink.open(run_info(output, "gate"))
+        assert self.sink.store is not None
+        self.store: EventStore = self.sink.store
+
+    def frames(self, first: int, last: int, **values: object) -> None:
+        for index in range(first, last):
+            self.sink.write(result(index, **values))  # type: ignore[arg-type]
+
+    def clips(self) -> list[Path]:
+        """The clip of each event, the oldest first."""
+        self.sink.close()
+        found = [self.store.clip_path(one.id) for one in reversed(self.store.query())]
+        assert None not in found, "an event without clip"
+        return [path for path in found if path is not None]
+
+
+def pictures(path: Path) -> tuple[list[float], list[np.ndarray], av.VideoCodecContext]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        times = [float(f.pts * stream.time_base) for f in frames]
+        return times, [f.to_ndarray(format="bgr24") for f in frames], stream.codec_context
+
+
+def is_faststart(path: Path) -> bool:
+    data = path.read_bytes()
+    return 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+def test_a_clip_shows_the_seconds_before_and_after(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.frames(0, 50)
+    run.sink.write(result(50, event(50)))
+    run.frames(51, 100)
+    (path,) = run.clips()
+    times, images, context = pictures(path)
+    assert context.name == "h264"
+    assert context.pix_fmt == "yuv420p"
+    assert is_faststart(path)
+    assert len(times) == 31  # 4.0 s to 7.0 s
+    np.testing.assert_allclose(times, np.arange(31) / 10, atol=1e-3)
+    corner = [int(image[110, 150].mean()) for image in images]
+    assert corner == pytest.approx([80 + n for n in range(31)], abs=4), "the very frames"
+
+
+def test_boxes_are_drawn_unless_they_are_not_wanted(tmp_path: Path) -> None:
+    for boxes in (True, False):
+        run = Run(tmp_path / str(boxes), clip_boxes=boxes)
+        run.sink.write(result(0, event(0)))
+        run.frames(1, 5)
+        _, images, _ = pictures(run.clips()[0])
+        edge = images[-1][50:80, 18:23].astype(int)
+        coloured = (edge.max(axis=2) - edge.min(axis=2)).max() > 60
+        assert coloured == boxes
+
+
+def test_events_that_overlap_share_a_longer_clip(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.frames(0, 50)
+    run.sink.write(result(50, event(50), event(50, track_id=2)))
+    run.frames(51, 60)
+    run.sink.write(result(60, event(60, kind="leave")))
+    run.frames(61, 120)
+    run.sink.write(result(120, event(120)))
+    run.frames(121, 160)
+    first, second, third, other = run.clips()
+    assert first == second == third != other
+    assert pictures(first)[0][-1] == pytest.approx(4.0, abs=0.01)  # 4.0 s to 8.0 s
+    assert pictures(other)[0][-1] == pytest.approx(3.0, abs=0.01)
+
+
+def test_events_without_end_make_clips_of_a_minute(tmp_path: Path) -> None:
+    """A busy road must not make one file of a day, in which nobody finds anything."""
+    run = Run(tmp_path, clip_fps=5.0)
+    for index in range(1000):
+        run.sink.write(result(index, *([event(index)] if index % 10 == 0 else []), fps=5.0))
+        if index % 100 == 0:
+            eventually(lambda: len(run.sink._clips._waiting) < 100, "encoded")  # type: ignore[union-attr]
+    paths = list(dict.fromkeys(run.clips()))
+    assert len(paths) == 4  # 200 s, each begins a second before its first event
+    assert all(pictures(path)[0][-1] <= 60.1 for path in paths)
+
+
+def test_pictures_are_made_small_and_fewer(tmp_path: Path) -> None:
+    run = Run(tmp_path, clip_width=100, clip_fps=5.0)
+    for index in range(60):
+        run.sink.write(result(index, *([event(index)] if index == 20 else []), fps=30.0))
+    (path,) = run.clips()
+    times, images, _ = pictures(path)
+    assert images[0].shape[1] == 100
+    assert images[0].shape[0] in (75, 76)
+    assert np.diff(times).min() > 0.03
+    assert len(times) < 15
+
+
+def test_the_memory_of_the_ring_is_bounded(tmp_path: Path) -> None:
+    from pipeline.sinks import _clip_ring
+
+    ring = _clip_ring.ShotRing(60.0, 60.0, 3840)
+    noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8)
+    for index in range(30):
+        one = result(index, fps=30.0)
+        noisy = type(one.frame)(noise, "gate", index, index / 30, index / 30)
+        ring.add(type(one)(noisy, one.detections, one.tracks, {}), surely=True)
+    held = sum(len(shot.jpeg) for shot in ring.shots())
+    assert 0.5 * _clip_ring.RING_BYTES < held <= _clip_ring.RING_BYTES
+
+
+def test_a_camera_that_falls_silent_still_gets_its_clip(tmp_path: Path) -> None:
+    """The after-part never comes when the camera dies: the clip ends by the clock."""
+    run = Run(tmp_path)
+    run.frames(0, 10)
+    run.sink.write(result(10, event(10)))
+    eventually(lambda: run.store.query()[0].clip, "the clip without the camera")
+    run.sink.write(result(11, epoch=1))
+    assert len(run.clips()) == 1
+
+
+def test_a_changed_picture_size_ends_the_clip_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.sink.write(result(0, event(0)))
+    run.frames(1, 8)
+    run.frames(8, 20, size=(160, 160))
+    eventually(lambda: run.store.query()[0].clip, "the first clip")
+    run.sink.write(result(20, event(20), size=(160, 160)))
+    run.frames(21, 30, size=(160, 160))
+    first, second = run.clips()
+    assert pictures(first)[1][0].shape[:2] == (120, 160)
+    assert pictures(second)[1][-1].shape[:2] == (160, 160)
+
+
+def test_times_that_jump_back_at_a_reconnect_do_not_break_a_clip(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.frames(100, 120)
+    run.sink.write(result(120, event(120)))
+    for index in range(10):
+        run.sink.write(result(index, epoch=1))
+    (path,) = run.clips()
+    times, _, _ = pictures(path)
+    assert (np.diff(times) > 0).all()
+
+
+def test_a_camera_name_makes_no_path(tmp_path: Path) -> None:
+    name = "../../etc/pass wd"
+    sink = plugin.build(plugin.Options(**FIVE))
+    sink.open(run_info(tmp_path / "out", name))
+    store = sink.store
+    assert store is not None
+    sink.write(result(0, event(0, source=name), source=name))
+    sink.close()
+    path = store.clip_path(store.query()[0].id)
+    assert path is not None
+    assert path.parent.parent == tmp_path / "out" / "clips"
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_without_clips_nothing_is_recorded(tmp_path: Path) -> None:
+    run = Run(tmp_path, clips=False)
+    run.sink.write(result(0, event(0)))
+    run.sink.close()
+    assert [one.clip for one in run.store.query()] == [False]
+    assert not (tmp_path / "clips").exists()
+
+
+def test_a_disk_that_refuses_clips_costs_the_clip_and_not_the_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "clips").write_text("in the way")
+    run = Run(tmp_path)
+    with caplog.at_level(logging.WARNING, "trackline"):
+        run.sink.write(result(0, event(0)))
+        run.frames(1, 40)
+        eventually(lambda: "clip lost" in caplog.text, "the warning")
+    run.sink.close()
+    assert [one.clip for one in run.store.query()] == [False]
+
+
+def test_clips_a_kill_left_half_recorded_are_finished_at_the_next_start(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.frames(0, 10)
+    run.sink.write(result(10, event(10)))
+    run.frames(11, 15)
+    clip = run.sink._clips
+    assert clip is not None
+    eventually(lambda: not clip._waiting and run.store.unfinished_clips(), "recording")
+    # As a kill leaves it: the recording cut off, the row not finished; and one with nothing in it.
+    (name,) = run.store.unfinished_clips()
+    recording = (tmp_path / "clips" / name).read_bytes()
+    run.sink.close()
+    store = run.store
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE clips SET finished = 0, bytes = 0")
+    (tmp_path / "clips" / name).write_bytes(recording)
+    dead = event(99)
+    from pipeline.events.records import EventRecord
+
+    record = EventRecord.of(dead, UTC)
+    store.add([record])
+    store.link_clip("gate/dead.mp4", UTC, [record.uid])
+    (tmp_path / "clips" / "gate" / "dead.mp4").write_bytes(recording[:300])
+
+    again = Run(tmp_path)
+    eventually(lambda: not again.store.unfinished_clips(), "rescued")
+    again.sink.close()
+    assert [one.clip for one in again.store.query()] == [False, True]
+    path = tmp_path / "clips" / name
+    assert is_faststart(path)
+    assert len(pictures(path)[0]) >= 12
+    assert not (tmp_path / "clips" / "gate" / "dead.mp4").exists()

@@ -1,0 +1,253 @@
+"""Webhooks over real sockets: a server that fails, hangs, drips, is away and comes back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from event_servers import Hook, eventually, free_port, webhook
+
+from pipeline.errors import ConfigError
+from pipeline.events.delivering import LONGEST_PAUSE_S, Deliverer, pause_after
+from pipeline.events.options import WebhookOptions
+from pipeline.events.outbox import Outbox
+from pipeline.events.records import EventRecord
+from pipeline.events.store import EventStore
+from pipeline.events.webhook import Webhook, name_of, outcome_of, retry_after, signature
+
+KEY = "whsec_" + base64.b64encode(b"a key of the test").decode()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with webhook() as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EventStore:
+    return EventStore(str(tmp_path / "events.db"), tmp_path / "clips")
+
+
+@contextmanager
+def delivering(
+    store: EventStore, url: str, *, patience_s: float = 5.0, timeout_s: float = 5.0
+) -> Iterator[Outbox]:
+    """Deliver on a thread, and end in order."""
+    target = Webhook(
+        WebhookOptions(url=url, secret=KEY, name="test", timeout_s=timeout_s), "webhooks.0"
+    )
+    outbox = Outbox(store, target.name)
+    deliverer = Deliverer(outbox, target)
+    failures: list[BaseException] = []
+    deliverer.start(failures.append)
+    try:
+        yield outbox
+    finally:
+        deliverer.end(patience_s)
+        deliverer.join()
+        assert failures == []
+
+
+def add(store: EventStore, count: int = 1) -> list[str]:
+    store.deliver_to({"webhook:test": ()})
+    some = [EventRecord(time=1.0, kind="enter", camera="gate", track_id=n) for n in range(count)]
+    store.add(some)
+    return [one.uid for one in some]
+
+
+def settled(outbox: Outbox, **states: int) -> None:
+    eventually(lambda: outbox.states() == states, f"{states}, but {outbox.states()}")
+
+
+def test_each_event_arrives_once_in_order_and_signed(store: EventStore, hook: Hook) -> None:
+    uids = add(store, 20)
+    with delivering(store, hook.url) as outbox:
+        settled(outbox, sent=20)
+    assert hook.uids == uids
+    for uid, (headers, body) in zip(uids, hook.requests, strict=True):
+        signed = f"{uid}.{headers['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(b"a key of the test", signed, hashlib.sha256).digest()
+        assert headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        assert headers["webhook-id"] == headers["idempotency-key"] == uid
+        assert headers["trackline-attempt"] == "1"
+        assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    assert json.loads(hook.requests[0][1])["camera"] == "gate"
+
+
+@pytest.mark.parametrize("answer", [500, 503, 429, 408])
+def test_what_may_pass_is_tried_again_and_says_so(
+    store: EventStore, hook: Hook, answer: int
+) -> None:
+    uids = add(store)
+    hook.answers = [(answer, {"Retry-After": "0"})]
+    with delivering(store, hook.url) as outbox:
+        settled(outbox, sent=1)
+    assert hook.uids == uids * 2
+    assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
+
+
+@pytest.mark.parametrize("answer", [400, 401, 404, 410, 422])
+def test_what_is_refused_is_given_up_and_marked(store: EventStore, hook: Hook, answer: int) -> None:
+    uids = add(store, 2)
+    hook.answers = [answer]
+    with delivering(store, hook.url) as outbox:
+        settled(outbox, failed=1, sent=1)
+    assert hook.uids == uids
+
+
+def test_a_redirect_is_not_followed(store: EventStore, hook: Hook) -> None:
+    """Whoever may redirect would get the events, and could point into the network behind us."""
+    add(store)
+    with webhook() as elsewhere:
+        hook.answers = [(307, {"Location": elsewhere.url})]
+        with delivering(store, hook.url) as outbox:
+            settled(outbox, failed=1)
+        assert elsewhere.requests == []
+    assert len(hook.requests) == 1
+
+
+@pytest.mark.parametrize("way", ["hang", "drip"])
+def test_a_server_that_never_finishes_its_answer_is_left(
+    store: EventStore, hook: Hook, way: str
+) -> None:
+    add(store)
+    hook.answers = [way]
+    with delivering(store, hook.url, timeout_s=0.3) as outbox:
+        settled(outbox, sent=1)
+    assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
+
+
+def test_events_wait_on_the_disk_while_the_server_is_away(store: EventStore) -> None:
+    port = free_port()
+    uids = add(store, 5)
+    with delivering(store, f"http://127.0.0.1:{port}/") as outbox:
+        eventually(lambda: outbox.next_due() is not None, "the first failure")
+    assert sum(outbox.states().values()) == outbox.states()["waiting"] == 5
+    with (
+        webhook(port) as hook,
+        delivering(EventStore(str(store), store.clips_folder), hook.url) as later,
+    ):
+        settled(later, sent=5)
+        # The one that was tried has to wait its turn, behind some of the others.
+        assert sorted(hook.uids) == sorted(uids)
+
+
+def test_one_event_that_always_fails_does_not_hold_up_the_rest(
+    store: EventStore, hook: Hook
+) -> None:
+    add(store, 3)
+    hook.answers = [(500, {"Retry-After": "0"})] * 3 + [(500, {"Retry-After": "60"})]
+    with delivering(store, hook.url) as outbox:
+        eventually(lambda: len(hook.requests) == 4, "the fourth failure of the first")
+        settled(outbox, waiting=3)
+        parcel = outbox.take(time.time() + 61)
+        assert parcel is not None
+        assert parcel.event.track_id == 1, "after three failures others come first"
+        outbox.unsend(parcel)
+
+
+def test_ending_does_not_wait_for_a_server_that_hangs(store: EventStore, hook: Hook) -> None:
+    add(store)
+    hook.usual = "hang"  # type: ignore[assignment]
+    with delivering(store, hook.url, patience_s=0.2, timeout_s=25) as outbox:
+        eventually(lambda: hook.requests, "a request")
+        began = time.monotonic()
+    assert time.monotonic() - began < 15, "long before the request's own timeout"
+    assert outbox.states() == {"waiting": 1}
+
+
+def test_what_was_being_sent_at_a_crash_is_sent_again_and_marked(
+    store: EventStore, hook: Hook
+) -> None:
+    """It may have arrived: the receiver is told that this is the second attempt."""
+    uids = add(store, 2)
+    assert Outbox(store, "webhook:test").take(2.0) is not None  # and the program is gone
+    with delivering(store, hook.url) as outbox:
+        settled(outbox, sent=2)
+    marks = {u: h["trackline-attempt"] for u, (h, _) in zip(hook.uids, hook.requests, strict=True)}
+    assert marks == {uids[0]: "2", uids[1]: "1"}
+
+
+# -- pure parts -----------------------------------------------------------------------------------
+
+
+def test_pauses_grow_to_a_minute_and_differ() -> None:
+    pauses = [pause_after(failures) for failures in range(1, 40)]
+    assert 0.8 <= pauses[0] <= 1
+    assert all(0.8 * LONGEST_PAUSE_S <= pause <= LONGEST_PAUSE_S for pause in pauses[7:])
+    assert len(set(pauses)) == len(pauses)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("0", 0.0),
+        ("99999999", 3600.0),
+        ("-5", None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+    ],
+)
+def test_retry_after(text: str | None, seconds: float | None) -> None:
+    assert retry_after(text, now=1000.0) == seconds
+
+
+def test_signature_of_the_published_example() -> None:
+    """Standard Webhooks' own example, which its libraries in every language are tested with."""
+    key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    headers = signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_every_redirect_is_refused_in_words(status: int) -> None:
+    outcome = outcome_of(status, None, 0.0)
+    assert (outcome.kind, "redirects" in outcome.problem) == ("refused", True)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"url": "ftp://hunter2.example/"},
+        {"url": "https:///hunter2"},
+        {"url": "http://h:99999/hunter2"},
+        {"url": "http://h/hunter2\r\nX: y"},
+        {"url": "http://h/${NO_SUCH_VARIABLE_HERE}"},
+        {"url": "http://h/", "secret": "whsec_hunter2!"},
+        {"url": "http://h/", "authorization": "hunter2\r\nX: y"},
+    ],
+)
+def test_a_wrong_webhook_is_one_line_that_shows_no_secret(values: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"^webhooks\.0") as caught:
+        Webhook(WebhookOptions(**values), "webhooks.0")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_come_from_the_environment_and_are_not_dumped(
+    monkeypatch: pytest.MonkeyPatch, hook: Hook, store: EventStore
+) -> None:
+    monkeypatch.setenv("HOOK_TOKEN", "hunter2")
+    options = WebhookOptions(
+        url=f"{hook.url}?key=${{HOOK_TOKEN}}", authorization="Bearer ${HOOK_TOKEN}", secret="plain"
+    )
+    add(store)
+    parcel = Outbox(store, "webhook:test").take(2.0)
+    assert parcel is not None
+    assert Webhook(options, "webhooks.0").send(parcel).kind == "delivered"
+    assert hook.requests[0][0]["authorization"] == "Bearer hunter2"
+    shown = f"{options.model_dump(mode='json')} {options!r} {name_of(options)}"
+    assert "hunter2" not in shown
+    assert "plain" not in shown
+    assert options.model_dump(mode="json")["url"] == f"http://127.0.0.1:{hook.port}/***"
