@@ -125,11 +125,13 @@ def test_a_server_that_never_finishes_its_answer_is_left(
     assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
 
 
-def test_events_wait_on_the_disk_while_the_server_is_away(store: EventStore) -> None:
+def test_events_wait_on_the_disk_while_the_server_is_away(
+    store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
     port = free_port()
     uids = add(store, 5)
     with delivering(store, f"http://127.0.0.1:{port}/") as outbox:
-        eventually(lambda: outbox.next_due() is not None, "the first failure")
+        eventually(lambda: "cannot be reached" in caplog.text, "the first failure")
     assert sum(outbox.states().values()) == outbox.states()["waiting"] == 5
     with (
         webhook(port) as hook,
