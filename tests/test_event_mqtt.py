@@ -14,10 +14,9 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from event_results import event, result, run_info
-from event_servers import Broker, broker, eventually, free_port
+from event_servers import Broker, broker, eventually
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pipeline.errors import ConfigError
 from pipeline.events.board import Board
 from pipeline.events.homeassistant import Topics, device, slug
 from pipeline.events.outbox import Outbox
@@ -210,9 +209,7 @@ def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_pa
     assert sum(Outbox(store, "mqtt").states().values()) == 200
 
 
-def test_signing_in_over_tls_with_secrets_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signing_in_over_tls(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
@@ -231,12 +228,11 @@ def test_signing_in_over_tls_with_secrets_from_the_environment(
     for file in (key, passwords):
         file.chmod(0o644)
     tmp_path.chmod(0o755)
-    monkeypatch.setenv("MQTT_PASSWORD", "hunter2")
     extra = f"certfile {certificate}\nkeyfile {key}\npassword_file {passwords}\nuser root\n"
     with broker(tmp_path, extra) as secured:
         options = {
             "host": "localhost", "tls": True, "username": "camera",
-            "password": "${MQTT_PASSWORD}",
+            "password": "hunter2",
         }  # fmt: skip
         with publishing(tmp_path / "out", secured.port, **options, ca_file=certificate) as (
             sink,
@@ -257,14 +253,6 @@ def test_what_a_report_shows_of_the_broker_holds_no_password() -> None:
     shown = f"{options.model_dump(mode='json')} {options!r}"
     assert "hunter2" not in shown
     assert "'username': '${U}'" in shown
-
-
-def test_a_missing_variable_is_an_error_before_anything_is_kept(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ConfigError, match=r"mqtt\.password: the environment variable NO_SUCH"),
-        publishing(tmp_path, free_port(), username="u", password="${NO_SUCH}"),
-    ):
-        pass
 
 
 # -- pure parts -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from pipeline.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
-from pipeline.events.secrets import hidden_database
+from pipeline.secrets import SecretUrl
 
 BUSY_S = 5.0
 CONNECT_S = 5
@@ -31,14 +31,12 @@ def parse(address: str) -> sa.URL:
     try:
         url = sa.make_url(address)
     except (sa.exc.ArgumentError, ValueError):
-        raise ConfigError(
-            f"events.database: want {allowed}, got '{hidden_database(address)}'"
-        ) from None
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'") from None
     kind = url.drivername.partition("+")[0]
     if kind in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     if kind != "sqlite" or not url.database or url.database == ":memory:":
-        raise ConfigError(f"events.database: want {allowed}, got '{hidden_database(address)}'")
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'")
     return url
 
 
@@ -86,7 +84,7 @@ def asking(url: sa.URL) -> Iterator[None]:
 def shown(url: sa.URL) -> str:
     """Return the address as it may be printed."""
     file = file_of(url)
-    return str(file) if file else hidden_database(url.render_as_string(hide_password=True))
+    return str(file) if file else str(SecretUrl(url.render_as_string(hide_password=True)))
 
 
 def _first_line(error: BaseException | None) -> str:
