@@ -230,3 +230,31 @@ def test_passwords_come_from_the_environment_or_the_secrets_file(
     monkeypatch.delenv("MQTT_PASSWORD")
     with pytest.raises(ConfigError, match=r"sinks\.0\.mqtt: '\$\{MQTT_PASSWORD\}'"):
         build(config)
+
+
+def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['sqlalchemy'] = None\n"
+        "from pathlib import Path\n"
+        "from pipeline.errors import MissingExtraError\n"
+        "from pipeline.interfaces import RunInfo\n"
+        "from pipeline.sinks import events\n"
+        "sink = events.build(events.Options())\n"
+        "try: sink.open(RunInfo(Path(sys.argv[1]), {}, {}, 0.0))\n"
+        "except MissingExtraError as error: print(error)\n"
+        "sink.close()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=TESTS.parent, check=True)
+    assert done.stdout.strip() == "events: needs SQLAlchemy: pip install 'trackline[live]'"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "events.db").write_text("my diary\n" * 1000)
+    sink = plugin.build(plugin.Options())
+    with pytest.raises(OutputError, match="not a database"):
+        sink.open(run_info(tmp_path, "gate"))
+    sink.close()
+    assert (tmp_path / "events.db").read_text().startswith("my diary")
