@@ -30,7 +30,10 @@ def build(config: Config) -> Pipeline:
     for index, choice in enumerate(config.sinks):
         if choice.kind in sinks:
             raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
-        sinks[choice.kind] = _make("sinks", choice, f"sinks.{index}")
+        where = f"sinks.{index}"
+        # First as written: what is wrong with it can be shown as it is.
+        _options(plugin("sinks", choice.kind, where), choice, where)
+        sinks[choice.kind] = _make("sinks", filled(choice, where, config.secrets), where)
     sources = _sources(config)
     areas = _areas(config, [source.name for source in sources])
     return Pipeline(

@@ -194,7 +194,10 @@ class _Handler(BaseHTTPRequestHandler):
     hook: Hook
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # the sender was killed in the middle
         hook = self.hook
         answer = hook.answers.pop(0) if hook.answers else hook.usual
         hook.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))

@@ -125,11 +125,13 @@ def test_a_server_that_never_finishes_its_answer_is_left(
     assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
 
 
-def test_events_wait_on_the_disk_while_the_server_is_away(store: EventStore) -> None:
+def test_events_wait_on_the_disk_while_the_server_is_away(
+    store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
     port = free_port()
     uids = add(store, 5)
     with delivering(store, f"http://127.0.0.1:{port}/") as outbox:
-        eventually(lambda: outbox.next_due() is not None, "the first failure")
+        eventually(lambda: "cannot be reached" in caplog.text, "the first failure")
     assert sum(outbox.states().values()) == outbox.states()["waiting"] == 5
     with (
         webhook(port) as hook,
@@ -223,7 +225,6 @@ def test_every_redirect_is_refused_in_words(status: int) -> None:
         {"url": "https:///hunter2"},
         {"url": "http://h:99999/hunter2"},
         {"url": "http://h/hunter2\r\nX: y"},
-        {"url": "http://h/${NO_SUCH_VARIABLE_HERE}"},
         {"url": "http://h/", "secret": "whsec_hunter2!"},
         {"url": "http://h/", "authorization": "hunter2\r\nX: y"},
     ],
@@ -235,19 +236,14 @@ def test_a_wrong_webhook_is_one_line_that_shows_no_secret(values: dict[str, str]
     assert "\n" not in str(caught.value)
 
 
-def test_secrets_come_from_the_environment_and_are_not_dumped(
-    monkeypatch: pytest.MonkeyPatch, hook: Hook, store: EventStore
-) -> None:
-    monkeypatch.setenv("HOOK_TOKEN", "hunter2")
+def test_no_secret_is_dumped_and_all_are_used(hook: Hook, store: EventStore) -> None:
     options = WebhookOptions(
-        url=f"{hook.url}?key=${{HOOK_TOKEN}}", authorization="Bearer ${HOOK_TOKEN}", secret="plain"
+        url=f"{hook.url}/hunter2?key=hunter2", authorization="Bearer hunter2", secret="hunter2"
     )
     add(store)
     parcel = Outbox(store, "webhook:test").take(2.0)
     assert parcel is not None
     assert Webhook(options, "webhooks.0").send(parcel).kind == "delivered"
     assert hook.requests[0][0]["authorization"] == "Bearer hunter2"
-    shown = f"{options.model_dump(mode='json')} {options!r} {name_of(options)}"
-    assert "hunter2" not in shown
-    assert "plain" not in shown
+    assert "hunter2" not in f"{options.model_dump(mode='json')} {options!r} {name_of(options)}"
     assert options.model_dump(mode="json")["url"] == f"http://127.0.0.1:{hook.port}/***"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from pipeline.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
-from pipeline.events.secrets import hidden_database
+from pipeline.secrets import SecretUrl
 
 BUSY_S = 5.0
 CONNECT_S = 5
+SILENT_MS = 15_000
+"""A server that acknowledges nothing for so long is away (libpq's tcp_user_timeout)."""
 _WRITES = "trackline_writes"
 
 
@@ -31,14 +34,12 @@ def parse(address: str) -> sa.URL:
     try:
         url = sa.make_url(address)
     except (sa.exc.ArgumentError, ValueError):
-        raise ConfigError(
-            f"events.database: want {allowed}, got '{hidden_database(address)}'"
-        ) from None
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'") from None
     kind = url.drivername.partition("+")[0]
     if kind in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     if kind != "sqlite" or not url.database or url.database == ":memory:":
-        raise ConfigError(f"events.database: want {allowed}, got '{hidden_database(address)}'")
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'")
     return url
 
 
@@ -53,7 +54,11 @@ def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
     Both are safe to use from any thread. Raises MissingExtraError without psycopg.
     """
     if file_of(url) is None:
-        arguments: dict[str, Any] = {"connect_timeout": CONNECT_S, "application_name": "trackline"}
+        arguments: dict[str, Any] = {
+            "connect_timeout": CONNECT_S,
+            "tcp_user_timeout": SILENT_MS,
+            "application_name": "trackline",
+        }
         try:
             engine = sa.create_engine(
                 url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
@@ -79,14 +84,14 @@ def asking(url: sa.URL) -> Iterator[None]:
         raise StoreRefusedError(text) from error
     except sa.exc.DBAPIError as error:
         raise StoreError(f"events database {shown(url)}: {_first_line(error.orig)}") from error
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
         raise StoreError(f"events database {shown(url)}: {_first_line(error)}") from error
 
 
 def shown(url: sa.URL) -> str:
     """Return the address as it may be printed."""
     file = file_of(url)
-    return str(file) if file else hidden_database(url.render_as_string(hide_password=True))
+    return str(file) if file else str(SecretUrl(url.render_as_string(hide_password=True)))
 
 
 def _first_line(error: BaseException | None) -> str:
@@ -99,7 +104,8 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # `_begin_sqlite` says when a transaction begins
     # Before the first table, so that deleting gives memory on the disk back.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
     # In WAL mode this loses nothing when the process is killed and never corrupts; a power cut
     # may take the last transactions with it.
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -22,7 +22,7 @@ ONLINE, OFFLINE = "online", "offline"
 def slug(name: str) -> str:
     """Return a name as topics and ids take it: a-z, 0-9 and _, different for different names."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
-    if plain == name:
+    if name and plain == name:
         return plain
     return f"{plain or 'x'}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
@@ -91,14 +91,14 @@ def device(topics: Topics, camera: str, areas: Mapping[str, bool]) -> dict[str, 
         },
     }
     for area, is_line in areas.items():
-        known = f"value_json.areas.{slug(area)}"
+        known = f"value_json['areas']['{slug(area)}']"
         if not is_line:
-            inside = f"{known}.inside | default(0)"
+            inside = f"{known}['inside'] | default(0)"
             parts[f"{slug(area)}_inside"] = _sensor(
                 topics, camera, f"{area} inside", inside, "measurement"
             )
         for what in ("in", "out") if is_line else ("enter", "leave"):
-            value = f"({known}['{what}']) | default(0)"
+            value = f"{known}['{what}'] | default(0)"
             parts[f"{slug(area)}_{what}"] = _sensor(
                 topics, camera, f"{area} {what}", value, "total_increasing"
             )

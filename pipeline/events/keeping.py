@@ -16,6 +16,8 @@ log = logging.getLogger("trackline")
 MOST_WAITING = 10_000
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+BUSY_PATIENCE_S = 1.0
+"""How long the end waits for a step that is under way."""
 Step = Callable[[], object]
 
 
@@ -56,7 +58,8 @@ class Keeper:
         with self._changed:
             self._stop_at = time.monotonic() + patience_s
             self._changed.notify_all()
-        self._worker.join()
+        if not self._worker.join(patience_s + BUSY_PATIENCE_S):
+            self._drop_rest()  # the database does not even answer that it is away
 
     def _work(self) -> None:
         pause_s = FIRST_PAUSE_S

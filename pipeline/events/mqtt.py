@@ -19,7 +19,6 @@ from pipeline.events.delivering import Outcome
 from pipeline.events.homeassistant import OFFLINE, ONLINE, Topics, by_slug, device
 from pipeline.events.options import MqttOptions
 from pipeline.events.outbox import Parcel
-from pipeline.events.secrets import expand
 
 log = logging.getLogger("trackline")
 
@@ -134,8 +133,7 @@ class Mqtt:
         options = self._options
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
         if options.username:
-            password = expand(options.password, "mqtt.password")
-            client.username_pw_set(expand(options.username, "mqtt.username"), password or None)
+            client.username_pw_set(options.username, options.password or None)
         if options.tls:
             client.tls_set_context(_tls(options))
         client.will_set(self._topics.status, OFFLINE, qos=1, retain=True)

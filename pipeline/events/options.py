@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.events.secrets import Address, Secret
+from pipeline.events.hiding import Address, Secret
 from pipeline.options import OptionsModel
 
 
@@ -14,7 +14,7 @@ class WebhookOptions(OptionsModel):
     """An address that gets each event in a POST request of its own."""
 
     url: Address = Field(min_length=1)
-    """`https://...`; `${NAME}` stands for an environment variable. Dumps show the host only."""
+    """`https://...`; `${NAME}` is filled in. Reports show the host only."""
     secret: Secret = ""
     """Key of the signature (Standard Webhooks, HMAC-SHA256): text, or `whsec_` and base64."""
     authorization: Secret = ""
@@ -35,7 +35,7 @@ class MqttOptions(OptionsModel):
     port: int | None = Field(None, ge=1, le=65535)
     """1883, or 8883 with `tls`, unless said."""
     username: Secret = ""
-    """Who signs in; `${NAME}` stands for an environment variable."""
+    """Who signs in; `${NAME}` is filled in from the environment or `secrets.yaml`."""
     password: Secret = ""
     """With what; best as `${NAME}`."""
     tls: bool = False

@@ -81,15 +81,6 @@ class Outbox:
         """Have it sent again as if this attempt never was: nothing has left the machine."""
         self._settle(parcel, state="waiting", tries=parcel.attempt - 1)
 
-    def next_due(self) -> float | None:
-        """Return when the next event is due, in Unix seconds; None if nothing waits."""
-        waiting = outbox.c.target == self.target, outbox.c.state == "waiting"
-        with self._store.reading() as connection:
-            if connection is None:
-                return None
-            found = connection.scalar(sa.select(sa.func.min(outbox.c.due)).where(*waiting))
-        return None if found is None else float(found)
-
     def states(self) -> Counter[str]:
         """Return how many events are waiting, sending, sent and failed."""
         with self._store.reading() as connection:

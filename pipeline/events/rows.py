@@ -11,6 +11,7 @@ from pipeline.events.records import EventFilter, EventRecord, StoredEvent
 from pipeline.events.schema import clips, events
 
 EVENT_COLUMNS = (*events.c, clips.c.finished)
+LARGEST_ID = (1 << 63) - 1
 WITH_CLIP = events.outerjoin(clips, events.c.clip_id == clips.c.id)
 
 
@@ -36,12 +37,12 @@ def stored_event(row: Any) -> StoredEvent:
 
 
 def values_of(one: EventRecord) -> dict[str, Any]:
-    """Return the row of an event; PostgreSQL takes no NUL in text."""
+    """Return the row of an event."""
     texts = ("uid", "kind", "camera", "area", "direction", "class_name")
     numbers = ("time", "track_id", "class_id", "dwell_s", "pts_s")
     x1, y1, x2, y2 = (float(value) for value in one.xyxy)
     return {
-        **{name: getattr(one, name).replace("\0", "") for name in texts},
+        **{name: storable(getattr(one, name)) for name in texts},
         **{name: getattr(one, name) for name in numbers},
         "frame": one.index,
         "x1": x1,
@@ -62,13 +63,23 @@ def conditions_of(wanted: EventFilter | None) -> list[sa.ColumnElement[bool]]:
     """Return what a WHERE says of the filter."""
     wanted = wanted or EventFilter()
     same = ("camera", "kind", "class_name", "area")
-    found = [events.c[n] == getattr(wanted, n) for n in same if getattr(wanted, n) is not None]
+    asked = {name: getattr(wanted, name) for name in same}
+    found = [events.c[n] == storable(text) for n, text in asked.items() if text is not None]
     if wanted.before_id is not None:
-        found.append(events.c.id < wanted.before_id)
+        found.append(events.c.id < _bounded(wanted.before_id))
     if wanted.after_id is not None:
-        found.append(events.c.id > wanted.after_id)
+        found.append(events.c.id > _bounded(wanted.after_id))
     if wanted.since is not None:
         found.append(events.c.time >= wanted.since)
     if wanted.until is not None:
         found.append(events.c.time < wanted.until)
     return found
+
+
+def storable(text: str) -> str:
+    """Return the text without what a database refuses: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _bounded(number: int) -> int:
+    return max(0, min(number, LARGEST_ID))

@@ -76,7 +76,7 @@ outbox = Table(
     Column("settled", sa.Double),
     Column("problem", sa.Text, nullable=False),
     Index("outbox_by_event", "event_id", "target", unique=True),
-    Index("outbox_by_state", "target", "state", "due"),
+    Index("outbox_by_state", "target", "state", "id"),
     sqlite_autoincrement=True,
 )
 """One row for each event and target, from the same transaction as the event."""

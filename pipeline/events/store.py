@@ -17,6 +17,7 @@ from pipeline.events.connecting import asking, connect, file_of, parse, shown
 from pipeline.events.records import Count, EventFilter, EventRecord, StoredEvent, new_uid
 from pipeline.events.rows import (
     EVENT_COLUMNS,
+    LARGEST_ID,
     WITH_CLIP,
     conditions_of,
     insert_new,
@@ -27,6 +28,7 @@ from pipeline.events.schema import clips, events, facts, outbox, targets
 
 MOST_AT_ONCE = 500
 """SQLite and PostgreSQL both take many more values in one statement."""
+LONGEST_ANSWER = 10_000
 
 
 class EventStore:
@@ -128,7 +130,7 @@ class EventStore:
     def query(self, wanted: EventFilter | None = None, limit: int = 100) -> list[StoredEvent]:
         """Return the newest events that pass the filter, the newest first, at most `limit`."""
         asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP).where(*conditions_of(wanted))
-        asked = asked.order_by(events.c.id.desc()).limit(limit)
+        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(limit, LONGEST_ANSWER)))
         with self.reading() as connection:
             if connection is None:
                 return []
@@ -136,7 +138,7 @@ class EventStore:
 
     def get(self, event_id: int) -> StoredEvent | None:
         """Return one event, None if there is none of this number."""
-        if not 0 < event_id < 1 << 63:
+        if not 0 < event_id < LARGEST_ID:
             return None
         found = self.query(EventFilter(after_id=event_id - 1, before_id=event_id + 1), 1)
         return found[0] if found else None
@@ -159,7 +161,7 @@ class EventStore:
         asked = (
             sa.select(clips.c.path)
             .select_from(events.join(clips, events.c.clip_id == clips.c.id))
-            .where(events.c.id == event_id, clips.c.finished)
+            .where(events.c.id == min(max(event_id, 0), LARGEST_ID), clips.c.finished)
         )
         with self.reading() as connection:
             found = connection and connection.scalar(asked)

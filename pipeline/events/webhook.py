@@ -28,7 +28,6 @@ from pipeline.errors import ConfigError
 from pipeline.events.delivering import Outcome
 from pipeline.events.options import WebhookOptions
 from pipeline.events.outbox import Parcel
-from pipeline.events.secrets import expand
 
 PASSING = frozenset((408, 425, 429))
 """Answers below 500 that a later try may not get again."""
@@ -42,9 +41,9 @@ class Webhook:
     def __init__(self, options: WebhookOptions, where: str) -> None:
         self.name = name_of(options)
         self._timeout_s = options.timeout_s
-        self._url = _checked(expand(options.url, f"{where}.url"), where)
-        self._key = _key(expand(options.secret, f"{where}.secret"), where)
-        self._fixed = _fixed_headers(self._url, expand(options.authorization, where), where)
+        self._url = _checked(options.url, where)
+        self._key = _key(options.secret, where)
+        self._fixed = _fixed_headers(self._url, options.authorization, where)
         self._connection: HTTPConnection | None = None
         self._lock = threading.Lock()
 

@@ -13,9 +13,9 @@ from pydantic import Field
 from pipeline.data import Result
 from pipeline.errors import MissingExtraError, OutputError, StageError, StoreError
 from pipeline.events.options import MqttOptions, WebhookOptions
-from pipeline.events.secrets import DatabaseAddress, expand
 from pipeline.interfaces import RunInfo
 from pipeline.options import OptionsModel
+from pipeline.secrets import SecretUrl
 from pipeline.sinks._files import OutputFolder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _DELIVER_PATIENCE_S = 1.0
 class Options(OptionsModel):
     """What can be set about events."""
 
-    database: DatabaseAddress = ""
+    database: SecretUrl | None = None
     """`OUT/events.db` unless said: a file of SQLite, or `postgresql://USER:${PASSWORD}@HOST/NAME`."""
     clips: bool = True
     """Record a clip of each event into `OUT/clips`; events that overlap share one."""
@@ -161,7 +161,8 @@ class EventsSink:
             raise MissingExtraError(
                 "events: needs SQLAlchemy: pip install 'trackline[live]'"
             ) from error
-        address = expand(self._options.database, "events.database") or str(output / FILE_NAME)
+        wanted = self._options.database
+        address = wanted.reveal() if wanted is not None else str(output / FILE_NAME)
         store = EventStore(address, output / CLIPS_FOLDER)
         if store.file is not None and self._folder is not None:
             self._folder.check(store.file)

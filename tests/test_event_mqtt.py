@@ -1,0 +1,287 @@
+"""MQTT with a real broker: events once, states for Home Assistant, outages, good-bye, TLS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from event_results import event, result, run_info
+from event_servers import Broker, broker, eventually
+from paho.mqtt.enums import CallbackAPIVersion
+
+from pipeline.events.board import Board
+from pipeline.events.homeassistant import Topics, device, slug
+from pipeline.events.outbox import Outbox
+from pipeline.events.store import EventStore
+from pipeline.sinks import events as plugin
+
+
+class Listener:
+    """Somebody at the broker who hears everything, Home Assistant say."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, str, bool, bool]] = []  # topic, text, kept, sent again
+        self._lock = threading.Lock()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener")
+        self.client.on_message = self._note
+        self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self.client.reconnect_delay_set(1, 1)
+        subscribed = threading.Event()
+        self.client.on_subscribe = lambda *_: subscribed.set()
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert subscribed.wait(20)
+
+    def _note(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
+        with self._lock:
+            text = message.payload.decode()
+            self.heard.append((message.topic, text, message.retain, message.dup))
+
+    def on(self, topic: str) -> list[Any]:
+        with self._lock:
+            return [json.loads(text) for name, text, *_ in self.heard if name == topic]
+
+    def texts(self, topic: str) -> list[str]:
+        with self._lock:
+            return [text for name, text, *_ in self.heard if name == topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Broker]:
+    with broker(tmp_path) as started:
+        yield started
+
+
+@contextmanager
+def listening(port: int) -> Iterator[Listener]:
+    listener = Listener(port)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextmanager
+def publishing(
+    output: Path, port: int, **options: object
+) -> Iterator[tuple[plugin.EventsSink, EventStore]]:
+    mqtt = {"host": "127.0.0.1", "port": port, **options}
+    sink = plugin.build(plugin.Options(mqtt=mqtt, clips=False))  # type: ignore[arg-type]
+    sink.open(run_info(output, "gate"))
+    assert sink.store is not None
+    try:
+        yield sink, sink.store
+    finally:
+        sink.close()
+
+
+def sent(store: EventStore, count: int) -> None:
+    outbox = Outbox(store, "mqtt")
+    eventually(lambda: outbox.states() == {"sent": count}, f"{count} sent")
+
+
+def test_events_arrive_once_and_in_order(running: Broker, tmp_path: Path) -> None:
+    with listening(running.port) as listener, publishing(tmp_path, running.port) as (sink, store):
+        for index in range(20):
+            sink.write(result(index, event(index, track_id=index)))
+        sent(store, 20)
+        eventually(lambda: len(listener.on("trackline/gate/event")) == 20, "all events")
+        heard = listener.on("trackline/gate/event")
+        assert [one["track_id"] for one in heard] == list(range(20))
+        assert {one["attempt"] for one in heard} == {1}
+        assert {one["event_type"] for one in heard} == {"enter"}
+        kept = [k for topic, _, k, _ in listener.heard if topic == "trackline/gate/event"]
+        assert not any(kept), "who comes later must not hear an old event as a new one"
+
+
+def test_home_assistant_finds_a_device_per_camera_and_its_states(
+    running: Broker, tmp_path: Path
+) -> None:
+    topic = "homeassistant/device/trackline_gate/config"
+    with listening(running.port) as listener, publishing(tmp_path, running.port) as (sink, _):
+        sink.write(result(0, event(0), event(0, track_id=2)))
+        sink.write(result(1, event(1, kind="cross", area="line", direction="out")))
+        state = "trackline/gate/state"
+        expected = {
+            "connected": True,
+            "objects": 1,
+            "areas": {
+                "lawn": {"name": "lawn", "inside": 2, "enter": 2},
+                "line": {"name": "line", "out": 1},
+            },
+        }
+        eventually(lambda: expected in listener.on(state), f"{expected} in {listener.on(state)}")
+        parts = listener.on(topic)[-1]["components"]
+        assert set(parts) == {
+            "connected", "objects", "event", "lawn_inside", "lawn_enter", "lawn_leave",
+            "line_in", "line_out",
+        }  # fmt: skip
+        # Home Assistant starts anew and says so: everything is told again.
+        before = len(listener.on(topic))
+        listener.client.publish("homeassistant/status", "online", qos=1)
+        eventually(lambda: len(listener.on(topic)) > before, "the device again")
+    # Whoever comes now finds what is so, kept by the broker.
+    with listening(running.port) as later:
+        eventually(lambda: later.on(topic), "the kept device")
+        assert later.texts("trackline/status") == ["offline"], "we said good-bye"
+
+
+def test_a_camera_without_pictures_is_shown_as_not_connected(
+    running: Broker, tmp_path: Path
+) -> None:
+    with (
+        listening(running.port) as listener,
+        publishing(tmp_path, running.port, camera_lost_s=0.5) as (sink, _),
+    ):
+        sink.write(result(0, event(0)))
+        states = [True, False]
+
+        def seen() -> list[bool]:
+            found = [one["connected"] for one in listener.on("trackline/gate/state")]
+            return [a for n, a in enumerate(found) if n == 0 or found[n - 1] != a]
+
+        eventually(lambda: seen()[-2:] == states or seen() == [False], f"{states}")
+        eventually(lambda: listener.on("trackline/gate/state")[-1]["areas"], "areas")
+        assert listener.on("trackline/gate/state")[-1]["areas"]["lawn"]["inside"] == 0
+
+
+def test_a_broker_that_dies_and_comes_back_gets_everything(running: Broker, tmp_path: Path) -> None:
+    with publishing(tmp_path / "out", running.port) as (sink, store):
+        sink.write(result(0, event(0, track_id=0)))
+        sent(store, 1)
+        running.kill()
+        for index in range(1, 8):
+            sink.write(result(index, event(index, track_id=index)))
+        eventually(lambda: sum(Outbox(store, "mqtt").states().values()) == 8, "kept")
+        running.start()
+        with listening(running.port) as listener:
+            sent(store, 8)
+            heard = listener.on("trackline/gate/event")
+            unmarked = [one["track_id"] for one in heard if one["attempt"] == 1]
+            assert len(set(unmarked)) == len(unmarked)
+            eventually(lambda: "online" in listener.texts("trackline/status"), "online again")
+
+
+def test_who_vanishes_is_reported_offline_by_the_broker(running: Broker, tmp_path: Path) -> None:
+    """Home Assistant must not show the counts of a machine without power as if they were true."""
+    from pipeline.events.mqtt import Mqtt
+    from pipeline.events.options import MqttOptions
+
+    mqtt = Mqtt(MqttOptions(host="127.0.0.1", port=running.port), Board(10), "vanishing")
+    with listening(running.port) as listener:
+        mqtt.start()
+        eventually(mqtt.ready, "connected")
+        mqtt.publish_states()
+        eventually(lambda: "online" in listener.texts("trackline/status"), "online")
+        socket = mqtt._client.socket()
+        assert socket is not None
+        mqtt._ending.set()
+        mqtt._client.reconnect_delay_set(60, 60)
+        socket.shutdown(2)  # no good-bye
+        eventually(lambda: listener.texts("trackline/status")[-1] == "offline", "the last will")
+        mqtt.stop()
+
+
+def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_path: Path) -> None:
+    with publishing(tmp_path / "out", running.port) as (sink, store):
+        sink.write(result(0, event(0)))
+        sent(store, 1)
+        running.hang()
+        for index in range(1, 200):
+            sink.write(result(index, event(index)))
+        eventually(lambda: len(store.query(limit=300)) == 200, "all kept")
+        began = time.monotonic()
+        sink.close()
+        assert time.monotonic() - began < 30, "closing waits for nobody"
+    assert Outbox(store, "mqtt").states()["sent"] == 1
+    assert sum(Outbox(store, "mqtt").states().values()) == 200
+
+
+def test_signing_in_over_tls(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+            "-keyout", str(key), "-out", str(certificate),
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    passwords = tmp_path / "passwords"
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", str(passwords), "camera", "hunter2"],
+        check=True,
+        capture_output=True,
+    )
+    for file in (key, passwords):
+        file.chmod(0o644)
+    tmp_path.chmod(0o755)
+    extra = f"certfile {certificate}\nkeyfile {key}\npassword_file {passwords}\nuser root\n"
+    with broker(tmp_path, extra) as secured:
+        options = {
+            "host": "localhost", "tls": True, "username": "camera",
+            "password": "hunter2",
+        }  # fmt: skip
+        with publishing(tmp_path / "out", secured.port, **options, ca_file=certificate) as (
+            sink,
+            store,
+        ):
+            sink.write(result(0, event(0)))
+            sent(store, 1)
+        # Without that authority the certificate is nobody's, and nothing is sent.
+        with publishing(tmp_path / "out2", secured.port, **options) as (sink, store):
+            sink.write(result(0, event(0)))
+            eventually(lambda: store.query(), "kept")
+            time.sleep(1.5)  # several tries to connect
+            assert Outbox(store, "mqtt").states() == {"waiting": 1}
+
+
+def test_what_a_report_shows_of_the_broker_holds_no_password() -> None:
+    options = plugin.Options(mqtt={"host": "h", "username": "${U}", "password": "hunter2"})  # type: ignore[arg-type]
+    shown = f"{options.model_dump(mode='json')} {options!r}"
+    assert "hunter2" not in shown
+    assert "'username': '${U}'" in shown
+
+
+# -- pure parts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Front Door", "a/b", "#", "+", "", "ünï", "{{ 1 }}", "x" * 300])
+def test_names_become_safe_topics_that_differ(name: str) -> None:
+    assert all(letter in "abcdefghijklmnopqrstuvwxyz0123456789_" for letter in slug(name))
+    assert slug(name)
+    assert slug(name) != slug(name + " ")
+
+
+def test_no_name_gets_into_a_template() -> None:
+    """Home Assistant evaluates templates: an area's name must not be able to say what they do."""
+    evil = "'] }}{{ states }}"
+    message = device(Topics("trackline", "homeassistant"), "gate", {evil: False, "line": True})
+    for part in message["components"].values():
+        template = part.get("value_template", "{{ ok }}")
+        assert (template.count("{"), template.count("}"), "'']" in template) == (2, 2, False)
+        assert "{{ states" not in template
+    ids = [part["unique_id"] for part in message["components"].values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
+    """Zones forget without an event then; a count that never falls again would stay."""
+    board = Board(10)
+    board.note(result(0, event(0), event(0, track_id=2)), 0.0)
+    board.note(result(1, event(1, kind="leave", track_id=2)), 0.1)
+    assert board.states(0.2)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 2, "leave": 1}
+    board.note(result(2, epoch=1), 1.0)
+    assert board.states(1.1)["gate"]["areas"]["lawn"] == {"inside": 0, "enter": 2, "leave": 1}
