@@ -50,9 +50,8 @@ def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
 ) -> None:
     proxy.set(fault)
     source = source_behind(proxy)
-    for _ in range(2):
-        with pytest.raises(SourceLostError, match="source door: "):
-            source.open()
+    with pytest.raises(SourceLostError, match="source door: "):
+        source.open()
     proxy.set("none")
     source.open()
     assert source.read() is not None
@@ -87,10 +86,10 @@ def test_a_bad_line_gives_pictures_all_the_same(proxy: FaultProxy) -> None:
     proxy.set("lossy")
     source = source_behind(proxy)
     taken = 0
-    while taken < 100:
+    while taken < 60:
         try:
             source.open()
-            while taken < 100:
+            while taken < 60:
                 source.read()
                 taken += 1
         except SourceLostError:
