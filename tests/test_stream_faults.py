@@ -134,6 +134,27 @@ def test_a_camera_that_is_down_at_the_start_is_waited_for(proxy: FaultProxy) -> 
     assert epochs == {0}
 
 
+def test_the_end_of_a_run_waits_for_no_camera_that_hangs(
+    proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C and SIGTERM took five seconds, and then left the camera's thread behind."""
+    proxy.set("hang")
+    source = source_behind(proxy, open_timeout_s=60)
+    pipeline = Pipeline([source], FakeDetector(), FakeTracker, {})
+
+    def stop() -> None:
+        while not proxy.connections:
+            time.sleep(0.01)
+        pipeline.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert list(pipeline.results()) == []
+    stopper.join()
+    assert caplog.messages == []
+    assert "grab door" not in {thread.name for thread in threading.enumerate()}
+
+
 def run_until(
     source: stream.StreamSource, steps: list[tuple[int | None, Any]]
 ) -> tuple[Pipeline, set[int]]:
