@@ -108,8 +108,10 @@ class Grabber:
         self._worker.start(lambda error: self._failed(error, fail))
 
     def halt(self, cause: str = "stopped") -> None:
-        """Grab no more, and drop what waits; any thread."""
+        """Grab no more, and drop what waits; any thread. Ends a wait where the source can."""
         self.stop.set()
+        if (interrupt := getattr(self.source, "interrupt", None)) is not None:
+            interrupt()
         self.ring.close(discard=True, cause=cause)
 
     def close(self, timeout: float) -> None:
@@ -159,11 +161,11 @@ class Grabber:
             except PipelineError as error:
                 if not (isinstance(error, SourceLostError) or self.alone):
                     raise
+                if self.stop.is_set():  # it was called off, or nobody cares any more
+                    return
                 self._lost = True
                 wait_s = self._backoff.next_s()
                 self.supervisor.lost(str(error), wait_s)
-                if self.stop.is_set():
-                    return
                 # A camera that is off for days is not worth a line every half minute.
                 level = logging.DEBUG if str(error) == said else logging.WARNING
                 said = str(error)

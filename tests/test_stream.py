@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rtmp_server
 import rtsp_server
 from fault_proxy import UdpRelay
 from live_video import Shot, encoded, looped, noise
@@ -97,6 +98,11 @@ def test_mpeg_ts_over_tcp_and_udp() -> None:
     port = free_udp_port()
     with udp_camera(port, recording):
         check(read(f"udp://127.0.0.1:{port}", 60))  # its time stamps begin anew on the way
+
+
+def test_rtmp() -> None:
+    with rtmp_server.running(1.6) as port:
+        check(read(f"rtmp://127.0.0.1:{port}/live/cam", 20))
 
 
 def test_a_recording_is_no_camera_and_a_missing_page_is_a_lost_one() -> None:

@@ -60,6 +60,7 @@ def demuxer_options(address: str, transport: str, read_timeout_s: float) -> dict
         "fpsprobesize": "0",
         "analyzeduration": "3000000",
         "max_delay": str(_REORDERING_US),
+        "tls_verify": "0",  # the default today, but not of the next FFmpeg; see docs/cameras.md
     }
     scheme = urlsplit(address).scheme
     if scheme in ("rtsp", "rtsps"):
