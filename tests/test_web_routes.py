@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
+import httpx
 from fake_backend import CAMERAS, TOKEN, TRIANGLE, Made, serving
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
@@ -195,12 +196,20 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
     from schemathesis import GenerationMode
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     (tmp_path / "1.mp4").write_bytes(bytes(1000))
     made.show(1)
     seen = set()
     with serving(made) as address:
-        schema = schemathesis.openapi.from_url(f"{address}/openapi.json", headers=BEARER)
+        tree = httpx.get(f"{address}/openapi.json", headers=BEARER).json()
+        for methods in tree["paths"].values():
+            for each in methods.values():
+                each.pop("security", None)  # the walk over every route in test_web_access.py
+        schema = schemathesis.openapi.from_dict(tree)
+        schema.config.update(base_url=address)
+        refusals = schema.config.checks.negative_data_rejection
+        refusals.expected_statuses = [*refusals.expected_statuses, "413"]
         for result in schema.get_all_operations():
             operation = result.ok()
             if operation.path.endswith("stream.mjpg") or "logout" in operation.path:
@@ -209,12 +218,14 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
             valid_or_not = st.one_of(*(operation.as_strategy(mode) for mode in GenerationMode))
 
             @settings(
-                max_examples=25, deadline=None, database=None, derandomize=True,
+                max_examples=15, deadline=None, database=None, derandomize=True,
                 phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             @given(case=valid_or_not)
             def check(case: Any) -> None:
-                case.call_and_validate(headers=BEARER)
+                # JSON schema cannot say that a polygon must not cross itself.
+                unsaid = [positive_data_acceptance] if case.method == "PUT" else []
+                case.call_and_validate(headers=BEARER, excluded_checks=unsaid)
 
             check()
     assert len(seen) >= 14

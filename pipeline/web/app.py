@@ -87,7 +87,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     lines = []
     for problem in error.errors()[:5]:
         place = ".".join(str(part) for part in problem["loc"][1:])
-        lines.append(f"{place}: {problem['msg']}" if place else problem["msg"])
+        told = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {told}" if place else told)
     return JSONResponse({"detail": " ".join("; ".join(lines).split())[:1000]}, 422)
 
 

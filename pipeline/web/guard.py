@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pipeline.web.gate import Grant, TooManyTriesError, is_same_origin
 from pipeline.web.site import Site
@@ -87,6 +88,14 @@ class Guard:
         headers = _headers(scope)
         if not self._gate.knows_host(headers.get("host", "")):
             raise RefusedError(421, "this server does not go by that name; see web.names")
+        names = [
+            name
+            for name, _ in parse_qsl(
+                scope["query_string"].decode("latin-1"), keep_blank_values=True
+            )
+        ]
+        if len(set(names)) < len(names):
+            raise RefusedError(400, "a part of the query is there twice")
         grant = self._grant(scope, headers)
         scope[GRANT] = grant
         method = scope.get("method", "GET")
@@ -124,12 +133,26 @@ class _Answer:
         self._send = send
         self._is_page = not scope["path"].startswith(("/api", "/metrics", "/openapi", "/healthz"))
         self.begun = False
+        self._plain = 0  # the status of an error in plain text, until its text is complete
+        self._text = b""
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; the first one of an answer gets the headers."""
+        """Pass a message on; the first one of an answer gets the headers.
+
+        What libraries say of errors in plain text becomes JSON like all else.
+        """
         self.begun = True
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            if message["status"] >= 400 and _kind(message).startswith(b"text/plain"):
+                self._plain = message["status"]
+                return
             message = {**message, "headers": self._complete(message.get("headers", ()))}
+        elif self._plain:
+            self._text += message.get("body", b"")
+            if not message.get("more_body"):
+                status, self._plain = self._plain, 0
+                await self.refuse(RefusedError(status, self._text.decode() or "not possible"))
+            return
         await self._send(message)
 
     async def refuse(self, refused: RefusedError) -> None:
@@ -149,6 +172,12 @@ class _Answer:
             if name.encode() not in there:
                 complete.append((name.encode(), value.encode()))
         return complete
+
+
+def _kind(message: Message) -> bytes:
+    """Return the content type of an answer's first message."""
+    headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
+    return headers.get(b"content-type", b"")
 
 
 def session_of(headers: Mapping[str, str], name: str) -> str | None:

@@ -52,9 +52,9 @@ def program_routes(site: Site) -> APIRouter:
             "description": "The part that was asked for.",
             "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
         },
-        400: {"description": "A Range header that is none.", "content": {"text/plain": {}}},
+        400: {"model": Problem},
         404: {"model": Problem},
-        416: {"description": "A range that is not there.", "content": {"text/plain": {}}},
+        416: {"model": Problem},
         **_INVALID,
     }
 
