@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,12 +11,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel
+from pipeline.secrets import Secrets, UnknownSecretError
 
 LEAST_TOKEN = 16
 """Characters a token must have at least: what can be guessed is no token."""
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
-_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class WebOptions(OptionsModel):
@@ -28,7 +27,7 @@ class WebOptions(OptionsModel):
     port: int = Field(8642, ge=0, le=65535)
     """Port to listen on; 0 takes one that is free."""
     token: SecretStr | None = None
-    """Who knows it may look and change; 16 characters or more, `${NAME}` takes it from there."""
+    """Who knows it may look and change; 16 characters or more, best as `${NAME}`."""
     token_file: Path | None = None
     """File whose first line is the token; `--token-file` makes it where it is missing."""
     names: tuple[str, ...] = ()
@@ -50,15 +49,9 @@ class WebOptions(OptionsModel):
 
     @field_validator("token", mode="before")
     @classmethod
-    def _from_environment(cls, value: Any) -> Any:
-        """Put in what the environment says where the file has `${NAME}`."""
-        if isinstance(value, int | float):
-            return str(value)  # or the error that it is no text would show it
-        if not isinstance(value, str) or not (named := _FROM_ENVIRONMENT.fullmatch(value.strip())):
-            return value
-        if not (found := os.environ.get(named[1])):
-            raise ValueError(f"environment variable {named[1]} is not set")
-        return found
+    def _as_text(cls, value: Any) -> Any:
+        """Take figures for text: the error that they are none would show them."""
+        return str(value) if isinstance(value, int | float) else value
 
     @field_validator("host")
     @classmethod
@@ -88,10 +81,14 @@ class WebOptions(OptionsModel):
         """Return whether only this machine can reach the server."""
         return self.host == "localhost" or ip_address(self.host).is_loopback
 
-    def read_token(self) -> str | None:
+    def read_token(self, secrets: Secrets | None = None) -> str | None:
         """Return the token, None where none is needed; raises ConfigError where one is missing."""
         if self.token is not None:
-            return _checked(self.token.get_secret_value(), "web.token")
+            try:
+                token = (secrets or Secrets()).filled(self.token.get_secret_value())
+            except UnknownSecretError as error:
+                raise ConfigError(f"web.token: {error}") from None
+            return _checked(str(token), "web.token")
         if self.token_file is not None:
             return _token_in(self.token_file)
         hint = (
