@@ -100,7 +100,8 @@ class Tally:
 class Hub:
     """A sink that keeps the newest result per camera and rings whoever asked to be rung."""
 
-    own_thread = False
+    own_thread = True
+    may_drop = True  # straight from inference: sinks that are busy do not make the page older
 
     def __init__(self) -> None:
         self._shown: dict[str, Shown] = {}
