@@ -120,7 +120,7 @@ class Reloader:
             raise ConfigError(placed(str(error), path)) from None
         log.info("%s: read again: %s", path, ", ".join(done) or "nothing to change")
         if waiting:
-            note = f"{path}: {', '.join(waiting)}: take effect at the next start"
+            note = f"{path}: {', '.join(waiting)}: waits for the next start"
             log.warning("%s", note)
             self._errors["config"] = note
 

@@ -329,7 +329,7 @@ def test_without_a_token_a_proxy_is_not_this_machine(open_client: TestClient, he
         ({"proxies": ["10.0.0.1"]}, "a token is needed"),
         ({"token": "short"}, "16 or more"),
         ({"token": "with spaces in the middle"}, "16 or more"),
-        ({"token": "${TRACKLINE_NOT_SET}"}, "TRACKLINE_NOT_SET.*: the environment does not have it"),
+        ({"token": "${TRACKLINE_NOT_SET}"}, "TRACKLINE_NOT_SET.*: the environment"),
         ({"host": "example.org"}, "host"),
         ({"names": ["http://x"]}, "host names"),
         ({"key": "a.pem"}, "want both"),
