@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -14,18 +14,44 @@ from pipeline.counting.files import load_areas
 from pipeline.counting.watching import AreaWatcher
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError
-from pipeline.interfaces import Sink, Source, Tracker, Watcher
+from pipeline.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.naming import choices, filled, give_names
 from pipeline.options import validated
 from pipeline.rooms import ROOMS, plugin, plugin_names
 from pipeline.secrets import masked_all
 
+NewWatcher = Callable[[str], Watcher | None]
 
-def build(config: Config) -> Pipeline:
-    """Return the pipeline `config` describes; raises ConfigError before anything is opened."""
+
+def build(
+    config: Config, sinks: Mapping[str, Sink] | None = None, new_watcher: NewWatcher | None = None
+) -> Pipeline:
+    """Return the pipeline `config` describes; raises ConfigError before anything is opened.
+
+    `sinks` and `new_watcher` take the place of what the configuration says of them.
+    """
     if not config.sources:
         raise ConfigError("sources: needed but not given")
-    detector = _make("detectors", config.detector, "detector")
+    detector = make_detector(config)
+    sources = [source for source, _ in make_sources(config)]
+    metadata = effective(config)
+    if new_watcher is None:
+        areas = _areas(config, [source.name for source in sources])
+        new_watcher = watcher_factory(areas)
+        metadata |= {"areas": plain(areas)["cameras"]} if areas else {}
+    return Pipeline(
+        sources,
+        detector,
+        tracker_factory(config),
+        make_sinks(config) if sinks is None else sinks,
+        options=config.run,
+        metadata=metadata,
+        new_watcher=new_watcher,
+    )
+
+
+def make_sinks(config: Config) -> dict[str, Sink]:
+    """Return the sinks by name, opened by nobody yet."""
     sinks: dict[str, Sink] = {}
     for index, choice in enumerate(config.sinks):
         if choice.kind in sinks:
@@ -34,17 +60,13 @@ def build(config: Config) -> Pipeline:
         # First as written: what is wrong with it can be shown as it is.
         _options(plugin("sinks", choice.kind, where), choice, where)
         sinks[choice.kind] = _make("sinks", filled(choice, where, config.secrets), where)
-    sources = _sources(config)
-    areas = _areas(config, [source.name for source in sources])
-    return Pipeline(
-        sources,
-        detector,
-        _tracker_factory(config.tracker),
-        sinks,
-        new_watcher=watcher_factory(areas),
-        options=config.run,
-        metadata={**effective(config), **({"areas": plain(areas)["cameras"]} if areas else {})},
-    )
+    return sinks
+
+
+def make_detector(config: Config) -> Detector:
+    """Return the detector, opened by nobody yet."""
+    detector: Detector = _make("detectors", config.detector, "detector")
+    return detector
 
 
 def watcher_factory(areas: AreaFile | None) -> Callable[[str], Watcher | None]:
@@ -71,6 +93,7 @@ def effective(config: Config) -> dict[str, Any]:
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
             "zones": str(config.zones) if config.zones else None,
             "run": config.run.model_dump(mode="json"),
+            "web": config.web.model_dump(mode="json"),
         }
     )
     return shown
@@ -120,9 +143,10 @@ def _make(room: str, choice: PluginChoice, where: str) -> Any:
     return module.build(_options(module, choice, where))
 
 
-def _tracker_factory(choice: PluginChoice) -> Callable[[], Tracker]:
-    module = plugin("trackers", choice.kind, "tracker")
-    options = _options(module, choice, "tracker")
+def tracker_factory(config: Config) -> Callable[[], Tracker]:
+    """Return what makes a tracker for each source."""
+    module = plugin("trackers", config.tracker.kind, "tracker")
+    options = _options(module, config.tracker, "tracker")
     return lambda: module.build(options)
 
 
@@ -133,17 +157,16 @@ def _chosen_sources(config: Config) -> list[tuple[str, PluginChoice]]:
     return [(where, choice) for where, each in keyed for choice in choices(each, where, secrets)]
 
 
-def _sources(config: Config) -> list[Source]:
-    """Return the sources with names that differ."""
+def make_sources(config: Config) -> list[tuple[Source, PluginChoice]]:
+    """Return the sources, with names that differ, and what each was made of."""
     chosen = _chosen_sources(config)
     for where, choice in chosen:
         # First as written: what is wrong with it can be shown as it is.
         _options(plugin("sources", choice.kind, where), choice, where)
-    sources: list[Source] = [
-        _make("sources", filled(choice, where, config.secrets), where) for where, choice in chosen
-    ]
+    complete = [(where, filled(choice, where, config.secrets)) for where, choice in chosen]
+    sources: list[Source] = [_make("sources", choice, where) for where, choice in complete]
     give_names(sources, chosen)
-    return sources
+    return [(source, choice) for source, (_, choice) in zip(sources, complete, strict=True)]
 
 
 def _areas(config: Config, names: list[str]) -> AreaFile | None:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from pipeline.errors import PipelineError, UsageError
 from pipeline.secrets import masked
 
-COMMANDS = ("run", "check", "list", "models", "eval", "refine", "tune", "count")
+COMMANDS = ("run", "live", "check", "list", "models", "eval", "refine", "tune", "count")
 INTERRUPTED = 130
 TERMINATED = 143
 

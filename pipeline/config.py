@@ -19,6 +19,7 @@ from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
 from pipeline.secrets import FILE_NAME, Secrets
 from pipeline.secrets_file import read_secrets
+from pipeline.web.options import WebOptions
 
 FROM_TEXT = "auto"
 """The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
@@ -57,6 +58,8 @@ class Config(OptionsModel):
     """File of zones and lines, by source; a relative path starts at this file's folder."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
+    web: WebOptions = WebOptions()
+    """Where `trackline live` serves its page, and to whom; nothing else looks at it."""
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
 
@@ -76,7 +79,8 @@ class Config(OptionsModel):
         """Return the keys of each section, of the usual plug-in where it is one's."""
         usual = {name: plugin(f"{name}s", _usual_kind(name), name) for name in _PLUGIN_SECTIONS}
         options = {name: [*module.Options.model_fields] for name, module in usual.items()}
-        return {**options, "run": [*RunOptions.model_fields]}
+        own = {"run": [*RunOptions.model_fields], "web": [*WebOptions.model_fields]}
+        return {**options, **own}
 
 
 _PLUGIN_SECTIONS = ("detector", "tracker")

@@ -31,14 +31,17 @@ def run_config(
     on_start: Callable[[Pipeline], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     on_report: Callable[[dict[str, Any]], None] | None = None,
+    pipeline: Pipeline | None = None,
 ) -> dict[str, Any]:
     """Process everything in `config`, write `report.json` into its output, return the report.
+
+    `pipeline` is what was built of `config` already.
 
     Once anything was processed the report is written, and handed to `on_report`, whatever ended
     the run: the error is in it and is raised again. Raises WriteError if the report cannot be
     written and nothing else went wrong.
     """
-    pipeline = build(config)
+    pipeline = pipeline or build(config)
     if on_start:
         on_start(pipeline)
     problem: str | None = None

@@ -24,7 +24,7 @@ INFERENCE = {"detecting", "following", "inferring"}
 ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
-UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file"}
+UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file", "web"}
 UP_TO_BUILD = (
     UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
 )
@@ -36,6 +36,15 @@ UP_TO_FRONT = UP_TO_BUILD | {
     "evaluation",
     "refining",
     "tuning",
+}
+LIVE = {
+    "live",
+    "live_areas",
+    "live_backend",
+    "live_changes",
+    "live_events",
+    "live_notify",
+    "live_reload",
 }
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(BOTTOM, BOTTOM),
@@ -73,19 +82,21 @@ ALLOWED: dict[str, set[str]] = {
     "export": CONTRACT | {"models", "detectors"},
     "rooms": BOTTOM,
     "secrets_file": BOTTOM,
-    "config": CONTRACT | {"engine", "rooms", "secrets_file"},
+    "web": CONTRACT | {"worker", "overlay", "counting"},
+    "config": CONTRACT | {"engine", "rooms", "secrets_file", "web"},
     "naming": UP_TO_CONFIG | {"sources"},
     "counting": UP_TO_CONFIG | TABLES,
     "build": UP_TO_BUILD,
     "running": UP_TO_BUILD | {"build"},
     "api": UP_TO_BUILD | {"build", "running"},
-    "commands": UP_TO_FRONT,
+    **dict.fromkeys(LIVE, UP_TO_FRONT | LIVE | {"web"}),
+    "commands": UP_TO_FRONT | LIVE,
     "cli": UP_TO_FRONT | {"commands"},
     "__main__": {"cli"},
     "__init__": UP_TO_FRONT,
 }
 # The package's own name holds the version; only what stands above everything may ask it.
-MAY_IMPORT_THE_PACKAGE = {"cli", "commands", "running", "__main__"}
+MAY_IMPORT_THE_PACKAGE = {"cli", "commands", "running", "live_backend", "__main__"}
 
 HEAVY = {
     "cv2",
@@ -100,7 +111,7 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events", "web"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.commands._progress import print_summary, progress
+from pipeline.commands._signals import Signals
 from pipeline.config import Config, PluginChoice, load_config, parse_assignment, read_yaml
 from pipeline.engine import Pipeline
 from pipeline.errors import UsageError
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run to the end; the summary is printed and report.json written on every way out."""
     config = configured(args)
-    signals = _Signals()
+    signals = Signals()
     reports: list[dict[str, Any]] = []  # none where the run did not start
     try:
         with progress() as show, signals:
@@ -69,37 +69,6 @@ def execute(args: argparse.Namespace) -> int:
 def _summarise(reports: list[dict[str, Any]], config: Config) -> None:
     for report in reports:
         print_summary(report, config.run.output)
-
-
-class _Signals:
-    """Makes Ctrl-C and a polite kill end the run in order, so that no frame is lost half-way.
-
-    A second Ctrl-C, or one before there is a pipeline, interrupts at once.
-    """
-
-    def __init__(self) -> None:
-        self.pipeline: Pipeline | None = None
-        self.exit_code = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def __exit__(self, *problem: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        del frame
-        if self.pipeline is None and number == signal.SIGTERM:
-            raise SystemExit(128 + number)
-        if self.pipeline is None or self.exit_code:
-            raise KeyboardInterrupt
-        self.exit_code = 128 + number
-        self.pipeline.stop("interrupted" if number == signal.SIGINT else "terminated")
 
 
 def configured(args: argparse.Namespace) -> Config:

@@ -1,0 +1,39 @@
+"""Ctrl-C and a polite kill, for commands that run a pipeline."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from pipeline.engine import Pipeline
+
+
+class Signals:
+    """Makes Ctrl-C and a polite kill end the run in order, so that no frame is lost half-way.
+
+    A second Ctrl-C, or one before there is a pipeline, interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.pipeline: Pipeline | None = None
+        self.exit_code = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if self.pipeline is None and number == signal.SIGTERM:
+            raise SystemExit(128 + number)
+        if self.pipeline is None or self.exit_code:
+            raise KeyboardInterrupt
+        self.exit_code = 128 + number
+        self.pipeline.stop("interrupted" if number == signal.SIGINT else "terminated")

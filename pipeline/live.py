@@ -1,0 +1,117 @@
+"""A live run: cameras, the page that shows them, and files that are read again when they change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.build import build, make_sinks
+from pipeline.config import Config, PluginChoice
+from pipeline.engine import Pipeline
+from pipeline.errors import ConfigError, MissingExtraError, StageError
+from pipeline.interfaces import Sink
+from pipeline.live_areas import AreaBook
+from pipeline.live_changes import in_force
+from pipeline.live_events import EventLog, RecentEvents, StoredEvents
+from pipeline.live_notify import notify
+from pipeline.rooms import plugin_names
+from pipeline.running import run_config
+
+log = logging.getLogger("trackline")
+
+PATIENCE_S = 1.5
+"""How long the end waits for cameras that hang: a polite kill has five seconds in all."""
+EXTRA = ("fastapi", "uvicorn", "websockets", "prometheus_client")
+
+
+def live_config(config: Config) -> Config:
+    """Return the configuration as a live run takes it.
+
+    Without `sinks` in the file only events are kept; a camera that fails is tried again for ever.
+    """
+    run = config.run.model_copy(update={"wait_for_sources": True})
+    update: dict[str, Any] = {"run": run}
+    if "sinks" not in config.model_fields_set:
+        kept = "events" in plugin_names("sinks") and find_spec("sqlalchemy") is not None
+        update["sinks"] = (PluginChoice(kind="events"),) if kept else ()
+    changed = config.model_copy(update=update)
+    changed._secrets = config.secrets
+    return changed
+
+
+def check_extra() -> None:
+    """Raise MissingExtraError unless what the live server needs is installed."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"trackline live: {', '.join(missing)} not installed: pip install 'trackline[live]'"
+        )
+
+
+def run_live(
+    load: Callable[[], Config],
+    path: Path | None,
+    on_start: Callable[[Pipeline], None],
+    on_address: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run until stopped and return the report; `load` gives the configuration, now and again.
+
+    `on_start` gets the pipeline before it runs, `on_address` where the page is. Raises ConfigError
+    before anything is opened, and whatever ends a run.
+    """
+    check_extra()
+    from pipeline.live_backend import LiveBackend
+    from pipeline.live_reload import Reloader
+    from pipeline.web.app import create_app
+    from pipeline.web.gate import Gate
+    from pipeline.web.hub import Hub
+    from pipeline.web.serving import PageServer
+
+    config = load()
+    if not config.sources:
+        raise ConfigError("sources: needed but not given")
+    gate = Gate(config.web, config.web.read_token(config.secrets))
+    hub = Hub()
+    book = AreaBook(config.zones or config.run.output / "zones.yaml")
+    sinks, events = _sinks(config, hub)
+    pipeline = build(config, sinks, book.new_watcher)
+    pipeline.patience_s = PATIENCE_S
+    state = in_force(config, path)
+    backend = LiveBackend(pipeline, hub, book, events, state)
+    server = PageServer(create_app(backend, hub, config.web, gate), config.web)
+    reloader = Reloader(pipeline, state, book, load, backend.note_pace)
+
+    broken: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        broken.append(error)
+        pipeline.stop(f"{type(error).__name__}: {error}")
+
+    def begin(started: Pipeline) -> None:
+        on_start(started)
+        steps.callback(server.stop)
+        server.start(fail)
+        steps.callback(reloader.stop)
+        reloader.start(fail)
+        steps.callback(notify, "STOPPING=1")
+        on_address(server.address)
+        notify(f"READY=1\nSTATUS=Page at {server.address}")
+
+    with ExitStack() as steps:
+        report = run_config(config, begin, pipeline=pipeline)
+    if broken:
+        raise StageError(f"page: {type(broken[0]).__name__}: {broken[0]}") from broken[0]
+    return report
+
+
+def _sinks(config: Config, page: Sink) -> tuple[dict[str, Sink], EventLog]:
+    """Return the sinks with the page among them, and where its events are found."""
+    sinks = make_sinks(config)
+    if (store := sinks.get("events")) is not None:
+        return {**sinks, "page": page}, StoredEvents(store)
+    recent = RecentEvents()
+    return {**sinks, "page": page, "recent events": recent}, recent

@@ -1,0 +1,94 @@
+"""The zones and lines of a live run: their file, their watchers, and changes from either side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeline.counting.areas import AreaFile, CameraAreas
+from pipeline.counting.files import load_areas, save_areas
+from pipeline.counting.watching import AreaWatcher
+from pipeline.errors import OutputError
+from pipeline.interfaces import Watcher
+
+SetWatcher = Callable[[str, Watcher | None], None]
+
+
+class AreaBook:
+    """What is watched on each camera; changed by the page or by whoever edits the file.
+
+    A file that is not there holds nothing, and is made when the page saves the first zone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._watchers: dict[str, AreaWatcher] = {}
+        self._file = AreaFile()
+        self.reload()
+
+    @property
+    def names(self) -> list[str]:
+        """Return the cameras that have areas."""
+        return list(self._file.cameras)
+
+    def areas(self, camera: str) -> CameraAreas:
+        """Return a camera's zones and lines, none where nothing was drawn."""
+        return self._file.cameras.get(camera, CameraAreas())
+
+    def new_watcher(self, camera: str) -> Watcher | None:
+        """Return the watcher of a camera that comes, None where nothing is watched."""
+        with self._lock:
+            areas = self.areas(camera)
+            if not areas.areas:
+                return None
+            return self._watchers.setdefault(camera, AreaWatcher(areas))
+
+    def save(self, camera: str, areas: CameraAreas, set_watcher: SetWatcher) -> CameraAreas:
+        """Write the file and watch these areas; raises OutputError, and nothing has changed."""
+        with self._lock:
+            changed = self._file.with_camera(camera, areas)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from None
+            save_areas(self.path, changed)
+            self._use(changed, set_watcher)
+        return areas
+
+    def reload(self, set_watcher: SetWatcher | None = None) -> list[str]:
+        """Use what the file says now; return the cameras for which that is something else.
+
+        Raises ConfigError with the line; what was watched goes on then.
+        """
+        with self._lock:
+            found = load_areas(self.path) if self.path.exists() else AreaFile()
+            return self._use(found, set_watcher or _nobody_yet)
+
+    def inside(self, camera: str) -> Mapping[str, Mapping[str, int]]:
+        """Return {zone: {class: how many are in it}}."""
+        watcher = self._watchers.get(camera)
+        return watcher.inside() if watcher else {}
+
+    def _use(self, found: AreaFile, set_watcher: SetWatcher) -> list[str]:
+        """Take over what is different; a camera that is not there yet finds it when it comes."""
+        before, self._file = self._file, found
+        changed = [
+            name
+            for name in {**before.cameras, **found.cameras}
+            if before.cameras.get(name, CameraAreas()) != self.areas(name)
+        ]
+        for name in changed:
+            watcher = self._watchers.get(name)
+            if watcher is not None:
+                watcher.change(self.areas(name))  # counts of areas that stay go on
+            else:
+                self._watchers[name] = watcher = AreaWatcher(self.areas(name))
+            set_watcher(name, watcher)
+        return changed
+
+
+def _nobody_yet(camera: str, watcher: Watcher | None) -> None:
+    """Do nothing: the run has not begun, cameras find their watchers when they come."""
+    del camera, watcher

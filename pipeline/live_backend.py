@@ -1,0 +1,159 @@
+"""The running pipeline as the live server asks for it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.build import effective
+from pipeline.counting.areas import CameraAreas
+from pipeline.engine import Pipeline
+from pipeline.live_areas import AreaBook
+from pipeline.live_changes import InForce
+from pipeline.live_events import EventLog
+from pipeline.supervision import CameraStatus
+from pipeline.web.backend import EventQuery
+from pipeline.web.hub import Hub
+from pipeline.web.shapes import Ages, Camera, ConfigState, Counts, Inside, Status, StoredEvent
+
+STUCK_S = 30.0
+RATE_OVER_S = 10.0
+
+
+class LiveBackend:
+    """Answers for a pipeline, its hub, its zones and its events; any thread may ask."""
+
+    def __init__(
+        self, pipeline: Pipeline, hub: Hub, book: AreaBook, events: EventLog, in_force: InForce
+    ) -> None:
+        from pipeline import __version__
+
+        self.version = __version__
+        self._pipeline = pipeline
+        self._hub = hub
+        self._book = book
+        self._events = events
+        self._in_force = in_force
+        self._began = time.monotonic()
+        self._delivered: deque[tuple[float, int]] = deque(maxlen=64)
+
+    def cameras(self) -> Sequence[Camera]:
+        """Return every camera in the order of the configuration."""
+        found = self._pipeline.cameras()
+        order = {name: place for place, name in enumerate(self._in_force.names)}
+        statuses = sorted(found.values(), key=lambda one: order.get(one.name, len(order)))
+        return [self._camera(each) for each in statuses]
+
+    def queues(self) -> Mapping[str, int]:
+        """Return how many frames of each camera wait for inference."""
+        return {name: one.waiting for name, one in self._pipeline.cameras().items()}
+
+    def inside(self, camera: str) -> Mapping[str, int]:
+        """Return how many tracks are in each zone of a camera now."""
+        return {zone: sum(one.values()) for zone, one in self._book.inside(camera).items()}
+
+    def areas(self, camera: str) -> CameraAreas:
+        """Return a camera's zones and lines."""
+        return self._book.areas(camera)
+
+    def save_areas(self, camera: str, areas: CameraAreas) -> CameraAreas:
+        """Save and use a camera's zones and lines; raises OutputError."""
+        return self._book.save(camera, areas, self._pipeline.set_watcher)
+
+    def counts(self, camera: str | None, hours: float) -> Counts:
+        """Return what happened in the last hours, and who is inside now; raises StoreError."""
+        names = [name for name in self._pipeline.cameras() if camera in (None, name)]
+        inside = [
+            Inside(camera=name, area=zone, class_name=class_name, count=count)
+            for name in names
+            for zone, classes in self._book.inside(name).items()
+            for class_name, count in classes.items()
+        ]
+        return Counts(counts=self._events.counts(camera, hours), inside=inside)
+
+    def events(self, query: EventQuery) -> Sequence[StoredEvent]:
+        """Return events, the newest first; raises StoreError."""
+        return self._events.query(query)
+
+    def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return events stored after `event_id`, the oldest first, and the newest number."""
+        if event_id is None:
+            newest = self._events.query(EventQuery(limit=1))
+            return [], newest[0].id if newest else 0
+        found = self._events.query(EventQuery(limit=limit), after_id=event_id)
+        return found[::-1], found[0].id if found else event_id
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return the file that shows an event; raises StoreError."""
+        return self._events.clip(event_id)
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the effective configuration."""
+        return effective(self._in_force.config)
+
+    def status(self) -> Status:
+        """Return how the program as a whole fares."""
+        report = self._pipeline.stats.report()
+        return Status(
+            uptime_s=round(time.monotonic() - self._began, 1),
+            fps=self._fps(),
+            limited_by=report["limited_by"],
+            stages=report["stages"],
+            config=ConfigState(
+                path=str(self._in_force.path) if self._in_force.path else None,
+                loaded_at=self._in_force.loaded_at,
+                error=self._in_force.error,
+            ),
+        )
+
+    def healthy(self) -> bool:
+        """Return whether the pipeline runs, and gives results while it has pictures."""
+        if not self._pipeline.started or self._hub.closed:
+            return False
+        now = time.monotonic()
+        if now - (self._hub.last_result_at or self._began) < STUCK_S:
+            return True
+        return all(
+            each.state != "live" or time.time() - each.since < STUCK_S
+            for each in self._pipeline.cameras().values()
+        )
+
+    def note_pace(self) -> None:
+        """Note how many results there were until now; called about once a second."""
+        self._delivered.append((time.monotonic(), self._pipeline.stats.delivered))
+
+    def _fps(self) -> float:
+        """Return results per second over the last ten seconds."""
+        now, delivered = time.monotonic(), self._pipeline.stats.delivered
+        notes = [note for note in list(self._delivered) if note[0] > now - RATE_OVER_S]
+        then, before = notes[0] if notes else (self._began, 0)
+        return round((delivered - before) / max(now - then, 0.1), 1)
+
+    def _camera(self, one: CameraStatus) -> Camera:
+        shown = self._hub.latest(one.name)
+        age = one.age_ms
+        known = one.delivered > 0
+        return Camera(
+            name=one.name,
+            state=one.state,
+            since=round(one.since, 3),
+            fps=one.fps,
+            width=one.width or None,
+            height=one.height or None,
+            age_ms=Ages(
+                now=shown.age_ms() if shown else None,
+                p50=age.p50 if known else None,
+                p95=age.p95 if known else None,
+                p99=age.p99 if known else None,
+            ),
+            grabbed=one.grabbed,
+            delivered=one.delivered,
+            dropped=dict(one.dropped),
+            reconnects=one.reconnects,
+            error=one.error,
+            warning=one.warning,
+            tracks=len(shown.result.tracks) if shown else 0,
+        )

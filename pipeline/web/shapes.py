@@ -1,0 +1,177 @@
+"""What the REST interface answers and takes, as models: the OpenAPI description is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+State = Literal["connecting", "live", "stale", "lost", "ended"]
+Box = tuple[float, float, float, float]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Shape(BaseModel):
+    """Base of all: what is sent is exactly what is described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Problem(Shape):
+    """Why a request was not answered, in one line."""
+
+    detail: str
+
+
+class Login(Shape):
+    """What a browser signs in with."""
+
+    token: str = Field(max_length=1024)
+
+
+class Session(Shape):
+    """Who is asking."""
+
+    signed_in: bool
+    token_required: bool
+    version: str
+
+
+class Ages(Shape):
+    """How old the camera's results were when they came out, in milliseconds."""
+
+    now: float | None
+    """Of the newest result at this moment; null before the first."""
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Camera(Shape):
+    """One camera, its state and its books."""
+
+    name: str
+    state: State
+    since: float
+    """Unix time in seconds since when it is in this state."""
+    fps: float
+    width: int | None
+    height: int | None
+    age_ms: Ages
+    grabbed: int
+    delivered: int
+    dropped: dict[str, int]
+    reconnects: int
+    error: str | None
+    warning: str | None
+    tracks: int
+
+
+class Cameras(Shape):
+    """All cameras in the order of the configuration."""
+
+    cameras: list[Camera]
+
+
+class Track(Shape):
+    """One tracked object; `xyxy` is left, top, right, bottom in pixels of the original frame."""
+
+    id: int
+    class_id: int
+    class_name: str
+    score: float
+    xyxy: Box
+    age_s: float
+    coasting: bool
+
+
+class TracksNow(Shape):
+    """The newest result of a camera."""
+
+    index: int
+    pts_s: float
+    time: float
+    age_ms: float
+    width: int
+    height: int
+    tracks: list[Track]
+
+
+class Count(Shape):
+    """How often something happened in the asked hours."""
+
+    camera: str
+    area: str
+    kind: str
+    direction: str
+    class_name: str
+    count: int
+
+
+class Inside(Shape):
+    """How many are in a zone now."""
+
+    camera: str
+    area: str
+    class_name: str
+    count: int
+
+
+class Counts(Shape):
+    """What was counted, and who is inside now."""
+
+    counts: list[Count]
+    inside: list[Inside]
+
+
+class StoredEvent(Shape):
+    """One event with the number it is stored under; `clip` says whether a video of it is there."""
+
+    id: int
+    uid: str
+    """Its name, which no other event anywhere has."""
+    time: float
+    kind: str
+    camera: str
+    area: str
+    direction: str
+    track_id: int
+    class_name: str
+    dwell_s: float
+    index: int
+    pts_s: float
+    xyxy: Box
+    clip: bool
+
+
+class Events(Shape):
+    """Events, the newest first."""
+
+    events: list[StoredEvent]
+
+
+class ConfigState(Shape):
+    """The configuration file in force; `error` says why its newest version is not."""
+
+    path: str | None
+    loaded_at: float
+    error: str | None
+
+
+class Status(Shape):
+    """The program as a whole."""
+
+    uptime_s: float
+    fps: float
+    limited_by: str
+    stages: dict[str, dict[str, float]]
+    config: ConfigState
+
+
+class Health(Shape):
+    """Whether the pipeline works."""
+
+    ok: bool
+
+
+Tree = dict[str, Any]

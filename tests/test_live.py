@@ -1,0 +1,289 @@
+"""What a live run is made of: changes from one configuration to the next, zones, events, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_networks import one_box_network
+
+from pipeline.config import Config, load_config
+from pipeline.counting.areas import CameraAreas
+from pipeline.data import Detections, Event, Frame, Result, Tracks
+from pipeline.errors import ConfigError, ModelError, OutputError
+from pipeline.interfaces import RunInfo
+from pipeline.live import live_config
+from pipeline.live_areas import AreaBook
+from pipeline.live_changes import apply, in_force, unchangeable
+from pipeline.live_notify import notify
+
+pytest.importorskip("fastapi")
+from pipeline.live_events import REMEMBERED, RecentEvents
+from pipeline.live_reload import FileWatch, placed
+from pipeline.web.backend import EventQuery
+
+ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
+
+
+class FakePipeline:
+    """Notes what it is told; a detector may fail to open."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.detector_error: ModelError | None = None
+
+    def add_source(self, source: Any) -> None:
+        self.calls.append(f"add {source.name}")
+
+    def remove_source(self, name: str) -> None:
+        self.calls.append(f"remove {name}")
+
+    def replace_detector(self, detector: Any) -> None:
+        self.calls.append("detector")
+        if self.detector_error:
+            raise self.detector_error
+
+    def replace_tracker(self, new_tracker: Callable[[], Any]) -> None:
+        new_tracker()
+        self.calls.append("tracker")
+
+
+def config(tmp_path: Path, **changes: Any) -> Config:
+    """A configuration of two synthetic cameras, with some sections in place of its own."""
+    tree: dict[str, Any] = {
+        "sources": [{"kind": "synthetic", "name": name} for name in ("a", "b")],
+        "detector": {"kind": "yolo", "model": str(one_box_network(tmp_path / "one.onnx"))},
+        **changes,
+    }
+    path = tmp_path / "cams.yaml"
+    path.write_text(json.dumps(tree))
+    return load_config(path)
+
+
+def synthetic(*names: str, **options: Any) -> list[dict[str, Any]]:
+    return [{"kind": "synthetic", "name": name, **options} for name in names]
+
+
+# -- from one configuration to the next -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls"),
+    [
+        ({}, []),
+        ({"sources": synthetic("a", "b", "c")}, ["add c"]),
+        ({"sources": synthetic("b")}, ["remove a"]),
+        ({"sources": synthetic("b", "a")}, []),
+        (
+            {"sources": [*synthetic("a"), *synthetic("b", fps=5)]},
+            ["remove b", "add b"],
+        ),
+        ({"tracker": "sort"}, ["tracker"]),
+        ({"run": {"max_frames": 3}}, []),
+        ({"web": {"port": 77}}, []),
+    ],
+)
+def test_only_what_differs_is_changed(
+    tmp_path: Path, changes: dict[str, Any], calls: list[str]
+) -> None:
+    """A changed camera must not cost the others a frame."""
+    now = in_force(config(tmp_path), None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, **changes), now, pipeline)
+    assert pipeline.calls == calls
+    pipeline.calls.clear()
+    apply(config(tmp_path, **changes), now, pipeline)
+    assert pipeline.calls == [], "what was taken over is in force"
+
+
+def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
+    old = config(tmp_path)
+    now = in_force(old, None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, detector={**_detector(old), "conf": 0.6}), now, pipeline)
+    assert pipeline.calls == ["detector"]
+    assert now.config.detector.options["conf"] == 0.6
+
+
+def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
+    now = in_force(config(tmp_path), None)
+    pipeline = FakePipeline()
+    wrong = {"sources": synthetic("c"), "tracker": {"kind": "sort", "max_age_s": -1}}
+    with pytest.raises(ConfigError, match="max_age_s"):
+        apply(config(tmp_path, **wrong), now, pipeline)
+    assert pipeline.calls == []
+    assert now.names == ["a", "b"]
+
+
+def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Path) -> None:
+    old = config(tmp_path)
+    now = in_force(old, None)
+    pipeline = FakePipeline()
+    pipeline.detector_error = ModelError("no such weights")
+    new = config(tmp_path, detector={**_detector(old), "conf": 0.6}, sources=synthetic("a"))
+    with pytest.raises(ModelError):
+        apply(new, now, pipeline)
+    assert now.config.detector == old.detector
+    assert now.names == ["a"], "the rest is in force"
+    pipeline.detector_error = None
+    apply(new, now, pipeline)
+    assert pipeline.calls == ["remove b", "detector", "detector"]
+
+
+def test_what_has_to_wait_is_named(tmp_path: Path) -> None:
+    now = in_force(config(tmp_path), None)
+    new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
+    assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]
+
+
+def _detector(of: Config) -> dict[str, Any]:
+    return {"kind": of.detector.kind, **of.detector.options}
+
+
+@pytest.mark.parametrize(("sinks", "kinds"), [(None, ["events"]), ([], []), (["csv"], ["csv"])])
+def test_a_live_run_keeps_events_only_unless_told(
+    tmp_path: Path, sinks: list[str] | None, kinds: list[str]
+) -> None:
+    """Video and tables of a camera that runs for weeks would fill the disk."""
+    pytest.importorskip("sqlalchemy")
+    told = {} if sinks is None else {"sinks": sinks}
+    live = live_config(config(tmp_path, **told))
+    assert [sink.kind for sink in live.sinks] == kinds
+    assert live.run.wait_for_sources
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_a_file_is_another_when_its_content_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    watch = FileWatch(file)
+    assert not watch.changed()
+    file.write_text("one")
+    assert watch.changed()
+    assert not watch.changed()
+    os.utime(file, (1, 1))
+    assert not watch.changed(), "touched, not changed"
+    file.write_text("two")
+    os.utime(file, (2, 2))
+    assert watch.changed(), "of the same length"
+    file.unlink()
+    assert not watch.changed(), "editors take a file away before they put the new one there"
+    file.write_text("two")
+    os.utime(file, (3, 3))
+    assert not watch.changed()
+
+
+def test_an_error_about_a_key_gets_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "cams.yaml"
+    file.write_text("sources: [synthetic]\ndetector:\n  kind: yolo\n  conf: 7\n")
+    assert placed("detector.conf: want less", file) == f"{file}:4: detector.conf: want less"
+    assert placed(f"{file}:3: not valid YAML", file) == f"{file}:3: not valid YAML"
+
+
+# -- zones ----------------------------------------------------------------------------------------
+
+
+def areas(*zones: dict[str, Any]) -> CameraAreas:
+    return CameraAreas.model_validate({"zones": zones})
+
+
+def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
+    book = AreaBook(tmp_path / "new" / "zones.yaml")
+    told: list[tuple[str, bool]] = []
+    assert book.new_watcher("yard") is None
+    book.save("yard", areas(ZONE), lambda name, watcher: told.append((name, watcher is not None)))
+    assert told == [("yard", True)]
+    assert AreaBook(book.path).areas("yard") == areas(ZONE)
+    assert book.new_watcher("yard") is not None, "a camera that is added again is watched on"
+
+
+def test_a_camera_keeps_its_watcher_when_its_zones_change(tmp_path: Path) -> None:
+    """Its counts go on."""
+    book = AreaBook(tmp_path / "zones.yaml")
+    watchers: list[Any] = []
+    for zones in ((ZONE,), (ZONE, {**ZONE, "name": "path"}), ()):
+        book.save("yard", areas(*zones), lambda name, watcher: watchers.append(watcher))
+    assert len(watchers) == 3
+    assert len(set(map(id, watchers))) == 1
+
+
+def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "zones.yaml"
+    book = AreaBook(path)
+    book.save("yard", areas(ZONE), lambda name, watcher: None)
+    good = path.read_text()
+    path.write_text(good.replace("lawn", "''"))
+    with pytest.raises(ConfigError, match=r"zones.yaml:\d+: cameras.yard.zones.0.name"):
+        book.reload()
+    assert book.areas("yard") == areas(ZONE)
+    path.write_text(good)
+    assert book.reload() == [], "nothing is different"
+    path.unlink()
+    assert book.reload() == ["yard"]
+
+
+def test_zones_that_cannot_be_written_are_not_in_force(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    book = AreaBook(tmp_path / "file" / "zones.yaml")
+    with pytest.raises(OutputError, match="cannot be written"):
+        book.save("yard", areas(ZONE), lambda name, watcher: None)
+    assert book.areas("yard") == CameraAreas()
+
+
+# -- events from memory ---------------------------------------------------------------------------
+
+
+def result_with(*kinds: str, index: int = 0) -> Result:
+    at = time.monotonic()
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), "yard", index, index / 10, at)
+    events = tuple(
+        Event(kind, "yard", "lawn", "", 1, 0, "cat", index, index / 10, at, (0, 0, 1, 1))  # type: ignore[arg-type]
+        for kind in kinds
+    )
+    return Result(frame, Detections.empty(), Tracks.empty(), {}, events=events)
+
+
+def test_recent_events_are_numbered_and_found(tmp_path: Path) -> None:
+    recent = RecentEvents()
+    recent.open(RunInfo(tmp_path, {}, {}, time.time() - time.monotonic()))
+    recent.write(result_with("enter", "leave"))
+    recent.write(result_with("enter", index=1))
+    assert [event.id for event in recent.query(EventQuery())] == [3, 2, 1]
+    assert [event.id for event in recent.query(EventQuery(kind="enter"))] == [3, 1]
+    assert [event.id for event in recent.query(EventQuery(before_id=3, limit=1))] == [2]
+    assert [event.id for event in recent.query(EventQuery(), after_id=2)] == [3]
+    assert recent.query(EventQuery(camera="street")) == []
+    assert [(c.kind, c.count) for c in recent.counts("yard", 1)] == [("enter", 2), ("leave", 1)]
+
+
+def test_recent_events_take_no_memory() -> None:
+    recent = RecentEvents()
+    for index in range(REMEMBERED + 500):
+        recent.write(result_with("enter", index=index))
+    found = recent.query(EventQuery(limit=10_000))
+    assert len(found) == REMEMBERED
+    assert found[0].id == REMEMBERED + 500
+
+
+# -- systemd --------------------------------------------------------------------------------------
+
+
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        assert notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
+    path.unlink()
+    assert not notify("READY=1"), "nobody listens"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not notify("READY=1")
