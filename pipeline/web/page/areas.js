@@ -53,14 +53,17 @@ export function freshName(areas, kind) {
   return `${stem} ${n}`;
 }
 
-/** Return where an area's name stands: a zone's centre, just beside a line's middle. */
-export function middleOf(kind, points) {
+/** Return where an area's name stands: a zone's centre, or beside a line, away from its arrow. */
+export function labelOf(kind, points) {
   if (kind === "zone") {
     const sum = points.reduce(([x, y], [px, py]) => [x + px, y + py], [0, 0]);
-    return [sum[0] / points.length, sum[1] / points.length];
+    return { x: sum[0] / points.length, y: sum[1] / points.length, align: "middle" };
   }
   const [[x1, y1], [x2, y2]] = middleSegment(points);
-  return [(x1 + x2) / 2, Math.max(y1, y2, (y1 + y2) / 2) + 16];
+  const far = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const [left, up] = [(y2 - y1) / far, (x1 - x2) / far]; // the side the arrow does not point to
+  const align = left > 0.4 ? "start" : left < -0.4 ? "end" : "middle";
+  return { x: (x1 + x2) / 2 + left * 10, y: (y1 + y2) / 2 + up * 12 + 4, align };
 }
 
 /**

@@ -108,7 +108,7 @@ function tablesOf(camera, areas) {
   const all = [...areas].sort(([one], [other]) => one.localeCompare(other));
   const lines = all.filter(([, row]) => row.line);
   const zones = all.filter(([, row]) => !row.line);
-  const tables = [];
+  const tables = [el("h3", {}, camera)];
   if (lines.length) tables.push(table(camera, ["Line", "In", "Out"], lines, ({ n }) => [n.in, n.out]));
   if (zones.length) {
     tables.push(table(camera, ["Zone", "Now", "Entered", "Left", "Dwelled"], zones, ({ now, n }) => [now, n.enter, n.leave, n.dwell]));
@@ -120,7 +120,7 @@ function table(camera, heads, rows, cells) {
   const hasNow = heads[1] === "Now";
   return el(
     "table", {},
-    el("caption", {}, camera),
+    el("caption", { class: "unseen" }, `${camera}: ${heads[0].toLowerCase()}s`),
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
     el("tbody", {}, ...rows.map(([area, row]) => {
       const classes = [...row.classes].sort((one, other) => other[1] - one[1]).slice(0, 4);

@@ -8,8 +8,8 @@ const KEYS = [
   ["← →", "the camera before and after, while one is large"],
   ["E", "edit the zones and lines of the large camera"],
   ["B L T Z", "boxes, labels, trails, zones on and off"],
-  ["Space, Enter", "while drawing: set a point at the cross, finish"],
-  ["Tab, arrows, Del", "on a point: choose, move (Shift: faster), delete it"],
+  ["Space Enter", "while drawing: set a point at the cross, finish"],
+  ["Tab Arrows Del", "on a point: choose, move (Shift: faster), delete it"],
   ["Ctrl Z", "take back the last change to a zone or line"],
   ["Space ← → N P", "in a clip: play, jump, newer, older event"],
 ];
@@ -31,7 +31,7 @@ export function choose(title, text, answers) {
 /** Show which keys do what. */
 export function showKeys() {
   const rows = KEYS.flatMap(([keys, text]) => [
-    el("dt", {}, ...keys.split(/(?<=\s)|(?=,)/).map((key) => (/^[\s,]+$/.test(key) ? key : el("kbd", {}, key.trim()))).flatMap((node) => [node, " "])),
+    el("dt", {}, ...keys.split(" ").flatMap((key) => [el("kbd", {}, key), " "])),
     el("dd", {}, text),
   ]);
   const dialog = el("dialog", { "aria-labelledby": "keys-title" });

@@ -145,7 +145,7 @@ export class Events {
 function refill(select, all, names) {
   const wanted = ["", ...names];
   const present = [...select.options].map((option) => option.value);
-  if (wanted.join("\0") === present.join("\0")) return;
+  if (present.length && wanted.join("\0") === present.join("\0")) return;
   const value = select.value;
   if (value && !wanted.includes(value)) wanted.push(value);
   select.replaceChildren(...wanted.map((name) => el("option", { value: name }, name || all)));

@@ -86,13 +86,15 @@ export class Large {
     const button = (text, key, label, act, kind) => el(
       "button", { type: "button", class: kind ?? null, "aria-keyshortcuts": key, "aria-label": label, on: { click: act } }, text,
     );
+    const edit = button("Edit zones", "e", "Edit zones and lines", () => this.edit(), "edit");
     tile.tools.append(
-      button("← All cameras", "Escape", "Back to all cameras", () => this.back(), "back"),
+      button("←", "Escape", "Back to all cameras", () => this.back(), "back"),
       el("h2", {}, tile.name),
       button("‹", "ArrowLeft", "Camera before", () => this.step(-1)),
       button("›", "ArrowRight", "Next camera", () => this.step(1)),
-      button("Edit zones", "e", "Edit zones and lines", () => this.edit(), "edit"),
+      edit,
     );
+    tile.tools.querySelector(".back").append(el("span", { class: "wide" }, "All cameras"));
   }
 
   #key(event) {

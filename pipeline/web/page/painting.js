@@ -1,9 +1,10 @@
 // Draws boxes, labels, trails, zones and lines on a canvas; knows no camera and no server.
 import { colourOf } from "./colours.js";
-import { arrowOf, middleOf } from "./areas.js";
+import { arrowOf, labelOf } from "./areas.js";
 
 const RIM = "#000000b3";
 const TRAIL_MS = 3000;
+const LONGEST_GAP_MS = 800;
 const LONGEST_TRAIL = 80;
 const FONT = '600 PXpx system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
@@ -14,7 +15,9 @@ export class Trails {
   add(tracks, now) {
     for (const { id, class_name, xyxy } of tracks) {
       if (!id) continue; // no identity, no way
-      const trail = this.#points.get(id) ?? { colour: colourOf(class_name), at: [] };
+      let trail = this.#points.get(id);
+      // A way is not drawn straight through a time nobody looked.
+      if (!trail || now - trail.at.at(-1)[0] > LONGEST_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
       trail.at.push([now, (xyxy[0] + xyxy[2]) / 2, xyxy[3]]);
       if (trail.at.length > LONGEST_TRAIL) trail.at.shift();
       this.#points.set(id, trail);
@@ -76,7 +79,7 @@ function paintBox(context, view, ratio, track, small) {
 }
 
 function paintLabel(context, view, track, small) {
-  const px = small ? 10 : view.across > 900 ? 13 : 12;
+  const px = small ? 10 : view.across > 900 ? 13 : 11;
   const [x, y, w] = boxOf(view, track.xyxy);
   // On a small picture a word would hide its object: the number stays.
   const name = small && w < 60 ? "" : clipped(track.class_name);
@@ -126,9 +129,8 @@ function paintArea(context, view, area, inside) {
   context.lineWidth = 1.5;
   context.stroke();
   if (area.kind === "line") paintArrow(context, points);
-  const [mx, my] = middleOf(area.kind, points);
   const now = area.kind === "zone" && inside[area.name] !== undefined ? `  ${inside[area.name]}` : "";
-  paintName(context, view, `${clipped(area.name)}${now}`, mx, my);
+  paintName(context, view, `${clipped(area.name)}${now}`, labelOf(area.kind, points));
 }
 
 function paintArrow(context, points) {
@@ -144,10 +146,11 @@ function paintArrow(context, points) {
   context.fill();
 }
 
-function paintName(context, view, text, x, y) {
+function paintName(context, view, text, { x, y, align }) {
   context.font = FONT.replace("PX", view.across < 300 ? 10 : 12);
   const width = context.measureText(text).width;
-  const left = Math.max(2, Math.min(x - width / 2, view.across - width - 2));
+  const start = x - width * { start: 0, middle: 0.5, end: 1 }[align];
+  const left = Math.max(2, Math.min(start, view.across - width - 2));
   context.strokeStyle = "#000000d9";
   context.lineWidth = 3;
   context.strokeText(text, left, y);

@@ -33,7 +33,7 @@ export class Layers extends EventTarget {
 /** Make `button` go round system, dark, light. */
 export function bindTheme(button) {
   const show = (theme) => {
-    button.textContent = { system: "Auto", dark: "Dark", light: "Light" }[theme];
+    button.textContent = { system: "◐ Auto", dark: "● Dark", light: "○ Light" }[theme];
     button.setAttribute("aria-label", `Theme: ${theme}. Change`);
   };
   let theme = THEMES.includes(recall("trackline.theme")) ? recall("trackline.theme") : "system";

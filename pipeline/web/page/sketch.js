@@ -1,5 +1,5 @@
 // The SVG shapes of areas being edited: outlines, arrows, names, points to grip.
-import { arrowOf, middleOf } from "./areas.js";
+import { arrowOf, labelOf } from "./areas.js";
 import { svg } from "./dom.js";
 
 /** Return the elements to show for a draft, its points laid out by `view`, `aim` in CSS pixels. */
@@ -14,8 +14,8 @@ export function sketch({ areas, chosen, drawing }, view, aim) {
 function outline({ kind, name }, points, index, chosen) {
   const tag = kind === "zone" ? "polygon" : "polyline";
   const text = points.map((point) => point.join(",")).join(" ");
-  const [x, y] = middleOf(kind, points);
-  const label = svg("text", { class: "text", x, y, "text-anchor": "middle" });
+  const { x, y, align } = labelOf(kind, points);
+  const label = svg("text", { class: "text", x, y, "text-anchor": align });
   label.textContent = name;
   const shapes = [
     svg(tag, { class: "under", points: text }),

@@ -78,7 +78,7 @@ export class Tile {
     this.element.dataset.state = camera.state;
     this.#lamp.dataset.state = camera.state;
     const gone = GONE.has(camera.state);
-    say(this.#state, camera.state === "live" ? "" : stateText(camera.state));
+    say(this.#state, stateText(camera.state));
     say(this.#tracks, count(camera.tracks, "track"));
     say(this.#fps, `${(camera.fps ?? 0).toFixed(1)} fps`);
     this.#tell(camera);
@@ -150,15 +150,16 @@ export class Tile {
 
   #tell(camera) {
     const [title, text] = trouble(camera, this.#header !== null);
-    this.#veil.hidden = title === "";
-    if (title === "") return;
+    this.#veil.hidden = title === "" && text === "";
+    if (this.#veil.hidden) return;
     if (this.#veil.childElementCount === 0) this.#veil.append(el("b"), el("span"));
+    this.#veil.children[0].hidden = title === "";
     say(this.#veil.children[0], title);
     say(this.#veil.children[1], text);
   }
 }
 
-/** Return the title and the text that lie over the picture; no title where all is well. */
+/** Return the title and the text that lie over the picture; both empty where all is well. */
 function trouble({ state, since, error, warning, reconnects }, seen) {
   const text = error ?? "";
   if (state === "lost") {
@@ -168,5 +169,5 @@ function trouble({ state, since, error, warning, reconnects }, seen) {
   if (state === "ended") return [`Ended at ${time(since)}`, text || "The source has no more pictures."];
   if (state === "stale") return [`No new picture since ${time(since)}`, text || "The camera is connected but silent."];
   if (state === "connecting") return ["Connecting", text || (seen ? "" : "No picture yet.")];
-  return warning ? ["Live, with a warning", warning] : ["", ""];
+  return ["", warning ?? ""];
 }

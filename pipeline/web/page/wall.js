@@ -117,7 +117,7 @@ export class Wall {
     } else {
       const across = Math.max(1, Math.floor(width / 340));
       style.setProperty("--columns", across);
-      style.setProperty("--row", across === 1 ? "auto" : `${Math.round(((width / across) * 9) / 16 + CAPTION)}px`);
+      style.setProperty("--row", `${Math.round(((width / across) * 9) / 16 + (across === 1 ? 1.4 : 1) * CAPTION)}px`);
     }
     this.#onWatch();
   }

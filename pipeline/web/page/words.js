@@ -49,7 +49,7 @@ export function eventText(event) {
 /** Return what a state means, in a few words. */
 export function stateText(state) {
   const words = {
-    connecting: "Connecting", live: "Live", stale: "No new picture", lost: "Lost", ended: "Ended",
+    connecting: "Connecting", live: "Live", stale: "Stale", lost: "Lost", ended: "Ended",
   };
   return words[state] ?? state;
 }
