@@ -1,4 +1,4 @@
-"""Pictures with known boxes for the fake server: the synthetic source's, and the sample street's."""
+"""Pictures with known boxes for the fake server: the synthetic source's and the sample's."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def street(crop: tuple[int, int, int, int] = (0, 0, 960, 540), shift: int = 0) -
             image = frame.to_ndarray(format="bgr24")
             jpegs.append(_jpeg(image[top : top + height, left : left + width]))
     tracks = [boxes[number] for number in range(1, len(jpegs) + 1)]
-    return Scene(
-        width, height, jpegs[shift:] + jpegs[:shift], tracks[shift:] + tracks[:shift]
-    )
+    return Scene(width, height, jpegs[shift:] + jpegs[:shift], tracks[shift:] + tracks[:shift])
 
 
 def _jpeg(image: Any) -> bytes:

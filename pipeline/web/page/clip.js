@@ -24,7 +24,8 @@ export class Clip {
       el("div", { class: "sheet" }, this.#title, this.#hint, el("div", { class: "row" }, this.#newer, this.#older, this.#close)),
     );
     this.dialog.addEventListener("close", () => this.#stop());
-    this.dialog.addEventListener("keydown", (event) => this.#key(event));
+    // Caught before the video's own controls hear it: else Space would play and pause at once.
+    this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#video.addEventListener("error", () => this.#failed());
     this.#video.addEventListener("loadeddata", () => {
       say(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
@@ -95,5 +96,6 @@ export class Clip {
       else video.pause();
     } else return;
     event.preventDefault();
+    event.stopPropagation();
   }
 }

@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 
 const HOURS = { 1: "Last hour", 8: "Last 8 hours", 24: "Last 24 hours", 168: "Last 7 days" };
 const EVERY_MS = 10000;
+const MOST_CLASSES = 5;
 
 export class Counts {
   #body = el("div", { class: "scroll" });
@@ -75,7 +76,7 @@ export class Counts {
   }
 }
 
-/** Return Map camera -> Map area -> {line, zone, in, out, enter, ..., now, classes}. */
+/** Return Map camera -> Map area -> {line, n: {in, enter, ...}, now, classes: Map name -> n}. */
 function gather({ counts, inside, camera: only }, fresh) {
   const cameras = new Map();
   const areaOf = (camera, area) => {
@@ -89,9 +90,9 @@ function gather({ counts, inside, camera: only }, fresh) {
     const key = kind === "cross" ? direction : kind;
     row.line ||= kind === "cross";
     row.n[key] = (row.n[key] ?? 0) + count;
-    if (key === "in" || key === "out" || key === "enter") {
-      row.classes.set(class_name, (row.classes.get(class_name) ?? 0) + count);
-    }
+    const ofClass = row.classes.get(class_name) ?? {};
+    ofClass[key] = (ofClass[key] ?? 0) + count;
+    row.classes.set(class_name, ofClass);
   }
   for (const { camera, area, count } of inside) {
     const row = areaOf(camera, area);
@@ -122,12 +123,22 @@ function table(camera, heads, rows, cells) {
     "table", {},
     el("caption", { class: "unseen" }, `${camera}: ${heads[0].toLowerCase()}s`),
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, ...rows.map(([area, row]) => {
-      const classes = [...row.classes].sort((one, other) => other[1] - one[1]).slice(0, 4);
-      const detail = classes.length > 1 ? el("small", {}, classes.map(([name, n]) => `${name} ${n}`).join(" · ")) : null;
-      const numbers = cells(row).map((n, i) =>
-        el("td", { class: hasNow && i === 0 ? "now" : n ? null : "none" }, String(n ?? 0)));
-      return el("tr", {}, el("th", { scope: "row" }, area, detail), ...numbers);
+    el("tbody", {}, ...rows.flatMap(([area, row]) => {
+      const classes = row.classes.size > 1 ? [...row.classes].sort(byTotal).slice(0, MOST_CLASSES) : [];
+      return [
+        line(area, cells(row), hasNow, null),
+        ...classes.map(([name, n]) => line(name || "object", cells({ n, now: "" }), false, "class")),
+      ];
     })),
   );
+}
+
+function line(name, numbers, hasNow, kind) {
+  const cells = numbers.map((n, i) => el("td", { class: hasNow && i === 0 ? "now" : n ? null : "none" }, String(n ?? 0)));
+  return el("tr", { class: kind }, el("th", { scope: "row" }, name), ...cells);
+}
+
+function byTotal([, one], [, other]) {
+  const total = (n) => Object.values(n).reduce((sum, value) => sum + value, 0);
+  return total(other) - total(one);
 }

@@ -72,14 +72,14 @@ export class Draft extends EventTarget {
     if (event.button !== 0) return;
     const at = [event.offsetX, event.offsetY];
     const { point, between, area } = event.target.dataset;
+    event.preventDefault(); // no text selection; the focus is set by hand
     this.root.setPointerCapture(event.pointerId);
+    this.root.focus({ preventScroll: true });
     if (this.drawing) this.#addPoint(at);
     else if (point !== undefined) this.#begin({ kind: "point", index: Number(point) });
     else if (between !== undefined) this.#insert(Number(between));
     else if (area !== undefined) this.#choose(Number(area), at);
     else this.#choose(-1, at);
-    event.preventDefault(); // no text selection; focus is set by hand below
-    this.root.focus({ preventScroll: true });
     if (point !== undefined) this.#focusPoint(Number(point));
   }
 

@@ -25,7 +25,8 @@ export class Large {
   }
 
   back() {
-    location.hash = "";
+    history.pushState(null, "", location.pathname + location.search); // no "#" left behind
+    this.follow();
   }
 
   /** Show what the address says; unsaved zones may hold the page where it is. */

@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { el, say } from "./dom.js";
 import { count, span, time } from "./words.js";
 
-const EVERY_MS = 5000;
+const EVERY_MS = 3000;
 
 export class Status {
   #lamp = document.querySelector(".link .lamp");

@@ -52,6 +52,11 @@ export class Tile {
     return this.size && fit(...this.size, this.stage.clientWidth, this.stage.clientHeight);
   }
 
+  /** Return how wide the picture is on the page, in CSS pixels. */
+  get pictureWidth() {
+    return this.size ? this.size[0] * this.view.scale : this.stage.clientWidth;
+  }
+
   /** Take a decoded picture with its boxes: both are shown in the same instant. */
   show(header, bitmap) {
     const canvas = this.#picture;

@@ -49,7 +49,7 @@ export class Wall {
   /** Return the names of the cameras on the screen and how wide they are, in device pixels. */
   get watched() {
     const names = this.names.filter((name) => this.#visible.has(name));
-    const widest = Math.max(0, ...names.map((name) => this.#tiles.get(name).stage.clientWidth));
+    const widest = Math.max(0, ...names.map((name) => this.#tiles.get(name).pictureWidth));
     // Steps, so that dragging the window's edge does not ask for a new size each pixel.
     const width = Math.ceil((widest * Math.min(devicePixelRatio || 1, 2)) / 160) * 160;
     return { names, width: Math.min(width, 1920) };
