@@ -1,0 +1,101 @@
+// Plays an event's clip in a dialog; waits for one that is still being recorded.
+import { el, say } from "./dom.js";
+import { eventText, time } from "./words.js";
+
+const TRY_AGAIN_MS = 2000;
+const GIVE_UP_AFTER_S = 60;
+const JUMP_S = 2;
+
+export class Clip {
+  #video = el("video", { controls: true, playsinline: true, preload: "auto" });
+  #title = el("h2", { id: "clip-title" });
+  #hint = el("p", { class: "hint", role: "status" });
+  #newer = el("button", { type: "button", "aria-keyshortcuts": "n", on: { click: () => this.#step(-1) } }, "Newer");
+  #older = el("button", { type: "button", "aria-keyshortcuts": "p", on: { click: () => this.#step(1) } }, "Older");
+  #close = el("button", { type: "button", class: "close", on: { click: () => this.dialog.close() } }, "Close");
+  #event = null;
+  #events = [];
+  #retry = 0;
+
+  constructor() {
+    this.dialog = el(
+      "dialog", { class: "clip", "aria-labelledby": "clip-title" },
+      this.#video,
+      el("div", { class: "sheet" }, this.#title, this.#hint, el("div", { class: "row" }, this.#newer, this.#older, this.#close)),
+    );
+    this.dialog.addEventListener("close", () => this.#stop());
+    // Caught before the video's own controls hear it: else Space would play and pause at once.
+    this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
+    this.#video.addEventListener("error", () => this.#failed());
+    this.#video.addEventListener("loadeddata", () => {
+      say(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
+      this.#video.play().catch(() => {}); // refused where the browser wants a click first: the controls are there
+    });
+    document.body.append(this.dialog);
+  }
+
+  /** Show the clip of `event`; `events`, newest first, are what "newer" and "older" go through. */
+  play(event, events) {
+    this.#events = [...events];
+    this.#open(event);
+    if (!this.dialog.open) this.dialog.showModal();
+    this.#video.focus();
+  }
+
+  #open(event) {
+    clearTimeout(this.#retry);
+    this.#event = event;
+    say(this.#title, `${eventText(event)} · ${event.camera} · ${time(event.time)}`);
+    say(this.#hint, "Loading …");
+    this.#newer.disabled = this.#beside(-1) === null;
+    this.#older.disabled = this.#beside(1) === null;
+    this.#video.src = new URL(`api/events/${encodeURIComponent(event.id)}/clip.mp4`, document.baseURI);
+  }
+
+  #failed() {
+    if (this.#event === null || !this.#video.hasAttribute("src")) return;
+    const age = Date.now() / 1000 - this.#event.time;
+    if (age < GIVE_UP_AFTER_S) {
+      say(this.#hint, "The clip is still being recorded; it plays as soon as it is there.");
+      this.#retry = setTimeout(() => this.#video.load(), TRY_AGAIN_MS);
+    } else {
+      say(this.#hint, "There is no clip of this event: it was not recorded, or it is older than clips are kept.");
+    }
+  }
+
+  #stop() {
+    clearTimeout(this.#retry);
+    this.#event = null;
+    this.#video.removeAttribute("src");
+    this.#video.load(); // lets go of the connection and of what was buffered
+  }
+
+  #beside(step) {
+    const at = this.#events.findIndex((one) => one.id === this.#event.id);
+    for (let i = at + step; i >= 0 && i < this.#events.length; i += step) {
+      if (this.#events[i].clip) return this.#events[i];
+    }
+    return null;
+  }
+
+  #step(step) {
+    const next = this.#beside(step);
+    if (next) this.#open(next);
+  }
+
+  #key(event) {
+    const video = this.#video;
+    const focused = document.activeElement;
+    const jump = { ArrowLeft: -JUMP_S, ArrowRight: JUMP_S }[event.key];
+    if (event.key === "n") this.#step(-1);
+    else if (event.key === "p") this.#step(1);
+    else if (jump !== undefined && Number.isFinite(video.duration)) {
+      video.currentTime = Math.min(video.duration, Math.max(0, video.currentTime + jump));
+    } else if (event.key === " " && !(focused instanceof HTMLButtonElement)) {
+      if (video.paused) video.play().catch(() => this.#failed());
+      else video.pause();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

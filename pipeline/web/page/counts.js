@@ -1,0 +1,144 @@
+// What was counted in the last hours, and who is inside now, per camera.
+import { ask } from "./api.js";
+import { el } from "./dom.js";
+
+const HOURS = { 1: "Last hour", 8: "Last 8 hours", 24: "Last 24 hours", 168: "Last 7 days" };
+const EVERY_MS = 10000;
+const MOST_CLASSES = 5;
+
+export class Counts {
+  #body = el("div", { class: "scroll" });
+  #hours = el("select", { "aria-label": "Counted in" });
+  #camera = "";
+  #soon = 0;
+  #inside = new Map();
+  #last = null;
+  #error = "";
+
+  constructor() {
+    for (const [hours, text] of Object.entries(HOURS)) this.#hours.append(el("option", { value: hours }, text));
+    this.#hours.value = "24";
+    this.#hours.addEventListener("change", () => this.refresh());
+    this.element = el(
+      "section", { class: "counts", "aria-labelledby": "counts-title" },
+      el("div", { class: "head" }, el("h2", { id: "counts-title" }, "Counts"), this.#hours), this.#body,
+    );
+    setInterval(() => document.hidden || this.refresh(), EVERY_MS);
+  }
+
+  /** Count one camera only, or all for "". */
+  only(camera) {
+    if (camera === this.#camera) return;
+    this.#camera = camera;
+    this.refresh();
+  }
+
+  /** Something was counted: ask again soon, once for a burst of events. */
+  stir() {
+    this.#soon ||= setTimeout(() => this.refresh(), 1000);
+  }
+
+  /** Take how many are in a camera's zones at this moment, {area: n}. */
+  inside(camera, areas) {
+    const text = JSON.stringify(areas);
+    if (this.#inside.get(camera)?.text === text) return;
+    this.#inside.set(camera, { text, areas });
+    this.#show();
+  }
+
+  async refresh() {
+    clearTimeout(this.#soon);
+    this.#soon = 0;
+    const query = new URLSearchParams({ hours: this.#hours.value });
+    if (this.#camera) query.set("camera", this.#camera);
+    const asked = query.toString();
+    try {
+      const answer = await ask(`api/counts?${asked}`);
+      this.#last = { camera: this.#camera, ...answer };
+      this.#error = "";
+    } catch (error) {
+      this.#error = error.message;
+    }
+    this.#show();
+  }
+
+  #show() {
+    if (this.#last === null) {
+      this.#body.replaceChildren(el("p", { class: "empty" }, el("b", {}, "Counts cannot be shown"), this.#error));
+      return;
+    }
+    const cameras = gather(this.#last, this.#inside);
+    const tables = [...cameras].flatMap(([camera, areas]) => tablesOf(camera, areas));
+    if (!tables.length) {
+      tables.push(el("p", { class: "empty" }, el("b", {}, "Nothing counted yet"), "Counts come from zones and lines: open a camera and choose “Edit zones”."));
+    }
+    this.#body.replaceChildren(...tables);
+  }
+}
+
+/** Return Map camera -> Map area -> {line, n: {in, enter, ...}, now, classes: Map name -> n}. */
+function gather({ counts, inside, camera: only }, fresh) {
+  const cameras = new Map();
+  const areaOf = (camera, area) => {
+    if (!cameras.has(camera)) cameras.set(camera, new Map());
+    const areas = cameras.get(camera);
+    if (!areas.has(area)) areas.set(area, { n: {}, classes: new Map(), now: null, line: false });
+    return areas.get(area);
+  };
+  for (const { camera, area, kind, direction, class_name, count } of counts) {
+    const row = areaOf(camera, area);
+    const key = kind === "cross" ? direction : kind;
+    row.line ||= kind === "cross";
+    row.n[key] = (row.n[key] ?? 0) + count;
+    const ofClass = row.classes.get(class_name) ?? {};
+    ofClass[key] = (ofClass[key] ?? 0) + count;
+    row.classes.set(class_name, ofClass);
+  }
+  for (const { camera, area, count } of inside) {
+    const row = areaOf(camera, area);
+    row.now = (row.now ?? 0) + count;
+  }
+  for (const [camera, { areas }] of fresh) {
+    if (only && camera !== only) continue;
+    for (const [area, n] of Object.entries(areas)) areaOf(camera, area).now = n;
+  }
+  return cameras;
+}
+
+function tablesOf(camera, areas) {
+  const all = [...areas].sort(([one], [other]) => one.localeCompare(other));
+  const lines = all.filter(([, row]) => row.line);
+  const zones = all.filter(([, row]) => !row.line);
+  const tables = [el("h3", {}, camera)];
+  if (lines.length) tables.push(table(camera, ["Line", "In", "Out"], lines, ({ n }) => [n.in, n.out]));
+  if (zones.length) {
+    tables.push(table(camera, ["Zone", "Now", "Entered", "Left", "Dwelled"], zones, ({ now, n }) => [now, n.enter, n.leave, n.dwell]));
+  }
+  return tables;
+}
+
+function table(camera, heads, rows, cells) {
+  const hasNow = heads[1] === "Now";
+  return el(
+    "table", {},
+    el("caption", { class: "unseen" }, `${camera}: ${heads[0].toLowerCase()}s`),
+    el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
+    el("tbody", {}, ...rows.flatMap(([area, row]) => {
+      const classes = row.classes.size > 1 ? [...row.classes].sort(byTotal).slice(0, MOST_CLASSES) : [];
+      return [
+        line(area, cells(row), hasNow, null),
+        ...classes.map(([name, n]) => line(name || "object", cells({ n, now: "" }), false, "class")),
+      ];
+    })),
+  );
+}
+
+function line(name, numbers, hasNow, kind) {
+  const cells = numbers.map((n, i) => el("td", { class: hasNow && i === 0 ? "now" : n ? null : "none" }, String(n ?? 0)));
+  return el("tr", { class: kind }, el("th", { scope: "row" }, name), ...cells);
+}
+
+function byTotal([, one], [, other]) {
+  const total = (n) => Object.values(n).reduce((sum, value) => sum + value, 0);
+  return total(other) - total(one);
+}

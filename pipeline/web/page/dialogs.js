@@ -1,0 +1,52 @@
+// Dialogs: a question with a few answers, and the list of keys.
+import { el } from "./dom.js";
+
+const KEYS = [
+  ["← ↑ → ↓", "go from camera to camera"],
+  ["Enter", "show the camera large"],
+  ["Esc", "back to all cameras"],
+  ["← →", "the camera before and after, while one is large"],
+  ["E", "edit the zones and lines of the large camera"],
+  ["B L T Z", "boxes, labels, trails, zones on and off"],
+  ["Space Enter", "while drawing: set a point at the cross, finish"],
+  ["Tab Arrows Del", "on a point: choose, move (Shift: faster), delete it"],
+  ["Ctrl Z", "take back the last change to a zone or line"],
+  ["Space ← → N P", "in a clip: play, jump, newer, older event"],
+];
+
+/** Ask; return the value of the answer chosen, or that of the last answer for Escape. */
+export function choose(title, text, answers) {
+  return new Promise((resolve) => {
+    let value = answers.at(-1).value;
+    const buttons = answers.map((answer, i) =>
+      el("button", { type: "button", class: i === 0 ? "strong" : null, on: { click: () => { value = answer.value; dialog.close(); } } }, answer.text));
+    const dialog = el(
+      "dialog", { "aria-labelledby": "question" },
+      el("div", { class: "sheet" }, el("h2", { id: "question" }, title), el("p", {}, text), el("div", { class: "row" }, ...buttons)),
+    );
+    show(dialog, () => resolve(value));
+  });
+}
+
+/** Show which keys do what. */
+export function showKeys() {
+  const rows = KEYS.flatMap(([keys, text]) => [
+    el("dt", {}, ...keys.split(" ").flatMap((key) => [el("kbd", {}, key), " "])),
+    el("dd", {}, text),
+  ]);
+  const dialog = el("dialog", { "aria-labelledby": "keys-title" });
+  dialog.append(el(
+    "div", { class: "sheet" }, el("h2", { id: "keys-title" }, "Keys"), el("dl", { class: "keys" }, ...rows),
+    el("div", { class: "row" }, el("button", { type: "button", on: { click: () => dialog.close() } }, "Close")),
+  ));
+  show(dialog, () => {});
+}
+
+function show(dialog, closed) {
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    closed();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}

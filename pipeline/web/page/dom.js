@@ -1,0 +1,47 @@
+// Builds elements. Text from the server becomes text nodes and attributes, never HTML.
+
+/** Return a new element. `on` maps event names to listeners, `data` fills the dataset. */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "on") {
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    } else if (name === "data") {
+      Object.assign(node.dataset, value);
+    } else if (value === true) {
+      node.setAttribute(name, "");
+    } else if (value !== false && value !== null && value !== undefined) {
+      node.setAttribute(name, value);
+    }
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** Return a new SVG element with the given attributes. */
+export function svg(tag, attributes = {}) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+/** Write `text` into `node`, unless it is there already: screen readers and layout stay calm. */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Set or remove an attribute, unless it is so already. */
+export function mark(node, name, value) {
+  if (value === null || value === false) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
+/** Return whether keys pressed now are meant for a field, a video or a dialog. */
+export function typing(event) {
+  const target = event.target;
+  return (
+    event.altKey || event.ctrlKey || event.metaKey ||
+    document.querySelector("dialog[open]") !== null ||
+    (target instanceof Element && target.closest("input, select, textarea, video") !== null)
+  );
+}

@@ -1,0 +1,215 @@
+// The drawing over a picture: points set and moved with mouse, touch and keyboard.
+import { MOST_POINTS } from "./areas.js";
+import { sketch } from "./sketch.js";
+import { svg } from "./dom.js";
+
+const CLOSE_PX = 14;
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/**
+ * Events: "begin" before areas change (for undo), "change", "choose", "finish" (a new area has
+ * enough points) and "cancel" (drawing was given up).
+ */
+export class Draft extends EventTarget {
+  areas = [];
+  chosen = -1;
+  drawing = null; // {kind, points} while a new area is being drawn
+  #tile;
+  #drag = null;
+  #aim = null; // where the next point would be, in CSS pixels
+  #sizes;
+
+  constructor(tile) {
+    super();
+    this.#tile = tile;
+    this.root = svg("svg", { class: "draft", tabindex: "0", role: "application", "aria-label": "Zones and lines on the picture" });
+    tile.stage.append(this.root);
+    this.#sizes = new ResizeObserver(() => this.render());
+    this.#sizes.observe(this.root);
+    this.root.addEventListener("pointerdown", (event) => this.#press(event));
+    this.root.addEventListener("pointermove", (event) => this.#move(event));
+    this.root.addEventListener("pointerup", () => this.#release());
+    this.root.addEventListener("pointercancel", () => this.#release());
+    this.root.addEventListener("dblclick", () => this.drawing && this.finish());
+    this.root.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  close() {
+    this.#sizes.disconnect();
+    this.root.remove();
+  }
+
+  draw(kind) {
+    this.drawing = { kind, points: [] };
+    this.chosen = -1;
+    this.#aim = null;
+    this.root.focus();
+    this.render();
+  }
+
+  /** End drawing: with enough points there is a new area, else nothing. */
+  finish() {
+    const { kind, points } = this.drawing;
+    this.drawing = null;
+    this.#emit(points.length >= (kind === "zone" ? 3 : 2) ? "finish" : "cancel", { kind, points });
+  }
+
+  cancel() {
+    this.drawing = null;
+    this.#emit("cancel");
+  }
+
+  render() {
+    const view = this.#tile.view;
+    if (!view) return;
+    const focused = document.activeElement?.closest?.(".draft .grip")?.dataset.point;
+    this.root.classList.toggle("drawing", this.drawing !== null);
+    this.root.replaceChildren(...sketch(this, view, this.#aim));
+    if (focused !== undefined) this.#focusPoint(Number(focused));
+  }
+
+  #press(event) {
+    if (event.button !== 0) return;
+    const at = [event.offsetX, event.offsetY];
+    const { point, between, area } = event.target.dataset;
+    event.preventDefault(); // no text selection; the focus is set by hand
+    this.root.setPointerCapture(event.pointerId);
+    this.root.focus({ preventScroll: true });
+    if (this.drawing) this.#addPoint(at);
+    else if (point !== undefined) this.#begin({ kind: "point", index: Number(point) });
+    else if (between !== undefined) this.#insert(Number(between));
+    else if (area !== undefined) this.#choose(Number(area), at);
+    else this.#choose(-1, at);
+    if (point !== undefined) this.#focusPoint(Number(point));
+  }
+
+  #move(event) {
+    const at = [event.offsetX, event.offsetY];
+    if (this.drawing) {
+      this.#aim = at;
+      this.render();
+    } else if (this.#drag?.kind === "point") {
+      this.#change(() => { this.#points[this.#drag.index] = this.#picturePoint(at); });
+    } else if (this.#drag?.kind === "area") {
+      const [dx, dy] = this.#picturePoint(at, false).map((value, k) => value - this.#drag.from[k]);
+      this.#change(() => { this.areas[this.chosen].points = this.#shifted(this.#drag.points, dx, dy); });
+    }
+  }
+
+  #release() {
+    this.#drag = null;
+  }
+
+  #begin(drag) {
+    this.#drag = { ...drag, begun: false };
+  }
+
+  #change(change) {
+    if (!this.#drag || !this.#drag.begun) this.#emit("begin");
+    if (this.#drag) this.#drag.begun = true;
+    change();
+    this.#emit("change");
+    this.render();
+  }
+
+  #choose(index, at) {
+    const already = index === this.chosen;
+    this.chosen = index;
+    if (!already) this.#emit("choose");
+    else if (index >= 0) this.#begin({ kind: "area", from: this.#picturePoint(at, false), points: this.#points });
+    this.render();
+  }
+
+  #insert(index) {
+    if (this.#points.length >= MOST_POINTS) return;
+    const [[x1, y1], [x2, y2]] = [this.#points[index], this.#points[(index + 1) % this.#points.length]];
+    this.#change(() => this.#points.splice(index + 1, 0, [(x1 + x2) / 2, (y1 + y2) / 2]));
+    this.#drag = { kind: "point", index: index + 1, begun: true };
+    this.#focusPoint(index + 1);
+  }
+
+  #remove(index) {
+    const least = this.areas[this.chosen].kind === "zone" ? 3 : 2;
+    if (this.#points.length <= least) return;
+    this.#change(() => this.#points.splice(index, 1));
+    this.#focusPoint(Math.min(index, this.#points.length - 1));
+  }
+
+  #addPoint(at) {
+    const { kind, points } = this.drawing;
+    const near = (point) => point && Math.hypot(...this.#cssPoint(point).map((value, k) => value - at[k])) < CLOSE_PX;
+    if (kind === "zone" && points.length >= 3 && near(points[0])) this.finish();
+    else if (!near(points.at(-1)) && points.length < MOST_POINTS) {
+      points.push(this.#picturePoint(at));
+      this.#emit("point");
+      this.render();
+    }
+  }
+
+  #key(event) {
+    const grip = event.target.closest(".grip");
+    const far = event.shiftKey ? 20 : 4;
+    const step = STEPS[event.key]?.map((value) => value * far);
+    if (this.drawing) this.#drawingKey(event, step);
+    else if (grip) this.#gripKey(event, Number(grip.dataset.point), step);
+    if (event.defaultPrevented) event.stopPropagation();
+  }
+
+  #drawingKey(event, step) {
+    const view = this.#tile.view;
+    if (step) {
+      const [x, y] = this.#aim ?? [view.across / 2, view.down / 2];
+      this.#aim = [Math.min(view.across, Math.max(0, x + step[0])), Math.min(view.down, Math.max(0, y + step[1]))];
+    } else if (event.key === " ") this.#addPoint((this.#aim ??= [view.across / 2, view.down / 2]));
+    else if (event.key === "Backspace") this.drawing.points.pop();
+    else if (event.key === "Enter") this.finish();
+    else if (event.key === "Escape") this.cancel();
+    else return;
+    event.preventDefault();
+    this.render();
+  }
+
+  #gripKey(event, index, step) {
+    if (step) {
+      const [x, y] = this.#cssPoint(this.#points[index]);
+      this.#change(() => { this.#points[index] = this.#picturePoint([x + step[0] / 2, y + step[1] / 2]); });
+    } else if (event.key === "Delete" || event.key === "Backspace") this.#remove(index);
+    else if (event.key === "Insert" || event.key === "+") {
+      this.#insert(Math.min(index, this.#points.length - (this.areas[this.chosen].kind === "zone" ? 1 : 2)));
+      this.#drag = null;
+    } else return;
+    event.preventDefault();
+  }
+
+  get #points() {
+    return this.areas[this.chosen].points;
+  }
+
+  #focusPoint(index) {
+    this.root.querySelector(`.grip[data-point="${index}"]`)?.focus({ preventScroll: true });
+  }
+
+  #cssPoint([x, y]) {
+    const view = this.#tile.view;
+    return [view.x + x * view.scale, view.y + y * view.scale];
+  }
+
+  #picturePoint([x, y], inside = true) {
+    const view = this.#tile.view;
+    const point = [(x - view.x) / view.scale, (y - view.y) / view.scale];
+    return inside ? point.map((value, k) => Math.min(this.#tile.size[k], Math.max(0, value))) : point;
+  }
+
+  /** Return points moved together, no farther than the picture's edge. */
+  #shifted(points, ...by) {
+    const [dx, dy] = by.map((value, k) => {
+      const along = points.map((point) => point[k]);
+      return Math.min(this.#tile.size[k] - Math.max(...along), Math.max(-Math.min(...along), value));
+    });
+    return points.map(([x, y]) => [x + dx, y + dy]);
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

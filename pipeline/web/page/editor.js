@@ -1,0 +1,204 @@
+// The zones and lines of one camera: loaded, drawn, named, saved.
+import { ask, cameraPath } from "./api.js";
+import { MOST_AREAS, freshName, fromServer, problemOf, rescaled, toServer } from "./areas.js";
+import { choose } from "./dialogs.js";
+import { el, say } from "./dom.js";
+import { Draft } from "./draft.js";
+import { AreaForm } from "./form.js";
+
+const HINTS = {
+  idle: "Choose a zone or a line to change it, or draw a new one.",
+  zone: "Set the corners: click, tap, or arrow keys and Space. Enter, double click or the first corner finishes.",
+  line: "Set the line's two ends (or more points to bend it); Enter, double click or “Finish” ends it. The arrow points “in”.",
+  chosen: "Drag points to move them, the small dots to add one. Delete removes the point that has the focus.",
+};
+
+/** Events: "saved" (detail: camera, areas, size) and "closed". */
+export class Editor extends EventTarget {
+  #tile = null;
+  #draft = null;
+  #size = null;
+  #others = {};
+  #saved = "";
+  #undo = [];
+  #say = el("p", { class: "say", role: "status" });
+  #problem = el("p", { class: "problem", role: "alert" });
+  #title = el("h2", { id: "editor-title" });
+  #list = el("ul", { class: "list" });
+  #newZone = el("button", { type: "button", on: { click: () => this.#start("zone") } }, "New zone");
+  #newLine = el("button", { type: "button", on: { click: () => this.#start("line") } }, "New line");
+  #finish = el("button", { type: "button", class: "strong", hidden: true, on: { click: () => this.#draft.finish() } }, "Finish");
+  #cancel = el("button", { type: "button", hidden: true, on: { click: () => this.#draft.cancel() } }, "Cancel");
+  #save = el("button", { type: "button", class: "strong", on: { click: () => this.save() } }, "Save");
+  #revert = el("button", { type: "button", on: { click: () => this.#takeBack() } }, "Undo");
+  #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
+  #form = new AreaForm({ begin: () => this.#remember(), change: () => this.#refresh(), remove: () => this.#delete() });
+
+  constructor() {
+    super();
+    this.element = el(
+      "section", { class: "editor", "aria-labelledby": "editor-title", hidden: true },
+      el("div", { class: "head" }, this.#title),
+      el("div", { class: "buttons" }, this.#newZone, this.#newLine, this.#finish, this.#cancel),
+      this.#say, this.#list, this.#form.element,
+      el("div", { class: "end" }, this.#problem, el("div", { class: "row" }, this.#save, this.#revert, this.#close)),
+    );
+    addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
+    document.addEventListener("keydown", (event) => {
+      const isUndo = event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest?.("input");
+      if (this.#tile && isUndo) this.#takeBack();
+    });
+  }
+
+  get camera() {
+    return this.#tile?.name ?? null;
+  }
+
+  get dirty() {
+    return this.#tile !== null && this.#asText() !== this.#saved;
+  }
+
+  /** Begin to edit the areas of a tile's camera; raises AskError when they cannot be loaded. */
+  async open(tile) {
+    const answer = await ask(cameraPath(tile.name, "zones"));
+    const { zones, lines, size, ...others } = answer;
+    this.#others = others;
+    this.#size = tile.size;
+    this.#tile = tile;
+    this.#draft = new Draft(tile);
+    this.#draft.areas = rescaled(fromServer({ zones, lines }), size, tile.size);
+    this.#saved = this.#asText();
+    this.#undo = [];
+    this.#problem.textContent = "";
+    for (const [type, listener] of Object.entries({
+      begin: () => this.#remember(), change: () => this.#refresh(), choose: () => this.#refresh(),
+      point: () => this.#refresh(), cancel: () => this.#refresh(), finish: ({ detail }) => this.#add(detail),
+    })) this.#draft.addEventListener(type, listener);
+    tile.element.setAttribute("data-editing", "");
+    document.body.dataset.editing = "";
+    this.element.hidden = false;
+    tile.paint();
+    this.#refresh();
+    this.#newZone.focus();
+  }
+
+  /** Stop editing; with unsaved changes people are asked. Return whether it is closed now. */
+  async close() {
+    if (this.#tile === null) return true;
+    if (this.dirty) {
+      const answer = await choose("Save the changes?", `The zones and lines of ${this.#tile.name} have unsaved changes.`, [
+        { value: "save", text: "Save" }, { value: "drop", text: "Discard changes" }, { value: "stay", text: "Keep editing" },
+      ]);
+      if (answer === "stay" || (answer === "save" && !(await this.save()))) return false;
+    }
+    const tile = this.#tile;
+    this.#tile = null;
+    this.#draft.close();
+    this.element.hidden = true;
+    tile.element.removeAttribute("data-editing");
+    delete document.body.dataset.editing;
+    tile.paint();
+    this.dispatchEvent(new Event("closed"));
+    return true;
+  }
+
+  /** Send everything to the server; return whether it took it. */
+  async save() {
+    const draft = this.#draft;
+    for (const area of draft.areas) area.name = area.name.trim();
+    say(this.#problem, problemOf(draft.areas));
+    if (this.#problem.textContent) return false;
+    this.#save.disabled = true;
+    const sent = this.#asText();
+    try {
+      const saved = await ask(cameraPath(this.#tile.name, "zones"), { method: "PUT", body: JSON.parse(sent) });
+      this.#saved = sent;
+      const detail = { camera: this.#tile.name, areas: fromServer(saved), size: saved.size };
+      this.dispatchEvent(new CustomEvent("saved", { detail }));
+      this.#refresh();
+      say(this.#say, "Saved. It counts from now on.");
+      return true;
+    } catch (error) {
+      say(this.#problem, `Not saved: ${error.message}`);
+      return false;
+    } finally {
+      this.#save.disabled = !this.dirty;
+    }
+  }
+
+  #start(kind) {
+    this.#draft.draw(kind);
+    this.#refresh();
+  }
+
+  #add({ kind, points }) {
+    this.#remember();
+    const draft = this.#draft;
+    draft.areas.push({ kind, name: freshName(draft.areas, kind), points, classes: [], dwell_s: null, rest: {} });
+    draft.chosen = draft.areas.length - 1;
+    draft.render();
+    this.#refresh();
+    this.#form.focus();
+  }
+
+  #delete() {
+    this.#remember();
+    this.#draft.areas.splice(this.#draft.chosen, 1);
+    this.#draft.chosen = -1;
+    this.#draft.render();
+    this.#refresh();
+    this.#newZone.focus();
+  }
+
+  #remember() {
+    this.#undo.push(JSON.stringify(this.#draft.areas));
+    if (this.#undo.length > 100) this.#undo.shift();
+  }
+
+  #takeBack() {
+    if (!this.#undo.length) return;
+    const draft = this.#draft;
+    draft.areas = JSON.parse(this.#undo.pop());
+    if (draft.chosen >= draft.areas.length) draft.chosen = -1;
+    draft.render();
+    this.#refresh(true);
+  }
+
+  #asText() {
+    return JSON.stringify(toServer(this.#draft.areas, this.#size, this.#others));
+  }
+
+  #refresh(anew = false) {
+    const { areas, chosen, drawing } = this.#draft;
+    say(this.#title, `Zones and lines of ${this.#tile.name}`);
+    say(this.#say, HINTS[drawing?.kind ?? (chosen >= 0 ? "chosen" : "idle")]);
+    this.#newZone.hidden = this.#newLine.hidden = drawing !== null;
+    this.#newZone.disabled = this.#newLine.disabled = areas.length >= MOST_AREAS;
+    this.#finish.hidden = this.#cancel.hidden = drawing === null;
+    this.#finish.disabled = drawing !== null && drawing.points.length < (drawing.kind === "zone" ? 3 : 2);
+    this.#form.show(areas[chosen] ?? null, anew);
+    this.#save.disabled = !this.dirty;
+    this.#revert.disabled = !this.#undo.length;
+    say(this.#close, this.dirty ? "Close …" : "Close");
+    if (this.#problem.textContent && !problemOf(areas)) say(this.#problem, "");
+    this.#fillList(areas, chosen);
+    this.#draft.render();
+  }
+
+  #fillList(areas, chosen) {
+    const rows = areas.map((area, i) => el("li", {}, el(
+      "button", { type: "button", "aria-pressed": String(i === chosen), data: { row: i }, on: { click: () => this.#pick(i) } },
+      el("span", {}, area.name || "(no name)"), el("small", {}, area.kind),
+    )));
+    if (!rows.length) rows.push(el("li", { class: "empty" }, "This camera has no zones and no lines yet."));
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.row : null;
+    this.#list.replaceChildren(...rows);
+    if (focused !== null) this.#list.querySelector(`[data-row="${focused}"]`)?.focus();
+  }
+
+  #pick(index) {
+    this.#draft.chosen = index;
+    this.#draft.render();
+    this.#refresh();
+  }
+}

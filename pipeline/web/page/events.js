@@ -1,0 +1,153 @@
+// The list of events: newest first, filtered, added to as they happen.
+import { ask } from "./api.js";
+import { classesSeen, colourOf } from "./colours.js";
+import { el, say } from "./dom.js";
+import { eventText, time } from "./words.js";
+
+const PAGE = 100;
+const MOST_SHOWN = 400;
+const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled" };
+// A clip holds what follows too, so it is there some seconds after its event.
+const CLIP_EXPECTED_S = 120;
+
+export class Events {
+  #list = el("ol", { class: "scroll list", tabindex: "-1" });
+  #more = el("div", { class: "more", hidden: true }, el("button", { type: "button", on: { click: () => this.#load(true) } }, "Older events"));
+  #empty = el("p", { class: "empty", hidden: true });
+  #told = el("p", { class: "unseen", role: "status" });
+  #camera = this.#select("Camera");
+  #class = this.#select("Class");
+  #kind = this.#select("Kind");
+  #shown = []; // newest first
+  #load_ = 0;
+  #untold = 0;
+  #onClip;
+
+  /** `onClip(event, events)` plays a clip; `events` are those that may be played next. */
+  constructor(onClip) {
+    this.#onClip = onClip;
+    for (const [kind, text] of Object.entries(KINDS)) this.#kind.append(el("option", { value: kind }, text));
+    this.element = el(
+      "section", { class: "events", "aria-labelledby": "events-title" },
+      el("div", { class: "head" }, el("h2", { id: "events-title" }, "Events")),
+      el("div", { class: "filters", role: "group", "aria-label": "Filter events" }, this.#camera, this.#class, this.#kind),
+      this.#told, this.#list,
+    );
+    this.#list.append(this.#empty, this.#more);
+    this.cameras([]);
+    setInterval(() => this.#tell(), 5000);
+  }
+
+  /** Offer these cameras and the classes seen so far to filter by. */
+  cameras(names) {
+    refill(this.#camera, "All cameras", names);
+    refill(this.#class, "All classes", classesSeen());
+  }
+
+  /** Show only one camera's events, or all for "". */
+  only(camera) {
+    if (this.#camera.value === camera) return;
+    this.#camera.value = camera;
+    this.#load(false);
+  }
+
+  /** Load anew: at the start, and after a time without a connection. */
+  refresh() {
+    return this.#load(false);
+  }
+
+  /** Take an event that has just happened. */
+  add(event) {
+    colourOf(event.class_name);
+    this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
+    if (!this.#wants(event) || this.#shown.some((one) => one.id === event.id)) return;
+    this.#shown.unshift(event);
+    const row = this.#row(event);
+    row.classList.add("fresh");
+    this.#list.prepend(row);
+    while (this.#shown.length > MOST_SHOWN) {
+      this.#shown.pop();
+      this.#more.previousElementSibling.remove();
+      this.#more.hidden = false;
+    }
+    this.#empty.hidden = true;
+    this.#untold += 1;
+  }
+
+  async #load(older) {
+    const turn = (this.#load_ += 1);
+    const query = new URLSearchParams({ limit: PAGE });
+    for (const [key, field] of [["camera", this.#camera], ["class_name", this.#class], ["kind", this.#kind]]) {
+      if (field.value) query.set(key, field.value);
+    }
+    if (older && this.#shown.length) query.set("before_id", this.#shown.at(-1).id);
+    let events;
+    try {
+      ({ events } = await ask(`api/events?${query}`));
+    } catch (error) {
+      if (turn === this.#load_ && !this.#shown.length) this.#sayEmpty("Events cannot be shown", error.message);
+      return;
+    }
+    if (turn !== this.#load_) return; // the filter has changed meanwhile
+    if (!older) {
+      this.#shown = [];
+      this.#list.replaceChildren(this.#empty, this.#more);
+    }
+    for (const event of events) {
+      this.#shown.push(event);
+      this.#more.before(this.#row(event));
+    }
+    this.#more.hidden = events.length < PAGE;
+    const filtered = this.#camera.value || this.#class.value || this.#kind.value;
+    if (this.#shown.length) this.#empty.hidden = true;
+    else if (filtered) this.#sayEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");
+    else this.#sayEmpty("No events yet", "Open a camera and draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
+    this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
+  }
+
+  #wants(event) {
+    const fits = (field, value) => !field.value || field.value === value;
+    return fits(this.#camera, event.camera) && fits(this.#class, event.class_name) && fits(this.#kind, event.kind);
+  }
+
+  #row(event) {
+    const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = colourOf(event.class_name);
+    const text = eventText(event);
+    const clip = event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S
+      ? el("button", { type: "button", "aria-label": `Play clip: ${text}, ${event.camera}`, on: { click: () => this.#onClip(event, this.#shown) } }, "▶ Clip")
+      : el("span", { class: "no-clip" }, "no clip");
+    return el(
+      "li", { class: "event", data: { id: event.id } },
+      el("time", { datetime: new Date(event.time * 1000).toISOString() }, time(event.time)),
+      el("div", { class: "what" }, swatch, text, el("span", { class: "where" }, event.camera)),
+      clip,
+    );
+  }
+
+  #sayEmpty(title, text) {
+    this.#empty.replaceChildren(el("b", {}, title), text);
+    this.#empty.hidden = false;
+  }
+
+  #select(label) {
+    return el("select", { "aria-label": label, on: { change: () => this.#load(false) } });
+  }
+
+  /** Tell screen readers how many came, not each: a busy gate must not talk without end. */
+  #tell() {
+    if (!this.#untold) return;
+    say(this.#told, `${this.#untold} new; latest: ${eventText(this.#shown[0])}`);
+    this.#untold = 0;
+  }
+}
+
+function refill(select, all, names) {
+  const wanted = ["", ...names];
+  const present = [...select.options].map((option) => option.value);
+  if (present.length && wanted.join("\0") === present.join("\0")) return;
+  const value = select.value;
+  if (value && !wanted.includes(value)) wanted.push(value);
+  select.replaceChildren(...wanted.map((name) => el("option", { value: name }, name || all)));
+  select.value = value;
+}

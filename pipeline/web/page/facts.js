@@ -1,0 +1,42 @@
+// The figures of the one camera that is large: ages, losses, reconnects.
+import { el, say } from "./dom.js";
+import { age, time } from "./words.js";
+
+const ROWS = {
+  since: "In this state since",
+  size: "Picture",
+  ages: "Age p50 / p95 / p99",
+  books: "Delivered of grabbed",
+  dropped: "Dropped",
+  reconnects: "Reconnects",
+};
+
+export class Facts {
+  #cells = Object.fromEntries(Object.keys(ROWS).map((key) => [key, el("dd", {}, "–")]));
+
+  constructor() {
+    const rows = Object.entries(ROWS).flatMap(([key, text]) => [el("dt", {}, text), this.#cells[key]]);
+    this.element = el(
+      "section", { class: "facts", "aria-labelledby": "facts-title", hidden: true },
+      el("div", { class: "head" }, el("h2", { id: "facts-title" }, "This camera")), el("dl", {}, ...rows),
+    );
+  }
+
+  /** Show this camera's figures, or nothing for undefined. */
+  show(camera) {
+    this.element.hidden = !camera;
+    if (!camera) return;
+    const { p50, p95, p99 } = camera.age_ms;
+    const dropped = Object.entries(camera.dropped).filter(([, n]) => n).map(([cause, n]) => `${n} ${cause}`);
+    this.#set("since", time(camera.since));
+    this.#set("size", camera.width ? `${camera.width} × ${camera.height}` : "–");
+    this.#set("ages", [p50, p95, p99].map(age).join(" / "));
+    this.#set("books", `${camera.delivered} of ${camera.grabbed}`);
+    this.#set("dropped", dropped.join(", ") || "none");
+    this.#set("reconnects", String(camera.reconnects));
+  }
+
+  #set(key, text) {
+    say(this.#cells[key], text);
+  }
+}

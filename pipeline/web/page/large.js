@@ -1,0 +1,123 @@
+// One camera large: going there and back, to its neighbours, and into its zones.
+import { choose } from "./dialogs.js";
+import { el, typing } from "./dom.js";
+
+const PREFIX = "#camera/";
+
+export class Large {
+  #wall;
+  #editor;
+  #onShow;
+  #leaving = false;
+
+  /** `onShow` is called with the name of the camera that is large now, or null. */
+  constructor(wall, editor, onShow) {
+    this.#wall = wall;
+    this.#editor = editor;
+    this.#onShow = onShow;
+    addEventListener("hashchange", () => this.follow());
+    document.addEventListener("keydown", (event) => this.#key(event));
+    editor.addEventListener("closed", () => this.#wall.tile(this.#wall.large)?.tools.querySelector(".edit")?.focus());
+  }
+
+  open(name) {
+    location.hash = PREFIX + encodeURIComponent(name);
+  }
+
+  back() {
+    history.pushState(null, "", location.pathname + location.search); // no "#" left behind
+    this.follow();
+  }
+
+  /** Show what the address says; unsaved zones may hold the page where it is. */
+  async follow() {
+    if (this.#leaving) return;
+    const wanted = this.#wanted;
+    const now = this.#wall.large;
+    if (wanted === now) return;
+    this.#leaving = true;
+    const free = await this.#editor.close();
+    this.#leaving = false;
+    if (!free) {
+      history.replaceState(null, "", PREFIX + encodeURIComponent(now));
+      return;
+    }
+    this.#show(this.#wanted);
+  }
+
+  /** Move to the camera `step` places on, round the end. */
+  step(step) {
+    const names = this.#wall.names;
+    const at = names.indexOf(this.#wall.large);
+    if (at >= 0 && names.length > 1) this.open(names[(at + step + names.length) % names.length]);
+  }
+
+  async edit() {
+    const tile = this.#wall.tile(this.#wall.large);
+    if (!tile || this.#editor.camera !== null) return;
+    if (!tile.size) {
+      await choose("No picture yet", "Zones are drawn on the picture; wait until the camera has sent one.", [{ value: 0, text: "Close" }]);
+      return;
+    }
+    try {
+      await this.#editor.open(tile);
+    } catch (error) {
+      await choose("The zones cannot be loaded", error.message, [{ value: 0, text: "Close" }]);
+    }
+  }
+
+  get #wanted() {
+    if (!location.hash.startsWith(PREFIX)) return null;
+    const name = decoded(location.hash.slice(PREFIX.length));
+    return this.#wall.tile(name) ? name : null;
+  }
+
+  #show(name) {
+    const before = this.#wall.large;
+    this.#wall.enlarge(name);
+    const tile = this.#wall.tile(name ?? before);
+    if (name !== null) this.#fillTools(tile);
+    this.#onShow(name);
+    if (name === null) tile?.button.focus();
+    else tile.tools.querySelector(".back").focus({ preventScroll: true });
+  }
+
+  #fillTools(tile) {
+    if (tile.tools.childElementCount) return;
+    const button = (text, key, label, act, kind) => el(
+      "button", { type: "button", class: kind ?? null, "aria-keyshortcuts": key, "aria-label": label, on: { click: act } }, text,
+    );
+    const edit = button("Edit zones", "e", "Edit zones and lines", () => this.edit(), "edit");
+    tile.tools.append(
+      button("←", "Escape", "Back to all cameras", () => this.back(), "back"),
+      el("h2", {}, tile.name),
+      button("‹", "ArrowLeft", "Camera before", () => this.step(-1)),
+      button("›", "ArrowRight", "Next camera", () => this.step(1)),
+      edit,
+    );
+    tile.tools.querySelector(".back").append(el("span", { class: "wide" }, "All cameras"));
+  }
+
+  #key(event) {
+    if (this.#wall.large === null || event.defaultPrevented || typing(event)) {
+      // Escape leaves a field first.
+      if (event.key === "Escape" && event.target instanceof HTMLInputElement) event.target.blur();
+      return;
+    }
+    const editing = this.#editor.camera !== null;
+    if (event.key === "Escape") editing ? this.#editor.close() : this.back();
+    else if (!editing && event.key === "ArrowLeft") this.step(-1);
+    else if (!editing && event.key === "ArrowRight") this.step(1);
+    else if (event.key === "e" && !editing) this.edit();
+    else return;
+    event.preventDefault();
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // half an escape, typed by hand
+  }
+}

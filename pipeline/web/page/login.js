@@ -1,0 +1,24 @@
+// The sign-in form.
+import { ask } from "./api.js";
+
+const token = document.getElementById("token");
+const enter = document.getElementById("enter");
+const problem = document.getElementById("problem");
+
+document.getElementById("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  enter.disabled = true;
+  problem.textContent = "";
+  try {
+    await ask("api/login", { method: "POST", body: { token: token.value.trim() } });
+    location.replace(new URL("./", document.baseURI));
+  } catch (error) {
+    problem.textContent = error.status === 401 ? "That is not the token." : error.message;
+    token.setAttribute("aria-invalid", "true");
+    token.select();
+    token.focus();
+  } finally {
+    enter.disabled = false;
+  }
+});
+token.focus();

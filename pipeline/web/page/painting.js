@@ -1,0 +1,163 @@
+// Draws boxes, labels, trails, zones and lines on a canvas; knows no camera and no server.
+import { colourOf } from "./colours.js";
+import { arrowOf, labelOf } from "./areas.js";
+
+const RIM = "#000000b3";
+const TRAIL_MS = 3000;
+const LONGEST_GAP_MS = 800;
+const LONGEST_TRAIL = 80;
+const FONT = '600 PXpx system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
+
+/** Where the foot of each track was in the last seconds, in pixels of the picture. */
+export class Trails {
+  #points = new Map();
+
+  add(tracks, now) {
+    for (const { id, class_name, xyxy } of tracks) {
+      if (!id) continue; // no identity, no way
+      let trail = this.#points.get(id);
+      // A way is not drawn straight through a time nobody looked.
+      if (!trail || now - trail.at.at(-1)[0] > LONGEST_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
+      trail.at.push([now, (xyxy[0] + xyxy[2]) / 2, xyxy[3]]);
+      if (trail.at.length > LONGEST_TRAIL) trail.at.shift();
+      this.#points.set(id, trail);
+    }
+    for (const [id, trail] of this.#points) {
+      while (trail.at.length && trail.at[0][0] < now - TRAIL_MS) trail.at.shift();
+      if (!trail.at.length) this.#points.delete(id);
+    }
+  }
+
+  clear() {
+    this.#points.clear();
+  }
+
+  values() {
+    return this.#points.values();
+  }
+}
+
+/**
+ * Return where a picture of `width` x `height` lies in a canvas of `across` x `down` CSS pixels,
+ * whole and in the middle, as `object-fit: contain` lays the picture's own canvas.
+ */
+export function fit(width, height, across, down) {
+  const scale = Math.min(across / width, down / height);
+  return { x: (across - width * scale) / 2, y: (down - height * scale) / 2, scale, across, down };
+}
+
+/** Paint one picture's layers. `view` is from `fit`; `ratio` is device pixels per CSS pixel. */
+export function paint(context, view, ratio, scene, layers) {
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.lineJoin = "round";
+  if (layers.areas) for (const area of scene.areas) paintArea(context, view, area, scene.inside);
+  if (layers.trails) for (const trail of scene.trails.values()) paintTrail(context, view, trail);
+  const small = view.across < 300;
+  if (layers.boxes) for (const track of scene.tracks) paintBox(context, view, ratio, track, small);
+  if (layers.labels) for (const track of scene.tracks) paintLabel(context, view, track, small);
+}
+
+function boxOf(view, [x1, y1, x2, y2]) {
+  const { x, y, scale } = view;
+  return [x + x1 * scale, y + y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale];
+}
+
+function paintBox(context, view, ratio, track, small) {
+  const snap = (value) => Math.round(value * ratio) / ratio;
+  const [x, y, w, h] = boxOf(view, track.xyxy).map(snap);
+  const line = small ? 1.5 : 2;
+  context.setLineDash(track.coasting ? [6, 4] : []);
+  context.strokeStyle = RIM;
+  context.lineWidth = line + 2;
+  context.strokeRect(x, y, w, h);
+  context.strokeStyle = colourOf(track.class_name);
+  context.lineWidth = line;
+  context.strokeRect(x, y, w, h);
+  context.setLineDash([]);
+}
+
+function paintLabel(context, view, track, small) {
+  const px = small ? 10 : view.across > 900 ? 13 : 11;
+  const [x, y, w] = boxOf(view, track.xyxy);
+  // On a small picture a word would hide its object: the number stays.
+  const name = small && w < 60 ? "" : clipped(track.class_name);
+  const text = `${name} ${track.id || ""}`.trim();
+  if (!text) return;
+  context.font = FONT.replace("PX", px);
+  context.textBaseline = "alphabetic";
+  const width = context.measureText(text).width + 8;
+  const height = px + 5;
+  const left = Math.max(0, Math.min(x - 1, view.across - width));
+  const top = Math.max(0, Math.min(y >= height ? y - height : y, view.down - height));
+  context.globalAlpha = track.coasting ? 0.7 : 1;
+  context.fillStyle = colourOf(track.class_name);
+  context.fillRect(left, top, width, height);
+  context.globalAlpha = 1;
+  context.fillStyle = "#0b0f0e";
+  context.fillText(text, left + 4, top + px);
+}
+
+function paintTrail(context, view, trail) {
+  const { x, y, scale } = view;
+  context.lineWidth = 2;
+  context.strokeStyle = trail.colour;
+  for (let i = 1; i < trail.at.length; i += 1) {
+    context.globalAlpha = 0.15 + (0.75 * i) / trail.at.length;
+    context.beginPath();
+    context.moveTo(x + trail.at[i - 1][1] * scale, y + trail.at[i - 1][2] * scale);
+    context.lineTo(x + trail.at[i][1] * scale, y + trail.at[i][2] * scale);
+    context.stroke();
+  }
+  context.globalAlpha = 1;
+}
+
+function paintArea(context, view, area, inside) {
+  const points = area.points.map(([px, py]) => [view.x + px * view.scale, view.y + py * view.scale]);
+  context.beginPath();
+  points.forEach(([px, py], i) => (i ? context.lineTo(px, py) : context.moveTo(px, py)));
+  if (area.kind === "zone") {
+    context.closePath();
+    context.fillStyle = "#ffffff14";
+    context.fill();
+  }
+  context.strokeStyle = RIM;
+  context.lineWidth = 3.5;
+  context.stroke();
+  context.strokeStyle = "#ffffffd9";
+  context.lineWidth = 1.5;
+  context.stroke();
+  if (area.kind === "line") paintArrow(context, points);
+  const now = area.kind === "zone" && inside[area.name] !== undefined ? `  ${inside[area.name]}` : "";
+  paintName(context, view, `${clipped(area.name)}${now}`, labelOf(area.kind, points));
+}
+
+function paintArrow(context, points) {
+  const arrow = arrowOf(points, 22);
+  if (arrow === null) return;
+  context.beginPath();
+  arrow.forEach(([px, py], i) => (i ? context.lineTo(px, py) : context.moveTo(px, py)));
+  context.closePath();
+  context.fillStyle = "#ffd166";
+  context.strokeStyle = RIM;
+  context.lineWidth = 1.5;
+  context.stroke();
+  context.fill();
+}
+
+function paintName(context, view, text, { x, y, align }) {
+  context.font = FONT.replace("PX", view.across < 300 ? 10 : 12);
+  const width = context.measureText(text).width;
+  const start = x - width * { start: 0, middle: 0.5, end: 1 }[align];
+  const left = Math.max(2, Math.min(start, view.across - width - 2));
+  context.strokeStyle = "#000000d9";
+  context.lineWidth = 3;
+  context.strokeText(text, left, y);
+  context.fillStyle = "#fff";
+  context.fillText(text, left, y);
+}
+
+function clipped(text) {
+  return text.length > 32 ? `${text.slice(0, 31)}…` : text;
+}

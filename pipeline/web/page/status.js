@@ -1,0 +1,99 @@
+// Whether the server is there, what it says of itself, and what is wrong: header, notices, foot.
+import { ask } from "./api.js";
+import { el, say } from "./dom.js";
+import { count, span, time } from "./words.js";
+
+const EVERY_MS = 3000;
+
+export class Status {
+  #lamp = document.querySelector(".link .lamp");
+  #text = document.getElementById("link-text");
+  #notices = document.getElementById("notices");
+  #foot = document.getElementById("foot");
+  #summary = document.getElementById("summary");
+  #again;
+  #retryAt = 0;
+  #connected = false;
+  #version = "";
+  configPath = "";
+
+  constructor(retryNow) {
+    this.#again = el("button", { type: "button", hidden: true, on: { click: retryNow } }, "Try now");
+    this.#text.after(this.#again);
+    setInterval(() => document.hidden || this.refresh(), EVERY_MS);
+    setInterval(() => this.#countdown(), 500);
+  }
+
+  connected(version) {
+    this.#connected = true;
+    this.#version = version;
+    this.#lamp.dataset.state = "live";
+    this.#again.hidden = true;
+    say(this.#text, "Connected");
+    this.#notice("link", null);
+    delete document.body.dataset.away;
+  }
+
+  away(retryMs) {
+    this.#connected = false;
+    this.#retryAt = performance.now() + retryMs;
+    this.#lamp.dataset.state = "lost";
+    this.#again.hidden = false;
+    document.body.dataset.away = "";
+    this.#notice("link", "Disconnected.", "What you see is the last that came. The page connects again by itself.", true);
+    say(this.#text, "Disconnected");
+  }
+
+  cameras(cameras) {
+    const of = (...states) => cameras.filter((camera) => states.includes(camera.state)).length;
+    const parts = [count(cameras.length, "camera"), `${of("live")} live`];
+    if (of("stale")) parts.push(`${of("stale")} stale`);
+    if (of("lost")) parts.push(`${of("lost")} lost`);
+    if (of("connecting")) parts.push(`${of("connecting")} connecting`);
+    say(this.#summary, cameras.length ? parts.join(", ") : "");
+    document.title = of("lost") ? `(${of("lost")} lost) Trackline` : "Trackline";
+  }
+
+  /** Ask for the program's own state; while it does not answer, the last one stays. */
+  async refresh() {
+    if (!this.#connected) return;
+    let status;
+    try {
+      status = await ask("api/status");
+    } catch {
+      return; // The WebSocket notices a server that is away, and says so.
+    }
+    const { config } = status;
+    this.configPath = config.path ?? "";
+    this.#notice("config", config.error ? "The changed configuration is not in force." : null, config.error ?? "");
+    const parts = [
+      `${status.fps.toFixed(1)} results/s`,
+      status.limited_by ? `limited by ${status.limited_by}` : "",
+      `up ${span(status.uptime_s)}`,
+      config.path ? `${config.path}, loaded ${time(config.loaded_at)}` : "",
+    ].filter(Boolean);
+    const nodes = parts.map((part) => el("span", {}, part));
+    nodes.push(el("span", { class: "end" }, `Trackline ${this.#version}`));
+    this.#foot.replaceChildren(...nodes);
+  }
+
+  #countdown() {
+    if (this.#connected) return;
+    const s = Math.ceil((this.#retryAt - performance.now()) / 1000);
+    say(this.#text, s > 1 ? `Disconnected, next try in ${s} s` : "Connecting");
+  }
+
+  #notice(id, title, text = "", bad = false) {
+    let node = this.#notices.querySelector(`[data-id="${id}"]`);
+    if (title === null) {
+      node?.remove();
+      return;
+    }
+    if (!node) {
+      node = el("p", { class: bad ? "notice bad" : "notice", data: { id } }, el("b"), el("span"));
+      this.#notices.append(node);
+    }
+    say(node.children[0], title);
+    say(node.children[1], text);
+  }
+}

@@ -1,0 +1,60 @@
+// Numbers, times and events as people read them.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** Return an age in milliseconds as "0.14 s", "12 s", "3 min", "2 h". */
+export function age(ms) {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
+  const s = Math.max(0, ms) / 1000;
+  if (s < 10) return `${s.toFixed(2)} s`;
+  if (s < 100) return `${Math.round(s)} s`;
+  return span(s);
+}
+
+/** Return a duration in seconds, rounded to what matters. */
+export function span(s) {
+  if (s < 100) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60) % 60} min`;
+  return `${Math.round(s / 86400)} days`;
+}
+
+/** Return "warn", "bad" or "": how old a picture may be before somebody should look. */
+export function ageLevel(ms) {
+  if (!Number.isFinite(ms)) return "";
+  return ms >= 3000 ? "bad" : ms >= 1000 ? "warn" : "";
+}
+
+/** Return the time of day of a unix time, with the date where it is not today. */
+export function time(unix) {
+  const then = new Date(unix * 1000);
+  const text = clock.format(then);
+  return then.toDateString() === new Date().toDateString() ? text : `${day.format(then)} ${text}`;
+}
+
+/** Return what happened, without its camera and time. */
+export function eventText(event) {
+  const who = `${event.class_name || "object"} ${event.track_id}`;
+  const where = event.area;
+  if (event.kind === "cross") return `${who} crossed ${where} ${event.direction}`.trimEnd();
+  if (event.kind === "enter") return `${who} entered ${where}`;
+  if (event.kind === "leave") {
+    return `${who} left ${where}${event.dwell_s ? ` after ${span(event.dwell_s)}` : ""}`;
+  }
+  if (event.kind === "dwell") return `${who} in ${where} for ${span(event.dwell_s)}`;
+  return `${who} ${event.kind} ${where}`;
+}
+
+/** Return what a state means, in a few words. */
+export function stateText(state) {
+  const words = {
+    connecting: "Connecting", live: "Live", stale: "Stale", lost: "Lost", ended: "Ended",
+  };
+  return words[state] ?? state;
+}
+
+/** Return "1 camera", "2 cameras". */
+export function count(n, one, many = `${one}s`) {
+  return `${n} ${n === 1 ? one : many}`;
+}

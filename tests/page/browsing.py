@@ -1,0 +1,72 @@
+"""What tests ask of a page again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page
+
+Open = Callable[..., Page]
+
+# Both canvases of a camera at one moment: the rectangle the picture shows (what is brighter than
+# the ground), and the outermost pixels drawn over it; both as [x1, y1, x2, y2] in pixels of the
+# camera's picture, null where there is nothing.
+BOUNDS = """name => {
+  const tile = document.querySelector(`[data-camera='${name}']`);
+  const [picture, overlay] = tile.querySelectorAll("canvas");
+  const bounds = (canvas, is) => {
+    if (!canvas.width) return null;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let found = null;
+    for (let i = 0, p = 0; i < data.length; i += 4, p += 1) {
+      if (!is(data[i], data[i + 1], data[i + 2], data[i + 3])) continue;
+      const [x, y] = [p % canvas.width, Math.floor(p / canvas.width)];
+      found ??= [x, y, x, y];
+      found[0] = Math.min(found[0], x);
+      found[1] = Math.min(found[1], y);
+      found[2] = Math.max(found[2], x);
+      found[3] = Math.max(found[3], y);
+    }
+    return found && [found[0], found[1], found[2] + 1, found[3] + 1];
+  };
+  const object = bounds(picture, (r, g, b) => Math.max(r, g, b) > 100);
+  // Bright pixels only: the dark rim around a box lies outside of it.
+  const drawn = bounds(overlay, (r, g, b, a) => a > 200 && Math.max(r, g, b) > 200);
+  const scale = Math.min(overlay.width / picture.width, overlay.height / picture.height);
+  const margins = ["width", "height"].map((d) => (overlay[d] - picture[d] * scale) / 2);
+  const unlaid = (value, k) => (value - margins[k % 2]) / scale;
+  return { object, drawn: drawn && drawn.map(unlaid), scale };
+}"""
+
+
+def bounds(page: Page, camera: str) -> dict[str, Any]:
+    """Return what the picture shows and what is drawn over it, see `BOUNDS`."""
+    found: dict[str, Any] = page.evaluate(BOUNDS, camera)
+    return found
+
+
+def shows_pictures(page: Page, count: int = 2) -> None:
+    page.wait_for_function("n => document.querySelectorAll('[data-shown]').length >= n", arg=count)
+
+
+def shown_index(page: Page, camera: str) -> int:
+    return int(page.locator(f'[data-camera="{camera}"]').get_attribute("data-shown") or -1)
+
+
+def goes_on(page: Page, camera: str) -> None:
+    """Wait until the camera has shown another picture than now."""
+    now = shown_index(page, camera)
+    page.wait_for_function(
+        "([name, now]) => +document.querySelector(`[data-camera='${name}']`).dataset.shown > now",
+        arg=[camera, now],
+    )
+
+
+def until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait until something is so that the page cannot tell; fails after some seconds."""
+    for _ in range(100):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not become so")

@@ -1,0 +1,148 @@
+"""A live server that says what a test wants: the page's side of the contract, without a pipeline.
+
+`FakeServer` holds what is to be served; the test changes it while the page looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fake_routes import app_of
+from fake_scenes import Scene
+
+
+@dataclass
+class Camera:
+    """One camera as the page is to see it."""
+
+    name: str
+    scene: Scene
+    state: str = "live"
+    since: float = field(default_factory=time.time)
+    error: str | None = None
+    warning: str | None = None
+    age_ms: float = 80.0
+    index: int = 0
+    fps: float = 10.0
+    inside: dict[str, int] = field(default_factory=dict)
+
+    def set(self, state: str, error: str | None = None) -> None:
+        self.state, self.error, self.since = state, error, time.time()
+
+    @property
+    def tracks(self) -> list[dict[str, Any]]:
+        return self.scene.tracks[self.index % len(self.scene.tracks)]
+
+    def as_json(self) -> dict[str, Any]:
+        gone = self.state in ("lost", "connecting")
+        age = None if gone else self.age_ms
+        return {
+            "name": self.name,
+            "state": self.state,
+            "since": self.since,
+            "fps": 0.0 if gone else self.fps,
+            "width": self.scene.width,
+            "height": self.scene.height,
+            "age_ms": {"now": age, "p50": 82.0, "p95": 131.0, "p99": 164.0},
+            "grabbed": self.index + 3,
+            "delivered": self.index,
+            "dropped": {"overrun": 2, "stale": 1},
+            "reconnects": 0,
+            "error": self.error,
+            "warning": self.warning,
+            "tracks": 0 if gone else len(self.tracks),
+        }
+
+
+@dataclass
+class FakeServer:
+    """What is served, and what the page has sent: `saved`, `watches`, `acks`."""
+
+    cameras: list[Camera] = field(default_factory=list)
+    token: str | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    zones: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refuse_zones: str | None = None
+    config_error: str | None = None
+    saved: list[dict[str, Any]] = field(default_factory=list)
+    watches: list[dict[str, Any]] = field(default_factory=list)
+    acks: int = 0
+    port: int = 0
+    _viewers: set[asyncio.Queue[str]] = field(default_factory=set)
+    _thread: threading.Thread | None = None
+    _server: uvicorn.Server | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Listen, on the same port as before if there was one."""
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", self.port))
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(app_of(self), log_level="error", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+
+        listening.listen()
+        loop = self._loop = asyncio.new_event_loop()
+        serving = self._server.serve(sockets=[listening])
+
+        def serve() -> None:
+            loop.run_until_complete(serving)
+            loop.close()
+
+        self._thread = threading.Thread(target=serve)
+        self._thread.start()
+
+    def stop(self) -> None:
+        assert self._server is not None
+        assert self._thread is not None
+        self._server.should_exit = True
+        self._thread.join(20)
+
+    def happen(self, **event: Any) -> dict[str, Any]:
+        """Store an event and tell every page."""
+        stored = self.happen_silently(**event)
+        self.send(json.dumps({"type": "event", "event": stored}))
+        return stored
+
+    def happen_silently(self, **event: Any) -> dict[str, Any]:
+        """Store an event."""
+        stored = {**event_like(len(self.events) + 1), **event}
+        self.events.insert(0, stored)
+        return stored
+
+    def send(self, text: str) -> None:
+        """Send a text to every page."""
+        assert self._loop is not None
+        for queue in tuple(self._viewers):
+            self._loop.call_soon_threadsafe(queue.put_nowait, text)
+
+
+def event_like(number: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "time": time.time(),
+        "kind": "enter",
+        "camera": "yard",
+        "area": "Gate",
+        "direction": "",
+        "track_id": number,
+        "class_name": "car",
+        "dwell_s": 0.0,
+        "index": 1,
+        "pts_s": 0.1,
+        "xyxy": [1.0, 2.0, 3.0, 4.0],
+        "clip": True,
+    }

@@ -1,0 +1,137 @@
+"""Cameras that are lost, servers that go away, names that are meant to do harm."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from browsing import Open, bounds, goes_on, shown_index, shows_pictures
+from fake_scenes import Scene, track
+from fake_server import Camera, FakeServer
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.needs_browser
+
+AWAY = ("WebSocket connection to", "Failed to load resource")
+HARM = '<img src=x onerror="window.harmed=1"><b>"\'`${1}'
+
+
+def test_a_lost_camera_shows_its_last_picture_and_comes_back(page: Page, fake: FakeServer) -> None:
+    """Never black: the last picture stays, grey, without boxes that claim to be now."""
+    tile = page.locator('[data-camera="yard"]')
+    fake.cameras[0].set("lost", "Connection refused; next try in 8 s")
+    expect(tile).to_have_attribute("data-state", "lost")
+    expect(tile).to_contain_text("Lost since")
+    expect(tile).to_contain_text("Connection refused; next try in 8 s")
+    now = bounds(page, "yard")
+    assert now["object"] is not None
+    assert now["drawn"] is None
+    assert "grayscale" in tile.locator(".picture").evaluate("it => getComputedStyle(it).filter")
+    expect(page.locator("#summary")).to_contain_text("1 lost")
+    goes_on(page, "street")
+    fake.cameras[0].set("live")
+    goes_on(page, "yard")
+    expect(tile.locator(".veil")).to_be_hidden()
+    assert bounds(page, "yard")["drawn"] is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("stale", "No new picture since"), ("ended", "Ended at")]
+)
+def test_states_are_said_in_words(page: Page, fake: FakeServer, state: str, words: str) -> None:
+    """Not by colour alone."""
+    fake.cameras[0].set(state)
+    tile = page.locator('[data-camera="yard"]')
+    expect(tile).to_contain_text(words)
+    expect(tile.locator(".state")).to_be_visible()
+
+
+def test_a_camera_offline_from_the_start(open_page: Open, fake: FakeServer) -> None:
+    """No picture ever came: the tile says so and keeps its place."""
+    fake.cameras[0].set("connecting", "No route to host")
+    page = open_page()
+    shows_pictures(page, 1)
+    tile = page.locator('[data-camera="yard"]')
+    expect(tile).to_contain_text("No route to host")
+    goes_on(page, "street")
+    box, other = tile.bounding_box(), page.locator('[data-camera="street"]').bounding_box()
+    assert box
+    assert other
+    assert (box["width"], box["height"]) == pytest.approx((other["width"], other["height"]), abs=2)
+
+
+def test_an_old_picture_is_seen_to_be_old(page: Page, fake: FakeServer) -> None:
+    """The age grows where pictures stop, though the camera's last report was fine."""
+    age = page.locator('[data-camera="yard"] .age')
+    expect(age).to_have_text("0.08 s")
+    fake.cameras[0].age_ms = 1700
+    expect(age).to_have_attribute("data-level", "warn")
+    fake.cameras[0].age_ms = 80
+    expect(age).not_to_have_attribute("data-level", re.compile("."))
+    fake.cameras[0].state = "stale"
+    expect(age).to_have_attribute("data-level", "bad")
+
+
+def test_a_warning_of_the_server_is_shown(page: Page, fake: FakeServer) -> None:
+    """A camera may be live and late; a configuration may be refused."""
+    fake.cameras[1].warning = "age p95 grows: 0.2 s to 1.9 s"
+    fake.config_error = "cameras.yaml, line 14: unknown key 'max_age'"
+    expect(page.locator('[data-camera="street"]')).to_contain_text("age p95 grows")
+    alert = page.get_by_role("alert").first
+    expect(alert).to_contain_text("line 14: unknown key 'max_age'", timeout=12_000)
+    fake.config_error = None
+    expect(page.get_by_text("not in force")).to_have_count(0, timeout=12_000)
+
+
+def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) -> None:
+    """The page says so, keeps what it shows, and connects again without anybody's help."""
+    page = open_page(allowed=AWAY)
+    shows_pictures(page)
+    fake.stop()
+    expect(page.locator(".link")).to_contain_text("Disconnected")
+    assert bounds(page, "yard")["object"] is not None
+    before = shown_index(page, "yard")
+    fake.happen_silently(kind="enter", area="While away")
+    fake.start()
+    expect(page.locator(".link")).to_have_text(re.compile("^Connected"))
+    goes_on(page, "yard")
+    assert shown_index(page, "yard") > before
+    expect(page.locator(".events")).to_contain_text("While away")
+
+
+def test_hostile_names_are_text(open_page: Open, fake: FakeServer, moving: Scene) -> None:
+    """Whatever a camera, class, area or error is called: nothing of it becomes HTML."""
+    name = HARM
+    tracks = [[track(1, HARM, (20, 20, 80, 80))]] * len(moving.jpegs)
+    fake.cameras[0] = Camera(name, dataclasses.replace(moving, tracks=tracks), inside={HARM: 2})
+    fake.cameras[0].warning = HARM
+    fake.config_error = HARM
+    fake.cameras.append(Camera("__proto__", moving))
+    fake.cameras[2].set("lost", HARM)
+    fake.zones[name] = {
+        "size": [320, 180],
+        "zones": [{"name": HARM, "points": [[9, 9], [90, 9], [90, 90]], "classes": [HARM]}],
+        "lines": [{"name": "__proto__", "points": [[5, 50], [200, 60]], "classes": None}],
+    }
+    counted = {"area": HARM, "kind": "enter", "direction": "", "class_name": HARM, "count": 3}
+    fake.counts.append({"camera": name, **counted})
+    page = open_page()
+    shows_pictures(page)
+    fake.happen(camera=name, area=HARM, class_name=HARM, kind=HARM, direction=HARM)
+    expect(page.locator(".event .what").first).to_contain_text(HARM)
+    page.locator(".tile .open").first.click()
+    expect(page.locator(".large-tools h2").first).to_have_text(HARM)
+    page.keyboard.press("e")
+    expect(page.locator(".editor .list")).to_contain_text(HARM)
+    page.locator(".editor .list button").first.click()
+    expect(page.locator(".chips")).to_contain_text(HARM)
+    assert page.evaluate("window.harmed") is None
+    assert page.locator("img:not(.mark img), .wall b b, .rail b b").count() == 0
+
+
+def test_messages_that_make_no_sense_are_passed_over(page: Page, fake: FakeServer) -> None:
+    """A later version's message, or damage, must not stop what the page understands."""
+    for text in ('{"type": "weather"}', "not json", "[]", "null"):
+        fake.send(text)
+    goes_on(page, "yard")

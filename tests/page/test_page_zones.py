@@ -1,0 +1,258 @@
+"""Zones and lines drawn over a picture with mouse, touch and keyboard, and saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from browsing import Open, shows_pictures
+from fake_server import FakeServer
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.needs_browser
+
+AREAS: dict[str, Any] = {
+    "size": [320, 180],
+    "settle_s": 0.5,
+    "zones": [
+        {
+            "name": "Gate",
+            "points": [[40, 40], [200, 40], [200, 140], [40, 140]],
+            "classes": None,
+            "dwell_s": None,
+        }
+    ],
+    "lines": [{"name": "Kerb", "points": [[20, 160], [300, 160]], "classes": ["car"]}],
+}
+
+
+@pytest.fixture
+def editing(open_page: Open, fake: FakeServer) -> Page:
+    """The page with camera `yard` large and its zones being edited."""
+    page = open_page("#camera/yard")
+    page.wait_for_selector("[data-camera=yard][data-shown]")
+    page.get_by_role("button", name="Edit zones and lines").click()
+    page.wait_for_selector(".draft")
+    return page
+
+
+@pytest.fixture
+def existing(fake: FakeServer) -> dict[str, Any]:
+    """Asked for before `editing`: there is a zone and a line already."""
+    fake.zones["yard"] = AREAS
+    return AREAS
+
+
+def at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Return where a point of the 320 x 180 picture lies in the window."""
+    box = page.locator("[data-camera=yard] .stage").bounding_box()
+    assert box
+    scale = min(box["width"] / 320, box["height"] / 180)
+    left = box["x"] + (box["width"] - 320 * scale) / 2
+    top = box["y"] + (box["height"] - 180 * scale) / 2
+    return left + x * scale, top + y * scale
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*at(page, *start))
+    page.mouse.down()
+    page.mouse.move(*at(page, *end), steps=4)
+    page.mouse.up()
+
+
+def save(page: Page, fake: FakeServer) -> dict[str, Any]:
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    return fake.saved[-1]
+
+
+def test_draw_a_zone_with_the_mouse(editing: Page, fake: FakeServer) -> None:
+    """What was clicked is what the server gets, in the picture's pixels; a reload shows it."""
+    corners = [(30, 30), (180, 40), (160, 150), (40, 120)]
+    editing.get_by_role("button", name="New zone").click()
+    for corner in corners:
+        editing.mouse.click(*at(editing, *corner))
+    editing.mouse.click(*at(editing, *corners[0]))
+    editing.keyboard.type("Gate")
+    editing.get_by_label("Event after so many seconds inside").fill("12.5")
+    editing.get_by_role("button", name="car", exact=True).click()
+    saved = save(editing, fake)
+    (zone,) = saved["zones"]
+    assert saved["camera"] == "yard"
+    assert saved["size"] == [320, 180]
+    assert zone["name"] == "Gate"
+    assert zone["dwell_s"] == 12.5
+    assert zone["classes"] == ["car"]
+    for point, corner in zip(zone["points"], corners, strict=True):
+        assert point == pytest.approx(corner, abs=0.6)
+    editing.reload()
+    editing.get_by_role("button", name="Edit zones and lines").click()
+    expect(editing.locator(".editor .list")).to_contain_text("Gate")
+    expect(editing.locator(".draft polygon.shape")).to_have_count(1)
+
+
+def test_draw_a_line_with_the_keyboard_alone(editing: Page, fake: FakeServer) -> None:
+    """No mouse: Space sets a point at the cross, Enter finishes, S of Save by Tab and Enter."""
+    editing.get_by_role("button", name="New line").press("Enter")
+    for _ in range(5):
+        editing.keyboard.press("Shift+ArrowLeft")
+    editing.keyboard.press("Space")
+    for _ in range(10):
+        editing.keyboard.press("Shift+ArrowRight")
+    editing.keyboard.press("Space")
+    editing.keyboard.press("Enter")
+    editing.keyboard.type("Kerb")
+    editing.get_by_role("button", name="Save", exact=True).press("Enter")
+    expect(editing.get_by_text("Saved.")).to_be_visible()
+    (line,) = fake.saved[-1]["lines"]
+    (x1, y1), (x2, y2) = line["points"]
+    assert line["name"] == "Kerb"
+    assert x2 - x1 > 50
+    assert y1 == pytest.approx(90, abs=1)
+    assert y2 == pytest.approx(90, abs=1)
+    assert "dwell_s" not in line
+
+
+def test_draw_with_a_finger(open_page: Open, fake: FakeServer) -> None:
+    """On a phone: taps set the corners, a button finishes."""
+    page = open_page(
+        "#camera/yard", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page.wait_for_selector("[data-camera=yard][data-shown]")
+    page.get_by_role("button", name="Edit zones and lines").tap()
+    page.get_by_role("button", name="New zone").tap()
+    corners = [(40, 40), (200, 40), (120, 140)]
+    for corner in corners:
+        page.touchscreen.tap(*at(page, *corner))
+    page.get_by_role("button", name="Finish").tap()
+    (zone,) = save(page, fake)["zones"]
+    for point, corner in zip(zone["points"], corners, strict=True):
+        assert point == pytest.approx(corner, abs=1.5)
+
+
+def test_drag_add_and_delete_points(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    """Points are moved and added by dragging, deleted by key; what was not touched stays."""
+    editing.mouse.click(*at(editing, 120, 60))
+    drag(editing, (40, 40), (20, 20))
+    drag(editing, (200, 90), (240, 90))  # the middle of an edge becomes a corner
+    editing.get_by_role("button", name="Point 4 of 5 of Gate").focus()
+    editing.keyboard.press("Delete")
+    editing.get_by_role("button", name="Point 1 of 4 of Gate").focus()
+    editing.keyboard.press("Shift+ArrowRight")
+    saved = save(editing, fake)
+    points = saved["zones"][0]["points"]
+    assert points[0][0] > 22
+    assert points[0][1] == pytest.approx(20, abs=1)
+    assert points[1:] == [
+        [200, 40],
+        [pytest.approx(240, abs=1), pytest.approx(90, abs=1)],
+        [40, 140],
+    ]
+    assert saved["lines"] == existing["lines"]
+    assert saved["settle_s"] == 0.5
+
+
+def test_move_a_whole_zone_but_not_out_of_the_picture(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    editing.mouse.click(*at(editing, 120, 60))
+    drag(editing, (120, 60), (310, 60))
+    points = save(editing, fake)["zones"][0]["points"]
+    assert points == [[160, 40], [320, 40], [320, 140], [160, 140]]
+
+
+def test_swap_and_undo(existing: dict[str, Any], editing: Page, fake: FakeServer) -> None:
+    """A line's "in" turns round with its points; every step can be taken back."""
+    editing.get_by_role("button", name="Kerb line").click()
+    arrow = editing.locator(".draft .arrow")
+    before = arrow.get_attribute("points")
+    editing.get_by_role("button", name="Swap direction").click()
+    assert arrow.get_attribute("points") != before
+    editing.get_by_role("button", name="Delete this line").click()
+    expect(arrow).to_have_count(0)
+    editing.keyboard.press("Control+z")
+    saved = save(editing, fake)
+    assert saved["lines"][0]["points"] == [[300, 160], [20, 160]]
+    assert saved["zones"] == existing["zones"]
+
+
+def test_what_the_server_refuses_is_said_and_kept(
+    existing: dict[str, Any], open_page: Open, fake: FakeServer
+) -> None:
+    """The drawing stays when saving fails, with the server's own words beside it."""
+    fake.refuse_zones = "zones.0.points: edges 1 and 3 cross each other"
+    page = open_page("#camera/yard", allowed=("status of 422",))
+    page.wait_for_selector("[data-camera=yard][data-shown]")
+    page.get_by_role("button", name="Edit zones and lines").click()
+    page.locator(".editor .list button").first.click()
+    page.get_by_label("Name").fill("Door")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".editor .problem")).to_contain_text("edges 1 and 3 cross each other")
+    fake.refuse_zones = None
+    assert save(page, fake)["zones"][0]["name"] == "Door"
+
+
+@pytest.mark.parametrize(("name", "words"), [("Kerb", "Two areas are called"), ("", "has no name")])
+def test_mistakes_are_told_before_they_are_sent(
+    existing: dict[str, Any], editing: Page, fake: FakeServer, name: str, words: str
+) -> None:
+    editing.locator(".editor .list button").first.click()
+    editing.get_by_label("Name").fill(name)
+    editing.get_by_role("button", name="Save", exact=True).click()
+    expect(editing.locator(".editor .problem")).to_contain_text(words)
+    assert fake.saved == []
+
+
+@pytest.mark.parametrize("way", ["key", "back", "next"])
+def test_unsaved_changes_are_not_lost_silently(
+    existing: dict[str, Any], editing: Page, fake: FakeServer, way: str
+) -> None:
+    """Whatever leads away from a changed drawing asks first; "keep editing" keeps everything."""
+    editing.locator(".editor .list button").first.click()
+    editing.get_by_label("Name").fill("Door")
+    editing.locator(".draft").focus()
+
+    def leave() -> None:
+        if way == "key":
+            editing.keyboard.press("Escape")
+        elif way == "back":
+            editing.evaluate("location.hash = ''")
+        else:
+            editing.get_by_role("button", name="Next camera").click()
+
+    leave()
+    editing.get_by_role("button", name="Keep editing").click()
+    expect(editing.get_by_label("Name")).to_have_value("Door")
+    assert editing.evaluate("location.hash") == "#camera/yard"
+    leave()
+    editing.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(editing.locator(".draft")).to_have_count(0)
+    assert fake.saved[-1]["zones"][0]["name"] == "Door"
+
+
+def test_closing_the_window_with_unsaved_changes_asks(
+    existing: dict[str, Any], editing: Page
+) -> None:
+    asked = []
+    editing.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    editing.locator(".editor .list button").first.click()
+    editing.get_by_label("Name").fill("Door")
+    editing.reload()
+    shows_pictures(editing, 1)
+    assert asked == ["beforeunload"]
+
+
+def test_areas_drawn_on_another_size_lie_where_they_belong(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    """Zones drawn at 640 x 360 are scaled to a camera that sends 320 x 180 today."""
+    fake.zones["yard"] = {**AREAS, "size": [640, 360]}
+    editing.keyboard.press("Escape")
+    editing.get_by_role("button", name="Edit zones and lines").click()
+    editing.locator(".editor .list button").first.click()
+    point = editing.get_by_role("button", name="Point 1 of 4 of Gate").bounding_box()
+    assert point
+    middle = (point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    assert middle == pytest.approx(at(editing, 20, 20), abs=1.5)
