@@ -33,6 +33,8 @@ UP_TO_FRONT = UP_TO_BUILD | {
     "running",
     "api",
     "export",
+    "benching",
+    "diagnosis",
     "evaluation",
     "refining",
     "tuning",
@@ -80,6 +82,8 @@ ALLOWED: dict[str, set[str]] = {
     "refining": CONTRACT | TABLES | {"trackers"},
     "tuning": UP_TO_BUILD | {"build", "evaluation"},
     "export": CONTRACT | {"models", "detectors"},
+    "diagnosis": CONTRACT | {"models", "detectors"},
+    "benching": UP_TO_BUILD | {"build", "running"},
     "rooms": BOTTOM,
     "secrets_file": BOTTOM,
     "web": CONTRACT | {"worker", "overlay", "counting"},
@@ -111,7 +115,8 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events", "web"}
+_HEAVY_BESIDES = {"overlay", "area_overlay", "export", "events", "web", "diagnosis", "benching"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | _HEAVY_BESIDES
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,4 +1,4 @@
-"""YOLO networks: `.onnx` files and OpenVINO folders on the CPU, `.pt` weights on CUDA or CPU.
+"""YOLO networks: `.onnx` and OpenVINO on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
 
 Output layouts of YOLOv5, YOLOv8 to 12, YOLOX and end-to-end exports are told apart by themselves.
 `.pt` files are Python pickles and can run any code when they are loaded: open only weights from
@@ -7,27 +7,32 @@ people you trust. `.onnx` and OpenVINO files hold no code.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.data import ClassNames, Detections, Frame, Image
-from pipeline.detectors._backend import DirectBackend, OverlappingBackend, Precision, Settings
+from pipeline.data import ClassNames, Detections, Frame
+from pipeline.detectors._backend import Backend, Precision, Settings
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
+
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
 class Options(OptionsModel):
     """Which weights to run, on what, and which of the boxes to keep."""
 
     model: str = BUILTIN
-    """Weights: a name (see `trackline models`), a .onnx or .pt file, an OpenVINO folder, a URL."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto, cpu, or cuda:N (.pt only). auto takes a GPU where the weights can use one."""
+    """Weights: a name (see `trackline models`), a .onnx, .pt or .engine file, an OpenVINO folder,
+    a URL."""
+    device: Device | Annotated[tuple[Device, ...], Field(min_length=1)] = "auto"
+    """auto, cpu, cuda:N (.pt and .engine), or several: [cuda:0, cuda:1]. auto takes a GPU where
+    the weights can use one."""
     imgsz: int = Field(default=640, ge=32, le=8192)
     """Longest side of the network's input in pixels. Networks of fixed size keep their own."""
     conf: float = Field(default=0.25, ge=0, lt=1)
@@ -44,6 +49,12 @@ class Options(OptionsModel):
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"
     """auto, fp32, bf16 (CPU) or fp16 (CUDA). auto is bf16 on CPUs that have it and fp16 on CUDA."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """Take `cuda:0,cuda:1` as it is written on a command line."""
+        return value.split(",") if isinstance(value, str) and "," in value else value
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -64,8 +75,7 @@ class Yolo:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._backend: DirectBackend | OverlappingBackend | None = None
-        self._submitted: deque[list[Image]] = deque()
+        self._backend: Backend | None = None
         self.batch_size = options.batch or 1
         self.in_flight = 1
 
@@ -94,7 +104,7 @@ class Yolo:
         backend.start(postprocess)
         self._backend = backend
         self.batch_size = backend.batch_size
-        self.in_flight = backend.in_flight if isinstance(backend, OverlappingBackend) else 1
+        self.in_flight = backend.in_flight
         return names
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -106,24 +116,16 @@ class Yolo:
         """Begin with a batch and return soon; the frames are held until it is collected."""
         if self._backend is None:
             raise ModelError("detector yolo: detect before open")
-        images = [frame.image for frame in frames]
-        if isinstance(self._backend, OverlappingBackend):
-            self._backend.submit(images)
-        else:
-            self._submitted.append(images)
+        self._backend.submit([frame.image for frame in frames])
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
         if self._backend is None:
             raise ModelError("detector yolo: collect before open")
-        if isinstance(self._backend, OverlappingBackend):
-            return self._backend.collect()
-        images = self._submitted.popleft()
-        return self._backend.detect(images) if images else []
+        return self._backend.collect()
 
     def close(self) -> None:
         """Release the network; safe to call twice and when never opened."""
-        self._submitted.clear()
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -156,19 +158,26 @@ def resolve(model: str) -> Path:
     return path
 
 
-def _backend(options: Options, prefer_latency: bool) -> DirectBackend | OverlappingBackend:
+def _backend(options: Options, prefer_latency: bool) -> Backend:
+    devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
         path=resolve(options.model),
-        device=options.device,
+        device=devices[0],
         imgsz=options.imgsz,
         batch=options.batch,
         precision=options.precision,
         prefer_latency=prefer_latency,
     )
-    if settings.path.suffix.lower() == ".pt":
+    if settings.path.suffix.lower() in (".pt", ".engine"):
+        from pipeline.detectors._spread import SpreadBackend
         from pipeline.detectors._torch import TorchBackend
 
-        return TorchBackend(settings)
+        several = [TorchBackend(replace(settings, device=each)) for each in devices]
+        return SpreadBackend(several) if len(several) > 1 else several[0]
+    if len(devices) > 1:
+        raise ModelError(
+            f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"
+        )
     from pipeline.detectors._openvino import OpenVinoBackend
 
     return OpenVinoBackend(settings)
