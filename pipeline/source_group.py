@@ -39,7 +39,7 @@ class SourceGroup:
         self._gone: tuple[Grabber, ...] = ()
         # Files whose turn is still to come, and sources that ended but may be on the way.
         self._parked: deque[Grabber] = deque()
-        self._over: deque[Grabber] = deque()
+        self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
         self._lock = threading.Lock()
@@ -164,7 +164,7 @@ class SourceGroup:
         """Return the sources that ended, each once, when all they gave is delivered or dropped."""
         if not self._over:
             return []
-        done = [g for g in (*self._over,) if g.stats.on_the_way == 0]
+        done = [g for g in self._over[:] if g.stats.on_the_way == 0]
         for grabber in done:
             self._over.remove(grabber)
         return [grabber.source.name for grabber in done if not self._came_back(grabber)]
