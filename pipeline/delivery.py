@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Any, cast
 
 from pipeline.data import Result
 from pipeline.errors import PipelineError, StageError, located
@@ -42,7 +43,8 @@ class _WriteClock:
                 self._stats.add_stages(self._total)
 
 
-Queue = RingBuffer[tuple[Result, _WriteClock]]
+Queue = RingBuffer[tuple[Result, _WriteClock] | str]
+"""Results in order, and the names of sources that ended."""
 
 
 def aged(result: Result) -> Result:
@@ -105,6 +107,20 @@ class SinkGroup:
                 self._write_one(name, result, clock)
         return not any(getattr(sink, "stop_requested", False) for sink in self._sinks.values())
 
+    def source_ended(self, source: str) -> None:
+        """Tell the sinks that want to know that the source's last result was handed to them."""
+        for name, sink in self._sinks.items():
+            if name in self._viewers or not hasattr(sink, "source_ended"):
+                continue
+            if name in self._queues:
+                self._queues[name].put(source)  # a failed one refuses it, which is known
+            else:
+                self._tell_ended(name, source)
+
+    def _tell_ended(self, name: str, source: str) -> None:
+        with located(f"sink {name}"):
+            cast(Any, self._sinks[name]).source_ended(source)
+
     def close(self) -> None:
         """Finish every sink, with all it was handed. Errors go to `fail`.
 
@@ -135,8 +151,11 @@ class SinkGroup:
     def _write_queued(self, name: str, queue: Queue) -> None:
         """Write what arrives in `queue`, on this sink's own thread."""
         while (batch := queue.take()) is not None:
-            for result, clock in batch:
-                self._write_one(name, result, clock)
+            for item in batch:
+                if isinstance(item, str):
+                    self._tell_ended(name, item)
+                else:
+                    self._write_one(name, *item)
 
     def _show_newest(self, name: str, newest: NewestPerSource) -> None:
         """Show what is newest, on this sink's own thread; its time is nobody's but its own."""

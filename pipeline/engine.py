@@ -141,6 +141,8 @@ class Pipeline(Stages):
         source.delivered += 1
         if warning := source.note_age(result):
             log.warning("source %s: %s", name, warning)
+        for ended in self._sources.finished():
+            self._sinks.source_ended(ended)
         if not go_on:
             self.stop()
         return result

@@ -46,7 +46,10 @@ class Freshness:
         where it grows, pictures grow old before they arrive.
         """
         with self._lock:
-            self._samples.append((now, age_ms))
+            samples = self._samples
+            samples.append((now, age_ms))
+            while samples[0][0] < now - WINDOW_S:
+                samples.popleft()
         return self._growth.add(now, age_ms + behind_ms, epoch)
 
     def age(self, now: float) -> Age:

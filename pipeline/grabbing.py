@@ -7,6 +7,7 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
@@ -82,6 +83,7 @@ class Grabber:
         self.info: SourceInfo | None = None
         self.broken: SourceBrokenError | None = None
         self.alone = False
+        self.parked = False
         self.stop = threading.Event()
         self._where = f"source {source.name}"
         self._max_frames = max_frames
@@ -102,9 +104,20 @@ class Grabber:
         frame_bytes = max(self.info.width * self.info.height * 3, 1)
         self.ring.capacity = min(self.ring.capacity, max(2, ring_megabytes * 2**20 // frame_bytes))
 
-    def start(self, fail: Fail) -> None:
+    def park(self) -> None:
+        """Close what `open` has opened, until the grabber starts; raises PipelineError."""
+        with located(self._where):
+            self.source.close()
+        self.parked = True
+
+    def start(self, fail: Fail, at_end: Callable[[], None] = lambda: None) -> None:
         """Begin to grab on a thread of its own, which closes the source at its end."""
-        self._worker = Worker(f"grab {self.source.name}", self._grab, self.ring.close)
+
+        def end() -> None:
+            self.ring.close()
+            at_end()
+
+        self._worker = Worker(f"grab {self.source.name}", self._grab, end)
         self._worker.start(lambda error: self._failed(error, fail))
 
     def halt(self, cause: str = "stopped") -> None:
@@ -139,6 +152,8 @@ class Grabber:
                 if self.source.live:
                     self._grab_for_ever()
                 else:
+                    if self.parked and not self.stop.is_set():
+                        self.source.open()
                     self._grab_to_end()
                 self.supervisor.ended()
             except SourceBrokenError as error:

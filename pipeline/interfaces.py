@@ -140,7 +140,8 @@ class Sink(Protocol):
     Without it `write` is called on the thread that called `run()`, as windows demand. A sink may
     have an attribute `stop_requested`; the run ends in order once it is true. One with a true
     attribute `may_drop` is a viewer: it has a thread of its own, gets results straight from
-    inference, and misses those replaced by newer ones of their source while it is busy.
+    inference, and misses those replaced by newer ones of their source while it is busy. A method
+    `source_ended(name)` is told when a source's last result was written: time to finish its file.
     """
 
     own_thread: bool

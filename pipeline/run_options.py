@@ -20,6 +20,8 @@ class RunOptions(OptionsModel):
     """Frames a file may be decoded ahead; fewer where `ring_megabytes` says so."""
     ring_megabytes: int = Field(64, ge=1)
     """Memory one source's decoded frames may wait in."""
+    files_at_once: int | None = Field(None, ge=1)
+    """Files that are decoded at a time, in order; null for as many as there are processors."""
     retry_first_s: float = Field(0.5, gt=0, le=3600)
     """Seconds until a lost camera is tried again; doubled with each try in vain."""
     retry_longest_s: float = Field(30.0, gt=0, le=3600)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
+from functools import partial
 
 from pipeline.errors import PipelineError
 from pipeline.grabbing import Backoff, Grabbed, Grabber
@@ -34,6 +37,9 @@ class SourceGroup:
         # Replaced, never changed: a signal handler or another thread may be going through it.
         self._grabbers: tuple[Grabber, ...] = ()
         self._gone: tuple[Grabber, ...] = ()
+        # Files whose turn is still to come, and sources that ended but may be on the way.
+        self._parked: deque[Grabber] = deque()
+        self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
         self._lock = threading.Lock()
@@ -93,7 +99,7 @@ class SourceGroup:
         if running:
             # A mistake in what comes later must not end what runs.
             grabber.alone = True
-            grabber.start(self._fail)
+            grabber.start(self._fail, partial(self._ended, grabber))
 
     def remove(self, name: str) -> Grabber:
         """Halt a source and forget it; returns its grabber, still to be closed.
@@ -117,21 +123,55 @@ class SourceGroup:
         return grabber
 
     def open_files(self) -> None:
-        """Open what must exist now; cameras open on their own threads. Raises SourceError."""
+        """Open what must exist now; cameras open on their own threads. Raises SourceError.
+
+        Files whose turn comes later are closed again: a folder of hundreds is more than a
+        machine can decode at once.
+        """
         with self._lock:
             self._opened = True
-            grabbers = self._grabbers
-        for grabber in grabbers:
-            if not grabber.source.live:
-                grabber.open(self._options.ring_megabytes)
+            files = [grabber for grabber in self._grabbers if not grabber.source.live]
+        at_once = self._options.files_at_once or _processors()
+        for grabber in files:
+            grabber.open(self._options.ring_megabytes)
+            if grabber in files[at_once:]:
+                grabber.park()
+                self._parked.append(grabber)
 
     def start(self) -> None:
-        """Begin to grab from all, until their end or `halt`."""
+        """Begin to grab from all, until their end or `halt`; parked files one after another."""
         with self._lock:
             self._running = True
             grabbers = self._grabbers
         for grabber in grabbers:
-            grabber.start(self._fail)
+            if not grabber.parked:
+                grabber.start(self._fail, partial(self._ended, grabber))
+
+    def _ended(self, grabber: Grabber) -> None:
+        """Tell of a source that will give no more, and start the next file that is parked."""
+        self._over.append(grabber)
+        if grabber.source.live:
+            return
+        try:
+            following = self._parked.popleft()
+            following.start(self._fail, partial(self._ended, following))
+        except IndexError:
+            return  # that was the last file
+        except RuntimeError as error:  # no thread to be had
+            self._fail(error)
+
+    def finished(self) -> list[str]:
+        """Return the sources that ended, each once, when all they gave is delivered or dropped."""
+        if not self._over:
+            return []
+        done = [g for g in self._over[:] if g.stats.on_the_way == 0]
+        for grabber in done:
+            self._over.remove(grabber)
+        return [grabber.source.name for grabber in done if not self._came_back(grabber)]
+
+    def _came_back(self, grabber: Grabber) -> bool:
+        name = grabber.source.name
+        return any(each.source.name == name for each in self._grabbers if each is not grabber)
 
     def halt(self) -> None:
         """Drop what waits and whatever comes; wakes the grabbers that wait for space."""
@@ -184,3 +224,10 @@ class SourceGroup:
         grabber = Grabber(source, ring, stats, options.max_frames, backoff, supervisor)
         grabber.alone = options.wait_for_sources
         return grabber
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

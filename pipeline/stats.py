@@ -118,6 +118,12 @@ class SourceStats:
         behind_ms = (frame.captured_at - frame.pts_s) * 1e3
         return self.fresh.add(time.monotonic(), result.age_ms, behind_ms, frame.epoch)
 
+    @property
+    def on_the_way(self) -> int:
+        """Return how many frames are neither delivered nor dropped yet."""
+        with self._lock:
+            return self.grabbed - self.delivered - self.dropped.total()
+
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped so far, by cause."""
         with self._lock:

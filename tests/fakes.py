@@ -50,6 +50,7 @@ class FakeSource:
         self.pool: FramePool | None = None
         self.shape = (4, 6)
         self._connections = list(connections)
+        self._unread: Sequence[Step] | None = None
         self._script: list[Step] = []
         self._index = 0
         self._alone = OneAtATime(f"source {name}")
@@ -61,11 +62,13 @@ class FakeSource:
             connection = self._connections.pop(0)
             if isinstance(connection, BaseException):
                 raise connection
+            self._unread = connection
             self._script = list(reversed(connection))
             return SourceInfo(self.shape[1], self.shape[0], frame_count=len(connection))
 
     def read(self) -> Frame | None:
         with self._alone():
+            self._unread = None
             while self._script:
                 step = self._script.pop()
                 if step == FRAME:
@@ -81,6 +84,9 @@ class FakeSource:
             self.closed += 1
             if self.close_error is not None:
                 raise self.close_error
+            if self._unread is not None:  # a file that is opened again is the same file
+                self._connections.insert(0, self._unread)
+                self._unread = None
 
     def _frame(self) -> Frame:
         height, width = self.shape

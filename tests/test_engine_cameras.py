@@ -52,9 +52,10 @@ def test_drops_can_be_read_while_they_happen() -> None:
     runner.start()
     all_read()
     status = setup.pipeline.cameras()["door"]
-    assert (status.grabbed, status.delivered, status.waiting) == (30, 0, 2)
-    # Two wait, and at most one batch of one is being looked at.
-    assert sum(status.dropped.values()) in (27, 28)
+    assert (status.grabbed, status.delivered) == (30, 0)
+    # One is being looked at, or about to be.
+    assert sum(status.dropped.values()) + status.waiting in (29, 30)
+    assert sum(status.dropped.values()) >= 27
     stuck.open()
     runner.join(15)
     setup.check_end()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
 
 import psutil
 import pytest
-from fakes import FRAME, FakeSink, FakeSource, Setup, frames
+from fakes import FRAME, FakeSink, FakeSource, FakeTracker, Setup, frames
 from threads import PATIENCE_S
 
 from pipeline.data import Result
+from pipeline.errors import SourceLostError
 from pipeline.pool import FramePool
 
 FRAMES = 20_000
@@ -77,3 +79,44 @@ def test_full_queues_still_allocate_nothing_per_frame() -> None:
     setup.pipeline.run()
     setup.check_end()
     assert in_flight <= source.pool.allocated <= 64
+
+
+class Flapping(FakeSource):
+    """A camera that is lost after every third frame, and sends another size each time."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, live=True)
+
+    def open(self):  # type: ignore[no-untyped-def]
+        self.shape = (4, 6) if self.opened % 2 else (8, 6)
+        self._connections.append([*frames(3), SourceLostError(f"{name_of(self)}: lost")])
+        return super().open()
+
+
+def name_of(source: FakeSource) -> str:
+    """A new text each time, as of a camera that tells its own time."""
+    return f"{source.name} {source.opened}"
+
+
+@pytest.mark.timeout(120)
+def test_memory_is_flat_over_outages_and_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """A camera with a bad cable comes and goes some thousand times a day, and people edit."""
+    caplog.set_level(logging.ERROR, "trackline")  # pytest keeps what is logged
+    setup = Setup(Flapping("a"), Flapping("b"), sinks={}, stale_after_s=1)
+    objects = []
+    for count, _ in enumerate(setup.pipeline.results()):
+        setup.detector.batches.clear()
+        for tracker in setup.trackers:
+            tracker.__init__()  # type: ignore[misc]
+        if count % 100 == 0:
+            setup.pipeline.add_source(Flapping("extra"))
+            setup.pipeline.replace_tracker(FakeTracker)
+        if count % 100 == 50:
+            setup.pipeline.remove_source("extra")
+            gc.collect()
+            objects.append(len(gc.get_objects()))
+        if count == 2000:
+            setup.pipeline.stop()
+    assert setup.stats("a").reconnects > 100
+    # The windows of the last seconds fill up in the beginning.
+    assert max(objects[10:]) - objects[10] < 200, objects

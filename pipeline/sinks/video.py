@@ -91,6 +91,12 @@ class VideoSink:
         written = time.perf_counter()
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 
+    def source_ended(self, source: str) -> None:
+        """Finish a source's file: an encoder for each file of a large folder is too much."""
+        writer = self._writers.pop(source, None)
+        if writer is not None:
+            writer.close()
+
     def close(self) -> None:
         """Finish all files."""
         writers, self._writers = self._writers, {}

@@ -1,0 +1,156 @@
+"""Prints what random outages do to the camera they strike and to all the others.
+
+    python -m benchmarks.outages [--outages 50] [--cameras 8]
+
+Cameras are stand-ins in this process: unplugged (refused and reset), hung (a read times out after
+a second), or changed to another picture size while away. Measured are how long each took to give
+results again beyond its outage and back-off, which frames the others lost, and memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from benchmarks._paced_camera import (
+    READ_TIMEOUT_S,
+    NoTracker,
+    PacedCamera,
+    PacedDetector,
+    megabytes,
+)
+from pipeline.data import Result
+from pipeline.engine import Pipeline, RunOptions
+from pipeline.supervision import CameraStatus
+
+T = TypeVar("T")
+SLACK_S = 2.0
+LONGEST_BACKOFF_S = 4.0
+KINDS = ("kill", "hang", "size")
+
+
+class Run:
+    """A pipeline in the background, and when each camera last gave a result."""
+
+    def __init__(self, cameras: list[PacedCamera]) -> None:
+        self.cameras = cameras
+        self.last: dict[str, float] = defaultdict(float)
+        self.gaps: dict[str, int] = defaultdict(int)
+        options = RunOptions(retry_longest_s=LONGEST_BACKOFF_S, wait_for_sources=True)
+        # Fast enough for all of them: whatever is lost is lost to an outage.
+        self.pipeline = Pipeline(cameras, PacedDetector(1, 8), NoTracker, options=options)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self.wait_all()
+
+    def _run(self) -> None:
+        for result in self.pipeline.results():
+            self._note(result)
+
+    def _note(self, result: Result) -> None:
+        name = result.frame.source
+        self.last[name] = time.monotonic()
+        self.gaps[name] += sum(result.dropped_before.values())
+
+    def losses(self, cameras: list[PacedCamera]) -> tuple[int, int]:
+        """Return how many frames of these were dropped, and how many nobody came to read."""
+        dropped = sum(self.gaps[each.name] for each in cameras)
+        return dropped, sum(each.missed for each in cameras)
+
+    def status(self, name: str) -> CameraStatus:
+        """Return how a camera fares."""
+        return self.pipeline.cameras()[name]
+
+    def wait_all(self) -> None:
+        """Wait until every camera is live and gave a result just now."""
+        while any(self.last[each.name] < time.monotonic() - 0.5 for each in self.cameras):
+            time.sleep(0.01)
+
+    def end(self) -> bool:
+        """Stop; return whether all books balance."""
+        self.pipeline.stop()
+        self._thread.join()
+        books = self.pipeline.stats.sources.values()
+        return all(b.grabbed == b.delivered + sum(b.drops().values()) for b in books)
+
+
+def strike(run: Run, camera: PacedCamera, kind: str, seconds: float) -> float:
+    """Cause an outage and wait for its end; return the seconds beyond outage and back-off."""
+    (camera.hung if kind == "hang" else camera.unplugged).set()
+    time.sleep(seconds)
+    if kind == "size":
+        camera.size = (480, 640) if camera.size[0] == 360 else (360, 640)
+    waits_until = run.status(camera.name).next_try
+    restored = time.monotonic()
+    back_off_s = max(0.0, (waits_until or 0.0) - time.time())
+    camera.hung.clear()
+    camera.unplugged.clear()
+    while run.last[camera.name] < restored or run.status(camera.name).state != "live":
+        time.sleep(0.005)
+        if time.monotonic() - restored > 60:
+            raise SystemExit(f"{camera.name} never came back after {kind} of {seconds:.1f} s")
+    return time.monotonic() - restored - back_off_s
+
+
+def losses_in(
+    run: Run, cameras: list[PacedCamera], work: Callable[[], T]
+) -> tuple[T, tuple[int, int]]:
+    """Return what `work` returns, and what these cameras lost while it was done."""
+    before = run.losses(cameras)
+    done = work()
+    after = run.losses(cameras)
+    return done, (after[0] - before[0], after[1] - before[1])
+
+
+def main() -> None:
+    """Cause the outages one after the other, and print what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--outages", type=int, default=50)
+    parser.add_argument("--cameras", type=int, default=8)
+    parser.add_argument("--fps", type=float, default=10)
+    parser.add_argument("--control", type=float, default=60, help="seconds without outages")
+    args = parser.parse_args()
+    rng = random.Random(0)
+    cameras = [PacedCamera(f"cam{n}", args.fps) for n in range(args.cameras)]
+    run = Run(cameras)
+    late: dict[str, list[float]] = defaultdict(list)
+    _, control = losses_in(run, cameras, lambda: time.sleep(args.control))
+    lost, memory, began = (0, 0), [megabytes()], time.monotonic()
+    for _ in range(args.outages):
+        camera, kind = rng.choice(cameras), rng.choice(KINDS)
+        others = [each for each in cameras if each is not camera]
+        seconds = rng.uniform(0.3, 2.5 * READ_TIMEOUT_S)
+        strike_now = partial(strike, run, camera, kind, seconds)
+        late_s, more = losses_in(run, others, strike_now)
+        late[kind].append(late_s)
+        run.wait_all()
+        lost = (lost[0] + more[0], lost[1] + more[1])
+        memory.append(megabytes())
+    took_s = time.monotonic() - began
+    stable = all(each.state == "live" for each in run.pipeline.cameras().values())
+    reconnects = sum(each.reconnects for each in run.pipeline.cameras().values())
+    balanced = run.end()
+    for kind, seconds in late.items():
+        print(f"{kind}: {len(seconds)} outages, back at most {max(seconds):.2f} s after back-off")
+    worst = max(max(seconds) for seconds in late.values())
+    quarters = [f"{memory[int(part * (len(memory) - 1))]:.0f}" for part in (0, 0.25, 0.5, 0.75, 1)]
+    print(f"every camera back within its back-off + {SLACK_S:.0f} s: {worst <= SLACK_S}")
+    print(f"all live at the end: {stable}; {reconnects} reconnects; books balance: {balanced}")
+    # A busy machine delays whom it will: without any outage, frames are lost too.
+    given = args.fps * len(cameras)
+    print(
+        f"the others meanwhile: {lost[0]} frames dropped, {lost[1]} not read in time, in "
+        f"{took_s:.0f} s; all cameras without outages: {control[0]} and {control[1]} in "
+        f"{args.control:.0f} s, of {given:.0f} a second"
+    )
+    print(f"memory: {', '.join(quarters)} MB at each quarter")
+
+
+if __name__ == "__main__":
+    main()
