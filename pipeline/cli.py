@@ -19,7 +19,9 @@ from typing import NoReturn
 from pipeline.errors import PipelineError, UsageError
 from pipeline.secrets import masked
 
-COMMANDS = ("run", "check", "list", "models", "eval", "refine", "tune", "count")
+COMMANDS = (
+    "run", "check", "list", "models", "doctor", "bench", "eval", "refine", "tune", "count",
+)  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143
 

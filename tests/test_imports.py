@@ -33,6 +33,8 @@ UP_TO_FRONT = UP_TO_BUILD | {
     "running",
     "api",
     "export",
+    "benching",
+    "diagnosis",
     "evaluation",
     "refining",
     "tuning",
@@ -71,6 +73,8 @@ ALLOWED: dict[str, set[str]] = {
     "refining": CONTRACT | TABLES | {"trackers"},
     "tuning": UP_TO_BUILD | {"build", "evaluation"},
     "export": CONTRACT | {"models", "detectors"},
+    "diagnosis": CONTRACT | {"models", "detectors"},
+    "benching": UP_TO_BUILD | {"build", "running"},
     "rooms": BOTTOM,
     "secrets_file": BOTTOM,
     "config": CONTRACT | {"engine", "rooms", "secrets_file"},
@@ -100,7 +104,8 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"overlay", "area_overlay", "export", "events"}
+_HEAVY_BESIDES = {"overlay", "area_overlay", "export", "events", "diagnosis", "benching"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | _HEAVY_BESIDES
 
 
 @pytest.mark.parametrize("name", MODULES)

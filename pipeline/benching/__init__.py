@@ -1,0 +1,1 @@
+"""Measures what this machine does at several settings, and beside another program."""

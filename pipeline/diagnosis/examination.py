@@ -1,0 +1,69 @@
+"""The whole examination, and what it means: what will work here and what will not."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.diagnosis import media, networks, surroundings
+from pipeline.diagnosis.cuda import driver, torch_cuda
+from pipeline.diagnosis.findings import Finding, installed, look
+
+
+def examine() -> list[Finding]:
+    """Return everything that was found on this machine."""
+    gpu = driver()
+
+    def run_networks() -> Iterator[Finding]:
+        there = networks.Torch(installed("torch"), torch_cuda(), installed("ultralytics"))
+        yield networks.nvidia(gpu)
+        yield networks.torch(gpu, there)
+        yield networks.tensorrt(gpu, installed("tensorrt"))
+
+    return [
+        _program(),
+        *look("machine", "limits", surroundings.machine),
+        *look("video", "library", lambda: media.media(gpu)),
+        *look("networks", "openvino", networks.openvino),
+        *look("networks", "cuda", run_networks),
+        *look("screen", "opencv", surroundings.opencv),
+        *look("files", "limits", surroundings.files),
+    ]
+
+
+def _program() -> Finding:
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    words = f"trackline {version('trackline')}, Python {platform.python_version()}, {system}"
+    return Finding("machine", "program", "works", words, {"python": sys.executable})
+
+
+def verdict(findings: Sequence[Finding]) -> list[str]:
+    """Return sentences: what will work on this machine, then what to repair."""
+    found = {(each.section, each.name): each for each in findings}
+
+    def works(section: str, name: str) -> bool:
+        return (section, name) in found and found[section, name].state in ("works", "limited")
+
+    lines = list(_sentences(works))
+    broken = [each for each in findings if each.state == "broken"]
+    return lines + [f"To repair: {each.section}, {each.name}: {each.words}." for each in broken]
+
+
+def _sentences(works: Any) -> Iterable[str]:
+    if works("video", "decoders") and works("networks", "openvino"):
+        yield "Files are read, tracked and written on the CPU (.onnx and OpenVINO weights)."
+    if works("video", "protocols"):
+        yield "Cameras on the network can be watched (rtsp, http)."
+    if works("networks", "nvidia") and works("networks", "torch"):
+        yield ".pt weights run on the GPU."
+    elif works("networks", "torch"):
+        yield ".pt weights run on the CPU; export them: trackline models export FILE.pt."
+    else:
+        yield ".pt weights do not run; .onnx ones do without any extra."
+    if works("video", "hardware decoding"):
+        yield "Video is decoded on the GPU with decode: cuda."
+    if not works("screen", "window"):
+        yield "No window can be shown: save a video instead of --show."

@@ -1,0 +1,112 @@
+"""The machine around the program: cores, memory, open files, screen, disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.diagnosis import limits
+from pipeline.diagnosis.findings import Finding
+from pipeline.models.cache import cache_folder
+
+MACHINE, SCREEN, FILES = "machine", "screen", "files"
+FILES_PER_SOURCE = 8
+"""Descriptors one camera may need at worst, with what is written about it."""
+_LITTLE_MEMORY = 2**30
+_LITTLE_DISK = 2**30
+
+
+def machine(root: Path = Path("/")) -> Iterable[Finding]:
+    """Yield the processor, its cores and the memory, as far as this process may use them."""
+    yield Finding(MACHINE, "processor", "works", limits.cpu_name(root))
+    yield cores(limits.cores(root))
+    if (memory := limits.memory_of_machine(root)) is not None:
+        yield memory_left(*memory, limits.memory_limit(root))
+
+
+def cores(found: limits.Cores) -> Finding:
+    """Return how many cores there are to use, and what takes the others away."""
+    values = {"machine": found.machine, "allowed": found.allowed, "quota": found.quota}
+    why = []
+    if found.allowed < found.machine:
+        why.append(f"affinity allows {found.allowed}")
+    if found.quota is not None and found.quota < found.allowed:
+        why.append(f"the control group's quota is {found.quota:g}")
+    words = f"{found.usable:g} of {found.machine}" + (f": {', '.join(why)}" if why else "")
+    if found.quota is not None and found.quota < found.allowed:
+        words += "; threads beyond the quota are stopped now and then"
+    return Finding(MACHINE, "cores", "limited" if why else "works", words, values)
+
+
+def memory_left(total: int, available: int, limit: int | None) -> Finding:
+    """Return how much memory there is, of the machine or of the control group."""
+    values = {"total": total, "available": available, "limit": limit}
+    gib = f"{available / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    if limit is not None and limit < total:
+        gib += f"; the control group allows {limit / 2**30:.1f} GiB"
+    little = min(available, limit or available) < _LITTLE_MEMORY
+    return Finding(MACHINE, "memory", "limited" if little else "works", gib, values)
+
+
+def open_files(limit: tuple[int, int] | None) -> Iterable[Finding]:
+    """Yield how many files may be open, and how many cameras that is enough for."""
+    if limit is None:
+        return
+    soft, hard = limit
+    values = {"soft": soft, "hard": hard}
+    cameras = soft // FILES_PER_SOURCE
+    words = f"{soft} at a time (ulimit -n goes up to {hard}): enough for {cameras} sources"
+    yield Finding(FILES, "open files", "works" if cameras >= 32 else "limited", words, values)
+
+
+def model_cache(folder: Path) -> Finding:
+    """Return where weights are kept, how many there are, and whether more can be written."""
+    weights = [each for each in (folder / "models").rglob("*") if each.is_file()]
+    size = sum(each.stat().st_size for each in weights)
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    values = {"path": str(folder), "files": len(weights), "bytes": size, "free_bytes": free}
+    words = f"{folder}: {len(weights)} files, {size / 1e6:.0f} MB; {free / 1e9:.1f} GB free"
+    if not os.access(there, os.W_OK):
+        words += "; not writable: set TRACKLINE_CACHE to a folder that is"
+        return Finding(FILES, "model cache", "broken", words, values)
+    return Finding(
+        FILES, "model cache", "limited" if free < _LITTLE_DISK else "works", words, values
+    )
+
+
+def files() -> Iterable[Finding]:
+    """Yield what concerns files."""
+    yield from open_files(limits.open_files())
+    yield model_cache(cache_folder())
+
+
+def opencv() -> Iterable[Finding]:
+    """Yield whether a window can be shown; raises ImportError where OpenCV cannot be loaded."""
+    import cv2
+
+    built = re.search(r"^\s*GUI:\s*(\S+)", cv2.getBuildInformation(), re.MULTILINE)
+    toolkit = built[1] if built and built[1].upper() != "NONE" else None
+    yield window(cv2.__version__, toolkit, has_screen=_has_screen())
+
+
+def window(version: str, toolkit: str | None, *, has_screen: bool) -> Finding:
+    """Return whether `--show` works, from what OpenCV was built with and what is attached."""
+    values = {"opencv": version, "toolkit": toolkit, "screen": has_screen}
+    words = f"OpenCV {version}"
+    if toolkit is None:
+        words += ", a headless build: --show needs opencv-python in its place"
+        return Finding(SCREEN, "window", "absent", words, values)
+    if not has_screen:
+        words += f" with {toolkit}, but no screen here: --show cannot be used"
+        return Finding(SCREEN, "window", "absent", words, values)
+    return Finding(SCREEN, "window", "works", f"{words} with {toolkit}: --show works", values)
+
+
+def _has_screen() -> bool:
+    on_unix_desktop = sys.platform in ("win32", "darwin")
+    return on_unix_desktop or any(os.environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY"))
