@@ -1,194 +1,235 @@
-"""Runs `.pt` weights through the network that ultralytics loads, on CUDA or the CPU.
+"""Runs `.pt` weights and TensorRT engines: on CUDA with batches that overlap, `.pt` on the CPU too.
 
 Only the network is ultralytics': pictures are prepared and answers read by this program.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
+from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from pipeline.data import Detections, Float32, Image
+from pipeline.data import Detections, Image
 from pipeline.detectors._backend import Network, Settings, stage_milliseconds
-from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
+from pipeline.detectors._letterbox import Letterbox, fit
 from pipeline.detectors._postprocess import Postprocess
-from pipeline.errors import MissingExtraError, ModelError
+from pipeline.errors import ModelError
+
+if TYPE_CHECKING:
+    from pipeline.detectors._torch_lane import TensorNetwork
 
 FRAMES_ON_CUDA, FRAMES_ON_CPU = 16, 4
+BATCHES_ON_CUDA = 2
+"""While one is computed the next one's pictures go up: more in flight would only wait."""
 
-_ENVIRONMENT = {
-    # ultralytics looks for the internet, installs what it misses and greets, unless told not to.
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "YOLO_VERBOSE": "false",
-    # Since 8.4 it can refuse pickles that hold anything but a network. Set this to false for
-    # weights of your own making that are refused.
-    "ULTRALYTICS_SAFE_LOAD": "true",
-}
+COPYING_THREADS = 4
+"""Copy pictures to page-locked memory: one thread moves some 10 GB/s, a GPU takes up to 50."""
 
-_ZIP = b"PK\x03\x04"
+ENGINE = ".engine"
 
-_LOAD_ERRORS = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+
+class AnyLane(Protocol):
+    """One batch at a time through a device: `launch`, then `wait`, then `answers`."""
+
+    def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
+        """Begin; letterboxes all have the same input size."""
+
+    def wait(self) -> None:
+        """Return once it is done."""
+
+    def answers(self) -> list[Detections]:
+        """Return the detections of each picture."""
+
+    def device_ms(self) -> Mapping[str, float]:
+        """Return milliseconds per step as the device counts them."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A submitted batch: its parts by input size, each on a lane with the rows it holds."""
+
+    size: int
+    parts: list[tuple[AnyLane, list[int]]] = field(default_factory=list)
+    before_s: float = 0.0
 
 
 class TorchBackend:
-    """Runs `.pt` weights; batches hold pictures that fill the same input size."""
+    """Runs one network on one device. Batches hold pictures that fill the same input size."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tensors_on_cpu: bool = False) -> None:
         self._settings = settings
-        self._canvases: dict[tuple[int, int], Image] = {}
-        self._model: Any = None
+        self._tensors_on_cpu = tensors_on_cpu
+        self._idle: list[AnyLane] = []
+        self._jobs: deque[_Job] = deque()
+        self._network: Any = None
+        self._copies: ThreadPoolExecutor | None = None
         self.batch_size = settings.batch or FRAMES_ON_CPU
+        self.in_flight = 1
         self.stage_ms: Mapping[str, float] = {}
+        self.device_ms: Mapping[str, float] = {}
 
     def read(self) -> Network:
-        """Read the weights; raises ModelError, or MissingExtraError without ultralytics."""
-        path = self._settings.path
-        self._torch, _ = _import_libraries()
-        self._device = self._choose_device()
-        self._half = self._choose_half()
-        if self._settings.batch is None and self._device.type == "cuda":
-            self.batch_size = 1 if self._settings.prefer_latency else FRAMES_ON_CUDA
-        yolo = load_yolo(path)
-        model = yolo.model.eval().fuse(verbose=False).requires_grad_(False)
-        self._stride = max(int(model.stride.max()), 32)
-        self._model = model.to(self._device, memory_format=self._torch.channels_last)
-        if self._half:
-            self._model.half()
-        side = -(-self._settings.imgsz // self._stride) * self._stride
-        self._target = (side, side)
-        shape = self._run(np.zeros((1, *self._target, 3), np.uint8)).shape
-        end2end = bool(getattr(model, "end2end", False))
-        return Network(self._target, tuple(shape), dict(model.names), end2end)
+        """Read the weights; raises ModelError, or MissingExtraError without what they need."""
+        from pipeline.detectors._torch_weights import import_libraries
+
+        settings = self._settings
+        is_engine = settings.path.suffix.lower() == ENGINE
+        torch = import_torch() if is_engine else import_libraries()[0]
+        self._inference_mode = torch.inference_mode
+        self._device = choose_device(torch, settings)
+        if is_engine:
+            from pipeline.detectors._tensorrt import EngineNetwork
+
+            self._network = EngineNetwork(settings.path, self._device)
+        else:
+            from pipeline.detectors._torch_network import UltralyticsNetwork
+
+            half = choose_half(settings, on_cuda=self._device.type == "cuda")
+            self._network = UltralyticsNetwork(settings.path, self._device, half=half)
+        self._choose_batch()
+        stride = self._network.stride
+        side = -(-settings.imgsz // stride) * stride
+        self._target = self._network.fixed_size or (side, side)
+        self._stride = None if self._network.fixed_size else stride
+        found: Network = self._network.describe(self._target)
+        return found
 
     def start(self, postprocess: Postprocess) -> None:
         """Take on what reads the answers."""
         self._postprocess = postprocess
+        if self._device.type == "cpu" and not self._tensors_on_cpu:
+            self._new_lane = self._host_lane
+            return
+        from pipeline.detectors._torch_answers import Answers
+        from pipeline.detectors._torch_device import CudaDevice, HostDevice
+        from pipeline.detectors._torch_lane import Lane, Stages
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections of each picture, in order."""
-        before = after = 0.0
-        answers: dict[int, Detections] = {}
-        started = perf_counter()
+        on_cuda = self._device.type == "cuda"
+        if on_cuda and self.batch_size > 1:
+            self._copies = ThreadPoolExecutor(COPYING_THREADS, "copy pictures")
+        stages = Stages(
+            device=CudaDevice(self._device) if on_cuda else HostDevice(),
+            network=self._network,
+            postprocess=postprocess,
+            answers=Answers(postprocess),
+            copies=self._copies,
+        )
+        self._new_lane = lambda: Lane(stages)
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with pictures; their pixels are copied, so they may go at once."""
+        began = perf_counter()
+        job = _Job(len(images))
+        self._jobs.append(job)
         boxes = [fit(image.shape[:2], self._target, self._stride) for image in images]
         for size in dict.fromkeys(box.input_size for box in boxes):
             rows = [row for row, box in enumerate(boxes) if box.input_size == size]
             for first in range(0, len(rows), self.batch_size):
-                batch = rows[first : first + self.batch_size]
-                begun = perf_counter()
-                canvas = self._paste([(images[row], boxes[row]) for row in batch], size)
-                before += perf_counter() - begun
-                outputs = self._run(canvas)
-                begun = perf_counter()
-                for row, output in zip(batch, outputs, strict=True):
-                    answers[row] = self._postprocess(output, boxes[row])
-                after += perf_counter() - begun
-        took = perf_counter() - started
-        self.stage_ms = stage_milliseconds(len(images), took, before, after)
-        return [answers[row] for row in range(len(images))]
+                part = rows[first : first + self.batch_size]
+                lane = self._idle.pop() if self._idle else self._new_lane()
+                job.parts.append((lane, part))
+                with self._inference_mode():
+                    lane.launch([images[row] for row in part], [boxes[row] for row in part])
+        job.before_s = perf_counter() - began
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them."""
+        job = self._jobs.popleft()
+        began = perf_counter()
+        found: dict[int, Detections] = {}
+        waited_s = 0.0
+        for lane, rows in job.parts:
+            asked = perf_counter()
+            lane.wait()
+            waited_s += perf_counter() - asked
+            with self._inference_mode():
+                found.update(zip(rows, lane.answers(), strict=True))
+        self._idle += [lane for lane, _ in job.parts]
+        self.device_ms = _added([lane.device_ms() for lane, _ in job.parts])
+        took_s = perf_counter() - began
+        self.stage_ms = stage_milliseconds(
+            max(job.size, 1), job.before_s + took_s, job.before_s, took_s - waited_s
+        )
+        return [found[row] for row in range(job.size)]
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Return the detections of each picture, in order."""
+        self.submit(images)
+        return self.collect()
 
     def close(self) -> None:
         """Release the network; safe to call twice."""
-        self._model = None
-        self._canvases.clear()
+        for job in self._jobs:
+            for lane, _ in job.parts:
+                lane.wait()
+        self._jobs.clear()
+        self._idle.clear()
+        self._network = None
+        if self._copies is not None:
+            self._copies.shutdown()
+            self._copies = None
 
-    def _paste(self, pictures: Sequence[tuple[Image, Letterbox]], size: tuple[int, int]) -> Image:
-        """Return u8[len(pictures), *size, 3], in memory that the next call uses again."""
-        canvas = self._canvases.get(size)
-        if canvas is None:
-            canvas = self._canvases[size] = np.empty((self.batch_size, *size, 3), np.uint8)
-        for place, (image, box) in zip(canvas, pictures, strict=False):
-            if box.scaled_size != size:
-                place.fill(PADDING)
-            paste(image, box, place)
-        return canvas[: len(pictures)]
-
-    def _run(self, canvas: Image) -> Float32:
-        """Return the network's output f32[N, rows, columns] for u8[N, height, width, 3] BGR."""
-        torch = self._torch
-        with torch.inference_mode():
-            # Seen as NCHW the memory of NHWC pictures is channels-last already.
-            batch = torch.from_numpy(canvas).to(self._device).permute(0, 3, 1, 2).flip(1)
-            batch = batch.half() if self._half else batch.float()
-            output = self._model(batch.div_(255).contiguous(memory_format=torch.channels_last))
-            if isinstance(output, list | tuple):
-                output = output[0]
-            array: Float32 = output.float().cpu().numpy()
-        return array
-
-    def _choose_device(self) -> Any:
-        wanted = self._settings.device
-        cuda = self._torch.cuda
-        count = cuda.device_count() if cuda.is_available() else 0
-        if wanted == "auto":
-            wanted = "cuda:0" if count else "cpu"
-        index = int(wanted.partition(":")[2] or 0)
-        if wanted.startswith("cuda") and index >= count:
-            raise ModelError(
-                f"device: no {wanted}: torch sees {count} CUDA devices; cpu is allowed"
-            )
-        return self._torch.device(wanted)
-
-    def _choose_half(self) -> bool:
+    def _choose_batch(self) -> None:
         on_cuda = self._device.type == "cuda"
-        allowed = ("auto", "fp32", "fp16") if on_cuda else ("auto", "fp32")
-        precision = self._settings.precision
-        if precision not in allowed:
-            raise ModelError(
-                f"precision: .pt weights on {self._device}, got {precision!r}; "
-                f"allowed are {', '.join(allowed)}"
-            )
-        return on_cuda and precision != "fp32"
+        if self._settings.batch is None and on_cuda:
+            self.batch_size = 1 if self._settings.prefer_latency else FRAMES_ON_CUDA
+        most = self._network.fixed_batch
+        self.batch_size = min(self.batch_size, most or self.batch_size)
+        if on_cuda or self._tensors_on_cpu:
+            self.in_flight = 1 if self._settings.prefer_latency else BATCHES_ON_CUDA
+
+    def _host_lane(self) -> AnyLane:
+        from pipeline.detectors._torch_host import HostLane
+
+        network: TensorNetwork = self._network
+        return HostLane(network, self._postprocess)
 
 
-def _import_libraries() -> tuple[Any, Any]:
-    """Return torch and ultralytics, imported quietly."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+def import_torch() -> Any:
+    """Return torch; raises ModelError where it is missing."""
     try:
         import torch
-        import ultralytics
     except ImportError as error:
-        raise MissingExtraError(
-            f"model: .pt weights need {error.name}: pip install trackline[ultralytics]"
+        raise ModelError(
+            "model: .engine files need torch's CUDA build and tensorrt: pip install torch tensorrt"
         ) from error
-    return torch, ultralytics
+    return torch
 
 
-def load_yolo(path: Path) -> Any:
-    """Return a file that detects as an ultralytics.YOLO; raises ModelError or MissingExtraError."""
-    _, ultralytics = _import_libraries()
-    yolo = _load(ultralytics, path)
-    if yolo.task != "detect":
-        raise ModelError(f"model: {path} is for task {yolo.task!r}, want 'detect'")
-    return yolo
+def choose_device(torch: Any, settings: Settings) -> Any:
+    """Return the torch.device that is wanted; raises ModelError where it is not there."""
+    wanted = settings.device
+    is_engine = settings.path.suffix.lower() == ENGINE
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        wanted = "cuda:0" if count or is_engine else "cpu"
+    if wanted == "cpu" and is_engine:
+        raise ModelError("device: .engine files run on CUDA only, got 'cpu'; allowed is cuda:N")
+    index = int(wanted.partition(":")[2] or 0)
+    if wanted.startswith("cuda") and index >= count:
+        more = "" if is_engine else "; cpu is allowed"
+        raise ModelError(f"device: no {wanted}: torch sees {count} CUDA devices{more}")
+    return torch.device("cpu") if wanted == "cpu" else torch.device("cuda", index)
 
 
-def _load(ultralytics: Any, path: Path) -> Any:
-    with path.open("rb") as file:
-        if file.read(len(_ZIP)) != _ZIP:
-            # Unpickled all the same, random bytes can do and raise anything.
-            raise ModelError(
-                f"model: {path} is not a file that torch.save of torch 1.6 or later made"
-            )
-    try:
-        return ultralytics.YOLO(path)
-    except _LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"model: ultralytics cannot load {path}: {reason[0]}") from error
+def choose_half(settings: Settings, *, on_cuda: bool) -> bool:
+    """Return whether `.pt` weights run in fp16; raises ModelError for what they cannot."""
+    allowed = ("auto", "fp32", "fp16") if on_cuda else ("auto", "fp32")
+    if settings.precision not in allowed:
+        raise ModelError(
+            f"precision: .pt weights on {'CUDA' if on_cuda else 'the CPU'}, "
+            f"got {settings.precision!r}; allowed are {', '.join(allowed)}"
+        )
+    return on_cuda and settings.precision != "fp32"
+
+
+def _added(several: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sum of each value over all mappings."""
+    total: dict[str, float] = {}
+    for one in several:
+        for name, value in one.items():
+            total[name] = total.get(name, 0.0) + value
+    return total

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.detectors._openvino_model import PictureModel, import_openvino, no_telemetry
-from pipeline.detectors._torch import load_yolo
+from pipeline.detectors._torch_weights import load_yolo
 from pipeline.errors import MissingExtraError, ModelError
 from pipeline.export.placing import placed
 

@@ -1,0 +1,153 @@
+"""From a network's output to boxes, on the device that ran it: one small tensor comes back.
+
+Reads, filters and suppresses exactly as `_postprocess` does, for a whole batch and without the CPU
+learning anything in between. What a fixed shape cannot hold, more candidates than `CANDIDATES` or
+chains of overlaps that are too long, is told in the answer, and `_postprocess` has the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.data import Detections, Float32
+from pipeline.detectors._letterbox import Letterbox, undo_xyxy
+from pipeline.detectors._postprocess import Postprocess
+from pipeline.detectors._torch_nms import settle, suppressors
+from pipeline.errors import ModelError
+
+Tensor = Any
+
+CANDIDATES = 1024
+"""Boxes above the threshold that compete in one picture: a crowd at conf 0.25 has some hundreds."""
+
+_COLUMNS = 6  # left, top, right, bottom, score, class
+_NOBODY = -10.0  # sorts behind every score, and behind scores moved down by one
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A batch's boxes as the layout has them: `xyxy` f32[B,N,4], `score` f32[B,N], 0 for none."""
+
+    xyxy: Tensor
+    score: Tensor
+    class_id: Tensor
+
+    def in_order(self, rows: Tensor) -> _Read:
+        """Return the boxes i64[B,K] picks."""
+        xyxy = self.xyxy.gather(1, rows[:, :, None].expand(-1, -1, 4))
+        return _Read(xyxy, self.score.gather(1, rows), self.class_id.gather(1, rows))
+
+
+class Answers:
+    """Makes f32[B, 1 + M, 6] of a network's output [B, rows, columns] on its own device.
+
+    Row 0 of a picture says how many boxes follow, how many candidates there were and whether the
+    answer is final; then come left, top, right, bottom in pixels of the network's input, score and
+    class, best first. M is `Postprocess.most`, or the number of boxes where that is less.
+    """
+
+    def __init__(self, postprocess: Postprocess, candidates: int = CANDIDATES) -> None:
+        if postprocess.layout.name not in _READERS:
+            raise ModelError(
+                f"model: layout {postprocess.layout.name} is not run on CUDA; "
+                f"known are {', '.join(_READERS)} (export to .onnx for the CPU)"
+            )
+        self._read = _READERS[postprocess.layout.name]
+        self._candidates = candidates
+        self._postprocess = postprocess
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return the answer; no synchronisation, shapes depend on `output`'s alone."""
+        rules = self._postprocess
+        read = self._read(output.float())
+        score = torch.where(read.score > rules.conf, read.score, _NOBODY)
+        if rules.wanted is not None:
+            score = torch.where(self._is_wanted(read.class_id), score, _NOBODY)
+        count = (score > 0).sum(dim=1)
+        best = _best_first(_Read(read.xyxy, score, read.class_id), self._candidates)
+        stay = best.score > 0
+        final = count <= best.score.shape[1]
+        if not rules.layout.final:
+            usable = stay & _usable(best.xyxy)
+            # Boxes that no tracker can use compete with nobody and go to the end, to be counted.
+            order = torch.where(stay & ~usable, best.score - 2, best.score)
+            order = order.sort(dim=1, descending=True, stable=True).indices
+            best = best.in_order(order)
+            usable, stay = usable.gather(1, order), stay.gather(1, order)
+            class_id = best.class_id if rules.by_class else None
+            kept, settled = settle(suppressors(best.xyxy, usable, class_id, rules.iou))
+            stay = stay & kept
+            final = final & settled
+        packed = _packed(best, stay, min(rules.most, stay.shape[1]))
+        packed[:, 0, 1], packed[:, 0, 2] = count, final
+        return packed
+
+    def unpack(self, answer: Float32, box: Letterbox) -> Detections | None:
+        """Return one picture's detections from f32[1 + M, 6]; None if the answer is not final."""
+        kept, _, final = answer[0, :3]
+        if not final:
+            return None
+        rows = answer[1 : 1 + int(kept)]
+        xyxy = np.ascontiguousarray(rows[:, :4])
+        return Detections(undo_xyxy(xyxy, box), rows[:, 4].copy(), rows[:, 5].astype(np.int32))
+
+    def _is_wanted(self, class_id: Tensor) -> Tensor:
+        assert self._postprocess.wanted is not None
+        wanted = torch.zeros_like(class_id, dtype=torch.bool)
+        for one in self._postprocess.wanted.tolist():
+            wanted |= class_id == one
+        return wanted
+
+
+def _read_v8(output: Tensor) -> _Read:
+    score, class_id = output[:, 4:].max(dim=1)
+    return _Read(_xyxy(output[:, :4].transpose(1, 2)), score, class_id)
+
+
+def _read_v5(output: Tensor) -> _Read:
+    probability, class_id = output[:, :, 5:].max(dim=2)
+    return _Read(_xyxy(output[:, :, :4]), output[:, :, 4] * probability, class_id)
+
+
+def _read_final(output: Tensor) -> _Read:
+    return _Read(output[:, :, :4], output[:, :, 4], output[:, :, 5].long())
+
+
+_READERS = {"v8": _read_v8, "v5": _read_v5, "end-to-end": _read_final}
+
+
+def _xyxy(cxcywh: Tensor) -> Tensor:
+    centre, half = cxcywh[..., :2], cxcywh[..., 2:] / 2
+    return torch.cat((centre - half, centre + half), dim=-1)
+
+
+def _best_first(read: _Read, most: int) -> _Read:
+    """Return the best `most` boxes, best first; equal scores keep their order."""
+    # `topk` alone may turn equal scores round: back into row order first, then a stable sort.
+    rows = read.score.topk(min(most, read.score.shape[1]), dim=1, sorted=False).indices
+    rows = rows.sort(dim=1).values
+    order = read.score.gather(1, rows).sort(dim=1, descending=True, stable=True).indices
+    return read.in_order(rows.gather(1, order))
+
+
+def _usable(xyxy: Tensor) -> Tensor:
+    """Return bool[B,K]: as `pipeline.boxes.usable_xyxy`."""
+    has_area = (xyxy[..., 2] > xyxy[..., 0]) & (xyxy[..., 3] > xyxy[..., 1])
+    return has_area & torch.isfinite(xyxy).all(dim=-1)
+
+
+def _packed(boxes: _Read, stay: Tensor, most: int) -> Tensor:
+    """Return f32[B, 1 + most, 6]: how many boxes follow, then those that stay, without gaps."""
+    columns = (boxes.xyxy, boxes.score[..., None], boxes.class_id[..., None].float())
+    rows = torch.cat(columns, dim=-1)
+    # Each box that stays knows how many better ones stay; whoever is too many, or goes, is written
+    # to one row behind the end that is cut off.
+    place = stay.cumsum(dim=1).where(stay, most + 1).clamp(max=most + 1)
+    packed = rows.new_zeros((len(rows), most + 2, _COLUMNS))
+    packed.scatter_(1, place[:, :, None].expand(-1, -1, _COLUMNS), rows)
+    packed[:, 0, 0] = stay.sum(dim=1).clamp(max=most)
+    return packed[:, : most + 1]

@@ -1,0 +1,167 @@
+"""Where tensors are worked on: CUDA with its streams, events and graphs, or the CPU without them.
+
+Both offer the same few calls, so that all that is built on them runs on the CPU as well, in tests
+for one. On CUDA copies up, work and copies down go to a stream each: neighbouring batches overlap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import torch
+
+Tensor = Any
+Stage = Literal["upload", "compute", "download"]
+Work = Callable[[], Tensor]
+
+log = logging.getLogger("trackline")
+
+_WARM_UPS = 3
+"""Runs before a capture: libraries choose their algorithms and reserve memory in the first ones."""
+
+
+class Mark(Protocol):
+    """A moment in a stage's work."""
+
+    def wait(self) -> None:
+        """Return once the work up to here is done; sleeps meanwhile."""
+
+    def since(self, earlier: Any) -> float:
+        """Return the milliseconds from an earlier mark to this one; both must be over."""
+
+
+class Device(Protocol):
+    """What a batch needs of the place it is worked on."""
+
+    device: Any
+
+    def memory(self, count: int) -> Tensor:
+        """Return u8[count] of the host's memory from which copies up can run by themselves."""
+
+    def on(self, stage: Stage, after: Mark | None = None) -> AbstractContextManager[Any]:
+        """Return a context whose work belongs to a stage and begins once `after` is over."""
+
+    def mark(self, stage: Stage) -> Mark:
+        """Return the moment when all work given to the stage up to now is done."""
+
+    def repeatable(self, work: Work) -> Work:
+        """Return what does the same as `work`, which reads and writes fixed memory, in less time."""
+
+
+class HostDevice:
+    """The CPU: everything is done when the call returns."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+
+    def memory(self, count: int) -> Tensor:
+        """Return u8[count]."""
+        return torch.empty(count, dtype=torch.uint8)
+
+    def on(self, stage: Stage, after: Mark | None = None) -> AbstractContextManager[Any]:
+        """Return a context that changes nothing."""
+        del stage, after
+        return nullcontext()
+
+    def mark(self, stage: Stage) -> HostMark:
+        """Return now."""
+        del stage
+        return HostMark()
+
+    def repeatable(self, work: Work) -> Work:
+        """Return `work`."""
+        return work
+
+
+class HostMark:
+    """A moment that is over."""
+
+    def __init__(self) -> None:
+        self._at = perf_counter()
+
+    def wait(self) -> None:
+        """Return at once."""
+
+    def since(self, earlier: HostMark) -> float:
+        """Return the milliseconds between."""
+        return (self._at - earlier._at) * 1e3
+
+
+class CudaDevice:
+    """One GPU, with a stream per stage; captured graphs share one pool of memory."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self._streams = {
+            stage: torch.cuda.Stream(device) for stage in ("upload", "compute", "download")
+        }
+        self._pool: Any = None
+        self._may_capture = True
+
+    def memory(self, count: int) -> Tensor:
+        """Return u8[count] in page-locked memory."""
+        return torch.empty(count, dtype=torch.uint8, pin_memory=True)
+
+    def on(self, stage: Stage, after: Mark | None = None) -> AbstractContextManager[Any]:
+        """Return a context in which work goes to the stage's stream, behind `after`."""
+        stream = self._streams[stage]
+        if isinstance(after, CudaMark):
+            stream.wait_event(after.event)
+        return torch.cuda.stream(stream)
+
+    def mark(self, stage: Stage) -> CudaMark:
+        """Return an event recorded in the stage's stream."""
+        # Blocking: whoever waits sleeps, and a core is not lost to looking at the clock.
+        event = torch.cuda.Event(enable_timing=True, blocking=True)
+        event.record(self._streams[stage])
+        return CudaMark(event)
+
+    def repeatable(self, work: Work) -> Work:
+        """Return `work` captured as a CUDA graph, or as it is where something in it cannot be."""
+        stream = self._streams["compute"]
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                work()
+        stream.synchronize()
+        if not self._may_capture:
+            return work
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads go on using this device meanwhile: a second detector, for one.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+            ):
+                answer = work()
+        except RuntimeError as error:
+            self._may_capture = False
+            reason = str(error).strip().splitlines()[0]
+            log.warning("%s: runs without CUDA graphs: %s", self.device, reason)
+            torch.cuda.synchronize(self.device)
+            return work
+
+        def replay() -> Tensor:
+            graph.replay()
+            return answer
+
+        return replay
+
+
+class CudaMark:
+    """A recorded CUDA event."""
+
+    def __init__(self, event: Any) -> None:
+        self.event = event
+
+    def wait(self) -> None:
+        """Sleep until the event is over."""
+        self.event.synchronize()
+
+    def since(self, earlier: CudaMark) -> float:
+        """Return the milliseconds between, as the GPU counts them."""
+        return float(earlier.event.elapsed_time(self.event))
