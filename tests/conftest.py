@@ -32,6 +32,27 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
+def cuda() -> Any:
+    """The first CUDA device; without one the test is skipped, or fails where REQUIRE_CUDA=1."""
+    torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+    if not torch.cuda.is_available():
+        if os.environ.get("REQUIRE_CUDA") == "1":
+            pytest.fail("REQUIRE_CUDA=1, and torch sees no CUDA device")
+        pytest.skip("no CUDA device")
+    return torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """One thread for torch: on a busy machine several wait for each other, spinning."""
+    torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def site() -> Iterator[Any]:
     """A web server on loopback that has weights and can be told to misbehave."""
     from http_server import CONTENT, Site, running

@@ -51,10 +51,11 @@ def execute(args: argparse.Namespace) -> int:
     if args.vs and find_spec(args.vs) is None:
         raise UsageError(f"--vs: {args.vs} is not installed: pip install trackline[ultralytics]")
     path = resolve(options.model)
+    device = options.device if isinstance(options.device, str) else options.device[0]
     size = None if _has_fixed_size(path) else options.imgsz
-    own = cases(size, options.precision, _other_precisions(path, options.device))
+    own = cases(size, options.precision, _other_precisions(path, device))
     beside: list[tuple[Side, Case]] = [("theirs", each) for each in own[:2]] if args.vs else []
-    rounds = Rounds(source, str(path.resolve()), options.device, args.max_frames)
+    rounds = Rounds(source, str(path.resolve()), device, args.max_frames)
     todo: list[tuple[Side, Case]] = [("ours", each) for each in own]
     rows = rounds.run([*todo, *beside], args.repeats, measure)
     words = verdict(rows, cores().usable)

@@ -53,7 +53,11 @@ class SpreadBackend:
         """Begin with a batch on the device whose turn it is."""
         backend = self._backends[self._turn]
         self._turn = (self._turn + 1) % len(self._backends)
-        backend.submit(images)
+        try:
+            backend.submit(images)
+        except BaseException:
+            self._abandon()
+            raise
         self._busy.append(backend)
 
     def collect(self) -> list[Detections]:
@@ -68,8 +72,14 @@ class SpreadBackend:
         self.submit(images)
         return self.collect()
 
+    def _abandon(self) -> None:
+        """Wait for what is in flight on the other devices; the next batch can start afresh."""
+        while self._busy:
+            self._busy.popleft().collect()
+
     def close(self) -> None:
         """Release the networks; safe to call twice."""
         self._busy.clear()
+        self._turn = 0
         for backend in self._backends:
             backend.close()

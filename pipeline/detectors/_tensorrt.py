@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -139,7 +140,7 @@ def read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 def _import_tensorrt() -> Any:
     try:
-        import tensorrt
+        tensorrt: Any = import_module("tensorrt")
     except ImportError as error:
         raise MissingExtraError(
             "model: .engine files need tensorrt: pip install tensorrt"

@@ -124,16 +124,23 @@ class TorchBackend:
         began = perf_counter()
         job = _Job(len(images))
         self._jobs.append(job)
+        try:
+            self._launch(job, images)
+        except BaseException:
+            self._abandon()
+            raise
+        job.before_s = perf_counter() - began
+
+    def _launch(self, job: _Job, images: Sequence[Image]) -> None:
         boxes = [fit(image.shape[:2], self._target, self._stride) for image in images]
         for size in dict.fromkeys(box.input_size for box in boxes):
             rows = [row for row, box in enumerate(boxes) if box.input_size == size]
             for first in range(0, len(rows), self.batch_size):
                 part = rows[first : first + self.batch_size]
                 lane = self._idle.pop() if self._idle else self._new_lane()
-                job.parts.append((lane, part))
                 with self._inference_mode():
                     lane.launch([images[row] for row in part], [boxes[row] for row in part])
-        job.before_s = perf_counter() - began
+                job.parts.append((lane, part))
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch, in order; waits for them."""
@@ -162,15 +169,20 @@ class TorchBackend:
 
     def close(self) -> None:
         """Release the network; safe to call twice."""
-        for job in self._jobs:
-            for lane, _ in job.parts:
-                lane.wait()
-        self._jobs.clear()
+        self._abandon()
         self._idle.clear()
         self._network = None
         if self._copies is not None:
             self._copies.shutdown()
             self._copies = None
+
+    def _abandon(self) -> None:
+        """Wait for what is in flight and forget it; the next batch can start afresh."""
+        for job in self._jobs:
+            for lane, _ in job.parts:
+                lane.wait()
+                self._idle.append(lane)
+        self._jobs.clear()
 
     def _choose_batch(self) -> None:
         on_cuda = self._device.type == "cuda"

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+_cuda: Any = torch.cuda
 Tensor = Any
 Stage = Literal["upload", "compute", "download"]
 Work = Callable[[], Tensor]
@@ -49,7 +50,7 @@ class Device(Protocol):
         """Return the moment when all work given to the stage up to now is done."""
 
     def repeatable(self, work: Work) -> Work:
-        """Return what does the same as `work`, which reads and writes fixed memory, in less time."""
+        """Return what does the same as `work`, which works on fixed memory, in less time."""
 
 
 class HostDevice:
@@ -96,9 +97,7 @@ class CudaDevice:
 
     def __init__(self, device: Any) -> None:
         self.device = device
-        self._streams = {
-            stage: torch.cuda.Stream(device) for stage in ("upload", "compute", "download")
-        }
+        self._streams = {stage: _cuda.Stream(device) for stage in ("upload", "compute", "download")}
         self._pool: Any = None
         self._may_capture = True
 
@@ -116,7 +115,7 @@ class CudaDevice:
     def mark(self, stage: Stage) -> CudaMark:
         """Return an event recorded in the stage's stream."""
         # Blocking: whoever waits sleeps, and a core is not lost to looking at the clock.
-        event = torch.cuda.Event(enable_timing=True, blocking=True)
+        event = _cuda.Event(enable_timing=True, blocking=True)
         event.record(self._streams[stage])
         return CudaMark(event)
 

@@ -6,6 +6,7 @@ its boxes are suppressed; down comes one small tensor. The CPU waits for nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,8 +88,7 @@ class Lane:
         """Copy the pictures and queue everything; the pictures may go when this returns."""
         device = self._stages.device
         self._boxes = boxes
-        self._fill(images)
-        size = sum(image.size for image in images)
+        size = self._fill(images)
         with device.on("upload"):
             began = device.mark("upload")
             self._above[:size].copy_(self._below[:size], non_blocking=True)
@@ -135,20 +135,22 @@ class Lane:
         """Return the batch's milliseconds per step, as the device's own clock has them."""
         return {name: end.since(begin) for name, (begin, end) in self._marks.items()}
 
-    def _fill(self, images: Sequence[Image]) -> None:
-        """Put the pictures one behind the other into memory the device can fetch from."""
-        ends = np.cumsum([image.size for image in images]).tolist()
+    def _fill(self, images: Sequence[Image]) -> int:
+        """Put the pictures one behind the other where the device can fetch them; return bytes."""
+        shapes = [(*box.image_size, 3) for box in self._boxes]
+        ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
         if ends[-1] > len(self._below):
             self._below = self._stages.device.memory(ends[-1])
             self._above = torch.empty_like(self._below, device=self._stages.device.device)
         memory = self._below.numpy()
 
-        def copy(end: int, image: Image) -> None:
-            np.copyto(memory[end - image.size : end].reshape(image.shape), image)
+        def copy(end: int, shape: tuple[int, ...], image: Image) -> None:
+            np.copyto(memory[end - math.prod(shape) : end].reshape(shape), image)
 
         copies: Callable[..., Any] = self._stages.copies.map if self._stages.copies else map
-        for _ in copies(copy, ends, images):
+        for _ in copies(copy, ends, shapes, images):
             pass
+        return int(ends[-1])
 
     def _prepare(self, count: int, size: tuple[int, int]) -> _Prepared:
         """Return what runs a batch of `count`; captured the first time, by the way."""

@@ -1,8 +1,8 @@
 """Letterboxes decoded pictures where the network runs: u8 goes up, nothing is resized on the CPU.
 
 The geometry is `_letterbox.fit`'s and the interpolation OpenCV's bilinear one: pixel centres at
-half coordinates, weights clamped at the border, values rounded to whole grey levels, so that both
-paths show the network the same picture within one grey level.
+half coordinates, weights clamped at the border, fixed point. So both paths show the network the
+same picture, but for a grey level here and there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import torch
 from pipeline.detectors._letterbox import PADDING, Letterbox
 
 Tensor = Any
+
+_ONE = 2048
+"""Weights are counted in this part of one, as OpenCV does (INTER_RESIZE_COEF_SCALE)."""
 
 
 class Canvas:
@@ -40,46 +43,48 @@ class Canvas:
                 self._rows[row].fill_(PADDING / 255)
             self._boxes[row] = box
         place = self._rows[first : first + count, top : top + height, left : left + width]
-        place.copy_(resized(pictures, box.scaled_size).flip(-1).mul_(1 / 255))
+        place.copy_(resized(pictures, box.scaled_size).flip(-1).to(place.dtype).div_(255))
 
 
 def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return f32[N,h,w,3], whole numbers 0..255, of u8[N,H,W,3]: OpenCV's INTER_LINEAR."""
+    """Return [N,h,w,3], whole numbers 0..255, of u8[N,H,W,3]: what OpenCV's INTER_LINEAR gives.
+
+    In its fixed point arithmetic, with weights in 2048ths and its shifts in between: rounded to
+    nearest, one pixel in nine would be a grey level brighter, and scores up to 0.015 off.
+    """
     height, width = (int(side) for side in pictures.shape[1:3])
     if (height, width) == size:
-        return pictures.float()
-    top, bottom, weight = _taps(height, size[0], pictures.device)
-    # Rows first: what is read of a large picture is then only the rows that count.
-    rows = torch.lerp(
-        pictures.index_select(1, top).float(),
-        pictures.index_select(1, bottom).float(),
-        weight[:, None, None],
-    )
-    left, right, weight = _taps(width, size[1], pictures.device)
-    columns = torch.lerp(
-        rows.index_select(2, left), rows.index_select(2, right), weight[:, None]
-    )
-    return columns.add_(0.5).floor_()
+        return pictures
+    top, bottom, by_top, by_bottom = _taps(height, size[0], pictures.device)
+    left, right, by_left, by_right = _taps(width, size[1], pictures.device)
+
+    def row(rows: Tensor, weight: Tensor) -> Tensor:
+        # Rows first: of a large picture only those that count are read.
+        line = pictures.index_select(1, rows)
+        mixed = line.index_select(2, left) * by_left[:, None]
+        mixed += line.index_select(2, right) * by_right[:, None]
+        return mixed.bitwise_right_shift_(4).mul_(weight[:, None, None]).bitwise_right_shift_(16)
+
+    return row(top, by_top).add_(row(bottom, by_bottom)).add_(2).bitwise_right_shift_(2)
 
 
 @lru_cache(maxsize=256)
-def _taps(source: int, target: int, device: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each of `target` pixels of a side, its two source pixels and the second's weight.
+def _taps(source: int, target: int, device: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return, for each of `target` pixels of a side, two source pixels and their weights.
 
-    i64[target], i64[target], f32[target].
+    i64[target] twice, i32[target] twice in 2048ths.
     """
-    at = (np.arange(target) + 0.5) * (source / target) - 0.5
+    at = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     first = np.floor(at).astype(np.int64)
-    weight = at - first
-    outside = (first < 0) | (first >= source - 1)
-    weight[outside] = 0
+    weight = at - first.astype(np.float32)
+    weight[(first < 0) | (first >= source - 1)] = 0
     first = first.clip(0, source - 1)
     second = np.minimum(first + 1, source - 1)
-    return (
-        torch.from_numpy(first).to(device),
-        torch.from_numpy(second).to(device),
-        torch.from_numpy(weight.astype(np.float32)).to(device),
+    shares = [np.rint(each * _ONE).astype(np.int32) for each in (1 - weight, weight)]
+    one, other, by_one, by_other = (
+        torch.from_numpy(each).to(device) for each in (first, second, *shares)
     )
+    return one, other, by_one, by_other
 
 
 def runs_of(boxes: Sequence[Letterbox]) -> list[tuple[int, int]]:

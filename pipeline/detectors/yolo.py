@@ -1,4 +1,4 @@
-"""YOLO networks: `.onnx` files and OpenVINO folders on the CPU, `.pt` weights on CUDA or CPU.
+"""YOLO networks: `.onnx` and OpenVINO on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
 
 Output layouts of YOLOv5, YOLOv8 to 12, YOLOX and end-to-end exports are told apart by themselves.
 `.pt` files are Python pickles and can run any code when they are loaded: open only weights from
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -20,14 +22,18 @@ from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
 
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
 
 class Options(OptionsModel):
     """Which weights to run, on what, and which of the boxes to keep."""
 
     model: str = BUILTIN
-    """Weights: a name (see `trackline models`), a .onnx or .pt file, an OpenVINO folder, a URL."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto, cpu, or cuda:N (.pt only). auto takes a GPU where the weights can use one."""
+    """Weights: a name (see `trackline models`), a .onnx, .pt or .engine file, an OpenVINO folder,
+    a URL."""
+    device: Device | Annotated[tuple[Device, ...], Field(min_length=1)] = "auto"
+    """auto, cpu, cuda:N (.pt and .engine), or several: [cuda:0, cuda:1]. auto takes a GPU where
+    the weights can use one."""
     imgsz: int = Field(default=640, ge=32, le=8192)
     """Longest side of the network's input in pixels. Networks of fixed size keep their own."""
     conf: float = Field(default=0.25, ge=0, lt=1)
@@ -44,6 +50,12 @@ class Options(OptionsModel):
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"
     """auto, fp32, bf16 (CPU) or fp16 (CUDA). auto is bf16 on CPUs that have it and fp16 on CUDA."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """Take `cuda:0,cuda:1` as it is written on a command line."""
+        return value.split(",") if isinstance(value, str) and "," in value else value
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -157,18 +169,25 @@ def resolve(model: str) -> Path:
 
 
 def _backend(options: Options, prefer_latency: bool) -> DirectBackend | OverlappingBackend:
+    devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
         path=resolve(options.model),
-        device=options.device,
+        device=devices[0],
         imgsz=options.imgsz,
         batch=options.batch,
         precision=options.precision,
         prefer_latency=prefer_latency,
     )
-    if settings.path.suffix.lower() == ".pt":
+    if settings.path.suffix.lower() in (".pt", ".engine"):
+        from pipeline.detectors._spread import SpreadBackend
         from pipeline.detectors._torch import TorchBackend
 
-        return TorchBackend(settings)
+        several = [TorchBackend(replace(settings, device=each)) for each in devices]
+        return SpreadBackend(several) if len(several) > 1 else several[0]
+    if len(devices) > 1:
+        raise ModelError(
+            f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"
+        )
     from pipeline.detectors._openvino import OpenVinoBackend
 
     return OpenVinoBackend(settings)

@@ -17,7 +17,7 @@ from pipeline.models.structure import SUFFIXES
 from pipeline.models.transfer import SCHEMES, Progress
 from pipeline.options import unknown
 
-FILE_SUFFIXES = (*SUFFIXES, ".xml")
+FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine")
 """What says that a path is meant, not a name."""
 TOLD_EVERY_S = 5.0
 _PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")

@@ -1,0 +1,397 @@
+"""Batches on their way over a device: order, memory used again, overlap, several devices."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections import deque
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from test_detectors_real import PIXELS, SCORE, compare, plaza
+
+from pipeline.data import Detections, Frame
+from pipeline.detectors._backend import Network, Settings
+from pipeline.detectors._layouts import identify
+from pipeline.detectors._letterbox import fit
+from pipeline.detectors._postprocess import Postprocess
+from pipeline.detectors._spread import SpreadBackend
+from pipeline.detectors.yolo import Options
+from pipeline.errors import ModelError
+
+pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread")]
+torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+
+from pipeline.detectors._tensorrt import read_header  # noqa: E402
+from pipeline.detectors._torch import TorchBackend, choose_device, choose_half  # noqa: E402
+from pipeline.detectors._torch_answers import Answers  # noqa: E402
+from pipeline.detectors._torch_device import HostDevice  # noqa: E402
+from pipeline.detectors._torch_host import HostLane  # noqa: E402
+from pipeline.detectors._torch_lane import Lane, Stages  # noqa: E402
+
+RULES = Postprocess(identify((1, 5, 84), (64, 64), 1, None), conf=0.1, iou=0.7, most=300)
+
+
+class GreyNetwork:
+    """One box per picture in the middle, its score the mean of the picture; `more` boxes beside."""
+
+    dtype = torch.float32
+    fixed_batch: int | None = None
+    fixed_size = None
+    stride = 32
+
+    def __init__(self, more: int = 0) -> None:
+        self.batches: list[int] = []
+        self._more = more
+
+    def __call__(self, pictures):
+        self.batches.append(len(pictures))
+        _, _, height, width = pictures.shape
+        output = torch.zeros((len(pictures), 5, 84 + self._more))
+        output[:, :4, : 1 + self._more] = torch.tensor([width / 2, height / 2, 8, 8])[:, None]
+        output[:, 0, 1:] += torch.arange(83 + self._more)
+        output[:, 4, 1 : 1 + self._more] = 0.2
+        output[:, 4, 0] = pictures.mean((1, 2, 3))
+        return output
+
+    def kept(self):
+        return ()
+
+
+def grey(shade: int, size=(64, 64)) -> np.ndarray:
+    return np.full((*size, 3), shade, np.uint8)
+
+
+def stages(network: GreyNetwork, **more) -> Stages:
+    return Stages(HostDevice(), network, RULES, Answers(RULES, **more))
+
+
+def launched(lane, images):
+    boxes = [fit(image.shape[:2], (64, 64), 32) for image in images]
+    with torch.inference_mode():
+        lane.launch(images, boxes)
+        lane.wait()
+        return lane.answers()
+
+
+@pytest.mark.parametrize(
+    "new_lane",
+    [lambda network: Lane(stages(network)), lambda network: HostLane(network, RULES)],
+    ids=["tensors", "opencv"],
+)
+def test_a_lane_answers_each_picture_of_every_batch(new_lane):
+    """Batches run in memory of the next larger one: idle rows and old pictures must not show."""
+    lane = new_lane(GreyNetwork())
+    shades = deque(np.random.default_rng(0).permutation(np.arange(60, 250, 2)).tolist())
+    for count in (3, 5, 1, 7, 5):
+        now = [shades.popleft() for _ in range(count)]
+        found = launched(lane, [grey(shade) for shade in now])
+        assert [one.score.tolist() for one in found] == [
+            pytest.approx([shade / 255], abs=1e-5) for shade in now
+        ]
+        np.testing.assert_allclose(found[0].xyxy, [[28, 28, 36, 36]])
+
+
+def test_pictures_of_several_sizes_share_a_batch():
+    """Cameras differ, and the network need not know: one input size is enough to go together."""
+    network = GreyNetwork()
+    lane = Lane(stages(network))
+    sizes = [(64, 64), (128, 128), (128, 128), (32, 32)]
+    found = launched(lane, [grey(60 + 9 * n, size) for n, size in enumerate(sizes)])
+    assert network.batches == [4]
+    for n, (size, one) in enumerate(zip(sizes, found, strict=True)):
+        assert one.score.tolist() == pytest.approx([(60 + 9 * n) / 255], abs=1e-5)
+        np.testing.assert_allclose(one.xyxy[0], np.array([28, 28, 36, 36]) * size[0] / 64)
+
+
+def test_answers_stay_when_the_lane_goes_on():
+    lane = Lane(stages(GreyNetwork()))
+    first = launched(lane, [grey(100), grey(200)])
+    before = [one.score.copy() for one in first]
+    launched(lane, [grey(50), grey(60)])
+    for one, score in zip(first, before, strict=True):
+        np.testing.assert_array_equal(one.score, score)
+
+
+def test_a_picture_with_too_many_candidates_goes_the_long_way():
+    network = GreyNetwork(more=40)
+    found = launched(Lane(stages(network, candidates=8)), [grey(200)])
+    usual = launched(Lane(stages(GreyNetwork(more=40))), [grey(200)])
+    np.testing.assert_array_equal(found[0].score, usual[0].score)
+    assert len(found[0]) > 8
+
+
+def test_a_batch_runs_in_the_engine_s_own_size():
+    network = GreyNetwork()
+    network.fixed_batch = 6
+    assert len(launched(Lane(stages(network)), [grey(90), grey(91)])) == 2
+    assert network.batches == [6]
+
+
+# -- the backend ----------------------------------------------------------------------------------
+
+
+def settings_for(path: Path, **more: Any) -> Settings:
+    given = {"device": "cpu", "imgsz": 320, "batch": 3, "precision": "auto"}
+    return Settings(path=path, prefer_latency=False, **{**given, **more})
+
+
+def opened(path: Path, *, tensors: bool, **more: Any) -> TorchBackend:
+    backend = TorchBackend(settings_for(path, **more), tensors_on_cpu=tensors)
+    network = backend.read()
+    shape, size = network.output_shape, network.input_size
+    layout = identify(shape, size, len(network.names), network.end2end)
+    backend.start(Postprocess(layout, conf=0.25, iou=0.7, most=300))
+    return backend
+
+
+def pictures(shared: Path, count: int) -> list[np.ndarray]:
+    """Frames of the plaza, some of them cut so that they fill another input size."""
+    frames = [frame.image for frame, _ in zip(plaza(shared, step=90), range(count), strict=False)]
+    return [image[:, :500].copy() if n % 3 == 1 else image for n, image in enumerate(frames)]
+
+
+@pytest.mark.needs_shared
+def test_tensors_give_the_same_boxes_as_opencv(shared):
+    """The way over the GPU, on CPU tensors, beside the CPU's own: within 1 pixel and 0.01."""
+    images = pictures(shared, 8)
+    path = shared / "models" / "yolo11n.pt"
+    usual, tensors = opened(path, tensors=False), opened(path, tensors=True)
+    expected, found = usual.detect(images), tensors.detect(images)
+    result = compare(dict(enumerate(found)), expected)
+    assert len(result.pixels) > 40
+    assert max(result.pixels) <= PIXELS
+    assert max(result.score) <= SCORE
+    assert [score for score in result.alone if score > 0.26] == []
+    assert set(tensors.stage_ms) == {"preprocess", "infer", "postprocess"}
+    assert set(tensors.device_ms) == {"upload", "letterbox", "network", "download"}
+
+    assert (usual.in_flight, tensors.in_flight) == (1, 2)
+    tensors.submit(images[:3])
+    tensors.submit(images[3:])
+    overlapped = [*tensors.collect(), *tensors.collect()]
+    for one, other in zip(overlapped, found, strict=True):
+        np.testing.assert_allclose(one.xyxy, other.xyxy, atol=0.05)
+
+    for _ in range(3):  # the first part of the batch is on its way when the second one fails
+        with pytest.raises(ValueError, match="broadcast"):
+            tensors.detect([*images[:3], np.zeros((64, 64), np.uint8)])
+    for backend in (usual, tensors):
+        assert len(backend.detect(images[:4])) == 4
+        backend.close()
+        backend.close()
+
+
+@pytest.mark.needs_shared
+def test_halves_leave_boxes_where_they_are(shared):
+    """At 640 pixels neighbouring fp16 numbers are half a pixel apart: the last step is in fp32."""
+    from pipeline.detectors._torch_network import UltralyticsNetwork
+
+    path, cpu = shared / "models" / "yolo11n.pt", torch.device("cpu")
+    image = pictures(shared, 1)[0]
+    box = fit(image.shape[:2], (640, 640), 32)
+    found = []
+    for half in (False, True):
+        network = UltralyticsNetwork(path, cpu, half=half)
+        rules = identify(network.describe(box.input_size).output_shape, box.input_size, 80, False)
+        lane = HostLane(network, Postprocess(rules, conf=0.25, iou=0.7, most=300))
+        with torch.inference_mode():
+            lane.launch([image], [box])
+            found += lane.answers()
+    assert network.kept()[0].dtype == torch.float32
+    result = compare({0: found[1]}, [found[0]])
+    assert len(result.pixels) >= 5
+    assert max(result.pixels) < 0.1
+    assert max(result.score) <= SCORE
+
+
+class FakeBackend:
+    """Answers with its own number as the score; notes what it was given."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.batch_size, self.in_flight = 4 + number, 2
+        self.stage_ms = {"infer": float(number)}
+        self.queue: deque[int] = deque()
+        self.broken = False
+        self.closed = 0
+
+    def read(self) -> Network:
+        return Network((64, 64), (1, 5, 84), {0: "a"})
+
+    def start(self, postprocess) -> None:
+        self.started = postprocess
+
+    def submit(self, images) -> None:
+        if self.broken:
+            raise RuntimeError("no more memory")
+        self.queue.append(len(images))
+
+    def collect(self) -> list[Detections]:
+        score = np.full(1, self.number / 10, np.float32)
+        one = Detections(np.ones((1, 4), np.float32), score, np.zeros(1, np.int32))
+        return [one] * self.queue.popleft()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_batches_go_to_several_devices_in_turn_and_come_back_in_order():
+    several = [FakeBackend(0), FakeBackend(1), FakeBackend(2)]
+    spread = SpreadBackend(several)
+    assert spread.read().names == {0: "a"}
+    spread.start(RULES)
+    assert all(each.started is RULES for each in several)
+    assert (spread.batch_size, spread.in_flight) == (4, 6)
+    for count in (1, 2, 3, 4):
+        spread.submit([grey(0)] * count)
+    assert [list(each.queue) for each in several] == [[1, 4], [2], [3]]
+    found = [spread.collect() for _ in range(4)]
+    assert [len(one) for one in found] == [1, 2, 3, 4]
+    assert [float(one[0].score[0]) for one in found] == pytest.approx([0, 0.1, 0.2, 0])
+    assert spread.stage_ms == {"infer": 0.0}
+
+    spread.submit([grey(0)])  # it is the second one's turn, then the third's
+    several[2].broken = True
+    with pytest.raises(RuntimeError):
+        spread.submit([grey(0)])
+    assert not any(each.queue for each in several)
+    spread.close()
+    assert [each.closed for each in several] == [1, 1, 1]
+
+
+class FakeTorch:
+    """torch with so many CUDA devices."""
+
+    def __init__(self, count: int) -> None:
+        self.cuda = self
+        self._count = count
+
+    def is_available(self) -> bool:
+        return self._count > 0
+
+    def device_count(self) -> int:
+        return self._count
+
+    def device(self, kind: str, index: int | None = None) -> str:
+        return kind if index is None else f"{kind}:{index}"
+
+
+@pytest.mark.parametrize(
+    ("file", "device", "count", "wanted"),
+    [
+        ("a.pt", "auto", 0, "cpu"),
+        ("a.pt", "auto", 2, "cuda:0"),
+        ("a.pt", "cpu", 2, "cpu"),
+        ("a.pt", "cuda", 1, "cuda:0"),
+        ("a.pt", "cuda:1", 2, "cuda:1"),
+        ("a.pt", "cuda:2", 2, "no cuda:2: torch sees 2 CUDA devices; cpu is allowed"),
+        ("a.engine", "auto", 1, "cuda:0"),
+        ("a.engine", "auto", 0, "no cuda:0: torch sees 0 CUDA devices"),
+        ("a.engine", "cpu", 1, ".engine files run on CUDA only"),
+    ],
+)
+def test_device_must_be_there(file, device, count, wanted):
+    chosen = settings_for(Path(file), device=device)
+    if wanted in ("cpu", "cuda:0", "cuda:1"):
+        assert choose_device(FakeTorch(count), chosen) == wanted
+        return
+    with pytest.raises(ModelError) as error:
+        choose_device(FakeTorch(count), chosen)
+    assert wanted in str(error.value)
+
+
+def test_precision_must_suit_the_device():
+    path = Path("a.pt")
+    assert choose_half(settings_for(path), on_cuda=True)
+    assert not choose_half(settings_for(path, precision="fp32"), on_cuda=True)
+    assert not choose_half(settings_for(path), on_cuda=False)
+    for precision, on_cuda in (("bf16", True), ("fp16", False)):
+        with pytest.raises(ModelError, match="precision"):
+            choose_half(settings_for(path, precision=precision), on_cuda=on_cuda)
+
+
+def test_devices_as_they_are_written():
+    assert Options(device="cuda:0,cuda:1").device == ("cuda:0", "cuda:1")
+    assert Options(device=["cuda:0", "cuda:1"]).device == ("cuda:0", "cuda:1")
+    assert Options(device="cuda").device == "cuda"
+    for wrong in ("gpu", "cuda:0,tpu", [], "cuda:x"):
+        with pytest.raises(ValidationError):
+            Options(device=wrong)
+
+
+# -- engines --------------------------------------------------------------------------------------
+
+
+def engine_file(values: Any, plan: bytes = b"plan") -> BytesIO:
+    text = json.dumps(values).encode()
+    return BytesIO(struct.pack("<I", len(text)) + text + plan)
+
+
+def test_an_engine_s_header_is_read_and_the_plan_is_left():
+    file = engine_file({"task": "detect", "names": {"0": "person"}, "imgsz": [640, 640]})
+    assert read_header(file, Path("a.engine"))["names"] == {"0": "person"}
+    assert file.read() == b"plan"
+    bare = BytesIO(b"ftrt\x00\x00\x00\x00plan without a header")
+    assert read_header(bare, Path("a.engine")) == {}
+    assert bare.tell() == 0
+    with pytest.raises(ModelError, match="task 'segment'"):
+        read_header(engine_file({"task": "segment"}), Path("a.engine"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01", b"\x05\x00\x00\x00\xff\xfe\xfd\xfc\xfb"])
+def test_what_is_no_header_is_left_to_tensorrt(content):
+    file = BytesIO(content)
+    assert read_header(file, Path("a.engine")) == {}
+    assert file.read() == content
+
+
+# -- on a GPU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_cuda
+def test_captured_graphs_give_what_the_cpu_gives_for_every_batch_and_size(shared, cuda):
+    """Each size and batch is a graph of its own, and all stay right while others are captured."""
+    images = pictures(shared, 8)
+    path = shared / "models" / "yolo11n.pt"
+    expected = opened(path, tensors=False).detect(images)
+    backend = opened(path, tensors=False, device=str(cuda), batch=8)
+    for count in (8, 1, 3, 8, 2, 8):
+        found = backend.detect(images[:count])
+        result = compare(dict(enumerate(found)), expected)
+        assert max(result.pixels) <= PIXELS
+        assert max(result.score) <= SCORE
+        assert [score for score in result.alone if score > 0.27] == []
+    assert all(value >= 0 for value in backend.device_ms.values())
+    backend.close()
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_cuda
+def test_overlapping_batches_on_cuda_do_not_mix(shared, cuda):
+    images = pictures(shared, 8)
+    backend = opened(shared / "models" / "yolo11n.pt", tensors=False, device=str(cuda), batch=4)
+    alone = [backend.detect([image])[0] for image in images]
+    for _ in range(5):
+        backend.submit(images[:4])
+        backend.submit(images[4:])
+        together = [*backend.collect(), *backend.collect()]
+        result = compare(dict(enumerate(together)), alone)
+        assert max(result.pixels) <= PIXELS
+    backend.close()
+
+
+def test_frames_of_a_detector_on_torch_are_let_go():
+    """Pictures are copied when a batch begins, so lanes hold no frame's memory."""
+    lane = Lane(stages(GreyNetwork()))
+    frame = Frame(grey(90), "a", 0, 0.0, 0.0)
+    before = sys.getrefcount(frame.image.base)
+    launched(lane, [frame.image])
+    after = sys.getrefcount(frame.image.base)  # in an `assert` there would be one more
+    assert after == before
