@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,12 +18,16 @@ from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
 from pipeline.sources._damage import DamageLog, duration_s
+from pipeline.sources._hwaccel import Decode, accelerator, came_from_gpu
 from pipeline.sources._times import PresentationClock
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+log = logging.getLogger("trackline")
 
 _USUAL_FPS = 25.0
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
@@ -38,6 +43,8 @@ class Options(OptionsModel):
     """Name in the outputs; null for the file's name without its suffix."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads; 0 for as many as FFmpeg finds useful."""
+    decode: Decode = "auto"
+    """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
 
 
 def build(options: Options) -> FileSource:
@@ -59,23 +66,38 @@ class FileSource:
         self._path = options.path.expanduser()
         self.name = options.name or self._path.stem
         self._threads = options.threads
+        self._decode_on = options.decode
         self._pool = FramePool()
         self._container: InputContainer | None = None
         self._frames: Iterator[Frame] = iter(())
 
     def open(self) -> SourceInfo:
         """Return what the container says; raises SourceError, one line, if this is no video."""
+        self.close()
+        self._check_path()
+        gpu = accelerator(self._decode_on)
+        try:
+            return self._open(gpu)
+        except SourceError as error:
+            if gpu is None:
+                raise
+            info = self._open(None)  # or it is no video at all, and the GPU was not the reason
+            why = str(error).rpartition(": ")[2]
+            log.warning("%s: decoded on the CPU, the GPU cannot: %s", self._path, why)
+            return info
+
+    def _open(self, gpu: HWAccel | None) -> SourceInfo:
+        """Open, on the GPU's decoder if one is given."""
         import av
 
         from pipeline.sources._pictures import picture_stream
 
-        self.close()
-        self._check_path()
         try:
-            container = av.open(str(self._path), mode="r")
+            container = av.open(str(self._path), mode="r", hwaccel=gpu)
         except (av.FFmpegError, OSError) as error:
             raise self._not_a_video(error.strerror or str(error)) from None
         self._container = container
+        self._on_gpu = gpu is not None
         stream = picture_stream(container)
         if stream is None:
             raise self._not_a_video("it holds no video stream that can be decoded")
@@ -130,23 +152,26 @@ class FileSource:
 
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
-        context.thread_count = self._threads
+        context.thread_count = 1 if self._on_gpu else self._threads
         rate = stream.average_rate or stream.guessed_rate or _USUAL_FPS
         clock = PresentationClock(_time_base(stream), stream.start_time, 1 / float(rate))
         reformatter = VideoReformatter()
-        log = DamageLog()
-        for picture in _pictures(container, stream, log):
+        damage = DamageLog()
+        for picture in _pictures(container, stream, damage):
+            if self._on_gpu and not came_from_gpu(picture):
+                self._on_gpu = False
+                log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
             seconds = clock.seconds(picture.pts)
             image = upright_bgr(picture, reformatter, self._pool)
-            if picture.is_corrupt and _is_damage(container, log):
-                log.bad(log.frames, seconds)
-            frame = Frame(image, self.name, log.frames, seconds, time.monotonic())
-            log.good(seconds)
+            if picture.is_corrupt and _is_damage(container, damage):
+                damage.bad(damage.frames, seconds)
+            frame = Frame(image, self.name, damage.frames, seconds, time.monotonic())
+            damage.good(seconds)
             # Nothing here may hold on to the memory while the consumer has it: it is pooled.
             del image, picture
             yield frame
             del frame
-        if (verdict := log.verdict(self._path, stream)) is not None:
+        if (verdict := damage.verdict(self._path, stream)) is not None:
             raise SourceBrokenError(f"{self._path}: {verdict}")
 
 
