@@ -13,13 +13,15 @@ from typing import Any
 
 from pipeline.benching.jobs import Clock, Job, Measurement, job_from, tell, warm_frames
 
+_PASSED = ("imgsz", "half", "stream_buffer")
+
 
 def run(job: Job) -> Measurement:
     """Return what running the job took; writes into the current folder."""
     ultralytics: Any = import_module("ultralytics")
     model = ultralytics.YOLO(job.model, task="detect")
     device = job.options.get("device", "auto")
-    size = {"imgsz": job.options["imgsz"]} if "imgsz" in job.options else {}
+    passed = {name: job.options[name] for name in _PASSED if name in job.options}
     results = model.track(
         job.source,
         stream=True,
@@ -28,7 +30,7 @@ def run(job: Job) -> Measurement:
         device=None if device == "auto" else device,
         save=job.save,
         project=os.getcwd(),
-        **size,
+        **passed,
     )
     clock = Clock(warm_frames(job.max_frames))
     clock.count(itertools.islice(results, job.max_frames))

@@ -122,7 +122,8 @@ class CudaDevice:
     def repeatable(self, work: Work) -> Work:
         """Return `work` captured as a CUDA graph, or as it is where something in it cannot be."""
         stream = self._streams["compute"]
-        with torch.cuda.stream(stream):
+        # Sizes stay as they are from here on: it pays to try which convolution is the fastest.
+        with torch.cuda.stream(stream), torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for _ in range(_WARM_UPS):
                 work()
         stream.synchronize()
@@ -133,8 +134,11 @@ class CudaDevice:
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads go on using this device meanwhile: a second detector, for one.
-            with torch.cuda.graph(
-                graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+            with (
+                torch.backends.cudnn.flags(enabled=True, benchmark=True),
+                torch.cuda.graph(
+                    graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+                ),
             ):
                 answer = work()
         except RuntimeError as error:
