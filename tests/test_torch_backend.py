@@ -150,6 +150,11 @@ def opened(path: Path, *, tensors: bool, **more: Any) -> TorchBackend:
     return backend
 
 
+def detected(backend: TorchBackend, images: list[np.ndarray]) -> list[Detections]:
+    backend.submit(images)
+    return backend.collect()
+
+
 def pictures(shared: Path, count: int) -> list[np.ndarray]:
     """Frames of the plaza, some of them cut so that they fill another input size."""
     frames = [frame.image for frame, _ in zip(plaza(shared, step=90), range(count), strict=False)]
@@ -162,7 +167,7 @@ def test_tensors_give_the_same_boxes_as_opencv(shared):
     images = pictures(shared, 8)
     path = shared / "models" / "yolo11n.pt"
     usual, tensors = opened(path, tensors=False), opened(path, tensors=True)
-    expected, found = usual.detect(images), tensors.detect(images)
+    expected, found = detected(usual, images), detected(tensors, images)
     result = compare(dict(enumerate(found)), expected)
     assert len(result.pixels) > 40
     assert max(result.pixels) <= PIXELS
@@ -180,9 +185,9 @@ def test_tensors_give_the_same_boxes_as_opencv(shared):
 
     for _ in range(3):  # the first part of the batch is on its way when the second one fails
         with pytest.raises(ValueError, match="broadcast"):
-            tensors.detect([*images[:3], np.zeros((64, 64), np.uint8)])
+            detected(tensors, [*images[:3], np.zeros((64, 64), np.uint8)])
     for backend in (usual, tensors):
-        assert len(backend.detect(images[:4])) == 4
+        assert len(detected(backend, images[:4])) == 4
         backend.close()
         backend.close()
 
@@ -360,10 +365,10 @@ def test_captured_graphs_give_what_the_cpu_gives_for_every_batch_and_size(shared
     """Each size and batch is a graph of its own, and all stay right while others are captured."""
     images = pictures(shared, 8)
     path = shared / "models" / "yolo11n.pt"
-    expected = opened(path, tensors=False).detect(images)
+    expected = detected(opened(path, tensors=False), images)
     backend = opened(path, tensors=False, device=str(cuda), batch=8)
     for count in (8, 1, 3, 8, 2, 8):
-        found = backend.detect(images[:count])
+        found = detected(backend, images[:count])
         result = compare(dict(enumerate(found)), expected)
         assert max(result.pixels) <= PIXELS
         assert max(result.score) <= SCORE
@@ -377,7 +382,7 @@ def test_captured_graphs_give_what_the_cpu_gives_for_every_batch_and_size(shared
 def test_overlapping_batches_on_cuda_do_not_mix(shared, cuda):
     images = pictures(shared, 8)
     backend = opened(shared / "models" / "yolo11n.pt", tensors=False, device=str(cuda), batch=4)
-    alone = [backend.detect([image])[0] for image in images]
+    alone = [detected(backend, [image])[0] for image in images]
     for _ in range(5):
         backend.submit(images[:4])
         backend.submit(images[4:])

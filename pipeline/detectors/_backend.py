@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.data import ClassNames, Detections, Image
 
@@ -44,10 +44,11 @@ class Network:
 class Backend(Protocol):
     """Runs one network: `read`, then `start`, then any number of batches, then `close`.
 
-    Batches go through `detect`, or through `submit` and `collect` where those are offered.
+    Works on several batches at a time; see pipeline.interfaces.Overlapping.
     """
 
     batch_size: int
+    in_flight: int
     stage_ms: Mapping[str, float]
 
     def read(self) -> Network:
@@ -56,28 +57,14 @@ class Backend(Protocol):
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run."""
 
-    def close(self) -> None:
-        """Release everything; safe to call twice."""
-
-
-class DirectBackend(Backend, Protocol):
-    """One that answers a batch before the next one is given."""
-
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections of each picture, in order."""
-
-
-@runtime_checkable
-class OverlappingBackend(Backend, Protocol):
-    """One that works on several batches; see pipeline.interfaces.Overlapping."""
-
-    in_flight: int
-
     def submit(self, images: Sequence[Image]) -> None:
         """Begin with a batch; whoever collects holds on to the pictures until then."""
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch; `stage_ms` is about it."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
 
 
 def stage_milliseconds(frames: int, total: float, before: float, after: float) -> dict[str, float]:

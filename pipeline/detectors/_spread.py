@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from pipeline.data import Detections, Image
 from pipeline.detectors._backend import Backend, Network
 from pipeline.detectors._postprocess import Postprocess
-
-
-class Spreadable(Backend, Protocol):
-    """A backend that works on several batches at a time."""
-
-    in_flight: int
-
-    def submit(self, images: Sequence[Image]) -> None:
-        """Begin with a batch."""
-
-    def collect(self) -> list[Detections]:
-        """Return the detections of the oldest batch."""
 
 
 class SpreadBackend:
@@ -29,10 +16,10 @@ class SpreadBackend:
     The thread that submits only queues work, so one thread keeps several devices busy.
     """
 
-    def __init__(self, backends: Sequence[Spreadable]) -> None:
+    def __init__(self, backends: Sequence[Backend]) -> None:
         self._backends = backends
         self._turn = 0
-        self._busy: deque[Spreadable] = deque()
+        self._busy: deque[Backend] = deque()
         self.batch_size = 1
         self.in_flight = len(backends)
         self.stage_ms: Mapping[str, float] = {}
@@ -66,11 +53,6 @@ class SpreadBackend:
         found = backend.collect()
         self.stage_ms = backend.stage_ms
         return found
-
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections of each picture, in order."""
-        self.submit(images)
-        return self.collect()
 
     def _abandon(self) -> None:
         """Wait for what is in flight on the other devices; the next batch can start afresh."""

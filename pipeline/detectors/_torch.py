@@ -162,11 +162,6 @@ class TorchBackend:
         )
         return [found[row] for row in range(job.size)]
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Return the detections of each picture, in order."""
-        self.submit(images)
-        return self.collect()
-
     def close(self) -> None:
         """Release the network; safe to call twice."""
         self._abandon()

@@ -7,7 +7,6 @@ people you trust. `.onnx` and OpenVINO files hold no code.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.data import ClassNames, Detections, Frame, Image
-from pipeline.detectors._backend import DirectBackend, OverlappingBackend, Precision, Settings
+from pipeline.data import ClassNames, Detections, Frame
+from pipeline.detectors._backend import Backend, Precision, Settings
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
@@ -76,8 +75,7 @@ class Yolo:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._backend: DirectBackend | OverlappingBackend | None = None
-        self._submitted: deque[list[Image]] = deque()
+        self._backend: Backend | None = None
         self.batch_size = options.batch or 1
         self.in_flight = 1
 
@@ -106,7 +104,7 @@ class Yolo:
         backend.start(postprocess)
         self._backend = backend
         self.batch_size = backend.batch_size
-        self.in_flight = backend.in_flight if isinstance(backend, OverlappingBackend) else 1
+        self.in_flight = backend.in_flight
         return names
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -118,24 +116,16 @@ class Yolo:
         """Begin with a batch and return soon; the frames are held until it is collected."""
         if self._backend is None:
             raise ModelError("detector yolo: detect before open")
-        images = [frame.image for frame in frames]
-        if isinstance(self._backend, OverlappingBackend):
-            self._backend.submit(images)
-        else:
-            self._submitted.append(images)
+        self._backend.submit([frame.image for frame in frames])
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
         if self._backend is None:
             raise ModelError("detector yolo: collect before open")
-        if isinstance(self._backend, OverlappingBackend):
-            return self._backend.collect()
-        images = self._submitted.popleft()
-        return self._backend.detect(images) if images else []
+        return self._backend.collect()
 
     def close(self) -> None:
         """Release the network; safe to call twice and when never opened."""
-        self._submitted.clear()
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -168,7 +158,7 @@ def resolve(model: str) -> Path:
     return path
 
 
-def _backend(options: Options, prefer_latency: bool) -> DirectBackend | OverlappingBackend:
+def _backend(options: Options, prefer_latency: bool) -> Backend:
     devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
         path=resolve(options.model),
