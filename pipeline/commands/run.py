@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="file, folder, glob, camera")
     parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
     parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="where the network runs")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
     parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")

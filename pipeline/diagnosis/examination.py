@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from pipeline.diagnosis import media, networks, surroundings
@@ -25,6 +26,7 @@ def examine() -> list[Finding]:
 
     return [
         _program(),
+        *_extras(),
         *look("machine", "limits", surroundings.machine),
         *look("video", "library", lambda: media.media(gpu)),
         *look("networks", "openvino", networks.openvino),
@@ -38,6 +40,29 @@ def _program() -> Finding:
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     words = f"trackline {version('trackline')}, Python {platform.python_version()}, {system}"
     return Finding("machine", "program", "works", words, {"python": sys.executable})
+
+
+def _extras() -> Iterator[Finding]:
+    """Yield which of the package's extras are complete, from its own metadata."""
+    try:
+        told = requires("trackline") or []
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return
+    needs: dict[str, list[str]] = {}
+    for line in told:
+        if found := _EXTRA.match(line):
+            needs.setdefault(found[2], []).append(found[1])
+    needs.pop("dev", None)
+    there = [name for name, packages in needs.items() if all(map(installed, packages))]
+    missing = [name for name in needs if name not in there]
+    words = ", ".join(there) or "none"
+    if missing:
+        words += f"; not {', '.join(missing)} (pip install trackline[{missing[0]}])"
+    yield Finding("machine", "extras", "works", words, {"there": there, "missing": missing})
+
+
+_EXTRA = re.compile(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]")
+"""One of the package's optional requirements: what is needed, and by which extra."""
 
 
 def verdict(findings: Sequence[Finding]) -> list[str]:
