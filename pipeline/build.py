@@ -15,10 +15,10 @@ from pipeline.counting.watching import AreaWatcher
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError
 from pipeline.interfaces import Detector, Sink, Source, Tracker, Watcher
+from pipeline.masking import masked_all
 from pipeline.naming import choices, filled, give_names
 from pipeline.options import validated
 from pipeline.rooms import ROOMS, plugin, plugin_names
-from pipeline.secrets import masked_all
 
 NewWatcher = Callable[[str], Watcher | None]
 

@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
-from pipeline.secrets import masked
+from pipeline.masking import masked
 
 COMMANDS = (
     "run", "live", "check", "list", "models", "count", "doctor", "bench", "eval", "refine", "tune",

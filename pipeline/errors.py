@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.secrets import masked
+from pipeline.masking import masked
 
 
 class PipelineError(Exception):

@@ -89,6 +89,7 @@ class Grabber:
         self._max_frames = max_frames
         self._backoff = backoff
         self._lost = False
+        self._left_out = 0
         self._last_pts_s: float | None = None
         self._worker: Worker | None = None
         if stats.grabbed:
@@ -199,7 +200,7 @@ class Grabber:
 
     def _grab_to_end(self) -> None:
         """Put frames until the source ends, enough are there or it is to halt."""
-        while not self.stop.is_set() and self.stats.grabbed != self._max_frames:
+        while not (self.stop.is_set() or self._has_enough()):
             began = time.perf_counter()
             frame = self.source.read()
             # A read may hang for long: what it brings after the end is in nobody's books.
@@ -208,12 +209,24 @@ class Grabber:
             read_ms = (time.perf_counter() - began) * 1e3
             if self._lost:
                 self._note_return()
+            self._count_left_out()
             frame = self._numbered(frame)
             frozen = self.supervisor.saw(frame)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms))
             if frozen:
                 raise SourceLostError(f"{self._where}: the same picture again and again")
+
+    def _has_enough(self) -> bool:
+        return self._max_frames is not None and self.stats.grabbed >= self._max_frames
+
+    def _count_left_out(self) -> None:
+        """Book as grabbed and dropped what the source did not decode, to stay current."""
+        left_out: int = getattr(self.source, "left_out", 0)
+        for _ in range(left_out - self._left_out):
+            self.stats.lose(self.stats.grabbed, "undecoded")
+            self.stats.grabbed += 1
+        self._left_out = left_out
 
     def _note_return(self) -> None:
         """Believe in a camera again: at its first frame, for some open and then give none."""

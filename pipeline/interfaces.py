@@ -50,7 +50,8 @@ class Source(Protocol):
     """Where frames come from. Never used by two threads at once; live ones open on their own.
 
     One may have a method `interrupt()`, which any thread may call: an `open` or `read` that waits
-    raises SourceLostError at once.
+    raises SourceLostError at once. One may count in `left_out` the pictures it has not decoded so
+    far to stay current; the engine books them as dropped.
     """
 
     name: str

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ConfigError
-from pipeline.secrets import SecretUrl
+from pipeline.masking import masked_address
 
 
 class OptionsModel(BaseModel):
@@ -76,7 +76,7 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
         message = "want a name or a section"
     came = problem["input"]
     if isinstance(came, str) and "://" in came:
-        came = str(SecretUrl(came))  # all of it is one address
+        came = masked_address(came)
     if isinstance(came, str | int | float | bool | None):
         return place, f"{message}, got {came!r}"
     if problem["type"] == "too_short":

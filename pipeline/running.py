@@ -19,7 +19,7 @@ from pipeline.counting.tally import Tally
 from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
-from pipeline.secrets import masked
+from pipeline.masking import masked
 
 log = logging.getLogger("trackline")
 

@@ -19,8 +19,9 @@ from pipeline import cli
 from pipeline.build import build, effective
 from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError, SourceError, SourceLostError
+from pipeline.masking import masked
 from pipeline.options import validated
-from pipeline.secrets import Secrets, SecretUrl, UnknownSecretError, masked
+from pipeline.secrets import Secrets, SecretUrl, UnknownSecretError
 from pipeline.sources import stream
 
 pytestmark = pytest.mark.timeout(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import FakeSource, Setup, Step, frames
 
 from pipeline.sources._stream_backlog import Backlog
 
@@ -44,3 +45,23 @@ def test_a_burst_after_a_stall_is_decoded_whole() -> None:
         waited = 3.0 if n == 50 else 0.0 if 50 < n < 125 else 0.035
         now += waited + 0.005
         assert backlog.wants(waited, now, keyframe=n % 50 == 0)
+
+
+def test_what_was_not_decoded_is_in_the_books() -> None:
+    """The camera sent it, so it is a frame somebody may ask for."""
+    source = FakeSource("door", live=True)
+
+    def leave_out(count: int) -> Step:
+        return lambda: setattr(source, "left_out", getattr(source, "left_out", 0) + count)
+
+    source._connections = [
+        [*frames(1), leave_out(3), *frames(1), leave_out(0), *frames(1)],
+    ]
+    setup = Setup(source)
+    results = list(setup.pipeline.results())
+    setup.check_end()
+    assert setup.stats("door").grabbed == 6
+    assert setup.stats("door").dropped["undecoded"] == 3
+    assert results[-1].frame.index == 5
+    told = [result.dropped_before.get("undecoded", 0) for result in results]
+    assert sum(told) == 3

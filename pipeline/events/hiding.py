@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer
 
-from pipeline.secrets import MASK
+from pipeline.masking import MASK
 
 _REFERENCE = re.compile(r"\$\{[^{}]*\}")
 

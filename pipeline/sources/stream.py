@@ -73,6 +73,7 @@ class StreamSource:
         self._first: Picture | None = None
         self._interrupted = threading.Event()
         self._index = 0
+        self._left_out_before = 0
 
     @property
     def damaged(self) -> int:
@@ -82,9 +83,9 @@ class StreamSource:
 
     @property
     def left_out(self) -> int:
-        """Return how many packets of this connection were left out to stay current."""
+        """Return how many pictures were not decoded so far, to stay current."""
         decoder = self._reader.decoder if self._reader else None
-        return decoder.backlog.left_out if decoder else 0
+        return self._left_out_before + (decoder.backlog.left_out if decoder else 0)
 
     def open(self) -> SourceInfo:
         """Connect and wait for the first picture; raises SourceLostError while there is none.
@@ -105,6 +106,7 @@ class StreamSource:
             read_timeout_s=options.read_timeout_s,
         )
         self._index = 0
+        self._left_out_before = self.left_out
         reader = self._reader = StreamReader(connection, self._pool, self._warn)
         if self._interrupted.is_set():  # looked at after the reader is there to be ended
             reader.end()

@@ -1,0 +1,84 @@
+"""What is shown in place of passwords.
+
+What may be shown of a text goes through `masked`. Every `PipelineError` and every log line of the
+command does so by itself, so nobody has to remember.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+PLACE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}")
+"""Stands for a secret that comes from elsewhere, `${NAME}`; `$${NAME}` is the text itself."""
+
+# Up to the last @, wherever it stands: a password that was not percent-encoded may hold anything,
+# and to mask too much is no harm.
+_ADDRESS = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\s'\"]*|[^\s'\"]*)")
+_USER = re.compile(r"[\w.%+${}-]+")
+# Some cameras want it in the path: /user=admin_password=1234_channel=1
+_NAMED = re.compile(
+    r"(?P<key>\b|_)(?P<name>pass(?:word|wd)?|pwd|token|secret|api_?key)=(?P<value>[^&#_/\s'\"]+)",
+    re.I,
+)
+
+
+def masked(text: str) -> str:
+    """Return `text` with the login and the query's values of every address in it masked.
+
+    A value that is a placeholder, `${NAME}`, stays: it says where the secret is, not what it is.
+    """
+    if "://" in text:
+        text = _ADDRESS.sub(lambda m: m["scheme"] + _rest_masked(m["rest"]), text)
+    if "=" in text:
+        text = _NAMED.sub(_named_masked, text)
+    return text
+
+
+def masked_address(address: str) -> str:
+    """Return `masked` of a text all of which is one address: spaces and quotes belong to it."""
+    scheme, mark, rest = address.partition("://")
+    return masked(f"{scheme}{mark}{_rest_masked(rest)}" if mark else scheme)
+
+
+def masked_all(tree: Any) -> Any:
+    """Return lists and mappings with every text in them masked."""
+    if isinstance(tree, str):
+        return masked(tree)
+    if isinstance(tree, Mapping):
+        return {key: masked_all(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [masked_all(value) for value in tree]
+    return tree
+
+
+def _rest_masked(rest: str) -> str:
+    """Return what follows `scheme://` with its login and its query's values masked."""
+    login, at, place = rest.rpartition("@")
+    if at and re.search(r"[?#]", login):  # which @ is whose cannot be known any more
+        return f"{MASK}@{MASK}"
+    address, mark, query = place.partition("?")
+    query, sharp, fragment = query.partition("#")
+    query = f"{mark}{_query_masked(query)}{sharp}{fragment}"
+    if not at:
+        return address + query
+    user, colon, password = login.partition(":")
+    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: nobody can know
+        return f"{login if PLACE.fullmatch(login) else MASK}@{address}{query}"
+    return f"{user}:{password if PLACE.fullmatch(password) else MASK}@{address}{query}"
+
+
+def _query_masked(query: str) -> str:
+    parts = []
+    for part in query.split("&"):
+        key, equals, value = part.partition("=")
+        shown = value if PLACE.fullmatch(value) else MASK
+        parts.append(f"{key}={shown}" if equals else (MASK if part else part))
+    return "&".join(parts)
+
+
+def _named_masked(match: re.Match[str]) -> str:
+    shown = match["value"] if match["value"].startswith("$") else MASK
+    return f"{match['key']}{match['name']}={shown}"
