@@ -36,16 +36,17 @@ CONTRAST = """() => {
 def test_sign_in_and_out(open_page: Open, fake: FakeServer) -> None:
     """Without a session one lands at the form; a wrong token is said in words."""
     fake.token = "correct horse battery"
-    page = open_page(allowed=REFUSED)
-    page.wait_for_url("**/login.html")
+    page = open_page("#camera/street", allowed=REFUSED)
+    page.wait_for_selector("#token:focus")
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That is not the token.")
     page.keyboard.type(fake.token)
     page.keyboard.press("Enter")
-    shows_pictures(page)
+    expect(page.locator(".tile.large")).to_have_attribute("data-camera", "street")
+    shows_pictures(page, 1)
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login.html")
+    page.wait_for_selector("#token:focus")
 
 
 def test_a_session_that_ends_leads_to_the_form(open_page: Open, fake: FakeServer) -> None:

@@ -35,20 +35,21 @@ export function cameraPath(name, rest) {
 export async function signInIfNeeded() {
   const session = await ask("api/session");
   if (session.token_required && !session.signed_in) {
-    location.replace(new URL("login.html", document.baseURI));
+    location.replace(new URL(`login.html${location.hash}`, document.baseURI)); // and back to the same camera
     return true;
   }
   return false;
 }
 
 async function reason(answer) {
-  const waits = Number(answer.headers.get("Retry-After"));
   let detail = "";
   try {
     detail = (await answer.json()).detail;
   } catch {
     // Not JSON: a proxy's page, say.
   }
-  const text = typeof detail === "string" && detail ? detail : `The server answers ${answer.status} ${answer.statusText}`.trim();
-  return waits > 0 && answer.status === 429 ? `${text} (wait ${Math.ceil(waits)} s)` : text;
+  if (typeof detail === "string" && detail) return detail;
+  const waits = Number(answer.headers.get("Retry-After"));
+  if (answer.status === 429 && waits > 0) return `Too many tries; wait ${Math.ceil(waits)} s.`;
+  return `The server answers ${answer.status} ${answer.statusText}`.trim();
 }

@@ -53,11 +53,11 @@ export function freshName(areas, kind) {
   return `${stem} ${n}`;
 }
 
-/** Return where an area's name stands: a zone's centre, or beside a line, away from its arrow. */
+/** Return where an area's name stands: below a zone's top, or beside a line, away from its arrow. */
 export function labelOf(kind, points) {
   if (kind === "zone") {
-    const sum = points.reduce(([x, y], [px, py]) => [x + px, y + py], [0, 0]);
-    return { x: sum[0] / points.length, y: sum[1] / points.length, align: "middle" };
+    const across = points.reduce((sum, [x]) => sum + x, 0) / points.length;
+    return { x: across, y: Math.min(...points.map(([, y]) => y)) + 18, align: "middle" };
   }
   const [[x1, y1], [x2, y2]] = middleSegment(points);
   const far = Math.hypot(x2 - x1, y2 - y1) || 1;

@@ -1,9 +1,9 @@
 // Plays an event's clip in a dialog; waits for one that is still being recorded.
 import { el, say } from "./dom.js";
-import { eventText, time } from "./words.js";
+import { eventText, mayHaveClip, time } from "./words.js";
 
-const TRY_AGAIN_MS = 2000;
-const GIVE_UP_AFTER_S = 60;
+const FIRST_WAIT_MS = 1500;
+const LONGEST_WAIT_MS = 10000;
 const JUMP_S = 2;
 
 export class Clip {
@@ -16,6 +16,7 @@ export class Clip {
   #event = null;
   #events = [];
   #retry = 0;
+  #wait = FIRST_WAIT_MS;
 
   constructor() {
     this.dialog = el(
@@ -45,6 +46,7 @@ export class Clip {
   #open(event) {
     clearTimeout(this.#retry);
     this.#event = event;
+    this.#wait = FIRST_WAIT_MS;
     say(this.#title, `${eventText(event)} · ${event.camera} · ${time(event.time)}`);
     say(this.#hint, "Loading …");
     this.#newer.disabled = this.#beside(-1) === null;
@@ -54,10 +56,10 @@ export class Clip {
 
   #failed() {
     if (this.#event === null || !this.#video.hasAttribute("src")) return;
-    const age = Date.now() / 1000 - this.#event.time;
-    if (age < GIVE_UP_AFTER_S) {
+    if (mayHaveClip(this.#event)) {
       say(this.#hint, "The clip is still being recorded; it plays as soon as it is there.");
-      this.#retry = setTimeout(() => this.#video.load(), TRY_AGAIN_MS);
+      this.#retry = setTimeout(() => this.#video.load(), this.#wait);
+      this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 1.5);
     } else {
       say(this.#hint, "There is no clip of this event: it was not recorded, or it is older than clips are kept.");
     }
@@ -73,7 +75,7 @@ export class Clip {
   #beside(step) {
     const at = this.#events.findIndex((one) => one.id === this.#event.id);
     for (let i = at + step; i >= 0 && i < this.#events.length; i += step) {
-      if (this.#events[i].clip) return this.#events[i];
+      if (mayHaveClip(this.#events[i])) return this.#events[i];
     }
     return null;
   }

@@ -2,13 +2,11 @@
 import { ask } from "./api.js";
 import { classesSeen, colourOf } from "./colours.js";
 import { el, say } from "./dom.js";
-import { eventText, time } from "./words.js";
+import { eventText, mayHaveClip, time } from "./words.js";
 
 const PAGE = 100;
 const MOST_SHOWN = 400;
 const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled" };
-// A clip holds what follows too, so it is there some seconds after its event.
-const CLIP_EXPECTED_S = 120;
 
 export class Events {
   #list = el("ol", { class: "scroll list", tabindex: "-1" });
@@ -114,7 +112,7 @@ export class Events {
     const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = colourOf(event.class_name);
     const text = eventText(event);
-    const clip = event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S
+    const clip = mayHaveClip(event)
       ? el("button", { type: "button", "aria-label": `Play clip: ${text}, ${event.camera}`, on: { click: () => this.#onClip(event, this.#shown) } }, "▶ Clip")
       : el("span", { class: "no-clip" }, "no clip");
     return el(

@@ -11,7 +11,7 @@ document.getElementById("form").addEventListener("submit", async (event) => {
   problem.textContent = "";
   try {
     await ask("api/login", { method: "POST", body: { token: token.value.trim() } });
-    location.replace(new URL("./", document.baseURI));
+    location.replace(new URL(`./${location.hash}`, document.baseURI));
   } catch (error) {
     problem.textContent = error.status === 401 ? "That is not the token." : error.message;
     token.setAttribute("aria-invalid", "true");

@@ -89,8 +89,10 @@ function paintLabel(context, view, track, small) {
   context.textBaseline = "alphabetic";
   const width = context.measureText(text).width + 8;
   const height = px + 5;
-  const left = Math.max(0, Math.min(x - 1, view.across - width));
-  const top = Math.max(0, Math.min(y >= height ? y - height : y, view.down - height));
+  // Within the picture, and below the upper edge where there is no room above it.
+  const left = Math.max(view.x, Math.min(x - 1, view.across - view.x - width));
+  const above = y - view.y >= height ? y - height : y;
+  const top = Math.max(view.y, Math.min(above, view.down - view.y - height));
   context.globalAlpha = track.coasting ? 0.7 : 1;
   context.fillStyle = colourOf(track.class_name);
   context.fillRect(left, top, width, height);

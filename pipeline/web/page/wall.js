@@ -14,6 +14,7 @@ export class Wall {
   #onWatch;
   #onOpen;
   #empty = null;
+  #arrangedFor = 16 / 9;
 
   /** `onWatch` is called when other cameras are visible or their size is another. */
   constructor(element, layers, { onWatch, onOpen }) {
@@ -61,6 +62,7 @@ export class Wall {
     const changed = names.join("\0") !== this.names.join("\0");
     if (changed) this.#rebuild(names);
     for (const camera of cameras) this.#tiles.get(camera.name).update(camera);
+    if (Math.abs(this.#aspect() / this.#arrangedFor - 1) > 0.05) this.#arrange();
     if (this.#empty) this.#empty.remove();
     this.#empty = names.length ? null : hint();
     if (this.#empty) this.element.append(this.#empty);
@@ -108,18 +110,27 @@ export class Wall {
       if (this.large !== null) this.#onWatch();
       return;
     }
+    this.#arrangedFor = this.#aspect();
     const style = this.element.style;
-    const columns = matchMedia("(max-width: 44rem)").matches ? 0 : bestColumns(n, width - GAP, height - GAP);
+    const columns = matchMedia("(max-width: 44rem)").matches ? 0 : bestColumns(n, width - GAP, height - GAP, this.#arrangedFor);
     if (columns) {
       const rows = Math.ceil(n / columns);
       style.setProperty("--columns", columns);
-      style.setProperty("--row", `${Math.floor((height - GAP) / rows) - GAP}px`);
+      // No higher than the pictures need: what is left stays below, not between them.
+      const needed = Math.ceil(((width - GAP) / columns - GAP) / this.#arrangedFor) + CAPTION;
+      style.setProperty("--row", `${Math.min(needed, Math.floor((height - GAP) / rows) - GAP)}px`);
     } else {
       const across = Math.max(1, Math.floor(width / 340));
       style.setProperty("--columns", across);
       style.setProperty("--row", `${Math.round(((width / across) * 9) / 16 + (across === 1 ? 1.4 : 1) * CAPTION)}px`);
     }
     this.#onWatch();
+  }
+
+  /** Return width by height of most pictures. */
+  #aspect() {
+    const known = this.tiles.filter((tile) => tile.size).map((tile) => tile.size[0] / tile.size[1]);
+    return known.length ? known.sort((a, b) => a - b)[Math.floor(known.length / 2)] : 16 / 9;
   }
 
   #walk(event) {
@@ -137,13 +148,13 @@ export class Wall {
 }
 
 /** Return how many columns make the pictures largest without scrolling; 0 where none does. */
-function bestColumns(n, width, height) {
+function bestColumns(n, width, height, aspect) {
   let best = 0;
   let widest = LEAST_WIDTH;
   for (let columns = 1; columns <= n; columns += 1) {
     const across = width / columns - GAP;
     const down = height / Math.ceil(n / columns) - GAP - CAPTION;
-    const picture = Math.min(across, (down * 16) / 9);
+    const picture = Math.min(across, down * aspect);
     if (picture > widest) [widest, best] = [picture, columns];
   }
   return best;

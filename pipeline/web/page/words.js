@@ -1,5 +1,8 @@
 // Numbers, times and events as people read them.
 
+// Events close together share a clip, which is there when the last of them is over.
+const CLIP_EXPECTED_S = 300;
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
@@ -14,6 +17,7 @@ export function age(ms) {
 
 /** Return a duration in seconds, rounded to what matters. */
 export function span(s) {
+  if (s > 0 && s < 9.95) return `${s.toFixed(1)} s`;
   if (s < 100) return `${Math.round(s)} s`;
   if (s < 5400) return `${Math.round(s / 60)} min`;
   if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60) % 60} min`;
@@ -31,6 +35,11 @@ export function time(unix) {
   const then = new Date(unix * 1000);
   const text = clock.format(then);
   return then.toDateString() === new Date().toDateString() ? text : `${day.format(then)} ${text}`;
+}
+
+/** Return whether an event has a clip, or may soon: what follows it belongs to its clip. */
+export function mayHaveClip(event) {
+  return event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S;
 }
 
 /** Return what happened, without its camera and time. */
