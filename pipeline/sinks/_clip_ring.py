@@ -22,6 +22,22 @@ RING_BYTES = 24_000_000
 """Per camera, whatever the options say."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClipOptions:
+    """What clips hold: seconds, pictures a second, pixels, and whether boxes are drawn.
+
+    `patient`: whoever notes waits for the encoder rather than that pictures are lost. Files want
+    that, cameras the contrary.
+    """
+
+    before_s: float
+    after_s: float
+    fps: float
+    width: int
+    boxes: bool
+    patient: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
     """One picture, scaled down and compressed, with what was found on it; `time_s` never runs back.
