@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.data import Result
 from pipeline.errors import WriteError
 from pipeline.overlay import Painter
-from pipeline.sinks._clip_ring import ClipOptions, Shot, ShotRing
+from pipeline.sinks._clip_ring import ClipOptions, Moment, Shot, ShotRing, moment_of
 from pipeline.sinks._files import safe_stem, writing
 from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.worker import Fail, Worker
@@ -30,6 +30,7 @@ LONGEST_S = 60.0
 SILENT_S = 5.0
 """A camera that gives no picture for so long ends its clips."""
 TRAIL_S = 1.5
+_ROUNDING_S = 1e-3
 _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zerolatency"}
 
 
@@ -98,7 +99,7 @@ class ClipRecorder:
             for clip in open_clips:
                 self._put(clip, shot)
             if uids:
-                self._record(source, ring.shots(), unix_s, uids)
+                self._record(source, ring, moment_of(result, uids, shot.time_s, unix_s))
             for clip in open_clips:
                 if shot.time_s >= clip.ends_s:
                     self._end(clip)
@@ -121,19 +122,18 @@ class ClipRecorder:
 
     # -- the thread that notes; the lock is held --------------------------------------------------
 
-    def _record(
-        self, source: str, before: Sequence[Shot], unix_s: float, uids: Sequence[str]
-    ) -> None:
+    def _record(self, source: str, ring: ShotRing, moment: Moment) -> None:
         """Have the clip that is being recorded show these events too, or begin one."""
-        now_s = before[-1].time_s
-        ends_s = now_s + self._options.after_s
+        uids = moment.uids
+        ends_s = moment.last_s + self._options.after_s
         for clip in self._clips.get(source, []):
             if not clip.over and ends_s <= clip.began_s + LONGEST_S:
                 clip.ends_s = max(clip.ends_s, ends_s)
                 self._book.link(clip.path, clip.began, uids)
                 return
-        began = unix_s - (now_s - before[0].time_s)
-        stamp = datetime.fromtimestamp(unix_s, UTC).strftime("%Y%m%d-%H%M%S")
+        before = ring.since(moment.first_s - self._options.before_s - _ROUNDING_S)
+        began = moment.unix_s - (moment.first_s - before[0].time_s)
+        stamp = datetime.fromtimestamp(moment.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
         path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
         clip = Clip(path, before[0].time_s, began, ends_s)
         self._clips.setdefault(source, []).append(clip)

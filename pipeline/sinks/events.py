@@ -32,7 +32,7 @@ CLIPS_FOLDER = "clips"
 _TIDY_EVERY_S = 60.0
 _STATES_EVERY_S = 1.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
-_CLIPS_PATIENCE_S = 1.0
+_CLIPS_PATIENCE_S = 1.5
 _FILES_PATIENCE_S = 20.0
 _KEEP_PATIENCE_S = 0.5
 _DELIVER_PATIENCE_S = 1.0
