@@ -14,8 +14,8 @@ NAMES = {0: "person"}
 UTC = time.time()
 
 
-def run_info(output: Path, *sources: str) -> RunInfo:
-    infos = {name: SourceInfo(160, 120, 10.0) for name in sources}
+def run_info(output: Path, *sources: str, frames: int | None = None) -> RunInfo:
+    infos = {name: SourceInfo(160, 120, 10.0, frames) for name in sources}
     return RunInfo(output, NAMES, infos, UTC)
 
 

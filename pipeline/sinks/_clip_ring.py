@@ -2,13 +2,14 @@
 
 Measured on two EPYC cores, 1280x720 to 640x360, for each picture: scaling and JPEG take 1.5 ms and
 40 KB; continuous H.264 (`ultrafast`) 2.2 ms and 18 KB, with an encoder per camera and boxes burnt
-in for good; uncompressed pictures 0.9 ms and 350 KB. Five seconds at ten a second are 2 MB of JPEG.
+in for good; uncompressed pictures 0.9 ms and 350 KB. Eight seconds at ten a second are 3 MB.
 Frames themselves are never held: their memory is pooled.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +19,26 @@ from pipeline.data import ClassNames, Detections, Frame, Image, Result, Tracks
 from pipeline.sinks._mp4 import TICKS, FrameTimes
 
 QUALITY = 85
+LATE_S = 3.0
+"""So much later than it happened an event may be told: who vanished left when last seen."""
 RING_BYTES = 24_000_000
 """Per camera, whatever the options say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOptions:
+    """What clips hold: seconds, pictures a second, pixels, and whether boxes are drawn.
+
+    `patient`: whoever notes waits for the encoder rather than that pictures are lost. Files want
+    that, cameras the contrary.
+    """
+
+    before_s: float
+    after_s: float
+    fps: float
+    width: int
+    boxes: bool
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +74,31 @@ class Shot:
         return Result(frame, Detections.empty(), self.tracks, self.class_names)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Events told with one picture: when the first and the last of them happened.
+
+    `first_s` and `last_s` are on the camera's clock, `unix_s` is the first one's Unix time.
+    """
+
+    uids: Sequence[str]
+    first_s: float
+    last_s: float
+    unix_s: float
+
+
+def moment_of(result: Result, uids: Sequence[str], now_s: float, unix_s: float) -> Moment:
+    """Return when the result's events happened: they are told once they are settled."""
+    now = result.frame.pts_s
+    late = [min(max(now - one.pts_s, 0.0), LATE_S) for one in result.events] or [0.0]
+    return Moment(uids, now_s - max(late), now_s - min(late), unix_s - max(late))
+
+
 class ShotRing:
-    """One camera's pictures of the last `before_s` seconds, at most `fps` a second."""
+    """One camera's pictures of the last `before_s` + LATE_S seconds, at most `fps` a second."""
 
     def __init__(self, before_s: float, fps: float, width: int) -> None:
-        self._before_s = before_s
+        self._keep_s = before_s + LATE_S
         self._step_s = 0.9 / fps  # a camera at this very rate must not lose pictures to jitter
         self._width = width
         self._times = FrameTimes()
@@ -74,14 +113,14 @@ class ShotRing:
         shot = _shot(result, now_s, self._width)
         self._shots.append(shot)
         self._bytes += len(shot.jpeg)
-        oldest_s = now_s - self._before_s
+        oldest_s = now_s - self._keep_s
         while self._shots[0].time_s < oldest_s or self._bytes > RING_BYTES:
             self._bytes -= len(self._shots.popleft().jpeg)
         return shot
 
-    def shots(self) -> list[Shot]:
-        """Return what is there, the oldest first."""
-        return list(self._shots)
+    def since(self, first_s: float) -> list[Shot]:
+        """Return the pictures from `first_s` on the camera's clock, the oldest first."""
+        return [shot for shot in self._shots if shot.time_s >= first_s]
 
 
 def _shot(result: Result, time_s: float, width: int) -> Shot:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -12,14 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
-
 from pipeline.data import Result
 from pipeline.errors import WriteError
 from pipeline.overlay import Painter
-from pipeline.sinks._clip_ring import Shot, ShotRing
+from pipeline.sinks._clip_ring import ClipOptions, Moment, Shot, ShotRing, moment_of
 from pipeline.sinks._files import safe_stem, writing
-from pipeline.sinks._mp4 import Mp4Writer, copy_packets
+from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")
@@ -30,18 +30,8 @@ LONGEST_S = 60.0
 SILENT_S = 5.0
 """A camera that gives no picture for so long ends its clips."""
 TRAIL_S = 1.5
+_ROUNDING_S = 1e-3
 _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zerolatency"}
-
-
-@dataclass(frozen=True, slots=True)
-class ClipOptions:
-    """What clips hold: seconds, pictures a second, pixels, and whether boxes are drawn."""
-
-    before_s: float
-    after_s: float
-    fps: float
-    width: int
-    boxes: bool
 
 
 class ClipBook:
@@ -109,7 +99,7 @@ class ClipRecorder:
             for clip in open_clips:
                 self._put(clip, shot)
             if uids:
-                self._record(source, ring.shots(), unix_s, uids)
+                self._record(source, ring, moment_of(result, uids, shot.time_s, unix_s))
             for clip in open_clips:
                 if shot.time_s >= clip.ends_s:
                     self._end(clip)
@@ -132,19 +122,18 @@ class ClipRecorder:
 
     # -- the thread that notes; the lock is held --------------------------------------------------
 
-    def _record(
-        self, source: str, before: Sequence[Shot], unix_s: float, uids: Sequence[str]
-    ) -> None:
+    def _record(self, source: str, ring: ShotRing, moment: Moment) -> None:
         """Have the clip that is being recorded show these events too, or begin one."""
-        now_s = before[-1].time_s
-        ends_s = now_s + self._options.after_s
+        uids = moment.uids
+        ends_s = moment.last_s + self._options.after_s
         for clip in self._clips.get(source, []):
             if not clip.over and ends_s <= clip.began_s + LONGEST_S:
                 clip.ends_s = max(clip.ends_s, ends_s)
                 self._book.link(clip.path, clip.began, uids)
                 return
-        began = unix_s - (now_s - before[0].time_s)
-        stamp = datetime.fromtimestamp(unix_s, UTC).strftime("%Y%m%d-%H%M%S")
+        before = ring.since(moment.first_s - self._options.before_s - _ROUNDING_S)
+        began = moment.unix_s - (moment.first_s - before[0].time_s)
+        stamp = datetime.fromtimestamp(moment.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
         path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
         clip = Clip(path, before[0].time_s, began, ends_s)
         self._clips.setdefault(source, []).append(clip)
@@ -154,6 +143,8 @@ class ClipRecorder:
 
     def _put(self, clip: Clip, shot: Shot) -> None:
         clip.fed_at = time.monotonic()
+        while self._options.patient and len(self._waiting) >= MOST_WAITING and not self._closing:
+            self._changed.wait(1.0)
         if len(self._waiting) >= MOST_WAITING:
             self.lost_shots += 1
             return
@@ -169,6 +160,7 @@ class ClipRecorder:
     # -- the thread that encodes ------------------------------------------------------------------
 
     def _work(self) -> None:
+        _step_back()
         while (step := self._next()) is not None:
             clip, shot = step
             try:
@@ -191,6 +183,7 @@ class ClipRecorder:
                     for clip in clips:
                         if clip.fed_at < silent:
                             self._end(clip)
+            self._changed.notify_all()
             return self._waiting.popleft()
 
     def _encode(self, clip: Clip, shot: Shot) -> None:
@@ -235,14 +228,8 @@ class ClipRecorder:
         self._book.forget(clip.path)
 
 
-def rescue(file: Path) -> int | None:
-    """Finish a clip whose recording was killed; return its size, None if nothing can be seen."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        copy_packets(file, part, Mp4Writer.patience_s)
-        part.replace(file)
-        return file.stat().st_size
-    except (av.FFmpegError, OSError, ValueError, IndexError):
+def _step_back() -> None:
+    """Let the calling thread go behind all others where processors are short (Linux only)."""
+    if sys.platform == "linux":
         with suppress(OSError):
-            part.unlink(missing_ok=True)
-        return None
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -32,7 +32,8 @@ CLIPS_FOLDER = "clips"
 _TIDY_EVERY_S = 60.0
 _STATES_EVERY_S = 1.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
-_CLIPS_PATIENCE_S = 1.0
+_CLIPS_PATIENCE_S = 1.5
+_FILES_PATIENCE_S = 20.0
 _KEEP_PATIENCE_S = 0.5
 _DELIVER_PATIENCE_S = 1.0
 
@@ -89,11 +90,15 @@ class EventsSink:
         self._failure: BaseException | None = None
         self._utc = 0.0
         self._made_anew = False
+        self._only_files = False
         self._wrote = False
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
         self._utc = run.utc_at_monotonic_zero
+        self._only_files = bool(run.sources) and all(
+            info.frame_count is not None for info in run.sources.values()
+        )
         self._folder = OutputFolder(run)
         self._folder.make()
         try:
@@ -131,7 +136,7 @@ class EventsSink:
         """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk."""
         clips, self._clips = self._clips, None
         if clips is not None:
-            clips.close(_CLIPS_PATIENCE_S)
+            clips.close(_FILES_PATIENCE_S if self._only_files else _CLIPS_PATIENCE_S)
             if clips.lost_shots:
                 log.warning("events: clips lack %d pictures", clips.lost_shots)
         keeper, self._keeper = self._keeper, None
@@ -187,8 +192,10 @@ class EventsSink:
             self._repeaters.append(Repeater("events: states", states, _STATES_EVERY_S))
             targets.mqtt.start()
         if self._options.clips:
+            from pipeline.sinks._clip_rescue import rescue_all
+
             self._clips = self._recorder(store, clips, self._keeper)
-            self._keeper.do(partial(_rescue, store))
+            self._keeper.do(partial(rescue_all, store))
             self._clips.start(self._fail)
         self._keeper.start(self._fail)
         for repeater in self._repeaters:
@@ -197,7 +204,8 @@ class EventsSink:
             deliverer.start(self._fail)
 
     def _recorder(self, store: EventStore, folder: Path, keeper: Keeper) -> ClipRecorder:
-        from pipeline.sinks._clips import ClipBook, ClipOptions, ClipRecorder
+        from pipeline.sinks._clip_ring import ClipOptions
+        from pipeline.sinks._clips import ClipBook, ClipRecorder
 
         options = self._options
         wanted = ClipOptions(
@@ -206,6 +214,7 @@ class EventsSink:
             options.clip_fps,
             options.clip_width,
             options.clip_boxes,
+            self._only_files,
         )
         book = ClipBook(
             lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
@@ -231,19 +240,6 @@ class EventsSink:
     def _fail(self, error: BaseException) -> None:
         """Remember what ended a thread; the next `write` raises it."""
         self._failure = self._failure or error
-
-
-def _rescue(store: EventStore) -> None:
-    """Finish, or forget, the clips a killed program was recording."""
-    from pipeline.sinks._clips import rescue
-
-    for path in store.unfinished_clips():
-        file = store.clip_file(path)
-        size = None if file is None else rescue(file)
-        if size is None:
-            store.forget_clip(path)
-        else:
-            store.finish_clip(path, size)
 
 
 def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
