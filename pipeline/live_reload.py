@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.counting.files import _line_of
+from pipeline.counting.files import line_of
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.interfaces import Watcher
@@ -137,7 +137,7 @@ def placed(message: str, path: Path | None) -> str:
     """Return an error about a key with the file and line in which that key is."""
     if path is None or message.startswith(str(path)):
         return message
-    return f"{path}:{_line_of(path, message)}: {message}"
+    return f"{path}:{line_of(path, message)}: {message}"
 
 
 def set_watcher_if_there(pipeline: Pipeline, camera: str, watcher: Watcher | None) -> None:

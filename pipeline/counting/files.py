@@ -22,7 +22,7 @@ def load_areas(path: str | Path) -> AreaFile:
     try:
         return validated(AreaFile, tree, "")
     except ConfigError as error:
-        raise ConfigError(f"{path}:{_line_of(path, str(error))}: {error}") from None
+        raise ConfigError(f"{path}:{line_of(path, str(error))}: {error}") from None
 
 
 def save_areas(path: str | Path, areas: AreaFile) -> None:
@@ -47,7 +47,7 @@ def save_areas(path: str | Path, areas: AreaFile) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _line_of(path: Path, told: str) -> int:
+def line_of(path: Path, told: str) -> int:
     """Return the line of the first key that an error message is about."""
     try:
         node = yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)
