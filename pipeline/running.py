@@ -86,7 +86,7 @@ class _Seen:
     def summary(self, *, counts: bool) -> dict[str, Any]:
         """Return the part of the report; `trackline count` goes by the size and last frame."""
         index, pts_s, _ = self._last
-        last = {"size": self._size, "last": {"frame": index, "pts_s": round(pts_s, 6)}}
+        last = {"size": list(self._size), "last": {"frame": index, "pts_s": round(pts_s, 6)}}
         if not counts:
             return last
         return {**last, "counts": self._tally.rows(), "inside": self._tally.inside}
