@@ -95,3 +95,5 @@ def _beside_others(rows: Sequence[Row]) -> Iterator[str]:
                 f"{ratio:.2f}x ultralytics track ({row.case.label}), "
                 f"with {100 * memory:.0f} % of its memory."
             )
+    if theirs:
+        yield "Each program ran as it does by default; ours in bf16 or fp16 where that is faster."
