@@ -92,9 +92,22 @@ def test_another_program_that_fails_does_not_cost_the_own_figures():
     ],
 )
 def test_verdict_names_what_limits(limit, stages, says):
-    said = "\n".join(verdict([row(BASE, 50, limit=limit, **stages)], 2))
+    said = "\n".join(verdict([row(BASE, 50, limit=limit, cpu_ms=6, **stages)], 2))
     assert says in said
     assert "enough for 2 cameras" in said
+
+
+def test_a_network_that_works_while_the_tracker_does_is_not_overlooked():
+    """Batches overlap: nobody waits for the network, and yet it takes both cores."""
+    said = verdict([row(BASE, 75, cpu_ms=26, infer=0.1, camera=4, track=1)], 2)
+    assert any("What limits is the network" in each for each in said)
+
+
+def test_figures_of_a_busy_machine_are_doubted():
+    """Medians of 12 to 77 frames a second say nothing, however neat the table is."""
+    busy = Row("ours", BASE, measurement(17), 11.7, 77.2)
+    assert "differ by up to 6.6x" in verdict([busy], 2)[0]
+    assert "differ" not in verdict([row(BASE, 50)], 2)[0]
 
 
 def test_verdict_says_what_changes_gain_and_cost():

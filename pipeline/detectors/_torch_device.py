@@ -98,6 +98,8 @@ class CudaDevice:
     def __init__(self, device: Any) -> None:
         self.device = device
         self._streams = {stage: _cuda.Stream(device) for stage in ("upload", "compute", "download")}
+        # Weights went up on the default stream, which these do not wait for.
+        torch.cuda.synchronize(device)
         self._pool: Any = None
         self._may_capture = True
 
