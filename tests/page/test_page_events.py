@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from browsing import Open, shows_pictures
+from browsing import Open, shows_pictures, until
 from fake_server import FakeServer
 from playwright.sync_api import Page, expect
 
@@ -127,3 +127,19 @@ def test_counts(open_page: Open, fake: FakeServer) -> None:
     expect(inside.get_by_role("cell").first).to_have_text("2")
     fake.cameras[1].inside = {"Pavement": 5}
     expect(inside.get_by_role("cell").first).to_have_text("5")
+
+
+def test_an_event_that_comes_while_the_list_is_loading(page: Page, fake: FakeServer) -> None:
+    """The answer was made before the event: it must not take away what has come since."""
+    answers = []
+    page.route("**/api/events?*", lambda route: answers.append((route, route.fetch())))
+    page.get_by_label("Kind").select_option("enter")
+    until(page, lambda: len(answers) == 1)
+    fake.happen(kind="enter", area="Just now")
+    fake.happen(kind="leave", area="Not asked for")
+    expect(page.locator(".event")).to_have_count(1)
+    route, answer = answers[0]
+    route.fulfill(response=answer)
+    page.wait_for_timeout(300)
+    expect(page.locator(".event")).to_have_count(1)
+    expect(page.locator(".event")).to_contain_text("Just now")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from browsing import Open, shows_pictures
+from fake_scenes import synthetic
 from fake_server import FakeServer
 from playwright.sync_api import Page, expect
 
@@ -256,3 +257,18 @@ def test_areas_drawn_on_another_size_lie_where_they_belong(
     assert point
     middle = (point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     assert middle == pytest.approx(at(editing, 20, 20), abs=1.5)
+
+
+def test_a_camera_that_changes_its_size_while_zones_are_drawn(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    """What is drawn goes with the picture; nothing is saved in pixels of another size."""
+    editing.locator(".editor .list button").first.click()
+    editing.get_by_label("Name").fill("Door")
+    fake.cameras[0].scene = synthetic(frames=30, objects=1, width=640, height=360)
+    wider = "() => document.querySelector('[data-camera=yard] .picture').width === 640"
+    editing.wait_for_function(wider)
+    saved = save(editing, fake)
+    assert saved["size"] == [640, 360]
+    assert saved["zones"][0]["points"] == [[80, 80], [400, 80], [400, 280], [80, 280]]
+    assert saved["zones"][0]["name"] == "Door"

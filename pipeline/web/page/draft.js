@@ -70,7 +70,7 @@ export class Draft extends EventTarget {
 
   #press(event) {
     if (event.button !== 0) return;
-    const at = [event.offsetX, event.offsetY];
+    const at = this.#where(event);
     const { point, between, area } = event.target.dataset;
     event.preventDefault(); // no text selection; the focus is set by hand
     this.root.setPointerCapture(event.pointerId);
@@ -84,7 +84,7 @@ export class Draft extends EventTarget {
   }
 
   #move(event) {
-    const at = [event.offsetX, event.offsetY];
+    const at = this.#where(event);
     if (this.drawing) {
       this.#aim = at;
       this.render();
@@ -187,6 +187,11 @@ export class Draft extends EventTarget {
 
   #focusPoint(index) {
     this.root.querySelector(`.grip[data-point="${index}"]`)?.focus({ preventScroll: true });
+  }
+
+  #where({ clientX, clientY }) {
+    const { left, top } = this.root.getBoundingClientRect();
+    return [clientX - left, clientY - top];
   }
 
   #cssPoint([x, y]) {

@@ -34,6 +34,8 @@ export class Editor extends EventTarget {
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
   #form = new AreaForm({ begin: () => this.#remember(), change: () => this.#refresh(), remove: () => this.#delete() });
 
+  #otherSize = () => this.#rescale();
+
   constructor() {
     super();
     this.element = el(
@@ -74,6 +76,7 @@ export class Editor extends EventTarget {
       begin: () => this.#remember(), change: () => this.#refresh(), choose: () => this.#refresh(),
       point: () => this.#refresh(), cancel: () => this.#refresh(), finish: ({ detail }) => this.#add(detail),
     })) this.#draft.addEventListener(type, listener);
+    tile.stage.addEventListener("othersize", this.#otherSize);
     tile.element.setAttribute("data-editing", "");
     document.body.dataset.editing = "";
     this.element.hidden = false;
@@ -95,6 +98,7 @@ export class Editor extends EventTarget {
     this.#tile = null;
     this.#draft.close();
     this.element.hidden = true;
+    tile.stage.removeEventListener("othersize", this.#otherSize);
     tile.element.removeAttribute("data-editing");
     delete document.body.dataset.editing;
     tile.paint();
@@ -124,6 +128,18 @@ export class Editor extends EventTarget {
     } finally {
       this.#save.disabled = !this.dirty;
     }
+  }
+
+  /** The camera sends pictures of another size now: what is drawn goes with them. */
+  #rescale() {
+    const wasDirty = this.dirty;
+    const draft = this.#draft;
+    if (draft.drawing) draft.cancel();
+    draft.areas = rescaled(draft.areas, this.#size, this.#tile.size);
+    this.#size = this.#tile.size;
+    this.#undo = [];
+    if (!wasDirty) this.#saved = this.#asText();
+    this.#refresh();
   }
 
   #start(kind) {

@@ -9,7 +9,7 @@ const MOST_SHOWN = 400;
 const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled" };
 
 export class Events {
-  #list = el("ol", { class: "scroll list", tabindex: "-1" });
+  #list = el("ol");
   #more = el("div", { class: "more", hidden: true }, el("button", { type: "button", on: { click: () => this.#load(true) } }, "Older events"));
   #empty = el("p", { class: "empty", hidden: true });
   #told = el("p", { class: "unseen", role: "status" });
@@ -19,6 +19,7 @@ export class Events {
   #shown = []; // newest first
   #load_ = 0;
   #untold = 0;
+  #arrived = []; // while a list is being loaded, which may not have them yet
   #onClip;
 
   /** `onClip(event, events)` plays a clip; `events` are those that may be played next. */
@@ -29,9 +30,8 @@ export class Events {
       "section", { class: "events", "aria-labelledby": "events-title" },
       el("div", { class: "head" }, el("h2", { id: "events-title" }, "Events")),
       el("div", { class: "filters", role: "group", "aria-label": "Filter events" }, this.#camera, this.#class, this.#kind),
-      this.#told, this.#list,
+      this.#told, el("div", { class: "scroll", tabindex: "-1" }, this.#empty, this.#list, this.#more),
     );
-    this.#list.append(this.#empty, this.#more);
     this.cameras([]);
     setInterval(() => this.#tell(), 5000);
   }
@@ -57,6 +57,8 @@ export class Events {
   /** Take an event that has just happened. */
   add(event) {
     colourOf(event.class_name);
+    this.#arrived.push(event);
+    if (this.#arrived.length > MOST_SHOWN) this.#arrived.shift();
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
     if (!this.#wants(event) || this.#shown.some((one) => one.id === event.id)) return;
     this.#shown.unshift(event);
@@ -65,7 +67,7 @@ export class Events {
     this.#list.prepend(row);
     while (this.#shown.length > MOST_SHOWN) {
       this.#shown.pop();
-      this.#more.previousElementSibling.remove();
+      this.#list.lastElementChild.remove();
       this.#more.hidden = false;
     }
     this.#empty.hidden = true;
@@ -75,6 +77,7 @@ export class Events {
   async #load(older) {
     const turn = (this.#load_ += 1);
     const query = new URLSearchParams({ limit: PAGE });
+    if (!older) this.#arrived = [];
     for (const [key, field] of [["camera", this.#camera], ["class_name", this.#class], ["kind", this.#kind]]) {
       if (field.value) query.set(key, field.value);
     }
@@ -89,13 +92,14 @@ export class Events {
     if (turn !== this.#load_) return; // the filter has changed meanwhile
     if (!older) {
       this.#shown = [];
-      this.#list.replaceChildren(this.#empty, this.#more);
+      this.#list.replaceChildren();
     }
     for (const event of events) {
       this.#shown.push(event);
-      this.#more.before(this.#row(event));
+      this.#list.append(this.#row(event));
     }
     this.#more.hidden = events.length < PAGE;
+    if (!older) for (const event of this.#arrived.splice(0)) this.add(event);
     const filtered = this.#camera.value || this.#class.value || this.#kind.value;
     if (this.#shown.length) this.#empty.hidden = true;
     else if (filtered) this.#sayEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");

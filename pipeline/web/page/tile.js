@@ -69,6 +69,7 @@ export class Tile {
     const other = this.#header && (this.#header.width !== header.width || this.#header.height !== header.height);
     if (other) this.#trails.clear();
     this.#header = header;
+    if (other) this.stage.dispatchEvent(new Event("othersize"));
     this.#drawnAt = performance.now();
     this.#worstAge = Math.max(this.#worstAge, header.age_ms);
     this.#trails.add(header.tracks, this.#drawnAt);
