@@ -83,7 +83,9 @@ def run_live(
     state = in_force(config, path)
     backend = LiveBackend(pipeline, hub, book, events, state)
     server = PageServer(create_app(backend, hub, config.web, gate), config.web)
-    reloader = Reloader(pipeline, state, book, load, backend.note_pace)
+    if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
+        log.warning("web: without certificate and key the token travels readably; see docs/live.md")
+    reloader = Reloader(pipeline, state, book, load, backend.each_second)
 
     broken: list[BaseException] = []
 

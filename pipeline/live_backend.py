@@ -121,8 +121,10 @@ class LiveBackend:
             for each in self._pipeline.cameras().values()
         )
 
-    def note_pace(self) -> None:
-        """Note how many results there were until now; called about once a second."""
+    def each_second(self) -> None:
+        """Note how many results there were, let go of cameras that left; called every second."""
+        for name in set(self._hub.names()) - set(self._pipeline.cameras()):
+            self._hub.forget(name)
         self._delivered.append((time.monotonic(), self._pipeline.stats.delivered))
 
     def _fps(self) -> float:

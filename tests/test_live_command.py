@@ -141,6 +141,9 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
         write(folder, *plain, {"name": "c"}, tracker={"kind": "bytetrack"})
         run.until(lambda: run.is_live("c") and run.camera("gone") is None)
         assert [one["name"] for one in run.get("/api/cameras")["cameras"]] == ["a", "b", "c"]
+        figures = run.client.get("/metrics").text
+        assert 'trackline_camera_state{camera="c",state="live"} 1.0' in figures
+        assert 'camera="gone"' not in figures
         after = run.camera("a")
         assert before is not None
         assert after is not None
