@@ -123,7 +123,7 @@ def test_a_new_token_is_its_owners_only(
         ({"token": "short"}, "web.token: want 16 or more ASCII characters"),
         ({"hosts": 1}, "web: unknown key 'hosts'"),
         ({"host": "203.0.113.7", "token": "0" * 16, "port": 0}, "web: cannot listen on"),
-        ({"certificate": "a.pem", "key": "b.pem"}, "web.certificate: a.pem: "),
+        ({"certificate": "a.pem", "key": "b.pem", "port": 0}, "web.certificate: a.pem: "),
     ],
 )
 def test_mistakes_are_one_line(
