@@ -32,7 +32,10 @@ def live_config(config: Config) -> Config:
     """Return the configuration as a live run takes it.
 
     Without `sinks` in the file only events are kept; a camera that fails is tried again for ever.
+    Raises ConfigError without sources: a file that was emptied must not take all cameras out.
     """
+    if not config.sources:
+        raise ConfigError("sources: needed but not given")
     run = config.run.model_copy(update={"wait_for_sources": True})
     update: dict[str, Any] = {"run": run}
     if "sinks" not in config.model_fields_set:
@@ -72,8 +75,6 @@ def run_live(
     from pipeline.web.serving import PageServer
 
     config = load()
-    if not config.sources:
-        raise ConfigError("sources: needed but not given")
     gate = Gate(config.web, config.web.read_token(config.secrets))
     hub = Hub()
     book = AreaBook(config.zones or config.run.output / "zones.yaml")
@@ -83,7 +84,9 @@ def run_live(
     state = in_force(config, path)
     backend = LiveBackend(pipeline, hub, book, events, state)
     server = PageServer(create_app(backend, hub, config.web, gate), config.web)
-    reloader = Reloader(pipeline, state, book, load, backend.note_pace)
+    if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
+        log.warning("web: without certificate and key the token travels readably; see docs/live.md")
+    reloader = Reloader(pipeline, state, book, load, backend.each_second)
 
     broken: list[BaseException] = []
 

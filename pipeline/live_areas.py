@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.counting.areas import AreaFile, CameraAreas
 from pipeline.counting.files import load_areas, save_areas
 from pipeline.counting.watching import AreaWatcher
+from pipeline.engine import Pipeline
 from pipeline.errors import OutputError
 from pipeline.interfaces import Watcher
 
@@ -92,3 +94,14 @@ class AreaBook:
 def _nobody_yet(camera: str, watcher: Watcher | None) -> None:
     """Do nothing: the run has not begun, cameras find their watchers when they come."""
     del camera, watcher
+
+
+def where_it_is(pipeline: Pipeline) -> SetWatcher:
+    """Return what sets a camera's watcher if it is in this run; a file may be about others too."""
+
+    def set_watcher(camera: str, watcher: Watcher | None) -> None:
+        with suppress(ValueError):  # it has just left
+            if camera in pipeline.cameras():
+                pipeline.set_watcher(camera, watcher)
+
+    return set_watcher

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.build import effective
 from pipeline.counting.areas import CameraAreas
 from pipeline.engine import Pipeline
-from pipeline.live_areas import AreaBook
+from pipeline.live_areas import AreaBook, where_it_is
 from pipeline.live_changes import InForce
 from pipeline.live_events import EventLog
 from pipeline.supervision import CameraStatus
@@ -61,7 +61,7 @@ class LiveBackend:
 
     def save_areas(self, camera: str, areas: CameraAreas) -> CameraAreas:
         """Save and use a camera's zones and lines; raises OutputError."""
-        return self._book.save(camera, areas, self._pipeline.set_watcher)
+        return self._book.save(camera, areas, where_it_is(self._pipeline))
 
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return what happened in the last hours, and who is inside now; raises StoreError."""
@@ -121,8 +121,10 @@ class LiveBackend:
             for each in self._pipeline.cameras().values()
         )
 
-    def note_pace(self) -> None:
-        """Note how many results there were until now; called about once a second."""
+    def each_second(self) -> None:
+        """Note how many results there were, let go of cameras that left; called every second."""
+        for name in set(self._hub.names()) - set(self._pipeline.cameras()):
+            self._hub.forget(name)
         self._delivered.append((time.monotonic(), self._pipeline.stats.delivered))
 
     def _fps(self) -> float:

@@ -12,14 +12,14 @@ from pipeline.config import Config
 from pipeline.counting.files import line_of
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.interfaces import Watcher
-from pipeline.live_areas import AreaBook
+from pipeline.live_areas import AreaBook, where_it_is
 from pipeline.live_changes import InForce, apply, told, unchangeable
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")
 
 EVERY_S = 1.0
+SETTLE_S = 0.2
 _Look = tuple[int, int, bytes]
 
 
@@ -87,11 +87,19 @@ class Reloader:
 
     def look(self) -> None:
         """Take over whatever has changed since the last time."""
-        changed = [watch.changed() for watch in self._config_watches]
-        if any(changed) and self._pipeline.started:
+        if not self._pipeline.started:
+            return  # what changes until then is found by the first look
+        if self._changed():
+            while self._changed():
+                pass  # an editor is still writing
             self._try("config", self._reload_config)
         if self._zones_watch.changed():
             self._try("zones", self._reload_zones)
+
+    def _changed(self) -> bool:
+        """Return whether a configuration file is another than the last time; waits a moment."""
+        changed = [watch.changed() for watch in self._config_watches]
+        return any(changed) and not self._end.wait(SETTLE_S)
 
     def _look_for_ever(self) -> None:
         while not self._end.wait(EVERY_S):
@@ -125,12 +133,9 @@ class Reloader:
             self._errors["config"] = note
 
     def _reload_zones(self) -> None:
-        names = self._book.reload(self._set_watcher)
+        names = self._book.reload(where_it_is(self._pipeline))
         if names:
             log.info("%s: read again: %s", self._book.path, ", ".join(names))
-
-    def _set_watcher(self, camera: str, watcher: Watcher | None) -> None:
-        set_watcher_if_there(self._pipeline, camera, watcher)
 
 
 def placed(message: str, path: Path | None) -> str:
@@ -138,9 +143,3 @@ def placed(message: str, path: Path | None) -> str:
     if path is None or message.startswith(str(path)):
         return message
     return f"{path}:{line_of(path, message)}: {message}"
-
-
-def set_watcher_if_there(pipeline: Pipeline, camera: str, watcher: Watcher | None) -> None:
-    """Watch a camera of this run; a zones file may be about others, too."""
-    if camera in pipeline.cameras():
-        pipeline.set_watcher(camera, watcher)

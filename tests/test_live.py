@@ -159,6 +159,12 @@ def test_a_live_run_keeps_events_only_unless_told(
     assert live.run.wait_for_sources
 
 
+def test_a_file_without_cameras_takes_none_out(tmp_path: Path) -> None:
+    """An editor that empties the file before it writes it leaves one for a moment."""
+    with pytest.raises(ConfigError, match="sources: needed"):
+        live_config(Config())
+
+
 # -- files ----------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ from fake_backend import CAMERAS, TOKEN, TRIANGLE, Made, serving
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from pipeline.errors import StoreError
+
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 HOST = "http://127.0.0.1:8642"
 ZONES = "/api/cameras/yard/zones"
@@ -159,6 +161,16 @@ def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
     assert found["trackline_age_seconds_bucket", yard, ("le", "0.025")] == 4
     assert found["trackline_stage_seconds_sum", yard, ("stage", "infer")] == pytest.approx(0.016)
     assert found["trackline_queue_frames", yard] == 1
+
+
+def test_a_database_that_does_not_answer_is_503(made: Made, client: TestClient) -> None:
+    def ask(*_: Any) -> Any:
+        raise StoreError("events database db: locked")
+
+    made.backend.events = ask  # type: ignore[method-assign]
+    answer = client.get("/api/events")
+    assert (answer.status_code, answer.json()) == (503, {"detail": "events database db: locked"})
+    assert client.get("/api/cameras").status_code == 200
 
 
 # -- the page's files -----------------------------------------------------------------------------

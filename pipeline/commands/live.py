@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.commands._signals import Signals
 from pipeline.config import Config, load_config, parse_assignment
 from pipeline.errors import ConfigError
-from pipeline.live import live_config, run_live
 
 HELP = "watch cameras on a page in the browser"
 
@@ -36,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM, which end it in order."""
+    from pipeline.live import live_config, run_live
+
     changes = _changes(args)
     path = Path(args.config) if args.config else None
     signals = Signals()

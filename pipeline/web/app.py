@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from pipeline.errors import PipelineError
 from pipeline.web.announcing import Announcer
 from pipeline.web.backend import Backend
 from pipeline.web.gate import Gate
@@ -92,6 +93,12 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": " ".join("; ".join(lines).split())[:1000]}, 422)
 
 
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """Answer 503 where the program cannot tell now: a database that does not answer."""
+    del request
+    return JSONResponse({"detail": " ".join(str(error).split())}, 503)
+
+
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     """Answer 500; the guard logs the error, which is raised again."""
     del request, error
@@ -101,6 +108,7 @@ async def _bug(request: Request, error: Exception) -> JSONResponse:
 _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Any]] = {
     HTTPException: _told,
     RequestValidationError: _invalid,
+    PipelineError: _failed,
     Exception: _bug,
 }
 

@@ -142,6 +142,10 @@ class Hub:
         """Return a camera's newest result, None before its first."""
         return self._shown.get(camera)
 
+    def names(self) -> list[str]:
+        """Return the cameras that have had a result."""
+        return list(self._shown)
+
     def forget(self, camera: str) -> None:
         """Let go of a camera that was taken out; its last frame's memory goes too."""
         self._shown.pop(camera, None)

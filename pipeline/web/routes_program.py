@@ -17,7 +17,7 @@ from pipeline.web.site import Answers, Site
 MOST_EVENTS = 1000
 _LARGEST_ID = 2**63 - 1
 _Text = Annotated[str | None, Query(max_length=200)]
-_INVALID: Answers = {422: {"model": Problem}}
+_INVALID: Answers = {422: {"model": Problem}, 503: {"model": Problem}}
 
 
 def program_routes(site: Site) -> APIRouter:

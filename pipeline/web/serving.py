@@ -30,6 +30,7 @@ class PageServer:
     """Listens from `__init__` on, serves from `start` to `stop`."""
 
     def __init__(self, app: Guard, options: WebOptions) -> None:
+        _check_certificate(options)
         self._socket = _listen(options)
         self._options = options
         self._server = uvicorn.Server(
@@ -53,7 +54,6 @@ class PageServer:
                 ssl_keyfile=options.key,
             )
         )
-        _check_certificate(options)
         self._worker = Worker("page", self._serve, lambda: None)
 
     @property
