@@ -19,14 +19,14 @@ from pipeline.counting.areas import CameraAreas
 from pipeline.data import Detections, Event, Frame, Result, Tracks
 from pipeline.errors import ConfigError, ModelError, OutputError
 from pipeline.interfaces import RunInfo
-from pipeline.live import live_config
-from pipeline.live_areas import AreaBook
-from pipeline.live_changes import apply, in_force, unchangeable
-from pipeline.live_notify import notify
+from pipeline.live.areas import AreaBook
+from pipeline.live.changes import apply, in_force, unchangeable
+from pipeline.live.notify import notify
+from pipeline.live.running import live_config
 
 pytest.importorskip("fastapi")
-from pipeline.live_events import REMEMBERED, RecentEvents
-from pipeline.live_reload import FileWatch, placed
+from pipeline.live.events import REMEMBERED, RecentEvents
+from pipeline.live.reload import FileWatch, placed
 from pipeline.web.backend import EventQuery
 
 ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM, which end it in order."""
-    from pipeline.live import live_config, run_live
+    from pipeline.live.running import live_config, run_live
 
     changes = _changes(args)
     path = Path(args.config) if args.config else None

@@ -14,10 +14,10 @@ from pipeline.config import Config, PluginChoice
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError, MissingExtraError, StageError
 from pipeline.interfaces import Sink
-from pipeline.live_areas import AreaBook
-from pipeline.live_changes import in_force
-from pipeline.live_events import EventLog, RecentEvents, StoredEvents
-from pipeline.live_notify import notify
+from pipeline.live.areas import AreaBook
+from pipeline.live.changes import in_force
+from pipeline.live.events import EventLog, RecentEvents, StoredEvents
+from pipeline.live.notify import notify
 from pipeline.rooms import plugin_names
 from pipeline.running import run_config
 
@@ -67,8 +67,8 @@ def run_live(
     before anything is opened, and whatever ends a run.
     """
     check_extra()
-    from pipeline.live_backend import LiveBackend
-    from pipeline.live_reload import Reloader
+    from pipeline.live.backend import LiveBackend
+    from pipeline.live.reload import Reloader
     from pipeline.web.app import create_app
     from pipeline.web.gate import Gate
     from pipeline.web.hub import Hub

@@ -12,8 +12,8 @@ from pipeline.config import Config
 from pipeline.counting.files import line_of
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.live_areas import AreaBook, where_it_is
-from pipeline.live_changes import InForce, apply, told, unchangeable
+from pipeline.live.areas import AreaBook, where_it_is
+from pipeline.live.changes import InForce, apply, told, unchangeable
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")

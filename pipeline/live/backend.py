@@ -11,9 +11,9 @@ from typing import Any
 from pipeline.build import effective
 from pipeline.counting.areas import CameraAreas
 from pipeline.engine import Pipeline
-from pipeline.live_areas import AreaBook, where_it_is
-from pipeline.live_changes import InForce
-from pipeline.live_events import EventLog
+from pipeline.live.areas import AreaBook, where_it_is
+from pipeline.live.changes import InForce
+from pipeline.live.events import EventLog
 from pipeline.supervision import CameraStatus
 from pipeline.web.backend import EventQuery
 from pipeline.web.hub import Hub
