@@ -13,6 +13,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -68,9 +69,13 @@ class OpenVinoBackend:
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
         assert self._model is not None
+        layout = postprocess.layout
+        self._centred = not layout.raw_bgr
+        self._model.take_pictures(raw_bgr=layout.raw_bgr)
+        if layout.best_only is not None:
+            self._model.find_best_class()
+            postprocess = replace(postprocess, layout=layout.best_only)
         self._postprocess = postprocess
-        self._centred = not postprocess.layout.raw_bgr
-        self._model.take_pictures(raw_bgr=postprocess.layout.raw_bgr)
         side = -(-self._settings.imgsz // STRIDE) * STRIDE
         self._target = self._model.fixed_size or (side, side)
         self._stride = STRIDE if self._model.fixed_size is None else None
