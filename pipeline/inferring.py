@@ -68,6 +68,11 @@ class Inference:
         self._opened = True
         return self._engaged.class_names
 
+    @property
+    def most_at_once(self) -> int:
+        """Return how many frames the detector takes in one go, once it is open."""
+        return self._engaged.detector.batch_size
+
     def start(self, fail: Fail) -> None:
         """Begin; `fail` is called from the thread with what went wrong."""
         self._worker.start(fail)

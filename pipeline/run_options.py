@@ -17,7 +17,8 @@ class RunOptions(OptionsModel):
     max_frames: int | None = Field(None, ge=1)
     """Stop each source after this many frames; null for all of them."""
     ring_frames: int = Field(16, ge=1, le=1024)
-    """Frames a file may be decoded ahead; fewer where `ring_megabytes` says so."""
+    """Frames a file may be decoded ahead; fewer where they are large and the detector takes few
+    at once, or where `ring_megabytes` says so."""
     ring_megabytes: int = Field(64, ge=1)
     """Memory one source's decoded frames may wait in."""
     files_at_once: int | None = Field(None, ge=1)

@@ -20,6 +20,7 @@ from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
 from pipeline.masking import masked
+from pipeline.memory import share_arenas
 
 log = logging.getLogger("trackline")
 

@@ -23,6 +23,7 @@ from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors._openvino_model import PictureModel, one_line
 from pipeline.detectors._postprocess import Postprocess
 from pipeline.errors import ModelError
+from pipeline.memory import return_freed
 
 STRIDE = 32
 """Sides of a network's input are multiples of this: its coarsest feature map's step."""
@@ -148,6 +149,7 @@ class OpenVinoBackend:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
                 compiled = self._model.compile(key, self._config())
+            return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
             lane = self._lanes[key] = _Lane(compiled, self._model.output, waiting)
         return lane
