@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
     parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
+    parser.add_argument(
+        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
+    )
     parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
     parser.add_argument(
         "--detections", nargs="+", metavar="FILE|DIR",
@@ -83,7 +86,7 @@ def configured(args: argparse.Namespace) -> Config:
             changes["sources"] = _blank_sources(args.detections)
     if args.tracker is not None:
         changes["tracker.kind"] = args.tracker
-    for key in ("model", "device", "imgsz", "conf", "iou"):
+    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
         if (value := getattr(args, key)) is not None:
             changes[f"detector.{key}"] = value
     if args.classes is not None:

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from pipeline.data import Detections, Float32, Image
-from pipeline.detectors._backend import Network, Settings, stage_milliseconds
+from pipeline.detectors._backend import Network, Settings, not_int8, stage_milliseconds
 from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors._openvino_model import PictureModel, one_line
 from pipeline.detectors._postprocess import Postprocess
@@ -35,7 +35,13 @@ STATIC_SIZES = 4
 """Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
 ones, as in a folder of photographs, share one compiled for every size."""
 
-_PRECISION = {"fp32": "f32", "bf16": "bf16"}
+# What is not quantized of an int8 network runs in what OpenVINO finds best.
+_PRECISION: dict[str, dict[str, str]] = {
+    "auto": {},
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
+    "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+    "int8": {},
+}
 
 
 class OpenVinoBackend:
@@ -47,10 +53,10 @@ class OpenVinoBackend:
                 f"device: {settings.path.name} runs on the CPU, got {settings.device!r}; "
                 "allowed are auto and cpu (.pt weights run on CUDA)"
             )
-        if settings.precision not in ("auto", *_PRECISION):
+        if settings.precision not in _PRECISION:
             raise ModelError(
                 f"precision: {settings.path.name} on the CPU, got {settings.precision!r}; "
-                f"allowed are auto, {', '.join(_PRECISION)}"
+                f"allowed are {', '.join(_PRECISION)}"
             )
         self._settings = settings
         self._model: PictureModel | None = None
@@ -65,6 +71,8 @@ class OpenVinoBackend:
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
         self._model = PictureModel(self._settings.path)
+        if self._settings.precision == "int8" and not self._model.quantized:
+            raise not_int8(self._settings.path)
         return self._model.network
 
     def start(self, postprocess: Postprocess) -> None:
@@ -156,10 +164,7 @@ class OpenVinoBackend:
 
     def _config(self) -> dict[str, str]:
         hint = "LATENCY" if self._settings.prefer_latency else "THROUGHPUT"
-        config = {"PERFORMANCE_HINT": hint}
-        if self._settings.precision != "auto":
-            config["INFERENCE_PRECISION_HINT"] = _PRECISION[self._settings.precision]
-        return config
+        return {"PERFORMANCE_HINT": hint, **_PRECISION[self._settings.precision]}
 
 
 class _Lane:

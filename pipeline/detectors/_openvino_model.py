@@ -92,6 +92,12 @@ class PictureModel:
             None if end2end is None else end2end.casefold() == "true",
         )
 
+    @property
+    def quantized(self) -> bool:
+        """Return whether convolutions or their weights are int8."""
+        kinds = {str(op.get_element_type()) for op in self._model.get_ops() if _is_weights(op)}
+        return bool(kinds & _INT8)
+
     def take_pictures(self, *, raw_bgr: bool) -> None:
         """Change the input to u8[1,H,W,3] BGR: the graph itself then scales and reorders."""
         preprocess = self._ov.preprocess
@@ -159,6 +165,13 @@ def _read(ov: Any, path: Path) -> Any:
         "onnx" if path.suffix.lower() == ".onnx" else "ir"
     )
     return frontend.convert(frontend.load(str(path)))
+
+
+_INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
+
+
+def _is_weights(op: Any) -> bool:
+    return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4
 
 
 def _sides(shape: Any) -> list[int | None]:
