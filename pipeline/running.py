@@ -42,6 +42,7 @@ def run_config(
     the run: the error is in it and is raised again. Raises WriteError if the report cannot be
     written and nothing else went wrong.
     """
+    share_arenas()
     pipeline = pipeline or build(config)
     if on_start:
         on_start(pipeline)

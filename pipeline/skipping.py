@@ -29,6 +29,7 @@ SURE_SCORE = 0.5
 """Objects with less come and go with the detector's mood: `auto` does not go by them."""
 
 Rows = NDArray[np.intp]
+_NONE: Rows = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +51,13 @@ class Skipper:
 
     def __init__(self, every: Every) -> None:
         self._every = every
-        self._forget()
         self._epoch = 0
+        self._gap = self._since = 0
+        self._asked_s = self._last_s = 0.0
+        self._last: _Key | None = None
+        self._before: _Key | None = None
+        self._pairs = _NONE, _NONE
+        self._forget()
 
     def wants(self, frame: Frame) -> bool:
         """Return whether to detect on this frame."""
@@ -61,7 +67,7 @@ class Skipper:
             self._forget()
         self._last_s = at_s
         self._since += 1
-        late = self._every == "auto" and at_s - self._asked_s + step_s > LONGEST_S
+        late = self._every == "auto" and at_s - self._asked_s + step_s > LONGEST_S + 1e-6
         if self._since < self._gap and not late:
             return False
         self._since, self._asked_s = 0, at_s
@@ -71,7 +77,7 @@ class Skipper:
         """Note what was detected on a frame that `wants` asked for."""
         before, at_s = self._last, frame.pts_s
         speed = np.zeros((len(found), 2), np.float32)
-        self._before, self._pairs = None, (np.empty(0, np.intp), np.empty(0, np.intp))
+        self._before, self._pairs = None, (_NONE, _NONE)
         if before is not None and at_s > before.at_s and frame.epoch == self._epoch:
             expected = before.moved_to(at_s)
             old, new = self._pairs = _same(expected, before.found.class_id, found)
@@ -109,9 +115,8 @@ class Skipper:
         self._gap = 1 if self._every == "auto" else self._every
         self._since = self._gap  # the first frame is detected on
         self._asked_s = self._last_s = 0.0
-        self._last: _Key | None = None
-        self._before: _Key | None = None
-        self._pairs: tuple[Rows, Rows] = (np.empty(0, np.intp), np.empty(0, np.intp))
+        self._last = self._before = None
+        self._pairs = _NONE, _NONE
 
     def _adapt(self, expected: Float32, before: Detections, found: Detections) -> None:
         """Skip one more while everything went as expected, half as many once something did not."""
@@ -147,5 +152,4 @@ def _same(expected: Float32, class_id: NDArray[np.int32], found: Detections) -> 
 
 
 def _centre(xyxy: Float32) -> Float32:
-    centre: Float32 = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-    return centre
+    return (xyxy[:, :2] + xyxy[:, 2:]) / np.float32(2)
