@@ -1,6 +1,10 @@
 """Trackline beside ultralytics' `track`: the same clip and weights, in turn, in one run.
 
     python benchmarks/versus_ultralytics.py VIDEO MODEL.onnx [--ultralytics-python PATH]
+        [--openvino-export FOLDER] [--busy N]
+
+With FOLDER, an OpenVINO export that ultralytics made of the same weights, they run that too, saving
+video. `--busy N` lets N processes that do nothing but count take processor time meanwhile.
 
 Each measurement is a process of its own. Time counts from the call to the last result, so loading
 the weights is in it and importing libraries is not. Each side keeps its defaults: its own tracker,
@@ -19,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,20 +39,38 @@ def main() -> int:
         return 0
     print(f"{_machine()}; {arguments.video.name}, {arguments.model.name}")
     print(f"median of {arguments.repeats} (range); one after the other, in turn\n")
-    print(f"{'':16}{OURS:>22}{THEIRS:>22}{'ratio':>20}")
-    for save in (False, True):
-        rounds = [_round(arguments, save) for _ in range(arguments.repeats)]
-        title = "track, save video" if save else "track"
-        _print_row(f"{title}, fps", rounds, lambda one: one["frames"] / one["seconds"])
-        _print_row(f"{title}, MB", rounds, lambda one: one["peak_mb"])
+    print(f"{'':28}{OURS:>22}{THEIRS:>22}{'ratio':>20}")
+    settings = [("track", False, arguments.ultralytics_model or arguments.model)]
+    settings.append(("track, save video", True, settings[0][2]))
+    if arguments.openvino_export:
+        settings.append(("save, their OpenVINO", True, arguments.openvino_export))
+    with _busy(arguments.busy):
+        for title, save, theirs in settings:
+            rounds = [_round(arguments, save, theirs) for _ in range(arguments.repeats)]
+            _print_row(f"{title}, fps", rounds, lambda one: one["frames"] / one["seconds"])
+            _print_row(f"{title}, CPU ms", rounds, lambda one: one["cpu_s"] / one["frames"] * 1e3)
+            _print_row(f"{title}, MB", rounds, lambda one: one["peak_mb"])
     return 0
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """Keep `count` processors busy for as long as the block takes."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    spinning = [subprocess.Popen(spin) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=lambda text: Path(text).resolve())
     parser.add_argument("model", type=lambda text: Path(text).resolve())
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--max-frames", type=int, help="stop both after this many frames")
     parser.add_argument("--precision", default="auto", help="this program's; theirs is float32")
     parser.add_argument(
@@ -56,6 +79,8 @@ def _arguments() -> argparse.Namespace:
         help="a Python that has ultralytics (and onnxruntime for .onnx); default: this one",
     )
     parser.add_argument("--ultralytics-model", help="other weights for them, e.g. their own export")
+    parser.add_argument("--openvino-export", help="a folder that their export wrote")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="N processes that spin")
     parser.add_argument("--worker", choices=[OURS, THEIRS], help=argparse.SUPPRESS)
     parser.add_argument("--save", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -65,10 +90,11 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _round(arguments: argparse.Namespace, save: bool) -> dict[str, dict[str, float]]:
+def _round(
+    arguments: argparse.Namespace, save: bool, their_model: str | Path
+) -> dict[str, dict[str, float]]:
     """Return what each side needed, measured one right after the other."""
-    model = arguments.ultralytics_model or arguments.model
-    theirs = Path(model).resolve()
+    theirs = Path(their_model).resolve()
     return {
         OURS: _measure(arguments, OURS, sys.executable, arguments.model, save),
         THEIRS: _measure(arguments, THEIRS, arguments.ultralytics_python, theirs, save),
@@ -106,13 +132,14 @@ def _work(arguments: argparse.Namespace) -> dict[str, float]:
 
     job = _ours if arguments.worker == OURS else _theirs
     start = job(arguments)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     frames = sum(1 for _ in start())
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "frames": frames,
         "seconds": seconds,
+        "cpu_s": time.process_time() - cpu_started,
         "peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e3),
     }
 
@@ -122,9 +149,7 @@ def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
 
     detector = {"model": str(arguments.model), "precision": arguments.precision}
     if not arguments.save:
-        return lambda: pipeline.track(
-            arguments.video, tracker="sort", max_frames=arguments.max_frames, **detector
-        )
+        return lambda: pipeline.track(arguments.video, max_frames=arguments.max_frames, **detector)
     config = {
         "sources": [str(arguments.video)],
         "detector": {"kind": "yolo", **detector},
@@ -172,7 +197,7 @@ def _print_row(
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ours) / statistics.median(theirs)
     spread = f"{ratio:.2f}x ({min(ratios):.2f}..{max(ratios):.2f})"
-    print(f"{title:24}{_cell(ours):>22}{_cell(theirs):>22}{spread:>22}", flush=True)
+    print(f"{title:28}{_cell(ours):>22}{_cell(theirs):>22}{spread:>22}", flush=True)
 
 
 def _cell(values: list[float]) -> str:

@@ -86,8 +86,11 @@ class Flight:
 
     by: Engaged
     batch: list[Grabbed]
+    wanted: list[bool]
+    """Which frames are detected on; the others get boxes that stand in for it."""
 
     @property
     def frames(self) -> list[Frame]:
-        """Return the pictures of the batch."""
-        return [grabbed.frame for grabbed in self.batch]
+        """Return the pictures that are detected on, while all of the batch is there."""
+        both = zip(self.batch, self.wanted, strict=True)
+        return [grabbed.frame for grabbed, wanted in both if wanted]

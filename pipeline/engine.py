@@ -109,6 +109,7 @@ class Pipeline(Stages):
         """Open sources, detector and sinks in the order of who finds the user's mistakes first."""
         self._sources.open_files()
         class_names = self._inference.open(prefer_latency=self._lone_camera)
+        self._sources.limit_rings(self._inference.most_at_once * 2)
         self._sinks.open(
             RunInfo(
                 output=self._options.output,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.data import ClassNames, Detections, Result
 from pipeline.detecting import Engaged, Flight
@@ -19,6 +19,7 @@ from pipeline.following import Followers
 from pipeline.grabbing import Grabbed
 from pipeline.interfaces import Detector, Tracker, Watcher
 from pipeline.ring import RingBuffer, take
+from pipeline.skipping import Every, Skipper
 from pipeline.stats import Stats
 from pipeline.turns import Turns
 from pipeline.worker import Fail, Worker
@@ -31,10 +32,12 @@ class Inference:
 
     `show` is told of each result first, and must not wait. What is detected and followed with
     may be changed by any other thread, between two steps. Live frames older than `max_age_ms`
-    when they are taken are dropped as "old".
+    when they are taken are dropped as "old". With `detect_every` (pipeline.skipping) frames of
+    files wait for the next one that is detected on.
     """
 
     max_age_ms: float | None = None
+    detect_every: Every = 1
 
     def __init__(
         self,
@@ -53,6 +56,8 @@ class Inference:
         self._show = show
         # Batches begun and not yet passed on, oldest first.
         self._flying: deque[Flight] = deque()
+        self._skippers: dict[str, Skipper] = {}
+        self._held: dict[str, list[Grabbed]] = {}
         self._turns = Turns()
         self._opened = self._closed = False
         self._worker = Worker("infer", self._infer_all, self._finish)
@@ -67,6 +72,11 @@ class Inference:
         self._engaged.open(prefer_latency=prefer_latency)
         self._opened = True
         return self._engaged.class_names
+
+    @property
+    def most_at_once(self) -> int:
+        """Return how many frames the detector takes in one go, once it is open."""
+        return self._engaged.detector.batch_size
 
     def start(self, fail: Fail) -> None:
         """Begin; `fail` is called from the thread with what went wrong."""
@@ -139,10 +149,12 @@ class Inference:
             if not self._flying:
                 self._stats.starved_s += time.perf_counter() - began
             if batch is None and not self._flying:
+                for held in self._held.values():
+                    self._release(self._engaged, held)
                 return
             if batch := self._fresh(batch or []):
                 most = self._begin(batch)
-                while len(self._flying) >= most:
+                while self._is_due(most):
                     self._pass_on()
             elif self._flying:
                 self._pass_on()
@@ -151,8 +163,8 @@ class Inference:
         with self._turns.step():
             flights = [*self._flying]
             self._flying.clear()
-        for flight in flights:
-            for grabbed in flight.batch:
+        for batch in (*self._held.values(), *(flight.batch for flight in flights)):
+            for grabbed in batch:
                 self._stats.drop(grabbed.frame.source, "failed")
         for engaged in {flight.by for flight in flights if flight.by.retired}:
             _retire(engaged)
@@ -161,54 +173,108 @@ class Inference:
     def _begin(self, batch: list[Grabbed]) -> int:
         """Begin with a batch; return how many may now be in flight, and one of them is due."""
         with self._turns.step():
-            flight = Flight(self._engaged, batch)
+            flight = Flight(self._engaged, batch, [self._wants(each) for each in batch])
             self._flying.append(flight)
-            flight.by.begin(flight.frames)
+            if flight.frames:
+                flight.by.begin(flight.frames)
         return flight.by.most
 
     def _pass_on(self) -> None:
         """Detect or collect the oldest batch, follow what is in it and hand it on."""
         flight = self._flying[0]
         began = time.perf_counter()
-        with self._turns.step():
-            found = flight.by.answer(flight.frames)
-        stages = flight.by.stage_ms(began, len(found))
-        for detections in found:
-            result = self._follow(flight, detections, stages)
-            if result is not None:
-                self._show(result)
-                began = time.perf_counter()
-                self._results.put(result)
-                self._stats.blocked_s += time.perf_counter() - began
+        frames = flight.frames
+        stages: Mapping[str, float] = {}
+        found: Iterator[Detections] = iter(())
+        if frames:
+            with self._turns.step():
+                found = iter(flight.by.answer(frames))
+            stages = flight.by.stage_ms(began, len(frames))
+        for wanted in flight.wanted:
+            grabbed = flight.batch[0]
+            if wanted:
+                self._hand_on(flight.by, grabbed, next(found), stages)
+            elif self._stats.sources[grabbed.frame.source].live:
+                self._hand_on(flight.by, grabbed, None, {})
+            else:
+                self._held.setdefault(grabbed.frame.source, []).append(grabbed)
             flight.batch.pop(0)
         with self._turns.step():
             self._flying.popleft()
             if flight.by.retired and self._is_idle(flight.by):
                 _retire(flight.by)
 
+    def _hand_on(
+        self,
+        by: Engaged,
+        grabbed: Grabbed,
+        detections: Detections | None,
+        stages: Mapping[str, float],
+    ) -> None:
+        """Follow what was detected on a frame, or what stands in for it, and pass it on."""
+        frame = grabbed.frame
+        skipper = self._skippers.get(frame.source)
+        if detections is None:
+            detections = skipper.at(frame) if skipper else Detections.empty()
+        else:
+            detections = by.usable(detections, self._stats.sources[frame.source])
+            if skipper:
+                skipper.learn(frame, detections)
+                self._release(by, self._held.get(frame.source, []))
+        result = self._follow(by, grabbed, detections, stages)
+        if result is not None:
+            self._show(result)
+            began = time.perf_counter()
+            self._results.put(result)
+            self._stats.blocked_s += time.perf_counter() - began
+
+    def _release(self, by: Engaged, held: list[Grabbed]) -> None:
+        """Pass on the frames of a file that were skipped; they leave `held`."""
+        while held:
+            self._hand_on(by, held[0], None, {})
+            held.pop(0)
+
     def _follow(
-        self, flight: Flight, detections: Detections, stages: Mapping[str, float]
+        self,
+        by: Engaged,
+        grabbed: Grabbed,
+        detections: Detections,
+        stages: Mapping[str, float],
     ) -> Result | None:
-        """Return what becomes of the batch's first frame; None where its source has left."""
-        frame, read_ms = flight.batch[0]
+        """Return what becomes of a frame; None where its source has left."""
+        frame, read_ms = grabbed
         books = self._stats.sources[frame.source]
-        detections = flight.by.usable(detections, books)
-        class_names = flight.by.class_names
         with self._turns.step():
             follower = self._followers.get(frame.source)
             if follower is None:
                 books.lose(frame.index, "removed")
                 return None
-            followed = follower.follow(frame, detections, class_names)
+            followed = follower.follow(frame, detections, by.class_names)
         return Result(
             frame,
             detections,
             followed.tracks,
-            class_names,
+            by.class_names,
             {"decode": read_ms, **stages, **followed.stage_ms},
             followed.events,
             books.lost_before(frame.index),
         )
+
+    def _wants(self, grabbed: Grabbed) -> bool:
+        """Return whether to detect on a frame, which is the source's next one."""
+        if self.detect_every == 1:
+            return True
+        name = grabbed.frame.source
+        if name not in self._skippers:
+            self._skippers[name] = Skipper(self.detect_every)
+        return self._skippers[name].wants(grabbed.frame)
+
+    def _is_due(self, most: int) -> bool:
+        """Return whether to pass on the oldest batch before another is begun with."""
+        if not self._flying:
+            return False
+        asked = sum(any(flight.wanted) for flight in self._flying)
+        return asked >= most or not any(self._flying[0].wanted)
 
     def _fresh(self, taken: list[Grabbed]) -> list[Grabbed]:
         """Return the frames that are not too old to be of use; the others are counted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,11 +18,15 @@ class RunOptions(OptionsModel):
     max_frames: int | None = Field(None, ge=1)
     """Stop each source after this many frames; null for all of them."""
     ring_frames: int = Field(16, ge=1, le=1024)
-    """Frames a file may be decoded ahead; fewer where `ring_megabytes` says so."""
+    """Frames a file may be decoded ahead; fewer where they are large and the detector takes few
+    at once, or where `ring_megabytes` says so."""
     ring_megabytes: int = Field(64, ge=1)
     """Memory one source's decoded frames may wait in."""
     files_at_once: int | None = Field(None, ge=1)
     """Files that are decoded at a time, in order; null for as many as there are processors."""
+    detect_every: Annotated[int, Field(ge=1, le=30)] | Literal["auto"] = 1
+    """Detect on every Nth frame only, or with auto where tracks alone are not good enough, at
+    least every 0.2 s; the frames between get boxes on straight lines (docs/speed.md)."""
     retry_first_s: float = Field(0.5, gt=0, le=3600)
     """Seconds until a lost camera is tried again; doubled with each try in vain."""
     retry_longest_s: float = Field(30.0, gt=0, le=3600)

@@ -20,6 +20,7 @@ from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
 from pipeline.masking import masked
+from pipeline.memory import share_arenas
 
 log = logging.getLogger("trackline")
 
@@ -41,6 +42,7 @@ def run_config(
     the run: the error is in it and is raised again. Raises WriteError if the report cannot be
     written and nothing else went wrong.
     """
+    share_arenas()
     pipeline = pipeline or build(config)
     if on_start:
         on_start(pipeline)

@@ -18,6 +18,9 @@ from pipeline.supervision import CameraStatus, Supervisor
 from pipeline.worker import Fail
 
 LIVE_RING_FRAMES = 2
+LEAST_AHEAD, CHEAP_BYTES = 4, 2**22
+"""Frames of a file that may always be decoded ahead, to ride out a slow one, and how much memory
+is not worth saving."""
 
 
 class SourceGroup:
@@ -137,6 +140,14 @@ class SourceGroup:
             if grabber in files[at_once:]:
                 grabber.park()
                 self._parked.append(grabber)
+
+    def limit_rings(self, frames: int) -> None:
+        """Make rings of files no larger than `frames` where more would hold much memory."""
+        for grabber in self._grabbers:
+            if not grabber.source.live and grabber.info is not None:
+                cheap = CHEAP_BYTES // max(grabber.info.width * grabber.info.height * 3, 1)
+                ring = grabber.ring
+                ring.capacity = min(ring.capacity, max(LEAST_AHEAD, frames, cheap))
 
     def start(self) -> None:
         """Begin to grab from all, until their end or `halt`; parked files one after another."""

@@ -52,6 +52,7 @@ class Stages:
             self._sinks.show,
         )
         self._inference.max_age_ms = options.max_age_ms
+        self._inference.detect_every = options.detect_every
         self._stop = threading.Event()
         self._changes = threading.Lock()
 

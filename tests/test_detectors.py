@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from pydantic import ValidationError
 from tiny_networks import colour_network, constant_network
@@ -202,6 +203,16 @@ def test_nets_for_something_else_are_refused(tmp_path):
 def test_device_and_precision_must_suit_the_file(colours):
     assert "allowed are auto and cpu" in refusal(colours, device="cuda:0")
     assert "allowed are auto, fp32, bf16" in refusal(colours, precision="fp16")
+
+
+def test_int8_takes_the_quantized_network_or_says_how_to_make_one(tmp_path, colours):
+    wanted = f"trackline models export {colours} --int8 --calibrate VIDEO"
+    assert wanted in refusal(colours, precision="int8")
+    beside = tmp_path / "colours_int8_openvino"
+    openvino.save_model(openvino.convert_model(colours), beside / "colours.xml")
+    told = refusal(colours, precision="int8")  # it is no int8 network, but it was looked at
+    assert f"precision: {beside} is not quantized" in told
+    assert ".pt --int8" in refusal(colours.rename(tmp_path / "other.pt"), precision="int8")
 
 
 def test_damaged_network_prints_nothing_to_stderr(tmp_path):

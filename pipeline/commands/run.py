@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
     parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
+    parser.add_argument(
+        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
+    )
     parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
     parser.add_argument(
         "--detections", nargs="+", metavar="FILE|DIR",
@@ -37,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
     parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot,events_csv")
+    parser.add_argument(
+        "--detect-every",
+        type=_number_or_word,
+        metavar="N|auto",
+        help="detect on every Nth frame only, or where it is needed",
+    )
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
     parser.add_argument("--show", action="store_true", help="show a window while running")
     parser.add_argument(
@@ -83,17 +92,16 @@ def configured(args: argparse.Namespace) -> Config:
             changes["sources"] = _blank_sources(args.detections)
     if args.tracker is not None:
         changes["tracker.kind"] = args.tracker
-    for key in ("model", "device", "imgsz", "conf", "iou"):
+    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
         if (value := getattr(args, key)) is not None:
             changes[f"detector.{key}"] = value
     if args.classes is not None:
         changes["detector.classes"] = _names(args.classes)
     if args.zones is not None:
         changes["zones"] = str(Path(args.zones).expanduser())
-    if args.output is not None:
-        changes["run.output"] = args.output
-    if args.max_frames is not None:
-        changes["run.max_frames"] = args.max_frames
+    for key in ("output", "max_frames", "detect_every"):
+        if (value := getattr(args, key)) is not None:
+            changes[f"run.{key}"] = value
     changes.update(parse_assignment(text) for text in args.changes)
     config = load_config(args.config, changes)
     told = {sink.kind: sink for sink in config.sinks}
@@ -122,6 +130,10 @@ def _blank_sources(paths: list[str]) -> list[dict[str, Any]]:
         }
         for name, sequence in load_sequences(map(Path, paths), "det/det.txt").items()
     ]
+
+
+def _number_or_word(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _names(text: str) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.data import ClassNames, Detections, Image
+from pipeline.errors import ModelError
 
 if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
     from pipeline.detectors._postprocess import Postprocess
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,15 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release everything; safe to call twice."""
+
+
+def not_int8(path: Path) -> ModelError:
+    """Return the error for weights that are to run in int8 and are not quantized."""
+    weights = path.parent if path.suffix.lower() == ".xml" else path
+    return ModelError(
+        f"precision: {weights} is not quantized to int8; make it so with: "
+        f"trackline models export {weights} --int8 --calibrate VIDEO"
+    )
 
 
 def stage_milliseconds(frames: int, total: float, before: float, after: float) -> dict[str, float]:

@@ -46,7 +46,9 @@ class Layout:
     `decode(output f32[rows, columns], score threshold, input size (height, width))` returns what is
     above the threshold. `class_count` is None where the shape does not tell. `final`: the network
     has suppressed duplicates itself. `raw_bgr`: it wants BGR 0..255 with the picture in the top
-    left corner, otherwise RGB 0..1 with the picture centred.
+    left corner, otherwise RGB 0..1 with the picture centred. `best_only`, where there is one, is
+    the layout that is left when the network itself looks for each box's best class: 6 rows (box,
+    score, class) in place of 4 + class_count.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Layout:
     decode: Callable[[Float32, float, Size], Candidates]
     final: bool = False
     raw_bgr: bool = False
+    best_only: Layout | None = None
 
 
 def identify(
@@ -74,7 +77,8 @@ def identify(
         raise _unknown(shape, "its size does not follow from the input's")
     # Without names the longer side must be the boxes: no network has more classes than cells.
     if rows == 4 + names if names else 4 < rows < columns:
-        return Layout("v8", rows - 4, _decode_v8)
+        best_only = Layout("v8, best class", rows - 4, _decode_best)
+        return Layout("v8", rows - 4, _decode_v8, best_only=best_only)
     if columns != 5 + names if names else columns < 6:
         raise _unknown(shape, f"its metadata names {names} classes" if names else "too narrow")
     if rows == cells:
@@ -104,6 +108,13 @@ def _decode_v8(output: Float32, threshold: float, _size: Size) -> Candidates:
     class_id = scores[:, columns].argmax(axis=0).astype(np.int32)
     cxcywh = np.ascontiguousarray(output[:4, columns].T)
     return Candidates(xyxy_from_cxcywh(cxcywh), best[columns], class_id)
+
+
+def _decode_best(output: Float32, threshold: float, _size: Size) -> Candidates:
+    columns = np.flatnonzero(output[4] > threshold)
+    found = output[:, columns]
+    cxcywh = np.ascontiguousarray(found[:4].T)
+    return Candidates(xyxy_from_cxcywh(cxcywh), found[4], found[5].astype(np.int32))
 
 
 def _decode_v5(output: Float32, threshold: float, _size: Size) -> Candidates:

@@ -13,15 +13,17 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from pipeline.data import Detections, Float32, Image
-from pipeline.detectors._backend import Network, Settings, stage_milliseconds
+from pipeline.detectors._backend import Network, Settings, not_int8, stage_milliseconds
 from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors._openvino_model import PictureModel, one_line
 from pipeline.detectors._postprocess import Postprocess
 from pipeline.errors import ModelError
+from pipeline.memory import return_freed
 
 STRIDE = 32
 """Sides of a network's input are multiples of this: its coarsest feature map's step."""
@@ -33,7 +35,13 @@ STATIC_SIZES = 4
 """Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
 ones, as in a folder of photographs, share one compiled for every size."""
 
-_PRECISION = {"fp32": "f32", "bf16": "bf16"}
+# What is not quantized of an int8 network runs in what OpenVINO finds best.
+_PRECISION: dict[str, dict[str, str]] = {
+    "auto": {},
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
+    "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+    "int8": {},
+}
 
 
 class OpenVinoBackend:
@@ -45,10 +53,10 @@ class OpenVinoBackend:
                 f"device: {settings.path.name} runs on the CPU, got {settings.device!r}; "
                 "allowed are auto and cpu (.pt weights run on CUDA)"
             )
-        if settings.precision not in ("auto", *_PRECISION):
+        if settings.precision not in _PRECISION:
             raise ModelError(
                 f"precision: {settings.path.name} on the CPU, got {settings.precision!r}; "
-                f"allowed are auto, {', '.join(_PRECISION)}"
+                f"allowed are {', '.join(_PRECISION)}"
             )
         self._settings = settings
         self._model: PictureModel | None = None
@@ -63,14 +71,20 @@ class OpenVinoBackend:
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
         self._model = PictureModel(self._settings.path)
+        if self._settings.precision == "int8" and not self._model.quantized:
+            raise not_int8(self._settings.path)
         return self._model.network
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
         assert self._model is not None
+        layout = postprocess.layout
+        self._centred = not layout.raw_bgr
+        self._model.take_pictures(raw_bgr=layout.raw_bgr)
+        if layout.best_only is not None:
+            self._model.find_best_class()
+            postprocess = replace(postprocess, layout=layout.best_only)
         self._postprocess = postprocess
-        self._centred = not postprocess.layout.raw_bgr
-        self._model.take_pictures(raw_bgr=postprocess.layout.raw_bgr)
         side = -(-self._settings.imgsz // STRIDE) * STRIDE
         self._target = self._model.fixed_size or (side, side)
         self._stride = STRIDE if self._model.fixed_size is None else None
@@ -143,16 +157,14 @@ class OpenVinoBackend:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
                 compiled = self._model.compile(key, self._config())
+            return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
             lane = self._lanes[key] = _Lane(compiled, self._model.output, waiting)
         return lane
 
     def _config(self) -> dict[str, str]:
         hint = "LATENCY" if self._settings.prefer_latency else "THROUGHPUT"
-        config = {"PERFORMANCE_HINT": hint}
-        if self._settings.precision != "auto":
-            config["INFERENCE_PRECISION_HINT"] = _PRECISION[self._settings.precision]
-        return config
+        return {"PERFORMANCE_HINT": hint, **_PRECISION[self._settings.precision]}
 
 
 class _Lane:

@@ -27,6 +27,7 @@ def import_openvino() -> Any:
     with no_telemetry():
         import openvino
         import openvino.frontend
+        import openvino.opset13
     return openvino
 
 
@@ -91,6 +92,12 @@ class PictureModel:
             None if end2end is None else end2end.casefold() == "true",
         )
 
+    @property
+    def quantized(self) -> bool:
+        """Return whether convolutions or their weights are int8."""
+        kinds = {str(op.get_element_type()) for op in self._model.get_ops() if _is_weights(op)}
+        return bool(kinds & _INT8)
+
     def take_pictures(self, *, raw_bgr: bool) -> None:
         """Change the input to u8[1,H,W,3] BGR: the graph itself then scales and reorders."""
         preprocess = self._ov.preprocess
@@ -104,6 +111,21 @@ class PictureModel:
             picture.preprocess().convert_color(preprocess.ColorFormat.RGB).scale(255.0)
         build.output(self.output).tensor().set_element_type(self._ov.Type.f32)
         self._model = build.build()
+
+    def find_best_class(self) -> None:
+        """Change the output from f32[1,4+nc,N] to f32[1,6,N]: box, best score and its class.
+
+        An eightieth is left to copy out and to search, and to keep in memory for each request.
+        """
+        ops = self._ov.opset13
+        full = self._model.get_results()[self.output].input_value(0)
+        boxes = ops.slice(full, [0], [4], [1], [1])
+        scores = ops.slice(full, [4], [2**31 - 1], [1], [1])
+        best = ops.topk(scores, 1, 1, "max", "none", index_element_type="i32")
+        class_id = ops.convert(best.output(1), "f32")
+        rows = ops.concat([boxes, best.output(0), class_id], 1)
+        self._model = self._ov.Model([ops.result(rows)], self._model.get_parameters(), "best")
+        self.output = 0
 
     def compile(self, size: tuple[int, int] | None, config: Mapping[str, Any]) -> Any:
         """Return the network compiled for pictures of one size, or for any (None)."""
@@ -143,6 +165,13 @@ def _read(ov: Any, path: Path) -> Any:
         "onnx" if path.suffix.lower() == ".onnx" else "ir"
     )
     return frontend.convert(frontend.load(str(path)))
+
+
+_INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
+
+
+def _is_weights(op: Any) -> bool:
+    return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4
 
 
 def _sides(shape: Any) -> list[int | None]:

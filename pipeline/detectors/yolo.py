@@ -16,12 +16,15 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from pipeline.data import ClassNames, Detections, Frame
-from pipeline.detectors._backend import Backend, Precision, Settings
+from pipeline.detectors._backend import Backend, Precision, Settings, not_int8
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+INT8_SUFFIX = "_int8_openvino"
+"""What the export adds to the name of a network that it quantizes."""
 
 
 class Options(OptionsModel):
@@ -48,7 +51,8 @@ class Options(OptionsModel):
     batch: int | None = Field(default=None, ge=1)
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"
-    """auto, fp32, bf16 (CPU) or fp16 (CUDA). auto is bf16 on CPUs that have it and fp16 on CUDA."""
+    """auto, fp32, bf16 (CPU), fp16 (CUDA) or int8. auto is bf16 on CPUs that have it and fp16 on
+    CUDA. int8 takes what `trackline models export --int8` made, also from beside `model`."""
 
     @field_validator("device", mode="before")
     @classmethod
@@ -158,10 +162,23 @@ def resolve(model: str) -> Path:
     return path
 
 
+def _weights(options: Options) -> Path:
+    """Return the path of the weights; for int8 that of the quantized ones beside them, if any."""
+    path = resolve(options.model)
+    if options.precision != "int8":
+        return path
+    quantized = path.with_name(f"{path.stem}{INT8_SUFFIX}")
+    if quantized.is_dir():
+        return resolve(str(quantized))
+    if path.suffix.lower() in (".pt", ".engine"):
+        raise not_int8(path)
+    return path
+
+
 def _backend(options: Options, prefer_latency: bool) -> Backend:
     devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
-        path=resolve(options.model),
+        path=_weights(options),
         device=devices[0],
         imgsz=options.imgsz,
         batch=options.batch,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("trackline")
 
 _USUAL_FPS = 25.0
+_SMALL_PIXELS = 1_000_000
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
 _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
@@ -42,7 +43,7 @@ class Options(OptionsModel):
     name: str | None = Field(None, min_length=1)
     """Name in the outputs; null for the file's name without its suffix."""
     threads: int = Field(0, ge=0, le=64)
-    """Decoder threads; 0 for as many as FFmpeg finds useful."""
+    """Decoder threads; 0 for one up to a megapixel, and as many as processors above."""
     decode: Decode = "auto"
     """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
 
@@ -152,7 +153,9 @@ class FileSource:
 
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
-        context.thread_count = 1 if self._on_gpu else self._threads
+        # Each thread holds pictures of its own; for small ones one thread outruns any detector.
+        small = context.width * context.height <= _SMALL_PIXELS
+        context.thread_count = 1 if self._on_gpu else self._threads or int(small)
         rate = stream.average_rate or stream.guessed_rate or _USUAL_FPS
         clock = PresentationClock(_time_base(stream), stream.start_time, 1 / float(rate))
         reformatter = VideoReformatter()
