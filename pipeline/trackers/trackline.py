@@ -40,7 +40,6 @@ class Options(TwoStageOptions):
     about 0.8 and more, as networks made for one kind of object give, and halve at most."""
     size_filter: bool = True
     """Filter width and height; without, height and aspect ratio as ByteTrack does."""
-
     reach: float = Field(3.0, ge=0)
     """Grow boxes before their overlap is taken where a frame comes more than four nominal frames
     after the last (below 7.5 a second), by so many standard deviations of the track's velocity
