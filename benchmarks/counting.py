@@ -43,6 +43,7 @@ AREAS = CameraAreas.model_validate(
 LANES = 6
 VISITS = 4  # in each lane, one after the other
 PAUSE_S = 6.0
+TOP_SPEED = 2.8  # widths a second, as of somebody who walks fast; cars are wider
 START, END = 60.0, 1200.0
 
 
@@ -69,7 +70,7 @@ def way(lane: int, begins: float, rng: np.random.Generator, truth: Counter[Count
     kind, class_id = rng.choice(["through", "turn", "stand"], p=[0.6, 0.2, 0.2]), rng.integers(2)
     height = rng.uniform(70, 95)
     width = height * (0.8 if class_id == 0 else 1.5)
-    speed = width * rng.uniform(0.4, 0.8)
+    speed = width * rng.uniform(0.4, TOP_SPEED)
     rightwards = bool(rng.integers(2))
     corners = [START, END] if rightwards else [END, START]
     stay = 0.0

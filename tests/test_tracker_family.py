@@ -138,6 +138,41 @@ def test_a_child_beside_an_adult_keeps_its_own_track(height_aware):
     assert tracks.detection.tolist() == [-1 if height_aware else 0]
 
 
+@pytest.mark.parametrize(("reach", "ids"), [(None, [1]), (0.0, [])])
+def test_a_brisk_walker_is_one_object_at_5_fps(reach, ids):
+    """Who comes in after the first frame has no velocity yet, and is beside his old box in the
+    next: without buffers around the boxes he is never confirmed."""
+    options = trackline.Options() if reach is None else trackline.Options(reach=reach)
+    tracker = trackline.build(options)
+    feed(tracker, 0.0, boxes())
+    for k in range(1, 20):
+        at_s = k / 5
+        tracks = feed(tracker, at_s, boxes(walker(at_s, speed=2.8 * 50)))
+        assert tracks.track_id.tolist() == (ids if k > 1 else [])
+
+
+@pytest.mark.parametrize("fps", [30.0, 29.97, 10.0])
+def test_buffers_change_nothing_where_frames_are_close(fps):
+    """Figures measured at the rates of the data sets hold for every reach."""
+    told = []
+    for reach in (0.0, 5.0):
+        tracker = trackline.build(trackline.Options(reach=reach))
+        for k in range(20):
+            tracks = feed(tracker, k / fps, boxes(walker(k / fps), walker(k / fps, 300.0)))
+        told.append((tracks.track_id.tolist(), tracks.xyxy.tolist()))
+    assert told[0] == told[1]
+
+
+def test_a_long_gap_does_not_let_a_track_take_anybody():
+    """Nothing was seen for 0.9 s: who then stands three heights away is somebody else."""
+    tracker, _ = tracker_after(2.0, trackline.Options(coast_s=0), fps=5)
+    left, top, right, bottom = walker(2.9)
+    for k in range(3):
+        far = (left, top + 450, right, bottom + 450)
+        tracks = feed(tracker, 2.9 + k / 5, boxes(far))
+    assert tracks.track_id.tolist() == [2]
+
+
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
 def test_a_run_stopped_while_the_camera_moves_goes_on_the_same(kind):
     """The picture that the next is compared with is part of the state."""

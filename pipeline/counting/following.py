@@ -38,7 +38,7 @@ class Followed:
     def __init__(
         self, camera: CameraAreas, size: tuple[int, int], counts_there: CountsThere
     ) -> None:
-        self._camera = camera
+        self._areas = camera.areas
         self._geometry = Geometry(camera, size)
         self._counts_there = counts_there
         self._settle_us = max(round(camera.settle_s * 1e6) - _ROUNDING_US, 0)
@@ -48,6 +48,7 @@ class Followed:
             [_NEVER if each is None else round(each * 1e6) - _ROUNDING_US for each in dwells],
             np.int64,
         )
+        self._dwells = bool((self._dwell_us < _NEVER).any())
         self.states = States.empty(len(camera.areas), len(self._geometry.area_of_edge))
 
     def go_on_from(self, before: Followed, now: int) -> None:
@@ -55,11 +56,11 @@ class Followed:
 
         Whoever is in a zone stays in it, if there is one of that name and the place is in it.
         """
-        old = {(type(area), area.name): i for i, area in enumerate(before._camera.areas)}
-        origin = [old.get((type(area), area.name), -1) for area in self._camera.areas]
+        old = {(type(area), area.name): i for i, area in enumerate(before._areas)}
+        origin = [old.get((type(area), area.name), -1) for area in self._areas]
         edges = len(self._geometry.area_of_edge)
         states = self.states = before.states.with_areas(np.array(origin, np.intp), edges)
-        for i, area in enumerate(self._camera.areas):
+        for i, area in enumerate(self._areas):
             if isinstance(area, Line):
                 states.armed[:, i] = False
         states.side, inside = self._geometry.look(states.foot)
@@ -127,7 +128,7 @@ class Followed:
 
     def _settle(self, row: int, area: int) -> Finds:
         """Tell what the changes of sides since the last decision come to."""
-        states, what = self.states, self._camera.areas[area]
+        states, what = self.states, self._areas[area]
         net, inside, told = (
             int(states.net[row, area]), bool(states.inside[row, area]), bool(states.told[row, area])
         )  # fmt: skip
@@ -161,7 +162,7 @@ class Followed:
 
     def _dwell(self, now: int, rows: Rows) -> Finds:
         states = self.states
-        if not (states.told[rows].any() and (self._dwell_us < _NEVER).any()):
+        if not (self._dwells and states.told.any()):
             return
         stayed = now - states.entered_us[rows]
         due = stayed >= self._dwell_us

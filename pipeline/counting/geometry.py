@@ -40,6 +40,9 @@ class Geometry:
         longest = max(counts, default=1)
         padded = [ring[np.minimum(np.arange(longest), len(ring) - 1)] for ring in rings]
         self._padded = np.array(padded).reshape(-1, longest, 2, 2)
+        way = self._padded[:, :, 1] - self._padded[:, :, 0]
+        parts = (*np.moveaxis(self._padded[:, :, 0], 2, 0), *np.moveaxis(way, 2, 0))
+        self._legs = np.stack((*parts, (way * way).sum(2)))
         self.reach: Float64 = np.array([_reach(area, scale) for area in camera.areas])
 
     def look(self, points: Float64) -> tuple[Bools, Bools]:
@@ -73,10 +76,10 @@ class Geometry:
 
     def distance(self, points: Float64, area: Rows) -> Float64:
         """Return f64[k] pixels from each point to the nearest edge of its area."""
-        a, b = self._padded[area, :, 0], self._padded[area, :, 1]
-        way, off = b - a, points[:, None] - a
-        share = ((off * way).sum(2) / (way * way).sum(2)).clip(0, 1)
-        nearest: Float64 = np.hypot(*np.moveaxis(off - share[..., None] * way, 2, 0)).min(axis=1)
+        ax, ay, dx, dy, length2 = self._legs[:, area]
+        x, y = points[:, 0, None] - ax, points[:, 1, None] - ay
+        share = np.minimum(np.maximum((x * dx + y * dy) / length2, 0), 1)
+        nearest: Float64 = np.hypot(x - share * dx, y - share * dy).min(axis=1)
         return nearest
 
     def passes(self, p: Float64, q: Float64, area: int) -> bool:

@@ -35,7 +35,7 @@ class AreaWatcher:
         self._lock = threading.Lock()
         self._tally = Tally()
         self._clock = Clock()
-        self._camera = camera
+        self._camera, self._areas = camera, camera.areas
         self._names: ClassNames | None = None
         self._wanted: dict[int, Int64] = {}
         self._size = (1, 1)  # until there is a picture
@@ -72,7 +72,7 @@ class AreaWatcher:
         with self._lock:
             gone = {area.name for area in self._camera.areas} - {a.name for a in camera.areas}
             self._tally.drop(gone)
-            self._camera = camera
+            self._camera, self._areas = camera, camera.areas
             self._find_classes()
             before = self._followed
             self._followed = Followed(camera, self._size, self._counts_there)
@@ -84,7 +84,7 @@ class AreaWatcher:
             found: dict[str, dict[str, int]] = {zone.name: {} for zone in self._camera.zones}
             states = self._followed.states
             for row, area in np.argwhere(states.told).tolist():
-                zone = found[self._camera.areas[area].name]
+                zone = found[self._areas[area].name]
                 name = self._class_name(int(states.class_id[row]))
                 zone[name] = zone.get(name, 0) + 1
             return found
@@ -102,7 +102,7 @@ class AreaWatcher:
         """Find the ids of the classes that count; warns where there is no such class."""
         names = self._names or {}
         self._wanted = {}
-        for i, area in enumerate(self._camera.areas):
+        for i, area in enumerate(self._areas):
             if area.classes is None:
                 continue
             missing = sorted(set(area.classes) - set(names.values()))
@@ -114,7 +114,7 @@ class AreaWatcher:
 
     def _counts_there(self, class_id: Int64) -> Bools:
         """Return bool[n,areas]: objects of this class count in this area."""
-        counts = np.ones((len(class_id), len(self._camera.areas)), np.bool_)
+        counts = np.ones((len(class_id), len(self._areas)), np.bool_)
         for area, wanted in self._wanted.items():
             counts[:, area] = np.isin(class_id, wanted)
         return counts
@@ -123,14 +123,14 @@ class AreaWatcher:
         return (self._names or {}).get(class_id, str(class_id))
 
     def _told(self, found: Finds, source: str) -> list[Event]:
-        states, events = self._followed.states, []
+        states, areas, events = self._followed.states, self._areas, []
         for one in found:
             index, pts_s, captured_at, *xyxy = one.moment.tolist()
             class_id = int(states.class_id[one.row])
             event = Event(
                 kind=one.kind,
                 source=source,
-                area=self._camera.areas[one.area].name,
+                area=areas[one.area].name,
                 direction=one.direction,
                 track_id=int(states.id[one.row]),
                 class_id=class_id,

@@ -57,10 +57,21 @@ class Matches:
 class Pairs:
     """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU."""
 
-    def __init__(self, tracks: Float64, detections: Float64) -> None:
-        """Take boxes f64[4,T] and f64[4,N]."""
-        self.i, self.j = overlapping_pairs(tracks.T, detections.T)
-        self.overlap = iou_of_pairs(tracks.T, detections.T, self.i, self.j)
+    def __init__(self, tracks: Float64, detections: Float64, growth: Float64 | None = None) -> None:
+        """Take boxes f64[4,T] and f64[4,N].
+
+        With `growth` f64[T] the two boxes of a pair are grown by so many pixels on each side, as
+        its track says (Yang et al. 2023, C-BIoU: the IoU of boxes with a buffer around them).
+        """
+        if growth is None:
+            self.i, self.j = overlapping_pairs(tracks.T, detections.T)
+            self.overlap = iou_of_pairs(tracks.T, detections.T, self.i, self.j)
+            return
+        # Two boxes that grow meet where one meets the other grown twice as much.
+        self.i, self.j = overlapping_pairs(grown(tracks, 2 * growth).T, detections.T)
+        theirs = grown(detections.take(self.j, 1), growth.take(self.i))
+        ours, each = grown(tracks, growth), np.arange(len(self.i))
+        self.overlap = iou_of_pairs(ours.T, theirs.T, self.i, each)
 
     def forbid(self, allowed: Mask) -> None:
         """Set the overlap of pairs that are not allowed to 0: they will not match."""
@@ -71,6 +82,11 @@ class Pairs:
         ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
         ratio = ours / theirs.take(self.j)
         self.overlap *= np.minimum(ratio, 1 / ratio)
+
+
+def grown(xyxy: Float64, more: Float64) -> Float64:
+    """Return boxes f64[4,n] with `more`, f64[n] or f64[2,n] (x, y), added on each side."""
+    return np.concatenate((xyxy[:2] - more, xyxy[2:] + more))
 
 
 def duplicates(xyxy: Float64, lost: Mask, since: Float64, min_iou: float) -> Rows:

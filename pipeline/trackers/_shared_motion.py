@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.trackers._columns import Float64
-from pipeline.trackers._pairs import Matches, Pairs
+from pipeline.trackers._pairs import Matches, Pairs, grown
 from pipeline.trackers._similarity import Similarity
 
 # Boxes are grown by this part of their size on each side, for a camera that shook leaves them
@@ -29,7 +29,7 @@ def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
     """
     if min(predicted.shape[1], seen.shape[1]) < _LEAST_TRACKS:
         return None
-    pairs = Pairs(_grown(predicted), _grown(seen))
+    pairs = Pairs(_near(predicted), _near(seen))
     pairs.weigh_by_height(predicted, seen)
     matches = Matches(predicted.shape[1], seen.shape[1])
     matches.match(pairs, pairs.overlap - _LEAST_OVERLAP)
@@ -44,9 +44,8 @@ def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
     return Similarity(_STRAIGHT, shift, 1.0) if shift.any() else None
 
 
-def _grown(xyxy: Float64) -> Float64:
-    more = (xyxy[2:] - xyxy[:2]) * _GROWN
-    return np.concatenate((xyxy[:2] - more, xyxy[2:] + more))
+def _near(xyxy: Float64) -> Float64:
+    return grown(xyxy, (xyxy[2:] - xyxy[:2]) * _GROWN)
 
 
 def _median(values: Float64) -> Float64:

@@ -148,9 +148,9 @@ class Tracking:
             xyxy = xyxy.take(sound, 1)
         return xyxy
 
-    def _pairs(self, tracks: Float64, seen: Seen) -> Pairs:
+    def _pairs(self, tracks: Float64, seen: Seen, growth: Float64 | None = None) -> Pairs:
         """Return the pairs that overlap; if classes are kept apart, none of two classes."""
-        pairs = Pairs(tracks, seen.xyxy)
+        pairs = Pairs(tracks, seen.xyxy, growth)
         if self._separate:
             same = self._ledger.table[CLASS].take(pairs.i) == seen.class_id.take(pairs.j)
             pairs.forbid(same)

@@ -2,8 +2,9 @@
 
 Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighed by how alike the
 heights are, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT
-(Aharon et al. 2022); and the camera's motion, from the picture and from what all tracks' errors
-have in common, so that it works on boxes alone. Each part can be switched off.
+(Aharon et al. 2022); the camera's motion, from the picture and from what all tracks' errors have
+in common, so that it works on boxes alone; and, where frames are far apart, boxes with a buffer
+around them (Yang et al. 2023). Each part can be switched off.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import math
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from pipeline.trackers._columns import Float64
 from pipeline.trackers._filters import BoxFilters, HeightFilters, SizeFilters
+from pipeline.trackers._kalman import VELOCITY_VARIANCE
 from pipeline.trackers._ledger import ROW, Seen
 from pipeline.trackers._pairs import Matches, Pairs
 from pipeline.trackers._shared_motion import shared_motion
@@ -37,8 +40,16 @@ class Options(TwoStageOptions):
     about 0.8 and more, as networks made for one kind of object give, and halve at most."""
     size_filter: bool = True
     """Filter width and height; without, height and aspect ratio as ByteTrack does."""
+    reach: float = Field(3.0, ge=0)
+    """Grow boxes before their overlap is taken where a frame comes more than four nominal frames
+    after the last (below 7.5 a second), by so many standard deviations of the track's velocity
+    times the time beyond: much for a new track, little for a steady one; 0: never."""
 
 
+# Frames that are no farther apart, in nominal ones, need no buffer: there it measured worse. And no
+# box grows by more than this part of its height: after a long gap anybody may be anywhere.
+_CLOSE = 4.0
+_MOST_REACH = 0.5
 # What a sure detector's scores are like, the least factor, and how long scores are remembered. To
 # begin with so many such scores are taken for seen, so that one odd detection decides nothing.
 _SURE = 0.8
@@ -85,6 +96,15 @@ class Trackline(TwoStage):
         typical = squares / total if total > _NO_SCORES else _SURE
         return min(max(typical / _SURE, _LEAST_CERTAINTY), 1.0)
 
+    def _growth(self, predicted: Float64) -> Float64 | None:
+        """Return f64[n], how many pixels the tracks' boxes grow on each side; None for nothing."""
+        late = (self._clock.step - _CLOSE) * self._own.reach
+        if late <= 0:
+            return None
+        strayed = late * np.sqrt(self._filters.block[VELOCITY_VARIANCE, 0])
+        most: Float64 = np.minimum(strayed, _MOST_REACH * (predicted[3] - predicted[1]))
+        return most
+
     def _save_more(self) -> State:
         return {"scores": self._scores.copy()}
 
@@ -92,7 +112,7 @@ class Trackline(TwoStage):
         self._scores = state["scores"].copy()
 
     def _similar(self, predicted: Float64, seen: Seen) -> Pairs:
-        pairs = super()._similar(predicted, seen)
+        pairs = self._pairs(predicted, seen, self._growth(predicted))
         if self._own.height_aware:
             pairs.weigh_by_height(predicted, seen.xyxy)
         return pairs
