@@ -1,10 +1,9 @@
 """The SORT and the crowd of `benchmarks/`, for tests that compare with them."""
 
 import sys
+from pathlib import Path
 
-from conftest import ROOT
-
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from filterpy_sort import ObjectSort, published_filter
 from tracker_speed import crowd
