@@ -29,7 +29,7 @@ class Running:
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
         assert self.address.startswith("http://"), (self.address, self.log())
-        self.client = httpx.Client(base_url=self.address)
+        self.client = httpx.Client(base_url=self.address, timeout=30)
 
     def log(self) -> str:
         return self._log.read_text()

@@ -212,7 +212,9 @@ def test_the_first_error_wins() -> None:
         raise OSError("first")
 
     sinks = {"table": FakeSink(write), "video": FakeSink(heavy=True)}
-    setup = Setup(FakeSource("a", frames(5000)), camera("b", frames(5000)), sinks=sinks)
+    # So many that neither ends, and fails in its close, before the sink does.
+    endless = frames(10**7)
+    setup = Setup(FakeSource("a", endless), camera("b", endless), sinks=sinks)
     for each in (*sinks.values(), *setup.sources, setup.detector):
         each.close_error = OSError("a consequence")
     fails(setup, StageError, "^sink table: OSError: first$")

@@ -120,7 +120,7 @@ def test_a_server_that_never_finishes_its_answer_is_left(
 ) -> None:
     add(store)
     hook.answers = [way]
-    with delivering(store, hook.url, timeout_s=0.3) as outbox:
+    with delivering(store, hook.url, timeout_s=1.5) as outbox:
         settled(outbox, sent=1)
     assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
 

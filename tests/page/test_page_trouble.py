@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import pytest
-from browsing import Open, bounds, goes_on, shown_index, shows_pictures
+from browsing import Open, bounds, goes_on, shown_index, shows_pictures, until
 from fake_scenes import Scene, track
 from fake_server import Camera, FakeServer
 from playwright.sync_api import Page, expect
@@ -33,7 +33,7 @@ def test_a_lost_camera_shows_its_last_picture_and_comes_back(page: Page, fake: F
     fake.cameras[0].set("live")
     goes_on(page, "yard")
     expect(tile.locator(".veil")).to_be_hidden()
-    assert bounds(page, "yard")["drawn"] is not None
+    until(page, lambda: bounds(page, "yard")["drawn"] is not None)
 
 
 @pytest.mark.parametrize(
