@@ -213,7 +213,7 @@ def test_the_first_error_wins() -> None:
 
     sinks = {"table": FakeSink(write), "video": FakeSink(heavy=True)}
     # So many that neither ends, and fails in its close, before the sink does.
-    endless = frames(10**7)
+    endless = frames(10**6)
     setup = Setup(FakeSource("a", endless), camera("b", endless), sinks=sinks)
     for each in (*sinks.values(), *setup.sources, setup.detector):
         each.close_error = OSError("a consequence")
