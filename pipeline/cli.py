@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
         if isinstance(error, OSError) and error.filename is None and _output_fails():
             return _without_output(f"standard output: {error.strerror}", debug)
+        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
+            # Pydantic wraps whatever comes up while it calls us, a signal's exception too.
+            return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else TERMINATED
         shown = " ".join(f"{type(error).__name__}: {error}".split())
         return _failed(f"internal error: {shown} (--debug shows where)", 1, debug)
     return code

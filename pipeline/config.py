@@ -17,8 +17,7 @@ from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
 from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
-from pipeline.secrets import FILE_NAME, Secrets
-from pipeline.secrets_file import read_secrets
+from pipeline.secrets import FILE_NAME, Secrets, read_secrets
 from pipeline.web.options import WebOptions
 
 FROM_TEXT = "auto"

@@ -6,17 +6,23 @@ for by name.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from pipeline.errors import ConfigError
 from pipeline.masking import PLACE, masked_address
+
+log = logging.getLogger("trackline")
 
 FILE_NAME = "secrets.yaml"
 """Keys and values beside the configuration; looked at where the environment has no such name."""
@@ -117,6 +123,30 @@ class Secrets:
         return found
 
 
+def read_secrets(path: Path) -> Secrets:
+    """Return the keys and values of the secrets file, none where there is no such file.
+
+    Warns where other users can read it; raises ConfigError, which holds none of what is in it.
+    """
+    if not path.exists():
+        return Secrets(file=path)
+    try:
+        # As text, each of them: 0123 is a password, not a number.
+        tree = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")
+    for key, value in tree.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {key}: want text, got a list or section")
+    if _read_by_others(path):
+        log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
+    return Secrets(tree, path)
+
+
 def has_placeholder(text: str) -> bool:
     """Return whether a `${NAME}` in `text` is to be filled in."""
     return any(not match["escaped"] for match in PLACE.finditer(text))
@@ -130,3 +160,7 @@ def _is_in_login_or_query(text: str, match: re.Match[str]) -> bool:
     if "?" in rest:
         return True
     return "/" not in rest and "@" in re.split(r"[/?#]", after, maxsplit=1)[0]
+
+
+def _read_by_others(file: Path) -> bool:
+    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

@@ -51,6 +51,31 @@ def test_a_bug_is_one_line_that_says_how_to_see_more(
     assert "broken.py" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("raised", "code"), [("SystemExit(143)", 143), ("KeyboardInterrupt", 130)])
+def test_a_signal_while_options_are_written_out_ends_in_order(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: str,
+    code: int,
+) -> None:
+    """A polite kill at the start of a run was answered with an internal error of Pydantic's."""
+    (tmp_path / f"halting{code}").mkdir()
+    (tmp_path / f"halting{code}" / "interrupted.py").write_text(
+        "from pipeline.options import OptionsModel\n"
+        "from pydantic import field_serializer\n"
+        "class Options(OptionsModel):\n"
+        "    one: int = 1\n"
+        "    @field_serializer('one')\n"
+        f"    def _shown(self, value):\n        raise {raised}\n"
+        "def build(options):\n    raise NotImplementedError\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "config.yaml").write_text(f"detector: {{kind: halting{code}.interrupted}}\n")
+    assert main(["check", str(tmp_path / "config.yaml")]) == code
+    assert capsys.readouterr().err == ""
+
+
 def test_debug_shows_where_and_keeps_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     """With --debug a user's mistake ended with 1 instead of 2: scripts took it for a failure."""
     assert main(["run", "--debug", "absent.mp4", "--tracker", "srt"]) == 2

@@ -343,6 +343,8 @@ def test_what_the_database_refuses_for_good_is_told_apart(store: EventStore) -> 
         (hidden, "", ""),
         (hidden, "${TOKEN}", "${TOKEN}"),
         (hidden, "hunter2", "***"),
+        (hidden, "${hunter 2}", "***"),
+        (hidden, "$${TOKEN}", "***"),
         (hidden, "Bearer ${TOKEN}", "***${TOKEN}"),
         (hidden_address, "https://hooks.example/T000/B111?key=1", "https://hooks.example/***"),
         (hidden_address, "https://u:p@hooks.example", "https://***@hooks.example"),

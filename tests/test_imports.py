@@ -24,7 +24,7 @@ INFERENCE = {"detecting", "following", "inferring"}
 ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
-UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "secrets_file", "web"}
+UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "web"}
 UP_TO_BUILD = (
     UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
 )
@@ -77,9 +77,8 @@ ALLOWED: dict[str, set[str]] = {
     "diagnosis": CONTRACT | {"models", "detectors"},
     "benching": UP_TO_BUILD | {"build", "running"},
     "rooms": BOTTOM,
-    "secrets_file": BOTTOM,
     "web": CONTRACT | {"worker", "overlay", "counting"},
-    "config": CONTRACT | {"engine", "rooms", "secrets_file", "web"},
+    "config": CONTRACT | {"engine", "rooms", "web"},
     "naming": UP_TO_CONFIG | {"sources"},
     "counting": UP_TO_CONFIG | TABLES,
     "build": UP_TO_BUILD,

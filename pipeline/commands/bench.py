@@ -49,7 +49,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.vs and not isinstance(source, str):
         raise UsageError("--vs: needs a SOURCE that both programs can read, a video file")
     if args.vs and find_spec(args.vs) is None:
-        raise UsageError(f"--vs: {args.vs} is not installed: pip install trackline[ultralytics]")
+        raise UsageError(f"--vs: {args.vs} is not installed: pip install 'trackline[ultralytics]'")
     path = resolve(options.model)
     device = options.device if isinstance(options.device, str) else options.device[0]
     size = None if _has_fixed_size(path) else options.imgsz

@@ -57,7 +57,7 @@ def _extras() -> Iterator[Finding]:
     missing = [name for name in needs if name not in there]
     words = ", ".join(there) or "none"
     if missing:
-        words += f"; not {', '.join(missing)} (pip install trackline[{missing[0]}])"
+        words += f"; not {', '.join(missing)} (pip install 'trackline[{missing[0]}]')"
     yield Finding("machine", "extras", "works", words, {"there": there, "missing": missing})
 
 

@@ -79,7 +79,7 @@ def torch(driver: Driver | None, there: Torch) -> Finding:
     has_gpu = driver is not None and bool(driver.devices)
     if version is None or there.ultralytics is None:
         missing = "torch" if version is None else "ultralytics"
-        words = f"{missing} is not installed: .pt weights need pip install trackline[ultralytics]"
+        words = f"{missing} is not installed: .pt weights need pip install 'trackline[ultralytics]'"
         return Finding(SECTION, "torch", "absent", words, values)
     if built_for is None:
         words = f"torch {version}, a CPU build: .pt weights run on the CPU"

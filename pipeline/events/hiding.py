@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer
 
-from pipeline.masking import MASK
-
-_REFERENCE = re.compile(r"\$\{[^{}]*\}")
+from pipeline.masking import MASK, PLACE
 
 
 def hidden(text: str) -> str:
     """Return a password as it may be shown: only references to where it is stay."""
-    if not _REFERENCE.sub("", text):
-        return text
-    return MASK + "".join(_REFERENCE.findall(text))
+    places = "".join(place[0] for place in PLACE.finditer(text) if not place["escaped"])
+    return text if places == text else MASK + places
 
 
 def hidden_address(url: str) -> str:

@@ -24,7 +24,9 @@ def onnx_from_pt(weights: Path, onnx: Path, imgsz: int) -> None:
     Raises MissingExtraError without ultralytics or onnx, ModelError for weights it cannot export.
     """
     if find_spec("onnx") is None:
-        raise MissingExtraError("export: .pt weights need onnx: pip install trackline[ultralytics]")
+        raise MissingExtraError(
+            "export: .pt weights need onnx: pip install 'trackline[ultralytics]'"
+        )
     # The exporter writes beside the weights, which may be a place that is not ours to write to.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "weights.pt"

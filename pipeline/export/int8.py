@@ -132,7 +132,7 @@ def import_nncf() -> Any:
             import nncf
     except ImportError as error:
         raise MissingExtraError(
-            f"export: --int8 needs {error.name}: pip install trackline[quantize]"
+            f"export: --int8 needs {error.name}: pip install 'trackline[quantize]'"
         ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf
