@@ -21,6 +21,7 @@ from pipeline.errors import (
     located,
 )
 from pipeline.interfaces import Source, SourceInfo
+from pipeline.reading_ahead import most_in
 from pipeline.ring import RingBuffer
 from pipeline.stats import SourceStats
 from pipeline.supervision import Supervisor
@@ -102,8 +103,7 @@ class Grabber:
         """
         with located(self._where):
             self.info = self.source.open()
-        frame_bytes = max(self.info.width * self.info.height * 3, 1)
-        self.ring.capacity = min(self.ring.capacity, max(2, ring_megabytes * 2**20 // frame_bytes))
+        self.ring.capacity = min(self.ring.capacity, most_in(ring_megabytes, self.info))
 
     def park(self) -> None:
         """Close what `open` has opened, until the grabber starts; raises PipelineError."""

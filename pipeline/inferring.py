@@ -1,4 +1,4 @@
-"""The inference thread: take what is ready, detect, follow per source, pass on.
+"""The inference thread: take what is ready, detect, pass on (pipeline.passing_on).
 
 A detector that overlaps (pipeline.interfaces.Overlapping) is given the next batch before the
 earlier ones are answered, so that it never runs out of work between two. Where no frame waits the
@@ -18,8 +18,9 @@ from pipeline.errors import PipelineError
 from pipeline.following import Followers
 from pipeline.grabbing import Grabbed
 from pipeline.interfaces import Detector, Tracker, Watcher
+from pipeline.passing_on import PassingOn
 from pipeline.ring import RingBuffer, take
-from pipeline.skipping import Every, Skipper
+from pipeline.skipping import Every
 from pipeline.stats import Stats
 from pipeline.turns import Turns
 from pipeline.worker import Fail, Worker
@@ -53,12 +54,10 @@ class Inference:
         self._rings = rings
         self._results = results
         self._stats = stats
-        self._show = show
         # Batches begun and not yet passed on, oldest first.
         self._flying: deque[Flight] = deque()
-        self._skippers: dict[str, Skipper] = {}
-        self._held: dict[str, list[Grabbed]] = {}
         self._turns = Turns()
+        self._passing_on = PassingOn(followers, results, stats, show, self._turns)
         self._opened = self._closed = False
         self._worker = Worker("infer", self._infer_all, self._finish)
 
@@ -149,8 +148,7 @@ class Inference:
             if not self._flying:
                 self._stats.starved_s += time.perf_counter() - began
             if batch is None and not self._flying:
-                for held in self._held.values():
-                    self._release(self._engaged, held)
+                self._passing_on.release_all(self._engaged)
                 return
             if batch := self._fresh(batch or []):
                 most = self._begin(batch)
@@ -163,7 +161,7 @@ class Inference:
         with self._turns.step():
             flights = [*self._flying]
             self._flying.clear()
-        for batch in (*self._held.values(), *(flight.batch for flight in flights)):
+        for batch in (self._passing_on.take_held(), *(flight.batch for flight in flights)):
             for grabbed in batch:
                 self._stats.drop(grabbed.frame.source, "failed")
         for engaged in {flight.by for flight in flights if flight.by.retired}:
@@ -173,7 +171,9 @@ class Inference:
     def _begin(self, batch: list[Grabbed]) -> int:
         """Begin with a batch; return how many may now be in flight, and one of them is due."""
         with self._turns.step():
-            flight = Flight(self._engaged, batch, [self._wants(each) for each in batch])
+            every = self.detect_every
+            wanted = [self._passing_on.wants(grabbed, every) for grabbed in batch]
+            flight = Flight(self._engaged, batch, wanted)
             self._flying.append(flight)
             if flight.frames:
                 flight.by.begin(flight.frames)
@@ -191,83 +191,15 @@ class Inference:
                 found = iter(flight.by.answer(frames))
             stages = flight.by.stage_ms(began, len(frames))
         for wanted in flight.wanted:
-            grabbed = flight.batch[0]
             if wanted:
-                self._hand_on(flight.by, grabbed, next(found), stages)
-            elif self._stats.sources[grabbed.frame.source].live:
-                self._hand_on(flight.by, grabbed, None, {})
+                self._passing_on.detected(flight.by, flight.batch[0], next(found), stages)
             else:
-                self._held.setdefault(grabbed.frame.source, []).append(grabbed)
+                self._passing_on.skipped(flight.by, flight.batch[0])
             flight.batch.pop(0)
         with self._turns.step():
             self._flying.popleft()
             if flight.by.retired and self._is_idle(flight.by):
                 _retire(flight.by)
-
-    def _hand_on(
-        self,
-        by: Engaged,
-        grabbed: Grabbed,
-        detections: Detections | None,
-        stages: Mapping[str, float],
-    ) -> None:
-        """Follow what was detected on a frame, or what stands in for it, and pass it on."""
-        frame = grabbed.frame
-        skipper = self._skippers.get(frame.source)
-        if detections is None:
-            detections = skipper.at(frame) if skipper else Detections.empty()
-        else:
-            detections = by.usable(detections, self._stats.sources[frame.source])
-            if skipper:
-                skipper.learn(frame, detections)
-                self._release(by, self._held.get(frame.source, []))
-        result = self._follow(by, grabbed, detections, stages)
-        if result is not None:
-            self._show(result)
-            began = time.perf_counter()
-            self._results.put(result)
-            self._stats.blocked_s += time.perf_counter() - began
-
-    def _release(self, by: Engaged, held: list[Grabbed]) -> None:
-        """Pass on the frames of a file that were skipped; they leave `held`."""
-        while held:
-            self._hand_on(by, held[0], None, {})
-            held.pop(0)
-
-    def _follow(
-        self,
-        by: Engaged,
-        grabbed: Grabbed,
-        detections: Detections,
-        stages: Mapping[str, float],
-    ) -> Result | None:
-        """Return what becomes of a frame; None where its source has left."""
-        frame, read_ms = grabbed
-        books = self._stats.sources[frame.source]
-        with self._turns.step():
-            follower = self._followers.get(frame.source)
-            if follower is None:
-                books.lose(frame.index, "removed")
-                return None
-            followed = follower.follow(frame, detections, by.class_names)
-        return Result(
-            frame,
-            detections,
-            followed.tracks,
-            by.class_names,
-            {"decode": read_ms, **stages, **followed.stage_ms},
-            followed.events,
-            books.lost_before(frame.index),
-        )
-
-    def _wants(self, grabbed: Grabbed) -> bool:
-        """Return whether to detect on a frame, which is the source's next one."""
-        if self.detect_every == 1:
-            return True
-        name = grabbed.frame.source
-        if name not in self._skippers:
-            self._skippers[name] = Skipper(self.detect_every)
-        return self._skippers[name].wants(grabbed.frame)
 
     def _is_due(self, most: int) -> bool:
         """Return whether to pass on the oldest batch before another is begun with."""

@@ -26,7 +26,8 @@ class RunOptions(OptionsModel):
     """Files that are decoded at a time, in order; null for as many as there are processors."""
     detect_every: Annotated[int, Field(ge=1, le=30)] | Literal["auto"] = 1
     """Detect on every Nth frame only, or with auto where tracks alone are not good enough, at
-    least every 0.2 s; the frames between get boxes on straight lines (docs/speed.md)."""
+    least every 0.2 s; the frames between get boxes on straight lines (docs/speed.md). Trackers take
+    these for detections: their rows say `matched`, not `coasting`, and sinks show them as found."""
     retry_first_s: float = Field(0.5, gt=0, le=3600)
     """Seconds until a lost camera is tried again; doubled with each try in vain."""
     retry_longest_s: float = Field(30.0, gt=0, le=3600)

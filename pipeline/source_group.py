@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from functools import partial
 from pipeline.errors import PipelineError
 from pipeline.grabbing import Backoff, Grabbed, Grabber
 from pipeline.interfaces import Source, SourceInfo
+from pipeline.reading_ahead import most_for, processors
 from pipeline.ring import Ready, RingBuffer
 from pipeline.run_options import RunOptions
 from pipeline.stats import Stats
@@ -18,9 +18,6 @@ from pipeline.supervision import CameraStatus, Supervisor
 from pipeline.worker import Fail
 
 LIVE_RING_FRAMES = 2
-LEAST_AHEAD, CHEAP_BYTES = 4, 2**22
-"""Frames of a file that may always be decoded ahead, to ride out a slow one, and how much memory
-is not worth saving."""
 
 
 class SourceGroup:
@@ -45,6 +42,7 @@ class SourceGroup:
         self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
+        self._most_ahead: int | None = None  # frames, once the detector is known
         self._lock = threading.Lock()
         if not options.wait_for_sources:
             self._door.close()
@@ -72,10 +70,12 @@ class SourceGroup:
 
     def statuses(self) -> dict[str, CameraStatus]:
         """Return how every source fares now, by name, in order; any thread."""
-        return {
-            grabber.source.name: grabber.supervisor.status(grabber.stats, len(grabber.ring))
-            for grabber in self._grabbers
-        }
+        return {grabber.source.name: self._status(grabber) for grabber in self._grabbers}
+
+    def _status(self, grabber: Grabber) -> CameraStatus:
+        # A frame that is taken while it is counted would be waiting and dropped, or neither.
+        with self._ready:
+            return grabber.supervisor.status(grabber.stats, len(grabber.ring))
 
     def add(self, source: Source) -> None:
         """Take a source in, and begin to grab where the others do already.
@@ -94,6 +94,7 @@ class SourceGroup:
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
             running = self._running
+        self._limit_ring(grabber)  # after it is there: `limit_rings` may have gone by before
         with self._ready:
             self.inbox.append(grabber.ring)
             self._ready.notify_all()
@@ -134,7 +135,7 @@ class SourceGroup:
         with self._lock:
             self._opened = True
             files = [grabber for grabber in self._grabbers if not grabber.source.live]
-        at_once = self._options.files_at_once or _processors()
+        at_once = self._options.files_at_once or processors()
         for grabber in files:
             grabber.open(self._options.ring_megabytes)
             if grabber in files[at_once:]:
@@ -142,12 +143,21 @@ class SourceGroup:
                 self._parked.append(grabber)
 
     def limit_rings(self, frames: int) -> None:
-        """Make rings of files no larger than `frames` where more would hold much memory."""
-        for grabber in self._grabbers:
-            if not grabber.source.live and grabber.info is not None:
-                cheap = CHEAP_BYTES // max(grabber.info.width * grabber.info.height * 3, 1)
-                ring = grabber.ring
-                ring.capacity = min(ring.capacity, max(LEAST_AHEAD, frames, cheap))
+        """Make rings of files no larger than `frames` where more would hold much memory.
+
+        Files that are added later are held to it too.
+        """
+        with self._lock:
+            self._most_ahead = frames
+            grabbers = self._grabbers
+        for grabber in grabbers:
+            self._limit_ring(grabber)
+
+    def _limit_ring(self, grabber: Grabber) -> None:
+        if self._most_ahead is None or grabber.source.live or grabber.info is None:
+            return
+        ring = grabber.ring
+        ring.capacity = min(ring.capacity, most_for(self._most_ahead, grabber.info))
 
     def start(self) -> None:
         """Begin to grab from all, until their end or `halt`; parked files one after another."""
@@ -235,10 +245,3 @@ class SourceGroup:
         grabber = Grabber(source, ring, stats, options.max_frames, backoff, supervisor)
         grabber.alone = options.wait_for_sources
         return grabber
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

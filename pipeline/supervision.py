@@ -131,7 +131,12 @@ class Supervisor:
         self._frozen_s = 0.0
 
     def status(self, stats: SourceStats, waiting: int) -> CameraStatus:
-        """Return how the source fares now."""
+        """Return how the source fares now; no frame is in the counters twice.
+
+        For that the caller holds the lock of the ring in which `waiting` frames are.
+        """
+        # Before what is dropped: a frame moves on from `waiting` only. And `grabbed` is read last.
+        delivered, dropped = stats.delivered, stats.drops()
         now = time.monotonic()
         unix = time.time() - now
         with self._lock:
@@ -148,8 +153,8 @@ class Supervisor:
             height=height,
             age_ms=stats.fresh.age(now),
             grabbed=stats.grabbed,
-            delivered=stats.delivered,
-            dropped=stats.drops(),
+            delivered=delivered,
+            dropped=dropped,
             reconnects=stats.reconnects,
             error=error,
             warning=warning or (stats.fresh.warning if state == "live" else None),

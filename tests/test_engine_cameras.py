@@ -61,6 +61,22 @@ def test_drops_can_be_read_while_they_happen() -> None:
     setup.check_end()
 
 
+def test_no_frame_is_counted_twice_while_frames_flow() -> None:
+    """What waited was counted before what was dropped: a frame between the two was in both."""
+    over = Gate()
+    setup = Setup(camera("door", [*frames(3000), over.open]))
+    runner = threading.Thread(target=setup.pipeline.run)
+    runner.start()
+    seen = []
+    while not over.is_open:
+        status = setup.pipeline.cameras()["door"]
+        counted = status.delivered + sum(status.dropped.values()) + status.waiting
+        seen.append(status.grabbed - counted)
+    runner.join(15)
+    setup.check_end()
+    assert min(seen, default=0) >= 0
+
+
 def test_too_old_a_frame_is_counted_and_not_inferred() -> None:
     slow, other = Camera("slow"), FakeSource("file", frames(20))
     read = slow.read

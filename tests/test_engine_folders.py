@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import FakeSink, FakeSource, Setup, camera, fails, frames
+from fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, fails, frames
 from live_fakes import Camera, Live, until
 from test_sinks import run_info
 from tiny_videos import noise_picture
@@ -80,6 +80,20 @@ def test_so_many_files_are_open_at_a_time(at_once: int) -> None:
         assert {n: sink.written[n] for n in names} == {n: list(range(20)) for n in names}
     if at_once == 1:
         assert [name for name in order if name != "door"] == names
+
+
+def test_files_that_come_later_are_decoded_no_further_ahead() -> None:
+    """A file added to a run kept a ring of 16 frames, whatever the detector takes at once."""
+    sources = folder(3, 2)
+    added = FakeSource("added", frames(2))
+    for source in (*sources, added):
+        source.shape = (1080, 1920)
+    setup = Setup(*sources, files_at_once=1, detector=FakeDetector(batch_size=3))
+    for result in setup.pipeline.results():
+        if (result.frame.source, result.frame.index) == ("file0", 0):
+            setup.pipeline.add_source(added)
+    setup.check_end()
+    assert [ring.capacity for ring in setup.pipeline._sources.rings] == [6, 6, 6, 6]
 
 
 def test_sinks_hear_of_each_end_in_time_to_close_its_file() -> None:

@@ -19,8 +19,8 @@ BOTTOM = {"data", "boxes", "errors", "memory", "options", "pool", "masking", "se
 CONTRACT = BOTTOM | {"interfaces"}
 AGES = {"freshness", "losses"}
 THREADS = {"ring", "worker", "stats", "turns", "newest", "run_options"} | AGES
-SOURCES = {"supervision", "grabbing", "source_group"}
-INFERENCE = {"detecting", "following", "inferring"}
+SOURCES = {"supervision", "reading_ahead", "grabbing", "source_group"}
+INFERENCE = {"detecting", "following", "inferring", "passing_on"}
 ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
@@ -53,10 +53,12 @@ ALLOWED: dict[str, set[str]] = {
     "losses": BOTTOM,
     "stats": BOTTOM | AGES,
     "supervision": CONTRACT | THREADS,
-    "grabbing": CONTRACT | THREADS | {"supervision"},
+    "grabbing": CONTRACT | THREADS | {"supervision", "reading_ahead"},
     "source_group": CONTRACT | THREADS | SOURCES,
     "following": CONTRACT,
     "detecting": CONTRACT | THREADS | {"grabbing"},
+    "passing_on": CONTRACT | THREADS | {"detecting", "following", "grabbing", "skipping"},
+    "reading_ahead": CONTRACT,
     "skipping": BOTTOM,
     "inferring": CONTRACT | THREADS | INFERENCE | {"grabbing", "skipping"},
     "delivery": CONTRACT | THREADS,

@@ -115,7 +115,7 @@ class PictureModel:
     def find_best_class(self) -> None:
         """Change the output from f32[1,4+nc,N] to f32[1,6,N]: box, best score and its class.
 
-        An eightieth is left to copy out and to search, and to keep in memory for each request.
+        Of 80 classes' 84 rows a fourteenth is left to copy out, search and keep for each request.
         """
         ops = self._ov.opset13
         full = self._model.get_results()[self.output].input_value(0)
