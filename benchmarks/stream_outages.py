@@ -20,9 +20,9 @@ from pipeline.sources import stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import fault_proxy  # noqa: E402
-import rtsp_server  # noqa: E402
-from live_video import Feed, noise  # noqa: E402
+import fault_proxy
+import rtsp_server
+from live_video import Feed, noise
 
 SIZES = ((360, 640), (480, 640))
 
