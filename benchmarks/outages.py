@@ -14,9 +14,9 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from benchmarks._paced_camera import (
     READ_TIMEOUT_S,
@@ -27,6 +27,7 @@ from benchmarks._paced_camera import (
 )
 from pipeline.data import Result
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.interfaces import Source
 from pipeline.supervision import CameraStatus
 
 T = TypeVar("T")
@@ -35,16 +36,42 @@ LONGEST_BACKOFF_S = 4.0
 KINDS = ("kill", "hang", "size")
 
 
+class Switch(Protocol):
+    """A fault that is there between `set` and `clear`."""
+
+    def set(self) -> None:
+        """Let it begin."""
+
+    def clear(self) -> None:
+        """Let it end."""
+
+
+class Struck(Protocol):
+    """A camera that outages can be made for; `missed` counts frames nobody came to read."""
+
+    name: str
+    size: tuple[int, int]
+    missed: int
+
+    @property
+    def hung(self) -> Switch:
+        """Return what makes it hang."""
+
+    @property
+    def unplugged(self) -> Switch:
+        """Return what pulls its plug."""
+
+
 class Run:
     """A pipeline in the background, and when each camera last gave a result."""
 
-    def __init__(self, cameras: list[PacedCamera]) -> None:
+    def __init__(self, cameras: Sequence[Struck], sources: Sequence[Source]) -> None:
         self.cameras = cameras
         self.last: dict[str, float] = defaultdict(float)
         self.gaps: dict[str, int] = defaultdict(int)
         options = RunOptions(retry_longest_s=LONGEST_BACKOFF_S, wait_for_sources=True)
         # Fast enough for all of them: whatever is lost is lost to an outage.
-        self.pipeline = Pipeline(cameras, PacedDetector(1, 8), NoTracker, options=options)
+        self.pipeline = Pipeline(sources, PacedDetector(1, 8), NoTracker, options=options)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self.wait_all()
@@ -58,7 +85,7 @@ class Run:
         self.last[name] = time.monotonic()
         self.gaps[name] += sum(result.dropped_before.values())
 
-    def losses(self, cameras: list[PacedCamera]) -> tuple[int, int]:
+    def losses(self, cameras: Sequence[Struck]) -> tuple[int, int]:
         """Return how many frames of these were dropped, and how many nobody came to read."""
         dropped = sum(self.gaps[each.name] for each in cameras)
         return dropped, sum(each.missed for each in cameras)
@@ -80,18 +107,22 @@ class Run:
         return all(b.grabbed == b.delivered + sum(b.drops().values()) for b in books)
 
 
-def strike(run: Run, camera: PacedCamera, kind: str, seconds: float) -> float:
+def strike(run: Run, camera: Struck, kind: str, seconds: float) -> float:
     """Cause an outage and wait for its end; return the seconds beyond outage and back-off."""
     (camera.hung if kind == "hang" else camera.unplugged).set()
     time.sleep(seconds)
     if kind == "size":
         camera.size = (480, 640) if camera.size[0] == 360 else (360, 640)
-    waits_until = run.status(camera.name).next_try
     restored = time.monotonic()
-    back_off_s = max(0.0, (waits_until or 0.0) - time.time())
     camera.hung.clear()
     camera.unplugged.clear()
+    back_off_s, next_try = 0.0, 0.0
     while run.last[camera.name] < restored or run.status(camera.name).state != "live":
+        now = run.status(camera.name)
+        # What a try that was under way in the outage is followed by is its back-off, too.
+        if now.next_try is not None and abs(now.next_try - next_try) > 0.1:
+            next_try = now.next_try
+            back_off_s += max(0.0, next_try - time.time())
         time.sleep(0.005)
         if time.monotonic() - restored > 60:
             raise SystemExit(f"{camera.name} never came back after {kind} of {seconds:.1f} s")
@@ -99,7 +130,7 @@ def strike(run: Run, camera: PacedCamera, kind: str, seconds: float) -> float:
 
 
 def losses_in(
-    run: Run, cameras: list[PacedCamera], work: Callable[[], T]
+    run: Run, cameras: Sequence[Struck], work: Callable[[], T]
 ) -> tuple[T, tuple[int, int]]:
     """Return what `work` returns, and what these cameras lost while it was done."""
     before = run.losses(cameras)
@@ -110,15 +141,23 @@ def losses_in(
 
 def main() -> None:
     """Cause the outages one after the other, and print what came of them."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--outages", type=int, default=50)
-    parser.add_argument("--cameras", type=int, default=8)
-    parser.add_argument("--fps", type=float, default=10)
-    parser.add_argument("--control", type=float, default=60, help="seconds without outages")
-    args = parser.parse_args()
-    rng = random.Random(0)
+    args = arguments(__doc__.partition("\n")[0], outages=50, cameras=8, control=60)
     cameras = [PacedCamera(f"cam{n}", args.fps) for n in range(args.cameras)]
-    run = Run(cameras)
+    measure(Run(cameras, cameras), args)
+
+
+def arguments(about: str, **defaults: int) -> argparse.Namespace:
+    """Return what the command line says: outages, cameras, fps, and seconds without outages."""
+    parser = argparse.ArgumentParser(description=about)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--fps", type=float, default=10)
+    return parser.parse_args()
+
+
+def measure(run: Run, args: argparse.Namespace) -> None:
+    """Cause the outages one after the other, and print what came of them."""
+    rng, cameras = random.Random(0), run.cameras
     late: dict[str, list[float]] = defaultdict(list)
     _, control = losses_in(run, cameras, lambda: time.sleep(args.control))
     lost, memory, began = (0, 0), [megabytes()], time.monotonic()

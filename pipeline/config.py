@@ -139,6 +139,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         shown = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {shown}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: sections are too deep within each other") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

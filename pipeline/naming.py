@@ -22,6 +22,8 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 """What counts as a video in a folder or behind a glob; a file named by itself may be anything."""
 
+LONGEST_NAME = 200
+
 
 def choices(
     source: str | PluginChoice, where: str, secrets: Secrets | None = None
@@ -60,7 +62,8 @@ def filled(choice: PluginChoice, where: str, secrets: Secrets) -> PluginChoice:
 def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoice]]) -> None:
     """Make the names differ: a second "street" becomes "street-2", or the next that is free.
 
-    Names the user chose stay as they are; raises UsageError where two of those are the same.
+    Names the user chose stay as they are; raises UsageError where two of those are the same, and
+    for one that no log line, address or page could show.
     """
     taken: set[str] = set()
     ours: list[Source] = []
@@ -68,6 +71,9 @@ def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoi
         if not choice.options.get("name"):
             ours.append(source)
             continue
+        if not source.name.isprintable() or len(source.name) > LONGEST_NAME:
+            told = f"want printable text of at most {LONGEST_NAME} letters"
+            raise UsageError(f"{where}.name: {told}, got {source.name[:LONGEST_NAME]!r}")
         if source.name in taken:
             raise UsageError(f"{where}.name: '{source.name}' is there twice")
         taken.add(source.name)

@@ -135,7 +135,7 @@ def read_secrets(path: Path) -> Secrets:
         tree = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         tree = None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")

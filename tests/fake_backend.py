@@ -165,9 +165,9 @@ class Made:
 
 
 @contextmanager
-def serving(made: Made) -> Iterator[str]:
+def serving(made: Made, **patience: float) -> Iterator[str]:
     """Yield the address of a real server on a port the system chose."""
-    server = made.server = PageServer(made.guard, made.options)
+    server = made.server = PageServer(made.guard, made.options, **patience)
     server.start()
     try:
         yield server.address

@@ -45,6 +45,11 @@ class FaultProxy:
         self._thread.start()
         self._call(self._listen())
 
+    @property
+    def fault(self) -> Fault:
+        """Return what goes wrong now."""
+        return self._fault
+
     def set(self, fault: Fault) -> None:
         """Let this go wrong from now on; returns once it does."""
         self._call(self._set(fault))

@@ -256,3 +256,20 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
         sink.open(run_info(tmp_path, "gate"))
     sink.close()
     assert (tmp_path / "events.db").read_text().startswith("my diary")
+
+
+def test_two_programs_never_share_a_database(tmp_path: Path) -> None:
+    """The second would finish clips that the first still records, and deliver its events."""
+    first, second = plugin.build(plugin.Options()), plugin.build(plugin.Options())
+    first.open(run_info(tmp_path, "gate"))
+    try:
+        with pytest.raises(OutputError, match=r"events\.db: another Trackline keeps its events"):
+            second.open(run_info(tmp_path, "gate"))
+        second.close()
+        assert first.store is not None
+        assert first.store.query() == []
+    finally:
+        first.close()
+    second.open(run_info(tmp_path, "gate"))
+    second.close()
+    assert not tmp_path.exists() or list(tmp_path.iterdir()) == []

@@ -15,7 +15,8 @@ import pytest
 from tiny_networks import one_box_network
 
 from pipeline.config import Config, load_config
-from pipeline.counting.areas import CameraAreas
+from pipeline.counting.areas import AreaFile, CameraAreas
+from pipeline.counting.files import save_areas
 from pipeline.data import Detections, Event, Frame, Result, Tracks
 from pipeline.errors import ConfigError, ModelError, OutputError
 from pipeline.interfaces import RunInfo
@@ -234,6 +235,22 @@ def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) ->
     assert book.reload() == [], "nothing is different"
     path.unlink()
     assert book.reload() == ["yard"]
+
+
+def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:
+    """The file is looked at once a second: an edit of that second is not lost to the page's."""
+    book = AreaBook(tmp_path / "zones.yaml")
+    save_areas(book.path, AreaFile(cameras={"gate": areas(ZONE)}))
+    told = []
+    book.save("yard", areas(ZONE), lambda name, watcher: told.append(name))
+    assert sorted(told) == ["gate", "yard"]
+    assert sorted(AreaBook(book.path).names) == ["gate", "yard"]
+
+    book.path.write_text("cameras: {gate: {zones: [")
+    with pytest.raises(ConfigError, match=r"zones.yaml:1: not valid YAML"):
+        book.save("yard", areas(), lambda name, watcher: told.append(name))
+    assert book.areas("yard") == areas(ZONE)
+    assert book.path.read_text() == "cameras: {gate: {zones: [", "a broken file is somebody's work"
 
 
 def test_zones_that_cannot_be_written_are_not_in_force(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def test_a_name_chosen_twice_is_a_mistake() -> None:
         build(config_of(*twice))
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a" * 201])
+def test_a_name_that_no_line_could_show_is_refused(name: str) -> None:
+    """It stands in log lines, addresses and on the page, whose routes know no line breaks."""
+    with pytest.raises(UsageError, match=r"^sources\.0\.name: want printable text of at most"):
+        build(config_of({"kind": "synthetic", "name": name}))
+
+
 @pytest.mark.parametrize("text", ["", "  "])
 def test_an_unset_variable_is_not_the_current_folder(text: str) -> None:
     """`run "$VIDEO"` with VIDEO unset processed every picture in the current folder."""

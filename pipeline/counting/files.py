@@ -51,7 +51,7 @@ def line_of(path: Path, told: str) -> int:
     """Return the line of the first key that an error message is about."""
     try:
         node = yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return 1
     line, rest = 1, told
     while node is not None:

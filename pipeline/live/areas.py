@@ -48,9 +48,14 @@ class AreaBook:
             return self._watchers.setdefault(camera, AreaWatcher(areas))
 
     def save(self, camera: str, areas: CameraAreas, set_watcher: SetWatcher) -> CameraAreas:
-        """Write the file and watch these areas; raises OutputError, and nothing has changed."""
+        """Write the file and watch these areas; raises OutputError, and nothing has changed.
+
+        What somebody has just written into the file is kept, other cameras' zones that is; raises
+        ConfigError with the line where that is broken, rather than write over it.
+        """
         with self._lock:
-            changed = self._file.with_camera(camera, areas)
+            there = load_areas(self.path) if self.path.exists() else self._file
+            changed = there.with_camera(camera, areas)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:

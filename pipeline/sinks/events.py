@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from pipeline.events.options import MqttOptions, WebhookOptions
 from pipeline.interfaces import RunInfo
 from pipeline.options import OptionsModel
 from pipeline.secrets import SecretUrl
-from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
     from pipeline.events.delivering import Deliverer
@@ -92,6 +92,7 @@ class EventsSink:
         self._made_anew = False
         self._only_files = False
         self._wrote = False
+        self._release: Callable[[], None] | None = None
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
@@ -161,6 +162,7 @@ class EventsSink:
 
     def _open_store(self, output: Path) -> EventStore:
         try:
+            from pipeline.events.claiming import claim
             from pipeline.events.store import EventStore
         except ImportError as error:
             raise MissingExtraError(
@@ -171,6 +173,8 @@ class EventsSink:
         store = EventStore(address, output / CLIPS_FOLDER)
         if store.file is not None and self._folder is not None:
             self._folder.check(store.file)
+            with writing(store.file):
+                self._release = claim(store.file)
             self._made_anew = not store.file.exists()
         self.store = store
         store.prepare()
@@ -226,12 +230,15 @@ class EventsSink:
     def _close_store(self) -> None:
         """Close the database; one that was made for nothing goes again."""
         store, self.store = self.store, None
+        release, self._release = self._release, None
         if store is None:
             return
         store.close()
         if self._made_anew and not self._wrote and store.file is not None:
             for end in ("", "-wal", "-shm"):
                 store.file.with_name(store.file.name + end).unlink(missing_ok=True)
+        if release is not None:
+            release()
 
     def _wake(self) -> None:
         for deliverer in self._deliverers:

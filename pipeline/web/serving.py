@@ -15,6 +15,7 @@ import uvicorn
 from pipeline.errors import ConfigError
 from pipeline.web.guard import Guard
 from pipeline.web.options import WebOptions
+from pipeline.web.patience import REQUEST_S, patient
 from pipeline.web.pictures import yield_to_others
 from pipeline.worker import Fail, Worker
 
@@ -29,7 +30,7 @@ _DEAD_AFTER_MS = 60_000
 class PageServer:
     """Listens from `__init__` on, serves from `start` to `stop`."""
 
-    def __init__(self, app: Guard, options: WebOptions) -> None:
+    def __init__(self, app: Guard, options: WebOptions, request_s: float = REQUEST_S) -> None:
         _check_certificate(options)
         self._socket = _listen(options)
         self._options = options
@@ -37,6 +38,7 @@ class PageServer:
             uvicorn.Config(
                 app,
                 loop="asyncio",
+                http=patient(request_s),
                 lifespan="on",
                 log_config=None,
                 log_level="warning",
