@@ -112,7 +112,8 @@ class CudaDevice:
         stream = self._streams[stage]
         if isinstance(after, CudaMark):
             stream.wait_event(after.event)
-        return torch.cuda.stream(stream)
+        context: AbstractContextManager[Any] = torch.cuda.stream(stream)
+        return context
 
     def mark(self, stage: Stage) -> CudaMark:
         """Return an event recorded in the stage's stream."""

@@ -30,6 +30,9 @@ _CORNERS = 200
 _LEAST_INLIERS = 12
 _LEAST_PART = 0.4
 _MOST_SCALE = 1.3
+# A smaller move of every corner of the grey picture, in its pixels, is noise of the fit: the noise
+# of a compressed picture sets it off on cameras that stand.
+_LEAST_MOVE = 0.25
 _NONE = np.empty((0, 0), np.uint8)
 
 
@@ -43,8 +46,8 @@ class CameraMotion:
         """Return how the picture moved since the last that did; None if not, or none can tell.
 
         While it stands, each picture is compared with the same one, so that a slow motion is
-        noticed in the end. The pixels of `objects` f64[4,n], xyxy as of the last frame, tell
-        nothing of the camera.
+        noticed in the end, in steps that are more than noise. The pixels of `objects` f64[4,n],
+        xyxy as of the last frame, tell nothing of the camera.
         """
         height, width = image.shape[:2]
         if min(height, width) < _LEAST_SIDE:
@@ -62,9 +65,12 @@ class CameraMotion:
         shrink = min(_LONG_SIDE / max(height, width), 1.0)
         size = round(width * shrink), round(height * shrink)
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        before, self._sample = self._grey, sample
-        self._grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
-        return _fit(before, self._grey, objects * shrink, shrink) if seen_before else None
+        before, grey = self._grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        motion = _fit(before, grey, objects * shrink, shrink) if seen_before else None
+        if motion and _farthest(motion, width, height) * shrink < _LEAST_MOVE:
+            return None
+        self._grey, self._sample = grey, sample
+        return motion
 
     def save(self) -> dict[str, Float64]:
         """Return the pictures that the next is compared with, by name."""
@@ -74,6 +80,12 @@ class CameraMotion:
         """Go on from where `save` was called; raises KeyError."""
         self._grey = state["grey"].astype(np.uint8)
         self._sample = state["sample"].astype(np.uint8)
+
+
+def _farthest(motion: Similarity, width: int, height: int) -> float:
+    """Return how far the corner of the picture that moves most moves, in pixels."""
+    corners = np.array([[0, width, 0, width], [0, 0, height, height]], np.float64)
+    return float(np.hypot(*(motion.points(corners) - corners)).max())
 
 
 def _fit(before: Any, grey: Any, objects: Float64, shrink: float) -> Similarity | None:
