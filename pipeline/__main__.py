@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+
 
 def main() -> int:
     """Run the command; Ctrl-C is answered with 130 from here on, imports included."""
     try:
         from pipeline.cli import main as command
 
-        return command()
+        code = command()
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    if any(each.daemon and each.is_alive() for each in threading.enumerate()):
+        # A camera's thread that hangs in FFmpeg cannot be ended, and the interpreter would be taken
+        # down around it. All that was to be written is written and closed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

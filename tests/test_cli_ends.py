@@ -146,3 +146,19 @@ def test_every_public_name_is_there_when_asked_for() -> None:
     assert {name for names in pipeline._HOMES.values() for name in names} <= {*pipeline.__all__}
     with pytest.raises(AttributeError, match="no attribute 'trak'"):
         pipeline.trak  # noqa: B018
+
+
+def test_a_thread_that_hangs_does_not_hold_up_or_spoil_the_end() -> None:
+    """A camera's thread left behind in FFmpeg: the interpreter's own teardown crashed around it."""
+    program = (
+        "import atexit, sys, threading\n"
+        "atexit.register(print, 'torn down')\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "sys.argv = ['trackline', 'list', 'trackers']\n"
+        "from pipeline.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "torn down" not in ended.stdout
+    assert ended.stdout.strip(), "what was printed before is there"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.build import effective
 from pipeline.config import Config, dump, load_config, parse_assignment
 from pipeline.errors import ConfigError
 
@@ -198,3 +199,21 @@ def test_a_list_that_must_not_be_empty_says_so() -> None:
 
     with pytest.raises(ConfigError, match=r"detector\.classes: want at least 1$"):
         validated(yolo.Options, {"classes": []}, "detector")
+
+
+@pytest.mark.parametrize(
+    ("tracker", "detector", "conf"),
+    [
+        ("trackline", {}, 0.1),
+        ({"kind": "bytetrack", "low_score": 0.05}, {}, 0.05),
+        ("sort", {}, 0.25),
+        ("none", {}, 0.25),
+        ("trackline", {"conf": 0.4}, 0.4),
+    ],
+)
+def test_doubtful_boxes_go_to_trackers_that_make_use_of_them(
+    tracker: Any, detector: dict[str, Any], conf: float
+) -> None:
+    """Two-stage trackers were given nothing below the detector's usual threshold."""
+    config = Config.model_validate({"tracker": tracker, "detector": detector})
+    assert effective(config)["detector"]["conf"] == conf

@@ -39,7 +39,8 @@ class Options(OptionsModel):
     imgsz: int = Field(default=640, ge=32, le=8192)
     """Longest side of the network's input in pixels. Networks of fixed size keep their own."""
     conf: float = Field(default=0.25, ge=0, lt=1)
-    """Boxes with a score up to this are dropped."""
+    """Boxes with a score up to this are dropped. Unless it is set, trackers that make use of
+    doubtful boxes get theirs from 0.1 on."""
     iou: float = Field(default=0.7, ge=0, le=1)
     """Of two boxes of a class that overlap by more than this, only the better one is kept."""
     classes: tuple[int | str, ...] | None = Field(default=None, min_length=1)

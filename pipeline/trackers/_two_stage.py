@@ -37,6 +37,11 @@ class TwoStageOptions(TrackerOptions):
     """Seconds for which a new track must be detected in every frame before it is reported; one
     that is missed before is dropped. Tracks of the first frame are reported at once."""
 
+    @property
+    def wanted_conf(self) -> float:
+        """Return the least score of a detection that the tracker has a use for."""
+        return self.low_score
+
 
 class TwoStage(Tracking):
     """Tracks of one source; the kind of filter is for the tracker to say."""
