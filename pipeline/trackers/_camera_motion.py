@@ -25,6 +25,10 @@ _LEAST_SIDE = 32
 _CELLS = (12, 8)
 _MANY = 24
 _NOISE = 2.0
+# Noise that turned out to be no move is learned with this margin, up to the second; a move, which
+# goes on changing the picture, is noticed a little later then, and forgets it.
+_MORE = 1.25
+_MOST_NOISE = 8.0
 _CORNERS = 200
 # A fit is believed if so many corners agree with it, and so large a part of all.
 _LEAST_INLIERS = 12
@@ -41,6 +45,7 @@ class CameraMotion:
 
     def __init__(self) -> None:
         self._grey = self._sample = _NONE
+        self._noise = _NOISE
 
     def look(self, image: Image, objects: Float64) -> Similarity | None:
         """Return how the picture moved since the last that did; None if not, or none can tell.
@@ -54,32 +59,42 @@ class CameraMotion:
             return None
         import cv2
 
+        level = 0.0
         step = max(max(height, width) // _SAMPLE_SIDE, 1)
         sample = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
         seen_before = sample.shape == self._sample.shape
         if seen_before:
             change = cv2.absdiff(self._sample, sample)
             cells = cv2.resize(change, _CELLS, interpolation=cv2.INTER_AREA)
-            if np.sort(cells, axis=None)[-_MANY] <= _NOISE:
+            level = float(np.sort(cells, axis=None)[-_MANY])
+            if level <= self._noise:
                 return None
         shrink = min(_LONG_SIDE / max(height, width), 1.0)
         size = round(width * shrink), round(height * shrink)
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         before, grey = self._grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         motion = _fit(before, grey, objects * shrink, shrink) if seen_before else None
+        # What changed without a move (light, noise) sets the test off once, not for ever after.
+        self._sample = sample
         if motion and _farthest(motion, width, height) * shrink < _LEAST_MOVE:
+            self._noise = max(self._noise, min(_MORE * level, _MOST_NOISE))
             return None
-        self._grey, self._sample = grey, sample
+        self._grey, self._noise = grey, _NOISE
         return motion
 
     def save(self) -> dict[str, Float64]:
         """Return the pictures that the next is compared with, by name."""
-        return {"grey": self._grey.astype(np.float64), "sample": self._sample.astype(np.float64)}
+        return {
+            "grey": self._grey.astype(np.float64),
+            "sample": self._sample.astype(np.float64),
+            "noise": np.array([self._noise]),
+        }
 
     def load(self, state: dict[str, Float64]) -> None:
         """Go on from where `save` was called; raises KeyError."""
         self._grey = state["grey"].astype(np.uint8)
         self._sample = state["sample"].astype(np.uint8)
+        self._noise = float(state["noise"][0])
 
 
 def _farthest(motion: Similarity, width: int, height: int) -> float:
