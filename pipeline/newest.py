@@ -20,7 +20,6 @@ class NewestPerSource:
     """
 
     def __init__(self) -> None:
-        self.replaced = 0
         self._waiting: dict[str, Result] = {}
         self._closed = False
         self._ready = threading.Condition()
@@ -33,7 +32,6 @@ class NewestPerSource:
                 return False
             older = self._waiting.get(source)
             if older is not None:
-                self.replaced += 1
                 result = _instead_of(older, result)
             self._waiting[source] = result  # in its source's old place: it waited as long
             self._ready.notify()
