@@ -19,10 +19,10 @@ from pathlib import Path
 from tracker_quality import SETS
 
 import pipeline
+from pipeline.engine.skipping import Every, Skipper
 from pipeline.evaluation.driving import Seen, follow, recorded_frames
 from pipeline.evaluation.scoring import COMBINED, score
 from pipeline.evaluation.truth import load_truth
-from pipeline.skipping import Every, Skipper
 from pipeline.trackers import trackline
 
 CHOICES: tuple[Every, ...] = (1, 2, 3, 5, "auto")

@@ -27,8 +27,8 @@ from benchmarks._paced_camera import (
 )
 from pipeline.data import Result
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.engine.supervision import CameraStatus
 from pipeline.interfaces import Source
-from pipeline.supervision import CameraStatus
 
 T = TypeVar("T")
 SLACK_S = 2.0

@@ -15,9 +15,9 @@ from threads import PATIENCE_S
 
 from pipeline.data import Frame, Result
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.engine.supervision import CameraStatus
 from pipeline.errors import SourceLostError
 from pipeline.interfaces import SourceInfo
-from pipeline.supervision import CameraStatus
 
 
 def until(what: Callable[[], object], why: str = "it never came") -> None:

@@ -10,13 +10,13 @@ import pytest
 from fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
 from threads import PATIENCE_S, Gate, interrupt
 
-from pipeline.delivery import SinkGroup
-from pipeline.following import Followers
-from pipeline.grabbing import Grabbed
-from pipeline.inferring import Inference
+from pipeline.engine.delivery import SinkGroup
+from pipeline.engine.following import Followers
+from pipeline.engine.grabbing import Grabbed
+from pipeline.engine.inferring import Inference
+from pipeline.engine.stats import Stats
 from pipeline.interfaces import RunInfo
 from pipeline.ring import RingBuffer
-from pipeline.stats import Stats
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("ctrl_c")]
 

@@ -8,11 +8,11 @@ import pytest
 from fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
 from threads import Gate
 
+from pipeline.engine.grabbing import Backoff, Grabbed, Grabber
+from pipeline.engine.stats import SourceStats
+from pipeline.engine.supervision import Supervisor
 from pipeline.errors import SourceLostError
-from pipeline.grabbing import Backoff, Grabbed, Grabber
 from pipeline.ring import RingBuffer
-from pipeline.stats import SourceStats
-from pipeline.supervision import Supervisor
 
 pytestmark = pytest.mark.timeout(60)
 

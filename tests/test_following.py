@@ -9,8 +9,8 @@ import pytest
 from fakes import boxes
 
 from pipeline.data import ClassNames, Detections, Event, Frame, Tracks
+from pipeline.engine.following import Follower, Followers
 from pipeline.errors import UsageError
-from pipeline.following import Follower, Followers
 from pipeline.interfaces import Tracker
 from pipeline.trackers import bytetrack, none, sort
 

@@ -17,14 +17,10 @@ from import_walk import MODULES, PACKAGE, ROOMS, imports, imports_in, ours, room
 # Each row may import itself where it is a room (below), and whatever is named after it.
 BOTTOM = {"data", "boxes", "errors", "memory", "options", "pool", "masking", "secrets"}
 CONTRACT = BOTTOM | {"interfaces"}
-AGES = {"freshness", "losses"}
-THREADS = {"ring", "worker", "stats", "turns", "newest", "run_options"} | AGES
-SOURCES = {"supervision", "reading_ahead", "grabbing", "source_group"}
-INFERENCE = {"detecting", "following", "inferring", "passing_on"}
-ENGINE = THREADS | SOURCES | INFERENCE | {"delivery", "stages", "engine"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 TABLES = {"tables", "sequences"}
-UP_TO_CONFIG = CONTRACT | ENGINE | {"rooms", "config", "web"}
+THREADS = {"ring", "worker"}
+UP_TO_CONFIG = CONTRACT | THREADS | {"engine", "rooms", "config", "web"}
 UP_TO_BUILD = (
     UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
 )
@@ -46,24 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "overlay": BOTTOM | {"area_overlay"},
     "ring": BOTTOM,
     "worker": BOTTOM | {"ring"},
-    "turns": BOTTOM | {"ring"},
-    "newest": BOTTOM | {"ring"},
-    "run_options": BOTTOM,
-    "freshness": BOTTOM,
-    "losses": BOTTOM,
-    "stats": BOTTOM | AGES,
-    "supervision": CONTRACT | THREADS,
-    "grabbing": CONTRACT | THREADS | {"supervision", "reading_ahead"},
-    "source_group": CONTRACT | THREADS | SOURCES,
-    "following": CONTRACT,
-    "detecting": CONTRACT | THREADS | {"grabbing"},
-    "passing_on": CONTRACT | THREADS | {"detecting", "following", "grabbing", "skipping"},
-    "reading_ahead": CONTRACT,
-    "skipping": BOTTOM,
-    "inferring": CONTRACT | THREADS | INFERENCE | {"grabbing", "skipping"},
-    "delivery": CONTRACT | THREADS,
-    "stages": CONTRACT | ENGINE - {"engine"},
-    "engine": CONTRACT | ENGINE,
+    "engine": CONTRACT | THREADS,
     "sources": CONTRACT,
     "detectors": CONTRACT | {"models", "sequences"},
     "trackers": CONTRACT,

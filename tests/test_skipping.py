@@ -11,8 +11,8 @@ from test_engine_overlap import FakeOverlapping
 from threads import Gate
 
 from pipeline.data import Detections, Frame
+from pipeline.engine.skipping import Every, Skipper
 from pipeline.errors import StageError
-from pipeline.skipping import Every, Skipper
 
 pytestmark = pytest.mark.timeout(60)
 

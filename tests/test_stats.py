@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.stats import Histogram, Stats
+from pipeline.engine.stats import Histogram, Stats
 
 
 @pytest.mark.parametrize("seed", range(4))

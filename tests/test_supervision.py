@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data import Frame
-from pipeline.freshness import STEP_S, Freshness, Growth
-from pipeline.losses import MOST_RUNS, Losses
-from pipeline.stats import SourceStats
-from pipeline.supervision import LONGEST_FROZEN_S, CameraStatus, Freeze, Supervisor
+from pipeline.engine.freshness import STEP_S, Freshness, Growth
+from pipeline.engine.losses import MOST_RUNS, Losses
+from pipeline.engine.stats import SourceStats
+from pipeline.engine.supervision import LONGEST_FROZEN_S, CameraStatus, Freeze, Supervisor
 
 
 def frame(at: float, picture: int = 0, shape: tuple[int, int] = (48, 64)) -> Frame:

@@ -11,10 +11,10 @@ from typing import Any
 from pipeline.build import effective
 from pipeline.counting.areas import CameraAreas
 from pipeline.engine import Pipeline
+from pipeline.engine.supervision import CameraStatus
 from pipeline.live.areas import AreaBook, where_it_is
 from pipeline.live.changes import InForce
 from pipeline.live.events import EventLog
-from pipeline.supervision import CameraStatus
 from pipeline.web.backend import EventQuery
 from pipeline.web.hub import Hub
 from pipeline.web.shapes import Ages, Camera, ConfigState, Counts, Inside, Status, StoredEvent

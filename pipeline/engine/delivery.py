@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, cast
 
 from pipeline.data import Result
+from pipeline.engine.newest import NewestPerSource
+from pipeline.engine.stats import Stats
 from pipeline.errors import PipelineError, StageError, located
 from pipeline.interfaces import RunInfo, Sink
-from pipeline.newest import NewestPerSource
 from pipeline.ring import RingBuffer
-from pipeline.stats import Stats
 from pipeline.worker import Fail, Worker
 
 QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enough to hold memory

@@ -14,13 +14,11 @@ from contextlib import ExitStack
 from typing import Any
 
 from pipeline.data import Result
-from pipeline.delivery import aged
+from pipeline.engine.delivery import aged
+from pipeline.engine.run_options import RunOptions
+from pipeline.engine.stages import Stages
 from pipeline.errors import PipelineError
 from pipeline.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
-from pipeline.run_options import RunOptions
-from pipeline.stages import Stages
-
-__all__ = ["Pipeline", "RunOptions"]
 
 log = logging.getLogger("trackline")
 

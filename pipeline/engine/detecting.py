@@ -12,10 +12,10 @@ import numpy as np
 
 from pipeline.boxes import usable_xyxy
 from pipeline.data import ClassNames, Detections, Frame
+from pipeline.engine.grabbing import Grabbed
+from pipeline.engine.stats import SourceStats
 from pipeline.errors import PipelineError, StageError, located
-from pipeline.grabbing import Grabbed
 from pipeline.interfaces import Detector, Overlapping
-from pipeline.stats import SourceStats
 
 
 class Engaged:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.data import Frame
-from pipeline.freshness import Age
-from pipeline.stats import SourceStats
+from pipeline.engine.freshness import Age
+from pipeline.engine.stats import SourceStats
 
 State = Literal["connecting", "live", "stale", "lost", "ended"]
 

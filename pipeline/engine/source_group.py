@@ -7,14 +7,14 @@ import time
 from collections import deque
 from functools import partial
 
+from pipeline.engine.grabbing import Backoff, Grabbed, Grabber
+from pipeline.engine.reading_ahead import most_for, processors
+from pipeline.engine.run_options import RunOptions
+from pipeline.engine.stats import Stats
+from pipeline.engine.supervision import CameraStatus, Supervisor
 from pipeline.errors import PipelineError
-from pipeline.grabbing import Backoff, Grabbed, Grabber
 from pipeline.interfaces import Source, SourceInfo
-from pipeline.reading_ahead import most_for, processors
 from pipeline.ring import Ready, RingBuffer
-from pipeline.run_options import RunOptions
-from pipeline.stats import Stats
-from pipeline.supervision import CameraStatus, Supervisor
 from pipeline.worker import Fail
 
 LIVE_RING_FRAMES = 2

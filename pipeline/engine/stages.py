@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Mapping
 
 from pipeline.data import Result
-from pipeline.delivery import SinkGroup
+from pipeline.engine.delivery import SinkGroup
+from pipeline.engine.following import Followers
+from pipeline.engine.inferring import Inference
+from pipeline.engine.run_options import RunOptions
+from pipeline.engine.source_group import SourceGroup
+from pipeline.engine.stats import Stats
+from pipeline.engine.supervision import CameraStatus
 from pipeline.errors import PipelineError
-from pipeline.following import Followers
-from pipeline.inferring import Inference
 from pipeline.interfaces import Detector, Sink, Source, SourceInfo, Tracker, Watcher
 from pipeline.ring import RingBuffer
-from pipeline.run_options import RunOptions
-from pipeline.source_group import SourceGroup
-from pipeline.stats import Stats
-from pipeline.supervision import CameraStatus
 
 RESULT_RING = 8
 

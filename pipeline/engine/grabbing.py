@@ -13,6 +13,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pipeline.data import Frame
+from pipeline.engine.reading_ahead import most_in
+from pipeline.engine.stats import SourceStats
+from pipeline.engine.supervision import Supervisor
 from pipeline.errors import (
     PipelineError,
     SourceBrokenError,
@@ -21,10 +24,7 @@ from pipeline.errors import (
     located,
 )
 from pipeline.interfaces import Source, SourceInfo
-from pipeline.reading_ahead import most_in
 from pipeline.ring import RingBuffer
-from pipeline.stats import SourceStats
-from pipeline.supervision import Supervisor
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")

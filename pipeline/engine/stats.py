@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.data import Result
-from pipeline.freshness import Freshness
-from pipeline.losses import Losses
+from pipeline.engine.freshness import Freshness
+from pipeline.engine.losses import Losses
 
 _LOWEST_MS = 1e-3
 _RATIO = 1.04

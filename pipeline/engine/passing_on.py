@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from pipeline.data import Detections, Result
-from pipeline.detecting import Engaged
-from pipeline.following import Followers
-from pipeline.grabbing import Grabbed
+from pipeline.engine.detecting import Engaged
+from pipeline.engine.following import Followers
+from pipeline.engine.grabbing import Grabbed
+from pipeline.engine.skipping import Every, Skipper
+from pipeline.engine.stats import Stats
+from pipeline.engine.turns import Turns
 from pipeline.ring import RingBuffer
-from pipeline.skipping import Every, Skipper
-from pipeline.stats import Stats
-from pipeline.turns import Turns
 
 
 class PassingOn:

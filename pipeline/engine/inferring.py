@@ -1,4 +1,4 @@
-"""The inference thread: take what is ready, detect, pass on (pipeline.passing_on).
+"""The inference thread: take what is ready, detect, pass on (pipeline.engine.passing_on).
 
 A detector that overlaps (pipeline.interfaces.Overlapping) is given the next batch before the
 earlier ones are answered, so that it never runs out of work between two. Where no frame waits the
@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.data import ClassNames, Detections, Result
-from pipeline.detecting import Engaged, Flight
+from pipeline.engine.detecting import Engaged, Flight
+from pipeline.engine.following import Followers
+from pipeline.engine.grabbing import Grabbed
+from pipeline.engine.passing_on import PassingOn
+from pipeline.engine.skipping import Every
+from pipeline.engine.stats import Stats
+from pipeline.engine.turns import Turns
 from pipeline.errors import PipelineError
-from pipeline.following import Followers
-from pipeline.grabbing import Grabbed
 from pipeline.interfaces import Detector, Tracker, Watcher
-from pipeline.passing_on import PassingOn
 from pipeline.ring import RingBuffer, take
-from pipeline.skipping import Every
-from pipeline.stats import Stats
-from pipeline.turns import Turns
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")
@@ -33,8 +33,8 @@ class Inference:
 
     `show` is told of each result first, and must not wait. What is detected and followed with
     may be changed by any other thread, between two steps. Live frames older than `max_age_ms`
-    when they are taken are dropped as "old". With `detect_every` (pipeline.skipping) frames of
-    files wait for the next one that is detected on.
+    when they are taken are dropped as "old". With `detect_every` (pipeline.engine.skipping)
+    frames of files wait for the next one that is detected on.
     """
 
     max_age_ms: float | None = None
