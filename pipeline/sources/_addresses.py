@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError, SourceError, SourceLostError
+from pipeline.sources._certificates import Trust
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt")
 _WITHOUT_HOST = ("udp", "srt")  # they listen
@@ -47,7 +48,9 @@ def name_of(address: str) -> str:
     return host if host.strip("-.") else f"{parts.scheme}-{parts.port}"
 
 
-def demuxer_options(address: str, transport: str, read_timeout_s: float) -> dict[str, str]:
+def demuxer_options(
+    address: str, transport: str, read_timeout_s: float, trust: Trust
+) -> dict[str, str]:
     """Return what FFmpeg is told: little probing, no waiting for other media, no local files.
 
     `fflags=nobuffer` is not among it on purpose: it throws away what was read while probing, the
@@ -60,7 +63,7 @@ def demuxer_options(address: str, transport: str, read_timeout_s: float) -> dict
         "fpsprobesize": "0",
         "analyzeduration": "3000000",
         "max_delay": str(_REORDERING_US),
-        "tls_verify": "0",  # the default today, but not of the next FFmpeg; see docs/cameras.md
+        **trust.options(),
     }
     scheme = urlsplit(address).scheme
     if scheme in ("rtsp", "rtsps"):

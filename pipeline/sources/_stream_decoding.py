@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pipeline.data import Image
 from pipeline.errors import SourceError, SourceLostError
 from pipeline.pool import FramePool
 from pipeline.sources._addresses import demuxer_options
+from pipeline.sources._certificates import Trust
 from pipeline.sources._stream_backlog import Backlog
 from pipeline.sources._stream_clock import Pacer, StreamClock
 
@@ -34,18 +36,31 @@ class Connection:
     threads: int
     open_timeout_s: float
     read_timeout_s: float
+    trust: Trust
 
     def open(self) -> InputContainer:
-        """Return the open container; raises FFmpegError or OSError, whose text is a secret."""
+        """Return the open container; raises FFmpegError or OSError, whose text is a secret.
+
+        Raises SourceLostError where the camera's certificate is refused: it may be renewed.
+        """
         import av
 
-        return av.open(
-            self.address,
-            mode="r",
-            options=demuxer_options(self.address, self.transport, self.read_timeout_s),
-            timeout=(self.open_timeout_s, self.read_timeout_s),
-            metadata_errors="replace",
-        )
+        told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
+        try:
+            return av.open(
+                self.address,
+                mode="r",
+                options=told,
+                timeout=(self.open_timeout_s, self.read_timeout_s),
+                metadata_errors="replace",
+            )
+        except av.FFmpegError as error:
+            # What FFmpeg says of a certificate it refuses; which, depends on its TLS library.
+            if error.errno == errno.EIO or isinstance(error, av.error.UnknownError):
+                why = self.trust.problem(self.address, self.open_timeout_s)
+                if why is not None:
+                    raise SourceLostError(f"{self.where}: {why}") from None
+            raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +107,10 @@ class StreamDecoder:
         self._stopped = stopped
         self._seen = False
         self._formats = frozenset(container.format.name.split(","))
+        verified = connection.trust.verify and connection.address.startswith("https")
+        if verified and self._formats & _BY_SEGMENT:
+            # FFmpeg gives its TLS options to the first request and to no other.
+            on_trouble("the certificate was verified for the playlist, not for its segments")
         self._set_up(connection.threads)
 
     @property

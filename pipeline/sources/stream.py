@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,7 @@ from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
 from pipeline.secrets import SecretUrl, has_placeholder
 from pipeline.sources._addresses import name_of, objection
+from pipeline.sources._certificates import Trust
 from pipeline.sources._stream_decoding import Connection, Picture
 from pipeline.sources._stream_reader import StreamReader
 
@@ -34,6 +36,12 @@ class Options(OptionsModel):
     """Longest wait for the connection; its first picture may take as long as any other."""
     read_timeout_s: float = Field(5.0, gt=0, le=300)
     """Longest wait for a picture, however many bytes came, before the camera counts as lost."""
+    verify_tls: bool = True
+    """Whether rtsps, https and rtmps cameras must show a certificate this system trusts."""
+    ca_file: Path | None = None
+    """Certificates (PEM) to trust: the camera's own, or that of who signed it."""
+    certificate_name: str | None = Field(None, min_length=1)
+    """Name the certificate must be for; null for the address's host."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads, for cameras that divide their pictures; 0 for what FFmpeg finds useful."""
     name: str | None = Field(None, min_length=1)
@@ -68,6 +76,8 @@ class StreamSource:
             raise SourceError(f"stream: url: '{options.url}' has a placeholder nobody filled in")
         self.name = options.name or name_of(address)
         self._options = options
+        ca_file = options.ca_file and options.ca_file.expanduser()
+        self._trust = Trust(options.verify_tls, ca_file, options.certificate_name)
         self._pool = FramePool()
         self._reader: StreamReader | None = None
         self._first: Picture | None = None
@@ -97,6 +107,7 @@ class StreamSource:
         if self._reader is not None and not self._reader.join(options.open_timeout_s):
             # One at a time: else a name server that is down would cost a thread for every try.
             raise SourceLostError(f"{self._where}: the connection before this one still hangs")
+        self._trust.check(self._where)
         connection = Connection(
             where=self._where,
             address=options.url.reveal(),
@@ -104,6 +115,7 @@ class StreamSource:
             threads=options.threads,
             open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
+            trust=self._trust,
         )
         self._index = 0
         self._left_out_before = self.left_out

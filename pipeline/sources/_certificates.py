@@ -1,0 +1,111 @@
+"""Whether it is the camera that answers: certificates of rtsps, https and rtmps addresses."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import SourceError
+
+_PORTS = {"rtsps": 322, "https": 443, "rtmps": 443}
+# Where FFmpeg's own TLS library looks is where its wheel was built, which is another system.
+_USUAL_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_NAME_DIFFERS = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_NOT_NOW = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which certificates are a camera's; `name` is the one they are for, None for its host."""
+
+    verify: bool = True
+    ca_file: Path | None = None
+    name: str | None = None
+
+    def check(self, where: str) -> None:
+        """Raise SourceError where `ca_file` holds no certificates: FFmpeg would not say so."""
+        if not self.verify or self.ca_file is None:
+            return
+        try:
+            ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError:
+            told = "holds no certificate in PEM form"
+        except OSError as error:
+            told = f"cannot be read: {error.strerror}"
+        else:
+            return
+        raise SourceError(f"{where}: ca_file: {self.ca_file}: {told}")
+
+    def options(self) -> dict[str, str]:
+        """Return what FFmpeg is told; verifying is not yet its default."""
+        if not self.verify:
+            return {"tls_verify": "0"}
+        told = {"tls_verify": "1"}
+        if (authorities := self.ca_file or system_authorities()) is not None:
+            told["ca_file"] = str(authorities)
+        if self.name is not None:
+            told["verifyhost"] = self.name
+        return told
+
+    def problem(self, address: str, timeout_s: float) -> str | None:
+        """Return what is wrong with the certificate at `address`, and the way out; None if fine.
+
+        It is asked for again: of a certificate it refused FFmpeg only says "Input/output error".
+        """
+        parts = urlsplit(address)
+        port = parts.port or _PORTS.get(parts.scheme)
+        if not self.verify or parts.scheme not in _PORTS or port is None or not parts.hostname:
+            return None
+        there, name = (parts.hostname, port), self.name or parts.hostname
+        try:
+            self._certificate(there, name, timeout_s)
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in _NAME_DIFFERS:
+                return self._of_another(there, name, timeout_s)
+            if error.verify_code in _NOT_NOW:
+                return f"its {error.verify_message}: renew it (or set verify_tls: false)"
+            return (
+                f"its certificate is not trusted ({error.verify_message}): "
+                "set ca_file to it or its authority's (or verify_tls: false)"
+            )
+        except (OSError, ValueError):  # it does not speak TLS, or a name that can be none
+            return None
+        return None
+
+    def _of_another(self, there: tuple[str, int], name: str, timeout_s: float) -> str | None:
+        try:
+            told = self._certificate(there, None, timeout_s).get("subjectAltName", ())
+        except (OSError, ValueError):
+            return None
+        names = ", ".join(ascii(str(each))[1:-1] for _, each in told[:3]) or "no host"
+        return (
+            f"its certificate is for {names[:200]}, not {name}: "
+            "set certificate_name to a name in it (or verify_tls: false)"
+        )
+
+    def _certificate(
+        self, there: tuple[str, int], name: str | None, timeout_s: float
+    ) -> dict[str, Any]:
+        """Return the verified certificate; raises SSLCertVerificationError with the reason."""
+        context = ssl.create_default_context(cafile=self.ca_file or system_authorities())
+        context.check_hostname = name is not None
+        with (
+            socket.create_connection(there, timeout=timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=name or there[0]) as secured,
+        ):
+            return secured.getpeercert() or {}
+
+
+def system_authorities() -> Path | None:
+    """Return the file with the certificate authorities this system trusts, None without one."""
+    usual = (ssl.get_default_verify_paths().cafile, *_USUAL_FILES)
+    return next((Path(each) for each in usual if each and Path(each).is_file()), None)
