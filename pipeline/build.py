@@ -65,8 +65,24 @@ def make_sinks(config: Config) -> dict[str, Sink]:
 
 def make_detector(config: Config) -> Detector:
     """Return the detector, opened by nobody yet."""
-    detector: Detector = _make("detectors", _detector_choice(config), "detector")
+    detector: Detector = _make("detectors", detector_choice(config), "detector")
     return detector
+
+
+def detector_choice(config: Config) -> PluginChoice:
+    """Return the detector with its `conf` as low as the tracker has a use for.
+
+    Unless the user set it: trackers that match in two stages follow objects through moments in
+    which the detector is hardly sure, and begin no track on such detections.
+    """
+    choice, tracker = config.detector, config.tracker
+    options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
+    wanted = getattr(options, "wanted_conf", None)
+    field = plugin("detectors", choice.kind, "detector").Options.model_fields.get("conf")
+    if wanted is None or field is None or "conf" in choice.options:
+        return choice
+    conf = min(field.default, wanted)
+    return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
 
 
 def watcher_factory(areas: AreaFile | None) -> Callable[[str], Watcher | None]:
@@ -88,7 +104,7 @@ def effective(config: Config) -> dict[str, Any]:
     shown: dict[str, Any] = masked_all(
         {
             "sources": [full("sources", each, where) for where, each in _chosen_sources(config)],
-            "detector": full("detectors", _detector_choice(config), "detector"),
+            "detector": full("detectors", detector_choice(config), "detector"),
             "tracker": full("trackers", config.tracker, "tracker"),
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
             "zones": str(config.zones) if config.zones else None,
@@ -141,22 +157,6 @@ def _options(module: ModuleType, choice: PluginChoice, where: str) -> BaseModel:
 def _make(room: str, choice: PluginChoice, where: str) -> Any:
     module = plugin(room, choice.kind, where)
     return module.build(_options(module, choice, where))
-
-
-def _detector_choice(config: Config) -> PluginChoice:
-    """Return the detector with its `conf` as low as the tracker has a use for.
-
-    Unless the user set it: trackers that match in two stages follow objects through moments in
-    which the detector is hardly sure, and begin no track on such detections.
-    """
-    choice, tracker = config.detector, config.tracker
-    options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
-    wanted = getattr(options, "wanted_conf", None)
-    field = plugin("detectors", choice.kind, "detector").Options.model_fields.get("conf")
-    if wanted is None or field is None or "conf" in choice.options:
-        return choice
-    conf = min(field.default, wanted)
-    return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:

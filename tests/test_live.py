@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_networks import one_box_network
 
+from pipeline.build import make_detector
 from pipeline.config import Config, load_config
 from pipeline.counting.areas import AreaFile, CameraAreas
 from pipeline.counting.files import save_areas
@@ -39,6 +40,7 @@ class FakePipeline:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.detector_error: ModelError | None = None
+        self.detector: Any = None
 
     def add_source(self, source: Any) -> None:
         self.calls.append(f"add {source.name}")
@@ -50,6 +52,7 @@ class FakePipeline:
         self.calls.append("detector")
         if self.detector_error:
             raise self.detector_error
+        self.detector = detector
 
     def replace_tracker(self, new_tracker: Callable[[], Any]) -> None:
         new_tracker()
@@ -86,7 +89,7 @@ def synthetic(*names: str, **options: Any) -> list[dict[str, Any]]:
             {"sources": [*synthetic("a"), *synthetic("b", fps=5)]},
             ["remove b", "add b"],
         ),
-        ({"tracker": "sort"}, ["tracker"]),
+        ({"tracker": "bytetrack"}, ["tracker"]),
         ({"run": {"max_frames": 3}}, []),
         ({"web": {"port": 77}}, []),
     ],
@@ -136,6 +139,48 @@ def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Pat
     pipeline.detector_error = None
     apply(new, now, pipeline)
     assert pipeline.calls == ["remove b", "detector", "detector"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "conf"),
+    [("sort", "trackline", 0.1), ("trackline", "sort", 0.25), ("bytetrack", "trackline", None)],
+)
+def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
+    tmp_path: Path, before: str, after: str, conf: float | None
+) -> None:
+    """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
+    now = in_force(config(tmp_path, tracker=before), None)
+    pipeline = FakePipeline()
+    new = config(tmp_path, tracker=after)
+    apply(new, now, pipeline)
+    assert pipeline.calls == (["tracker"] if conf is None else ["tracker", "detector"])
+    if conf is not None:
+        assert pipeline.detector._options == make_detector(new)._options
+        assert pipeline.detector._options.conf == conf
+    pipeline.calls.clear()
+    apply(new, now, pipeline)
+    assert pipeline.calls == []
+
+
+def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> None:
+    own = {**_detector(config(tmp_path)), "conf": 0.4}
+    now = in_force(config(tmp_path, tracker="sort", detector=own), None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, tracker="trackline", detector=own), now, pipeline)
+    assert pipeline.calls == ["tracker"]
+
+
+def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: Path) -> None:
+    """Its section did not change, only the tracker it serves: that must not look like done."""
+    now = in_force(config(tmp_path, tracker="sort"), None)
+    pipeline = FakePipeline()
+    pipeline.detector_error = ModelError("out of memory")
+    new = config(tmp_path, tracker="trackline")
+    with pytest.raises(ModelError):
+        apply(new, now, pipeline)
+    pipeline.detector_error = None
+    apply(new, now, pipeline)
+    assert pipeline.calls == ["tracker", "detector", "detector"]
 
 
 def test_what_has_to_wait_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.build import make_detector, make_sources, tracker_factory
+from pipeline.build import detector_choice, make_detector, make_sources, tracker_factory
 from pipeline.config import Config, PluginChoice
 from pipeline.errors import PipelineError
 from pipeline.interfaces import Detector, Source, Tracker
@@ -41,12 +41,14 @@ class InForce:
     path: Path | None
     loaded_at: float
     names: list[str]
+    detector: PluginChoice
+    """What the detector in use was made of: its `conf` may depend on the tracker."""
     error: str | None = None
 
 
 def in_force(config: Config, path: Path | None) -> InForce:
     """Return what is in force when the run starts."""
-    return InForce(config, path, time.time(), list(_choices(config)))
+    return InForce(config, path, time.time(), list(_choices(config)), detector_choice(config))
 
 
 def apply(new: Config, now: InForce, pipeline: Changeable) -> list[str]:
@@ -76,10 +78,12 @@ def apply(new: Config, now: InForce, pipeline: Changeable) -> list[str]:
         done.append("tracker replaced")
     taken = {"sources": new.sources, "tracker": new.tracker}
     now.config = _with(old, new, taken)
-    if new.detector != old.detector:
+    wanted = detector_choice(new)
+    if wanted != now.detector:
         pipeline.replace_detector(new_detector)
         done.append("detector replaced")
-        now.config = _with(old, new, {**taken, "detector": new.detector})
+    now.detector = wanted
+    now.config = _with(old, new, {**taken, "detector": new.detector})
     now.loaded_at = time.time()
     return done
 
