@@ -28,7 +28,7 @@ from pipeline.live.running import live_config
 
 pytest.importorskip("fastapi")
 from pipeline.live.events import REMEMBERED, RecentEvents
-from pipeline.live.reload import FileWatch, placed
+from pipeline.live.reload import GONE_S, FileWatch, Reloader, placed
 from pipeline.web.backend import EventQuery
 
 ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
@@ -216,7 +216,8 @@ def test_a_file_without_cameras_takes_none_out(tmp_path: Path) -> None:
 
 def test_a_file_is_another_when_its_content_is(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    watch = FileWatch(file)
+    now = 0.0
+    watch = FileWatch(file, lambda: now)
     assert not watch.changed()
     file.write_text("one")
     assert watch.changed()
@@ -228,9 +229,64 @@ def test_a_file_is_another_when_its_content_is(tmp_path: Path) -> None:
     assert watch.changed(), "of the same length"
     file.unlink()
     assert not watch.changed(), "editors take a file away before they put the new one there"
+    now += GONE_S - 0.1
+    assert not watch.changed()
     file.write_text("two")
     os.utime(file, (3, 3))
     assert not watch.changed()
+    file.unlink()
+    now += 100
+    assert not watch.changed(), "it may have been taken away just now"
+    now += GONE_S
+    assert watch.changed(), "it was deleted"
+    now += GONE_S
+    assert not watch.changed(), "said once"
+    file.write_text("two")
+    assert watch.changed(), "it is back"
+
+
+class FakeRun:
+    """As much of a pipeline as the reloader asks for."""
+
+    started = True
+
+    def cameras(self) -> dict[str, Any]:
+        return {"yard": None}
+
+    def set_watcher(self, camera: str, watcher: Any) -> None:
+        self.watcher = watcher
+
+
+def test_zones_whose_file_is_deleted_stay_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody noticed until the next start, which watched nothing any more."""
+    path, now = tmp_path / "zones.yaml", 0.0
+    save_areas(path, AreaFile(cameras={"yard": areas(ZONE)}))
+    book, run = AreaBook(path), FakeRun()
+    state = in_force(config(tmp_path), None)
+    reloader = Reloader(run, state, book, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
+
+    def look() -> str | None:
+        nonlocal now
+        for _ in range(3):
+            reloader.look()
+            now += GONE_S / 2
+        return state.error
+
+    assert look() is None
+    path.unlink()
+    told = look()
+    assert told is not None
+    assert told.startswith(f"{path}: is gone")
+    assert "\n" not in told
+    assert book.areas("yard") == areas(ZONE)
+    assert look() == told
+    assert len([line for line in caplog.messages if "is gone" in line]) == 1, "said once"
+
+    book.save("gate", areas({**ZONE, "name": "drive"}), lambda name, watcher: None)
+    assert look() is None, "the page wrote it again"
+    assert AreaBook(path).areas("yard") == areas(ZONE), "all of it"
 
 
 def test_an_error_about_a_key_gets_its_line(tmp_path: Path) -> None:
@@ -279,7 +335,11 @@ def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) ->
     path.write_text(good)
     assert book.reload() == [], "nothing is different"
     path.unlink()
-    assert book.reload() == ["yard"]
+    with pytest.raises(ConfigError, match="is gone"):
+        book.reload()
+    assert book.areas("yard") == areas(ZONE)
+    path.write_text("cameras: {}\n")
+    assert book.reload() == ["yard"], "who wants none says so"
 
 
 def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:

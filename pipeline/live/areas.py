@@ -11,7 +11,7 @@ from pipeline.counting.areas import AreaFile, CameraAreas
 from pipeline.counting.files import load_areas, save_areas
 from pipeline.counting.watching import AreaWatcher
 from pipeline.engine import Pipeline
-from pipeline.errors import OutputError
+from pipeline.errors import ConfigError, OutputError
 from pipeline.interfaces import Watcher
 
 SetWatcher = Callable[[str, Watcher | None], None]
@@ -20,7 +20,8 @@ SetWatcher = Callable[[str, Watcher | None], None]
 class AreaBook:
     """What is watched on each camera; changed by the page or by whoever edits the file.
 
-    A file that is not there holds nothing, and is made when the page saves the first zone.
+    A file that is not there when the run starts holds nothing, and is made when the page saves the
+    first zone. One that is deleted later takes nothing with it: that may be a mistake.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,10 +68,16 @@ class AreaBook:
     def reload(self, set_watcher: SetWatcher | None = None) -> list[str]:
         """Use what the file says now; return the cameras for which that is something else.
 
-        Raises ConfigError with the line; what was watched goes on then.
+        Raises ConfigError, with the line unless the file is gone; what was watched goes on then.
         """
         with self._lock:
-            found = load_areas(self.path) if self.path.exists() else AreaFile()
+            there = self.path.exists()
+            if not there and self._file.cameras:
+                raise ConfigError(
+                    f"{self.path}: is gone, and its zones with the next start, unless it comes "
+                    "back: saving a camera's zones on the page writes it again"
+                )
+            found = load_areas(self.path) if there else AreaFile()
             return self._use(found, set_watcher or _nobody_yet)
 
     def inside(self, camera: str) -> Mapping[str, Mapping[str, int]]:

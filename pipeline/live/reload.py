@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,23 +21,41 @@ log = logging.getLogger("trackline")
 
 EVERY_S = 1.0
 SETTLE_S = 0.2
+GONE_S = 2.0
+"""A file that is missing for so long was deleted."""
 _Look = tuple[int, int, bytes]
 
 
 class FileWatch:
     """Says when a file's content is another; looks at its time and size before reading it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        self._now = now
         self._last = self._look()
+        self._missed_at: float | None = None
 
     def changed(self) -> bool:
-        """Return whether the content differs from the last time; a file that vanished does not."""
+        """Return whether the content differs from the last time, or the file is gone for good.
+
+        An editor may take a file away for a moment before it puts the new one there.
+        """
         last, now = self._last, self._look()
-        if now is None or now == last:
+        if now is None:
+            return last is not None and self._is_gone()
+        self._missed_at = None
+        if now == last:
             return False
         self._last = now
         return last is None or now[2] != last[2]
+
+    def _is_gone(self) -> bool:
+        if self._missed_at is None:
+            self._missed_at = self._now()
+        if self._now() - self._missed_at < GONE_S:
+            return False
+        self._last = None  # whatever comes back is a change
+        return True
 
     def _look(self) -> _Look | None:
         try:
@@ -54,7 +73,7 @@ class FileWatch:
 
 
 class Reloader:
-    """Looks once a second; a file that is broken is refused with its line, the old one stays."""
+    """Looks once a second; a file that is broken or gone is said to be, the old one stays."""
 
     def __init__(
         self,
@@ -63,6 +82,8 @@ class Reloader:
         book: AreaBook,
         load: Callable[[], Config],
         each_second: Callable[[], None],
+        *,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline = pipeline
         self._in_force = in_force
@@ -70,8 +91,8 @@ class Reloader:
         self._load = load
         self._each_second = each_second
         files = [in_force.path, in_force.path and in_force.path.with_name("secrets.yaml")]
-        self._config_watches = [FileWatch(path) for path in files if path is not None]
-        self._zones_watch = FileWatch(book.path)
+        self._config_watches = [FileWatch(path, now) for path in files if path is not None]
+        self._zones_watch = FileWatch(book.path, now)
         self._errors: dict[str, str] = {}
         self._end = threading.Event()
         self._worker = Worker("reload", self._look_for_ever, lambda: None)
