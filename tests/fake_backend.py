@@ -22,7 +22,7 @@ from pipeline.web.guard import Guard
 from pipeline.web.hub import Hub
 from pipeline.web.options import WebOptions
 from pipeline.web.serving import PageServer
-from pipeline.web.shapes import Ages, Camera, ConfigState, Count, Counts, Status, StoredEvent
+from pipeline.web.shapes import Ages, Camera, ConfigState, Count, Counts, State, Status, StoredEvent
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
@@ -61,6 +61,7 @@ class FakeBackend:
         self.hub = hub
         self.saved: dict[str, CameraAreas] = {}
         self.ok = True
+        self.lost: set[str] = set()
         self.refuses: str | None = None
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
@@ -75,8 +76,8 @@ class FakeBackend:
     def queues(self) -> Mapping[str, int]:
         return dict.fromkeys(CAMERAS, 1)
 
-    def inside(self, camera: str) -> Mapping[str, int]:
-        return {"lawn": 1}
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        return {"lawn": None if camera in self.lost else 1}
 
     def areas(self, camera: str) -> CameraAreas:
         return self.saved.get(camera, CameraAreas(gone_s=5))
@@ -127,15 +128,19 @@ class FakeBackend:
             pts_s=0.1, xyxy=(0, 0, 4, 4), clip=number == 1,
         )  # fmt: skip
 
+    def _state(self, name: str, seen: bool) -> State:
+        return "lost" if name in self.lost else "live" if seen else "connecting"
+
     def _camera(self, name: str) -> Camera:
         shown = self.hub.latest(name)
         age = shown.age_ms() if shown else None
         return Camera(
-            name=name, state="live" if shown else "connecting", since=1e9, fps=10.0,
+            name=name, state=self._state(name, shown is not None), since=1e9, fps=10.0,
             width=shown.width if shown else None, height=shown.height if shown else None,
             age_ms=Ages(now=age, p50=age, p95=age, p99=age), grabbed=10, delivered=9,
             dropped={"stale": 1}, reconnects=0, error=None, warning=None,
-            tracks=len(shown.tracks) if shown else 0,
+            next_try=None, next_try_in_s=None,
+            tracks=len(shown.tracks) if shown and name not in self.lost else None,
         )  # fmt: skip
 
 

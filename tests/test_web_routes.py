@@ -163,6 +163,23 @@ def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
     assert found["trackline_queue_frames", yard] == 1
 
 
+def test_what_nobody_knows_of_a_lost_camera_is_null_and_no_figure(
+    made: Made, client: TestClient
+) -> None:
+    """A dashboard showed three people in the yard of a camera that was off since Friday."""
+    for camera in CAMERAS:
+        made.show(1, camera)
+    assert client.get("/api/cameras/yard").json()["tracks"] == 2
+    made.backend.lost.add("yard")
+    told = client.get("/api/cameras/yard").json()
+    assert (told["tracks"], told["next_try_in_s"]) == (None, None)
+    lines = client.get("/metrics").text.splitlines()
+    for name in ("trackline_tracks", "trackline_zone_inside"):
+        cameras = [line for line in lines if line.startswith(f"{name}{{")]
+        assert len(cameras) == 1, "that of the camera that is live"
+        assert 'camera="yard"' not in cameras[0]
+
+
 def test_a_database_that_does_not_answer_is_503(made: Made, client: TestClient) -> None:
     def ask(*_: Any) -> Any:
         raise StoreError("events database db: locked")

@@ -77,6 +77,11 @@ class SourceGroup:
         with self._ready:
             return grabber.supervisor.status(grabber.stats, len(grabber.ring))
 
+    def seen_since(self, name: str) -> float | None:
+        """Return since when a source has given pictures, None while it does not; any thread."""
+        found = (each for each in self._grabbers if each.source.name == name)
+        return next((each.supervisor.seen_since() for each in found), None)
+
     def add(self, source: Source) -> None:
         """Take a source in, and begin to grab where the others do already.
 

@@ -75,6 +75,13 @@ class Stages:
         """Return how every source fares now, by name, in order."""
         return self._sources.statuses()
 
+    def seen_since(self, source: str) -> float | None:
+        """Return since when a source has given pictures (monotonic), None while it is lost.
+
+        None too before its first picture, after its end and where there is no such source.
+        """
+        return self._sources.seen_since(source)
+
     def add_source(self, source: Source) -> None:
         """Take in a source; one whose name was there before goes on with its books and ids.
 

@@ -28,7 +28,8 @@ class CameraStatus:
     `connecting` until the first frame or failure, `lost` from a failure to the next frame,
     `stale` while connected without new pictures, `ended` for good. `fps` is what arrived within
     the last ten seconds, width and height are the last picture's (0 before the first). `error`
-    says why it is lost or has ended, `warning` what else to look after; one line each.
+    says why it is lost or has ended, `warning` what else to look after; one line each. A lost one
+    is tried again at `next_try`, in `next_try_in_s` seconds: 0 while that try is going on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CameraStatus:
     error: str | None = None
     warning: str | None = None
     next_try: float | None = None
+    next_try_in_s: float | None = None
     waiting: int = 0
     """Frames that wait for their turn."""
 
@@ -159,8 +161,14 @@ class Supervisor:
             error=error,
             warning=warning or (stats.fresh.warning if state == "live" else None),
             next_try=None if next_try is None else next_try + unix,
+            next_try_in_s=None if next_try is None else max(0.0, next_try - now),
             waiting=waiting,
         )
+
+    def seen_since(self) -> float | None:
+        """Return since when pictures have come (monotonic), None while it is lost or has ended."""
+        with self._lock:
+            return self._since if self._state == "live" else None
 
     def _judged(self, now: float) -> tuple[State, float, str | None]:
         """Return the state, since when, and a warning: what is stale is seen by looking."""

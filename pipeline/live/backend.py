@@ -51,9 +51,11 @@ class LiveBackend:
         """Return how many frames of each camera wait for inference."""
         return {name: one.waiting for name, one in self._pipeline.cameras().items()}
 
-    def inside(self, camera: str) -> Mapping[str, int]:
-        """Return how many tracks are in each zone of a camera now."""
-        return {zone: sum(one.values()) for zone, one in self._book.inside(camera).items()}
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        """Return how many tracks are in each zone of a camera now, None while it is lost."""
+        found = self._book.inside(camera)
+        known = self._is_seen(camera)
+        return {zone: sum(one.values()) if known else None for zone, one in found.items()}
 
     def areas(self, camera: str) -> CameraAreas:
         """Return a camera's zones and lines."""
@@ -66,12 +68,7 @@ class LiveBackend:
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return what happened in the last hours, and who is inside now; raises StoreError."""
         names = [name for name in self._pipeline.cameras() if camera in (None, name)]
-        inside = [
-            Inside(camera=name, area=zone, class_name=class_name, count=count)
-            for name in names
-            for zone, classes in self._book.inside(name).items()
-            for class_name, count in classes.items()
-        ]
+        inside = [each for name in names for each in self._inside(name)]
         return Counts(counts=self._events.counts(camera, hours), inside=inside)
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
@@ -127,6 +124,26 @@ class LiveBackend:
             self._hub.forget(name)
         self._delivered.append((time.monotonic(), self._pipeline.stats.delivered))
 
+    def _inside(self, camera: str) -> list[Inside]:
+        """Return who is in a camera's zones, by class; one row per zone while nobody knows."""
+        found = self._book.inside(camera)
+        by_class: Mapping[str, Mapping[str, int | None]] = found
+        if not self._is_seen(camera):
+            by_class = {zone: {"": None} for zone in found}
+        return [
+            Inside(camera=camera, area=zone, class_name=class_name, count=count)
+            for zone, classes in by_class.items()
+            for class_name, count in classes.items()
+        ]
+
+    def _is_seen(self, camera: str) -> bool:
+        """Return whether the newest result tells what is there now: it is none from before a loss.
+
+        A camera that is merely silent counts as seen: it may send nothing as nothing moves.
+        """
+        since, shown = self._pipeline.seen_since(camera), self._hub.latest(camera)
+        return since is not None and shown is not None and shown.result.frame.captured_at >= since
+
     def _fps(self) -> float:
         """Return results per second over the last ten seconds."""
         now, delivered = time.monotonic(), self._pipeline.stats.delivered
@@ -157,5 +174,7 @@ class LiveBackend:
             reconnects=one.reconnects,
             error=one.error,
             warning=one.warning,
-            tracks=len(shown.result.tracks) if shown else 0,
+            next_try=None if one.next_try is None else round(one.next_try, 3),
+            next_try_in_s=None if one.next_try_in_s is None else round(one.next_try_in_s, 1),
+            tracks=len(shown.result.tracks) if shown and self._is_seen(one.name) else None,
         )

@@ -34,8 +34,8 @@ class Backend(Protocol):
     def queues(self) -> Mapping[str, int]:
         """Return how many frames of each camera wait for inference."""
 
-    def inside(self, camera: str) -> Mapping[str, int]:
-        """Return how many tracks are in each zone of a camera now."""
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        """Return how many tracks are in each zone of a camera now, None while it is lost."""
 
     def areas(self, camera: str) -> CameraAreas:
         """Return a camera's zones and lines."""

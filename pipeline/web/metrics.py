@@ -68,6 +68,9 @@ class Metrics(Collector):
         )
         again = CounterMetricFamily("trackline_reconnects", "Cameras that came back.", labels=label)
         tracks = GaugeMetricFamily("trackline_tracks", "Tracks in the last frame.", labels=label)
+        inside = GaugeMetricFamily(
+            "trackline_zone_inside", "Tracks in a zone now.", labels=["camera", "area"]
+        )
         for camera in self._backend.cameras():
             fps.add_metric([camera.name], camera.fps)
             for name in STATES:
@@ -77,13 +80,17 @@ class Metrics(Collector):
             for cause, count in camera.dropped.items():
                 dropped.add_metric([camera.name, cause], count)
             again.add_metric([camera.name], camera.reconnects)
-            tracks.add_metric([camera.name], camera.tracks)
+            if camera.tracks is not None:
+                tracks.add_metric([camera.name], camera.tracks)
+            for area, there in self._backend.inside(camera.name).items():
+                if there is not None:
+                    inside.add_metric([camera.name, area], there)
         queue = GaugeMetricFamily(
             "trackline_queue_frames", "Frames that wait for inference.", labels=label
         )
         for name, waiting in self._backend.queues().items():
             queue.add_metric([name], waiting)
-        yield from (fps, state, grabbed, delivered, dropped, again, tracks, queue)
+        yield from (fps, state, grabbed, delivered, dropped, again, tracks, inside, queue)
 
     def _ages_and_stages(self) -> Iterator[Metric]:
         age = HistogramMetricFamily(

@@ -64,7 +64,12 @@ class Camera(Shape):
     reconnects: int
     error: str | None
     warning: str | None
-    tracks: int
+    next_try: float | None
+    """Unix time of the next try to reach a lost camera; in the past while that is going on."""
+    next_try_in_s: float | None
+    """Seconds until then, for whoever's clock is another; 0 while it is going on."""
+    tracks: int | None
+    """In the newest frame; null while nobody knows, as the camera is lost."""
 
 
 class Cameras(Shape):
@@ -114,7 +119,9 @@ class Inside(Shape):
     camera: str
     area: str
     class_name: str
-    count: int
+    """Empty where `count` is null."""
+    count: int | None
+    """Null while nobody knows, as the camera is lost."""
 
 
 class Counts(Shape):

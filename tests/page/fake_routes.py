@@ -107,6 +107,8 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
         rows = [row for row in fake.counts if camera in ("", row["camera"])]
         inside = [
             {"camera": one.name, "area": area, "class_name": "person", "count": n}
+            if one.state == "live"
+            else {"camera": one.name, "area": area, "class_name": "", "count": None}
             for one in fake.cameras
             if camera in ("", one.name)
             for area, n in one.inside.items()
@@ -178,7 +180,8 @@ class Viewer:
     async def tell(self, queue: asyncio.Queue[str]) -> None:
         while True:
             cameras = [camera.as_json() for camera in self.fake.cameras]
-            await self.socket.send_json({"type": "cameras", "cameras": cameras})
+            if not self.fake.silent:
+                await self.socket.send_json({"type": "cameras", "cameras": cameras})
             with contextlib.suppress(TimeoutError):
                 await self.socket.send_text(await asyncio.wait_for(queue.get(), 0.2))
 

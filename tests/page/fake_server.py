@@ -32,6 +32,7 @@ class Camera:
     index: int = 0
     fps: float = 10.0
     inside: dict[str, int] = field(default_factory=dict)
+    again_in_s: float | None = None
 
     def set(self, state: str, error: str | None = None) -> None:
         self.state, self.error, self.since = state, error, time.time()
@@ -57,7 +58,9 @@ class Camera:
             "reconnects": 0,
             "error": self.error,
             "warning": self.warning,
-            "tracks": 0 if gone else len(self.tracks),
+            "next_try": None if self.again_in_s is None else time.time() - 3600 + self.again_in_s,
+            "next_try_in_s": self.again_in_s,
+            "tracks": None if gone else len(self.tracks),
         }
 
 
@@ -72,6 +75,7 @@ class FakeServer:
     zones: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuse_zones: str | None = None
     config_error: str | None = None
+    silent: bool = False
     saved: list[dict[str, Any]] = field(default_factory=list)
     watches: list[dict[str, Any]] = field(default_factory=list)
     acks: int = 0

@@ -36,6 +36,43 @@ def test_a_lost_camera_shows_its_last_picture_and_comes_back(page: Page, fake: F
     until(page, lambda: bounds(page, "yard")["drawn"] is not None)
 
 
+def test_when_a_lost_camera_is_tried_again_is_counted_down(page: Page, fake: FakeServer) -> None:
+    """Whoever mends a cable wants to know whether to wait; a viewer's clock may be off."""
+    again = page.locator('[data-camera="yard"] .again')
+    fake.cameras[0].again_in_s = 12.4
+    fake.cameras[0].set("lost", "Connection refused")
+    expect(again).to_have_text("Next try in 12 s")
+    fake.silent = True  # nothing new is said meanwhile
+    expect(again).to_have_text("Next try in 11 s")
+    expect(again).to_have_text("Next try in 10 s")
+    fake.silent = False
+    fake.cameras[0].again_in_s = 0.0
+    expect(again).to_have_text("Trying now")
+    fake.cameras[0].set("live")
+    goes_on(page, "yard")
+    expect(again).to_be_hidden()
+
+
+def test_who_is_in_a_zone_of_a_lost_camera_is_unknown(page: Page, fake: FakeServer) -> None:
+    """The last number stood there for days: nobody may be in the yard any more, or ten."""
+    fake.cameras[0].inside = {"Lawn": 3}
+    fake.cameras[1].inside = {"Gate": 1}
+    now = page.locator(".counts tr", has_text="Lawn").locator(".now")
+    other = page.locator(".counts tr", has_text="Gate").locator(".now")
+    tile = page.locator('[data-camera="yard"]')
+    expect(now).to_have_text("3")
+    fake.cameras[0].set("lost", "Connection refused")
+    expect(now).to_have_text("–")
+    expect(tile.locator(".tracks")).to_have_text("–")
+    expect(other).to_have_text("1")
+    page.get_by_label("Counted in").select_option("1")  # asked for anew, it stays unknown
+    expect(now).to_have_text("–")
+    fake.cameras[0].inside = {"Lawn": 2}
+    fake.cameras[0].set("live")
+    expect(now).to_have_text("2")
+    expect(tile.locator(".tracks")).to_have_text("1 track")
+
+
 @pytest.mark.parametrize(
     ("state", "words"), [("stale", "No new picture since"), ("ended", "Ended at")]
 )

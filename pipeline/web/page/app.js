@@ -15,6 +15,7 @@ import { pictureTaker } from "./pictures.js";
 import { Layers, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
 import { Wall, noCameras } from "./wall.js";
+import { isSeen } from "./words.js";
 
 const LAYER_KEYS = { b: "boxes", l: "labels", t: "trails", z: "areas" };
 const WALL_FPS = 12;
@@ -98,6 +99,7 @@ function takeCameras(cameras) {
   const before = new Set(wall.names);
   const changed = wall.update(cameras, () => noCameras(status.configPath));
   status.cameras(cameras);
+  for (const { name, state } of cameras) if (!isSeen(state)) counts.unseen(name);
   if (changed) {
     events.cameras(wall.names);
     loadAreas(wall.names.filter((name) => !before.has(name)));
@@ -109,7 +111,7 @@ function takeCameras(cameras) {
 function takeTracks({ camera, tracks, inside }) {
   for (const track of tracks) colourOf(track.class_name); // the filters offer what was seen
   wall.tile(camera)?.inside(inside);
-  counts.inside(camera, inside);
+  if (isSeen(wall.tile(camera)?.camera?.state)) counts.inside(camera, inside);
 }
 
 function showLarge(name) {

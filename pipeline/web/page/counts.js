@@ -38,11 +38,20 @@ export class Counts {
     this.#soon ||= setTimeout(() => this.refresh(), 1000);
   }
 
-  /** Take how many are in a camera's zones at this moment, {area: n}. */
+  /** Take how many are in a camera's zones at this moment, {area: n}, n null while unknown. */
   inside(camera, areas) {
     const text = JSON.stringify(areas);
-    if (this.#inside.get(camera)?.text === text) return;
-    this.#inside.set(camera, { text, areas });
+    const told = this.#inside.get(camera);
+    if (told?.seen && told.text === text) return;
+    this.#inside.set(camera, { text, areas, seen: true });
+    this.#show();
+  }
+
+  /** Nobody knows who is in this camera's zones, until `inside` tells again. */
+  unseen(camera) {
+    const told = this.#inside.get(camera) ?? { text: "", areas: {}, seen: true };
+    if (!told.seen) return;
+    this.#inside.set(camera, { ...told, seen: false });
     this.#show();
   }
 
@@ -82,7 +91,7 @@ function gather({ counts, inside, camera: only }, fresh) {
   const areaOf = (camera, area) => {
     if (!cameras.has(camera)) cameras.set(camera, new Map());
     const areas = cameras.get(camera);
-    if (!areas.has(area)) areas.set(area, { n: {}, classes: new Map(), now: null, line: false });
+    if (!areas.has(area)) areas.set(area, { n: {}, classes: new Map(), now: 0, line: false });
     return areas.get(area);
   };
   for (const { camera, area, kind, direction, class_name, count } of counts) {
@@ -96,11 +105,12 @@ function gather({ counts, inside, camera: only }, fresh) {
   }
   for (const { camera, area, count } of inside) {
     const row = areaOf(camera, area);
-    row.now = (row.now ?? 0) + count;
+    row.now = count === null ? null : row.now + count;
   }
-  for (const [camera, { areas }] of fresh) {
+  for (const [camera, { areas, seen }] of fresh) {
     if (only && camera !== only) continue;
     for (const [area, n] of Object.entries(areas)) areaOf(camera, area).now = n;
+    if (!seen) for (const row of cameras.get(camera)?.values() ?? []) row.now = null;
   }
   return cameras;
 }
@@ -112,7 +122,7 @@ function tablesOf(camera, areas) {
   const tables = [el("h3", {}, camera)];
   if (lines.length) tables.push(table(camera, ["Line", "In", "Out"], lines, ({ n }) => [n.in, n.out]));
   if (zones.length) {
-    tables.push(table(camera, ["Zone", "Now", "Entered", "Left", "Dwelled"], zones, ({ now, n }) => [now, n.enter, n.leave, n.dwell]));
+    tables.push(table(camera, ["Zone", "Now", "Entered", "Left", "Dwelled"], zones, ({ now, n }) => [now ?? "–", n.enter, n.leave, n.dwell]));
   }
   return tables;
 }

@@ -131,7 +131,7 @@ function paintArea(context, view, area, inside) {
   context.lineWidth = 1.5;
   context.stroke();
   if (area.kind === "line") paintArrow(context, points);
-  const now = area.kind === "zone" && inside[area.name] !== undefined ? `  ${inside[area.name]}` : "";
+  const now = area.kind === "zone" && (inside[area.name] ?? null) !== null ? `  ${inside[area.name]}` : "";
   paintName(context, view, `${clipped(area.name)}${now}`, labelOf(area.kind, points));
 }
 

@@ -2,7 +2,7 @@
 import { el, mark, say } from "./dom.js";
 import { rescaled } from "./areas.js";
 import { Trails, fit, paint } from "./painting.js";
-import { age, ageLevel, count, span, stateText, time } from "./words.js";
+import { againText, age, ageLevel, count, span, stateText, time } from "./words.js";
 
 const GONE = new Set(["lost", "ended"]);
 
@@ -19,6 +19,7 @@ export class Tile {
   #header = null;
   #drawnAt = 0;
   #worstAge = 0;
+  #toldAt = 0;
   #trails = new Trails();
   #areas = [];
   #areasSize = null;
@@ -81,14 +82,16 @@ export class Tile {
   update(camera) {
     const came = this.camera?.state;
     this.camera = camera;
+    this.#toldAt = performance.now();
     this.element.dataset.state = camera.state;
     this.#lamp.dataset.state = camera.state;
     const gone = GONE.has(camera.state);
     say(this.#state, stateText(camera.state));
-    say(this.#tracks, count(camera.tracks, "track"));
+    const tracks = camera.tracks === null ? "–" : count(camera.tracks, "track");
+    say(this.#tracks, tracks);
     say(this.#fps, `${(camera.fps ?? 0).toFixed(1)} fps`);
     this.#tell(camera);
-    mark(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${count(camera.tracks, "track")}`);
+    mark(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${tracks}`);
     if (gone && came !== camera.state) {
       this.#trails.clear();
       this.paint();
@@ -158,10 +161,15 @@ export class Tile {
     const [title, text] = trouble(camera, this.#header !== null);
     this.#veil.hidden = title === "" && text === "";
     if (this.#veil.hidden) return;
-    if (this.#veil.childElementCount === 0) this.#veil.append(el("b"), el("span"));
+    if (this.#veil.childElementCount === 0) this.#veil.append(el("b"), el("span"), el("span", { class: "again" }));
     this.#veil.children[0].hidden = title === "";
     say(this.#veil.children[0], title);
     say(this.#veil.children[1], text);
+    // By this page's own clock from what the server said last: theirs may differ by minutes.
+    const since = (performance.now() - this.#toldAt) / 1000;
+    const again = camera.state === "lost" ? againText((camera.next_try_in_s ?? NaN) - since) : "";
+    this.#veil.children[2].hidden = again === "";
+    say(this.#veil.children[2], again);
   }
 }
 

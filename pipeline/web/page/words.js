@@ -63,6 +63,17 @@ export function stateText(state) {
   return words[state] ?? state;
 }
 
+/** Return whether what is in a camera's picture is known to be there now. */
+export function isSeen(state) {
+  return state === "live" || state === "stale";
+}
+
+/** Return when a lost camera is tried again, `s` seconds from now; "" where nobody says so. */
+export function againText(s) {
+  if (s === null || !Number.isFinite(s)) return "";
+  return s < 0.5 ? "Trying now" : `Next try in ${Math.round(s)} s`;
+}
+
 /** Return "1 camera", "2 cameras". */
 export function count(n, one, many = `${one}s`) {
   return `${n} ${n === 1 ? one : many}`;
