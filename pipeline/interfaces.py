@@ -7,6 +7,7 @@ devices and libraries are opened in `open()`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,15 @@ class RunInfo:
     sources: Mapping[str, SourceInfo]
     utc_at_monotonic_zero: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unix_time(monotonic_s: float) -> float:
+    """Return Unix time of a moment of the monotonic clock, by the system's clock as it is set now.
+
+    What runs for weeks uses this: a small computer's clock may be years off until it finds a time
+    server. A file keeps to `utc_at_monotonic_zero`, so that times in it never jump.
+    """
+    return monotonic_s + time.time() - time.monotonic()
 
 
 class Source(Protocol):

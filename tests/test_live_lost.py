@@ -44,13 +44,15 @@ class Watched:
 
     def __init__(self, folder: Path, *cameras: Camera, **told: Any) -> None:
         path = folder / "zones.yaml"
-        areas = CameraAreas.model_validate({"zones": [ALL], "settle_s": 0})
+        areas = CameraAreas.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 0.05})
         save_areas(path, AreaFile(cameras={camera.name: areas for camera in cameras}))
         hub, book, events = Hub(), AreaBook(path), RecentEvents()
+        self.hub, self.events = hub, events
         options = sort.Options(confirm_s=0)
+        told = {"detector": Somebody(batch_size=8), **told}
         self.live = Live(
-            *cameras, detector=Somebody(batch_size=8), new_tracker=lambda: sort.build(options),
-            new_watcher=book.new_watcher, sinks={"page": hub, "recent": events}, **told,
+            *cameras, new_tracker=lambda: sort.build(options), new_watcher=book.new_watcher,
+            sinks={"page": hub, "recent": events}, **told,
         )  # fmt: skip
         state = in_force(Config(), None)
         self.backend = LiveBackend(self.live.pipeline, hub, book, events, state)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.data import Event, Result
-from pipeline.interfaces import RunInfo, Sink
+from pipeline.interfaces import RunInfo, Sink, unix_time
 from pipeline.web.backend import EventQuery
 from pipeline.web.shapes import Count, StoredEvent
 
@@ -88,14 +88,13 @@ class RecentEvents:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._utc = 0.0
         self._last = 0
         self._lock = threading.Lock()
         self._events: deque[StoredEvent] = deque(maxlen=REMEMBERED)
 
     def open(self, run: RunInfo) -> None:
-        """Take over how the run's clock relates to Unix time."""
-        self._utc = run.utc_at_monotonic_zero
+        """Need nothing of the run."""
+        del run
 
     def write(self, result: Result) -> None:
         """Remember the result's events."""
@@ -104,7 +103,7 @@ class RecentEvents:
         with self._lock:
             for event in result.events:
                 self._last += 1
-                self._events.append(_numbered(event, self._last, self._utc))
+                self._events.append(_numbered(event, self._last))
 
     def close(self) -> None:
         """Keep nothing open."""
@@ -146,11 +145,11 @@ class RecentEvents:
         return None
 
 
-def _numbered(event: Event, number: int, utc: float) -> StoredEvent:
+def _numbered(event: Event, number: int) -> StoredEvent:
     return StoredEvent(
         id=number,
         uid=f"{number:032x}",
-        time=round(event.captured_at + utc, 3),
+        time=round(unix_time(event.captured_at), 3),
         kind=event.kind,
         camera=event.source,
         area=event.area,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import Result
-from pipeline.interfaces import RunInfo
+from pipeline.interfaces import RunInfo, unix_time
 
 AGE_BUCKETS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000, 10000, 30000)
 STAGE_BUCKETS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
@@ -41,11 +41,11 @@ class Buckets:
 class Shown:
     """The newest result of a camera, as viewers get it; its JSON is made once for all of them."""
 
-    def __init__(self, result: Result, utc_at_monotonic_zero: float) -> None:
+    def __init__(self, result: Result) -> None:
         self.result = result
         frame = result.frame
         self.height, self.width = frame.image.shape[:2]
-        self.time = frame.captured_at + utc_at_monotonic_zero
+        self.time = unix_time(frame.captured_at)
         self.key = (frame.captured_at, frame.index)
         """Which frame it is, without holding its memory."""
 
@@ -106,20 +106,19 @@ class Hub:
     def __init__(self) -> None:
         self._shown: dict[str, Shown] = {}
         self.tallies: dict[str, Tally] = {}
-        self._utc_at_zero = time.time() - time.monotonic()
         self._bells: tuple[Callable[[], None], ...] = ()
         self._lock = threading.Lock()
         self.last_result_at: float | None = None
         self.closed = False
 
     def open(self, run: RunInfo) -> None:
-        """Take over how the run's clock relates to Unix time."""
-        self._utc_at_zero = run.utc_at_monotonic_zero
+        """Need nothing of the run."""
+        del run
 
     def write(self, result: Result) -> None:
         """Put the result in its camera's slot, in place of the one before, and ring."""
         name = result.frame.source
-        self._shown[name] = Shown(result, self._utc_at_zero)
+        self._shown[name] = Shown(result)
         self.last_result_at = now = time.monotonic()
         tally = self.tallies.get(name)
         if tally is None:
