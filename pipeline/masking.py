@@ -16,24 +16,33 @@ PLACE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}")
 
 # Up to the last @, wherever it stands: a password that was not percent-encoded may hold anything,
 # and to mask too much is no harm.
-_ADDRESS = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\s'\"]*|[^\s'\"]*)")
+_ADDRESS = re.compile(
+    r"(?<![A-Za-z])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\s'\"]*|[^\s'\"]*)"
+)
 _USER = re.compile(r"[\w.%+${}-]+")
 # Some cameras want it in the path: /user=admin_password=1234_channel=1
 _NAMED = re.compile(
-    r"(?P<key>\b|_)(?P<name>pass(?:word|wd)?|pwd|token|secret|api_?key)=(?P<value>[^&#_/\s'\"]+)",
+    r"(?P<key>(?:\b|_)(?:pass(?:word|wd)?|pwd|token|secret|api_?key)=)"
+    r"(?P<value>(?:\$\{[^}\s]*\}|[^&#_/\s'\"])+)",
+    re.I,
+)
+# A query without its address, as in "GET /snapshot?my_key=1".
+_QUERIED = re.compile(
+    r"(?P<key>[?&][^=&#\s]*(?:pass|pwd|token|secret|key|auth|sig)[^=&#\s]*=)(?P<value>[^&#\s]+)",
     re.I,
 )
 
 
-def masked(text: str) -> str:
-    """Return `text` with the login and the query's values of every address in it masked.
+def masked(text: str, *, users: bool = False) -> str:
+    """Return `text` with the password and the query's values of every address in it masked.
 
     A value that is a placeholder, `${NAME}`, stays: it says where the secret is, not what it is.
+    With `users` the names before the passwords are masked too.
     """
     if "://" in text:
-        text = _ADDRESS.sub(lambda m: m["scheme"] + _rest_masked(m["rest"]), text)
+        text = _ADDRESS.sub(lambda m: m["scheme"] + _rest_masked(m["rest"], users=users), text)
     if "=" in text:
-        text = _NAMED.sub(_named_masked, text)
+        text = _NAMED.sub(_named_masked, _QUERIED.sub(_named_masked, text))
     return text
 
 
@@ -54,16 +63,19 @@ def masked_all(tree: Any) -> Any:
     return tree
 
 
-def _rest_masked(rest: str) -> str:
+def _rest_masked(rest: str, *, users: bool = False) -> str:
     """Return what follows `scheme://` with its login and its query's values masked."""
     login, at, place = rest.rpartition("@")
-    if at and re.search(r"[?#]", login):  # which @ is whose cannot be known any more
+    # Which @ is whose cannot be known any more.
+    if at and (re.search(r"[?#]", login) or _NAMED.search(login)):
         return f"{MASK}@{MASK}"
     address, mark, query = place.partition("?")
     query, sharp, fragment = query.partition("#")
     query = f"{mark}{_query_masked(query)}{sharp}{fragment}"
     if not at:
         return address + query
+    if users:
+        return f"{MASK}@{address}{query}"
     user, colon, password = login.partition(":")
     if not colon or not _USER.fullmatch(user):  # a token alone, or a name: nobody can know
         return f"{login if PLACE.fullmatch(login) else MASK}@{address}{query}"
@@ -80,5 +92,5 @@ def _query_masked(query: str) -> str:
 
 
 def _named_masked(match: re.Match[str]) -> str:
-    shown = match["value"] if match["value"].startswith("$") else MASK
-    return f"{match['key']}{match['name']}={shown}"
+    shown = match["value"] if PLACE.fullmatch(match["value"]) else MASK
+    return f"{match['key']}{shown}"

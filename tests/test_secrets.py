@@ -52,10 +52,15 @@ def assert_hidden(text: str, *also: str) -> None:
         ("http://cam/a?hunter2 not there", "http://cam/a?*** not there"),
         ("http://cam/a?pwd=a@b", "http://***@***"),
         ("rtsp://cam/user=admin_password=hunter2_channel=1", "rtsp://cam/user=admin_password=***_channel=1"),
+        ("rtsp://cam/user=admin_password=hun@hunter2_channel=1", "rtsp://***@***"),
         ("https://host/m.onnx?token=hunter2#sha256=ab", "https://host/m.onnx?token=***#sha256=ab"),
         ("rtsp://admin:${CAM}@cam/1?t=${T}", "rtsp://admin:${CAM}@cam/1?t=${T}"),
         ("a rtsp://u:p1@h/1, then http://u:p2@h", "a rtsp://u:***@h/1, then http://u:***@h"),
         ("conf=0.3, see https://host/path", "conf=0.3, see https://host/path"),
+        ("GET /snap?cam_key=hunter2&n=1 failed", "GET /snap?cam_key=***&n=1 failed"),
+        ("password=$hunter2, token=${A_B}/x", "password=*** token=${A_B}/x"),
+        ("pwd=${A}hunter2", "pwd=***"),
+        ("1rtsp://admin:hunter2@cam/1", "1rtsp://admin:***@cam/1"),
     ],
 )  # fmt: skip
 def test_masked(text: str, shown: str) -> None:

@@ -367,9 +367,11 @@ def test_configuration_is_shown_without_secrets(client: TestClient) -> None:
     [
         ({"password": "x", "keys": 1}, {"password": "***", "keys": 1}),
         ({"mqtt": [{"password": "x"}]}, {"mqtt": [{"password": "***"}]}),
-        ({"url": "http://a:b@c/?api_key=1&x=2"}, {"url": "http://***@c/?api_key=***&x=2"}),
+        ({"url": "http://a:b@c/?api_key=1&x=2"}, {"url": "http://***@c/?api_key=***&x=***"}),
         ({"secret": None, "api_key": ""}, {"secret": None, "api_key": ""}),
         ({"url": "postgresql://u:p@h/db"}, {"url": "postgresql://***@h/db"}),
+        ({"path": "/live?my_key=1&n=2"}, {"path": "/live?my_key=***&n=2"}),
+        ({"url": "http://u:${PW}@c/?t=${T}"}, {"url": "http://***@c/?t=${T}"}),
     ],
 )
 def test_secrets_are_found_wherever_they_are(tree: Any, shown: Any) -> None:

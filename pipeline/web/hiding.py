@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-HIDDEN = "***"
+from pipeline.masking import MASK, masked
+
 _SECRET_KEY = re.compile(r"(^|_)(password|passwd|token|secret|secrets|key|auth|credentials)($|_)")
 _FILE_KEY = re.compile(r"_(file|path)$")
-_IN_ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
-_IN_QUERY = re.compile(
-    r"(?i)([?&][^=&#\s]*(?:pass|pwd|token|secret|key|auth|sig)[^=&#\s]*=)[^&#\s]*"
-)
 
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +26,5 @@ def _shown(value: Any, key: str) -> Any:
     if not isinstance(value, str):
         return value
     if value and _SECRET_KEY.search(key.lower()) and not _FILE_KEY.search(key.lower()):
-        return HIDDEN
-    value = _IN_ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", value)
-    return _IN_QUERY.sub(rf"\1{HIDDEN}", value)
+        return MASK
+    return masked(value, users=True)
