@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import http_server
 import pytest
 import rtmp_server
 import rtsp_server
@@ -13,9 +15,10 @@ from test_stream import read
 from tls_front import Identity, identity, tls_before
 from web_cameras import http_camera
 
-from pipeline.errors import SourceError, SourceLostError
+from pipeline.errors import PipelineError, SourceError, SourceLostError
 from pipeline.sources import stream
 from pipeline.sources._certificates import Trust, system_authorities
+from pipeline.sources._verified_fetching import VerifiedFetcher
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -86,18 +89,80 @@ def over_tls(url: str, camera: Identity) -> None:
     read(url, 2, ca_file=camera.certificate)
 
 
-def test_what_is_not_verified_of_hls_is_said(
-    site: int, camera: Identity, caplog: pytest.LogCaptureFixture
-) -> None:
-    """FFmpeg forgets its TLS options with the first playlist; silence would promise more."""
+@pytest.mark.parametrize("path", ["live/index.m3u8", "live/camera"])
+def test_hls_is_verified(path: str, site: int, camera: Identity) -> None:
+    """Its playlist is read again for ever: whoever came later could have been anybody."""
     with tls_before(site, camera) as port:
-        url = f"https://127.0.0.1:{port}/live/index.m3u8"
+        url = f"https://127.0.0.1:{port}/{path}"
         assert "not trusted" in refused(url)
-        read(url, 2, ca_file=camera.certificate)
-        assert [line for line in caplog.messages if "segments" in line and "verif" in line]
-        caplog.clear()
+        read(url, 30, ca_file=camera.certificate)  # more than one segment
         read(url, 2, verify_tls=False)
-        assert not caplog.messages
+
+
+def test_what_a_playlist_names_is_verified_too(site: int, camera: Identity, tmp_path: Path) -> None:
+    """FFmpeg forgets its TLS options after the playlist: the pictures came from anybody."""
+    other = identity(tmp_path, "IP:127.0.0.1")
+    both = tmp_path / "both.pem"
+    both.write_bytes(other.certificate.read_bytes() + camera.certificate.read_bytes())
+    with (
+        tls_before(site, other) as behind,
+        http_camera(segments_at=f"https://127.0.0.1:{behind}/live/") as address,
+        tls_before(int(address.rpartition(":")[2]), camera) as port,
+    ):
+        url = f"https://127.0.0.1:{port}/live/index.m3u8"
+        told = refused(url, ca_file=camera.certificate, open_timeout_s=300)
+        assert "its certificate is not trusted" in told
+        read(url, 2, ca_file=both)
+
+
+def test_hls_with_a_login_and_a_name_of_its_own(stranger: Identity) -> None:
+    """What FFmpeg does by itself has to be done here, too."""
+    wanted = f"Basic {b64encode(b'viewer:hun@ter2').decode()}"
+    with (
+        http_camera(login=wanted) as address,
+        tls_before(int(address.rpartition(":")[2]), stranger) as port,
+    ):
+        trust = {"ca_file": stranger.certificate, "certificate_name": "serial-0815.local"}
+        place = f"127.0.0.1:{port}/live/index.m3u8"
+        read(f"https://viewer:hun%40ter2@{place}", 30, **trust)
+        told = refused(f"https://viewer:hunter2@{place}", **trust)
+        assert "refuses the name or password (401)" in told
+        told = refused(f"https://{place}", ca_file=stranger.certificate)
+        assert "certificate is for serial-0815.local" in told
+
+
+def test_a_playlist_leads_to_no_file_of_this_machine(camera: Identity) -> None:
+    """What a camera says is not to be trusted that far, whoever signed for it."""
+    with (
+        http_camera(segments_at="file:///dev/zero?") as address,
+        tls_before(int(address.rpartition(":")[2]), camera) as port,
+    ):
+        url = f"https://127.0.0.1:{port}/live/index.m3u8"
+        assert "its playlist names what is not on the web" in refused(
+            url, ca_file=camera.certificate, open_timeout_s=300
+        )
+
+
+def test_parts_of_a_file_are_fetched_as_parts() -> None:
+    """Playlists with byte ranges name one long file again and again."""
+    with http_server.running(http_server.Site(content=bytes(range(100)), etag=None)) as there:
+        refusals: list[PipelineError] = []
+        fetcher = VerifiedFetcher("source door", there.url, Trust(), 5.0, refusals.append)
+        told = [({"offset": "10", "end_offset": "20"}, 10, 20), ({}, 0, 100)]
+        for options, first, end in told:
+            answer = fetcher(f"{there.url}/all.ts", 1, options)
+            got = b""
+            while piece := answer.read(7):
+                got += piece
+            answer.close()
+            assert got[: end - first] == bytes(range(first, end))
+        assert there.requests[0]["Range"] == "bytes=10-19"
+        assert "Range" not in there.requests[1]
+        there.answers.append(http_server.status(404))
+        assert fetcher(f"{there.url}/gone.ts", 1, {}).read(7) == b"", "FFmpeg takes the next one"
+        assert not refusals
+        assert fetcher("crypto+https://127.0.0.1/1.ts", 1, {"key": "00"}).read(7) == b""
+        assert "set verify_tls: false" in str(refusals[0])
 
 
 def test_a_certificate_that_is_none_of_an_authority(site: int, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import ssl
 import subprocess
@@ -27,7 +28,8 @@ def identity(folder: Path, names: str, *, authority: bool = True, days: int = 1)
     is_authority = f"basicConstraints=critical,CA:{str(authority).upper()}"
     _openssl(
         "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-        "-subj", "/CN=camera", "-addext", f"subjectAltName={names}", "-addext", is_authority,
+        "-subj", f"/CN=camera {random.getrandbits(64):x}",
+        "-addext", f"subjectAltName={names}", "-addext", is_authority,
         "-keyout", str(made.key), "-out", str(request),
     )  # fmt: skip
     _openssl(

@@ -60,10 +60,11 @@ class _Chunks(io.RawIOBase):
 
 
 @contextmanager
-def http_camera(*, login: str | None = None) -> Iterator[str]:
+def http_camera(*, login: str | None = None, segments_at: str = "") -> Iterator[str]:
     """Serve /cam.mjpg, /live/index.m3u8 and /recording.mkv; yield the address without a path.
 
-    `login` is the value of the Authorization header that is wanted.
+    `login` is the value of the Authorization header that is wanted. /live/camera is the playlist
+    under another name; its segments are said to be at `segments_at`.
     """
     stop = threading.Event()
     segments = [
@@ -82,8 +83,9 @@ def http_camera(*, login: str | None = None) -> Iterator[str]:
                     self.end_headers()
                 elif self.path.startswith("/cam.mjpg"):
                     self._mjpeg()
-                elif self.path.startswith("/live/index.m3u8"):
-                    self._whole("application/vnd.apple.mpegurl", _playlist(began).encode())
+                elif self.path.startswith(("/live/index.m3u8", "/live/camera")):
+                    playlist = _playlist(began, segments_at).encode()
+                    self._whole("application/vnd.apple.mpegurl", playlist)
                 elif self.path.startswith("/live/"):
                     number = int(self.path.partition("/live/")[2].partition(".")[0])
                     self._whole("video/mp2t", segments[number % len(segments)])
@@ -126,7 +128,7 @@ def http_camera(*, login: str | None = None) -> Iterator[str]:
         thread.join()
 
 
-def _playlist(began: float) -> str:
+def _playlist(began: float, segments_at: str) -> str:
     """Return the live playlist of now: three segments, the newest just finished."""
     newest = int((time.monotonic() - began) / SEGMENT_S) + 3
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
@@ -134,7 +136,7 @@ def _playlist(began: float) -> str:
     for number in range(newest - 2, newest + 1):
         if number % 8 == 0:
             lines.append("#EXT-X-DISCONTINUITY")
-        lines += [f"#EXTINF:{SEGMENT_S:.3f},", f"{number}.ts"]
+        lines += [f"#EXTINF:{SEGMENT_S:.3f},", f"{segments_at}{number}.ts"]
     return "\n".join(lines) + "\n"
 
 

@@ -56,6 +56,17 @@ class Trust:
             told["verifyhost"] = self.name
         return told
 
+    def context(self, host: str | None = None) -> ssl.SSLContext:
+        """Return what verifies in Python; `host` may show a certificate for `name` instead."""
+        context = _NamingContext(ssl.PROTOCOL_TLS_CLIENT)
+        if (authorities := self.ca_file or system_authorities()) is not None:
+            context.load_verify_locations(cafile=authorities)
+        else:
+            context.load_default_certs()
+        if self.name is not None and host is not None:
+            context.names[host] = self.name
+        return context
+
     def problem(self, address: str, timeout_s: float) -> str | None:
         """Return what is wrong with the certificate at `address`, and the way out; None if fine.
 
@@ -96,13 +107,26 @@ class Trust:
         self, there: tuple[str, int], name: str | None, timeout_s: float
     ) -> dict[str, Any]:
         """Return the verified certificate; raises SSLCertVerificationError with the reason."""
-        context = ssl.create_default_context(cafile=self.ca_file or system_authorities())
+        context = self.context()
         context.check_hostname = name is not None
         with (
             socket.create_connection(there, timeout=timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=name or there[0]) as secured,
         ):
             return secured.getpeercert() or {}
+
+
+class _NamingContext(ssl.SSLContext):
+    """Expects some hosts to show a certificate for another name."""
+
+    def __init__(self, protocol: int) -> None:
+        del protocol
+        self.names: dict[str, str] = {}
+
+    def wrap_socket(self, *told: Any, **named: Any) -> ssl.SSLSocket:
+        host = str(named["server_hostname"])
+        named["server_hostname"] = self.names.get(host, host)
+        return super().wrap_socket(*told, **named)
 
 
 def system_authorities() -> Path | None:

@@ -6,15 +6,18 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipeline.data import Image
-from pipeline.errors import SourceError, SourceLostError
+from pipeline.errors import PipelineError, SourceError, SourceLostError
 from pipeline.pool import FramePool
 from pipeline.sources._addresses import demuxer_options
 from pipeline.sources._certificates import Trust
 from pipeline.sources._stream_backlog import Backlog
 from pipeline.sources._stream_clock import Pacer, StreamClock
+from pipeline.sources._verified_fetching import ENDINGS, VerifiedFetcher
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -38,21 +41,44 @@ class Connection:
     read_timeout_s: float
     trust: Trust
 
-    def open(self) -> InputContainer:
+    def open(self, on_refusal: Callable[[PipelineError], None]) -> InputContainer:
         """Return the open container; raises FFmpegError or OSError, whose text is a secret.
+
+        `on_refusal` is called where it turns out later that no pictures can come.
 
         Raises SourceLostError where the camera's certificate is refused: it may be renewed.
         """
+        if not (self.trust.verify and self.address.lower().startswith("https")):
+            return self._open()
+        new_fetcher = partial(
+            VerifiedFetcher, self.where, self.address, self.trust, self.read_timeout_s, on_refusal
+        )
+        if urlsplit(self.address).path.lower().endswith(ENDINGS):
+            return self._open(new_fetcher())
+        container = self._open()
+        formats = container.format.name
+        if not _BY_SEGMENT.isdisjoint(formats.split(",")):  # only its first request was verified
+            container.close()
+            return self._open(new_fetcher(), formats.partition(",")[0])
+        return container
+
+    def _open(
+        self, fetcher: VerifiedFetcher | None = None, format_name: str | None = None
+    ) -> InputContainer:
         import av
 
         told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
+        if fetcher is not None:
+            told["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
         try:
             return av.open(
                 self.address,
                 mode="r",
+                format=format_name,
                 options=told,
                 timeout=(self.open_timeout_s, self.read_timeout_s),
                 metadata_errors="replace",
+                io_open=fetcher,
             )
         except av.FFmpegError as error:
             # What FFmpeg says of a certificate it refuses; which, depends on its TLS library.
@@ -107,10 +133,6 @@ class StreamDecoder:
         self._stopped = stopped
         self._seen = False
         self._formats = frozenset(container.format.name.split(","))
-        verified = connection.trust.verify and connection.address.startswith("https")
-        if verified and self._formats & _BY_SEGMENT:
-            # FFmpeg gives its TLS options to the first request and to no other.
-            on_trouble("the certificate was verified for the playlist, not for its segments")
         self._set_up(connection.threads)
 
     @property

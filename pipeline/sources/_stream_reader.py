@@ -78,8 +78,12 @@ class StreamReader:
             error: BaseException = self._read()
         except BaseException as unexpected:  # noqa: BLE001  (the outermost frame: `take` raises it)
             error = unexpected
+        self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        """Have `take` raise this, or what was noted before it."""
         with self._changed:
-            self._error = error
+            self._error = self._error or error
             self._changed.notify_all()
 
     def _read(self) -> PipelineError:
@@ -88,7 +92,7 @@ class StreamReader:
 
         where = self._connection.where
         try:
-            with self._connection.open() as container:
+            with self._connection.open(self._note) as container:
                 decoder = self.decoder = StreamDecoder(
                     self._connection,
                     container,
