@@ -44,7 +44,7 @@ class Watched:
 
     def __init__(self, folder: Path, *cameras: Camera, **told: Any) -> None:
         path = folder / "zones.yaml"
-        areas = CameraAreas.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 0.05})
+        areas = CameraAreas.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
         save_areas(path, AreaFile(cameras={camera.name: areas for camera in cameras}))
         hub, book, events = Hub(), AreaBook(path), RecentEvents()
         self.hub, self.events = hub, events
