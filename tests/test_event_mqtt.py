@@ -75,10 +75,12 @@ def listening(port: int) -> Iterator[Listener]:
 
 @contextmanager
 def publishing(
-    output: Path, port: int, **options: object
+    output: Path, port: int, *, clips: bool = False, **options: object
 ) -> Iterator[tuple[plugin.EventsSink, EventStore]]:
     mqtt = {"host": "127.0.0.1", "port": port, **options}
-    sink = plugin.build(plugin.Options(mqtt=mqtt, clips=False))  # type: ignore[arg-type]
+    # Long enough that no clip ends by itself: a test says when one does.
+    usual = {"clips": clips, "after_s": 60}
+    sink = plugin.build(plugin.Options(mqtt=mqtt, **usual))  # type: ignore[arg-type]
     sink.open(run_info(output, "gate"))
     assert sink.store is not None
     try:
@@ -136,6 +138,29 @@ def test_home_assistant_finds_a_device_per_camera_and_its_states(
     with listening(running.port) as later:
         eventually(lambda: later.on(topic), "the kept device")
         eventually(lambda: later.texts("trackline/status") == ["offline"], "we said good-bye")
+
+
+def test_a_clip_that_is_ready_has_a_topic_of_its_own(running: Broker, tmp_path: Path) -> None:
+    """On the topic of events Home Assistant would take it for the same thing happening twice."""
+    with (
+        listening(running.port) as listener,
+        publishing(tmp_path, running.port, clips=True) as (sink, store),
+    ):
+        sink.write(result(0, event(0)))
+        sent(store, 1)
+        eventually(store.unfinished_clips, "the recording")
+        store.finish_clip(store.unfinished_clips()[0], 3)
+        sent(store, 2)
+        eventually(lambda: listener.on("trackline/gate/clip"), "the clip")
+        (told,) = listener.on("trackline/gate/clip")
+        assert told["uid"] == listener.on("trackline/gate/event")[0]["uid"]
+        assert (told["clip"], told["event_type"]) == (True, "enter")
+        assert told["clip_url"] == "/api/events/1/clip.mp4"
+        assert len(listener.on("trackline/gate/event")) == 1
+        device_topic = "homeassistant/device/trackline_gate/config"
+        eventually(lambda: listener.on(device_topic), "the device")
+        (part,) = [listener.on(device_topic)[-1]["components"]["clip"]]
+        assert (part["platform"], part["state_topic"]) == ("event", "trackline/gate/clip")
 
 
 def test_a_camera_without_pictures_is_shown_as_not_connected(

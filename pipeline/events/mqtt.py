@@ -79,14 +79,16 @@ class Mqtt:
         return self._connected.is_set()
 
     def send(self, parcel: Parcel) -> Outcome:
-        """Publish the event and wait for the broker's acknowledgement."""
+        """Publish the message and wait for the broker's acknowledgement."""
         event = parcel.event
-        text = {**event.as_dict(), "event_type": event.kind, "attempt": parcel.attempt}
+        text = {**parcel.as_dict(), "event_type": event.kind, "attempt": parcel.attempt}
+        topics = self._topics
+        topic = (topics.event if parcel.about == "event" else topics.clip)(event.camera)
         if not self._connected.is_set():
             return Outcome("unsent")
         with self._acknowledged:
             self._acked.clear()
-            sent = self._client.publish(self._topics.event(event.camera), _json(text), qos=1)
+            sent = self._client.publish(topic, _json(text), qos=1)
             if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
                 return Outcome("again", "too much is on its way")
             until = time.monotonic() + ACK_S
@@ -116,8 +118,8 @@ class Mqtt:
             self._published.clear()
         if self._options.discovery:
             for camera, areas in self._board.areas().items():
-                text = _json(device(self._topics, camera, areas))
-                self._publish(self._topics.config(camera), text)
+                told = device(self._topics, camera, areas, clips=self._options.clips)
+                self._publish(self._topics.config(camera), _json(told))
         for camera, state in self._board.states(time.monotonic()).items():
             self._publish(self._topics.state(camera), _json(by_slug(state)))
         self._publish(self._topics.status, ONLINE)

@@ -1,4 +1,4 @@
-"""Events to an HTTP address: signed, in one request each.
+"""Events to an HTTP address: each message signed, in a request of its own.
 
 With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
 its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
@@ -52,9 +52,9 @@ class Webhook:
         return True
 
     def send(self, parcel: Parcel) -> Outcome:
-        """Post the event and say what the answer means."""
-        body = json.dumps(parcel.event.as_dict(), ensure_ascii=False).encode()
-        uid = parcel.event.uid
+        """Post the message and say what the answer means."""
+        body = json.dumps(parcel.as_dict(), ensure_ascii=False).encode()
+        uid = parcel.uid
         headers = {
             **self._fixed,
             **signature(self._key, uid, int(time.time()), body),

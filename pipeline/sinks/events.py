@@ -63,6 +63,8 @@ class Options(OptionsModel):
     """A broker that gets the events and the state of the cameras."""
     webhooks: tuple[WebhookOptions, ...] = ()
     """Addresses that get each event in a signed POST request."""
+    public_url: str = Field("", pattern=r"^(https?://[^\s?#@\\]+)?$", max_length=500)
+    """Where others reach the page, `https://cams.example.org`: links to clips begin with it."""
 
 
 def build(options: Options) -> EventsSink:
@@ -108,8 +110,10 @@ class EventsSink:
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
             options = self._options
-            targets = make_targets(options.mqtt, options.webhooks, cameras, store.uid)
-            store.deliver_to(targets.kinds)
+            targets = make_targets(
+                options.mqtt, options.webhooks, cameras, store.uid, clips=options.clips
+            )
+            store.deliver_to(targets.kinds, targets.with_clips)
         except StoreError as error:
             raise OutputError(str(error)) from error
         self._targets = targets
@@ -188,7 +192,10 @@ class EventsSink:
         from pipeline.events.retention import Limits, tidy
 
         limits = Limits(self._options.keep_days, self._options.keep_megabytes)
-        self._deliverers = [Deliverer(Outbox(store, one.name), one) for one in targets.all]
+        public_url = self._options.public_url
+        self._deliverers = [
+            Deliverer(Outbox(store, one.name, public_url), one) for one in targets.all
+        ]
         self._keeper = Keeper(self._wake)
         self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), _TIDY_EVERY_S)]
         if targets.mqtt is not None:
