@@ -22,7 +22,17 @@ from pipeline.web.guard import Guard
 from pipeline.web.hub import Hub
 from pipeline.web.options import WebOptions
 from pipeline.web.serving import PageServer
-from pipeline.web.shapes import Ages, Camera, ConfigState, Count, Counts, Status, StoredEvent
+from pipeline.web.shapes import (
+    Ages,
+    Camera,
+    ConfigState,
+    Count,
+    Counts,
+    Deliveries,
+    Delivery,
+    Status,
+    StoredEvent,
+)
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
@@ -64,6 +74,12 @@ class FakeBackend:
         self.refuses: str | None = None
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
+        self.delivered = [
+            Delivery(
+                target="webhook:door", address="https://h/***", delivered=7, waiting=12,
+                waiting_since=1e9, problem="HTTP 503", failed=3, failed_at=1e9, failure="HTTP 404",
+            )
+        ]  # fmt: skip
         self.configuration: dict[str, Any] = {
             "sources": [{"kind": "stream", "url": "rtsp://admin:geheim@cam/1?token=geheim"}],
             "web": {"token": "geheim", "token_file": "/etc/token"},
@@ -104,6 +120,9 @@ class FakeBackend:
     def clip(self, event_id: int) -> Path | None:
         path = self.clips / f"{event_id}.mp4" if self.clips else None
         return path if path and path.exists() else None
+
+    def deliveries(self) -> Deliveries:
+        return Deliveries(deliveries=self.delivered)
 
     def config(self) -> Mapping[str, Any]:
         return self.configuration

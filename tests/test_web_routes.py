@@ -161,6 +161,18 @@ def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
     assert found["trackline_age_seconds_bucket", yard, ("le", "0.025")] == 4
     assert found["trackline_stage_seconds_sum", yard, ("stage", "infer")] == pytest.approx(0.016)
     assert found["trackline_queue_frames", yard] == 1
+    door = ("target", "webhook:door")
+    assert found["trackline_deliveries_total", door] == 7
+    assert found["trackline_deliveries_waiting", door] == 12
+    assert found["trackline_deliveries_waiting_seconds", door] > 1e8
+    assert found["trackline_deliveries_failed", door] == 3
+
+
+def test_deliveries_say_what_waits_and_why(client: TestClient) -> None:
+    answer = client.get("/api/deliveries").json()["deliveries"]
+    assert [(one["target"], one["waiting"], one["problem"]) for one in answer] == [
+        ("webhook:door", 12, "HTTP 503")
+    ]
 
 
 def test_a_database_that_does_not_answer_is_503(made: Made, client: TestClient) -> None:
@@ -240,4 +252,4 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
                 case.call_and_validate(headers=BEARER, excluded_checks=unsaid)
 
             check()
-    assert len(seen) >= 14
+    assert len(seen) >= 15

@@ -40,6 +40,9 @@ class Mqtt:
 
     def __init__(self, options: MqttOptions, board: Board, client_id: str) -> None:
         self.name = "mqtt"
+        self.problem = ""
+        self._port = options.port or (8883 if options.tls else 1883)
+        self.address = f"{options.host}:{self._port}"
         self._options = options
         self._board = board
         self._topics = Topics(options.topic, options.discovery_prefix)
@@ -54,8 +57,7 @@ class Mqtt:
 
     def start(self) -> None:
         """Begin to connect; returns at once, and goes on trying for ever."""
-        port = self._options.port or (8883 if self._options.tls else 1883)
-        self._client.connect_async(self._options.host, port, KEEPALIVE_S)
+        self._client.connect_async(self._options.host, self._port, KEEPALIVE_S)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -161,6 +163,7 @@ class Mqtt:
         if self._told_down:
             log.info("events: mqtt: connected")
         self._told_down = False
+        self.problem = ""
         self._all_anew.set()
         self._connected.set()
 
@@ -190,6 +193,7 @@ class Mqtt:
             self._acknowledged.notify_all()
 
     def _tell_down(self, problem: str) -> None:
+        self.problem = problem
         if not self._told_down:
             log.warning("events: mqtt %s: %s; trying again", self._options.host, problem)
         self._told_down = True

@@ -26,6 +26,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pipeline.errors import ConfigError
 from pipeline.events.delivering import Outcome
+from pipeline.events.hiding import hidden_address
 from pipeline.events.options import WebhookOptions
 from pipeline.events.outbox import Parcel
 
@@ -40,6 +41,8 @@ class Webhook:
 
     def __init__(self, options: WebhookOptions, where: str) -> None:
         self.name = name_of(options)
+        self.address = hidden_address(options.url)
+        self.problem = ""  # only trying tells
         self._timeout_s = options.timeout_s
         self._url = _checked(options.url, where)
         self._key = _key(options.secret, where)

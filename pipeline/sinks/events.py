@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from pipeline.secrets import SecretUrl
 from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
-    from pipeline.events.delivering import Deliverer
-    from pipeline.events.keeping import Keeper, Repeater
+    from pipeline.events.keeping import Keeper
+    from pipeline.events.service import EventService
+    from pipeline.events.standing import Standing
     from pipeline.events.store import EventStore
     from pipeline.events.targets import Targets
     from pipeline.sinks._clips import ClipRecorder
@@ -29,13 +30,9 @@ log = logging.getLogger("trackline")
 
 FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
-_TIDY_EVERY_S = 60.0
-_STATES_EVERY_S = 1.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
 _CLIPS_PATIENCE_S = 1.5
 _FILES_PATIENCE_S = 20.0
-_KEEP_PATIENCE_S = 0.5
-_DELIVER_PATIENCE_S = 1.0
 
 
 class Options(OptionsModel):
@@ -84,11 +81,8 @@ class EventsSink:
         self.store: EventStore | None = None
         self._options = options
         self._folder: OutputFolder | None = None
-        self._keeper: Keeper | None = None
+        self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
-        self._targets: Targets | None = None
-        self._deliverers: list[Deliverer] = []
-        self._repeaters: list[Repeater] = []
         self._failure: BaseException | None = None
         self._utc = 0.0
         self._made_anew = False
@@ -116,26 +110,29 @@ class EventsSink:
             store.deliver_to(targets.kinds, targets.with_clips)
         except StoreError as error:
             raise OutputError(str(error)) from error
-        self._targets = targets
         self._start(targets, store, run.output / CLIPS_FOLDER)
 
     def write(self, result: Result) -> None:
         """Take the result's events and remember its picture; returns at once."""
-        if self._keeper is None or self.store is None:
+        if self._service is None or self.store is None:
             raise ValueError("EventsSink.write: open() comes first")
         if self._failure is not None:
             raise StageError(f"events: {self._failure}") from self._failure
         from pipeline.events.records import EventRecord
 
         self._wrote = True
-        if self._targets is not None:
-            self._targets.note(result)
+        self._service.note(result)
         records = [EventRecord.of(event, self._utc) for event in result.events]
         if records:
-            self._keeper.do(partial(self.store.add, records))
+            self._service.keeper.do(partial(self.store.add, records))
         if self._clips is not None:
             unix_s = self._utc + result.frame.captured_at
             self._clips.note(result, [one.uid for one in records], unix_s)
+
+    def standings(self) -> Sequence[Standing]:
+        """Return how each target fares, for any thread and at once."""
+        service = self._service
+        return [] if service is None else service.standings()
 
     def close(self) -> None:
         """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk."""
@@ -144,20 +141,9 @@ class EventsSink:
             clips.close(_FILES_PATIENCE_S if self._only_files else _CLIPS_PATIENCE_S)
             if clips.lost_shots:
                 log.warning("events: clips lack %d pictures", clips.lost_shots)
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.close(_KEEP_PATIENCE_S)
-        deliverers, self._deliverers = self._deliverers, []
-        for deliverer in deliverers:
-            deliverer.end(_DELIVER_PATIENCE_S)
-        for deliverer in deliverers:
-            deliverer.join()
-        repeaters, self._repeaters = self._repeaters, []
-        for repeater in repeaters:
-            repeater.close(_KEEP_PATIENCE_S)
-        targets, self._targets = self._targets, None
-        if targets is not None:
-            targets.stop()
+        service, self._service = self._service, None
+        if service is not None:
+            service.close()
         self._close_store()
         if self._folder is not None:
             self._folder.drop_if_empty()
@@ -186,33 +172,19 @@ class EventsSink:
 
     def _start(self, targets: Targets, store: EventStore, clips: Path) -> None:
         """Start the threads; each is joined in `close`."""
-        from pipeline.events.delivering import Deliverer
-        from pipeline.events.keeping import Keeper, Repeater
-        from pipeline.events.outbox import Outbox
-        from pipeline.events.retention import Limits, tidy
+        from pipeline.events.retention import Limits
+        from pipeline.events.service import EventService
 
         limits = Limits(self._options.keep_days, self._options.keep_megabytes)
-        public_url = self._options.public_url
-        self._deliverers = [
-            Deliverer(Outbox(store, one.name, public_url), one) for one in targets.all
-        ]
-        self._keeper = Keeper(self._wake)
-        self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), _TIDY_EVERY_S)]
-        if targets.mqtt is not None:
-            states = targets.mqtt.publish_states
-            self._repeaters.append(Repeater("events: states", states, _STATES_EVERY_S))
-            targets.mqtt.start()
+        self._service = EventService(store, targets, limits, self._options.public_url)
         if self._options.clips:
             from pipeline.sinks._clip_rescue import rescue_all
 
-            self._clips = self._recorder(store, clips, self._keeper)
-            self._keeper.do(partial(rescue_all, store))
+            keeper = self._service.keeper
+            self._clips = self._recorder(store, clips, keeper)
+            keeper.do(partial(rescue_all, store))
             self._clips.start(self._fail)
-        self._keeper.start(self._fail)
-        for repeater in self._repeaters:
-            repeater.start(self._fail)
-        for deliverer in self._deliverers:
-            deliverer.start(self._fail)
+        self._service.start(self._fail)
 
     def _recorder(self, store: EventStore, folder: Path, keeper: Keeper) -> ClipRecorder:
         from pipeline.sinks._clip_ring import ClipOptions
@@ -246,10 +218,6 @@ class EventsSink:
                 store.file.with_name(store.file.name + end).unlink(missing_ok=True)
         if release is not None:
             release()
-
-    def _wake(self) -> None:
-        for deliverer in self._deliverers:
-            deliverer.wake()
 
     def _fail(self, error: BaseException) -> None:
         """Remember what ended a thread; the next `write` raises it."""

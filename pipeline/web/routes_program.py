@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pipeline.web import metrics
 from pipeline.web.backend import EventQuery
 from pipeline.web.hiding import without_secrets
-from pipeline.web.shapes import Counts, Events, Health, Problem, Status, Tree
+from pipeline.web.shapes import Counts, Deliveries, Events, Health, Problem, Status, Tree
 from pipeline.web.site import Answers, Site
 
 MOST_EVENTS = 1000
@@ -65,6 +65,11 @@ def program_routes(site: Site) -> APIRouter:
         if path is None or not path.is_file():
             raise HTTPException(404, "there is no clip of this event (yet)")
         return FileResponse(path, media_type="video/mp4")
+
+    @router.get("/api/deliveries")
+    async def deliveries() -> Deliveries:
+        """Tell what waits for MQTT and webhooks, and what they never got; seconds old at most."""
+        return backend.deliveries()
 
     @router.get("/api/config")
     def config() -> Tree:

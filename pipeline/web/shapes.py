@@ -150,6 +150,34 @@ class Events(Shape):
     events: list[StoredEvent]
 
 
+class Delivery(Shape):
+    """How events get to one target: what waits, why, what was given up. Times in Unix seconds."""
+
+    target: str
+    """`mqtt`, or `webhook:` and its name."""
+    address: str
+    """Its host; what else is in an address may be secret."""
+    delivered: int
+    """Messages it took since the start."""
+    waiting: int
+    waiting_since: float | None
+    """When the oldest event that waits happened."""
+    problem: str | None
+    """Why what waits was not delivered; null while nothing is known to be wrong."""
+    failed: int
+    """Messages that were given up, of events that are still kept."""
+    failed_at: float | None
+    """When the newest of them was."""
+    failure: str | None
+    """And why."""
+
+
+class Deliveries(Shape):
+    """All targets in the order of the configuration."""
+
+    deliveries: list[Delivery]
+
+
 class ConfigState(Shape):
     """The configuration file in force; `error` says why its newest version is not."""
 
