@@ -30,6 +30,7 @@ from pipeline.web.shapes import (
     Counts,
     Deliveries,
     Delivery,
+    Keeping,
     Status,
     StoredEvent,
 )
@@ -74,6 +75,10 @@ class FakeBackend:
         self.refuses: str | None = None
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
+        self.kept: Keeping | None = Keeping(
+            waiting=2, since=1e9, problem="events database db: database or disk is full", lost=4,
+            lost_at=1e9, clips_lost=5, clip_lost_at=1e9, clip_problem="No space left on device",
+        )  # fmt: skip
         self.delivered = [
             Delivery(
                 target="webhook:door", address="https://h/***", delivered=7, waiting=12,
@@ -122,7 +127,7 @@ class FakeBackend:
         return path if path and path.exists() else None
 
     def deliveries(self) -> Deliveries:
-        return Deliveries(deliveries=self.delivered)
+        return Deliveries(keeping=self.kept, deliveries=self.delivered)
 
     def config(self) -> Mapping[str, Any]:
         return self.configuration

@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline.data import Result
 from pipeline.events.delivering import Deliverer
-from pipeline.events.keeping import Keeper, Repeater
+from pipeline.events.keeping import FILES_GIVE_UP_S, KEEP_PATIENCE_S, Keeper, Repeater
 from pipeline.events.outbox import Outbox
 from pipeline.events.retention import Limits, tidy
 from pipeline.events.standing import Standing, Standings
@@ -18,24 +18,30 @@ TIDY_EVERY_S = 60.0
 STATES_EVERY_S = 1.0
 LOOK_EVERY_S = 2.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
-_KEEP_PATIENCE_S = 0.5
 _DELIVER_PATIENCE_S = 1.0
 
 
 class EventService:
     """Writes to the store and delivers from it between `start` and `close`.
 
-    Links in deliveries begin with `public_url`.
+    Links in deliveries begin with `public_url`. With `only_files` the run fails where events cannot
+    be kept; otherwise it goes on without them.
     """
 
     def __init__(
-        self, store: EventStore, targets: Targets, limits: Limits, public_url: str
+        self,
+        store: EventStore,
+        targets: Targets,
+        limits: Limits,
+        public_url: str,
+        *,
+        only_files: bool,
     ) -> None:
         self._targets = targets
         self._deliverers = [
             Deliverer(Outbox(store, one.name, public_url), one) for one in targets.all
         ]
-        self.keeper = Keeper(self._wake)
+        self.keeper = Keeper(self._wake, FILES_GIVE_UP_S if only_files else None)
         self._standings = Standings(store, self._deliverers)
         self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), TIDY_EVERY_S)]
         if targets.all:
@@ -63,15 +69,15 @@ class EventService:
         """Return how each target fares; never waits."""
         return self._standings.now()
 
-    def close(self) -> None:
+    def close(self, keep_patience_s: float) -> None:
         """Keep what came, deliver what can be soon; the rest waits on the disk."""
-        self.keeper.close(_KEEP_PATIENCE_S)
+        self.keeper.close(keep_patience_s)
         for deliverer in self._deliverers:
             deliverer.end(_DELIVER_PATIENCE_S)
         for deliverer in self._deliverers:
             deliverer.join()
         for repeater in self._repeaters:
-            repeater.close(_KEEP_PATIENCE_S)
+            repeater.close(KEEP_PATIENCE_S)
         self._targets.stop()
 
     def _wake(self) -> None:

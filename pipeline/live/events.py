@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.data import Event, Result
 from pipeline.interfaces import RunInfo, Sink
 from pipeline.web.backend import EventQuery
-from pipeline.web.shapes import Count, Deliveries, Delivery, StoredEvent
+from pipeline.web.shapes import Count, Deliveries, Delivery, Keeping, StoredEvent
 
 if TYPE_CHECKING:
+    from pipeline.events.keeping import ClipLosses
+    from pipeline.events.keeping import Keeping as Kept
     from pipeline.events.standing import Standing
 
 REMEMBERED = 1000
@@ -89,7 +91,11 @@ class StoredEvents:
     def deliveries(self) -> Deliveries:
         """Return how events get to others."""
         standings: Sequence[Standing] = getattr(self._sink, "standings", list)()
-        return Deliveries(deliveries=[_delivery(each) for each in standings])
+        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "keeping", lambda: None)()
+        return Deliveries(
+            keeping=None if kept is None else _keeping(*kept),
+            deliveries=[_delivery(each) for each in standings],
+        )
 
 
 class RecentEvents:
@@ -158,7 +164,7 @@ class RecentEvents:
 
     def deliveries(self) -> Deliveries:
         """Return nobody: what is not kept is not delivered."""
-        return Deliveries(deliveries=[])
+        return Deliveries(keeping=None, deliveries=[])
 
 
 def _delivery(one: Standing) -> Delivery:
@@ -173,6 +179,19 @@ def _delivery(one: Standing) -> Delivery:
         failed=queue.failed,
         failed_at=queue.failed_at,
         failure=queue.failure or None,
+    )
+
+
+def _keeping(events: Kept, clips: ClipLosses) -> Keeping:
+    return Keeping(
+        waiting=events.waiting,
+        since=events.since,
+        problem=events.problem or None,
+        lost=events.lost,
+        lost_at=events.lost_at,
+        clips_lost=clips.lost,
+        clip_lost_at=clips.lost_at,
+        clip_problem=clips.problem or None,
     )
 
 

@@ -114,13 +114,22 @@ class Metrics(Collector):
         failed = GaugeMetricFamily(
             "trackline_deliveries_failed", "Messages that were given up.", labels=label
         )
-        for one in self._backend.deliveries().deliveries:
+        told = self._backend.deliveries()
+        for one in told.deliveries:
             took.add_metric([one.target], one.delivered)
             waiting.add_metric([one.target], one.waiting)
             age_s = 0.0 if one.waiting_since is None else time.time() - one.waiting_since
             since.add_metric([one.target], max(0.0, age_s))
             failed.add_metric([one.target], one.failed)
         yield from (took, waiting, since, failed)
+        if (kept := told.keeping) is not None:
+            fine = kept.problem is None
+            yield _gauge("trackline_events_kept", "1 while the database takes events.", fine)
+            yield _gauge("trackline_events_waiting", "Events in memory only.", kept.waiting)
+            lost = "Events that were never kept."
+            yield CounterMetricFamily("trackline_events_lost", lost, value=kept.lost)
+            lost = "Clips that could not be written."
+            yield CounterMetricFamily("trackline_clips_lost", lost, value=kept.clips_lost)
 
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:

@@ -68,7 +68,7 @@ def program_routes(site: Site) -> APIRouter:
 
     @router.get("/api/deliveries")
     async def deliveries() -> Deliveries:
-        """Tell what waits for MQTT and webhooks, and what they never got; seconds old at most."""
+        """Tell whether events are kept, what waits for MQTT and webhooks, what they never got."""
         return backend.deliveries()
 
     @router.get("/api/config")
@@ -83,9 +83,10 @@ def program_routes(site: Site) -> APIRouter:
 
     @router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
     async def healthz() -> Response:
-        """Say 200 while the pipeline does its work, else 503."""
-        fine = backend.healthy()
-        return JSONResponse({"ok": fine}, 200 if fine else 503)
+        """Say 200 while the pipeline does its work, else 503. A full disk is told, not a reason."""
+        fine, keeping = backend.healthy(), backend.deliveries().keeping
+        kept = keeping is None or keeping.problem is None
+        return JSONResponse({"ok": fine, "keeping": kept}, 200 if fine else 503)
 
     @router.get(
         "/metrics",

@@ -172,9 +172,28 @@ class Delivery(Shape):
     """And why."""
 
 
-class Deliveries(Shape):
-    """All targets in the order of the configuration."""
+class Keeping(Shape):
+    """How events and clips get to the disk; times in Unix seconds."""
 
+    waiting: int
+    """Events in memory, on their way to the database."""
+    since: float | None
+    """Since when the database has taken none; null while it does."""
+    problem: str | None
+    """And why."""
+    lost: int
+    """Events since the start that were never kept."""
+    lost_at: float | None
+    """When the newest of them was lost."""
+    clips_lost: int
+    clip_lost_at: float | None
+    clip_problem: str | None
+
+
+class Deliveries(Shape):
+    """How events are kept, null if they are not, and how they get to each target."""
+
+    keeping: Keeping | None
     deliveries: list[Delivery]
 
 
@@ -197,9 +216,10 @@ class Status(Shape):
 
 
 class Health(Shape):
-    """Whether the pipeline works."""
+    """Whether the pipeline works, and whether what happens is kept (true if nothing is to be)."""
 
     ok: bool
+    keeping: bool
 
 
 Tree = dict[str, Any]

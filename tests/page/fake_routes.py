@@ -115,7 +115,7 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
 
     @app.get("/api/deliveries")
     def deliveries() -> Any:
-        return {"deliveries": fake.deliveries}
+        return {"keeping": fake.keeping, "deliveries": fake.deliveries}
 
     @app.get("/api/events")
     def events(request: Request, before_id: int = 1 << 60, limit: int = 100) -> Any:

@@ -73,6 +73,7 @@ class FakeServer:
     refuse_zones: str | None = None
     config_error: str | None = None
     deliveries: list[dict[str, Any]] = field(default_factory=list)
+    keeping: dict[str, Any] | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
     watches: list[dict[str, Any]] = field(default_factory=list)
     acks: int = 0

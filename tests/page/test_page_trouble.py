@@ -118,6 +118,24 @@ def test_what_others_are_not_told_is_said_per_target(page: Page, fake: FakeServe
     assert page.evaluate("window.harmed") is None
 
 
+def test_a_full_disk_is_said(page: Page, fake: FakeServer) -> None:
+    """Monitoring goes on without a disk; nobody may learn of it weeks later."""
+    now = time.time()
+    fake.keeping = {
+        "waiting": 12, "since": now - 60, "problem": "events.db: disk is full",
+        "lost": 0, "lost_at": None, "clips_lost": 1, "clip_lost_at": now, "clip_problem": HARM,
+    }  # fmt: skip
+    notice = page.locator("#notices .notice")
+    expect(notice).to_contain_text("Events have not been kept since", timeout=12_000)
+    expect(notice).to_contain_text("12 wait in memory. Last error: events.db: disk is full.")
+    expect(notice).to_contain_text(HARM)
+    well = {"waiting": 0, "since": None, "problem": None, "clips_lost": 0, "clip_lost_at": None}
+    fake.keeping = {**fake.keeping, **well, "lost": 3, "lost_at": now - 60}
+    expect(notice).to_contain_text("3 events lost, the newest at", timeout=12_000)
+    fake.keeping = {**fake.keeping, "lost_at": now - 90_000}
+    expect(notice).to_have_count(0, timeout=12_000)
+
+
 def test_notices_leave_a_phone_its_pictures(open_page: Open, fake: FakeServer) -> None:
     """Beside a title that took the line, the text of a notice was one letter wide."""
     at = time.time() - 3600
