@@ -24,8 +24,8 @@ from fake_backend import CAMERAS, TOKEN, Made, result_of, serving, showing
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from pipeline.web.messages import message_of
 from pipeline.web.pictures import PictureDesk, stepped
-from pipeline.web.viewing import message_of
 
 FRONT, YARD = CAMERAS
 BEARER = {"authorization": f"Bearer {TOKEN}"}
