@@ -8,6 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield connections as they come, until the listener is shut down."""
+    while True:
+        try:
+            yield listener.accept()[0]
+        except OSError:
+            return
+
+
 @contextmanager
 def serving(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator[int]:
     """Have `serve` called with each connection until the block ends; yield the port.
@@ -18,11 +27,7 @@ def serving(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator
     stop = threading.Event()
 
     def accept() -> None:
-        while not stop.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
+        for connection in accepted(listener):
             with connection, suppress(OSError, EOFError):
                 serve(connection, stop)
 
