@@ -124,3 +124,23 @@ def test_files_wait_for_a_slow_database_instead() -> None:
     keeper.close(20.0)
     assert kept == list(range(50))
     assert keeper.keeping.lost == 0
+
+
+def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
+    """In the shapes of its description, which refuse what is missing or too much."""
+    pytest.importorskip("fastapi")
+    from pipeline.live.events import StoredEvents
+
+    hook = {"url": "http://127.0.0.1:9/hunter2", "name": "door"}
+    sink = plugin.build(plugin.Options(clips=False, webhooks=[hook]))  # type: ignore[list-item]
+    events = StoredEvents(sink)
+    assert (events.deliveries().keeping, events.deliveries().deliveries) == (None, [])
+    sink.open(run_info(tmp_path, "gate"))
+    sink.write(result(0, event(0)))
+    eventually(lambda: events.deliveries().deliveries[0].waiting == 1, "what waits")
+    told = events.deliveries()
+    assert told.keeping is not None
+    assert (told.keeping.problem, told.keeping.lost, told.keeping.clips_lost) == (None, 0, 0)
+    assert told.deliveries[0].problem is not None
+    assert "hunter2" not in told.model_dump_json()
+    sink.close()

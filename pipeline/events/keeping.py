@@ -90,7 +90,7 @@ class Keeper:
                 self._steps.append((step, events))
                 self._changed.notify_all()
                 return True
-            told, self._told_full = self._told_full, True
+            told, self._told_full = self._told_full or self._ended, True
             self._lose(events)
         if not told:
             log.warning("events: the database is away for too long, new events are lost")
