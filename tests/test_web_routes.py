@@ -182,6 +182,7 @@ def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
 
 
 def test_deliveries_say_what_waits_and_why(client: TestClient) -> None:
+    """That a receiver was away could be read in the log only."""
     answer = client.get("/api/deliveries").json()["deliveries"]
     assert [(one["target"], one["waiting"], one["problem"]) for one in answer] == [
         ("webhook:door", 12, "HTTP 503")
