@@ -137,10 +137,10 @@ def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
     assert (events.deliveries().keeping, events.deliveries().deliveries) == (None, [])
     sink.open(run_info(tmp_path, "gate"))
     sink.write(result(0, event(0)))
-    eventually(lambda: events.deliveries().deliveries[0].waiting == 1, "what waits")
+    eventually(lambda: events.deliveries().deliveries[0].problem, "what waits, and why")
     told = events.deliveries()
+    assert told.deliveries[0].waiting == 1
     assert told.keeping is not None
     assert (told.keeping.problem, told.keeping.lost, told.keeping.clips_lost) == (None, 0, 0)
-    assert told.deliveries[0].problem is not None
     assert "hunter2" not in told.model_dump_json()
     sink.close()

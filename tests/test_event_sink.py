@@ -146,6 +146,7 @@ def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> No
             sink.write(result(index, event(index)))
         counts = lambda: [(s.queue.waiting, s.queue.failed) for s in sink.standings()]  # noqa: E731
         eventually(lambda: counts() == [(2, 1)], "one refused, two waiting")
+        eventually(lambda: sink.standings()[0].problem, "why")
         (door,) = sink.standings()
         assert (door.target, door.problem, door.delivered) == ("webhook:door", "HTTP 503", 0)
         assert door.queue.failure == "HTTP 404"
