@@ -74,20 +74,18 @@ class _Seen:
 
     def __init__(self) -> None:
         self._tally = Tally()
-        self._last = (0, 0.0, 0)
+        self._last = (0, 0.0)
         self._size = (0, 0)
 
     def add(self, result: Result) -> None:
         frame = result.frame
-        if frame.epoch != self._last[2]:
-            self._tally.forget_positions()
         self._size = frame.image.shape[1], frame.image.shape[0]
-        self._last = frame.index, frame.pts_s, frame.epoch
-        self._tally.add(result.events)
+        self._last = frame.index, frame.pts_s
+        self._tally.note(result)
 
     def summary(self, *, counts: bool) -> dict[str, Any]:
         """Return the part of the report; `trackline count` goes by the size and last frame."""
-        index, pts_s, _ = self._last
+        index, pts_s = self._last
         last = {"size": list(self._size), "last": {"frame": index, "pts_s": round(pts_s, 6)}}
         if not counts:
             return last

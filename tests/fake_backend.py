@@ -22,7 +22,19 @@ from pipeline.web.guard import Guard
 from pipeline.web.hub import Hub
 from pipeline.web.options import WebOptions
 from pipeline.web.serving import PageServer
-from pipeline.web.shapes import Ages, Camera, ConfigState, Count, Counts, State, Status, StoredEvent
+from pipeline.web.shapes import (
+    Ages,
+    Camera,
+    ConfigState,
+    Count,
+    Counts,
+    Deliveries,
+    Delivery,
+    Keeping,
+    State,
+    Status,
+    StoredEvent,
+)
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
@@ -65,6 +77,16 @@ class FakeBackend:
         self.refuses: str | None = None
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
+        self.kept: Keeping | None = Keeping(
+            waiting=2, since=1e9, problem="events database db: database or disk is full", lost=4,
+            lost_at=1e9, clips_lost=5, clip_lost_at=1e9, clip_problem="No space left on device",
+        )  # fmt: skip
+        self.delivered = [
+            Delivery(
+                target="webhook:door", address="https://h/***", delivered=7, waiting=12,
+                waiting_since=1e9, problem="HTTP 503", failed=3, failed_at=1e9, failure="HTTP 404",
+            )
+        ]  # fmt: skip
         self.configuration: dict[str, Any] = {
             "sources": [{"kind": "stream", "url": "rtsp://admin:geheim@cam/1?token=geheim"}],
             "web": {"token": "geheim", "token_file": "/etc/token"},
@@ -105,6 +127,9 @@ class FakeBackend:
     def clip(self, event_id: int) -> Path | None:
         path = self.clips / f"{event_id}.mp4" if self.clips else None
         return path if path and path.exists() else None
+
+    def deliveries(self) -> Deliveries:
+        return Deliveries(keeping=self.kept, deliveries=self.delivered)
 
     def config(self) -> Mapping[str, Any]:
         return self.configuration

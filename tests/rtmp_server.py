@@ -12,10 +12,11 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import av
+from tcp_server import serving
 from tiny_videos import noise_picture
 
 FPS = 25
@@ -55,28 +56,8 @@ def recording(seconds: float) -> list[Tag]:
 def running(seconds: float) -> Iterator[int]:
     """Serve until the block ends; yield the port."""
     tags = recording(seconds)
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
-
-    def serve() -> None:
-        while not stop.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError, EOFError):
-                _Viewer(connection, tags, stop).serve()
-
-    thread = threading.Thread(target=serve, name="rtmp server", daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop.set()
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
+    with serving(lambda connection, stop: _Viewer(connection, tags, stop).serve()) as port:
+        yield port
 
 
 class _Viewer:

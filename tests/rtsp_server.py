@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from live_video import Feed, Shot, noise
+from tcp_server import accepted
 
 _PAYLOAD_TYPE = 96
 _LARGEST_PAYLOAD = 1200
@@ -54,11 +55,7 @@ def running(camera: Camera | None = None) -> Iterator[Camera]:
     connections: set[socket.socket] = set()
 
     def accept() -> None:
-        while not stop.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
+        for connection in accepted(listener):
             connections.add(connection)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from event_results import UTC, event, result, run_info
-from event_servers import eventually
+from event_servers import eventually, webhook
 
 from pipeline.events.store import EventStore
 from pipeline.sinks import events as plugin
@@ -205,6 +206,23 @@ def test_without_clips_nothing_is_recorded(tmp_path: Path) -> None:
     run.sink.close()
     assert [one.clip for one in run.store.query()] == [False]
     assert not (tmp_path / "clips").exists()
+
+
+def test_receivers_are_told_of_an_event_at_once_and_of_its_clip_when_that_is_ready(
+    tmp_path: Path,
+) -> None:
+    """An alarm must not wait for the seconds that follow, and its picture must come by itself."""
+    with webhook() as hook:
+        hooks = [{"url": f"{hook.url}/a"}, {"url": f"{hook.url}/b", "clips": False}]
+        run = Run(tmp_path, webhooks=hooks, public_url="https://cams.example/home/")
+        run.sink.write(result(0, event(0)))
+        eventually(lambda: len(hook.requests) == 2, "the event, while its clip is recorded")
+        run.frames(1, 40)
+        (path,) = run.clips()
+    told = [json.loads(body) for _, body in hook.requests]
+    assert [one["type"] for one in told] == ["event", "event", "clip"]
+    assert told[2]["clip_url"] == "https://cams.example/home/api/events/1/clip.mp4"
+    assert path == run.store.clip_path(told[2]["id"])
 
 
 def test_a_disk_that_refuses_clips_costs_the_clip_and_not_the_event(

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from event_results import event, result, run_info
+from event_results import UTC, event, result, run_info
 from event_servers import eventually, postgres, webhook
 
 from pipeline.build import build, effective
@@ -72,11 +72,14 @@ def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: 
     assert kept <= set(stored)
     assert len(kept) > 30
     heard: Counter[str] = Counter()
-    for headers, body in hook.requests:
-        uid = json.loads(body)["uid"]
+    for headers, _ in hook.requests:
+        uid = headers["webhook-id"]
         heard[uid] += 1
         assert heard[uid] == 1 or int(headers["trackline-attempt"]) > 1, "twice, and unmarked"
-    assert set(heard) == set(stored.values()), "lost, or delivered and not kept"
+    told = {json.loads(body)["uid"] for _, body in hook.requests}
+    assert told == set(stored.values()), "lost, or delivered and not kept"
+    of_clips = {uid.removesuffix("-clip") for uid in heard if uid.endswith("-clip")}
+    assert of_clips == {one.uid for one in store.query(limit=10_000) if one.clip}
     assert store.unfinished_clips() == []
     files = set((tmp_path / "clips").rglob("*.mp4"))
     assert {store.clip_path(one.id) for one in store.query(limit=10_000) if one.clip} <= files
@@ -129,6 +132,35 @@ def test_what_waits_from_the_last_run_is_delivered_without_a_new_event(tmp_path:
     assert len(set(hook.uids)) == 1
 
 
+def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> None:
+    """Only the log said that a receiver was down; what waits and what failed must be asked for."""
+    with webhook() as hook:
+        hook.answers = [404]
+        hook.usual = 503
+        url = f"http://user:hunter2@127.0.0.1:{hook.port}/hunter2?key=hunter2"
+        options = plugin.Options(webhooks=[{"url": url, "name": "door"}], clips=False)  # type: ignore[list-item]
+        sink = plugin.build(options)
+        assert sink.standings() == []
+        sink.open(run_info(tmp_path, "gate"))
+        for index in range(3):
+            sink.write(result(index, event(index)))
+        counts = lambda: [(s.queue.waiting, s.queue.failed) for s in sink.standings()]  # noqa: E731
+        eventually(lambda: counts() == [(2, 1)], "one refused, two waiting")
+        eventually(lambda: sink.standings()[0].problem, "why")
+        (door,) = sink.standings()
+        assert (door.target, door.problem, door.delivered) == ("webhook:door", "HTTP 503", 0)
+        assert door.queue.failure == "HTTP 404"
+        assert door.queue.waiting_since == pytest.approx(UTC + 0.1)
+        assert door.queue.failed_at is not None
+        assert door.address == f"http://***@127.0.0.1:{hook.port}/***"
+        assert "hunter2" not in repr(door)
+        hook.usual = 204
+        eventually(lambda: counts() == [(0, 1)], "the others, later")
+        assert [(s.delivered, s.problem) for s in sink.standings()] == [(2, "")]
+        sink.close()
+        assert sink.standings() == []
+
+
 def test_writing_is_cheap(tmp_path: Path) -> None:
     """What `write` does on its thread is a small JPEG; the database and the encoder are others'."""
     sink = plugin.build(plugin.Options())
@@ -145,13 +177,13 @@ def test_writing_is_cheap(tmp_path: Path) -> None:
 def test_a_thread_that_fails_fails_the_run(tmp_path: Path) -> None:
     sink = plugin.build(plugin.Options(clips=False))
     sink.open(run_info(tmp_path, "gate"))
-    keeper = sink._keeper
-    assert keeper is not None
+    service = sink._service
+    assert service is not None
 
     def broken() -> None:
         raise RuntimeError("a mistake of ours")
 
-    keeper.do(broken)
+    service.keeper.do(broken)
 
     def raises() -> bool:
         try:

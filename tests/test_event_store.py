@@ -22,6 +22,8 @@ from pipeline.events.records import Count, EventFilter, EventRecord
 from pipeline.events.retention import PARCEL_BYTES, ROW_BYTES
 from pipeline.events.store import EventStore
 
+KNOWN = len(schema.STEPS)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Postgres]:
@@ -257,18 +259,121 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(store: Even
         connection.exec_driver_sql("ALTER TABLE events ADD COLUMN mood TEXT DEFAULT 'fine'")
 
     newer = [*schema.STEPS, add_column]
-    for expected in (1, 2):  # the second time there is nothing to do
+    for expected in (KNOWN, KNOWN + 1):  # the second time there is nothing to do
         with store.writing() as connection:
             assert schema.migrate(connection, "other", newer) == expected
     with store.writing() as connection:
         assert connection.exec_driver_sql("SELECT mood FROM events").scalar() == "fine"
-        assert schema.version_of(connection) == 2
+        assert schema.version_of(connection) == KNOWN + 1
     again = EventStore(store._url.render_as_string(hide_password=False), store.clips_folder)
-    with pytest.raises(StoreError, match="has version 2, this Trackline knows up to 1"):
+    with pytest.raises(
+        StoreError, match=f"has version {KNOWN + 1}, this Trackline knows up to {KNOWN}"
+    ):
         again.query()
     with pytest.raises(StoreError, match="use a newer Trackline"):
         again.add([event(2)])
     again.close()
+
+
+def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(store: EventStore) -> None:
+    """Version 1 had one message of each event; what was queued there must not be lost or double."""
+    store.deliver_to({"hook": ()})
+    (number,) = store.add([event(1)])
+    with store.writing() as connection:
+        for statement in (
+            "DROP INDEX outbox_by_event",
+            "ALTER TABLE outbox DROP COLUMN about",
+            "ALTER TABLE targets DROP COLUMN clips",
+            "CREATE UNIQUE INDEX outbox_by_event ON outbox (event_id, target)",
+            "UPDATE trackline_facts SET value = '1' WHERE name = 'version'",
+        ):
+            connection.exec_driver_sql(statement)
+    later = EventStore(store._url.render_as_string(hide_password=False), store.clips_folder)
+    later.deliver_to({"hook": ()}, {"hook"})
+    outbox = Outbox(later, "hook")
+    parcel = outbox.take(2000.0)
+    assert parcel is not None
+    assert (parcel.event.id, parcel.about) == (number, "event")
+    outbox.delivered(parcel)
+    ready(later, number)
+    second = outbox.take(2000.0)
+    assert second is not None
+    assert (second.event.id, second.about) == (number, "clip")
+    later.close()
+
+
+# -- what is told of clips ------------------------------------------------------------------------
+
+
+def ready(store: EventStore, *numbers: int) -> Path:
+    """Have a clip of these events finished, with a file."""
+    found = {number: store.get(number) for number in numbers}
+    uids = [one.uid for one in found.values() if one is not None]
+    path = f"gate/{numbers[0]}.mp4"
+    store.link_clip(path, 1000.0, uids)
+    file = store.clips_folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"mp4")
+    store.finish_clip(path, 3)
+    return file
+
+
+def taken(outbox: Outbox) -> list[tuple[int, str, str | None]]:
+    """Deliver all that is due: number of the event, what about, link."""
+    found = []
+    while (parcel := outbox.take(2000.0)) is not None:
+        found.append((parcel.event.id, parcel.about, parcel.clip_url))
+        outbox.delivered(parcel)
+    return found
+
+
+def test_a_clip_is_told_to_whoever_was_told_its_event_and_wants_clips(store: EventStore) -> None:
+    """Each once, however often the clip is finished: rescuing repeats it after a kill."""
+    store.deliver_to({"all": (), "few": ("leave",), "plain": ()}, {"all", "few"})
+    one, two = store.add([event(1), event(2, kind="leave")])
+    store.deliver_to(
+        {"all": (), "few": ("leave",), "plain": (), "late": ()}, {"all", "few", "late"}
+    )
+    boxes = {name: Outbox(store, name, "https://cams.example/") for name in ("all", "few")}
+    assert [each[:2] for each in taken(boxes["all"])] == [(one, "event"), (two, "event")]
+    for _ in range(2):
+        ready(store, one, two)
+    link = "https://cams.example/api/events/{}/clip.mp4".format
+    assert taken(boxes["all"]) == [(one, "clip", link(one)), (two, "clip", link(two))]
+    assert taken(boxes["few"]) == [(two, "event", link(two)), (two, "clip", link(two))]
+    path = f"/api/events/{one}/clip.mp4"
+    assert taken(Outbox(store, "plain"))[0] == (one, "event", path), "no address known: the path"
+    assert taken(Outbox(store, "late")) == [], "it never heard of the event"
+
+
+def test_a_clip_is_never_told_before_its_event(store: EventStore) -> None:
+    """The event may have to be sent again; a clip of something unknown helps nobody."""
+    store.deliver_to({"hook": ()}, {"hook"})
+    one, two = store.add([event(1), event(2)])
+    outbox = Outbox(store, "hook")
+    first = outbox.take(2000.0)
+    assert first is not None
+    ready(store, one)
+    ready(store, two)
+    outbox.put_back(first, 5000.0, "away")
+    assert [each[:2] for each in taken(outbox)] == [(two, "event"), (two, "clip")]
+    again = outbox.take(6000.0)
+    assert again is not None
+    assert (again.event.id, again.about, again.attempt) == (one, "event", 2)
+    outbox.give_up(again, "refused")
+    assert [each[:2] for each in taken(outbox)] == [(one, "clip")]
+
+
+def test_a_clip_that_was_deleted_before_it_was_told_is_marked(store: EventStore) -> None:
+    """A link that leads nowhere would be taken for a fault of this program."""
+    store.deliver_to({"hook": ()}, {"hook"})
+    (number,) = store.add([event(1)])
+    outbox = Outbox(store, "hook")
+    assert len(taken(outbox)) == 1
+    file = ready(store, number)
+    store.forget_clip(file.relative_to(store.clips_folder).as_posix())
+    assert taken(outbox) == []
+    assert outbox.states() == {"sent": 1, "failed": 1}
 
 
 def test_a_step_that_fails_changes_nothing(store: EventStore) -> None:
@@ -281,7 +386,7 @@ def test_a_step_that_fails_changes_nothing(store: EventStore) -> None:
     with pytest.raises(StoreError), store.writing() as connection:
         schema.migrate(connection, "other", [*schema.STEPS, fail])
     with store.writing() as connection:
-        assert schema.version_of(connection) == 1
+        assert schema.version_of(connection) == KNOWN
         names = {column["name"] for column in sa.inspect(connection).get_columns("events")}
     assert "mood" not in names
 

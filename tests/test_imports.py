@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "detectors": CONTRACT | {"models", "sequences"},
     "trackers": CONTRACT,
     "sinks": CONTRACT | {"overlay", "events", "worker"},
-    "events": CONTRACT | {"worker"},
+    "events": CONTRACT | {"worker", "counting"},
     "models": BOTTOM,
     "tables": BOTTOM,
     "sequences": BOTTOM | {"tables"},

@@ -44,7 +44,7 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
         run.until(lambda: run.is_live("a") and run.is_live("b"))
         lost = run.until(lambda: (one := run.camera("gone")) and one["state"] == "lost" and one)
         assert lost["error"]
-        assert run.get("/healthz") == {"ok": True}
+        assert run.get("/healthz") == {"ok": True, "keeping": True}
 
         saved = run.client.put("/api/cameras/a/zones", json={"zones": [WHOLE]}, headers=CSRF)
         assert saved.status_code == 200

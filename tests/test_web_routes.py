@@ -139,8 +139,17 @@ def test_health_is_a_status(made: Made, client: TestClient) -> None:
     made.backend.ok = False
     assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (
         503,
-        {"ok": False},
+        {"ok": False, "keeping": False},
     )
+
+
+def test_a_full_disk_is_told_but_ends_no_monitoring(made: Made, client: TestClient) -> None:
+    """What restarts an unhealthy program would take the cameras' page away without need."""
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "keeping": False})
+    made.backend.kept = None
+    assert client.get("/healthz").json() == {"ok": True, "keeping": True}
+    assert client.get("/api/deliveries").json()["keeping"] is None
 
 
 def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
@@ -161,6 +170,23 @@ def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
     assert found["trackline_age_seconds_bucket", yard, ("le", "0.025")] == 4
     assert found["trackline_stage_seconds_sum", yard, ("stage", "infer")] == pytest.approx(0.016)
     assert found["trackline_queue_frames", yard] == 1
+    door = ("target", "webhook:door")
+    assert found["trackline_deliveries_total", door] == 7
+    assert found["trackline_deliveries_waiting", door] == 12
+    assert found["trackline_deliveries_waiting_seconds", door] > 1e8
+    assert found["trackline_deliveries_failed", door] == 3
+    assert found["trackline_events_kept",] == 0
+    assert found["trackline_events_waiting",] == 2
+    assert found["trackline_events_lost_total",] == 4
+    assert found["trackline_clips_lost_total",] == 5
+
+
+def test_deliveries_say_what_waits_and_why(client: TestClient) -> None:
+    """That a receiver was away could be read in the log only."""
+    answer = client.get("/api/deliveries").json()["deliveries"]
+    assert [(one["target"], one["waiting"], one["problem"]) for one in answer] == [
+        ("webhook:door", 12, "HTTP 503")
+    ]
 
 
 def test_what_nobody_knows_of_a_lost_camera_is_null_and_no_figure(
@@ -257,4 +283,4 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
                 case.call_and_validate(headers=BEARER, excluded_checks=unsaid)
 
             check()
-    assert len(seen) >= 14
+    assert len(seen) >= 15

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from typing import Any
 
 import av
 import cv2
+from tcp_server import serving
 from tiny_videos import noise_picture
 
 FPS = 25
@@ -154,29 +156,9 @@ def _recording() -> bytes:
 @contextmanager
 def tcp_camera(*recordings: Sequence[tuple[float, bytes]]) -> Iterator[int]:
     """Send a recording to each viewer as it is due, the next one to the next; yield the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
-
-    def serve() -> None:
-        for n in range(10**6):
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            recording = recordings[min(n, len(recordings) - 1)]
-            with connection, suppress(OSError):
-                _play(recording, stop, connection.sendall)
-
-    thread = threading.Thread(target=serve, name="tcp camera", daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stop.set()
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
+    turns = chain(recordings, repeat(recordings[-1]))
+    with serving(lambda connection, stop: _play(next(turns), stop, connection.sendall)) as port:
+        yield port
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.data import Event
+from pipeline.data import Event, Result
 
 
 class Counted(NamedTuple):
@@ -19,11 +19,29 @@ class Counted(NamedTuple):
 
 
 class Tally:
-    """The running counts of one source."""
+    """The running counts of one source.
 
-    def __init__(self) -> None:
+    A watcher forgets who was inside without an event where a stream has a gap. Who goes by the
+    results only gives `unseen_s`: a track that was not seen for so long is not inside any more.
+    """
+
+    def __init__(self, unseen_s: float | None = None) -> None:
         self.counts: Counter[Counted] = Counter()
         self._inside: dict[str, set[int]] = {}
+        self._unseen_s = unseen_s
+        self._seen: dict[int, float] = {}
+        self._picture: tuple[int, ...] | None = None
+
+    def note(self, result: Result) -> None:
+        """Count a result's events; in a new epoch, or of another size, it knows nobody inside."""
+        frame = result.frame
+        picture = frame.epoch, *frame.image.shape[:2]
+        if picture != self._picture:
+            self._picture = picture
+            self.forget_positions()
+        self.add(result.events)
+        if self._unseen_s is not None:
+            self._drop_unseen(result, frame.pts_s - self._unseen_s)
 
     def add(self, events: Iterable[Event]) -> None:
         """Count these."""
@@ -37,7 +55,8 @@ class Tally:
 
     def forget_positions(self) -> None:
         """Nobody is known to be inside any more, as after a reconnect; counts stay."""
-        self._inside.clear()
+        self._inside = {area: set() for area in self._inside}
+        self._seen.clear()
 
     def drop(self, areas: Iterable[str]) -> None:
         """Forget the counts of these areas."""
@@ -45,6 +64,18 @@ class Tally:
         for key in [key for key in self.counts if key.area in gone]:
             del self.counts[key]
         self._inside = {area: ids for area, ids in self._inside.items() if area not in gone}
+
+    def _drop_unseen(self, result: Result, since_s: float) -> None:
+        """Let go of tracks inside that were last seen before `since_s` on the frames' clock."""
+        inside = set().union(*self._inside.values())
+        present = inside.intersection(result.tracks.track_id.tolist()) if inside else inside
+        now_s = result.frame.pts_s
+        self._seen = {
+            one: now_s if one in present else self._seen.get(one, now_s) for one in inside
+        }
+        gone = {one for one, seen_s in self._seen.items() if seen_s < since_s}
+        for ids in self._inside.values():
+            ids -= gone
 
     @property
     def inside(self) -> dict[str, int]:

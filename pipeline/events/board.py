@@ -7,30 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.data import Event, Result
+from pipeline.counting.tally import Tally
+from pipeline.data import Result
 
 State = dict[str, Any]
 
-
-@dataclass(slots=True)
-class Area:
-    """One zone or line: the tracks inside it now, and how many events there were since the start.
-
-    `counted` is by "enter", "leave" and "dwell" for a zone, by "in" and "out" for a line.
-    """
-
-    inside: set[int] = field(default_factory=set)
-    counted: Counter[str] = field(default_factory=Counter)
-    is_line: bool = False
-
-    def note(self, event: Event) -> None:
-        """Take an event of this area into account."""
-        self.is_line = event.kind == "cross"
-        self.counted[event.direction if self.is_line else event.kind] += 1
-        if event.kind in ("enter", "dwell"):
-            self.inside.add(event.track_id)
-        elif event.kind == "leave":
-            self.inside.discard(event.track_id)
+UNSEEN_S = 60.0
+"""Longer than a track is usually waited for before it has left (`gone_s`)."""
 
 
 @dataclass(slots=True)
@@ -38,9 +21,22 @@ class Camera:
     """One camera; `seen_at` is on the clock that the board is asked with."""
 
     seen_at: float
-    epoch: int = 0
     objects: int = 0
-    areas: dict[str, Area] = field(default_factory=dict)
+    tally: Tally = field(default_factory=lambda: Tally(UNSEEN_S))
+
+    def areas(self) -> dict[str, Counter[str]]:
+        """Return what happened since the start, by area.
+
+        By "enter", "leave" and "dwell" for a zone, by "in" and "out" for a line.
+        """
+        found: dict[str, Counter[str]] = {}
+        for key, count in self.tally.counts.items():
+            found.setdefault(key.area, Counter())[key.direction or key.kind] += count
+        return found
+
+    def is_line(self, area: str) -> bool:
+        """Return whether it is crossed rather than entered."""
+        return any(key.area == area and key.kind == "cross" for key in self.tally.counts)
 
 
 class Board:
@@ -58,24 +54,17 @@ class Board:
 
     def note(self, result: Result, now: float) -> None:
         """Take a result into account."""
-        frame = result.frame
         with self._lock:
-            camera = self._cameras.setdefault(frame.source, Camera(now))
-            if frame.epoch != camera.epoch:
-                # Zones forget who was inside when a camera comes back, without an event.
-                camera.epoch = frame.epoch
-                for area in camera.areas.values():
-                    area.inside.clear()
+            camera = self._cameras.setdefault(result.frame.source, Camera(now))
             camera.seen_at = now
             camera.objects = len(result.tracks)
-            for event in result.events:
-                camera.areas.setdefault(event.area, Area()).note(event)
+            camera.tally.note(result)
 
     def areas(self) -> dict[str, dict[str, bool]]:
         """Return {camera: {area: whether it is a line}}."""
         with self._lock:
             return {
-                name: {area: known.is_line for area, known in camera.areas.items()}
+                name: {area: camera.is_line(area) for area in camera.areas()}
                 for name, camera in self._cameras.items()
             }
 
@@ -86,13 +75,14 @@ class Board:
 
     def _state(self, camera: Camera, now: float) -> State:
         connected = now - camera.seen_at < self._lost_s
+        inside = camera.tally.inside if connected else {}
         return {
             "connected": connected,
             "objects": camera.objects if connected else 0,
             "areas": {
-                name: dict(area.counted)
-                if area.is_line
-                else {"inside": len(area.inside) if connected else 0, **area.counted}
-                for name, area in camera.areas.items()
+                area: dict(counted)
+                if camera.is_line(area)
+                else {"inside": inside.get(area, 0), **counted}
+                for area, counted in camera.areas().items()
             },
         }

@@ -38,9 +38,12 @@ class Outcome:
 
 
 class Target(Protocol):
-    """Somebody to deliver to."""
+    """Somebody to deliver to; `address` and `problem` may be shown to whoever watches."""
 
     name: str
+    address: str
+    problem: str
+    """What is wrong with the other side as far as is known without sending; "" if nothing."""
 
     def ready(self) -> bool:
         """Return whether it makes sense to try now."""
@@ -69,13 +72,20 @@ class Deliverer:
     """
 
     def __init__(self, outbox: Outbox, target: Target) -> None:
+        self.target = target
+        self.delivered = 0
         self._outbox = outbox
-        self._target = target
+        self._problem = ""
         self._failures = 0
         self._not_before = 0.0  # Unix seconds
         self._wake = threading.Event()
         self._stop_at: float | None = None  # monotonic
         self._worker = Worker(f"events: {target.name}", self._work, lambda: None)
+
+    @property
+    def problem(self) -> str:
+        """Return why the last attempt was in vain, or why none is made; "" if it was not."""
+        return self.target.problem or self._problem
 
     def start(self, fail: Fail) -> None:
         """Begin on a thread."""
@@ -94,7 +104,7 @@ class Deliverer:
         """Wait for the end, cutting off what still goes on when the patience is over."""
         left = (self._stop_at or 0.0) - time.monotonic()
         if not self._worker.join(max(left, 0.01)):
-            self._target.abort()
+            self.target.abort()
             self._worker.join(1.0)
 
     def _work(self) -> None:
@@ -115,7 +125,7 @@ class Deliverer:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
 
     def _take(self) -> Parcel | None:
-        if time.time() < self._not_before or not self._target.ready():
+        if time.time() < self._not_before or not self.target.ready():
             return None
         try:
             return self._outbox.take(time.time())
@@ -124,17 +134,18 @@ class Deliverer:
             return None
 
     def _deliver(self, parcel: Parcel) -> None:
-        outcome = self._target.send(parcel)
+        outcome = self.target.send(parcel)
         now = time.time()
         settle: Callable[[], object]
         if outcome.kind == "delivered":
             if self._failures:
-                log.info("events: %s answers again", self._target.name)
-            self._failures = 0
+                log.info("events: %s answers again", self.target.name)
+            self._failures, self._problem = 0, ""
+            self.delivered += 1
             settle = lambda: self._outbox.delivered(parcel)  # noqa: E731 - one of four
         elif outcome.kind == "refused":
-            log.warning("events: %s refuses an event: %s", self._target.name, outcome.problem)
-            self._failures = 0
+            log.warning("events: %s refuses an event: %s", self.target.name, outcome.problem)
+            self._failures, self._problem = 0, ""
             settle = lambda: self._outbox.give_up(parcel, outcome.problem)  # noqa: E731
         elif outcome.kind == "unsent":
             settle = lambda: self._outbox.unsend(parcel)  # noqa: E731
@@ -146,9 +157,10 @@ class Deliverer:
     def _postpone(self, parcel: Parcel, outcome: Outcome, now: float) -> float:
         """Return when to send it again, and leave the target alone for a while."""
         self._failures += 1
+        self._problem = outcome.problem
         if self._failures == 1:
             log.warning(
-                "events: %s: %s; its events wait on the disk", self._target.name, outcome.problem
+                "events: %s: %s; its events wait on the disk", self.target.name, outcome.problem
             )
         pause = pause_after(self._failures) if outcome.after_s is None else outcome.after_s
         self._not_before = now + pause

@@ -43,6 +43,10 @@ class Topics:
         """Return where a camera's events go, one message each, none kept."""
         return f"{self.root}/{slug(camera)}/event"
 
+    def clip(self, camera: str) -> str:
+        """Return where events are told again, each once its clip is ready."""
+        return f"{self.root}/{slug(camera)}/clip"
+
     def state(self, camera: str) -> str:
         """Return where what is so now at a camera stands."""
         return f"{self.root}/{slug(camera)}/state"
@@ -70,8 +74,13 @@ def by_slug(state: State) -> State:
     return {**state, "areas": areas}
 
 
-def device(topics: Topics, camera: str, areas: Mapping[str, bool]) -> dict[str, Any]:
-    """Return the discovery message of a camera; `areas` says of each whether it is a line."""
+def device(
+    topics: Topics, camera: str, areas: Mapping[str, bool], *, clips: bool = False
+) -> dict[str, Any]:
+    """Return the discovery message of a camera; `areas` says of each whether it is a line.
+
+    With `clips` it has an entity for events whose clip is ready.
+    """
     node = topics.node(camera)
     parts: dict[str, Component] = {
         "connected": {
@@ -83,13 +92,10 @@ def device(topics: Topics, camera: str, areas: Mapping[str, bool]) -> dict[str, 
             "value_template": "{{ 'ON' if value_json.connected else 'OFF' }}",
         },
         "objects": _sensor(topics, camera, "Objects", "value_json.objects", "measurement"),
-        "event": {
-            "platform": "event",
-            "name": "Event",
-            "event_types": list(KINDS),
-            "state_topic": topics.event(camera),
-        },
+        "event": _event("Event", topics.event(camera)),
     }
+    if clips:
+        parts["clip"] = _event("Clip", topics.clip(camera))
     for area, is_line in areas.items():
         known = f"value_json['areas']['{slug(area)}']"
         if not is_line:
@@ -111,6 +117,10 @@ def device(topics: Topics, camera: str, areas: Mapping[str, bool]) -> dict[str, 
         "qos": 1,
         "components": parts,
     }
+
+
+def _event(name: str, topic: str) -> Component:
+    return {"platform": "event", "name": name, "event_types": list(KINDS), "state_topic": topic}
 
 
 def _sensor(topics: Topics, camera: str, name: str, value: str, state_class: str) -> Component:

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from pipeline.errors import PipelineError, StoreError, StoreRefusedError
+from pipeline.errors import PipelineError, StoreError, StoreRefusedError, WriteError
 from pipeline.worker import Fail, Worker
 
 log = logging.getLogger("trackline")
@@ -18,38 +19,80 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 BUSY_PATIENCE_S = 1.0
 """How long the end waits for a step that is under way."""
+KEEP_PATIENCE_S = 0.5
+FILES_GIVE_UP_S = 30.0
+"""So long a run over files waits for a database: long enough for a server to start again."""
 Step = Callable[[], object]
 
 
-class Keeper:
-    """Takes steps that write to the store and does them in order, without making anybody wait.
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How it is going: events in memory, since when in vain and why, and what was lost when.
 
-    A step must be safe to repeat. While the database is away steps wait in memory, at most 10,000;
-    what comes then is lost, counted and logged. `on_done` is called after each step.
+    Times are Unix seconds; `problem` is "" and `since` None while the database takes events.
     """
 
-    def __init__(self, on_done: Step) -> None:
-        self.lost = 0
+    waiting: int = 0
+    since: float | None = None
+    problem: str = ""
+    lost: int = 0
+    lost_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLosses:
+    """How many clips could not be written; when (Unix seconds) and why the newest of them."""
+
+    lost: int = 0
+    lost_at: float | None = None
+    problem: str = ""
+
+
+class Keeper:
+    """Takes steps that write to the store and does them in order.
+
+    A step must be safe to repeat. While the database is away, or its disk full, steps wait in
+    memory, at most 10,000. Then `do` loses what comes, which is counted; but with `give_up_s` it
+    waits, and the run fails with a WriteError when a step has failed for so long: a camera goes on
+    and must be watched, a file can be read again. `on_done` is called after each step.
+    """
+
+    def __init__(
+        self, on_done: Step, give_up_s: float | None = None, most_waiting: int = MOST_WAITING
+    ) -> None:
         self._on_done = on_done
-        self._steps: deque[Step] = deque()
+        self._most_waiting = most_waiting
+        self._give_up_s = give_up_s
+        self._steps: deque[tuple[Step, int]] = deque()
         self._changed = threading.Condition()
+        self._now = Keeping()
         self._stop_at: float | None = None
-        self._worker = Worker("events: keep", self._work, self._drop_rest)
+        self._told_full = False
+        self._ended = False
+        self._worker = Worker("events: keep", self._work, self._end)
+
+    @property
+    def keeping(self) -> Keeping:
+        """Return how it is going; never waits for the database."""
+        with self._changed:
+            return replace(self._now, waiting=sum(events for _, events in self._steps))
 
     def start(self, fail: Fail) -> None:
         """Begin on a thread."""
         self._worker.start(fail)
 
-    def do(self, step: Step) -> bool:
-        """Have `step` done soon; return False (and count it as lost) where too many wait."""
+    def do(self, step: Step, events: int = 0) -> bool:
+        """Have `step` done soon, which keeps so many events; return False where it is lost."""
         with self._changed:
-            if len(self._steps) < MOST_WAITING:
-                self._steps.append(step)
+            while self._give_up_s is not None and self._is_full() and not self._ended:
+                self._changed.wait(1.0)
+            if not self._is_full() and not self._ended:
+                self._steps.append((step, events))
                 self._changed.notify_all()
                 return True
-            self.lost += 1
-            first = self.lost == 1
-        if first:
+            told, self._told_full = self._told_full or self._ended, True
+            self._lose(events)
+        if not told:
             log.warning("events: the database is away for too long, new events are lost")
         return False
 
@@ -59,29 +102,42 @@ class Keeper:
             self._stop_at = time.monotonic() + patience_s
             self._changed.notify_all()
         if not self._worker.join(patience_s + BUSY_PATIENCE_S):
-            self._drop_rest()  # the database does not even answer that it is away
+            self._end()  # the database does not even answer that it is away
 
     def _work(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while (step := self._next()) is not None:
+        pause_s, began = FIRST_PAUSE_S, 0.0
+        while (next_ := self._next()) is not None:
+            step, events = next_
             try:
                 step()
             except StoreRefusedError as error:
                 log.error("events: %s; one change is lost", error)
-                self.lost += 1
+                with self._changed:
+                    self._lose(events)
             except StoreError as error:
-                if pause_s == FIRST_PAUSE_S:
+                if not self._now.problem:
+                    began = time.monotonic()
                     log.warning("events: %s; trying again", error)
+                with self._changed:
+                    since = self._now.since or time.time()
+                    self._now = replace(self._now, since=since, problem=str(error))
+                if self._give_up_s is not None and time.monotonic() - began >= self._give_up_s:
+                    raise WriteError(str(error)) from error
                 if not self._wait(pause_s):
                     return
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
             pause_s = FIRST_PAUSE_S
             with self._changed:
-                self._steps.popleft()
+                if self._now.problem:
+                    log.info("events: the database takes events again")
+                    self._now = replace(self._now, since=None, problem="")
+                if not self._ended:
+                    self._steps.popleft()
+                self._changed.notify_all()
             self._on_done()
 
-    def _next(self) -> Step | None:
+    def _next(self) -> tuple[Step, int] | None:
         """Return the oldest step, which stays where it is until it is done; None at the end."""
         with self._changed:
             while not self._steps:
@@ -101,11 +157,24 @@ class Keeper:
                 self._changed.wait(max(0.0, ends - now))
             return True
 
-    def _drop_rest(self) -> None:
-        if self._steps:
-            self.lost += len(self._steps)
-            log.error("events: %d changes could not be kept", len(self._steps))
-            self._steps.clear()
+    def _end(self) -> None:
+        """Take nothing more, and give up what is not done."""
+        with self._changed:
+            self._ended = True
+            if self._steps:
+                self._lose(sum(events for _, events in self._steps))
+                log.error("events: %d changes could not be kept", len(self._steps))
+                self._steps.clear()
+            self._changed.notify_all()
+
+    # -- the lock is held -------------------------------------------------------------------------
+
+    def _is_full(self) -> bool:
+        return len(self._steps) >= self._most_waiting
+
+    def _lose(self, events: int) -> None:
+        if events:
+            self._now = replace(self._now, lost=self._now.lost + events, lost_at=time.time())
 
 
 class Repeater:

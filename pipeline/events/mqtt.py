@@ -40,6 +40,9 @@ class Mqtt:
 
     def __init__(self, options: MqttOptions, board: Board, client_id: str) -> None:
         self.name = "mqtt"
+        self.problem = ""
+        self._port = options.port or (8883 if options.tls else 1883)
+        self.address = f"{options.host}:{self._port}"
         self._options = options
         self._board = board
         self._topics = Topics(options.topic, options.discovery_prefix)
@@ -54,8 +57,7 @@ class Mqtt:
 
     def start(self) -> None:
         """Begin to connect; returns at once, and goes on trying for ever."""
-        port = self._options.port or (8883 if self._options.tls else 1883)
-        self._client.connect_async(self._options.host, port, KEEPALIVE_S)
+        self._client.connect_async(self._options.host, self._port, KEEPALIVE_S)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -79,14 +81,16 @@ class Mqtt:
         return self._connected.is_set()
 
     def send(self, parcel: Parcel) -> Outcome:
-        """Publish the event and wait for the broker's acknowledgement."""
+        """Publish the message and wait for the broker's acknowledgement."""
         event = parcel.event
-        text = {**event.as_dict(), "event_type": event.kind, "attempt": parcel.attempt}
+        text = {**parcel.as_dict(), "event_type": event.kind, "attempt": parcel.attempt}
+        topics = self._topics
+        topic = (topics.event if parcel.about == "event" else topics.clip)(event.camera)
         if not self._connected.is_set():
             return Outcome("unsent")
         with self._acknowledged:
             self._acked.clear()
-            sent = self._client.publish(self._topics.event(event.camera), _json(text), qos=1)
+            sent = self._client.publish(topic, _json(text), qos=1)
             if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
                 return Outcome("again", "too much is on its way")
             until = time.monotonic() + ACK_S
@@ -116,8 +120,8 @@ class Mqtt:
             self._published.clear()
         if self._options.discovery:
             for camera, areas in self._board.areas().items():
-                text = _json(device(self._topics, camera, areas))
-                self._publish(self._topics.config(camera), text)
+                told = device(self._topics, camera, areas, clips=self._options.clips)
+                self._publish(self._topics.config(camera), _json(told))
         for camera, state in self._board.states(time.monotonic()).items():
             self._publish(self._topics.state(camera), _json(by_slug(state)))
         self._publish(self._topics.status, ONLINE)
@@ -159,6 +163,7 @@ class Mqtt:
         if self._told_down:
             log.info("events: mqtt: connected")
         self._told_down = False
+        self.problem = ""
         self._all_anew.set()
         self._connected.set()
 
@@ -188,6 +193,7 @@ class Mqtt:
             self._acknowledged.notify_all()
 
     def _tell_down(self, problem: str) -> None:
+        self.problem = problem
         if not self._told_down:
             log.warning("events: mqtt %s: %s; trying again", self._options.host, problem)
         self._told_down = True

@@ -23,6 +23,8 @@ class WebhookOptions(OptionsModel):
     """What its queue is called; without it a name made of the address."""
     kinds: tuple[str, ...] = ()
     """Only these kinds of event (enter, leave, dwell, cross, lost, live); all if empty."""
+    clips: bool = True
+    """Post a second message of an event once its clip is ready."""
     timeout_s: float = Field(10.0, gt=0, le=60)
     """How long one request may take from first to last."""
 
@@ -50,6 +52,8 @@ class MqttOptions(OptionsModel):
     """First part of every topic; two Tracklines at one broker need two."""
     kinds: tuple[str, ...] = ()
     """Only these kinds of event; all if empty."""
+    clips: bool = True
+    """Publish an event again below `CAMERA/clip` once its clip is ready."""
     discovery: bool = True
     """Announce cameras to Home Assistant."""
     discovery_prefix: str = Field("homeassistant", pattern=r"^[^+#\s]+$")

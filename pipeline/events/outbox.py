@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from pipeline.events.queueing import OPEN
 from pipeline.events.records import StoredEvent
 from pipeline.events.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
 from pipeline.events.schema import events, outbox
@@ -20,23 +22,40 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One event on its way. `attempt` counts from 1: from 2 on it may have arrived before."""
+    """One message on its way. `attempt` counts from 1: from 2 on it may have arrived before.
+
+    `about` is "event", or "clip" for the second one, which says that the clip is ready. `clip_url`
+    is where that is, None while there is none.
+    """
 
     id: int
     attempt: int
     event: StoredEvent
+    about: str = "event"
+    clip_url: str | None = None
+
+    @property
+    def uid(self) -> str:
+        """Return the message's name, the same in every attempt and of no other message."""
+        return self.event.uid if self.about == "event" else f"{self.event.uid}-{self.about}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the message as JSON has it."""
+        return {"type": self.about, **self.event.as_dict(), "clip_url": self.clip_url}
 
 
 class Outbox:
-    """Events for one target, each delivered once or marked failed.
+    """Messages for one target, each delivered once or marked failed.
 
     A row is marked "sending", on disk, before anything leaves this machine. One that is found in
     that state after a crash may have arrived: it is sent again, as a second attempt that says so.
+    Links begin with `public_url`; without it they are paths.
     """
 
-    def __init__(self, store: EventStore, target: str) -> None:
+    def __init__(self, store: EventStore, target: str, public_url: str = "") -> None:
         self.target = target
         self._store = store
+        self._public_url = public_url.rstrip("/")
 
     def recover(self) -> int:
         """Make what was being sent when the program ended wait again; return how many."""
@@ -46,12 +65,36 @@ class Outbox:
             return connection.execute(changed).rowcount
 
     def take(self, now: float) -> Parcel | None:
-        """Return the oldest event that is due, marked as being sent; None if there is none."""
-        ready = outbox.c.state == "waiting", outbox.c.due <= now
+        """Return the oldest message that is due, marked as being sent; None if there is none.
+
+        What is told of a clip waits until its event has been told. A clip that was deleted
+        meanwhile is not told any more.
+        """
+        while (parcel := self._next(now)) is not None:
+            if parcel.about == "event" or parcel.event.clip:
+                break
+            self.give_up(parcel, "its clip has been deleted")
+        else:
+            return None
+        with self._store.writing() as connection:
+            changed = sa.update(outbox).where(outbox.c.id == parcel.id, outbox.c.state == "waiting")
+            done = connection.execute(changed.values(state="sending", tries=parcel.attempt))
+        return parcel if done.rowcount else None  # deleted meanwhile
+
+    def _next(self, now: float) -> Parcel | None:
+        first = outbox.alias()
+        untold = sa.exists().where(
+            first.c.event_id == outbox.c.event_id,
+            first.c.target == outbox.c.target,
+            first.c.about == "event",
+            first.c.state.in_(OPEN),
+        )
+        asked = outbox.c.id.label("parcel"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
         chosen = (
-            sa.select(outbox.c.id.label("parcel"), outbox.c.tries, *EVENT_COLUMNS)
+            sa.select(*asked)
             .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
-            .where(outbox.c.target == self.target, *ready)
+            .where(outbox.c.target == self.target, outbox.c.state == "waiting")
+            .where(outbox.c.due <= now, (outbox.c.about == "event") | ~untold)
             .order_by(outbox.c.id)
             .limit(1)
         )
@@ -59,11 +102,9 @@ class Outbox:
             row = None if connection is None else connection.execute(chosen).mappings().first()
         if row is None:
             return None
-        parcel = Parcel(row["parcel"], row["tries"] + 1, stored_event(row))
-        with self._store.writing() as connection:
-            changed = sa.update(outbox).where(outbox.c.id == parcel.id, outbox.c.state == "waiting")
-            done = connection.execute(changed.values(state="sending", tries=parcel.attempt))
-        return parcel if done.rowcount else None  # deleted meanwhile
+        event = stored_event(row)
+        url = f"{self._public_url}/api/events/{event.id}/clip.mp4" if event.clip else None
+        return Parcel(row["parcel"], row["tries"] + 1, event, row["about"], url)
 
     def delivered(self, parcel: Parcel) -> None:
         """Note that the other side has it."""
@@ -82,7 +123,7 @@ class Outbox:
         self._settle(parcel, state="waiting", tries=parcel.attempt - 1)
 
     def states(self) -> Counter[str]:
-        """Return how many events are waiting, sending, sent and failed."""
+        """Return how many messages are waiting, sending, sent and failed."""
         with self._store.reading() as connection:
             asked = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.target == self.target)
             rows = [] if connection is None else connection.execute(asked.group_by("state")).all()

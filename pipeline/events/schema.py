@@ -61,6 +61,7 @@ targets = Table(
     metadata,
     Column("name", sa.Text, primary_key=True),
     Column("kinds", sa.Text, nullable=False),  # separated by spaces; empty for all
+    Column("clips", sa.Boolean, nullable=False),  # whether it is told of clips, too
 )
 """To whom new events are delivered."""
 
@@ -70,24 +71,37 @@ outbox = Table(
     Column("id", _Id, primary_key=True),
     Column("event_id", _Id, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
     Column("target", sa.Text, nullable=False),
+    Column("about", sa.Text, nullable=False),  # "event", or "clip" once its clip is ready
     Column("state", sa.Text, nullable=False),  # waiting, sending, sent, failed
     Column("tries", sa.Integer, nullable=False),
     Column("due", sa.Double, nullable=False),
     Column("settled", sa.Double),
     Column("problem", sa.Text, nullable=False),
-    Index("outbox_by_event", "event_id", "target", unique=True),
+    Index("outbox_by_event", "event_id", "target", "about", unique=True),
     Index("outbox_by_state", "target", "state", "id"),
     sqlite_autoincrement=True,
 )
-"""One row for each event and target, from the same transaction as the event."""
+"""One row for each message: of an event, from the transaction that keeps it, then of its clip."""
 
 
 def _first(connection: sa.Connection) -> None:
     metadata.create_all(connection)
 
 
+def _clip_messages(connection: sa.Connection) -> None:
+    if any(column["name"] == "about" for column in sa.inspect(connection).get_columns("outbox")):
+        return
+    for statement in (
+        "ALTER TABLE targets ADD COLUMN clips BOOLEAN NOT NULL DEFAULT false",
+        "ALTER TABLE outbox ADD COLUMN about TEXT NOT NULL DEFAULT 'event'",
+        "DROP INDEX outbox_by_event",
+        "CREATE UNIQUE INDEX outbox_by_event ON outbox (event_id, target, about)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first,)
+STEPS: Sequence[Step] = (_first, _clip_messages)
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pipeline.errors import StoreError
 from pipeline.events import schema
 from pipeline.events.clip_files import file_below, remove
 from pipeline.events.connecting import asking, connect, file_of, parse, shown
+from pipeline.events.queueing import queue_clip, queue_events, set_targets
 from pipeline.events.records import Count, EventFilter, EventRecord, StoredEvent, new_uid
 from pipeline.events.rows import (
     EVENT_COLUMNS,
@@ -24,7 +25,7 @@ from pipeline.events.rows import (
     stored_event,
     values_of,
 )
-from pipeline.events.schema import clips, events, facts, outbox, targets
+from pipeline.events.schema import clips, events, facts
 
 MOST_AT_ONCE = 500
 """SQLite and PostgreSQL both take many more values in one statement."""
@@ -114,17 +115,7 @@ class EventStore:
             uids = [one.uid for one in records]
             found = sa.select(events.c.uid, events.c.id).where(events.c.uid.in_(uids))
             ids = {row.uid: row.id for row in connection.execute(found)}
-            parcels = [
-                {
-                    "event_id": ids[one.uid], "target": name, "state": "waiting", "tries": 0,
-                    "due": 0.0, "problem": "",
-                }
-                for name, kinds in connection.execute(sa.select(targets.c.name, targets.c.kinds))
-                for one in records
-                if not kinds or one.kind in kinds.split()
-            ]  # fmt: skip
-            if parcels:
-                connection.execute(insert_new(connection, outbox), parcels)
+            queue_events(connection, records, ids)
         return [ids[uid] for uid in uids]
 
     def query(self, wanted: EventFilter | None = None, limit: int = 100) -> list[StoredEvent]:
@@ -204,10 +195,11 @@ class EventStore:
             connection.execute(changed)
 
     def finish_clip(self, path: str, size: int) -> None:
-        """Note that the clip is complete and takes `size` bytes."""
+        """Note that the clip is complete and takes `size` bytes, and queue that it is."""
         changed = sa.update(clips).where(clips.c.path == path).values(bytes=size, finished=True)
         with self.writing() as connection:
             connection.execute(changed)
+            queue_clip(connection, path)
 
     def forget_clip(self, path: str) -> None:
         """Delete a clip, row and file; its events stay."""
@@ -228,20 +220,13 @@ class EventStore:
 
     # -- delivery ---------------------------------------------------------------------------------
 
-    def deliver_to(self, wanted: Mapping[str, Sequence[str]]) -> None:
+    def deliver_to(
+        self, wanted: Mapping[str, Sequence[str]], with_clips: Collection[str] = ()
+    ) -> None:
         """Queue events added from now on for these targets, {name: kinds}; no kinds: all.
 
-        What waits for a target that is not among them any more is marked failed.
+        Those `with_clips` get a second message of an event once its clip is ready. What waits for
+        a target that is not among them any more is marked failed.
         """
         with self.writing() as connection:
-            connection.execute(sa.delete(targets))
-            rows = [{"name": name, "kinds": " ".join(kinds)} for name, kinds in wanted.items()]
-            if rows:
-                connection.execute(sa.insert(targets), rows)
-            orphaned = outbox.c.target.not_in(list(wanted)), outbox.c.state.in_(_OPEN)
-            changed = sa.update(outbox).where(*orphaned)
-            why = "this target is not configured any more"
-            connection.execute(changed.values(state="failed", settled=time.time(), problem=why))
-
-
-_OPEN = ("waiting", "sending")
+            set_targets(connection, wanted, with_clips)

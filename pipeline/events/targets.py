@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Targets:
-    """To whom events go. `kinds` says by a target's name which it wants, all if empty."""
+    """To whom events go. `kinds` says by a target's name which it wants, all if empty.
+
+    `with_clips` are the names of those that are told of clips.
+    """
 
     all: list[Target] = field(default_factory=list)
     kinds: dict[str, Sequence[str]] = field(default_factory=dict)
+    with_clips: set[str] = field(default_factory=set)
     mqtt: Mqtt | None = None
     board: Board | None = None
 
@@ -43,12 +47,18 @@ def make_targets(
     webhooks: Sequence[WebhookOptions],
     cameras: Iterable[str],
     store_uid: str,
+    *,
+    clips: bool,
 ) -> Targets:
-    """Return the targets, none of them started; raises ConfigError, MissingExtraError."""
+    """Return the targets, none of them started; raises ConfigError, MissingExtraError.
+
+    `clips`: whether clips are recorded at all.
+    """
     made = Targets()
     for number, options in enumerate(webhooks):
-        _add(made, Webhook(options, f"events.webhooks.{number}"), options.kinds)
+        _add(made, Webhook(options, f"events.webhooks.{number}"), options)
     if mqtt is not None:
+        mqtt = mqtt.model_copy(update={"clips": mqtt.clips and clips})
         try:
             from pipeline.events.mqtt import Mqtt
         except ImportError as error:
@@ -61,14 +71,16 @@ def make_targets(
         for camera in cameras:
             made.board.expect(camera)
         made.mqtt = Mqtt(mqtt, made.board, f"trackline-{store_uid[:12]}")
-        _add(made, made.mqtt, mqtt.kinds)
+        _add(made, made.mqtt, mqtt)
     return made
 
 
-def _add(made: Targets, target: Target, kinds: Sequence[str]) -> None:
+def _add(made: Targets, target: Target, options: MqttOptions | WebhookOptions) -> None:
     if target.name in made.kinds:
         raise ConfigError(
             "events.webhooks: two have the same name or address; give each a name of its own"
         )
     made.all.append(target)
-    made.kinds[target.name] = kinds
+    made.kinds[target.name] = options.kinds
+    if options.clips:
+        made.with_clips.add(target.name)

@@ -1,4 +1,4 @@
-"""Events to an HTTP address: signed, in one request each.
+"""Events to an HTTP address: each message signed, in a request of its own.
 
 With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
 its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
@@ -26,6 +26,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pipeline.errors import ConfigError
 from pipeline.events.delivering import Outcome
+from pipeline.events.hiding import hidden_address
 from pipeline.events.options import WebhookOptions
 from pipeline.events.outbox import Parcel
 
@@ -40,6 +41,8 @@ class Webhook:
 
     def __init__(self, options: WebhookOptions, where: str) -> None:
         self.name = name_of(options)
+        self.address = hidden_address(options.url)
+        self.problem = ""  # only trying tells
         self._timeout_s = options.timeout_s
         self._url = _checked(options.url, where)
         self._key = _key(options.secret, where)
@@ -52,9 +55,9 @@ class Webhook:
         return True
 
     def send(self, parcel: Parcel) -> Outcome:
-        """Post the event and say what the answer means."""
-        body = json.dumps(parcel.event.as_dict(), ensure_ascii=False).encode()
-        uid = parcel.event.uid
+        """Post the message and say what the answer means."""
+        body = json.dumps(parcel.as_dict(), ensure_ascii=False).encode()
+        uid = parcel.uid
         headers = {
             **self._fixed,
             **signature(self._key, uid, int(time.time()), body),

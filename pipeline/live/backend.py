@@ -17,7 +17,16 @@ from pipeline.live.changes import InForce
 from pipeline.live.events import EventLog
 from pipeline.web.backend import EventQuery
 from pipeline.web.hub import Hub
-from pipeline.web.shapes import Ages, Camera, ConfigState, Counts, Inside, Status, StoredEvent
+from pipeline.web.shapes import (
+    Ages,
+    Camera,
+    ConfigState,
+    Counts,
+    Deliveries,
+    Inside,
+    Status,
+    StoredEvent,
+)
 
 STUCK_S = 30.0
 RATE_OVER_S = 10.0
@@ -86,6 +95,10 @@ class LiveBackend:
     def clip(self, event_id: int) -> Path | None:
         """Return the file that shows an event; raises StoreError."""
         return self._events.clip(event_id)
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
+        return self._events.deliveries()
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""

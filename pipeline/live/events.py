@@ -8,12 +8,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.data import Event, Result
 from pipeline.interfaces import RunInfo, Sink, unix_time
 from pipeline.web.backend import EventQuery
-from pipeline.web.shapes import Count, StoredEvent
+from pipeline.web.shapes import Count, Deliveries, Delivery, Keeping, StoredEvent
+
+if TYPE_CHECKING:
+    from pipeline.events.keeping import ClipLosses
+    from pipeline.events.keeping import Keeping as Kept
+    from pipeline.events.standing import Standing
 
 REMEMBERED = 1000
 
@@ -29,6 +34,9 @@ class EventLog(Protocol):
 
     def clip(self, event_id: int) -> Path | None:
         """Return the file that shows an event."""
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others; at once."""
 
 
 class StoredEvents:
@@ -79,6 +87,15 @@ class StoredEvents:
         store = self._store
         path: Path | None = store.clip_path(event_id) if store is not None else None
         return path
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
+        standings: Sequence[Standing] = getattr(self._sink, "standings", list)()
+        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "keeping", lambda: None)()
+        return Deliveries(
+            keeping=None if kept is None else _keeping(*kept),
+            deliveries=[_delivery(each) for each in standings],
+        )
 
 
 class RecentEvents:
@@ -143,6 +160,38 @@ class RecentEvents:
         """Return None: there are no clips."""
         del event_id
         return None
+
+    def deliveries(self) -> Deliveries:
+        """Return nobody: what is not kept is not delivered."""
+        return Deliveries(keeping=None, deliveries=[])
+
+
+def _delivery(one: Standing) -> Delivery:
+    queue = one.queue
+    return Delivery(
+        target=one.target,
+        address=one.address,
+        delivered=one.delivered,
+        waiting=queue.waiting,
+        waiting_since=queue.waiting_since,
+        problem=one.problem or None,
+        failed=queue.failed,
+        failed_at=queue.failed_at,
+        failure=queue.failure or None,
+    )
+
+
+def _keeping(events: Kept, clips: ClipLosses) -> Keeping:
+    return Keeping(
+        waiting=events.waiting,
+        since=events.since,
+        problem=events.problem or None,
+        lost=events.lost,
+        lost_at=events.lost_at,
+        clips_lost=clips.lost,
+        clip_lost_at=clips.lost_at,
+        clip_problem=clips.problem or None,
+    )
 
 
 def _numbered(event: Event, number: int) -> StoredEvent:

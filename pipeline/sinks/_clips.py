@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.data import Result
 from pipeline.errors import WriteError
+from pipeline.events.keeping import ClipLosses
 from pipeline.overlay import Painter
 from pipeline.sinks._clip_ring import ClipOptions, Moment, Shot, ShotRing, moment_of
 from pipeline.sinks._files import safe_stem, writing
@@ -69,6 +70,7 @@ class ClipRecorder:
 
     def __init__(self, options: ClipOptions, folder: Path, book: ClipBook) -> None:
         self.lost_shots = 0
+        self.losses = ClipLosses()
         self._options = options
         self._folder = folder
         self._book = book
@@ -119,6 +121,8 @@ class ClipRecorder:
                 ends = [(clip, shot) for clip, shot in self._waiting if shot is None]
                 self._waiting = deque(ends)
             self._worker.join(patience_s)
+        if self.lost_shots:
+            log.warning("events: clips lack %d pictures", self.lost_shots)
 
     # -- the thread that notes; the lock is held --------------------------------------------------
 
@@ -170,6 +174,7 @@ class ClipRecorder:
                     self._encode(clip, shot)
             except WriteError as error:
                 log.warning("events: clip lost: %s", error)
+                self.losses = ClipLosses(self.losses.lost + 1, time.time(), str(error))
                 self._drop(clip)
 
     def _next(self) -> tuple[Clip, Shot | None] | None:

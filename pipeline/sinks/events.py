@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pipeline.data import Result
-from pipeline.errors import MissingExtraError, OutputError, StageError, StoreError
+from pipeline.errors import (
+    MissingExtraError,
+    OutputError,
+    PipelineError,
+    StageError,
+    StoreError,
+    WriteError,
+)
+from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses
 from pipeline.events.options import MqttOptions, WebhookOptions
 from pipeline.interfaces import RunInfo
 from pipeline.options import OptionsModel
@@ -19,23 +26,18 @@ from pipeline.secrets import SecretUrl
 from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
-    from pipeline.events.delivering import Deliverer
-    from pipeline.events.keeping import Keeper, Repeater
+    from pipeline.events.keeping import Keeping
+    from pipeline.events.service import EventService
+    from pipeline.events.standing import Standing
     from pipeline.events.store import EventStore
     from pipeline.events.targets import Targets
     from pipeline.sinks._clips import ClipRecorder
 
-log = logging.getLogger("trackline")
-
 FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
-_TIDY_EVERY_S = 60.0
-_STATES_EVERY_S = 1.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
 _CLIPS_PATIENCE_S = 1.5
 _FILES_PATIENCE_S = 20.0
-_KEEP_PATIENCE_S = 0.5
-_DELIVER_PATIENCE_S = 1.0
 
 
 class Options(OptionsModel):
@@ -63,6 +65,8 @@ class Options(OptionsModel):
     """A broker that gets the events and the state of the cameras."""
     webhooks: tuple[WebhookOptions, ...] = ()
     """Addresses that get each event in a signed POST request."""
+    public_url: str = Field("", pattern=r"^(https?://[^\s?#@\\]+)?$", max_length=500)
+    """Where others reach the page, `https://cams.example.org`: links to clips begin with it."""
 
 
 def build(options: Options) -> EventsSink:
@@ -71,22 +75,21 @@ def build(options: Options) -> EventsSink:
 
 
 class EventsSink:
-    """Takes the events of results. No database, disk or network ever makes `write` wait.
+    """Takes the events of results. No database, disk or network makes `write` wait for a camera.
 
-    `store` is open between `open` and `close`; others may use it meanwhile, from any thread.
+    A run over files only waits, and fails where events cannot be kept. `store` is there between
+    `open` and `close`; others may use it meanwhile, from any thread.
     """
 
     own_thread = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, files_patience_s: float = _FILES_PATIENCE_S) -> None:
         self.store: EventStore | None = None
         self._options = options
+        self._files_patience_s = files_patience_s
         self._folder: OutputFolder | None = None
-        self._keeper: Keeper | None = None
+        self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
-        self._targets: Targets | None = None
-        self._deliverers: list[Deliverer] = []
-        self._repeaters: list[Repeater] = []
         self._failure: BaseException | None = None
         self._utc = 0.0
         self._made_anew = False
@@ -108,55 +111,63 @@ class EventsSink:
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
             options = self._options
-            targets = make_targets(options.mqtt, options.webhooks, cameras, store.uid)
-            store.deliver_to(targets.kinds)
+            targets = make_targets(
+                options.mqtt, options.webhooks, cameras, store.uid, clips=options.clips
+            )
+            store.deliver_to(targets.kinds, targets.with_clips)
         except StoreError as error:
             raise OutputError(str(error)) from error
-        self._targets = targets
-        self._start(targets, store, run.output / CLIPS_FOLDER)
+        self._start(targets, store)
 
     def write(self, result: Result) -> None:
         """Take the result's events and remember its picture; returns at once."""
-        if self._keeper is None or self.store is None:
+        if self._service is None or self.store is None:
             raise ValueError("EventsSink.write: open() comes first")
-        if self._failure is not None:
-            raise StageError(f"events: {self._failure}") from self._failure
+        self._raise_failure()
         from pipeline.events.records import EventRecord
 
         self._wrote = True
-        if self._targets is not None:
-            self._targets.note(result)
+        self._service.note(result)
         records = [EventRecord.of(event, self._utc) for event in result.events]
         if records:
-            self._keeper.do(partial(self.store.add, records))
+            self._service.keeper.do(partial(self.store.add, records), len(records))
         if self._clips is not None:
             unix_s = self._utc + result.frame.captured_at
             self._clips.note(result, [one.uid for one in records], unix_s)
 
+    def standings(self) -> Sequence[Standing]:
+        """Return how each target fares, for any thread and at once."""
+        service = self._service
+        return [] if service is None else service.standings()
+
+    def keeping(self) -> tuple[Keeping, ClipLosses] | None:
+        """Return how events and clips are kept, for any thread and at once; None while closed."""
+        service, clips = self._service, self._clips
+        if service is None:
+            return None
+        return service.keeper.keeping, ClipLosses() if clips is None else clips.losses
+
     def close(self) -> None:
-        """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk."""
+        """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk.
+
+        Raises WriteError after files of which an event was lost.
+        """
+        patience_s = self._files_patience_s if self._only_files else None
         clips, self._clips = self._clips, None
         if clips is not None:
-            clips.close(_FILES_PATIENCE_S if self._only_files else _CLIPS_PATIENCE_S)
-            if clips.lost_shots:
-                log.warning("events: clips lack %d pictures", clips.lost_shots)
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.close(_KEEP_PATIENCE_S)
-        deliverers, self._deliverers = self._deliverers, []
-        for deliverer in deliverers:
-            deliverer.end(_DELIVER_PATIENCE_S)
-        for deliverer in deliverers:
-            deliverer.join()
-        repeaters, self._repeaters = self._repeaters, []
-        for repeater in repeaters:
-            repeater.close(_KEEP_PATIENCE_S)
-        targets, self._targets = self._targets, None
-        if targets is not None:
-            targets.stop()
+            clips.close(_CLIPS_PATIENCE_S if patience_s is None else patience_s)
+        service, self._service = self._service, None
+        if service is not None:
+            service.close(KEEP_PATIENCE_S if patience_s is None else patience_s)
         self._close_store()
         if self._folder is not None:
             self._folder.drop_if_empty()
+        if service is not None and self._only_files:
+            self._raise_failure()
+            if (kept := service.keeper.keeping).lost:
+                raise WriteError(
+                    f"events: {kept.lost} could not be kept: {kept.problem or 'see the log'}"
+                )
 
     # -- opening ----------------------------------------------------------------------------------
 
@@ -180,52 +191,31 @@ class EventsSink:
         store.prepare()
         return store
 
-    def _start(self, targets: Targets, store: EventStore, clips: Path) -> None:
+    def _start(self, targets: Targets, store: EventStore) -> None:
         """Start the threads; each is joined in `close`."""
-        from pipeline.events.delivering import Deliverer
-        from pipeline.events.keeping import Keeper, Repeater
-        from pipeline.events.outbox import Outbox
-        from pipeline.events.retention import Limits, tidy
-
-        limits = Limits(self._options.keep_days, self._options.keep_megabytes)
-        self._deliverers = [Deliverer(Outbox(store, one.name), one) for one in targets.all]
-        self._keeper = Keeper(self._wake)
-        self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), _TIDY_EVERY_S)]
-        if targets.mqtt is not None:
-            states = targets.mqtt.publish_states
-            self._repeaters.append(Repeater("events: states", states, _STATES_EVERY_S))
-            targets.mqtt.start()
-        if self._options.clips:
-            from pipeline.sinks._clip_rescue import rescue_all
-
-            self._clips = self._recorder(store, clips, self._keeper)
-            self._keeper.do(partial(rescue_all, store))
-            self._clips.start(self._fail)
-        self._keeper.start(self._fail)
-        for repeater in self._repeaters:
-            repeater.start(self._fail)
-        for deliverer in self._deliverers:
-            deliverer.start(self._fail)
-
-    def _recorder(self, store: EventStore, folder: Path, keeper: Keeper) -> ClipRecorder:
-        from pipeline.sinks._clip_ring import ClipOptions
-        from pipeline.sinks._clips import ClipBook, ClipRecorder
+        from pipeline.events.retention import Limits
+        from pipeline.events.service import EventService
 
         options = self._options
-        wanted = ClipOptions(
-            options.before_s,
-            options.after_s,
-            options.clip_fps,
-            options.clip_width,
-            options.clip_boxes,
-            self._only_files,
+        limits = Limits(options.keep_days, options.keep_megabytes)
+        self._service = EventService(
+            store, targets, limits, options.public_url, only_files=self._only_files
         )
-        book = ClipBook(
-            lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
-            lambda path, size: keeper.do(partial(store.finish_clip, path, size)),
-            lambda path: keeper.do(partial(store.forget_clip, path)),
-        )
-        return ClipRecorder(wanted, folder, book)
+        if options.clips:
+            from pipeline.sinks._clip_ring import ClipOptions
+            from pipeline.sinks._clip_store import recorder
+
+            wanted = ClipOptions(
+                options.before_s,
+                options.after_s,
+                options.clip_fps,
+                options.clip_width,
+                options.clip_boxes,
+                patient=self._only_files,
+            )
+            self._clips = recorder(store, self._service.keeper, wanted)
+            self._clips.start(self._fail)
+        self._service.start(self._fail)
 
     def _close_store(self) -> None:
         """Close the database; one that was made for nothing goes again."""
@@ -240,9 +230,11 @@ class EventsSink:
         if release is not None:
             release()
 
-    def _wake(self) -> None:
-        for deliverer in self._deliverers:
-            deliverer.wake()
+    def _raise_failure(self) -> None:
+        if isinstance(self._failure, PipelineError):
+            raise self._failure
+        if self._failure is not None:
+            raise StageError(f"events: {self._failure}") from self._failure
 
     def _fail(self, error: BaseException) -> None:
         """Remember what ended a thread; the next `write` raises it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.counting.areas import CameraAreas
-from pipeline.web.shapes import Camera, Counts, Status, StoredEvent
+from pipeline.web.shapes import Camera, Counts, Deliveries, Status, StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,9 @@ class Backend(Protocol):
 
     def clip(self, event_id: int) -> Path | None:
         """Return the file that shows an event, None where there is none. May take a while."""
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -43,6 +44,7 @@ class Metrics(Collector):
         """Yield every family of figures."""
         yield from self._cameras()
         yield from self._ages_and_stages()
+        yield from self._deliveries()
         yield _gauge("trackline_viewers", "Pages and streams that are open.", self._viewers())
         yield _gauge(
             "trackline_healthy", "1 while the pipeline does its work.", self._backend.healthy()
@@ -104,6 +106,37 @@ class Metrics(Collector):
             for each, buckets in list(tally.stages.items()):
                 stage.add_metric([name, each], *_histogram(buckets))
         yield from (age, stage)
+
+    def _deliveries(self) -> Iterator[Metric]:
+        label = ["target"]
+        took = CounterMetricFamily(
+            "trackline_deliveries", "Messages about events that a target took.", labels=label
+        )
+        waiting = GaugeMetricFamily(
+            "trackline_deliveries_waiting", "Messages that wait for a target.", labels=label
+        )
+        since = GaugeMetricFamily(
+            "trackline_deliveries_waiting_seconds", "Age of the oldest that waits.", labels=label
+        )
+        failed = GaugeMetricFamily(
+            "trackline_deliveries_failed", "Messages that were given up.", labels=label
+        )
+        told = self._backend.deliveries()
+        for one in told.deliveries:
+            took.add_metric([one.target], one.delivered)
+            waiting.add_metric([one.target], one.waiting)
+            age_s = 0.0 if one.waiting_since is None else time.time() - one.waiting_since
+            since.add_metric([one.target], max(0.0, age_s))
+            failed.add_metric([one.target], one.failed)
+        yield from (took, waiting, since, failed)
+        if (kept := told.keeping) is not None:
+            fine = kept.problem is None
+            yield _gauge("trackline_events_kept", "1 while the database takes events.", fine)
+            yield _gauge("trackline_events_waiting", "Events in memory only.", kept.waiting)
+            lost = "Events that were never kept."
+            yield CounterMetricFamily("trackline_events_lost", lost, value=kept.lost)
+            lost = "Clips that could not be written."
+            yield CounterMetricFamily("trackline_clips_lost", lost, value=kept.clips_lost)
 
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pipeline.web import metrics
 from pipeline.web.backend import EventQuery
 from pipeline.web.hiding import without_secrets
-from pipeline.web.shapes import Counts, Events, Health, Problem, Status, Tree
+from pipeline.web.shapes import Counts, Deliveries, Events, Health, Problem, Status, Tree
 from pipeline.web.site import Answers, Site
 
 MOST_EVENTS = 1000
@@ -66,6 +66,11 @@ def program_routes(site: Site) -> APIRouter:
             raise HTTPException(404, "there is no clip of this event (yet)")
         return FileResponse(path, media_type="video/mp4")
 
+    @router.get("/api/deliveries")
+    async def deliveries() -> Deliveries:
+        """Tell whether events are kept, what waits for MQTT and webhooks, what they never got."""
+        return backend.deliveries()
+
     @router.get("/api/config")
     def config() -> Tree:
         """Tell the configuration in force, without passwords, tokens and keys."""
@@ -78,9 +83,10 @@ def program_routes(site: Site) -> APIRouter:
 
     @router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
     async def healthz() -> Response:
-        """Say 200 while the pipeline does its work, else 503."""
-        fine = backend.healthy()
-        return JSONResponse({"ok": fine}, 200 if fine else 503)
+        """Say 200 while the pipeline does its work, else 503. A full disk is told, not a reason."""
+        fine, keeping = backend.healthy(), backend.deliveries().keeping
+        kept = keeping is None or keeping.problem is None
+        return JSONResponse({"ok": fine, "keeping": kept}, 200 if fine else 503)
 
     @router.get(
         "/metrics",

@@ -157,6 +157,53 @@ class Events(Shape):
     events: list[StoredEvent]
 
 
+class Delivery(Shape):
+    """How events get to one target: what waits, why, what was given up. Times in Unix seconds."""
+
+    target: str
+    """`mqtt`, or `webhook:` and its name."""
+    address: str
+    """Its host; what else is in an address may be secret."""
+    delivered: int
+    """Messages it took since the start."""
+    waiting: int
+    waiting_since: float | None
+    """When the oldest event that waits happened."""
+    problem: str | None
+    """Why what waits was not delivered; null while nothing is known to be wrong."""
+    failed: int
+    """Messages that were given up, of events that are still kept."""
+    failed_at: float | None
+    """When the newest of them was."""
+    failure: str | None
+    """And why."""
+
+
+class Keeping(Shape):
+    """How events and clips get to the disk; times in Unix seconds."""
+
+    waiting: int
+    """Events in memory, on their way to the database."""
+    since: float | None
+    """Since when the database has taken none; null while it does."""
+    problem: str | None
+    """And why."""
+    lost: int
+    """Events since the start that were never kept."""
+    lost_at: float | None
+    """When the newest of them was lost."""
+    clips_lost: int
+    clip_lost_at: float | None
+    clip_problem: str | None
+
+
+class Deliveries(Shape):
+    """How events are kept, null if they are not, and how they get to each target."""
+
+    keeping: Keeping | None
+    deliveries: list[Delivery]
+
+
 class ConfigState(Shape):
     """The configuration file in force; `error` says why its newest version is not."""
 
@@ -176,9 +223,10 @@ class Status(Shape):
 
 
 class Health(Shape):
-    """Whether the pipeline works."""
+    """Whether the pipeline works, and whether what happens is kept (true if nothing is to be)."""
 
     ok: bool
+    keeping: bool
 
 
 Tree = dict[str, Any]

@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import struct
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pipeline.web.announcing import TICK_S, Announcer
 from pipeline.web.gate import Gate, Grant
 from pipeline.web.hub import Hub
+from pipeline.web.messages import WISH, Watch, message_of
 from pipeline.web.options import WebOptions
-from pipeline.web.pictures import Picture, PictureDesk
-from pipeline.web.shapes import Name
+from pipeline.web.pictures import PictureDesk
 
-PICTURE = 1
 MOST_MISTAKES = 10
 QUEUED_EVENTS = 200
 LONGEST_SEND_S = 30.0
-_MOST_HEADER = 0xFFFF
 
 SIGNED_OUT = 4401
 _TRY_LATER = 1013
 _POLICY = 1008
-
-
-class Watch(BaseModel):
-    """What a page wants to see: these cameras, so wide, so often."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: Literal["watch"] = "watch"
-    cameras: tuple[Name, ...] = Field((), max_length=256)
-    pictures: bool = False
-    width: float = Field(640, ge=1, le=16384, allow_inf_nan=False)
-    fps: float = Field(10, gt=0, le=1000, allow_inf_nan=False)
-
-
-class Ack(BaseModel):
-    """That a picture was drawn."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: Literal["ack"]
-    camera: Name
-    index: int
-
-
-_MESSAGE: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
 
 
 class Studio:
@@ -132,7 +103,7 @@ class Viewer:
             if message["type"] == "websocket.disconnect":
                 return
             try:
-                wish = _MESSAGE.validate_json(message.get("text") or "")
+                wish = WISH.validate_json(message.get("text") or "")
             except ValidationError:
                 self._mistakes += 1
                 if self._mistakes > MOST_MISTAKES:
@@ -233,35 +204,3 @@ async def turn_away(socket: WebSocket) -> None:
     """Say to a page that there are too many."""
     await socket.accept()
     await socket.close(_TRY_LATER, "too many viewers")
-
-
-def message_of(camera: str, picture: Picture) -> bytes:
-    """Return a picture as it is sent: its kind, the header's length, the header, the JPEG.
-
-    The length has two bytes: of a crowd too large for that, the last boxes stay out.
-    """
-    about = {
-        "camera": camera,
-        "index": picture.index,
-        "width": picture.shown_width,
-        "height": picture.shown_height,
-        "age_ms": picture.age_ms(),
-    }
-    start = json.dumps(about, separators=(",", ":"))[:-1]
-    header = f'{start},"tracks":{picture.tracks_json}}}'.encode()
-    if len(header) > _MOST_HEADER:
-        tracks = _fitting(json.loads(picture.tracks_json), _MOST_HEADER - len(start.encode()) - 20)
-        header = f'{start},"tracks":{tracks}}}'.encode()
-    return struct.pack(">BH", PICTURE, len(header)) + header + picture.jpeg
-
-
-def _fitting(tracks: list[dict[str, Any]], most_bytes: int) -> str:
-    dumps: Callable[[Any], str] = lambda value: json.dumps(value, separators=(",", ":"))  # noqa: E731
-    texts: list[str] = []
-    for track in sorted(tracks, key=lambda track: -track["score"]):
-        texts.append(dumps(track))  # ASCII: as many bytes as letters
-        most_bytes -= len(texts[-1]) + 1
-        if most_bytes < 0:
-            texts.pop()
-            break
-    return f"[{','.join(texts)}]"

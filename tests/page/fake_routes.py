@@ -115,6 +115,10 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
         ]
         return {"counts": rows, "inside": inside}
 
+    @app.get("/api/deliveries")
+    def deliveries() -> Any:
+        return {"keeping": fake.keeping, "deliveries": fake.deliveries}
+
     @app.get("/api/events")
     def events(request: Request, before_id: int = 1 << 60, limit: int = 100) -> Any:
         asked = {

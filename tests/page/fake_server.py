@@ -76,6 +76,8 @@ class FakeServer:
     refuse_zones: str | None = None
     config_error: str | None = None
     silent: bool = False
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    keeping: dict[str, Any] | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
     watches: list[dict[str, Any]] = field(default_factory=list)
     acks: int = 0
@@ -132,6 +134,15 @@ class FakeServer:
         assert self._loop is not None
         for queue in tuple(self._viewers):
             self._loop.call_soon_threadsafe(queue.put_nowait, text)
+
+
+def delivery_like(target: str, **values: Any) -> dict[str, Any]:
+    """A target that is fine but for `values`."""
+    usual = {
+        "target": target, "address": "https://hooks.example/***", "delivered": 40, "waiting": 0,
+        "waiting_since": None, "problem": None, "failed": 0, "failed_at": None, "failure": None,
+    }  # fmt: skip
+    return {**usual, **values}
 
 
 def event_like(number: int) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 
 import pytest
 from browsing import Open, bounds, goes_on, shown_index, shows_pictures, until
 from fake_scenes import Scene, track
-from fake_server import Camera, FakeServer
+from fake_server import Camera, FakeServer, delivery_like
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.needs_browser
@@ -119,6 +120,75 @@ def test_a_warning_of_the_server_is_shown(page: Page, fake: FakeServer) -> None:
     expect(alert).to_contain_text("line 14: unknown key 'max_age'", timeout=12_000)
     fake.config_error = None
     expect(page.get_by_text("not in force")).to_have_count(0, timeout=12_000)
+
+
+def test_what_others_are_not_told_is_said_per_target(page: Page, fake: FakeServer) -> None:
+    """A receiver that is down was known from the log only; who watches the page must see it."""
+    hour_ago = time.time() - 3600
+    fake.deliveries = [
+        delivery_like("webhook:fine", waiting=1, waiting_since=time.time()),
+        delivery_like(
+            "webhook:door", waiting=12, waiting_since=hour_ago, problem="HTTP 503",
+            failed=3, failed_at=hour_ago, failure="HTTP 404",
+        ),
+        delivery_like("webhook:slow", waiting=2, waiting_since=hour_ago),
+        delivery_like("webhook:past", failed=9, failed_at=hour_ago - 90_000, failure="HTTP 410"),
+        delivery_like("mqtt", address="broker:1883", problem="cannot be reached"),
+    ]  # fmt: skip
+    notices = page.locator("#notices .notice")
+    expect(notices).to_have_count(3, timeout=12_000)
+    door, slow, mqtt = notices.all()
+    expect(door).to_have_text(
+        re.compile(
+            r"^webhook door: 12 waiting since [\d:]+\.Last error: HTTP 503\. "
+            r"3 given up, the newest at [\d:]+: HTTP 404\. Events go to https://hooks\.example"
+        )
+    )
+    expect(slow).to_contain_text("webhook slow: 2 waiting since")
+    expect(mqtt).to_contain_text("mqtt: cannot be reached.")
+    expect(mqtt).to_contain_text("Events go to broker:1883.")
+    fake.deliveries = [delivery_like("webhook:x", failed=1, failed_at=hour_ago, failure=HARM)]
+    expect(notices).to_have_count(1, timeout=12_000)
+    expect(notices).to_contain_text(HARM)
+    fake.deliveries = []
+    expect(notices).to_have_count(0, timeout=12_000)
+    assert page.evaluate("window.harmed") is None
+
+
+def test_a_full_disk_is_said(page: Page, fake: FakeServer) -> None:
+    """Monitoring goes on without a disk; nobody may learn of it weeks later."""
+    now = time.time()
+    fake.keeping = {
+        "waiting": 12, "since": now - 60, "problem": "events.db: disk is full",
+        "lost": 0, "lost_at": None, "clips_lost": 1, "clip_lost_at": now, "clip_problem": HARM,
+    }  # fmt: skip
+    notice = page.locator("#notices .notice")
+    expect(notice).to_contain_text("Events have not been kept since", timeout=12_000)
+    expect(notice).to_contain_text("12 wait in memory. Last error: events.db: disk is full.")
+    expect(notice).to_contain_text(HARM)
+    well = {"waiting": 0, "since": None, "problem": None, "clips_lost": 0, "clip_lost_at": None}
+    fake.keeping = {**fake.keeping, **well, "lost": 3, "lost_at": now - 60}
+    expect(notice).to_contain_text("3 events lost, the newest at", timeout=12_000)
+    fake.keeping = {**fake.keeping, "lost_at": now - 90_000}
+    expect(notice).to_have_count(0, timeout=12_000)
+
+
+def test_notices_leave_a_phone_its_pictures(open_page: Open, fake: FakeServer) -> None:
+    """Beside a title that took the line, the text of a notice was one letter wide."""
+    at = time.time() - 3600
+    about = {"waiting": 12, "waiting_since": at, "problem": "no answer within 10 s"}
+    fake.deliveries = [delivery_like("webhook:door", **about)]
+    page = open_page(viewport={"width": 390, "height": 800})
+    notices = page.locator("#notices")
+    expect(notices).to_contain_text("no answer within", timeout=12_000)
+    one = notices.bounding_box()
+    assert one
+    assert one["height"] < 110
+    fake.deliveries *= 20
+    expect(notices.locator(".notice")).to_have_count(20, timeout=12_000)
+    many = notices.bounding_box()
+    assert many
+    assert many["height"] <= 320
 
 
 def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) -> None:

@@ -1,5 +1,6 @@
 // Whether the server is there, what it says of itself, and what is wrong: header, notices, foot.
 import { ask } from "./api.js";
+import { Deliveries } from "./deliveries.js";
 import { el, say } from "./dom.js";
 import { count, span, time } from "./words.js";
 
@@ -15,6 +16,7 @@ export class Status {
   #retryAt = 0;
   #connected = false;
   #version = "";
+  #deliveries = new Deliveries((...told) => this.#notice(...told));
   configPath = "";
 
   constructor(retryNow) {
@@ -57,6 +59,7 @@ export class Status {
   /** Ask for the program's own state; while it does not answer, the last one stays. */
   async refresh() {
     if (!this.#connected) return;
+    this.#deliveries.refresh();
     let status;
     try {
       status = await ask("api/status");

@@ -1,14 +1,29 @@
-"""Clips that a killed program was recording: finished at the next start, or forgotten."""
+"""Clips and the store: it is told what becomes of them, also of those that a kill left."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import av
 
+from pipeline.events.keeping import Keeper
 from pipeline.events.store import EventStore
+from pipeline.sinks._clip_ring import ClipOptions
+from pipeline.sinks._clips import ClipBook, ClipRecorder
 from pipeline.sinks._mp4 import Mp4Writer, copy_packets
+
+
+def recorder(store: EventStore, keeper: Keeper, wanted: ClipOptions) -> ClipRecorder:
+    """Return what records clips for the store; those a killed program left are put right first."""
+    keeper.do(partial(rescue_all, store))
+    book = ClipBook(
+        lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
+        lambda path, size: keeper.do(partial(store.finish_clip, path, size)),
+        lambda path: keeper.do(partial(store.forget_clip, path)),
+    )
+    return ClipRecorder(wanted, store.clips_folder, book)
 
 
 def rescue_all(store: EventStore) -> None:

@@ -1,0 +1,67 @@
+// What becomes of events beyond the page: a notice where they are not kept or not delivered.
+import { ask } from "./api.js";
+import { count, time } from "./words.js";
+
+const LATE_S = 30; // without an error known; a message is under way for a moment
+const RECENT_S = 24 * 3600;
+
+export class Deliveries {
+  #notice;
+  #shown = 0;
+
+  /** `notice(id, title, text)` shows a line, `notice(id, null)` takes it away. */
+  constructor(notice) {
+    this.#notice = notice;
+  }
+
+  /** Ask how events fare; while the server does not answer, what is shown stays. */
+  async refresh() {
+    let keeping;
+    let deliveries;
+    try {
+      ({ keeping, deliveries } = await ask("api/deliveries"));
+    } catch {
+      return; // The WebSocket notices a server that is away, and says so.
+    }
+    const kept = keeping && sayingOfKeeping(keeping);
+    this.#notice("keeping", kept ? kept.title : null, kept?.text);
+    const told = deliveries.map(sayingOf).filter(Boolean);
+    told.forEach(({ title, text }, n) => this.#notice(`delivery-${n}`, title, text));
+    for (let n = told.length; n < this.#shown; n += 1) this.#notice(`delivery-${n}`, null);
+    this.#shown = told.length;
+  }
+}
+
+/** Return what is to be said of one target, null while all is well. */
+function sayingOf({ target, address, waiting, waiting_since, problem, failed, failed_at, failure }) {
+  const late = waiting > 0 && (problem || Date.now() / 1000 - waiting_since > LATE_S);
+  const recent = isRecent(failed_at);
+  if (!late && !recent && !problem) return null;
+  const name = target.replace(":", " ");
+  const givenUp = `${failed} given up, the newest at ${time(failed_at)}: ${failure}.`;
+  let title = `${name}: ${givenUp}`;
+  if (late) title = `${name}: ${waiting} waiting since ${time(waiting_since)}.`;
+  else if (problem) title = `${name}: ${problem}.`;
+  const parts = [
+    late && problem ? `Last error: ${problem}.` : "",
+    recent && (late || problem) ? givenUp : "",
+    `Events go to ${address}.`,
+  ];
+  return { title, text: parts.filter(Boolean).join(" ") };
+}
+
+/** Return what is to be said of events and clips that are not kept, null while all are. */
+function sayingOfKeeping({ waiting, since, problem, lost, lost_at, clips_lost, clip_lost_at, clip_problem }) {
+  const events = isRecent(lost_at) && `${count(lost, "event")} lost, the newest at ${time(lost_at)}.`;
+  const clips = isRecent(clip_lost_at) &&
+    `${count(clips_lost, "clip")} lost, the newest at ${time(clip_lost_at)}: ${clip_problem}.`;
+  const away = problem !== null && `Events have not been kept since ${time(since)}.`;
+  const [title, ...rest] = [
+    away, away && `${count(waiting, "waits", "wait")} in memory. Last error: ${problem}.`, events, clips,
+  ].filter(Boolean);
+  return title ? { title, text: rest.join(" ") } : null;
+}
+
+function isRecent(unix) {
+  return unix !== null && Date.now() / 1000 - unix < RECENT_S;
+}
