@@ -79,11 +79,9 @@ class OpenVinoBackend:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
         assert self._model is not None
         layout = postprocess.layout
-        self._centred = not layout.raw_bgr
-        self._model.take_pictures(raw_bgr=layout.raw_bgr)
         if layout.best_only is not None:
-            self._model.find_best_class()
             postprocess = replace(postprocess, layout=layout.best_only)
+        self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
         self._postprocess = postprocess
         side = -(-self._settings.imgsz // STRIDE) * STRIDE
         self._target = self._model.fixed_size or (side, side)
@@ -97,7 +95,7 @@ class OpenVinoBackend:
         self._batches.append(batch)
         try:
             for image in images:
-                box = fit(image.shape[:2], self._target, self._stride, self._centred)
+                box = fit(image.shape[:2], self._target, self._stride, not self._raw_bgr)
                 lane = self._lane(box.input_size)
                 while not lane.idle:
                     self._land()
@@ -156,10 +154,12 @@ class OpenVinoBackend:
         if lane is None:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
-                compiled = self._model.compile(key, self._config())
+                compiled = self._model.compile(
+                    key, self._config(), raw_bgr=self._raw_bgr, best=self._best
+                )
             return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
-            lane = self._lanes[key] = _Lane(compiled, self._model.output, waiting)
+            lane = self._lanes[key] = _Lane(compiled, waiting)
         return lane
 
     def _config(self) -> dict[str, str]:
@@ -170,21 +170,19 @@ class OpenVinoBackend:
 class _Lane:
     """A compiled network and those of its requests that are idle: one per stream and `waiting`."""
 
-    def __init__(self, compiled: Any, output: int, waiting: int) -> None:
+    def __init__(self, compiled: Any, waiting: int) -> None:
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.idle = [
-            _Request(self, compiled.create_infer_request(), output)
-            for _ in range(streams + waiting)
+            _Request(self, compiled.create_infer_request()) for _ in range(streams + waiting)
         ]
 
 
 class _Request:
     """One request; its input memory doubles as the canvas that pictures are pasted on."""
 
-    def __init__(self, lane: _Lane, request: Any, output: int) -> None:
+    def __init__(self, lane: _Lane, request: Any) -> None:
         self.lane = lane
         self._request = request
-        self._output = output
         self._box: Letterbox | None = None
 
     def launch(self, image: Image, box: Letterbox) -> None:
@@ -202,7 +200,7 @@ class _Request:
         """Return the output f32[rows, columns], valid until the next launch, and its letterbox."""
         assert self._box is not None
         self._request.wait()
-        return self._request.get_output_tensor(self._output).data[0], self._box
+        return self._request.get_output_tensor(0).data[0], self._box
 
     def cancel(self) -> None:
         """Stop; the answer is not wanted."""

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.detectors._backend import Network
 from pipeline.detectors._classes import parse_names
+from pipeline.detectors._openvino_graph import find_best_class, take_pictures
 from pipeline.errors import ModelError
 
 PROBE_SIZE = (640, 640)
@@ -98,39 +99,22 @@ class PictureModel:
         kinds = {str(op.get_element_type()) for op in self._model.get_ops() if _is_weights(op)}
         return bool(kinds & _INT8)
 
-    def take_pictures(self, *, raw_bgr: bool) -> None:
-        """Change the input to u8[1,H,W,3] BGR: the graph itself then scales and reorders."""
-        preprocess = self._ov.preprocess
-        build = preprocess.PrePostProcessor(self._model)
-        picture = build.input(0)
-        picture.tensor().set_element_type(self._ov.Type.u8).set_layout(self._ov.Layout("NHWC"))
-        picture.tensor().set_color_format(preprocess.ColorFormat.BGR)
-        picture.model().set_layout(self._ov.Layout("NCHW"))
-        picture.preprocess().convert_element_type(self._ov.Type.f32)
-        if not raw_bgr:
-            picture.preprocess().convert_color(preprocess.ColorFormat.RGB).scale(255.0)
-        build.output(self.output).tensor().set_element_type(self._ov.Type.f32)
-        self._model = build.build()
+    def compile(
+        self, size: tuple[int, int] | None, config: Mapping[str, Any], *, raw_bgr: bool, best: bool
+    ) -> Any:
+        """Return the network compiled for pictures u8[1,H,W,3] BGR of one size, or any (None).
 
-    def find_best_class(self) -> None:
-        """Change the output from f32[1,4+nc,N] to f32[1,6,N]: box, best score and its class.
-
-        Of 80 classes' 84 rows a fourteenth is left to copy out, search and keep for each request.
+        `raw_bgr` as in Layout; with `best` it gives each box's best class, not all. Its answer is
+        output 0.
         """
-        ops = self._ov.opset13
-        full = self._model.get_results()[self.output].input_value(0)
-        boxes = ops.slice(full, [0], [4], [1], [1])
-        scores = ops.slice(full, [4], [2**31 - 1], [1], [1])
-        best = ops.topk(scores, 1, 1, "max", "none", index_element_type="i32")
-        class_id = ops.convert(best.output(1), "f32")
-        rows = ops.concat([boxes, best.output(0), class_id], 1)
-        self._model = self._ov.Model([ops.result(rows)], self._model.get_parameters(), "best")
-        self.output = 0
-
-    def compile(self, size: tuple[int, int] | None, config: Mapping[str, Any]) -> Any:
-        """Return the network compiled for pictures of one size, or for any (None)."""
         model = self._model.clone()
-        model.reshape([1, *(size or (-1, -1)), 3])
+        model.reshape([1, 3, *(size or (-1, -1))])
+        model = self._ov.Model([model.get_results()[self.output]], model.get_parameters(), "one")
+        # What is quantized takes its own way into the first convolution.
+        rows = None if self.quantized else size
+        model = take_pictures(self._ov, model, rows, raw_bgr=raw_bgr)
+        if best:
+            model = find_best_class(self._ov, model)
         return self._ov.Core().compile_model(model, "CPU", dict(config))
 
 
