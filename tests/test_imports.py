@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker": BOTTOM | {"ring"},
     "engine": CONTRACT | THREADS,
     "sources": CONTRACT,
-    "detectors": CONTRACT | {"models", "sequences"},
+    "detectors": CONTRACT | {"models", "sequences", "worker"},
     "trackers": CONTRACT,
     "sinks": CONTRACT | {"overlay", "events", "worker"},
     "events": CONTRACT | {"worker"},
