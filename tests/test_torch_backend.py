@@ -162,7 +162,10 @@ def detected(backend: TorchBackend, images: list[np.ndarray]) -> list[Detections
 
 def pictures(shared: Path, count: int) -> list[np.ndarray]:
     """Frames of the plaza, some of them cut so that they fill another input size."""
-    frames = [frame.image for frame, _ in zip(plaza(shared, step=90), range(count), strict=False)]
+    frames = [
+        frame.image
+        for frame, _ in zip(plaza(shared, range(0, 795, 90)), range(count), strict=False)
+    ]
     return [image[:, :500].copy() if n % 3 == 1 else image for n, image in enumerate(frames)]
 
 
