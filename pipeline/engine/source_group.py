@@ -7,7 +7,8 @@ import time
 from collections import deque
 from functools import partial
 
-from pipeline.engine.grabbing import Backoff, Grabbed, Grabber
+from pipeline.engine.backoff import Backoff
+from pipeline.engine.grabbing import Grabbed, Grabber
 from pipeline.engine.reading_ahead import most_for
 from pipeline.engine.run_options import RunOptions
 from pipeline.engine.stats import Stats
