@@ -28,8 +28,9 @@ from pipeline.benching.jobs import Job, MeasurementError, measure
 from pipeline.data import Detections
 from pipeline.detectors import yolo
 from pipeline.diagnosis.cuda import driver
-from pipeline.diagnosis.limits import cores, cpu_name
+from pipeline.diagnosis.limits import cpu_name
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.processors import cores
 from pipeline.sources import file
 from pipeline.trackers import trackline
 

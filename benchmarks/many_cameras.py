@@ -16,7 +16,8 @@ import tempfile
 from typing import Any
 
 import pipeline
-from pipeline.diagnosis.limits import cores, cpu_name
+from pipeline.diagnosis.limits import cpu_name
+from pipeline.processors import cores
 
 WORST_TO_BEST = 2.0
 STARVING = 0.5

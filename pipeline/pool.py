@@ -27,7 +27,6 @@ class FramePool:
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self._buffers: list[Image] = []
-        self.allocated = 0
 
     def take(self, height: int, width: int) -> Image:
         """Return a writable u8[height,width,3] array with arbitrary content."""
@@ -38,7 +37,6 @@ class FramePool:
             if sys.getrefcount(buffer) == _IDLE_REFERENCES:
                 return buffer.reshape(height, width, 3)
         fresh: Image = np.empty(size, np.uint8)
-        self.allocated += 1
         if len(self._buffers) < self._keep:
             self._buffers.append(fresh)
         return fresh.reshape(height, width, 3)

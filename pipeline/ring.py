@@ -45,8 +45,6 @@ class RingBuffer(Generic[T]):
         self.policy = policy
         self.capacity = capacity
         self.dropped: Counter[str] = Counter()
-        self.put_count = 0
-        self.taken_count = 0
         self._items: deque[T] = deque()
         self._on_drop = on_drop
         self._closed = False
@@ -61,9 +59,6 @@ class RingBuffer(Generic[T]):
         with self._ready:
             while self.policy == "block" and len(self) >= self.capacity and not self._closed:
                 self._space.wait(WAKE_S)
-            # Counted only now: an item whose producer still waits, or was interrupted while it
-            # waited, is in nobody's books.
-            self.put_count += 1
             if self._closed:
                 self._drop(item, self._closed_for)
                 return False
@@ -108,7 +103,6 @@ class RingBuffer(Generic[T]):
             while len(self._items) > 1:
                 self._drop(self._items.popleft(), "stale")
         taken = [self._items.popleft() for _ in range(count)]
-        self.taken_count += count
         self._space.notify(count)
         return taken
 

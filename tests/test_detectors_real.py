@@ -6,7 +6,7 @@ float32. Frames are decoded by OpenCV here as there, so only the detector is com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,46 @@ def reference() -> list[Detections]:
     return [Detections(*row) for row in zip(*split, strict=True)]
 
 
-def plaza(shared: Path, step: int = 1) -> Iterator[Frame]:
+def plaza(shared: Path, wanted: Collection[int]) -> Iterator[Frame]:
     capture = cv2.VideoCapture(str(shared / "video" / "plaza_walkers.avi"))
-    for index in range(FRAMES):
-        good, image = capture.read()
-        assert good
-        if index % step == 0:
+    for index in range(max(wanted) + 1):
+        assert capture.grab()
+        if index in wanted:
+            good, image = capture.retrieve()
+            assert good
             yield Frame(image, "plaza", index, index / 10, 0.0)
+
+
+def telling(reference: list[Detections]) -> set[int]:
+    """The frames in which a slightly different detector would differ first, and some of all.
+
+    A score just high enough to be missed shows a threshold that moved, overlaps next to the limit
+    of suppression show boxes that did, small ones a wrong scale; each class and the fullest and
+    emptiest pictures are there, and every fortieth frame.
+    """
+
+    def first(count: int, key: Callable[[Detections], float]) -> list[int]:
+        return sorted(range(FRAMES), key=lambda index: key(reference[index]))[:count]
+
+    def overlap(found: Detections) -> float:
+        both = iou_of_xyxy(found.xyxy, found.xyxy)
+        both[found.class_id[:, None] != found.class_id[None, :]] = 0
+        np.fill_diagonal(both, 0)
+        return float(both.max())
+
+    classes = np.unique(np.concatenate([found.class_id for found in reference]))
+    return {
+        *range(0, FRAMES, 40),
+        *first(10, lambda found: float(found.score[found.score > CONF + SCORE].min())),
+        *first(10, lambda found: -overlap(found)),
+        *first(4, lambda found: float((found.xyxy[:, 2:] - found.xyxy[:, :2]).min())),
+        *first(2, len),
+        *first(2, lambda found: -len(found)),
+        *(
+            first(1, lambda found, each=each: -np.count_nonzero(found.class_id == each))[0]
+            for each in classes
+        ),
+    }
 
 
 def detect(model: Path, frames: Iterator[Frame], **options) -> dict[int, Detections]:
@@ -90,12 +123,17 @@ def compare(found: dict[int, Detections], reference: list[Detections]) -> Compar
 
 
 @pytest.mark.needs_shared
-def test_every_box_on_every_frame_is_ultralytics_own(shared, reference):
-    """Within 1 pixel and 0.01 score; only a box that close to the threshold may be on one side."""
-    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared), precision="fp32")
-    assert list(found) == list(range(FRAMES))
+def test_every_box_is_ultralytics_own(shared, reference):
+    """Within 1 pixel and 0.01 score; only a box that close to the threshold may be on one side.
+
+    On the frames that tell most: all 795 took a minute and noticed the same six of ten mistakes
+    (thresholds, classes, places and scales changed a little).
+    """
+    wanted = telling(reference)
+    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared, wanted), precision="fp32")
+    assert list(found) == sorted(wanted)
     result = compare(found, reference)
-    assert len(result.pixels) > 6800
+    assert len(result.pixels) > 8 * len(wanted)
     assert max(result.pixels) <= PIXELS
     assert max(result.score) <= SCORE
     assert [score for score in result.alone if score > CONF + SCORE] == []
@@ -104,7 +142,7 @@ def test_every_box_on_every_frame_is_ultralytics_own(shared, reference):
 @pytest.mark.needs_shared
 def test_reduced_precision_loses_little(shared, reference):
     """`auto` is bfloat16 where the CPU has it: 13 % of boxes differ by more, hardly any is lost."""
-    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared, step=10))
+    found = detect(shared / "models" / "yolo11n.onnx", plaza(shared, range(0, FRAMES, 10)))
     result = compare(found, reference)
     assert result.equal > 0.8
     assert np.percentile(result.pixels, 95) <= PIXELS
@@ -116,7 +154,9 @@ def test_reduced_precision_loses_little(shared, reference):
 @pytest.mark.needs_torch
 def test_pt_weights_give_the_same_as_the_onnx_made_from_them(shared, reference):
     pytest.importorskip("ultralytics", reason="needs torch and ultralytics")
-    found = detect(shared / "models" / "yolo11n.pt", plaza(shared, step=40), device="cpu")
+    found = detect(
+        shared / "models" / "yolo11n.pt", plaza(shared, range(0, FRAMES, 40)), device="cpu"
+    )
     result = compare(found, reference)
     assert len(result.pixels) > 150
     assert max(result.pixels) <= PIXELS
@@ -128,7 +168,9 @@ def test_pt_weights_give_the_same_as_the_onnx_made_from_them(shared, reference):
 @pytest.mark.needs_torch
 @pytest.mark.needs_cuda
 def test_pt_weights_on_cuda_give_the_same(shared, reference, cuda):
-    found = detect(shared / "models" / "yolo11n.pt", plaza(shared, step=10), device="cuda:0")
+    found = detect(
+        shared / "models" / "yolo11n.pt", plaza(shared, range(0, FRAMES, 10)), device="cuda:0"
+    )
     result = compare(found, reference)
     assert max(result.pixels) <= PIXELS
     assert max(result.score) <= SCORE
@@ -142,7 +184,9 @@ def test_pt_weights_on_cuda_give_the_same(shared, reference, cuda):
 )
 def test_other_networks_find_the_same_people(shared, reference, model, share):
     """Other weights, other layouts: boxes read or scaled wrongly would fit nothing."""
-    found = detect(shared / "models" / model, plaza(shared, step=40), classes=["person"])
+    found = detect(
+        shared / "models" / model, plaza(shared, range(0, FRAMES, 40)), classes=["person"]
+    )
     sure = {}
     for index in found:
         theirs = reference[index]

@@ -5,74 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from test_processors import files
 
 from pipeline.commands import doctor
 from pipeline.diagnosis import media, networks, surroundings
 from pipeline.diagnosis.cuda import Device, Driver, driver
 from pipeline.diagnosis.examination import verdict
 from pipeline.diagnosis.findings import Finding, look
-from pipeline.diagnosis.limits import Cores, cores, memory_limit, memory_of_machine
+from pipeline.diagnosis.limits import memory_limit, memory_of_machine
+from pipeline.processors import Cores
 
 GIB = 2**30
 H100 = Driver("580.1", "13.0", (Device("NVIDIA H100", 80 * GIB, (9, 0)),), decodes=True)
 
 
-def files(root: Path, content: dict[str, str]) -> Path:
-    for name, text in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
-
-
-@pytest.mark.parametrize(
-    ("content", "quota"),
-    [
-        ({}, None),
-        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "150000 100000\n"}, 1.5),
-        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n"}, None),
-        # The outer group allows less than the inner one, and is what counts.
-        (
-            {
-                "proc/self/cgroup": "0::/a/b\n",
-                "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
-                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
-            },
-            2,
-        ),
-        # Inside a container the own group is the root, while /proc names the host's path.
-        ({"proc/self/cgroup": "0::/docker/x\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 0.5),
-        (
-            {
-                "proc/self/cgroup": "4:cpu,cpuacct:/x\n3:memory:/y\n",
-                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "300000\n",
-                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
-            },
-            3,
-        ),
-        (
-            {
-                "proc/self/cgroup": "4:cpu,cpuacct:/x\n",
-                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "-1\n",
-                "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
-            },
-            None,
-        ),
-    ],
-)
-def test_a_container_s_share_of_the_cores_is_seen(tmp_path, content, quota):
-    """Threads beyond the quota are stopped for most of each period; os.cpu_count knows nothing."""
-    assert cores(files(tmp_path, content)).quota == quota
-
-
-def test_usable_cores_are_the_least_of_all_limits():
-    assert Cores(64, 8, None).usable == 8
-    assert Cores(64, 8, 2.5).usable == 2.5
-    assert Cores(64, 2, 16).usable == 2
+def test_cores_that_are_taken_away_are_told_with_the_reason():
     assert "affinity allows 8" in surroundings.cores(Cores(64, 8, None)).words
     assert surroundings.cores(Cores(4, 4, None)).state == "works"
     assert surroundings.cores(Cores(4, 4, 1.5)).state == "limited"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeDetector, FakeSink, FakeSource, Setup, boxes, camera, frames
+from live_fakes import until
 from threads import Gate
 
 from pipeline.engine import Pipeline, RunOptions
@@ -151,12 +152,10 @@ def test_the_queues_of_a_run_are_bounded() -> None:
         detector=FakeDetector(batch_size=2),
         ring_frames=4,
     )
-    ring = setup.pipeline._sources.rings[0]
     runner = threading.Thread(target=setup.pipeline.run)
     runner.start()
-    with ring._ready:
-        # One frame less where the last batch was of one, and one is in the grabber's hand.
-        assert ring._ready.wait_for(lambda: ring.put_count >= most - 2, 15)
+    # One frame less where the last batch was of one.
+    until(lambda: setup.stats("a").grabbed >= most - 1)
     blocked.open()
     runner.join()
     setup.check_end()

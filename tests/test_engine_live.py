@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
 from threads import Gate
 
-from pipeline.engine.grabbing import Backoff, Grabbed, Grabber
+from pipeline.engine.backoff import Backoff
+from pipeline.engine.grabbing import Grabbed, Grabber
 from pipeline.engine.stats import SourceStats
 from pipeline.engine.supervision import Supervisor
 from pipeline.errors import SourceLostError

@@ -155,3 +155,37 @@ def test_a_batch_with_the_wrong_number_of_answers_fails() -> None:
         StageError,
         "^detector FakeOverlapping: want 1 results, got 0$",
     )
+
+
+# -- what the thread waits for ------------------------------------------------------------------
+
+
+def test_waiting_for_the_last_answers_is_want_of_frames() -> None:
+    """Where the network is done before the next frame is read, reports said that it limits."""
+    delivered = [Gate() for _ in range(5)]
+    script = [step for gate in delivered for step in ("frame", gate)]
+    setup = Setup(FakeSource("a", script), detector=FakeOverlapping(3))
+    for result in setup.pipeline.results():
+        delivered[result.frame.index].open()
+    setup.check_end()
+    stats = setup.pipeline.stats
+    assert stats.detector_s == 0 < stats.starved_s
+    assert stats.blocked_s == 0
+
+
+def test_waiting_for_a_detector_that_has_all_it_takes_is_told() -> None:
+    all_read = Gate()
+    detector = FakeOverlapping(2, on_submit=all_read)
+    setup = Setup(FakeSource("a", [*frames(9), all_read.open]), detector=detector)
+    setup.pipeline.run()
+    assert setup.pipeline.stats.detector_s > 0
+
+
+@pytest.mark.parametrize("detector", [FakeDetector(), FakeOverlapping(1)])
+def test_a_detector_that_works_on_the_thread_s_time_is_not_waited_for(
+    detector: FakeDetector,
+) -> None:
+    """A lone camera's frame is detected on at once: that the camera gives no more limits then."""
+    setup = Setup(FakeSource("a", frames(9)), detector=detector)
+    setup.pipeline.run()
+    assert setup.pipeline.stats.detector_s == 0

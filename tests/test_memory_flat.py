@@ -8,11 +8,11 @@ import logging
 import psutil
 import pytest
 from fakes import FRAME, FakeSink, FakeSource, FakeTracker, Setup, frames
-from threads import PATIENCE_S
+from live_fakes import until
+from owners import WatchedPool
 
 from pipeline.data import Result
 from pipeline.errors import SourceLostError
-from pipeline.pool import FramePool
 
 FRAMES = 20_000
 
@@ -22,7 +22,7 @@ class LongSource(FakeSource):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, [FRAME])
-        self.pool = FramePool()
+        self.pool = self.watched = WatchedPool()
 
     def read(self):  # type: ignore[no-untyped-def]
         return self._frame() if self._index < FRAMES else None
@@ -51,8 +51,7 @@ def test_memory_is_flat_over_a_long_run() -> None:
         setup.detector.batches.clear()
         setup.trackers[0].__init__()  # type: ignore[misc]  # forget what it noted
     assert {sink.count for sink in sinks.values()} == {FRAMES}
-    assert source.pool is not None
-    assert source.pool.allocated <= 64
+    assert source.watched.owners.count <= 64
     # One object kept per frame would be 18 000; half a kilobyte, 9 MB. The allocator has moods.
     assert objects[-1] - objects[0] < 1000
     # The first half may still grow: what other tests of this process freed is taken piecemeal.
@@ -67,18 +66,17 @@ def test_full_queues_still_allocate_nothing_per_frame() -> None:
     total, in_flight = 300, 1 + 4 + 1 + 8 + 1 + 24  # written, queued, in hand, results, batch, ring
 
     def write_when_full(result: Result) -> None:
-        with ring._ready:
-            wanted = min(total, result.frame.index + in_flight)
-            assert ring._ready.wait_for(lambda: ring.put_count >= wanted, PATIENCE_S)
+        # One more is in the grabber's hand.
+        wanted = min(total, result.frame.index + in_flight + 1)
+        until(lambda: setup.stats("a").grabbed >= wanted)
 
     source = FakeSource("a", frames(total))
-    source.pool = FramePool()
+    source.pool = pool = WatchedPool()
     sinks = {"video": FakeSink(write_when_full, heavy=True)}
     setup = Setup(source, sinks=sinks, ring_frames=24)
-    ring = setup.pipeline._sources.rings[0]
     setup.pipeline.run()
     setup.check_end()
-    assert in_flight <= source.pool.allocated <= 64
+    assert in_flight <= pool.owners.count <= 64
 
 
 class Flapping(FakeSource):

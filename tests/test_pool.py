@@ -10,20 +10,21 @@ import pytest
 from fakes import boxes
 from hypothesis import given
 from hypothesis import strategies as st
+from owners import WatchedPool
 
 from pipeline.data import Frame, Result, Tracks
 from pipeline.pool import FramePool
 
 
 def test_memory_is_used_again_once_nobody_holds_it() -> None:
-    pool = FramePool()
+    pool = WatchedPool()
     for value in range(100):
         image = pool.take(4, 6)
         assert image.shape == (4, 6, 3)
         assert image.flags.writeable
         image[:] = value
         del image
-    assert pool.allocated == 1
+    assert pool.owners.count == 1
 
 
 def as_frame(image: Any) -> Frame:
@@ -72,13 +73,13 @@ def test_a_new_size_leaves_the_old_frames_alone() -> None:
 
 
 def test_a_hoarder_makes_the_pool_allocate_and_not_keep() -> None:
-    pool = FramePool(keep=3)
+    pool = WatchedPool(keep=3)
     hoard = [pool.take(2, 2) for _ in range(10)]
     assert len({image.__array_interface__["data"][0] for image in hoard}) == 10
-    assert pool.allocated == 10
+    assert pool.owners.count == 10
     del hoard
     again = [pool.take(2, 2) for _ in range(3)]
-    assert pool.allocated == 10
+    assert pool.owners.count == 10
     assert len(again) == 3
 
 

@@ -41,24 +41,15 @@ def _limit(base: Row, usable_cores: float) -> Iterator[str]:
     enough = f"enough for {cameras} camera{'s' * (cameras != 1)}" if cameras else "too few for one"
     yield f"{base.case.label}: {fps:.1f} frames a second, {enough} at {CAMERA_FPS} fps."
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in median.stages.items())
-    yield f"What limits is {_LIMITS[_limiting(base)]} Milliseconds a frame: {stages}."
+    yield f"What limits is {_LIMITS[_limit_of(base)]} Milliseconds a frame: {stages}."
     busy = median.cpu_ms * fps / 1e3
     if usable_cores and busy < 0.7 * usable_cores:
         yield f"Only {busy:.1f} of {usable_cores:g} cores were busy: something waits."
 
 
-def _limiting(base: Row) -> str:
-    """Return the stage that sets the pace; on the inference thread, which half of its work.
-
-    While that thread tracks, the network works on the next frames: what it takes then shows as the
-    processor's time that no stage accounts for, not as waiting.
-    """
-    limit = str(base.median.report.get("limited_by", "infer"))
-    stages = base.median.stages
-    tracking = stages.get("camera", 0) + stages.get("track", 0)
-    waited = stages.get("infer", 0)
-    network = max(waited, base.median.cpu_ms - sum(stages.values()) + waited)
-    return "track" if limit == "infer" and tracking > network else limit
+def _limit_of(base: Row) -> str:
+    """Return the stage that set the pace, as the run's report has it."""
+    return str(base.median.report.get("limited_by", "infer"))
 
 
 _LIMITS = {
@@ -72,7 +63,7 @@ _LIMITS = {
 
 def _advice(base: Row) -> Iterator[str]:
     """Say what to try for a limit that the measured changes do not touch."""
-    kind = _limiting(base)
+    kind = _limit_of(base)
     if kind == "decode":
         yield "Decode less: a lower resolution at the source, or decode: cuda where there is a GPU."
     if kind == "track":

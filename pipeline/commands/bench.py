@@ -16,9 +16,10 @@ from pipeline.benching.jobs import Side, measure
 from pipeline.benching.rounds import Rounds, Row
 from pipeline.benching.verdict import verdict
 from pipeline.detectors.yolo import Options
-from pipeline.diagnosis.limits import cores, cpu_name
+from pipeline.diagnosis.limits import cpu_name
 from pipeline.errors import UsageError
 from pipeline.models.resolving import resolve
+from pipeline.processors import cores
 
 HELP = "measure what this machine does, and say what limits it"
 FRAMES, REPEATS = 200, 3

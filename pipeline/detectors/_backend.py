@@ -45,7 +45,8 @@ class Network:
 class Backend(Protocol):
     """Runs one network: `read`, then `start`, then any number of batches, then `close`.
 
-    Works on several batches at a time; see pipeline.interfaces.Overlapping.
+    Works on several batches at a time; see pipeline.interfaces.Overlapping. Where `submit` or
+    `collect` raises, everything in flight is forgotten, and the next batch starts afresh.
     """
 
     batch_size: int

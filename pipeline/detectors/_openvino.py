@@ -9,7 +9,6 @@ Pictures go in as they come out of the decoder, u8 and BGR, straight into the re
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pipeline.detectors._openvino_model import PictureModel, one_line
 from pipeline.detectors._postprocess import Postprocess
 from pipeline.errors import ModelError
 from pipeline.memory import return_freed
+from pipeline.processors import Cores, cores
 
 STRIDE = 32
 """Sides of a network's input are multiples of this: its coarsest feature map's step."""
@@ -64,7 +64,7 @@ class OpenVinoBackend:
         self._batches: deque[_Batch] = deque()
         self._flying: deque[tuple[_Request, _Batch]] = deque()
         self.batch_size = settings.batch or 1
-        frames = 1 if settings.prefer_latency else min(_cores() + 1, MOST_IN_FLIGHT)
+        frames = 1 if settings.prefer_latency else min(cores().threads + 1, MOST_IN_FLIGHT)
         self.in_flight = -(-frames // self.batch_size)
         self.stage_ms: Mapping[str, float] = {}
 
@@ -154,17 +154,12 @@ class OpenVinoBackend:
         if lane is None:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
-                compiled = self._model.compile(
-                    key, self._config(), raw_bgr=self._raw_bgr, best=self._best
-                )
+                options = compile_options(self._settings, cores())
+                compiled = self._model.compile(key, options, raw_bgr=self._raw_bgr, best=self._best)
             return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
             lane = self._lanes[key] = _Lane(compiled, waiting)
         return lane
-
-    def _config(self) -> dict[str, str]:
-        hint = "LATENCY" if self._settings.prefer_latency else "THROUGHPUT"
-        return {"PERFORMANCE_HINT": hint, **_PRECISION[self._settings.precision]}
 
 
 class _Lane:
@@ -224,8 +219,8 @@ class _Batch:
         return stage_milliseconds(max(self.size, 1), total, self.before_s, self.after_s)
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def compile_options(settings: Settings, available: Cores) -> dict[str, str]:
+    """Return what OpenVINO is told when it compiles: it sees affinity by itself, but no quota."""
+    hint = "LATENCY" if settings.prefer_latency else "THROUGHPUT"
+    rationed = {"INFERENCE_NUM_THREADS": str(available.threads)} if available.rationed else {}
+    return {"PERFORMANCE_HINT": hint, **rationed, **_PRECISION[settings.precision]}

@@ -1,67 +1,87 @@
-"""Several devices as one: batches go to them in turn and come back in order."""
+"""Several devices as one: batches go to whichever has least to do, and come back in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack
 
 from pipeline.data import Detections, Image
-from pipeline.detectors._backend import Backend, Network
+from pipeline.detectors._backend import Network
+from pipeline.detectors._device_worker import Answer, DeviceWorker
 from pipeline.detectors._postprocess import Postprocess
 
 
 class SpreadBackend:
-    """One network on several devices, each with batches of its own in flight.
+    """One network on several devices, each with a thread and batches of its own.
 
-    The thread that submits only queues work, so one thread keeps several devices busy.
+    A device that is slower, or slow for once, gets fewer batches. As answers come in order, the
+    others are ahead of it by no more than what may be in flight.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
-        self._backends = backends
-        self._turn = 0
-        self._busy: deque[Backend] = deque()
+    def __init__(self, workers: Sequence[DeviceWorker]) -> None:
+        # In the order in which they were last given a batch, so that equals take turns.
+        self._workers = [*workers]
+        self._asked: deque[Answer] = deque()
         self.batch_size = 1
-        self.in_flight = len(backends)
+        self.in_flight = len(workers)
         self.stage_ms: Mapping[str, float] = {}
 
     def read(self) -> Network:
-        """Read the weights on every device; raises ModelError."""
-        networks = [backend.read() for backend in self._backends]
-        self.batch_size = min(backend.batch_size for backend in self._backends)
-        self.in_flight = sum(backend.in_flight for backend in self._backends)
+        """Read the weights for every device; raises ModelError, and has none of them then.
+
+        One after the other: what loads `.pt` weights is not made for several threads.
+        """
+        try:
+            networks = [worker.read() for worker in self._workers]
+        except BaseException:
+            self.close()
+            raise
+        self.batch_size = min(worker.backend.batch_size for worker in self._workers)
+        self.in_flight = sum(worker.room for worker in self._workers)
         return networks[0]
 
     def start(self, postprocess: Postprocess) -> None:
-        """Make all ready to run."""
-        for backend in self._backends:
-            backend.start(postprocess)
+        """Make all ready to run; where one cannot, none is left running."""
+        try:
+            for worker in self._workers:
+                worker.start(postprocess)
+        except BaseException:
+            self.close()
+            raise
 
     def submit(self, images: Sequence[Image]) -> None:
-        """Begin with a batch on the device whose turn it is."""
-        backend = self._backends[self._turn]
-        self._turn = (self._turn + 1) % len(self._backends)
+        """Begin with a batch on the device with the fewest batches to answer."""
+        worker = min(
+            self._workers, key=lambda each: (each.unanswered >= each.room, each.unanswered)
+        )
+        self._asked.append(worker.give(images))
+        self._workers.remove(worker)
+        self._workers.append(worker)
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them.
+
+        Raises what its device raised; everything in flight is forgotten then.
+        """
         try:
-            backend.submit(images)
+            found, self.stage_ms = self._asked.popleft().result()
         except BaseException:
             self._abandon()
             raise
-        self._busy.append(backend)
-
-    def collect(self) -> list[Detections]:
-        """Return the detections of each picture of the oldest batch, in order."""
-        backend = self._busy.popleft()
-        found = backend.collect()
-        self.stage_ms = backend.stage_ms
         return found
 
-    def _abandon(self) -> None:
-        """Wait for what is in flight on the other devices; the next batch can start afresh."""
-        while self._busy:
-            self._busy.popleft().collect()
-
     def close(self) -> None:
-        """Release the networks; safe to call twice."""
-        self._busy.clear()
-        self._turn = 0
-        for backend in self._backends:
-            backend.close()
+        """End the threads and release the networks; safe to call twice."""
+        self._asked.clear()
+        with ExitStack() as all_of_them:
+            for worker in self._workers:
+                all_of_them.callback(worker.close)
+
+    def _abandon(self) -> None:
+        """Wait for what is begun and forget it, so that the next batch starts afresh."""
+        for answer in self._asked:
+            answer.cancel()
+        wait(self._asked)
+        self._asked.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,13 @@ from pipeline.data import Detections, Image
 from pipeline.detectors._backend import Network, Settings, stage_milliseconds
 from pipeline.detectors._letterbox import Letterbox, fit
 from pipeline.detectors._postprocess import Postprocess
-from pipeline.errors import ModelError
+from pipeline.detectors._torch_choices import (
+    ENGINE,
+    choose_device,
+    choose_half,
+    current_device,
+    import_torch,
+)
 
 if TYPE_CHECKING:
     from pipeline.detectors._torch_lane import TensorNetwork
@@ -27,8 +34,6 @@ BATCHES_ON_CUDA = 2
 
 COPYING_THREADS = 4
 """Copy pictures to page-locked memory: one thread moves some 10 GB/s, a GPU takes up to 50."""
-
-ENGINE = ".engine"
 
 
 class AnyLane(Protocol):
@@ -57,7 +62,10 @@ class _Job:
 
 
 class TorchBackend:
-    """Runs one network on one device. Batches hold pictures that fill the same input size."""
+    """Runs one network on one device. Batches hold pictures that fill the same input size.
+
+    Any thread may call it, one at a time; which device is current for that thread stays as it was.
+    """
 
     def __init__(self, settings: Settings, *, tensors_on_cpu: bool = False) -> None:
         self._settings = settings
@@ -78,23 +86,17 @@ class TorchBackend:
         settings = self._settings
         is_engine = settings.path.suffix.lower() == ENGINE
         torch = import_torch() if is_engine else import_libraries()[0]
-        self._inference_mode = torch.inference_mode
+        self._torch = torch
         self._device = choose_device(torch, settings)
-        if is_engine:
-            from pipeline.detectors._tensorrt import EngineNetwork
-
-            self._network = EngineNetwork(settings.path, self._device)
-        else:
-            from pipeline.detectors._torch_network import UltralyticsNetwork
-
-            half = choose_half(settings, on_cuda=self._device.type == "cuda")
-            self._network = UltralyticsNetwork(settings.path, self._device, half=half)
+        with self._current():
+            self._network = self._load(is_engine=is_engine)
         self._choose_batch()
         stride = self._network.stride
         side = -(-settings.imgsz // stride) * stride
         self._target = self._network.fixed_size or (side, side)
         self._stride = None if self._network.fixed_size else stride
-        found: Network = self._network.describe(self._target)
+        with self._current():
+            found: Network = self._network.describe(self._target)
         return found
 
     def start(self, postprocess: Postprocess) -> None:
@@ -110,8 +112,10 @@ class TorchBackend:
         on_cuda = self._device.type == "cuda"
         if on_cuda and self.batch_size > 1:
             self._copies = ThreadPoolExecutor(COPYING_THREADS, "copy pictures")
+        with self._current():
+            device = CudaDevice(self._device) if on_cuda else HostDevice()
         stages = Stages(
-            device=CudaDevice(self._device) if on_cuda else HostDevice(),
+            device=device,
             network=self._network,
             postprocess=postprocess,
             answers=Answers(postprocess),
@@ -125,7 +129,8 @@ class TorchBackend:
         job = _Job(len(images))
         self._jobs.append(job)
         try:
-            self._launch(job, images)
+            with self._current(), self._torch.inference_mode():
+                self._launch(job, images)
         except BaseException:
             self._abandon()
             raise
@@ -138,22 +143,26 @@ class TorchBackend:
             for first in range(0, len(rows), self.batch_size):
                 part = rows[first : first + self.batch_size]
                 lane = self._idle.pop() if self._idle else self._new_lane()
-                with self._inference_mode():
-                    lane.launch([images[row] for row in part], [boxes[row] for row in part])
+                lane.launch([images[row] for row in part], [boxes[row] for row in part])
                 job.parts.append((lane, part))
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch, in order; waits for them."""
-        job = self._jobs.popleft()
+        job = self._jobs[0]
         began = perf_counter()
         found: dict[int, Detections] = {}
         waited_s = 0.0
-        for lane, rows in job.parts:
-            asked = perf_counter()
-            lane.wait()
-            waited_s += perf_counter() - asked
-            with self._inference_mode():
-                found.update(zip(rows, lane.answers(), strict=True))
+        try:
+            with self._current(), self._torch.inference_mode():
+                for lane, rows in job.parts:
+                    asked = perf_counter()
+                    lane.wait()
+                    waited_s += perf_counter() - asked
+                    found.update(zip(rows, lane.answers(), strict=True))
+        except BaseException:
+            self._abandon()
+            raise
+        self._jobs.popleft()
         self._idle += [lane for lane, _ in job.parts]
         self.device_ms = _added([lane.device_ms() for lane, _ in job.parts])
         took_s = perf_counter() - began
@@ -173,11 +182,25 @@ class TorchBackend:
 
     def _abandon(self) -> None:
         """Wait for what is in flight and forget it; the next batch can start afresh."""
-        for job in self._jobs:
-            for lane, _ in job.parts:
-                lane.wait()
-                self._idle.append(lane)
-        self._jobs.clear()
+        while self._jobs:
+            for lane, _ in self._jobs.popleft().parts:
+                # A GPU that is lost says so at each call; the first one has told.
+                with suppress(RuntimeError):
+                    lane.wait()
+                    self._idle.append(lane)
+
+    def _current(self) -> AbstractContextManager[None]:
+        return current_device(self._torch, self._device)
+
+    def _load(self, *, is_engine: bool) -> Any:
+        if is_engine:
+            from pipeline.detectors._tensorrt import EngineNetwork
+
+            return EngineNetwork(self._settings.path, self._device)
+        from pipeline.detectors._torch_network import UltralyticsNetwork
+
+        half = choose_half(self._settings, on_cuda=self._device.type == "cuda")
+        return UltralyticsNetwork(self._settings.path, self._device, half=half)
 
     def _choose_batch(self) -> None:
         on_cuda = self._device.type == "cuda"
@@ -193,44 +216,6 @@ class TorchBackend:
 
         network: TensorNetwork = self._network
         return HostLane(network, self._postprocess)
-
-
-def import_torch() -> Any:
-    """Return torch; raises ModelError where it is missing."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ModelError(
-            "model: .engine files need torch's CUDA build and tensorrt: pip install torch tensorrt"
-        ) from error
-    return torch
-
-
-def choose_device(torch: Any, settings: Settings) -> Any:
-    """Return the torch.device that is wanted; raises ModelError where it is not there."""
-    wanted = settings.device
-    is_engine = settings.path.suffix.lower() == ENGINE
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "auto":
-        wanted = "cuda:0" if count or is_engine else "cpu"
-    if wanted == "cpu" and is_engine:
-        raise ModelError("device: .engine files run on CUDA only, got 'cpu'; allowed is cuda:N")
-    index = int(wanted.partition(":")[2] or 0)
-    if wanted.startswith("cuda") and index >= count:
-        more = "" if is_engine else "; cpu is allowed"
-        raise ModelError(f"device: no {wanted}: torch sees {count} CUDA devices{more}")
-    return torch.device("cpu") if wanted == "cpu" else torch.device("cuda", index)
-
-
-def choose_half(settings: Settings, *, on_cuda: bool) -> bool:
-    """Return whether `.pt` weights run in fp16; raises ModelError for what they cannot."""
-    allowed = ("auto", "fp32", "fp16") if on_cuda else ("auto", "fp32")
-    if settings.precision not in allowed:
-        raise ModelError(
-            f"precision: .pt weights on {'CUDA' if on_cuda else 'the CPU'}, "
-            f"got {settings.precision!r}; allowed are {', '.join(allowed)}"
-        )
-    return on_cuda and settings.precision != "fp32"
 
 
 def _added(several: Sequence[Mapping[str, float]]) -> dict[str, float]:

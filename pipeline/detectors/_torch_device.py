@@ -7,6 +7,7 @@ for one. On CUDA copies up, work and copies down go to a stream each: neighbouri
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
@@ -23,6 +24,11 @@ log = logging.getLogger("trackline")
 
 _WARM_UPS = 3
 """Runs before a capture: libraries choose their algorithms and reserve memory in the first ones."""
+
+
+# PyTorch allows one capture at a time in the whole process, on whichever device, and the choice of
+# algorithms is a switch of the process too; other threads may be at it for their devices.
+_captures = threading.Lock()
 
 
 class Mark(Protocol):
@@ -124,6 +130,10 @@ class CudaDevice:
 
     def repeatable(self, work: Work) -> Work:
         """Return `work` captured as a CUDA graph, or as it is where something in it cannot be."""
+        with _captures:
+            return self._captured(work)
+
+    def _captured(self, work: Work) -> Work:
         stream = self._streams["compute"]
         # Sizes stay as they are from here on: it pays to try which convolution is the fastest.
         with torch.cuda.stream(stream), torch.backends.cudnn.flags(enabled=True, benchmark=True):

@@ -15,16 +15,17 @@ from pipeline.detectors._torch_lane import TensorNetwork
 
 
 class HostLane:
-    """As `_torch_lane.Lane`, with everything done when `launch` returns."""
+    """As `_torch_lane.Lane`, with the network run while it is waited for."""
 
     def __init__(self, network: TensorNetwork, postprocess: Postprocess) -> None:
         self._network = network
         self._postprocess = postprocess
         self._canvases: dict[tuple[int, int], Image] = {}
+        self._pictures: Any = None
         self._outputs: Any = ()
 
     def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
-        """Letterbox the pictures and run the network on them."""
+        """Letterbox the pictures."""
         size, count = boxes[0].input_size, len(images)
         canvas = self._canvases.get(size)
         if canvas is None or len(canvas) < count:
@@ -37,11 +38,14 @@ class HostLane:
         # Seen as NCHW the memory of NHWC pictures is channels-last already.
         pictures = torch.from_numpy(canvas[:count]).permute(0, 3, 1, 2).flip(1)
         pictures = pictures.to(self._network.dtype).div_(255)
-        output = self._network(pictures.contiguous(memory_format=torch.channels_last))
-        self._outputs = output.float().numpy()  # a view: on the CPU nothing is copied
+        self._pictures = pictures.contiguous(memory_format=torch.channels_last)
 
     def wait(self) -> None:
-        """Return at once."""
+        """Run the network, unless that is done."""
+        pictures, self._pictures = self._pictures, None
+        if pictures is not None:
+            output = self._network(pictures)
+            self._outputs = output.float().numpy()  # a view: on the CPU nothing is copied
 
     def answers(self) -> list[Detections]:
         """Return the detections of each picture."""

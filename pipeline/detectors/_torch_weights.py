@@ -43,7 +43,7 @@ def import_libraries() -> tuple[Any, Any]:
         import ultralytics
     except ImportError as error:
         raise MissingExtraError(
-            f"model: .pt weights need {error.name}: pip install trackline[ultralytics]"
+            f"model: .pt weights need {error.name}: pip install 'trackline[ultralytics]'"
         ) from error
     return torch, ultralytics
 

@@ -187,11 +187,16 @@ def _backend(options: Options, prefer_latency: bool) -> Backend:
         prefer_latency=prefer_latency,
     )
     if settings.path.suffix.lower() in (".pt", ".engine"):
-        from pipeline.detectors._spread import SpreadBackend
         from pipeline.detectors._torch import TorchBackend
 
-        several = [TorchBackend(replace(settings, device=each)) for each in devices]
-        return SpreadBackend(several) if len(several) > 1 else several[0]
+        if len(devices) == 1:
+            return TorchBackend(settings)
+        from pipeline.detectors._device_worker import DeviceWorker
+        from pipeline.detectors._spread import SpreadBackend
+
+        several = [(TorchBackend(replace(settings, device=each)), each) for each in devices]
+        ready = 0 if prefer_latency else 1
+        return SpreadBackend([DeviceWorker(*each, ready=ready) for each in several])
     if len(devices) > 1:
         raise ModelError(
             f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline import processors
 from pipeline.diagnosis import limits
 from pipeline.diagnosis.findings import Finding
 from pipeline.models.cache import cache_folder
@@ -23,21 +24,21 @@ _LITTLE_DISK = 2**30
 def machine(root: Path = Path("/")) -> Iterable[Finding]:
     """Yield the processor, its cores and the memory, as far as this process may use them."""
     yield Finding(MACHINE, "processor", "works", limits.cpu_name(root))
-    yield cores(limits.cores(root))
+    yield cores(processors.cores(root))
     if (memory := limits.memory_of_machine(root)) is not None:
         yield memory_left(*memory, limits.memory_limit(root))
 
 
-def cores(found: limits.Cores) -> Finding:
+def cores(found: processors.Cores) -> Finding:
     """Return how many cores there are to use, and what takes the others away."""
     values = {"machine": found.machine, "allowed": found.allowed, "quota": found.quota}
     why = []
     if found.allowed < found.machine:
         why.append(f"affinity allows {found.allowed}")
-    if found.quota is not None and found.quota < found.allowed:
+    if found.rationed:
         why.append(f"the control group's quota is {found.quota:g}")
     words = f"{found.usable:g} of {found.machine}" + (f": {', '.join(why)}" if why else "")
-    if found.quota is not None and found.quota < found.allowed:
+    if found.rationed:
         words += "; threads beyond the quota are stopped now and then"
     return Finding(MACHINE, "cores", "limited" if why else "works", words, values)
 

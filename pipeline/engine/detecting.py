@@ -70,6 +70,13 @@ class Engaged:
         told: Mapping[str, float] | None = getattr(self.detector, "stage_ms", None)
         return told or {"infer": (time.perf_counter() - began) * 1e3 / frames}
 
+    def waited_s(self, took_s: float, told: Mapping[str, float], frames: int) -> float:
+        """Return for how long an answer that took `took_s` was waited for, doing nothing else.
+
+        A detector that takes one batch at a time is not waited for: it works on the caller's time.
+        """
+        return min(took_s, told.get("infer", 0.0) * frames / 1e3) if self.most > 1 else 0.0
+
     def usable(self, detections: Detections, books: SourceStats) -> Detections:
         """Return the detections without NaN, infinite and zero-area boxes, which are counted."""
         with located(self.name):

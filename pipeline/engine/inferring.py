@@ -155,7 +155,7 @@ class Inference:
                 while self._is_due(most):
                     self._pass_on()
             elif self._flying:
-                self._pass_on()
+                self._pass_on(for_want_of_frames=True)
 
     def _finish(self) -> None:
         with self._turns.step():
@@ -179,8 +179,12 @@ class Inference:
                 flight.by.begin(flight.frames)
         return flight.by.most
 
-    def _pass_on(self) -> None:
-        """Detect or collect the oldest batch, follow what is in it and hand it on."""
+    def _pass_on(self, *, for_want_of_frames: bool = False) -> None:
+        """Detect or collect the oldest batch, follow what is in it and hand it on.
+
+        Where another batch would be begun instead if there were frames, they are what is waited
+        for meanwhile, and not the detector.
+        """
         flight = self._flying[0]
         began = time.perf_counter()
         frames = flight.frames
@@ -189,7 +193,13 @@ class Inference:
         if frames:
             with self._turns.step():
                 found = iter(flight.by.answer(frames))
+            took_s = time.perf_counter() - began
             stages = flight.by.stage_ms(began, len(frames))
+            waited_s = flight.by.waited_s(took_s, stages, len(frames))
+            if for_want_of_frames:
+                self._stats.starved_s += waited_s
+            else:
+                self._stats.detector_s += waited_s
         for wanted in flight.wanted:
             if wanted:
                 self._passing_on.detected(flight.by, flight.batch[0], next(found), stages)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from pipeline.interfaces import SourceInfo
 
 LEAST_AHEAD, CHEAP_BYTES = 4, 2**22
 """Frames of a file that may always be decoded ahead, to ride out a slow one, and how much memory
 is not worth saving."""
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def most_in(megabytes: int, info: SourceInfo) -> int:

@@ -7,13 +7,15 @@ import time
 from collections import deque
 from functools import partial
 
-from pipeline.engine.grabbing import Backoff, Grabbed, Grabber
-from pipeline.engine.reading_ahead import most_for, processors
+from pipeline.engine.backoff import Backoff
+from pipeline.engine.grabbing import Grabbed, Grabber
+from pipeline.engine.reading_ahead import most_for
 from pipeline.engine.run_options import RunOptions
 from pipeline.engine.stats import Stats
 from pipeline.engine.supervision import CameraStatus, Supervisor
 from pipeline.errors import PipelineError
 from pipeline.interfaces import Source, SourceInfo
+from pipeline.processors import cores
 from pipeline.ring import Ready, RingBuffer
 from pipeline.worker import Fail
 
@@ -140,7 +142,7 @@ class SourceGroup:
         with self._lock:
             self._opened = True
             files = [grabber for grabber in self._grabbers if not grabber.source.live]
-        at_once = self._options.files_at_once or processors()
+        at_once = self._options.files_at_once or cores().threads
         for grabber in files:
             grabber.open(self._options.ring_megabytes)
             if grabber in files[at_once:]:

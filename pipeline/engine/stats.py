@@ -31,6 +31,9 @@ STAGES = (
     "draw",
     "write",
 )
+WAITING = 0.1
+"""Share of a run that must be spent waiting for a stage to call it the slowest: below, the thread
+that waits is about as slow itself."""
 
 
 def _place(stage: str) -> int:
@@ -154,8 +157,11 @@ class Stats:
     def __init__(self, live_by_source: Mapping[str, bool]) -> None:
         self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}
         self.stages: dict[str, Histogram] = {}
-        self.starved_s = 0.0  # the inference thread waited for frames
-        self.blocked_s = 0.0  # the inference thread waited for the sinks
+        # For how long the inference thread waited, and did nothing else.
+        self.starved_s = 0.0  # for frames
+        self.detector_s = 0.0  # for a detector that had as many batches as it takes
+        self.blocked_s = 0.0  # for the sinks
+        self.following_s = 0.0  # it worked on tracks and events
         self._began = time.monotonic()
         self._ended: float | None = None
         self._lock = threading.Lock()
@@ -199,12 +205,21 @@ class Stats:
         return sum(source.delivered for source in self.sources.values())
 
     def limiting_stage(self) -> str:
-        """Return which stage set the pace, from what the inference thread waited for most."""
-        elapsed = self.elapsed_s
-        inferring = elapsed - self.starved_s - self.blocked_s
-        if self.starved_s >= max(inferring, self.blocked_s):
+        """Return which stage set the pace: what the inference thread waited for most.
+
+        Between stages are queues, so whoever is waited for at all has no time left, whatever else
+        took longer. Where next to nothing is waited for, it is the thread itself, with the larger
+        part of its own work: "infer", or "track" for what follows objects.
+        """
+        waited_s, what = max(
+            (self.starved_s, "frames"), (self.detector_s, "infer"), (self.blocked_s, "sinks")
+        )
+        if waited_s >= WAITING * self.elapsed_s:
+            if what != "frames":
+                return what
             return "camera" if all(s.live for s in self.sources.values()) else "decode"
-        return "sinks" if self.blocked_s > inferring else "infer"
+        worked_s = self.elapsed_s - self.starved_s - self.detector_s - self.blocked_s
+        return "track" if self.following_s > worked_s / 2 else "infer"
 
     def report(self) -> dict[str, Any]:
         """Return the run's figures as plain values, ready for JSON."""
@@ -219,6 +234,7 @@ class Stats:
             "limited_by": self.limiting_stage(),
             "inference_waited": {
                 "for_frames": round(self.starved_s / elapsed, 3),
+                "for_detector": round(self.detector_s / elapsed, 3),
                 "for_sinks": round(self.blocked_s / elapsed, 3),
             },
             "sources": {name: source.summary() for name, source in self.sources.items()},

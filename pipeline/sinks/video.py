@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pydantic import Field
 from pipeline.data import Image, Result
 from pipeline.errors import OutputError
 from pipeline.interfaces import RunInfo, SourceInfo
+from pipeline.processors import cores
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._trails import TrailOptions
 
@@ -141,5 +141,5 @@ class VideoSink:
     def _threads(self, image: Image) -> int:
         """Return how many threads keep up: with one less is lost at the borders of their slices."""
         height, width = image.shape[:2]
-        fitting = min(-(-height * width // PIXELS_PER_THREAD), os.cpu_count() or 1)
+        fitting = min(-(-height * width // PIXELS_PER_THREAD), cores().threads)
         return self._options.threads or fitting

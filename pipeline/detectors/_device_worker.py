@@ -1,0 +1,129 @@
+"""One device of several: its batches are begun and its answers read on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from pipeline.data import Detections, Image
+from pipeline.detectors._backend import Backend, Network
+from pipeline.detectors._postprocess import Postprocess
+from pipeline.errors import StageError, located
+from pipeline.worker import Worker
+
+Answer = Future[tuple[list[Detections], Mapping[str, float]]]
+"""The detections of each picture of a batch, and how many ms a frame each stage took for it."""
+
+
+class DeviceWorker:
+    """A backend with a thread that hands it batches as they come, and reads what they gave.
+
+    So many batches are begun as the backend takes at once, and `ready` more may wait: the device
+    goes on with them while whoever gave the last ones looks at the answers. What fails in the
+    thread is raised by the answer it was for. It takes with it what else was in flight on this
+    device; the batch after that starts afresh.
+    """
+
+    def __init__(self, backend: Backend, device: str, *, ready: int = 1) -> None:
+        self.backend = backend
+        self._where = f"detector yolo on {device}"
+        self._ready = ready
+        self._given: deque[tuple[Sequence[Image], Answer]] = deque()
+        self._begun: deque[Answer] = deque()
+        self._closed = False
+        self._change = threading.Condition()
+        self._worker = Worker(f"infer on {device}", self._work, self._refuse)
+
+    @property
+    def room(self) -> int:
+        """Return how many batches it may have at a time, begun or not."""
+        return max(self.backend.in_flight, 1) + self._ready
+
+    @property
+    def unanswered(self) -> int:
+        """Return how many batches it was given and has not answered."""
+        with self._change:
+            return len(self._given) + len(self._begun)
+
+    def read(self) -> Network:
+        """Read the weights, on the caller's thread; raises ModelError."""
+        return self.backend.read()
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make ready to run and begin to wait for batches."""
+        self.backend.start(postprocess)
+        self._worker.start(lambda _: None)  # it has nobody to tell but those who hold an answer
+
+    def give(self, images: Sequence[Image]) -> Answer:
+        """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
+        answer: Answer = Future()
+        with self._change:
+            if self._closed:
+                raise StageError(f"{self._where}: submit after close")
+            self._given.append((images, answer))
+            self._change.notify_all()
+        return answer
+
+    def close(self) -> None:
+        """End the thread, whatever it has still to do, and release the network; safe to repeat."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._worker.join()
+        self.backend.close()
+
+    # -- the thread itself ----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Begin with a batch or answer the oldest one; return False once it is closed.
+
+        A method, so that an idle thread holds on to no picture.
+        """
+        with self._change:
+            while not (self._closed or self._given or self._begun):
+                self._change.wait()
+            if self._closed:
+                return False
+            begins = bool(self._given) and len(self._begun) < max(self.backend.in_flight, 1)
+            if begins:
+                images, answer = self._given.popleft()
+                if not answer.set_running_or_notify_cancel():
+                    return True
+                self._begun.append(answer)
+        try:
+            with located(self._where):
+                if begins:
+                    self.backend.submit(images)
+                else:
+                    self._answer(self.backend.collect())
+        except BaseException as error:  # noqa: BLE001 - as far out in the thread as a batch is known
+            for each in self._forget():
+                each.set_exception(error)
+        return True
+
+    def _answer(self, found: list[Detections]) -> None:
+        with self._change:
+            answer = self._begun.popleft()
+        answer.set_result((found, self.backend.stage_ms))
+
+    def _forget(self) -> list[Answer]:
+        """Return the answers to what is begun, which nobody waits for any more."""
+        with self._change:
+            forgotten = [*self._begun]
+            self._begun.clear()
+        return forgotten
+
+    def _refuse(self) -> None:
+        """Leave nobody waiting for an answer that will not come."""
+        for answer in self._forget():
+            answer.set_exception(StageError(f"{self._where}: closed before it answered"))
+        for _, answer in self._given:
+            if answer.cancel():
+                answer.set_running_or_notify_cancel()
+        self._given.clear()

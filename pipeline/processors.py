@@ -1,0 +1,90 @@
+"""How many processors this process may use, for whoever decides on a number of threads.
+
+Containers limit a process without changing what the machine says of itself: affinity masks, and
+control groups of version 2 (`cpu.max`, `memory.max`) or 1 (`cpu.cfs_quota_us`, ...); see the Linux
+kernel's Documentation/admin-guide/cgroup-v2.rst.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Cores of the machine, those this process may run on, and the quota of its control group."""
+
+    machine: int
+    allowed: int
+    quota: float | None
+
+    @property
+    def usable(self) -> float:
+        """Return how many cores' worth of time there is."""
+        return min(self.allowed, self.quota) if self.quota else self.allowed
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads can compute at a time; 1 at least.
+
+        A share of a core counts as one: with a quota of 1.5, one thread would leave a third of it
+        unused, while two use it up and rest until the period (a tenth of a second) is over.
+        """
+        return max(1, math.ceil(self.usable))
+
+    @property
+    def rationed(self) -> bool:
+        """Return whether there is less time than the cores it may run on have."""
+        return self.usable < self.allowed
+
+
+def cores(root: Path = Path("/")) -> Cores:
+    """Return what there is; `root` is where /proc and /sys are found."""
+    machine = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
+    quotas = [
+        quota for folder in control_groups(root, "cpu") if (quota := _quota(folder)) is not None
+    ]
+    return Cores(machine, allowed, min(quotas, default=None))
+
+
+def control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's control groups, up to the outermost: each may limit."""
+    for line in read_text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = root / "sys/fs/cgroup" / controllers
+        folder = base / path.lstrip("/")
+        while True:
+            yield folder
+            # A container sees its own group as the root, whatever /proc says.
+            if folder == base or base not in folder.parents:
+                break
+            folder = folder.parent
+
+
+def _quota(folder: Path) -> float | None:
+    """Return a group's cores: its time per period."""
+    quota, _, period = read_text(folder / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = (
+            read_text(folder / "cpu.cfs_quota_us"),
+            read_text(folder / "cpu.cfs_period_us"),
+        )
+    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+        return None  # "max", or -1 in version 1
+    return int(quota) / int(period)
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of /proc or /sys says, nothing where there is none."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
