@@ -17,6 +17,12 @@ def shared_folder() -> Path:
     return Path(os.environ.get("TRACKLINE_SHARED", ROOT.parent / "shared"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave nothing in the user's cache folder; the programs they start neither."""
+    os.environ.setdefault("TRACKLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real weights, videos and ground truth."""

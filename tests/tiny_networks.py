@@ -34,11 +34,14 @@ def one_box_network(path: Path) -> Path:
     return constant_network(path, one_box, metadata={"names": "{0: 'person', 1: 'car'}"})
 
 
-def colour_network(path: Path, metadata: dict[str, str] | None = None) -> Path:
+def colour_network(
+    path: Path, metadata: dict[str, str] | None = None, *, sigmoid: bool = False
+) -> Path:
     """A network in YOLOv8's layout for pictures of any size, with a class per colour channel.
 
     Every cell answers the same box, 20 pixels wide and high around (40, 40), and as score of class
-    0, 1 and 2 what the network received there in channel 0, 1 and 2, averaged over the cell.
+    0, 1 and 2 what the network received there in channel 0, 1 and 2, averaged over the cell; or
+    that number's sigmoid, written as ultralytics' export writes it.
     """
     nodes = []
     for stride in (8, 16, 32):
@@ -48,7 +51,8 @@ def colour_network(path: Path, metadata: dict[str, str] | None = None) -> Path:
             helper.make_node("Reshape", [f"mean{stride}", "flat"], [f"cells{stride}"]),
         ]
     nodes += [
-        helper.make_node("Concat", ["cells8", "cells16", "cells32"], ["scores"], axis=2),
+        helper.make_node("Concat", ["cells8", "cells16", "cells32"], ["averages"], axis=2),
+        helper.make_node("Sigmoid" if sigmoid else "Identity", ["averages"], ["scores"]),
         helper.make_node("ReduceMean", ["scores"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "box"], ["boxes"]),

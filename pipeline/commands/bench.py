@@ -98,9 +98,9 @@ def _has_fixed_size(path: Path) -> bool:
     """Return whether the network takes pictures of one size only; .pt weights take any."""
     if path.suffix.lower() in (".pt", ".engine"):
         return False
-    from pipeline.detectors._openvino_model import PictureModel
+    from pipeline.detectors._openvino_cache import KeptModel
 
-    return PictureModel(path).fixed_size is not None
+    return KeptModel(path).fixed_size is not None
 
 
 def _other_precisions(path: Path, device: str) -> list[str]:

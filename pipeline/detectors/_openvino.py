@@ -16,10 +16,13 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+import cv2
+
 from pipeline.data import Detections, Float32, Image
 from pipeline.detectors._backend import Network, Settings, not_int8, stage_milliseconds
 from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
-from pipeline.detectors._openvino_model import PictureModel, one_line
+from pipeline.detectors._openvino_cache import KeptModel
+from pipeline.detectors._openvino_model import one_line
 from pipeline.detectors._postprocess import Postprocess
 from pipeline.errors import ModelError
 from pipeline.memory import return_freed
@@ -59,7 +62,7 @@ class OpenVinoBackend:
                 f"allowed are {', '.join(_PRECISION)}"
             )
         self._settings = settings
-        self._model: PictureModel | None = None
+        self._model: KeptModel | None = None
         self._lanes: dict[tuple[int, int] | None, _Lane] = {}
         self._batches: deque[_Batch] = deque()
         self._flying: deque[tuple[_Request, _Batch]] = deque()
@@ -70,7 +73,7 @@ class OpenVinoBackend:
 
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
-        self._model = PictureModel(self._settings.path)
+        self._model = KeptModel(self._settings.path)
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
         return self._model.network
@@ -78,6 +81,9 @@ class OpenVinoBackend:
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
         assert self._model is not None
+        # The network has a thread on every core: more of OpenCV's would take turns with them, and
+        # wait for the next picture without rest.
+        cv2.setNumThreads(1)
         layout = postprocess.layout
         if layout.best_only is not None:
             postprocess = replace(postprocess, layout=layout.best_only)

@@ -28,7 +28,7 @@ def take_pictures(ov: Any, model: Any, rows: Size | None, *, raw_bgr: bool) -> A
     picture.model().set_layout(ov.Layout("NCHW"))
     steps = picture.preprocess()
     if not raw_bgr and rows is not None:
-        steps.custom(_scale_in_rows(ov, rows)).convert_color(preprocess.ColorFormat.RGB)
+        steps.custom(_scale_in_rows(rows)).convert_color(preprocess.ColorFormat.RGB)
     else:
         steps.convert_element_type(ov.Type.f32)
         if not raw_bgr:
@@ -37,13 +37,14 @@ def take_pictures(ov: Any, model: Any, rows: Size | None, *, raw_bgr: bool) -> A
     return build.build()
 
 
-def _scale_in_rows(ov: Any, size: Size) -> Callable[[Any], Any]:
+def _scale_in_rows(size: Size) -> Callable[[Any], Any]:
     """Return a step that makes u8[1,H,W,3] f32 from 0 to 1, row by row.
 
     What is the same for every number, OpenVINO moves to behind its transposition of the bytes,
     where it takes five times as long. It leaves alone what has a factor for each place in a row.
     """
-    ops = ov.opset13
+    from openvino import opset13 as ops
+
     height, width = size
     factors = np.full((1, 1, width * 3), 1 / 255, np.float32)
 
@@ -60,7 +61,8 @@ def find_best_class(ov: Any, model: Any) -> Any:
 
     Of 80 classes' 84 rows a fourteenth is left to copy out, search and keep for each request.
     """
-    ops = ov.opset13
+    from openvino import opset13 as ops
+
     full = model.get_results()[0].input_value(0)
     logits = _logits_by_level(full.get_node())
     if logits is None:
@@ -107,8 +109,8 @@ def _logits_by_level(full: Any) -> list[Any] | None:
 def _is_concat(node: Any, inputs: int | None, axis: int) -> bool:
     if node.get_type_name() != "Concat" or inputs not in (None, node.get_input_size()):
         return False
-    along = node.get_axis()
-    return along == axis or along == axis - len(node.get_output_partial_shape(0))
+    along: int = node.get_axis()
+    return along in (axis, axis - len(node.get_output_partial_shape(0)))
 
 
 def _flattens(feature_map: Any, flat: Any) -> bool:
@@ -116,4 +118,4 @@ def _flattens(feature_map: Any, flat: Any) -> bool:
     wide, long = feature_map.get_partial_shape(), flat.get_partial_shape()
     if wide.rank.is_dynamic or long.rank.is_dynamic or len(wide) != 4 or len(long) != 3:
         return False
-    return wide[1].is_static and long[1].is_static and wide[1] == long[1]
+    return bool(wide[1].is_static and long[1].is_static and wide[1] == long[1])

@@ -27,8 +27,6 @@ def import_openvino() -> Any:
     """
     with no_telemetry():
         import openvino
-        import openvino.frontend
-        import openvino.opset13
     return openvino
 
 
@@ -57,7 +55,7 @@ class PictureModel:
         self._ov = import_openvino()
         self._path = path
         with one_line(f"model: {path} is not a network that OpenVINO can read"):
-            self._model = _read(self._ov, path)
+            self._model = _read(path)
         self.fixed_size = self._check_input()
         with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
             self.metadata = _metadata(self._model, path)
@@ -130,7 +128,8 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def _openvino_errors() -> tuple[type[Exception], ...]:
-    frontend = import_openvino().frontend
+    with no_telemetry():
+        from openvino import frontend
     return (
         RuntimeError,
         ValueError,
@@ -142,12 +141,13 @@ def _openvino_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _read(ov: Any, path: Path) -> Any:
+def _read(path: Path) -> Any:
     # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
     # damaged file, which prints to stderr.
-    frontend = ov.frontend.FrontEndManager().load_by_framework(
-        "onnx" if path.suffix.lower() == ".onnx" else "ir"
-    )
+    with no_telemetry():
+        from openvino.frontend import FrontEndManager
+    kind = "onnx" if path.suffix.lower() == ".onnx" else "ir"
+    frontend = FrontEndManager().load_by_framework(kind)
     return frontend.convert(frontend.load(str(path)))
 
 

@@ -1,0 +1,147 @@
+"""Keeps compiled networks in the cache folder: the next start takes a third of the time.
+
+Reading and compiling a small network takes longer than all else that happens before the first
+frame, and a tenth of a run's memory. What is kept depends on the weights' bytes, on this program's
+code for it, on OpenVINO and on the processor; whatever does not fit, is damaged or cannot be
+written is as if it were not there. What was not used for longest goes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.detectors import _openvino_graph, _openvino_model
+from pipeline.detectors._backend import Network
+from pipeline.detectors._openvino_model import PictureModel, import_openvino
+from pipeline.models.cache import cache_folder
+from pipeline.processors import cores
+
+MOST_BYTES = 2**30
+"""How much is kept: a small network takes 11 MB for each size of pictures."""
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class KeptModel:
+    """A PictureModel that is read only where something of it is not in the cache."""
+
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._path = path
+        self._most_bytes = most_bytes
+        self._model: PictureModel | None = None
+        # The compiled networks' memory: OpenVINO does not hold on to it itself.
+        self._mapped: list[mmap.mmap] = []
+        self._core = import_openvino().Core()
+        self._folder = cache_folder() / "compiled"
+        self._digest = self._digest_of_all()
+        facts = self._load_facts()
+        self.network: Network = facts[0]
+        self.fixed_size: tuple[int, int] | None = facts[1]
+        self.quantized: bool = facts[2]
+
+    def compile(
+        self, size: tuple[int, int] | None, config: Mapping[str, Any], *, raw_bgr: bool, best: bool
+    ) -> Any:
+        """Return what PictureModel.compile does, from the cache if it is there."""
+        how = json.dumps([size, dict(config), raw_bgr, best, cores().threads], sort_keys=True)
+        name = hashlib.sha256(how.encode()).hexdigest()[:16]
+        path = self._folder / f"{self._digest}-{name}.blob"
+        if (blob := _load(path)) is not None:
+            with suppress(RuntimeError):
+                content = np.frombuffer(blob, np.uint8)[_DIGEST_BYTES:]
+                tensor = import_openvino().Tensor(content, shared_memory=True)
+                compiled = self._core.import_model(tensor, "CPU", dict(config))
+                self._mapped.append(blob)
+                _give_back(blob)
+                return compiled
+        compiled = self._read().compile(size, config, raw_bgr=raw_bgr, best=best)
+        with suppress(RuntimeError):
+            _keep(path, compiled.export_model().getvalue())
+        self._forget_oldest()
+        return compiled
+
+    def _read(self) -> PictureModel:
+        if self._model is None:
+            self._model = PictureModel(self._path)
+        return self._model
+
+    def _digest_of_all(self) -> str:
+        """Return what changes with anything that a compiled network depends on."""
+        digest = hashlib.sha256()
+        code = [Path(module.__file__ or "") for module in (_openvino_graph, _openvino_model)]
+        beside = (self._path.with_suffix(".bin"), self._path.with_name("metadata.yaml"))
+        in_folder = self._path.suffix.lower() == ".xml"
+        for path in [*code, self._path, *(beside if in_folder else ())]:
+            with suppress(OSError), path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for of_device in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
+            digest.update(repr(self._core.get_property("CPU", of_device)).encode())
+        digest.update(repr(self._core.get_versions("CPU")["CPU"].build_number).encode())
+        return digest.hexdigest()[:32]
+
+    def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool]:
+        """Return network, fixed_size and quantized, as the model says them."""
+        path = self._folder / f"{self._digest}.json"
+        kept = _load(path)
+        if kept is None:
+            model = self._read()
+            facts = (asdict(model.network), model.fixed_size, model.quantized)
+            _keep(path, json.dumps(facts).encode())
+            return model.network, model.fixed_size, model.quantized
+        network, fixed_size, quantized = json.loads(kept[_DIGEST_BYTES:])
+        network = Network(
+            (network["input_size"][0], network["input_size"][1]),
+            tuple(network["output_shape"]),
+            {int(class_id): name for class_id, name in network["names"].items()},
+            network["end2end"],
+        )
+        return network, None if fixed_size is None else (fixed_size[0], fixed_size[1]), quantized
+
+    def _forget_oldest(self) -> None:
+        with suppress(OSError):
+            found = [(path.stat(), path) for path in self._folder.glob("*.blob")]
+            left = self._most_bytes
+            for stat, path in sorted(found, key=lambda one: -one[0].st_mtime):
+                left -= stat.st_size
+                if left < 0:
+                    path.unlink()
+
+
+def _load(path: Path) -> mmap.mmap | None:
+    """Return the file that was kept there, None if there is none or it is damaged."""
+    with suppress(OSError, ValueError):  # an empty file cannot be mapped
+        with path.open("rb") as file:
+            found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if hashlib.sha256(memoryview(found)[_DIGEST_BYTES:]).digest() == found[:_DIGEST_BYTES]:
+            os.utime(path)
+            return found
+    return None
+
+
+def _give_back(blob: mmap.mmap) -> None:
+    """Let go of pages that were read: weights are packed anew, and hardly looked at again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        blob.madvise(mmap.MADV_DONTNEED)
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write it for the next time; two processes may do so at once."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
