@@ -11,7 +11,9 @@ from pipeline.data import Detections, Event, Frame, Result, Tracks
 from pipeline.interfaces import RunInfo, SourceInfo
 
 NAMES = {0: "person"}
-UTC = time.time()
+START = time.monotonic()
+"""When index 0 was captured."""
+UTC = time.time() - time.monotonic()
 
 
 def run_info(output: Path, *sources: str, frames: int | None = None) -> RunInfo:
@@ -23,7 +25,7 @@ def event(index: int, kind: str = "enter", track_id: int = 1, **values: object) 
     usual = {
         "kind": kind, "source": "gate", "area": "lawn", "direction": "", "track_id": track_id,
         "class_id": 0, "class_name": "person", "index": index, "pts_s": index / 10,
-        "captured_at": index / 10, "xyxy": (1.0, 2.0, 30.0, 40.0),
+        "captured_at": START + index / 10, "xyxy": (1.0, 2.0, 30.0, 40.0),
     }  # fmt: skip
     return Event(**{**usual, **values})  # type: ignore[arg-type]
 
@@ -47,5 +49,5 @@ def result(
         np.array([0], np.int32),
         np.array([at], np.float32),
     )
-    frame = Frame(image, source, index, at, at, epoch)
+    frame = Frame(image, source, index, at, START + at, epoch)
     return Result(frame, Detections.empty(), tracks, NAMES, events=events)

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from event_results import UTC, event, result, run_info
+from event_results import START, UTC, event, result, run_info
 from event_servers import eventually, postgres, webhook
 
 from pipeline.build import build, effective
@@ -34,6 +34,26 @@ def started(output: Path, url: str, first: int, count: int) -> subprocess.Popen[
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_events_are_kept_at_the_time_that_the_system_tells(
+    by_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small computer starts years off, until it finds a time server: with a start's offset, all
+    events of that run would lie in 1970, and the last hours on the page be empty."""
+    real = time.time
+    sink = plugin.build(plugin.Options())
+    sink.open(run_info(tmp_path, "gate"))
+    sink.write(result(1, event(1)))
+    monkeypatch.setattr(time, "time", lambda: real() + by_s)
+    sink.write(result(2, event(2)))
+    store = sink.store
+    assert store is not None
+    eventually(lambda: len(store.query()) == 2, "both kept")
+    after, before = (kept.time for kept in sorted(store.query(), key=lambda kept: -kept.index))
+    sink.close()
+    assert after - before == pytest.approx(by_s + 0.1, abs=1)
 
 
 def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: Path) -> None:
@@ -150,7 +170,7 @@ def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> No
         (door,) = sink.standings()
         assert (door.target, door.problem, door.delivered) == ("webhook:door", "HTTP 503", 0)
         assert door.queue.failure == "HTTP 404"
-        assert door.queue.waiting_since == pytest.approx(UTC + 0.1)
+        assert door.queue.waiting_since == pytest.approx(UTC + START + 0.1, abs=0.01)
         assert door.queue.failed_at is not None
         assert door.address == f"http://***@127.0.0.1:{hook.port}/***"
         assert "hunter2" not in repr(door)

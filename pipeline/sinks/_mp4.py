@@ -126,8 +126,11 @@ class Mp4Writer:
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
         # Six times as fast as the conversion in FFmpeg's swscale.
         cv2.cvtColor(self._canvas, cv2.COLOR_BGR2YUV_I420, dst=self._i420)
-        # x264 takes a copy of its own, so the next frame may be put into the same memory.
-        picture = av.VideoFrame.from_numpy_buffer(self._i420, format="yuv420p")
+        # PyAV takes the memory as it is where it counts the rows right, in multiples of 4; x264
+        # makes a copy of its own, so the next frame may be put into the same memory.
+        whole = self._i420.shape[0] % 6 == 0
+        wrap = av.VideoFrame.from_numpy_buffer if whole else av.VideoFrame.from_ndarray
+        picture = wrap(self._i420, format="yuv420p")
         picture.pts = self._times.ticks(frame)
         picture.time_base = Fraction(1, TICKS)
         if self._key_ticks is None or picture.pts - self._key_ticks >= KEY_EVERY_S * TICKS:

@@ -20,7 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses
 from pipeline.events.options import MqttOptions, WebhookOptions
-from pipeline.interfaces import RunInfo
+from pipeline.interfaces import RunInfo, unix_time
 from pipeline.options import OptionsModel
 from pipeline.secrets import SecretUrl
 from pipeline.sinks._files import OutputFolder, writing
@@ -91,7 +91,6 @@ class EventsSink:
         self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
         self._failure: BaseException | None = None
-        self._utc = 0.0
         self._made_anew = False
         self._only_files = False
         self._wrote = False
@@ -99,7 +98,6 @@ class EventsSink:
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
-        self._utc = run.utc_at_monotonic_zero
         self._only_files = bool(run.sources) and all(
             info.frame_count is not None for info in run.sources.values()
         )
@@ -128,12 +126,13 @@ class EventsSink:
 
         self._wrote = True
         self._service.note(result)
-        records = [EventRecord.of(event, self._utc) for event in result.events]
+        utc = unix_time(0.0)
+        records = [EventRecord.of(event, utc) for event in result.events]
         if records:
             self._service.keeper.do(partial(self.store.add, records), len(records))
         if self._clips is not None:
-            unix_s = self._utc + result.frame.captured_at
-            self._clips.note(result, [one.uid for one in records], unix_s)
+            uids = [one.uid for one in records]
+            self._clips.note(result, uids, utc + result.frame.captured_at)
 
     def standings(self) -> Sequence[Standing]:
         """Return how each target fares, for any thread and at once."""

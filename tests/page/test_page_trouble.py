@@ -140,8 +140,8 @@ def test_what_others_are_not_told_is_said_per_target(page: Page, fake: FakeServe
     door, slow, mqtt = notices.all()
     expect(door).to_have_text(
         re.compile(
-            r"^webhook door: 12 waiting since [\d:]+\.Last error: HTTP 503\. "
-            r"3 given up, the newest at [\d:]+: HTTP 404\. Events go to https://hooks\.example"
+            r"^webhook door: 12 waiting since [\w: ]+\.Last error: HTTP 503\. "
+            r"3 given up, the newest at [\w: ]+: HTTP 404\. Events go to https://hooks\.example"
         )
     )
     expect(slow).to_contain_text("webhook slow: 2 waiting since")

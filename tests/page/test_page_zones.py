@@ -226,7 +226,7 @@ def test_unsaved_changes_are_not_lost_silently(
     leave()
     editing.get_by_role("button", name="Keep editing").click()
     expect(editing.get_by_label("Name")).to_have_value("Door")
-    assert editing.evaluate("location.hash") == "#camera/yard"
+    editing.wait_for_function("location.hash === '#camera/yard'")
     leave()
     editing.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(editing.locator(".draft")).to_have_count(0)
