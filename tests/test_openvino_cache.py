@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +109,22 @@ def test_a_cache_that_cannot_be_written_does_no_harm(kept: Path, colours: Path) 
     kept.parent.write_text("a file where the folder should be")
     assert len(detect(colours)[1])
     assert len(detect(colours)[1])
+
+
+def test_a_kept_network_runs_on_when_what_loaded_it_is_gone(kept: Path, colours: Path) -> None:
+    """Its numbers lie in a file mapped into memory, which OpenVINO itself does not hold on to."""
+
+    def compiled() -> Any:
+        return KeptModel(colours).compile((64, 64), CONFIG, raw_bgr=False, best=True)
+
+    picture = GREY.image[None]
+    expected = compiled()(picture)[0].copy()
+    network = compiled()
+    gc.collect()
+    filler = [mmap.mmap(-1, 2**16) for _ in range(200)]  # take the addresses that became free
+    for one in filler:
+        one.write(b"\xff" * 2**16)
+    np.testing.assert_array_equal(network(picture)[0], expected)
 
 
 def test_each_size_and_setting_is_kept_for_itself_and_the_oldest_goes(

@@ -172,6 +172,7 @@ class _Lane:
     """A compiled network and those of its requests that are idle: one per stream and `waiting`."""
 
     def __init__(self, compiled: Any, waiting: int) -> None:
+        self._network = compiled  # its requests alone do not keep all of it
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.idle = [
             _Request(self, compiled.create_infer_request()) for _ in range(streams + waiting)

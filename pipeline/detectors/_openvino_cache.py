@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -38,8 +39,6 @@ class KeptModel:
         self._path = path
         self._most_bytes = most_bytes
         self._model: PictureModel | None = None
-        # The compiled networks' memory: OpenVINO does not hold on to it itself.
-        self._mapped: list[mmap.mmap] = []
         self._core = import_openvino().Core()
         self._folder = cache_folder() / "compiled"
         self._digest = self._digest_of_all()
@@ -60,7 +59,7 @@ class KeptModel:
                 content = np.frombuffer(blob, np.uint8)[_DIGEST_BYTES:]
                 tensor = import_openvino().Tensor(content, shared_memory=True)
                 compiled = self._core.import_model(tensor, "CPU", dict(config))
-                self._mapped.append(blob)
+                compiled.memory = blob  # OpenVINO does not hold on to it itself
                 _give_back(blob)
                 return compiled
         compiled = self._read().compile(size, config, raw_bgr=raw_bgr, best=best)
@@ -134,8 +133,8 @@ def _give_back(blob: mmap.mmap) -> None:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write it for the next time; two processes may do so at once."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    """Write it for the next time; several processes and threads may do so at once."""
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
