@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from tiny_networks import colour_network
 
@@ -103,6 +104,39 @@ def test_other_weights_under_the_same_name_are_seen(kept: Path, colours: Path) -
     _, before = detect(colours)
     colour_network(colours, sigmoid=True)
     assert abs(detect(colours)[1].score[0] - before.score[0]) > 0.05
+
+
+def test_weights_that_lie_in_other_files_are_seen_to_change(kept: Path, tmp_path: Path) -> None:
+    """The .onnx file stays as it is when somebody trains again and replaces only the other one."""
+    path = colour_network(tmp_path / "outside.onnx")
+    model = onnx.load(str(path))
+    onnx.save(
+        model, str(path), save_as_external_data=True, location="numbers.bin", size_threshold=0
+    )
+    _, before = detect(path)
+    numbers = tmp_path / "numbers.bin"
+    boxes = np.frombuffer(numbers.read_bytes(), np.float32).copy()
+    boxes[boxes == 20] = 30
+    numbers.write_bytes(boxes.tobytes())
+    after = detect(path)[1]
+    assert before.xyxy[0, 2] - before.xyxy[0, 0] == pytest.approx(20, abs=0.1)
+    assert after.xyxy[0, 2] - after.xyxy[0, 0] == pytest.approx(30, abs=0.1)
+
+
+def test_a_cache_that_is_only_read_is_used(
+    kept: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that lies in a container's image, say: nobody may write there that it was used."""
+    detect(colours)
+    _, others = detect(colour_network(tmp_path / "other.onnx", sigmoid=True))
+    first, second = sorted(kept.glob("*.blob"), key=lambda path: path.stat().st_mtime)
+    first.write_bytes(second.read_bytes())
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refused)
+    np.testing.assert_array_equal(detect(colours)[1].score, others.score)
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(kept: Path, colours: Path) -> None:

@@ -130,6 +130,8 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Release the networks; safe to call twice."""
         self._abandon()
+        for lane in self._lanes.values():
+            lane.idle.clear()  # requests know their lane: neither would go by itself
         self._lanes.clear()
         self._model = None
 

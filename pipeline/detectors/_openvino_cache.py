@@ -41,7 +41,7 @@ class KeptModel:
         self._model: PictureModel | None = None
         self._core = import_openvino().Core()
         self._folder = cache_folder() / "compiled"
-        self._digest = self._digest_of_all()
+        self._digest = None if _has_weights_elsewhere(path) else self._digest_of_all()
         facts = self._load_facts()
         self.network: Network = facts[0]
         self.fixed_size: tuple[int, int] | None = facts[1]
@@ -53,7 +53,7 @@ class KeptModel:
         """Return what PictureModel.compile does, from the cache if it is there."""
         how = json.dumps([size, dict(config), raw_bgr, best, cores().threads], sort_keys=True)
         name = hashlib.sha256(how.encode()).hexdigest()[:16]
-        path = self._folder / f"{self._digest}-{name}.blob"
+        path = self._place(f"-{name}.blob")
         if (blob := _load(path)) is not None:
             with suppress(RuntimeError):
                 content = np.frombuffer(blob, np.uint8)[_DIGEST_BYTES:]
@@ -63,9 +63,10 @@ class KeptModel:
                 _give_back(blob)
                 return compiled
         compiled = self._read().compile(size, config, raw_bgr=raw_bgr, best=best)
-        with suppress(RuntimeError):
-            _keep(path, compiled.export_model().getvalue())
-        self._forget_oldest()
+        if path is not None:
+            with suppress(RuntimeError):
+                _keep(path, compiled.export_model().getvalue())
+            self._forget_oldest()
         return compiled
 
     def _read(self) -> PictureModel:
@@ -73,10 +74,15 @@ class KeptModel:
             self._model = PictureModel(self._path)
         return self._model
 
+    def _place(self, suffix: str) -> Path | None:
+        """Return where something of this model is kept, None if nothing is."""
+        return None if self._digest is None else self._folder / f"{self._digest}{suffix}"
+
     def _digest_of_all(self) -> str:
         """Return what changes with anything that a compiled network depends on."""
         digest = hashlib.sha256()
-        code = [Path(module.__file__ or "") for module in (_openvino_graph, _openvino_model)]
+        files = (__file__, _openvino_graph.__file__, _openvino_model.__file__)
+        code = [Path(file or "") for file in files]
         beside = (self._path.with_suffix(".bin"), self._path.with_name("metadata.yaml"))
         in_folder = self._path.suffix.lower() == ".xml"
         for path in [*code, self._path, *(beside if in_folder else ())]:
@@ -89,7 +95,7 @@ class KeptModel:
 
     def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool]:
         """Return network, fixed_size and quantized, as the model says them."""
-        path = self._folder / f"{self._digest}.json"
+        path = self._place(".json")
         kept = _load(path)
         if kept is None:
             model = self._read()
@@ -107,7 +113,7 @@ class KeptModel:
 
     def _forget_oldest(self) -> None:
         with suppress(OSError):
-            found = [(path.stat(), path) for path in self._folder.glob("*.blob")]
+            found = [(path.stat(), path) for path in self._folder.iterdir()]
             left = self._most_bytes
             for stat, path in sorted(found, key=lambda one: -one[0].st_mtime):
                 left -= stat.st_size
@@ -115,13 +121,27 @@ class KeptModel:
                     path.unlink()
 
 
-def _load(path: Path) -> mmap.mmap | None:
+def _has_weights_elsewhere(path: Path) -> bool:
+    """Return whether an .onnx file's weights lie in other files: their change would not be seen.
+
+    Each of them is noted as an entry of ONNX' TensorProto.external_data with the key "location".
+    """
+    if path.suffix.lower() != ".onnx" or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"\x0a\x08location") >= 0
+
+
+def _load(path: Path | None) -> mmap.mmap | None:
     """Return the file that was kept there, None if there is none or it is damaged."""
+    if path is None:
+        return None
     with suppress(OSError, ValueError):  # an empty file cannot be mapped
         with path.open("rb") as file:
             found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         if hashlib.sha256(memoryview(found)[_DIGEST_BYTES:]).digest() == found[:_DIGEST_BYTES]:
-            os.utime(path)
+            with suppress(OSError):  # somebody else's, or on a disk that is only read
+                os.utime(path)
             return found
     return None
 
@@ -132,8 +152,10 @@ def _give_back(blob: mmap.mmap) -> None:
         blob.madvise(mmap.MADV_DONTNEED)
 
 
-def _keep(path: Path, content: bytes) -> None:
+def _keep(path: Path | None, content: bytes) -> None:
     """Write it for the next time; several processes and threads may do so at once."""
+    if path is None:
+        return
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

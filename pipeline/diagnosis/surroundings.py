@@ -65,13 +65,13 @@ def open_files(limit: tuple[int, int] | None) -> Iterable[Finding]:
 
 
 def model_cache(folder: Path) -> Finding:
-    """Return where weights are kept, how many there are, and whether more can be written."""
-    weights = [each for each in (folder / "models").rglob("*") if each.is_file()]
-    size = sum(each.stat().st_size for each in weights)
+    """Return where weights and compiled networks are kept, and whether more can be written."""
+    kept = [each for each in folder.rglob("*") if each.is_file()]
+    size = sum(each.stat().st_size for each in kept)
     there = next(each for each in (folder, *folder.parents) if each.exists())
     free = shutil.disk_usage(there).free
-    values = {"path": str(folder), "files": len(weights), "bytes": size, "free_bytes": free}
-    words = f"{folder}: {len(weights)} files, {size / 1e6:.0f} MB; {free / 1e9:.1f} GB free"
+    values = {"path": str(folder), "files": len(kept), "bytes": size, "free_bytes": free}
+    words = f"{folder}: {len(kept)} files, {size / 1e6:.0f} MB; {free / 1e9:.1f} GB free"
     if not os.access(there, os.W_OK):
         words += "; not writable: set TRACKLINE_CACHE to a folder that is"
         return Finding(FILES, "model cache", "broken", words, values)
