@@ -8,9 +8,10 @@ video. `--busy N` lets N processes that do nothing but count take processor time
 
 Each measurement is a process of its own. Time counts from the call to the last result, so loading
 the weights is in it and importing libraries is not, whoever imports them late. Both sides run once
-before, as on a machine in use: what is kept from one run to the next is there. Each side keeps its defaults: its own tracker,
-its own video format, and for `.onnx` on the CPU bfloat16 in OpenVINO where the processor has it
-(`--precision fp32` to compare like with like) against float32 in ONNX Runtime.
+before, as on a machine in use: what is kept from one run to the next is there. Each side keeps its
+defaults: its own tracker, its own video format, and for `.onnx` on the CPU bfloat16 in OpenVINO
+where the processor has it (`--precision fp32` to compare like with like) against float32 in ONNX
+Runtime.
 """
 
 from __future__ import annotations
