@@ -294,6 +294,44 @@ def test_closing_does_not_wait_for_work_that_has_not_begun() -> None:
         assert answer.done()
 
 
+class Unsteady(FakeBackend):
+    """Cannot say how much it takes, once it is broken: asked where no batch is known."""
+
+    broken = False
+
+    @property
+    def in_flight(self) -> int:
+        if self.broken:
+            raise RuntimeError("device lost")
+        return 2
+
+    @in_flight.setter
+    def in_flight(self, _: int) -> None:
+        pass
+
+
+def test_a_thread_that_ended_by_itself_leaves_nobody_waiting() -> None:
+    """It took no notice of what was given later, and whoever collected that waited for ever."""
+    inside, hold = Gate(), Gate()
+    backend = Unsteady(0, on_submit=lambda batch: (inside.open(), hold()))
+    worker = DeviceWorker(backend, "fake:0")
+    worker.start(RULES)
+    given = [worker.give([picture(shade)]) for shade in range(3)]
+    given[2].cancel()
+    inside()
+    backend.broken = True
+    hold.open()
+    message = "^detector yolo on fake:0: RuntimeError: device lost$"
+    for answer in given[:2]:
+        with pytest.raises(StageError, match=message):
+            answer.result(15)
+    assert given[2].cancelled()
+    with pytest.raises(StageError, match=message):
+        worker.give([picture(4)])
+    worker.close()
+    assert backend.closed == 1
+
+
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_where_one_device_cannot_start_none_is_left_running(failing: int) -> None:
     """Threads and memory of the others would stay until the process ends."""

@@ -64,6 +64,9 @@ class GreyNetwork:
     def kept(self):
         return ()
 
+    def describe(self, size):
+        return Network(size, (1, 5, 84), {0: "grey"})
+
 
 def grey(shade: int, size=(64, 64)) -> np.ndarray:
     return np.full((*size, 3), shade, np.uint8)
@@ -110,6 +113,26 @@ def test_on_the_cpu_the_network_s_time_is_not_that_of_preparing_pictures():
         lane.wait()
         assert network.batches == [1]
         assert len(lane.answers()) == 1
+
+
+@pytest.mark.parametrize(
+    ("new_lane", "batches"),
+    [
+        (lambda network: Lane(stages(network)), [3, 2]),
+        (lambda network: HostLane(network, RULES), [2]),
+    ],
+    ids=["tensors", "opencv"],
+)
+def test_a_dropped_batch_is_not_computed_for_nothing_and_leaves_no_trace(new_lane, batches):
+    """On the CPU the network ran for what was given up, where it could fail once more."""
+    network = GreyNetwork()
+    lane = new_lane(network)
+    with torch.inference_mode():
+        lane.launch([grey(90)] * 3, [fit((64, 64), (64, 64), 32)] * 3)
+        lane.drop()
+        lane.drop()
+    assert len(launched(lane, [grey(70), grey(71)])) == 2
+    assert network.batches == batches
 
 
 def test_pictures_of_several_sizes_share_a_batch():
@@ -213,17 +236,32 @@ def test_tensors_give_the_same_boxes_as_opencv(shared):
         backend.close()
 
 
-@pytest.mark.needs_shared
-def test_an_answer_that_cannot_be_read_leaves_no_other_behind(shared):
-    """The next batch got the answers of the one that was in flight beside the failing one."""
-    backend = TorchBackend(settings_for(shared / "models" / "yolo11n.pt"))
-    usual = rules_for(backend.read())
+class GreyBackend(TorchBackend):
+    """The backend with a network that needs no file."""
+
+    def __init__(self, network: GreyNetwork) -> None:
+        super().__init__(settings_for(Path("grey.pt")))
+        self._grey = network
+
+    def _load(self, *, is_engine: bool) -> GreyNetwork:
+        assert not is_engine
+        return self._grey
+
+
+def test_an_answer_that_cannot_be_read_leaves_no_other_behind():
+    """The next batch got the answers of the one that was in flight beside the failing one.
+
+    That one is not computed any more either: what failed in it replaced the first error.
+    """
+    network = GreyNetwork()
+    backend = GreyBackend(network)
+    backend.read()
     calls = iter(range(1000))
 
     def fails_once(output, box):
         if next(calls) == 0:
             raise RuntimeError("device lost")
-        return usual(output, box)
+        return RULES(output, box)
 
     backend.start(fails_once)
     backend.submit([grey(90)])
@@ -231,6 +269,7 @@ def test_an_answer_that_cannot_be_read_leaves_no_other_behind(shared):
     with pytest.raises(RuntimeError, match="device lost"):
         backend.collect()
     assert len(detected(backend, [grey(92)] * 3)) == 3
+    assert network.batches == [1, 3]
     backend.close()
 
 

@@ -33,6 +33,7 @@ class DeviceWorker:
         self._given: deque[tuple[Sequence[Image], Answer]] = deque()
         self._begun: deque[Answer] = deque()
         self._closed = False
+        self._failure: BaseException | None = None
         self._change = threading.Condition()
         self._worker = Worker(f"infer on {device}", self._work, self._refuse)
 
@@ -54,14 +55,14 @@ class DeviceWorker:
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run and begin to wait for batches."""
         self.backend.start(postprocess)
-        self._worker.start(lambda _: None)  # it has nobody to tell but those who hold an answer
+        self._worker.start(self._note)  # it has nobody to tell but those who hold an answer
 
     def give(self, images: Sequence[Image]) -> Answer:
         """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
         answer: Answer = Future()
         with self._change:
             if self._closed:
-                raise StageError(f"{self._where}: submit after close")
+                raise self._ended("submit after close")
             self._given.append((images, answer))
             self._change.notify_all()
         return answer
@@ -120,10 +121,26 @@ class DeviceWorker:
         return forgotten
 
     def _refuse(self) -> None:
-        """Leave nobody waiting for an answer that will not come."""
+        """Leave nobody waiting for an answer that will not come, now or later."""
+        with self._change:
+            self._closed = True  # first: nobody would look at a batch that is given after this
+            given = [answer for _, answer in self._given]
+            self._given.clear()
         for answer in self._forget():
-            answer.set_exception(StageError(f"{self._where}: closed before it answered"))
-        for _, answer in self._given:
-            if answer.cancel():
-                answer.set_running_or_notify_cancel()
-        self._given.clear()
+            answer.set_exception(self._ended("closed before it answered"))
+        for answer in given:
+            if self._failure is None:
+                answer.cancel()
+            if answer.set_running_or_notify_cancel():
+                answer.set_exception(self._ended("closed before it answered"))
+
+    def _note(self, error: BaseException) -> None:
+        """Remember what ended the thread; told before `_refuse`."""
+        self._failure = error
+
+    def _ended(self, usual: str) -> StageError:
+        """Return what to raise once the thread is over: why it failed, or what is usual."""
+        failure = self._failure
+        if failure is None:
+            return StageError(f"{self._where}: {usual}")
+        return StageError(f"{self._where}: {type(failure).__name__}: {failure}")

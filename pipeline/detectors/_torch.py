@@ -48,6 +48,9 @@ class AnyLane(Protocol):
     def answers(self) -> list[Detections]:
         """Return the detections of each picture."""
 
+    def drop(self) -> None:
+        """Forget the batch; the next one may be launched when this returns."""
+
     def device_ms(self) -> Mapping[str, float]:
         """Return milliseconds per step as the device counts them."""
 
@@ -181,12 +184,12 @@ class TorchBackend:
             self._copies = None
 
     def _abandon(self) -> None:
-        """Wait for what is in flight and forget it; the next batch can start afresh."""
+        """Forget what is in flight, so that the next batch can start afresh."""
         while self._jobs:
             for lane, _ in self._jobs.popleft().parts:
                 # A GPU that is lost says so at each call; the first one has told.
                 with suppress(RuntimeError):
-                    lane.wait()
+                    lane.drop()
                     self._idle.append(lane)
 
     def _current(self) -> AbstractContextManager[None]:

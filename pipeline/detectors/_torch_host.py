@@ -52,6 +52,10 @@ class HostLane:
         pairs = zip(self._outputs, self._boxes, strict=True)
         return [self._postprocess(output, box) for output, box in pairs]
 
+    def drop(self) -> None:
+        """Forget the pictures, for which the network has not run yet."""
+        self._pictures = None
+
     def device_ms(self) -> Mapping[str, float]:
         """Return nothing: there is no clock but the caller's."""
         return {}
