@@ -17,7 +17,7 @@ from event_servers import Hook, eventually, free_port, webhook
 from pipeline.errors import ConfigError
 from pipeline.events.delivering import LONGEST_PAUSE_S, Deliverer, pause_after
 from pipeline.events.options import WebhookOptions
-from pipeline.events.outbox import Outbox
+from pipeline.events.outbox import LONGEST_WAIT_S, Outbox
 from pipeline.events.records import EventRecord
 from pipeline.events.standing import queue_of
 from pipeline.events.store import EventStore
@@ -183,6 +183,35 @@ def test_one_event_that_always_fails_does_not_hold_up_the_rest(
         assert parcel is not None
         assert parcel.event.track_id == 1, "after three failures others come first"
         outbox.unsend(parcel)
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_a_clock_that_is_set_holds_up_no_delivery(
+    store: EventStore, hook: Hook, by_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set back by an hour, it made all that waited wait for an hour more."""
+    uids = add(store, 2)
+    hook.answers = [500]
+    real = time.time
+    with delivering(store, hook.url) as outbox:
+        eventually(lambda: hook.requests and outbox.states() == {"waiting": 2}, "a failure")
+        monkeypatch.setattr(time, "time", lambda: real() + by_s)
+        settled(outbox, sent=2)
+    assert sorted(hook.uids) == sorted([uids[0], *uids])
+
+
+def test_what_was_put_back_by_a_clock_that_was_ahead_is_due(store: EventStore) -> None:
+    """Nobody asks for more than two hours; a day of waiting comes from a clock set back since."""
+    add(store, 2)
+    outbox = Outbox(store, "webhook:test")
+    parcels = [outbox.take(0.0), outbox.take(0.0)]
+    for parcel, ahead_s in zip(parcels, (LONGEST_WAIT_S - 1, 86_400), strict=True):
+        assert parcel is not None
+        outbox.put_back(parcel, 1e6 + ahead_s, "HTTP 503")
+    found = outbox.take(1e6)
+    assert found is not None
+    assert found.event.track_id == 1
+    assert outbox.take(1e6) is None, "the other one waits as it was asked to"
 
 
 def test_ending_does_not_wait_for_a_server_that_hangs(store: EventStore, hook: Hook) -> None:

@@ -77,7 +77,8 @@ class Deliverer:
         self._outbox = outbox
         self._problem = ""
         self._failures = 0
-        self._not_before = 0.0  # Unix seconds
+        self._not_before = 0.0  # monotonic
+        self._unix = time.time() - time.monotonic()  # for good: see `_now`
         self._wake = threading.Event()
         self._stop_at: float | None = None  # monotonic
         self._worker = Worker(f"events: {target.name}", self._work, lambda: None)
@@ -117,7 +118,7 @@ class Deliverer:
             elif self._stop_at is not None:
                 return  # nothing is due that could be sent now
             else:
-                pause = self._not_before - time.time()
+                pause = self._not_before - time.monotonic()
                 self._wake.wait(min(pause, POLL_S) if pause > 0 else POLL_S)
                 self._wake.clear()
 
@@ -125,17 +126,16 @@ class Deliverer:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
 
     def _take(self) -> Parcel | None:
-        if time.time() < self._not_before or not self.target.ready():
+        if time.monotonic() < self._not_before or not self.target.ready():
             return None
         try:
-            return self._outbox.take(time.time())
+            return self._outbox.take(self._now())
         except StoreError as error:
             log.debug("events: %s", error)  # the keeper says so aloud
             return None
 
     def _deliver(self, parcel: Parcel) -> None:
         outcome = self.target.send(parcel)
-        now = time.time()
         settle: Callable[[], object]
         if outcome.kind == "delivered":
             if self._failures:
@@ -150,11 +150,11 @@ class Deliverer:
         elif outcome.kind == "unsent":
             settle = lambda: self._outbox.unsend(parcel)  # noqa: E731
         else:
-            due = self._postpone(parcel, outcome, now)
+            due = self._postpone(parcel, outcome)
             settle = lambda: self._outbox.put_back(parcel, due, outcome.problem)  # noqa: E731
         self._surely(settle)
 
-    def _postpone(self, parcel: Parcel, outcome: Outcome, now: float) -> float:
+    def _postpone(self, parcel: Parcel, outcome: Outcome) -> float:
         """Return when to send it again, and leave the target alone for a while."""
         self._failures += 1
         self._problem = outcome.problem
@@ -163,8 +163,15 @@ class Deliverer:
                 "events: %s: %s; its events wait on the disk", self.target.name, outcome.problem
             )
         pause = pause_after(self._failures) if outcome.after_s is None else outcome.after_s
-        self._not_before = now + pause
-        return now + (pause if parcel.attempt <= IN_LINE else 2 * pause)
+        self._not_before = time.monotonic() + pause
+        return self._now() + (pause if parcel.attempt <= IN_LINE else 2 * pause)
+
+    def _now(self) -> float:
+        """Return Unix seconds by the clock as it was set at the start.
+
+        Waits must not last an hour longer because somebody sets it back by one.
+        """
+        return self._unix + time.monotonic()
 
     def _surely(self, step: Callable[[], object]) -> bool:
         """Do a step in the database, again and again while it is away; return False at the end."""

@@ -17,6 +17,9 @@ from pipeline.events.store import EventStore
 
 MOST_WAITING = 20_000
 MOST_DAYS = 7.0
+LONGEST_RETRY_AFTER_S = 3600.0
+LONGEST_WAIT_S = 2 * LONGEST_RETRY_AFTER_S
+"""No message is put back for longer: one that seems to be was, before a clock was set back."""
 _DAY_S = 86_400.0
 
 
@@ -61,14 +64,15 @@ class Outbox:
         """Make what was being sent when the program ended wait again; return how many."""
         mine = outbox.c.target == self.target, outbox.c.state == "sending"
         with self._store.writing() as connection:
-            changed = sa.update(outbox).where(*mine).values(state="waiting", due=time.time())
+            changed = sa.update(outbox).where(*mine).values(state="waiting", due=0.0)
             return connection.execute(changed).rowcount
 
     def take(self, now: float) -> Parcel | None:
         """Return the oldest message that is due, marked as being sent; None if there is none.
 
-        What is told of a clip waits until its event has been told. A clip that was deleted
-        meanwhile is not told any more.
+        `now` is of the clock that gave `put_back` its time; a message that is due in more than two
+        hours counts as due. What is told of a clip waits until its event has been told. A clip that
+        was deleted meanwhile is not told any more.
         """
         while (parcel := self._next(now)) is not None:
             if parcel.about == "event" or parcel.event.clip:
@@ -89,12 +93,13 @@ class Outbox:
             first.c.about == "event",
             first.c.state.in_(OPEN),
         )
+        due = (outbox.c.due <= now) | (outbox.c.due > now + LONGEST_WAIT_S)
         asked = outbox.c.id.label("parcel"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
         chosen = (
             sa.select(*asked)
             .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
             .where(outbox.c.target == self.target, outbox.c.state == "waiting")
-            .where(outbox.c.due <= now, (outbox.c.about == "event") | ~untold)
+            .where(due, (outbox.c.about == "event") | ~untold)
             .order_by(outbox.c.id)
             .limit(1)
         )

@@ -28,11 +28,10 @@ from pipeline.errors import ConfigError
 from pipeline.events.delivering import Outcome
 from pipeline.events.hiding import hidden_address
 from pipeline.events.options import WebhookOptions
-from pipeline.events.outbox import Parcel
+from pipeline.events.outbox import LONGEST_RETRY_AFTER_S, Parcel
 
 PASSING = frozenset((408, 425, 429))
 """Answers below 500 that a later try may not get again."""
-LONGEST_RETRY_AFTER_S = 3600.0
 _PREFIX = "whsec_"
 
 
