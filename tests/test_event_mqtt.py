@@ -17,7 +17,7 @@ from event_servers import Broker, broker, eventually
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pipeline.events.board import Board
-from pipeline.events.homeassistant import Topics, device, slug
+from pipeline.events.homeassistant import Topics, by_slug, device, slug
 from pipeline.events.outbox import Outbox
 from pipeline.events.standing import queue_of
 from pipeline.events.store import EventStore
@@ -179,7 +179,8 @@ def test_a_camera_without_pictures_is_shown_as_not_connected(
 
         eventually(lambda: seen()[-2:] == states or seen() == [False], f"{states}")
         eventually(lambda: listener.on("trackline/gate/state")[-1]["areas"], "areas")
-        assert listener.on("trackline/gate/state")[-1]["areas"]["lawn"]["inside"] == 0
+        state = listener.on("trackline/gate/state")[-1]
+        assert state["objects"] is state["areas"]["lawn"]["inside"] is None
 
 
 def test_a_broker_that_dies_and_comes_back_gets_everything(running: Broker, tmp_path: Path) -> None:
@@ -309,3 +310,40 @@ def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
     assert board.states(0.2)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 2, "leave": 1}
     board.note(result(2, epoch=1), 1.0)
     assert board.states(1.1)["gate"]["areas"]["lawn"] == {"inside": 0, "enter": 2, "leave": 1}
+
+
+def test_nobody_is_said_to_be_gone_because_a_cable_was_pulled() -> None:
+    """The state said 0 of a lost camera, and automations on an empty zone began."""
+    board = Board(10)
+    board.expect("door")
+    board.note(result(0, event(0)), 0.0)
+    states = board.states(11.0)
+    assert states["gate"]["areas"]["lawn"] == {"inside": None, "enter": 1}
+    assert [(one["connected"], one["objects"]) for one in states.values()] == [(False, None)] * 2
+    board.note(result(1), 12.0)
+    assert board.states(12.0)["gate"]["objects"] == 1
+    assert board.states(12.0)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 1}
+
+
+@pytest.mark.parametrize(
+    ("now", "objects", "inside"), [(1.0, "1", "1"), (11.0, "None", "None"), (None, "None", "None")]
+)
+def test_home_assistant_gets_a_number_or_the_word_that_it_shows_as_unknown(
+    now: float | None, objects: str, inside: str
+) -> None:
+    """Its MQTT sensors take "None" for unknown; an empty text would leave the last number there.
+
+    The announcement stays at the broker, so the area is known to it before anything happens.
+    """
+    jinja2 = pytest.importorskip("jinja2")
+    board = Board(10)
+    board.expect("gate")
+    if now is not None:
+        board.note(result(0, event(0)), 0.0)
+    parts = device(Topics("trackline", "homeassistant"), "gate", {"lawn": False})["components"]
+    state = json.loads(json.dumps(by_slug(board.states(now or 0.0)["gate"])))
+
+    def shown(part: str) -> str:
+        return str(jinja2.Template(parts[part]["value_template"]).render(value_json=state))
+
+    assert (shown("objects"), shown("lawn_inside")) == (objects, inside)

@@ -69,20 +69,24 @@ class Board:
             }
 
     def states(self, now: float) -> dict[str, State]:
-        """Return the state of each camera, as JSON has it."""
+        """Return the state of each camera, as JSON has it.
+
+        What is there now is None where the camera is not connected: nobody knows, and a 0 would
+        tell an automation that the zone is empty.
+        """
         with self._lock:
             return {name: self._state(camera, now) for name, camera in self._cameras.items()}
 
     def _state(self, camera: Camera, now: float) -> State:
         connected = now - camera.seen_at < self._lost_s
-        inside = camera.tally.inside if connected else {}
+        inside = camera.tally.inside
         return {
             "connected": connected,
-            "objects": camera.objects if connected else 0,
+            "objects": camera.objects if connected else None,
             "areas": {
                 area: dict(counted)
                 if camera.is_line(area)
-                else {"inside": inside.get(area, 0), **counted}
+                else {"inside": inside.get(area, 0) if connected else None, **counted}
                 for area, counted in camera.areas().items()
             },
         }

@@ -79,7 +79,8 @@ def device(
 ) -> dict[str, Any]:
     """Return the discovery message of a camera; `areas` says of each whether it is a line.
 
-    With `clips` it has an entity for events whose clip is ready.
+    With `clips` it has an entity for events whose clip is ready. A null in the state comes out of a
+    template as "None", which Home Assistant shows as unknown: no number, and no trigger's 0.
     """
     node = topics.node(camera)
     parts: dict[str, Component] = {
@@ -99,7 +100,8 @@ def device(
     for area, is_line in areas.items():
         known = f"value_json['areas']['{slug(area)}']"
         if not is_line:
-            inside = f"{known}['inside'] | default(0)"
+            # Nothing has happened there since the start: what was so before must not stay.
+            inside = f"{known}['inside'] if '{slug(area)}' in value_json['areas'] else none"
             parts[f"{slug(area)}_inside"] = _sensor(
                 topics, camera, f"{area} inside", inside, "measurement"
             )
