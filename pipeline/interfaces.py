@@ -38,6 +38,8 @@ class RunInfo:
 
     `sources` holds the sources that are open at the start; a camera that is down is missing and
     may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
+    `only_files` says that no source is live, open or not, and that the run waits for no other: all
+    of it could be read again.
     """
 
     output: Path
@@ -45,6 +47,7 @@ class RunInfo:
     sources: Mapping[str, SourceInfo]
     utc_at_monotonic_zero: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    only_files: bool = False
 
 
 def unix_time(monotonic_s: float) -> float:

@@ -16,9 +16,9 @@ START = time.monotonic()
 UTC = time.time() - time.monotonic()
 
 
-def run_info(output: Path, *sources: str, frames: int | None = None) -> RunInfo:
-    infos = {name: SourceInfo(160, 120, 10.0, frames) for name in sources}
-    return RunInfo(output, NAMES, infos, UTC)
+def run_info(output: Path, *sources: str, files: bool = False) -> RunInfo:
+    infos = {name: SourceInfo(160, 120, 10.0) for name in sources}
+    return RunInfo(output, NAMES, infos, UTC, only_files=files)
 
 
 def event(index: int, kind: str = "enter", track_id: int = 1, **values: object) -> Event:

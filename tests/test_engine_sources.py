@@ -37,6 +37,28 @@ def test_a_missing_file_is_found_before_anything_else_is_opened() -> None:
     assert [source.closed for source in setup.sources] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("sources", "waits", "only_files"),
+    [
+        ([FakeSource("a", frames(3)), FakeSource("b", frames(3))], False, True),
+        ([FakeSource("a", frames(3)), camera("door", frames(3))], False, False),
+        ([camera("door", frames(3))], False, False),
+        ([FakeSource("a", frames(3))], True, False),
+    ],
+)
+def test_sinks_are_told_whether_all_can_be_read_again(
+    sources: list[FakeSource], waits: bool, only_files: bool
+) -> None:
+    """Cameras open after sinks do: by what was open, a camera beside a file was none."""
+    setup = Setup(*sources, wait_for_sources=waits)
+    for each in setup.pipeline.results():
+        if each.frame.index == 2:
+            setup.pipeline.stop()
+    run = setup.sinks["table"].run
+    assert run is not None
+    assert run.only_files is only_files
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_an_error_nobody_meant_to_raise_is_named_and_ends_the_run(live: bool) -> None:
     setup = Setup(

@@ -21,9 +21,9 @@ FIVE = {"before_s": 1.0, "after_s": 2.0}
 class Run:
     """A sink that is open, with its store; for a file, whose end waits for the encoder."""
 
-    def __init__(self, output: Path, frames: int | None = 1, **options: object) -> None:
+    def __init__(self, output: Path, **options: object) -> None:
         self.sink = plugin.build(plugin.Options(**{**FIVE, **options}))  # type: ignore[arg-type]
-        self.sink.open(run_info(output, "gate", frames=frames))
+        self.sink.open(run_info(output, "gate", files=True))
         assert self.sink.store is not None
         self.store: EventStore = self.sink.store
 
@@ -189,7 +189,7 @@ def test_times_that_jump_back_at_a_reconnect_do_not_break_a_clip(tmp_path: Path)
 def test_a_camera_name_makes_no_path(tmp_path: Path) -> None:
     name = "../../etc/pass wd"
     sink = plugin.build(plugin.Options(**FIVE))
-    sink.open(run_info(tmp_path / "out", name, frames=1))
+    sink.open(run_info(tmp_path / "out", name, files=True))
     store = sink.store
     assert store is not None
     sink.write(result(0, event(0, source=name), source=name))

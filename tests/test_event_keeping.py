@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from event_results import event, result, run_info
 from event_servers import eventually
+from threads import Gate
 
 from pipeline.errors import StoreError, WriteError
 from pipeline.events import keeping
@@ -31,10 +32,10 @@ class Disk:
         connection.execute(f"PRAGMA max_page_count = {1 if self.full else 1 << 30}").close()
 
 
-def opened(tmp_path: Path, frames: int | None = None) -> tuple[plugin.EventsSink, EventStore, Disk]:
-    """A sink for a camera, or for a file of so many frames, on a disk that can be filled."""
+def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, EventStore, Disk]:
+    """A sink for a camera, or for a file, on a disk that can be filled."""
     sink = plugin.EventsSink(plugin.Options(clips=False), files_patience_s=0.2)
-    sink.open(run_info(tmp_path, "gate", frames=frames))
+    sink.open(run_info(tmp_path, "gate", files=files))
     assert sink.store is not None
     return sink, sink.store, Disk(sink.store)
 
@@ -64,7 +65,7 @@ def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path) -> 
 
 def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path) -> None:
     """Recordings can be read again with more room; a run that looks complete must be so."""
-    sink, store, disk = opened(tmp_path, frames=300)
+    sink, store, disk = opened(tmp_path, files=True)
     disk.full = True
     for index in range(300):
         sink.write(result(index, event(index)))
@@ -89,6 +90,41 @@ def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
     assert not keeper.do(away, 2)
     assert keeper.keeping.lost == 3
     keeper.close(0.0)
+
+
+@pytest.mark.parametrize(("fails", "lost"), [(False, 4), (True, 5)])
+def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lost: int) -> None:
+    """A slow database took the events that had been counted as lost."""
+    begun, answers = Gate(), Gate()
+
+    def slow() -> None:
+        begun.open()
+        answers()
+        if fails:
+            away()
+
+    keeper = Keeper(lambda: None)
+    for step in (slow, away, away):
+        keeper.do(step, 1 if step is slow else 2)
+    keeper.start(lambda error: None)
+    begun()
+    keeper.close(0.0)
+    told = keeper.keeping
+    assert (told.waiting, told.lost) == (1, 4)
+    answers.open()
+    eventually(lambda: keeper.keeping.waiting == 0, "the step under way is over")
+    assert keeper.keeping.lost == lost
+
+
+def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_path: Path) -> None:
+    """Nobody can say yet whether it will be kept."""
+    sink, _, _ = opened(tmp_path, files=True)
+    service, answers = sink._service, Gate()
+    assert service is not None
+    service.keeper.do(answers, 1)
+    with pytest.raises(WriteError, match=r"^events: 1 could not be kept: see the log$"):
+        sink.close()
+    answers.open()
 
 
 def test_what_does_not_fit_into_memory_is_counted() -> None:

@@ -115,6 +115,7 @@ class Pipeline(Stages):
                 sources=self.source_infos,
                 utc_at_monotonic_zero=time.time() - time.monotonic(),
                 metadata=self._metadata,
+                only_files=self._sources.only_files,
             )
         )
         self.stats.begin()

@@ -64,6 +64,12 @@ class SourceGroup:
         """Return whether every source is live, as no source is."""
         return all(grabber.source.live for grabber in self._grabbers)
 
+    @property
+    def only_files(self) -> bool:
+        """Return whether there is nothing but files, and nothing else is waited for."""
+        live = any(grabber.source.live for grabber in self._grabbers)
+        return not live and not self._options.wait_for_sources
+
     def __len__(self) -> int:
         return len(self._grabbers)
 

@@ -102,7 +102,10 @@ class Keeper:
             self._stop_at = time.monotonic() + patience_s
             self._changed.notify_all()
         if not self._worker.join(patience_s + BUSY_PATIENCE_S):
-            self._end()  # the database does not even answer that it is away
+            # The database does not even answer that it is away. The step that waits for it may
+            # still succeed; `_end` counts it as lost when it has failed.
+            self._give_up(1)
+            log.error("events: the database does not answer; what it was given last may be lost")
 
     def _work(self) -> None:
         pause_s, began = FIRST_PAUSE_S, 0.0
@@ -132,8 +135,7 @@ class Keeper:
                 if self._now.problem:
                     log.info("events: the database takes events again")
                     self._now = replace(self._now, since=None, problem="")
-                if not self._ended:
-                    self._steps.popleft()
+                self._steps.popleft()
                 self._changed.notify_all()
             self._on_done()
 
@@ -158,13 +160,17 @@ class Keeper:
             return True
 
     def _end(self) -> None:
-        """Take nothing more, and give up what is not done."""
+        """Take nothing more, and give up what is not done: the thread is over."""
+        self._give_up(0)
+
+    def _give_up(self, but: int) -> None:
+        """Take nothing more, and give up all steps but so many of the oldest."""
         with self._changed:
             self._ended = True
-            if self._steps:
-                self._lose(sum(events for _, events in self._steps))
-                log.error("events: %d changes could not be kept", len(self._steps))
-                self._steps.clear()
+            given_up = [self._steps.pop()[1] for _ in range(len(self._steps) - but)]
+            if given_up:
+                self._lose(sum(given_up))
+                log.error("events: %d changes could not be kept", len(given_up))
             self._changed.notify_all()
 
     # -- the lock is held -------------------------------------------------------------------------

@@ -36,7 +36,11 @@ _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zero
 
 
 class ClipBook:
-    """Told what becomes of clips; `path` is below the folder of clips. Must not block."""
+    """Told what becomes of clips; `path` is below the folder of clips.
+
+    Called with the recorder's lock held: it may wait (over files, for the database), but for
+    nobody who may want something of the recorder.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class Clip:
 
 
 class ClipRecorder:
-    """Follows results on one thread (`note`) and encodes on another; neither waits.
+    """Follows results on one thread (`note`) and encodes on another.
+
+    Neither waits for the other or for the disk, unless the options say `patient`.
 
     An event extends the clip of its camera that is being recorded, up to a minute, so overlapping
     events share one; a new clip begins with the seconds before its event.

@@ -98,9 +98,7 @@ class EventsSink:
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
-        self._only_files = bool(run.sources) and all(
-            info.frame_count is not None for info in run.sources.values()
-        )
+        self._only_files = run.only_files
         self._folder = OutputFolder(run)
         self._folder.make()
         try:
@@ -118,7 +116,7 @@ class EventsSink:
         self._start(targets, store)
 
     def write(self, result: Result) -> None:
-        """Take the result's events and remember its picture; returns at once."""
+        """Take the result's events and remember its picture; waits over files only."""
         if self._service is None or self.store is None:
             raise ValueError("EventsSink.write: open() comes first")
         self._raise_failure()
@@ -163,9 +161,10 @@ class EventsSink:
             self._folder.drop_if_empty()
         if service is not None and self._only_files:
             self._raise_failure()
-            if (kept := service.keeper.keeping).lost:
+            kept = service.keeper.keeping
+            if missing := kept.lost + kept.waiting:  # a step may still be under way
                 raise WriteError(
-                    f"events: {kept.lost} could not be kept: {kept.problem or 'see the log'}"
+                    f"events: {missing} could not be kept: {kept.problem or 'see the log'}"
                 )
 
     # -- opening ----------------------------------------------------------------------------------
