@@ -20,10 +20,13 @@ _ADDRESS = re.compile(
     r"(?<![A-Za-z])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\s'\"]*|[^\s'\"]*)"
 )
 _USER = re.compile(r"[\w.%+${}-]+")
-# Some cameras want it in the path: /user=admin_password=1234_channel=1
+# Some cameras want it in the path: /user=admin_password=1234_channel=1. A / or _ may as well be
+# part of it, as in base64, where a = at the end has no value.
+_NAMES = r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)="
 _NAMED = re.compile(
-    r"(?P<key>(?:\b|_)(?:pass(?:word|wd)?|pwd|token|secret|api_?key)=)"
-    r"(?P<value>(?:\$\{[^}\s]*\}|[^&#_/\s'\"])+)",
+    rf"(?P<key>(?:\b|_){_NAMES})"
+    r"(?P<value>\$\{[^}\s]*\}(?=[&#_/\s'\"]|$)"
+    rf"|(?:\$\{{[^}}\s]*\}}|(?![_/](?:{_NAMES}|[a-z][a-z0-9-]*=[^=&#_/\s'\"]))[^&#\s'\"])+)",
     re.I,
 )
 # A query without its address, as in "GET /snapshot?my_key=1".

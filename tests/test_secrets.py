@@ -60,6 +60,12 @@ def assert_hidden(text: str, *also: str) -> None:
         ("GET /snap?cam_key=hunter2&n=1 failed", "GET /snap?cam_key=***&n=1 failed"),
         ("password=$hunter2, token=${A_B}/x", "password=*** token=${A_B}/x"),
         ("pwd=${A}hunter2", "pwd=***"),
+        ("token=abc/hunter2", "token=***"),
+        ("token=ab+c/hunter_2== is old", "token=*** is old"),
+        ("rtsp://cam/token=hun/ter=_channel=1", "rtsp://cam/token=***_channel=1"),
+        ("rtsp://cam/password=s3cr_et_channel=1/x", "rtsp://cam/password=***_channel=1/x"),
+        ("rtsp://cam/password=s3c/r_et/user=a", "rtsp://cam/password=***/user=a"),
+        ("password=s3cr_et_api_key=hunter2_x=", "password=***_api_key=***"),
         ("1rtsp://admin:hunter2@cam/1", "1rtsp://admin:***@cam/1"),
     ],
 )  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import http_server
 import pytest
 import rtmp_server
 import rtsp_server
@@ -15,10 +14,10 @@ from test_stream import read
 from tls_front import Identity, identity, tls_before
 from web_cameras import http_camera
 
-from pipeline.errors import PipelineError, SourceError, SourceLostError
+from pipeline.errors import ConfigError, SourceError, SourceLostError
+from pipeline.options import validated
 from pipeline.sources import stream
 from pipeline.sources._certificates import Trust, system_authorities
-from pipeline.sources._verified_fetching import VerifiedFetcher
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -70,6 +69,13 @@ def test_a_certificate_for_another_host(site: int, stranger: Identity) -> None:
         read(url, 2, **named)
         assert "not another.local" in refused(url, **{**named, "certificate_name": "another.local"})
         read(url, 2, verify_tls=False)
+
+
+def test_a_host_written_with_capitals(site: int, stranger: Identity) -> None:
+    """The name for its certificate was kept under the host in small letters, and not found."""
+    with tls_before(site, stranger) as port:
+        named = {"ca_file": stranger.certificate, "certificate_name": "serial-0815.local"}
+        read(f"https://LocalHost:{port}/cam.mjpg", 2, **named)
 
 
 @pytest.mark.parametrize("scheme", ["rtsps", "rtmps"])
@@ -143,28 +149,6 @@ def test_a_playlist_leads_to_no_file_of_this_machine(camera: Identity) -> None:
         )
 
 
-def test_parts_of_a_file_are_fetched_as_parts() -> None:
-    """Playlists with byte ranges name one long file again and again."""
-    with http_server.running(http_server.Site(content=bytes(range(100)), etag=None)) as there:
-        refusals: list[PipelineError] = []
-        fetcher = VerifiedFetcher("source door", there.url, Trust(), 5.0, refusals.append)
-        told = [({"offset": "10", "end_offset": "20"}, 10, 20), ({}, 0, 100)]
-        for options, first, end in told:
-            answer = fetcher(f"{there.url}/all.ts", 1, options)
-            got = b""
-            while piece := answer.read(7):
-                got += piece
-            answer.close()
-            assert got[: end - first] == bytes(range(first, end))
-        assert there.requests[0]["Range"] == "bytes=10-19"
-        assert "Range" not in there.requests[1]
-        there.answers.append(http_server.status(404))
-        assert fetcher(f"{there.url}/gone.ts", 1, {}).read(7) == b"", "FFmpeg takes the next one"
-        assert not refusals
-        assert fetcher("crypto+https://127.0.0.1/1.ts", 1, {"key": "00"}).read(7) == b""
-        assert "set verify_tls: false" in str(refusals[0])
-
-
 def test_a_certificate_that_is_none_of_an_authority(site: int, tmp_path: Path) -> None:
     """Cameras make their own certificates, not marked as those of an authority."""
     plain = identity(tmp_path, "IP:127.0.0.1", authority=False)
@@ -211,6 +195,33 @@ def test_a_file_of_authorities_that_is_none(
         file.write_bytes(content)
     with pytest.raises(SourceError, match=f"ca_file: {file}: {told}"):
         read("https://127.0.0.1:1/cam.mjpg", 1, ca_file=file)
+
+
+def test_a_file_of_authorities_that_is_replaced_ends_no_run(
+    site: int, camera: Identity, tmp_path: Path
+) -> None:
+    """At a reconnect it was not there for a moment, and all cameras of the run ended with that."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(camera.certificate.read_bytes())
+    with tls_before(site, camera) as port:
+        url = f"https://127.0.0.1:{port}/cam.mjpg"
+        source = stream.build(stream.Options(url=url, ca_file=file))
+        source.open()
+        source.close()
+        file.unlink()
+        with pytest.raises(SourceLostError, match=f"ca_file: {file}: cannot be read"):
+            source.open()
+        file.write_bytes(camera.certificate.read_bytes())
+        source.open()
+        source.close()
+
+
+@pytest.mark.parametrize("key", ["ca_file", "certificate_name"])
+def test_whom_to_trust_is_no_question_where_everybody_is_believed(key: str) -> None:
+    """Who writes both thinks that the camera is verified, and it is not."""
+    told = {"url": "https://cam/1", "verify_tls": False, key: "door.pem"}
+    with pytest.raises(ConfigError, match=f"{key}: want none beside verify_tls: false"):
+        validated(stream.Options, told, "")
 
 
 def test_a_server_without_tls_is_not_said_to_have_a_bad_certificate(site: int) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 
@@ -19,6 +20,16 @@ class Identity:
 
     certificate: Path
     key: Path
+
+
+@dataclass
+class Stranger:
+    """Who answers in a server's place from connection number `after` on, and what he was told."""
+
+    shown: Identity
+    after: int
+    connections: int = 0
+    heard: bytearray = field(default_factory=bytearray)
 
 
 def identity(folder: Path, names: str, *, authority: bool = True, days: int = 1) -> Identity:
@@ -44,7 +55,7 @@ def _openssl(*told: str) -> None:
 
 
 @contextmanager
-def tls_before(port: int, shown: Identity) -> Iterator[int]:
+def tls_before(port: int, shown: Identity, later: Stranger | None = None) -> Iterator[int]:
     """Take TLS connections for the plain server on `port` of loopback; yield the port for them.
 
     What stands in the files of `shown` at that moment is what a connection is shown.
@@ -53,17 +64,21 @@ def tls_before(port: int, shown: Identity) -> Iterator[int]:
     pairs: list[socket.socket] = []
 
     def accept() -> None:
-        while True:
+        for number in count():
             try:
                 plain, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=serve, args=(plain,), daemon=True).start()
+            stranger = later if later is not None and number >= later.after else None
+            threading.Thread(target=serve, args=(plain, stranger), daemon=True).start()
 
-    def serve(plain: socket.socket) -> None:
+    def serve(plain: socket.socket, stranger: Stranger | None) -> None:
         plain.settimeout(30)
+        if stranger is not None:
+            stranger.connections += 1
+        who = shown if stranger is None else stranger.shown
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(shown.certificate, shown.key)
+        context.load_cert_chain(who.certificate, who.key)
         with suppress(OSError), plain, context.wrap_socket(plain, server_side=True) as outer:
             inner = socket.create_connection(("127.0.0.1", port))
             pairs.extend((outer, inner))
@@ -71,7 +86,7 @@ def tls_before(port: int, shown: Identity) -> Iterator[int]:
                 outer.settimeout(None)
                 back = threading.Thread(target=_pass_on, args=(inner, outer), daemon=True)
                 back.start()
-                _pass_on(outer, inner)
+                _pass_on(outer, inner, None if stranger is None else stranger.heard)
                 back.join()
 
     thread = threading.Thread(target=accept, name="tls front", daemon=True)
@@ -86,10 +101,12 @@ def tls_before(port: int, shown: Identity) -> Iterator[int]:
         thread.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, heard: bytearray | None = None) -> None:
     """Send what comes from one to the other until either is closed."""
     with suppress(OSError, ValueError):
         while data := source.recv(65536):
+            if heard is not None:
+                heard += data
             target.sendall(data)
     for each in (source, target):
         with suppress(OSError):

@@ -84,6 +84,11 @@ def demuxer_options(
     return options
 
 
+def recording(where: str) -> SourceError:
+    """Return what to raise for a recording: as a camera most of its pictures would be dropped."""
+    return SourceError(f"{where}: is a recording, not a camera: download it and give the file")
+
+
 def failure(where: str, error: Exception, *, was_live: bool) -> PipelineError:
     """Return what to raise for an error of FFmpeg; its own text holds the address, so not that."""
     import av
@@ -97,9 +102,9 @@ def failure(where: str, error: Exception, *, was_live: bool) -> PipelineError:
         av.error.HTTPForbiddenError: "refuses access (403)",
         av.error.HTTPNotFoundError: "has nothing at this path (404)",
         av.error.ExitError: "stopped answering" if was_live else "does not answer",
-        av.error.ConnectionRefusedError: "refuses the connection",
-        av.error.ConnectionResetError: "broke off the connection",
-        av.error.TimeoutError: "stopped answering" if was_live else "does not answer",
+        ConnectionRefusedError: "refuses the connection",
+        ConnectionResetError: "broke off the connection",
+        TimeoutError: "stopped answering" if was_live else "does not answer",
     }
     for kind, words in told.items():
         if isinstance(error, kind):

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import SourceError
-
 _PORTS = {"rtsps": 322, "https": 443, "rtmps": 443}
 # Where FFmpeg's own TLS library looks is where its wheel was built, which is another system.
 _USUAL_FILES = (
@@ -31,19 +29,17 @@ class Trust:
     ca_file: Path | None = None
     name: str | None = None
 
-    def check(self, where: str) -> None:
-        """Raise SourceError where `ca_file` holds no certificates: FFmpeg would not say so."""
+    def objection(self) -> str | None:
+        """Return why `ca_file` is none, None where it is fine: FFmpeg would not say so."""
         if not self.verify or self.ca_file is None:
-            return
+            return None
         try:
             ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError:
-            told = "holds no certificate in PEM form"
+            return f"ca_file: {self.ca_file}: holds no certificate in PEM form"
         except OSError as error:
-            told = f"cannot be read: {error.strerror}"
-        else:
-            return
-        raise SourceError(f"{where}: ca_file: {self.ca_file}: {told}")
+            return f"ca_file: {self.ca_file}: cannot be read: {error.strerror}"
+        return None
 
     def options(self) -> dict[str, str]:
         """Return what FFmpeg is told; verifying is not yet its default."""
@@ -64,7 +60,7 @@ class Trust:
         else:
             context.load_default_certs()
         if self.name is not None and host is not None:
-            context.names[host] = self.name
+            context.names[host.lower()] = self.name
         return context
 
     def problem(self, address: str, timeout_s: float) -> str | None:
@@ -124,8 +120,8 @@ class _NamingContext(ssl.SSLContext):
         self.names: dict[str, str] = {}
 
     def wrap_socket(self, *told: Any, **named: Any) -> ssl.SSLSocket:
-        host = str(named["server_hostname"])
-        named["server_hostname"] = self.names.get(host, host)
+        host = str(named["server_hostname"])  # as it was written
+        named["server_hostname"] = self.names.get(host.lower(), host)
         return super().wrap_socket(*told, **named)
 
 

@@ -6,25 +6,22 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pipeline.data import Image
-from pipeline.errors import PipelineError, SourceError, SourceLostError
+from pipeline.errors import PipelineError, SourceLostError
 from pipeline.pool import FramePool
-from pipeline.sources._addresses import demuxer_options
+from pipeline.sources._addresses import demuxer_options, recording
 from pipeline.sources._certificates import Trust
 from pipeline.sources._stream_backlog import Backlog
 from pipeline.sources._stream_clock import Pacer, StreamClock
-from pipeline.sources._verified_fetching import ENDINGS, VerifiedFetcher
+from pipeline.sources._verified_fetching import FORMATS, VerifiedFetcher
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_BY_SEGMENT = frozenset({"hls", "dash"})
 # Their time stamps are counted by FFmpeg at a rate it made up.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
@@ -50,17 +47,10 @@ class Connection:
         """
         if not (self.trust.verify and self.address.lower().startswith("https")):
             return self._open()
-        new_fetcher = partial(
-            VerifiedFetcher, self.where, self.address, self.trust, self.read_timeout_s, on_refusal
+        fetcher = VerifiedFetcher(
+            self.where, self.address, self.trust, self.read_timeout_s, on_refusal
         )
-        if urlsplit(self.address).path.lower().endswith(ENDINGS):
-            return self._open(new_fetcher())
-        container = self._open()
-        formats = container.format.name
-        if not _BY_SEGMENT.isdisjoint(formats.split(",")):  # only its first request was verified
-            container.close()
-            return self._open(new_fetcher(), formats.partition(",")[0])
-        return container
+        return self._open(fetcher, fetcher.begin())
 
     def _open(
         self, fetcher: VerifiedFetcher | None = None, format_name: str | None = None
@@ -70,6 +60,7 @@ class Connection:
         told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
         if fetcher is not None:
             told["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
+            told["format_whitelist"] = FORMATS
         try:
             return av.open(
                 self.address,
@@ -121,9 +112,7 @@ class StreamDecoder:
                 f"{connection.where}: there is no video in it that can be decoded"
             )
         if connection.address.startswith("http") and (container.duration or 0) > 0:
-            raise SourceError(
-                f"{connection.where}: is a recording, not a camera: download it and give the file"
-            )
+            raise recording(connection.where)
         self.damaged = 0
         self.backlog = Backlog()
         self._container = container
@@ -162,7 +151,7 @@ class StreamDecoder:
         reformatter = VideoReformatter()
         stamps = self._stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
-        pacer = Pacer(stamps) if self._formats & _BY_SEGMENT else None
+        pacer = Pacer(stamps) if "hls" in self._formats else None
         for decoded, arrived_at in self._decoded(counts_backlog=pacer is None):
             image = upright_bgr(decoded, reformatter, pool)
             pts = decoded.pts

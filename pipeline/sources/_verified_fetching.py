@@ -1,7 +1,8 @@
-"""HLS and DASH over TLS, fetched here: FFmpeg verifies their first request and no other.
+"""What comes over https, fetched here: FFmpeg verifies the first request and no other.
 
-It hands its TLS options to the playlist it is given, but not to playlists, keys and segments that
-this one names, nor to the same playlist when it is read again.
+It hands its TLS options to the address it is given, but not to playlists, keys and segments that
+this one names, nor to the same playlist when it is read again. What the address leads to is known
+only when it has been opened, so FFmpeg opens none of them.
 """
 
 from __future__ import annotations
@@ -10,19 +11,33 @@ import ssl
 import urllib.request as web
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
+from typing import NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import PipelineError, SourceError, SourceLostError
+from pipeline.sources._addresses import recording
 from pipeline.sources._certificates import Trust
 
-ENDINGS = (".m3u8", ".mpd")
+FORMATS = (
+    "hls,mpjpeg,mjpeg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,live_flv,mov,matroska,asf,ogg,avi,"
+    "nut,ivf,obu,image2pipe,jpeg_pipe,aac,mp3,ac3,eac3,webvtt"
+)
+"""FFmpeg's formats that open nothing, or only through `io_open`; DASH and others go past it."""
+# Of these FFmpeg has to know how they were announced, which it asks of its own connections only.
+_ANNOUNCED = {
+    "multipart/x-mixed-replace": "mpjpeg",
+    "application/vnd.apple.mpegurl": "hls",
+    "application/x-mpegurl": "hls",
+    "audio/mpegurl": "hls",
+    "audio/x-mpegurl": "hls",
+}
 
 
 class VerifiedFetcher:
-    """PyAV's `io_open`: opens what a playlist names, every server's certificate verified.
+    """PyAV's `io_open`: opens an address and what it names, every server's certificate verified.
 
-    Only http and https, whatever a playlist or a redirect says: never a file of this machine.
+    Only https, whatever a playlist or a redirect says: never a file of this machine.
     `on_refusal` is told why no pictures can come any more: FFmpeg takes a part that cannot be
     opened for one that is late, and goes on.
     """
@@ -36,15 +51,15 @@ class VerifiedFetcher:
         on_refusal: Callable[[PipelineError], None],
     ) -> None:
         self._where = where
+        self._address = address
         self._trust = trust
         self._timeout_s = timeout_s
         self._on_refusal = on_refusal
-        self._has_begun = False
+        self._begun: HTTPResponse | None = None
         self._passwords = web.HTTPPasswordMgrWithDefaultRealm()
         self._opener = web.OpenerDirector()
         for handler in (
             web.ProxyHandler(),  # as FFmpeg does
-            web.HTTPHandler(),
             web.HTTPSHandler(context=trust.context(urlsplit(address).hostname)),
             web.HTTPRedirectHandler(),
             web.HTTPCookieProcessor(),
@@ -52,24 +67,33 @@ class VerifiedFetcher:
             web.HTTPDigestAuthHandler(self._passwords),
             web.HTTPDefaultErrorHandler(),
             web.HTTPErrorProcessor(),
-            web.UnknownHandler(),
+            _Unverifiable(where),
         ):
             self._opener.add_handler(handler)
 
-    def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> Fetched:
-        """Return the answer, open, or none where one part of many is missing.
+    def begin(self) -> str | None:
+        """Ask for the address itself; return FFmpeg's name of the format, None if it can tell.
 
-        Raises SourceLostError, FFmpegError or OSError for the address itself.
+        Raises SourceLostError, SourceError, FFmpegError or OSError.
         """
+        answer = self._begun = self._answer(self._address, {})
+        kind = answer.headers.get_content_type()
+        if answer.length and kind.startswith("video/"):
+            answer.close()
+            raise recording(self._where)
+        return _ANNOUNCED.get(kind)
+
+    def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> Fetched:
+        """Return the answer, open, or an empty one where a part is missing."""
         from av import FFmpegError
 
         del flags
-        is_first, self._has_begun = not self._has_begun, True
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            return Fetched(begun)
         try:
             return Fetched(self._answer(url, options))
         except (PipelineError, OSError, FFmpegError) as error:
-            if is_first:
-                raise
             # An exception would be printed by PyAV, and change nothing.
             if isinstance(error, PipelineError):
                 self._on_refusal(error)
@@ -109,9 +133,25 @@ class VerifiedFetcher:
         if not at:
             return url
         user, _, password = login.partition(":")
-        plain = parts._replace(netloc=place).geturl()
-        self._passwords.add_password(None, plain, unquote(user), unquote(password))
-        return plain
+        # For the whole server: a live playlist names new parts for ever.
+        self._passwords.add_password(
+            None, f"{parts.scheme}://{place}/", unquote(user), unquote(password)
+        )
+        return parts._replace(netloc=place).geturl()
+
+
+class _Unverifiable(web.BaseHandler):
+    """Refuses what a playlist or a redirect leads to and no certificate protects."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def unknown_open(self, request: web.Request) -> NoReturn:
+        """Raise SourceLostError."""
+        raise SourceLostError(
+            f"{self._where}: it leads on to a {request.type}:// address, where nothing can be "
+            "verified; set verify_tls: false to believe it"
+        )
 
 
 class Fetched:

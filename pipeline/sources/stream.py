@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.data import Frame
 from pipeline.errors import SourceError, SourceLostError
@@ -39,7 +39,7 @@ class Options(OptionsModel):
     verify_tls: bool = True
     """Whether rtsps, https and rtmps cameras must show a certificate this system trusts."""
     ca_file: Path | None = None
-    """Certificates (PEM) to trust: the camera's own, or that of who signed it."""
+    """Certificates (PEM) to trust, its own or its authority's; relative to the current folder."""
     certificate_name: str | None = Field(None, min_length=1)
     """Name the certificate must be for; null for the address's host."""
     threads: int = Field(0, ge=0, le=64)
@@ -54,6 +54,13 @@ class Options(OptionsModel):
         if not has_placeholder(address) and (why := objection(address)) is not None:
             raise ValueError(why)
         return url
+
+    @field_validator("ca_file", "certificate_name")
+    @classmethod
+    def _is_looked_at(cls, told: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        if told is not None and info.data.get("verify_tls") is False:
+            raise ValueError("want none beside verify_tls: false, which believes any certificate")
+        return told
 
 
 def build(options: Options) -> StreamSource:
@@ -107,7 +114,10 @@ class StreamSource:
         if self._reader is not None and not self._reader.join(options.open_timeout_s):
             # One at a time: else a name server that is down would cost a thread for every try.
             raise SourceLostError(f"{self._where}: the connection before this one still hangs")
-        self._trust.check(self._where)
+        if (why := self._trust.objection()) is not None:
+            # Once the run goes on, a file that is just being replaced must not end it.
+            kind = SourceError if self._reader is None else SourceLostError
+            raise kind(f"{self._where}: {why}")
         connection = Connection(
             where=self._where,
             address=options.url.reveal(),
