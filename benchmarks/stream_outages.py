@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks._paced_camera import READ_TIMEOUT_S
 from benchmarks.outages import Run, arguments, measure
 from pipeline.data import Result
+from pipeline.memory import share_arenas
 from pipeline.sources import stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -98,6 +99,7 @@ class StreamRun(Run):
 def main() -> None:
     """Cause the outages one after the other, and print what came of them."""
     args = arguments(__doc__.partition("\n")[0], outages=30, cameras=4, control=15)
+    share_arenas()  # as the command does: each connection has threads of its own
     with ExitStack() as steps:
         cameras = [FaultyCamera(f"cam{n}", args.fps, steps) for n in range(args.cameras)]
         measure(StreamRun(cameras, args.fps), args)
