@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.detectors import _openvino_graph, _openvino_model
 from pipeline.detectors._backend import Network
-from pipeline.detectors._openvino_model import PictureModel, import_openvino
+from pipeline.detectors._openvino_model import PictureModel, import_openvino, openvino_core
 from pipeline.models.cache import cache_folder
 from pipeline.processors import cores
 
@@ -39,7 +39,7 @@ class KeptModel:
         self._path = path
         self._most_bytes = most_bytes
         self._model: PictureModel | None = None
-        self._core = import_openvino().Core()
+        self._core = openvino_core()
         self._folder = cache_folder() / "compiled"
         self._digest = None if _has_weights_elsewhere(path) else self._digest_of_all()
         facts = self._load_facts()

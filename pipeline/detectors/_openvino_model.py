@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ def import_openvino() -> Any:
     with no_telemetry():
         import openvino
     return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's Core, the same for as long as the process lives.
+
+    Its CPU plug-in gives the thread that first uses it a stack for signals, and takes that memory
+    away when the plug-in goes, on whatever thread: the next signal would then kill the process.
+    """
+    return import_openvino().Core()
 
 
 @contextmanager
@@ -113,7 +124,7 @@ class PictureModel:
         model = take_pictures(self._ov, model, rows, raw_bgr=raw_bgr)
         if best:
             model = find_best_class(self._ov, model)
-        return self._ov.Core().compile_model(model, "CPU", dict(config))
+        return openvino_core().compile_model(model, "CPU", dict(config))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,10 +103,18 @@ def _first_line(error: BaseException | None) -> str:
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     del record
     connection.isolation_level = None  # `_begin_sqlite` says when a transaction begins
-    # Before the first table, so that deleting gives memory on the disk back.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            # Before the first table, so that deleting gives memory on the disk back.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+            break
+        except sqlite3.OperationalError:  # two that change it are refused without the busy timeout
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(0.02)
     # In WAL mode this loses nothing when the process is killed and never corrupts; a power cut
     # may take the last transactions with it.
     connection.execute("PRAGMA synchronous = NORMAL")
