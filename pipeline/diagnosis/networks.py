@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from pipeline.detectors._openvino_model import import_openvino
+from pipeline.detectors._openvino_model import openvino_core
 from pipeline.diagnosis.cuda import Driver
 from pipeline.diagnosis.findings import Finding, State, installed
 
@@ -16,7 +16,7 @@ _OLDEST_CAPABILITY = (7, 5)
 
 def openvino() -> Iterable[Finding]:
     """Yield what OpenVINO sees; raises ImportError where it cannot be loaded."""
-    core = import_openvino().Core()
+    core = openvino_core()
     devices = {
         each: {
             "name": str(core.get_property(each, "FULL_DEVICE_NAME")),

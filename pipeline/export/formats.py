@@ -12,7 +12,12 @@ from typing import Any
 
 import yaml
 
-from pipeline.detectors._openvino_model import PictureModel, import_openvino, no_telemetry
+from pipeline.detectors._openvino_model import (
+    PictureModel,
+    import_openvino,
+    no_telemetry,
+    openvino_core,
+)
 from pipeline.detectors._torch_weights import load_yolo
 from pipeline.errors import MissingExtraError, ModelError
 from pipeline.export.placing import placed
@@ -58,7 +63,7 @@ def read_graph(path: Path) -> Any:
     openvino = import_openvino()
     with no_telemetry():
         if path.suffix.lower() == ".xml":
-            return openvino.Core().read_model(path)
+            return openvino_core().read_model(path)
         return openvino.convert_model(path)
 
 
