@@ -38,7 +38,7 @@ class Frame:
     `index` counts the frames grabbed from this source from 0, so a dropped frame shows as a gap.
     `pts_s` is the container's presentation time in seconds for files and seconds since open for
     cameras; `captured_at` is `time.monotonic()` read after the picture arrived; `epoch` grows by
-    one with each reconnect.
+    one with each reconnect. `file` is the path of the file it was read from, "" for cameras.
     """
 
     image: Image
@@ -47,6 +47,7 @@ class Frame:
     pts_s: float
     captured_at: float
     epoch: int = 0
+    file: str = ""
 
     def __post_init__(self) -> None:
         image = self.image

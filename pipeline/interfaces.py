@@ -21,7 +21,9 @@ class SourceInfo:
     """What a source knows once it is open; `None` where the container or camera does not say.
 
     `fps` is the nominal rate, for display only: times come from `Frame.pts_s`. `sample_aspect` is
-    how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones.
+    how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones. `file` is
+    the path it was opened with, that of a folder or pattern for several pictures, "" for cameras;
+    `has_sound` says that there is a sound track, which nothing here reads.
     """
 
     width: int
@@ -30,6 +32,8 @@ class SourceInfo:
     frame_count: int | None = None
     description: str = ""
     sample_aspect: tuple[int, int] | None = None
+    file: str = ""
+    has_sound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ BOTTOM = {
     "data",
     "boxes",
     "errors",
+    "ffmpeg_path",
     "memory",
     "options",
     "pool",

@@ -63,7 +63,9 @@ def test_a_bad_picture_keeps_its_place_in_time_and_is_told_at_the_end(tmp_path):
     source = images.build(images.Options(path=str(tmp_path), fps=10))
     source.open()
     first, second = source.read(), source.read()
-    assert [first.index, second.index] == [0, 1]
+    assert [first.index, second.index] == [0, 3], "its number was one lower for each bad one before"
+    assert [Path(each.file).name for each in (first, second)] == ["1.png", "4.png"]
+    assert source.left_out == 2
     assert [first.pts_s, second.pts_s] == pytest.approx([0.0, 0.3])
     with pytest.raises(SourceBrokenError, match=r"2\.png"):
         source.read()

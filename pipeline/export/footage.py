@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.data import Image
 from pipeline.errors import SourceError
+from pipeline.ffmpeg_path import ffmpeg_path
 
 PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 VIDEOS = frozenset(
@@ -109,7 +110,7 @@ def _thinned(frames: Iterator[Image], most: int, shrink: Shrink) -> list[Image]:
 def _video(path: Path, count: int) -> Iterator[Image]:
     """Yield a video's frames, or `count` of them where they are far apart. A break is the end."""
     try:
-        container = av.open(str(path))
+        container = av.open(ffmpeg_path(path))
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"calibrate: not a video: {path} ({error.strerror})") from error
     with container, suppress(av.FFmpegError):

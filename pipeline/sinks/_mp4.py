@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.data import Frame, Image
 from pipeline.errors import WriteError
+from pipeline.ffmpeg_path import ffmpeg_path
 from pipeline.sinks._files import writing
 
 log = logging.getLogger("trackline")
@@ -95,7 +96,9 @@ class Mp4Writer:
         self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
         with writing(path, WriteError):
             path.open("wb").close()
-        self._container = av.open(str(path), "w", format="mp4", container_options=_RECORDING)
+        self._container = av.open(
+            ffmpeg_path(path), "w", format="mp4", container_options=_RECORDING
+        )
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
         self._stream.width, self._stream.height = even_width, even_height
         self._stream.pix_fmt = "yuv420p"
@@ -183,8 +186,8 @@ def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
     """Copy the video from one file into another whose index stands before the pictures."""
     say_at: float | None = time.monotonic() + patience_s
     with (
-        av.open(str(recording), options=_IN_ORDER) as source,
-        av.open(str(finished), "w", format="mp4", container_options=_FINISHED) as target,
+        av.open(ffmpeg_path(recording), options=_IN_ORDER) as source,
+        av.open(ffmpeg_path(finished), "w", format="mp4", container_options=_FINISHED) as target,
     ):
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pipeline.data import Frame
 from pipeline.errors import SourceBrokenError, SourceError
+from pipeline.ffmpeg_path import ffmpeg_path
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
@@ -94,7 +95,7 @@ class FileSource:
         from pipeline.sources._pictures import picture_stream
 
         try:
-            container = av.open(str(self._path), mode="r", hwaccel=gpu)
+            container = av.open(ffmpeg_path(self._path), mode="r", hwaccel=gpu)
         except (av.FFmpegError, OSError) as error:
             raise self._not_a_video(error.strerror or str(error)) from None
         self._container = container
@@ -118,6 +119,8 @@ class FileSource:
             frame_count=stream.frames or round(duration_s(stream) * float(rate or 0)) or None,
             description=f"{stream.codec_context.name} in {container.format.name.split(',')[0]}",
             sample_aspect=_sample_aspect(stream, turned=width != stream.width),
+            file=str(self._path),
+            has_sound=bool(container.streams.audio),
         )
 
     def read(self) -> Frame | None:
@@ -168,7 +171,8 @@ class FileSource:
             image = upright_bgr(picture, reformatter, self._pool)
             if picture.is_corrupt and _is_damage(container, damage):
                 damage.bad(damage.frames, seconds)
-            frame = Frame(image, self.name, damage.frames, seconds, time.monotonic())
+            index, file = damage.frames, str(self._path)
+            frame = Frame(image, self.name, index, seconds, time.monotonic(), file=file)
             damage.good(seconds)
             # Nothing here may hold on to the memory while the consumer has it: it is pooled.
             del image, picture

@@ -41,7 +41,8 @@ class ImageSource:
     """Pictures in natural order (2 before 10); they may differ in size.
 
     A picture that cannot be read is skipped, so that the others are processed; at the end
-    SourceBrokenError names it.
+    SourceBrokenError names it. A frame's index is its picture's place in the listing, so it stays
+    the same whichever of the others can be read; `left_out` counts those that cannot.
     """
 
     live = False
@@ -51,7 +52,7 @@ class ImageSource:
         self._fps = options.fps
         self.name = options.name or _name_of(Path(self._pattern))
         self._paths: list[Path] = []
-        self._place = self._index = 0
+        self._place = self.left_out = 0
         self._unreadable: list[Path] = []
         self._next: Frame | None = None
 
@@ -64,7 +65,8 @@ class ImageSource:
         if self._next is None:
             raise SourceError(f"{self._pattern}: no picture can be read (first: {self._paths[0]})")
         height, width = self._next.image.shape[:2]
-        return SourceInfo(width, height, self._fps, len(self._paths), "images")
+        count = len(self._paths)
+        return SourceInfo(width, height, self._fps, count, "images", file=self._pattern)
 
     def read(self) -> Frame | None:
         """Return the next picture; None at the end, SourceBrokenError if any was unreadable."""
@@ -77,7 +79,7 @@ class ImageSource:
     def close(self) -> None:
         """Forget the pictures; safe to call twice and when never opened."""
         self._paths = []
-        self._place = self._index = 0
+        self._place = self.left_out = 0
         self._unreadable = []
         self._next = None
 
@@ -85,19 +87,19 @@ class ImageSource:
         """Return the next picture that can be read, None after the last."""
         import cv2
 
-        frame, skipped = None, len(self._unreadable)
+        frame, first_skipped = None, len(self._unreadable)
         while frame is None and self._place < len(self._paths):
-            path = self._paths[self._place]
-            pts_s = self._place / self._fps
+            place, path = self._place, self._paths[self._place]
             self._place += 1
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is None:
                 self._unreadable.append(path)
                 continue
-            frame = Frame(image, self.name, self._index, pts_s, time.monotonic())  # type: ignore[arg-type]
-            self._index += 1
-        if self._index:  # else there is nothing at all to read, which `open` says in one line
-            for path in self._unreadable[skipped:]:
+            self.left_out = len(self._unreadable)
+            pts_s, now = place / self._fps, time.monotonic()
+            frame = Frame(image, self.name, place, pts_s, now, file=str(path))  # type: ignore[arg-type]
+        if len(self._unreadable) < self._place:  # else `open` says in one line: nothing to read
+            for path in self._unreadable[first_skipped:]:
                 log.warning("%s: not a readable picture; skipped", path)
         return frame
 
