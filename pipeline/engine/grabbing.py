@@ -138,7 +138,8 @@ class Grabber:
                     self._grab_to_end()
                 self.supervisor.ended()
             except SourceBrokenError as error:
-                self.broken = error
+                # Without its traceback, which refers to the decoder and its pictures.
+                self.broken = SourceBrokenError(*error.args)
                 self.stats.broken = str(error)
                 self.supervisor.ended(str(error))
             finally:

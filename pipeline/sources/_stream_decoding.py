@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,19 +39,23 @@ class Connection:
     read_timeout_s: float
     trust: Trust
 
-    def open(self, on_refusal: Callable[[PipelineError], None]) -> InputContainer:
-        """Return the open container; raises FFmpegError or OSError, whose text is a secret.
+    @contextmanager
+    def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
+        """Yield the open container; raises FFmpegError or OSError, whose text is a secret.
 
         `on_refusal` is called where it turns out later that no pictures can come.
 
         Raises SourceLostError where the camera's certificate is refused: it may be renewed.
         """
         if not (self.trust.verify and self.address.lower().startswith("https")):
-            return self._open()
+            with self._open() as container:
+                yield container
+            return
         fetcher = VerifiedFetcher(
             self.where, self.address, self.trust, self.read_timeout_s, on_refusal
         )
-        return self._open(fetcher, fetcher.begin())
+        with closing(fetcher), self._open(fetcher, fetcher.begin()) as container:
+            yield container
 
     def _open(
         self, fetcher: VerifiedFetcher | None = None, format_name: str | None = None
@@ -115,31 +120,31 @@ class StreamDecoder:
             raise recording(connection.where)
         self.damaged = 0
         self.backlog = Backlog()
-        self._container = container
-        self._stream = stream
+        rate = stream.average_rate or stream.codec_context.framerate
+        self.fps = float(rate) if rate and 1 <= rate <= 240 else None
+        """Nominal frame rate, None where the camera does not say."""
+        self.description = f"{stream.codec_context.name} in {container.format.name.split(',')[0]}"
+        """The codec and the format it comes in."""
+        ratio = stream.sample_aspect_ratio
+        self.sample_aspect = (ratio.numerator, ratio.denominator) if ratio and ratio != 1 else None
+        """(width, height) of one pixel, None for square ones."""
+        self._opened: tuple[InputContainer, VideoStream] | None = (container, stream)
         self._on_trouble = on_trouble
         self._wait_until = wait_until
         self._stopped = stopped
         self._seen = False
         self._formats = frozenset(container.format.name.split(","))
-        self._set_up(connection.threads)
+        _set_up(stream, connection.threads)
 
-    @property
-    def fps(self) -> float | None:
-        """Return the nominal frame rate, None where the camera does not say."""
-        rate = self._stream.average_rate or self._stream.codec_context.framerate
-        return float(rate) if rate and 1 <= rate <= 240 else None
+    def close(self) -> None:
+        """Let go of container, stream and callbacks; the figures stay.
 
-    @property
-    def description(self) -> str:
-        """Return the codec and the format it comes in."""
-        return f"{self._stream.codec_context.name} in {self._container.format.name.split(',')[0]}"
-
-    @property
-    def sample_aspect(self) -> tuple[int, int] | None:
-        """Return (width, height) of one pixel, None for square ones."""
-        ratio = self._stream.sample_aspect_ratio
-        return (ratio.numerator, ratio.denominator) if ratio and ratio != 1 else None
+        A decoder's threads end with the last reference to its stream, and whoever reads refers to
+        this object and is referred to by its callbacks: only the garbage collector would find out.
+        """
+        self._opened = None
+        self._on_trouble = self._wait_until = _nothing
+        self._stopped = _always
 
     def pictures(self, pool: FramePool) -> Iterator[Picture]:
         """Yield every whole picture, its memory from `pool`."""
@@ -147,12 +152,16 @@ class StreamDecoder:
 
         from pipeline.sources._pictures import upright_bgr
 
+        if self._opened is None:
+            return
+        container, stream = self._opened
         began = time.monotonic()
         reformatter = VideoReformatter()
-        stamps = self._stream.time_base
+        stamps = stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
         pacer = Pacer(stamps) if "hls" in self._formats else None
-        for decoded, arrived_at in self._decoded(counts_backlog=pacer is None):
+        packets = self._packets(container, stream)
+        for decoded, arrived_at in self._decoded(packets, stream, counts_backlog=pacer is None):
             image = upright_bgr(decoded, reformatter, pool)
             pts = decoded.pts
             del decoded
@@ -163,25 +172,18 @@ class StreamDecoder:
             yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began))
             del image
 
-    def _set_up(self, threads: int) -> None:
-        from av.codec.context import Flags, ThreadType
-
-        context = self._stream.codec_context
-        # Threads with a picture each hold as many pictures back; those that share one do not.
-        context.thread_type = ThreadType.SLICE
-        context.thread_count = threads
-        context.flags |= Flags.low_delay
-
-    def _decoded(self, *, counts_backlog: bool) -> Iterator[tuple[VideoFrame, float]]:
+    def _decoded(
+        self, packets: Iterator[Packet[VideoStream]], stream: VideoStream, *, counts_backlog: bool
+    ) -> Iterator[tuple[VideoFrame, float]]:
         """Yield (picture, when its packet arrived)."""
         from av import FFmpegError
 
         asked_at = time.monotonic()
-        for packet in self._packets():
+        for packet in packets:
             arrived_at = time.monotonic()
             if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
                 try:
-                    pictures = self._stream.decode(packet)
+                    pictures = stream.decode(packet)
                 except FFmpegError:
                     self._note_damage()
                     pictures = []
@@ -193,13 +195,15 @@ class StreamDecoder:
                 del pictures
             asked_at = time.monotonic()
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
+    def _packets(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the pictures; ends between any two packets when told to."""
         # All streams: a camera that sends nothing but sound any more must not hang here.
-        for packet in self._container.demux():
+        for packet in container.demux():
             if self._stopped():
                 return
-            if packet.stream_index != self._stream.index or not packet.size:
+            if packet.stream_index != stream.index or not packet.size:
                 continue
             if packet.is_corrupt:
                 self._note_damage()
@@ -219,3 +223,22 @@ class StreamDecoder:
         self.damaged += 1
         if self.damaged == 1:
             self._on_trouble("damaged pictures arrive; they are left out")
+
+
+def _set_up(stream: VideoStream, threads: int) -> None:
+    from av.codec.context import Flags, ThreadType
+
+    context = stream.codec_context
+    # Threads with a picture each hold as many pictures back; those that share one do not.
+    context.thread_type = ThreadType.SLICE
+    context.thread_count = threads
+    context.flags |= Flags.low_delay
+
+
+def _nothing(_: object) -> None:
+    """Stand in for a callback that is no longer needed."""
+
+
+def _always() -> bool:
+    """Say that there is nothing more to do."""
+    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from pipeline.errors import PipelineError, SourceLostError
 from pipeline.pool import FramePool
@@ -59,7 +60,7 @@ class StreamReader:
             if self._ended:
                 raise SourceLostError(f"{self._connection.where}: was closed")
             if self._error is not None:
-                raise self._error
+                raise _fresh(self._error) if isinstance(self._error, PipelineError) else self._error
             return None
 
     def end(self) -> None:
@@ -82,8 +83,9 @@ class StreamReader:
 
     def _note(self, error: BaseException) -> None:
         """Have `take` raise this, or what was noted before it."""
+        kept = _fresh(error) if isinstance(error, PipelineError) else error
         with self._changed:
-            self._error = self._error or error
+            self._error = self._error or kept
             self._changed.notify_all()
 
     def _read(self) -> PipelineError:
@@ -100,13 +102,14 @@ class StreamReader:
                     self._wait_until,
                     lambda: self._ended,
                 )
-                for picture in decoder.pictures(self._pool):
-                    self._was_live = True
-                    if not self._hand_over(picture):
-                        break
-                    del picture  # its memory is pooled
+                with closing(decoder):
+                    for picture in decoder.pictures(self._pool):
+                        self._was_live = True
+                        if not self._hand_over(picture):
+                            break
+                        del picture  # its memory is pooled
         except PipelineError as error:
-            return error
+            return _fresh(error)
         except (FFmpegError, OSError) as error:
             return failure(where, error, was_live=self._was_live)
         return SourceLostError(f"{where}: the stream ended")
@@ -124,3 +127,12 @@ class StreamReader:
                 self._picture = picture
                 self._changed.notify_all()
             return not self._ended
+
+
+def _fresh(error: PipelineError) -> PipelineError:
+    """Return the error anew, without its traceback.
+
+    That refers to the local variables of every call it has passed: the container, the decoder with
+    its threads and this very reader, which keeps the error.
+    """
+    return type(error)(*error.args)

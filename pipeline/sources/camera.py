@@ -144,3 +144,4 @@ class CameraSource:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+            self._pool = FramePool()

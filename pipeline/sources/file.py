@@ -128,8 +128,9 @@ class FileSource:
         return next(self._frames, None)
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file and the memory of its pictures."""
         self._frames = iter(())
+        self._pool = FramePool()
         container, self._container = self._container, None
         if container is not None:
             container.close()
