@@ -114,7 +114,7 @@ def test_the_real_driver_can_be_asked_on_any_machine():
 @pytest.mark.parametrize(
     ("gpu", "version", "built_for", "state", "says"),
     [
-        (None, None, None, "absent", "pip install"),
+        (None, None, None, "absent", "[ultralytics]"),
         (None, "2.13.0+cpu", None, "works", "CPU build"),
         (H100, "2.13.0+cpu", None, "limited", "install torch's CUDA build"),
         (H100, "2.13.0", "12.8", "works", "run on CUDA"),

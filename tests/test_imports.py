@@ -20,6 +20,7 @@ BOTTOM = {
     "boxes",
     "errors",
     "ffmpeg_path",
+    "install_hints",
     "memory",
     "options",
     "pool",

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("onnx", "openvino"), help="default: onnx from .pt")
     parser.add_argument("--imgsz", type=int, default=640, metavar="PIXELS", help="long side, 640")
     parser.add_argument("--half", action="store_true", help="store OpenVINO weights as fp16")
-    parser.add_argument("--int8", action="store_true", help="quantize; needs trackline[quantize]")
+    parser.add_argument("--int8", action="store_true", help="quantize; needs the extra quantize")
     parser.add_argument(
         "--calibrate", nargs="+", type=Path, metavar="VIDEO|FOLDER", default=[],
         help="footage like that the network will see, for --int8",

@@ -18,6 +18,7 @@ from pipeline.benching.verdict import verdict
 from pipeline.detectors.yolo import Options
 from pipeline.diagnosis.limits import cpu_name
 from pipeline.errors import UsageError
+from pipeline.install_hints import install_command
 from pipeline.models.resolving import resolve
 from pipeline.processors import cores
 
@@ -50,7 +51,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.vs and not isinstance(source, str):
         raise UsageError("--vs: needs a SOURCE that both programs can read, a video file")
     if args.vs and find_spec(args.vs) is None:
-        raise UsageError(f"--vs: {args.vs} is not installed: pip install 'trackline[ultralytics]'")
+        raise UsageError(f"--vs: {args.vs} is not installed: {install_command('ultralytics')}")
     path = resolve(options.model)
     device = options.device if isinstance(options.device, str) else options.device[0]
     size = None if _has_fixed_size(path) else options.imgsz

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.commands import _export
 from pipeline.errors import ModelError
+from pipeline.install_hints import install_command
 from pipeline.models.registry import BUILTIN, Published, published
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _list(args: argparse.Namespace) -> int:
     console.print(table)
     console.print(
         f"\nDownloads go to {cache_folder()}. Each file keeps its publisher's licence. "
-        ".pt files need trackline[ultralytics].",
+        f".pt files need the extra ultralytics: {install_command('ultralytics')}",
         soft_wrap=True,
         markup=False,
     )

@@ -18,6 +18,7 @@ import torch
 from pipeline.detectors._backend import Network
 from pipeline.detectors._classes import parse_names
 from pipeline.errors import MissingExtraError, ModelError
+from pipeline.install_hints import pip_command
 
 Tensor = Any
 STRIDE = 32
@@ -143,6 +144,6 @@ def _import_tensorrt() -> Any:
         tensorrt: Any = import_module("tensorrt")
     except ImportError as error:
         raise MissingExtraError(
-            "model: .engine files need tensorrt: pip install tensorrt"
+            f"model: .engine files need tensorrt: {pip_command('tensorrt')}"
         ) from error
     return tensorrt

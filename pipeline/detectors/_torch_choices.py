@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.detectors._backend import Settings
 from pipeline.errors import ModelError
+from pipeline.install_hints import pip_command
 
 ENGINE = ".engine"
 
@@ -18,7 +19,8 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise ModelError(
-            "model: .engine files need torch's CUDA build and tensorrt: pip install torch tensorrt"
+            "model: .engine files need torch's CUDA build and tensorrt: "
+            f"{pip_command('torch', 'tensorrt')}"
         ) from error
     return torch
 

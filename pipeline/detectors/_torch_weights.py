@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MissingExtraError, ModelError
+from pipeline.install_hints import install_command
 
 _ENVIRONMENT = {
     # ultralytics looks for the internet, installs what it misses and greets, unless told not to.
@@ -43,7 +44,7 @@ def import_libraries() -> tuple[Any, Any]:
         import ultralytics
     except ImportError as error:
         raise MissingExtraError(
-            f"model: .pt weights need {error.name}: pip install 'trackline[ultralytics]'"
+            f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
         ) from error
     return torch, ultralytics
 

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.diagnosis import media, networks, surroundings
 from pipeline.diagnosis.cuda import driver, torch_cuda
 from pipeline.diagnosis.findings import Finding, installed, look
+from pipeline.install_hints import install_command
 
 
 def examine() -> list[Finding]:
@@ -57,7 +58,7 @@ def _extras() -> Iterator[Finding]:
     missing = [name for name in needs if name not in there]
     words = ", ".join(there) or "none"
     if missing:
-        words += f"; not {', '.join(missing)} (pip install 'trackline[{missing[0]}]')"
+        words += f"; not {', '.join(missing)} ({install_command(missing[0])})"
     yield Finding("machine", "extras", "works", words, {"there": there, "missing": missing})
 
 

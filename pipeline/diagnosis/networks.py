@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pipeline.detectors._openvino_model import openvino_core
 from pipeline.diagnosis.cuda import Driver
 from pipeline.diagnosis.findings import Finding, State, installed
+from pipeline.install_hints import install_command
 
 SECTION = "networks"
 _OLDEST_CAPABILITY = (7, 5)
@@ -79,7 +80,7 @@ def torch(driver: Driver | None, there: Torch) -> Finding:
     has_gpu = driver is not None and bool(driver.devices)
     if version is None or there.ultralytics is None:
         missing = "torch" if version is None else "ultralytics"
-        words = f"{missing} is not installed: .pt weights need pip install 'trackline[ultralytics]'"
+        words = f"{missing} is not installed: .pt weights need {install_command('ultralytics')}"
         return Finding(SECTION, "torch", "absent", words, values)
     if built_for is None:
         words = f"torch {version}, a CPU build: .pt weights run on the CPU"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.boxes import iou_of_xyxy
 from pipeline.errors import MissingExtraError, UsageError
 from pipeline.evaluation.truth import Rules, Truth
+from pipeline.install_hints import install_command
 from pipeline.tables import BoxTable
 
 COMBINED = "COMBINED"
@@ -67,7 +68,7 @@ def _metrics() -> list[Any]:
         from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError as error:
         raise MissingExtraError(
-            f"eval: needs the package {error.name}: pip install 'trackline[eval]'"
+            f"eval: needs the package {error.name}: {install_command('eval')}"
         ) from None
     return [HOTA(), CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False})]
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from pipeline.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
+from pipeline.install_hints import install_command
 from pipeline.secrets import SecretUrl
 
 BUSY_S = 5.0
@@ -66,7 +67,7 @@ def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
             )
         except ImportError as error:
             raise MissingExtraError(
-                "events.database: PostgreSQL needs psycopg: pip install 'trackline[postgres]'"
+                f"events.database: PostgreSQL needs psycopg: {install_command('postgres')}"
             ) from error
         return engine, engine
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_S}, hide_parameters=True)

@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError, MissingExtraError
 from pipeline.events.delivering import Target
 from pipeline.events.options import MqttOptions, WebhookOptions
 from pipeline.events.webhook import Webhook
+from pipeline.install_hints import install_command
 
 if TYPE_CHECKING:
     from pipeline.events.board import Board
@@ -63,7 +64,7 @@ def make_targets(
             from pipeline.events.mqtt import Mqtt
         except ImportError as error:
             raise MissingExtraError(
-                "events.mqtt: needs paho-mqtt: pip install 'trackline[live]'"
+                f"events.mqtt: needs paho-mqtt: {install_command('live')}"
             ) from error
         from pipeline.events.board import Board
 

@@ -21,6 +21,7 @@ from pipeline.detectors._openvino_model import (
 from pipeline.detectors._torch_weights import load_yolo
 from pipeline.errors import MissingExtraError, ModelError
 from pipeline.export.placing import placed
+from pipeline.install_hints import install_command
 
 
 def onnx_from_pt(weights: Path, onnx: Path, imgsz: int) -> None:
@@ -29,9 +30,7 @@ def onnx_from_pt(weights: Path, onnx: Path, imgsz: int) -> None:
     Raises MissingExtraError without ultralytics or onnx, ModelError for weights it cannot export.
     """
     if find_spec("onnx") is None:
-        raise MissingExtraError(
-            "export: .pt weights need onnx: pip install 'trackline[ultralytics]'"
-        )
+        raise MissingExtraError(f"export: .pt weights need onnx: {install_command('ultralytics')}")
     # The exporter writes beside the weights, which may be a place that is not ours to write to.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "weights.pt"

@@ -18,6 +18,7 @@ from pipeline.detectors._letterbox import PADDING, fit, paste
 from pipeline.detectors._openvino_model import PictureModel, import_openvino, no_telemetry
 from pipeline.errors import MissingExtraError
 from pipeline.export.formats import plain_metadata, read_graph, save_openvino
+from pipeline.install_hints import install_command
 
 STRIDE = 32
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
@@ -132,7 +133,7 @@ def import_nncf() -> Any:
             import nncf
     except ImportError as error:
         raise MissingExtraError(
-            f"export: --int8 needs {error.name}: pip install 'trackline[quantize]'"
+            f"export: --int8 needs {error.name}: {install_command('quantize')}"
         ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -13,6 +13,7 @@ from pipeline.build import build, make_sinks
 from pipeline.config import Config, PluginChoice
 from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError, MissingExtraError, StageError
+from pipeline.install_hints import install_command
 from pipeline.interfaces import Sink
 from pipeline.live.areas import AreaBook
 from pipeline.live.changes import in_force
@@ -51,7 +52,7 @@ def check_extra() -> None:
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"trackline live: {', '.join(missing)} not installed: pip install 'trackline[live]'"
+            f"trackline live: {', '.join(missing)} not installed: {install_command('live')}"
         )
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.boxes import cxcywh_from_xyxy, xyxy_from_cxcywh
 from pipeline.errors import MissingExtraError
+from pipeline.install_hints import install_command
 
 Float64 = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ def smoothed(frame: NDArray[np.int64], xyxy: Float64, fps: float) -> Float64:
         from filterpy.kalman import KalmanFilter
     except ImportError:
         raise MissingExtraError(
-            "refine: needs the package filterpy: pip install 'trackline[refine]'"
+            f"refine: needs the package filterpy: {install_command('refine')}"
         ) from None
     measured = cxcywh_from_xyxy(xyxy)
     # In heights, around the first box: one set of noises for boxes of any size.

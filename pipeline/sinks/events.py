@@ -20,6 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses
 from pipeline.events.options import MqttOptions, WebhookOptions
+from pipeline.install_hints import install_command
 from pipeline.interfaces import RunInfo, unix_time
 from pipeline.options import OptionsModel
 from pipeline.secrets import SecretUrl
@@ -175,7 +176,7 @@ class EventsSink:
             from pipeline.events.store import EventStore
         except ImportError as error:
             raise MissingExtraError(
-                "events: needs SQLAlchemy: pip install 'trackline[live]'"
+                f"events: needs SQLAlchemy: {install_command('live')}"
             ) from error
         wanted = self._options.database
         address = wanted.reveal() if wanted is not None else str(output / FILE_NAME)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.errors import ConfigError, MissingExtraError, UsageError
+from pipeline.install_hints import install_command
 from pipeline.options import validated
 from pipeline.tuning.clips import Clips, hota_of
 from pipeline.tuning.space import Choice, Space, space_of
@@ -91,7 +92,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise MissingExtraError(
-            f"tune: needs the package {error.name}: pip install 'trackline[tune]'"
+            f"tune: needs the package {error.name}: {install_command('tune')}"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

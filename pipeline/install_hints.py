@@ -1,0 +1,139 @@
+"""Install commands for error messages: each one works as printed, in the environment that runs.
+
+The package is not on an index, so `pip install 'trackline[live]'` would find nothing (or something
+else). What is named instead is where this installation came from: a checkout, a wheel's path, or,
+where neither can be found any more, the extra's own requirements.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+DISTRIBUTION = "trackline"
+GUI_WHEEL, HEADLESS_WHEEL = "opencv-python", "opencv-python-headless"
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra of this package ("live") to this environment."""
+    where, editable = _origin()
+    if where is not None:
+        return pip_command(*(["-e"] if editable else []), f"{where}[{extra}]")
+    return pip_command(*(_requirements(extra) or [f"{DISTRIBUTION}[{extra}]"]))
+
+
+def pip_command(*arguments: str) -> str:
+    """Return `pip install ARGUMENTS` with the pip that belongs to this interpreter."""
+    return f"{_pip()} install {' '.join(map(shlex.quote, arguments))}"
+
+
+def window_command() -> str:
+    """Return the command after which OpenCV can show windows.
+
+    Both OpenCV wheels fill the folder `cv2`: the one installed last is used. pip puts the extra
+    on top of the headless one; where both are there already, installing again decides.
+    """
+    if is_installed(GUI_WHEEL):
+        return pip_command("--force-reinstall", "--no-deps", GUI_WHEEL)
+    return install_command("window")
+
+
+def headless_command() -> str:
+    """Return the command after which OpenCV needs no library of a desktop (libGL, glib)."""
+    return pip_command("--force-reinstall", "--no-deps", HEADLESS_WHEEL)
+
+
+def broken_opencv(error: ImportError) -> str:
+    """Return one line about an OpenCV that does not load, and the command that mends it."""
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"OpenCV cannot be loaded: {why}; {headless_command()}"
+
+
+def is_opencv(error: BaseException) -> bool:
+    """Return whether it says that OpenCV, or a library that OpenCV needs, cannot be loaded."""
+    if not isinstance(error, ImportError):
+        return False
+    return error.name == "cv2" or "/cv2/" in (error.path or "") or bool(_DESKTOP.search(str(error)))
+
+
+_DESKTOP = re.compile(r"\b(libGL|libgthread|libEGL|libX11|libSM|libICE|libxcb)[\w-]*\.so|\bcv2\b")
+"""What the OpenCV wheel with windows needs of the system, as the loader names it."""
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a distribution is installed, without importing it."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _origin() -> tuple[str | None, bool]:
+    """Return where this installation came from, fit for pip, and whether it is editable."""
+    if _is_checkout(_CHECKOUT):
+        return _shown(_CHECKOUT), True
+    try:
+        told = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        told = None
+    url = urlsplit(json.loads(told)["url"] if told else "")
+    path = Path(url2pathname(unquote(url.path)))
+    if url.scheme == "file" and (path.is_file() or _is_checkout(path)):
+        return _shown(path), False
+    return None, False
+
+
+def _is_checkout(folder: Path) -> bool:
+    try:
+        return f'name = "{DISTRIBUTION}"' in (folder / "pyproject.toml").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """Return the path as short as it works: "." in the checkout itself, "./dist/a.whl" below."""
+    try:
+        below = path.relative_to(Path.cwd().resolve()).as_posix()
+    except (OSError, ValueError):
+        return str(path)
+    return below if below == "." else f"./{below}"
+
+
+def _requirements(extra: str) -> list[str]:
+    """Return what an extra asks for, from the package's metadata."""
+    try:
+        lines = Distribution.from_name(DISTRIBUTION).requires or []
+    except PackageNotFoundError:
+        return []
+    wanted = re.compile(rf"^(.+?)\s*;.*\bextra\s*==\s*['\"]{re.escape(extra)}['\"]")
+    return [found[1].replace(" ", "") for line in lines if (found := wanted.match(line))]
+
+
+def _pip() -> str:
+    """Return how to call this interpreter's pip: "pip" alone where the shell finds that one."""
+    python = Path(sys.executable)
+    pip = python.with_name("pip.exe" if os.name == "nt" else "pip")
+    if not pip.is_file():
+        return f"{shlex.quote(_below_here(python))} -m pip"
+    if (found := shutil.which("pip")) and Path(found) == pip:
+        return "pip"
+    return shlex.quote(_below_here(pip))
+
+
+def _below_here(path: Path) -> str:
+    """Return the path from the current folder if it lies below it, else whole."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)
