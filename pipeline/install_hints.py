@@ -66,7 +66,7 @@ def is_opencv(error: BaseException) -> bool:
     return error.name == "cv2" or "/cv2/" in (error.path or "") or bool(_DESKTOP.search(str(error)))
 
 
-_DESKTOP = re.compile(r"\b(libGL|libgthread|libEGL|libX11|libSM|libICE|libxcb)[\w-]*\.so|\bcv2\b")
+_DESKTOP = re.compile(r"\b(libGL|libgthread|libEGL|libX11|libSM|libICE|libxcb)[\w.-]*\.so|\bcv2\b")
 """What the OpenCV wheel with windows needs of the system, as the loader names it."""
 
 
