@@ -1,6 +1,8 @@
 """Trackline: cameras and video files in, tracked objects out.
 
-for result in pipeline.track("video.mp4", model="yolo11n.onnx"):
+The name to import is `trackline`, which holds the same names; `pipeline` works as well.
+
+for result in trackline.track("video.mp4", model="yolo11n.onnx"):
     print(result.frame.pts_s, result.tracks.track_id, result.tracks.xyxy)
 """
 
@@ -10,9 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.api import detect, run, track
+    from pipeline.api import detect, load_model, run, track
     from pipeline.config import Config, load_config
-    from pipeline.data import Detections, Frame, Result, Tracks
+    from pipeline.data import ClassNames, Detections, Event, Frame, Image, Result, Tracks
+    from pipeline.detectors._loaded import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
     from pipeline.errors import (
         ConfigError,
@@ -26,40 +29,60 @@ if TYPE_CHECKING:
         StageError,
         UsageError,
     )
+    from pipeline.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
+    from pipeline.options import OptionsModel
 
 __version__ = "0.1.0"
+__distribution__ = "trackline"
+"""Tells this package from another of the same name."""
 
 __all__ = [
+    "ClassNames",
     "Config",
     "ConfigError",
     "Detections",
+    "Detector",
+    "Event",
     "Frame",
+    "Image",
+    "LoadedModel",
     "MissingExtraError",
     "ModelError",
+    "OptionsModel",
     "OutputError",
     "Pipeline",
     "PipelineError",
     "Result",
+    "RunInfo",
     "RunOptions",
+    "Sink",
+    "Source",
     "SourceBrokenError",
     "SourceError",
+    "SourceInfo",
     "SourceLostError",
     "StageError",
+    "Tracker",
     "Tracks",
     "UsageError",
+    "Watcher",
     "detect",
     "load_config",
+    "load_model",
     "run",
     "track",
 ]
 
 _HOMES = {
-    "api": ("detect", "run", "track"),
+    "api": ("detect", "load_model", "run", "track"),
     "config": ("Config", "load_config"),
-    "data": ("Detections", "Frame", "Result", "Tracks"),
+    "data": ("ClassNames", "Detections", "Event", "Frame", "Image", "Result", "Tracks"),
+    "detectors._loaded": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
+    "interfaces": ("Detector", "RunInfo", "Sink", "Source", "SourceInfo", "Tracker", "Watcher"),
+    "options": ("OptionsModel",),
 }
-"""Where each name is defined; those not told are errors."""
+"""The module each name is defined in; the rest are in `errors`."""
 
 
 def __getattr__(name: str) -> object:

@@ -2,57 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import build
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.build import build, lowest_score, make_detector
 from pipeline.config import Config, load_config
 from pipeline.data import Result
+from pipeline.detectors._loaded import LoadedModel
+from pipeline.errors import ConfigError
 from pipeline.options import validated
 from pipeline.running import run_config
+from pipeline.sources._frames import describe
+from pipeline.sources_given import split_sources
 
 SourceLike = str | Path | int | Mapping[str, Any]
+"""A file, folder, glob, address, camera number, or a mapping with `kind`."""
+Picture = NDArray[np.uint8]
+"""A BGR picture, u8[height, width, 3]."""
+Frames = Picture | Iterable[Picture | tuple[Picture, float]]
+"""One picture, or any iterable of pictures or (picture, seconds) pairs."""
+AnySource = SourceLike | Sequence[SourceLike] | Iterable[SourceLike] | Frames | Sequence[Frames]
 
 
 def track(
-    source: SourceLike | Sequence[SourceLike],
+    source: AnySource,
     *,
-    model: str | Path | None = None,
+    model: str | Path | LoadedModel | None = None,
     tracker: str | Mapping[str, Any] | None = None,
     max_frames: int | None = None,
+    fps: float | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:
     """Yield one Result per frame, lazily and in order, writing nothing.
 
-    `source` is a file, folder, glob, camera number, mapping with `kind`, or a list of these.
-    `tracker` is a name or a mapping of its options; the usual one if not given.
-    `detector_options` are those of the yolo detector: device, imgsz, conf, iou, classes, ...
+    `source` is a file, folder, glob, camera number, mapping with `kind`, or a list of these; or
+    pictures in memory: one array u8[H,W,3] in BGR, or any iterable of arrays or of
+    (array, seconds) pairs, such as a generator. The first item of an iterator is taken at once,
+    the others on a thread of its own. `fps` is for arrays without times (30 if not given).
+
+    `model` is a name, path or address of weights, or what `load_model` returned. `tracker` is a
+    name or a mapping of its options; the usual one if not given. `detector_options` are those of
+    the yolo detector: device, imgsz, conf, iou, classes, ...
+
     Memory stays constant as long as the caller does not keep the results. Raises ConfigError for
-    unknown options at once, other errors from the iterator.
+    unknown options and SourceError for what is no source at once, other errors from the iterator.
     """
-    if model is not None:
-        detector_options["model"] = str(model)
+    sources, frames = split_sources(source, fps)
+    if isinstance(model, LoadedModel):
+        if detector_options:
+            raise ConfigError(
+                f"{', '.join(detector_options)}: goes to load_model, where the model was loaded"
+            )
+        detector_options = dict(model.options)
+    elif model is not None:
+        detector_options["model"] = _model_name(model)
     # Which detector and tracker are meant by options alone is the configuration's to say.
     tree = {
-        "sources": _sources(source),
+        "sources": sources,
         "detector": detector_options,
         "tracker": {} if tracker is None else tracker,
         "sinks": (),
         "run": {"max_frames": max_frames},
     }
-    return build(validated(Config, tree, "")).results()
+    config = validated(Config, tree, "")
+    shared = model.detector(lowest_score(config)) if isinstance(model, LoadedModel) else None
+    return build(config, sources=frames or None, detector=shared).results()
 
 
 def detect(
-    source: SourceLike | Sequence[SourceLike],
+    source: AnySource,
     *,
-    model: str | Path | None = None,
+    model: str | Path | LoadedModel | None = None,
     max_frames: int | None = None,
+    fps: float | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:
     """Yield one Result per frame like `track`, with detections only: nothing is followed."""
-    return track(source, model=model, tracker="none", max_frames=max_frames, **detector_options)
+    return track(
+        source, model=model, tracker="none", max_frames=max_frames, fps=fps, **detector_options
+    )
+
+
+def load_model(
+    model: str | Path | None = None, *, prefer_latency: bool = False, **detector_options: Any
+) -> LoadedModel:
+    """Load weights once, for many calls of `track` and `detect`; close it when done.
+
+    `model` and `detector_options` are those of `track`. `prefer_latency` is for pictures that come
+    one at a time: each is answered soonest, at the cost of pictures per second. Raises ModelError,
+    ConfigError or MissingExtraError.
+    """
+    if model is not None:
+        detector_options["model"] = _model_name(model)
+    config = validated(Config, {"detector": detector_options}, "")
+    return LoadedModel(make_detector(config), detector_options, prefer_latency=prefer_latency)
 
 
 def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
@@ -68,6 +115,9 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
     return run_config(config)
 
 
-def _sources(source: SourceLike | Sequence[SourceLike]) -> list[str | Mapping[str, Any]]:
-    many = [source] if isinstance(source, str | Path | int | Mapping) else list(source)
-    return [each if isinstance(each, Mapping) else str(each) for each in many]
+def _model_name(model: object) -> str:
+    if not isinstance(model, str | Path):
+        raise ConfigError(
+            f"model: want a name, a path, an address or a loaded model, got {describe(model)}"
+        )
+    return str(model)

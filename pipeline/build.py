@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -24,16 +24,23 @@ NewWatcher = Callable[[str], Watcher | None]
 
 
 def build(
-    config: Config, sinks: Mapping[str, Sink] | None = None, new_watcher: NewWatcher | None = None
+    config: Config,
+    sinks: Mapping[str, Sink] | None = None,
+    new_watcher: NewWatcher | None = None,
+    *,
+    sources: Sequence[Source] | None = None,
+    detector: Detector | None = None,
 ) -> Pipeline:
     """Return the pipeline `config` describes; raises ConfigError before anything is opened.
 
-    `sinks` and `new_watcher` take the place of what the configuration says of them.
+    `sinks`, `new_watcher`, `sources` and `detector` take the place of what the configuration says
+    of them.
     """
-    if not config.sources:
+    if sources is None and not config.sources:
         raise ConfigError("sources: needed but not given")
-    detector = make_detector(config)
-    sources = [source for source, _ in make_sources(config)]
+    detector = make_detector(config) if detector is None else detector
+    if sources is None:
+        sources = [source for source, _ in make_sources(config)]
     metadata = effective(config)
     if new_watcher is None:
         areas = _areas(config, [source.name for source in sources])
@@ -83,6 +90,15 @@ def detector_choice(config: Config) -> PluginChoice:
         return choice
     conf = min(field.default, wanted)
     return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
+
+
+def lowest_score(config: Config) -> float | None:
+    """Return the lowest score the detector reports in this run, None if it has no such option."""
+    choice = detector_choice(config)
+    conf = getattr(
+        _options(plugin("detectors", choice.kind, "detector"), choice, "detector"), "conf", None
+    )
+    return None if conf is None else float(conf)
 
 
 def watcher_factory(areas: AreaFile | None) -> Callable[[str], Watcher | None]:

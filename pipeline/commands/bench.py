@@ -25,7 +25,9 @@ from pipeline.processors import cores
 HELP = "measure what this machine does, and say what limits it"
 FRAMES, REPEATS = 200, 3
 SYNTHETIC = {"kind": "synthetic", "width": 1280, "height": 720, "frames": None}
-_SAMPLE = Path(pipeline.__file__).parent.parent / "samples" / "street.mp4"
+_HERE = Path(pipeline.__file__).parent
+_SAMPLES = (_HERE / "benching" / "street.mp4", _HERE.parent / "samples" / "street.mp4")
+"""Where the sample clip lies: inside an installed package, and in a checkout."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +89,7 @@ def _options(args: argparse.Namespace) -> Options:
 def _source(text: str | None) -> str | dict[str, Any]:
     """Return an absolute path: measurements run in a folder of their own."""
     if text is None:
-        return str(_SAMPLE) if _SAMPLE.is_file() else SYNTHETIC
+        return next((str(path) for path in _SAMPLES if path.is_file()), SYNTHETIC)
     if Path(text).is_file():
         return str(Path(text).resolve())
     if "://" in text or text.isdecimal():
