@@ -1,45 +1,94 @@
 """Print "N passed, N failed, N skipped" over JUnit files; fail on a skip without a good reason.
 
-Usage: summary.py core.xml extras.xml
+Usage: summary.py core.xml [servers.xml] extras.xml
+       summary.py --for-want-of-programs core.xml    (prints the tests to run again, one a line)
+
+A test that was skipped in one file and ran in another counts as what it did there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-# What may be missing in either run, and what in the first one only: the second has the extras.
 EXPECTED = ("no CUDA device", "there is a GPU")
+"""What may be missing everywhere."""
 EXTRAS = ("needs torch", "needs nncf")
+"""What may be missing in every run but the last."""
+NO_PROGRAM = re.compile(r"\S+ is not installed")
+"""How tests say that they need a program: see tests/programs.py."""
+ROOT = Path(__file__).resolve().parent.parent
+
+Key = tuple[str, str]
+
+
+def cases(path: str) -> Iterator[tuple[Key, str, str]]:
+    """Yield (test, outcome, reason) of every case in a JUnit file."""
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        key = case.get("classname") or "", case.get("name") or ""
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            yield key, "failed", ""
+        elif skip is not None:
+            # A module that skips itself has its reason in the text.
+            yield key, "skipped", f"{skip.get('message', '')} {skip.text or ''}"
+        else:
+            yield key, "passed", ""
 
 
 def main(paths: list[str]) -> int:
     """Return 0 if everything that can run here did run and passed."""
     real_data = Path(os.environ.get("TRACKLINE_SHARED", "../shared")).is_dir()
     expected = EXPECTED if real_data else (*EXPECTED, "no ../shared")
-    passed = failed = skipped = 0
-    surprises = []
+    outcomes: dict[Key, tuple[str, str]] = {}
     for path in paths:
+        # The extras are there in the last run only.
         known = expected if path == paths[-1] else (*expected, *EXTRAS)
-        for case in ElementTree.parse(path).getroot().iter("testcase"):
-            skip = case.find("skipped")
-            if case.find("failure") is not None or case.find("error") is not None:
-                failed += 1
-            elif skip is not None:
-                skipped += 1
-                # A module that skips itself has its reason in the text.
-                reason = f"{skip.get('message', '')} {skip.text or ''}"
-                if not any(each in reason for each in known):
-                    surprises.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
-            else:
-                passed += 1
+        for key, outcome, reason in cases(path):
+            if outcomes.get(key, ("skipped", ""))[0] == "skipped" or outcome == "failed":
+                surprise = outcome == "skipped" and not any(each in reason for each in known)
+                outcomes[key] = outcome, reason if surprise else ""
+    modules = {where for (where, _), (outcome, _) in outcomes.items() if outcome != "skipped"}
+    # A module that was skipped as a whole counts as one, unless its tests ran in another run.
+    final = {key: told for key, told in outcomes.items() if key[0] or key[1] not in modules}
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    surprises = []
+    for (where, name), (outcome, reason) in final.items():
+        counts[outcome] += 1
+        if outcome == "skipped" and reason:
+            surprises.append(f"{where}::{name}: {reason}")
     for surprise in surprises:
         sys.stdout.write(f"unexpected skip: {surprise}\n")
-    sys.stdout.write(f"{passed} passed, {failed} failed, {skipped} skipped\n")
-    return 1 if failed or surprises or not passed else 0
+    sys.stdout.write(", ".join(f"{count} {what}" for what, count in counts.items()) + "\n")
+    return 1 if counts["failed"] or surprises or not counts["passed"] else 0
+
+
+def skipped_for_want_of_programs(path: str) -> list[str]:
+    """Return pytest's names of the functions whose tests need a program that was not there."""
+    found = {
+        f"{_file(where)}::{name.partition('[')[0]}": None
+        for (where, name), outcome, reason in cases(path)
+        if outcome == "skipped" and NO_PROGRAM.search(reason)
+    }
+    return [*found]
+
+
+def _file(classname: str) -> str:
+    """Return the file of "tests.page.test_a", and the class where there is one: "...::TestB"."""
+    parts = classname.split(".")
+    for count in range(len(parts), 0, -1):
+        path = Path(*parts[:count]).with_suffix(".py")
+        if (ROOT / path).is_file():
+            return "::".join([path.as_posix(), *parts[count:]])
+    raise ValueError(f"no file for {classname}")
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--for-want-of-programs"]:
+        sys.stdout.writelines(f"{name}\n" for name in skipped_for_want_of_programs(sys.argv[2]))
+        raise SystemExit(0)
     raise SystemExit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.install_hints import broken_opencv, is_opencv
 from pipeline.masking import masked
 
 COMMANDS = (
@@ -46,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except PipelineError as error:
         return _failed(str(error), error.exit_code, debug)
+    except ImportError as error:
+        if is_opencv(error):
+            return _failed(broken_opencv(error), 1, debug)
+        return _failed(_internal(error), 1, debug)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is left to say or to flush.
         return _without_output(None, debug)
@@ -55,9 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
             # Pydantic wraps whatever comes up while it calls us, a signal's exception too.
             return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else TERMINATED
-        shown = " ".join(f"{type(error).__name__}: {error}".split())
-        return _failed(f"internal error: {shown} (--debug shows where)", 1, debug)
+        return _failed(_internal(error), 1, debug)
     return code
+
+
+def _internal(error: Exception) -> str:
+    shown = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error: {shown} (--debug shows where)"
 
 
 def _failed(line: str, code: int, debug: bool) -> int:
@@ -124,10 +135,29 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         module.add_arguments(one)
         one.set_defaults(execute=module.execute, command=name)
         options[name] = _options_of(one)
+    _check_command(argv)
     args, extra = parser.parse_known_args(argv)
     if extra:
         raise UsageError(_unknown_argument(extra[0], options[args.command]))
     return args
+
+
+def _check_command(argv: list[str]) -> None:
+    """Say what to type where there is no command: nothing at all, or a video by itself."""
+    first = next((each for each in argv if each != "--debug"), None)
+    if first is None:
+        raise UsageError(
+            "what to do? trackline run VIDEO tracks a video, trackline --help names the rest "
+            f"({', '.join(COMMANDS)})"
+        )
+    if first in COMMANDS or first.startswith("-"):
+        return
+    if near := get_close_matches(first, COMMANDS, n=2):
+        raise UsageError(f"unknown command '{first}'; did you mean {' or '.join(near)}?")
+    if "://" in first or first.isdecimal() or Path(first).suffix or Path(first).exists():
+        words = shlex.join(["run", *(each for each in argv if each != "--debug")])
+        raise UsageError(f"'{first}' is no command; to track it: trackline {words}")
+    raise UsageError(f"unknown command '{first}' (known: {', '.join(COMMANDS)})")
 
 
 def _options_of(parser: argparse.ArgumentParser) -> list[str]:

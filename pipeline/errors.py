@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.install_hints import broken_opencv, is_opencv
 from pipeline.masking import masked
 
 
@@ -83,5 +84,9 @@ def located(where: str) -> Iterator[None]:
         yield
     except PipelineError:
         raise
+    except ImportError as error:
+        # The first thing that fails where OpenCV was installed with windows, on a machine without.
+        shown = broken_opencv(error) if is_opencv(error) else f"{type(error).__name__}: {error}"
+        raise StageError(f"{where}: {shown}") from error
     except Exception as error:
         raise StageError(f"{where}: {type(error).__name__}: {error}") from error

@@ -70,6 +70,12 @@ _DESKTOP = re.compile(r"\b(libGL|libgthread|libEGL|libX11|libSM|libICE|libxcb)[\
 """What the OpenCV wheel with windows needs of the system, as the loader names it."""
 
 
+def gui_toolkit(build_information: str) -> str | None:
+    """Return what OpenCV shows windows with ("QT5"), None for a headless build."""
+    found = re.search(r"^\s*GUI:\s*(\S+)", build_information, re.MULTILINE)
+    return found[1] if found and found[1].upper() != "NONE" else None
+
+
 def is_installed(package: str) -> bool:
     """Return whether a distribution is installed, without importing it."""
     try:

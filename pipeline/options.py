@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
@@ -49,6 +50,12 @@ def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
         for place, messages in by_place.items()
     ]
     raise ConfigError("; ".join(shown))
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in "person,car"; one that holds a comma is quoted: '"car, small",person'."""
+    rows = csv.reader([text.replace("\n", " ")], skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def unknown(what: str, came: str, known: list[str]) -> str:

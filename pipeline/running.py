@@ -24,7 +24,10 @@ from pipeline.memory import share_arenas
 
 log = logging.getLogger("trackline")
 
-REPORTED_PACKAGES = ("numpy", "opencv-python", "av", "openvino", "lap", "torch", "ultralytics")
+REPORTED_PACKAGES = (
+    "numpy", "opencv-python-headless", "opencv-python", "av", "openvino", "lap", "torch",
+    "ultralytics",
+)  # fmt: skip
 
 
 def run_config(

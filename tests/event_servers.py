@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
+from programs import program
 
 
 def free_port() -> int:
@@ -34,18 +33,6 @@ def eventually(true: Callable[[], object], what: str, patience_s: float = 20.0) 
     while not true():
         assert time.monotonic() < until, f"never: {what}"
         time.sleep(0.02)
-
-
-def program(name: str, *places: str) -> str:
-    """Return the path of a program, or skip: .ci/run installs them and fails on such a skip."""
-    found = shutil.which(name) or next((p for place in places for p in _glob(place, name)), None)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def _glob(place: str, name: str) -> list[str]:
-    return sorted(str(path) for path in Path("/").glob(f"{place}/{name}"))[::-1]
 
 
 # -- PostgreSQL -----------------------------------------------------------------------------------

@@ -155,7 +155,50 @@ def test_hardware_decoding_needs_both_ffmpeg_and_the_driver_s_library(built, gpu
     [("QT5", True, "works"), ("QT5", False, "absent"), (None, True, "absent")],
 )
 def test_a_window_needs_a_toolkit_and_a_screen(toolkit, has_screen, state):
-    assert surroundings.window("5.0", toolkit, has_screen=has_screen).state == state
+    wheels = {"opencv-python": "5.0"}
+    assert surroundings.window("5.0", toolkit, wheels, has_screen=has_screen).state == state
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "wheels", "state", "says"),
+    [
+        (None, {"opencv-python-headless": "5.0"}, "absent", "--show needs "),
+        ("QT5", {"opencv-python-headless": "5.0", "opencv-python": "5.0"}, "works", "QT5"),
+        (None, {"opencv-python-headless": "5.0", "opencv-python": "5.0"}, "absent", "(over open"),
+        (None, {"opencv-python-headless": "5.1", "opencv-python": "5.0"}, "limited", "headless"),
+        ("QT5", {"opencv-python-headless": "5.1", "opencv-python": "5.0"}, "limited", "differ"),
+    ],
+)
+def test_two_opencv_wheels_in_one_folder_are_seen(toolkit, wheels, state, says):
+    """pip updates one of them and takes the other's files away, without a word."""
+    found = surroundings.window("5.0", toolkit, wheels, has_screen=True)
+    assert found.state == state
+    assert says in found.words
+    assert found.values["wheels"] == wheels
+
+
+def test_an_opencv_that_does_not_load_is_said_with_the_command_that_mends_it(monkeypatch):
+    """It was reported as broken, and in the same breath files were said to be read."""
+
+    class Missing:
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == "cv2":
+                raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    (found,) = surroundings.opencv()
+    assert found.state == "broken"
+    assert "libGL.so.1" in found.words
+    assert found.words.endswith("install --force-reinstall --no-deps opencv-python-headless")
+    all_fine = [
+        Finding("video", "decoders", "works", ""),
+        Finding("networks", "openvino", "works", ""),
+    ]
+    assert any("Files are read" in line for line in verdict(all_fine))
+    lines = verdict([*all_fine, found])
+    assert not any("Files are read" in line for line in lines)
+    assert "Nothing is read" in lines[0]
 
 
 def test_torch_alone_reads_no_pt_weights():

@@ -15,6 +15,7 @@ import pytest
 from event_results import event, result, run_info
 from event_servers import Broker, broker, eventually
 from paho.mqtt.enums import CallbackAPIVersion
+from programs import program
 
 from pipeline.events.board import Board
 from pipeline.events.homeassistant import Topics, by_slug, device, slug
@@ -238,7 +239,7 @@ def test_signing_in_over_tls(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+            program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
             "-keyout", str(key), "-out", str(certificate),
         ],
@@ -246,7 +247,7 @@ def test_signing_in_over_tls(tmp_path: Path) -> None:
     )  # fmt: skip
     passwords = tmp_path / "passwords"
     subprocess.run(
-        ["mosquitto_passwd", "-b", "-c", str(passwords), "camera", "hunter2"],
+        [program("mosquitto_passwd"), "-b", "-c", str(passwords), "camera", "hunter2"],
         check=True,
         capture_output=True,
     )

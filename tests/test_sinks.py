@@ -456,7 +456,7 @@ def test_each_source_has_a_window_with_its_tracks_drawn(tmp_path: Path) -> None:
 
 
 def test_opencv_without_windows_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="opencv-python-headless"):
+    with pytest.raises(OutputError, match=r"without windows: .*(\[window\]|opencv-python)"):
         shown(FakeGui(headless=True), tmp_path)
 
 
@@ -477,3 +477,23 @@ def test_a_machine_without_display_is_told_so_and_not_aborted(tmp_path: Path) ->
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     assert "no display" in done.stdout
+
+
+def test_a_headless_opencv_is_named_also_where_there_is_no_display(tmp_path: Path) -> None:
+    """Both are wrong on a server, and the command that mends one of them is what people need."""
+    code = (
+        "import sys, cv2\nfrom pathlib import Path\n"
+        "cv2.getBuildInformation = lambda: '  GUI:                           NONE\\n'\n"
+        "from pipeline.errors import OutputError\nfrom pipeline.sinks import window\n"
+        "from tests.test_sinks import run_info\n"
+        "try:\n    window.build(window.Options()).open(run_info(Path(sys.argv[1])))\n"
+        "except OutputError as error:\n    print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (line,) = done.stdout.splitlines()
+    assert "built without windows: " in line
+    assert " install " in line

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from programs import program
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -51,7 +53,7 @@ def identity(folder: Path, names: str, *, authority: bool = True, days: int = 1)
 
 
 def _openssl(*told: str) -> None:
-    subprocess.run(["openssl", *told], check=True, capture_output=True)
+    subprocess.run([program("openssl"), *told], check=True, capture_output=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pipeline.commands._signals import Signals
 from pipeline.config import Config, PluginChoice, load_config, parse_assignment, read_yaml
 from pipeline.engine import Pipeline
 from pipeline.errors import UsageError
+from pipeline.options import split_names
 from pipeline.running import run_config
 from pipeline.sequences import load_sequences, looks_like_boxes
 from pipeline.tables import SUFFIXES
@@ -96,7 +97,7 @@ def configured(args: argparse.Namespace) -> Config:
         if (value := getattr(args, key)) is not None:
             changes[f"detector.{key}"] = value
     if args.classes is not None:
-        changes["detector.classes"] = _names(args.classes)
+        changes["detector.classes"] = split_names(args.classes)
     if args.zones is not None:
         changes["zones"] = str(Path(args.zones).expanduser())
     for key in ("output", "max_frames", "detect_every"):
@@ -105,7 +106,7 @@ def configured(args: argparse.Namespace) -> Config:
     changes.update(parse_assignment(text) for text in args.changes)
     config = load_config(args.config, changes)
     told = {sink.kind: sink for sink in config.sinks}
-    kinds = list(told) if args.save is None else _names(args.save)
+    kinds = list(told) if args.save is None else split_names(args.save)
     if args.show and "window" not in kinds:
         kinds.append("window")
     sinks = tuple(told.get(kind, PluginChoice(kind=kind)) for kind in kinds)
@@ -134,7 +135,3 @@ def _blank_sources(paths: list[str]) -> list[dict[str, Any]]:
 
 def _number_or_word(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -19,7 +19,7 @@ from pipeline.data import ClassNames, Detections, Frame
 from pipeline.detectors._backend import Backend, Precision, Settings, not_int8
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
-from pipeline.options import OptionsModel
+from pipeline.options import OptionsModel, split_names
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -66,7 +66,7 @@ class Options(OptionsModel):
     def _from_one(cls, value: object) -> object:
         """Take `person,car` and a lone name or id as they are written on a command line."""
         if isinstance(value, str):
-            return [name.strip() for name in value.split(",") if name.strip()]
+            return split_names(value)
         return [value] if isinstance(value, int) else value
 
 

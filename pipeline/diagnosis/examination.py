@@ -73,15 +73,18 @@ def verdict(findings: Sequence[Finding]) -> list[str]:
     def works(section: str, name: str) -> bool:
         return (section, name) in found and found[section, name].state in ("works", "limited")
 
-    lines = list(_sentences(works))
+    # Pictures are drawn on and shrunk with OpenCV: where it does not load nothing runs.
+    lines = list(_sentences(works, works_opencv=("screen", "opencv") not in found))
     broken = [each for each in findings if each.state == "broken"]
     return lines + [f"To repair: {each.section}, {each.name}: {each.words}." for each in broken]
 
 
-def _sentences(works: Any) -> Iterable[str]:
-    if works("video", "decoders") and works("networks", "openvino"):
+def _sentences(works: Any, *, works_opencv: bool) -> Iterable[str]:
+    if works("video", "decoders") and works("networks", "openvino") and works_opencv:
         yield "Files are read, tracked and written on the CPU (.onnx and OpenVINO weights)."
-    if works("video", "protocols"):
+    else:
+        yield "Nothing is read or tracked before what is to be repaired is repaired."
+    if works("video", "protocols") and works_opencv:
         yield "Cameras on the network can be watched (rtsp, http)."
     if works("networks", "nvidia") and works("networks", "torch"):
         yield ".pt weights run on the GPU."

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline import processors
 from pipeline.diagnosis import limits
-from pipeline.diagnosis.findings import Finding
+from pipeline.diagnosis.findings import Finding, installed
+from pipeline.install_hints import (
+    GUI_WHEEL,
+    HEADLESS_WHEEL,
+    broken_opencv,
+    gui_toolkit,
+    headless_command,
+    window_command,
+)
 from pipeline.models.cache import cache_folder
 
 MACHINE, SCREEN, FILES = "machine", "screen", "files"
@@ -88,19 +95,40 @@ def files() -> Iterable[Finding]:
 
 def opencv() -> Iterable[Finding]:
     """Yield whether a window can be shown; raises ImportError where OpenCV cannot be loaded."""
-    import cv2
+    try:
+        import cv2
+    except ImportError as error:
+        words = broken_opencv(error)
+        yield Finding(SCREEN, "opencv", "broken", words, {"wheels": opencv_wheels()})
+        return
+    toolkit = gui_toolkit(cv2.getBuildInformation())
+    yield window(cv2.__version__, toolkit, opencv_wheels(), has_screen=_has_screen())
 
-    built = re.search(r"^\s*GUI:\s*(\S+)", cv2.getBuildInformation(), re.MULTILINE)
-    toolkit = built[1] if built and built[1].upper() != "NONE" else None
-    yield window(cv2.__version__, toolkit, has_screen=_has_screen())
+
+def opencv_wheels() -> dict[str, str]:
+    """Return {distribution: version} of the OpenCV wheels that are installed; one would do."""
+    found = {name: installed(name) for name in (HEADLESS_WHEEL, GUI_WHEEL)}
+    return {name: version for name, version in found.items() if version is not None}
 
 
-def window(version: str, toolkit: str | None, *, has_screen: bool) -> Finding:
-    """Return whether `--show` works, from what OpenCV was built with and what is attached."""
-    values = {"opencv": version, "toolkit": toolkit, "screen": has_screen}
+def window(
+    version: str, toolkit: str | None, wheels: Mapping[str, str], *, has_screen: bool
+) -> Finding:
+    """Return whether `--show` works, from what OpenCV was built with and what is attached.
+
+    Both wheels fill the folder `cv2`. Where both are installed one lies over the other, and
+    removing or updating the lower one takes files away from the upper one.
+    """
+    values = {"opencv": version, "toolkit": toolkit, "screen": has_screen, "wheels": {**wheels}}
     words = f"OpenCV {version}"
+    if len({*wheels.values()}) > 1:
+        both = " and ".join(f"{name} {each}" for name, each in wheels.items())
+        command = headless_command() if toolkit is None else window_command()
+        words += f", of two wheels that share a folder and differ ({both}): {command}"
+        return Finding(SCREEN, "window", "limited", words, values)
     if toolkit is None:
-        words += ", a headless build: --show needs opencv-python in its place"
+        over = f" (over {GUI_WHEEL}, which is installed, too)" if GUI_WHEEL in wheels else ""
+        words += f", a headless build{over}: --show needs {window_command()}"
         return Finding(SCREEN, "window", "absent", words, values)
     if not has_screen:
         words += f" with {toolkit}, but no screen here: --show cannot be used"

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.data import Image, Result
 from pipeline.errors import OutputError
+from pipeline.install_hints import broken_opencv, gui_toolkit, window_command
 from pipeline.interfaces import RunInfo
 from pipeline.sinks._trails import TrailOptions
 
@@ -71,10 +72,7 @@ class WindowSink:
         try:
             self._gui.waitKey(1)
         except self._gui.error:
-            raise OutputError(
-                "window: this OpenCV is built without windows; "
-                "install opencv-python instead of opencv-python-headless"
-            ) from None
+            raise _without_windows() from None
         self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
@@ -130,9 +128,19 @@ def _cv2_gui() -> Any:
 
     Qt ends the whole program when it finds no display, so this has to be asked before.
     """
+    try:
+        import cv2
+    except ImportError as error:
+        raise OutputError(f"window: {broken_opencv(error)}") from error
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in displays):
-        raise OutputError("window: no display here (DISPLAY is not set); leave 'window' out")
-    import cv2
-
+    blind = sys.platform.startswith("linux") and not any(os.environ.get(name) for name in displays)
+    no_display = "no display here (DISPLAY is not set); leave 'window' out"
+    if gui_toolkit(cv2.getBuildInformation()) is None:
+        raise _without_windows(f"; {no_display}" if blind else "")
+    if blind:
+        raise OutputError(f"window: {no_display}")
     return cv2
+
+
+def _without_windows(besides: str = "") -> OutputError:
+    return OutputError(f"window: this OpenCV is built without windows: {window_command()}{besides}")

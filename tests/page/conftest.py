@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from browsing import Open, shows_pictures
 from fake_scenes import Scene, street, synthetic
 from fake_server import Camera, FakeServer
 from playwright.sync_api import Browser, Page, sync_playwright
+from programs import find_program
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = find_program("chromium", "usr/bin")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -30,15 +30,15 @@ OWN = "willReadFrequently"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("needs_browser") and not CHROMIUM.exists():
-            item.add_marker(pytest.mark.skip(reason=f"no {CHROMIUM}"))
+        if item.get_closest_marker("needs_browser") and CHROMIUM is None:
+            item.add_marker(pytest.mark.skip(reason="chromium is not installed"))
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     # Per module: while Playwright is open, no other test in this thread could use asyncio.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
 
