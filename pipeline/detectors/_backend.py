@@ -12,6 +12,7 @@ from pipeline.errors import ModelError
 
 if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
     from pipeline.detectors._postprocess import Postprocess
+    from pipeline.detectors._probe import Recognised
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
@@ -33,17 +34,33 @@ class Network:
     """What weights say about themselves.
 
     `output_shape` holds for input of `input_size` (height, width); None is a side that depends on
-    the picture. `names` is empty and `end2end` None where the file does not say.
+    the picture. `names` is empty where the file does not say. `end2end`: duplicates are suppressed
+    in the network already, None where the file does not say. Sides of the input are multiples of
+    `stride`. `pixel_max` is the number for white, 1 or 255, None where the file does not show it.
     """
 
     input_size: tuple[int, int]
     output_shape: tuple[int | None, ...]
     names: ClassNames
     end2end: bool | None = None
+    stride: int = 32
+    pixel_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What the user says about a network that it cannot say itself; None is left to the probe.
+
+    `names` is how many classes there are, `input_scale` the number for white, 1 or 255.
+    """
+
+    layout: str | None = None
+    names: int | None = None
+    input_scale: int | None = None
 
 
 class Backend(Protocol):
-    """Runs one network: `read`, then `start`, then any number of batches, then `close`.
+    """Runs one network: `read`, `recognise`, `start`, then any number of batches, then `close`.
 
     Works on several batches at a time; see pipeline.interfaces.Overlapping. Where `submit` or
     `collect` raises, everything in flight is forgotten, and the next batch starts afresh.
@@ -55,6 +72,9 @@ class Backend(Protocol):
 
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout that the answer to a probe picture has; raises ModelError."""
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run."""

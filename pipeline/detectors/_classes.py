@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.data import ClassNames
 from pipeline.errors import ModelError
@@ -53,17 +54,37 @@ def default_names(count: int | None) -> dict[int, str]:
     return {index: f"class_{index}" for index in range(count or MOST_UNTOLD)}
 
 
+def names_from(given: Sequence[str]) -> dict[int, str]:
+    """Return names that the user gives in order; a lone file name stands for its lines.
+
+    Raises ModelError for a file that cannot be read or holds no name.
+    """
+    if len(given) == 1 and Path(given[0]).suffix.lower() in (".txt", ".names"):
+        path = Path(given[0]).expanduser()
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"names: {path} cannot be read as text: {error}") from error
+        given = [line.strip() for line in lines if line.strip()]
+        if not given:
+            raise ModelError(f"names: {path} holds no name; want one a line")
+    return dict(enumerate(given))
+
+
 def wanted_ids(wanted: Sequence[int | str], names: ClassNames) -> list[int]:
     """Return the class ids that `wanted` asks for by name (any case) or by number.
 
-    Raises ModelError naming the close matches, or all names where there are few.
+    Several classes may have one name: it stands for all of them. Raises ModelError naming the close
+    matches, or all names where there are few.
     """
-    by_name = {name.casefold(): class_id for class_id, name in names.items()}
-    ids = []
+    by_name: dict[str, list[int]] = {}
+    for class_id, name in names.items():
+        by_name.setdefault(name.strip().casefold(), []).append(class_id)
+    ids: list[int] = []
     for item in wanted:
         text = str(item).strip()
         if text.casefold() in by_name:
-            ids.append(by_name[text.casefold()])
+            ids += by_name[text.casefold()]
         elif text.isdecimal() and int(text) in names:
             ids.append(int(text))
         else:

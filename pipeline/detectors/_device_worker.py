@@ -6,12 +6,16 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from pipeline.data import Detections, Image
-from pipeline.detectors._backend import Backend, Network
+from pipeline.detectors._backend import Backend, Forced, Network
 from pipeline.detectors._postprocess import Postprocess
 from pipeline.errors import StageError, located
 from pipeline.worker import Worker
+
+if TYPE_CHECKING:
+    from pipeline.detectors._probe import Recognised
 
 Answer = Future[tuple[list[Detections], Mapping[str, float]]]
 """The detections of each picture of a batch, and how many ms a frame each stage took for it."""
@@ -51,6 +55,10 @@ class DeviceWorker:
     def read(self) -> Network:
         """Read the weights, on the caller's thread; raises ModelError."""
         return self.backend.read()
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the network's layout, on the caller's thread; raises ModelError."""
+        return self.backend.recognise(forced)
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run and begin to wait for batches."""

@@ -19,17 +19,21 @@ from typing import Any
 import cv2
 
 from pipeline.data import Detections, Float32, Image
-from pipeline.detectors._backend import Network, Settings, not_int8, stage_milliseconds
+from pipeline.detectors._backend import (
+    Forced,
+    Network,
+    Settings,
+    not_int8,
+    stage_milliseconds,
+)
 from pipeline.detectors._letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors._openvino_cache import KeptModel
 from pipeline.detectors._openvino_model import one_line
 from pipeline.detectors._postprocess import Postprocess
+from pipeline.detectors._probe import Recognised
 from pipeline.errors import ModelError
 from pipeline.memory import return_freed
 from pipeline.processors import Cores, cores
-
-STRIDE = 32
-"""Sides of a network's input are multiples of this: its coarsest feature map's step."""
 
 MOST_IN_FLIGHT = 32
 """Bounds the memory that frames in flight hold on machines with very many cores."""
@@ -76,7 +80,16 @@ class OpenVinoBackend:
         self._model = KeptModel(self._settings.path)
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
-        return self._model.network
+        network = self._model.network
+        side = -(-self._settings.imgsz // network.stride) * network.stride
+        self._target = self._model.fixed_size or (side, side)
+        self._stride = network.stride if self._model.fixed_size is None else None
+        return network
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture; raises ModelError."""
+        assert self._model is not None
+        return self._model.recognise(self._target, forced)
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
@@ -88,10 +101,8 @@ class OpenVinoBackend:
         if layout.best_only is not None:
             postprocess = replace(postprocess, layout=layout.best_only)
         self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
+        self._pixel_max = layout.pixel_max
         self._postprocess = postprocess
-        side = -(-self._settings.imgsz // STRIDE) * STRIDE
-        self._target = self._model.fixed_size or (side, side)
-        self._stride = STRIDE if self._model.fixed_size is None else None
         if self._model.fixed_size is not None:
             self._lane(self._model.fixed_size)
 
@@ -163,7 +174,13 @@ class OpenVinoBackend:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
                 options = compile_options(self._settings, cores())
-                compiled = self._model.compile(key, options, raw_bgr=self._raw_bgr, best=self._best)
+                compiled = self._model.compile(
+                    key,
+                    options,
+                    raw_bgr=self._raw_bgr,
+                    best=self._best,
+                    pixel_max=self._pixel_max,
+                )
             return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
             lane = self._lanes[key] = _Lane(compiled, waiting)

@@ -21,14 +21,27 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.detectors import _openvino_graph, _openvino_model
-from pipeline.detectors._backend import Network
+from pipeline.detectors import (
+    _classes,
+    _decoding,
+    _evidence,
+    _layouts,
+    _metadata,
+    _openvino_graph,
+    _openvino_model,
+    _probe,
+)
+from pipeline.detectors._backend import Forced, Network
 from pipeline.detectors._openvino_model import PictureModel, import_openvino, openvino_core
+from pipeline.detectors._probe import Recognised
 from pipeline.models.cache import cache_folder
 from pipeline.processors import cores
 
 MOST_BYTES = 2**30
 """How much is kept: a small network takes 11 MB for each size of pictures."""
+_CODE = (
+    _classes, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_model, _probe
+)  # fmt: skip
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -48,10 +61,17 @@ class KeptModel:
         self.quantized: bool = facts[2]
 
     def compile(
-        self, size: tuple[int, int] | None, config: Mapping[str, Any], *, raw_bgr: bool, best: bool
+        self,
+        size: tuple[int, int] | None,
+        config: Mapping[str, Any],
+        *,
+        raw_bgr: bool,
+        best: bool,
+        pixel_max: int | None = None,
     ) -> Any:
         """Return what PictureModel.compile does, from the cache if it is there."""
-        how = json.dumps([size, dict(config), raw_bgr, best, cores().threads], sort_keys=True)
+        settings = [size, dict(config), raw_bgr, best, pixel_max, cores().threads]
+        how = json.dumps(settings, sort_keys=True)
         name = hashlib.sha256(how.encode()).hexdigest()[:16]
         path = self._place(f"-{name}.blob")
         if (blob := _load(path)) is not None:
@@ -62,12 +82,25 @@ class KeptModel:
                 compiled.memory = blob  # OpenVINO does not hold on to it itself
                 _give_back(blob)
                 return compiled
-        compiled = self._read().compile(size, config, raw_bgr=raw_bgr, best=best)
+        compiled = self._read().compile(
+            size, config, raw_bgr=raw_bgr, best=best, pixel_max=pixel_max
+        )
         if path is not None:
             with suppress(RuntimeError):
                 _keep(path, compiled.export_model().getvalue())
             self._forget_oldest()
         return compiled
+
+    def recognise(self, size: tuple[int, int], forced: Forced) -> Recognised:
+        """Return what PictureModel.recognise does, from the cache if it is there."""
+        how = json.dumps([size, asdict(forced)])
+        name = hashlib.sha256(how.encode()).hexdigest()[:16]
+        path = self._place(f"-{name}.layout")
+        if (kept := _load(path)) is not None:
+            return Recognised.from_json(json.loads(kept[_DIGEST_BYTES:]))
+        found = self._read().recognise(size, forced)
+        _keep(path, json.dumps(asdict(found)).encode())
+        return found
 
     def _read(self) -> PictureModel:
         if self._model is None:
@@ -81,8 +114,8 @@ class KeptModel:
     def _digest_of_all(self) -> str:
         """Return what changes with anything that a compiled network depends on."""
         digest = hashlib.sha256()
-        files = (__file__, _openvino_graph.__file__, _openvino_model.__file__)
-        code = [Path(file or "") for file in files]
+        code = [Path(module.__file__ or "") for module in _CODE]
+        code.append(Path(__file__))
         beside = (self._path.with_suffix(".bin"), self._path.with_name("metadata.yaml"))
         in_folder = self._path.suffix.lower() == ".xml"
         for path in [*code, self._path, *(beside if in_folder else ())]:
@@ -108,6 +141,8 @@ class KeptModel:
             tuple(network["output_shape"]),
             {int(class_id): name for class_id, name in network["names"].items()},
             network["end2end"],
+            network["stride"],
+            network["pixel_max"],
         )
         return network, None if fixed_size is None else (fixed_size[0], fixed_size[1]), quantized
 

@@ -15,10 +15,13 @@ import numpy as np
 Size = tuple[int, int]
 
 
-def take_pictures(ov: Any, model: Any, rows: Size | None, *, raw_bgr: bool) -> Any:
+def take_pictures(
+    ov: Any, model: Any, rows: Size | None, *, raw_bgr: bool, pixel_max: int | None = None
+) -> Any:
     """Return the model with u8[1,H,W,3] BGR as input: it then scales and reorders itself.
 
-    With the size of the pictures in `rows`, (height, width), the way that is fast in bf16 and fp32.
+    `raw_bgr` and `pixel_max` as in Layout (None: 255 with `raw_bgr`, else 1). With the size of the
+    pictures in `rows`, (height, width), the way that is fast in bf16 and fp32.
     """
     preprocess = ov.preprocess
     build = preprocess.PrePostProcessor(model)
@@ -27,14 +30,65 @@ def take_pictures(ov: Any, model: Any, rows: Size | None, *, raw_bgr: bool) -> A
     picture.tensor().set_color_format(preprocess.ColorFormat.BGR)
     picture.model().set_layout(ov.Layout("NCHW"))
     steps = picture.preprocess()
-    if not raw_bgr and rows is not None:
-        steps.custom(_scale_in_rows(rows)).convert_color(preprocess.ColorFormat.RGB)
-    else:
+    to_one = (pixel_max or (255 if raw_bgr else 1)) == 1
+    if to_one and rows is not None and not raw_bgr:
+        steps.custom(_scale_in_rows(rows))
+    elif model.input(0).element_type != ov.Type.u8:
         steps.convert_element_type(ov.Type.f32)
-        if not raw_bgr:
-            steps.scale(255.0).convert_color(preprocess.ColorFormat.RGB)
+        if to_one:
+            steps.scale(255.0)
+    if not raw_bgr:
+        steps.convert_color(preprocess.ColorFormat.RGB)
     build.output(0).tensor().set_element_type(ov.Type.f32)
     return build.build()
+
+
+def pixel_max_of(model: Any) -> int | None:
+    """Return 255 where the graph begins with the scaling of such pixels, 1 where it undoes it.
+
+    None where the graph does not show it: most begin with a convolution.
+    """
+    waiting = [port.get_node() for port in model.inputs[0].get_target_inputs()]
+    for _ in range(_LOOK_AT):
+        if not waiting:
+            return None
+        node = waiting.pop(0)
+        kind = node.get_type_name()
+        if kind in _PASSING:
+            waiting += [port.get_node() for port in node.output(0).get_target_inputs()]
+            continue
+        factor = _constant_beside(node)
+        if factor is None or kind not in _SCALES:
+            continue
+        scale = _SCALES[kind](factor)
+        if 1 / 300 < scale < 1 / 20:  # one part in 255, or in a standard deviation of such pixels
+            return 255
+        if 200 < scale < 300:
+            return 1
+    return None
+
+
+_LOOK_AT = 12
+_PASSING = ("Convert", "Transpose", "Reshape", "Gather", "Split", "VariadicSplit", "StridedSlice",
+            "Slice", "Concat", "Unsqueeze", "Squeeze", "Pad")  # fmt: skip
+_SCALES: dict[str, Callable[[float], float]] = {
+    "Divide": lambda by: 1 / by if by else 0.0,
+    "Multiply": lambda by: by,
+    # Means of pixels up to 255 are far above 1.
+    "Subtract": lambda by: 1 / 255 if 20 < by < 255 else 0.0,
+    "Add": lambda by: 1 / 255 if -255 < by < -20 else 0.0,
+}
+
+
+def _constant_beside(node: Any) -> float | None:
+    """Return the mean of the constant that an operation takes beside the picture, if it does."""
+    for place in range(node.get_input_size()):
+        other = node.input_value(place).get_node()
+        if other.get_type_name() == "Convert":  # weights kept as fp16
+            other = other.input_value(0).get_node()
+        if other.get_type_name() == "Constant":
+            return float(np.asarray(other.get_data(), np.float64).mean())
+    return None
 
 
 def _scale_in_rows(size: Size) -> Callable[[Any], Any]:

@@ -6,11 +6,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from pipeline.data import Detections, Image
-from pipeline.detectors._backend import Network
+from pipeline.detectors._backend import Forced, Network
 from pipeline.detectors._device_worker import Answer, DeviceWorker
 from pipeline.detectors._postprocess import Postprocess
+
+if TYPE_CHECKING:
+    from pipeline.detectors._probe import Recognised
 
 
 class SpreadBackend:
@@ -41,6 +45,14 @@ class SpreadBackend:
         self.batch_size = min(worker.backend.batch_size for worker in self._workers)
         self.in_flight = sum(worker.room for worker in self._workers)
         return networks[0]
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the network's layout, as its first device answers; raises ModelError."""
+        try:
+            return self._workers[0].recognise(forced)
+        except BaseException:
+            self.close()
+            raise
 
     def start(self, postprocess: Postprocess) -> None:
         """Make all ready to run; where one cannot, none is left running."""

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from pipeline.detectors._backend import Network
-from pipeline.detectors._classes import parse_names
+from pipeline.detectors._metadata import check_task, read_metadata
 from pipeline.errors import MissingExtraError, ModelError
 from pipeline.install_hints import pip_command
 
@@ -29,14 +29,13 @@ _TYPES = {"FLOAT": torch.float32, "HALF": torch.float16}
 class EngineNetwork:
     """A `TensorNetwork` (see _torch_lane) that TensorRT runs; one picture input, one box output."""
 
-    stride = STRIDE
-
     def __init__(self, path: Path, device: Any) -> None:
         trt = _import_tensorrt()
         with path.open("rb") as file:
-            self._metadata = read_header(file, path)
+            self._metadata = read_metadata(read_header(file, path))
             plan = file.read()
         self._device, self._path = device, path
+        self.stride = self._metadata.stride or STRIDE
         with torch.cuda.device(device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
             self._engine = self._runtime.deserialize_cuda_engine(plan)
@@ -57,9 +56,8 @@ class EngineNetwork:
         batch = self.fixed_batch or 1
         context.set_input_shape(self._input, (batch, 3, *size))
         _, *shape = context.get_tensor_shape(self._output)
-        end2end = self._metadata.get("args", {}).get("nms") or self._metadata.get("end2end")
-        names = parse_names(str(self._metadata.get("names", {})))
-        return Network(size, (1, *shape), names, None if end2end is None else bool(end2end))
+        said = self._metadata
+        return Network(size, (1, *shape), said.names, said.final, self.stride)
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return the output [B,rows,columns] for [B,3,H,W]; the work is queued."""
@@ -134,8 +132,7 @@ def read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise ModelError(f"model: {path} begins with JSON that is no table of what is in it")
-    if (task := found.get("task", "detect")) != "detect":
-        raise ModelError(f"model: {path} is for task {task!r}, want 'detect'")
+    check_task(read_metadata(found), path)
     return found
 
 

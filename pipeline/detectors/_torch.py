@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.data import Detections, Image
-from pipeline.detectors._backend import Network, Settings, stage_milliseconds
+import numpy as np
+
+from pipeline.data import Detections, Float32, Image
+from pipeline.detectors._backend import Forced, Network, Settings, stage_milliseconds
 from pipeline.detectors._letterbox import Letterbox, fit
 from pipeline.detectors._postprocess import Postprocess
+from pipeline.detectors._probe import Recognised, recognise
 from pipeline.detectors._torch_choices import (
     ENGINE,
     choose_device,
@@ -24,6 +27,7 @@ from pipeline.detectors._torch_choices import (
     current_device,
     import_torch,
 )
+from pipeline.errors import ModelError
 
 if TYPE_CHECKING:
     from pipeline.detectors._torch_lane import TensorNetwork
@@ -100,7 +104,30 @@ class TorchBackend:
         self._stride = None if self._network.fixed_size else stride
         with self._current():
             found: Network = self._network.describe(self._target)
+        self._described = found
         return found
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture; raises ModelError."""
+        with self._current(), self._torch.inference_mode():
+            found = recognise(self._described, self._answer, forced)
+        layout = found.layout
+        if layout.raw_bgr or layout.pixel_max != 1:
+            raise ModelError(
+                f"model: {self._settings.path}: layout {layout.name} with pixels up to "
+                f"{layout.pixel_max} is run from .onnx only, on the CPU"
+            )
+        return found
+
+    def _answer(self, picture: Image, pixel_max: int) -> Float32:
+        """Return the network's output f32[rows, columns] for u8[H,W,3] BGR."""
+        network = self._network
+        planes = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1)[None])
+        pictures = self._torch.from_numpy(planes).to(self._device).float() * (pixel_max / 255)
+        pictures = pictures.expand(network.fixed_batch or 1, -1, -1, -1).to(network.dtype)
+        pictures = pictures.contiguous(memory_format=self._torch.channels_last)
+        answer: Float32 = network(pictures)[0].float().cpu().numpy()
+        return answer
 
     def start(self, postprocess: Postprocess) -> None:
         """Take on what reads the answers."""

@@ -51,12 +51,14 @@ class Answers:
     """
 
     def __init__(self, postprocess: Postprocess, candidates: int = CANDIDATES) -> None:
-        if postprocess.layout.name not in _READERS:
+        layout = postprocess.layout
+        if layout.name not in _READERS or layout.flipped or layout.normalised:
             raise ModelError(
-                f"model: layout {postprocess.layout.name} is not run on CUDA; "
+                f"model: layout {layout.name}{' (flipped)' if layout.flipped else ''}"
+                f"{' (boxes from 0 to 1)' if layout.normalised else ''} is not run on CUDA; "
                 f"known are {', '.join(_READERS)} (export to .onnx for the CPU)"
             )
-        self._read = _READERS[postprocess.layout.name]
+        self._read = _READERS[layout.name]
         self._candidates = candidates
         self._postprocess = postprocess
 
@@ -93,7 +95,10 @@ class Answers:
             return None
         rows = answer[1 : 1 + int(kept)]
         xyxy = np.ascontiguousarray(rows[:, :4])
-        return Detections(undo_xyxy(xyxy, box), rows[:, 4].copy(), rows[:, 5].astype(np.int32))
+        score, class_id = rows[:, 4].copy(), rows[:, 5].astype(np.int32)
+        if self._postprocess.watch is not None:
+            self._postprocess.watch(xyxy, score, class_id, box.input_size)
+        return Detections(undo_xyxy(xyxy, box), score, class_id)
 
     def _is_wanted(self, class_id: Tensor) -> Tensor:
         assert self._postprocess.wanted is not None
@@ -117,7 +122,18 @@ def _read_final(output: Tensor) -> _Read:
     return _Read(output[:, :, :4], output[:, :, 4], output[:, :, 5].long())
 
 
-_READERS = {"v8": _read_v8, "v5": _read_v5, "end-to-end": _read_final}
+def _read_class_first(output: Tensor) -> _Read:
+    return _Read(output[:, :, :4], output[:, :, 5], output[:, :, 4].long())
+
+
+_READERS = {
+    "v8": _read_v8,
+    "v5": _read_v5,
+    "v6": _read_v5,
+    "deepstream": _read_final,
+    "end-to-end": _read_final,
+    "class-first": _read_class_first,
+}
 
 
 def _xyxy(cxcywh: Tensor) -> Tensor:

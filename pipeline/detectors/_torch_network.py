@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipeline.detectors._backend import Network
-from pipeline.detectors._torch_weights import grid_of, keep_boxes_exact, load_yolo
+from pipeline.detectors._torch_weights import grid_of, keep_boxes_exact, load_network
 
 Tensor = Any
 STRIDE = 32
@@ -21,8 +21,7 @@ class UltralyticsNetwork:
     fixed_size: tuple[int, int] | None = None
 
     def __init__(self, path: Path, device: Any, *, half: bool) -> None:
-        yolo = load_yolo(path)
-        model = yolo.model.eval().fuse(verbose=False).requires_grad_(False)
+        model = load_network(path)
         self.stride = max(int(model.stride.max()), STRIDE)
         self.dtype = torch.float16 if half else torch.float32
         self._model = model.to(device, memory_format=torch.channels_last)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
+import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pipeline.detectors._metadata import Metadata, check_task
 from pipeline.errors import MissingExtraError, ModelError
 from pipeline.install_hints import install_command
 
@@ -21,18 +24,6 @@ _ENVIRONMENT = {
 }
 
 _ZIP = b"PK\x03\x04"
-
-_LOAD_ERRORS = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
 
 
 def import_libraries() -> tuple[Any, Any]:
@@ -53,9 +44,19 @@ def load_yolo(path: Path) -> Any:
     """Return a file that detects as an ultralytics.YOLO; raises ModelError or MissingExtraError."""
     _, ultralytics = import_libraries()
     yolo = _load(ultralytics, path)
-    if yolo.task != "detect":
-        raise ModelError(f"model: {path} is for task {yolo.task!r}, want 'detect'")
+    check_task(Metadata(task=yolo.task), path)
     return yolo
+
+
+def load_network(path: Path) -> Any:
+    """Return the torch module of a file that detects, fused; errors as of `load_yolo`."""
+    model = load_yolo(path).model
+    try:
+        model = model.eval().fuse(verbose=False).requires_grad_(False)
+        model.stride.max(), dict(model.names)  # what the rest of the program asks for
+    except Exception as error:
+        raise _not_loadable(path, error) from error
+    return model
 
 
 def keep_boxes_exact(network: Any) -> None:
@@ -100,7 +101,20 @@ def _load(ultralytics: Any, path: Path) -> Any:
                 f"model: {path} is not a file that torch.save of torch 1.6 or later made"
             )
     try:
-        return ultralytics.YOLO(path)
-    except _LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"model: ultralytics cannot load {path}: {reason[0]}") from error
+        # It prints what it thinks of foreign files, over many lines.
+        with redirect_stdout(StringIO()):
+            return ultralytics.YOLO(path)
+    except Exception as error:  # weights of other programs raise whatever their classes do
+        raise _not_loadable(path, error) from error
+
+
+def _not_loadable(path: Path, error: Exception) -> ModelError:
+    lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
+    reason = next((line for line in lines if line), type(error).__name__)
+    return ModelError(
+        f"model: ultralytics cannot load {path}: {reason} (weights of other programs: export them "
+        "to .onnx there)"
+    )
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -1,27 +1,44 @@
 """YOLO networks: `.onnx` and OpenVINO on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
 
-Output layouts of YOLOv5, YOLOv8 to 12, YOLOX and end-to-end exports are told apart by themselves.
+The layout of a network's output is found by a probe picture before the first frame: what fits none,
+or several, is refused, and the options `layout`, `names` and `input_scale` decide.
 `.pt` files are Python pickles and can run any code when they are loaded: open only weights from
 people you trust. `.onnx` and OpenVINO files hold no code.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from pipeline.data import ClassNames, Detections, Frame
-from pipeline.detectors._backend import Backend, Precision, Settings, not_int8
+from pipeline.detectors._backend import Backend, Forced, Precision, Settings, not_int8
 from pipeline.errors import ModelError
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel, split_names
 
+_log = logging.getLogger("trackline.detectors")
+
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+Layouts = Literal[
+    "v8",
+    "v5",
+    "v6",
+    "yolox",
+    "yolox-decoded",
+    "deepstream",
+    "detr",
+    "detr-best",
+    "end-to-end",
+    "class-first",
+]
 
 INT8_SUFFIX = "_int8_openvino"
 """What the export adds to the name of a network that it quantizes."""
@@ -55,6 +72,26 @@ class Options(OptionsModel):
     """auto, fp32, bf16 (CPU), fp16 (CUDA) or int8. auto is bf16 on CPUs that have it and fp16 on
     CUDA. int8 takes what `trackline models export --int8` made, also from beside `model`."""
 
+    layout: Layouts | None = None
+    """What the network's output holds, where it is not found: v8, v5, v6, yolox, yolox-decoded,
+    deepstream, detr, detr-best, end-to-end or class-first (see docs/networks.md)."""
+    names: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Class names in order, in place of those in the weights; or a text file with one a line."""
+    input_scale: Literal[1, 255] | None = None
+    """The number that stands for white in the network's input, where it is not found."""
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: object) -> object:
+        """Take `car,van` as it is written on a command line."""
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("input_scale", mode="before")
+    @classmethod
+    def _scale_from_text(cls, value: object) -> object:
+        """Take a number that was written as text."""
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
     @field_validator("device", mode="before")
     @classmethod
     def _from_text(cls, value: object) -> object:
@@ -86,17 +123,19 @@ class Yolo:
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
-        from pipeline.detectors._classes import default_names, wanted_ids
-        from pipeline.detectors._layouts import identify
+        from pipeline.detectors._classes import default_names, names_from, wanted_ids
         from pipeline.detectors._postprocess import Postprocess
+        from pipeline.detectors._watch import Watch
 
         options = self._options
+        given = {} if options.names is None else names_from(options.names)
         backend = _backend(options, prefer_latency)
         network = backend.read()
-        layout = identify(
-            network.output_shape, network.input_size, len(network.names) or None, network.end2end
-        )
-        names = network.names or default_names(layout.class_count)
+        found = backend.recognise(Forced(options.layout, len(given) or None, options.input_scale))
+        for doubt in found.doubts:
+            _log.warning("model: %s: %s", options.model, doubt)
+        layout = found.layout
+        names = given or network.names or default_names(layout.class_count)
         wanted = None if options.classes is None else wanted_ids(options.classes, names)
         postprocess = Postprocess(
             layout=layout,
@@ -105,6 +144,7 @@ class Yolo:
             most=options.max_det,
             by_class=not options.agnostic_nms,
             wanted=None if wanted is None else np.array(wanted, np.int32),
+            watch=Watch(options.model, names),
         )
         backend.start(postprocess)
         self._backend = backend

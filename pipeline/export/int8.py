@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.data import Float32, Image
+from pipeline.detectors._backend import Forced
 from pipeline.detectors._classes import default_names
-from pipeline.detectors._layouts import identify
 from pipeline.detectors._letterbox import PADDING, fit, paste
 from pipeline.detectors._openvino_model import PictureModel, import_openvino, no_telemetry
 from pipeline.errors import MissingExtraError
 from pipeline.export.formats import plain_metadata, read_graph, save_openvino
 from pipeline.install_hints import install_command
 
-STRIDE = 32
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
@@ -30,14 +29,12 @@ class Quantizer:
     def __init__(self, weights: Path, imgsz: int) -> None:
         picture_model = PictureModel(weights)
         network = picture_model.network
-        layout = identify(
-            network.output_shape, network.input_size, len(network.names) or None, network.end2end
-        )
-        self._weights = weights
-        self._raw_bgr = layout.raw_bgr
-        side = -(-imgsz // STRIDE) * STRIDE
+        side = -(-imgsz // network.stride) * network.stride
         self._target = picture_model.fixed_size or (side, side)
-        self._stride = STRIDE if picture_model.fixed_size is None else None
+        self._stride = network.stride if picture_model.fixed_size is None else None
+        layout = picture_model.recognise(self._target, Forced()).layout
+        self._weights = weights
+        self._raw_bgr, self._pixel_max = layout.raw_bgr, layout.pixel_max
         self._metadata = plain_metadata(picture_model.metadata)
         if not network.names and layout.class_count:
             self._metadata["names"] = default_names(layout.class_count)
@@ -80,7 +77,7 @@ class Quantizer:
         if not self._raw_bgr:
             canvas = canvas[..., ::-1]
         tensor = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
-        return tensor if self._raw_bgr else tensor / np.float32(255)
+        return tensor if self._pixel_max == 255 else tensor / np.float32(255)
 
 
 def sensitive(graph: Any) -> list[str]:
