@@ -51,6 +51,12 @@ def rewrite(path: Path, content: bytes) -> None:
     path.write_bytes(hashlib.sha256(content).digest() + content)
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a kept file is what it says: its first 32 bytes are the rest's digest."""
+    content = path.read_bytes()
+    return len(content) > 32 and hashlib.sha256(content[32:]).digest() == content[:32]
+
+
 def test_what_was_kept_is_what_runs(kept: Path, colours: Path, tmp_path: Path) -> None:
     """Another network's file in its place is believed: so nothing was compiled anew."""
     names, found = detect(colours)
@@ -75,7 +81,12 @@ def test_what_the_weights_say_is_kept(kept: Path, colours: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed", "a folder"])
 @pytest.mark.parametrize("pattern", ["*.blob", "*.json"])
 def test_damage_is_noticed_and_mended(kept: Path, colours: Path, pattern: str, damage: str) -> None:
-    """A full disk or a killed machine must not make every later start fail, or crash."""
+    """A full disk or a killed machine must not make every later start fail, or crash.
+
+    This failed now and then while it compared the new file's length with the old one's: OpenVINO
+    writes the same network down differently each time it is compiled, 24,804 to 24,948 bytes of
+    this one in 60 times.
+    """
     names, found = detect(colours)
     path = only(kept, pattern)
     whole = path.read_bytes()
@@ -89,7 +100,7 @@ def test_damage_is_noticed_and_mended(kept: Path, colours: Path, pattern: str, d
     assert again[0] == names
     np.testing.assert_array_equal(again[1].score, found.score)
     if damage != "a folder":
-        assert len(path.read_bytes()) == len(whole)
+        assert is_whole(path)
     assert not [*kept.glob("*.part")]
 
 
