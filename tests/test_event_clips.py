@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import av
@@ -50,6 +51,24 @@ def pictures(path: Path) -> tuple[list[float], list[np.ndarray], av.VideoCodecCo
 def is_faststart(path: Path) -> bool:
     data = path.read_bytes()
     return 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
+def test_clips_and_database_are_their_owners_alone(tmp_path: Path) -> None:
+    """They show who goes in and out of a house; with the usual umask everybody could read them."""
+    before = os.umask(0o022)
+    try:
+        run = Run(tmp_path)
+        run.frames(0, 5)
+        run.sink.write(result(5, event(5)))
+        run.frames(6, 40)
+        rights = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("events.db*")}
+        assert rights["events.db"] == 0o600
+        assert set(rights.values()) == {0o600}
+        (path,) = run.clips()
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_a_clip_shows_the_seconds_before_and_after(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def claim(file: Path) -> Callable[[], None]:
         return lambda: None
     lock = file.with_name(f"{file.name}.lock")
     while True:
-        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

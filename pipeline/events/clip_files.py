@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 log = logging.getLogger("trackline")
 
-_SUFFIXES = (".mp4", ".part")
+_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}\.mp4|\.\d{8}-\d{6}-[0-9a-f]{8}\.mp4\.part")
 
 
 def file_below(folder: Path, path: str) -> Path | None:
@@ -30,9 +32,19 @@ def remove(file: Path) -> bool:
     return True
 
 
+def is_clip_name(name: str) -> bool:
+    """Return whether a file is named as clips are: 20260131-235959-0123abcd.mp4, or its part."""
+    return _NAME.fullmatch(name) is not None
+
+
 def clip_files(folder: Path) -> Iterator[Path]:
-    """Yield what looks like a clip: in a camera's folder, never a link that leads elsewhere."""
+    """Yield files named as clips in the cameras' folders, never a link that leads elsewhere."""
     for file in folder.glob("*/*"):
         linked = file.is_symlink() or file.parent.is_symlink()
-        if file.suffix in _SUFFIXES and not linked and file.is_file():
+        if is_clip_name(file.name) and not linked and file.is_file():
             yield file
+
+
+def make_private(file: Path) -> None:
+    """Make a file that its owner alone can read, unless it is there; raises OSError."""
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipeline.events.clip_files import clip_files, remove
+from pipeline.events.clip_cleaning import ClipCleaner
 from pipeline.events.outbox import expire
 from pipeline.events.schema import clips, events, outbox
 from pipeline.events.store import MOST_AT_ONCE, EventStore
@@ -18,8 +18,6 @@ from pipeline.events.store import MOST_AT_ONCE, EventStore
 ROW_BYTES = 200
 """What an event takes in the database with its indices; measured in tests/test_event_store.py."""
 PARCEL_BYTES = 100
-SETTLED_S = 600.0
-"""A file that has changed within this time may be a clip whose row is on its way."""
 _DAY_S = 86_400.0
 
 
@@ -33,20 +31,30 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """What one round did."""
+    """What one round did.
+
+    `strays` are clips without an event that were set aside, and clips of events that somebody
+    deleted; `deleted` were set aside long ago.
+    """
 
     events: int = 0
     clips: int = 0
     strays: int = 0
     expired: int = 0
+    deleted: int = 0
 
 
-def tidy(store: EventStore, limits: Limits, now: float | None = None) -> Tidied:
+def tidy(
+    store: EventStore,
+    limits: Limits,
+    now: float | None = None,
+    cleaner: ClipCleaner | None = None,
+) -> Tidied:
     """Delete what the limits say and what belongs to nothing; return what was done.
 
     Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
     for they take nearly all of it, and only then the oldest events. Files without a row and rows
-    without a file are what a kill between two steps leaves. Raises StoreError.
+    without a file are what a kill between two steps leaves; see `ClipCleaner`. Raises StoreError.
     """
     now = time.time() if now is None else now
     expired = expire(store, now)
@@ -56,10 +64,11 @@ def tidy(store: EventStore, limits: Limits, now: float | None = None) -> Tidied:
         size = int(limits.megabytes * 1e6)
         removed = _drop_clips(store, size)
         gone += _delete_excess(store, size)
-    strays = _drop_strays(store, now)
+    cleaned = (cleaner or ClipCleaner(store)).clean(now)
     if gone and store.file is not None:
         _give_back_space(store)
-    return Tidied(gone, removed, strays, expired)
+    strays = cleaned.quarantined + cleaned.forgotten
+    return Tidied(gone, removed, strays, expired, cleaned.deleted)
 
 
 def total_bytes(store: EventStore) -> int:
@@ -120,24 +129,5 @@ def _drop_clips(store: EventStore, size: int) -> int:
                 break
             store.forget_clip(row.path)
             excess -= row.bytes
-            dropped += 1
-    return dropped
-
-
-def _drop_strays(store: EventStore, now: float) -> int:
-    """Delete files without a row, and rows of finished clips without a file."""
-    with store.reading() as connection:
-        asked = sa.select(clips.c.path, clips.c.finished)
-        rows = {} if connection is None else {r.path: r.finished for r in connection.execute(asked)}
-    dropped = 0
-    for file in list(clip_files(store.clips_folder)):
-        with suppress(OSError):  # somebody deletes it meanwhile
-            settled = file.stat().st_mtime < now - SETTLED_S
-            if settled and file.relative_to(store.clips_folder).as_posix() not in rows:
-                dropped += remove(file)
-    for path, finished in rows.items():
-        file_of_row = store.clip_file(path)
-        if finished and (file_of_row is None or not file_of_row.exists()):
-            store.forget_clip(path)
             dropped += 1
     return dropped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.data import Result
+from pipeline.events.clip_cleaning import ClipCleaner
 from pipeline.events.delivering import Deliverer
 from pipeline.events.keeping import FILES_GIVE_UP_S, KEEP_PATIENCE_S, Keeper, Repeater
 from pipeline.events.outbox import Outbox
@@ -43,7 +44,8 @@ class EventService:
         ]
         self.keeper = Keeper(self._wake, FILES_GIVE_UP_S if only_files else None)
         self._standings = Standings(store, self._deliverers)
-        self._repeaters = [Repeater("events: tidy", partial(tidy, store, limits), TIDY_EVERY_S)]
+        round_ = partial(tidy, store, limits, cleaner=ClipCleaner(store))
+        self._repeaters = [Repeater("events: tidy", round_, TIDY_EVERY_S)]
         if targets.all:
             look = Repeater("events: look", self._standings.refresh, LOOK_EVERY_S)
             self._repeaters.append(look)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from pipeline.errors import StoreError
 from pipeline.events import schema
-from pipeline.events.clip_files import file_below, remove
+from pipeline.events.clip_files import file_below, make_private, remove
 from pipeline.events.connecting import asking, connect, file_of, parse, shown
 from pipeline.events.queueing import queue_clip, queue_events, set_targets
 from pipeline.events.records import Count, EventFilter, EventRecord, StoredEvent, new_uid
@@ -62,6 +62,9 @@ class EventStore:
                 return
             if self.file is not None and not self.file.parent.is_dir():
                 raise StoreError(f"events database {self}: there is no folder {self.file.parent}")
+            if self.file is not None:
+                with suppress(OSError):  # SQLite says what is wrong
+                    make_private(self.file)  # its -wal and -shm get the same rights
             with asking(self._url), self._writer.begin() as connection:
                 schema.migrate(connection, new_uid())
             self._ready = True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from pipeline.events.clip_cleaning import seems_absent
 from pipeline.events.keeping import Keeper
 from pipeline.events.store import EventStore
 from pipeline.sinks._clip_ring import ClipOptions
@@ -27,8 +28,15 @@ def recorder(store: EventStore, keeper: Keeper, wanted: ClipOptions) -> ClipReco
 
 
 def rescue_all(store: EventStore) -> None:
-    """Finish, or forget, every clip that the store knows as being recorded."""
-    for path in store.unfinished_clips():
+    """Finish, or forget, every clip that the store knows as being recorded.
+
+    Not while most of what it knows is away: the disk may not be mounted, and a clip is no less
+    there for that.
+    """
+    unfinished = store.unfinished_clips()
+    if not unfinished or seems_absent(store):
+        return
+    for path in unfinished:
         file = store.clip_file(path)
         size = None if file is None else rescue(file)
         if size is None:

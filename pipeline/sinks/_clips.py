@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.data import Result
 from pipeline.errors import WriteError
+from pipeline.events.clip_files import make_private
 from pipeline.events.keeping import ClipLosses
 from pipeline.overlay import Painter
 from pipeline.sinks._clip_ring import ClipOptions, Moment, Shot, ShotRing, moment_of
@@ -204,6 +205,7 @@ class ClipRecorder:
             file = self._folder / clip.path
             with writing(file, WriteError):
                 file.parent.mkdir(parents=True, exist_ok=True)
+                make_private(file)
             known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Painter(TRAIL_S)
             self._writers[clip] = known
         writer, painter = known

@@ -9,6 +9,8 @@ but leaves the index at the end, where a browser must look for it.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import time
 from contextlib import suppress
 from fractions import Fraction
@@ -183,7 +185,12 @@ class Mp4Writer:
 
 
 def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
-    """Copy the video from one file into another whose index stands before the pictures."""
+    """Copy the video from one file into another whose index stands before the pictures.
+
+    The other may be read by those who may read the first.
+    """
+    mode = stat.S_IMODE(recording.stat().st_mode)
+    os.close(os.open(finished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode))
     say_at: float | None = time.monotonic() + patience_s
     with (
         av.open(ffmpeg_path(recording), options=_IN_ORDER) as source,
