@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,10 +24,12 @@ BODY = (
 )
 
 
-def begun(address: str, said: bytes) -> socket.socket:
-    """Return a connection to the server over which this much was said."""
+def begun(address: str, said: bytes, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection to the server, from `source`, over which this much was said."""
     place = urlsplit(address)
-    connection = socket.create_connection((place.hostname or "", place.port or 0), 10)
+    connection = socket.create_connection(
+        (place.hostname or "", place.port or 0), 10, source_address=(source, 0)
+    )
     connection.sendall(said)
     return connection
 
@@ -75,3 +79,76 @@ def test_many_that_say_little_keep_nobody_out(tmp_path: Path) -> None:
         for _ in range(150):
             steps.enter_context(begun(address, HEAD))
         assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
+ASKED = HEAD + b"\r\n"
+CRAMPED: dict[str, Any] = {"viewers": 1}  # 68 connections before others are closed
+
+
+def answered(address: str, said: bytes, source: str) -> socket.socket:
+    connection = begun(address, said, source)
+    assert b"HTTP/1.1" in answer_on(connection)
+    return connection
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """Return an answer that is JSON, head and body."""
+    told = b""
+    while not told.endswith(b"}") and (piece := connection.recv(65536)):
+        told += piece
+    return told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
+@pytest.mark.parametrize("from_many", [False, True], ids=["one address", "many addresses"])
+@pytest.mark.parametrize(
+    "said",
+    [ASKED, ASKED + HEAD, HEAD, b"", HEAD.replace(b"healthz", b"api/cameras") + b"\r\n"],
+    ids=["idle", "idle, then half a request", "half a request", "nothing", "refused"],
+)
+def test_connections_that_are_used_for_nothing_keep_nobody_out(
+    tmp_path: Path, said: bytes, from_many: bool
+) -> None:
+    """320 connections that each had asked /healthz once gave everybody 503 for half a minute."""
+    made = Made(tmp_path, **CRAMPED)
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        for number in range(200):
+            source = f"127.0.{number % 50 + 1}.1" if from_many else "127.0.0.1"
+            is_answered = said.startswith(HEAD) and b"\r\n\r\n" in said
+            connect_ = answered if is_answered else begun
+            steps.enter_context(connect_(address, said, source))
+        for source in ("127.0.0.1", "127.0.99.1"):
+            transport = httpx.HTTPTransport(local_address=source)
+            with httpx.Client(base_url=address, transport=transport) as client:
+                assert client.get("/healthz").status_code == 200
+                bearer = {"authorization": f"Bearer {TOKEN}"}
+                assert client.get("/api/cameras", headers=bearer).status_code == 200
+                assert client.get("/").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
+def test_the_idle_connection_of_somebody_signed_in_goes_last(tmp_path: Path) -> None:
+    made = Made(tmp_path, **CRAMPED)
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        mine = steps.enter_context(answered(address, HEAD + BEARER + b"\r\n", "127.0.0.1"))
+        for number in range(150):
+            source = f"127.0.{number % 50 + 1}.1"
+            steps.enter_context(answered(address, ASKED, source))
+        mine.sendall(ASKED)
+        assert b" 200 " in answer_on(mine)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool) -> None:
+    """It speaks for many clients; closing its oldest would fail requests on their way."""
+    made = Made(tmp_path, proxies=("127.0.0.1",) if trusted else ())
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        kept = [steps.enter_context(answered(address, ASKED, "127.0.0.1")) for _ in range(60)]
+        steps.enter_context(answered(address, ASKED, "127.0.0.1"))
+        kept[0].settimeout(1.0)
+        try:
+            is_closed = kept[0].recv(1) == b""
+        except TimeoutError:
+            is_closed = False
+        assert is_closed is not trusted

@@ -51,13 +51,13 @@ class Tries:
     def check(self, client: str) -> None:
         """Raise TooManyTriesError unless `client` may try now."""
         now = self._clock()
-        recent = [at for at in self._failed.get(_network(client), ()) if now - at < PER_SECONDS]
+        recent = [at for at in self._failed.get(network_of(client), ()) if now - at < PER_SECONDS]
         if len(recent) >= TRIES:
             raise TooManyTriesError(PER_SECONDS - (now - recent[-TRIES]))
 
     def failed(self, client: str) -> None:
         """Note a try in vain."""
-        client = _network(client)
+        client = network_of(client)
         times = self._failed.setdefault(client, [])
         times.append(self._clock())
         del times[:-TRIES]
@@ -209,7 +209,8 @@ def _is_passed_on(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 
 
-def _network(client: str) -> str:
+def network_of(client: str) -> str:
+    """Return what counts as one client: an address, of IPv6 the /64 it has all addresses of."""
     try:
         address = ip_address(client.partition("%")[0])
     except ValueError:

@@ -25,6 +25,8 @@ END_S = 2.0
 MOST_MESSAGE_BYTES = 64 * 1024
 _UNSENT_BYTES = 256 * 1024
 _DEAD_AFTER_MS = 60_000
+_SPARE = 64
+"""Connections above those for which others are closed, before requests are answered with 503."""
 
 
 class PageServer:
@@ -34,11 +36,12 @@ class PageServer:
         _check_certificate(options)
         self._socket = _listen(options)
         self._options = options
+        room = options.viewers * 4 + 64
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=patient(request_s),
+                http=patient(request_s, room, options.proxies),
                 lifespan="on",
                 log_config=None,
                 log_level="warning",
@@ -48,7 +51,7 @@ class PageServer:
                 forwarded_allow_ips=list(options.proxies),
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=30,
-                limit_concurrency=options.viewers * 4 + 64,
+                limit_concurrency=room + _SPARE,
                 ws="websockets-sansio",
                 ws_max_size=MOST_MESSAGE_BYTES,
                 ws_per_message_deflate=False,  # pictures are compressed already
