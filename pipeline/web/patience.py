@@ -77,7 +77,7 @@ class PatientProtocol(H11Protocol):
     @property
     def _is_signed_in(self) -> bool:
         """Return whether its last request was let in; without a token everybody is."""
-        return bool(self.scope) and self.scope.get(GRANT) is not None  # type: ignore[typeddict-item]
+        return bool(self.scope) and self.scope.get(GRANT) is not None
 
     def _ours(self) -> list[PatientProtocol]:
         every: Collection[Any] = self.connections  # WebSockets are among them
