@@ -190,7 +190,7 @@ def _set_up(debug: bool) -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("trackline: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S"))
     log = logging.getLogger("trackline")
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,81 @@ def test_guessing_is_slow_for_the_one_who_guesses_only(made: Made, client: TestC
     assert client.post("/api/login", json={"token": TOKEN}).status_code == 204
 
 
-def test_guessing_in_the_header_is_slow_too(client: TestClient) -> None:
+@pytest.mark.parametrize("path", ["/api/cameras", "/metrics", "/api/cameras/yard/snapshot.jpg"])
+def test_wrong_tokens_in_the_header_are_held_off_and_lock_nobody_out(
+    made: Made, client: TestClient, path: str
+) -> None:
+    """A program with last year's token, behind the same proxy, locked out everybody else."""
+    made.show(1, "yard")
     for _ in range(5):
-        assert client.get("/api/cameras", headers={"authorization": "Bearer x"}).status_code == 401
-    assert client.get("/api/cameras", headers=BEARER).status_code == 429
+        assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 401
+    assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 429
+    assert client.get(path, headers=BEARER).status_code == 200
+
+
+def basic(password: str, user: str = "anybody") -> dict[str, str]:
+    return {"authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_shows_pictures_may_send_the_token_as_a_password(
+    made: Made, client: TestClient, method: str
+) -> None:
+    """Home automation and players know no Bearer: name and password are all one can give them."""
+    made.show(1, "yard")
+    path = "/api/cameras/yard/snapshot.jpg"
+    asked = client.request(method, path)
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    assert client.request(method, path, headers=basic("wrong")).status_code == 401
+    assert client.request(method, path, headers={"authorization": "Basic !"}).status_code == 401
+    answer = client.request(method, path, headers=basic(TOKEN))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    for elsewhere in ("/api/cameras", "/metrics", ZONES):
+        refused = client.request(method, elsewhere, headers=basic(TOKEN))
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer ")
+    body = {"zones": [TRIANGLE]}
+    assert client.put(ZONES, json=body, headers=basic(TOKEN)).status_code == 401
+
+
+def test_head_of_a_stream_and_of_a_clip_is_answered(made: Made, client: TestClient) -> None:
+    """Players ask so before they open it; 405 was the end for some."""
+    (made.backend.clips / "1.mp4").write_bytes(b"film")  # type: ignore[operator]
+    stream = client.head("/api/cameras/yard/stream.mjpg", headers=basic(TOKEN))
+    assert stream.status_code == 200
+    assert stream.headers["content-type"].startswith("multipart/x-mixed-replace")
+    clip = client.head("/api/events/1/clip.mp4", headers=BEARER)
+    assert (clip.status_code, clip.headers["content-length"]) == (200, "4")
+    assert client.head("/api/cameras/none/stream.mjpg", headers=BEARER).status_code == 404
+
+
+CROSS = {"sec-fetch-site": "cross-site"}
+LINK = {**CROSS, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/api/cameras", {**CROSS, "sec-fetch-mode": "no-cors"}, 403),
+        ("GET", "/api/cameras/yard/snapshot.jpg", {**CROSS, "sec-fetch-dest": "image"}, 403),
+        ("GET", "/healthz", {**CROSS, "sec-fetch-mode": "cors"}, 403),
+        ("GET", "/app.js", {**CROSS, "sec-fetch-dest": "script"}, 403),
+        ("GET", "/", {**LINK, "sec-fetch-dest": "iframe"}, 403),
+        ("HEAD", "/", CROSS, 403),
+        ("POST", "/api/login", LINK, 403),
+        ("GET", "/", LINK, 200),
+        ("GET", "/", {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, 200),
+        ("GET", "/api/cameras", {"sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+def test_other_servers_pages_fetch_nothing(
+    made: Made, open_client: TestClient, method: str, path: str, headers: dict[str, str],
+    status: int,
+) -> None:  # fmt: skip
+    """A page of anybody's could hold all seats of a server without token: streams as images."""
+    body = {"json": {"token": TOKEN}} if method == "POST" else {}
+    assert open_client.request(method, path, headers=headers, **body).status_code == status
 
 
 def test_an_ipv6_client_counts_by_its_network() -> None:

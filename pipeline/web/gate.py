@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -125,19 +126,29 @@ class Gate:
         return until is not None
 
     def admit(
-        self, headers: Mapping[str, str], cookie: str | None, client: str | None
+        self,
+        headers: Mapping[str, str],
+        cookie: str | None,
+        client: str | None,
+        *,
+        basic: bool = False,
     ) -> Grant | None:
         """Return how the sender of these headers gets in, None if not at all.
 
-        Raises TooManyTriesError where wrong tokens came from that address before.
+        With `basic` the token may also be the password of Basic authentication, with any name.
+        Raises TooManyTriesError for a wrong token where others came from that address before; the
+        right one always gets in: a program with an old token must not lock out its neighbours.
         """
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if self._token is None:
             return Grant("open") if _is_local(client) and not _is_passed_on(headers) else None
-        if scheme.lower() == "bearer":
-            self._bearers.check(client or "")
-            if hmac.compare_digest(_digest(given.strip()), self._token):
+        token = given.strip() if scheme.lower() == "bearer" else None
+        if basic and scheme.lower() == "basic":
+            token = _password(given)
+        if token is not None:
+            if hmac.compare_digest(_digest(token), self._token):
                 return Grant("token")
+            self._bearers.check(client or "")
             self._bearers.failed(client or "")
             return None
         if cookie:
@@ -189,6 +200,15 @@ def host_name(host: str) -> str | None:
     if not name or (colon and not _is_port(f":{port}")):
         return None
     return name.removesuffix(".")
+
+
+def _password(given: str) -> str:
+    """Return the password of Basic authentication (RFC 7617), "" where it is none."""
+    try:
+        login = base64.b64decode(given.strip(), validate=True).decode("utf-8")
+    except ValueError:
+        return ""
+    return login.partition(":")[2]
 
 
 def _is_port(text: str) -> bool:

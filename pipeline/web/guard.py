@@ -22,6 +22,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CSRF_HEADER = "x-trackline"
 GRANT = "trackline.grant"
+PICTURES = ("/stream.mjpg", "/snapshot.jpg")
+"""Ends of the paths that also take the token as a password of Basic authentication."""
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -99,6 +101,8 @@ class Guard:
         grant = self._grant(scope, headers)
         scope[GRANT] = grant
         method = scope.get("method", "GET")
+        if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):
+            raise RefusedError(403, "asked for by a page of another server")
         if scope["type"] == "websocket":
             if grant is not None and grant.way == "session" and "origin" not in headers:
                 raise RefusedError(403, "want an Origin header")
@@ -109,7 +113,9 @@ class Guard:
         if scope["type"] == "http" and scope["path"] in self._open:
             return
         if grant is None:
-            raise RefusedError(401, "sign in first", www_authenticate='Bearer realm="trackline"')
+            kind = "Basic" if _is_picture(scope) else "Bearer"
+            asks = f'{kind} realm="trackline"'
+            raise RefusedError(401, "sign in first", www_authenticate=asks)
         changes = scope["type"] == "http" and method not in _READING
         if changes and grant.way != "token" and headers.get(CSRF_HEADER) != "1":
             raise RefusedError(403, "changes want the header X-Trackline: 1")
@@ -118,11 +124,31 @@ class Guard:
         client = scope.get("client")
         try:
             return self._gate.admit(
-                headers, session_of(headers, self._gate.cookie), client[0] if client else None
+                headers,
+                session_of(headers, self._gate.cookie),
+                client[0] if client else None,
+                basic=_is_picture(scope),
             )
         except TooManyTriesError as error:
             after = str(int(error.retry_after_s) + 1)
             raise RefusedError(429, str(error), retry_after=after) from None
+
+
+def _is_picture(scope: Scope) -> bool:
+    """Return whether it is what home automation and players show, which know Basic only.
+
+    Nothing else takes Basic: browsers send it by themselves, also with changes that other servers'
+    pages ask for.
+    """
+    reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
+    return reads and scope["path"].endswith(PICTURES)
+
+
+def _is_followed_link(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Return whether somebody followed a link to here, rather than that a page fetches it."""
+    reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
+    goes = headers.get("sec-fetch-mode") == "navigate"
+    return reads and goes and headers.get("sec-fetch-dest") == "document"
 
 
 class _Answer:

@@ -73,6 +73,12 @@ def camera_routes(site: Site) -> APIRouter:
             raise HTTPException(404, "there is no picture yet")
         return Response(jpeg, media_type="image/jpeg")
 
+    @router.head("/api/cameras/{name:path}/snapshot.jpg", include_in_schema=False)
+    async def snapshot_head(name: CameraName) -> Response:
+        """Tell whether there is a picture, without making one."""
+        newest(site, name)
+        return Response(media_type="image/jpeg")
+
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def areas(name: CameraName) -> CameraAreas:
         """Tell the camera's zones and lines."""

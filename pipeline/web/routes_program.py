@@ -58,6 +58,7 @@ def program_routes(site: Site) -> APIRouter:
         **_INVALID,
     }
 
+    @router.head("/api/events/{event_id}/clip.mp4", include_in_schema=False)
     @router.get("/api/events/{event_id}/clip.mp4", response_class=FileResponse, responses=clip)
     def event_clip(event_id: Annotated[int, Path(ge=1, le=_LARGEST_ID)]) -> FileResponse:
         """Give the video of an event; parts of it by Range."""

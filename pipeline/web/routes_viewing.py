@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request, WebSocket
+from fastapi import APIRouter, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 
 from pipeline.web.guard import GRANT
@@ -55,6 +55,12 @@ def viewing_routes(site: Site) -> APIRouter:
         return StreamingResponse(
             pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         )
+
+    @router.head("/api/cameras/{name:path}/stream.mjpg", include_in_schema=False)
+    async def stream_head(name: CameraName) -> Response:
+        """Tell what kind of stream it is: players ask before they open it. Takes no seat."""
+        known(site, name)
+        return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     return router
 

@@ -145,6 +145,9 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
             await socket.close(4401)
             return
         await socket.accept()
+        if fake.full:
+            await socket.close(1013, "too many viewers")
+            return
         await Viewer(fake, socket).serve()
 
 

@@ -76,6 +76,7 @@ class FakeServer:
     refuse_zones: str | None = None
     config_error: str | None = None
     silent: bool = False
+    full: bool = False
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     keeping: dict[str, Any] | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)

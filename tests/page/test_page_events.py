@@ -91,6 +91,17 @@ def test_the_large_camera_has_its_own_events(page: Page, fake: FakeServer) -> No
     expect(page.locator(".event")).to_have_count(2)
 
 
+def test_a_large_camera_without_zones_says_to_draw_some(page: Page, fake: FakeServer) -> None:
+    """It said "choose All", as if somebody had filtered."""
+    fake.happen(camera="street", area="Kerb")
+    page.locator('[data-camera="yard"] .open').click()
+    empty = page.locator(".events .empty")
+    expect(empty).to_contain_text("Edit zones")
+    expect(empty).not_to_contain_text("All")
+    page.get_by_label("Kind").select_option("cross")
+    expect(empty).to_contain_text("choose “All”")
+
+
 def test_older_events_and_no_end_of_new_ones(open_page: Open, fake: FakeServer) -> None:
     """Older ones come when asked for; the list of a busy night stays bounded."""
     for number in range(150):

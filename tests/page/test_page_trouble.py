@@ -207,6 +207,19 @@ def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) 
     expect(page.locator(".events")).to_contain_text("While away")
 
 
+def test_a_server_without_a_free_seat_says_so(open_page: Open, fake: FakeServer) -> None:
+    """It was shown as a server that is away, tried again twice a second for ever."""
+    fake.full = True
+    page = open_page()
+    expect(page.locator(".link")).to_contain_text("Too many viewers")
+    expect(page.locator("#notices")).to_contain_text("Too many viewers")
+    expect(page.locator("#notices")).not_to_contain_text("Disconnected")
+    fake.full = False
+    expect(page.locator(".link")).to_have_text(re.compile("^Connected"))
+    expect(page.locator("#notices")).not_to_contain_text("Too many viewers")
+    shows_pictures(page)
+
+
 def test_hostile_names_are_text(open_page: Open, fake: FakeServer, moving: Scene) -> None:
     """Whatever a camera, class, area or error is called: nothing of it becomes HTML."""
     name = HARM

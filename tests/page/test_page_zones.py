@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,6 +113,21 @@ def test_draw_a_line_with_the_keyboard_alone(editing: Page, fake: FakeServer) ->
     assert y1 == pytest.approx(90, abs=1)
     assert y2 == pytest.approx(90, abs=1)
     assert "dwell_s" not in line
+
+
+@pytest.mark.parametrize("corners", [[(40, 90), (200, 100)], [(40, 90), (200, 100), (250, 30)]])
+def test_draw_a_line_by_dragging(
+    editing: Page, fake: FakeServer, corners: list[tuple[int, int]]
+) -> None:
+    """Pressed at one end and let go at the other: the second point was lost."""
+    editing.get_by_role("button", name="New line").click()
+    for start, end in pairwise(corners):
+        drag(editing, start, end)
+    editing.get_by_role("button", name="Finish").click()
+    (line,) = save(editing, fake)["lines"]
+    assert len(line["points"]) == len(corners)
+    for point, corner in zip(line["points"], corners, strict=True):
+        assert point == pytest.approx(corner, abs=0.6)
 
 
 def test_draw_with_a_finger(open_page: Open, fake: FakeServer) -> None:

@@ -64,7 +64,7 @@ link.addEventListener("open", () => {
   loadAreas(wall.names);
 });
 link.addEventListener("closed", async ({ detail }) => {
-  status.away(detail.retryMs);
+  status.away(detail.retryMs, detail.full);
   // An expired session closes the line too; a server that is away answers nothing here.
   await signInIfNeeded().catch(() => {});
 });

@@ -16,6 +16,7 @@ export class Draft extends EventTarget {
   drawing = null; // {kind, points} while a new area is being drawn
   #tile;
   #drag = null;
+  #pressed = null; // where the pointer went down while drawing, in CSS pixels
   #aim = null; // where the next point would be, in CSS pixels
   #sizes;
 
@@ -28,7 +29,7 @@ export class Draft extends EventTarget {
     this.#sizes.observe(this.root);
     this.root.addEventListener("pointerdown", (event) => this.#press(event));
     this.root.addEventListener("pointermove", (event) => this.#move(event));
-    this.root.addEventListener("pointerup", () => this.#release());
+    this.root.addEventListener("pointerup", (event) => this.#release(event));
     this.root.addEventListener("pointercancel", () => this.#release());
     this.root.addEventListener("dblclick", () => this.drawing && this.finish());
     this.root.addEventListener("keydown", (event) => this.#key(event));
@@ -75,6 +76,7 @@ export class Draft extends EventTarget {
     event.preventDefault(); // no text selection; the focus is set by hand
     this.root.setPointerCapture(event.pointerId);
     this.root.focus({ preventScroll: true });
+    this.#pressed = this.drawing ? at : null;
     if (this.drawing) this.#addPoint(at);
     else if (point !== undefined) this.#begin({ kind: "point", index: Number(point) });
     else if (between !== undefined) this.#insert(Number(between));
@@ -96,7 +98,13 @@ export class Draft extends EventTarget {
     }
   }
 
-  #release() {
+  /** A point that was dragged out is set where it is let go: a line is often drawn so. */
+  #release(event) {
+    if (this.drawing && this.#pressed && event) {
+      const at = this.#where(event);
+      if (Math.hypot(at[0] - this.#pressed[0], at[1] - this.#pressed[1]) >= CLOSE_PX) this.#addPoint(at);
+    }
+    this.#pressed = null;
     this.#drag = null;
   }
 

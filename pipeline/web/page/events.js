@@ -20,6 +20,7 @@ export class Events {
   #load_ = 0;
   #untold = 0;
   #arrived = []; // while a list is being loaded, which may not have them yet
+  #large = ""; // the camera that is large, whose events were not filtered by hand
   #onClip;
 
   /** `onClip(event, events)` plays a clip; `events` are those that may be played next. */
@@ -44,6 +45,7 @@ export class Events {
 
   /** Show only one camera's events, or all for "". */
   only(camera) {
+    this.#large = camera;
     if (this.#camera.value === camera) return;
     this.#camera.value = camera;
     this.#load(false);
@@ -101,7 +103,9 @@ export class Events {
     this.#more.hidden = events.length < PAGE;
     if (!older) for (const event of this.#arrived.splice(0)) this.add(event);
     const filtered = this.#camera.value || this.#class.value || this.#kind.value;
+    const largeOnly = this.#large && this.#camera.value === this.#large && !this.#class.value && !this.#kind.value;
     if (this.#shown.length) this.#empty.hidden = true;
+    else if (largeOnly) this.#sayEmpty("No events of this camera yet", "Draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
     else if (filtered) this.#sayEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");
     else this.#sayEmpty("No events yet", "Open a camera and draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));

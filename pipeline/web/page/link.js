@@ -6,8 +6,10 @@ const LONGEST_WAIT_MS = 15000;
 const SILENT_MS = 6000;
 const PICTURE = 1;
 
+const TRY_LATER = 1013; // the close code of a server that has no seat free
+
 /**
- * Events: "open"; "closed" (detail.retryMs); "message" (detail: the JSON); "picture" (detail: the
+ * Events: "open"; "closed" (detail.retryMs, detail.full where there are too many viewers); "message" (detail: the JSON); "picture" (detail: the
  * header and a JPEG blob). Whoever takes a picture must `ack` it, or no other comes.
  */
 export class Link extends EventTarget {
@@ -40,15 +42,14 @@ export class Link extends EventTarget {
     this.#lastHeard = performance.now();
     socket.addEventListener("open", () => {
       if (socket !== this.#socket) return;
-      this.#failures = 0;
       this.#emit("open");
       this.#sendWanted();
     });
     socket.addEventListener("message", (event) => {
       if (socket === this.#socket) this.#take(event.data);
     });
-    socket.addEventListener("close", () => {
-      if (socket === this.#socket) this.#lost();
+    socket.addEventListener("close", ({ code }) => {
+      if (socket === this.#socket) this.#lost(code === TRY_LATER);
     });
   }
 
@@ -76,6 +77,7 @@ export class Link extends EventTarget {
 
   #take(data) {
     this.#lastHeard = performance.now();
+    this.#failures = 0; // not when it opens: one that is turned away is opened and closed
     if (typeof data === "string") {
       const message = parsed(data);
       if (message !== null) this.#emit("message", message);
@@ -90,13 +92,13 @@ export class Link extends EventTarget {
     this.#emit("picture", { header, jpeg: new Blob([new Uint8Array(data, end)], { type: "image/jpeg" }) });
   }
 
-  #lost() {
+  #lost(full = false) {
     this.#socket = null;
     const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
     const wait = longest * (0.6 + 0.4 * Math.random()); // many pages must not come back at once
     this.#failures += 1;
     this.#retry = setTimeout(() => this.connect(), wait);
-    this.#emit("closed", { retryMs: wait });
+    this.#emit("closed", { retryMs: wait, full });
   }
 
   #watchdog() {

@@ -15,6 +15,7 @@ export class Status {
   #again;
   #retryAt = 0;
   #connected = false;
+  #full = false;
   #version = "";
   #deliveries = new Deliveries((...told) => this.#notice(...told));
   configPath = "";
@@ -36,14 +37,19 @@ export class Status {
     delete document.body.dataset.away;
   }
 
-  away(retryMs) {
+  /** `full`: the server is there, and has no seat free. */
+  away(retryMs, full = false) {
     this.#connected = false;
     this.#retryAt = performance.now() + retryMs;
     this.#lamp.dataset.state = "lost";
     this.#again.hidden = false;
     document.body.dataset.away = "";
-    this.#notice("link", "Disconnected.", "What you see is the last that came. The page connects again by itself.", true);
-    say(this.#text, "Disconnected");
+    this.#full = full;
+    const [title, text] = full
+      ? ["Too many viewers.", "The server shows its cameras to others already. Close a page elsewhere, or raise web.viewers; this one tries again by itself."]
+      : ["Disconnected.", "What you see is the last that came. The page connects again by itself."];
+    this.#notice("link", title, text, true);
+    say(this.#text, this.#full ? "Too many viewers" : "Disconnected");
   }
 
   cameras(cameras) {
@@ -83,7 +89,8 @@ export class Status {
   #countdown() {
     if (this.#connected) return;
     const s = Math.ceil((this.#retryAt - performance.now()) / 1000);
-    say(this.#text, s > 1 ? `Disconnected, next try in ${s} s` : "Connecting");
+    const why = this.#full ? "Too many viewers" : "Disconnected";
+    say(this.#text, s > 1 ? `${why}, next try in ${s} s` : "Connecting");
   }
 
   #notice(id, title, text = "", bad = false) {
