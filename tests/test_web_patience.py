@@ -120,7 +120,7 @@ def test_connections_that_are_used_for_nothing_keep_nobody_out(
             steps.enter_context(connect_(address, said, source))
         for source in ("127.0.0.1", "127.0.99.1"):
             transport = httpx.HTTPTransport(local_address=source)
-            with httpx.Client(base_url=address, transport=transport) as client:
+            with httpx.Client(base_url=address, transport=transport, timeout=30) as client:
                 assert client.get("/healthz").status_code == 200
                 bearer = {"authorization": f"Bearer {TOKEN}"}
                 assert client.get("/api/cameras", headers=bearer).status_code == 200

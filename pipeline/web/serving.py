@@ -105,7 +105,7 @@ def _listen(options: WebOptions) -> socket.socket:
         if sys.platform == "linux":
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
         listener.bind((host, options.port))
-        listener.listen(128)
+        listener.listen(1024)  # many at once must not keep others out of the queue
     except OSError as error:
         listener.close()
         told = error.strerror or str(error)
