@@ -110,8 +110,12 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
     """
     if isinstance(config, Mapping):
         config = validated(Config, config, "")
-    elif not isinstance(config, Config):
+    elif isinstance(config, str | Path):
         config = load_config(config)
+    elif not isinstance(config, Config):
+        raise ConfigError(
+            f"want a configuration: a Config, a mapping or a file's path, got {describe(config)}"
+        )
     return run_config(config)
 
 

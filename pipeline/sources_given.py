@@ -140,8 +140,13 @@ def _named(source: Any) -> str | Mapping[str, Any]:
 
 
 def _is_iterable(source: Any) -> bool:
-    """Return whether pictures may come from it; a tensor of another library is no such thing."""
-    return isinstance(source, Iterable) and not hasattr(source, "__array__")
+    """Return whether pictures may come from it; a tensor of another library is no such thing.
+
+    Nor is an open file, which would give its lines.
+    """
+    return isinstance(source, Iterable) and not (
+        hasattr(source, "__array__") or hasattr(source, "read")
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -245,6 +245,25 @@ def test_text_has_every_finding_and_the_verdict():
     ]
 
 
+def test_doctor_runs_where_opencv_does_not_load():
+    """Everything else of this machine is still to be said, and how to mend that."""
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'cv2': raise ImportError('libGL.so.1: cannot open')\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from pipeline.cli import main; sys.exit(main(['doctor', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    tree = json.loads(done.stdout)
+    found = {(each["section"], each["name"]): each for each in tree["findings"]}
+    assert found["screen", "opencv"]["words"].endswith("opencv-python-headless")
+    assert "h264" in found["video", "decoders"]["values"]["there"]
+    assert found["networks", "openvino"]["state"] == "works"
+
+
 def test_doctor_looks_at_everything_here_without_torch():
     """The command must be quick and work where torch is not, or is what is broken."""
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -139,6 +140,8 @@ REFUSED = {
     "pictures and paths": ([picture(), "a.mp4"], r"item 1: .*got str 'a.mp4' beside uint8|item 0"),
     "a list of bytes": ([b"abc"], r"item 0|got bytes"),
     "an iterator of numbers": (iter([0.5]), r"item 0: want a BGR picture.*got float 0\.5"),
+    "an open file": (io.BytesIO(b"x"), r"got _io\.BytesIO"),
+    "a file in a list": ([io.BytesIO(b"x")], r"item 0: .*got _io\.BytesIO"),
     "a set": ({0.5}, r"item 0: want a BGR picture"),
 }
 
@@ -202,6 +205,12 @@ def test_a_bad_frame_rate_is_refused(fps: Any) -> None:
 def test_a_frame_rate_is_for_pictures_only() -> None:
     with pytest.raises(ConfigError, match="files and cameras have their own times"):
         trackline.detect("a.mp4", fps=25)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"run.yaml", np.zeros(3), ["a.mp4"], object()])
+def test_run_takes_configurations_only(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"want a configuration: .* got "):
+        trackline.run(wrong)
 
 
 # -- a model that stays loaded --------------------------------------------------------------------

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipeline.data import Float32, Image
@@ -65,6 +64,8 @@ def recognise(network: Network, run: Run, forced: Forced) -> Recognised:
 @lru_cache(maxsize=2)
 def picture(size: Size) -> Image:
     """Return the probe picture u8[H,W,3] BGR: a street's rough shapes, and noise in one quarter."""
+    import cv2
+
     height, width = size
     shade = np.linspace(235, 60, height, dtype=np.float32)[:, None, None]
     canvas = np.broadcast_to(shade * np.array([1.0, 0.9, 0.8], np.float32), (height, width, 3))

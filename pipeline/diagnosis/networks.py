@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from pipeline.detectors._openvino_model import openvino_core
 from pipeline.diagnosis.cuda import Driver
 from pipeline.diagnosis.findings import Finding, State, installed
 from pipeline.install_hints import install_command
@@ -17,6 +16,8 @@ _OLDEST_CAPABILITY = (7, 5)
 
 def openvino() -> Iterable[Finding]:
     """Yield what OpenVINO sees; raises ImportError where it cannot be loaded."""
+    from pipeline.detectors._openvino_model import openvino_core
+
     core = openvino_core()
     devices = {
         each: {
