@@ -391,7 +391,7 @@ def test_an_engine_s_header_is_read_and_the_plan_is_left():
     bare = BytesIO(b"ftrt\x00\x00\x00\x00plan without a header")
     assert read_header(bare, Path("a.engine")) == {}
     assert bare.tell() == 0
-    with pytest.raises(ModelError, match="task 'segment'"):
+    with pytest.raises(ModelError, match="task segment"):
         read_header(engine_file({"task": "segment"}), Path("a.engine"))
 
 

@@ -138,8 +138,10 @@ class Reading:
         return Evidence(answer.T if by_column else answer, size)
 
     def __str__(self) -> str:
-        count = "" if self.class_count is None else f" with {self.class_count} classes"
-        return f"{self.name}{count}"
+        count = "" if self.class_count is None else f" of {self.class_count}"
+        count += "" if not count else " class" if self.class_count == 1 else " classes"
+        other = ", rows and columns exchanged" if self.flipped else ""
+        return f"{self.name}{count}{other}{', boxes from 0 to 1' if self.normalised else ''}"
 
 
 _DECODERS: dict[str, Decode] = {
@@ -226,13 +228,18 @@ def read(
     fitting = [each for each, why in objections.items() if why is None]
     if not proves:
         fitting = fitting[:1]
+    if any(each.name == "deepstream" for each in fitting) and not end2end:
+        # A box for every cell: nothing has been suppressed.
+        fitting = [each for each in fitting if each.name != "end-to-end"]
     known = [each for each in fitting if each.class_count == len(COCO)]
     if len(fitting) > 1 and len(known) == 1:
         fitting = known
     seen = readings[0].evidence(answer, size).summary()
     if not fitting:
         why = "; ".join(f"not {each.name}: {why}" for each, why in objections.items() if why)
-        raise _refused(shape, f"no layout fits what the probe picture gave ({seen}): {why}")
+        raise _refused(
+            shape, f"no layout{_of_classes(names)} fits what the probe picture gave ({seen}): {why}"
+        )
     if len(fitting) > 1:
         both = " and ".join(str(each) for each in fitting)
         raise _refused(
@@ -298,7 +305,8 @@ def _with_boxes_in_columns(rows: int, columns: int, size: Size, names: int | Non
     found = []
     strides, per_cell = _cells(columns, size)
     # Without names the longer side must be the boxes: no network has more classes than cells.
-    if rows == 4 + names if names else 4 < rows < columns:
+    # Three boxes per cell are of networks with objectness.
+    if rows == 4 + names if names else 4 < rows < columns and per_cell != 3:
         found.append(Reading("v8", rows - 4, strides, per_cell, usual=True))
     if per_cell and (rows == 5 + names if names else 5 < rows < columns):
         name = "v5" if per_cell == 3 else "v6"
@@ -319,9 +327,9 @@ def _with_boxes_in_rows(rows: int, columns: int, size: Size, names: int | None) 
             found.append(Reading("yolox", columns - 5, strides, 1, usual=usual))
             found += [Reading(name, columns - 5, strides, 1) for name in ("v6", "yolox-decoded")]
     if columns == 4 + names if names else 4 < columns < max(rows, 6):
-        if per_cell:
+        if per_cell == 1 or (per_cell and names):
             found.append(Reading("v8", columns - 4, strides, per_cell, flipped=True))
-        else:
+        elif not per_cell:
             found.append(Reading("detr", columns - 4))
     return found
 

@@ -120,6 +120,7 @@ class Yolo:
         self._backend: Backend | None = None
         self.batch_size = options.batch or 1
         self.in_flight = 1
+        self.layout = ""  # in words, once it is open
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
@@ -135,6 +136,7 @@ class Yolo:
         for doubt in found.doubts:
             _log.warning("model: %s: %s", options.model, doubt)
         layout = found.layout
+        self.layout = str(found.reading)
         names = given or network.names or default_names(layout.class_count)
         wanted = None if options.classes is None else wanted_ids(options.classes, names)
         postprocess = Postprocess(
