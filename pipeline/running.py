@@ -19,6 +19,7 @@ from pipeline.counting.tally import Tally
 from pipeline.data import Result
 from pipeline.engine import Pipeline
 from pipeline.errors import ModelError, PipelineError, WriteError
+from pipeline.interfaces import SourceInfo
 from pipeline.masking import masked
 from pipeline.memory import share_arenas
 
@@ -64,6 +65,8 @@ def run_config(
     finally:
         if pipeline.started:
             report = _report(pipeline, config, problem or pipeline.stop_reason)
+            for name, info in pipeline.source_infos.items():
+                report["sources"][name] |= _of_file(info)
             for name, source in seen.items():
                 report["sources"][name] |= source.summary(counts=config.zones is not None)
             if on_report:
@@ -93,6 +96,12 @@ class _Seen:
         if not counts:
             return last
         return {**last, "counts": self._tally.rows(), "inside": self._tally.inside}
+
+
+def _of_file(info: SourceInfo) -> dict[str, Any]:
+    """Return which file a source is, and that its sound is in no output."""
+    file = {"file": info.file} if info.file else {}
+    return {**file, **({"sound": "not copied"} if info.has_sound else {})}
 
 
 def _words(error: BaseException) -> str:
@@ -155,7 +164,8 @@ def _write(path: Path, report: Mapping[str, Any], *, failed: bool) -> None:
     partial = path.with_suffix(".json.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        partial.write_text(text, "utf-8", "backslashreplace")
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

@@ -63,8 +63,9 @@ class BoxTable:
 class Recording:
     """One file: its kind, {sequence: boxes}, {class id: name} where told, and the records.
 
-    A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is the JSONL
-    file's first line; CSV's columns are in `columns`.
+    A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is what a JSONL
+    file's `.meta.json` says of the run, in older ones the first line; CSV's columns are in
+    `columns`.
     """
 
     path: Path
@@ -89,6 +90,26 @@ def read_recording(path: Path) -> Recording:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not a text file") from None
+
+
+def meta_path(path: Path) -> Path:
+    """Return the file beside a JSONL file that holds what is about the whole run."""
+    return path.with_suffix(".meta.json")
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    """Return what a `.meta.json` says, nothing where there is none; raises UsageError."""
+    try:
+        meta = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path}: not JSON") from None
+    if not isinstance(meta, dict):
+        raise UsageError(f"{path}: want an object, got {type(meta).__name__}")
+    return meta
 
 
 def sequence_name(path: Path) -> str:
@@ -193,7 +214,7 @@ def _read_csv(path: Path, lines: Iterator[str]) -> Recording:
 
 
 def _read_jsonl(path: Path, lines: Iterator[str]) -> Recording:
-    rows, names, header = _Rows(path), dict[int, str](), dict[str, Any]()
+    rows, names, header = _Rows(path), dict[int, str](), _meta(meta_path(path))
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

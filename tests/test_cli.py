@@ -247,7 +247,7 @@ def test_real_weights_on_a_real_video_lose_no_frame(tmp_path: Path, shared: Path
     frames = [int(row["frame"]) for row in rows]
     assert frames == sorted(frames)
     assert {row["class_name"] for row in rows} == {"car", "truck"}
-    assert len((out / "tracks.jsonl").read_text().splitlines()) == len(rows) + 1
+    assert len((out / "tracks.jsonl").read_text().splitlines()) == len(rows)
     matched = [row for row in rows if row["state"] == "matched"]
     assert len((out / "junction_cars_truck.txt").read_text().splitlines()) == len(matched)
 

@@ -86,12 +86,12 @@ def test_counting_again_gives_the_same_events(ran: Path, tmp_path: Path, name: s
         assert counted["counts"] == report["counts"]
 
 
-def test_the_run_tells_its_events_among_the_tracks(ran: Path) -> None:
-    lines = [json.loads(line) for line in (ran / "out" / "tracks.jsonl").open(encoding="utf-8")]
-    told = [line for line in lines if line.get("type") == "event"]
+def test_the_events_of_a_run_are_json_lines_too(ran: Path) -> None:
+    lines = [json.loads(line) for line in (ran / "out" / "events.jsonl").open(encoding="utf-8")]
     table = events_of(ran / "out" / "events.csv")
-    assert [{k: str(v) for k, v in line.items() if k != "type"} for line in told] == table
-    assert lines[0]["metadata"]["areas"]["scene"]["lines"][0]["name"] == "across"
+    assert [{k: str(v) for k, v in line.items()} for line in lines] == table
+    meta = json.loads((ran / "out" / "tracks.meta.json").read_text("utf-8"))
+    assert meta["metadata"]["areas"]["scene"]["lines"][0]["name"] == "across"
 
 
 def test_a_table_alone_is_enough_but_for_who_left_at_the_very_end(

@@ -21,6 +21,7 @@ BOTTOM = {
     "errors",
     "ffmpeg_path",
     "install_hints",
+    "file_lock",
     "memory",
     "options",
     "pool",

@@ -212,9 +212,12 @@ def test_jsonl_keeps_its_header(tmp_path: Path):
     out = tmp_path / "better.jsonl"
     assert main(["refine", str(path), "-o", str(out)]) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert lines[0] == header
-    assert [line for line in lines[1:] if line["state"] == "matched"] == rows
-    assert [line["frame"] for line in lines[1:]] == list(range(20))
+    meta = json.loads((tmp_path / "better.meta.json").read_text())
+    assert {"type": "header", **meta} == header, "of an old file: it stands beside the new one"
+    assert [line for line in lines if line["state"] == "matched"] == rows
+    assert [line["frame"] for line in lines] == list(range(20))
+    assert main(["refine", str(out), "-o", str(tmp_path / "again.jsonl")]) == 0
+    assert json.loads((tmp_path / "again.meta.json").read_text()) == meta
 
 
 def test_mot_text_marks_added_rows_in_the_last_column(tmp_path: Path):

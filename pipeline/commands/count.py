@@ -24,7 +24,7 @@ from pipeline.data import Event
 from pipeline.errors import OutputError, UsageError
 from pipeline.sequences import find_files
 from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
-from pipeline.sinks._table import csv_lines
+from pipeline.sinks._table import csv_rows
 from pipeline.tables import Recording, read_recording
 
 HELP = "count at zones and lines from recorded tracks"
@@ -112,7 +112,7 @@ def _print(report: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, events: list[Event]) -> None:
-    lines = csv_lines([EVENT_COLUMNS, *event_rows(events, 0.0)])
+    lines = "".join(csv_rows([EVENT_COLUMNS, *event_rows(events, 0.0)]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(lines, "utf-8", newline="")

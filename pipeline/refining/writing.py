@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import OutputError, UsageError
 from pipeline.refining.refine import Refined
-from pipeline.tables import FILLED_MARK, Recording
+from pipeline.tables import FILLED_MARK, Recording, meta_path
 
 _MOT_COLUMNS = 10
 _BOX = ("x1", "y1", "x2", "y2")
@@ -29,12 +30,24 @@ def write_recording(path: Path, recording: Recording, refined: Mapping[str, Refi
     if path.exists() and path.samefile(recording.path):
         raise UsageError(f"{path}: is the input; choose another output with -o")
     form = {"csv": _csv, "jsonl": _jsonl}.get(recording.kind, _mot)
+    texts = {path: form(recording, refined)}
+    if recording.kind == "jsonl" and recording.header:
+        meta = {key: value for key, value in recording.header.items() if key != "type"}
+        texts[meta_path(path)] = json.dumps(meta, ensure_ascii=False, indent=2) + "\n"
+    for each, text in texts.items():
+        _write(each, text)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step; raises OutputError."""
     partial = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(form(recording, refined), "utf-8")
+        partial.write_text(text, "utf-8", "backslashreplace")
         partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
@@ -71,7 +84,7 @@ def _csv(recording: Recording, refined: Mapping[str, Refined]) -> str:
 
 
 def _jsonl(recording: Recording, refined: Mapping[str, Refined]) -> str:
-    lines: list[Mapping[str, Any]] = [recording.header] if recording.header else []
+    lines: list[Mapping[str, Any]] = []
     for one in refined.values():
         lines.extend(_records(recording, one))
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

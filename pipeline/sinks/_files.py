@@ -2,46 +2,78 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import OutputError, WriteError
 from pipeline.interfaces import RunInfo
+from pipeline.sinks._folder_use import FolderUse, use_folder
+
+log = logging.getLogger("trackline")
 
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
+RESERVED = frozenset({"clips"})
+"""Names below the output folder that are no source's: the sink `events` keeps its clips there."""
 _NAME_BYTES = 200  # file systems take 255; a part number and a suffix must fit behind
 _UNSAFE = re.compile(r"[^\w .()+=@-]+")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # not files on Windows
 
 
 class OutputFolder:
-    """The run's output folder: made when missing, removed again if nothing came into it."""
+    """The run's output folder: made when missing, removed again if nothing came into it.
+
+    From `make` to `drop_if_empty` no other program may write there.
+    """
 
     def __init__(self, run: RunInfo) -> None:
         self.path = run.output
         self._inputs = [Path(text) for text in _texts(run.metadata.get("sources"))]
+        self._inputs += [Path(info.file) for info in run.sources.values() if info.file]
         self._made: list[Path] = []
         self._paths: dict[tuple[str, str], Path] = {}
+        self._use: FolderUse | None = None
 
     def make(self) -> None:
-        """Make the folder and see that files can be made in it; raises OutputError."""
+        """Make the folder, see that files can be made in it and lock it; raises OutputError."""
         with writing(self.path):
             self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: want a folder to write to, got a file")
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        self.check(self.path / ".trackline-can-write")
+        self._try(self.path / ".trackline-can-write")
+        with writing(self.path):
+            self._use = use_folder(self.path)
 
-    def check(self, path: Path) -> None:
-        """Raise OutputError unless `path` can be written; leaves the disk as it was."""
+    def check(self, path: Path, *, appends: bool = False) -> None:
+        """Raise OutputError unless this run may write `path`; leaves the disk as it was.
+
+        Refused are its own sources and what another run in this process writes. A file that is
+        there will be named as replaced, unless the sink `appends` to it.
+        """
         if any(_same(path, each) for each in self._inputs):
             raise OutputError(f"{path}: is a source of this run; choose another output folder")
+        self._try(path)
+        if self._use is not None:
+            self._use.claim(path, self, replaces=not appends)
+
+    def begin(self, path: Path) -> None:
+        """Check `path` and say what this run replaces, once; the next step is to make the file."""
+        self.check(path)
+        if self._use is not None:
+            self._use.say_replaced()
+
+    def _try(self, path: Path) -> None:
+        """Raise OutputError unless `path` can be written; leaves the disk as it was."""
         with writing(path):
             existed = path.exists()
             path.open("ab").close()
@@ -51,27 +83,33 @@ class OutputFolder:
     def path_of(self, source: str, suffix: str) -> Path:
         """Return this source's file, always the same and never that of another one.
 
-        Case is ignored, as some file systems do. `suffix` includes its dot.
+        Names are the same if they differ in case or in how an accent is encoded, as on some file
+        systems. `suffix` includes its dot.
         """
         if (source, suffix) not in self._paths:
             stem = safe_stem(source)
-            taken = {path.name.casefold() for path in self._paths.values()}
+            taken = {_folded(path.name) for path in self._paths.values()} | RESERVED
             name, count = f"{stem}{suffix}", 1
-            while name.casefold() in taken:
+            while _folded(name) in taken:
                 count += 1
                 name = f"{stem}-{count}{suffix}"
+            if count > 1:
+                log.info("source %s: its file is %s", source, name)
             self._paths[source, suffix] = self.path / name
         return self._paths[source, suffix]
 
     def drop_if_empty(self) -> None:
-        """Remove the folders this object made, if they are still empty."""
+        """Unlock the folder, and remove those this object made if they are still empty."""
+        use, self._use = self._use, None
+        if use is not None:
+            use.leave(self)
         with suppress(OSError):
             for path in self._made:
                 path.rmdir()
 
 
 class LineFile:
-    """A text file that at any moment holds whole lines only, at most a second behind."""
+    """A text file that at any moment holds whole rows only, at most a second behind."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,24 +119,41 @@ class LineFile:
         self._bytes = 0
         self._flushed_at = time.monotonic()
 
-    def write(self, lines: str) -> None:
-        """Take whole lines; they reach the file now or with one of the next calls."""
-        if lines:
-            encoded = lines.encode("utf-8", "backslashreplace")
-            self._waiting.append(encoded)
-            self._bytes += len(encoded)
+    def write(self, rows: Iterable[str]) -> None:
+        """Take whole rows, each with its line end; they reach the file now or with a later call."""
+        encoded = [row.encode("utf-8", "backslashreplace") for row in rows]
+        self._waiting += encoded
+        self._bytes += sum(map(len, encoded))
         if self._bytes > FLUSH_BYTES or time.monotonic() - self._flushed_at > FLUSH_S:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the operating system; raises WriteError, for a full disk say."""
-        block = memoryview(b"".join(self._waiting))
-        self._waiting.clear()
+        """Hand everything to the operating system; raises WriteError, for a full disk say.
+
+        Then the file ends with the last row that got there whole.
+        """
+        rows, self._waiting = self._waiting, []
         self._bytes = 0
         self._flushed_at = time.monotonic()
+        block = memoryview(b"".join(rows))
+        written = 0
         with writing(self.path, WriteError):
-            while block:
-                block = block[self._file.write(block) or 0 :]
+            try:
+                while written < len(block):
+                    written += self._file.write(block[written:]) or 0
+            except OSError:
+                whole = max(n for n in accumulate(map(len, rows), initial=0) if n <= written)
+                self._cut(written - whole)
+                raise
+
+    def _cut(self, surplus: int) -> None:
+        """Take the last `surplus` bytes away again, and a file that has nothing else."""
+        with suppress(OSError):  # a pipe or a device has no end to move
+            end = self._file.seek(0, os.SEEK_END) - surplus
+            self._file.truncate(end)
+            self._file.seek(end)
+            if end == 0 and self.path.is_file():
+                self.path.unlink()
 
     def close(self) -> None:
         """Flush and close."""
@@ -132,6 +187,11 @@ def safe_stem(name: str) -> str:
     stem = _UNSAFE.sub("_", name).encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
     stem = stem.strip(" .") or "source"
     return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that are one file on some file system."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _texts(tree: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pipeline.data import Event, Result
 
 COLUMNS = (
     "source", "frame", "pts_s", "utc", "track_id", "class_id", "class_name", "score",
-    "x1", "y1", "x2", "y2", "state", "age_s", "width", "height", "epoch",
+    "x1", "y1", "x2", "y2", "state", "age_s", "width", "height", "epoch", "file",
 )  # fmt: skip
 EVENT_COLUMNS = (
     "source", "frame", "pts_s", "utc", "kind", "area", "direction", "track_id",
@@ -49,6 +49,7 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
             width,
             height,
             frame.epoch,
+            frame.file,
         )
         for track_id, class_id, score, xyxy, coasting, age_s in zip(
             tracks.track_id.tolist(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -42,22 +41,36 @@ class TableSink:
         if self._folder is None:
             raise ValueError("TableSink.write: open() comes first")
         if self._file is None:
-            self._file = LineFile(self._folder.path / self._file_name)
-            self._file.write(csv_lines([self._columns]))
+            path = self._folder.path / self._file_name
+            self._folder.begin(path)
+            self._file = LineFile(path)
+            self._file.write(csv_rows([self._columns]))
             self._file.flush()
-        self._file.write(csv_lines(self._rows(result, self._utc_zero)))
+        self._file.write(csv_rows(self._rows(result, self._utc_zero)))
 
     def close(self) -> None:
         """Finish the table."""
         file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        if self._folder is not None:
-            self._folder.drop_if_empty()
+        try:
+            if file is not None:
+                file.close()
+        finally:
+            if self._folder is not None:
+                self._folder.drop_if_empty()
 
 
-def csv_lines(table: Iterable[Sequence[Any]]) -> str:
-    """Return the rows as lines of CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
-    return text.getvalue()
+def csv_rows(table: Iterable[Sequence[Any]]) -> list[str]:
+    """Return each row as CSV with its line end; a quoted name may have line ends of its own."""
+    taken = _Taken()
+    csv.writer(taken, lineterminator="\n").writerows(table)
+    return taken.rows
+
+
+class _Taken:
+    """Takes what csv.writer writes, which it does row by row."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def write(self, row: str) -> None:
+        self.rows.append(row)

@@ -182,7 +182,7 @@ class EventsSink:
         address = wanted.reveal() if wanted is not None else str(output / FILE_NAME)
         store = EventStore(address, output / CLIPS_FOLDER)
         if store.file is not None and self._folder is not None:
-            self._folder.check(store.file)
+            self._folder.check(store.file, appends=True)
             with writing(store.file):
                 self._release = claim(store.file)
             self._made_anew = not store.file.exists()

@@ -1,11 +1,13 @@
-"""All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl, a header first.
+"""All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl.
 
-Events stand among them, each marked by `"type": "event"`.
+Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers. What
+is about the whole run is in OUT/tracks.meta.json, events are in OUT/events.jsonl.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +18,8 @@ from pipeline.sinks._files import LineFile, OutputFolder
 from pipeline.sinks._rows import COLUMNS, EVENT_COLUMNS, event_rows, rows, utc_text
 
 FILE_NAME = "tracks.jsonl"
+META_NAME = "tracks.meta.json"
+EVENTS_NAME = "events.jsonl"
 
 
 class Options(OptionsModel):
@@ -28,52 +32,78 @@ def build(options: Options) -> JsonlSink:  # noqa: ARG001 - every plug-in takes 
 
 
 class JsonlSink:
-    """Writes a line of metadata, then one line per track and frame and one per event."""
+    """Writes a line per track and frame, and, into a file of its own, a line per event."""
 
     own_thread = False
 
     def __init__(self) -> None:
         self._run: RunInfo | None = None
         self._folder: OutputFolder | None = None
-        self._file: LineFile | None = None
+        self._files: dict[str, LineFile] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that the file can be written; raises OutputError and leaves nothing behind."""
+        """See that the files can be written; raises OutputError and leaves nothing behind."""
         self._run = run
         self._folder = OutputFolder(run)
         self._folder.make()
-        self._folder.check(run.output / FILE_NAME)
+        for name in self._names(run):
+            self._folder.check(run.output / name)
 
     def write(self, result: Result) -> None:
         """Append the result's tracks and events; raises WriteError, for a full disk say."""
         if self._run is None:
             raise ValueError("JsonlSink.write: open() comes first")
         zero = self._run.utc_at_monotonic_zero
-        if self._file is None:
-            self._file = LineFile(self._run.output / FILE_NAME)
-            began = utc_text(zero + result.frame.captured_at)
-            self._file.write(_line(_header(self._run, began)))
-            self._file.flush()
-        lines = [_line(dict(zip(COLUMNS, row, strict=True))) for row in rows(result, zero)]
-        events = [
-            dict(zip(EVENT_COLUMNS, row, strict=True)) for row in event_rows(result.events, zero)
-        ]
-        lines += [_line({"type": "event", **event}) for event in events]
-        self._file.write("".join(lines))
+        if not self._files:
+            self._begin(self._run, utc_text(zero + result.frame.captured_at))
+        self._append(FILE_NAME, COLUMNS, rows(result, zero))
+        if result.events:
+            self._append(EVENTS_NAME, EVENT_COLUMNS, event_rows(result.events, zero))
 
     def close(self) -> None:
-        """Finish the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        """Finish the files."""
+        files, self._files = self._files, {}
+        with ExitStack() as stack:  # one that cannot be closed must not keep the other open
+            if self._folder is not None:
+                stack.callback(self._folder.drop_if_empty)
+            for file in files.values():
+                stack.callback(file.close)
+
+    @staticmethod
+    def _names(run: RunInfo) -> list[str]:
+        """Return the files of this run; that of events is there where something is watched."""
+        watched = [EVENTS_NAME] if run.metadata.get("areas") else []
+        return [FILE_NAME, META_NAME, *watched]
+
+    def _begin(self, run: RunInfo, began: str) -> None:
+        for name in self._names(run):
+            if name != META_NAME:
+                self._file(name)
+        path = run.output / META_NAME
         if self._folder is not None:
-            self._folder.drop_if_empty()
+            self._folder.begin(path)
+        meta = LineFile(path)
+        meta.write(
+            [json.dumps(_meta(run, began), ensure_ascii=False, default=str, indent=2) + "\n"]
+        )
+        meta.close()
+
+    def _append(self, name: str, columns: tuple[str, ...], table: list[tuple[Any, ...]]) -> None:
+        self._file(name).write(_line(dict(zip(columns, row, strict=True))) for row in table)
+
+    def _file(self, name: str) -> LineFile:
+        if self._folder is None:
+            raise ValueError("JsonlSink.write: open() comes first")
+        if name not in self._files:
+            path = self._folder.path / name
+            self._folder.begin(path)
+            self._files[name] = LineFile(path)
+        return self._files[name]
 
 
-def _header(run: RunInfo, began: str) -> dict[str, Any]:
+def _meta(run: RunInfo, began: str) -> dict[str, Any]:
     """Return what the rows do not say: when, which sources, which classes, which settings."""
     return {
-        "type": "header",
         "columns": COLUMNS,
         "began": began,
         "class_names": {str(number): name for number, name in run.class_names.items()},

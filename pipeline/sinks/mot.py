@@ -52,28 +52,30 @@ class MotSink:
             raise ValueError("MotSink.write: open() comes first")
         source = result.frame.source
         if source not in self._files:
-            self._files[source] = LineFile(self._folder.path_of(source, SUFFIX))
+            path = self._folder.path_of(source, SUFFIX)
+            self._folder.begin(path)
+            self._files[source] = LineFile(path)
         self._files[source].write(_lines(result, self._coasting))
 
     def close(self) -> None:
         """Finish all files."""
         files, self._files = self._files, {}
         with ExitStack() as stack:  # one that cannot be closed must not keep the others open
+            if self._folder is not None:
+                stack.callback(self._folder.drop_if_empty)
             for file in files.values():
                 stack.callback(file.close)
-        if self._folder is not None:
-            self._folder.drop_if_empty()
 
 
-def _lines(result: Result, coasting: bool) -> str:
+def _lines(result: Result, coasting: bool) -> list[str]:
     tracks = result.tracks if coasting else result.tracks[~result.tracks.coasting]
     number = result.frame.index + 1
     # Corners are rounded first, so that left + width is the right edge that other tables have.
     corners = tracks.xyxy.astype(np.float64).round(2).tolist()
-    return "".join(
+    return [
         f"{number},{track_id or -1},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f}"
         ",-1,-1,-1\n"
         for track_id, (x1, y1, x2, y2), score in zip(
             tracks.track_id.tolist(), corners, tracks.score.tolist(), strict=True
         )
-    )
+    ]

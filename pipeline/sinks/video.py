@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -19,6 +21,8 @@ from pipeline.sinks._trails import TrailOptions
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
     from pipeline.overlay import Painter
     from pipeline.sinks._mp4 import Mp4Writer
+
+log = logging.getLogger("trackline")
 
 SUFFIX = ".mp4"
 PIXELS_PER_THREAD = 2_000_000
@@ -76,6 +80,7 @@ class VideoSink:
         for source in run.sources:
             self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
+        _say_silent([info.file for info in run.sources.values() if info.has_sound])
         self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
@@ -101,10 +106,10 @@ class VideoSink:
         """Finish all files."""
         writers, self._writers = self._writers, {}
         with ExitStack() as stack:  # one that cannot be finished must not keep the others open
+            if self._folder is not None:
+                stack.callback(self._folder.drop_if_empty)
             for writer in writers.values():
                 stack.callback(writer.close)
-        if self._folder is not None:
-            self._folder.drop_if_empty()
 
     def _writer(self, result: Result) -> Mp4Writer:
         """Return the source's open file; a new one for the first frame and for each new size."""
@@ -121,7 +126,7 @@ class VideoSink:
             raise ValueError("VideoSink.write: open() comes first")
         part = self._parts[source] = self._parts.get(source, 0) + 1
         path = self._folder.path_of(source, SUFFIX if part == 1 else f".{part}{SUFFIX}")
-        self._folder.check(path)
+        self._folder.begin(path)
         writer = Mp4Writer(path, image, self._encoder(), self._threads(image))
         if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
             writer.show_pixels(*info.sample_aspect)
@@ -143,3 +148,12 @@ class VideoSink:
         height, width = image.shape[:2]
         fitting = min(-(-height * width // PIXELS_PER_THREAD), cores().threads)
         return self._options.threads or fitting
+
+
+def _say_silent(files: list[str]) -> None:
+    """Log in one line that the sound of these files is in no video that is written."""
+    if len(files) == 1:
+        log.warning("%s: its sound is not copied", Path(files[0]).name)
+    elif files:
+        first = Path(files[0]).name
+        log.warning("%s and %d more: their sound is not copied", first, len(files) - 1)
