@@ -48,6 +48,9 @@ def track(
     name or a mapping of its options; the usual one if not given. `detector_options` are those of
     the yolo detector: device, imgsz, conf, iou, classes, ...
 
+    Several files come one after the other, in the order given; with a camera among them, results
+    of each source are in order and those of different sources come as they are ready.
+
     Memory stays constant as long as the caller does not keep the results. Raises ConfigError for
     unknown options and SourceError for what is no source at once, other errors from the iterator.
     """
@@ -66,7 +69,7 @@ def track(
         "detector": detector_options,
         "tracker": {} if tracker is None else tracker,
         "sinks": (),
-        "run": {"max_frames": max_frames},
+        "run": {"max_frames": max_frames, "in_order": True},
     }
     config = validated(Config, tree, "")
     shared = model.detector(lowest_score(config)) if isinstance(model, LoadedModel) else None

@@ -118,7 +118,9 @@ class RingBuffer(Generic[T]):
             self._on_drop(item, cause)
 
 
-def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> list[T] | None:
+def take(
+    rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True, in_order: bool = False
+) -> list[T] | None:
     """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
 
     The rings share one `ready` condition. The limit is dealt out one by one to whoever has waited
@@ -126,21 +128,42 @@ def take(rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True) -> li
     cannot make up for what it missed, cameras in step are not served in the same order for ever,
     and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
     item, or returns an empty list without `wait`; returns None when every ring is closed and empty.
-    `rings` may be changed meanwhile by whoever holds `ready`, and notifies it.
+    `rings` may be changed meanwhile by whoever holds `ready`, and notifies it. With `in_order` a
+    ring gives nothing before all rings in front of it are closed and empty.
     """
     if limit < 1:
         raise ValueError(f"take.limit: want at least 1, got {limit}")
     ready = rings[0]._ready
 
     with ready:
-        while not any(ring._items for ring in rings):
+        while not any(ring._items for ring in _in_turn(rings, in_order)):
             if all(ring._closed for ring in rings):
                 return None
             if not wait:
                 return []
             ready.wait(WAKE_S)
-        shares = _deal([ring for ring in rings if ring._items], limit)
+        giving = [ring for ring in _in_turn(rings, in_order) if ring._items]
+        shares = _fill(giving, limit) if in_order else _deal(giving, limit)
         return [item for ring, share in shares for item in ring._pop(share)]
+
+
+def _in_turn(rings: Sequence[RingBuffer[T]], in_order: bool) -> Sequence[RingBuffer[T]]:
+    """Return the rings that may give: in order, those up to the first that is open."""
+    if not in_order:
+        return rings
+    first_open = next((n for n, ring in enumerate(rings) if not ring._closed), len(rings))
+    return rings[: first_open + 1]
+
+
+def _fill(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
+    """Return how much each ring gives, one after the other; the lock is held."""
+    shares = []
+    for ring in rings:
+        share = min(ring._offer(), limit)
+        limit -= share
+        if share:
+            shares.append((ring, share))
+    return shares
 
 
 def _deal(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:

@@ -159,3 +159,11 @@ def test_the_video_of_an_ended_source_can_be_played_before_the_run_is_over(tmp_p
         assert (tmp_path / f"{name}.mp4").stat().st_size > 0
     assert threading.active_count() <= encoders
     sink.close()
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 99])
+def test_files_come_in_the_order_given(at_once: int) -> None:
+    setup = Setup(*folder(7, 9), files_at_once=at_once, in_order=True)
+    came = [(r.frame.source, r.frame.index) for r in setup.pipeline.results()]
+    setup.check_end()
+    assert came == [(f"file{file}", index) for file in range(7) for index in range(9)]

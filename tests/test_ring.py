@@ -215,3 +215,21 @@ def test_a_batch_of_nothing_is_a_mistake() -> None:
     """A detector with batch_size 0 got an empty batch for ever, or the run ended at once."""
     with pytest.raises(ValueError, match="want at least 1, got 0"):
         filled("block", "a").take(0)
+
+
+def test_in_order_a_ring_waits_for_those_in_front() -> None:
+    """`detect([a, b])` gave the first pictures of b among the last ones of a."""
+    ready = Ready()
+    rings: list[RingBuffer[str]] = [RingBuffer(8, ready=ready) for _ in range(3)]
+    for name, ring in zip("abc", rings, strict=True):
+        ring.put(f"{name}0")
+        ring.put(f"{name}1")
+    assert take(rings, 1, in_order=True) == ["a0"]
+    assert take(rings, 9, in_order=True) == ["a1"]
+    assert take(rings, 9, wait=False, in_order=True) == []
+    rings[0].close()
+    rings[1].close()
+    assert take(rings, 3, in_order=True) == ["b0", "b1", "c0"], "a batch is filled over the end"
+    rings[2].close()
+    assert take(rings, 3, in_order=True) == ["c1"]
+    assert take(rings, 3, in_order=True) is None

@@ -39,6 +39,7 @@ class Inference:
 
     max_age_ms: float | None = None
     detect_every: Every = 1
+    in_order = False
 
     def __init__(
         self,
@@ -144,7 +145,8 @@ class Inference:
     def _infer_all(self) -> None:
         while True:
             began = time.perf_counter()
-            batch = take(self._rings, self._engaged.detector.batch_size, wait=not self._flying)
+            most = self._engaged.detector.batch_size
+            batch = take(self._rings, most, wait=not self._flying, in_order=self.in_order)
             if not self._flying:
                 self._stats.starved_s += time.perf_counter() - began
             if batch is None and not self._flying:

@@ -119,6 +119,7 @@ class Pipeline(Stages):
             )
         )
         self.stats.begin()
+        self._inference.in_order = self._in_order and self._sources.only_files
         self._sources.start()
         self._inference.start(self._fail)
 

@@ -28,6 +28,9 @@ class RunOptions(OptionsModel):
     """Detect on every Nth frame only, or with auto where tracks alone are not good enough, at
     least every 0.2 s; the frames between get boxes on straight lines (docs/speed.md). Trackers take
     these for detections: their rows say `matched`, not `coasting`, and sinks show them as found."""
+    in_order: bool = False
+    """Give the results of files one file after the other, in the order given; they are still
+    decoded ahead. Without effect where a camera is among the sources: its results never wait."""
     retry_first_s: float = Field(0.5, gt=0, le=3600)
     """Seconds until a lost camera is tried again; doubled with each try in vain."""
     retry_longest_s: float = Field(30.0, gt=0, le=3600)

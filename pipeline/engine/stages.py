@@ -53,6 +53,7 @@ class Stages:
         )
         self._inference.max_age_ms = options.max_age_ms
         self._inference.detect_every = options.detect_every
+        self._in_order = options.in_order
         self._stop = threading.Event()
         self._changes = threading.Lock()
 
