@@ -16,7 +16,7 @@ from pipeline.engine import Pipeline
 from pipeline.errors import ConfigError
 from pipeline.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.masking import masked_all
-from pipeline.naming import choices, filled, give_names
+from pipeline.naming import Chosen, Found, filled, find, give_names
 from pipeline.options import validated
 from pipeline.rooms import ROOMS, plugin, plugin_names
 
@@ -39,8 +39,11 @@ def build(
     if sources is None and not config.sources:
         raise ConfigError("sources: needed but not given")
     detector = make_detector(config) if detector is None else detector
+    optional: frozenset[str] = frozenset()
     if sources is None:
-        sources = [source for source, _ in make_sources(config)]
+        named = _named_sources(config)
+        sources = [source for source, _, _ in named]
+        optional = frozenset(source.name for source, _, is_member in named if is_member)
     metadata = effective(config)
     if new_watcher is None:
         areas = _areas(config, [source.name for source in sources])
@@ -54,6 +57,7 @@ def build(
         options=config.run,
         metadata=metadata,
         new_watcher=new_watcher,
+        optional=optional,
     )
 
 
@@ -66,7 +70,7 @@ def make_sinks(config: Config) -> dict[str, Sink]:
         where = f"sinks.{index}"
         # First as written: what is wrong with it can be shown as it is.
         _options(plugin("sinks", choice.kind, where), choice, where)
-        sinks[choice.kind] = _make("sinks", filled(choice, where, config.secrets), where)
+        sinks[choice.kind] = _make("sinks", filled(Chosen(where, choice), config.secrets), where)
     return sinks
 
 
@@ -119,7 +123,9 @@ def effective(config: Config) -> dict[str, Any]:
 
     shown: dict[str, Any] = masked_all(
         {
-            "sources": [full("sources", each, where) for where, each in _chosen_sources(config)],
+            "sources": [
+                full("sources", each.choice, each.where) for each in _chosen_sources(config)
+            ],
             "detector": full("detectors", detector_choice(config), "detector"),
             "tracker": full("trackers", config.tracker, "tracker"),
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
@@ -182,23 +188,46 @@ def tracker_factory(config: Config) -> Callable[[], Tracker]:
     return lambda: module.build(options)
 
 
-def _chosen_sources(config: Config) -> list[tuple[str, PluginChoice]]:
-    """Return (key, plug-in) of every source; a folder or glob of videos gives several."""
-    keyed = [(f"sources.{i}", source) for i, source in enumerate(config.sources)]
-    secrets = config.secrets
-    return [(where, choice) for where, each in keyed for choice in choices(each, where, secrets)]
+def found_sources(config: Config) -> tuple[Found, ...]:
+    """Return what each entry of `sources` stands for; folders are listed once per configuration.
+
+    A later look would take what the run itself has written into a folder for another source.
+    """
+    return config.resolved(
+        lambda: tuple(
+            find(source, f"sources.{i}", config.secrets) for i, source in enumerate(config.sources)
+        )
+    )
+
+
+def left_out(config: Config) -> dict[str, dict[str, int]]:
+    """Return what folders and patterns hold besides sources: {folder: {".txt": 10}}."""
+    return {found.text: dict(found.left_out) for found in found_sources(config) if found.left_out}
+
+
+def _chosen_sources(config: Config) -> list[Chosen]:
+    """Return every source; a folder or pattern of videos gives several."""
+    return [each for found in found_sources(config) for each in found.chosen]
+
+
+def _named_sources(config: Config) -> list[tuple[Source, PluginChoice, bool]]:
+    """Return the sources, with names that differ, what each was made of and if it is a member."""
+    chosen = _chosen_sources(config)
+    for one in chosen:
+        # First as written: what is wrong with it can be shown as it is.
+        _options(plugin("sources", one.choice.kind, one.where), one.choice, one.where)
+    complete = [filled(one, config.secrets) for one in chosen]
+    sources: list[Source] = [
+        _make("sources", choice, one.where) for choice, one in zip(complete, chosen, strict=True)
+    ]
+    give_names(sources, chosen)
+    members = [one.is_member for one in chosen]
+    return list(zip(sources, complete, members, strict=True))
 
 
 def make_sources(config: Config) -> list[tuple[Source, PluginChoice]]:
     """Return the sources, with names that differ, and what each was made of."""
-    chosen = _chosen_sources(config)
-    for where, choice in chosen:
-        # First as written: what is wrong with it can be shown as it is.
-        _options(plugin("sources", choice.kind, where), choice, where)
-    complete = [(where, filled(choice, where, config.secrets)) for where, choice in chosen]
-    sources: list[Source] = [_make("sources", choice, where) for where, choice in complete]
-    give_names(sources, chosen)
-    return [(source, choice) for source, (_, choice) in zip(sources, complete, strict=True)]
+    return [(source, choice) for source, choice, _ in _named_sources(config)]
 
 
 def _areas(config: Config, names: list[str]) -> AreaFile | None:

@@ -6,19 +6,22 @@ and that plug-in's own options, which `pipeline.build` checks against the plug-i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from pipeline.engine import RunOptions
 from pipeline.errors import ConfigError
+from pipeline.home_path import home_path
 from pipeline.options import OptionsModel, validated
 from pipeline.rooms import plugin
 from pipeline.secrets import FILE_NAME, Secrets, read_secrets
 from pipeline.web.options import WebOptions
+
+T = TypeVar("T")
 
 FROM_TEXT = "auto"
 """The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
@@ -61,11 +64,19 @@ class Config(OptionsModel):
     """Where `trackline live` serves its page, and to whom; nothing else looks at it."""
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
+    _resolved: tuple[Any, Any] | None = PrivateAttr(None)
 
     @property
     def secrets(self) -> Secrets:
         """Return what `${NAME}` stands for in a source's options."""
         return self._secrets
+
+    def resolved(self, look: Callable[[], T]) -> T:
+        """Return what `look` found when it was first called for these sources."""
+        if self._resolved is None or self._resolved[0] is not self.sources:
+            self._resolved = (self.sources, look())
+        found: T = self._resolved[1]
+        return found
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +123,7 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     """
     tree = _with_usual_kinds(read_yaml(Path(path)) if path is not None else {})
     if path is not None and isinstance(tree.get("zones"), str):
-        tree["zones"] = str(Path(path).parent / Path(tree["zones"]).expanduser())
+        tree["zones"] = str(Path(path).parent / home_path(tree["zones"]))
     # Whole sections before what is in them, and a kind before its options, however they came.
     by_depth = sorted(
         (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import FROM_TEXT, PluginChoice
 from pipeline.errors import ConfigError, SourceError, UsageError
+from pipeline.home_path import home_path
 from pipeline.interfaces import Source
 from pipeline.secrets import Secrets, UnknownSecretError
-from pipeline.sources import images
-
-VIDEO_SUFFIXES = frozenset(
-    (
-        ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov",
-        ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-    )
-)  # fmt: skip
-"""What counts as a video in a folder or behind a glob; a file named by itself may be anything."""
+from pipeline.sources._listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Listing, list_files
 
 LONGEST_NAME = 200
 
 
-def choices(
-    source: str | PluginChoice, where: str, secrets: Secrets | None = None
-) -> list[PluginChoice]:
-    """Return the plug-ins a source stands for: several for a folder or glob of videos.
+@dataclass(frozen=True)
+class Chosen:
+    """One source of a run: its plug-in, and where in the configuration it comes from.
+
+    `has_literal_path`: its path was found or filled in already, and a `${NAME}` in it is part of a
+    file's name. `is_member`: it was found in a folder or by a pattern, so the run can do without.
+    """
+
+    where: str
+    choice: PluginChoice
+    has_literal_path: bool = False
+    is_member: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one entry of `sources` stands for, and what of a folder or pattern is left out."""
+
+    chosen: tuple[Chosen, ...]
+    text: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def find(source: str | PluginChoice, where: str, secrets: Secrets | None = None) -> Found:
+    """Return the plug-ins a source stands for: several for a folder or pattern of videos.
 
     Placeholders stay as they are in what is returned; `filled` puts the values in their place.
     Raises ConfigError or SourceError naming `where` or the path.
@@ -42,24 +55,25 @@ def choices(
         if not isinstance(text, str):
             raise ConfigError(f"{where}.source: want a path, a device or an address, got {text!r}")
         return _from_text(text, options, where, secrets)
-    return [source]
+    return Found((Chosen(where, source),))
 
 
-def filled(choice: PluginChoice, where: str, secrets: Secrets) -> PluginChoice:
+def filled(chosen: Chosen, secrets: Secrets) -> PluginChoice:
     """Return the choice with secrets in place of `${NAME}`; raises ConfigError for unknown ones.
 
     What is made of it must be shown nowhere.
     """
     options = {}
-    for key, value in choice.options.items():
+    for key, value in chosen.choice.options.items():
+        is_literal = key == "path" and chosen.has_literal_path
         try:
-            options[key] = secrets.filled(value)
+            options[key] = value if is_literal else secrets.filled(value)
         except UnknownSecretError as error:
-            raise ConfigError(f"{where}.{key}: {error}") from None
-    return PluginChoice.model_validate({"kind": choice.kind, **options})
+            raise ConfigError(f"{chosen.where}.{key}: {error}") from None
+    return PluginChoice.model_validate({"kind": chosen.choice.kind, **options})
 
 
-def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoice]]) -> None:
+def give_names(sources: Sequence[Source], chosen: Sequence[Chosen]) -> None:
     """Make the names differ: a second "street" becomes "street-2", or the next that is free.
 
     Names the user chose stay as they are; raises UsageError where two of those are the same, and
@@ -67,8 +81,9 @@ def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoi
     """
     taken: set[str] = set()
     ours: list[Source] = []
-    for source, (where, choice) in zip(sources, chosen, strict=True):
-        if not choice.options.get("name"):
+    for source, each in zip(sources, chosen, strict=True):
+        where = each.where
+        if not each.choice.options.get("name"):
             ours.append(source)
             continue
         if not source.name.isprintable() or len(source.name) > LONGEST_NAME:
@@ -85,13 +100,15 @@ def give_names(sources: Sequence[Source], chosen: Sequence[tuple[str, PluginChoi
         taken.add(source.name)
 
 
-def _from_text(
-    text: str, options: dict[str, Any], where: str, secrets: Secrets
-) -> list[PluginChoice]:
-    """Return the plug-ins for a device, pictures, an address, a file, a folder or a glob."""
+def _from_text(text: str, options: dict[str, Any], where: str, secrets: Secrets) -> Found:
+    """Return what a device, pictures, an address, a file, a folder or a pattern stands for."""
+    recursive = options.pop("recursive", False)
+    if not isinstance(recursive, bool):
+        raise ConfigError(f"{where}.recursive: want true or false, got {recursive!r}")
 
-    def choice(kind: str, **told: str) -> PluginChoice:
-        return PluginChoice.model_validate({"kind": kind, **told, **options})
+    def one(kind: str, **named: Any) -> Found:
+        choice = PluginChoice.model_validate({"kind": kind, **named, **options})
+        return Found((Chosen(where, choice, has_literal_path="path" in named),))
 
     written = text
     try:
@@ -102,37 +119,48 @@ def _from_text(
         # As from "$VIDEO" where that is not set; Path("") would be the current folder.
         raise ConfigError(f"{where}: want a file, folder, device or address, got '{text}'")
     if text == "synthetic":
-        return [choice("synthetic")]
+        return one("synthetic")
     if text.isdecimal() or text.startswith("/dev/video"):
-        return [choice("camera", device=text)]
+        return one("camera", device=text)
     if "://" in text and not text.startswith("file://"):
-        return [choice("stream", url=written)]
+        return one("stream", url=written)
     path = Path(text.removeprefix("file://"))
     try:
-        files = _files(path.expanduser())
+        listing = list_files(home_path(path), recursive=recursive)
     except OSError as error:
         raise SourceError(f"{text}: cannot be read: {error.strerror}") from None
-    if files is None:
-        is_picture = path.suffix.lower() in images.SUFFIXES
-        return [choice("images" if is_picture else "file", path=str(path))]
-    videos = [each for each in files if each.suffix.lower() in VIDEO_SUFFIXES]
-    several = [choice("file", path=str(each)) for each in sorted(videos, key=images.natural)]
-    if any(each.suffix.lower() in images.SUFFIXES for each in files):
-        several.insert(0, choice("images", path=str(path)))
+    if listing is None:
+        is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+        return one("images" if is_picture else "file", path=str(path))
+    return _members(text, path, listing, options, where, recursive=recursive)
+
+
+def _members(
+    text: str,
+    path: Path,
+    listing: Listing,
+    options: dict[str, Any],
+    where: str,
+    *,
+    recursive: bool,
+) -> Found:
+    """Return the sources in a folder or behind a pattern; raises SourceError where there are none.
+
+    All pictures are one source, each video is one of its own.
+    """
+    several: list[dict[str, Any]] = [
+        {"kind": "file", "path": str(video)} for video in listing.videos
+    ]
+    if listing.pictures:
+        more = {"recursive": True} if recursive else {}
+        several.insert(0, {"kind": "images", "path": str(path), **more})
     if not several:
-        pictures, known = ", ".join(sorted(images.SUFFIXES)), ", ".join(sorted(VIDEO_SUFFIXES))
-        raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known})")
-    return several
-
-
-def _files(path: Path) -> list[Path] | None:
-    """Return the files in a folder or behind a glob, None if `path` is neither."""
-    if path.is_dir():
-        # Hidden ones are not meant: macOS leaves a `._clip.mp4` beside each file it copies.
-        found: Iterable[Path] = (each for each in path.iterdir() if not each.name.startswith("."))
-    elif glob.has_magic(str(path)) and not os.path.exists(path):
-        # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
-        found = map(Path, glob.glob(str(path), recursive=True))
-    else:
-        return None
-    return [each for each in found if each.is_file()]
+        pictures, known = ", ".join(sorted(PICTURE_SUFFIXES)), ", ".join(sorted(VIDEO_SUFFIXES))
+        there = f"; there are: {listing.left_out_text}" if listing.left_out else ""
+        raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known}){there}")
+    chosen = (PluginChoice.model_validate({**each, **options}) for each in several)
+    return Found(
+        tuple(Chosen(where, each, has_literal_path=True, is_member=True) for each in chosen),
+        text,
+        listing.left_out,
+    )

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import build, effective, model_of
+from pipeline.build import build, effective, left_out, model_of
 from pipeline.config import Config
 from pipeline.counting.tally import Tally
 from pipeline.data import Result
@@ -117,6 +117,7 @@ def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str
     return {
         **({"error": problem} if problem else {}),
         **pipeline.stats.report(),
+        **({"left_out": aside} if (aside := left_out(config)) else {}),
         **_model(model_of(config)),
         "versions": _versions(),
         "config": effective(config),

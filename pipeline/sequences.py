@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UsageError
+from pipeline.home_path import home_path
 from pipeline.tables import SUFFIXES, BoxTable, Recording, read_recording
 
 USUAL_FPS = 30.0
@@ -58,7 +59,7 @@ def find_files(path: Path, inner: str) -> list[Path]:
 def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSequence]:
     """Return {name: sequence} of files and folders; raises UsageError where a name comes twice."""
     found: dict[str, RecordedSequence] = {}
-    for path in (each for given in paths for each in find_files(given.expanduser(), inner)):
+    for path in (each for given in paths for each in find_files(home_path(given), inner)):
         recording = read_recording(path)
         for name, table in recording.tables.items():
             if name in found:
@@ -70,7 +71,7 @@ def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSeque
 
 def looks_like_boxes(text: str) -> bool:
     """Return whether a path may be given as detections: a folder or a file of a known kind."""
-    path = Path(text).expanduser()
+    path = home_path(text)
     return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 

@@ -22,6 +22,8 @@ BOTTOM = {
     "ffmpeg_path",
     "install_hints",
     "file_lock",
+
+    "home_path",
     "memory",
     "options",
     "pool",

@@ -76,11 +76,19 @@ class _Paced:
     @staticmethod
     def total(pipeline: Pipeline) -> int | None:
         """Return how many frames there are in all, None where a source does not know."""
+        books = pipeline.stats.sources
         counts = [info.frame_count for info in pipeline.source_infos.values()]
-        if len(counts) < len(pipeline.stats.sources) or None in counts:
+        unread = sum(bool(each.broken and not each.grabbed) for each in books.values())
+        if len(counts) < len(books) - unread or None in counts:
             return None
         limit = pipeline.max_frames
         return sum(min(count, limit) if limit else count for count in counts if count is not None)
+
+    @staticmethod
+    def file(pipeline: Pipeline) -> str:
+        """Return "file 7 of 40" where there are several files, else nothing."""
+        number, files = pipeline.files
+        return f"file {number} of {files}" if files > 1 else ""
 
 
 class _Lines(_Paced):
@@ -95,8 +103,9 @@ class _Lines(_Paced):
         fps = done / max(pipeline.stats.elapsed_s, 1e-9)
         of = f"/{total}" if total else ""
         left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
+        file = f"{told}: " if (told := self.file(pipeline)) else ""
         self._console.print(
-            f"{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
+            f"{file}{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
             highlight=False,
         )
 
@@ -119,7 +128,8 @@ class _Bar(_Paced):
         }
         if self._task is None:
             self._task = self._bar.add_task("tracking", total=total, **fields)
-        self._bar.update(self._task, completed=done, **fields)
+        described = self.file(pipeline) or "tracking"
+        self._bar.update(self._task, completed=done, total=total, description=described, **fields)
 
 
 def print_summary(report: Mapping[str, Any], output: Path) -> None:
@@ -138,6 +148,9 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
         dropped = f"{source['dropped']}{note}"
         books.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
     console.print(books)
+    for folder, counts in report.get("left_out", {}).items():
+        what = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        console.print(f"left out of {folder}: {what}", soft_wrap=True)
     console.print()
     if counts := counts_table(report["sources"]):
         console.print(counts)

@@ -12,6 +12,7 @@ from pipeline.commands._signals import Signals
 from pipeline.config import Config, PluginChoice, load_config, parse_assignment, read_yaml
 from pipeline.engine import Pipeline
 from pipeline.errors import UsageError
+from pipeline.home_path import home_path
 from pipeline.options import split_names
 from pipeline.running import run_config
 from pipeline.sequences import load_sequences, looks_like_boxes
@@ -23,6 +24,7 @@ HELP = "process cameras, videos or images"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; none has a default here, the configuration has them."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="file, folder, glob, camera")
+    parser.add_argument("--recursive", action="store_true", help="read folders with subfolders")
     parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
     parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
@@ -85,7 +87,9 @@ def configured(args: argparse.Namespace) -> Config:
     """Return the file's configuration with the command line's values over it."""
     changes: dict[str, Any] = {}
     if args.sources:
-        changes["sources"] = args.sources
+        changes["sources"] = [
+            {"source": each, "recursive": True} if args.recursive else each for each in args.sources
+        ]
     if args.detections:
         changes["detector.kind"] = "replay"
         changes["detector.paths"] = args.detections
@@ -99,7 +103,7 @@ def configured(args: argparse.Namespace) -> Config:
     if args.classes is not None:
         changes["detector.classes"] = split_names(args.classes)
     if args.zones is not None:
-        changes["zones"] = str(Path(args.zones).expanduser())
+        changes["zones"] = str(home_path(args.zones))
     for key in ("output", "max_frames", "detect_every"):
         if (value := getattr(args, key)) is not None:
             changes[f"run.{key}"] = value

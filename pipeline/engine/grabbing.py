@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -43,9 +43,9 @@ class Grabbed(NamedTuple):
 class Grabber:
     """Moves one source's frames into its ring until the end, `max_frames` or `halt`.
 
-    A lost camera or a broken file are this class's business and do not stop the other sources;
-    anything else goes to `fail`, unless the grabber is `alone`: then it is logged, noted by the
-    supervisor, and a live source is tried again.
+    A lost camera or a broken file are this class's business and do not stop the other sources, nor
+    does any failure of a file that is `optional`; anything else goes to `fail`, unless the grabber
+    is `alone`: then it is logged, noted by the supervisor, and a live source is tried again.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Grabber:
         self.info: SourceInfo | None = None
         self.broken: SourceBrokenError | None = None
         self.alone = False
+        self.optional = False
         self.parked = False
         self.stop = threading.Event()
         self._where = f"source {source.name}"
@@ -76,14 +77,33 @@ class Grabber:
         if stats.grabbed:
             stats.epoch += 1  # the name was there before; its frames are counted on
 
-    def open(self, ring_megabytes: int) -> None:
+    def open(self, ring_megabytes: int) -> bool:
         """Open a source that must exist now (a file), on the caller's thread; raises SourceError.
 
         Its ring is made smaller where that many frames would take more than `ring_megabytes`.
+        Return False for an optional one that cannot be opened, which is set aside.
         """
-        with located(self._where):
-            self.info = self.source.open()
+        try:
+            with located(self._where):
+                self.info = self.source.open()
+        except PipelineError as error:
+            if not self.optional:
+                raise
+            self._set_aside(error)
+            self.ring.close()
+            with suppress(PipelineError), located(self._where):
+                self.source.close()
+            return False
         self.ring.capacity = min(self.ring.capacity, most_in(ring_megabytes, self.info))
+        return True
+
+    def _set_aside(self, error: PipelineError) -> None:
+        """Note why nothing more is read of this file; the run goes on with the others."""
+        # Without its traceback, which refers to the decoder and its pictures.
+        self.broken = SourceBrokenError(*error.args)
+        self.stats.broken = str(error)
+        self.supervisor.ended(str(error))
+        log.warning("%s; set aside", " ".join(str(error).split()))
 
     def park(self) -> None:
         """Close what `open` has opened, until the grabber starts; raises PipelineError."""
@@ -133,9 +153,7 @@ class Grabber:
                 if self.source.live:
                     self._grab_for_ever()
                 else:
-                    if self.parked and not self.stop.is_set():
-                        self.source.open()
-                    self._grab_to_end()
+                    self._grab_file()
                 self.supervisor.ended()
             except SourceBrokenError as error:
                 # Without its traceback, which refers to the decoder and its pictures.
@@ -144,6 +162,20 @@ class Grabber:
                 self.supervisor.ended(str(error))
             finally:
                 self.ring.close()  # before the source, whose `close` may hang
+
+    def _grab_file(self) -> None:
+        """Grab a file to its end; an optional one that fails in whatever way is set aside."""
+        try:
+            with located(self._where):
+                if self.parked and not self.stop.is_set():
+                    self.source.open()
+                self._grab_to_end()
+        except SourceBrokenError:
+            raise
+        except PipelineError as error:
+            if not self.optional:
+                raise
+            self._set_aside(error)
 
     def _grab_for_ever(self) -> None:
         """Grab from a live source; each loss is followed by back-off, a new try and a new epoch."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -28,7 +28,8 @@ class Pipeline(Stages):
 
     `new_tracker` is called once per source, `new_watcher` with the source's name. `sinks` maps a
     name for messages to a sink; sinks note `metadata` in their files. How it may be changed while
-    it runs, see `Stages`.
+    it runs, see `Stages`. A file named in `optional` that cannot be opened or read on is set aside
+    with its reason, and told of at the end.
     """
 
     def __init__(  # noqa: PLR0913 - what a run consists of
@@ -41,6 +42,7 @@ class Pipeline(Stages):
         options: RunOptions | None = None,
         metadata: Mapping[str, Any] | None = None,
         new_watcher: Callable[[str], Watcher | None] | None = None,
+        optional: Collection[str] = (),
     ) -> None:
         self.stop_reason: str | None = None
         self._metadata = metadata or {}
@@ -48,6 +50,7 @@ class Pipeline(Stages):
         self._error_lock = threading.Lock()
         self._interrupted = self._stopping = self._used = False
         super().__init__(detector, new_tracker, sinks or {}, options or RunOptions(), new_watcher)
+        self._sources.optional = frozenset(optional)
         if not sources and not self._options.wait_for_sources:
             raise ValueError("Pipeline.sources: want at least one source, got none")
         names = [source.name for source in sources]
@@ -84,7 +87,7 @@ class Pipeline(Stages):
         and there, not when the last reference to the generator goes.
 
         Raises the first error of any stage once what was inferred before it is delivered, and
-        SourceBrokenError at the end where a file broke off: everything before the break was
+        SourceBrokenError at the end where a file broke off or was set aside: all else was
         processed.
         """
         if self._used:
@@ -101,7 +104,7 @@ class Pipeline(Stages):
             raise
         finally:
             self._shut_down()
-        self._sources.raise_broken()
+        self._sources.raise_unread()
 
     def _start(self) -> None:
         """Open sources, detector and sinks in the order of who finds the user's mistakes first."""

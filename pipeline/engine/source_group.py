@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 
 from pipeline.engine.backoff import Backoff
@@ -13,7 +14,7 @@ from pipeline.engine.reading_ahead import most_for
 from pipeline.engine.run_options import RunOptions
 from pipeline.engine.stats import Stats
 from pipeline.engine.supervision import CameraStatus, Supervisor
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, SourceBrokenError
 from pipeline.interfaces import Source, SourceInfo
 from pipeline.processors import cores
 from pipeline.ring import Ready, RingBuffer
@@ -44,6 +45,8 @@ class SourceGroup:
         self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
+        self.optional: frozenset[str] = frozenset()
+        """Files the run can do without: one that cannot be read is set aside."""
         self._most_ahead: int | None = None  # frames, once the detector is known
         self._lock = threading.Lock()
         if not options.wait_for_sources:
@@ -149,11 +152,23 @@ class SourceGroup:
             self._opened = True
             files = [grabber for grabber in self._grabbers if not grabber.source.live]
         at_once = self._options.files_at_once or cores().threads
+        opened = 0
         for grabber in files:
-            grabber.open(self._options.ring_megabytes)
-            if grabber in files[at_once:]:
+            if not grabber.open(self._options.ring_megabytes):
+                continue
+            opened += 1
+            if opened > at_once:
                 grabber.park()
                 self._parked.append(grabber)
+        aside = [grabber.broken for grabber in files if grabber.broken is not None]
+        if aside and len(aside) == len(self._grabbers):
+            raise SourceBrokenError(_told(aside, len(files)))
+
+    @property
+    def files(self) -> tuple[int, int]:
+        """Return how many files were begun with, and how many there are; any thread."""
+        total = sum(not grabber.source.live for grabber in self._grabbers)
+        return total - len(self._parked), total
 
     def limit_rings(self, frames: int) -> None:
         """Make rings of files no larger than `frames` where more would hold much memory.
@@ -178,7 +193,7 @@ class SourceGroup:
             self._running = True
             grabbers = self._grabbers
         for grabber in grabbers:
-            if not grabber.parked:
+            if not grabber.parked and grabber.broken is None:
                 grabber.start(self._fail, partial(self._ended, grabber))
 
     def _ended(self, grabber: Grabber) -> None:
@@ -230,11 +245,14 @@ class SourceGroup:
             if lost > 0:
                 source.drop("interrupted", lost)
 
-    def raise_broken(self) -> None:
-        """Raise the SourceBrokenError of the first file that broke off, if any did."""
-        for grabber in (*self._grabbers, *self._gone):
-            if grabber.broken is not None:
-                raise grabber.broken
+    def raise_unread(self) -> None:
+        """Raise SourceBrokenError naming every file that broke off or was set aside."""
+        grabbers = (*self._grabbers, *self._gone)
+        broken = [grabber.broken for grabber in grabbers if grabber.broken is not None]
+        if len(broken) == 1 and not self.optional:
+            raise broken[0]
+        if broken:
+            raise SourceBrokenError(_told(broken, sum(not each.source.live for each in grabbers)))
 
     def _new_grabber(self, source: Source) -> Grabber:
         options = self._options
@@ -257,4 +275,11 @@ class SourceGroup:
         backoff = Backoff(options.retry_first_s, options.retry_longest_s)
         grabber = Grabber(source, ring, stats, options.max_frames, backoff, supervisor)
         grabber.alone = options.wait_for_sources
+        grabber.optional = source.name in self.optional
         return grabber
+
+
+def _told(broken: Sequence[SourceBrokenError], files: int) -> str:
+    """Return one line that names every file that could not be read, and why."""
+    each = "; ".join(" ".join(str(error).split()) for error in broken)
+    return f"{len(broken)} of {files} {'file' if files == 1 else 'files'} could not be read: {each}"

@@ -68,6 +68,11 @@ class Stages:
         return self._options.max_frames
 
     @property
+    def files(self) -> tuple[int, int]:
+        """Return how many files were begun with, and how many there are."""
+        return self._sources.files
+
+    @property
     def started(self) -> bool:
         """Return whether everything opened and frames began to flow."""
         return self._inference.started

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from pipeline.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
+from pipeline.home_path import home_path
 from pipeline.install_hints import install_command
 from pipeline.secrets import SecretUrl
 
@@ -32,7 +33,7 @@ def parse(address: str) -> sa.URL:
     if "://" not in address:
         if not address.strip() or "\0" in address:
             raise ConfigError(f"events.database: want {allowed}")
-        return sa.URL.create("sqlite", database=str(Path(address).expanduser()))
+        return sa.URL.create("sqlite", database=str(home_path(address)))
     try:
         url = sa.make_url(address)
     except (sa.exc.ArgumentError, ValueError):

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
+from pipeline.home_path import home_path
 from pipeline.models.registry import Published
 
 VARIABLE = "TRACKLINE_CACHE"
@@ -23,7 +24,7 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return home_path(chosen)
     return Path(platformdirs.user_cache_path("trackline", appauthor=False))
 
 

@@ -10,6 +10,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from pipeline.errors import ModelError
+from pipeline.home_path import home_path
 from pipeline.models.cache import name_in_url, path_of, path_of_url
 from pipeline.models.download import Patience, Wanted, download, shown
 from pipeline.models.registry import BUILTIN, Published, find, published
@@ -38,7 +39,7 @@ def resolve(model: str, progress: Progress | None = None, patience: Patience | N
     if wanted is not None:
         _log.info("downloading %s", _announced(model, wanted))
         return download(wanted, progress or _Told(wanted.path.name), patience)
-    path = Path(model).expanduser()
+    path = home_path(model)
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"model: no such file: {model}{_hint(path)}")
     raise ModelError(f"model: {unknown('name', model, list(published()))}; or a path or an address")
@@ -49,7 +50,7 @@ def locate(model: str) -> Path | None:
 
     Of a file in the cache only the size is looked at, to start fast. Raises ModelError.
     """
-    path = Path(model).expanduser()
+    path = home_path(model)
     if _is_weights(path):
         return path
     entry = find(model)

@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline.data import Frame
 from pipeline.errors import SourceBrokenError, SourceError
 from pipeline.ffmpeg_path import ffmpeg_path
+from pipeline.home_path import home_path
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
@@ -65,7 +66,7 @@ class FileSource:
     live = False
 
     def __init__(self, options: Options) -> None:
-        self._path = options.path.expanduser()
+        self._path = home_path(options.path)
         self.name = options.name or self._path.stem
         self._threads = options.threads
         self._decode_on = options.decode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import logging
 import os
-import re
 import time
 from pathlib import Path
 
@@ -13,12 +12,14 @@ from pydantic import Field
 
 from pipeline.data import Frame
 from pipeline.errors import SourceBrokenError, SourceError
+from pipeline.home_path import home_path
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
+from pipeline.sources._listing import PICTURE_SUFFIXES, list_files
 
 log = logging.getLogger("trackline")
 
-SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+SUFFIXES = PICTURE_SUFFIXES
 
 
 class Options(OptionsModel):
@@ -30,6 +31,8 @@ class Options(OptionsModel):
     """Pictures per second: what times and the tracker's thresholds in seconds go by."""
     name: str | None = Field(None, min_length=1)
     """What results and outputs are called; by default the picture's or folder's name."""
+    recursive: bool = False
+    """Whether to read the pictures in a folder's subfolders, too."""
 
 
 def build(options: Options) -> ImageSource:
@@ -48,8 +51,9 @@ class ImageSource:
     live = False
 
     def __init__(self, options: Options) -> None:
-        self._pattern = str(Path(options.path).expanduser())
+        self._pattern = str(home_path(options.path))
         self._fps = options.fps
+        self._recursive = options.recursive
         self.name = options.name or _name_of(Path(self._pattern))
         self._paths: list[Path] = []
         self._place = self.left_out = 0
@@ -59,7 +63,7 @@ class ImageSource:
     def open(self) -> SourceInfo:
         """Find the pictures; raises SourceError where there are none."""
         self.close()
-        self._paths = _find(self._pattern)
+        self._paths = _find(self._pattern, recursive=self._recursive)
         # The sizes of the others are their own; the first stands for them.
         self._next = self._load()
         if self._next is None:
@@ -104,32 +108,18 @@ class ImageSource:
         return frame
 
 
-def _find(pattern: str) -> list[Path]:
+def _find(pattern: str, *, recursive: bool) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
         return [path]
     known = ", ".join(sorted(SUFFIXES))
-    if path.is_dir():
-        found = [each for each in path.iterdir() if _is_picture(each)]
-        if not found:
-            raise SourceError(f"{pattern}: the folder holds no pictures ({known})")
-    else:
-        matches = [Path(each) for each in glob.glob(pattern, recursive=True)]
-        found = [each for each in matches if _is_picture(each)]
-        if not found:
-            what = "matches no pictures" if glob.has_magic(pattern) else "no such file or folder"
-            raise SourceError(f"{pattern}: {what} ({known})")
-    return sorted(found, key=natural)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
-
-
-def natural(path: Path) -> list[tuple[int, int | str]]:
-    """Return a key that sorts numbers by value: frame2 before frame10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
+    found = list_files(path, recursive=recursive)
+    if found is None:
+        raise SourceError(f"{pattern}: no such file or folder ({known})")
+    if not found.pictures:
+        what = "the folder holds no pictures" if path.is_dir() else "matches no pictures"
+        raise SourceError(f"{pattern}: {what} ({known})")
+    return list(found.pictures)
 
 
 def _name_of(path: Path) -> str:

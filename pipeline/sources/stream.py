@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.data import Frame
 from pipeline.errors import SourceError, SourceLostError
+from pipeline.home_path import home_path
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
@@ -83,7 +84,7 @@ class StreamSource:
             raise SourceError(f"stream: url: '{options.url}' has a placeholder nobody filled in")
         self.name = options.name or name_of(address)
         self._options = options
-        ca_file = options.ca_file and options.ca_file.expanduser()
+        ca_file = options.ca_file and home_path(options.ca_file)
         self._trust = Trust(options.verify_tls, ca_file, options.certificate_name)
         self._pool = FramePool()
         self._reader: StreamReader | None = None
