@@ -23,6 +23,8 @@ BOTTOM = {
     "install_hints",
     "file_lock",
 
+
+    "forking",
     "home_path",
     "memory",
     "options",

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from pipeline.data import ClassNames, Detections, Frame
 from pipeline.errors import ModelError
+from pipeline.forking import check_not_forked
 from pipeline.interfaces import Detector, Overlapping
 
 
@@ -38,6 +39,7 @@ class LoadedModel:
 
     def close(self) -> None:
         """Release the weights; safe to call twice."""
+        check_not_forked()
         with self._lock:
             detector, self._detector = self._detector, None
             if detector is not None:
@@ -49,6 +51,7 @@ class LoadedModel:
 
         Closing it leaves the weights loaded.
         """
+        check_not_forked()
         return SharedDetector(self, conf)
 
     def _open_detector(self) -> Detector:
@@ -57,6 +60,7 @@ class LoadedModel:
         return self._detector
 
     def _submit(self, run: SharedDetector, frames: Sequence[Frame]) -> None:
+        check_not_forked()
         with self._lock:
             detector = self._open_detector()
             if not hasattr(detector, "submit"):
@@ -72,6 +76,7 @@ class LoadedModel:
             self._under_way.append(run)
 
     def _collect(self, run: SharedDetector) -> tuple[list[Detections], Mapping[str, float]]:
+        check_not_forked()
         with self._lock:
             while not run.answers:
                 if run not in self._under_way:
@@ -84,6 +89,7 @@ class LoadedModel:
 
     def _drop(self, run: SharedDetector) -> None:
         """Wait for what a run began and did not collect, and forget it."""
+        check_not_forked()
         with self._lock:
             while run in self._under_way and self._detector is not None:
                 self._collect_oldest(self._detector)

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 from pipeline.data import ClassNames, Detections, Frame
 from pipeline.detectors._backend import Backend, Forced, Precision, Settings, not_int8
 from pipeline.errors import ModelError
+from pipeline.forking import check_not_forked, mark_used
 from pipeline.models.registry import BUILTIN
 from pipeline.options import OptionsModel, split_names
 
@@ -124,6 +125,7 @@ class Yolo:
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
+        mark_used()
         from pipeline.detectors._classes import default_names, names_from, wanted_ids
         from pipeline.detectors._postprocess import Postprocess
         from pipeline.detectors._watch import Watch
@@ -156,23 +158,27 @@ class Yolo:
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return one Detections per frame, in the same order. Frames may differ in size."""
+        check_not_forked()
         self.submit(frames)
         return self.collect()
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Begin with a batch and return soon; the frames are held until it is collected."""
+        check_not_forked()
         if self._backend is None:
             raise ModelError("detector yolo: detect before open")
         self._backend.submit([frame.image for frame in frames])
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
+        check_not_forked()
         if self._backend is None:
             raise ModelError("detector yolo: collect before open")
         return self._backend.collect()
 
     def close(self) -> None:
         """Release the network; safe to call twice and when never opened."""
+        check_not_forked()
         if self._backend is not None:
             self._backend.close()
             self._backend = None

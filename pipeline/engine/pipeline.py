@@ -18,6 +18,7 @@ from pipeline.engine.delivery import aged
 from pipeline.engine.run_options import RunOptions
 from pipeline.engine.stages import Stages
 from pipeline.errors import PipelineError
+from pipeline.forking import ForkedError, check_not_forked, is_forked, mark_used
 from pipeline.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
 
 log = logging.getLogger("trackline")
@@ -68,8 +69,10 @@ class Pipeline(Stages):
     def stop(self, reason: str | None = None) -> None:
         """End the run in order, from any thread: what was inferred still reaches the sinks.
 
-        The first `reason` is kept in `stop_reason`, for the report.
+        The first `reason` is kept in `stop_reason`, for the report. Raises ForkedError in a process
+        that was forked off meanwhile, as everything else here does: it would wait for ever.
         """
+        check_not_forked()
         self.stop_reason = self.stop_reason or reason
         if self._stopping:
             return  # a signal handler may call this in the middle of this very call
@@ -96,18 +99,24 @@ class Pipeline(Stages):
         try:
             self._start()
             yield from self._delivered()
+        except ForkedError:
+            raise
         except PipelineError as error:
             self._fail(error)  # opening or a sink; raised by `_shut_down`
         except (GeneratorExit, KeyboardInterrupt, SystemExit) as way_out:
+            if is_forked():
+                raise
             self._interrupted = not isinstance(way_out, GeneratorExit)
             self._deliver_rest()
             raise
         finally:
-            self._shut_down()
+            if not is_forked():  # else it is the parent that does it
+                self._shut_down()
         self._sources.raise_unread()
 
     def _start(self) -> None:
         """Open sources, detector and sinks in the order of who finds the user's mistakes first."""
+        mark_used()
         self._sources.open_files()
         class_names = self._inference.open(prefer_latency=self._lone_camera)
         self._sources.limit_rings(self._inference.most_at_once * 2)
@@ -131,9 +140,11 @@ class Pipeline(Stages):
         while (batch := self._results.take()) is not None:
             for result in batch:
                 yield self._deliver(aged(result))
+                check_not_forked()
 
     def _deliver(self, result: Result) -> Result:
         """Hand the result to the sinks, book it and return it; raises what a sink raises."""
+        check_not_forked()
         name = result.frame.source
         self.stats.add_stages(result.stage_ms)
         try:

@@ -14,6 +14,7 @@ from pipeline.engine.source_group import SourceGroup
 from pipeline.engine.stats import Stats
 from pipeline.engine.supervision import CameraStatus
 from pipeline.errors import PipelineError
+from pipeline.forking import check_not_forked
 from pipeline.interfaces import Detector, Sink, Source, SourceInfo, Tracker, Watcher
 from pipeline.ring import RingBuffer
 
@@ -79,6 +80,7 @@ class Stages:
 
     def cameras(self) -> dict[str, CameraStatus]:
         """Return how every source fares now, by name, in order."""
+        check_not_forked()
         return self._sources.statuses()
 
     def seen_since(self, source: str) -> float | None:
@@ -94,6 +96,7 @@ class Stages:
         Raises ValueError where the name is taken, SourceError for a file that cannot be opened,
         PipelineError once the run is over. What fails later is that source's affair alone.
         """
+        check_not_forked()
         with self._changes:
             if self._stop.is_set() and self.started:
                 raise PipelineError(f"source {source.name}: the run is over")
@@ -113,6 +116,7 @@ class Stages:
         Waits for its thread, `patience_s` at most. The run ends with its last source, unless it
         is to wait for others. Raises ValueError for an unknown name.
         """
+        check_not_forked()
         with self._changes:
             grabber = self._sources.remove(name)
             self._inference.unfollow(name)
@@ -125,6 +129,7 @@ class Stages:
         It is opened first, while the old one goes on. Raises ModelError where that fails, and
         PipelineError once the run is over; the old one stays then.
         """
+        check_not_forked()
         self._inference.replace_detector(detector, prefer_latency=self._lone_camera)
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
@@ -132,11 +137,13 @@ class Stages:
 
         Tracks go on where the new tracker can load the old one's state: one of its kind.
         """
+        check_not_forked()
         with self._changes:
             self._inference.replace_tracker(new_tracker)
 
     def set_watcher(self, source: str, watcher: Watcher | None) -> None:
         """Watch a source with this from its next frame on; raises ValueError if it is unknown."""
+        check_not_forked()
         self._inference.set_watcher(source, watcher)
 
     @property
