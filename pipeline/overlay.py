@@ -120,6 +120,10 @@ class Painter:
             text = text if coasting else f"{text} {score:.2f}"
             _label(image, xyxy, text, colour_of(track_id or class_id + 1), style)
 
+    def forget(self, source: str) -> None:
+        """Forget the trails of a source that has ended."""
+        self._trails.pop(source, None)
+
     def _advance(self, result: Result, least_step: int) -> _Trails:
         """Note where the tracks are now and forget what is older than the trail is long."""
         frame = result.frame

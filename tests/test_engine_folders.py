@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tiny_videos import noise_picture
 from pipeline.data import Detections, Frame, Result, Tracks
 from pipeline.errors import SourceBrokenError, SourceError, StageError
 from pipeline.interfaces import SourceInfo
-from pipeline.sinks import video
+from pipeline.sinks import mot, video
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -167,3 +168,15 @@ def test_files_come_in_the_order_given(at_once: int) -> None:
     came = [(r.frame.source, r.frame.index) for r in setup.pipeline.results()]
     setup.check_end()
     assert came == [(f"file{file}", index) for file in range(7) for index in range(9)]
+
+def test_the_tables_of_many_files_are_not_all_open_at_once(tmp_path: Path) -> None:
+    """A folder of 1,440 clips ended at the system's limit of 1,024 open files."""
+    sink = mot.build(mot.Options())
+    sink.open(replace(run_info(tmp_path), only_files=True))
+    for name in "abc":
+        frame = Frame(noise_picture(0), name, 0, 0.0, 0.0)
+        sink.write(Result(frame, Detections.empty(), Tracks.empty(), {}))
+        assert list(sink._files) == [name]
+        sink.source_ended(name)
+    sink.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "b.txt", "c.txt"}

@@ -38,9 +38,11 @@ class MotSink:
         self._coasting = options.coasting
         self._folder: OutputFolder | None = None
         self._files: dict[str, LineFile] = {}
+        self._only_files = False
 
     def open(self, run: RunInfo) -> None:
         """See that files can be written; raises OutputError and leaves nothing behind."""
+        self._only_files = run.only_files
         self._folder = OutputFolder(run)
         self._folder.make()
         for source in run.sources:
@@ -56,6 +58,14 @@ class MotSink:
             self._folder.begin(path)
             self._files[source] = LineFile(path)
         self._files[source].write(_lines(result, self._coasting))
+
+    def source_ended(self, source: str) -> None:
+        """Finish a file's table: a process may have a thousand files open, a folder more clips.
+
+        A camera may come back, and its table goes on.
+        """
+        if self._only_files and (file := self._files.pop(source, None)) is not None:
+            file.close()
 
     def close(self) -> None:
         """Finish all files."""

@@ -98,6 +98,8 @@ class VideoSink:
 
     def source_ended(self, source: str) -> None:
         """Finish a source's file: an encoder for each file of a large folder is too much."""
+        if self._painter is not None:
+            self._painter.forget(source)
         writer = self._writers.pop(source, None)
         if writer is not None:
             writer.close()
