@@ -169,6 +169,7 @@ def test_files_come_in_the_order_given(at_once: int) -> None:
     setup.check_end()
     assert came == [(f"file{file}", index) for file in range(7) for index in range(9)]
 
+
 def test_the_tables_of_many_files_are_not_all_open_at_once(tmp_path: Path) -> None:
     """A folder of 1,440 clips ended at the system's limit of 1,024 open files."""
     sink = mot.build(mot.Options())

@@ -22,8 +22,6 @@ BOTTOM = {
     "ffmpeg_path",
     "install_hints",
     "file_lock",
-
-
     "forking",
     "home_path",
     "memory",
