@@ -93,8 +93,8 @@ def test_a_lone_picture_has_tracks(kind):
 
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort])
 def test_classes_apart_and_together(kind):
-    """A car that a network calls a truck for one frame: kept apart by default; on request one
-    track, which stays the car that most of its detections, weighed by score, say it is."""
+    """A car that a network calls a truck for one frame: one track by default, which stays the car
+    that most of its detections, weighed by score, say it is; kept apart on request."""
     for classes, want in (("separate", [-1]), ("together", [0])):
         tracker, _ = tracker_after(1.0, kind.Options(classes=classes, coast_s=None))
         at_s = 1 + 1 / 30

@@ -148,7 +148,7 @@ class Ledger:
         """Return copies of all there is, by name."""
         state = {"ledger": self.table.copy(), "last_id": np.array([float(self.last_id)])}
         if self._votes:
-            state["votes"] = self._votes.table.copy()
+            state["votes"] = self._votes.table
         return state
 
     def load(self, state: dict[str, Float64]) -> None:
@@ -156,4 +156,4 @@ class Ledger:
         self._columns.load(state["ledger"])
         self.last_id = int(state["last_id"][0])
         if self._votes:
-            self._votes.table = state["votes"].copy()
+            self._votes.load(state["votes"])

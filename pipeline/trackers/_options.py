@@ -22,9 +22,13 @@ class TrackerOptions(OptionsModel):
     """Seconds for which a new track must be detected in every frame before it is reported."""
     frames: FrameRule | None = None
     """Count frames instead: replaces all three, ignores the frames' times."""
-    classes: Literal["separate", "together"] = "separate"
-    """separate: a track only takes detections of its class; together: of any, and its class is
-    the one with the greatest sum of scores so far."""
+    classes: Literal["separate", "together"] = "together"
+    """together: a track takes detections of its own class first, and those of others that overlap
+    it by more than half: what is called a car now and a truck later keeps its id. Its class is the
+    one with the greatest sum of scores so far. separate: of its own class only."""
+    same_object_iou: float = Field(0.85, gt=0, le=1)
+    """A detection that overlaps one of another class by more than this shows the same object: if
+    that one has a track, or is the better of two new ones, it begins none. 1: every one does."""
     nominal_fps: float = Field(30.0, gt=0)
     """Frame rate that the filter's noise is meant for; frames farther apart add more of it."""
     camera_motion: Literal["auto", "off"] = "off"

@@ -28,6 +28,8 @@ class Matches:
         A `gate` bool[P] is applied after the assignment, as the published SORT does.
         """
         i, j = pairs.i, pairs.j
+        if pairs.worth is not None:
+            benefit = benefit * pairs.worth
         if self._tracks:
             free = self.free_track.take(i)
             free &= self.free_detection.take(j)
@@ -55,7 +57,12 @@ class Matches:
 
 
 class Pairs:
-    """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU."""
+    """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU.
+
+    `worth` f64[P] is what a pair's benefit is multiplied with in a matching; None: 1 for all.
+    """
+
+    worth: Float64 | None = None
 
     def __init__(self, tracks: Float64, detections: Float64, growth: Float64 | None = None) -> None:
         """Take boxes f64[4,T] and f64[4,N].
@@ -73,10 +80,6 @@ class Pairs:
         ours, each = grown(tracks, growth), np.arange(len(self.i))
         self.overlap = iou_of_pairs(ours.T, theirs.T, self.i, each)
 
-    def forbid(self, allowed: Mask) -> None:
-        """Set the overlap of pairs that are not allowed to 0: they will not match."""
-        self.overlap *= allowed
-
     def weigh_by_height(self, tracks: Float64, detections: Float64) -> None:
         """Multiply each overlap with the smaller of the pair's heights over the larger."""
         ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
@@ -89,13 +92,20 @@ def grown(xyxy: Float64, more: Float64) -> Float64:
     return np.concatenate((xyxy[:2] - more, xyxy[2:] + more))
 
 
-def duplicates(xyxy: Float64, lost: Mask, since: Float64, min_iou: float) -> Rows:
+def duplicates(
+    xyxy: Float64, lost: Mask, since: Float64, class_id: Float64, min_iou: float
+) -> Rows:
     """Return the rows of boxes f64[4,n] that are a lost and a seen track's view of one object.
 
-    Of such two, which overlap more than `min_iou`, the one that began later is returned.
+    Of such two of one class, which overlap more than `min_iou`, the one that began later is
+    returned. Tracks of two classes are never duplicates: the lost one would silence an object
+    that is seen, and whose detections it may never take.
     """
     gone, here = lost.nonzero()[0], (~lost).nonzero()[0]
     pairs = Pairs(xyxy.take(gone, 1), xyxy.take(here, 1))
-    same = pairs.overlap > min_iou
+    same = (pairs.overlap > min_iou).nonzero()[0]
     old, new = gone[pairs.i[same]], here[pairs.j[same]]
-    return np.where(since[new] <= since[old], old, new)
+    alike = class_id[old] == class_id[new]
+    old, new = old[alike], new[alike]
+    younger: Rows = np.where(since[new] <= since[old], old, new)
+    return younger

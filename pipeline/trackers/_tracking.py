@@ -20,6 +20,11 @@ from pipeline.trackers._similarity import Similarity
 
 State = dict[str, Float64]
 
+# Trackers match across classes, but prefer a track's own: what a pair of two classes gains in the
+# assignment counts this much, and its boxes must overlap more than that.
+_OTHER_CLASS = 0.25
+_MIN_IOU_OTHER_CLASS = 0.5
+
 
 class Tracking:
     """A tracker for one source. A kind of tracker says how to match, and what else is its own.
@@ -30,6 +35,7 @@ class Tracking:
     def __init__(self, options: TrackerOptions, rules: Rules) -> None:
         self._clock = options.clock()
         self._separate = options.classes == "separate"
+        self._same_object_iou = options.same_object_iou
         self._rules = rules._replace(vote=not self._separate)
         self._filters = self._new_filters()
         self._ledger = Ledger(self._clock, self._rules)
@@ -66,7 +72,8 @@ class Tracking:
         self._correct(tracks, matched)
         self._ledger.tell(tracks, matched)
         self._let_go()
-        self._begin(seen.take(self._born(seen, matches.free_detection.nonzero()[0])))
+        born = self._born(seen, matches.free_detection.nonzero()[0])
+        self._begin(seen.take(self._new_objects(seen, born, found)))
         rows = self._ledger.due()
         tracks_now = self._ledger.report(rows, self._boxes(rows, detections))
         if self._camera:
@@ -127,6 +134,27 @@ class Tracking:
         """Return which of the `free` detections begin a track."""
         return free
 
+    def _new_objects(self, seen: Seen, born: Rows, found: Rows) -> Rows:
+        """Return which of `born` are not just another class's box on an object that has a track.
+
+        A network may take one object for a car and for a truck at once. `found` are the
+        detections that tracks have got; of two new ones the better stays.
+        """
+        class_id = seen.class_id
+        if not len(born) or (class_id == class_id[born[0]]).all():
+            return born
+        # Tracked ones first, then the new ones, best first: each is compared with those before it.
+        ranked = born.take((-seen.score.take(born)).argsort(kind="stable"))
+        order = np.concatenate((found, ranked))
+        pairs = Pairs(seen.xyxy.take(ranked, 1), seen.xyxy.take(order, 1))
+        i, j = pairs.i + len(found), pairs.j
+        same = (pairs.overlap > self._same_object_iou) & (j < i)
+        same &= class_id.take(order.take(i)) != class_id.take(order.take(j))
+        shown = np.ones(len(order), bool)
+        for new, other in sorted(zip(i[same].tolist(), j[same].tolist(), strict=True)):
+            shown[new] &= not shown[other]
+        return np.sort(ranked[shown[len(found) :]])
+
     def _follow_camera(self, image: Image) -> None:
         """Move the tracks along if the camera moved."""
         if self._camera:
@@ -149,11 +177,14 @@ class Tracking:
         return xyxy
 
     def _pairs(self, tracks: Float64, seen: Seen, growth: Float64 | None = None) -> Pairs:
-        """Return the pairs that overlap; if classes are kept apart, none of two classes."""
+        """Return the pairs that overlap, and what those of two classes are worth."""
         pairs = Pairs(tracks, seen.xyxy, growth)
-        if self._separate:
-            same = self._ledger.table[CLASS].take(pairs.i) == seen.class_id.take(pairs.j)
-            pairs.forbid(same)
+        same = self._ledger.table[CLASS].take(pairs.i) == seen.class_id.take(pairs.j)
+        if not same.all():
+            pairs.worth = same.astype(np.float64)
+            if not self._separate:
+                near = pairs.overlap > _MIN_IOU_OTHER_CLASS
+                pairs.worth[near & ~same] = _OTHER_CLASS
         return pairs
 
     def _correct(self, tracks: Rows, matched: Seen) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.trackers._columns import Float64, Rows
-from pipeline.trackers._ledger import BORN_S, ID, ROW, Rules, Seen
+from pipeline.trackers._ledger import BORN_S, CLASS, ID, ROW, Rules, Seen
 from pipeline.trackers._options import TrackerOptions
 from pipeline.trackers._pairs import Matches, Pairs, duplicates
 from pipeline.trackers._tracking import Tracking
@@ -86,7 +86,8 @@ class TwoStage(Tracking):
         if not missed.any():
             return
         gone = missed & (table[ID] == 0)
-        same = duplicates(self._filters.xyxy(), missed, table[BORN_S], self._options.duplicate_iou)
-        gone[same] = True
+        least = self._options.duplicate_iou
+        boxes = self._filters.xyxy()
+        gone[duplicates(boxes, missed, table[BORN_S], table[CLASS], least)] = True
         if gone.any():
             self._keep((~gone).nonzero()[0])

@@ -113,7 +113,7 @@ def test_any_input_gives_finite_tracks_with_ids_and_rows_once(name, stream):
         rows = tracks.detection[~tracks.coasting]
         assert len(set(rows.tolist())) == len(rows)
         assert (rows < len(detections)).all()
-        np.testing.assert_array_equal(tracks.class_id[~tracks.coasting], detections.class_id[rows])
+        assert set(tracks.class_id.tolist()) <= {0, 1, 2}  # the track's own, by vote
         np.testing.assert_array_equal(tracks.score[~tracks.coasting], detections.score[rows])
 
 
