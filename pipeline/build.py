@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -47,7 +47,8 @@ def build(
     metadata = effective(config)
     if new_watcher is None:
         areas = _areas(config, [source.name for source in sources])
-        new_watcher = watcher_factory(areas)
+        live = {source.name for source in sources if source.live}
+        new_watcher = watcher_factory(areas, live)
         metadata |= {"areas": plain(areas)["cameras"]} if areas else {}
     return Pipeline(
         sources,
@@ -105,10 +106,21 @@ def lowest_score(config: Config) -> float | None:
     return None if conf is None else float(conf)
 
 
-def watcher_factory(areas: AreaFile | None) -> Callable[[str], Watcher | None]:
-    """Return a function from a source's name to its watcher; None where nothing is watched."""
+def watcher_factory(
+    areas: AreaFile | None, live: Collection[str]
+) -> Callable[[str], Watcher | None]:
+    """Return a function from a source's name to its watcher; None where nothing is watched.
+
+    A zone wholly outside the picture ends the run, but not where the source is `live`.
+    """
     cameras = areas.cameras if areas else {}
-    return lambda name: AreaWatcher(cameras[name]) if name in cameras else None
+
+    def new_watcher(name: str) -> Watcher | None:
+        if name not in cameras:
+            return None
+        return AreaWatcher(cameras[name], beyond="warn" if name in live else "error")
+
+    return new_watcher
 
 
 def effective(config: Config) -> dict[str, Any]:

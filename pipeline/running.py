@@ -15,10 +15,12 @@ from typing import Any
 
 from pipeline.build import build, effective, left_out, model_of
 from pipeline.config import Config
-from pipeline.counting.tally import Tally
+from pipeline.counting.areas import CameraAreas
+from pipeline.counting.files import load_areas
+from pipeline.counting.tally import Tally, rows_of
 from pipeline.data import Result
 from pipeline.engine import Pipeline
-from pipeline.errors import ModelError, PipelineError, WriteError
+from pipeline.errors import ConfigError, ModelError, PipelineError, WriteError
 from pipeline.interfaces import SourceInfo
 from pipeline.masking import masked
 from pipeline.memory import share_arenas
@@ -64,11 +66,14 @@ def run_config(
         raise
     finally:
         if pipeline.started:
+            areas = _areas(config)
             report = _report(pipeline, config, problem or pipeline.stop_reason)
             for name, info in pipeline.source_infos.items():
                 report["sources"][name] |= _of_file(info)
             for name, source in seen.items():
-                report["sources"][name] |= source.summary(counts=config.zones is not None)
+                report["sources"][name] |= source.summary(
+                    None if areas is None else areas.get(name, CameraAreas())
+                )
             if on_report:
                 on_report(report)
             _write(config.run.output / "report.json", report, failed=problem is not None)
@@ -89,13 +94,27 @@ class _Seen:
         self._last = frame.index, frame.pts_s
         self._tally.note(result)
 
-    def summary(self, *, counts: bool) -> dict[str, Any]:
-        """Return the part of the report; `trackline count` goes by the size and last frame."""
+    def summary(self, camera: CameraAreas | None) -> dict[str, Any]:
+        """Return the part of the report; `trackline count` goes by the size and last frame.
+
+        With the zones and lines of the source there are counts, also of what never happened.
+        """
         index, pts_s = self._last
         last = {"size": list(self._size), "last": {"frame": index, "pts_s": round(pts_s, 6)}}
-        if not counts:
+        if camera is None:
             return last
-        return {**last, "counts": self._tally.rows(), "inside": self._tally.inside}
+        inside = {zone.name: 0 for zone in camera.zones} | self._tally.inside
+        return {**last, "counts": rows_of(self._tally.counts, camera), "inside": inside}
+
+
+def _areas(config: Config) -> Mapping[str, CameraAreas] | None:
+    """Return the zones and lines by source as the file has them now, None if nothing is counted."""
+    if config.zones is None:
+        return None
+    try:
+        return load_areas(config.zones).cameras
+    except ConfigError:
+        return {}  # changed meanwhile, and broken: what was counted is reported all the same
 
 
 def _of_file(info: SourceInfo) -> dict[str, Any]:

@@ -99,10 +99,12 @@ def _count(
             f"trackline: {recording.path}: tells no picture size, taken as {told}",
             file=sys.stderr,
         )
-    watcher = AreaWatcher(camera, warn=False)  # a file names the classes that were seen
+    known = film.size or size_told(recording, name)
+    # A file names the classes that were seen, so another one is no mistake.
+    watcher = AreaWatcher(camera, warn=False, beyond="error" if known else "ignore")
     events = [*replay(recording, name, watcher, film)]
     inside = {zone: sum(classes.values()) for zone, classes in watcher.inside().items()}
-    return {"counts": rows_of(watcher.counts()), "inside": inside}, events
+    return {"counts": rows_of(watcher.counts(), camera), "inside": inside}, events
 
 
 def _print(report: Mapping[str, Any]) -> None:

@@ -100,6 +100,12 @@ class CameraAreas(OptionsModel):
             raise ValueError(f"the name '{twice[0]}' is there twice")
         return self
 
+    @model_validator(mode="after")
+    def _in_the_picture(self) -> Self:
+        if self.size and (told := outside(self, self.size)):
+            raise ValueError(told)
+        return self
+
     @property
     def areas(self) -> tuple[Zone | Line, ...]:
         """Return zones, then lines."""
@@ -125,6 +131,47 @@ class AreaFile(OptionsModel):
 def plain(model: BaseModel) -> dict[str, Any]:
     """Return a model as plain values without what is null, as people write it."""
     return model.model_dump(mode="json", exclude_none=True)
+
+
+def outside(camera: CameraAreas, size: tuple[int, int]) -> str | None:
+    """Return one line about the areas that lie wholly outside pictures of `size`, None if none do.
+
+    `size` is (width, height). Points drawn on another size are scaled, so that one counts then.
+    """
+    width, height = camera.size or size
+    corners: list[Point] = [(0, 0), (width, 0), (width, height), (0, height)]
+    names = [
+        f"{'line' if isinstance(area, Line) else 'zone'} '{area.name}'"
+        for area in camera.areas
+        if not _touches(area, corners)
+    ]
+    if not names:
+        return None
+    lies = "lies" if len(names) == 1 else "lie"
+    return f"{', '.join(names)} {lies} wholly outside the picture of {width}x{height}"
+
+
+def _touches(area: Area, corners: Sequence[Point]) -> bool:
+    """Return whether an area shares a point with the rectangle of these corners."""
+    (left, top), (right, bottom) = corners[0], corners[2]
+    if any(left <= x <= right and top <= y <= bottom for x, y in area.points):
+        return True
+    closed = isinstance(area, Zone)
+    edges = [*pairwise([*area.points, area.points[0]] if closed else area.points)]
+    sides = [*pairwise([*corners, corners[0]])]
+    if any(_meet(*edge, *side) for edge in edges for side in sides):
+        return True
+    return closed and _holds(edges, corners[0])
+
+
+def _holds(edges: Sequence[tuple[Point, Point]], point: Point) -> bool:
+    """Return whether a point lies in the polygon of these edges (even-odd rule)."""
+    x, y = point
+    inside = False
+    for (x1, y1), (x2, y2) in edges:
+        if (y1 > y) != (y2 > y):
+            inside ^= x < x1 + (y - y1) / (y2 - y1) * (x2 - x1)
+    return inside
 
 
 def area_of_polygon(points: Sequence[Point]) -> float:

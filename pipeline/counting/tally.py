@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pipeline.counting.areas import CameraAreas, Line
 from pipeline.data import Event, Result
 
 
@@ -82,11 +83,28 @@ class Tally:
         """Return how many tracks are in each zone that was ever entered."""
         return {area: len(ids) for area, ids in self._inside.items()}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per count, in a fixed order, ready for JSON."""
-        return rows_of(self.counts)
+
+def rows_of(counts: Mapping[Counted, int], camera: CameraAreas | None) -> list[dict[str, Any]]:
+    """Return one mapping per count: area, kind, direction, class_name, count.
+
+    What can happen at an area of `camera` and never did is there too, with a count of 0 and
+    without a class name: a line that nobody crossed was watched all the same.
+    """
+    found = {**counts}
+    happened = {key[:3] for key in counts}
+    for key in possible(camera) if camera else ():
+        if key[:3] not in happened:
+            found[key] = 0
+    return [{**key._asdict(), "count": count} for key, count in sorted(found.items())]
 
 
-def rows_of(counts: Mapping[Counted, int]) -> list[dict[str, Any]]:
-    """Return one mapping per count: area, kind, direction, class_name, count."""
-    return [{**key._asdict(), "count": count} for key, count in sorted(counts.items())]
+def possible(camera: CameraAreas) -> list[Counted]:
+    """Return what can happen at each area of a camera, without class names."""
+    found = []
+    for area in camera.areas:
+        if isinstance(area, Line):
+            found += [Counted(area.name, "cross", way, "") for way in ("in", "out")]
+        else:
+            kinds = ("enter", "leave") if area.dwell_s is None else ("enter", "leave", "dwell")
+            found += [Counted(area.name, kind, "", "") for kind in kinds]
+    return found

@@ -10,16 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
-from pipeline.counting.areas import CameraAreas
+from pipeline.counting.areas import CameraAreas, outside
 from pipeline.counting.following import Followed
 from pipeline.counting.geometry import Bools
 from pipeline.counting.moments import Clock, Finds, moments
 from pipeline.counting.state import Int64
 from pipeline.counting.tally import Counted, Tally
 from pipeline.data import ClassNames, Event, Frame, Tracks
+from pipeline.errors import ConfigError
 
 log = logging.getLogger("trackline")
 
@@ -27,11 +29,20 @@ log = logging.getLogger("trackline")
 class AreaWatcher:
     """Watches the areas of one camera; `inside`, `counts` and `change` from any thread.
 
-    With `warn` a class that the detector does not know is logged.
+    With `warn` a class that the detector does not know is logged. An area wholly `beyond` the
+    picture is an error at the first one, or is logged at each new size: a camera may change its
+    size, and what is wrong with it must not end the run of others. "ignore" is for pictures whose
+    size nobody knows.
     """
 
-    def __init__(self, camera: CameraAreas, *, warn: bool = True) -> None:
-        self._warn = warn
+    def __init__(
+        self,
+        camera: CameraAreas,
+        *,
+        warn: bool = True,
+        beyond: Literal["error", "warn", "ignore"] = "warn",
+    ) -> None:
+        self._warn, self._beyond = warn, beyond
         self._lock = threading.Lock()
         self._tally = Tally()
         self._clock = Clock()
@@ -39,14 +50,20 @@ class AreaWatcher:
         self._names: ClassNames | None = None
         self._wanted: dict[int, Int64] = {}
         self._size = (1, 1)  # until there is a picture
+        self._source = ""
         self._followed = Followed(camera, self._size, self._counts_there)
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
-        """Return what was decided at this frame, each with the moment in which it happened."""
+        """Return what was decided at this frame, each with the moment in which it happened.
+
+        Raises ConfigError at the first one, if an area beyond the picture is an error.
+        """
         with self._lock:
             height, width = frame.image.shape[:2]
             if (width, height) != self._size:
                 self._size = (width, height)
+                self._source = frame.source
+                self._look_beyond()
                 self._forget()
             if class_names is not self._names:
                 self._names = class_names
@@ -77,6 +94,8 @@ class AreaWatcher:
             before = self._followed
             self._followed = Followed(camera, self._size, self._counts_there)
             self._followed.go_on_from(before, self._clock.now)
+            if self._source:
+                self._look_beyond()
 
     def inside(self) -> dict[str, dict[str, int]]:
         """Return {zone: {class name: tracks in it now}}, every zone."""
@@ -93,6 +112,18 @@ class AreaWatcher:
         """Return how often (area, kind, direction, class name) has happened so far."""
         with self._lock:
             return dict(self._tally.counts)
+
+    def _look_beyond(self) -> None:
+        """Refuse or log areas wholly outside the picture; after the first one, log."""
+        beyond = self._beyond
+        if beyond == "ignore":
+            return
+        self._beyond = "warn"
+        told = outside(self._camera, self._size)
+        if told and beyond == "error":
+            raise ConfigError(f"zones of '{self._source}': {told}")
+        if told:
+            log.warning("zones of '%s': %s: nothing is counted there", self._source, told)
 
     def _forget(self) -> None:
         self._followed = Followed(self._camera, self._size, self._counts_there)

@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.data import Result
 from pipeline.engine.freshness import Freshness
 from pipeline.engine.losses import Losses
+from pipeline.engine.recent import Recent
 
 _LOWEST_MS = 1e-3
 _RATIO = 1.04
@@ -92,6 +93,7 @@ class SourceStats:
     epoch: int = 0
     age: Histogram = field(default_factory=Histogram)
     fresh: Freshness = field(default_factory=Freshness)
+    recent: Recent = field(default_factory=Recent)
     _losses: Losses = field(default_factory=Losses)
     # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -100,12 +102,14 @@ class SourceStats:
         """Count frames that were grabbed and will not be delivered."""
         with self._lock:
             self.dropped[cause] += count
+        self.recent.add(time.monotonic(), dropped=count)
 
     def lose(self, index: int, cause: str) -> None:
         """Count frame `index` as dropped; the next result after it will tell."""
         with self._lock:
             self.dropped[cause] += 1
             self._losses.add(index, cause)
+        self.recent.add(time.monotonic(), dropped=1)
 
     def lost_before(self, index: int) -> dict[str, int]:
         """Return by cause what was lost before frame `index` and not told yet."""
@@ -113,13 +117,16 @@ class SourceStats:
             return self._losses.before(index)
 
     def note_age(self, result: Result) -> str | None:
-        """Count how old a delivered result's picture was; return a warning when there is one."""
+        """Count a delivered result, and how old its picture was; return a warning if one is new."""
         self.age.add(result.age_ms)
+        now = time.monotonic()
+        self.recent.add(now, delivered=1)
         frame = result.frame
         if not self.live:
             return None
         behind_ms = (frame.captured_at - frame.pts_s) * 1e3
-        return self.fresh.add(time.monotonic(), result.age_ms, behind_ms, frame.epoch)
+        older = self.fresh.add(now, result.age_ms, behind_ms, frame.epoch)
+        return older or self.recent.judge(now)
 
     @property
     def on_the_way(self) -> int:
@@ -149,6 +156,16 @@ class SourceStats:
         if self.broken:
             report["broken"] = self.broken
         return report
+
+
+class Waits(NamedTuple):
+    """What the inference thread had spent its time on at one moment, in seconds since `begin`."""
+
+    elapsed_s: float = 0.0
+    starved_s: float = 0.0
+    detector_s: float = 0.0
+    blocked_s: float = 0.0
+    following_s: float = 0.0
 
 
 class Stats:
@@ -204,22 +221,31 @@ class Stats:
         """Return the results delivered so far, over all sources."""
         return sum(source.delivered for source in self.sources.values())
 
-    def limiting_stage(self) -> str:
+    def waits(self) -> Waits:
+        """Return what the inference thread has spent its time on until now."""
+        return Waits(
+            self.elapsed_s, self.starved_s, self.detector_s, self.blocked_s, self.following_s
+        )
+
+    def limiting_stage(self, since: Waits = Waits()) -> str:  # noqa: B008 - immutable
         """Return which stage set the pace: what the inference thread waited for most.
+
+        Counted from `since` on, by default over the whole run.
 
         Between stages are queues, so whoever is waited for at all has no time left, whatever else
         took longer. Where next to nothing is waited for, it is the thread itself, with the larger
         part of its own work: "infer", or "track" for what follows objects.
         """
+        spent = Waits(*(now - then for now, then in zip(self.waits(), since, strict=True)))
         waited_s, what = max(
-            (self.starved_s, "frames"), (self.detector_s, "infer"), (self.blocked_s, "sinks")
+            (spent.starved_s, "frames"), (spent.detector_s, "infer"), (spent.blocked_s, "sinks")
         )
-        if waited_s >= WAITING * self.elapsed_s:
+        if waited_s >= WAITING * spent.elapsed_s:
             if what != "frames":
                 return what
             return "camera" if all(s.live for s in self.sources.values()) else "decode"
-        worked_s = self.elapsed_s - self.starved_s - self.detector_s - self.blocked_s
-        return "track" if self.following_s > worked_s / 2 else "infer"
+        worked_s = spent.elapsed_s - spent.starved_s - spent.detector_s - spent.blocked_s
+        return "track" if spent.following_s > worked_s / 2 else "infer"
 
     def report(self) -> dict[str, Any]:
         """Return the run's figures as plain values, ready for JSON."""

@@ -27,7 +27,8 @@ class CameraStatus:
 
     `connecting` until the first frame or failure, `lost` from a failure to the next frame,
     `stale` while connected without new pictures, `ended` for good. `fps` is what arrived within
-    the last ten seconds, width and height are the last picture's (0 before the first). `error`
+    the last ten seconds, `analysed_fps` what of it was not dropped. Width and height are the last
+    picture's (0 before the first). `error`
     says why it is lost or has ended, `warning` what else to look after; one line each. A lost one
     is tried again at `next_try`, in `next_try_in_s` seconds: 0 while that try is going on.
     """
@@ -37,6 +38,7 @@ class CameraStatus:
     state: State
     since: float
     fps: float = 0.0
+    analysed_fps: float = 0.0
     width: int = 0
     height: int = 0
     age_ms: Age = field(default_factory=Age)
@@ -145,12 +147,16 @@ class Supervisor:
             state, since, warning = self._judged(now)
             recent = [at for at in self._arrivals if at > now - FPS_WINDOW_S]
             error, next_try, (height, width) = self._error, self._next_try, self._size
+        if state == "live":
+            warning = warning or stats.fresh.warning or stats.recent.warning(now)
+        fps = _rate(recent, now)
         return CameraStatus(
             name=self.name,
             live=self.live,
             state=state,
             since=since + unix,
-            fps=_rate(recent, now),
+            fps=fps,
+            analysed_fps=round(fps * (1 - stats.recent.dropped_share(now)), 2),
             width=width,
             height=height,
             age_ms=stats.fresh.age(now),
@@ -159,7 +165,7 @@ class Supervisor:
             dropped=dropped,
             reconnects=stats.reconnects,
             error=error,
-            warning=warning or (stats.fresh.warning if state == "live" else None),
+            warning=warning,
             next_try=None if next_try is None else next_try + unix,
             next_try_in_s=None if next_try is None else max(0.0, next_try - now),
             waiting=waiting,

@@ -10,7 +10,9 @@ from typing import Any
 
 from pipeline.build import effective
 from pipeline.counting.areas import CameraAreas
+from pipeline.counting.tally import possible
 from pipeline.engine import Pipeline
+from pipeline.engine.stats import Waits
 from pipeline.engine.supervision import CameraStatus
 from pipeline.live.areas import AreaBook, where_it_is
 from pipeline.live.changes import InForce
@@ -21,6 +23,7 @@ from pipeline.web.shapes import (
     Ages,
     Camera,
     ConfigState,
+    Count,
     Counts,
     Deliveries,
     Inside,
@@ -47,7 +50,7 @@ class LiveBackend:
         self._events = events
         self._in_force = in_force
         self._began = time.monotonic()
-        self._delivered: deque[tuple[float, int]] = deque(maxlen=64)
+        self._delivered: deque[tuple[float, int, Waits]] = deque(maxlen=64)
 
     def cameras(self) -> Sequence[Camera]:
         """Return every camera in the order of the configuration."""
@@ -78,7 +81,15 @@ class LiveBackend:
         """Return what happened in the last hours, and who is inside now; raises StoreError."""
         names = [name for name in self._pipeline.cameras() if camera in (None, name)]
         inside = [each for name in names for each in self._inside(name)]
-        return Counts(counts=self._events.counts(camera, hours), inside=inside)
+        counts = list(self._events.counts(camera, hours))
+        happened = {(one.camera, one.area, one.kind, one.direction) for one in counts}
+        never = [
+            Count(camera=name, count=0, **key._asdict())
+            for name in names
+            for key in possible(self._book.areas(name))
+            if (name, *key[:3]) not in happened
+        ]
+        return Counts(counts=[*counts, *never], inside=inside)
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first; raises StoreError."""
@@ -110,7 +121,7 @@ class LiveBackend:
         return Status(
             uptime_s=round(time.monotonic() - self._began, 1),
             fps=self._fps(),
-            limited_by=report["limited_by"],
+            limited_by=self._limited_by(),
             stages=report["stages"],
             config=ConfigState(
                 path=str(self._in_force.path) if self._in_force.path else None,
@@ -135,7 +146,8 @@ class LiveBackend:
         """Note how many results there were, let go of cameras that left; called every second."""
         for name in set(self._hub.names()) - set(self._pipeline.cameras()):
             self._hub.forget(name)
-        self._delivered.append((time.monotonic(), self._pipeline.stats.delivered))
+        stats = self._pipeline.stats
+        self._delivered.append((time.monotonic(), stats.delivered, stats.waits()))
 
     def _inside(self, camera: str) -> list[Inside]:
         """Return who is in a camera's zones, by class; one row per zone while nobody knows."""
@@ -160,9 +172,19 @@ class LiveBackend:
     def _fps(self) -> float:
         """Return results per second over the last ten seconds."""
         now, delivered = time.monotonic(), self._pipeline.stats.delivered
-        notes = [note for note in list(self._delivered) if note[0] > now - RATE_OVER_S]
-        then, before = notes[0] if notes else (self._began, 0)
+        then, before, _ = self._earlier(now)
         return round((delivered - before) / max(now - then, 0.1), 1)
+
+    def _limited_by(self) -> str:
+        """Return what set the pace in the last ten seconds, in the run where nothing came out."""
+        stats = self._pipeline.stats
+        _, before, waits = self._earlier(time.monotonic())
+        return stats.limiting_stage(waits if stats.delivered > before else Waits())
+
+    def _earlier(self, now: float) -> tuple[float, int, Waits]:
+        """Return the time, results and waits as they were ten seconds ago."""
+        notes = [note for note in list(self._delivered) if note[0] > now - RATE_OVER_S]
+        return notes[0] if notes else (self._began, 0, Waits())
 
     def _camera(self, one: CameraStatus) -> Camera:
         shown = self._hub.latest(one.name)
@@ -173,6 +195,7 @@ class LiveBackend:
             state=one.state,
             since=round(one.since, 3),
             fps=one.fps,
+            analysed_fps=one.analysed_fps,
             width=one.width or None,
             height=one.height or None,
             age_ms=Ages(

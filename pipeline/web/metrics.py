@@ -56,6 +56,11 @@ class Metrics(Collector):
     def _cameras(self) -> Iterator[Metric]:
         label = ["camera"]
         fps = GaugeMetricFamily("trackline_camera_fps", "Frames per second.", labels=label)
+        analysed = GaugeMetricFamily(
+            "trackline_camera_analysed_fps",
+            "Frames per second of the last ten seconds that were not dropped.",
+            labels=label,
+        )
         state = GaugeMetricFamily(
             "trackline_camera_state", "1 for the state a camera is in.", labels=["camera", "state"]
         )
@@ -75,6 +80,8 @@ class Metrics(Collector):
         )
         for camera in self._backend.cameras():
             fps.add_metric([camera.name], camera.fps)
+            if camera.analysed_fps is not None:
+                analysed.add_metric([camera.name], camera.analysed_fps)
             for name in STATES:
                 state.add_metric([camera.name, name], float(camera.state == name))
             grabbed.add_metric([camera.name], camera.grabbed)
@@ -92,7 +99,7 @@ class Metrics(Collector):
         )
         for name, waiting in self._backend.queues().items():
             queue.add_metric([name], waiting)
-        yield from (fps, state, grabbed, delivered, dropped, again, tracks, inside, queue)
+        yield from (fps, analysed, state, grabbed, delivered, dropped, again, tracks, inside, queue)
 
     def _ages_and_stages(self) -> Iterator[Metric]:
         age = HistogramMetricFamily(

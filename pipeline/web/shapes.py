@@ -55,6 +55,9 @@ class Camera(Shape):
     since: float
     """Unix time in seconds since when it is in this state."""
     fps: float
+    """Pictures per second that arrived in the last ten seconds."""
+    analysed_fps: float | None = None
+    """Of these, how many were analysed; the others were dropped. null where nobody says so."""
     width: int | None
     height: int | None
     age_ms: Ages
@@ -218,6 +221,7 @@ class Status(Shape):
     uptime_s: float
     fps: float
     limited_by: str
+    """What set the pace in the last ten seconds: camera, infer, track, sinks or decode."""
     stages: dict[str, dict[str, float]]
     config: ConfigState
 

@@ -99,6 +99,7 @@ function gather({ counts, inside, camera: only }, fresh) {
     const key = kind === "cross" ? direction : kind;
     row.line ||= kind === "cross";
     row.n[key] = (row.n[key] ?? 0) + count;
+    if (!count) continue; // never happened: of no class
     const ofClass = row.classes.get(class_name) ?? {};
     ofClass[key] = (ofClass[key] ?? 0) + count;
     row.classes.set(class_name, ofClass);

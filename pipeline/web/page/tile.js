@@ -13,7 +13,7 @@ export class Tile {
   #lamp = el("span", { class: "lamp" });
   #state = el("span", { class: "state" });
   #tracks = el("span", { class: "figure tracks" });
-  #fps = el("span", { class: "figure fps" });
+  #fps = el("span", { class: "figure fps", title: "Pictures analysed, of those that arrive" });
   #age = el("span", { class: "figure age", title: "Age of the picture" });
   #layers;
   #header = null;
@@ -89,7 +89,10 @@ export class Tile {
     say(this.#state, stateText(camera.state));
     const tracks = camera.tracks === null ? "–" : count(camera.tracks, "track");
     say(this.#tracks, tracks);
-    say(this.#fps, `${(camera.fps ?? 0).toFixed(1)} fps`);
+    const arriving = (camera.fps ?? 0).toFixed(1);
+    const analysed = (camera.analysed_fps ?? camera.fps ?? 0).toFixed(1);
+    say(this.#fps, analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`);
+    mark(this.#fps, "data-level", Number(analysed) < 0.9 * Number(arriving) ? "warn" : null);
     this.#tell(camera);
     mark(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${tracks}`);
     if (gone && came !== camera.state) {
