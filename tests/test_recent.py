@@ -76,4 +76,3 @@ def test_what_limits_is_asked_of_the_last_seconds() -> None:
     stats.starved_s, stats.detector_s = 3600.0, 3590.0
     assert stats.limiting_stage() == "camera"
     assert stats.limiting_stage(Waits(7190.0, 3600.0, 3581.0)) == "infer"
-    assert stats.waits().elapsed_s == 7200.0
