@@ -8,7 +8,7 @@ devices and libraries are opened in `open()`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,7 +43,8 @@ class RunInfo:
     `sources` holds the sources that are open at the start; a camera that is down is missing and
     may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
     `only_files` says that no source is live, open or not, and that the run waits for no other: all
-    of it could be read again.
+    of it could be read again. `camera_states` may be asked by any thread: by the name of each live
+    source its state (connecting, live, stale, lost, ended) and the Unix time since when.
     """
 
     output: Path
@@ -52,6 +53,7 @@ class RunInfo:
     utc_at_monotonic_zero: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
     only_files: bool = False
+    camera_states: Callable[[], Mapping[str, tuple[str, float]]] = dict
 
 
 def unix_time(monotonic_s: float) -> float:

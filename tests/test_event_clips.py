@@ -48,6 +48,20 @@ def pictures(path: Path) -> tuple[list[float], list[np.ndarray], av.VideoCodecCo
         return times, [f.to_ndarray(format="bgr24") for f in frames], stream.codec_context
 
 
+def test_an_event_says_where_in_its_clip_it_is(tmp_path: Path) -> None:
+    """Events that overlap share a clip: the later one was played from 25 s before it happened."""
+    run = Run(tmp_path)
+    run.frames(0, 30)
+    for index in range(30, 70):
+        run.sink.write(result(index, *([event(index)] if index in (30, 45, 60) else [])))
+    run.frames(70, 100)
+    assert len(set(run.clips())) == 1
+    offsets = [one.clip_offset_s for one in reversed(run.store.query())]
+    assert offsets == pytest.approx([1.0, 2.5, 4.0], abs=0.11)
+    told = run.store.query()[0].as_dict()
+    assert told["clip_offset_s"] == pytest.approx(4.0, abs=0.11)
+
+
 def is_faststart(path: Path) -> bool:
     data = path.read_bytes()
     return 0 < data.find(b"moov") < data.find(b"mdat")

@@ -319,11 +319,11 @@ def test_nobody_is_said_to_be_gone_because_a_cable_was_pulled() -> None:
     board.expect("door")
     board.note(result(0, event(0)), 0.0)
     states = board.states(11.0)
-    assert states["gate"]["areas"]["lawn"] == {"inside": None, "enter": 1}
+    assert states["gate"]["areas"]["lawn"] == {"inside": None, "enter": 1, "leave": 0}
     assert [(one["connected"], one["objects"]) for one in states.values()] == [(False, None)] * 2
     board.note(result(1), 12.0)
     assert board.states(12.0)["gate"]["objects"] == 1
-    assert board.states(12.0)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 1}
+    assert board.states(12.0)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 1, "leave": 0}
 
 
 @pytest.mark.parametrize(
@@ -349,3 +349,49 @@ def test_home_assistant_gets_a_number_or_the_word_that_it_shows_as_unknown(
         return str(jinja2.Template(parts[part]["value_template"]).render(value_json=state))
 
     assert (shown("objects"), shown("lawn_inside")) == (objects, inside)
+
+
+PLAN = {"gate": {"lawn": False, "kerb": True}}
+
+
+def templates(state: object, areas: dict[str, bool]) -> dict[str, str]:
+    """What each entity of a camera shows of a state; raises what Home Assistant would log."""
+    import jinja2
+
+    parts = device(Topics("trackline", "homeassistant"), "gate", areas)["components"]
+    given = {} if state is None else {"value_json": state}
+    strict = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    return {
+        key: strict.from_string(part["value_template"]).render(**given)
+        for key, part in parts.items()
+        if "value_template" in part
+    }
+
+
+@pytest.mark.parametrize(
+    "state", [None, {}, "", {"areas": {}}, {"areas": {"lawn": {}}, "connected": False}]
+)
+def test_a_template_survives_an_empty_state(state: object) -> None:
+    """After a restart the retained state had no areas, and every template logged an error."""
+    shown = templates(state, PLAN["gate"])
+    assert shown.pop("connected") == "OFF"
+    assert set(shown.values()) == {"None"}
+
+
+def test_what_is_announced_are_the_zones_of_the_file_whatever_has_happened() -> None:
+    """After a restart 11 entities were 4 until something had happened in each zone again."""
+    areas = {"gate": dict(PLAN["gate"])}
+    board = Board(10)
+    board.expect("gate")
+    board.plan(lambda: areas)
+    assert board.areas() == areas
+    board.note(result(0, event(0)), 0.0)
+    assert board.areas() == areas
+    state = json.loads(json.dumps(by_slug(board.states(0.0)["gate"])))
+    shown = templates(state, areas["gate"])
+    assert shown == {
+        "connected": "ON", "objects": "1", "lawn_inside": "1", "lawn_enter": "1",
+        "lawn_leave": "0", "kerb_in": "0", "kerb_out": "0",
+    }  # fmt: skip
+    del areas["gate"]["lawn"]  # deleted on the page
+    assert board.areas() == areas

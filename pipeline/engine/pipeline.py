@@ -128,12 +128,17 @@ class Pipeline(Stages):
                 utc_at_monotonic_zero=time.time() - time.monotonic(),
                 metadata=self._metadata,
                 only_files=self._sources.only_files,
+                camera_states=self._camera_states,
             )
         )
         self.stats.begin()
         self._inference.in_order = self._in_order and self._sources.only_files
         self._sources.start()
         self._inference.start(self._fail)
+
+    def _camera_states(self) -> dict[str, tuple[str, float]]:
+        """Return state and since when (Unix seconds) of each live source."""
+        return {n: (one.state, one.since) for n, one in self.cameras().items() if one.live}
 
     def _delivered(self) -> Iterator[Result]:
         """Yield what inference passed on, once the sinks have it; raises what a sink raises."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ from pipeline.counting.tally import Tally
 from pipeline.data import Result
 
 State = dict[str, Any]
+AreasByCamera = Mapping[str, Mapping[str, bool]]
+"""{camera: {area: whether it is a line}}."""
 
 UNSEEN_S = 60.0
 """Longer than a track is usually waited for before it has left (`gone_s`)."""
@@ -34,6 +37,10 @@ class Camera:
             found.setdefault(key.area, Counter())[key.direction or key.kind] += count
         return found
 
+    def known_areas(self) -> dict[str, bool]:
+        """Return {area: whether it is a line} of those where something has happened."""
+        return {area: self.is_line(area) for area in self.areas()}
+
     def is_line(self, area: str) -> bool:
         """Return whether it is crossed rather than entered."""
         return any(key.area == area and key.kind == "cross" for key in self.tally.counts)
@@ -45,12 +52,17 @@ class Board:
     def __init__(self, lost_s: float) -> None:
         self._lost_s = lost_s
         self._cameras: dict[str, Camera] = {}
+        self._planned: Callable[[], AreasByCamera] = dict
         self._lock = threading.Lock()
 
     def expect(self, camera: str) -> None:
         """Show a camera that has not given a picture yet, as not connected."""
         with self._lock:
             self._cameras.setdefault(camera, Camera(float("-inf")))
+
+    def plan(self, areas: Callable[[], AreasByCamera]) -> None:
+        """Show the areas that `areas` returns, rather than only those where something happened."""
+        self._planned = areas
 
     def note(self, result: Result, now: float) -> None:
         """Take a result into account."""
@@ -62,9 +74,10 @@ class Board:
 
     def areas(self) -> dict[str, dict[str, bool]]:
         """Return {camera: {area: whether it is a line}}."""
+        planned = self._planned()
         with self._lock:
             return {
-                name: {area: camera.is_line(area) for area in camera.areas()}
+                name: dict(planned[name]) if name in planned else camera.known_areas()
                 for name, camera in self._cameras.items()
             }
 
@@ -74,19 +87,28 @@ class Board:
         What is there now is None where the camera is not connected: nobody knows, and a 0 would
         tell an automation that the zone is empty.
         """
+        areas = self.areas()
         with self._lock:
-            return {name: self._state(camera, now) for name, camera in self._cameras.items()}
+            return {
+                name: self._state(camera, now, areas.get(name, {}))
+                for name, camera in self._cameras.items()
+            }
 
-    def _state(self, camera: Camera, now: float) -> State:
+    def _state(self, camera: Camera, now: float, areas: Mapping[str, bool]) -> State:
         connected = now - camera.seen_at < self._lost_s
-        inside = camera.tally.inside
+        inside, counted = camera.tally.inside, camera.areas()
         return {
             "connected": connected,
             "objects": camera.objects if connected else None,
             "areas": {
-                area: dict(counted)
-                if camera.is_line(area)
-                else {"inside": inside.get(area, 0) if connected else None, **counted}
-                for area, counted in camera.areas().items()
+                area: {"in": 0, "out": 0, **counted.get(area, {})}
+                if is_line
+                else {
+                    "inside": inside.get(area, 0) if connected else None,
+                    "enter": 0,
+                    "leave": 0,
+                    **counted.get(area, {}),
+                }
+                for area, is_line in areas.items()
             },
         }

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.events.board import State
+from pipeline.events.options import EVENT_NAMES
 
 Component = dict[str, Any]
-KINDS = ("enter", "leave", "dwell", "cross", "lost", "live")
+_OR_EMPTY = "default(dict(), true)"
+_STATE = f"(value_json | {_OR_EMPTY})"
+"""The state in a template; whatever is missing in it, or all of it, is unknown and no error."""
 ONLINE, OFFLINE = "online", "offline"
 
 
@@ -90,23 +93,24 @@ def device(
             "device_class": "connectivity",
             "entity_category": "diagnostic",
             "state_topic": topics.state(camera),
-            "value_template": "{{ 'ON' if value_json.connected else 'OFF' }}",
+            "value_template": (
+                f"{{{{ 'ON' if {_STATE}['connected'] | default(false) else 'OFF' }}}}"
+            ),
         },
-        "objects": _sensor(topics, camera, "Objects", "value_json.objects", "measurement"),
+        "objects": _sensor(topics, camera, "Objects", f"{_STATE}['objects']", "measurement"),
         "event": _event("Event", topics.event(camera)),
     }
     if clips:
         parts["clip"] = _event("Clip", topics.clip(camera))
     for area, is_line in areas.items():
-        known = f"value_json['areas']['{slug(area)}']"
+        known = f"(({_STATE}['areas'] | {_OR_EMPTY})['{slug(area)}'] | {_OR_EMPTY})"
         if not is_line:
-            # Nothing has happened there since the start: what was so before must not stay.
-            inside = f"{known}['inside'] if '{slug(area)}' in value_json['areas'] else none"
+            inside = f"{known}['inside']"
             parts[f"{slug(area)}_inside"] = _sensor(
                 topics, camera, f"{area} inside", inside, "measurement"
             )
         for what in ("in", "out") if is_line else ("enter", "leave"):
-            value = f"{known}['{what}'] | default(0)"
+            value = f"{known}['{what}']"
             parts[f"{slug(area)}_{what}"] = _sensor(
                 topics, camera, f"{area} {what}", value, "total_increasing"
             )
@@ -122,7 +126,12 @@ def device(
 
 
 def _event(name: str, topic: str) -> Component:
-    return {"platform": "event", "name": name, "event_types": list(KINDS), "state_topic": topic}
+    return {
+        "platform": "event",
+        "name": name,
+        "event_types": list(EVENT_NAMES),
+        "state_topic": topic,
+    }
 
 
 def _sensor(topics: Topics, camera: str, name: str, value: str, state_class: str) -> Component:
@@ -132,5 +141,5 @@ def _sensor(topics: Topics, camera: str, name: str, value: str, state_class: str
         "icon": "mdi:counter",
         "state_class": state_class,
         "state_topic": topics.state(camera),
-        "value_template": f"{{{{ {value} }}}}",
+        "value_template": f"{{{{ {value} | default(none) }}}}",
     }

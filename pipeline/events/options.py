@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from pipeline.events.hiding import Address, Secret
 from pipeline.options import OptionsModel
+
+EventName = Literal["enter", "leave", "dwell", "cross", "lost", "live"]
+"""What zones and lines report, and what becomes of cameras."""
+EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 
 class WebhookOptions(OptionsModel):
@@ -21,7 +26,7 @@ class WebhookOptions(OptionsModel):
     """Value of an Authorization header, `Bearer ${TOKEN}` say."""
     name: str = Field("", pattern=r"^[\w.-]*$", max_length=60)
     """What its queue is called; without it a name made of the address."""
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[EventName, ...] = ()
     """Only these kinds of event (enter, leave, dwell, cross, lost, live); all if empty."""
     clips: bool = True
     """Post a second message of an event once its clip is ready."""
@@ -50,7 +55,7 @@ class MqttOptions(OptionsModel):
     """Key of `client_cert`."""
     topic: str = Field("trackline", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
     """First part of every topic; two Tracklines at one broker need two."""
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[EventName, ...] = ()
     """Only these kinds of event; all if empty."""
     clips: bool = True
     """Publish an event again below `CAMERA/clip` once its clip is ready."""

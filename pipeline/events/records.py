@@ -59,10 +59,14 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent(EventRecord):
-    """An event with its number in the store; `clip`: a finished clip shows it."""
+    """An event with its number in the store.
+
+    `clip`: a finished clip shows it, `clip_offset_s` seconds after its start.
+    """
 
     id: int
     clip: bool
+    clip_offset_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, in the interface of the live server and in deliveries."""
@@ -81,6 +85,7 @@ class StoredEvent(EventRecord):
             "pts_s": round(self.pts_s, 6),
             "xyxy": [round(value, 2) for value in self.xyxy],
             "clip": self.clip,
+            "clip_offset_s": None if self.clip_offset_s is None else round(self.clip_offset_s, 3),
         }
 
 

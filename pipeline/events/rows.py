@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pipeline.events.records import EventFilter, EventRecord, StoredEvent
 from pipeline.events.schema import clips, events
 
-EVENT_COLUMNS = (*events.c, clips.c.finished)
+EVENT_COLUMNS = (*events.c, clips.c.finished, clips.c.began)
 LARGEST_ID = (1 << 63) - 1
 WITH_CLIP = events.outerjoin(clips, events.c.clip_id == clips.c.id)
 
@@ -33,6 +33,7 @@ def stored_event(row: Any) -> StoredEvent:
         pts_s=row["pts_s"],
         xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]),
         clip=bool(row["finished"]),
+        clip_offset_s=max(0.0, row["time"] - row["began"]) if row["finished"] else None,
     )
 
 

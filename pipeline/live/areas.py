@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.counting.areas import AreaFile, CameraAreas
+from pipeline.counting.areas import AreaFile, CameraAreas, Line
 from pipeline.counting.files import load_areas, save_areas
 from pipeline.counting.watching import AreaWatcher
 from pipeline.engine import Pipeline
@@ -39,6 +39,13 @@ class AreaBook:
     def areas(self, camera: str) -> CameraAreas:
         """Return a camera's zones and lines, none where nothing was drawn."""
         return self._file.cameras.get(camera, CameraAreas())
+
+    def kinds(self) -> dict[str, dict[str, bool]]:
+        """Return {camera: {area: whether it is a line}} of what is watched now."""
+        return {
+            name: {area.name: isinstance(area, Line) for area in areas.areas}
+            for name, areas in self._file.cameras.items()
+        }
 
     def new_watcher(self, camera: str) -> Watcher | None:
         """Return the watcher of a camera that comes, None where nothing is watched."""

@@ -92,8 +92,9 @@ class LiveBackend:
         return Counts(counts=[*counts, *never], inside=inside)
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
-        """Return events, the newest first; raises StoreError."""
-        return self._events.query(query)
+        """Return events, those that happened last first; raises StoreError."""
+        # They are numbered as they are settled, somebody who left seconds after it happened.
+        return sorted(self._events.query(query), key=lambda one: (one.time, one.id), reverse=True)
 
     def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
         """Return events stored after `event_id`, the oldest first, and the newest number."""

@@ -79,7 +79,7 @@ def run_live(
     gate = Gate(config.web, config.web.read_token(config.secrets))
     hub = Hub()
     book = AreaBook(config.zones or config.run.output / "zones.yaml")
-    sinks, events = _sinks(config, hub)
+    sinks, events = _sinks(config, hub, book)
     pipeline = build(config, sinks, book.new_watcher)
     pipeline.patience_s = PATIENCE_S
     state = in_force(config, path)
@@ -112,10 +112,12 @@ def run_live(
     return report
 
 
-def _sinks(config: Config, page: Sink) -> tuple[dict[str, Sink], EventLog]:
+def _sinks(config: Config, page: Sink, book: AreaBook) -> tuple[dict[str, Sink], EventLog]:
     """Return the sinks with the page among them, and where its events are found."""
     sinks = make_sinks(config)
     if (store := sinks.get("events")) is not None:
+        if (follow := getattr(store, "follow_areas", None)) is not None:
+            follow(book.kinds)
         return {**sinks, "page": page}, StoredEvents(store)
     recent = RecentEvents()
     return {**sinks, "page": page, "recent events": recent}, recent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.errors import (
     StoreError,
     WriteError,
 )
-from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses
+from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses, Repeater
 from pipeline.events.options import MqttOptions, WebhookOptions
 from pipeline.install_hints import install_command
 from pipeline.interfaces import RunInfo, unix_time
@@ -27,6 +28,8 @@ from pipeline.secrets import SecretUrl
 from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
+    from pipeline.events.board import AreasByCamera
+    from pipeline.events.camera_news import CameraNews
     from pipeline.events.keeping import Keeping
     from pipeline.events.service import EventService
     from pipeline.events.standing import Standing
@@ -38,6 +41,7 @@ FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
 # Closing takes a second or two when something does not answer, and no time otherwise.
 _CLIPS_PATIENCE_S = 1.5
+_LOOK_EVERY_S = 1.0
 _FILES_PATIENCE_S = 20.0
 
 
@@ -62,6 +66,8 @@ class Options(OptionsModel):
     """Events and clips older than this are deleted; null keeps them for ever."""
     keep_megabytes: float | None = Field(2000.0, gt=0)
     """Beyond this the oldest clips are deleted, then the oldest events; null for no bound."""
+    lost_after_s: float = Field(10.0, gt=0)
+    """A camera without a new picture for so long is an event "lost", its return one "live"."""
     mqtt: MqttOptions | None = None
     """A broker that gets the events and the state of the cameras."""
     webhooks: tuple[WebhookOptions, ...] = ()
@@ -92,10 +98,16 @@ class EventsSink:
         self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
         self._failure: BaseException | None = None
+        self._areas: Callable[[], AreasByCamera] | None = None
+        self._news: Repeater | None = None
         self._made_anew = False
         self._only_files = False
         self._wrote = False
         self._release: Callable[[], None] | None = None
+
+    def follow_areas(self, areas: Callable[[], AreasByCamera]) -> None:
+        """Announce the zones and lines that `areas` returns now and then; before `open`."""
+        self._areas = areas
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
@@ -104,6 +116,7 @@ class EventsSink:
         self._folder.make()
         try:
             store = self._open_store(run.output)
+            from pipeline.events.camera_news import CameraNews
             from pipeline.events.targets import make_targets  # SQLAlchemy is there, then
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
@@ -114,7 +127,13 @@ class EventsSink:
             store.deliver_to(targets.kinds, targets.with_clips)
         except StoreError as error:
             raise OutputError(str(error)) from error
+        if targets.board is not None:
+            planned = _areas(run.metadata)
+            targets.board.plan(self._areas or (lambda: planned))
         self._start(targets, store)
+        news = CameraNews(run.camera_states, self._options.lost_after_s)
+        self._news = Repeater("events: cameras", partial(self._note_cameras, news), _LOOK_EVERY_S)
+        self._news.start(self._fail)
 
     def write(self, result: Result) -> None:
         """Take the result's events and remember its picture; waits over files only."""
@@ -132,6 +151,15 @@ class EventsSink:
         if self._clips is not None:
             uids = [one.uid for one in records]
             self._clips.note(result, uids, utc + result.frame.captured_at)
+
+    def _note_cameras(self, news: CameraNews) -> None:
+        """Keep what became of cameras since the last time."""
+        service, store = self._service, self.store
+        if service is None or store is None:
+            return
+        if records := news.look(time.time()):
+            self._wrote = True
+            service.keeper.do(partial(store.add, records), len(records))
 
     def standings(self) -> Sequence[Standing]:
         """Return how each target fares, for any thread and at once."""
@@ -154,6 +182,8 @@ class EventsSink:
         clips, self._clips = self._clips, None
         if clips is not None:
             clips.close(_CLIPS_PATIENCE_S if patience_s is None else patience_s)
+        if self._news is not None:
+            self._news.close(KEEP_PATIENCE_S)
         service, self._service = self._service, None
         if service is not None:
             service.close(KEEP_PATIENCE_S if patience_s is None else patience_s)
@@ -246,3 +276,15 @@ def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
     for one in sources if isinstance(sources, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]:
             yield one["name"]
+
+
+def _areas(metadata: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
+    """Return {camera: {area: whether it is a line}} of the run's zones file."""
+    return {
+        camera: {
+            area["name"]: kind == "lines"
+            for kind in ("zones", "lines")
+            for area in areas.get(kind, ())
+        }
+        for camera, areas in metadata.get("areas", {}).items()
+    }

@@ -152,6 +152,8 @@ class StoredEvent(Shape):
     pts_s: float
     xyxy: Box
     clip: bool
+    clip_offset_s: float | None = None
+    """Seconds from the clip's start to the event: events that overlap share one."""
 
 
 class Events(Shape):

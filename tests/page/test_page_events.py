@@ -43,6 +43,33 @@ def test_a_clip_that_is_still_being_recorded(open_page: Open, fake: FakeServer) 
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["with its event", "once the clip is there"])
+def test_a_shared_clip_begins_shortly_before_the_event(
+    page: Page, fake: FakeServer, told: bool
+) -> None:
+    """It began with another event, up to 55 s earlier, and people waited for theirs."""
+    event = fake.happen(clip_offset_s=5.0 if told else None)
+    event["clip_offset_s"] = 5.0
+    page.locator(".event button").first.click()
+    page.wait_for_function("() => document.querySelector('video').currentTime >= 3")
+
+
+def test_events_lie_in_the_order_of_their_times(open_page: Open, fake: FakeServer) -> None:
+    """Who left is told seconds later, and stood above what happened after it."""
+    now = time.time()
+    fake.happen_silently(area="First", time=now - 60)
+    page = open_page()
+    expect(page.locator(".event")).to_have_count(1)
+    fake.happen(area="Third", time=now - 1)
+    fake.happen(area="Second", time=now - 4)
+    fake.happen(kind="lost", area="", class_name="", time=now - 2)
+    expect(page.locator(".event")).to_have_count(4)
+    texts = page.locator(".event .what").all_inner_texts()
+    wanted = ["Third", "camera lost", "Second", "First"]
+    assert [want in text for want, text in zip(wanted, texts, strict=True)] == [True] * 4
+    expect(page.locator(".event", has_text="camera lost").get_by_role("button")).to_have_count(0)
+
+
 def test_an_event_without_a_clip_has_no_button(open_page: Open, fake: FakeServer) -> None:
     fake.happen_silently(clip=False, time=time.time() - 3600)
     page = open_page()

@@ -1,10 +1,12 @@
 // Plays an event's clip in a dialog; waits for one that is still being recorded.
+import { ask } from "./api.js";
 import { el, say } from "./dom.js";
 import { eventText, mayHaveClip, time } from "./words.js";
 
 const FIRST_WAIT_MS = 1500;
 const LONGEST_WAIT_MS = 10000;
 const JUMP_S = 2;
+const LEAD_S = 2; // what led to the event
 
 export class Clip {
   #video = el("video", { controls: true, playsinline: true, preload: "auto" });
@@ -28,6 +30,7 @@ export class Clip {
     // Caught before the video's own controls hear it: else Space would play and pause at once.
     this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#video.addEventListener("error", () => this.#failed());
+    this.#video.addEventListener("loadedmetadata", () => this.#seek());
     this.#video.addEventListener("loadeddata", () => {
       say(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
       this.#video.play().catch(() => {}); // refused where the browser wants a click first: the controls are there
@@ -52,6 +55,21 @@ export class Clip {
     this.#newer.disabled = this.#beside(-1) === null;
     this.#older.disabled = this.#beside(1) === null;
     this.#video.src = new URL(`api/events/${encodeURIComponent(event.id)}/clip.mp4`, document.baseURI);
+  }
+
+  /** Go to shortly before the event: a clip that several events share begins up to a minute earlier. */
+  async #seek() {
+    const event = this.#event;
+    if (event === null) return;
+    let offset = event.clip_offset_s ?? null;
+    if (offset === null) {
+      // It was told before its clip was there.
+      const { events } = await ask(`api/events?before_id=${event.id + 1}&limit=1`).catch(() => ({ events: [] }));
+      offset = events.find((one) => one.id === event.id)?.clip_offset_s ?? null;
+    }
+    if (offset === null || this.#event !== event) return;
+    const start = Math.max(0, offset - LEAD_S);
+    if (Number.isFinite(this.#video.duration)) this.#video.currentTime = Math.min(start, this.#video.duration);
   }
 
   #failed() {

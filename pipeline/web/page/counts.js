@@ -95,6 +95,7 @@ function gather({ counts, inside, camera: only }, fresh) {
     return areas.get(area);
   };
   for (const { camera, area, kind, direction, class_name, count } of counts) {
+    if (area === "") continue; // of the camera itself
     const row = areaOf(camera, area);
     const key = kind === "cross" ? direction : kind;
     row.line ||= kind === "cross";

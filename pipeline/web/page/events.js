@@ -6,7 +6,7 @@ import { eventText, mayHaveClip, time } from "./words.js";
 
 const PAGE = 100;
 const MOST_SHOWN = 400;
-const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled" };
+const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled", lost: "Camera lost", live: "Camera back" };
 
 export class Events {
   #list = el("ol");
@@ -58,15 +58,12 @@ export class Events {
 
   /** Take an event that has just happened. */
   add(event) {
-    colourOf(event.class_name);
+    if (event.class_name) colourOf(event.class_name);
     this.#arrived.push(event);
     if (this.#arrived.length > MOST_SHOWN) this.#arrived.shift();
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
     if (!this.#wants(event) || this.#shown.some((one) => one.id === event.id)) return;
-    this.#shown.unshift(event);
-    const row = this.#row(event);
-    row.classList.add("fresh");
-    this.#list.prepend(row);
+    this.#insert(event).classList.add("fresh");
     while (this.#shown.length > MOST_SHOWN) {
       this.#shown.pop();
       this.#list.lastElementChild.remove();
@@ -83,7 +80,7 @@ export class Events {
     for (const [key, field] of [["camera", this.#camera], ["class_name", this.#class], ["kind", this.#kind]]) {
       if (field.value) query.set(key, field.value);
     }
-    if (older && this.#shown.length) query.set("before_id", this.#shown.at(-1).id);
+    if (older && this.#shown.length) query.set("before_id", Math.min(...this.#shown.map((one) => one.id)));
     let events;
     try {
       ({ events } = await ask(`api/events?${query}`));
@@ -96,10 +93,7 @@ export class Events {
       this.#shown = [];
       this.#list.replaceChildren();
     }
-    for (const event of events) {
-      this.#shown.push(event);
-      this.#list.append(this.#row(event));
-    }
+    for (const event of events) this.#insert(event);
     this.#more.hidden = events.length < PAGE;
     if (!older) for (const event of this.#arrived.splice(0)) this.add(event);
     const filtered = this.#camera.value || this.#class.value || this.#kind.value;
@@ -111,6 +105,18 @@ export class Events {
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
   }
 
+  /** Put an event where its time belongs, for some are told seconds late; return its row. */
+  #insert(event) {
+    const later = (one) => one.time > event.time || (one.time === event.time && one.id > event.id);
+    let at = 0;
+    if (this.#shown.length && later(this.#shown.at(-1))) at = this.#shown.length; // older ones are loaded in order
+    else while (at < this.#shown.length && later(this.#shown[at])) at += 1;
+    const row = this.#row(event);
+    this.#list.insertBefore(row, this.#list.children[at] ?? null);
+    this.#shown.splice(at, 0, event);
+    return row;
+  }
+
   #wants(event) {
     const fits = (field, value) => !field.value || field.value === value;
     return fits(this.#camera, event.camera) && fits(this.#class, event.class_name) && fits(this.#kind, event.kind);
@@ -118,7 +124,7 @@ export class Events {
 
   #row(event) {
     const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = colourOf(event.class_name);
+    if (event.class_name) swatch.style.background = colourOf(event.class_name);
     const text = eventText(event);
     const clip = mayHaveClip(event)
       ? el("button", { type: "button", "aria-label": `Play clip: ${text}, ${event.camera}`, on: { click: () => this.#onClip(event, this.#shown) } }, "▶ Clip")

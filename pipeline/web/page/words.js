@@ -39,11 +39,19 @@ export function time(unix) {
 
 /** Return whether an event has a clip, or may soon: what follows it belongs to its clip. */
 export function mayHaveClip(event) {
+  if (isOfCamera(event)) return false;
   return event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S;
+}
+
+/** Return whether an event is about a camera itself, not about what it sees. */
+export function isOfCamera({ kind }) {
+  return kind === "lost" || kind === "live";
 }
 
 /** Return what happened, without its camera and time. */
 export function eventText(event) {
+  if (event.kind === "lost") return "camera lost";
+  if (event.kind === "live") return "camera is back";
   const who = `${event.class_name || "object"} ${event.track_id}`;
   const where = event.area;
   if (event.kind === "cross") return `${who} crossed ${where} ${event.direction}`.trimEnd();
