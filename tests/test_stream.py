@@ -92,6 +92,26 @@ def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
     assert frames[-1].captured_at - frames[0].captured_at > 0.8
 
 
+@pytest.mark.parametrize("path", ["index.m3u8", "camera"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_playlist_leads_to_no_other_host_unless_told(path: str, allowed: bool) -> None:
+    """A camera that was taken over had the program ask any machine of the network."""
+    with http_camera() as other:
+        elsewhere = other.replace("127.0.0.1", "localhost")
+        with http_camera(segments_at=f"{elsewhere}/live/") as site:
+            address = f"{site}/live/{path}"
+            if allowed:
+                check(read(address, 5, other_hosts=True))
+            else:
+                with pytest.raises(SourceLostError, match=r"another server \(localhost\).*other_h"):
+                    read(address, 1)
+
+
+def test_a_playlist_under_another_name_and_on_another_port_is_read() -> None:
+    with http_camera() as other, http_camera(segments_at=f"{other}/live/") as site:
+        check(read(f"{site}/live/camera", 5))
+
+
 def test_mpeg_ts_over_tcp_and_udp() -> None:
     recording = transport_stream(1.6)
     with tcp_camera(recording) as port:

@@ -17,6 +17,7 @@ from web_cameras import http_camera
 
 from pipeline.errors import PipelineError, SourceError
 from pipeline.sources._certificates import Trust
+from pipeline.sources._hosts import Hosts
 from pipeline.sources._verified_fetching import VerifiedFetcher
 
 pytestmark = pytest.mark.timeout(60)
@@ -72,7 +73,9 @@ def test_who_comes_later_is_asked_nothing(path: str, camera: Identity, tmp_path:
 def test_a_login_is_kept_once(camera: Identity) -> None:
     """It was kept for every segment of a live playlist: 86,000 more a day."""
     with answering(camera) as (_, url):
-        fetcher = VerifiedFetcher("source door", url, Trust(True, camera.certificate), 5.0, print)
+        fetcher = VerifiedFetcher(
+            "source door", Hosts(url, any_host=False), Trust(True, camera.certificate), 5.0, print
+        )
         sizes = set()
         for number in range(4):
             named = url.replace("://", "://viewer:hun%40ter2@")
@@ -128,7 +131,9 @@ def test_parts_of_a_file_are_fetched_as_parts(camera: Identity) -> None:
     refusals: list[PipelineError] = []
     with answering(camera) as (there, url):
         trust = Trust(True, camera.certificate)
-        fetcher = VerifiedFetcher("source door", url, trust, 5.0, refusals.append)
+        fetcher = VerifiedFetcher(
+            "source door", Hosts(url, any_host=False), trust, 5.0, refusals.append
+        )
         told = [({"offset": "10", "end_offset": "20"}, 10, 20), ({}, 0, 100)]
         for options, first, end in told:
             answer = fetcher(f"{url}/all.ts", 1, options)

@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError, SourceLostError
 from pipeline.pool import FramePool
 from pipeline.sources._addresses import demuxer_options, recording
 from pipeline.sources._certificates import Trust
+from pipeline.sources._hosts import Hosts, is_named_playlist
 from pipeline.sources._stream_backlog import Backlog
 from pipeline.sources._stream_clock import Pacer, StreamClock
 from pipeline.sources._verified_fetching import FORMATS, VerifiedFetcher
@@ -38,6 +39,7 @@ class Connection:
     open_timeout_s: float
     read_timeout_s: float
     trust: Trust
+    other_hosts: bool = False
 
     @contextmanager
     def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
@@ -47,25 +49,47 @@ class Connection:
 
         Raises SourceLostError where the camera's certificate is refused: it may be renewed.
         """
-        if not (self.trust.verify and self.address.lower().startswith("https")):
+        scheme = self.address.partition("://")[0].lower()
+        if scheme not in ("http", "https") or (self.other_hosts and not self._verifies):
             with self._open() as container:
                 yield container
             return
-        fetcher = VerifiedFetcher(
-            self.where, self.address, self.trust, self.read_timeout_s, on_refusal
-        )
-        with closing(fetcher), self._open(fetcher, fetcher.begin()) as container:
+        hosts = Hosts(self.address, any_host=self.other_hosts)
+        fetcher = VerifiedFetcher(self.where, hosts, self.trust, self.read_timeout_s, on_refusal)
+        with closing(fetcher), self._open_web(fetcher) as container:
             yield container
 
+    def _open_web(self, fetcher: VerifiedFetcher) -> InputContainer:
+        """Return the container of an address on the web; FFmpeg itself opens no playlist."""
+        from av.error import ArgumentError, InvalidDataError
+
+        if self._verifies or is_named_playlist(self.address):
+            return self._open(fetcher, fetcher.begin())
+        try:
+            return self._open(formats=FORMATS.removeprefix("hls,"))
+        except (ArgumentError, InvalidDataError):  # a format that is not on the list
+            if (format_name := fetcher.begin()) != "hls":
+                raise
+            return self._open(fetcher, format_name)  # a playlist under another name
+
+    @property
+    def _verifies(self) -> bool:
+        return self.trust.verify and self.address.lower().startswith("https")
+
     def _open(
-        self, fetcher: VerifiedFetcher | None = None, format_name: str | None = None
+        self,
+        fetcher: VerifiedFetcher | None = None,
+        format_name: str | None = None,
+        formats: str | None = None,
     ) -> InputContainer:
         import av
 
         told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
         if fetcher is not None:
             told["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
-            told["format_whitelist"] = FORMATS
+            formats = FORMATS
+        if formats is not None:
+            told["format_whitelist"] = formats
         try:
             return av.open(
                 self.address,

@@ -11,13 +11,14 @@ import ssl
 import urllib.request as web
 from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import PipelineError, SourceError, SourceLostError
 from pipeline.sources._addresses import recording
 from pipeline.sources._certificates import Trust
+from pipeline.sources._hosts import Hosts
 
 FORMATS = (
     "hls,mpjpeg,mjpeg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,live_flv,mov,matroska,asf,ogg,avi,"
@@ -37,7 +38,9 @@ _ANNOUNCED = {
 class VerifiedFetcher:
     """PyAV's `io_open`: opens an address and what it names, every server's certificate verified.
 
-    Only https, whatever a playlist or a redirect says: never a file of this machine.
+    What begins with https stays there, whatever a playlist or a redirect says; what begins with
+    http, or need not be verified, may go on to either. Never a file of this machine, and no other
+    host unless `hosts` has it.
     `on_refusal` is told why no pictures can come any more: FFmpeg takes a part that cannot be
     opened for one that is late, and goes on.
     """
@@ -45,29 +48,32 @@ class VerifiedFetcher:
     def __init__(
         self,
         where: str,
-        address: str,
+        hosts: Hosts,
         trust: Trust,
         timeout_s: float,
         on_refusal: Callable[[PipelineError], None],
     ) -> None:
         self._where = where
-        self._address = address
+        self._hosts = hosts
+        self._address = address = hosts.address
         self._trust = trust
         self._timeout_s = timeout_s
         self._on_refusal = on_refusal
         self._begun: HTTPResponse | None = None
+        self._is_begun = False
         self._passwords = web.HTTPPasswordMgrWithDefaultRealm()
         self._opener = web.OpenerDirector()
+        is_verified = trust.verify and urlsplit(address).scheme == "https"
         for handler in (
             web.ProxyHandler(),  # as FFmpeg does
-            web.HTTPSHandler(context=trust.context(urlsplit(address).hostname)),
-            web.HTTPRedirectHandler(),
+            web.HTTPSHandler(context=_context(trust, address)),
+            _Redirects(self._check),
             web.HTTPCookieProcessor(),
             web.HTTPBasicAuthHandler(self._passwords),
             web.HTTPDigestAuthHandler(self._passwords),
             web.HTTPDefaultErrorHandler(),
             web.HTTPErrorProcessor(),
-            _Unverifiable(where),
+            _Unverifiable(where) if is_verified else web.HTTPHandler(),
         ):
             self._opener.add_handler(handler)
 
@@ -77,6 +83,8 @@ class VerifiedFetcher:
         Raises SourceLostError, SourceError, FFmpegError or OSError.
         """
         answer = self._begun = self._answer(self._address, {})
+        self._hosts.add(answer.url or self._address)
+        self._is_begun = True
         kind = answer.headers.get_content_type()
         if answer.length and kind.startswith("video/"):
             answer.close()
@@ -109,11 +117,11 @@ class VerifiedFetcher:
     def _answer(self, url: str, options: Mapping[str, str]) -> HTTPResponse:
         scheme = urlsplit(url).scheme
         if scheme.startswith("crypto"):
-            raise SourceError(
-                f"{self._where}: encrypted HLS cannot be verified; set verify_tls: false"
-            )
+            way = "verify_tls: false and other_hosts: true"
+            raise SourceError(f"{self._where}: encrypted HLS cannot be verified; set {way}")
         if scheme not in ("http", "https"):
             raise SourceLostError(f"{self._where}: its playlist names what is not on the web")
+        self._check(url)
         request = web.Request(self._without_login(url), headers={"User-Agent": "Trackline"})
         if (first := options.get("offset")) is not None:
             end = options.get("end_offset")
@@ -133,6 +141,14 @@ class VerifiedFetcher:
             raise OSError(type(error).__name__) from None
         return answer
 
+    def _check(self, url: str) -> None:
+        """Raise SourceLostError where a playlist or a redirect leads to another host.
+
+        The address itself may be redirected: until its answer is there, nothing else was asked for.
+        """
+        if self._is_begun and (why := self._hosts.objection(url)) is not None:
+            raise SourceLostError(f"{self._where}: {why}")
+
     def _without_login(self, url: str) -> str:
         """Return the address without its login, which is told to whoever asks for one."""
         parts = urlsplit(url)
@@ -145,6 +161,27 @@ class VerifiedFetcher:
             None, f"{parts.scheme}://{place}/", unquote(user), unquote(password)
         )
         return parts._replace(netloc=place).geturl()
+
+
+class _Redirects(web.HTTPRedirectHandler):
+    """Follows redirects to where `check` does not raise."""
+
+    def __init__(self, check: Callable[[str], None]) -> None:
+        self._check = check
+
+    def redirect_request(self, *told: Any) -> web.Request | None:
+        """Return the request to make instead; the last argument is its address."""
+        self._check(told[-1])
+        return super().redirect_request(*told)
+
+
+def _context(trust: Trust, address: str) -> ssl.SSLContext:
+    """Return what verifies certificates, or believes any with `verify_tls: false`."""
+    context = trust.context(urlsplit(address).hostname)
+    if not trust.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class _Unverifiable(web.BaseHandler):

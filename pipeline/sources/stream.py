@@ -43,6 +43,8 @@ class Options(OptionsModel):
     """Certificates (PEM) to trust, its own or its authority's; relative to the current folder."""
     certificate_name: str | None = Field(None, min_length=1)
     """Name the certificate must be for; null for the address's host."""
+    other_hosts: bool = False
+    """Whether an HLS playlist may send the program to other servers than its own."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads, for cameras that divide their pictures; 0 for what FFmpeg finds useful."""
     name: str | None = Field(None, min_length=1)
@@ -127,6 +129,7 @@ class StreamSource:
             open_timeout_s=options.open_timeout_s,
             read_timeout_s=options.read_timeout_s,
             trust=self._trust,
+            other_hosts=options.other_hosts,
         )
         self._index = 0
         self._left_out_before = self.left_out

@@ -1,0 +1,44 @@
+"""To which servers a playlist or a redirect may lead."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+class Hosts:
+    """The host of a camera's address, and the one that address redirects to; with `any_host` all.
+
+    A camera that was taken over, or whoever answers in its place, could otherwise have the program
+    ask other machines of the network it stands in.
+    """
+
+    def __init__(self, address: str, *, any_host: bool) -> None:
+        self.address = address
+        self._any_host = any_host
+        self._allowed = {_host(address)}
+
+    def add(self, url: str) -> None:
+        """Allow the host to which the address itself redirected."""
+        self._allowed.add(_host(url))
+
+    def objection(self, url: str) -> str | None:
+        """Return what to say where `url` leads elsewhere, None where it may."""
+        host = _host(url)
+        if self._any_host or host in self._allowed:
+            return None
+        return (
+            f"its playlist leads to another server ({host or 'without a name'}); "
+            "set other_hosts: true to follow it"
+        )
+
+
+def is_named_playlist(address: str) -> bool:
+    """Return whether an address looks like that of an HLS playlist."""
+    return urlsplit(address).path.lower().endswith((".m3u8", ".m3u"))
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower().rstrip(".")
+    except ValueError:
+        return ""
