@@ -121,8 +121,8 @@ def test_home_assistant_finds_a_device_per_camera_and_its_states(
             "connected": True,
             "objects": 1,
             "areas": {
-                "lawn": {"name": "lawn", "inside": 2, "enter": 2},
-                "line": {"name": "line", "out": 1},
+                "lawn": {"name": "lawn", "inside": 2, "enter": 2, "leave": 0},
+                "line": {"name": "line", "in": 0, "out": 1},
             },
         }
         eventually(lambda: expected in listener.on(state), f"{expected} in {listener.on(state)}")

@@ -59,7 +59,7 @@ def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
     assert shape == {
         "id": number, "time": 1_000_050.25, "kind": "cross", "camera": "Tür <1>", "area": "line",
         "direction": "in", "track_id": 7, "class_name": "car", "dwell_s": 0.5, "index": 41,
-        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "clip": False,
+        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "clip": False, "clip_offset_s": None,
     }  # fmt: skip
     assert store.get(number + 1) is None
     assert store.get(1 << 70) is None
