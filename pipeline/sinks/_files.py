@@ -58,13 +58,13 @@ class OutputFolder:
         """Raise OutputError unless this run may write `path`; leaves the disk as it was.
 
         Refused are its own sources and what another run in this process writes. A file that is
-        there will be named as replaced, unless the sink `appends` to it.
+        there will be named as replaced. One the sink `appends` to, a database, has its own lock.
         """
         if any(_same(path, each) for each in self._inputs):
             raise OutputError(f"{path}: is a source of this run; choose another output folder")
         self._try(path)
-        if self._use is not None:
-            self._use.claim(path, self, replaces=not appends)
+        if self._use is not None and not appends:
+            self._use.claim(path, self)
 
     def begin(self, path: Path) -> None:
         """Check `path` and say what this run replaces, once; the next step is to make the file."""

@@ -29,12 +29,12 @@ class FolderUse:
         self._owners: dict[Path, object] = {}
         self._replaced: list[str] = []
 
-    def claim(self, path: Path, owner: object, *, replaces: bool) -> None:
+    def claim(self, path: Path, owner: object) -> None:
         """Note who writes a file; raises OutputError where another one in this process does."""
         with _guard:
             if self._owners.get(path, owner) is not owner:
                 raise OutputError(f"{path}: another run in this program is writing it")
-            if path not in self._owners and replaces and path.is_file():
+            if path not in self._owners and path.is_file():
                 self._replaced.append(path.name)
             self._owners[path] = owner
 
