@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipeline.data import ClassNames, Detections, Event, Frame, Result, Tracks
 
@@ -24,6 +24,8 @@ class SourceInfo:
     how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones. `file` is
     the path it was opened with, that of a folder or pattern for several pictures, "" for cameras;
     `has_sound` says that there is a sound track, which nothing here reads.
+    `start_utc` is the Unix time at `pts_s` 0 of a recording that says when it was made. The engine
+    sets `recorded` for sources that are not live: the time at which they are read means nothing.
     """
 
     width: int
@@ -34,6 +36,8 @@ class SourceInfo:
     sample_aspect: tuple[int, int] | None = None
     file: str = ""
     has_sound: bool = False
+    start_utc: float | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,16 @@ class RunInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     only_files: bool = False
     camera_states: Callable[[], Mapping[str, tuple[str, float]]] = dict
+
+    def utc_of(self, source: str, pts_s: float, captured_at: float) -> float | None:
+        """Return the Unix time at which a picture was taken, None where nothing says.
+
+        For cameras the time it arrived; for recordings their own start and the picture's time.
+        """
+        info = self.sources.get(source)
+        if info is None or not info.recorded:
+            return self.utc_at_monotonic_zero + captured_at
+        return None if info.start_utc is None else info.start_utc + pts_s
 
 
 def unix_time(monotonic_s: float) -> float:
@@ -89,6 +103,16 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release everything; safe to call twice and when never opened."""
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """Optional, for sources: lines for the report about what was assumed or read in part only.
+
+    Looked at once no more frames come.
+    """
+
+    notes: Sequence[str]
 
 
 class Detector(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,8 +114,13 @@ def _print(report: Mapping[str, Any]) -> None:
     console.print(table if table is not None else "nothing was counted")
 
 
+def _utc_of_row(source: str, pts_s: float, captured_at: float) -> float | None:  # noqa: ARG001
+    """Return the time that the event's row in the track file has, None if it has none."""
+    return captured_at if math.isfinite(captured_at) else None
+
+
 def _write(path: Path, events: list[Event]) -> None:
-    lines = "".join(csv_rows([EVENT_COLUMNS, *event_rows(events, 0.0)]))
+    lines = "".join(csv_rows([EVENT_COLUMNS, *event_rows(events, _utc_of_row)]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(lines, "utf-8", newline="")

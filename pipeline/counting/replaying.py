@@ -87,7 +87,7 @@ def _frame(recording: Recording, name: str, rows: BoxTable, film: Film) -> Frame
         pts_s = index / film.fps if film.fps else 0.0
     width, height = _size(values) or film.size or (1, 1)
     image = np.broadcast_to(np.uint8(0), (height, width, 3))
-    seen_at = _unix_s(values.get("utc"), pts_s)
+    seen_at = _unix_s(values.get("utc"))
     return Frame(image, name, index, pts_s, seen_at, int(values.get("epoch") or 0))
 
 
@@ -111,11 +111,12 @@ def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
-def _unix_s(utc: object, otherwise: float) -> float:
+def _unix_s(utc: object) -> float:
+    """Return the Unix time in a row, NaN where the file does not say when it was taken."""
     try:
         return datetime.fromisoformat(str(utc)).timestamp()
     except ValueError:
-        return otherwise
+        return math.nan
 
 
 def _tracks(rows: BoxTable) -> Tracks:

@@ -23,7 +23,7 @@ from pipeline.errors import (
     StageError,
     located,
 )
-from pipeline.interfaces import Source, SourceInfo
+from pipeline.interfaces import Noting, Source, SourceInfo
 from pipeline.ring import RingBuffer
 from pipeline.worker import Fail, Worker
 
@@ -85,7 +85,7 @@ class Grabber:
         """
         try:
             with located(self._where):
-                self.info = self.source.open()
+                self.info = replace(self.source.open(), recorded=True)
         except PipelineError as error:
             if not self.optional:
                 raise
@@ -161,6 +161,8 @@ class Grabber:
                 self.stats.broken = str(error)
                 self.supervisor.ended(str(error))
             finally:
+                if isinstance(self.source, Noting):
+                    self.stats.notes = tuple(self.source.notes)
                 self.ring.close()  # before the source, whose `close` may hang
 
     def _grab_file(self) -> None:

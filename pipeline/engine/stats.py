@@ -90,6 +90,7 @@ class SourceStats:
     rejected_boxes: int = 0
     reconnects: int = 0
     broken: str | None = None
+    notes: tuple[str, ...] = ()
     epoch: int = 0
     age: Histogram = field(default_factory=Histogram)
     fresh: Freshness = field(default_factory=Freshness)
@@ -155,6 +156,8 @@ class SourceStats:
             }
         if self.broken:
             report["broken"] = self.broken
+        if self.notes:
+            report["notes"] = list(self.notes)
         return report
 
 

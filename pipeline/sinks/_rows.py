@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,11 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 
 
-def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
+UtcOf = Callable[[str, float, float], float | None]
+"""From source, pts_s and captured_at to Unix time, as `RunInfo.utc_of`; None where unknown."""
+
+
+def rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
     """Return one tuple per track in the order of COLUMNS, plain Python values.
 
     Pixels to 0.01, score to 0.0001, ages to a millisecond, times of frames to a microsecond.
@@ -34,7 +38,7 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
         frame.source,
         frame.index,
         round(frame.pts_s, 6),
-        utc_text(utc_at_monotonic_zero + frame.captured_at),
+        _utc(utc_of(frame.source, frame.pts_s, frame.captured_at)),
     )
     return [
         (
@@ -63,14 +67,14 @@ def rows(result: Result, utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
     ]
 
 
-def event_rows(events: Iterable[Event], utc_at_monotonic_zero: float) -> list[tuple[Any, ...]]:
+def event_rows(events: Iterable[Event], utc_of: UtcOf) -> list[tuple[Any, ...]]:
     """Return one tuple per event in the order of EVENT_COLUMNS, plain Python values."""
     return [
         (
             event.source,
             event.index,
             round(event.pts_s, 6),
-            utc_text(utc_at_monotonic_zero + event.captured_at),
+            _utc(utc_of(event.source, event.pts_s, event.captured_at)),
             event.kind,
             event.area,
             event.direction,
@@ -82,6 +86,10 @@ def event_rows(events: Iterable[Event], utc_at_monotonic_zero: float) -> list[tu
         )
         for event in events
     ]
+
+
+def _utc(unix_s: float | None) -> str:
+    return "" if unix_s is None else utc_text(unix_s)
 
 
 def utc_text(unix_s: float) -> str:

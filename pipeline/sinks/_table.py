@@ -9,12 +9,13 @@ from typing import Any
 from pipeline.data import Result
 from pipeline.interfaces import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
+from pipeline.sinks._rows import UtcOf
 
-RowsOf = Callable[[Result, float], Iterable[tuple[Any, ...]]]
+RowsOf = Callable[[Result, UtcOf], Iterable[tuple[Any, ...]]]
 
 
 class TableSink:
-    """Writes what `rows` makes of a result and of the Unix time at monotonic zero.
+    """Writes what `rows` makes of a result, with the times of the run.
 
     The file is made with the first result.
     """
@@ -27,18 +28,18 @@ class TableSink:
         self._rows = rows
         self._folder: OutputFolder | None = None
         self._file: LineFile | None = None
-        self._utc_zero = 0.0
+        self._utc_of: UtcOf | None = None
 
     def open(self, run: RunInfo) -> None:
         """See that the table can be written; raises OutputError and leaves nothing behind."""
         self._folder = OutputFolder(run)
-        self._utc_zero = run.utc_at_monotonic_zero
+        self._utc_of = run.utc_of
         self._folder.make()
         self._folder.check(run.output / self._file_name)
 
     def write(self, result: Result) -> None:
         """Append the result's rows; raises WriteError, for a full disk say."""
-        if self._folder is None:
+        if self._folder is None or self._utc_of is None:
             raise ValueError("TableSink.write: open() comes first")
         if self._file is None:
             path = self._folder.path / self._file_name
@@ -46,7 +47,7 @@ class TableSink:
             self._file = LineFile(path)
             self._file.write(csv_rows([self._columns]))
             self._file.flush()
-        self._file.write(csv_rows(self._rows(result, self._utc_zero)))
+        self._file.write(csv_rows(self._rows(result, self._utc_of)))
 
     def close(self) -> None:
         """Finish the table."""

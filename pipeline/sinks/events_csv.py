@@ -15,4 +15,6 @@ class Options(OptionsModel):
 
 def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options
     """Return the sink, one row per event in the order of decision; nothing is opened yet."""
-    return TableSink(FILE_NAME, EVENT_COLUMNS, lambda result, zero: event_rows(result.events, zero))
+    return TableSink(
+        FILE_NAME, EVENT_COLUMNS, lambda result, utc_of: event_rows(result.events, utc_of)
+    )

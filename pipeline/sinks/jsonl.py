@@ -53,12 +53,13 @@ class JsonlSink:
         """Append the result's tracks and events; raises WriteError, for a full disk say."""
         if self._run is None:
             raise ValueError("JsonlSink.write: open() comes first")
-        zero = self._run.utc_at_monotonic_zero
+        utc_of = self._run.utc_of
         if not self._files:
-            self._begin(self._run, utc_text(zero + result.frame.captured_at))
-        self._append(FILE_NAME, COLUMNS, rows(result, zero))
+            began_s = self._run.utc_at_monotonic_zero + result.frame.captured_at
+            self._begin(self._run, utc_text(began_s))
+        self._append(FILE_NAME, COLUMNS, rows(result, utc_of))
         if result.events:
-            self._append(EVENTS_NAME, EVENT_COLUMNS, event_rows(result.events, zero))
+            self._append(EVENTS_NAME, EVENT_COLUMNS, event_rows(result.events, utc_of))
 
     def close(self) -> None:
         """Finish the files."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.data import Frame
 from pipeline.errors import SourceBrokenError, SourceError
@@ -21,6 +22,7 @@ from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
 from pipeline.sources._damage import DamageLog, duration_s
 from pipeline.sources._hwaccel import Decode, accelerator, came_from_gpu
+from pipeline.sources._recording_start import recording_start, zone_of
 from pipeline.sources._times import PresentationClock
 
 if TYPE_CHECKING:
@@ -44,10 +46,23 @@ class Options(OptionsModel):
     """The video file."""
     name: str | None = Field(None, min_length=1)
     """Name in the outputs; null for the file's name without its suffix."""
+    start: datetime | None = None
+    """When the recording began, as in 2024-01-31T14:25:01+01:00; null for what its name or its
+    container says."""
+    timezone: str | None = None
+    """Zone of times that do not say theirs, such as Europe/Berlin or +01:00; null for this
+    machine's."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads; 0 for one up to a megapixel, and as many as processors above."""
     decode: Decode = "auto"
     """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            zone_of(name)
+        return name
 
 
 def build(options: Options) -> FileSource:
@@ -70,6 +85,9 @@ class FileSource:
         self.name = options.name or self._path.stem
         self._threads = options.threads
         self._decode_on = options.decode
+        self._start = options.start
+        self._zone = zone_of(options.timezone) if options.timezone else None
+        self.notes: list[str] = []
         self._pool = FramePool()
         self._container: InputContainer | None = None
         self._frames: Iterator[Frame] = iter(())
@@ -77,6 +95,7 @@ class FileSource:
     def open(self) -> SourceInfo:
         """Return what the container says; raises SourceError, one line, if this is no video."""
         self.close()
+        self.notes.clear()
         self._check_path()
         gpu = accelerator(self._decode_on)
         try:
@@ -113,6 +132,16 @@ class FileSource:
         self._frames = chain((first,), frames)
         height, width = first.image.shape[:2]
         rate = stream.average_rate or stream.guessed_rate
+        began = recording_start(
+            self._path,
+            (container.metadata, stream.metadata),
+            duration_s(stream),
+            self._start,
+            self._zone,
+        )
+        if began is not None:
+            moment = datetime.fromtimestamp(began.unix_s, UTC).isoformat(timespec="milliseconds")
+            self.notes.append(f"began {moment.replace('+00:00', 'Z')} by {began.told_by}")
         return SourceInfo(
             width=width,
             height=height,
@@ -122,6 +151,7 @@ class FileSource:
             sample_aspect=_sample_aspect(stream, turned=width != stream.width),
             file=str(self._path),
             has_sound=bool(container.streams.audio),
+            start_utc=None if began is None else began.unix_s,
         )
 
     def read(self) -> Frame | None:
