@@ -30,6 +30,20 @@ def missing_bytes(path: Path) -> int:
     return missing if missing > _PADDING else 0
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether the container itself proves that nothing is cut off its end.
+
+    RIFF and Matroska do, by the size of all that is in them; boxes and packets may end anywhere.
+    Raises OSError when the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        file.seek(0)
+        end = _declared_end(file, head) if head[:4] in (b"RIFF", _EBML) else None
+    return end is not None and size + _PADDING >= end
+
+
 def _declared_end(file: BinaryIO, head: bytes) -> int | None:
     if head[:4] == b"RIFF":
         return _end_of_riff(file)

@@ -3,9 +3,84 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # Steps back up to this are noise of the muxer; longer ones are a clock that was set anew.
 _JITTER_S = 1.0
+
+_USUAL_FPS = 25.0
+# Raw streams have no times; FFmpeg counts them at a rate of its own, 25 unless told.
+_WITHOUT_TIMES = frozenset(
+    ("h264", "hevc", "vvc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "obu", "cavsvideo", "dirac",
+     "vc1", "h263", "h261", "rawvideo")
+)  # fmt: skip
+# AVI counts its packets as they are decoded; a `pts` of it is FFmpeg's guess.
+_WITHOUT_PRESENTATION_TIMES = frozenset(("avi",))
+
+
+def says_times(container: InputContainer) -> bool:
+    """Return whether the container has times; raw streams do not."""
+    return container.format.name not in _WITHOUT_TIMES
+
+
+def nominal_rate(container: InputContainer, stream: VideoStream) -> float | None:
+    """Return the pictures per second that a file says it has, None if it does not.
+
+    Of a raw stream that is what the codec's own headers say (timing in the SPS of H.264).
+    """
+    if says_times(container):
+        rate = stream.average_rate or stream.guessed_rate
+    else:
+        rate = stream.codec_context.framerate
+    return float(rate) if rate else None
+
+
+def file_clock(
+    container: InputContainer, stream: VideoStream, fps: float | None
+) -> PresentationClock:
+    """Return the clock of a file's pictures; with `fps` they lie evenly, whatever the file says."""
+    rate = fps or nominal_rate(container, stream) or _USUAL_FPS
+    time_base = stream.time_base or Fraction(1, 1000)
+    has_pts = container.format.name not in _WITHOUT_PRESENTATION_TIMES
+    return PresentationClock(
+        time_base,
+        stream.start_time if has_pts else None,
+        1 / rate,
+        uses="nothing" if fps or not says_times(container) else "pts" if has_pts else "dts",
+    )
+
+
+class BestEffort:
+    """Chooses between a picture's pts and dts, as FFmpeg's `best_effort_timestamp` does.
+
+    Both are watched: the one that fails to grow more often is the faulty one; in doubt it is the
+    pts that counts. AVFrame.best_effort_timestamp,
+    https://ffmpeg.org/doxygen/trunk/structAVFrame.html
+    """
+
+    def __init__(self) -> None:
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._faulty_pts = self._faulty_dts = 0
+
+    def choose(self, pts: int | None, dts: int | None) -> int | None:
+        """Return the time of the next picture in presentation order, None if it has none."""
+        if dts is not None:
+            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
+            self._last_dts = dts
+        elif pts is not None:
+            self._last_dts = pts
+        if pts is not None:
+            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
+            self._last_pts = pts
+        elif dts is not None:
+            self._last_pts = dts
+        trusted = self._faulty_pts <= self._faulty_dts or dts is None
+        return pts if pts is not None and trusted else dts
 
 
 class PresentationClock:
@@ -14,23 +89,37 @@ class PresentationClock:
     `start` is the stream's first timestamp where the container says so, else the first that
     comes. A frame without a timestamp is put one nominal step after the one before it; a step
     back of less than a second repeats the time before it; a longer one (joined files, a counter
-    that wrapped) goes on one nominal step later.
+    that wrapped) goes on one nominal step later. `uses` says which timestamps mean something: the
+    better of pts and dts ("pts"), the dts alone, or "nothing": then all steps are nominal.
     """
 
-    def __init__(self, time_base: Fraction, start: int | None, step_s: float) -> None:
+    def __init__(
+        self,
+        time_base: Fraction,
+        start: int | None,
+        step_s: float,
+        uses: Literal["pts", "dts", "nothing"] = "pts",
+    ) -> None:
+        self._best = BestEffort()
+        self._uses = uses
+        self._count = 0
         self._time_base = time_base
         self._start = start
         self._step_s = step_s
         self._shift_s = 0.0
         self._last_s: float | None = None
 
-    def seconds(self, pts: int | None) -> float:
+    def seconds(self, pts: int | None, dts: int | None = None) -> float:
         """Return the presentation time in seconds, never less than the one before."""
+        if self._uses == "nothing":
+            self._count += 1
+            return (self._count - 1) * self._step_s
+        pts = dts if self._uses == "dts" else self._best.choose(pts, dts)
         last = self._last_s
         if pts is None:
             now = 0.0 if last is None else last + self._step_s
         else:
-            if self._start is None:
+            if self._start is None or (last is None and pts < self._start):
                 self._start = pts
             now = float((pts - self._start) * self._time_base) + self._shift_s
         if last is not None and now < last:

@@ -23,7 +23,7 @@ from pipeline.pool import FramePool
 from pipeline.sources._damage import DamageLog, duration_s
 from pipeline.sources._hwaccel import Decode, accelerator, came_from_gpu
 from pipeline.sources._recording_start import recording_start, zone_of
-from pipeline.sources._times import PresentationClock
+from pipeline.sources._times import PresentationClock, file_clock, nominal_rate, says_times
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trackline")
 
-_USUAL_FPS = 25.0
 _SMALL_PIXELS = 1_000_000
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
 _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
@@ -46,6 +45,9 @@ class Options(OptionsModel):
     """The video file."""
     name: str | None = Field(None, min_length=1)
     """Name in the outputs; null for the file's name without its suffix."""
+    fps: float | None = Field(None, gt=0, le=1000)
+    """Pictures per second, evenly, whatever the file says; null for its own times, and for raw
+    streams (.h264, .mjpeg), which have none, the rate that the codec says, or 25."""
     start: datetime | None = None
     """When the recording began, as in 2024-01-31T14:25:01+01:00; null for what its name or its
     container says."""
@@ -85,6 +87,7 @@ class FileSource:
         self.name = options.name or self._path.stem
         self._threads = options.threads
         self._decode_on = options.decode
+        self._fps = options.fps
         self._start = options.start
         self._zone = zone_of(options.timezone) if options.timezone else None
         self.notes: list[str] = []
@@ -131,7 +134,10 @@ class FileSource:
             raise self._not_a_video("no picture in it can be decoded") from None
         self._frames = chain((first,), frames)
         height, width = first.image.shape[:2]
-        rate = stream.average_rate or stream.guessed_rate
+        rate = self._fps or nominal_rate(container, stream)
+        if rate is None and not says_times(container):
+            self.notes.append("says no rate, taken as 25 pictures per second; see option fps")
+            log.warning("%s: %s", self._path, self.notes[-1])
         began = recording_start(
             self._path,
             (container.metadata, stream.metadata),
@@ -145,8 +151,8 @@ class FileSource:
         return SourceInfo(
             width=width,
             height=height,
-            fps=float(rate) if rate else None,
-            frame_count=stream.frames or round(duration_s(stream) * float(rate or 0)) or None,
+            fps=rate,
+            frame_count=stream.frames or round(duration_s(stream) * (rate or 0)) or None,
             description=f"{stream.codec_context.name} in {container.format.name.split(',')[0]}",
             sample_aspect=_sample_aspect(stream, turned=width != stream.width),
             file=str(self._path),
@@ -191,26 +197,29 @@ class FileSource:
         # Each thread holds pictures of its own; for small ones one thread outruns any detector.
         small = context.width * context.height <= _SMALL_PIXELS
         context.thread_count = 1 if self._on_gpu else self._threads or int(small)
-        rate = stream.average_rate or stream.guessed_rate or _USUAL_FPS
-        clock = PresentationClock(_time_base(stream), stream.start_time, 1 / float(rate))
+        clock: PresentationClock | None = None
         reformatter = VideoReformatter()
         damage = DamageLog()
         for picture in _pictures(container, stream, damage):
             if self._on_gpu and not came_from_gpu(picture):
                 self._on_gpu = False
                 log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
-            seconds = clock.seconds(picture.pts)
+            if clock is None:  # some codecs say their rate with the first picture
+                clock = file_clock(container, stream, self._fps)
+            seconds = clock.seconds(picture.pts, picture.dts)
             image = upright_bgr(picture, reformatter, self._pool)
             if picture.is_corrupt and _is_damage(container, damage):
                 damage.bad(damage.frames, seconds)
             index, file = damage.frames, str(self._path)
             frame = Frame(image, self.name, index, seconds, time.monotonic(), file=file)
-            damage.good(seconds)
+            damage.good(seconds, float(picture.duration * _time_base(stream)))
             # Nothing here may hold on to the memory while the consumer has it: it is pooled.
             del image, picture
             yield frame
             del frame
-        if (verdict := damage.verdict(self._path, stream)) is not None:
+        if damage.joins:
+            self.notes.append(f"its packets' counters begin anew at {damage.joins} key frames")
+        if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
             raise SourceBrokenError(f"{self._path}: {verdict}")
 
 
@@ -220,7 +229,7 @@ def _pictures(
     """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`."""
     from av import FFmpegError
 
-    for packet in _whole_packets(container, stream, log):
+    for packet in _packets(container, stream, log):
         try:
             pictures = stream.decode(packet)
         except FFmpegError:
@@ -230,10 +239,15 @@ def _pictures(
         yield from pictures
 
 
-def _whole_packets(
+def _packets(
     container: InputContainer, stream: VideoStream, log: DamageLog
 ) -> Iterator[Packet[VideoStream] | None]:
-    """Yield packets that arrived whole, then None: the decoder gives what it still holds."""
+    """Yield the packets, then None: the decoder gives what it still holds.
+
+    FFmpeg marks a packet as damaged where counters of a transport stream do not go on. Before a
+    key frame that is where files were joined, and the decoder judges; elsewhere something is lost.
+    The decoder gets all of them.
+    """
     from av import FFmpegError
 
     try:
@@ -241,12 +255,16 @@ def _whole_packets(
             if not packet.size and packet.dts is None:  # PyAV's own mark for the end
                 continue
             log.packets += 1
-            if packet.is_corrupt:
-                log.bad(log.packets - 1, _seconds(packet, stream))
-            elif packet.size:  # an empty one repeats the picture before it (AVI)
+            seconds = _seconds(packet, stream) if packet.is_corrupt else None
+            if packet.is_corrupt and container.format.name != "mpegts":
+                log.bad(log.packets - 1, seconds)
+                continue
+            log.note_packet(seconds, corrupt=packet.is_corrupt, keyframe=packet.is_keyframe)
+            if packet.size:  # an empty one repeats the picture before it (AVI)
                 yield packet
     except FFmpegError as error:
         log.stopped_by = error.strerror or type(error).__name__
+    log.resolve_mark()
     yield None
 
 
