@@ -22,6 +22,7 @@ from pipeline.options import OptionsModel
 from pipeline.pool import FramePool
 from pipeline.sources._damage import DamageLog, duration_s
 from pipeline.sources._hwaccel import Decode, accelerator, came_from_gpu
+from pipeline.sources._picture_size import MAX_MEGAPIXELS, too_large
 from pipeline.sources._recording_start import recording_start, zone_of
 from pipeline.sources._times import PresentationClock, file_clock, nominal_rate, says_times
 
@@ -48,6 +49,8 @@ class Options(OptionsModel):
     fps: float | None = Field(None, gt=0, le=1000)
     """Pictures per second, evenly, whatever the file says; null for its own times, and for raw
     streams (.h264, .mjpeg), which have none, the rate that the codec says, or 25."""
+    max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
+    """Largest picture that is decoded; a video of larger ones is refused."""
     start: datetime | None = None
     """When the recording began, as in 2024-01-31T14:25:01+01:00; null for what its name or its
     container says."""
@@ -88,6 +91,7 @@ class FileSource:
         self._threads = options.threads
         self._decode_on = options.decode
         self._fps = options.fps
+        self._max_megapixels = options.max_megapixels
         self._start = options.start
         self._zone = zone_of(options.timezone) if options.timezone else None
         self.notes: list[str] = []
@@ -126,6 +130,10 @@ class FileSource:
         stream = picture_stream(container)
         if stream is None:
             raise self._not_a_video("it holds no video stream that can be decoded")
+        why = too_large(stream.width, stream.height, self._max_megapixels)
+        if why is not None:
+            self.close()
+            raise SourceError(f"{self._path}: {why}")
         frames = self._decode(container, stream)
         try:
             # One picture now: whether it is turned, and whether it can be decoded at all.

@@ -8,14 +8,16 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
-from pipeline.data import Frame
+from pipeline.data import Frame, Image
 from pipeline.errors import SourceBrokenError, SourceError
 from pipeline.home_path import home_path
 from pipeline.interfaces import SourceInfo
 from pipeline.options import OptionsModel
 from pipeline.sources._listing import PICTURE_SUFFIXES, list_files
+from pipeline.sources._picture_size import MAX_MEGAPIXELS, picture_size, too_large
 
 log = logging.getLogger("trackline")
 
@@ -29,6 +31,8 @@ class Options(OptionsModel):
     """A picture, a folder, or a pattern such as frames/*.png."""
     fps: float = Field(25.0, gt=0)
     """Pictures per second: what times and the tracker's thresholds in seconds go by."""
+    max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
+    """Largest picture that is decoded; larger ones are set aside."""
     name: str | None = Field(None, min_length=1)
     """What results and outputs are called; by default the picture's or folder's name."""
     recursive: bool = False
@@ -54,6 +58,7 @@ class ImageSource:
         self._pattern = str(home_path(options.path))
         self._fps = options.fps
         self._recursive = options.recursive
+        self._max_megapixels = options.max_megapixels
         self.name = options.name or _name_of(Path(self._pattern))
         self._paths: list[Path] = []
         self._place = self.left_out = 0
@@ -89,23 +94,43 @@ class ImageSource:
 
     def _load(self) -> Frame | None:
         """Return the next picture that can be read, None after the last."""
-        import cv2
-
         frame, first_skipped = None, len(self._unreadable)
         while frame is None and self._place < len(self._paths):
             place, path = self._place, self._paths[self._place]
             self._place += 1
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            image = self._decoded(path)
             if image is None:
                 self._unreadable.append(path)
                 continue
             self.left_out = len(self._unreadable)
             pts_s, now = place / self._fps, time.monotonic()
-            frame = Frame(image, self.name, place, pts_s, now, file=str(path))  # type: ignore[arg-type]
+            frame = Frame(image, self.name, place, pts_s, now, file=str(path))
         if len(self._unreadable) < self._place:  # else `open` says in one line: nothing to read
             for path in self._unreadable[first_skipped:]:
                 log.warning("%s: not a readable picture; skipped", path)
         return frame
+
+    def _decoded(self, path: Path) -> Image | None:
+        """Return one picture, None if it is none or too large; its size is looked at first.
+
+        Read here and not by OpenCV, which dies of a name that is not UTF-8.
+        """
+        import cv2
+
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        if (size := picture_size(data)) is not None:
+            why = too_large(*size, self._max_megapixels)
+            if why is not None:
+                log.warning("%s: %s", path, why)
+                return None
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:  # an empty file, or more than OpenCV takes
+            return None
+        return image  # type: ignore[return-value]
 
 
 def _find(pattern: str, *, recursive: bool) -> list[Path]:
