@@ -22,6 +22,7 @@ from pipeline.ring import Ready, RingBuffer
 from pipeline.worker import Fail
 
 LIVE_RING_FRAMES = 2
+ROOM_POLL_S = 0.01
 
 
 class SourceGroup:
@@ -205,6 +206,7 @@ class SourceGroup:
             return
         # What a decoder frees stays with the C library otherwise: 14 MB for each file of 1080p.
         return_freed()
+        self._wait_for_room(grabber.ring.capacity)
         try:
             following = self._parked.popleft()
             following.start(self._fail, partial(self._ended, following))
@@ -212,6 +214,15 @@ class SourceGroup:
             return  # that was the last file
         except RuntimeError as error:  # no thread to be had
             self._fail(error)
+
+    def _wait_for_room(self, frames: int) -> None:
+        """Wait until at most so many frames of files that have ended wait for inference.
+
+        Short files end as soon as they are in their rings: a whole folder of them would be decoded
+        ahead of a slow detector.
+        """
+        while not self._halted and sum(len(each.ring) for each in self._over[:]) > frames:
+            time.sleep(ROOM_POLL_S)
 
     def finished(self) -> list[str]:
         """Return the sources that ended, each once, when all they gave is delivered or dropped."""
