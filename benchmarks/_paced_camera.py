@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.data import ClassNames, Detections, Frame, Tracks
-from pipeline.errors import SourceLostError
-from pipeline.interfaces import SourceInfo
-from pipeline.pool import FramePool
+from pipeline.core.data import ClassNames, Detections, Frame, Tracks
+from pipeline.core.errors import SourceLostError
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
 
 READ_TIMEOUT_S = 1.0
 

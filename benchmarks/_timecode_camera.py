@@ -14,9 +14,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the test bench's server and time code
 
-import rtsp_server  # noqa: E402
-from live_video import Shot, TimeCoded, clip_pictures  # noqa: E402
-from tiny_videos import noise_picture  # noqa: E402
+from support import rtsp_server  # noqa: E402
+from support.live_video import PreRollFrame, TimeCoded, clip_pictures  # noqa: E402
+from support.tiny_videos import noise_picture  # noqa: E402
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
                     for n in range(20)]  # fmt: skip
     sent = 0
 
-    def feed() -> Iterator[Shot]:
+    def feed() -> Iterator[PreRollFrame]:
         nonlocal sent
         for shot in TimeCoded(pictures, fps)():
             yield shot

@@ -18,16 +18,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.counting.areas import CameraAreas
-from pipeline.counting.tally import Counted
-from pipeline.counting.watching import AreaWatcher
-from pipeline.data import Detections, Frame
+from pipeline.core.data import Detections, Frame
+from pipeline.events.zones.counts import Counted
+from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.watcher import ZoneWatcher
 
 SIZE = (1280, 720)
 PICTURE = np.broadcast_to(np.uint8(0), (SIZE[1], SIZE[0], 3))
 NAMES = {0: "person", 1: "car"}
 ZONE, LINE, THIN, SLOPE = "square", "middle", "strip", "slope"
-AREAS = CameraAreas.model_validate(
+AREAS = CameraZones.model_validate(
     {
         "size": SIZE,
         "zones": [
@@ -133,7 +133,7 @@ def counted(kind: str, seed: int, fps: float, dropped: float) -> tuple[Counter[C
     rng = np.random.default_rng([seed, int(fps)])
     module = importlib.import_module(f"pipeline.trackers.{kind}")
     options = {"camera_motion": "off"} if "camera_motion" in module.Options.model_fields else {}
-    tracker, watcher = module.build(module.Options(**options)), AreaWatcher(AREAS)
+    tracker, watcher = module.build(module.Options(**options)), ZoneWatcher(AREAS)
     ids = 0
     for k in range(int((max(w.times[-1] for w in ways) + 4) * fps)):
         if rng.random() < dropped:

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 import pipeline
-from pipeline.data import Detections, Frame
+from pipeline.core.data import Detections, Frame
+from pipeline.core.interfaces import SourceInfo
 from pipeline.engine import Pipeline
-from pipeline.interfaces import SourceInfo
 from pipeline.trackers import none
 
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")

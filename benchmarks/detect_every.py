@@ -19,10 +19,10 @@ from pathlib import Path
 from tracker_quality import SETS
 
 import pipeline
-from pipeline.engine.skipping import Every, Skipper
-from pipeline.evaluation.driving import Seen, follow, recorded_frames
-from pipeline.evaluation.scoring import COMBINED, score
-from pipeline.evaluation.truth import load_truth
+from pipeline.engine.frame_skipper import Every, FrameSkipper
+from pipeline.tools.evaluate.scoring import COMBINED, score
+from pipeline.tools.evaluate.tracking import Seen, follow, recorded_frames
+from pipeline.tools.evaluate.truth import load_truth
 from pipeline.trackers import trackline
 
 CHOICES: tuple[Every, ...] = (1, 2, 3, 5, "auto")
@@ -30,7 +30,7 @@ CHOICES: tuple[Every, ...] = (1, 2, 3, 5, "auto")
 
 def skipped(seen: Seen, every: Every, *, live: bool) -> tuple[Seen, int]:
     """Return the frames with the boxes that a run would see, and how many were detected on."""
-    skipper, held, out, asked = Skipper(every), [], [], 0
+    skipper, held, out, asked = FrameSkipper(every), [], [], 0
     for frame, found in seen:
         if skipper.wants(frame):
             asked += 1

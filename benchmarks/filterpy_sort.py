@@ -11,7 +11,7 @@ import numpy as np
 from filterpy.kalman import KalmanFilter
 from numpy.typing import NDArray
 
-from pipeline.boxes import iou_of_xyxy
+from pipeline.core.boxes import iou_of_xyxy
 
 Float64 = NDArray[np.float64]
 

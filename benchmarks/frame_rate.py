@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data import Frame
-from pipeline.evaluation.driving import Seen, follow, recorded_frames
-from pipeline.evaluation.scoring import combined_hota
-from pipeline.evaluation.truth import Truth, load_truth
-from pipeline.trackers._clock import FrameRule
+from pipeline.core.data import Frame
+from pipeline.tools.evaluate.scoring import combined_hota
+from pipeline.tools.evaluate.tracking import Seen, follow, recorded_frames
+from pipeline.tools.evaluate.truth import Truth, load_truth
+from pipeline.trackers._options import FrameRule
 
 
 def every(fps: float, wanted: float, n: int) -> np.ndarray:

@@ -23,17 +23,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.data import ClassNames, Detections, Frame
+from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.interfaces import Detector
 from pipeline.detectors import yolo
 from pipeline.engine import Pipeline
-from pipeline.interfaces import Detector
 from pipeline.sources import stream
 from pipeline.trackers import trackline
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from timecode import decoded  # noqa: E402
+from support.timecode import decoded  # noqa: E402
 
 PROMISED_MS = 100.0
 GROWTH_MS = 50.0

@@ -24,14 +24,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pipeline.benching.jobs import Job, MeasurementError, measure
-from pipeline.data import Detections
+from pipeline.core.cpu_count import cores
+from pipeline.core.data import Detections
 from pipeline.detectors import yolo
-from pipeline.diagnosis.cuda import driver
-from pipeline.diagnosis.limits import cpu_name
 from pipeline.engine import Pipeline, RunOptions
-from pipeline.processors import cores
 from pipeline.sources import file
+from pipeline.tools.bench.jobs import Job, MeasurementError, measure
+from pipeline.tools.doctor.cuda import driver
+from pipeline.tools.doctor.limits import cpu_name
 from pipeline.trackers import trackline
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,11 +114,11 @@ def bare_network(given: argparse.Namespace, video: Path) -> float:
     import av
     import torch
 
-    from pipeline.detectors._letterbox import fit
-    from pipeline.detectors._torch import FRAMES_ON_CUDA
-    from pipeline.detectors._torch_device import CudaDevice
-    from pipeline.detectors._torch_letterbox import Canvas
-    from pipeline.detectors._torch_network import UltralyticsNetwork
+    from pipeline.detectors.common.letterbox import fit
+    from pipeline.detectors.torch.backend import FRAMES_ON_CUDA
+    from pipeline.detectors.torch.device import CudaDevice
+    from pipeline.detectors.torch.letterbox import Canvas
+    from pipeline.detectors.torch.weights import UltralyticsNetwork
 
     with av.open(str(video)) as container:
         stream = container.streams.video[0]

@@ -16,8 +16,8 @@ import tempfile
 from typing import Any
 
 import pipeline
-from pipeline.diagnosis.limits import cpu_name
-from pipeline.processors import cores
+from pipeline.core.cpu_count import cores
+from pipeline.tools.doctor.limits import cpu_name
 
 WORST_TO_BEST = 2.0
 STARVING = 0.5

@@ -24,12 +24,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.data import Frame
-from pipeline.detectors._decoding import STRIDES, grid
-from pipeline.detectors._openvino_model import openvino_core
-from pipeline.detectors._probe import picture
+from pipeline.core.data import Frame
+from pipeline.core.errors import ModelError
+from pipeline.detectors.common.decoding import STRIDES, grid
+from pipeline.detectors.common.probe import picture
+from pipeline.detectors.openvino.model import openvino_core
 from pipeline.detectors.yolo import Options, build
-from pipeline.errors import ModelError
 
 SIZE = (128, 192)
 CONF = 0.3

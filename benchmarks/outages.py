@@ -25,14 +25,14 @@ from benchmarks._paced_camera import (
     PacedDetector,
     megabytes,
 )
-from pipeline.data import Result
+from pipeline.core.data import Result
+from pipeline.core.interfaces import Source
 from pipeline.engine import Pipeline, RunOptions
-from pipeline.engine.supervision import CameraStatus
-from pipeline.interfaces import Source
+from pipeline.engine.camera_monitor import CameraStatus
 
 T = TypeVar("T")
 SLACK_S = 2.0
-LONGEST_BACKOFF_S = 4.0
+MAX_BACKOFF_S = 4.0
 KINDS = ("kill", "hang", "size")
 
 
@@ -69,7 +69,7 @@ class Run:
         self.cameras = cameras
         self.last: dict[str, float] = defaultdict(float)
         self.gaps: dict[str, int] = defaultdict(int)
-        options = RunOptions(retry_longest_s=LONGEST_BACKOFF_S, wait_for_sources=True)
+        options = RunOptions(retry_longest_s=MAX_BACKOFF_S, wait_for_sources=True)
         # Fast enough for all of them: whatever is lost is lost to an outage.
         self.pipeline = Pipeline(sources, PacedDetector(1, 8), NoTracker, options=options)
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -32,9 +32,9 @@ def main() -> int:
     if given.worker:
         _their_rows(given.video, str(given.model), given.worker.split(","), given.output)
         return 0
-    from pipeline.evaluation.scoring import COMBINED, score
-    from pipeline.evaluation.tracks import load_tracks
-    from pipeline.evaluation.truth import load_truth
+    from pipeline.tools.evaluate.scoring import COMBINED, score
+    from pipeline.tools.evaluate.tracks import load_tracks
+    from pipeline.tools.evaluate.truth import load_truth
 
     print(f"{given.video.name}, {given.model.name}; every box of visibility", end=" ")
     print(f"{given.min_visibility} and more counts\n")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.evaluation.driving import follow, recorded_frames
-from pipeline.evaluation.scoring import COMBINED, Scores, score
-from pipeline.evaluation.truth import Data, load_truth
-from pipeline.refining.options import RefineOptions
-from pipeline.refining.refine import refine
-from pipeline.tables import BoxTable
+from pipeline.core.track_files import BoxTable
+from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
+from pipeline.tools.evaluate.tracking import follow, recorded_frames
+from pipeline.tools.evaluate.truth import Data, load_truth
+from pipeline.tools.refine.options import RefineOptions
+from pipeline.tools.refine.refine import refine
 from pipeline.trackers import sort
 
 SETS: dict[str, tuple[Data, str]] = {

@@ -15,15 +15,14 @@ from pathlib import Path
 
 from benchmarks._paced_camera import READ_TIMEOUT_S
 from benchmarks.outages import Run, arguments, measure
-from pipeline.data import Result
-from pipeline.memory import share_arenas
+from pipeline.core.data import Result
+from pipeline.core.malloc import share_arenas
 from pipeline.sources import stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import fault_proxy
-import rtsp_server
-from live_video import Feed, noise
+from support import fault_proxy, rtsp_server
+from support.live_video import Feed, noise
 
 SIZES = ((360, 640), (480, 640))
 

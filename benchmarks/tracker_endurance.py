@@ -16,8 +16,8 @@ import tracemalloc
 
 import numpy as np
 
-from pipeline.data import Detections, Frame
-from pipeline.interfaces import Tracker
+from pipeline.core.data import Detections, Frame
+from pipeline.core.interfaces import Tracker
 
 PICTURE = np.zeros((1, 1, 3), np.uint8)
 WIDTH, HEIGHT = 1920, 1080

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.boxes import usable_xyxy
-from pipeline.data import Tracks
-from pipeline.evaluation.driving import Seen, follow, recorded_frames
-from pipeline.evaluation.scoring import COMBINED, Scores, score
-from pipeline.evaluation.truth import Data, Truth, load_truth
-from pipeline.interfaces import Tracker
-from pipeline.tables import BoxTable
+from pipeline.core.boxes import usable_xyxy
+from pipeline.core.data import Tracks
+from pipeline.core.interfaces import Tracker
+from pipeline.core.track_files import BoxTable
+from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
+from pipeline.tools.evaluate.tracking import Seen, follow, recorded_frames
+from pipeline.tools.evaluate.truth import Data, Truth, load_truth
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
 
 SETS: dict[str, tuple[Data, str]] = {

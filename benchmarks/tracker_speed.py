@@ -21,8 +21,8 @@ import numpy as np
 from filterpy_sort import ObjectSort
 from numpy.typing import NDArray
 
-from pipeline.data import Detections, Frame
-from pipeline.interfaces import Tracker
+from pipeline.core.data import Detections, Frame
+from pipeline.core.interfaces import Tracker
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
 
 FRAMES = 60

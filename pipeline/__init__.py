@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.api import detect, load_model, run, track
-    from pipeline.config import Config, load_config
-    from pipeline.data import ClassNames, Detections, Event, Frame, Image, Result, Tracks
-    from pipeline.detectors._loaded import LoadedModel
-    from pipeline.engine import Pipeline, RunOptions
-    from pipeline.errors import (
+    from pipeline.config.schema import Config, load_config
+    from pipeline.core.data import ClassNames, Detections, Event, Frame, Image, Result, Tracks
+    from pipeline.core.errors import (
         ConfigError,
         MissingExtraError,
         ModelError,
@@ -29,8 +27,18 @@ if TYPE_CHECKING:
         StageError,
         UsageError,
     )
-    from pipeline.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
-    from pipeline.options import OptionsModel
+    from pipeline.core.interfaces import (
+        Detector,
+        RunInfo,
+        Sink,
+        Source,
+        SourceInfo,
+        Tracker,
+        Watcher,
+    )
+    from pipeline.core.options import OptionsModel
+    from pipeline.detectors.common.loaded import LoadedModel
+    from pipeline.engine import Pipeline, RunOptions
 
 __version__ = "0.1.0"
 __distribution__ = "trackline"
@@ -75,8 +83,8 @@ __all__ = [
 
 _HOMES = {
     "api": ("detect", "load_model", "run", "track"),
-    "config": ("Config", "load_config"),
-    "data": ("ClassNames", "Detections", "Event", "Frame", "Image", "Result", "Tracks"),
+    "config.schema": ("Config", "load_config"),
+    "core.data": ("ClassNames", "Detections", "Event", "Frame", "Image", "Result", "Tracks"),
     "detectors._loaded": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
     "interfaces": ("Detector", "RunInfo", "Sink", "Source", "SourceInfo", "Tracker", "Watcher"),
@@ -89,7 +97,7 @@ def __getattr__(name: str) -> object:
     """Return a public name, imported when it is first used: `import pipeline` takes no time."""
     if name not in __all__:
         raise AttributeError(f"module 'pipeline' has no attribute '{name}'")
-    home = next((home for home, names in _HOMES.items() if name in names), "errors")
+    home = next((home for home, names in _HOMES.items() if name in names), "core.errors")
     found: object = getattr(import_module(f"pipeline.{home}"), name)
     globals()[name] = found
     return found

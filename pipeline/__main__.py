@@ -10,7 +10,7 @@ import threading
 def main() -> int:
     """Run the command; Ctrl-C is answered with 130 from here on, imports included."""
     try:
-        from pipeline.cli import main as command
+        from pipeline.cli.main import main as command
 
         code = command()
     except KeyboardInterrupt:

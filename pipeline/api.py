@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.build import build, lowest_score, make_detector
-from pipeline.config import Config, load_config
-from pipeline.data import Result
-from pipeline.detectors._loaded import LoadedModel
-from pipeline.errors import ConfigError
-from pipeline.options import validated
-from pipeline.running import run_config
+from pipeline.config.build import build, lowest_score, make_detector
+from pipeline.config.given_sources import split_sources
+from pipeline.config.schema import Config, load_config
+from pipeline.core.data import Result
+from pipeline.core.errors import ConfigError
+from pipeline.core.options import validated
+from pipeline.detectors.common.loaded import LoadedModel
+from pipeline.report import run_config
 from pipeline.sources._frames import describe
-from pipeline.sources_given import split_sources
 
 SourceLike = str | Path | int | Mapping[str, Any]
 """A file, folder, glob, address, camera number, or a mapping with `kind`."""

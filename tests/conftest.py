@@ -61,9 +61,9 @@ def one_torch_thread() -> Iterator[None]:
 @pytest.fixture
 def site() -> Iterator[Any]:
     """A web server on loopback that has weights and can be told to misbehave."""
-    from http_server import CONTENT, Site, running
+    from support.http_server import CONTENT, AppContext, running
 
-    with running(Site(CONTENT)) as started:
+    with running(AppContext(CONTENT)) as started:
         yield started
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_networks import one_box_network
+from support.tiny_networks import one_box_network
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
@@ -18,9 +18,9 @@ pytestmark = [
 PROGRAM = """
 import os, signal, sys
 import pipeline
-from pipeline.build import build
-from pipeline.config import Config
-from pipeline.options import validated
+from pipeline.config.build import build
+from pipeline.config.schema import Config
+from pipeline.core.options import validated
 
 small = {"kind": "synthetic", "width": 64, "height": 48, "frames": 400}
 network = sys.argv[1]

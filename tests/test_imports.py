@@ -12,83 +12,43 @@ import subprocess
 import sys
 
 import pytest
-from import_walk import MODULES, PACKAGE, ROOMS, imports, imports_in, ours, room, targets
-
-# Each row may import itself where it is a room (below), and whatever is named after it.
-BOTTOM = {
-    "data",
-    "boxes",
-    "errors",
-    "ffmpeg_path",
-    "install_hints",
-    "file_lock",
-    "forking",
-    "home_path",
-    "memory",
-    "options",
-    "pool",
-    "processors",
-    "masking",
-    "secrets",
-}
-CONTRACT = BOTTOM | {"interfaces"}
-PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
-TABLES = {"tables", "sequences"}
-THREADS = {"ring", "worker"}
-UP_TO_CONFIG = CONTRACT | THREADS | {"engine", "rooms", "config", "web"}
-UP_TO_BUILD = (
-    UP_TO_CONFIG | PLUGIN_ROOMS | TABLES | {"overlay", "models", "naming", "events", "counting"}
+from support.import_walk import (
+    MODULES,
+    PACKAGE,
+    ROOMS,
+    imports,
+    imports_in,
+    is_helper,
+    is_package,
+    ours,
+    room,
+    targets,
 )
-UP_TO_FRONT = UP_TO_BUILD | {
-    "build",
-    "running",
-    "api",
-    "export",
-    "benching",
-    "diagnosis",
-    "evaluation",
-    "refining",
-    "tuning",
-}
+
+# Arrows only down: each room may import itself and what is named after it.
+CORE = {"core"}
+BELOW_PLUGINS = CORE | {"models", "events"}
+PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
+BELOW_CONFIG = BELOW_PLUGINS | PLUGIN_ROOMS | {"engine"}
+BELOW_API = BELOW_CONFIG | {"config"}
+BELOW_CLI = BELOW_API | {"report", "api", "tools", "server"}
 ALLOWED: dict[str, set[str]] = {
-    **dict.fromkeys(BOTTOM, BOTTOM),
-    "interfaces": BOTTOM,
-    "area_overlay": BOTTOM,
-    "overlay": BOTTOM | {"area_overlay"},
-    "ring": BOTTOM,
-    "worker": BOTTOM | {"ring"},
-    "engine": CONTRACT | THREADS,
-    "sources": CONTRACT,
-    "detectors": CONTRACT | {"models", "sequences", "worker"},
-    "trackers": CONTRACT,
-    "sinks": CONTRACT | {"overlay", "events", "worker"},
-    "events": CONTRACT | {"worker", "counting"},
-    "models": BOTTOM,
-    "tables": BOTTOM,
-    "sequences": BOTTOM | {"tables"},
-    "evaluation": CONTRACT | TABLES | {"detectors"},
-    "refining": CONTRACT | TABLES | {"trackers"},
-    "tuning": UP_TO_BUILD | {"build", "evaluation"},
-    "export": CONTRACT | {"models", "detectors"},
-    "diagnosis": CONTRACT | {"models", "detectors"},
-    "benching": UP_TO_BUILD | {"build", "running"},
-    "rooms": BOTTOM,
-    "web": CONTRACT | {"worker", "overlay", "counting"},
-    "config": CONTRACT | {"engine", "rooms", "web"},
-    "naming": UP_TO_CONFIG | {"sources"},
-    "counting": UP_TO_CONFIG | TABLES,
-    "build": UP_TO_BUILD,
-    "running": UP_TO_BUILD | {"build"},
-    "api": UP_TO_BUILD | {"build", "running", "sources_given"},
-    "sources_given": CONTRACT | {"sources"},
-    "live": UP_TO_FRONT | {"web"},
-    "commands": UP_TO_FRONT | {"live"},
-    "cli": UP_TO_FRONT | {"commands"},
+    "core": set(),
+    "models": CORE,
+    "events": CORE,
+    "engine": CORE,
+    **dict.fromkeys(PLUGIN_ROOMS, BELOW_PLUGINS),
+    "config": BELOW_CONFIG,
+    "report": BELOW_API,
+    "api": BELOW_API | {"report"},
+    "tools": BELOW_API | {"report", "api"},
+    "server": BELOW_API | {"report", "api"},
+    "cli": BELOW_CLI,
     "__main__": {"cli"},
-    "__init__": UP_TO_FRONT,
+    "__init__": BELOW_CLI,
 }
 # The package's own name holds the version; only what stands above everything may ask it.
-MAY_IMPORT_THE_PACKAGE = {"cli", "commands", "running", "live", "__main__"}
+MAY_IMPORT_THE_PACKAGE = {"cli", "report", "server", "__main__"}
 
 HEAVY = {
     "cv2",
@@ -103,8 +63,21 @@ HEAVY = {
     "sqlalchemy",
     "paho",
 }
-_HEAVY_BESIDES = {"overlay", "area_overlay", "export", "events", "web", "diagnosis", "benching"}
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | _HEAVY_BESIDES
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"events", "server", "tools"}
+CORE_LIBRARIES = {"numpy", "pydantic", "pydantic_core", "yaml"}
+"""What the core may import at import time besides the standard library."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) == "core"])
+def test_the_core_imports_only_its_four_libraries(name: str) -> None:
+    wrong = [
+        f"{one.where}: {one.target}"
+        for one in imports(name)
+        if one.at_import_time
+        and (top := one.target.partition(".")[0]) not in CORE_LIBRARIES | {"pipeline"}
+        and top not in sys.stdlib_module_names
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -120,8 +93,7 @@ def test_imports_go_down(name: str) -> None:
             fine = here in MAY_IMPORT_THE_PACKAGE
         elif room(target) == here and here in ROOMS:
             # Plug-ins never see each other, only their room's helpers. Other rooms are one thing.
-            helper = target.rpartition(".")[2].startswith("_")
-            fine = here not in PLUGIN_ROOMS or helper or target == here
+            fine = here not in PLUGIN_ROOMS or is_helper(target) or target == here
         else:
             fine = room(target) in ALLOWED[here]
         if not fine:
@@ -129,7 +101,9 @@ def test_imports_go_down(name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room(name) not in MAY_IMPORT_HEAVY])
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if room(name) not in MAY_IMPORT_HEAVY | CORE]
+)
 def test_only_plugins_import_heavy_libraries(name: str) -> None:
     wrong = [
         f"{one.where}: {one.target}"
@@ -163,7 +137,10 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 PLUGINS = [
     name
     for name in MODULES
-    if room(name) in PLUGIN_ROOMS and "." in name and not name.rpartition(".")[2].startswith("_")
+    if room(name) in PLUGIN_ROOMS
+    and name.count(".") == 1
+    and not name.rpartition(".")[2].startswith("_")
+    and not is_package(name)
 ]
 
 
@@ -195,10 +172,10 @@ def test_importing_loads_no_heavy_library(also: list[str]) -> None:
     [
         ("import av.video", ["av.video"]),
         ("from pipeline import engine, __version__", ["pipeline.engine", "pipeline"]),
-        ("from pipeline.data import Frame", ["pipeline.data"]),
-        ("from pipeline.detectors import _nms", ["pipeline.detectors._nms"]),
-        ("from . import _nms", ["pipeline.detectors._nms"]),
-        ("from ._nms import suppress", ["pipeline.detectors._nms"]),
+        ("from pipeline.core.data import Frame", ["pipeline.core.data"]),
+        ("from pipeline.detectors import _nms", ["pipeline.detectors.common.nms"]),
+        ("from . import _nms", ["pipeline.detectors.common.nms"]),
+        ("from ._nms import suppress", ["pipeline.detectors.common.nms"]),
         ("from ..engine import Pipeline", ["pipeline.engine"]),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.install_hints import install_command, is_opencv, pip_command
+from pipeline.core.install_hints import install_command, is_opencv, pip_command
 
 ROOT = Path(__file__).resolve().parent.parent
 HINTS = Path(pipeline.__file__).with_name("install_hints.py")

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.tiny_videos import noise_picture, write_video
 from test_sinks import pictures, quick_video, result, run_info
-from tiny_videos import noise_picture, write_video
 
-from pipeline.ffmpeg_path import ffmpeg_path
+from pipeline.core.paths import ffmpeg_path
 from pipeline.sources import file
 
 ODD = [

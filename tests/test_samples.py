@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.boxes import iou_of_xyxy
+from pipeline.core.boxes import iou_of_xyxy
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 PERSON, VEHICLE = 1, 3

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from pipeline.data import ClassNames, Detections, Frame
-from pipeline.detectors._classes import wanted_ids
-from pipeline.errors import ModelError
-from pipeline.interfaces import Detector
-from pipeline.options import OptionsModel
-from pipeline.sequences import RecordedSequence, load_sequences
+from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.errors import ModelError
+from pipeline.core.interfaces import Detector
+from pipeline.core.options import OptionsModel
+from pipeline.core.sequences import RecordedSequence, load_sequences
+from pipeline.detectors.common.classes import wanted_ids
 
 INNER = "det/det.txt"
 BATCH = 16

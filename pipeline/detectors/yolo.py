@@ -17,12 +17,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.data import ClassNames, Detections, Frame
-from pipeline.detectors._backend import Backend, Forced, Precision, Settings, not_int8
-from pipeline.errors import ModelError
-from pipeline.forking import check_not_forked, mark_used
+from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.errors import ModelError
+from pipeline.core.fork_check import check_not_forked, mark_used
+from pipeline.core.options import OptionsModel, split_names
+from pipeline.detectors.common.backend import Backend, Forced, Precision, Settings, not_int8
 from pipeline.models.registry import BUILTIN
-from pipeline.options import OptionsModel, split_names
 
 _log = logging.getLogger("trackline.detectors")
 
@@ -114,7 +114,7 @@ def build(options: Options) -> Yolo:
 
 
 class Yolo:
-    """An Overlapping detector (pipeline.interfaces) for every YOLO layout in common use."""
+    """An Overlapping detector (pipeline.core.interfaces) for every YOLO layout in common use."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -126,9 +126,9 @@ class Yolo:
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
         mark_used()
-        from pipeline.detectors._classes import default_names, names_from, wanted_ids
-        from pipeline.detectors._postprocess import Postprocess
-        from pipeline.detectors._watch import Watch
+        from pipeline.detectors.common.classes import default_names, names_from, wanted_ids
+        from pipeline.detectors.common.nms import Postprocess
+        from pipeline.detectors.common.output_check import Watch
 
         options = self._options
         given = {} if options.names is None else names_from(options.names)
@@ -194,8 +194,8 @@ def resolve(model: str) -> Path:
 
     Names and addresses are downloaded unless they are in the cache. Raises ModelError.
     """
-    from pipeline.models.resolving import FILE_SUFFIXES
-    from pipeline.models.resolving import resolve as resolve_name
+    from pipeline.models.resolve import FILE_SUFFIXES
+    from pipeline.models.resolve import resolve as resolve_name
 
     path = resolve_name(model)
     if path.is_dir():
@@ -235,20 +235,19 @@ def _backend(options: Options, prefer_latency: bool) -> Backend:
         prefer_latency=prefer_latency,
     )
     if settings.path.suffix.lower() in (".pt", ".engine"):
-        from pipeline.detectors._torch import TorchBackend
+        from pipeline.detectors.torch.backend import TorchBackend
 
         if len(devices) == 1:
             return TorchBackend(settings)
-        from pipeline.detectors._device_worker import DeviceWorker
-        from pipeline.detectors._spread import SpreadBackend
+        from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
 
         several = [(TorchBackend(replace(settings, device=each)), each) for each in devices]
         ready = 0 if prefer_latency else 1
-        return SpreadBackend([DeviceWorker(*each, ready=ready) for each in several])
+        return MultiDeviceBackend([DeviceWorker(*each, ready=ready) for each in several])
     if len(devices) > 1:
         raise ModelError(
             f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"
         )
-    from pipeline.detectors._openvino import OpenVinoBackend
+    from pipeline.detectors.openvino.backend import OpenVinoBackend
 
     return OpenVinoBackend(settings)

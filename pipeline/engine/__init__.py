@@ -1,6 +1,6 @@
 """The threads of a run and what passes between them: sources to sinks, no plug-in in sight."""
 
+from pipeline.engine.options import RunOptions
 from pipeline.engine.pipeline import Pipeline
-from pipeline.engine.run_options import RunOptions
 
 __all__ = ["Pipeline", "RunOptions"]

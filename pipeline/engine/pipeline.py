@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import ExitStack
 from typing import Any
 
-from pipeline.data import Result
-from pipeline.engine.delivery import aged
-from pipeline.engine.run_options import RunOptions
+from pipeline.core.data import Result
+from pipeline.core.errors import PipelineError
+from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
+from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
+from pipeline.engine.options import RunOptions
+from pipeline.engine.sink_group import aged
 from pipeline.engine.stages import Stages
-from pipeline.errors import PipelineError
-from pipeline.forking import ForkedError, check_not_forked, is_forked, mark_used
-from pipeline.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
 
 log = logging.getLogger("trackline")
 

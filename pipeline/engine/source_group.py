@@ -8,18 +8,17 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.engine.backoff import Backoff
-from pipeline.engine.grabbing import Grabbed, Grabber
-from pipeline.engine.reading_ahead import most_for
-from pipeline.engine.run_options import RunOptions
+from pipeline.core.backoff import Backoff
+from pipeline.core.cpu_count import cores
+from pipeline.core.errors import PipelineError, SourceBrokenError
+from pipeline.core.interfaces import Source, SourceInfo
+from pipeline.core.malloc import return_freed
+from pipeline.core.ring_buffer import Ready, RingBuffer
+from pipeline.core.worker import Fail
+from pipeline.engine.camera_monitor import CameraMonitor, CameraStatus
+from pipeline.engine.grabber import Grabbed, Grabber, most_for
+from pipeline.engine.options import RunOptions
 from pipeline.engine.stats import Stats
-from pipeline.engine.supervision import CameraStatus, Supervisor
-from pipeline.errors import PipelineError, SourceBrokenError
-from pipeline.interfaces import Source, SourceInfo
-from pipeline.memory import return_freed
-from pipeline.processors import cores
-from pipeline.ring import Ready, RingBuffer
-from pipeline.worker import Fail
 
 LIVE_RING_FRAMES = 2
 ROOM_POLL_S = 0.01
@@ -281,7 +280,7 @@ class SourceGroup:
             if source.live
             else RingBuffer(options.ring_frames, "block", self._ready, lose)
         )
-        supervisor = Supervisor(
+        supervisor = CameraMonitor(
             source.name,
             live=source.live,
             stale_after_s=options.stale_after_s,

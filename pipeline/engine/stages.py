@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from pipeline.data import Result
-from pipeline.engine.delivery import SinkGroup
-from pipeline.engine.following import Followers
-from pipeline.engine.inferring import Inference
-from pipeline.engine.run_options import RunOptions
+from pipeline.core.data import Result
+from pipeline.core.errors import PipelineError
+from pipeline.core.fork_check import check_not_forked
+from pipeline.core.interfaces import Detector, Sink, Source, SourceInfo, Tracker, Watcher
+from pipeline.core.ring_buffer import RingBuffer
+from pipeline.engine.camera_monitor import CameraStatus
+from pipeline.engine.inference import Inference
+from pipeline.engine.options import RunOptions
+from pipeline.engine.sink_group import SinkGroup
 from pipeline.engine.source_group import SourceGroup
+from pipeline.engine.source_tracker import SourceTrackers
 from pipeline.engine.stats import Stats
-from pipeline.engine.supervision import CameraStatus
-from pipeline.errors import PipelineError
-from pipeline.forking import check_not_forked
-from pipeline.interfaces import Detector, Sink, Source, SourceInfo, Tracker, Watcher
-from pipeline.ring import RingBuffer
 
 RESULT_RING = 8
 
@@ -46,7 +46,7 @@ class Stages:
         self._results: RingBuffer[Result] = RingBuffer(RESULT_RING)
         self._inference = Inference(
             detector,
-            Followers(new_tracker, new_watcher),
+            SourceTrackers(new_tracker, new_watcher),
             self._sources.inbox,
             self._results,
             self.stats,

@@ -1,4 +1,7 @@
-"""Counters and latency histograms of a run, and the report made of them."""
+"""Counters and latency histograms of a run, and the report made of them.
+
+Which frames of a source were lost, each told once: with the next result after it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,59 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.data import Result
-from pipeline.engine.freshness import Freshness
-from pipeline.engine.losses import Losses
+from pipeline.core.data import Result
+from pipeline.engine.latency import LatencyWindow
 from pipeline.engine.recent import Recent
+
+MAX_RUNS = 64
+
+
+class _Run(NamedTuple):
+    """Frames `first` to `last`, lost one after the other for one cause."""
+
+    first: int
+    last: int
+    cause: str
+
+
+class DropLog:
+    """Takes lost frames by index and gives them back as counts by cause; constant memory.
+
+    Not thread-safe: `SourceStats` locks it.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+        self._settled: Counter[str] = Counter()
+
+    def add(self, index: int, cause: str) -> None:
+        """Note that frame `index` was lost."""
+        last = self._runs[-1] if self._runs else None
+        if last is not None and last.cause == cause and last.last + 1 == index:
+            self._runs[-1] = last._replace(last=index)
+            return
+        self._runs.append(_Run(index, index, cause))
+        if len(self._runs) > MAX_RUNS:
+            # Nothing was delivered for long. No frame on its way is older than the oldest half.
+            half = MAX_RUNS // 2
+            for run in self._runs[:half]:
+                self._settled[run.cause] += run.last - run.first + 1
+            del self._runs[:half]
+
+    def before(self, index: int) -> dict[str, int]:
+        """Return how many frames before `index` were lost by cause, and forget them."""
+        if not self._runs and not self._settled:
+            return {}
+        told, self._settled = self._settled, Counter()
+        later = []
+        for run in self._runs:
+            if run.first < index:
+                told[run.cause] += min(run.last, index - 1) - run.first + 1
+            if run.last >= index:
+                later.append(run._replace(first=max(run.first, index)))
+        self._runs = later
+        return dict(told)
+
 
 _LOWEST_MS = 1e-3
 _RATIO = 1.04
@@ -93,9 +145,9 @@ class SourceStats:
     notes: tuple[str, ...] = ()
     epoch: int = 0
     age: Histogram = field(default_factory=Histogram)
-    fresh: Freshness = field(default_factory=Freshness)
+    fresh: LatencyWindow = field(default_factory=LatencyWindow)
     recent: Recent = field(default_factory=Recent)
-    _losses: Losses = field(default_factory=Losses)
+    _losses: DropLog = field(default_factory=DropLog)
     # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 

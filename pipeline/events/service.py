@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipeline.data import Result
-from pipeline.events.clip_cleaning import ClipCleaner
-from pipeline.events.delivering import Deliverer
-from pipeline.events.keeping import FILES_GIVE_UP_S, KEEP_PATIENCE_S, Keeper, Repeater
-from pipeline.events.outbox import Outbox
-from pipeline.events.retention import Limits, tidy
-from pipeline.events.standing import Standing, Standings
-from pipeline.events.store import EventStore
-from pipeline.events.targets import Targets
-from pipeline.worker import Fail
+from pipeline.core.data import Result
+from pipeline.core.worker import Fail
+from pipeline.events.delivery.outbox import Outbox
+from pipeline.events.delivery.status import DeliveryStatus, DeliveryStatuses
+from pipeline.events.delivery.targets import Targets
+from pipeline.events.delivery.worker import DeliveryWorker
+from pipeline.events.store.clip_cleaning import ClipCleaner
+from pipeline.events.store.retention import Limits, tidy
+from pipeline.events.store.store import EventStore
+from pipeline.events.store.writer import FILES_GIVE_UP_S, KEEP_PATIENCE_S, Repeater, StoreWriter
 
 TIDY_EVERY_S = 60.0
 STATES_EVERY_S = 1.0
@@ -40,10 +40,10 @@ class EventService:
     ) -> None:
         self._targets = targets
         self._deliverers = [
-            Deliverer(Outbox(store, one.name, public_url), one) for one in targets.all
+            DeliveryWorker(Outbox(store, one.name, public_url), one) for one in targets.all
         ]
-        self.keeper = Keeper(self._wake, FILES_GIVE_UP_S if only_files else None)
-        self._standings = Standings(store, self._deliverers)
+        self.keeper = StoreWriter(self._wake, FILES_GIVE_UP_S if only_files else None)
+        self._standings = DeliveryStatuses(store, self._deliverers)
         round_ = partial(tidy, store, limits, cleaner=ClipCleaner(store))
         self._repeaters = [Repeater("events: tidy", round_, TIDY_EVERY_S)]
         if targets.all:
@@ -67,7 +67,7 @@ class EventService:
         """Take a result into account for the states at the broker."""
         self._targets.note(result)
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[DeliveryStatus]:
         """Return how each target fares; never waits."""
         return self._standings.now()
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
-from pipeline.home_path import home_path
-from pipeline.models.registry import Published
+from pipeline.core.paths import home_path
+from pipeline.models.registry import PublishedModel
 
 VARIABLE = "TRACKLINE_CACHE"
 """Environment variable that names another folder for the cache."""
@@ -28,7 +28,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_path("trackline", appauthor=False))
 
 
-def path_of(entry: Published) -> Path:
+def path_of(entry: PublishedModel) -> Path:
     """Return where a network of the registry lies once it is downloaded, or is put by hand."""
     return cache_folder() / "models" / entry.file
 

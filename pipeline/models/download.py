@@ -16,8 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import ModelError
-from pipeline.models.structure import why_not_weights
+from pipeline.core.errors import ModelError
+from pipeline.models.file_check import why_not_weights
 from pipeline.models.transfer import CHUNK, BrokenOffError, GivenUpError, Part, Progress, fetch
 
 LOCK_POLL_S = 0.1

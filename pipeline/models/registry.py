@@ -19,7 +19,7 @@ BUILTIN = "builtin"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedModel:
     """One network somebody published; `url` is None for the one inside this package.
 
     `size` is in bytes, `classes` is "coco80" or the names in order, `licence` an SPDX identifier.
@@ -37,7 +37,7 @@ class Published:
 
 
 @cache
-def published() -> Mapping[str, Published]:
+def published() -> Mapping[str, PublishedModel]:
     """Return every network of the registry by name, in the registry's order."""
     text = resources.files("pipeline.models").joinpath("registry.json").read_text("utf-8")
     tree = json.loads(text)
@@ -45,15 +45,15 @@ def published() -> Mapping[str, Published]:
     return MappingProxyType({entry.name: entry for entry in entries})
 
 
-def find(name: str) -> Published | None:
+def find(name: str) -> PublishedModel | None:
     """Return the network of that name in any case, None if there is none."""
     return published().get(name.casefold())
 
 
-def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> Published:
+def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> PublishedModel:
     classes = publisher["classes"]
     url = publisher["url"]
-    return Published(
+    return PublishedModel(
         name=row["name"],
         file=row["file"],
         publisher=row["publisher"],

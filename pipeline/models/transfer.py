@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 
 SCHEMES = ("http", "https")
 CHUNK = 1 << 16
-MOST_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 """Weights are smaller than this; a server that never stops sending must not fill the disk."""
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 """HTTP answers that a later try may not get again."""
@@ -122,7 +122,7 @@ def _receive(response: HTTPResponse, part: Part, size: int | None, progress: Pro
         raise GivenUpError(f"the server has a file of {total} bytes, want {size}")
     if not kept:
         part.start(_validator(response.headers))
-    most = size or MOST_BYTES
+    most = size or MAX_BYTES
     part.append(_chunks(response, kept, most, lambda have: progress(have, total or size)))
     have = part.size
     if total is not None and have < total:

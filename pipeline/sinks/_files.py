@@ -13,9 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import OutputError, WriteError
-from pipeline.interfaces import RunInfo
-from pipeline.sinks._folder_use import FolderUse, use_folder
+from pipeline.core.errors import OutputError, WriteError
+from pipeline.core.interfaces import RunInfo
+from pipeline.sinks._folder_lock import FolderUse, use_folder
 
 log = logging.getLogger("trackline")
 

@@ -22,9 +22,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from pipeline.data import Frame, Image
-from pipeline.errors import WriteError
-from pipeline.ffmpeg_path import ffmpeg_path
+from pipeline.core.data import Frame, Image
+from pipeline.core.errors import WriteError
+from pipeline.core.paths import ffmpeg_path
 from pipeline.sinks._files import writing
 
 log = logging.getLogger("trackline")
@@ -32,7 +32,7 @@ log = logging.getLogger("trackline")
 TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
 KEY_EVERY_S = 1.0
 _USUAL_STEP_S = 1 / 30
-_LONGEST_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
+_MAX_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
 _DISORDER_S = 0.5
 _RECORDING = {
     "movflags": "+frag_every_frame+empty_moov+default_base_moof",
@@ -71,7 +71,7 @@ class FrameTimes:
                 step = frame.captured_at - last.captured_at
             elif step < -_DISORDER_S:  # the container starts anew
                 step = self.step_s
-            step = min(step, _LONGEST_STEP_S)
+            step = min(step, _MAX_STEP_S)
             self._shift_s += step - (frame.pts_s - last.pts_s)
             if step > 0:
                 self.step_s = step

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import Event, Result
+from pipeline.core.data import Event, Result
 
 COLUMNS = (
     "source", "frame", "pts_s", "utc", "track_id", "class_id", "class_name", "score",

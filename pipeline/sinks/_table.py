@@ -6,8 +6,8 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.data import Result
-from pipeline.interfaces import RunInfo
+from pipeline.core.data import Result
+from pipeline.core.interfaces import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
 from pipeline.sinks._rows import UtcOf
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.options import OptionsModel
+from pipeline.core.options import OptionsModel
 
 
 class TrailOptions(OptionsModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.options import OptionsModel
+from pipeline.core.options import OptionsModel
 from pipeline.sinks._rows import COLUMNS, rows
 from pipeline.sinks._table import TableSink
 

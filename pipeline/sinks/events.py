@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from pipeline.data import Result
-from pipeline.errors import (
+from pipeline.core.data import Result
+from pipeline.core.errors import (
     MissingExtraError,
     OutputError,
     PipelineError,
@@ -19,23 +19,23 @@ from pipeline.errors import (
     StoreError,
     WriteError,
 )
-from pipeline.events.keeping import KEEP_PATIENCE_S, ClipLosses, Repeater
-from pipeline.events.options import MqttOptions, WebhookOptions
-from pipeline.install_hints import install_command
-from pipeline.interfaces import RunInfo, unix_time
-from pipeline.options import OptionsModel
-from pipeline.secrets import SecretUrl
+from pipeline.core.install_hints import install_command
+from pipeline.core.interfaces import RunInfo, unix_time
+from pipeline.core.options import OptionsModel
+from pipeline.core.secret_types import SecretUrl
+from pipeline.events.delivery.options import MqttOptions, WebhookOptions
+from pipeline.events.store.writer import KEEP_PATIENCE_S, ClipLosses, Repeater
 from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
-    from pipeline.events.board import AreasByCamera
-    from pipeline.events.camera_news import CameraNews
-    from pipeline.events.keeping import Keeping
+    from pipeline.events.camera_events import CameraNews
+    from pipeline.events.camera_states import AreasByCamera
+    from pipeline.events.delivery.status import DeliveryStatus
+    from pipeline.events.delivery.targets import Targets
     from pipeline.events.service import EventService
-    from pipeline.events.standing import Standing
-    from pipeline.events.store import EventStore
-    from pipeline.events.targets import Targets
-    from pipeline.sinks._clips import ClipRecorder
+    from pipeline.events.store.store import EventStore
+    from pipeline.events.store.writer import Keeping
+    from pipeline.sinks.clips.recorder import ClipRecorder
 
 FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
@@ -116,8 +116,8 @@ class EventsSink:
         self._folder.make()
         try:
             store = self._open_store(run.output)
-            from pipeline.events.camera_news import CameraNews
-            from pipeline.events.targets import make_targets  # SQLAlchemy is there, then
+            from pipeline.events.camera_events import CameraNews
+            from pipeline.events.delivery.targets import make_targets  # SQLAlchemy is there, then
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
             options = self._options
@@ -140,7 +140,7 @@ class EventsSink:
         if self._service is None or self.store is None:
             raise ValueError("EventsSink.write: open() comes first")
         self._raise_failure()
-        from pipeline.events.records import EventRecord
+        from pipeline.events.store.records import EventRecord
 
         self._wrote = True
         self._service.note(result)
@@ -161,7 +161,7 @@ class EventsSink:
             self._wrote = True
             service.keeper.do(partial(store.add, records), len(records))
 
-    def standings(self) -> Sequence[Standing]:
+    def standings(self) -> Sequence[DeliveryStatus]:
         """Return how each target fares, for any thread and at once."""
         service = self._service
         return [] if service is None else service.standings()
@@ -202,8 +202,8 @@ class EventsSink:
 
     def _open_store(self, output: Path) -> EventStore:
         try:
-            from pipeline.events.claiming import claim
-            from pipeline.events.store import EventStore
+            from pipeline.events.store.database_lock import claim
+            from pipeline.events.store.store import EventStore
         except ImportError as error:
             raise MissingExtraError(
                 f"events: needs SQLAlchemy: {install_command('live')}"
@@ -222,8 +222,8 @@ class EventsSink:
 
     def _start(self, targets: Targets, store: EventStore) -> None:
         """Start the threads; each is joined in `close`."""
-        from pipeline.events.retention import Limits
         from pipeline.events.service import EventService
+        from pipeline.events.store.retention import Limits
 
         options = self._options
         limits = Limits(options.keep_days, options.keep_megabytes)
@@ -231,8 +231,8 @@ class EventsSink:
             store, targets, limits, options.public_url, only_files=self._only_files
         )
         if options.clips:
-            from pipeline.sinks._clip_ring import ClipOptions
-            from pipeline.sinks._clip_store import recorder
+            from pipeline.sinks.clips.clip_status import recorder
+            from pipeline.sinks.clips.pre_roll import ClipOptions
 
             wanted = ClipOptions(
                 options.before_s,

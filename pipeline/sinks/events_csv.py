@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.options import OptionsModel
+from pipeline.core.options import OptionsModel
 from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
 from pipeline.sinks._table import TableSink
 

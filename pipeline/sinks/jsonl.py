@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.data import Result
-from pipeline.interfaces import RunInfo
-from pipeline.options import OptionsModel
+from pipeline.core.data import Result
+from pipeline.core.interfaces import RunInfo
+from pipeline.core.options import OptionsModel
 from pipeline.sinks._files import LineFile, OutputFolder
 from pipeline.sinks._rows import COLUMNS, EVENT_COLUMNS, event_rows, rows, utc_text
 

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from pipeline.data import Result
-from pipeline.interfaces import RunInfo
-from pipeline.options import OptionsModel
+from pipeline.core.data import Result
+from pipeline.core.interfaces import RunInfo
+from pipeline.core.options import OptionsModel
 from pipeline.sinks._files import LineFile, OutputFolder
 
 SUFFIX = ".txt"

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipeline.data import Image, Result
-from pipeline.errors import OutputError
-from pipeline.interfaces import RunInfo, SourceInfo
-from pipeline.processors import cores
+from pipeline.core.cpu_count import cores
+from pipeline.core.data import Image, Result
+from pipeline.core.errors import OutputError
+from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
-    from pipeline.overlay import Painter
+    from pipeline.core.drawing import Annotator
     from pipeline.sinks._mp4 import Mp4Writer
 
 log = logging.getLogger("trackline")
@@ -61,7 +61,7 @@ class VideoSink:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._folder: OutputFolder | None = None
-        self._painter: Painter | None = None
+        self._painter: Annotator | None = None
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
         self._sources: Mapping[str, SourceInfo] = {}
@@ -71,7 +71,7 @@ class VideoSink:
         """See that videos can be written; raises OutputError and leaves nothing behind."""
         import av
 
-        from pipeline.overlay import Painter
+        from pipeline.core.drawing import Annotator
 
         if "libx264" not in av.codecs_available:
             raise OutputError("video: this build of PyAV cannot write H.264, it lacks libx264")
@@ -81,7 +81,7 @@ class VideoSink:
             self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
         _say_silent([info.file for info in run.sources.values() if info.has_sound])
-        self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
+        self._painter = Annotator(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
         """Draw the result and append it to its source's video; raises WriteError."""

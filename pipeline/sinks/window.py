@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pipeline.data import Image, Result
-from pipeline.errors import OutputError
-from pipeline.install_hints import broken_opencv, gui_toolkit, window_command
-from pipeline.interfaces import RunInfo
+from pipeline.core.data import Image, Result
+from pipeline.core.errors import OutputError
+from pipeline.core.install_hints import broken_opencv, gui_toolkit, window_command
+from pipeline.core.interfaces import RunInfo
 from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:
-    from pipeline.overlay import Painter
+    from pipeline.core.drawing import Annotator
 
 _END_KEYS = (ord("q"), 27)  # 27 is Esc
 
@@ -57,7 +57,7 @@ class WindowSink:
     def __init__(self, options: Options, gui: Gui | None = None) -> None:
         self._options = options
         self._gui = gui
-        self._painter: Painter | None = None
+        self._painter: Annotator | None = None
         self._titles: dict[str, str] = {}
         self._canvas: Image = np.empty((0, 0, 3), np.uint8)
         self.stop_requested = False
@@ -65,7 +65,7 @@ class WindowSink:
 
     def open(self, run: RunInfo) -> None:
         """See that windows can be shown; raises OutputError."""
-        from pipeline.overlay import Painter
+        from pipeline.core.drawing import Annotator
 
         if self._gui is None:
             self._gui = _cv2_gui()
@@ -73,7 +73,7 @@ class WindowSink:
             self._gui.waitKey(1)
         except self._gui.error:
             raise _without_windows() from None
-        self._painter = Painter(self._options.trail_s, run.metadata.get("areas"))
+        self._painter = Annotator(self._options.trail_s, run.metadata.get("areas"))
 
     def write(self, result: Result) -> None:
         """Show the result and look for keys; does nothing once the end was asked for."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data import Frame, Image
-from pipeline.errors import SourceError
-from pipeline.interfaces import SourceInfo
-from pipeline.pool import FramePool
+from pipeline.core.data import Frame, Image
+from pipeline.core.errors import SourceError
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
 
 DEFAULT_FPS = 30.0
 """Frame rate of frames that come without times of their own."""

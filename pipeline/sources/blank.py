@@ -7,9 +7,9 @@ import time
 import numpy as np
 from pydantic import Field
 
-from pipeline.data import Frame
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
+from pipeline.core.data import Frame
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
 
 
 class Options(OptionsModel):

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.data import Frame
-from pipeline.errors import SourceError, SourceLostError
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
-from pipeline.pool import FramePool
+from pipeline.core.data import Frame
+from pipeline.core.errors import SourceError, SourceLostError
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000

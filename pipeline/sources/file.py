@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from pipeline.data import Frame
-from pipeline.errors import SourceBrokenError, SourceError
-from pipeline.ffmpeg_path import ffmpeg_path
-from pipeline.home_path import home_path
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
-from pipeline.pool import FramePool
-from pipeline.sources._damage import DamageLog, duration_s
-from pipeline.sources._hwaccel import Decode, accelerator, came_from_gpu
-from pipeline.sources._picture_size import MAX_MEGAPIXELS, too_large
-from pipeline.sources._recording_start import recording_start, zone_of
-from pipeline.sources._times import PresentationClock, file_clock, nominal_rate, says_times
+from pipeline.core.data import Frame
+from pipeline.core.errors import SourceBrokenError, SourceError
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
+from pipeline.core.paths import ffmpeg_path, home_path
+from pipeline.sources._file.damage import DamageLog, duration_s
+from pipeline.sources._file.hwaccel import Decode, accelerator, came_from_gpu
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
+from pipeline.sources._file.recording_start import recording_start, zone_of
+from pipeline.sources._file.times import PresentationClock, file_clock, nominal_rate, says_times
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -119,7 +118,7 @@ class FileSource:
         """Open, on the GPU's decoder if one is given."""
         import av
 
-        from pipeline.sources._pictures import picture_stream
+        from pipeline.sources._file.picture import picture_stream
 
         try:
             container = av.open(ffmpeg_path(self._path), mode="r", hwaccel=gpu)
@@ -198,7 +197,7 @@ class FileSource:
         from av.codec.context import ThreadType
         from av.video.reformatter import VideoReformatter
 
-        from pipeline.sources._pictures import upright_bgr
+        from pipeline.sources._file.picture import upright_bgr
 
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from pipeline.data import Frame, Image
-from pipeline.errors import SourceBrokenError, SourceError
-from pipeline.home_path import home_path
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
-from pipeline.sources._listing import PICTURE_SUFFIXES, list_files
-from pipeline.sources._picture_size import MAX_MEGAPIXELS, picture_size, too_large
+from pipeline.core.data import Frame, Image
+from pipeline.core.errors import SourceBrokenError, SourceError
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
+from pipeline.core.paths import home_path
+from pipeline.sources._file.listing import PICTURE_SUFFIXES, list_files
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, picture_size, too_large
 
 log = logging.getLogger("trackline")
 

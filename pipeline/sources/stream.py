@@ -9,17 +9,17 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipeline.data import Frame
-from pipeline.errors import SourceError, SourceLostError
-from pipeline.home_path import home_path
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
-from pipeline.pool import FramePool
-from pipeline.secrets import SecretUrl, has_placeholder
-from pipeline.sources._addresses import name_of, objection
-from pipeline.sources._certificates import Trust
-from pipeline.sources._stream_decoding import Connection, Picture
-from pipeline.sources._stream_reader import StreamReader
+from pipeline.core.data import Frame
+from pipeline.core.errors import SourceError, SourceLostError
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
+from pipeline.core.paths import home_path
+from pipeline.core.secret_types import SecretUrl, has_placeholder
+from pipeline.sources._stream.addresses import name_of, objection
+from pipeline.sources._stream.certificates import Trust
+from pipeline.sources._stream.decoder import Connection, Picture
+from pipeline.sources._stream.reader import StreamReader
 
 log = logging.getLogger("trackline")
 

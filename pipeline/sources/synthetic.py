@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.data import Float32, Frame, Image, Int32, Int64
-from pipeline.interfaces import SourceInfo
-from pipeline.options import OptionsModel
-from pipeline.pool import FramePool
+from pipeline.core.data import Float32, Frame, Image, Int32, Int64
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import OptionsModel
 
 
 class Options(OptionsModel):

@@ -3,23 +3,94 @@
 Sparse optical flow (Lucas and Kanade 1981, in pyramids: Bouguet 2000) on a small grey picture and
 a similarity fitted to it by RANSAC (Fischler and Bolles 1981), as multi-object trackers have used
 it since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test whether it moved.
+
+How the camera moved between two frames, from the boxes alone.
+
+How a whole picture moved: turned, scaled and shifted, and everything in it with it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.data import Image
-from pipeline.trackers._columns import Float64
-from pipeline.trackers._similarity import Similarity
+from pipeline.core.data import Image
+from pipeline.trackers._association import CandidatePairs, Matches, grown
+from pipeline.trackers._track_table import Float64
+
+
+class Similarity(NamedTuple):
+    """(x, y) moves to scale * rotation * (x, y) + shift; `turn` f64[2,2] is the first factor."""
+
+    turn: Float64
+    shift: Float64
+    scale: float
+
+    def points(self, xy: Float64) -> Float64:
+        """Return where the points f64[2,n] have moved."""
+        return self.turn @ xy + self.shift[:, None]
+
+    def boxes(self, xyxy: Float64) -> Float64:
+        """Return boxes f64[4,n] about the moved centres, scaled and upright."""
+        half = (xyxy[2:] - xyxy[:2]) * (self.scale / 2)
+        centre = self.points((xyxy[:2] + xyxy[2:]) / 2)
+        return np.concatenate((centre - half, centre + half))
+
+
+# Boxes are grown by this part of their size on each side, for a camera that shook leaves them
+# beside one another (Yang et al. 2023, C-BIoU), and must overlap at least so much.
+_GROWN = 0.3
+_MIN_OVERLAP = 0.1
+# A shift is believed from so many tracks on, and beyond so many standard errors. A deviation of
+# normal errors is 1.5 times their median absolute deviation.
+_MIN_TRACKS = 4
+_ERRORS = 2.0
+_SIGMA_OF_MAD = 1.5
+_STRAIGHT = np.eye(2)
+
+
+def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
+    """Return the shift that most tracks have in common beyond what was predicted for them.
+
+    Each track f64[4,T] is matched for a moment with a detection f64[4,N] near it; the median of
+    what the predictions missed by is what the camera did, for people do not all turn at once.
+    None where the tracks are few or do not agree.
+    """
+    if min(predicted.shape[1], seen.shape[1]) < _MIN_TRACKS:
+        return None
+    pairs = CandidatePairs(_near(predicted), _near(seen))
+    pairs.weigh_by_height(predicted, seen)
+    matches = Matches(predicted.shape[1], seen.shape[1])
+    matches.match(pairs, pairs.overlap - _MIN_OVERLAP)
+    tracks, found = matches.pairs
+    if len(tracks) < _MIN_TRACKS:
+        return None
+    missed = seen.take(found, 1) - predicted.take(tracks, 1)
+    missed = (missed[:2] + missed[2:]) / 2
+    shift = _median(missed)
+    deviation = _SIGMA_OF_MAD * _median(np.abs(missed - shift[:, None]))
+    shift[np.abs(shift) <= _ERRORS * deviation / np.sqrt(len(tracks))] = 0
+    return Similarity(_STRAIGHT, shift, 1.0) if shift.any() else None
+
+
+def _near(xyxy: Float64) -> Float64:
+    return grown(xyxy, (xyxy[2:] - xyxy[:2]) * _GROWN)
+
+
+def _median(values: Float64) -> Float64:
+    """Return the medians f64[2] of two rows; numpy's own loses 48 bytes with each call."""
+    values = np.sort(values, axis=1)
+    half = values.shape[1] // 2
+    middle: Float64 = (values[:, half] + values[:, -half - 1]) / 2
+    return middle
+
 
 # Long side of the grey picture that the flow is found in, of the sample that the camera is tested
 # by, and the shortest side of a picture worth looking at.
 _LONG_SIDE = 320
 _SAMPLE_SIDE = 96
-_LEAST_SIDE = 32
+_MIN_SIDE = 32
 # Cells the sample is judged by: the camera moved if a quarter of them changed by more grey levels
 # than noise does. Sky and road change little; people who walk through cover fewer cells.
 _CELLS = (12, 8)
@@ -28,15 +99,15 @@ _NOISE = 2.0
 # Noise that turned out to be no move is learned with this margin, up to the second; a move, which
 # goes on changing the picture, is noticed a little later then, and forgets it.
 _MORE = 1.25
-_MOST_NOISE = 8.0
+_MAX_NOISE = 8.0
 _CORNERS = 200
 # A fit is believed if so many corners agree with it, and so large a part of all.
-_LEAST_INLIERS = 12
-_LEAST_PART = 0.4
-_MOST_SCALE = 1.3
+_MIN_INLIERS = 12
+_MIN_PART = 0.4
+_MAX_SCALE = 1.3
 # A smaller move of every corner of the grey picture, in its pixels, is noise of the fit: the noise
 # of a compressed picture sets it off on cameras that stand.
-_LEAST_MOVE = 0.25
+_MIN_MOVE = 0.25
 _NONE = np.empty((0, 0), np.uint8)
 
 
@@ -55,7 +126,7 @@ class CameraMotion:
         xyxy as of the last frame, tell nothing of the camera.
         """
         height, width = image.shape[:2]
-        if min(height, width) < _LEAST_SIDE:
+        if min(height, width) < _MIN_SIDE:
             return None
         import cv2
 
@@ -76,8 +147,8 @@ class CameraMotion:
         motion = _fit(before, grey, objects * shrink, shrink) if seen_before else None
         # What changed without a move (light, noise) sets the test off once, not for ever after.
         self._sample = sample
-        if motion and _farthest(motion, width, height) * shrink < _LEAST_MOVE:
-            self._noise = max(self._noise, min(_MORE * level, _MOST_NOISE))
+        if motion and _farthest(motion, width, height) * shrink < _MIN_MOVE:
+            self._noise = max(self._noise, min(_MORE * level, _MAX_NOISE))
             return None
         self._grey, self._noise = grey, _NOISE
         return motion
@@ -112,13 +183,13 @@ def _fit(before: Any, grey: Any, objects: Float64, shrink: float) -> Similarity 
     for left, top, right, bottom in np.clip(objects, 0, limit).astype(np.intp).T:
         mask[top : bottom + 1, left : right + 1] = 0
     corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 6, mask=mask)
-    if corners is None or len(corners) < _LEAST_INLIERS:
+    if corners is None or len(corners) < _MIN_INLIERS:
         return None
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         before, grey, corners, np.empty_like(corners), winSize=(15, 15)
     )
     found = found.ravel() == 1
-    if np.count_nonzero(found) < _LEAST_INLIERS:
+    if np.count_nonzero(found) < _MIN_INLIERS:
         return None
     # The generator's own seed makes this fit the same in every run.
     cv2.setRNGSeed(0)
@@ -129,8 +200,8 @@ def _fit(before: Any, grey: Any, objects: Float64, shrink: float) -> Similarity 
         return None
     agree = np.count_nonzero(inliers)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if agree < max(_LEAST_INLIERS, _LEAST_PART * len(inliers)):
+    if agree < max(_MIN_INLIERS, _MIN_PART * len(inliers)):
         return None
-    if not 1 / _MOST_SCALE < scale < _MOST_SCALE:
+    if not 1 / _MAX_SCALE < scale < _MAX_SCALE:
         return None
     return Similarity(matrix[:, :2].copy(), matrix[:, 2] / shrink, scale)

@@ -1,13 +1,102 @@
-"""The options that every tracker has."""
+"""The options that every tracker has.
+
+What a tracker counts in: the frames' own seconds, or frames where the user asks for them.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.options import OptionsModel
-from pipeline.trackers._clock import Clock, FrameRule, Limits
+from pipeline.core.options import OptionsModel
+
+# Containers round times to a millisecond, so three frames at 30 fps may be 0.099 s.
+_ROUNDING_S = 0.002
+# Over a longer gap a velocity says nothing; it also keeps the numbers of a mad clock finite.
+_MAX_STEP_S = 10.0
+_MAX_GAP_S = 1e6
+
+Float64 = NDArray[np.float64]
+
+
+class FrameRule(OptionsModel):
+    """Thresholds in frames, as in the 2016 paper; the frames' times are then ignored."""
+
+    max_age: int = Field(1, ge=0)
+    """Frames a track survives without a detection."""
+    min_hits: int = Field(3, ge=0)
+    """Frames in a row, after its first, in which a track must be detected to be confirmed."""
+
+
+class Limits(NamedTuple):
+    """How long a track lives unseen, must be seen to be confirmed, is reported unseen."""
+
+    max_age: float
+    confirm: float
+    coast: float | None
+
+
+class Clock:
+    """Turns frame times into steps that never go back, in seconds or in frames.
+
+    `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
+    the time since the last frame in nominal frames, which the Kalman filters are stated in.
+    `now_s` is in seconds always; `first` is true in the first frame, whatever its time.
+    """
+
+    def __init__(self, limits: Limits, frames: FrameRule | None, nominal_fps: float) -> None:
+        self._in_frames = frames is not None
+        self._nominal_fps = nominal_fps
+        if frames is not None:
+            limits = Limits(frames.max_age, frames.min_hits, None)
+        slack = 0.0 if self._in_frames else _ROUNDING_S
+        coast = limits.max_age if limits.coast is None else limits.coast
+        self.max_age = limits.max_age + slack
+        self.coast = min(coast + slack, self.max_age)
+        self.confirm = max(limits.confirm - slack, 0.0)
+        self.restart()
+
+    @property
+    def memory_s(self) -> float | None:
+        """Return after how many seconds unseen every track is gone; None if frames count."""
+        return None if self._in_frames else self.max_age
+
+    def restart(self) -> None:
+        """Start again at zero; the next frame is a first one."""
+        self._pts_s: float | None = None
+        self.now_s = 0.0
+        self.now = 0.0
+        self.step = 0.0
+        self.first = True
+
+    def advance(self, pts_s: float) -> None:
+        """Move on to a frame. A time that goes back, repeats or is no number takes no time."""
+        self.first = self._pts_s is None
+        if not math.isfinite(pts_s):
+            pts_s = self._pts_s or 0.0
+        gap = 0.0 if self._pts_s is None else min(max(pts_s - self._pts_s, 0.0), _MAX_GAP_S)
+        self._pts_s = pts_s
+        self.now_s += gap
+        if self._in_frames:
+            self.now += 0.0 if self.first else 1.0
+            self.step = 1.0
+        else:
+            self.now += gap
+            self.step = min(gap, _MAX_STEP_S) * self._nominal_fps
+
+    def save(self) -> Float64:
+        """Return where the clock stands, f64[4]; NaN where it has not begun."""
+        pts_s = math.nan if self._pts_s is None else self._pts_s
+        return np.array([pts_s, self.now_s, self.now, self.step])
+
+    def load(self, state: Float64) -> None:
+        """Stand where the clock stood that `save` was called on."""
+        pts_s, self.now_s, self.now, self.step = state.tolist()
+        self._pts_s = None if math.isnan(pts_s) else pts_s
 
 
 class TrackerOptions(OptionsModel):

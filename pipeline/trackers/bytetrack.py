@@ -6,8 +6,8 @@ Associating Every Detection Box, ECCV 2022.
 
 from __future__ import annotations
 
-from pipeline.trackers._filters import BoxFilters, HeightFilters
-from pipeline.trackers._two_stage import TwoStage, TwoStageOptions
+from pipeline.trackers._kalman import BoxFilters, HeightFilters
+from pipeline.trackers._tracker import TwoStageOptions, TwoStageTracker
 
 
 class Options(TwoStageOptions):
@@ -19,7 +19,7 @@ def build(options: Options) -> ByteTrack:
     return ByteTrack(options)
 
 
-class ByteTrack(TwoStage):
+class ByteTrack(TwoStageTracker):
     """ByteTrack for one source."""
 
     def _new_filters(self) -> BoxFilters:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.boxes import usable_xyxy
-from pipeline.data import Detections, Frame, Tracks
-from pipeline.options import OptionsModel
+from pipeline.core.boxes import usable_xyxy
+from pipeline.core.data import Detections, Frame, Tracks
+from pipeline.core.options import OptionsModel
 
 
 class Options(OptionsModel):

@@ -2,6 +2,10 @@
 
 Cao, Pang, Weng, Khirodkar, Kitani: Observation-Centric SORT: Rethinking SORT for Robust
 Multi-Object Tracking, CVPR 2023.
+
+What tracks were last seen as, and which way they went: the memory of observation-centric SORT.
+
+Cao, Pang, Weng, Khirodkar, Kitani: Observation-Centric SORT, CVPR 2023.
 """
 
 from __future__ import annotations
@@ -9,15 +13,129 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from pipeline.data import Detections
-from pipeline.trackers._columns import Columns, Float64, Rows
-from pipeline.trackers._filters import BoxFilters, ScaleFilters
-from pipeline.trackers._ledger import Rules, Seen
-from pipeline.trackers._observations import Observations
+from pipeline.core.data import Detections
+from pipeline.trackers._association import Matches
+from pipeline.trackers._camera_motion import Similarity
+from pipeline.trackers._kalman import BoxFilters, ScaleFilters
 from pipeline.trackers._options import TrackerOptions
-from pipeline.trackers._pairs import Matches
-from pipeline.trackers._similarity import Similarity
-from pipeline.trackers._tracking import Tracking
+from pipeline.trackers._track_table import Columns, Float64, Rows, Rules, Seen
+from pipeline.trackers._tracker import BaseTracker
+
+# The columns of a track: the last observed box, the unit vector of its motion (0 at first), the
+# frames and the nominal frames since, the filter as it was after that observation, and the last
+# observations' times and centres, one slot per frame in turn.
+_BOX, _WAY, _FRAMES, _STEPS = slice(0, 4), slice(4, 6), 6, 7
+_FILTER = slice(8, 28)
+_SLOTS = 8
+_PAST = slice(28, 28 + 3 * _SLOTS)
+
+
+class Observations(Columns):
+    """The memory of n tracks; motion is measured over `span`, in the unit of the times given."""
+
+    def __init__(self, span: float) -> None:
+        super().__init__(_PAST.stop)
+        self._span = span
+
+    @property
+    def box(self) -> Float64:
+        """f64[4,n] xyxy, the last observed boxes, a view."""
+        return self.table[_BOX]
+
+    @property
+    def way(self) -> Float64:
+        """f64[2,n] unit vectors (x, y) of the motion up to the last observation, a view."""
+        return self.table[_WAY]
+
+    def warp(self, motion: Similarity) -> None:
+        """Go along with a camera that moved: boxes, directions and places of the past."""
+        self.table[_BOX] = motion.boxes(self.table[_BOX])
+        self.table[_WAY] = unit(motion.turn @ self.table[_WAY])
+        past = self.table[_PAST].reshape(_SLOTS, 3, -1)
+        past[:, 1:] = motion.turn @ past[:, 1:] + motion.shift[:, None]
+
+    def advance(self, steps: float) -> None:
+        """Begin a frame that comes `steps` nominal frames after the last."""
+        self.table[_FRAMES] += 1
+        self.table[_STEPS] += steps
+
+    def earlier(self, now: float, rows: Rows) -> Float64:
+        """Return f64[2,m], the centres where `rows` were observed a span before `now`.
+
+        Where nothing was observed then, the next later one counts; if all are older, the last.
+        """
+        table = self.table.take(rows, 1)
+        past = table[_PAST].reshape(_SLOTS, 3, -1)
+        at = np.where(past[:, 0] >= now - self._span, past[:, 0], np.inf)
+        slot, column = at.argmin(0), np.arange(len(rows))
+        known = np.isfinite(at[slot, column])
+        return np.where(known, past[slot, 1:, column].T, _centre(table[_BOX]))
+
+    def direction(self, now: float, xyxy: Float64, i: Rows, j: Rows) -> Float64:
+        """Return f64[P], 0.5 where box `j` lies straight ahead of track `i`, -0.5 right behind.
+
+        The paper's OCM: (pi/2 - angle) / pi; 0 for tracks that have no direction yet.
+        """
+        ahead = _centre(xyxy).take(j, 1) - self.earlier(now, np.arange(len(self))).take(i, 1)
+        cosine = (unit(ahead) * self.way.take(i, 1)).sum(0)
+        straight: Float64 = 0.5 - np.arccos(np.clip(cosine, -1, 1)) / np.pi
+        return straight
+
+    def begin(self, xyxy: Float64, now: float, filters: BoxFilters) -> None:
+        """Enter tracks f64[4,m] first observed now; their filters have been started."""
+        entry = np.zeros((len(self.table), xyxy.shape[1]))
+        entry[_PAST.start :: 3] = -np.inf
+        self.append(entry)
+        self._write(np.arange(len(self) - xyxy.shape[1], len(self)), xyxy, now, filters)
+
+    def note(self, rows: Rows, xyxy: Float64, now: float, filters: BoxFilters) -> None:
+        """Write down what `rows` are observed as; their filters have been corrected."""
+        self.table[_WAY, rows] = unit(_centre(xyxy) - self.earlier(now, rows))
+        self._write(rows, xyxy, now, filters)
+
+    def _write(self, rows: Rows, xyxy: Float64, now: float, filters: BoxFilters) -> None:
+        table = self.table
+        table[_BOX, rows] = xyxy
+        table[_FRAMES : _STEPS + 1, rows] = 0
+        table[_FILTER, rows] = filters.take(rows)
+        past = table[_PAST].reshape(_SLOTS, 3, -1)
+        slot = past[:, 0, rows].argmin(0)  # the oldest gives way
+        past[slot, 0, rows] = now
+        past[slot, 1:, rows] = _centre(xyxy).T
+
+    def reupdate(self, rows: Rows, xyxy: Float64, score: Float64, filters: BoxFilters) -> None:
+        """Set the filters of `rows` that were unseen to where a straight way here had led them.
+
+        The paper's ORU: from the filter as it was at the last observation, along boxes between
+        that one and this, one for each frame that was missed. The last is for the caller.
+        """
+        again = (self.table[_FRAMES, rows] > 1).nonzero()[0]
+        if not len(again):
+            return
+        rows = rows[again]
+        table = self.table.take(rows, 1)
+        frames, start = table[_FRAMES], table[_BOX]
+        way = (xyxy.take(again, 1) - start) / frames
+        replayed = type(filters)()
+        replayed.load(table[_FILTER])
+        nobody = rows[:0]
+        for k in range(1, int(frames.max()) + 1):
+            replayed.move(np.where(k <= frames, table[_STEPS] / frames, 0.0), nobody)
+            going = (k < frames).nonzero()[0]
+            between = start.take(going, 1) + k * way.take(going, 1)
+            replayed.correct(going, between, score.take(again).take(going))
+        filters.put(rows, replayed.save())
+
+
+def unit(vector: Float64) -> Float64:
+    """Return f64[2,n] vectors of length 1; those of no length stay so."""
+    length = np.hypot(vector[0], vector[1])
+    return vector / np.where(length > 0, length, 1)
+
+
+def _centre(xyxy: Float64) -> Float64:
+    centre: Float64 = (xyxy[:2] + xyxy[2:]) / 2
+    return centre
 
 
 class Options(TrackerOptions):
@@ -45,7 +163,7 @@ def build(options: Options) -> OcSort:
     return OcSort(options)
 
 
-class OcSort(Tracking):
+class OcSort(BaseTracker):
     """OC-SORT for one source. What it reports of a detected track is the detection's own box."""
 
     def __init__(self, options: Options) -> None:

@@ -9,14 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.data import Detections
-from pipeline.trackers._clock import FrameRule
-from pipeline.trackers._columns import Float64, Rows
-from pipeline.trackers._filters import BoxFilters, ScaleFilters
-from pipeline.trackers._ledger import Rules, Seen
-from pipeline.trackers._options import TrackerOptions
-from pipeline.trackers._pairs import Matches
-from pipeline.trackers._tracking import Tracking
+from pipeline.core.data import Detections
+from pipeline.trackers._association import Matches
+from pipeline.trackers._kalman import BoxFilters, ScaleFilters
+from pipeline.trackers._options import FrameRule, TrackerOptions
+from pipeline.trackers._track_table import Float64, Rows, Rules, Seen
+from pipeline.trackers._tracker import BaseTracker
 
 __all__ = ["FrameRule", "Options", "Sort", "build"]
 
@@ -39,7 +37,7 @@ def build(options: Options) -> Sort:
     return Sort(options)
 
 
-class Sort(Tracking):
+class Sort(BaseTracker):
     """SORT for one source."""
 
     def __init__(self, options: Options) -> None:

@@ -15,14 +15,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.trackers._columns import Float64
-from pipeline.trackers._filters import BoxFilters, HeightFilters, SizeFilters
-from pipeline.trackers._kalman import VELOCITY_VARIANCE
-from pipeline.trackers._ledger import ROW, Seen
-from pipeline.trackers._pairs import Matches, Pairs
-from pipeline.trackers._shared_motion import shared_motion
-from pipeline.trackers._tracking import State
-from pipeline.trackers._two_stage import TwoStage, TwoStageOptions
+from pipeline.trackers._association import CandidatePairs, Matches
+from pipeline.trackers._camera_motion import shared_motion
+from pipeline.trackers._kalman import VELOCITY_VARIANCE, BoxFilters, HeightFilters, SizeFilters
+from pipeline.trackers._track_table import ROW, Float64, Seen
+from pipeline.trackers._tracker import State, TwoStageOptions, TwoStageTracker
 
 
 class Options(TwoStageOptions):
@@ -49,11 +46,11 @@ class Options(TwoStageOptions):
 # Frames that are no farther apart, in nominal ones, need no buffer: there it measured worse. And no
 # box grows by more than this part of its height: after a long gap anybody may be anywhere.
 _CLOSE = 4.0
-_MOST_REACH = 0.5
+_MAX_REACH = 0.5
 # What a sure detector's scores are like, the least factor, and how long scores are remembered. To
 # begin with so many such scores are taken for seen, so that one odd detection decides nothing.
 _SURE = 0.8
-_LEAST_CERTAINTY = 0.5
+_MIN_CERTAINTY = 0.5
 _REMEMBERED_S = 10.0
 _NO_SCORES = 1e-9
 _PRIOR = 10 * np.array([_SURE, _SURE**2])
@@ -64,7 +61,7 @@ def build(options: Options) -> Trackline:
     return Trackline(options)
 
 
-class Trackline(TwoStage):
+class Trackline(TwoStageTracker):
     """The tracker for one source."""
 
     def __init__(self, options: Options) -> None:
@@ -94,7 +91,7 @@ class Trackline(TwoStage):
         self._scores += score.sum(), (score * score).sum()
         total, squares = self._scores.tolist()
         typical = squares / total if total > _NO_SCORES else _SURE
-        return min(max(typical / _SURE, _LEAST_CERTAINTY), 1.0)
+        return min(max(typical / _SURE, _MIN_CERTAINTY), 1.0)
 
     def _growth(self, predicted: Float64) -> Float64 | None:
         """Return f64[n], how many pixels the tracks' boxes grow on each side; None for nothing."""
@@ -102,7 +99,7 @@ class Trackline(TwoStage):
         if late <= 0:
             return None
         strayed = late * np.sqrt(self._filters.block[VELOCITY_VARIANCE, 0])
-        most: Float64 = np.minimum(strayed, _MOST_REACH * (predicted[3] - predicted[1]))
+        most: Float64 = np.minimum(strayed, _MAX_REACH * (predicted[3] - predicted[1]))
         return most
 
     def _save_more(self) -> State:
@@ -111,7 +108,7 @@ class Trackline(TwoStage):
     def _load_more(self, state: State) -> None:
         self._scores = state["scores"].copy()
 
-    def _similar(self, predicted: Float64, seen: Seen) -> Pairs:
+    def _similar(self, predicted: Float64, seen: Seen) -> CandidatePairs:
         pairs = self._pairs(predicted, seen, self._growth(predicted))
         if self._own.height_aware:
             pairs.weigh_by_height(predicted, seen.xyxy)

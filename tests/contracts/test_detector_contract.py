@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tiny_networks import colour_network
+from support.tiny_networks import colour_network
 
 import pipeline.detectors
-from pipeline.data import Detections, Frame
+from pipeline.core.data import Detections, Frame
 
 PLUGINS = [
     module.name

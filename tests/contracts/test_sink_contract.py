@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.fake_gui import FakeGui
 
 import pipeline.sinks
-from pipeline.data import Detections, Frame, Result, Tracks
-from pipeline.errors import OutputError
-from pipeline.interfaces import RunInfo, SourceInfo
-from tests.fake_gui import FakeGui
+from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.errors import OutputError
+from pipeline.core.interfaces import RunInfo, SourceInfo
 
 PLUGINS = [
     module.name

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rtsp_server
-from live_video import noise
 from pydantic import ValidationError
+from support import rtsp_server
+from support.live_video import noise
+from support.tiny_videos import noise_picture, write_video
 from test_camera import FakeCapture, FakeDriver
 from test_sources import write_picture
-from tiny_videos import noise_picture, write_video
 
 import pipeline.sources
-from pipeline.data import Frame
-from pipeline.errors import SourceLostError
-from pipeline.interfaces import SourceInfo
+from pipeline.core.data import Frame
+from pipeline.core.errors import SourceLostError
+from pipeline.core.interfaces import SourceInfo
 
 PLUGINS = [
     module.name

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipeline.trackers
-from pipeline.data import Detections, Frame, Tracks
-from pipeline.errors import UsageError
+from pipeline.core.data import Detections, Frame, Tracks
+from pipeline.core.errors import UsageError
 
 NAMES = [
     name

@@ -1,1 +1,0 @@
-"""Measures what this machine does at several settings, and beside another program."""

@@ -1,0 +1,207 @@
+"""What a person sees during and after a run: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.cli._counts import counts_table
+from pipeline.core.data import Result
+from pipeline.engine import Pipeline
+
+LINE_EVERY_S = 5.0
+DRAW_EVERY_S = 0.1
+_NO_SCREEN = 10_000  # columns: a file or a pipe takes lines of any length
+
+
+class Watcher(Protocol):
+    """Told when a run starts and of every result."""
+
+    def start(self, pipeline: Pipeline) -> None:
+        """Remember the pipeline, whose counters are shown."""
+
+    def update(self, result: Result) -> None:
+        """Show the state of the run, if it is time to."""
+
+
+@contextmanager
+def progress() -> Iterator[Watcher]:
+    """Yield a Watcher that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
+    console = _Console(file=cast(TextIO, _Stderr(sys.stderr)) if sys.stderr else None, stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}{task.fields[of]} frames  {task.fields[fps]:.1f} fps"),
+        TextColumn("{task.fields[objects]} objects"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar)
+
+
+class _Paced:
+    """Calls `draw` at most every so many seconds."""
+
+    every_s: float
+
+    def __init__(self) -> None:
+        self._pipeline: Pipeline | None = None
+        self._next = 0.0
+
+    def start(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._next = time.monotonic() + self.every_s
+
+    def update(self, result: Result) -> None:
+        now = time.monotonic()
+        if now >= self._next and self._pipeline is not None:
+            self._next = now + self.every_s
+            self.draw(self._pipeline, result)
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def total(pipeline: Pipeline) -> int | None:
+        """Return how many frames there are in all, None where a source does not know."""
+        books = pipeline.stats.sources
+        counts = [info.frame_count for info in pipeline.source_infos.values()]
+        unread = sum(bool(each.broken and not each.grabbed) for each in books.values())
+        if len(counts) < len(books) - unread or None in counts:
+            return None
+        limit = pipeline.max_frames
+        return sum(min(count, limit) if limit else count for count in counts if count is not None)
+
+    @staticmethod
+    def file(pipeline: Pipeline) -> str:
+        """Return "file 7 of 40" where there are several files, else nothing."""
+        number, files = pipeline.files
+        return f"file {number} of {files}" if files > 1 else ""
+
+
+class _Lines(_Paced):
+    every_s = LINE_EVERY_S
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        done, total = pipeline.stats.delivered, self.total(pipeline)
+        fps = done / max(pipeline.stats.elapsed_s, 1e-9)
+        of = f"/{total}" if total else ""
+        left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
+        file = f"{told}: " if (told := self.file(pipeline)) else ""
+        self._console.print(
+            f"{file}{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
+            highlight=False,
+        )
+
+
+class _Bar(_Paced):
+    every_s = DRAW_EVERY_S
+
+    def __init__(self, bar: Progress) -> None:
+        super().__init__()
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def draw(self, pipeline: Pipeline, result: Result) -> None:
+        total = self.total(pipeline)
+        done = pipeline.stats.delivered
+        fields: dict[str, Any] = {
+            "of": f"/{total:,}" if total else "",
+            "fps": done / max(pipeline.stats.elapsed_s, 1e-9),
+            "objects": len(result.tracks),
+        }
+        if self._task is None:
+            self._task = self._bar.add_task("tracking", total=total, **fields)
+        described = self.file(pipeline) or "tracking"
+        self._bar.update(self._task, completed=done, total=total, description=described, **fields)
+
+
+def print_summary(report: Mapping[str, Any], output: Path) -> None:
+    """Print the run's books and stage times as two short tables on stdout.
+
+    Names are printed as they are: no markup, and nothing cut off where there is no screen.
+    """
+    console = _Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _NO_SCREEN
+    books = Table(box=None, pad_edge=False)
+    for title in ("source", "grabbed", "delivered", "dropped"):
+        books.add_column(title, overflow="fold")
+    for name, source in report["sources"].items():
+        note = f"  broken: {source['broken']}" if "broken" in source else ""
+        dropped = f"{source['dropped']}{note}"
+        books.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
+    console.print(books)
+    for folder, counts in report.get("left_out", {}).items():
+        what = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        console.print(f"left out of {folder}: {what}", soft_wrap=True)
+    console.print()
+    if counts := counts_table(report["sources"]):
+        console.print(counts)
+        console.print()
+    stages = Table("stage", "median ms", "p95 ms", box=None, pad_edge=False)
+    for name, times in report["stages"].items():
+        stages.add_row(name, f"{times['median_ms']:.2f}", f"{times['p95_ms']:.2f}")
+    console.print(stages)
+    console.print(
+        f"\n{report['frames']} frames in {report['elapsed_s']:.1f} s: {report['fps']:.1f} fps, "
+        f"limited by {report['limited_by']}; written to {output}",
+        soft_wrap=True,
+    )
+
+
+class _Console(Console):
+    """Leaves a reader that went away to the caller; rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - rich calls this while it handles the BrokenPipeError
+
+
+class _Stderr:
+    """Standard error that falls silent once it cannot be written to: a terminal that was closed.
+
+    The run must not end for want of a watcher.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text for ever."""
+        try:
+            return self._file.write(text)
+        except OSError:
+            self._fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is waiting."""
+        try:
+            self._file.flush()
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        # At its descriptor: what is stuck in the buffer is flushed again at the program's end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._file.fileno())
+        os.close(nowhere)

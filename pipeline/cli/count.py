@@ -1,0 +1,143 @@
+"""Count at zones and lines from recorded tracks, without video or model: as the run would have.
+
+TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.cli._counts import counts_table
+from pipeline.core.data import Event
+from pipeline.core.errors import OutputError, UsageError
+from pipeline.core.sequences import find_files
+from pipeline.core.track_files import Recording, read_recording
+from pipeline.events.zones.counts import rows_of
+from pipeline.events.zones.replay import RecordedVideo, check_classes, replay, size_told
+from pipeline.events.zones.schema import CameraZones, ZonesFile
+from pipeline.events.zones.watcher import ZoneWatcher
+from pipeline.events.zones.zones_file import load_areas
+from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
+from pipeline.sinks._table import csv_rows
+
+HELP = "count at zones and lines from recorded tracks"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
+    parser.add_argument("--zones", required=True, type=Path, metavar="FILE", help="zones and lines")
+    parser.add_argument(
+        "--camera", metavar="NAME",
+        help="count this source only; or, in a file of one source, with this camera's zones",
+    )  # fmt: skip
+    parser.add_argument("--fps", type=float, metavar="N", help="frame rate, where no times are")
+    parser.add_argument("--size", metavar="WxH", help="picture size, where the file tells none")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--events", type=Path, metavar="FILE.csv", help="write the events too")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the counts of each source."""
+    film = RecordedVideo(_fps(args.fps), _size(args.size))
+    areas = load_areas(args.zones)
+    report: dict[str, Any] = {}
+    events: list[Event] = []
+    seen: set[str] = set()
+    for path in find_files(args.tracks, "tracks.csv"):
+        recording = read_recording(path)
+        if recording.kind == "kitti":
+            raise UsageError(f"{path}: holds detections, not tracks")
+        seen |= set(recording.tables)
+        for name, camera in _chosen(recording, areas, args.camera).items():
+            if name in report:
+                raise UsageError(f"{path}: source '{name}' is in another file already")
+            report[name], found = _count(recording, name, areas.cameras[camera], film)
+            events += found
+    if not report:
+        known, came = ", ".join(sorted(areas.cameras)), args.camera or ", ".join(sorted(seen))
+        raise UsageError(f"{args.zones}: has no camera '{came}' of {args.tracks} (known: {known})")
+    if args.events:
+        _write(args.events, events)
+    if args.json:
+        sys.stdout.write(json.dumps({"sources": report}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        _print(report)
+    return 0
+
+
+def _chosen(recording: Recording, areas: ZonesFile, camera: str | None) -> Mapping[str, str]:
+    """Return {source: camera whose areas it has}."""
+    sources = list(recording.tables)
+    if camera is None:
+        return {name: name for name in sources if name in areas.cameras}
+    if camera not in areas.cameras:
+        return {}
+    if camera in sources:
+        return {camera: camera}
+    if len(sources) == 1:
+        return {sources[0]: camera}
+    shown = ", ".join(sources)
+    raise UsageError(f"{recording.path}: has no source '{camera}' (there are: {shown})")
+
+
+def _count(
+    recording: Recording, name: str, camera: CameraZones, film: RecordedVideo
+) -> tuple[dict[str, Any], list[Event]]:
+    check_classes(recording, camera)
+    if camera.size and not film.size and not size_told(recording, name):
+        film = film._replace(size=camera.size)
+        told = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
+        print(  # noqa: T201
+            f"trackline: {recording.path}: tells no picture size, taken as {told}",
+            file=sys.stderr,
+        )
+    known = film.size or size_told(recording, name)
+    # A file names the classes that were seen, so another one is no mistake.
+    watcher = ZoneWatcher(camera, warn=False, beyond="error" if known else "ignore")
+    events = [*replay(recording, name, watcher, film)]
+    inside = {zone: sum(classes.values()) for zone, classes in watcher.inside().items()}
+    return {"counts": rows_of(watcher.counts(), camera), "inside": inside}, events
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    table = counts_table(report)
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console.print(table if table is not None else "nothing was counted")
+
+
+def _utc_of_row(source: str, pts_s: float, captured_at: float) -> float | None:  # noqa: ARG001
+    """Return the time that the event's row in the track file has, None if it has none."""
+    return captured_at if math.isfinite(captured_at) else None
+
+
+def _write(path: Path, events: list[Event]) -> None:
+    lines = "".join(csv_rows([EVENT_COLUMNS, *event_rows(events, _utc_of_row)]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(lines, "utf-8", newline="")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _fps(fps: float | None) -> float | None:
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UsageError(f"--fps: want a number above 0, got {fps}")
+    return fps
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"--size: want WIDTHxHEIGHT in pixels, got '{text}'")
+    return int(width), int(height)

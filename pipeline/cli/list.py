@@ -1,0 +1,56 @@
+"""List the plug-ins of each room with their options."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from pipeline.config.plugins import ROOMS, plugin, plugin_names
+
+HELP = "list sources, detectors, trackers and sinks with their options"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("room", nargs="?", choices=ROOMS, help="only this kind of plug-in")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the plug-ins as text for people or as JSON."""
+    rooms = [args.room] if args.room else ROOMS
+    found = {room: {name: _describe(room, name) for name in plugin_names(room)} for room in rooms}
+    if args.json:
+        sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
+        return 0
+    for room, plugins in found.items():
+        sys.stdout.write(f"{room}\n")
+        for name, about in plugins.items():
+            sys.stdout.write(f"  {name}: {about['summary']}\n")
+            for option in about["options"]:
+                default = option["default"]
+                shown = "needed" if default is None and option["required"] else f"= {default}"
+                sys.stdout.write(f"      {option['name']} {shown}  {option['help']}\n")
+    return 0
+
+
+def _describe(room: str, name: str) -> dict[str, Any]:
+    module = plugin(room, name, room)
+    summary = (inspect.getdoc(module) or "").partition("\n")[0]
+    model: type[BaseModel] = module.Options
+    options = [
+        {
+            "name": key,
+            "required": field.is_required(),
+            "default": None if field.default is PydanticUndefined else field.default,
+            "help": " ".join((field.description or "").split()),
+        }
+        for key, field in model.model_fields.items()
+    ]
+    return {"summary": summary, "options": options}

@@ -1,0 +1,88 @@
+"""Watch cameras for as long as it runs, on a page in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli._signals import Signals
+from pipeline.config.schema import Config, load_config, parse_assignment
+from pipeline.core.errors import ConfigError
+
+HELP = "watch cameras on a page in the browser"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments; none has a default here, the configuration has them."""
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="camera, address, file")
+    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
+    parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
+    parser.add_argument("--host", metavar="ADDRESS", help="listen on it; others need a token")
+    parser.add_argument("--port", type=int, metavar="N", help="listen on it; 0 takes a free one")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="whose first line is the token; made if missing"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="set any configuration key, for instance detector.conf=0.4",
+    )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run until Ctrl-C or SIGTERM, which end it in order."""
+    from pipeline.server.live.run import live_config, run_live
+
+    changes = _changes(args)
+    path = Path(args.config) if args.config else None
+    signals = Signals()
+
+    def load() -> Config:
+        return live_config(load_config(path, changes))
+
+    def start(pipeline: Any) -> None:
+        signals.pipeline = pipeline
+
+    def show(address: str) -> None:
+        print(address, flush=True)  # noqa: T201
+        if args.open:
+            webbrowser.open(address)
+
+    if args.token_file:
+        _make_token(Path(args.token_file))
+    with signals:
+        run_live(load, path, start, show)
+    return signals.exit_code
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says over the file, by key."""
+    told = {
+        "sources": args.sources or None,
+        "run.output": args.output,
+        "web.host": args.host,
+        "web.port": args.port,
+        "web.token_file": args.token_file,
+    }
+    changes = {key: value for key, value in told.items() if value is not None}
+    if args.token_file:
+        changes["web.token"] = None
+    changes.update(parse_assignment(text) for text in args.changes)
+    return changes
+
+
+def _make_token(path: Path) -> None:
+    """Write a fresh token into a file that only its owner can read, unless it is there."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigError(f"--token-file: {path}: cannot be made: {error.strerror}") from None
+    with os.fdopen(number, "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+    print(f"a new token is in {path}", flush=True)  # noqa: T201

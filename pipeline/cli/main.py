@@ -1,0 +1,202 @@
+"""The command `trackline`: arguments in, exit code out, one line for every mistake."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import io
+import logging
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline.core.errors import PipelineError, UsageError
+from pipeline.core.install_hints import broken_opencv, is_opencv
+from pipeline.core.masking import masked
+
+COMMANDS = (
+    "run", "live", "check", "list", "models", "count", "doctor", "bench", "eval", "refine", "tune",
+)  # fmt: skip
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a mistake with one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 failure, 2 user's mistake, 130 Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    try:
+        _set_up(debug)
+        args = _parse(argv)
+        code = int(args.execute(args))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except PipelineError as error:
+        return _failed(str(error), error.exit_code, debug)
+    except ImportError as error:
+        if is_opencv(error):
+            return _failed(broken_opencv(error), 1, debug)
+        return _failed(_internal(error), 1, debug)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to say or to flush.
+        return _without_output(None, debug)
+    except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
+        if isinstance(error, OSError) and error.filename is None and _output_fails():
+            return _without_output(f"standard output: {error.strerror}", debug)
+        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
+            # Pydantic wraps whatever comes up while it calls us, a signal's exception too.
+            return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else TERMINATED
+        return _failed(_internal(error), 1, debug)
+    return code
+
+
+def _internal(error: Exception) -> str:
+    shown = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error: {shown} (--debug shows where)"
+
+
+def _failed(line: str, code: int, debug: bool) -> int:
+    """Say what went wrong, and where if asked to; return the exit code."""
+    if debug:
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
+    else:
+        print(f"trackline: {masked(line)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _output_fails() -> bool:
+    """Return whether standard output is what cannot be written to."""
+    try:
+        print(flush=True)  # noqa: T201  (to try; an unbuffered stream has nothing left to flush)
+    except OSError:
+        return True
+    return False
+
+
+def _without_output(line: str | None, debug: bool) -> int:
+    """End after standard output failed: what is left in its buffer must not fail once more."""
+    code = _failed(line, 1, debug) if line else 1
+    with suppress(OSError):  # it has no number where a program put something else in its place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+class _Formatter(logging.Formatter):
+    """Masks the passwords in addresses, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line as it may be shown."""
+        return masked(super().format(record))
+
+
+class _ClosedOutput(io.TextIOBase):
+    """Stands for a standard output that was closed before we started (`>&-`)."""
+
+    def write(self, text: str, /) -> int:
+        """Fail, as a file that cannot be written does."""
+        del text
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    from pipeline import __version__
+
+    parser = _Parser(
+        prog="trackline",
+        description="Cameras and video files in; tracked objects, annotated video, tables out.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"trackline {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    options: dict[str, list[str]] = {}
+    for name in COMMANDS:
+        module = import_module(f"pipeline.cli.{name}")
+        one = commands.add_parser(
+            name, help=module.HELP, description=module.__doc__, allow_abbrev=False
+        )
+        one.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        module.add_arguments(one)
+        one.set_defaults(execute=module.execute, command=name)
+        options[name] = _options_of(one)
+    _check_command(argv)
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        raise UsageError(_unknown_argument(extra[0], options[args.command]))
+    return args
+
+
+def _check_command(argv: list[str]) -> None:
+    """Say what to type where there is no command: nothing at all, or a video by itself."""
+    first = next((each for each in argv if each != "--debug"), None)
+    if first is None:
+        raise UsageError(
+            "what to do? trackline run VIDEO tracks a video, trackline --help names the rest "
+            f"({', '.join(COMMANDS)})"
+        )
+    if first in COMMANDS or first.startswith("-"):
+        return
+    if near := get_close_matches(first, COMMANDS, n=2):
+        raise UsageError(f"unknown command '{first}'; did you mean {' or '.join(near)}?")
+    if "://" in first or first.isdecimal() or Path(first).suffix or Path(first).exists():
+        words = shlex.join(["run", *(each for each in argv if each != "--debug")])
+        raise UsageError(f"'{first}' is no command; to track it: trackline {words}")
+    raise UsageError(f"unknown command '{first}' (known: {', '.join(COMMANDS)})")
+
+
+def _options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return every option of a command, those of its own commands included."""
+    found = [*parser._option_string_actions]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                found += _options_of(child)
+    return sorted(set(found))
+
+
+def _unknown_argument(came: str, known: list[str]) -> str:
+    """Return what to say about an argument no command takes."""
+    if not came.startswith("-"):
+        return f"unexpected argument '{came}'"
+    near = get_close_matches(came.partition("=")[0], known, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    shown = sorted(option for option in known if option.startswith("--") and option != "--debug")
+    return f"unknown option '{came}'{hint} (known: {' '.join(shown)})"
+
+
+def _set_up(debug: bool) -> None:
+    """Send log lines to stderr and make a polite kill end the run in order."""
+    if sys.stdout is None:
+        os.open(
+            os.devnull, os.O_WRONLY
+        )  # or a file we write gets number 1, which libraries print to
+        sys.stdout = _ClosedOutput()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log = logging.getLogger("trackline")
+    log.handlers = [handler]
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+
+    def end(signum: int, frame: object) -> NoReturn:
+        del signum, frame
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)

@@ -1,0 +1,146 @@
+"""List, download and convert weights; without a further word, list the names and what is here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli import _export
+from pipeline.core.errors import ModelError
+from pipeline.core.install_hints import install_command
+from pipeline.models.registry import BUILTIN, PublishedModel, published
+
+if TYPE_CHECKING:
+    from pipeline.models.transfer import Progress
+
+Action = Callable[[argparse.Namespace], int]
+HELP = "list, download, export and quantize weights"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's own commands."""
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    parser.set_defaults(action=_list)
+    actions = parser.add_subparsers(metavar="ACTION")
+
+    def add(name: str, action: Action, about: str) -> argparse.ArgumentParser:
+        one = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
+        one.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        one.set_defaults(action=action)
+        return one
+
+    pull = add("pull", _pull, "download into the cache, verify, and print the path")
+    pull.add_argument("models", nargs="+", metavar="NAME|URL", help="what to download")
+    path = add("path", _path, "print where weights lie or would lie; exit code 1 if not there")
+    path.add_argument("model", metavar="NAME|URL", help="nothing is downloaded")
+    _export.add_arguments(add("export", _export.execute, _export.HELP))
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Do what the further word asks for."""
+    return int(args.action(args))
+
+
+def _list(args: argparse.Namespace) -> int:
+    """Print every name with its licence, size and whether it is here."""
+    from pipeline.models.cache import cache_folder
+
+    if args.json:
+        rows = [_described(entry) for entry in published().values()]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "file", "MB", "licence", "classes", "here", box=None, pad_edge=False)
+    table.columns[2].justify = "right"
+    for entry in published().values():
+        size = f"{entry.size / 1e6:.1f}" if entry.size else ""
+        classes = entry.classes if isinstance(entry.classes, str) else str(len(entry.classes))
+        here = "yes" if _here(entry) else ""
+        table.add_row(entry.name, entry.file, size, entry.licence, classes, here)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"\nDownloads go to {cache_folder()}. Each file keeps its publisher's licence. "
+        f".pt files need the extra ultralytics: {install_command('ultralytics')}",
+        soft_wrap=True,
+        markup=False,
+    )
+    return 0
+
+
+def _pull(args: argparse.Namespace) -> int:
+    """Download with a bar and print the paths; what is here already is verified."""
+    from pipeline.models.download import objection
+    from pipeline.models.resolve import resolve, wanted_by
+
+    for model in args.models:
+        wanted = wanted_by(model)
+        with _bar(model) as progress:
+            path = resolve(model, progress)
+        if wanted is not None and path == wanted.path and (why := objection(wanted, path)):
+            raise ModelError(f"model: {path} is not the file: {why}; remove it to download again")
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _path(args: argparse.Namespace) -> int:
+    """Print where the file is, or, with exit code 1, where it would be."""
+    from pipeline.models.resolve import locate, wanted_by
+
+    path = locate(args.model)
+    wanted = wanted_by(args.model)
+    if path is None and wanted is None:
+        raise ModelError(f"model: neither a name nor an address: '{args.model}'")
+    sys.stdout.write(f"{path or (wanted and wanted.path)}\n")
+    return 0 if path else 1
+
+
+def _described(entry: PublishedModel) -> dict[str, Any]:
+    path = _here(entry)
+    return {
+        "name": entry.name,
+        "file": entry.file,
+        "url": entry.url,
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "hash_from": entry.hash_from,
+        "licence": entry.licence,
+        "classes": entry.classes,
+        "path": str(path) if path else None,
+    }
+
+
+def _here(entry: PublishedModel) -> Path | None:
+    """Return the path of a network's file if it is on this machine."""
+    from pipeline.models.cache import path_of
+    from pipeline.models.resolve import inside_package
+
+    path = inside_package(entry) if entry.name == BUILTIN else path_of(entry)
+    return path if path.is_file() else None
+
+
+@contextmanager
+def _bar(model: str) -> Iterator[Progress]:
+    """Yield what draws a bar on stderr; where that is no terminal nothing is drawn."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(model.rpartition("/")[2], total=None, start=False)
+
+        def update(have: int, total: int | None) -> None:
+            bar.start_task(task)
+            bar.update(task, completed=have, total=total)
+
+        yield update

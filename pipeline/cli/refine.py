@@ -1,0 +1,91 @@
+"""Refine recorded tracks: join fragments, fill gaps, drop ghosts, smooth; mark every added row.
+
+Filled rows have the state "filled"; in MOTChallenge text their tenth column is -2. Coasting rows
+are replaced by filled ones or dropped. Needs the extra `refine`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.core.errors import UsageError
+from pipeline.core.options import validated
+from pipeline.core.sequences import find_files, video_of
+from pipeline.core.track_files import SUFFIXES, read_recording
+from pipeline.tools.refine.options import RefineOptions
+from pipeline.tools.refine.refine import Refined, refine
+from pipeline.tools.refine.writing import write_recording
+
+HELP = "join, fill and smooth recorded tracks"
+FOLDER = "refined"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments; those about refining are the fields of RefineOptions."""
+    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT",
+        help=f"file, or folder for files of the same names (default: {FOLDER}/ beside TRACKS)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fps", type=float, metavar="N", help="frame rate where the file has no times"
+    )
+    for name, field in RefineOptions.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        told = f"{field.description} (default: {field.default})"
+        if field.annotation is bool:
+            parser.add_argument(flag, action="store_true", default=None, help=told)
+        else:
+            parser.add_argument(flag, type=float, metavar="N", help=told)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the refined files and print what was done."""
+    given = {name: getattr(args, name) for name in RefineOptions.model_fields}
+    told = {name: value for name, value in given.items() if value is not None}
+    options = validated(RefineOptions, told, "refine")
+    if args.fps is not None and not 0 < args.fps < float("inf"):
+        raise UsageError(f"--fps: want a number above 0, got {args.fps}")
+    files = find_files(args.tracks, "tracks.csv")
+    done: dict[str, Any] = {}
+    for path in files:
+        recording = read_recording(path)
+        if recording.kind == "kitti":
+            raise UsageError(f"{path}: holds detections, not tracks")
+        refined: dict[str, Refined] = {}
+        for name, table in recording.tables.items():
+            video = video_of(recording, name)
+            fps = args.fps if args.fps is not None else video.fps
+            refined[name] = refine(table, fps, options)
+            done[name] = fps, refined[name]
+        write_recording(_target(args, path, alone=len(files) == 1), recording, refined)
+    _print(done)
+    return 0
+
+
+def _target(args: argparse.Namespace, path: Path, *, alone: bool) -> Path:
+    """Return where the refined file goes."""
+    output: Path | None = args.output
+    if output is None:
+        return path.parent / FOLDER / path.name
+    if output.suffix.lower() not in SUFFIXES:
+        return output / path.name
+    if not alone or output.suffix.lower() != path.suffix.lower():
+        raise UsageError(f"{output}: want a folder or one {path.suffix} file, as TRACKS is")
+    return output
+
+
+def _print(done: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("sequence", no_wrap=True)
+    for name in ("fps", "joined", "filled boxes", "ghosts dropped"):
+        table.add_column(name, justify="right")
+    for name, (fps, refined) in done.items():
+        counts = (refined.joined, refined.filled, refined.ghosts)
+        table.add_row(name, f"{fps:.4g}", *map(str, counts))
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,1 @@
+"""The configuration file: schema, secrets, sources as people write them, plug-ins, build."""

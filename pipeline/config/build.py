@@ -1,0 +1,255 @@
+"""Configuration to Pipeline: every section becomes its plug-in, opened by nobody yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.config.plugins import ROOMS, plugin, plugin_names
+from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.sources import Chosen, Found, filled, find, give_names
+from pipeline.core.errors import ConfigError
+from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
+from pipeline.core.masking import masked_all
+from pipeline.core.options import validated
+from pipeline.engine import Pipeline
+from pipeline.events.zones.schema import ZonesFile, plain
+from pipeline.events.zones.watcher import ZoneWatcher
+from pipeline.events.zones.zones_file import load_areas
+
+NewWatcher = Callable[[str], Watcher | None]
+
+
+def build(
+    config: Config,
+    sinks: Mapping[str, Sink] | None = None,
+    new_watcher: NewWatcher | None = None,
+    *,
+    sources: Sequence[Source] | None = None,
+    detector: Detector | None = None,
+) -> Pipeline:
+    """Return the pipeline `config` describes; raises ConfigError before anything is opened.
+
+    `sinks`, `new_watcher`, `sources` and `detector` take the place of what the configuration says
+    of them.
+    """
+    if sources is None and not config.sources:
+        raise ConfigError("sources: needed but not given")
+    detector = make_detector(config) if detector is None else detector
+    optional: frozenset[str] = frozenset()
+    if sources is None:
+        named = _named_sources(config)
+        sources = [source for source, _, _ in named]
+        optional = frozenset(source.name for source, _, is_member in named if is_member)
+    metadata = effective(config)
+    if new_watcher is None:
+        areas = _areas(config, [source.name for source in sources])
+        live = {source.name for source in sources if source.live}
+        new_watcher = watcher_factory(areas, live)
+        metadata |= {"areas": plain(areas)["cameras"]} if areas else {}
+    return Pipeline(
+        sources,
+        detector,
+        tracker_factory(config),
+        make_sinks(config) if sinks is None else sinks,
+        options=config.run,
+        metadata=metadata,
+        new_watcher=new_watcher,
+        optional=optional,
+    )
+
+
+def make_sinks(config: Config) -> dict[str, Sink]:
+    """Return the sinks by name, opened by nobody yet."""
+    sinks: dict[str, Sink] = {}
+    for index, choice in enumerate(config.sinks):
+        if choice.kind in sinks:
+            raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
+        where = f"sinks.{index}"
+        # First as written: what is wrong with it can be shown as it is.
+        _options(plugin("sinks", choice.kind, where), choice, where)
+        sinks[choice.kind] = _make("sinks", filled(Chosen(where, choice), config.secrets), where)
+    return sinks
+
+
+def make_detector(config: Config) -> Detector:
+    """Return the detector, opened by nobody yet."""
+    detector: Detector = _make("detectors", detector_choice(config), "detector")
+    return detector
+
+
+def detector_choice(config: Config) -> PluginChoice:
+    """Return the detector with its `conf` as low as the tracker has a use for.
+
+    Unless the user set it: trackers that match in two stages follow objects through moments in
+    which the detector is hardly sure, and begin no track on such detections.
+    """
+    choice, tracker = config.detector, config.tracker
+    options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
+    wanted = getattr(options, "wanted_conf", None)
+    field = plugin("detectors", choice.kind, "detector").Options.model_fields.get("conf")
+    if wanted is None or field is None or "conf" in choice.options:
+        return choice
+    conf = min(field.default, wanted)
+    return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
+
+
+def lowest_score(config: Config) -> float | None:
+    """Return the lowest score the detector reports in this run, None if it has no such option."""
+    choice = detector_choice(config)
+    conf = getattr(
+        _options(plugin("detectors", choice.kind, "detector"), choice, "detector"), "conf", None
+    )
+    return None if conf is None else float(conf)
+
+
+def watcher_factory(
+    areas: ZonesFile | None, live: Collection[str]
+) -> Callable[[str], Watcher | None]:
+    """Return a function from a source's name to its watcher; None where nothing is watched.
+
+    A zone wholly outside the picture ends the run, but not where the source is `live`.
+    """
+    cameras = areas.cameras if areas else {}
+
+    def new_watcher(name: str) -> Watcher | None:
+        if name not in cameras:
+            return None
+        return ZoneWatcher(cameras[name], beyond="warn" if name in live else "error")
+
+    return new_watcher
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Return the whole configuration with every default, as plain values, fit to be shown.
+
+    Passwords are masked, and a secret that came from elsewhere is still its `${NAME}`.
+    """
+
+    def full(room: str, choice: PluginChoice, where: str) -> dict[str, Any]:
+        options = _options(plugin(room, choice.kind, where), choice, where)
+        return {"kind": choice.kind, **options.model_dump(mode="json")}
+
+    shown: dict[str, Any] = masked_all(
+        {
+            "sources": [
+                full("sources", each.choice, each.where) for each in _chosen_sources(config)
+            ],
+            "detector": full("detectors", detector_choice(config), "detector"),
+            "tracker": full("trackers", config.tracker, "tracker"),
+            "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
+            "zones": str(config.zones) if config.zones else None,
+            "run": config.run.model_dump(mode="json"),
+            "web": config.web.model_dump(mode="json"),
+        }
+    )
+    return shown
+
+
+def model_of(config: Config) -> str | None:
+    """Return the weights the detector is told to use, as they were named; not to be shown."""
+    choice = config.detector
+    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    model = getattr(options, "model", None)
+    return None if model is None else str(model)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration file, plug-in options included, for editors."""
+    tree = Config.model_json_schema()
+    definitions = tree.setdefault("$defs", {})
+    for room in ROOMS:
+        choices: list[dict[str, Any]] = [{"enum": plugin_names(room)}]
+        for kind in plugin_names(room):
+            model: type[BaseModel] = plugin(room, kind, room).Options
+            one = model.model_json_schema(ref_template="#/$defs/{model}")
+            definitions.update(one.pop("$defs", {}))
+            one["properties"] = {"kind": {"const": kind}, **one.get("properties", {})}
+            one["required"] = ["kind", *one.get("required", [])]
+            definitions[f"{room}.{kind}"] = one
+            choices.append({"$ref": f"#/$defs/{room}.{kind}"})
+        definitions[room] = {"anyOf": choices}
+    fields = tree["properties"]
+    as_text = {"type": "object", "properties": {"source": {"type": "string"}}}
+    guessed = {**as_text, "required": ["source"], "not": {"required": ["kind"]}}
+    sources = [{"type": "string"}, guessed, {"$ref": "#/$defs/sources"}]
+    fields["sources"]["items"] = {"anyOf": sources}
+    fields["sinks"]["items"] = {"$ref": "#/$defs/sinks"}
+    fields["detector"] = {"$ref": "#/$defs/detectors"}
+    fields["tracker"] = {"$ref": "#/$defs/trackers"}
+    return tree
+
+
+def _options(module: ModuleType, choice: PluginChoice, where: str) -> BaseModel:
+    options: BaseModel = validated(module.Options, choice.options, where)
+    return options
+
+
+def _make(room: str, choice: PluginChoice, where: str) -> Any:
+    module = plugin(room, choice.kind, where)
+    return module.build(_options(module, choice, where))
+
+
+def tracker_factory(config: Config) -> Callable[[], Tracker]:
+    """Return what makes a tracker for each source."""
+    module = plugin("trackers", config.tracker.kind, "tracker")
+    options = _options(module, config.tracker, "tracker")
+    return lambda: module.build(options)
+
+
+def found_sources(config: Config) -> tuple[Found, ...]:
+    """Return what each entry of `sources` stands for; folders are listed once per configuration.
+
+    A later look would take what the run itself has written into a folder for another source.
+    """
+    return config.resolved(
+        lambda: tuple(
+            find(source, f"sources.{i}", config.secrets) for i, source in enumerate(config.sources)
+        )
+    )
+
+
+def left_out(config: Config) -> dict[str, dict[str, int]]:
+    """Return what folders and patterns hold besides sources: {folder: {".txt": 10}}."""
+    return {found.text: dict(found.left_out) for found in found_sources(config) if found.left_out}
+
+
+def _chosen_sources(config: Config) -> list[Chosen]:
+    """Return every source; a folder or pattern of videos gives several."""
+    return [each for found in found_sources(config) for each in found.chosen]
+
+
+def _named_sources(config: Config) -> list[tuple[Source, PluginChoice, bool]]:
+    """Return the sources, with names that differ, what each was made of and if it is a member."""
+    chosen = _chosen_sources(config)
+    for one in chosen:
+        # First as written: what is wrong with it can be shown as it is.
+        _options(plugin("sources", one.choice.kind, one.where), one.choice, one.where)
+    complete = [filled(one, config.secrets) for one in chosen]
+    sources: list[Source] = [
+        _make("sources", choice, one.where) for choice, one in zip(complete, chosen, strict=True)
+    ]
+    give_names(sources, chosen)
+    members = [one.is_member for one in chosen]
+    return list(zip(sources, complete, members, strict=True))
+
+
+def make_sources(config: Config) -> list[tuple[Source, PluginChoice]]:
+    """Return the sources, with names that differ, and what each was made of."""
+    return [(source, choice) for source, choice, _ in _named_sources(config)]
+
+
+def _areas(config: Config, names: list[str]) -> ZonesFile | None:
+    """Return the zones file; raises ConfigError where it is about none of these sources."""
+    if config.zones is None:
+        return None
+    areas = load_areas(config.zones)
+    if areas.cameras and not set(names) & set(areas.cameras):
+        there, here = ", ".join(sorted(areas.cameras)), ", ".join(sorted(names))
+        raise ConfigError(
+            f"{config.zones}: cameras: want a source of this run ({here}), got {there}"
+        )
+    return areas

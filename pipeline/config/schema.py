@@ -1,0 +1,199 @@
+"""The configuration file's shape: a YAML file, overridden by the command line, as frozen models.
+
+Every section that chooses a plug-in is either its name (`tracker: sort`) or a mapping with `kind`
+and that plug-in's own options, which `pipeline.config.build` checks against the plug-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from pipeline.config.plugins import plugin
+from pipeline.config.secrets import FILE_NAME, Secrets, read_secrets
+from pipeline.config.web import WebOptions
+from pipeline.core.errors import ConfigError
+from pipeline.core.options import OptionsModel, validated
+from pipeline.core.paths import home_path
+from pipeline.core.yaml_file import parse_yaml, read_yaml
+from pipeline.engine import RunOptions
+
+T = TypeVar("T")
+
+FROM_TEXT = "auto"
+"""The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
+
+
+class PluginChoice(BaseModel):
+    """A plug-in by name, with its options; a bare string is a name without options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class Config(OptionsModel):
+    """A whole run: what goes in, what happens to it, what comes out."""
+
+    sources: tuple[str | PluginChoice, ...] = ()
+    """Files, folders, devices or addresses; or mappings with `kind` and the source's options."""
+    detector: PluginChoice = PluginChoice(kind="yolo")
+    """Finds objects in each frame."""
+    tracker: PluginChoice = PluginChoice(kind="trackline")
+    """Follows them from frame to frame."""
+    sinks: tuple[PluginChoice, ...] = (PluginChoice(kind="video"), PluginChoice(kind="csv"))
+    """What is written, all of it into `run.output`."""
+    zones: Path | None = None
+    """File of zones and lines, by source; a relative path starts at this file's folder."""
+    run: RunOptions = RunOptions()
+    """How much to process, and where to."""
+    web: WebOptions = WebOptions()
+    """Where `trackline live` serves its page, and to whom; nothing else looks at it."""
+
+    _secrets: Secrets = PrivateAttr(default_factory=Secrets)
+    _resolved: tuple[Any, Any] | None = PrivateAttr(None)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Return what `${NAME}` stands for in a source's options."""
+        return self._secrets
+
+    def resolved(self, look: Callable[[], T]) -> T:
+        """Return what `look` found when it was first called for these sources."""
+        if self._resolved is None or self._resolved[0] is not self.sources:
+            self._resolved = (self.sources, look())
+        found: T = self._resolved[1]
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_kinds(cls, tree: Any) -> Any:
+        """Add the usual plug-in where only its options are given."""
+        return _with_usual_kinds(tree) if isinstance(tree, Mapping) else tree
+
+    @classmethod
+    def keys_below(cls) -> dict[str, list[str]]:
+        """Return the keys of each section, of the usual plug-in where it is one's."""
+        usual = {name: plugin(f"{name}s", _usual_kind(name), name) for name in _PLUGIN_SECTIONS}
+        options = {name: [*module.Options.model_fields] for name, module in usual.items()}
+        own = {"run": [*RunOptions.model_fields], "web": [*WebOptions.model_fields]}
+        return {**options, **own}
+
+
+_PLUGIN_SECTIONS = ("detector", "tracker")
+
+
+def _usual_kind(section: str) -> str:
+    kind: str = Config.model_fields[section].default.kind
+    return kind
+
+
+def _with_usual_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `tree` with the kind of each plug-in that is told by its options alone."""
+    full = dict(tree)
+    for name in _PLUGIN_SECTIONS:
+        if isinstance(full.get(name), Mapping):
+            full[name] = {"kind": _usual_kind(name), **full[name]}
+    if isinstance(sources := full.get("sources"), list | tuple):
+        full["sources"] = [
+            {"kind": FROM_TEXT, **each} if isinstance(each, Mapping) and "source" in each else each
+            for each in sources
+        ]
+    return full
+
+
+def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration in the YAML file at `path` with `changes` applied over it.
+
+    `changes` maps dotted keys ("detector.conf", "sources.0.name") to values. Raises ConfigError
+    with the file's name and line where it is not YAML, and with the key where a value is wrong.
+    """
+    tree = _with_usual_kinds(read_yaml(Path(path)) if path is not None else {})
+    if path is not None and isinstance(tree.get("zones"), str):
+        tree["zones"] = str(Path(path).parent / home_path(tree["zones"]))
+    # Whole sections before what is in them, and a kind before its options, however they came.
+    by_depth = sorted(
+        (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))
+    )
+    for key, value in by_depth:
+        _set(tree, key, value)
+    config = validated(Config, tree, "")
+    if path is not None:
+        config._secrets = read_secrets(Path(path).with_name(FILE_NAME))
+    return config
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return (dotted key, value) of "section.key=value"; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set: want section.key=value, got '{text}'")
+    try:
+        return key.strip(), parse_yaml(value)
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(f"--set {key}: value is not valid YAML: '{value}'") from None
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a dotted key, making sections on the way.
+
+    A new `kind` drops the options that belonged to the old one.
+    """
+    *sections, last = key.split(".")
+    if not all([*sections, last]):
+        raise ConfigError(f"'{key}': want section.key")
+    if sections and tree.get(sections[0]) is None and sections[0] in Config.model_fields:
+        # What is there by default is what a key in it is about.
+        tree.update(Config().model_dump(mode="json", include={sections[0]}))
+    node: Any = tree
+    for depth, section in enumerate(sections):
+        child = _section(_child(node, section, key), sections[: depth + 1])
+        node[int(section) if isinstance(node, list) else section] = child
+        node = child
+    if isinstance(node, list):
+        _child(node, last, key)
+        node[int(last)] = value
+    elif last == "kind" and node.get("kind") != value:
+        node.clear()
+        node["kind"] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, name: str, key: str) -> Any:
+    if not isinstance(node, list):
+        return node.get(name)
+    if not name.isdecimal() or int(name) >= len(node):
+        if not node:
+            raise ConfigError(f"{key}: the list is empty, there is no '{name}'")
+        raise ConfigError(f"{key}: want a number below {len(node)}, got '{name}'")
+    return node[int(name)]
+
+
+def _section(value: Any, path: list[str]) -> Any:
+    """Return what can hold keys for the value at `path`: a plug-in's name becomes a section."""
+    if value is None:
+        return {}
+    if isinstance(value, dict | list):
+        return value
+    if isinstance(value, str) and path[0] in _PLUGIN_SECTIONS and len(path) == 1:
+        return {"kind": value}
+    if isinstance(value, str) and path[0] == "sinks" and len(path) == 2:
+        return {"kind": value}
+    if isinstance(value, str) and path[0] == "sources" and len(path) == 2:
+        return {"kind": FROM_TEXT, "source": value}
+    raise ConfigError(f"{'.'.join(path)}: is a value, not a section")

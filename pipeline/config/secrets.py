@@ -1,0 +1,114 @@
+"""Passwords: where they come from, and the type of an option that holds one.
+
+An address that is an option is a `SecretUrl`: its text is masked, its real value has to be asked
+for by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.masking import PLACE
+
+log = logging.getLogger("trackline")
+
+FILE_NAME = "secrets.yaml"
+"""Keys and values beside the configuration; looked at where the environment has no such name."""
+
+
+class UnknownSecretError(LookupError):
+    """A placeholder whose name neither the environment nor the secrets file has."""
+
+
+class Secrets:
+    """What `${NAME}` stands for: the environment's value, or else the secrets file's."""
+
+    def __init__(self, values: Mapping[str, str] | None = None, file: Path | None = None) -> None:
+        self._values = dict(values or {})
+        self._file = file
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secrets) and other._values == self._values
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(sorted(self._values))})"
+
+    def filled(self, value: Any) -> Any:
+        """Return `value` with the placeholders in all its texts filled in; `$${NAME}` is literal.
+
+        Raises UnknownSecretError naming the placeholder.
+        """
+        if isinstance(value, str):
+            return self._filled_text(value)
+        if isinstance(value, Mapping):
+            return {key: self.filled(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.filled(each) for each in value]
+        return value
+
+    def _filled_text(self, text: str) -> str:
+        def fill(match: re.Match[str]) -> str:
+            if match["escaped"]:
+                return match[0][1:]
+            found = self._find(match["name"])
+            # An @ or a / in a password would end the login of the address it is put in.
+            return quote(found, safe="") if _is_in_login_or_query(text, match) else found
+
+        return PLACE.sub(fill, text)
+
+    def _find(self, name: str) -> str:
+        found = os.environ.get(name, self._values.get(name))
+        if found is None:
+            where = f"nor {self._file}" if self._file else f"and there is no {FILE_NAME}"
+            raise UnknownSecretError(f"'${{{name}}}': the environment does not have it, {where}")
+        return found
+
+
+def read_secrets(path: Path) -> Secrets:
+    """Return the keys and values of the secrets file, none where there is no such file.
+
+    Warns where other users can read it; raises ConfigError, which holds none of what is in it.
+    """
+    if not path.exists():
+        return Secrets(file=path)
+    try:
+        # As text, each of them: 0123 is a password, not a number.
+        tree = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")
+    for key, value in tree.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {key}: want text, got a list or section")
+    if _read_by_others(path):
+        log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
+    return Secrets(tree, path)
+
+
+def _is_in_login_or_query(text: str, match: re.Match[str]) -> bool:
+    before, after = text[: match.start()], text[match.end() :]
+    _, mark, rest = before.partition("://")
+    if not mark:
+        return False
+    if "?" in rest:
+        return True
+    return "/" not in rest and "@" in re.split(r"[/?#]", after, maxsplit=1)[0]
+
+
+def _read_by_others(file: Path) -> bool:
+    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

@@ -1,0 +1,117 @@
+"""The configuration's section `web`: where the live server listens and who may ask it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from pipeline.config.secrets import Secrets, UnknownSecretError
+from pipeline.core.errors import ConfigError
+from pipeline.core.options import OptionsModel
+
+MIN_TOKEN = 16
+"""Characters a token must have at least: what can be guessed is no token."""
+
+_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+
+
+class WebOptions(OptionsModel):
+    """The page, its REST interface and its metrics; nothing of it is read again while it runs."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than this machine's own loopback needs a token."""
+    port: int = Field(8642, ge=0, le=65535)
+    """Port to listen on; 0 takes one that is free."""
+    token: SecretStr | None = None
+    """Who knows it may look and change; 16 characters or more, best as `${NAME}`."""
+    token_file: Path | None = None
+    """File whose first line is the token; `--token-file` makes it where it is missing."""
+    names: tuple[str, ...] = ()
+    """Host names under which a browser reaches this server, besides localhost and addresses."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies whose X-Forwarded-For and -Proto are believed."""
+    certificate: Path | None = None
+    """TLS certificate chain (PEM): the page is served over https then."""
+    key: Path | None = None
+    """The certificate's private key (PEM)."""
+    session_hours: float = Field(168.0, gt=0, le=24 * 365)
+    """How long a browser stays signed in."""
+    picture_fps: float = Field(15.0, gt=0, le=60)
+    """The most pictures a second that are encoded of one camera in one size."""
+    jpeg_quality: int = Field(75, ge=10, le=95)
+    """Quality of the pictures on the page, as JPEG counts it."""
+    viewers: int = Field(64, ge=1, le=1000)
+    """The most pages and streams that are open at once."""
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Take figures for text: the error that they are none would show them."""
+        return str(value) if isinstance(value, int | float) else value
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value != "localhost":
+            ip_address(value)  # a name may stand for several, and for others tomorrow
+        return value
+
+    @field_validator("names")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError("want host names without scheme and port")
+        return tuple(name.lower() for name in value)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> WebOptions:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key: want both or none")
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file: want one of them")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only this machine can reach the server."""
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    def read_token(self, secrets: Secrets | None = None) -> str | None:
+        """Return the token, None where none is needed; raises ConfigError where one is missing."""
+        if self.token is not None:
+            try:
+                token = (secrets or Secrets()).filled(self.token.get_secret_value())
+            except UnknownSecretError as error:
+                raise ConfigError(f"web.token: {error}") from None
+            return _checked(str(token), "web.token")
+        if self.token_file is not None:
+            return _token_in(self.token_file)
+        hint = (
+            "so a token is needed: give --token-file FILE (made where it is missing) or web.token"
+        )
+        if not self.is_loopback:
+            raise ConfigError(f"web.host: other machines can reach {self.host}, {hint}")
+        if self.names or self.proxies:
+            raise ConfigError(f"web.names and web.proxies: who asks a proxy is not known, {hint}")
+        return None
+
+
+def _checked(token: str, where: str) -> str:
+    """Return a token that can be sent in a header and is long enough; no error shows it."""
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"{where}: want {MIN_TOKEN} or more ASCII characters without spaces")
+    return token
+
+
+def _token_in(path: Path) -> str:
+    try:
+        token = path.read_text("utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigError(f"web.token_file: {path}: cannot be read: {told}") from None
+    return _checked(token, f"web.token_file: {path}")

@@ -1,0 +1,1 @@
+"""What every part stands on: data types, interfaces, boxes, queues, threads, files."""

@@ -1,0 +1,338 @@
+"""Boxes, labels and trails drawn on a picture; no files, no windows, no clock.
+
+Zones and lines drawn on a picture: thin, with an arrow towards "in", name and current count.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.data import ClassNames, Image, Result
+
+_INK = (255, 255, 255)
+_UNDER = (0, 0, 0)
+
+
+class ZoneAnnotator:
+    """Draws the areas of each source; counts the events of the results it is given.
+
+    `areas` is {source: {"size", "zones": [{"name", "points"}], "lines": ...}} in plain values, as
+    the run's metadata has them.
+    """
+
+    def __init__(self, areas: Mapping[str, Any] | None) -> None:
+        self._areas = areas or {}
+        self._inside: dict[tuple[str, str], set[int]] = {}
+        self._crossed: Counter[tuple[str, str, str]] = Counter()
+        self._epochs: dict[str, int] = {}
+
+    def paint(self, image: Image, result: Result) -> None:
+        """Draw into `image`, BGR u8[H,W,3], in place."""
+        source = result.frame.source
+        camera = self._areas.get(source)
+        if camera is None:
+            return
+        self._count(result)
+        height, width = image.shape[:2]
+        size = camera.get("size") or (width, height)
+        scale = np.array([width / size[0], height / size[1]])
+        for zone in camera.get("zones", ()):
+            inside = len(self._inside.get((source, zone["name"]), ()))
+            points = _pixels(zone["points"], scale)
+            _polyline(image, points, closed=True)
+            _text(image, points[points[:, 1].argmin()], f"{zone['name']}: {inside}")
+        for line in camera.get("lines", ()):
+            ins, outs = (self._crossed[source, line["name"], way] for way in ("in", "out"))
+            points = _pixels(line["points"], scale)
+            _polyline(image, points, closed=False)
+            tip = _arrow(image, points)
+            _text(image, tip, f"{line['name']}: {ins} in, {outs} out")
+
+    def _count(self, result: Result) -> None:
+        source, epoch = result.frame.source, result.frame.epoch
+        if self._epochs.get(source, epoch) != epoch:
+            for key in self._inside:
+                if key[0] == source:
+                    self._inside[key].clear()
+        self._epochs[source] = epoch
+        for event in result.events:
+            inside = self._inside.setdefault((source, event.area), set())
+            if event.kind == "enter":
+                inside.add(event.track_id)
+            elif event.kind == "leave":
+                inside.discard(event.track_id)
+            elif event.kind == "cross":
+                self._crossed[source, event.area, event.direction] += 1
+
+
+def _pixels(points: Sequence[Sequence[float]], scale: NDArray[np.float64]) -> NDArray[np.int32]:
+    return (np.array(points, float) * scale).clip(-10_000, 20_000).round().astype(np.int32)
+
+
+def _polyline(image: Image, points: NDArray[np.int32], *, closed: bool) -> None:
+    import cv2
+
+    for colour, line in ((_UNDER, 3), (_INK, 1)):  # to be seen on bright and on dark ground
+        cv2.polylines(image, [points], closed, colour, line, cv2.LINE_AA)
+
+
+def _arrow(image: Image, points: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Draw an arrow from the middle of the longest piece to its right side; return its tip."""
+    import cv2
+
+    steps = np.diff(points, axis=0).astype(float)
+    longest = int(np.hypot(steps[:, 0], steps[:, 1]).argmax())
+    x, y = steps[longest] / max(float(np.hypot(*steps[longest])), 1.0)
+    middle = (points[longest] + points[longest + 1]) // 2
+    length = max(12, min(image.shape[:2]) // 15)
+    tip: NDArray[np.int32] = (middle + np.array([-y, x]) * length).round().astype(np.int32)
+    ends = [int(middle[0]), int(middle[1])], [int(tip[0]), int(tip[1])]
+    for colour, line in ((_UNDER, 3), (_INK, 1)):
+        cv2.arrowedLine(image, *ends, colour, line, cv2.LINE_AA, 0, 0.35)
+    return tip
+
+
+def _text(image: Image, place: NDArray[np.int32], text: str) -> None:
+    """Write one line of text beside a place, inside the picture."""
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = max(11, round(min(height, width) / 45)) / 24
+    (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    x = max(0, min(int(place[0]) + 4, width - wide - 1))
+    y = max(high, min(int(place[1]) - 4, height - below - 1))
+    for colour, line in ((_UNDER, 3), (_INK, 1)):
+        cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, line, cv2.LINE_AA)
+
+
+Colour = tuple[int, int, int]
+
+_GOLDEN = 0.618033988749895  # steps of this spread hues evenly, whatever the number of tracks
+_FAINTEST = 0.15
+_FAR = 4  # boxes are cut this many picture sizes outside, where no pixel integer overflows
+
+
+@lru_cache(maxsize=4096)
+def colour_of(track_id: int) -> Colour:
+    """Return the (blue, green, red) of an id: always the same, far from those of its neighbours."""
+    hue = track_id * _GOLDEN % 1.0
+    # Ids near each other in hue (13, 21, 34 apart) differ in lightness and saturation.
+    saturation = (0.85, 0.65, 1.0)[track_id % 3]
+    value = (1.0, 0.85)[track_id // 3 % 2]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(blue * 255), round(green * 255), round(red * 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Pixel sizes that suit one picture size."""
+
+    line: int
+    font_px: int
+    text: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> Style:
+        """Return the sizes for a picture: legible at 640 x 360 and in proportion at 4K."""
+        short = min(height, width)
+        font_px = max(11, round(short / 45))
+        return cls(
+            line=max(2 if short >= 240 else 1, round(short / 360)),
+            font_px=font_px,
+            text=max(1, font_px // 14),
+        )
+
+    @property
+    def font_scale(self) -> float:
+        """Return OpenCV's factor for `font_px`; its fonts are 22 pixels high at 1."""
+        return self.font_px / 24
+
+
+@dataclass(slots=True)
+class _Trails:
+    """The foot points of one source's tracks, each with its time."""
+
+    epoch: int
+    now_s: float
+    size: tuple[int, int]
+    points: dict[int, deque[tuple[float, int, int]]] = field(default_factory=dict)
+
+
+class Annotator:
+    """Draws results; remembers where each track of each source was in the last `trail_s` seconds.
+
+    One painter serves all sources of a sink. `trail_s` 0 draws no trails; `areas` are the zones and
+    lines of each source, as in the run's metadata.
+    """
+
+    def __init__(self, trail_s: float, areas: Mapping[str, Any] | None = None) -> None:
+        self._areas = ZoneAnnotator(areas)
+        self._trail_s = trail_s
+        self._trails: dict[str, _Trails] = {}
+
+    def paint(self, image: Image, result: Result) -> None:
+        """Draw the result's tracks into `image`, BGR u8[H,W,3] of the frame's size, in place."""
+        import cv2
+
+        height, width = image.shape[:2]
+        style = Style.of(height, width)
+        trails = self._advance(result, least_step=style.line * 3)
+        self._areas.paint(image, result)
+        tracks = result.tracks
+        if not len(tracks):
+            return
+        limit = np.array([width, height, width, height], np.float32)
+        corners = np.clip(tracks.xyxy, -limit * _FAR, limit * (_FAR + 1)).round().astype(int)
+        rows = list(
+            zip(
+                corners.tolist(),
+                tracks.track_id.tolist(),
+                tracks.class_id.tolist(),
+                tracks.score.tolist(),
+                tracks.coasting.tolist(),
+                strict=True,
+            )
+        )
+        for _, track_id, _, _, _ in rows:
+            if track_id in trails.points:
+                self._paint_trail(image, trails, track_id, style)
+        for xyxy, track_id, class_id, _, coasting in rows:
+            colour = colour_of(track_id or class_id + 1)
+            if coasting:
+                _dashed_box(image, xyxy, colour, max(1, style.line // 2))
+            else:
+                cv2.rectangle(image, xyxy[:2], xyxy[2:], colour, style.line)
+        for xyxy, track_id, class_id, score, coasting in rows:  # last: never under a box
+            name = _class_text(result.class_names, class_id)
+            text = f"{name} {track_id}" if track_id else name
+            text = text if coasting else f"{text} {score:.2f}"
+            _label(image, xyxy, text, colour_of(track_id or class_id + 1), style)
+
+    def forget(self, source: str) -> None:
+        """Forget the trails of a source that has ended."""
+        self._trails.pop(source, None)
+
+    def _advance(self, result: Result, least_step: int) -> _Trails:
+        """Note where the tracks are now and forget what is older than the trail is long."""
+        frame = result.frame
+        height, width = size = frame.image.shape[:2]
+        trails = self._trails.setdefault(frame.source, _Trails(frame.epoch, frame.pts_s, size))
+        if frame.epoch != trails.epoch or frame.pts_s < trails.now_s or size != trails.size:
+            # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
+            trails.points.clear()
+        trails.epoch, trails.now_s, trails.size = frame.epoch, frame.pts_s, size
+        if self._trail_s > 0:
+            for track_id, (x1, _, x2, y2) in zip(
+                result.tracks.track_id.tolist(), result.tracks.xyxy.tolist(), strict=True
+            ):
+                if track_id:
+                    x, y = _within((x1 + x2) / 2, width), _within(y2, height)
+                    points = trails.points.setdefault(track_id, deque())
+                    # Points closer than a few line widths only cost time: move the last one.
+                    if len(points) > 1 and _near(points[-1], points[-2], least_step):
+                        points.pop()
+                    points.append((frame.pts_s, x, y))
+        oldest = frame.pts_s - self._trail_s
+        for track_id, points in list(trails.points.items()):
+            while points and points[0][0] < oldest:
+                points.popleft()
+            if not points:
+                del trails.points[track_id]
+        return trails
+
+    def _paint_trail(self, image: Image, trails: _Trails, track_id: int, style: Style) -> None:
+        import cv2
+
+        points = list(trails.points[track_id])
+        colour = colour_of(track_id)
+        for (was_s, x1, y1), (_, x2, y2) in pairwise(points):
+            left = 1 - (trails.now_s - was_s) / self._trail_s
+            strength = _FAINTEST + (1 - _FAINTEST) * max(left, 0.0)
+            # Mixed with the one pixel below its middle: looks like fading, costs no blending.
+            below = image[(y1 + y2) // 2, (x1 + x2) // 2].tolist()
+            mixed = [c * strength + b * (1 - strength) for c, b in zip(colour, below, strict=True)]
+            cv2.line(image, (x1, y1), (x2, y2), mixed, style.line)
+
+
+def _label(image: Image, xyxy: list[int], text: str, colour: Colour, style: Style) -> None:
+    """Draw `text` on a filled bar above the box, or inside where there is no room above."""
+    import cv2
+
+    height, width = image.shape[:2]
+    (text_width, text_height), below = cv2.getTextSize(
+        text, cv2.FONT_HERSHEY_SIMPLEX, style.font_scale, style.text
+    )
+    pad = max(2, style.font_px // 6)
+    bar_width, bar_height = text_width + 2 * pad, text_height + below + pad
+    x = max(0, min(xyxy[0] - style.line // 2, width - bar_width))
+    y = xyxy[1] - bar_height if xyxy[1] >= bar_height else xyxy[1]
+    y = max(0, min(y, height - bar_height))
+    cv2.rectangle(image, (x, y), (x + bar_width - 1, y + bar_height - 1), colour, cv2.FILLED)
+    blue, green, red = colour
+    dark = 0.114 * blue + 0.587 * green + 0.299 * red > 140
+    ink = (0, 0, 0) if dark else (255, 255, 255)
+    origin = (x + pad, y + bar_height - below - pad // 2)
+    cv2.putText(
+        image,
+        text,
+        origin,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        style.font_scale,
+        ink,
+        style.text,
+        cv2.LINE_AA,
+    )
+
+
+def _dashed_box(image: Image, xyxy: list[int], colour: Colour, line: int) -> None:
+    """Draw the outline in dashes; their number is bounded, so huge boxes cost no more."""
+    import cv2
+
+    x1, y1, x2, y2 = xyxy
+    dash = max(line * 5, (x2 - x1 + y2 - y1) // 40, 3)
+    for x in range(x1, x2, dash * 2):
+        end = min(x + dash, x2)
+        cv2.line(image, (x, y1), (end, y1), colour, line)
+        cv2.line(image, (x, y2), (end, y2), colour, line)
+    for y in range(y1, y2, dash * 2):
+        end = min(y + dash, y2)
+        cv2.line(image, (x1, y), (x1, end), colour, line)
+        cv2.line(image, (x2, y), (x2, end), colour, line)
+
+
+def _class_text(names: ClassNames, class_id: int) -> str:
+    import cv2
+
+    return drawable(names.get(class_id, ""), class_id, unicode=hasattr(cv2, "FontFace"))
+
+
+@lru_cache(maxsize=1024)
+def drawable(name: str, class_id: int, *, unicode: bool) -> str:
+    """Return the name in one line with letters the font has, or "class N" if none is left.
+
+    Without `unicode` (OpenCV 4) accents are taken off; other scripts have no letters then.
+    """
+    text = " ".join(name.split())
+    if not unicode:
+        plain = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+        text = plain.encode("ascii", "ignore").decode().strip()
+    text = "".join(letter for letter in text if letter.isprintable())
+    return text or f"class {class_id}"
+
+
+def _within(value: float, size: int) -> int:
+    return int(min(max(value, 0), size - 1))
+
+
+def _near(one: tuple[float, int, int], other: tuple[float, int, int], step: int) -> bool:
+    return abs(one[1] - other[1]) < step and abs(one[2] - other[2]) < step

@@ -1,0 +1,92 @@
+"""Every exception the program raises on purpose, in one tree with its exit code.
+
+A message says where it happened, what came and what is allowed, in one line; logins and queries of
+addresses in it are masked when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.core.install_hints import broken_opencv, is_opencv
+from pipeline.core.masking import masked
+
+
+class PipelineError(Exception):
+    """Anything Trackline raises on purpose; `exit_code` is what the command returns for it."""
+
+    exit_code = 1
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in told))
+
+
+class UsageError(PipelineError):
+    """The user can put this right: a wrong path, option, name or file. Exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration key or value that is unknown or out of range."""
+
+
+class SourceError(UsageError):
+    """A source that cannot exist as named: missing file, folder without images, not a video."""
+
+
+class ModelError(UsageError):
+    """Weights that cannot be used: missing, unknown format or layout, unknown class name."""
+
+
+class OutputError(UsageError):
+    """An output that cannot be written to."""
+
+
+class WriteError(OutputError):
+    """An output that could be opened but not be written to its end: a full disk. Exit code 1."""
+
+    exit_code = 1
+
+
+class MissingExtraError(UsageError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+class SourceLostError(PipelineError):
+    """A live source stopped answering, or does not answer yet. The engine reconnects."""
+
+
+class SourceBrokenError(PipelineError):
+    """A file cannot be read past some point; what came before it is good and is kept."""
+
+
+class StoreError(PipelineError):
+    """The database of events does not answer; trying again may help."""
+
+
+class StoreRefusedError(StoreError):
+    """The database of events refuses; trying the same again does not help."""
+
+
+class StageError(PipelineError):
+    """A detector, tracker or sink failed while running; the cause is chained."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Turn what a plug-in did not raise on purpose into a StageError that says `where`.
+
+    PipelineErrors pass as they are: their messages say where already.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except ImportError as error:
+        # The first thing that fails where OpenCV was installed with windows, on a machine without.
+        shown = broken_opencv(error) if is_opencv(error) else f"{type(error).__name__}: {error}"
+        raise StageError(f"{where}: {shown}") from error
+    except Exception as error:
+        raise StageError(f"{where}: {type(error).__name__}: {error}") from error

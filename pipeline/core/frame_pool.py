@@ -1,0 +1,42 @@
+"""Frame memory that is used again, so that steady state allocates nothing per frame."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from pipeline.core.data import Image
+
+# What sys.getrefcount says of a buffer that only the pool's list, the loop variable and the call
+# itself refer to. Measured, not assumed: it differs between interpreter versions.
+_probe = [np.empty(0, np.uint8)]
+_IDLE_REFERENCES = next(sys.getrefcount(buffer) for buffer in _probe)
+
+
+class FramePool:
+    """Hands out u8[H,W,3] arrays and takes them back by itself once nobody holds them.
+
+    NumPy makes every view, slice and exported buffer refer to the array that owns the memory, so
+    the owner's reference count tells whether any holder is left. `keep` bounds the idle memory and
+    must exceed what the queues of a run hold together, or a slow sink makes every frame a fresh
+    one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Not
+    thread-safe: one pool belongs to one grabbing thread. Holders may let go on any thread.
+    """
+
+    def __init__(self, keep: int = 64) -> None:
+        self._keep = keep
+        self._buffers: list[Image] = []
+
+    def take(self, height: int, width: int) -> Image:
+        """Return a writable u8[height,width,3] array with arbitrary content."""
+        size = height * width * 3
+        if self._buffers and self._buffers[0].size != size:
+            self._buffers.clear()
+        for buffer in self._buffers:
+            if sys.getrefcount(buffer) == _IDLE_REFERENCES:
+                return buffer.reshape(height, width, 3)
+        fresh: Image = np.empty(size, np.uint8)
+        if len(self._buffers) < self._keep:
+            self._buffers.append(fresh)
+        return fresh.reshape(height, width, 3)

@@ -1,0 +1,210 @@
+"""The four Protocols a plug-in implements, and what they are told when they open.
+
+A plug-in is one module with a frozen pydantic model `Options` and a function
+`build(options)` that returns an object of one of these shapes. `build` must be cheap: files,
+devices and libraries are opened in `open()`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from pipeline.core.data import ClassNames, Detections, Event, Frame, Result, Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source knows once it is open; `None` where the container or camera does not say.
+
+    `fps` is the nominal rate, for display only: times come from `Frame.pts_s`. `sample_aspect` is
+    how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones. `file` is
+    the path it was opened with, that of a folder or pattern for several pictures, "" for cameras;
+    `has_sound` says that there is a sound track, which nothing here reads.
+    `start_utc` is the Unix time at `pts_s` 0 of a recording that says when it was made. The engine
+    sets `recorded` for sources that are not live: the time at which they are read means nothing.
+    """
+
+    width: int
+    height: int
+    fps: float | None = None
+    frame_count: int | None = None
+    description: str = ""
+    sample_aspect: tuple[int, int] | None = None
+    file: str = ""
+    has_sound: bool = False
+    start_utc: float | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a sink is told before the first result.
+
+    `sources` holds the sources that are open at the start; a camera that is down is missing and
+    may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
+    `only_files` says that no source is live, open or not, and that the run waits for no other: all
+    of it could be read again. `camera_states` may be asked by any thread: by the name of each live
+    source its state (connecting, live, stale, lost, ended) and the Unix time since when.
+    """
+
+    output: Path
+    class_names: ClassNames
+    sources: Mapping[str, SourceInfo]
+    utc_at_monotonic_zero: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    only_files: bool = False
+    camera_states: Callable[[], Mapping[str, tuple[str, float]]] = dict
+
+    def utc_of(self, source: str, pts_s: float, captured_at: float) -> float | None:
+        """Return the Unix time at which a picture was taken, None where nothing says.
+
+        For cameras the time it arrived; for recordings their own start and the picture's time.
+        """
+        info = self.sources.get(source)
+        if info is None or not info.recorded:
+            return self.utc_at_monotonic_zero + captured_at
+        return None if info.start_utc is None else info.start_utc + pts_s
+
+
+def unix_time(monotonic_s: float) -> float:
+    """Return Unix time of a moment of the monotonic clock, by the system's clock as it is set now.
+
+    What runs for weeks uses this: a small computer's clock may be years off until it finds a time
+    server. A file keeps to `utc_at_monotonic_zero`, so that times in it never jump.
+    """
+    return monotonic_s + time.time() - time.monotonic()
+
+
+class Source(Protocol):
+    """Where frames come from. Never used by two threads at once; live ones open on their own.
+
+    One may have a method `interrupt()`, which any thread may call: an `open` or `read` that waits
+    raises SourceLostError at once. One may count in `left_out` the pictures it has not decoded so
+    far to stay current; the engine books them as dropped.
+    """
+
+    name: str
+    live: bool
+
+    def open(self) -> SourceInfo:
+        """Open, or raise SourceError (cannot exist) or SourceLostError (live, not there now)."""
+
+    def read(self) -> Frame | None:
+        """Return the next frame, None at the orderly end.
+
+        Raises SourceLostError (live; the engine opens again) or SourceBrokenError (file damaged
+        from here on). `Frame.index` counts from 0 since open; the engine renumbers it over
+        reconnects and sets `epoch`.
+        """
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """Optional, for sources: lines for the report about what was assumed or read in part only.
+
+    Looked at once no more frames come.
+    """
+
+    notes: Sequence[str]
+
+
+class Detector(Protocol):
+    """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once."""
+
+    batch_size: int
+
+    def open(self, *, prefer_latency: bool = False) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError.
+
+        `prefer_latency` is true for a single live camera: one frame at a time, answered soonest.
+        """
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return one Detections per frame, in the same order. Frames may differ in size."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
+
+
+class Tracker(Protocol):
+    """Boxes to tracks, for one source. State lives on the instance and nowhere else.
+
+    One may have an attribute `memory_s`, the seconds for which it keeps what it does not see: the
+    engine resets it after a longer gap. With `save_state()` and `load_state(state)`, the latter
+    raising UsageError, tracks outlive an exchange for another tracker of the same class.
+    """
+
+    def update(self, frame: Frame, detections: Detections) -> Tracks:
+        """Return the frame's tracks. Called for every frame in order, empty ones too."""
+
+    def reset(self) -> None:
+        """Forget all tracks (after a reconnect); ids already given are not given again."""
+
+
+class Overlapping(Detector, Protocol):
+    """Optional, for detectors: begin the next batch while earlier ones are still computed.
+
+    `detect` is `submit` and then `collect`. The engine never submits more than `in_flight`
+    batches before it collects one, and collects without delay where no frame waits.
+    """
+
+    in_flight: int
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch and return soon; the frames are held until it is collected."""
+
+    def collect(self) -> list[Detections]:
+        """Return what `detect` returns for the oldest batch submitted; waits for it."""
+
+
+class Watcher(Protocol):
+    """Tracks to events (zones, lines), for one source. State lives on the instance."""
+
+    def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
+        """Return what happened at this frame. Called for every frame in order.
+
+        Only the frame's source, index, times and picture size are looked at, so a recorded
+        track file gives the same events.
+        """
+
+    def reset(self) -> None:
+        """Forget where every track was (after a reconnect), without an event."""
+
+
+class Sink(Protocol):
+    """Where results go. `own_thread`: encodes or talks to a network, so run it on its own.
+
+    Without it `write` is called on the thread that called `run()`, as windows demand. A sink may
+    have an attribute `stop_requested`; the run ends in order once it is true. One with a true
+    attribute `may_drop` is a viewer: it has a thread of its own, gets results straight from
+    inference, and misses those replaced by newer ones of their source while it is busy. A method
+    `source_ended(name)` is told when a source's last result was written: time to finish its file.
+    """
+
+    own_thread: bool
+
+    def open(self, run: RunInfo) -> None:
+        """Create outputs, or raise OutputError before anything is half-written."""
+
+    def write(self, result: Result) -> None:
+        """Take one result; results of one source come in order."""
+
+    def close(self) -> None:
+        """Finish the files so that they are readable; called once, after failure too."""
+
+
+class Timed(Protocol):
+    """Optional, for detectors, trackers and sinks: how the last call's time divides into stages.
+
+    Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without
+    it the engine books the whole call as one stage ("infer", "track", "write").
+    """
+
+    stage_ms: Mapping[str, float]

@@ -1,0 +1,187 @@
+"""The base of every configuration model, and its errors turned into one line for people."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.masking import masked_address
+
+
+class OptionsModel(BaseModel):
+    """Base for a plug-in's `Options` and for the sections of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def keys_below(cls) -> dict[str, list[str]]:
+        """Return the keys of each section, to say where a misplaced one belongs."""
+        sections = {name: _model_at(cls, [name]) for name in cls.model_fields}
+        return {name: [*model.model_fields] for name, model in sections.items() if model}
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """Return `model` made of `values`; raises ConfigError naming the key below `where`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    # One place has a problem for each kind of value it could have been.
+    by_place: dict[str, list[str]] = {}
+    for problem in problems:
+        if _is_beside_the_point(problem, problems):
+            continue
+        place, message = _explain(model, where, problem)
+        messages = by_place.setdefault(place, [])
+        if message not in messages:
+            messages.append(message)
+    shown = [
+        f"{place}: {_either(messages)}" if place else _either(messages)
+        for place, messages in by_place.items()
+    ]
+    raise ConfigError("; ".join(shown))
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in "person,car"; one that holds a comma is quoted: '"car, small",person'."""
+    rows = csv.reader([text.replace("\n", " ")], skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
+
+
+def unknown(what: str, came: str, known: list[str]) -> str:
+    """Return "unknown WHAT 'CAME'", the near ones first where there are any, and all known."""
+    near = get_close_matches(came, known, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"unknown {what} '{came}'{hint} (known: {', '.join(sorted(known))})"
+
+
+def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple[str, str]:
+    """Return one problem as the key it is at, and what came and what is allowed."""
+    if problem["type"] == "extra_forbidden":
+        *above, key = problem["loc"]
+        path = _keys(above)
+        return _place(where, path), _unknown_key(_model_at(model, path), str(key))
+    place = _place(where, _keys(problem["loc"]))
+    if problem["type"] == "missing":
+        return place, "needed but not given"
+    told = problem["msg"].removeprefix("Value error, ")
+    message = f"{told[0].lower()}{told[1:]}"
+    context = problem.get("ctx", {})
+    if want := _WANT.get(problem["type"]):
+        message = f"want {want.format_map(context)}"
+    if context.get("class_name") == "PluginChoice":
+        message = "want a name or a section"
+    came = problem["input"]
+    if isinstance(came, str) and "://" in came:
+        came = masked_address(came)
+    if isinstance(came, str | int | float | bool | None):
+        return place, f"{message}, got {came!r}"
+    if problem["type"] == "too_short":
+        return place, message
+    if isinstance(came, list | tuple):
+        return place, f"{message}, got a list"
+    return place, f"{message}, got a section" if isinstance(came, dict) else message
+
+
+_WANT = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "too_short": "at least {min_length}",
+    "model_type": "a section",
+    "model_attributes_type": "a section",
+    "dict_type": "a section",
+    "invalid_key": "text as a key",
+    "mapping_type": "a section",
+    "path_type": "a path",
+    "string_type": "text",
+    "string_too_short": "some text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+"""Pydantic's kinds of problem, in words for people who wrote YAML."""
+
+
+def _is_beside_the_point(problem: ErrorDetails, problems: Sequence[ErrorDetails]) -> bool:
+    """Return whether it says "could have been text" of a section in which something is wrong."""
+    *union, member = problem["loc"] or ("",)
+    depth = len(union)
+    return _names_a_type(member) and any(
+        list(each["loc"][:depth]) == union and len(each["loc"]) > depth + 1 for each in problems
+    )
+
+
+def _keys(location: Sequence[int | str]) -> list[str]:
+    """Return what people know of a place: Pydantic adds the tried member of a union as a part."""
+    return [str(part) for part in location if not _names_a_type(part)]
+
+
+def _place(where: str, path: list[str]) -> str:
+    return ".".join([where, *path]).strip(".")
+
+
+def _either(messages: list[str]) -> str:
+    """Return the messages about one place; "want A, got X" and "want B, got X" become one."""
+    parts = [message.partition(", got ") for message in messages]
+    if len(parts) > 1 and all(p[0].startswith("want ") and p[2] == parts[0][2] for p in parts):
+        wants = dict.fromkeys(want.removeprefix("want ") for want, _, _ in parts)
+        _, got, came = parts[0]
+        return f"want {' or '.join(wants)}{got}{came}"
+    return "; ".join(messages)
+
+
+def _unknown_key(owner: type[BaseModel] | None, key: str) -> str:
+    """Return what to say of a key that is none, with the section it belongs to if one has it."""
+    known = [*owner.model_fields] if owner else []
+    if owner is not None and issubclass(owner, OptionsModel):
+        places = [f"{name}.{key}" for name, keys in owner.keys_below().items() if key in keys]
+        if places:
+            hint = " or ".join(places)
+            return f"unknown key '{key}'; did you mean {hint}? (known: {', '.join(sorted(known))})"
+    return unknown("key", key, known)
+
+
+def _names_a_type(part: int | str) -> bool:
+    return isinstance(part, str) and (not part.isidentifier() or part in _TYPE_TAGS)
+
+
+_TYPE_TAGS = {"str", "int", "float", "bool", "PluginChoice"}
+
+
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """Return the model of the section at `path` below `model`, if it is one."""
+    here: Any = model
+    for part in path:
+        if not _is_model(here):
+            here = next((each for each in reversed(get_args(here)) if each is not ...), None)
+        else:
+            field = here.model_fields.get(part)
+            here = field.annotation if field else None
+        if get_origin(here) in (Union, UnionType):  # `Rule | None` holds a section too
+            here = next((each for each in get_args(here) if _is_model(each)), here)
+    return here if _is_model(here) else None
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

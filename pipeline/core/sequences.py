@@ -1,0 +1,127 @@
+"""Recorded boxes by sequence, from files and folders, with what is known of each video."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import UsageError
+from pipeline.core.paths import home_path
+from pipeline.core.track_files import SUFFIXES, BoxTable, Recording, read_recording
+
+USUAL_FPS = 30.0
+USUAL_SIZE = (1920, 1080)
+# The cameras of KITTI's car (Geiger et al. 2013) after rectification.
+KITTI_FPS = 10.0
+KITTI_SIZE = (1242, 375)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The video boxes belong to: frames per second, frame count, width and height in pixels."""
+
+    fps: float
+    length: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedSequence:
+    """The boxes of one sequence and the file they are from."""
+
+    name: str
+    table: BoxTable
+    class_names: Mapping[int, str]
+    path: Path
+    video: VideoInfo
+
+
+def find_files(path: Path, inner: str) -> list[Path]:
+    """Return the files of boxes at `path`: itself, or those in a folder; raises UsageError.
+
+    In a folder these are tracks.csv, else tracks.jsonl, else `inner` ("det/det.txt"), else that
+    of each subfolder, else all *.txt.
+    """
+    if not path.is_dir():
+        return [path]
+    for pattern in ("tracks.csv", "tracks.jsonl", inner, f"*/{inner}", "*.txt"):
+        if found := sorted(path.glob(pattern)):
+            return found
+    raise UsageError(f"{path}: no tracks.csv, tracks.jsonl, {inner}, */{inner} or *.txt in there")
+
+
+def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSequence]:
+    """Return {name: sequence} of files and folders; raises UsageError where a name comes twice."""
+    found: dict[str, RecordedSequence] = {}
+    for path in (each for given in paths for each in find_files(home_path(given), inner)):
+        recording = read_recording(path)
+        for name, table in recording.tables.items():
+            if name in found:
+                raise UsageError(f"{path}: sequence '{name}' is in {found[name].path} already")
+            video = video_of(recording, name)
+            found[name] = RecordedSequence(name, table, recording.class_names, path, video)
+    return found
+
+
+def looks_like_boxes(text: str) -> bool:
+    """Return whether a path may be given as detections: a folder or a file of a known kind."""
+    path = home_path(text)
+    return path.is_dir() or path.suffix.lower() in SUFFIXES
+
+
+def read_seqinfo(folder: Path) -> VideoInfo | None:
+    """Return what MOTChallenge's `seqinfo.ini` in a folder says, None where there is none."""
+    path = folder / "seqinfo.ini"
+    if not path.is_file():
+        return None
+    parser = configparser.ConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+        told = parser["Sequence"]
+        info = VideoInfo(
+            fps=float(told["frameRate"]),
+            length=int(told["seqLength"]),
+            width=int(told.get("imWidth", str(USUAL_SIZE[0]))),
+            height=int(told.get("imHeight", str(USUAL_SIZE[1]))),
+        )
+    except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
+        shown = " ".join(str(error).split())
+        raise UsageError(f"{path}: want [Sequence] with frameRate, seqLength: {shown}") from None
+    if not (np.isfinite(info.fps) and info.fps > 0 and info.length >= 0):
+        raise UsageError(f"{path}: want frameRate above 0, got {info.fps}")
+    return info
+
+
+def video_of(recording: Recording, name: str) -> VideoInfo:
+    """Return what is told of the video, else what the boxes tell, else the usual."""
+    table = recording.tables[name]
+    last = int(table.frame.max(initial=-1)) + 1
+    path = recording.path
+    if path.parent.name in ("det", "gt") and (info := read_seqinfo(path.parent.parent)):
+        return VideoInfo(info.fps, max(info.length, last), info.width, info.height)
+    if recording.kind == "kitti":
+        return VideoInfo(KITTI_FPS, last, *KITTI_SIZE)
+    told: Mapping[str, Any] = dict(recording.header.get("sources") or {}).get(name) or {}
+    return VideoInfo(
+        fps=float(told.get("fps") or _fps_of(table)),
+        length=max(int(told.get("frame_count") or 0), last),
+        width=int(told.get("width") or USUAL_SIZE[0]),
+        height=int(told.get("height") or USUAL_SIZE[1]),
+    )
+
+
+def _fps_of(table: BoxTable) -> float:
+    """Return the frame rate the rows' times tell, the usual one where they have none."""
+    timed = np.isfinite(table.pts_s)
+    frame, pts_s = table.frame[timed], table.pts_s[timed]
+    if not len(frame):
+        return USUAL_FPS
+    first, last = frame.argmin(), frame.argmax()
+    frames, seconds = int(frame[last] - frame[first]), float(pts_s[last] - pts_s[first])
+    return frames / seconds if frames > 0 and seconds > 0 else USUAL_FPS

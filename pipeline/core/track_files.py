@@ -1,0 +1,263 @@
+"""Files of boxes read into arrays: MOTChallenge text, KITTI detections, our CSV and JSONL.
+
+The formats differ in what a frame's number means; here frames count from 0 always. MOTChallenge
+text ("frame, id, left, top, width, height, score, ...", Dendorfer et al. 2020) counts from 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import UsageError
+
+SUFFIXES = (".txt", ".csv", ".jsonl")
+Kind = Literal["mot", "kitti", "csv", "jsonl"]
+
+FILLED_MARK = -2
+"""In the last of ten MOTChallenge columns (there -1, "no position"): row was filled afterwards."""
+
+# Detections "frame, type, x1, y1, x2, y2, score, h, w, l, x, y, z, rotation, alpha".
+_KITTI_COLUMNS = 15
+_KITTI_TYPES = {1: "pedestrian", 2: "car", 3: "cyclist"}
+_NEEDED = ("frame", "x1", "y1", "x2", "y2")
+_STATES = ("matched", "coasting", "filled")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxTable:
+    """N boxes of one sequence in the file's order.
+
+    `frame` i64[N] from 0, `track_id` i64[N] (0: no identity), `xyxy` f64[N,4] in pixels, `score`
+    f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: not told), `state`
+    str[N], `pts_s` f64[N] (NaN: not told), `record` i64[N]: the place in `Recording.records`.
+    """
+
+    frame: NDArray[np.int64]
+    track_id: NDArray[np.int64]
+    xyxy: NDArray[np.float64]
+    score: NDArray[np.float64]
+    class_id: NDArray[np.int64]
+    state: NDArray[np.str_]
+    pts_s: NDArray[np.float64]
+    record: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, rows: NDArray[Any] | slice) -> BoxTable:
+        """Return the rows picked by a boolean mask, an index array or a slice."""
+        return BoxTable(*(getattr(self, name)[rows] for name in BoxTable.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One file: its kind, {sequence: boxes}, {class id: name} where told, and the records.
+
+    A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is what a JSONL
+    file's `.meta.json` says of the run, in older ones the first line; CSV's columns are in
+    `columns`.
+    """
+
+    path: Path
+    kind: Kind
+    tables: Mapping[str, BoxTable]
+    class_names: Mapping[int, str]
+    records: Sequence[Any]
+    columns: Sequence[str] = ()
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_recording(path: Path) -> Recording:
+    """Return what is in `path`; raises UsageError with the line where it is malformed."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path}: want a file of boxes ({', '.join(SUFFIXES)})")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = {".csv": _read_csv, ".jsonl": _read_jsonl}.get(suffix, _read_text)
+            return reader(path, file)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file") from None
+
+
+def meta_path(path: Path) -> Path:
+    """Return the file beside a JSONL file that holds what is about the whole run."""
+    return path.with_suffix(".meta.json")
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    """Return what a `.meta.json` says, nothing where there is none; raises UsageError."""
+    try:
+        meta = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path}: not JSON") from None
+    if not isinstance(meta, dict):
+        raise UsageError(f"{path}: want an object, got {type(meta).__name__}")
+    return meta
+
+
+def sequence_name(path: Path) -> str:
+    """Return <seq> for <seq>/det/det.txt and <seq>/gt/gt.txt, else the file's stem."""
+    inside = path.parent.name == path.stem and path.stem in ("det", "gt")
+    return path.absolute().parent.parent.name if inside else path.stem
+
+
+class _Rows:
+    """Collects rows by sequence and says where one is malformed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self.records: list[Any] = []
+
+    @contextmanager
+    def line(self, number: int) -> Iterator[None]:
+        """Turn what a malformed record raises into a UsageError with the line."""
+        try:
+            yield
+        except KeyError as error:
+            raise UsageError(f"{self._path}:{number}: has no {error}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UsageError(f"{self._path}:{number}: not a row of boxes: {error}") from None
+
+    def add(self, sequence: str, values: tuple[Any, ...], record: Any) -> None:
+        """Take a row: frame, id, four box numbers, score, class, state, time."""
+        if values[0] < 0:
+            raise ValueError("number of the frame is too small")
+        if not all(map(math.isfinite, values[2:7])):
+            raise ValueError("a number is not finite")
+        row = (values[0], max(values[1], 0), *values[2:], len(self.records))
+        self._rows.setdefault(sequence, []).append(row)
+        self.records.append(record)
+
+    def tables(self) -> dict[str, BoxTable]:
+        """Return the rows so far as arrays."""
+        return {name: _table(rows) for name, rows in self._rows.items()}
+
+
+def _table(rows: list[tuple[Any, ...]]) -> BoxTable:
+    columns: list[Any] = [*zip(*rows, strict=True)] if rows else [()] * 11
+    frame, track_id, *xyxy, score, class_id, state, pts_s, record = columns
+    return BoxTable(
+        np.array(frame, np.int64),
+        np.array(track_id, np.int64),
+        np.array(xyxy, np.float64).T.reshape(-1, 4),
+        np.array(score, np.float64),
+        np.array(class_id, np.int64),
+        np.array(state, "U8"),
+        np.array(pts_s, np.float64),
+        np.array(record, np.int64),
+    )
+
+
+def _read_text(path: Path, lines: Iterator[str]) -> Recording:
+    rows, name, kinds = _Rows(path), sequence_name(path), set[Kind]()
+    for number, line in enumerate(lines, 1):
+        cells = line.strip().split(",")
+        if cells == [""]:
+            continue
+        if len(cells) < 6:
+            raise UsageError(
+                f"{path}:{number}: want 6 or more numbers with commas: '{line.strip()}'"
+            )
+        is_kitti = len(cells) >= _KITTI_COLUMNS
+        kinds.add("kitti" if is_kitti else "mot")
+        with rows.line(number):
+            rows.add(name, (_kitti_row if is_kitti else _mot_row)(cells), cells)
+    if len(kinds) > 1:
+        raise UsageError(f"{path}: lines of 15 columns (KITTI) and shorter ones (MOT) are mixed")
+    kind = kinds.pop() if kinds else "mot"
+    names = _KITTI_TYPES if kind == "kitti" else {}
+    return Recording(path, kind, rows.tables() or {name: _table([])}, names, rows.records)
+
+
+def _mot_row(cells: list[str]) -> tuple[Any, ...]:
+    frame, track_id, left, top, width, height = (float(cell) for cell in cells[:6])
+    score = float(cells[6]) if len(cells) > 6 else 1.0
+    filled = len(cells) == 10 and float(cells[9]) == FILLED_MARK
+    box = left, top, left + width, top + height
+    state = "filled" if filled else "matched"
+    return _whole(frame) - 1, _whole(track_id), *box, score, -1, state, np.nan
+
+
+def _kitti_row(cells: list[str]) -> tuple[Any, ...]:
+    frame, kind, *box, score = (float(cell) for cell in cells[:7])
+    return _whole(frame), 0, *box, score, _whole(kind), "matched", np.nan
+
+
+def _read_csv(path: Path, lines: Iterator[str]) -> Recording:
+    reader = csv.DictReader(lines)
+    columns = reader.fieldnames or []
+    if missing := [name for name in _NEEDED if name not in columns]:
+        raise UsageError(f"{path}:1: want a header with {', '.join(_NEEDED)}; no {missing[0]}")
+    rows, names = _Rows(path), dict[int, str]()
+    for record in reader:
+        with rows.line(reader.line_num):
+            rows.add(*_named_row(record, path, names), record)
+    return Recording(path, "csv", rows.tables(), names, rows.records, columns)
+
+
+def _read_jsonl(path: Path, lines: Iterator[str]) -> Recording:
+    rows, names, header = _Rows(path), dict[int, str](), _meta(meta_path(path))
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path}:{number}: not JSON: {error.msg}") from None
+        if not isinstance(record, dict):
+            raise UsageError(f"{path}:{number}: want an object, got {type(record).__name__}")
+        if record.get("type") == "header":
+            header = record
+            continue
+        if record.get("type") == "event":
+            continue
+        with rows.line(number):
+            rows.add(*_named_row(record, path, names), record)
+    return Recording(path, "jsonl", rows.tables(), names, rows.records, header=header)
+
+
+def _named_row(
+    record: Mapping[str, Any], path: Path, names: dict[int, str]
+) -> tuple[str, tuple[Any, ...]]:
+    """Return (sequence, row) of a CSV or JSONL record; only frame and box must be there."""
+    values = {key: value for key, value in record.items() if value not in ("", None)}
+    class_id = int(values.get("class_id", -1))
+    if "class_name" in values:
+        names[class_id] = str(values["class_name"])
+    state = values.get("state", "matched")
+    if state not in _STATES:
+        raise ValueError(f"state '{state}' is none of {', '.join(_STATES)}")
+    row = (
+        _whole(float(values["frame"])),
+        int(values.get("track_id", 0)),
+        *(float(values[name]) for name in ("x1", "y1", "x2", "y2")),
+        float(values.get("score", 1.0)),
+        class_id,
+        state,
+        float(values.get("pts_s", "nan")),
+    )
+    return str(values.get("source", path.stem)), row
+
+
+def _whole(number: float) -> int:
+    if number != int(number):
+        raise ValueError(f"want a whole number, got {number}")
+    return int(number)

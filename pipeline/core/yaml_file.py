@@ -1,0 +1,61 @@
+"""YAML files read and written; errors name the file and the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.core.errors import ConfigError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        shown = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML: {shown}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: sections are too deep within each other") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: want sections (sources, detector, ...), got {_kind(tree)}")
+    return tree
+
+
+def dump(tree: Mapping[str, Any]) -> str:
+    """Return `tree` as YAML that `load_config` reads back."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML does, but PyYAML keeps the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if (one := (key.tag, str(key.value))) in seen and isinstance(key, yaml.ScalarNode):
+                problem = f"key '{key.value}' is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(one)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text; a key given twice is an error."""
+    return yaml.load(text, _Loader)
+
+
+def _kind(tree: object) -> str:
+    return "a list" if isinstance(tree, list) else f"'{tree}'"

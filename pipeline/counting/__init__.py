@@ -1,1 +1,0 @@
-"""Zones and lines in the picture: their file, who enters, leaves, stays and crosses, and counts."""

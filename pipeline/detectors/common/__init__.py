@@ -1,0 +1,1 @@
+"""What all network runtimes share: classes, layouts, letterbox, NMS, several devices."""

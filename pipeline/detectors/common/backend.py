@@ -1,0 +1,109 @@
+"""What a library that runs networks must offer to the `yolo` detector, and what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pipeline.core.data import ClassNames, Detections, Image
+from pipeline.core.errors import ModelError
+
+if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
+    from pipeline.detectors.common.nms import Postprocess
+    from pipeline.detectors.common.probe import Recognised
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose about running the network; the same for every library."""
+
+    path: Path
+    device: str
+    imgsz: int
+    batch: int | None
+    precision: Precision
+    prefer_latency: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What weights say about themselves.
+
+    `output_shape` holds for input of `input_size` (height, width); None is a side that depends on
+    the picture. `names` is empty where the file does not say. `end2end`: duplicates are suppressed
+    in the network already, None where the file does not say. Sides of the input are multiples of
+    `stride`. `pixel_max` is the number for white, 1 or 255, None where the file does not show it.
+    """
+
+    input_size: tuple[int, int]
+    output_shape: tuple[int | None, ...]
+    names: ClassNames
+    end2end: bool | None = None
+    stride: int = 32
+    pixel_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What the user says about a network that it cannot say itself; None is left to the probe.
+
+    `names` is how many classes there are, `input_scale` the number for white, 1 or 255.
+    """
+
+    layout: str | None = None
+    names: int | None = None
+    input_scale: int | None = None
+
+
+class Backend(Protocol):
+    """Runs one network: `read`, `recognise`, `start`, then any number of batches, then `close`.
+
+    Works on several batches at a time; see pipeline.core.interfaces.Overlapping. Where `submit` or
+    `collect` raises, everything in flight is forgotten, and the next batch starts afresh.
+    """
+
+    batch_size: int
+    in_flight: int
+    stage_ms: Mapping[str, float]
+
+    def read(self) -> Network:
+        """Read the weights; raises ModelError."""
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout that the answer to a probe picture has; raises ModelError."""
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make ready to run."""
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with a batch; whoever collects holds on to the pictures until then."""
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch; `stage_ms` is about it."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+
+def not_int8(path: Path) -> ModelError:
+    """Return the error for weights that are to run in int8 and are not quantized."""
+    weights = path.parent if path.suffix.lower() == ".xml" else path
+    return ModelError(
+        f"precision: {weights} is not quantized to int8; make it so with: "
+        f"trackline models export {weights} --int8 --calibrate VIDEO"
+    )
+
+
+def stage_milliseconds(frames: int, total: float, before: float, after: float) -> dict[str, float]:
+    """Return ms per frame of each stage, from seconds for all frames.
+
+    Stages overlap in time, so `infer` is what is left of the call: how long this thread waited for
+    the network. The three add up to what the call took.
+    """
+    scale = 1000 / frames
+    infer = max(total - before - after, 0.0)
+    return {"preprocess": before * scale, "infer": infer * scale, "postprocess": after * scale}

@@ -1,0 +1,102 @@
+"""What a network's class numbers mean, and which of them the user wants."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.core.data import ClassNames
+from pipeline.core.errors import ModelError
+
+# fmt: off
+COCO = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+    "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant",
+    "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)
+# fmt: on
+"""The 80 classes of COCO (Lin et al., 2014) in the order every YOLO uses."""
+
+SHOWN_AT_MOST = 20
+MAX_UNTOLD = 1000
+
+
+def parse_names(text: str) -> dict[int, str]:
+    """Return {class id: name} from metadata text, a dict or list literal, else {}."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {}
+    if isinstance(value, dict):
+        pairs = [(str(key), name) for key, name in value.items()]
+        return {int(key): str(name) for key, name in pairs if key.isdecimal()}
+    if isinstance(value, list | tuple):
+        return {index: str(name) for index, name in enumerate(value)}
+    return {}
+
+
+def default_names(count: int | None) -> dict[int, str]:
+    """Return names for a network that brings none: COCO's if there are 80, else class_0 ...
+
+    A count of None stands for a network whose output does not tell how many classes it has.
+    """
+    if count == len(COCO):
+        return dict(enumerate(COCO))
+    return {index: f"class_{index}" for index in range(count or MAX_UNTOLD)}
+
+
+def names_from(given: Sequence[str]) -> dict[int, str]:
+    """Return names that the user gives in order; a lone file name stands for its lines.
+
+    Raises ModelError for a file that cannot be read or holds no name.
+    """
+    if len(given) == 1 and Path(given[0]).suffix.lower() in (".txt", ".names"):
+        path = Path(given[0]).expanduser()
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"names: {path} cannot be read as text: {error}") from error
+        given = [line.strip() for line in lines if line.strip()]
+        if not given:
+            raise ModelError(f"names: {path} holds no name; want one a line")
+    return dict(enumerate(given))
+
+
+def wanted_ids(wanted: Sequence[int | str], names: ClassNames) -> list[int]:
+    """Return the class ids that `wanted` asks for by name (any case) or by number.
+
+    Several classes may have one name: it stands for all of them. Raises ModelError naming the close
+    matches, or all names where there are few.
+    """
+    by_name: dict[str, list[int]] = {}
+    for class_id, name in names.items():
+        by_name.setdefault(name.strip().casefold(), []).append(class_id)
+    ids: list[int] = []
+    for item in wanted:
+        text = str(item).strip()
+        if text.casefold() in by_name:
+            ids += by_name[text.casefold()]
+        elif text.isdecimal() and int(text) in names:
+            ids.append(int(text))
+        else:
+            raise ModelError(f"classes: the model has no class {text!r}; {_hint(text, names)}")
+    return sorted(set(ids))
+
+
+def _hint(text: str, names: ClassNames) -> str:
+    known = {name.casefold(): name for name in names.values()}
+    close = [known[key] for key in difflib.get_close_matches(text.casefold(), known, n=3)]
+    if close:
+        return f"close: {', '.join(close)}"
+    listed = ", ".join(list(names.values())[:SHOWN_AT_MOST])
+    more = ", ..." if len(names) > SHOWN_AT_MOST else ""
+    return f"it knows {len(names)} (or their ids 0 to {max(names)}): {listed}{more}"

@@ -1,0 +1,221 @@
+"""What a network's answer to the probe picture says for and against a layout.
+
+Every check returns an objection in a few words, or None. A row of zeros is a place that an export
+left empty, and says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.core.data import Float32
+from pipeline.detectors.common.decoding import Size, grid
+
+MIN_ROWS = 20
+"""Fewer boxes than this are looked at, but prove nothing."""
+
+_BELOW, _ABOVE = 1e-6, 0.01  # a sigmoid is never below 0; in int8 it may come out above 1
+_MOST = 0.98  # of the boxes: a network may put out a few strange ones
+_NORMALISED_MAX = 2.0  # parts of the sides; in pixels the boxes of a whole picture lie further out
+_CORRELATED, _UNRELATED = 0.8, 0.5
+_MAX_CLASSES = 100_000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The answer `table` f32[N,F], a box per row, for input of `size` (height, width)."""
+
+    table: Float32
+    size: Size
+
+    @cached_property
+    def rows(self) -> Float32:
+        """Return the rows that are not empty, f32[M,F]."""
+        found: Float32 = self.table[(self.table != 0).any(axis=1)]
+        return found
+
+    @property
+    def is_enough(self) -> bool:
+        """Return whether there are enough boxes to prove a layout."""
+        return len(self.rows) >= MIN_ROWS
+
+    @cached_property
+    def is_normalised(self) -> bool:
+        """Return whether boxes are parts of the input's sides, not pixels."""
+        return self.is_enough and bool(np.abs(self.rows[:, :4]).max() <= _NORMALISED_MAX)
+
+    def finite(self) -> str | None:
+        """Object to numbers that are NaN or infinite."""
+        bad = ~np.isfinite(self.table).all(axis=1)
+        return f"{bad.mean():.0%} of its boxes hold NaN or infinity" if bad.any() else None
+
+    def centres(self) -> str | None:
+        """Object unless boxes are cx cy w h, in pixels or parts of the sides."""
+        if not len(self.rows):
+            return None
+        centre, side = self._in_sides(self.rows[:, :2]), self._in_sides(self.rows[:, 2:4])
+        if (side >= 0).all(axis=1).mean() < _MOST:
+            return "boxes have negative widths or heights"
+        if self.is_enough and (side > 0).all(axis=1).mean() < 0.5:
+            return "boxes have no area"
+        if _share_within(centre, -0.5, 1.5) < _MOST or _share_within(side, 0, 4) < _MOST:
+            return f"boxes lie outside {_shown(self.size)}"
+        if self.is_enough and centre.std(axis=0).min() > 0.05 and self._are_ordered():
+            return "boxes are corners (x1 y1 x2 y2)"
+        return None
+
+    def corners(self) -> str | None:
+        """Object unless boxes are left, top, right, bottom, in pixels or parts of the sides."""
+        if not len(self.rows):
+            return None
+        if not self._are_ordered():
+            return "boxes are no corners (x1 y1 x2 y2)"
+        if _share_within(self._in_sides(self.rows[:, :4]), -1, 2) < _MOST:
+            return f"boxes lie outside {_shown(self.size)}"
+        return None
+
+    def in_pixels(self) -> str | None:
+        """Object to boxes that are parts of the sides."""
+        return "boxes are from 0 to 1, not in pixels" if self.is_normalised else None
+
+    def in_sides(self) -> str | None:
+        """Object to boxes in pixels."""
+        return None if self.is_normalised else "boxes are not from 0 to 1"
+
+    def decoded(self, strides: tuple[int, ...], per_cell: int) -> str | None:
+        """Object to boxes whose centres have nothing to do with the cells they come from."""
+        related = self._relation(strides, per_cell)
+        if related is None or related > _UNRELATED:
+            return None
+        return "centres of boxes are not where their cells are: the grid is not decoded"
+
+    def in_cells(self, strides: tuple[int, ...]) -> str | None:
+        """Object to boxes whose centres already lie where their cells do."""
+        related = self._relation(strides, 1)
+        if related is None or related < _CORRELATED:
+            return None
+        return "centres of boxes are where their cells are: the grid is decoded already"
+
+    def scores(self, first: int) -> str | None:
+        """Object unless column `first` and all behind it are scores."""
+        values = self.rows[:, first:]
+        if not values.size:
+            return None
+        low, high = float(values.min()), float(values.max())
+        if low < -_BELOW or high > 1 + _ABOVE:
+            column = first + int(np.abs(values - 0.5).max(axis=0).argmax())
+            return f"scores run from {low:.4g} to {high:.4g} (column {column}), want 0 to 1"
+        return None
+
+    def class_scores(self, first: int) -> str | None:
+        """Object to scores per class among which one column is something else."""
+        why = self.scores(first)
+        if why or not self.is_enough:
+            return why
+        values = self.rows[:, first:]
+        ones = np.flatnonzero((values == 1).all(axis=0))
+        if len(ones):
+            return f"column {first + ones[0]} is 1 in every box"
+        # An angle lies around 0.8 everywhere; a class that is everywhere there is none.
+        if values.shape[1] > 1:
+            last, others = float(np.median(values[:, -1])), float(np.median(values[:, :-1].max(1)))
+            if last > 0.25 and others < 0.1 * last:
+                return f"column {first + values.shape[1] - 1} is about {last:.2g} in every box"
+        return None
+
+    def ones(self, column: int) -> str | None:
+        """Object unless a column is 1 in every box."""
+        if self.is_enough and (self.rows[:, column] == 1).all():
+            return None
+        return f"column {column} is not 1 in every box"
+
+    def not_ones(self, column: int) -> str | None:
+        """Object to a column that is 1 in every box."""
+        return None if self.ones(column) else f"column {column} is 1 in every box"
+
+    def score(self, column: int) -> str | None:
+        """Object unless one column holds scores; whole numbers alone are none."""
+        values = self.rows[:, column]
+        if not values.size:
+            return None
+        if values.min() < -_BELOW or values.max() > 1 + _ABOVE:
+            return f"column {column} runs from {values.min():.4g} to {values.max():.4g}, no score"
+        return None
+
+    def classes(self, column: int, count: int | None) -> str | None:
+        """Object unless one column holds whole numbers below `count`."""
+        values = self.rows[:, column]
+        if not values.size:
+            return None
+        if np.abs(values - np.round(values)).max() > 1e-3:
+            return f"column {column} holds fractions, no classes"
+        if values.min() < 0 or values.max() >= (count or _MAX_CLASSES):
+            return f"column {column} holds classes {values.min():.0f} to {values.max():.0f}"
+        return None
+
+    def summary(self) -> str:
+        """Return the columns' ranges in a few words."""
+        if not len(self.rows):
+            return "every number was 0"
+        wide = self.rows.shape[1]
+        groups = [(0, 4), (4, 5), (5, 6), (6, wide)]
+        return ", ".join(
+            self._range(first, min(end, wide)) for first, end in groups if first < wide
+        )
+
+    def _range(self, first: int, end: int) -> str:
+        values = self.rows[:, first:end]
+        name = f"column {first}" if end == first + 1 else f"columns {first}-{end - 1}"
+        return f"{name} {values.min():.4g} to {values.max():.4g}"
+
+    def _in_sides(self, pairs: Float32) -> Float32:
+        """Return x, y, ... as parts of the sides."""
+        if self.is_normalised:
+            return pairs
+        height, width = self.size
+        sides = np.array((width, height) * (pairs.shape[1] // 2), np.float32)
+        return np.asarray(pairs / sides, np.float32)
+
+    def _are_ordered(self) -> bool:
+        left, top, right, bottom = self.rows[:, :4].T
+        return bool(((right >= left) & (bottom >= top)).mean() >= _MOST)
+
+    def _relation(self, strides: tuple[int, ...], per_cell: int) -> float | None:
+        """Return the lower correlation of centres with cells; None where there is none to tell."""
+        if not self.is_enough:
+            return None
+        best: float | None = None
+        for cells in _orders(self.size, strides, per_cell):
+            if len(cells) != len(self.table):
+                return None
+            keep = (self.table != 0).any(axis=1)
+            pairs = [(cells[keep, axis], self.table[keep, axis]) for axis in (0, 1)]
+            if any(one.std() == 0 or other.std() < 1e-6 for one, other in pairs):
+                return None
+            related = min(float(np.corrcoef(*pair)[0, 1]) for pair in pairs)
+            best = related if best is None else max(best, related)
+        return best
+
+
+def _orders(size: Size, strides: tuple[int, ...], per_cell: int) -> list[Float32]:
+    """Return the cells' middles in pixels f32[N,2], in each order that boxes come in."""
+    levels = []
+    for stride in strides:
+        corner, step = grid(size, (stride,))
+        levels.append((corner + 0.5) * step)
+    if per_cell == 1:
+        return [np.concatenate(levels)]
+    by_anchor = [np.tile(level, (per_cell, 1)) for level in levels]
+    by_cell = [np.repeat(level, per_cell, axis=0) for level in levels]
+    return [np.concatenate(order) for order in (by_anchor, by_cell)]
+
+
+def _share_within(values: Float32, low: float, high: float) -> float:
+    return float(((values >= low) & (values <= high)).all(axis=1).mean())
+
+
+def _shown(size: Size) -> str:
+    return f"the input of {size[1]}x{size[0]}"

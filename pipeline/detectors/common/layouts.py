@@ -1,0 +1,403 @@
+"""What the numbers in a YOLO network's output mean: which layout it is, and how to read it.
+
+Layouts in use, for nc classes and N boxes. A cell is one place of the feature maps, at strides 8,
+16 and 32 in most networks.
+
+| layout        | output       | one box                                             | input      |
+|---------------|--------------|-----------------------------------------------------|------------|
+| v8            | (1, 4+nc, N) | cx cy w h in pixels, a score per class              | RGB 0..1   |
+| v5            | (1, N, 5+nc) | cx cy w h in pixels, objectness, a score per class  | RGB 0..1   |
+| v6            | (1, N, 5+nc) | as v5, its objectness is always 1                   | RGB 0..1   |
+| yolox         | (1, N, 5+nc) | as v5, but cx cy and the logarithm of w h in cells  | BGR 0..255 |
+| yolox-decoded | (1, N, 5+nc) | as v5                                               | BGR 0..255 |
+| deepstream    | (1, N, 6)    | left top right bottom in pixels, score, class       | RGB 0..1   |
+| detr          | (1, N, 4+nc) | cx cy w h from 0 to 1, a score per class            | RGB 0..1   |
+| detr-best     | (1, N, 6)    | cx cy w h from 0 to 1, score, class                 | RGB 0..1   |
+| end-to-end    | (1, N, 6)    | left top right bottom in pixels, score, class       | RGB 0..1   |
+| class-first   | (1, N, 6)    | left top right bottom in pixels, class, score       | RGB 0..1   |
+
+v8 stands for YOLOv8, 9, 11 and 12. v5 (also 7) has three boxes per cell, v6 and YOLOX (Ge et al.,
+2021) have one. Of detr, detr-best (RT-DETR, set prediction), end-to-end and class-first no box is
+suppressed any more. The shape alone does not tell these apart: what does is the answer to a probe
+picture, see `_evidence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.core.data import Float32
+from pipeline.core.errors import ModelError
+from pipeline.detectors.common.classes import COCO
+from pipeline.detectors.common.decoding import (
+    STRIDE_SETS,
+    STRIDES,
+    Candidates,
+    Decode,
+    Size,
+    cell_count,
+    decode_best,
+    decode_class_first,
+    decode_final,
+    decode_v5,
+    decode_v8,
+    decode_yolox,
+    normalised,
+    transposed,
+)
+from pipeline.detectors.common.layout_evidence import Evidence
+
+__all__ = ["Candidates", "Layout", "Reading", "cell_count", "identify"]
+
+FINAL = ("end-to-end", "class-first", "detr", "detr-best")
+_TABLES = (
+    "end-to-end",
+    "class-first",
+    "deepstream",
+    "detr-best",
+)  # of six columns, whatever the classes
+_RAW_BGR = ("yolox", "yolox-decoded")
+LAYOUTS = ("v8", "v5", "v6", *_RAW_BGR, "deepstream", *FINAL)
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How to read one network's output, and what its input looks like.
+
+    `decode(output f32[rows, columns], score threshold, input size (height, width))` returns what is
+    above the threshold. `class_count` is None where the shape does not tell. `final`: the network
+    has suppressed duplicates itself. `raw_bgr`: it wants BGR with the picture in the top left
+    corner, otherwise RGB with the picture centred. `pixel_max` is the number that stands for white:
+    1 or 255. `best_only`, where there is one, is the layout that is left when the network itself
+    looks for each box's best class: 6 rows (box, score, class) in place of 4 + class_count.
+    `flipped` and `normalised` as in Reading.
+    """
+
+    name: str
+    class_count: int | None
+    decode: Decode
+    final: bool = False
+    raw_bgr: bool = False
+    best_only: Layout | None = None
+    pixel_max: int = 1
+    flipped: bool = False
+    normalised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read an output: a layout, and what varies within it.
+
+    `strides` and `per_cell` say where boxes come from; () and 0 where that is not known. `flipped`:
+    rows and columns are exchanged. `normalised`: boxes are parts of the input's sides. `usual`
+    readings are believed where the probe picture proves nothing.
+    """
+
+    name: str
+    class_count: int | None
+    strides: tuple[int, ...] = ()
+    per_cell: int = 0
+    flipped: bool = False
+    normalised: bool = False
+    usual: bool = False
+
+    def layout(self, pixel_max: int | None = None) -> Layout:
+        """Return how to read it; `pixel_max` as in Layout, by default what the layout's is."""
+        raw_bgr = self.name in _RAW_BGR
+        decode = _DECODERS.get(self.name) or decode_yolox(self.strides or STRIDES)
+        best_only = None
+        if self.flipped:
+            decode = transposed(decode)
+        if self.normalised:
+            decode = normalised(decode)
+        if self.name == "v8" and not self.flipped and not self.normalised:
+            best_only = Layout("v8, best class", self.class_count, decode_best)
+        return Layout(
+            self.name,
+            self.class_count,
+            decode,
+            final=self.name in FINAL,
+            raw_bgr=raw_bgr,
+            best_only=best_only,
+            pixel_max=pixel_max or (255 if raw_bgr else 1),
+            flipped=self.flipped,
+            normalised=self.normalised,
+        )
+
+    def objection(self, answer: Float32, size: Size) -> str | None:
+        """Return what the answer f32[rows, columns] to the probe picture says against it."""
+        seen = self.evidence(answer, size)
+        return seen.finite() or next(filter(None, _CHECKS[self.name](seen, self)), None)
+
+    def evidence(self, answer: Float32, size: Size) -> Evidence:
+        """Return an answer f32[rows, columns] with a box per row."""
+        by_column = (self.name == "v8") != self.flipped
+        return Evidence(answer.T if by_column else answer, size)
+
+    def __str__(self) -> str:
+        count = "" if self.class_count is None else f" of {self.class_count}"
+        count += "" if not count else " class" if self.class_count == 1 else " classes"
+        other = ", rows and columns exchanged" if self.flipped else ""
+        return f"{self.name}{count}{other}{', boxes from 0 to 1' if self.normalised else ''}"
+
+
+_DECODERS: dict[str, Decode] = {
+    "v8": decode_v8,
+    "detr": lambda output, threshold, size: decode_v8(output.T, threshold, size),
+    "v5": decode_v5,
+    "v6": decode_v5,
+    "yolox-decoded": decode_v5,
+    "deepstream": decode_final,
+    "detr-best": lambda output, threshold, size: decode_best(output.T, threshold, size),
+    "end-to-end": decode_final,
+    "class-first": decode_class_first,
+}
+
+_Check = Callable[[Evidence, Reading], Sequence[str | None]]
+_CHECKS: dict[str, _Check] = {
+    "v8": lambda see, of: (
+        see.class_scores(4),
+        see.centres(),
+        see.decoded(of.strides, of.per_cell),
+    ),
+    "v5": lambda see, of: (
+        see.scores(4),
+        see.centres(),
+        see.decoded(of.strides, of.per_cell),
+    ),
+    "v6": lambda see, of: (
+        see.ones(4),
+        see.scores(4),
+        see.centres(),
+        see.decoded(of.strides, of.per_cell),
+    ),
+    "yolox": lambda see, of: (see.scores(4), see.in_cells(of.strides), see.not_ones(4)),
+    "yolox-decoded": lambda see, of: (
+        see.scores(4),
+        see.not_ones(4),
+        see.centres(),
+        see.in_pixels(),
+        see.decoded(of.strides, of.per_cell),
+    ),
+    "deepstream": lambda see, of: (see.score(4), see.classes(5, of.class_count), see.corners()),
+    "detr": lambda see, _of: (see.class_scores(4), see.centres(), see.in_sides()),
+    "detr-best": lambda see, of: (
+        see.score(4),
+        see.classes(5, of.class_count),
+        see.in_sides(),
+        see.centres(),
+    ),
+    "end-to-end": lambda see, of: (see.score(4), see.classes(5, of.class_count), see.corners()),
+    "class-first": lambda see, of: (see.score(5), see.classes(4, of.class_count), see.corners()),
+}
+
+
+def identify(
+    shape: Shape,
+    size: Size,
+    names: int | None,
+    end2end: bool | None,
+    answer: Float32 | None = None,
+) -> Layout:
+    """Return the layout of an output of `shape` (None: unknown) for input of `size`.
+
+    `names` is the number of classes and `end2end` what the metadata says, None where it is silent.
+    `answer` f32[rows, columns] is what the network answers to the probe picture; without it the
+    shape's usual layout is returned. Raises ModelError if no layout fits, or several do.
+    """
+    return read(shape, size, names, end2end, answer).layout()
+
+
+def read(
+    shape: Shape, size: Size, names: int | None, end2end: bool | None, answer: Float32 | None
+) -> Reading:
+    """Return the only Reading that fits; arguments and errors as of `identify`."""
+    readings = _possible(shape, size, names, end2end)
+    usual = [reading for reading in readings if reading.usual]
+    proves = answer is not None and any(
+        each.evidence(answer, size).is_enough for each in readings[:1]
+    )
+    if not (readings if proves else usual):
+        raise _unknown(shape, _why_none(shape, size, names))
+    if answer is None:
+        return usual[0]
+    objections = {each: each.objection(answer, size) for each in (readings if proves else usual)}
+    fitting = [each for each, why in objections.items() if why is None]
+    if not proves:
+        fitting = fitting[:1]
+    if any(each.name == "deepstream" for each in fitting) and not end2end:
+        # A box for every cell: nothing has been suppressed.
+        fitting = [each for each in fitting if each.name != "end-to-end"]
+    known = [each for each in fitting if each.class_count == len(COCO)]
+    if len(fitting) > 1 and len(known) == 1:
+        fitting = known
+    seen = readings[0].evidence(answer, size).summary()
+    if not fitting:
+        why = "; ".join(f"not {each.name}: {why}" for each, why in objections.items() if why)
+        raise _refused(
+            shape, f"no layout{_of_classes(names)} fits what the probe picture gave ({seen}): {why}"
+        )
+    if len(fitting) > 1:
+        both = " and ".join(str(each) for each in fitting)
+        raise _refused(
+            shape,
+            f"{both} fit what the probe picture gave ({seen}): set the option layout, or names",
+        )
+    return _measured(fitting[0], answer, size)
+
+
+def read_as(
+    name: str, shape: Shape, size: Size, names: int | None, answer: Float32
+) -> tuple[Reading, str | None]:
+    """Return the reading in a layout that the user names, and what speaks against it.
+
+    Raises ModelError where the shape cannot hold that layout.
+    """
+    if len(shape) != 3 or shape[0] not in (1, None):
+        raise _unknown(shape, "want three dimensions, the first 1")
+    rows, columns = answer.shape
+    found = [each for each in _possible(shape, size, names, name in FINAL) if each.name == name]
+    if not found:
+        found = _forced(name, (rows, columns), names)
+    if not found:
+        raise _refused(shape, f"layout: it cannot hold {name}{_of_classes(names)}")
+    reading = _measured(found[0], answer, size)
+    return reading, reading.objection(answer, size)
+
+
+def _measured(reading: Reading, answer: Float32, size: Size) -> Reading:
+    """Return the reading with what only the answer tells."""
+    if reading.name == "yolox":
+        return reading
+    return replace(reading, normalised=reading.evidence(answer, size).is_normalised)
+
+
+def _possible(shape: Shape, size: Size, names: int | None, end2end: bool | None) -> list[Reading]:
+    """Return the readings that an output of this shape may have, usual ones first."""
+    if len(shape) != 3 or shape[0] not in (1, None):
+        raise _unknown(shape, "want three dimensions, the first 1")
+    _, rows, columns = shape
+    found = []
+    if columns == 6 and end2end is not False:
+        usual = bool(end2end) or rows not in (cell_count(size), 3 * cell_count(size))
+        found += [
+            Reading("end-to-end", names, usual=usual),
+            Reading("class-first", names),
+        ]
+    # RT-DETR's metadata says end2end: False.
+    if columns == 6 and not _cells(rows or 0, size)[1]:
+        found.append(Reading("detr-best", names))
+    if end2end and found:
+        return found
+    if rows is None or columns is None:
+        if found:
+            return found
+        raise _unknown(shape, "its size does not follow from the input's")
+    found += _with_boxes_in_rows(rows, columns, size, names)
+    found += _with_boxes_in_columns(rows, columns, size, names)
+    return sorted(found, key=lambda reading: not reading.usual)
+
+
+def _with_boxes_in_columns(rows: int, columns: int, size: Size, names: int | None) -> list[Reading]:
+    found = []
+    strides, per_cell = _cells(columns, size)
+    # Without names the longer side must be the boxes: no network has more classes than cells.
+    # Three boxes per cell are of networks with objectness.
+    if rows == 4 + names if names else 4 < rows < columns and per_cell != 3:
+        found.append(Reading("v8", rows - 4, strides, per_cell, usual=True))
+    if per_cell and (rows == 5 + names if names else 5 < rows < columns):
+        name = "v5" if per_cell == 3 else "v6"
+        found.append(Reading(name, rows - 5, strides, per_cell, flipped=True))
+    return found
+
+
+def _with_boxes_in_rows(rows: int, columns: int, size: Size, names: int | None) -> list[Reading]:
+    found = []
+    strides, per_cell = _cells(rows, size)
+    if columns == 6 and per_cell:
+        found.append(Reading("deepstream", names, strides, per_cell))
+    if columns == 5 + names if names else columns > 5:
+        usual = strides == STRIDES
+        if per_cell == 3:
+            found.append(Reading("v5", columns - 5, strides, 3, usual=usual))
+        elif per_cell:
+            found.append(Reading("yolox", columns - 5, strides, 1, usual=usual))
+            found += [Reading(name, columns - 5, strides, 1) for name in ("v6", "yolox-decoded")]
+    if columns == 4 + names if names else 4 < columns < max(rows, 6):
+        if per_cell == 1 or (per_cell and names):
+            found.append(Reading("v8", columns - 4, strides, per_cell, flipped=True))
+        elif not per_cell:
+            found.append(Reading("detr", columns - 4))
+    return found
+
+
+def _forced(name: str, sides: tuple[int, int], names: int | None) -> list[Reading]:
+    """Return readings in a named layout for any number of boxes."""
+    rows, columns = sides
+    if name == "yolox":
+        return []  # without the cells there is no grid
+    if name in _TABLES:
+        return [Reading(name, names)] if columns == 6 else []
+    besides = 4 if name in ("v8", "detr") else 5
+    fields = besides + names if names else min(sides)
+    if fields not in sides or fields <= besides:
+        return []
+    boxes_in_columns = fields == rows
+    flipped = boxes_in_columns != (name == "v8")
+    return [Reading(name, fields - besides, flipped=flipped)]
+
+
+def _cells(count: int, size: Size) -> tuple[tuple[int, ...], int]:
+    """Return the strides of the feature maps that `count` boxes come from, and boxes per cell."""
+    for per_cell in (1, 3):
+        for strides in STRIDE_SETS:
+            if count == per_cell * cell_count(size, strides):
+                return strides, per_cell
+    return (), 0
+
+
+def _why_none(shape: Shape, size: Size, names: int | None) -> str:
+    _, rows, columns = shape
+    if names and columns != 5 + names and rows != 4 + names:
+        return f"its metadata names {names} classes{_looks_like(shape, names)}"
+    if columns is not None and columns < 6:
+        return "too narrow"
+    return (
+        f"N is neither 1 nor 3 times the {cell_count(size)} cells of {size[0]}x{size[1]}"
+        if rows is not None
+        else "its size does not follow from the input's"
+    )
+
+
+_TASKS = {32: "segment", 51: "pose", 1: "obb"}
+
+
+def _looks_like(shape: Shape, names: int) -> str:
+    """Return which task an output is of that has more numbers for a box than boxes need."""
+    _, rows, columns = shape
+    for side, besides in ((rows, 4 + names), (columns, 6)):
+        if side is not None and (task := _TASKS.get(side - besides)):
+            return f" (this looks like the task {task})"
+    return ""
+
+
+def _of_classes(names: int | None) -> str:
+    return f" of {names} classes" if names else ""
+
+
+def _shown(shape: Shape) -> str:
+    return ", ".join("?" if side is None else str(side) for side in shape)
+
+
+def _unknown(shape: Shape, why: str) -> ModelError:
+    return ModelError(
+        f"model: unknown output layout ({_shown(shape)}): {why}; known are (1, 4+classes, N) as "
+        "YOLOv8 and 11, (1, N, 5+classes) as YOLOv5 and YOLOX, (1, N, 6) end-to-end"
+    )
+
+
+def _refused(shape: Shape, why: str) -> ModelError:
+    return ModelError(f"model: output ({_shown(shape)}): {why}")

@@ -1,0 +1,73 @@
+"""Fit a picture into a network's input without distorting it, and bring boxes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from pipeline.core.data import Float32, Image
+
+PADDING = 114
+"""Grey level around the picture: what YOLO networks are trained with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Where a picture of `image_size` lies in a network input of `input_size`; all (height, width).
+
+    The picture is scaled to `scaled_size` and its top left corner put at `offset` (top, left).
+    """
+
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
+    scaled_size: tuple[int, int]
+    offset: tuple[int, int]
+
+
+@lru_cache(maxsize=64)
+def fit(
+    image_size: tuple[int, int], target: tuple[int, int], stride: int | None, centred: bool = True
+) -> Letterbox:
+    """Return the letterbox that makes `image_size` as large as `target` allows.
+
+    With a `stride` the padding is cut to what makes both sides a multiple of it (a rectangle, not
+    a square); without one the input is exactly `target`. `centred` shares the padding between
+    both sides, the odd pixel right and below; otherwise all of it is right and below.
+    """
+    scale = min(target[0] / image_size[0], target[1] / image_size[1])
+    # A picture a thousand times as wide as high would otherwise lose its last row.
+    height, width = (max(round(side * scale), 1) for side in image_size)
+    pad_y, pad_x = target[0] - height, target[1] - width
+    if stride is not None:
+        pad_y, pad_x = pad_y % stride, pad_x % stride
+    offset = (pad_y // 2, pad_x // 2) if centred else (0, 0)
+    return Letterbox(image_size, (height + pad_y, width + pad_x), (height, width), offset)
+
+
+def paste(image: Image, box: Letterbox, canvas: Image) -> None:
+    """Scale `image` into its place on `canvas` u8[input_size, 3]; the padding is left alone."""
+    (top, left), (height, width) = box.offset, box.scaled_size
+    place = canvas[top : top + height, left : left + width]
+    if box.scaled_size == box.image_size:
+        np.copyto(place, image)
+    else:
+        cv2.resize(image, (width, height), dst=place, interpolation=cv2.INTER_LINEAR)
+
+
+def undo_xyxy(xyxy: Float32, box: Letterbox) -> Float32:
+    """Return f32[N,4]: boxes in pixels of the network's input as pixels of the picture, clipped.
+
+    Boxes with a number that is not finite come back as NaN, so that clipping cannot turn an
+    infinite box into one as large as the picture.
+    """
+    (top, left), (height, width) = box.offset, box.image_size
+    scale_y, scale_x = box.scaled_size[0] / height, box.scaled_size[1] / width
+    out = xyxy - np.array((left, top, left, top), np.float32)
+    out /= np.array((scale_x, scale_y, scale_x, scale_y), np.float32)
+    broken = ~np.isfinite(out).all(axis=1)
+    np.clip(out, 0, np.array((width, height, width, height), np.float32), out=out)
+    out[broken] = np.nan
+    return out

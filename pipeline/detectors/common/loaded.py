@@ -1,0 +1,157 @@
+"""A detector that is loaded once and used by many runs, one after the other or at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, cast
+
+from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.errors import ModelError
+from pipeline.core.fork_check import check_not_forked
+from pipeline.core.interfaces import Detector, Overlapping
+
+
+class LoadedModel:
+    """Weights that stay loaded; give it to `track` or `detect` as `model`, as often as wanted.
+
+    Any number of threads may use it at once: a lock lets one batch in at a time, and each run gets
+    the answers to its own pictures. It is released by `close`, at the end of a `with` block, or
+    when the last reference goes. A run that uses it after `close` raises ModelError.
+    `class_names` maps class ids to names, `options` are those it was loaded with.
+    """
+
+    def __init__(
+        self, detector: Detector, options: Mapping[str, Any], *, prefer_latency: bool = False
+    ) -> None:
+        self.options = options
+        self.class_names: ClassNames = detector.open(prefer_latency=prefer_latency)
+        self._detector: Detector | None = detector
+        self._lock = threading.Lock()
+        self._under_way: deque[SharedDetector] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the weights; safe to call twice."""
+        check_not_forked()
+        with self._lock:
+            detector, self._detector = self._detector, None
+            if detector is not None:
+                self._fail(ModelError("model: closed while a run was using it"))
+                detector.close()
+
+    def detector(self, conf: float | None = None) -> SharedDetector:
+        """Return a detector for one run, with boxes of a score above `conf`, if given.
+
+        Closing it leaves the weights loaded.
+        """
+        check_not_forked()
+        return SharedDetector(self, conf)
+
+    def _open_detector(self) -> Detector:
+        if self._detector is None:
+            raise ModelError("model: closed; load it again")
+        return self._detector
+
+    def _submit(self, run: SharedDetector, frames: Sequence[Frame]) -> None:
+        check_not_forked()
+        with self._lock:
+            detector = self._open_detector()
+            if not hasattr(detector, "submit"):
+                run.answers.append((detector.detect(frames), _stage_ms(detector)))
+                return
+            while len(self._under_way) >= max(cast(Overlapping, detector).in_flight, 1):
+                self._collect_oldest(detector)
+            try:
+                cast(Overlapping, detector).submit(frames)
+            except Exception as error:
+                self._fail(error)  # the detector has forgotten what was under way
+                raise
+            self._under_way.append(run)
+
+    def _collect(self, run: SharedDetector) -> tuple[list[Detections], Mapping[str, float]]:
+        check_not_forked()
+        with self._lock:
+            while not run.answers:
+                if run not in self._under_way:
+                    raise ModelError("detector: collect before submit")
+                self._collect_oldest(self._open_detector())
+            answer = run.answers.popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _drop(self, run: SharedDetector) -> None:
+        """Wait for what a run began and did not collect, and forget it."""
+        check_not_forked()
+        with self._lock:
+            while run in self._under_way and self._detector is not None:
+                self._collect_oldest(self._detector)
+            run.answers.clear()
+
+    def _collect_oldest(self, detector: Detector) -> None:
+        """Hand the oldest answer to the run it belongs to; an error is that run's, too."""
+        try:
+            found = cast(Overlapping, detector).collect()
+        except Exception as error:  # noqa: BLE001  (raised by the runs that it concerns)
+            self._fail(error)
+            return
+        self._under_way.popleft().answers.append((found, _stage_ms(detector)))
+
+    def _fail(self, error: Exception) -> None:
+        """Answer everything that is under way with an error."""
+        while self._under_way:
+            self._under_way.popleft().answers.append(error)
+
+
+Answer = tuple[list[Detections], Mapping[str, float]] | Exception
+
+
+class SharedDetector:
+    """An Overlapping detector for one run, on weights that others may use at the same time."""
+
+    def __init__(self, model: LoadedModel, conf: float | None = None) -> None:
+        detector = model._open_detector()
+        self._conf = conf
+        self._model = model
+        self.answers: deque[Answer] = deque()
+        self.batch_size = detector.batch_size
+        self.in_flight = max(getattr(detector, "in_flight", 1), 1)
+        self.stage_ms: Mapping[str, float] = {}
+
+    def open(self, *, prefer_latency: bool = False) -> ClassNames:
+        """Return the class names; the weights are loaded already."""
+        del prefer_latency
+        self._model._open_detector()
+        return self._model.class_names
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return one Detections per frame, in the same order."""
+        self.submit(frames)
+        return self.collect()
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch; waits while others fill the detector."""
+        self._model._submit(self, frames)
+
+    def collect(self) -> list[Detections]:
+        """Return the answers to this run's oldest batch."""
+        found, self.stage_ms = self._model._collect(self)
+        if self._conf is None:
+            return found
+        return [each[each.score > self._conf] for each in found]
+
+    def close(self) -> None:
+        """Forget what this run began; the weights stay loaded."""
+        self._model._drop(self)
+
+
+def _stage_ms(detector: Detector) -> Mapping[str, float]:
+    stages: Mapping[str, float] = getattr(detector, "stage_ms", {})
+    return dict(stages)

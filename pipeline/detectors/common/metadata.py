@@ -1,0 +1,110 @@
+"""What an exporter wrote about a network, read the same way from every kind of file.
+
+ultralytics and trackline write the same keys everywhere: `metadata_props` of an `.onnx` file,
+`metadata.yaml` beside an OpenVINO network (or its `rt_info`), the JSON header of a TensorRT
+engine. Values are text in the first and typed in the others. `.pt` weights have attributes instead.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.data import ClassNames
+from pipeline.core.errors import ModelError
+from pipeline.detectors.common.classes import parse_names
+
+TASK = "detect"
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a file says about its network; None (`names`: empty) where it is silent.
+
+    `task` is detect, segment, pose, ...; `head` the class of the last layer; `stride` what both
+    sides of the input are multiples of; `end2end` whether the head itself leaves one box per
+    object; `nms` whether the export suppresses duplicates behind the head; `imgsz` the (height,
+    width) it was exported for.
+    """
+
+    names: ClassNames = field(default_factory=dict)
+    task: str | None = None
+    head: str | None = None
+    stride: int | None = None
+    end2end: bool | None = None
+    nms: bool | None = None
+    imgsz: tuple[int, int] | None = None
+
+    @property
+    def final(self) -> bool | None:
+        """Return whether no box is to be suppressed any more, None where the file is silent."""
+        return True if self.nms else self.end2end
+
+
+def read_metadata(values: Mapping[str, Any]) -> Metadata:
+    """Return what `values` say, typed or as text; what cannot be understood counts as silent."""
+    args = _literal(values.get("args"))
+    nms = values.get("nms", args.get("nms") if isinstance(args, Mapping) else None)
+    stride = _number(values.get("stride"))
+    return Metadata(
+        names=_names(values.get("names")),
+        task=_text(values.get("task")),
+        head=_text(values.get("head")),
+        stride=stride if stride and stride > 0 else None,
+        end2end=_flag(values.get("end2end")),
+        nms=_flag(nms),
+        imgsz=_size(values.get("imgsz")),
+    )
+
+
+def check_task(metadata: Metadata, path: Path) -> None:
+    """Raise ModelError for a file that was made for something else than boxes."""
+    if metadata.task not in (None, TASK):
+        raise ModelError(f"model: {path}: this file is for the task {metadata.task}, want {TASK}")
+
+
+def _names(value: Any) -> dict[int, str]:
+    return {} if value is None else parse_names(value if isinstance(value, str) else repr(value))
+
+
+def _literal(value: Any) -> Any:
+    """Return the value that a text spells, the text itself where it spells none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _text(value: Any) -> str | None:
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int | None:
+    value = _literal(value)
+    if isinstance(value, list | tuple) and value:
+        value = max(value)  # a stride per feature map
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _flag(value: Any) -> bool | None:
+    text = str(value).strip().casefold()
+    if value is None or text not in (*_TRUE, *_FALSE):
+        return None
+    return text in _TRUE
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    value = _literal(value)
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        height, width = value
+        if isinstance(height, int) and isinstance(width, int):
+            return height, width
+    return None

@@ -1,0 +1,241 @@
+"""Several devices as one: batches go to whichever has least to do, and come back in order.
+
+One device of several: its batches are begun and its answers read on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pipeline.core.data import Detections, Image
+from pipeline.core.errors import StageError, located
+from pipeline.core.worker import Worker
+from pipeline.detectors.common.backend import Backend, Forced, Network
+from pipeline.detectors.common.nms import Postprocess
+
+if TYPE_CHECKING:
+    from pipeline.detectors.common.probe import Recognised
+
+
+Answer = Future[tuple[list[Detections], Mapping[str, float]]]
+"""The detections of each picture of a batch, and how many ms a frame each stage took for it."""
+
+
+class DeviceWorker:
+    """A backend with a thread that hands it batches as they come, and reads what they gave.
+
+    So many batches are begun as the backend takes at once, and `ready` more may wait: the device
+    goes on with them while whoever gave the last ones looks at the answers. What fails in the
+    thread is raised by the answer it was for. It takes with it what else was in flight on this
+    device; the batch after that starts afresh.
+    """
+
+    def __init__(self, backend: Backend, device: str, *, ready: int = 1) -> None:
+        self.backend = backend
+        self._where = f"detector yolo on {device}"
+        self._ready = ready
+        self._given: deque[tuple[Sequence[Image], Answer]] = deque()
+        self._begun: deque[Answer] = deque()
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._change = threading.Condition()
+        self._worker = Worker(f"infer on {device}", self._work, self._refuse)
+
+    @property
+    def room(self) -> int:
+        """Return how many batches it may have at a time, begun or not."""
+        return max(self.backend.in_flight, 1) + self._ready
+
+    @property
+    def unanswered(self) -> int:
+        """Return how many batches it was given and has not answered."""
+        with self._change:
+            return len(self._given) + len(self._begun)
+
+    def read(self) -> Network:
+        """Read the weights, on the caller's thread; raises ModelError."""
+        return self.backend.read()
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the network's layout, on the caller's thread; raises ModelError."""
+        return self.backend.recognise(forced)
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make ready to run and begin to wait for batches."""
+        self.backend.start(postprocess)
+        self._worker.start(self._note)  # it has nobody to tell but those who hold an answer
+
+    def give(self, images: Sequence[Image]) -> Answer:
+        """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
+        answer: Answer = Future()
+        with self._change:
+            if self._closed:
+                raise self._ended("submit after close")
+            self._given.append((images, answer))
+            self._change.notify_all()
+        return answer
+
+    def close(self) -> None:
+        """End the thread, whatever it has still to do, and release the network; safe to repeat."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._worker.join()
+        self.backend.close()
+
+    # -- the thread itself ----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Begin with a batch or answer the oldest one; return False once it is closed.
+
+        A method, so that an idle thread holds on to no picture.
+        """
+        with self._change:
+            while not (self._closed or self._given or self._begun):
+                self._change.wait()
+            if self._closed:
+                return False
+            begins = bool(self._given) and len(self._begun) < max(self.backend.in_flight, 1)
+            if begins:
+                images, answer = self._given.popleft()
+                if not answer.set_running_or_notify_cancel():
+                    return True
+                self._begun.append(answer)
+        try:
+            with located(self._where):
+                if begins:
+                    self.backend.submit(images)
+                else:
+                    self._answer(self.backend.collect())
+        except BaseException as error:  # noqa: BLE001 - as far out in the thread as a batch is known
+            for each in self._forget():
+                each.set_exception(error)
+        return True
+
+    def _answer(self, found: list[Detections]) -> None:
+        with self._change:
+            answer = self._begun.popleft()
+        answer.set_result((found, self.backend.stage_ms))
+
+    def _forget(self) -> list[Answer]:
+        """Return the answers to what is begun, which nobody waits for any more."""
+        with self._change:
+            forgotten = [*self._begun]
+            self._begun.clear()
+        return forgotten
+
+    def _refuse(self) -> None:
+        """Leave nobody waiting for an answer that will not come, now or later."""
+        with self._change:
+            self._closed = True  # first: nobody would look at a batch that is given after this
+            given = [answer for _, answer in self._given]
+            self._given.clear()
+        for answer in self._forget():
+            answer.set_exception(self._ended("closed before it answered"))
+        for answer in given:
+            if self._failure is None:
+                answer.cancel()
+            if answer.set_running_or_notify_cancel():
+                answer.set_exception(self._ended("closed before it answered"))
+
+    def _note(self, error: BaseException) -> None:
+        """Remember what ended the thread; told before `_refuse`."""
+        self._failure = error
+
+    def _ended(self, usual: str) -> StageError:
+        """Return what to raise once the thread is over: why it failed, or what is usual."""
+        failure = self._failure
+        if failure is None:
+            return StageError(f"{self._where}: {usual}")
+        return StageError(f"{self._where}: {type(failure).__name__}: {failure}")
+
+
+class MultiDeviceBackend:
+    """One network on several devices, each with a thread and batches of its own.
+
+    A device that is slower, or slow for once, gets fewer batches. As answers come in order, the
+    others are ahead of it by no more than what may be in flight.
+    """
+
+    def __init__(self, workers: Sequence[DeviceWorker]) -> None:
+        # In the order in which they were last given a batch, so that equals take turns.
+        self._workers = [*workers]
+        self._asked: deque[Answer] = deque()
+        self.batch_size = 1
+        self.in_flight = len(workers)
+        self.stage_ms: Mapping[str, float] = {}
+
+    def read(self) -> Network:
+        """Read the weights for every device; raises ModelError, and has none of them then.
+
+        One after the other: what loads `.pt` weights is not made for several threads.
+        """
+        try:
+            networks = [worker.read() for worker in self._workers]
+        except BaseException:
+            self.close()
+            raise
+        self.batch_size = min(worker.backend.batch_size for worker in self._workers)
+        self.in_flight = sum(worker.room for worker in self._workers)
+        return networks[0]
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the network's layout, as its first device answers; raises ModelError."""
+        try:
+            return self._workers[0].recognise(forced)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make all ready to run; where one cannot, none is left running."""
+        try:
+            for worker in self._workers:
+                worker.start(postprocess)
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with a batch on the device with the fewest batches to answer."""
+        worker = min(
+            self._workers, key=lambda each: (each.unanswered >= each.room, each.unanswered)
+        )
+        self._asked.append(worker.give(images))
+        self._workers.remove(worker)
+        self._workers.append(worker)
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them.
+
+        Raises what its device raised; everything in flight is forgotten then.
+        """
+        try:
+            found, self.stage_ms = self._asked.popleft().result()
+        except BaseException:
+            self._abandon()
+            raise
+        return found
+
+    def close(self) -> None:
+        """End the threads and release the networks; safe to call twice."""
+        self._asked.clear()
+        with ExitStack() as all_of_them:
+            for worker in self._workers:
+                all_of_them.callback(worker.close)
+
+    def _abandon(self) -> None:
+        """Wait for what is begun and forget it, so that the next batch starts afresh."""
+        for answer in self._asked:
+            answer.cancel()
+        wait(self._asked)
+        self._asked.clear()

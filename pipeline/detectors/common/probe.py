@@ -1,0 +1,84 @@
+"""Finds a network's layout by the answer to a picture that is made here, before the first frame.
+
+The picture has what any detector reacts to, edges and things of several sizes, and noise. No object
+in it is meant to be found: even where nothing is, the numbers of a layout keep its rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.data import Float32, Image
+from pipeline.detectors.common.backend import Forced, Network
+from pipeline.detectors.common.decoding import Size
+from pipeline.detectors.common.layouts import Layout, Reading, read, read_as
+
+Run = Callable[[Image, int], Float32]
+"""(picture u8[H,W,3] BGR of the network's input size, number for white) to f32[rows, columns]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A network's layout, the number that stands for white, and what to warn of."""
+
+    reading: Reading
+    pixel_max: int | None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """Return how to read the network's output."""
+        return self.reading.layout(self.pixel_max)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Recognised:
+        """Return what `dataclasses.asdict` made a dictionary of."""
+        reading = Reading(**{**values["reading"], "strides": tuple(values["reading"]["strides"])})
+        return cls(reading, values["pixel_max"], tuple(values["doubts"]))
+
+
+def recognise(network: Network, run: Run, forced: Forced) -> Recognised:
+    """Return a network's layout; raises ModelError where none fits, or several do."""
+    pixel_max = forced.input_scale or network.pixel_max
+    names = forced.names or len(network.names) or None
+    size = network.input_size
+    answer = run(picture(size), pixel_max or 1)
+    # How many boxes come may depend on the picture.
+    varies = None in network.output_shape
+    shape = network.output_shape if varies else (1, *answer.shape)
+    doubts = []
+    if forced.layout is None:
+        reading = read(shape, size, names, network.end2end, answer)
+    else:
+        reading, why = read_as(forced.layout, shape, size, names, answer)
+        if why:
+            doubts.append(f"layout: {forced.layout} was set, but on the probe picture {why}")
+    return Recognised(replace(reading, usual=True), pixel_max, tuple(doubts))
+
+
+@lru_cache(maxsize=2)
+def picture(size: Size) -> Image:
+    """Return the probe picture u8[H,W,3] BGR: a street's rough shapes, and noise in one quarter."""
+    import cv2
+
+    height, width = size
+    shade = np.linspace(235, 60, height, dtype=np.float32)[:, None, None]
+    canvas = np.broadcast_to(shade * np.array([1.0, 0.9, 0.8], np.float32), (height, width, 3))
+    image = np.ascontiguousarray(canvas.astype(np.uint8))
+    random = np.random.default_rng(20)
+    for part in (3, 5, 8, 14, 25):
+        for _ in range(4):
+            x, y = int(random.integers(width)), int(random.integers(height))
+            across, up = max(width // part, 2), max(height // part, 2)
+            colour = [int(each) for each in random.integers(0, 256, 3)]
+            cv2.rectangle(image, (x, y), (x + across, y + up // 2), colour, -1)
+            cv2.ellipse(image, (x, y), (across // 6 + 1, up // 2), 0, 0, 360, colour[::-1], -1)
+            cv2.circle(image, (x + across // 4, y + up // 2), up // 6 + 1, (20, 20, 20), -1)
+    noisy = image[height // 2 :, width // 2 :]
+    noisy[:] = random.integers(0, 256, noisy.shape, np.uint8)
+    return image

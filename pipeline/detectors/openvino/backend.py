@@ -1,0 +1,252 @@
+"""Runs networks on the CPU with OpenVINO, several pictures at the same time.
+
+Two pictures on one core each are faster than one picture on two cores, because no layer waits for
+the slower core. So as many requests are in flight as OpenVINO has streams, and one more that is
+ready when a stream becomes free while this thread reads an answer and prepares the next picture.
+They stay busy over the ends of batches: the next one is submitted before the last is collected.
+Pictures go in as they come out of the decoder, u8 and BGR, straight into the request's memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import cv2
+
+from pipeline.core.cpu_count import Cores, cores
+from pipeline.core.data import Detections, Float32, Image
+from pipeline.core.errors import ModelError
+from pipeline.core.malloc import return_freed
+from pipeline.detectors.common.backend import (
+    Forced,
+    Network,
+    Settings,
+    not_int8,
+    stage_milliseconds,
+)
+from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste
+from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.probe import Recognised
+from pipeline.detectors.openvino.cache import CompiledModelCache
+from pipeline.detectors.openvino.model import one_line
+
+MAX_IN_FLIGHT = 32
+"""Bounds the memory that frames in flight hold on machines with very many cores."""
+
+STATIC_SIZES = 4
+"""Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
+ones, as in a folder of photographs, share one compiled for every size."""
+
+# What is not quantized of an int8 network runs in what OpenVINO finds best.
+_PRECISION: dict[str, dict[str, str]] = {
+    "auto": {},
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
+    "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+    "int8": {},
+}
+
+
+class OpenVinoBackend:
+    """Runs an `.onnx` or OpenVINO network on the CPU."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.device not in ("auto", "cpu"):
+            raise ModelError(
+                f"device: {settings.path.name} runs on the CPU, got {settings.device!r}; "
+                "allowed are auto and cpu (.pt weights run on CUDA)"
+            )
+        if settings.precision not in _PRECISION:
+            raise ModelError(
+                f"precision: {settings.path.name} on the CPU, got {settings.precision!r}; "
+                f"allowed are {', '.join(_PRECISION)}"
+            )
+        self._settings = settings
+        self._model: CompiledModelCache | None = None
+        self._lanes: dict[tuple[int, int] | None, _Lane] = {}
+        self._batches: deque[_Batch] = deque()
+        self._flying: deque[tuple[_Request, _Batch]] = deque()
+        self.batch_size = settings.batch or 1
+        frames = 1 if settings.prefer_latency else min(cores().threads + 1, MAX_IN_FLIGHT)
+        self.in_flight = -(-frames // self.batch_size)
+        self.stage_ms: Mapping[str, float] = {}
+
+    def read(self) -> Network:
+        """Read the weights; raises ModelError."""
+        self._model = CompiledModelCache(self._settings.path)
+        if self._settings.precision == "int8" and not self._model.quantized:
+            raise not_int8(self._settings.path)
+        network = self._model.network
+        side = -(-self._settings.imgsz // network.stride) * network.stride
+        self._target = self._model.fixed_size or (side, side)
+        self._stride = network.stride if self._model.fixed_size is None else None
+        return network
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture; raises ModelError."""
+        assert self._model is not None
+        return self._model.recognise(self._target, forced)
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Make ready to run; a network of fixed size is compiled here, others when they are."""
+        assert self._model is not None
+        # The network has a thread on every core: more of OpenCV's would take turns with them, and
+        # wait for the next picture without rest.
+        cv2.setNumThreads(1)
+        layout = postprocess.layout
+        if layout.best_only is not None:
+            postprocess = replace(postprocess, layout=layout.best_only)
+        self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
+        self._pixel_max = layout.pixel_max
+        self._postprocess = postprocess
+        if self._model.fixed_size is not None:
+            self._lane(self._model.fixed_size)
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with pictures; their pixels are copied, so they may go at once."""
+        batch = _Batch(len(images))
+        self._batches.append(batch)
+        try:
+            for image in images:
+                box = fit(image.shape[:2], self._target, self._stride, not self._raw_bgr)
+                lane = self._lane(box.input_size)
+                while not lane.idle:
+                    self._land()
+                request = lane.idle.pop()
+                self._flying.append((request, batch))
+                started = perf_counter()
+                request.launch(image, box)
+                batch.before_s += perf_counter() - started
+        except BaseException:
+            self._abandon()
+            raise
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them."""
+        batch = self._batches[0]
+        try:
+            while len(batch.answers) < batch.size:
+                self._land()
+        except BaseException:
+            self._abandon()
+            raise
+        self._batches.popleft()
+        self.stage_ms = batch.stage_ms
+        return batch.answers
+
+    def close(self) -> None:
+        """Release the networks; safe to call twice."""
+        self._abandon()
+        for lane in self._lanes.values():
+            lane.idle.clear()  # requests know their lane: neither would go by itself
+        self._lanes.clear()
+        self._model = None
+
+    def _land(self) -> None:
+        """Wait for the oldest picture in flight and read its answer."""
+        request, batch = self._flying[0]
+        started = perf_counter()
+        output, box = request.wait()
+        landed = perf_counter()
+        batch.answers.append(self._postprocess(output, box))
+        batch.infer_s += landed - started
+        batch.after_s += perf_counter() - landed
+        self._flying.popleft()
+        request.lane.idle.append(request)
+
+    def _abandon(self) -> None:
+        """Wait for what is in flight and forget it; the next batch can start afresh."""
+        self._batches.clear()
+        while self._flying:
+            request, _ = self._flying.popleft()
+            request.cancel()
+            request.lane.idle.append(request)
+
+    def _lane(self, size: tuple[int, int]) -> _Lane:
+        """Return the requests for input of `size`, compiling the network the first time."""
+        key = size if size in self._lanes or len(self._lanes) < STATIC_SIZES else None
+        lane = self._lanes.get(key)
+        if lane is None:
+            assert self._model is not None
+            with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
+                options = compile_options(self._settings, cores())
+                compiled = self._model.compile(
+                    key,
+                    options,
+                    raw_bgr=self._raw_bgr,
+                    best=self._best,
+                    pixel_max=self._pixel_max,
+                )
+            return_freed()
+            waiting = 0 if self._settings.prefer_latency else 1
+            lane = self._lanes[key] = _Lane(compiled, waiting)
+        return lane
+
+
+class _Lane:
+    """A compiled network and those of its requests that are idle: one per stream and `waiting`."""
+
+    def __init__(self, compiled: Any, waiting: int) -> None:
+        self._network = compiled  # its requests alone do not keep all of it
+        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.idle = [
+            _Request(self, compiled.create_infer_request()) for _ in range(streams + waiting)
+        ]
+
+
+class _Request:
+    """One request; its input memory doubles as the canvas that pictures are pasted on."""
+
+    def __init__(self, lane: _Lane, request: Any) -> None:
+        self.lane = lane
+        self._request = request
+        self._box: Letterbox | None = None
+
+    def launch(self, image: Image, box: Letterbox) -> None:
+        """Put the picture in; the padding is painted only when it moves."""
+        if box != self._box:
+            tensor = self._request.get_input_tensor()
+            tensor.shape = (1, *box.input_size, 3)
+            self._canvas: Image = tensor.data[0]
+            self._canvas.fill(PADDING)
+            self._box = box
+        paste(image, box, self._canvas)
+        self._request.start_async()
+
+    def wait(self) -> tuple[Float32, Letterbox]:
+        """Return the output f32[rows, columns], valid until the next launch, and its letterbox."""
+        assert self._box is not None
+        self._request.wait()
+        return self._request.get_output_tensor(0).data[0], self._box
+
+    def cancel(self) -> None:
+        """Stop; the answer is not wanted."""
+        self._request.cancel()
+        with suppress(RuntimeError):
+            self._request.wait()
+
+
+class _Batch:
+    """The answers to one `submit` so far, and the seconds that this thread spent on them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.answers: list[Detections] = []
+        self.before_s = self.infer_s = self.after_s = 0.0
+
+    @property
+    def stage_ms(self) -> dict[str, float]:
+        """Return ms per frame; `infer` is how long this thread waited for the network."""
+        total = self.before_s + self.infer_s + self.after_s
+        return stage_milliseconds(max(self.size, 1), total, self.before_s, self.after_s)
+
+
+def compile_options(settings: Settings, available: Cores) -> dict[str, str]:
+    """Return what OpenVINO is told when it compiles: it sees affinity by itself, but no quota."""
+    hint = "LATENCY" if settings.prefer_latency else "THROUGHPUT"
+    rationed = {"INFERENCE_NUM_THREADS": str(available.threads)} if available.rationed else {}
+    return {"PERFORMANCE_HINT": hint, **rationed, **_PRECISION[settings.precision]}

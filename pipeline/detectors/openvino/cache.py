@@ -1,0 +1,213 @@
+"""Keeps compiled networks in the cache folder: the next start takes a third of the time.
+
+Reading and compiling a small network takes longer than all else that happens before the first
+frame, and a tenth of a run's memory. What is kept depends on the weights' bytes, on this program's
+code for it, on OpenVINO and on the processor; whatever does not fit, is damaged or cannot be
+written is as if it were not there. What was not used for longest goes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.cpu_count import cores
+from pipeline.detectors.common import (
+    classes as _classes,
+)
+from pipeline.detectors.common import (
+    decoding as _decoding,
+)
+from pipeline.detectors.common import (
+    layout_evidence as _evidence,
+)
+from pipeline.detectors.common import (
+    layouts as _layouts,
+)
+from pipeline.detectors.common import (
+    metadata as _metadata,
+)
+from pipeline.detectors.common import (
+    probe as _probe,
+)
+from pipeline.detectors.common.backend import Forced, Network
+from pipeline.detectors.common.probe import Recognised
+from pipeline.detectors.openvino import graph as _openvino_graph
+from pipeline.detectors.openvino import model as _openvino_model
+from pipeline.detectors.openvino.model import PictureModel, import_openvino, openvino_core
+from pipeline.models.cache import cache_folder
+
+MAX_BYTES = 2**30
+"""How much is kept: a small network takes 11 MB for each size of pictures."""
+_CODE = (
+    _classes, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_model, _probe
+)  # fmt: skip
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class CompiledModelCache:
+    """A PictureModel that is read only where something of it is not in the cache."""
+
+    def __init__(self, path: Path, most_bytes: int = MAX_BYTES) -> None:
+        self._path = path
+        self._most_bytes = most_bytes
+        self._model: PictureModel | None = None
+        self._core = openvino_core()
+        self._folder = cache_folder() / "compiled"
+        self._digest = None if _has_weights_elsewhere(path) else self._digest_of_all()
+        facts = self._load_facts()
+        self.network: Network = facts[0]
+        self.fixed_size: tuple[int, int] | None = facts[1]
+        self.quantized: bool = facts[2]
+
+    def compile(
+        self,
+        size: tuple[int, int] | None,
+        config: Mapping[str, Any],
+        *,
+        raw_bgr: bool,
+        best: bool,
+        pixel_max: int | None = None,
+    ) -> Any:
+        """Return what PictureModel.compile does, from the cache if it is there."""
+        settings = [size, dict(config), raw_bgr, best, pixel_max, cores().threads]
+        how = json.dumps(settings, sort_keys=True)
+        name = hashlib.sha256(how.encode()).hexdigest()[:16]
+        path = self._place(f"-{name}.blob")
+        if (blob := _load(path)) is not None:
+            with suppress(RuntimeError):
+                content = np.frombuffer(blob, np.uint8)[_DIGEST_BYTES:]
+                tensor = import_openvino().Tensor(content, shared_memory=True)
+                compiled = self._core.import_model(tensor, "CPU", dict(config))
+                compiled.memory = blob  # OpenVINO does not hold on to it itself
+                _give_back(blob)
+                return compiled
+        compiled = self._read().compile(
+            size, config, raw_bgr=raw_bgr, best=best, pixel_max=pixel_max
+        )
+        if path is not None:
+            with suppress(RuntimeError):
+                _keep(path, compiled.export_model().getvalue())
+            self._forget_oldest()
+        return compiled
+
+    def recognise(self, size: tuple[int, int], forced: Forced) -> Recognised:
+        """Return what PictureModel.recognise does, from the cache if it is there."""
+        how = json.dumps([size, asdict(forced)])
+        name = hashlib.sha256(how.encode()).hexdigest()[:16]
+        path = self._place(f"-{name}.layout")
+        if (kept := _load(path)) is not None:
+            return Recognised.from_json(json.loads(kept[_DIGEST_BYTES:]))
+        found = self._read().recognise(size, forced)
+        _keep(path, json.dumps(asdict(found)).encode())
+        return found
+
+    def _read(self) -> PictureModel:
+        if self._model is None:
+            self._model = PictureModel(self._path)
+        return self._model
+
+    def _place(self, suffix: str) -> Path | None:
+        """Return where something of this model is kept, None if nothing is."""
+        return None if self._digest is None else self._folder / f"{self._digest}{suffix}"
+
+    def _digest_of_all(self) -> str:
+        """Return what changes with anything that a compiled network depends on."""
+        digest = hashlib.sha256()
+        code = [Path(module.__file__ or "") for module in _CODE]
+        code.append(Path(__file__))
+        beside = (self._path.with_suffix(".bin"), self._path.with_name("metadata.yaml"))
+        in_folder = self._path.suffix.lower() == ".xml"
+        for path in [*code, self._path, *(beside if in_folder else ())]:
+            with suppress(OSError), path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for of_device in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
+            digest.update(repr(self._core.get_property("CPU", of_device)).encode())
+        digest.update(repr(self._core.get_versions("CPU")["CPU"].build_number).encode())
+        return digest.hexdigest()[:32]
+
+    def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool]:
+        """Return network, fixed_size and quantized, as the model says them."""
+        path = self._place(".json")
+        kept = _load(path)
+        if kept is None:
+            model = self._read()
+            facts = (asdict(model.network), model.fixed_size, model.quantized)
+            _keep(path, json.dumps(facts).encode())
+            return model.network, model.fixed_size, model.quantized
+        network, fixed_size, quantized = json.loads(kept[_DIGEST_BYTES:])
+        network = Network(
+            (network["input_size"][0], network["input_size"][1]),
+            tuple(network["output_shape"]),
+            {int(class_id): name for class_id, name in network["names"].items()},
+            network["end2end"],
+            network["stride"],
+            network["pixel_max"],
+        )
+        return network, None if fixed_size is None else (fixed_size[0], fixed_size[1]), quantized
+
+    def _forget_oldest(self) -> None:
+        with suppress(OSError):
+            found = [(path.stat(), path) for path in self._folder.iterdir()]
+            left = self._most_bytes
+            for stat, path in sorted(found, key=lambda one: -one[0].st_mtime):
+                left -= stat.st_size
+                if left < 0:
+                    path.unlink()
+
+
+def _has_weights_elsewhere(path: Path) -> bool:
+    """Return whether an .onnx file's weights lie in other files: their change would not be seen.
+
+    Each of them is noted as an entry of ONNX' TensorProto.external_data with the key "location".
+    """
+    if path.suffix.lower() != ".onnx" or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"\x0a\x08location") >= 0
+
+
+def _load(path: Path | None) -> mmap.mmap | None:
+    """Return the file that was kept there, None if there is none or it is damaged."""
+    if path is None:
+        return None
+    with suppress(OSError, ValueError):  # an empty file cannot be mapped
+        with path.open("rb") as file:
+            found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if hashlib.sha256(memoryview(found)[_DIGEST_BYTES:]).digest() == found[:_DIGEST_BYTES]:
+            with suppress(OSError):  # somebody else's, or on a disk that is only read
+                os.utime(path)
+            return found
+    return None
+
+
+def _give_back(blob: mmap.mmap) -> None:
+    """Let go of pages that were read: weights are packed anew, and hardly looked at again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        blob.madvise(mmap.MADV_DONTNEED)
+
+
+def _keep(path: Path | None, content: bytes) -> None:
+    """Write it for the next time; several processes and threads may do so at once."""
+    if path is None:
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)

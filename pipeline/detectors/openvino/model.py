@@ -1,0 +1,251 @@
+"""Reads `.onnx` files and OpenVINO folders into a network whose input is a decoded picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pipeline.core.data import Float32, Image
+from pipeline.core.errors import ModelError
+from pipeline.detectors.common.backend import Forced, Network
+from pipeline.detectors.common.metadata import Metadata, check_task, read_metadata
+from pipeline.detectors.common.probe import Recognised, recognise
+from pipeline.detectors.openvino.graph import find_best_class, pixel_max_of, take_pictures
+
+STRIDE = 32
+PROBE_SIZE = (640, 640)
+"""What a network for pictures of any size is asked about; (height, width)."""
+
+
+def import_openvino() -> Any:
+    """Return the module `openvino`, imported without its telemetry.
+
+    `import openvino` reports itself to an analytics service and leaves an id in the home folder.
+    Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
+    """
+    with no_telemetry():
+        import openvino
+    return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's Core, the same for as long as the process lives.
+
+    Its CPU plug-in gives the thread that first uses it a stack for signals, and takes that memory
+    away when the plug-in goes, on whatever thread: the next signal would then kill the process.
+    """
+    return import_openvino().Core()
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Make the package that reports to the analytics service missing while others are imported."""
+    name = "openvino_telemetry"
+    hide = name not in sys.modules
+    if hide:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hide:
+            del sys.modules[name]
+
+
+class PictureModel:
+    """An OpenVINO network with one picture as input; raises ModelError for anything else.
+
+    `fixed_size` is (height, width), or None if the network takes any; `network` tells what the
+    weights say about themselves, `metadata` all that the exporter wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._ov = import_openvino()
+        self._path = path
+        with one_line(f"model: {path} is not a network that OpenVINO can read"):
+            self._model = _read(path)
+        self.fixed_size = self._check_input()
+        with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
+            self.metadata = _metadata(self._model, path)
+            self.network = self._describe(read_metadata(self.metadata))
+
+    def _check_input(self) -> tuple[int, int] | None:
+        inputs = self._model.inputs
+        if len(inputs) != 1:
+            raise ModelError(f"model: {self._path} has {len(inputs)} inputs, want one, a picture")
+        shape = inputs[0].partial_shape
+        sides = [] if shape.rank.is_dynamic else _sides(shape)
+        if len(sides) != 4 or sides[1] not in (3, None):
+            raise ModelError(f"model: {self._path} has input {shape}, want [1,3,height,width]")
+        if sides[0] not in (1, None):
+            raise ModelError(
+                f"model: {self._path} takes {sides[0]} pictures at a time, want one or any number: "
+                "export it with batch 1 or with dynamic axes"
+            )
+        self._type = inputs[0].element_type.to_string()
+        if self._type not in _INPUT_TYPES:
+            raise ModelError(
+                f"model: {self._path} takes {self._type}, want {' or '.join(_INPUT_TYPES)}"
+            )
+        height, width = sides[2:]
+        return None if height is None or width is None else (height, width)
+
+    def _describe(self, metadata: Metadata) -> Network:
+        check_task(metadata, self._path)
+        size = self.fixed_size or PROBE_SIZE
+        shapes = self._output_shapes(size)
+        flat = [i for i, shape in enumerate(shapes) if shape.rank.is_static and len(shape) == 3]
+        others = [shape for i, shape in enumerate(shapes) if i not in flat]
+        # Some exports put the raw feature maps beside the boxes.
+        if len(flat) != 1 or any(shape.rank.is_dynamic or len(shape) < 4 for shape in others):
+            came = ", ".join(str(shape) for shape in shapes)
+            raise ModelError(f"model: {self._path} has outputs {came}, want one with 3 dimensions")
+        self.output = flat[0]
+        return Network(
+            size,
+            tuple(_sides(shapes[self.output])),
+            metadata.names,
+            metadata.final,
+            metadata.stride or self._find_stride(),
+            _PIXEL_MAX.get(self._type) or pixel_max_of(self._model),
+        )
+
+    def _output_shapes(self, size: tuple[int, int]) -> list[Any]:
+        trial = self._model.clone()
+        trial.reshape([1, 3, *size])
+        return [output.partial_shape for output in trial.outputs]
+
+    def _find_stride(self) -> int:
+        """Return what the sides of the input must be multiples of, where the file does not say."""
+        if self.fixed_size is not None:
+            return STRIDE
+        for stride in (STRIDE, 2 * STRIDE, 4 * STRIDE):
+            side = stride * (PROBE_SIZE[0] // stride | 1)  # an odd multiple: of no larger stride
+            with suppress(*_openvino_errors()):
+                self._output_shapes((side, side))
+                return stride
+        return STRIDE
+
+    def recognise(self, size: tuple[int, int], forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture of `size`; raises ModelError."""
+        with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
+            model = self._model.clone()
+            model.reshape([1, 3, *size])
+            model = self._ov.Model([model.get_results()[self.output]], model.get_parameters(), "p")
+            exact = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+            compiled = openvino_core().compile_model(model, "CPU", exact)
+
+        def run(picture: Image, pixel_max: int) -> Float32:
+            planes: Any = picture[..., ::-1].transpose(2, 0, 1)[None]
+            if self._type != "u8":
+                planes = planes * np.float32(pixel_max / 255)
+            given = np.ascontiguousarray(planes, _INPUT_TYPES[self._type])
+            with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
+                answer: Any = compiled(given)[0].astype(np.float32)
+            if answer.ndim != 3 or len(answer) != 1:
+                raise ModelError(f"model: {self._path} answers {answer.shape} to one picture")
+            return np.asarray(answer[0], np.float32)
+
+        return recognise(replace(self.network, input_size=size), run, forced)
+
+    @property
+    def quantized(self) -> bool:
+        """Return whether convolutions or their weights are int8."""
+        kinds = {str(op.get_element_type()) for op in self._model.get_ops() if _is_weights(op)}
+        return bool(kinds & _INT8)
+
+    def compile(
+        self,
+        size: tuple[int, int] | None,
+        config: Mapping[str, Any],
+        *,
+        raw_bgr: bool,
+        best: bool,
+        pixel_max: int | None = None,
+    ) -> Any:
+        """Return the network compiled for pictures u8[1,H,W,3] BGR of one size, or any (None).
+
+        `raw_bgr` and `pixel_max` as in Layout; with `best` it gives each box's best class,
+        not all. Its answer is output 0.
+        """
+        model = self._model.clone()
+        model.reshape([1, 3, *(size or (-1, -1))])
+        model = self._ov.Model([model.get_results()[self.output]], model.get_parameters(), "one")
+        # What is quantized takes its own way into the first convolution.
+        rows = None if self.quantized else size
+        model = take_pictures(self._ov, model, rows, raw_bgr=raw_bgr, pixel_max=pixel_max)
+        if best:
+            model = find_best_class(self._ov, model)
+        return openvino_core().compile_model(model, "CPU", dict(config))
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn what OpenVINO raises into a ModelError without its list of C++ source files."""
+    try:
+        yield
+    except _openvino_errors() as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reasons = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+        raise ModelError(f"{what}: {reasons[-1] if reasons else type(error).__name__}") from error
+
+
+def _openvino_errors() -> tuple[type[Exception], ...]:
+    with no_telemetry():
+        from openvino import frontend
+    return (
+        RuntimeError,
+        ValueError,
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
+
+
+def _read(path: Path) -> Any:
+    # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
+    # damaged file, which prints to stderr.
+    with no_telemetry():
+        from openvino.frontend import FrontEndManager
+    kind = "onnx" if path.suffix.lower() == ".onnx" else "ir"
+    frontend = FrontEndManager().load_by_framework(kind)
+    return frontend.convert(frontend.load(str(path)))
+
+
+_INPUT_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
+_PIXEL_MAX = {"u8": 255}
+_INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
+
+
+def _is_weights(op: Any) -> bool:
+    return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4
+
+
+def _sides(shape: Any) -> list[int | None]:
+    return [side.get_length() if side.is_static else None for side in shape]
+
+
+def _metadata(model: Any, path: Path) -> dict[str, str]:
+    """Return what an exporter wrote into the ONNX file, or beside or into the OpenVINO one."""
+    beside = path.with_name("metadata.yaml")
+    if path.suffix.lower() == ".xml" and beside.is_file():
+        found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in found.items()}
+    info = model.get_rt_info()
+    if "framework" in info:
+        values = info["framework"]
+        return {key: values[key].astype(str) for key in values}
+    if "model_info" in info and "labels" in info["model_info"]:
+        labels = info["model_info"]["labels"].astype(str).split()
+        return {"names": repr([label.replace("_", " ") for label in labels])}
+    return {}

@@ -1,0 +1,257 @@
+"""Runs `.pt` weights and TensorRT engines: on CUDA with batches that overlap, `.pt` on the CPU too.
+
+Only the network is ultralytics': pictures are prepared and answers read by this program.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pipeline.core.data import Detections, Float32, Image
+from pipeline.core.errors import ModelError
+from pipeline.detectors.common.backend import Forced, Network, Settings, stage_milliseconds
+from pipeline.detectors.common.letterbox import Letterbox, fit
+from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.probe import Recognised, recognise
+from pipeline.detectors.torch.device_choice import (
+    ENGINE,
+    choose_device,
+    choose_half,
+    current_device,
+    import_torch,
+)
+
+if TYPE_CHECKING:
+    from pipeline.detectors.torch.batch_slot import TensorNetwork
+
+FRAMES_ON_CUDA, FRAMES_ON_CPU = 16, 4
+BATCHES_ON_CUDA = 2
+"""While one is computed the next one's pictures go up: more in flight would only wait."""
+
+COPYING_THREADS = 4
+"""Copy pictures to page-locked memory: one thread moves some 10 GB/s, a GPU takes up to 50."""
+
+
+class AnyBatchSlot(Protocol):
+    """One batch at a time through a device: `launch`, then `wait`, then `answers`."""
+
+    def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
+        """Begin; letterboxes all have the same input size."""
+
+    def wait(self) -> None:
+        """Return once it is done."""
+
+    def answers(self) -> list[Detections]:
+        """Return the detections of each picture."""
+
+    def drop(self) -> None:
+        """Forget the batch; the next one may be launched when this returns."""
+
+    def device_ms(self) -> Mapping[str, float]:
+        """Return milliseconds per step as the device counts them."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A submitted batch: its parts by input size, each on a lane with the rows it holds."""
+
+    size: int
+    parts: list[tuple[AnyBatchSlot, list[int]]] = field(default_factory=list)
+    before_s: float = 0.0
+
+
+class TorchBackend:
+    """Runs one network on one device. Batches hold pictures that fill the same input size.
+
+    Any thread may call it, one at a time; which device is current for that thread stays as it was.
+    """
+
+    def __init__(self, settings: Settings, *, tensors_on_cpu: bool = False) -> None:
+        self._settings = settings
+        self._tensors_on_cpu = tensors_on_cpu
+        self._idle: list[AnyBatchSlot] = []
+        self._jobs: deque[_Job] = deque()
+        self._network: Any = None
+        self._copies: ThreadPoolExecutor | None = None
+        self.batch_size = settings.batch or FRAMES_ON_CPU
+        self.in_flight = 1
+        self.stage_ms: Mapping[str, float] = {}
+        self.device_ms: Mapping[str, float] = {}
+
+    def read(self) -> Network:
+        """Read the weights; raises ModelError, or MissingExtraError without what they need."""
+        from pipeline.detectors.torch.weights import import_libraries
+
+        settings = self._settings
+        is_engine = settings.path.suffix.lower() == ENGINE
+        torch = import_torch() if is_engine else import_libraries()[0]
+        self._torch = torch
+        self._device = choose_device(torch, settings)
+        with self._current():
+            self._network = self._load(is_engine=is_engine)
+        self._choose_batch()
+        stride = self._network.stride
+        side = -(-settings.imgsz // stride) * stride
+        self._target = self._network.fixed_size or (side, side)
+        self._stride = None if self._network.fixed_size else stride
+        with self._current():
+            found: Network = self._network.describe(self._target)
+        self._described = found
+        return found
+
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture; raises ModelError."""
+        with self._current(), self._torch.inference_mode():
+            found = recognise(self._described, self._answer, forced)
+        layout = found.layout
+        if layout.raw_bgr or layout.pixel_max != 1:
+            raise ModelError(
+                f"model: {self._settings.path}: layout {layout.name} with pixels up to "
+                f"{layout.pixel_max} is run from .onnx only, on the CPU"
+            )
+        return found
+
+    def _answer(self, picture: Image, pixel_max: int) -> Float32:
+        """Return the network's output f32[rows, columns] for u8[H,W,3] BGR."""
+        network = self._network
+        planes = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1)[None])
+        pictures = self._torch.from_numpy(planes).to(self._device).float() * (pixel_max / 255)
+        pictures = pictures.expand(network.fixed_batch or 1, -1, -1, -1).to(network.dtype)
+        pictures = pictures.contiguous(memory_format=self._torch.channels_last)
+        answer: Float32 = network(pictures)[0].float().cpu().numpy()
+        return answer
+
+    def start(self, postprocess: Postprocess) -> None:
+        """Take on what reads the answers."""
+        self._postprocess = postprocess
+        if self._device.type == "cpu" and not self._tensors_on_cpu:
+            self._new_lane = self._host_lane
+            return
+        from pipeline.detectors.torch.batch_slot import BatchSlot, Stages
+        from pipeline.detectors.torch.device import CudaDevice, HostDevice
+        from pipeline.detectors.torch.postprocess import GpuPostprocess
+
+        on_cuda = self._device.type == "cuda"
+        if on_cuda and self.batch_size > 1:
+            self._copies = ThreadPoolExecutor(COPYING_THREADS, "copy pictures")
+        with self._current():
+            device = CudaDevice(self._device) if on_cuda else HostDevice()
+        stages = Stages(
+            device=device,
+            network=self._network,
+            postprocess=postprocess,
+            answers=GpuPostprocess(postprocess),
+            copies=self._copies,
+        )
+        self._new_lane = lambda: BatchSlot(stages)
+
+    def submit(self, images: Sequence[Image]) -> None:
+        """Begin with pictures; their pixels are copied, so they may go at once."""
+        began = perf_counter()
+        job = _Job(len(images))
+        self._jobs.append(job)
+        try:
+            with self._current(), self._torch.inference_mode():
+                self._launch(job, images)
+        except BaseException:
+            self._abandon()
+            raise
+        job.before_s = perf_counter() - began
+
+    def _launch(self, job: _Job, images: Sequence[Image]) -> None:
+        boxes = [fit(image.shape[:2], self._target, self._stride) for image in images]
+        for size in dict.fromkeys(box.input_size for box in boxes):
+            rows = [row for row, box in enumerate(boxes) if box.input_size == size]
+            for first in range(0, len(rows), self.batch_size):
+                part = rows[first : first + self.batch_size]
+                lane = self._idle.pop() if self._idle else self._new_lane()
+                lane.launch([images[row] for row in part], [boxes[row] for row in part])
+                job.parts.append((lane, part))
+
+    def collect(self) -> list[Detections]:
+        """Return the detections of each picture of the oldest batch, in order; waits for them."""
+        job = self._jobs[0]
+        began = perf_counter()
+        found: dict[int, Detections] = {}
+        waited_s = 0.0
+        try:
+            with self._current(), self._torch.inference_mode():
+                for lane, rows in job.parts:
+                    asked = perf_counter()
+                    lane.wait()
+                    waited_s += perf_counter() - asked
+                    found.update(zip(rows, lane.answers(), strict=True))
+        except BaseException:
+            self._abandon()
+            raise
+        self._jobs.popleft()
+        self._idle += [lane for lane, _ in job.parts]
+        self.device_ms = _added([lane.device_ms() for lane, _ in job.parts])
+        took_s = perf_counter() - began
+        self.stage_ms = stage_milliseconds(
+            max(job.size, 1), job.before_s + took_s, job.before_s, took_s - waited_s
+        )
+        return [found[row] for row in range(job.size)]
+
+    def close(self) -> None:
+        """Release the network; safe to call twice."""
+        self._abandon()
+        self._idle.clear()
+        self._network = None
+        if self._copies is not None:
+            self._copies.shutdown()
+            self._copies = None
+
+    def _abandon(self) -> None:
+        """Forget what is in flight, so that the next batch can start afresh."""
+        while self._jobs:
+            for lane, _ in self._jobs.popleft().parts:
+                # A GPU that is lost says so at each call; the first one has told.
+                with suppress(RuntimeError):
+                    lane.drop()
+                    self._idle.append(lane)
+
+    def _current(self) -> AbstractContextManager[None]:
+        return current_device(self._torch, self._device)
+
+    def _load(self, *, is_engine: bool) -> Any:
+        if is_engine:
+            from pipeline.detectors.torch.tensorrt import EngineNetwork
+
+            return EngineNetwork(self._settings.path, self._device)
+        from pipeline.detectors.torch.weights import UltralyticsNetwork
+
+        half = choose_half(self._settings, on_cuda=self._device.type == "cuda")
+        return UltralyticsNetwork(self._settings.path, self._device, half=half)
+
+    def _choose_batch(self) -> None:
+        on_cuda = self._device.type == "cuda"
+        if self._settings.batch is None and on_cuda:
+            self.batch_size = 1 if self._settings.prefer_latency else FRAMES_ON_CUDA
+        most = self._network.fixed_batch
+        self.batch_size = min(self.batch_size, most or self.batch_size)
+        if on_cuda or self._tensors_on_cpu:
+            self.in_flight = 1 if self._settings.prefer_latency else BATCHES_ON_CUDA
+
+    def _host_lane(self) -> AnyBatchSlot:
+        from pipeline.detectors.torch.cpu_slot import CpuBatchSlot
+
+        network: TensorNetwork = self._network
+        return CpuBatchSlot(network, self._postprocess)
+
+
+def _added(several: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sum of each value over all mappings."""
+    total: dict[str, float] = {}
+    for one in several:
+        for name, value in one.items():
+            total[name] = total.get(name, 0.0) + value
+    return total

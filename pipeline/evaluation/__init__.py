@@ -1,1 +1,0 @@
-"""Tracks against ground truth with TrackEval's rules and measures (extra `eval`)."""

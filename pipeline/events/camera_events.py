@@ -1,0 +1,40 @@
+"""Cameras that are lost and come back, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipeline.events.store.records import EventRecord
+
+CameraStates = Callable[[], Mapping[str, tuple[str, float]]]
+"""Returns {camera: (state, Unix time since when)}."""
+_UNSEEN = ("lost", "stale", "connecting")
+
+
+class CameraNews:
+    """Turns the states of cameras into events "lost" and "live".
+
+    A camera is lost once it has given no new picture for `lost_after_s`, at the start too, and live
+    again with the first picture after that. One that comes and goes within that time makes no
+    event, nor does one that is taken out of the run.
+    """
+
+    def __init__(self, states: CameraStates, lost_after_s: float) -> None:
+        self._states = states
+        self._lost_after_s = lost_after_s
+        self._lost: set[str] = set()
+
+    def look(self, now: float) -> list[EventRecord]:
+        """Return what has happened since the last time; `now` and the events' times are Unix."""
+        news: list[EventRecord] = []
+        states = self._states()
+        self._lost &= set(states)
+        for camera, (state, since) in states.items():
+            is_lost = camera in self._lost
+            if state in _UNSEEN and not is_lost and now - since >= self._lost_after_s:
+                self._lost.add(camera)
+                news.append(EventRecord(time=since, kind="lost", camera=camera))
+            elif state == "live" and is_lost:
+                self._lost.discard(camera)
+                news.append(EventRecord(time=since, kind="live", camera=camera))
+        return sorted(news, key=lambda one: one.time)

@@ -1,0 +1,145 @@
+"""Cameras as Home Assistant's MQTT discovery has them: one device each, all its parts in one text.
+
+Device discovery as in https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload,
+which Home Assistant has since 2024.11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.events.camera_states import State
+from pipeline.events.delivery.options import EVENT_NAMES
+
+Component = dict[str, Any]
+_OR_EMPTY = "default(dict(), true)"
+_STATE = f"(value_json | {_OR_EMPTY})"
+"""The state in a template; whatever is missing in it, or all of it, is unknown and no error."""
+ONLINE, OFFLINE = "online", "offline"
+
+
+def slug(name: str) -> str:
+    """Return a name as topics and ids take it: a-z, 0-9 and _, different for different names."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
+    if name and plain == name:
+        return plain
+    return f"{plain or 'x'}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where what is published, below `root`."""
+
+    root: str
+    discovery_prefix: str
+
+    @property
+    def status(self) -> str:
+        """Return where "online" and "offline" stand for Trackline as a whole."""
+        return f"{self.root}/status"
+
+    def event(self, camera: str) -> str:
+        """Return where a camera's events go, one message each, none kept."""
+        return f"{self.root}/{slug(camera)}/event"
+
+    def clip(self, camera: str) -> str:
+        """Return where events are told again, each once its clip is ready."""
+        return f"{self.root}/{slug(camera)}/clip"
+
+    def state(self, camera: str) -> str:
+        """Return where what is so now at a camera stands."""
+        return f"{self.root}/{slug(camera)}/state"
+
+    def config(self, camera: str) -> str:
+        """Return where Home Assistant looks for the camera's device."""
+        return f"{self.discovery_prefix}/device/{self.node(camera)}/config"
+
+    def node(self, camera: str) -> str:
+        """Return the device's id."""
+        return f"{self.root.replace('/', '_')}_{slug(camera)}"
+
+    @property
+    def birth(self) -> str:
+        """Return where Home Assistant says that it has started."""
+        return f"{self.discovery_prefix}/status"
+
+
+def by_slug(state: State) -> State:
+    """Return a camera's state with its areas by slug, which templates can name safely.
+
+    Each keeps its name beside its figures.
+    """
+    areas = {slug(name): {"name": name, **known} for name, known in state["areas"].items()}
+    return {**state, "areas": areas}
+
+
+def device(
+    topics: Topics, camera: str, areas: Mapping[str, bool], *, clips: bool = False
+) -> dict[str, Any]:
+    """Return the discovery message of a camera; `areas` says of each whether it is a line.
+
+    With `clips` it has an entity for events whose clip is ready. A null in the state comes out of a
+    template as "None", which Home Assistant shows as unknown: no number, and no trigger's 0.
+    """
+    node = topics.node(camera)
+    parts: dict[str, Component] = {
+        "connected": {
+            "platform": "binary_sensor",
+            "name": "Connected",
+            "device_class": "connectivity",
+            "entity_category": "diagnostic",
+            "state_topic": topics.state(camera),
+            "value_template": (
+                f"{{{{ 'ON' if {_STATE}['connected'] | default(false) else 'OFF' }}}}"
+            ),
+        },
+        "objects": _sensor(topics, camera, "Objects", f"{_STATE}['objects']", "measurement"),
+        "event": _event("Event", topics.event(camera)),
+    }
+    if clips:
+        parts["clip"] = _event("Clip", topics.clip(camera))
+    for area, is_line in areas.items():
+        known = f"(({_STATE}['areas'] | {_OR_EMPTY})['{slug(area)}'] | {_OR_EMPTY})"
+        if not is_line:
+            inside = f"{known}['inside']"
+            parts[f"{slug(area)}_inside"] = _sensor(
+                topics, camera, f"{area} inside", inside, "measurement"
+            )
+        for what in ("in", "out") if is_line else ("enter", "leave"):
+            value = f"{known}['{what}']"
+            parts[f"{slug(area)}_{what}"] = _sensor(
+                topics, camera, f"{area} {what}", value, "total_increasing"
+            )
+    for key, part in parts.items():
+        part["unique_id"] = f"{node}_{key}"
+    return {
+        "device": {"identifiers": [node], "name": camera, "manufacturer": "Trackline"},
+        "origin": {"name": "Trackline"},
+        "availability": [{"topic": topics.status}],
+        "qos": 1,
+        "components": parts,
+    }
+
+
+def _event(name: str, topic: str) -> Component:
+    return {
+        "platform": "event",
+        "name": name,
+        "event_types": list(EVENT_NAMES),
+        "state_topic": topic,
+    }
+
+
+def _sensor(topics: Topics, camera: str, name: str, value: str, state_class: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "icon": "mdi:counter",
+        "state_class": state_class,
+        "state_topic": topics.state(camera),
+        "value_template": f"{{{{ {value} | default(none) }}}}",
+    }

@@ -1,0 +1,159 @@
+"""What is still to be delivered to one target: a queue on disk, in the events' own database."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipeline.events.store.enqueue import OPEN
+from pipeline.events.store.records import StoredEvent
+from pipeline.events.store.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
+from pipeline.events.store.store import EventStore
+from pipeline.events.store.tables import events, outbox
+
+MAX_WAITING = 20_000
+MAX_DAYS = 7.0
+MAX_RETRY_AFTER_S = 3600.0
+MAX_WAIT_S = 2 * MAX_RETRY_AFTER_S
+"""No message is put back for longer: one that seems to be was, before a clock was set back."""
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message on its way. `attempt` counts from 1: from 2 on it may have arrived before.
+
+    `about` is "event", or "clip" for the second one, which says that the clip is ready. `clip_url`
+    is where that is, None while there is none.
+    """
+
+    id: int
+    attempt: int
+    event: StoredEvent
+    about: str = "event"
+    clip_url: str | None = None
+
+    @property
+    def uid(self) -> str:
+        """Return the message's name, the same in every attempt and of no other message."""
+        return self.event.uid if self.about == "event" else f"{self.event.uid}-{self.about}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the message as JSON has it."""
+        return {"type": self.about, **self.event.as_dict(), "clip_url": self.clip_url}
+
+
+class Outbox:
+    """Messages for one target, each delivered once or marked failed.
+
+    A row is marked "sending", on disk, before anything leaves this machine. One that is found in
+    that state after a crash may have arrived: it is sent again, as a second attempt that says so.
+    Links begin with `public_url`; without it they are paths.
+    """
+
+    def __init__(self, store: EventStore, target: str, public_url: str = "") -> None:
+        self.target = target
+        self._store = store
+        self._public_url = public_url.rstrip("/")
+
+    def recover(self) -> int:
+        """Make what was being sent when the program ended wait again; return how many."""
+        mine = outbox.c.target == self.target, outbox.c.state == "sending"
+        with self._store.writing() as connection:
+            changed = sa.update(outbox).where(*mine).values(state="waiting", due=0.0)
+            return connection.execute(changed).rowcount
+
+    def take(self, now: float) -> Parcel | None:
+        """Return the oldest message that is due, marked as being sent; None if there is none.
+
+        `now` is of the clock that gave `put_back` its time; a message that is due in more than two
+        hours counts as due. What is told of a clip waits until its event has been told. A clip that
+        was deleted meanwhile is not told any more.
+        """
+        while (parcel := self._next(now)) is not None:
+            if parcel.about == "event" or parcel.event.clip:
+                break
+            self.give_up(parcel, "its clip has been deleted")
+        else:
+            return None
+        with self._store.writing() as connection:
+            changed = sa.update(outbox).where(outbox.c.id == parcel.id, outbox.c.state == "waiting")
+            done = connection.execute(changed.values(state="sending", tries=parcel.attempt))
+        return parcel if done.rowcount else None  # deleted meanwhile
+
+    def _next(self, now: float) -> Parcel | None:
+        first = outbox.alias()
+        untold = sa.exists().where(
+            first.c.event_id == outbox.c.event_id,
+            first.c.target == outbox.c.target,
+            first.c.about == "event",
+            first.c.state.in_(OPEN),
+        )
+        due = (outbox.c.due <= now) | (outbox.c.due > now + MAX_WAIT_S)
+        asked = outbox.c.id.label("parcel"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
+        chosen = (
+            sa.select(*asked)
+            .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
+            .where(outbox.c.target == self.target, outbox.c.state == "waiting")
+            .where(due, (outbox.c.about == "event") | ~untold)
+            .order_by(outbox.c.id)
+            .limit(1)
+        )
+        with self._store.reading() as connection:
+            row = None if connection is None else connection.execute(chosen).mappings().first()
+        if row is None:
+            return None
+        event = stored_event(row)
+        url = f"{self._public_url}/api/events/{event.id}/clip.mp4" if event.clip else None
+        return Parcel(row["parcel"], row["tries"] + 1, event, row["about"], url)
+
+    def delivered(self, parcel: Parcel) -> None:
+        """Note that the other side has it."""
+        self._settle(parcel, state="sent", settled=time.time(), problem="")
+
+    def give_up(self, parcel: Parcel, problem: str) -> None:
+        """Note that the other side will never take it, and why."""
+        self._settle(parcel, state="failed", settled=time.time(), problem=problem)
+
+    def put_back(self, parcel: Parcel, due: float, problem: str) -> None:
+        """Have it sent again at `due`, in Unix seconds."""
+        self._settle(parcel, state="waiting", due=due, problem=problem)
+
+    def unsend(self, parcel: Parcel) -> None:
+        """Have it sent again as if this attempt never was: nothing has left the machine."""
+        self._settle(parcel, state="waiting", tries=parcel.attempt - 1)
+
+    def states(self) -> Counter[str]:
+        """Return how many messages are waiting, sending, sent and failed."""
+        with self._store.reading() as connection:
+            asked = sa.select(outbox.c.state, sa.func.count()).where(outbox.c.target == self.target)
+            rows = [] if connection is None else connection.execute(asked.group_by("state")).all()
+        return Counter({str(state): int(count) for state, count in rows})
+
+    def _settle(self, parcel: Parcel, **values: object) -> None:
+        with self._store.writing() as connection:
+            connection.execute(sa.update(outbox).where(outbox.c.id == parcel.id).values(**values))
+
+
+def expire(store: EventStore, now: float) -> int:
+    """Mark failed what has waited longer than 7 days or is beyond 20,000; return how many.
+
+    Of too many the oldest go: a target that comes back wants to know what is going on now.
+    """
+    waiting = outbox.c.state == "waiting"
+    old = sa.select(outbox.c.id).join(events, outbox.c.event_id == events.c.id)
+    old = old.where(waiting, events.c.time < now - MAX_DAYS * _DAY_S)
+    rank = sa.func.row_number().over(partition_by=outbox.c.target, order_by=outbox.c.id.desc())
+    ranked = sa.select(outbox.c.id, rank.label("rank")).where(waiting).subquery()
+    excess = sa.select(ranked.c.id).where(ranked.c.rank > MAX_WAITING)
+    expired = 0
+    with store.writing() as connection:
+        for chosen, problem in ((old, "waited too long"), (excess, "too many were waiting")):
+            changed = sa.update(outbox).where(outbox.c.id.in_(chosen))
+            values = {"state": "failed", "settled": now, "problem": problem}
+            expired += connection.execute(changed.values(**values)).rowcount
+    return expired

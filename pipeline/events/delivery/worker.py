@@ -1,0 +1,186 @@
+"""One thread per target: takes what is due from the outbox, sends it, notes what became of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.core.errors import StoreError
+from pipeline.core.worker import Fail, Worker
+from pipeline.events.delivery.outbox import Outbox, Parcel
+
+log = logging.getLogger("trackline")
+
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
+POLL_S = 2.0
+"""How soon an event is seen that another part of the program has put into the store."""
+IN_LINE = 3
+"""So many failures an event may have before others are sent between its tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt.
+
+    "again": it may be tried again, not before `after_s` if that is told. "refused": never.
+    "unsent": nothing has left this machine.
+    """
+
+    kind: Literal["delivered", "again", "refused", "unsent"]
+    problem: str = ""
+    after_s: float | None = None
+
+
+class Target(Protocol):
+    """Somebody to deliver to; `address` and `problem` may be shown to whoever watches."""
+
+    name: str
+    address: str
+    problem: str
+    """What is wrong with the other side as far as is known without sending; "" if nothing."""
+
+    def ready(self) -> bool:
+        """Return whether it makes sense to try now."""
+
+    def send(self, parcel: Parcel) -> Outcome:
+        """Send one event and wait for the answer; never raises for what the other side does."""
+
+    def abort(self) -> None:
+        """Make a `send` that is under way on another thread return soon."""
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row: 1, 2, 4 ... 60, a fifth random.
+
+    The random part keeps many programs from knocking at the same moment.
+    """
+    whole = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), MAX_PAUSE_S)
+    return whole * random.uniform(0.8, 1.0)
+
+
+class DeliveryWorker:
+    """Delivers in order. While a target is away its events wait on the disk.
+
+    An event that fails again and again stops being waited for after three tries, and keeps its
+    turn among the others.
+    """
+
+    def __init__(self, outbox: Outbox, target: Target) -> None:
+        self.target = target
+        self.delivered = 0
+        self._outbox = outbox
+        self._problem = ""
+        self._failures = 0
+        self._not_before = 0.0  # monotonic
+        self._unix = time.time() - time.monotonic()  # for good: see `_now`
+        self._wake = threading.Event()
+        self._stop_at: float | None = None  # monotonic
+        self._worker = Worker(f"events: {target.name}", self._work, lambda: None)
+
+    @property
+    def problem(self) -> str:
+        """Return why the last attempt was in vain, or why none is made; "" if it was not."""
+        return self.target.problem or self._problem
+
+    def start(self, fail: Fail) -> None:
+        """Begin on a thread."""
+        self._worker.start(fail)
+
+    def wake(self) -> None:
+        """Look at once whether there is something new."""
+        self._wake.set()
+
+    def end(self, patience_s: float) -> None:
+        """Send what is due for at most `patience_s`, then end; do not wait for that."""
+        self._stop_at = time.monotonic() + patience_s
+        self._wake.set()
+
+    def join(self) -> None:
+        """Wait for the end, cutting off what still goes on when the patience is over."""
+        left = (self._stop_at or 0.0) - time.monotonic()
+        if not self._worker.join(max(left, 0.01)):
+            self.target.abort()
+            self._worker.join(1.0)
+
+    def _work(self) -> None:
+        if not self._surely(self._outbox.recover):
+            return
+        while not self._over():
+            parcel = self._take()
+            if parcel is not None:
+                self._deliver(parcel)
+            elif self._stop_at is not None:
+                return  # nothing is due that could be sent now
+            else:
+                pause = self._not_before - time.monotonic()
+                self._wake.wait(min(pause, POLL_S) if pause > 0 else POLL_S)
+                self._wake.clear()
+
+    def _over(self) -> bool:
+        return self._stop_at is not None and time.monotonic() >= self._stop_at
+
+    def _take(self) -> Parcel | None:
+        if time.monotonic() < self._not_before or not self.target.ready():
+            return None
+        try:
+            return self._outbox.take(self._now())
+        except StoreError as error:
+            log.debug("events: %s", error)  # the keeper says so aloud
+            return None
+
+    def _deliver(self, parcel: Parcel) -> None:
+        outcome = self.target.send(parcel)
+        settle: Callable[[], object]
+        if outcome.kind == "delivered":
+            if self._failures:
+                log.info("events: %s answers again", self.target.name)
+            self._failures, self._problem = 0, ""
+            self.delivered += 1
+            settle = lambda: self._outbox.delivered(parcel)  # noqa: E731 - one of four
+        elif outcome.kind == "refused":
+            log.warning("events: %s refuses an event: %s", self.target.name, outcome.problem)
+            self._failures, self._problem = 0, ""
+            settle = lambda: self._outbox.give_up(parcel, outcome.problem)  # noqa: E731
+        elif outcome.kind == "unsent":
+            settle = lambda: self._outbox.unsend(parcel)  # noqa: E731
+        else:
+            due = self._postpone(parcel, outcome)
+            settle = lambda: self._outbox.put_back(parcel, due, outcome.problem)  # noqa: E731
+        self._surely(settle)
+
+    def _postpone(self, parcel: Parcel, outcome: Outcome) -> float:
+        """Return when to send it again, and leave the target alone for a while."""
+        self._failures += 1
+        self._problem = outcome.problem
+        if self._failures == 1:
+            log.warning(
+                "events: %s: %s; its events wait on the disk", self.target.name, outcome.problem
+            )
+        pause = pause_after(self._failures) if outcome.after_s is None else outcome.after_s
+        self._not_before = time.monotonic() + pause
+        return self._now() + (pause if parcel.attempt <= IN_LINE else 2 * pause)
+
+    def _now(self) -> float:
+        """Return Unix seconds by the clock as it was set at the start.
+
+        Waits must not last an hour longer because somebody sets it back by one.
+        """
+        return self._unix + time.monotonic()
+
+    def _surely(self, step: Callable[[], object]) -> bool:
+        """Do a step in the database, again and again while it is away; return False at the end."""
+        while True:
+            try:
+                step()
+                return True
+            except StoreError as error:
+                log.debug("events: %s", error)
+            if self._stop_at is not None:
+                return False  # the row stays "sending": found and marked at the next start
+            time.sleep(0.5)

@@ -1,0 +1,207 @@
+"""Clips that no event has, and events whose clip is gone: what is put right, and what is not.
+
+A database that was restored, replaced or deleted, a disk that was not mounted for a moment, a
+folder that holds other people's films: each of them looks like a folder full of clips without an
+event. So the folder is marked as belonging to one database, only files named as clips are
+touched, nothing is touched unless most of what the database knows is really there, and a file
+without an event is first moved into a quarantine, where it stays for a week.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from pipeline.events.store.clip_files import clip_files, is_clip_name, remove
+from pipeline.events.store.store import EventStore
+from pipeline.events.store.tables import clips
+
+log = logging.getLogger("trackline")
+
+MARKER = ".trackline-clips"
+QUARANTINE = ".quarantine"
+QUARANTINE_DAYS = 7
+SETTLED_S = 600.0
+"""A file that has changed within this time may be a clip whose row is on its way."""
+_UNKNOWN_SHARE = 0.1
+"""A folder without a mark is marked if at most this share of it, and of the rows, does not fit."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What one round did: files set aside, rows forgotten, files of the quarantine deleted."""
+
+    quarantined: int = 0
+    forgotten: int = 0
+    deleted: int = 0
+
+
+@dataclass(slots=True)
+class _Found:
+    """The folder against the database; paths are below the folder."""
+
+    present: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    unknown: list[Path] = field(default_factory=list)
+
+    def fits(self) -> bool:
+        """Return whether nearly all of either side is on the other one, and there is something."""
+        present = len(self.present)
+        return present > 0 and all(
+            len(odd) <= _UNKNOWN_SHARE * (present + len(odd))
+            for odd in (self.missing, self.unknown)
+        )
+
+
+class ClipCleaner:
+    """Puts clips and rows right, round by round, and says once why it leaves them alone."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._explained = ""
+
+    def clean(self, now: float) -> Cleaned:
+        """Set clips without a row aside and forget rows without a file, where that is safe.
+
+        `now` is Unix seconds. Safe means: the folder carries this database's mark, and of the rows
+        of finished clips at least half have their file. A folder without a mark gets it once nearly
+        everything in it is known. Raises StoreError.
+        """
+        store, folder = self._store, self._store.clips_folder
+        if not folder.is_dir():
+            return Cleaned()
+        found = _compare(store, _rows(store))
+        is_ours = _is_marked(store, found)
+        if not is_ours or len(found.present) < len(found.missing):
+            self._explain(found, is_ours)
+            return Cleaned()
+        self._explained = ""
+        return Cleaned(
+            _quarantine(folder, found.unknown, now),
+            _forget(store, found),
+            _empty_quarantine(folder, now),
+        )
+
+    def _explain(self, found: _Found, is_ours: bool) -> None:
+        folder = self._store.clips_folder
+        if not found.unknown and not found.missing:
+            return
+        if len(found.present) < len(found.missing):
+            why = "most clips of the database are not there (is the disk mounted?)"
+        elif (folder / MARKER).exists() and not is_ours:
+            why = f"it belongs to another database, see {MARKER} in it"
+        else:
+            why = "it is not known to belong to this database"
+        if self._explained != why:
+            log.warning("events: %s is not tidied up: %s", folder, why)
+        self._explained = why
+
+
+def seems_absent(store: EventStore) -> bool:
+    """Return whether the clips the database knows are not there: the disk may not be mounted."""
+    found = _compare(store, _rows(store))
+    return len(found.missing) > len(found.present)
+
+
+def _rows(store: EventStore) -> Mapping[str, bool]:
+    """Return {path: whether it is finished} of every clip in the database."""
+    with store.reading() as connection:
+        if connection is None:
+            return {}
+        asked = sa.select(clips.c.path, clips.c.finished)
+        return {row.path: row.finished for row in connection.execute(asked)}
+
+
+def _compare(store: EventStore, rows: Mapping[str, bool]) -> _Found:
+    found = _Found()
+    for path, finished in rows.items():
+        if finished:
+            file = store.clip_file(path)
+            there = file is not None and file.exists()
+            (found.present if there else found.missing).add(path)
+    for file in clip_files(store.clips_folder):
+        if file.relative_to(store.clips_folder).as_posix() not in rows:
+            found.unknown.append(file)
+    return found
+
+
+def _is_marked(store: EventStore, found: _Found) -> bool:
+    """Return whether the folder is this database's, marking it where that is beyond doubt."""
+    marker, uid = store.clips_folder / MARKER, store.uid
+    try:
+        return marker.read_text("utf-8").split()[:1] == [uid]
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError):
+        return False
+    if not found.fits():
+        return False
+    with suppress(OSError):
+        told = f"{uid}\nClips of the events database of this name; Trackline tidies up here.\n"
+        marker.write_text(told, "utf-8")
+        return True
+    return False
+
+
+def _quarantine(folder: Path, unknown: list[Path], now: float) -> int:
+    """Move settled clips without a row into today's quarantine; return how many."""
+    today = folder / QUARANTINE / f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
+    moved = 0
+    for file in unknown:
+        with suppress(OSError):  # deleted meanwhile, or a folder that is only read
+            if file.stat().st_mtime >= now - SETTLED_S:
+                continue
+            place = today / file.parent.name / file.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(place)
+            moved += 1
+    if moved:
+        log.warning(
+            "events: %d clip files that no event has were moved to %s; "
+            "they are deleted after %d days", moved, today, QUARANTINE_DAYS,
+        )  # fmt: skip
+    return moved
+
+
+def _forget(store: EventStore, found: _Found) -> int:
+    """Forget rows whose file somebody deleted, of cameras of which other clips are there."""
+    by_camera: dict[str, int] = defaultdict(int)
+    for path in found.present:
+        by_camera[Path(path).parent.as_posix()] += 1
+    gone = [path for path in found.missing if by_camera[Path(path).parent.as_posix()]]
+    for path in gone:
+        store.forget_clip(path)
+    return len(gone)
+
+
+def _empty_quarantine(folder: Path, now: float) -> int:
+    """Delete clips that were set aside long ago; return how many."""
+    oldest = datetime.fromtimestamp(now, UTC) - timedelta(days=QUARANTINE_DAYS)
+    deleted = 0
+    for day in _days(folder / QUARANTINE):
+        if day.name >= f"{oldest:%Y-%m-%d}":
+            continue
+        files = [file for file in day.glob("*/*") if is_clip_name(file.name)]
+        deleted += sum(remove(file) for file in files)
+        for emptied in (*{file.parent for file in files}, day):
+            with suppress(OSError):  # something else is in it
+                emptied.rmdir()
+    if deleted:
+        log.warning("events: %d clip files that were set aside are deleted now", deleted)
+    return deleted
+
+
+def _days(quarantine: Path) -> Iterator[Path]:
+    if quarantine.is_dir() and not quarantine.is_symlink():
+        for day in sorted(quarantine.iterdir()):
+            if _DATE.fullmatch(day.name) and day.is_dir() and not day.is_symlink():
+                yield day

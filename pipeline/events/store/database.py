@@ -1,0 +1,130 @@
+"""A database's address to SQLAlchemy engines, and database errors to ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from pipeline.core.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
+from pipeline.core.install_hints import install_command
+from pipeline.core.paths import home_path
+from pipeline.core.secret_types import SecretUrl
+
+BUSY_S = 5.0
+CONNECT_S = 5
+SILENT_MS = 15_000
+"""A server that acknowledges nothing for so long is away (libpq's tcp_user_timeout)."""
+_WRITES = "trackline_writes"
+
+
+def parse(address: str) -> sa.URL:
+    """Return the address as SQLAlchemy has it; a path without scheme is a file of SQLite.
+
+    Raises ConfigError for anything that is neither SQLite nor PostgreSQL.
+    """
+    allowed = "a file's path, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    if "://" not in address:
+        if not address.strip() or "\0" in address:
+            raise ConfigError(f"events.database: want {allowed}")
+        return sa.URL.create("sqlite", database=str(home_path(address)))
+    try:
+        url = sa.make_url(address)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'") from None
+    kind = url.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite" or not url.database or url.database == ":memory:":
+        raise ConfigError(f"events.database: want {allowed}, got '{SecretUrl(address)}'")
+    return url
+
+
+def file_of(url: sa.URL) -> Path | None:
+    """Return the file of a SQLite database, None for a server."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
+    """Return (engine to read with, the same to write with); nothing is opened yet.
+
+    Both are safe to use from any thread. Raises MissingExtraError without psycopg.
+    """
+    if file_of(url) is None:
+        arguments: dict[str, Any] = {
+            "connect_timeout": CONNECT_S,
+            "tcp_user_timeout": SILENT_MS,
+            "application_name": "trackline",
+        }
+        try:
+            engine = sa.create_engine(
+                url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True
+            )
+        except ImportError as error:
+            raise MissingExtraError(
+                f"events.database: PostgreSQL needs psycopg: {install_command('postgres')}"
+            ) from error
+        return engine, engine
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S}, hide_parameters=True)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine, engine.execution_options(**{_WRITES: True})
+
+
+@contextmanager
+def asking(url: sa.URL) -> Iterator[None]:
+    """Turn what the database says of an error into one line, without password or statement."""
+    try:
+        yield
+    except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError) as error:
+        text = f"events database {shown(url)}: {_first_line(error.orig)}"
+        raise StoreRefusedError(text) from error
+    except sa.exc.DBAPIError as error:
+        raise StoreError(f"events database {shown(url)}: {_first_line(error.orig)}") from error
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"events database {shown(url)}: {_first_line(error)}") from error
+
+
+def shown(url: sa.URL) -> str:
+    """Return the address as it may be printed."""
+    file = file_of(url)
+    return str(file) if file else str(SecretUrl(url.render_as_string(hide_password=True)))
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    del record
+    connection.isolation_level = None  # `_begin_sqlite` says when a transaction begins
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            # Before the first table, so that deleting gives memory on the disk back.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+            break
+        except sqlite3.OperationalError:  # two that change it are refused without the busy timeout
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(0.02)
+    # In WAL mode this loses nothing when the process is killed and never corrupts; a power cut
+    # may take the last transactions with it.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and then writes is refused at once, without the busy timeout,
+    # if another one wrote meanwhile; so those that write say so when they begin.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,119 @@
+"""What is kept of an event, and how it is told to others."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.core.data import Event
+
+Box = tuple[float, float, float, float]
+NOWHERE: Box = (0.0, 0.0, 0.0, 0.0)
+
+
+def new_uid() -> str:
+    """Return a name for an event that no other event anywhere has: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One event: `time` in Unix seconds, `uid` its name everywhere; the rest as in `Event`.
+
+    Cameras have events too ("lost", "live"): no area, track 0, no class.
+    """
+
+    time: float
+    kind: str
+    camera: str
+    area: str = ""
+    direction: str = ""
+    track_id: int = 0
+    class_id: int = -1
+    class_name: str = ""
+    dwell_s: float = 0.0
+    index: int = 0
+    pts_s: float = 0.0
+    xyxy: Box = NOWHERE
+    uid: str = field(default_factory=new_uid)
+
+    @classmethod
+    def of(cls, event: Event, utc_at_monotonic_zero: float) -> EventRecord:
+        """Return what is kept of `event`."""
+        return cls(
+            time=utc_at_monotonic_zero + event.captured_at,
+            kind=event.kind,
+            camera=event.source,
+            area=event.area,
+            direction=event.direction,
+            track_id=event.track_id,
+            class_id=event.class_id,
+            class_name=event.class_name,
+            dwell_s=event.dwell_s,
+            index=event.index,
+            pts_s=event.pts_s,
+            xyxy=event.xyxy,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(EventRecord):
+    """An event with its number in the store.
+
+    `clip`: a finished clip shows it, `clip_offset_s` seconds after its start.
+    """
+
+    id: int
+    clip: bool
+    clip_offset_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, in the interface of the live server and in deliveries."""
+        return {
+            "id": self.id,
+            "uid": self.uid,
+            "time": round(self.time, 3),
+            "kind": self.kind,
+            "camera": self.camera,
+            "area": self.area,
+            "direction": self.direction,
+            "track_id": self.track_id,
+            "class_name": self.class_name,
+            "dwell_s": round(self.dwell_s, 3),
+            "index": self.index,
+            "pts_s": round(self.pts_s, 6),
+            "xyxy": [round(value, 2) for value in self.xyxy],
+            "clip": self.clip,
+            "clip_offset_s": None if self.clip_offset_s is None else round(self.clip_offset_s, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are wanted; `None` leaves a question out.
+
+    `before_id` and `after_id` exclude the event itself; `since` and `until` are Unix seconds,
+    `until` excluded.
+    """
+
+    camera: str | None = None
+    kind: str | None = None
+    class_name: str | None = None
+    area: str | None = None
+    before_id: int | None = None
+    after_id: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many events there were of one kind at one place."""
+
+    camera: str
+    area: str
+    kind: str
+    direction: str
+    class_name: str
+    count: int

@@ -1,0 +1,133 @@
+"""What is kept and what goes: by age, then by size, the oldest first; and leftovers of both."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipeline.events.delivery.outbox import expire
+from pipeline.events.store.clip_cleaning import ClipCleaner
+from pipeline.events.store.store import MAX_CONCURRENT, EventStore
+from pipeline.events.store.tables import clips, events, outbox
+
+ROW_BYTES = 200
+"""What an event takes in the database with its indices; measured in tests/test_event_store.py."""
+PARCEL_BYTES = 100
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long events and clips are kept, and how much they may take; None for ever, any size."""
+
+    days: float | None
+    megabytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionResult:
+    """What one round did.
+
+    `strays` are clips without an event that were set aside, and clips of events that somebody
+    deleted; `deleted` were set aside long ago.
+    """
+
+    events: int = 0
+    clips: int = 0
+    strays: int = 0
+    expired: int = 0
+    deleted: int = 0
+
+
+def tidy(
+    store: EventStore,
+    limits: Limits,
+    now: float | None = None,
+    cleaner: ClipCleaner | None = None,
+) -> RetentionResult:
+    """Delete what the limits say and what belongs to nothing; return what was done.
+
+    Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
+    for they take nearly all of it, and only then the oldest events. Files without a row and rows
+    without a file are what a kill between two steps leaves; see `ClipCleaner`. Raises StoreError.
+    """
+    now = time.time() if now is None else now
+    expired = expire(store, now)
+    gone = _delete_old(store, limits, now)
+    removed = 0
+    if limits.megabytes is not None:
+        size = int(limits.megabytes * 1e6)
+        removed = _drop_clips(store, size)
+        gone += _delete_excess(store, size)
+    cleaned = (cleaner or ClipCleaner(store)).clean(now)
+    if gone and store.file is not None:
+        _give_back_space(store)
+    strays = cleaned.quarantined + cleaned.forgotten
+    return RetentionResult(gone, removed, strays, expired, cleaned.deleted)
+
+
+def total_bytes(store: EventStore) -> int:
+    """Return what rows and finished clips take together; rows are estimated."""
+    with store.reading() as connection:
+        if connection is None:
+            return 0
+        rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
+        parcels = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
+        files = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(clips.c.bytes), 0))) or 0
+    return int(files) + rows * ROW_BYTES + parcels * PARCEL_BYTES
+
+
+def _give_back_space(store: EventStore) -> None:
+    """Shrink the file of SQLite by what was deleted."""
+    with store.reading() as connection:
+        raw: Any = connection.connection.driver_connection if connection is not None else None
+        if raw is not None:
+            # It frees a page with each step, and only a script is stepped to its end.
+            with suppress(sqlite3.OperationalError):  # busy for long: the next round does it
+                raw.executescript("PRAGMA incremental_vacuum")
+
+
+def _delete_old(store: EventStore, limits: Limits, now: float) -> int:
+    if limits.days is None:
+        return 0
+    old = sa.select(events.c.id).where(events.c.time < now - limits.days * _DAY_S)
+    return _delete(store, old)
+
+
+def _delete_excess(store: EventStore, size: int) -> int:
+    """Delete the oldest events while the rows alone are too many."""
+    excess = total_bytes(store) - size
+    if excess <= 0:
+        return 0
+    count = -(-excess // ROW_BYTES)
+    return _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
+
+
+def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
+    with store.reading() as connection:
+        ids = [] if connection is None else list(connection.scalars(chosen))
+    return store.delete(ids)
+
+
+def _drop_clips(store: EventStore, size: int) -> int:
+    """Delete the oldest clips until everything fits; return how many."""
+    excess, dropped = total_bytes(store) - size, 0
+    while excess > 0:
+        oldest = sa.select(clips.c.path, clips.c.bytes).where(clips.c.finished)
+        with store.reading() as connection:
+            asked = oldest.order_by(clips.c.id).limit(MAX_CONCURRENT)
+            rows = [] if connection is None else connection.execute(asked).all()
+        if not rows:
+            break
+        for row in rows:
+            if excess <= 0:
+                break
+            store.forget_clip(row.path)
+            excess -= row.bytes
+            dropped += 1
+    return dropped

@@ -1,0 +1,86 @@
+"""Events to rows and back, and what a filter means in SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.events.store.records import EventFilter, EventRecord, StoredEvent
+from pipeline.events.store.tables import clips, events
+
+EVENT_COLUMNS = (*events.c, clips.c.finished, clips.c.began)
+MAX_ID = (1 << 63) - 1
+WITH_CLIP = events.outerjoin(clips, events.c.clip_id == clips.c.id)
+
+
+def stored_event(row: Any) -> StoredEvent:
+    """Return the event of a row that has the columns of `events` and `clips.finished`."""
+    return StoredEvent(
+        id=row["id"],
+        uid=row["uid"],
+        time=row["time"],
+        kind=row["kind"],
+        camera=row["camera"],
+        area=row["area"],
+        direction=row["direction"],
+        track_id=row["track_id"],
+        class_id=row["class_id"],
+        class_name=row["class_name"],
+        dwell_s=row["dwell_s"],
+        index=row["frame"],
+        pts_s=row["pts_s"],
+        xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]),
+        clip=bool(row["finished"]),
+        clip_offset_s=max(0.0, row["time"] - row["began"]) if row["finished"] else None,
+    )
+
+
+def values_of(one: EventRecord) -> dict[str, Any]:
+    """Return the row of an event."""
+    texts = ("uid", "kind", "camera", "area", "direction", "class_name")
+    numbers = ("time", "track_id", "class_id", "dwell_s", "pts_s")
+    x1, y1, x2, y2 = (float(value) for value in one.xyxy)
+    return {
+        **{name: storable(getattr(one, name)) for name in texts},
+        **{name: getattr(one, name) for name in numbers},
+        "frame": one.index,
+        "x1": x1,
+        "y1": y1,
+        "x2": x2,
+        "y2": y2,
+    }
+
+
+def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
+    """Return an INSERT that passes over rows which are there already."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def conditions_of(wanted: EventFilter | None) -> list[sa.ColumnElement[bool]]:
+    """Return what a WHERE says of the filter."""
+    wanted = wanted or EventFilter()
+    same = ("camera", "kind", "class_name", "area")
+    asked = {name: getattr(wanted, name) for name in same}
+    found = [events.c[n] == storable(text) for n, text in asked.items() if text is not None]
+    if wanted.before_id is not None:
+        found.append(events.c.id < _bounded(wanted.before_id))
+    if wanted.after_id is not None:
+        found.append(events.c.id > _bounded(wanted.after_id))
+    if wanted.since is not None:
+        found.append(events.c.time >= wanted.since)
+    if wanted.until is not None:
+        found.append(events.c.time < wanted.until)
+    return found
+
+
+def storable(text: str) -> str:
+    """Return the text without what a database refuses: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _bounded(number: int) -> int:
+    return max(0, min(number, MAX_ID))

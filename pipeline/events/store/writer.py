@@ -1,0 +1,214 @@
+"""The one thread that writes: events and clips in order, tried again while the database is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pipeline.core.errors import PipelineError, StoreError, StoreRefusedError, WriteError
+from pipeline.core.worker import Fail, Worker
+
+log = logging.getLogger("trackline")
+
+MAX_WAITING = 10_000
+FIRST_PAUSE_S = 0.5
+MAX_PAUSE_S = 30.0
+BUSY_PATIENCE_S = 1.0
+"""How long the end waits for a step that is under way."""
+KEEP_PATIENCE_S = 0.5
+FILES_GIVE_UP_S = 30.0
+"""So long a run over files waits for a database: long enough for a server to start again."""
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How it is going: events in memory, since when in vain and why, and what was lost when.
+
+    Times are Unix seconds; `problem` is "" and `since` None while the database takes events.
+    """
+
+    waiting: int = 0
+    since: float | None = None
+    problem: str = ""
+    lost: int = 0
+    lost_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLosses:
+    """How many clips could not be written; when (Unix seconds) and why the newest of them."""
+
+    lost: int = 0
+    lost_at: float | None = None
+    problem: str = ""
+
+
+class StoreWriter:
+    """Takes steps that write to the store and does them in order.
+
+    A step must be safe to repeat. While the database is away, or its disk full, steps wait in
+    memory, at most 10,000. Then `do` loses what comes, which is counted; but with `give_up_s` it
+    waits, and the run fails with a WriteError when a step has failed for so long: a camera goes on
+    and must be watched, a file can be read again. `on_done` is called after each step.
+    """
+
+    def __init__(
+        self, on_done: Step, give_up_s: float | None = None, most_waiting: int = MAX_WAITING
+    ) -> None:
+        self._on_done = on_done
+        self._most_waiting = most_waiting
+        self._give_up_s = give_up_s
+        self._steps: deque[tuple[Step, int]] = deque()
+        self._changed = threading.Condition()
+        self._now = Keeping()
+        self._stop_at: float | None = None
+        self._told_full = False
+        self._ended = False
+        self._worker = Worker("events: keep", self._work, self._end)
+
+    @property
+    def keeping(self) -> Keeping:
+        """Return how it is going; never waits for the database."""
+        with self._changed:
+            return replace(self._now, waiting=sum(events for _, events in self._steps))
+
+    def start(self, fail: Fail) -> None:
+        """Begin on a thread."""
+        self._worker.start(fail)
+
+    def do(self, step: Step, events: int = 0) -> bool:
+        """Have `step` done soon, which keeps so many events; return False where it is lost."""
+        with self._changed:
+            while self._give_up_s is not None and self._is_full() and not self._ended:
+                self._changed.wait(1.0)
+            if not self._is_full() and not self._ended:
+                self._steps.append((step, events))
+                self._changed.notify_all()
+                return True
+            told, self._told_full = self._told_full or self._ended, True
+            self._lose(events)
+        if not told:
+            log.warning("events: the database is away for too long, new events are lost")
+        return False
+
+    def close(self, patience_s: float) -> None:
+        """Do what waits, for at most `patience_s` where the database is away."""
+        with self._changed:
+            self._stop_at = time.monotonic() + patience_s
+            self._changed.notify_all()
+        if not self._worker.join(patience_s + BUSY_PATIENCE_S):
+            # The database does not even answer that it is away. The step that waits for it may
+            # still succeed; `_end` counts it as lost when it has failed.
+            self._give_up(1)
+            log.error("events: the database does not answer; what it was given last may be lost")
+
+    def _work(self) -> None:
+        pause_s, began = FIRST_PAUSE_S, 0.0
+        while (next_ := self._next()) is not None:
+            step, events = next_
+            try:
+                step()
+            except StoreRefusedError as error:
+                log.error("events: %s; one change is lost", error)
+                with self._changed:
+                    self._lose(events)
+            except StoreError as error:
+                if not self._now.problem:
+                    began = time.monotonic()
+                    log.warning("events: %s; trying again", error)
+                with self._changed:
+                    since = self._now.since or time.time()
+                    self._now = replace(self._now, since=since, problem=str(error))
+                if self._give_up_s is not None and time.monotonic() - began >= self._give_up_s:
+                    raise WriteError(str(error)) from error
+                if not self._wait(pause_s):
+                    return
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            with self._changed:
+                if self._now.problem:
+                    log.info("events: the database takes events again")
+                    self._now = replace(self._now, since=None, problem="")
+                self._steps.popleft()
+                self._changed.notify_all()
+            self._on_done()
+
+    def _next(self) -> tuple[Step, int] | None:
+        """Return the oldest step, which stays where it is until it is done; None at the end."""
+        with self._changed:
+            while not self._steps:
+                if self._stop_at is not None:
+                    return None
+                self._changed.wait(1.0)
+            return self._steps[0]
+
+    def _wait(self, pause_s: float) -> bool:
+        """Wait before the next try; return False when there is no time left for one."""
+        until = time.monotonic() + pause_s
+        with self._changed:
+            while (now := time.monotonic()) < until:
+                if self._stop_at is not None and now >= self._stop_at:
+                    return False
+                ends = until if self._stop_at is None else min(until, self._stop_at)
+                self._changed.wait(max(0.0, ends - now))
+            return True
+
+    def _end(self) -> None:
+        """Take nothing more, and give up what is not done: the thread is over."""
+        self._give_up(0)
+
+    def _give_up(self, but: int) -> None:
+        """Take nothing more, and give up all steps but so many of the oldest."""
+        with self._changed:
+            self._ended = True
+            given_up = [self._steps.pop()[1] for _ in range(len(self._steps) - but)]
+            if given_up:
+                self._lose(sum(given_up))
+                log.error("events: %d changes could not be kept", len(given_up))
+            self._changed.notify_all()
+
+    # -- the lock is held -------------------------------------------------------------------------
+
+    def _is_full(self) -> bool:
+        return len(self._steps) >= self._most_waiting
+
+    def _lose(self, events: int) -> None:
+        if events:
+            self._now = replace(self._now, lost=self._now.lost + events, lost_at=time.time())
+
+
+class Repeater:
+    """Does something every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
+
+    def __init__(self, name: str, step: Step, every_s: float) -> None:
+        self._step = step
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._worker = Worker(name, self._work, lambda: None)
+
+    def start(self, fail: Fail) -> None:
+        """Begin on a thread, with the first round at once."""
+        self._worker.start(fail)
+
+    def close(self, patience_s: float) -> None:
+        """End after the round that is under way; wait for it up to `patience_s`."""
+        self._stop.set()
+        self._worker.join(patience_s)
+
+    def _work(self) -> None:
+        last = ""
+        while not self._stop.is_set():
+            try:
+                self._step()
+                last = ""
+            except PipelineError as error:
+                if str(error) != last:
+                    log.warning("events: %s", error)
+                last = str(error)
+            self._stop.wait(self._every_s)

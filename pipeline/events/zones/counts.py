@@ -1,0 +1,110 @@
+"""Events added up: how often what happened where, and who is inside now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pipeline.core.data import Event, Result
+from pipeline.events.zones.schema import CameraZones, Line
+
+
+class Counted(NamedTuple):
+    """What a count is about."""
+
+    area: str
+    kind: str
+    direction: str
+    class_name: str
+
+
+class Tally:
+    """The running counts of one source.
+
+    A watcher forgets who was inside without an event where a stream has a gap. Who goes by the
+    results only gives `unseen_s`: a track that was not seen for so long is not inside any more.
+    """
+
+    def __init__(self, unseen_s: float | None = None) -> None:
+        self.counts: Counter[Counted] = Counter()
+        self._inside: dict[str, set[int]] = {}
+        self._unseen_s = unseen_s
+        self._seen: dict[int, float] = {}
+        self._picture: tuple[int, ...] | None = None
+
+    def note(self, result: Result) -> None:
+        """Count a result's events; in a new epoch, or of another size, it knows nobody inside."""
+        frame = result.frame
+        picture = frame.epoch, *frame.image.shape[:2]
+        if picture != self._picture:
+            self._picture = picture
+            self.forget_positions()
+        self.add(result.events)
+        if self._unseen_s is not None:
+            self._drop_unseen(result, frame.pts_s - self._unseen_s)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Count these."""
+        for event in events:
+            key = Counted(event.area, event.kind, event.direction, event.class_name)
+            self.counts[key] += 1
+            if event.kind == "enter":
+                self._inside.setdefault(event.area, set()).add(event.track_id)
+            elif event.kind == "leave":
+                self._inside.get(event.area, set()).discard(event.track_id)
+
+    def forget_positions(self) -> None:
+        """Nobody is known to be inside any more, as after a reconnect; counts stay."""
+        self._inside = {area: set() for area in self._inside}
+        self._seen.clear()
+
+    def drop(self, areas: Iterable[str]) -> None:
+        """Forget the counts of these areas."""
+        gone = set(areas)
+        for key in [key for key in self.counts if key.area in gone]:
+            del self.counts[key]
+        self._inside = {area: ids for area, ids in self._inside.items() if area not in gone}
+
+    def _drop_unseen(self, result: Result, since_s: float) -> None:
+        """Let go of tracks inside that were last seen before `since_s` on the frames' clock."""
+        inside = set().union(*self._inside.values())
+        present = inside.intersection(result.tracks.track_id.tolist()) if inside else inside
+        now_s = result.frame.pts_s
+        self._seen = {
+            one: now_s if one in present else self._seen.get(one, now_s) for one in inside
+        }
+        gone = {one for one, seen_s in self._seen.items() if seen_s < since_s}
+        for ids in self._inside.values():
+            ids -= gone
+
+    @property
+    def inside(self) -> dict[str, int]:
+        """Return how many tracks are in each zone that was ever entered."""
+        return {area: len(ids) for area, ids in self._inside.items()}
+
+
+def rows_of(counts: Mapping[Counted, int], camera: CameraZones | None) -> list[dict[str, Any]]:
+    """Return one mapping per count: area, kind, direction, class_name, count.
+
+    What can happen at an area of `camera` and never did is there too, with a count of 0 and
+    without a class name: a line that nobody crossed was watched all the same.
+    """
+    found = {**counts}
+    happened = {key[:3] for key in counts}
+    for key in possible(camera) if camera else ():
+        if key[:3] not in happened:
+            found[key] = 0
+    return [{**key._asdict(), "count": count} for key, count in sorted(found.items())]
+
+
+def possible(camera: CameraZones) -> list[Counted]:
+    """Return what can happen at each area of a camera, without class names."""
+    found = []
+    for area in camera.areas:
+        if isinstance(area, Line):
+            found += [Counted(area.name, "cross", way, "") for way in ("in", "out")]
+        else:
+            kinds = ("enter", "leave") if area.dwell_s is None else ("enter", "leave", "dwell")
+            found += [Counted(area.name, kind, "", "") for kind in kinds]
+    return found

@@ -1,0 +1,141 @@
+"""Recorded tracks watched again: the same events as in the run that wrote them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.core.data import Event, Frame, Tracks
+from pipeline.core.errors import UsageError
+from pipeline.core.track_files import BoxTable, Recording
+from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.watcher import ZoneWatcher
+
+_UNTOLD = {-1: "object"}
+"""What a class is called in files that tell none."""
+
+
+class RecordedVideo(NamedTuple):
+    """What a file of tracks may not tell of its frames: their rate, and the picture's size."""
+
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+class Step(NamedTuple):
+    """A frame that has tracks, or the last one."""
+
+    frame: Frame
+    tracks: Tracks
+
+
+def replay(
+    recording: Recording, name: str, watcher: ZoneWatcher, film: RecordedVideo
+) -> Iterator[Event]:
+    """Yield the events of one sequence as its run had them; raises UsageError if times are missing.
+
+    Frames without tracks are not needed: nothing is decided by them but who has left, and that is
+    told with the moment a track was last seen. How far the run went after the last row is in the
+    `report.json` beside the file; without it, whoever is in the last frames has not left.
+    """
+    names = {**_UNTOLD, **recording.class_names}
+    epoch = 0
+    for frame, tracks in _steps(recording, name, film):
+        if frame.epoch != epoch:
+            epoch = frame.epoch
+            watcher.reset()
+        yield from watcher.watch(frame, tracks, names)
+
+
+def check_classes(recording: Recording, camera: CameraZones) -> None:
+    """Raise UsageError where an area wants classes that the file does not tell."""
+    wants = [area.name for area in camera.areas if area.classes]
+    if wants and not recording.class_names:
+        raise UsageError(f"{recording.path}: tells no classes, but '{wants[0]}' counts some only")
+
+
+def _steps(recording: Recording, name: str, film: RecordedVideo) -> Iterator[Step]:
+    table = recording.tables[name]
+    if film.fps is None and not np.isfinite(table.pts_s).all():
+        raise UsageError(f"{recording.path}: has no times; want the frame rate, --fps N")
+    table = table[table.frame.argsort(kind="stable")]
+    starts = np.flatnonzero(np.diff(table.frame, prepend=-1)).tolist()
+    size = size_told(recording, name) or film.size or (1, 1)
+    last = None
+    for first, end in zip(starts, [*starts[1:], len(table)], strict=True):
+        rows = table[first:end]
+        last = _frame(recording, name, rows, RecordedVideo(film.fps, size))
+        yield Step(last, _tracks(rows))
+    told = _of_run(recording.path, name).get("last") or {}
+    if last is not None and int(told.get("frame", -1)) > last.index:
+        index, pts_s = int(told["frame"]), float(told["pts_s"])
+        end_ = Frame(last.image, name, index, pts_s, last.captured_at, last.epoch)
+        yield Step(end_, Tracks.empty())
+
+
+def _frame(recording: Recording, name: str, rows: BoxTable, film: RecordedVideo) -> Frame:
+    """Return the frame of these rows, with a picture that has a size only."""
+    record = recording.records[int(rows.record[0])]
+    values: Mapping[str, Any] = record if isinstance(record, Mapping) else {}
+    index, pts_s = int(rows.frame[0]), float(rows.pts_s[0])
+    if not math.isfinite(pts_s):
+        pts_s = index / film.fps if film.fps else 0.0
+    width, height = _size(values) or film.size or (1, 1)
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    seen_at = _unix_s(values.get("utc"))
+    return Frame(image, name, index, pts_s, seen_at, int(values.get("epoch") or 0))
+
+
+def size_told(recording: Recording, name: str) -> tuple[int, int] | None:
+    """Return the size of the pictures: from the rows, the header or the report of the run."""
+    table = recording.tables[name]
+    record = recording.records[int(table.record[0])] if len(table) else None
+    if isinstance(record, Mapping) and (size := _size(record)):
+        return size
+    if size := _size(dict(recording.header.get("sources") or {}).get(name) or {}):
+        return size
+    width, height = _of_run(recording.path, name).get("size") or (0, 0)
+    return _size({"width": width, "height": height})
+
+
+def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
+    with suppress(KeyError, TypeError, ValueError):
+        width, height = int(values["width"]), int(values["height"])
+        if width > 0 and height > 0:
+            return width, height
+    return None
+
+
+def _unix_s(utc: object) -> float:
+    """Return the Unix time in a row, NaN where the file does not say when it was taken."""
+    try:
+        return datetime.fromisoformat(str(utc)).timestamp()
+    except ValueError:
+        return math.nan
+
+
+def _tracks(rows: BoxTable) -> Tracks:
+    n = len(rows)
+    return Tracks(
+        xyxy=rows.xyxy.astype(np.float32),
+        score=rows.score.astype(np.float32),
+        class_id=rows.class_id.astype(np.int32),
+        track_id=rows.track_id,
+        detection=np.where(rows.state == "coasting", -1, np.arange(n)).astype(np.int32),
+        age_s=np.zeros(n, np.float32),
+    )
+
+
+def _of_run(path: Path, name: str) -> Mapping[str, Any]:
+    """Return what the run's report, where it is beside the file, says of this source."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        report = json.loads((path.parent / "report.json").read_text("utf-8"))
+        return dict(report["sources"][name])
+    return {}

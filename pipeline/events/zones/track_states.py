@@ -1,0 +1,138 @@
+"""What a watcher remembers of each track, and of each track with regard to each area."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.events.zones.geometry import Bools, Float64, Rows
+
+Int64 = NDArray[np.int64]
+
+# A moment: the frame's index, presentation time and capture time, and the track's box.
+MOMENT = 7
+
+
+@dataclass(slots=True, eq=False)
+class States:
+    """n tracks by rising id; `[n]` and, after the blank line, `[n, areas]`, `side` `[n, edges]`.
+
+    Times are microseconds of the watcher's clock.
+    """
+
+    id: Int64
+    seen_us: Int64
+    class_id: Int64
+    height: Float64
+    foot: Float64
+    moment: Float64
+    side: Bools
+
+    inside: Bools
+    """The last foot point is in the zone, and the class counts there."""
+    told: Bools
+    """An event has said that the track is in the zone."""
+    armed: Bools
+    """Was once clearly on a side, so that a change of sides is one."""
+    pending: Bools
+    """Has changed sides, or has just begun, and this has not been decided yet."""
+    dwelt: Bools
+    """An event has said that it stayed."""
+    net: Int64
+    """Crossings of the line since the last decision: to the right less to the left."""
+    changed_us: Int64
+    """When the last change of sides was."""
+    clear_us: Int64
+    """Since when the foot point has been clearly off the border; the far future if it is not."""
+    since_us: Int64
+    """When the first change of sides since the last decision was."""
+    entered_us: Int64
+    """When the stay began that was told."""
+    anchor: Float64
+    """[n, areas, 2] The foot point before the first change of sides since the last decision."""
+    first: Float64
+    """[n, areas, 7] The moment of `since_us`."""
+    last: Float64
+    """[n, areas, 7] The moment of `changed_us`."""
+
+    @classmethod
+    def empty(cls, areas: int, edges: int) -> Self:
+        """Return the memory of no tracks."""
+        none, pairs = (0,), (0, areas)
+        columns: dict[str, NDArray[Any]] = {
+            "id": np.zeros(none, np.int64),
+            "seen_us": np.zeros(none, np.int64),
+            "class_id": np.zeros(none, np.int64),
+            "height": np.zeros(none),
+            "foot": np.zeros((0, 2)),
+            "moment": np.zeros((0, MOMENT)),
+            "side": np.zeros((0, edges), np.bool_),
+            "anchor": np.zeros((*pairs, 2)),
+            "first": np.zeros((*pairs, MOMENT)),
+            "last": np.zeros((*pairs, MOMENT)),
+        }
+        columns |= {name: np.zeros(pairs, np.bool_) for name in _FLAGS}
+        columns |= {name: np.zeros(pairs, np.int64) for name in _WHOLE}
+        return cls(**columns)
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def keep(self, rows: Rows | Bools) -> None:
+        """Leave only `rows`, in that order."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name)[rows])
+
+    def place(self, ids: Int64) -> tuple[Rows, Bools]:
+        """Return (row, whether it is a new one) of each of these different ids."""
+        rows = self.id.searchsorted(ids)
+        fresh = rows == len(self)
+        fresh |= self.id.take(rows, mode="clip") != ids if len(self) else True
+        if fresh.any():
+            more = int(np.count_nonzero(fresh))
+            for field in fields(self):
+                column: NDArray[Any] = getattr(self, field.name)
+                blank = np.zeros((more, *column.shape[1:]), column.dtype)
+                setattr(self, field.name, np.concatenate([column, blank]))
+            self.id[-more:] = ids[fresh]
+            self.keep(self.id.argsort(kind="stable"))
+            rows = self.id.searchsorted(ids)
+        return rows, fresh
+
+    def note_change(self, rows: Rows, areas: Rows, now: int) -> None:
+        """Note that these pairs changed sides at the tracks' last moment.
+
+        The anchor of those that were decided is the foot point; the caller moves it afterwards.
+        """
+        begins = ~self.pending[rows, areas]
+        new, of = rows[begins], areas[begins]
+        self.anchor[new, of] = self.foot[new]
+        self.first[new, of] = self.moment[new]
+        self.since_us[new, of] = now
+        self.pending[rows, areas] = True
+        self.changed_us[rows, areas] = now
+        self.clear_us[rows, areas] = np.iinfo(np.int64).max
+        self.last[rows, areas] = self.moment[rows]
+
+    def with_areas(self, origin: Rows, edges: int) -> Self:
+        """Return the memory for other areas: each is that of the old `origin`, -1 for none."""
+        other = type(self).empty(len(origin), edges)
+        old, new = origin[origin >= 0], origin >= 0
+        for field in fields(self):
+            column: NDArray[Any] = getattr(self, field.name)
+            if field.name in _PAIRED or field.name == "side":
+                kept = column
+                shape = (len(self), *getattr(other, field.name).shape[1:])
+                column = np.zeros(shape, kept.dtype)
+                if field.name in _PAIRED:
+                    column[:, new] = kept[:, old]
+            setattr(other, field.name, column)
+        return other
+
+
+_FLAGS = ("inside", "told", "armed", "pending", "dwelt")
+_WHOLE = ("net", "changed_us", "clear_us", "since_us", "entered_us")
+_PAIRED = frozenset((*_FLAGS, *_WHOLE, "anchor", "first", "last"))

@@ -1,0 +1,176 @@
+"""Tracks to events: the watcher of one source's zones and lines.
+
+A track is where its foot point is, the middle of its box's lower edge. Only boxes with a detection
+count, never predictions, and never one without identity. Between two of them the track went
+straight, so what is fast or was not seen on the line has crossed it all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from pipeline.core.data import ClassNames, Event, Frame, Tracks
+from pipeline.core.errors import ConfigError
+from pipeline.events.zones.counts import Counted, Tally
+from pipeline.events.zones.geometry import Bools
+from pipeline.events.zones.moments import Clock, Finds, moments
+from pipeline.events.zones.schema import CameraZones, outside
+from pipeline.events.zones.state_machine import Followed
+from pipeline.events.zones.track_states import Int64
+
+log = logging.getLogger("trackline")
+
+
+class ZoneWatcher:
+    """Watches the areas of one camera; `inside`, `counts` and `change` from any thread.
+
+    With `warn` a class that the detector does not know is logged. An area wholly `beyond` the
+    picture is an error at the first one, or is logged at each new size: a camera may change its
+    size, and what is wrong with it must not end the run of others. "ignore" is for pictures whose
+    size nobody knows.
+    """
+
+    def __init__(
+        self,
+        camera: CameraZones,
+        *,
+        warn: bool = True,
+        beyond: Literal["error", "warn", "ignore"] = "warn",
+    ) -> None:
+        self._warn, self._beyond = warn, beyond
+        self._lock = threading.Lock()
+        self._tally = Tally()
+        self._clock = Clock()
+        self._camera, self._areas = camera, camera.areas
+        self._names: ClassNames | None = None
+        self._wanted: dict[int, Int64] = {}
+        self._size = (1, 1)  # until there is a picture
+        self._source = ""
+        self._followed = Followed(camera, self._size, self._counts_there)
+
+    def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
+        """Return what was decided at this frame, each with the moment in which it happened.
+
+        Raises ConfigError at the first one, if an area beyond the picture is an error.
+        """
+        with self._lock:
+            height, width = frame.image.shape[:2]
+            if (width, height) != self._size:
+                self._size = (width, height)
+                self._source = frame.source
+                self._look_beyond()
+                self._forget()
+            if class_names is not self._names:
+                self._names = class_names
+                self._find_classes()
+            now, source = self._clock.at(frame.pts_s), frame.source
+            events = self._told(self._followed.end_silent(now), source)
+            seen = moments(frame, tracks)
+            if len(seen.id):
+                events += self._told(self._followed.observe(now, seen), source)
+            self._tally.add(events)
+            return events
+
+    def reset(self) -> None:
+        """Forget where every track was, without an event; counts go on."""
+        with self._lock:
+            self._forget()
+
+    def change(self, camera: CameraZones) -> None:
+        """Watch other areas from the next frame on.
+
+        Areas whose names stay keep their counts, and zones whoever is in them.
+        """
+        with self._lock:
+            gone = {area.name for area in self._camera.areas} - {a.name for a in camera.areas}
+            self._tally.drop(gone)
+            self._camera, self._areas = camera, camera.areas
+            self._find_classes()
+            before = self._followed
+            self._followed = Followed(camera, self._size, self._counts_there)
+            self._followed.go_on_from(before, self._clock.now)
+            if self._source:
+                self._look_beyond()
+
+    def inside(self) -> dict[str, dict[str, int]]:
+        """Return {zone: {class name: tracks in it now}}, every zone."""
+        with self._lock:
+            found: dict[str, dict[str, int]] = {zone.name: {} for zone in self._camera.zones}
+            states = self._followed.states
+            for row, area in np.argwhere(states.told).tolist():
+                zone = found[self._areas[area].name]
+                name = self._class_name(int(states.class_id[row]))
+                zone[name] = zone.get(name, 0) + 1
+            return found
+
+    def counts(self) -> Mapping[Counted, int]:
+        """Return how often (area, kind, direction, class name) has happened so far."""
+        with self._lock:
+            return dict(self._tally.counts)
+
+    def _look_beyond(self) -> None:
+        """Refuse or log areas wholly outside the picture; after the first one, log."""
+        beyond = self._beyond
+        if beyond == "ignore":
+            return
+        self._beyond = "warn"
+        told = outside(self._camera, self._size)
+        if told and beyond == "error":
+            raise ConfigError(f"zones of '{self._source}': {told}")
+        if told:
+            log.warning("zones of '%s': %s: nothing is counted there", self._source, told)
+
+    def _forget(self) -> None:
+        self._followed = Followed(self._camera, self._size, self._counts_there)
+        self._tally.forget_positions()
+
+    def _find_classes(self) -> None:
+        """Find the ids of the classes that count; warns where there is no such class."""
+        names = self._names or {}
+        self._wanted = {}
+        for i, area in enumerate(self._areas):
+            if area.classes is None:
+                continue
+            missing = sorted(set(area.classes) - set(names.values()))
+            if missing and self._warn and self._names:
+                shown, known = "', '".join(missing), ", ".join(sorted(set(names.values())))
+                log.warning("'%s': there is no class '%s' (known: %s)", area.name, shown, known)
+            ids = [number for number, name in names.items() if name in area.classes]
+            self._wanted[i] = np.array(ids, np.int64)
+
+    def _counts_there(self, class_id: Int64) -> Bools:
+        """Return bool[n,areas]: objects of this class count in this area."""
+        counts = np.ones((len(class_id), len(self._areas)), np.bool_)
+        for area, wanted in self._wanted.items():
+            counts[:, area] = np.isin(class_id, wanted)
+        return counts
+
+    def _class_name(self, class_id: int) -> str:
+        return (self._names or {}).get(class_id, str(class_id))
+
+    def _told(self, found: Finds, source: str) -> list[Event]:
+        states, areas, events = self._followed.states, self._areas, []
+        for one in found:
+            index, pts_s, captured_at, *xyxy = one.moment.tolist()
+            class_id = int(states.class_id[one.row])
+            event = Event(
+                kind=one.kind,
+                source=source,
+                area=areas[one.area].name,
+                direction=one.direction,
+                track_id=int(states.id[one.row]),
+                class_id=class_id,
+                class_name=self._class_name(class_id),
+                index=int(index),
+                pts_s=pts_s,
+                captured_at=captured_at,
+                xyxy=(xyxy[0], xyxy[1], xyxy[2], xyxy[3]),
+                dwell_s=round(one.dwell_us / 1e6, 6),
+            )
+            events.append(event)
+        return events

@@ -1,1 +1,0 @@
-"""Weights into other formats, and what that costs and gains; above the detectors, as `build` is."""

@@ -1,0 +1,142 @@
+"""From what a person writes as `--model` to a path: NAME, PATH or URL."""
+
+from __future__ import annotations
+
+import logging
+import re
+from importlib import resources
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
+
+from pipeline.core.errors import ModelError
+from pipeline.core.options import unknown
+from pipeline.core.paths import home_path
+from pipeline.models.cache import name_in_url, path_of, path_of_url
+from pipeline.models.download import Patience, Wanted, download, shown
+from pipeline.models.file_check import SUFFIXES
+from pipeline.models.registry import BUILTIN, PublishedModel, find, published
+from pipeline.models.transfer import SCHEMES, Progress
+
+FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine")
+"""What says that a path is meant, not a name."""
+TOLD_EVERY_S = 5.0
+_PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
+_log = logging.getLogger("trackline.models")
+
+
+def resolve(model: str, progress: Progress | None = None, patience: Patience | None = None) -> Path:
+    """Return the path of the weights that `model` names: a file, or an OpenVINO folder.
+
+    What exists as weights is taken as a path; then come the registry's names and addresses, which
+    are downloaded into the cache unless they are there. An address may end in `#sha256=HEX`.
+    Raises ModelError, in one line.
+    """
+    there = locate(model)
+    if there is not None:
+        return there
+    wanted = wanted_by(model)
+    if wanted is not None:
+        _log.info("downloading %s", _announced(model, wanted))
+        return download(wanted, progress or _Told(wanted.path.name), patience)
+    path = home_path(model)
+    if path.suffix or len(path.parts) > 1:
+        raise ModelError(f"model: no such file: {model}{_hint(path)}")
+    raise ModelError(f"model: {unknown('name', model, list(published()))}; or a path or an address")
+
+
+def locate(model: str) -> Path | None:
+    """Return the path of what `model` names if it is on this machine, None if it is not.
+
+    Of a file in the cache only the size is looked at, to start fast. Raises ModelError.
+    """
+    path = home_path(model)
+    if _is_weights(path):
+        return path
+    entry = find(model)
+    if entry is not None and entry.name == BUILTIN:
+        path = inside_package(entry)
+        if not path.is_file():
+            raise ModelError(f"model: {path} is missing from this installation of trackline")
+        return path
+    wanted = wanted_by(model)
+    if wanted is None:
+        return path if path.exists() else None
+    if not wanted.path.is_file():
+        return None
+    size = wanted.path.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        raise ModelError(
+            f"model: {wanted.path} has {size} bytes, want {wanted.size}; "
+            "remove it to download it again"
+        )
+    return wanted.path
+
+
+def wanted_by(model: str) -> Wanted | None:
+    """Return the download that a name or address stands for, None if it is neither.
+
+    Raises ModelError for an address that cannot be one of weights.
+    """
+    if "://" in model:
+        return _wanted_url(model)
+    entry = find(model)
+    if entry is None or entry.url is None:
+        return None
+    return Wanted(entry.url, path_of(entry), entry.size, entry.sha256)
+
+
+def _is_weights(path: Path) -> bool:
+    """Return whether a path exists that is meant as weights, not a chance folder of that name."""
+    if path.is_dir():
+        return any(path.glob("*.xml"))
+    return path.suffix.lower() in FILE_SUFFIXES and path.is_file()
+
+
+def inside_package(entry: PublishedModel) -> Path:
+    """Return where a network that comes with the package should lie."""
+    return Path(str(resources.files("pipeline.models").joinpath(entry.file)))
+
+
+def _wanted_url(model: str) -> Wanted:
+    parts = urlsplit(model)
+    if parts.scheme.lower() not in SCHEMES:
+        raise ModelError(f"model: {shown(model)} is no address that starts with http or https")
+    if parts.username is not None:
+        raise ModelError(f"model: {shown(model)} must be downloaded by hand: it has a password")
+    url = parts._replace(fragment="").geturl()
+    if Path(name_in_url(url)).suffix.lower() not in SUFFIXES:
+        raise ModelError(f"model: {shown(model)} must end in {' or '.join(SUFFIXES)}")
+    pin = _PINNED.fullmatch(parts.fragment)
+    if parts.fragment and pin is None:
+        raise ModelError(f"model: {shown(model)}#... may only be #sha256=64 hex digits")
+    return Wanted(url, path_of_url(url), sha256=pin[1].lower() if pin else None)
+
+
+def _announced(model: str, wanted: Wanted) -> str:
+    """Return what is about to be downloaded, from where, and under which licence."""
+    entry = find(model)
+    size = [f"{wanted.size / 1e6:.1f} MB"] if wanted.size else []
+    licence = [entry.licence] if entry else []
+    about = ", ".join([*size, *licence, f"from {shown(wanted.url)}"])
+    return f"{entry.name if entry else wanted.path.name} ({about})"
+
+
+class _Told:
+    """Says now and then how far a download is, for runs that show no bar."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next = monotonic() + TOLD_EVERY_S
+
+    def __call__(self, have: int, total: int | None) -> None:
+        if monotonic() >= self._next:
+            self._next = monotonic() + TOLD_EVERY_S
+            of = f" of {total / 1e6:.1f}" if total else ""
+            _log.info("%s: %.1f%s MB", self._name, have / 1e6, of)
+
+
+def _hint(path: Path) -> str:
+    """Return a hint for a file name that is nearly one of the registry."""
+    known = next((name for name in published() if name == path.stem.casefold()), None)
+    return f"; '{known}' without the suffix is downloaded by itself" if known else ""

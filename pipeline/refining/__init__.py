@@ -1,1 +1,0 @@
-"""Tracks of recorded video made better with what came later (extra `refine`)."""

@@ -1,0 +1,196 @@
+"""Run a configuration from end to end and leave a report beside the outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import build, effective, left_out, model_of
+from pipeline.config.schema import Config
+from pipeline.core.data import Result
+from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.malloc import share_arenas
+from pipeline.core.masking import masked
+from pipeline.engine import Pipeline
+from pipeline.events.zones.counts import Tally, rows_of
+from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.zones_file import load_areas
+
+log = logging.getLogger("trackline")
+
+REPORTED_PACKAGES = (
+    "numpy", "opencv-python-headless", "opencv-python", "av", "openvino", "lap", "torch",
+    "ultralytics",
+)  # fmt: skip
+
+
+def run_config(
+    config: Config,
+    on_start: Callable[[Pipeline], None] | None = None,
+    on_result: Callable[[Result], None] | None = None,
+    on_report: Callable[[dict[str, Any]], None] | None = None,
+    pipeline: Pipeline | None = None,
+) -> dict[str, Any]:
+    """Process everything in `config`, write `report.json` into its output, return the report.
+
+    `pipeline` is what was built of `config` already.
+
+    Once anything was processed the report is written, and handed to `on_report`, whatever ended
+    the run: the error is in it and is raised again. Raises WriteError if the report cannot be
+    written and nothing else went wrong.
+    """
+    share_arenas()
+    pipeline = pipeline or build(config)
+    if on_start:
+        on_start(pipeline)
+    problem: str | None = None
+    report: dict[str, Any] = {}
+    seen: dict[str, _Seen] = {}
+    try:
+        with closing(pipeline.results()) as results:
+            for result in results:
+                seen.setdefault(result.frame.source, _Seen()).add(result)
+                if on_result:
+                    on_result(result)
+    except BaseException as error:
+        problem = _words(error)
+        raise
+    finally:
+        if pipeline.started:
+            areas = _areas(config)
+            report = _report(pipeline, config, problem or pipeline.stop_reason)
+            for name, info in pipeline.source_infos.items():
+                report["sources"][name] |= _of_file(info)
+            for name, source in seen.items():
+                report["sources"][name] |= source.summary(
+                    None if areas is None else areas.get(name, CameraZones())
+                )
+            if on_report:
+                on_report(report)
+            _write(config.run.output / "report.json", report, failed=problem is not None)
+    return report
+
+
+class _Seen:
+    """What came out of one source: its last frame, and what was counted at its zones and lines."""
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+        self._last = (0, 0.0)
+        self._size = (0, 0)
+
+    def add(self, result: Result) -> None:
+        frame = result.frame
+        self._size = frame.image.shape[1], frame.image.shape[0]
+        self._last = frame.index, frame.pts_s
+        self._tally.note(result)
+
+    def summary(self, camera: CameraZones | None) -> dict[str, Any]:
+        """Return the part of the report; `trackline count` goes by the size and last frame.
+
+        With the zones and lines of the source there are counts, also of what never happened.
+        """
+        index, pts_s = self._last
+        last = {"size": list(self._size), "last": {"frame": index, "pts_s": round(pts_s, 6)}}
+        if camera is None:
+            return last
+        inside = {zone.name: 0 for zone in camera.zones} | self._tally.inside
+        return {**last, "counts": rows_of(self._tally.counts, camera), "inside": inside}
+
+
+def _areas(config: Config) -> Mapping[str, CameraZones] | None:
+    """Return the zones and lines by source as the file has them now, None if nothing is counted."""
+    if config.zones is None:
+        return None
+    try:
+        return load_areas(config.zones).cameras
+    except ConfigError:
+        return {}  # changed meanwhile, and broken: what was counted is reported all the same
+
+
+def _of_file(info: SourceInfo) -> dict[str, Any]:
+    """Return which file a source is, and that its sound is in no output."""
+    file = {"file": info.file} if info.file else {}
+    return {**file, **({"sound": "not copied"} if info.has_sound else {})}
+
+
+def _words(error: BaseException) -> str:
+    """Return what the report says of this end of the run."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return masked(f"{type(error).__name__}: {error}")
+
+
+def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str, Any]:
+    return {
+        **({"error": problem} if problem else {}),
+        **pipeline.stats.report(),
+        **({"left_out": aside} if (aside := left_out(config)) else {}),
+        **_model(model_of(config)),
+        "versions": _versions(),
+        "config": effective(config),
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what took part, without importing any of it."""
+    found = {"trackline": sys.modules["pipeline"].__version__, "python": platform.python_version()}
+    for name in REPORTED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _model(named: str | None) -> dict[str, Any]:
+    """Return {"model": path and SHA-256 of the weights}; empty for a detector without weights.
+
+    A folder's hash is over its files by name.
+    """
+    from pipeline.models.resolve import locate
+
+    if not named:
+        return {}
+    try:
+        path = locate(named)
+    except ModelError:
+        path = None  # the run has said so already, or another detector means something else by it
+    if path is None:
+        return {"model": {"path": masked(named)}}
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return {"model": {"path": str(path), "sha256": digest.hexdigest()}}
+
+
+def _write(path: Path, report: Mapping[str, Any], *, failed: bool) -> None:
+    """Write the report in one step: a reader never sees half of it.
+
+    A run that has `failed` already keeps its own error; a report lost on top is only logged.
+    """
+    partial = path.with_suffix(".json.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        partial.write_text(text, "utf-8", "backslashreplace")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        told = f"{path}: cannot be written: {error.strerror or error}"
+        if not failed:
+            raise WriteError(told) from None
+        log.error("%s", told)

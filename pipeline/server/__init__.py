@@ -1,0 +1,1 @@
+"""The page and REST interface of a live run."""

@@ -1,0 +1,147 @@
+"""The live server's application: routes, their description, and what stands before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pipeline.config.web import WebOptions
+from pipeline.core.errors import PipelineError
+from pipeline.server.auth import Auth
+from pipeline.server.backend import Backend
+from pipeline.server.context import AppContext
+from pipeline.server.metrics import Metrics
+from pipeline.server.routes.cameras import camera_routes
+from pipeline.server.routes.program import program_routes
+from pipeline.server.routes.session import session_routes
+from pipeline.server.routes.viewing import viewing_routes
+from pipeline.server.schemas import Problem
+from pipeline.server.security import INTERNAL, SecurityMiddleware
+from pipeline.server.static import PAGE, page_routes
+from pipeline.server.viewers.broadcaster import Broadcaster
+from pipeline.server.viewers.hub import Hub
+from pipeline.server.viewers.jpeg_encoder import JpegEncoder
+from pipeline.server.viewers.websocket import ViewerPool
+
+MAX_BODY_BYTES = 512 * 1024
+OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
+
+
+def create_app(
+    backend: Backend, hub: Hub, options: WebOptions, gate: Auth, page: Path = PAGE
+) -> SecurityMiddleware:
+    """Return the application; `app` of it is FastAPI's own, with the routes."""
+    desk = JpegEncoder(hub, options)
+    announcer = Broadcaster(backend, hub)
+    studio = ViewerPool(hub, desk, announcer, gate, options)
+    metrics = Metrics(backend, hub, lambda: studio.open)
+    site = AppContext(backend, hub, gate, options, studio, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        yield
+        desk.close()
+
+    app = FastAPI(
+        title="Trackline",
+        summary="Live cameras: what is tracked now, what happened, and how each camera fares.",
+        version=backend.version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        exception_handlers=_HANDLERS,
+    )
+    for router in (
+        session_routes(site),
+        program_routes(site),
+        viewing_routes(site),
+        camera_routes(site),
+    ):
+        app.include_router(router)
+    pages = page_routes(page)
+    app.router.routes.extend(pages)
+    _describe(app)
+    return SecurityMiddleware(app, site, {*OPEN_PATHS, *(route.path for route in pages)})
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
+    """Answer with an HTTP error in one line."""
+    del request
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Answer 422 with what is wrong in one line."""
+    del request
+    assert isinstance(error, RequestValidationError)
+    lines = []
+    for problem in error.errors()[:5]:
+        place = ".".join(str(part) for part in problem["loc"][1:])
+        told = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {told}" if place else told)
+    return JSONResponse({"detail": " ".join("; ".join(lines).split())[:1000]}, 422)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """Answer 503 where the program cannot tell now: a database that does not answer."""
+    del request
+    return JSONResponse({"detail": " ".join(str(error).split())}, 503)
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    """Answer 500; the guard logs the error, which is raised again."""
+    del request, error
+    return JSONResponse({"detail": INTERNAL}, 500)
+
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Any]] = {
+    HTTPException: _told,
+    RequestValidationError: _invalid,
+    PipelineError: _failed,
+    Exception: _bug,
+}
+
+
+def _describe(app: FastAPI) -> None:
+    """Add to the OpenAPI description what the guard answers, and how one signs in."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(made())
+        return made()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(tree: dict[str, Any]) -> None:
+    schemas = tree.setdefault("components", {}).setdefault("schemas", {})
+    schemas.setdefault("Problem", Problem.model_json_schema())
+    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    tree["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+    }
+    for path, methods in tree["paths"].items():
+        for method, operation in methods.items():
+            told = {"400": "Not HTTP as it should be.", "421": "Not this server's name."}
+            told["429"] = "Too many wrong tokens; Retry-After says for how long."
+            if path not in OPEN_PATHS:
+                operation["security"] = [{"token": []}]
+                told["401"] = "Not signed in."
+            if method not in ("get", "head"):
+                told["403"] = "From another server's page, or without the header X-Trackline."
+                told["413"] = "More than is taken."
+            for status, description in told.items():
+                answer = {"description": description, "content": problem}
+                operation["responses"].setdefault(status, answer)

@@ -1,0 +1,245 @@
+"""Who may ask what: the token, sessions, host names, origins, and how often one may guess."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from pipeline.config.web import WebOptions
+
+TRIES = 5
+PER_SECONDS = 60.0
+MAX_SESSIONS = 1000
+_MAX_GUESSERS = 4096
+
+Way = Literal["open", "token", "session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How somebody got in; `session` is the key of theirs, for looking whether it still holds."""
+
+    way: Way
+    session: bytes = b""
+
+
+class TooManyTriesError(Exception):
+    """Somebody guessed too often; `retry_after_s` says when the next try counts."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"too many tries; the next one counts in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
+
+
+class Tries:
+    """Counts failed tries per address: five a minute, then none until one of them is a minute old.
+
+    Memory is bounded; an IPv6 client counts by its /64, of which it has all addresses.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: OrderedDict[str, list[float]] = OrderedDict()
+
+    def check(self, client: str) -> None:
+        """Raise TooManyTriesError unless `client` may try now."""
+        now = self._clock()
+        recent = [at for at in self._failed.get(network_of(client), ()) if now - at < PER_SECONDS]
+        if len(recent) >= TRIES:
+            raise TooManyTriesError(PER_SECONDS - (now - recent[-TRIES]))
+
+    def failed(self, client: str) -> None:
+        """Note a try in vain."""
+        client = network_of(client)
+        times = self._failed.setdefault(client, [])
+        times.append(self._clock())
+        del times[:-TRIES]
+        self._failed.move_to_end(client)
+        while len(self._failed) > _MAX_GUESSERS:
+            self._failed.popitem(last=False)
+
+
+class Auth:
+    """Lets in who knows the token; without one, whoever is on this machine."""
+
+    def __init__(
+        self,
+        options: WebOptions,
+        token: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._token = None if token is None else _digest(token)
+        self._names = frozenset({"localhost", *options.names})
+        self._loopback_only = options.is_loopback
+        self._session_s = options.session_hours * 3600
+        self._clock = clock
+        # Cookies do not know ports: two servers on one machine must not sign each other out.
+        self.cookie = f"trackline_{options.port}"
+        self._sessions: OrderedDict[bytes, float] = OrderedDict()
+        self._logins = Tries(clock)
+        self._bearers = Tries(clock)
+
+    @property
+    def token_required(self) -> bool:
+        """Return whether one has to sign in."""
+        return self._token is not None
+
+    @property
+    def session_s(self) -> int:
+        """Return how long a session lasts."""
+        return int(self._session_s)
+
+    def log_in(self, token: str, client: str) -> str | None:
+        """Return a new session's secret, None for a wrong token; raises TooManyTriesError."""
+        if self._token is None:
+            return None
+        self._logins.check(client)
+        if not hmac.compare_digest(_digest(token), self._token):
+            self._logins.failed(client)
+            return None
+        secret = secrets.token_urlsafe(32)
+        self._sessions[_digest(secret)] = self._clock() + self._session_s
+        while len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return secret
+
+    def log_out(self, secret: str) -> None:
+        """End a session; nothing happens where there is none."""
+        self._sessions.pop(_digest(secret), None)
+
+    def holds(self, grant: Grant) -> bool:
+        """Return whether what let somebody in still does."""
+        if grant.way != "session":
+            return True
+        until = self._sessions.get(grant.session)
+        if until is not None and until <= self._clock():
+            del self._sessions[grant.session]
+            return False
+        return until is not None
+
+    def admit(
+        self,
+        headers: Mapping[str, str],
+        cookie: str | None,
+        client: str | None,
+        *,
+        basic: bool = False,
+    ) -> Grant | None:
+        """Return how the sender of these headers gets in, None if not at all.
+
+        With `basic` the token may also be the password of Basic authentication, with any name.
+        Raises TooManyTriesError for a wrong token where others came from that address before; the
+        right one always gets in: a program with an old token must not lock out its neighbours.
+        """
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if self._token is None:
+            return Grant("open") if _is_local(client) and not _is_passed_on(headers) else None
+        token = given.strip() if scheme.lower() == "bearer" else None
+        if basic and scheme.lower() == "basic":
+            token = _password(given)
+        if token is not None:
+            if hmac.compare_digest(_digest(token), self._token):
+                return Grant("token")
+            self._bearers.check(client or "")
+            self._bearers.failed(client or "")
+            return None
+        if cookie:
+            grant = Grant("session", _digest(cookie))
+            return grant if self.holds(grant) else None
+        return None
+
+    def knows_host(self, host: str) -> bool:
+        """Return whether a Host header names this server.
+
+        A page of somebody else's whose name was made to point here (DNS rebinding) sends its own
+        name; an address in figures cannot be made to point anywhere.
+        """
+        name = host_name(host)
+        if name is None:
+            return False
+        try:
+            address = ip_address(name)
+        except ValueError:
+            return name in self._names and (self._token is not None or name == "localhost")
+        return address.is_loopback or not self._loopback_only
+
+
+def is_same_origin(headers: Mapping[str, str]) -> bool:
+    """Return whether a browser says that a page of this very server asks.
+
+    True without an Origin header: those who are not browsers send none.
+    """
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    scheme, _, place = origin.partition("://")
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    if usual is None:
+        return False
+    host = headers.get("host", "").lower()
+    return place.lower().removesuffix(usual) == host.removesuffix(usual)
+
+
+def host_name(host: str) -> str | None:
+    """Return the name or address in a Host header, in small letters; None where it is none."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, bracket, port = host[1:].partition("]")
+        return name if bracket and (not port or _is_port(port)) else None
+    name, colon, port = host.partition(":")
+    if not name or (colon and not _is_port(f":{port}")):
+        return None
+    return name.removesuffix(".")
+
+
+def _password(given: str) -> str:
+    """Return the password of Basic authentication (RFC 7617), "" where it is none."""
+    try:
+        login = base64.b64decode(given.strip(), validate=True).decode("utf-8")
+    except ValueError:
+        return ""
+    return login.partition(":")[2]
+
+
+def _is_port(text: str) -> bool:
+    return text.startswith(":") and text[1:].isascii() and text[1:].isdigit()
+
+
+def _is_local(client: str | None) -> bool:
+    try:
+        address = ip_address((client or "").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _is_passed_on(headers: Mapping[str, str]) -> bool:
+    """Return whether a proxy sent it: who asked the proxy is not on this machine."""
+    return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+
+
+def network_of(client: str) -> str:
+    """Return what counts as one client: an address, of IPv6 the /64 it has all addresses of."""
+    try:
+        address = ip_address(client.partition("%")[0])
+    except ValueError:
+        return client[:64]
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return address.exploded[:19]
+    return str(address)
+
+
+def _digest(text: str) -> bytes:
+    """Return a digest: of equal length, so that comparing takes equally long, and safe to keep."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,71 @@
+"""What the live server asks for: the application knows the pipeline by this and by the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.events.zones.schema import CameraZones
+from pipeline.server.schemas import Camera, Counts, Deliveries, Status, StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events are wanted, the newest first; None leaves a question out."""
+
+    camera: str | None = None
+    kind: str | None = None
+    class_name: str | None = None
+    area: str | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+class Backend(Protocol):
+    """The running program. What says "may take a while" is never called on the server's loop."""
+
+    version: str
+
+    def cameras(self) -> Sequence[Camera]:
+        """Return every camera in the order of the configuration."""
+
+    def queues(self) -> Mapping[str, int]:
+        """Return how many frames of each camera wait for inference."""
+
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        """Return how many tracks are in each zone of a camera now, None while it is lost."""
+
+    def areas(self, camera: str) -> CameraZones:
+        """Return a camera's zones and lines."""
+
+    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+        """Save and use a camera's zones and lines; raises PipelineError. May take a while."""
+
+    def counts(self, camera: str | None, hours: float) -> Counts:
+        """Return what happened in the last hours. May take a while."""
+
+    def events(self, query: EventQuery) -> Sequence[StoredEvent]:
+        """Return events, the newest first. May take a while."""
+
+    def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return events stored after `event_id`, the oldest first, and the newest number.
+
+        No events for None, which asks for the number only. May take a while.
+        """
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return the file that shows an event, None where there is none. May take a while."""
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the effective configuration."""
+
+    def status(self) -> Status:
+        """Return how the program as a whole fares."""
+
+    def healthy(self) -> bool:
+        """Return whether the pipeline does its work."""

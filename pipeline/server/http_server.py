@@ -1,0 +1,131 @@
+"""The HTTP server on a thread of its own, beside the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import sys
+from ipaddress import ip_address
+
+import uvicorn
+
+from pipeline.config.web import WebOptions
+from pipeline.core.errors import ConfigError
+from pipeline.core.worker import Fail, Worker
+from pipeline.server.request_timeout import REQUEST_S, patient
+from pipeline.server.security import SecurityMiddleware
+from pipeline.server.viewers.jpeg_encoder import yield_to_others
+
+log = logging.getLogger("trackline")
+
+END_S = 2.0
+MAX_MESSAGE_BYTES = 64 * 1024
+_UNSENT_BYTES = 256 * 1024
+_DEAD_AFTER_MS = 60_000
+_SPARE = 64
+"""Connections above those for which others are closed, before requests are answered with 503."""
+
+
+class PageServer:
+    """Listens from `__init__` on, serves from `start` to `stop`."""
+
+    def __init__(
+        self, app: SecurityMiddleware, options: WebOptions, request_s: float = REQUEST_S
+    ) -> None:
+        _check_certificate(options)
+        self._socket = _listen(options)
+        self._options = options
+        room = options.viewers * 4 + 64
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http=patient(request_s, room, options.proxies),
+                lifespan="on",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(options.proxies),
+                forwarded_allow_ips=list(options.proxies),
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=30,
+                limit_concurrency=room + _SPARE,
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # pictures are compressed already
+                ssl_certfile=options.certificate,
+                ssl_keyfile=options.key,
+            )
+        )
+        self._worker = Worker("page", self._serve, lambda: None)
+
+    @property
+    def address(self) -> str:
+        """Return where a browser on this machine finds the page."""
+        host, port = self._socket.getsockname()[:2]
+        if ip_address(host).is_unspecified:
+            host = "127.0.0.1"
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._options.certificate else 'http'}://{shown}:{port}"
+
+    def start(self, fail: Fail | None = None) -> None:
+        """Serve from now on; `fail` hears of a server that breaks down."""
+        self._worker.start(fail or _log_failure)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether the thread is over."""
+        return self._worker.join(0)
+
+    def stop(self) -> None:
+        """End all connections and the thread."""
+        self._server.should_exit = True
+        if not self._worker.join(END_S + 1):
+            log.warning("page: still busy; left behind")
+        self._socket.close()
+
+    def _serve(self) -> None:
+        yield_to_others()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+def _listen(options: WebOptions) -> socket.socket:
+    """Return a socket that listens; raises ConfigError for an address that is taken or not ours."""
+    host = "127.0.0.1" if options.host == "localhost" else options.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What a viewer has not read yet: little, or it would see old boxes after a pause.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
+        listener.bind((host, options.port))
+        listener.listen(1024)  # many at once must not keep others out of the queue
+    except OSError as error:
+        listener.close()
+        told = error.strerror or str(error)
+        hint = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigError(f"web: cannot listen on {host}:{options.port}: {told}{hint}") from None
+    return listener
+
+
+def _check_certificate(options: WebOptions) -> None:
+    if options.certificate is None or options.key is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            options.certificate, options.key
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"web.certificate: {options.certificate}: {error}") from None
+
+
+def _log_failure(error: BaseException) -> None:
+    log.error("page: %s: %s", type(error).__name__, error)

@@ -1,0 +1,1 @@
+"""A live run behind the server: configuration reload, zones, recent events."""

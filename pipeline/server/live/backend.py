@@ -1,0 +1,222 @@
+"""The running pipeline as the live server asks for it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import effective
+from pipeline.engine import Pipeline
+from pipeline.engine.camera_monitor import CameraStatus
+from pipeline.engine.stats import Waits
+from pipeline.events.zones.counts import possible
+from pipeline.events.zones.schema import CameraZones
+from pipeline.server.backend import EventQuery
+from pipeline.server.live.config_changes import RunningConfig
+from pipeline.server.live.events import EventLog
+from pipeline.server.live.zones import ZoneEditor, where_it_is
+from pipeline.server.schemas import (
+    Ages,
+    Camera,
+    ConfigState,
+    Count,
+    Counts,
+    Deliveries,
+    Inside,
+    Status,
+    StoredEvent,
+)
+from pipeline.server.viewers.hub import Hub
+
+STUCK_S = 30.0
+RATE_OVER_S = 10.0
+
+
+class LiveBackend:
+    """Answers for a pipeline, its hub, its zones and its events; any thread may ask."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        hub: Hub,
+        book: ZoneEditor,
+        events: EventLog,
+        in_force: RunningConfig,
+    ) -> None:
+        from pipeline import __version__
+
+        self.version = __version__
+        self._pipeline = pipeline
+        self._hub = hub
+        self._book = book
+        self._events = events
+        self._in_force = in_force
+        self._began = time.monotonic()
+        self._delivered: deque[tuple[float, int, Waits]] = deque(maxlen=64)
+
+    def cameras(self) -> Sequence[Camera]:
+        """Return every camera in the order of the configuration."""
+        found = self._pipeline.cameras()
+        order = {name: place for place, name in enumerate(self._in_force.names)}
+        statuses = sorted(found.values(), key=lambda one: order.get(one.name, len(order)))
+        return [self._camera(each) for each in statuses]
+
+    def queues(self) -> Mapping[str, int]:
+        """Return how many frames of each camera wait for inference."""
+        return {name: one.waiting for name, one in self._pipeline.cameras().items()}
+
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        """Return how many tracks are in each zone of a camera now, None while it is lost."""
+        found = self._book.inside(camera)
+        known = self._is_seen(camera)
+        return {zone: sum(one.values()) if known else None for zone, one in found.items()}
+
+    def areas(self, camera: str) -> CameraZones:
+        """Return a camera's zones and lines."""
+        return self._book.areas(camera)
+
+    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+        """Save and use a camera's zones and lines; raises OutputError."""
+        return self._book.save(camera, areas, where_it_is(self._pipeline))
+
+    def counts(self, camera: str | None, hours: float) -> Counts:
+        """Return what happened in the last hours, and who is inside now; raises StoreError."""
+        names = [name for name in self._pipeline.cameras() if camera in (None, name)]
+        inside = [each for name in names for each in self._inside(name)]
+        counts = list(self._events.counts(camera, hours))
+        happened = {(one.camera, one.area, one.kind, one.direction) for one in counts}
+        never = [
+            Count(camera=name, count=0, **key._asdict())
+            for name in names
+            for key in possible(self._book.areas(name))
+            if (name, *key[:3]) not in happened
+        ]
+        return Counts(counts=[*counts, *never], inside=inside)
+
+    def events(self, query: EventQuery) -> Sequence[StoredEvent]:
+        """Return events, those that happened last first; raises StoreError."""
+        # They are numbered as they are settled, somebody who left seconds after it happened.
+        return sorted(self._events.query(query), key=lambda one: (one.time, one.id), reverse=True)
+
+    def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return events stored after `event_id`, the oldest first, and the newest number."""
+        if event_id is None:
+            newest = self._events.query(EventQuery(limit=1))
+            return [], newest[0].id if newest else 0
+        found = self._events.query(EventQuery(limit=limit), after_id=event_id)
+        return found[::-1], found[0].id if found else event_id
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return the file that shows an event; raises StoreError."""
+        return self._events.clip(event_id)
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
+        return self._events.deliveries()
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the effective configuration."""
+        return effective(self._in_force.config)
+
+    def status(self) -> Status:
+        """Return how the program as a whole fares."""
+        report = self._pipeline.stats.report()
+        return Status(
+            uptime_s=round(time.monotonic() - self._began, 1),
+            fps=self._fps(),
+            limited_by=self._limited_by(),
+            stages=report["stages"],
+            config=ConfigState(
+                path=str(self._in_force.path) if self._in_force.path else None,
+                loaded_at=self._in_force.loaded_at,
+                error=self._in_force.error,
+            ),
+        )
+
+    def healthy(self) -> bool:
+        """Return whether the pipeline runs, and gives results while it has pictures."""
+        if not self._pipeline.started or self._hub.closed:
+            return False
+        now = time.monotonic()
+        if now - (self._hub.last_result_at or self._began) < STUCK_S:
+            return True
+        return all(
+            each.state != "live" or time.time() - each.since < STUCK_S
+            for each in self._pipeline.cameras().values()
+        )
+
+    def each_second(self) -> None:
+        """Note how many results there were, let go of cameras that left; called every second."""
+        for name in set(self._hub.names()) - set(self._pipeline.cameras()):
+            self._hub.forget(name)
+        stats = self._pipeline.stats
+        self._delivered.append((time.monotonic(), stats.delivered, stats.waits()))
+
+    def _inside(self, camera: str) -> list[Inside]:
+        """Return who is in a camera's zones, by class; one row per zone while nobody knows."""
+        found = self._book.inside(camera)
+        by_class: Mapping[str, Mapping[str, int | None]] = found
+        if not self._is_seen(camera):
+            by_class = {zone: {"": None} for zone in found}
+        return [
+            Inside(camera=camera, area=zone, class_name=class_name, count=count)
+            for zone, classes in by_class.items()
+            for class_name, count in classes.items()
+        ]
+
+    def _is_seen(self, camera: str) -> bool:
+        """Return whether the newest result tells what is there now: it is none from before a loss.
+
+        A camera that is merely silent counts as seen: it may send nothing as nothing moves.
+        """
+        since, shown = self._pipeline.seen_since(camera), self._hub.latest(camera)
+        return since is not None and shown is not None and shown.result.frame.captured_at >= since
+
+    def _fps(self) -> float:
+        """Return results per second over the last ten seconds."""
+        now, delivered = time.monotonic(), self._pipeline.stats.delivered
+        then, before, _ = self._earlier(now)
+        return round((delivered - before) / max(now - then, 0.1), 1)
+
+    def _limited_by(self) -> str:
+        """Return what set the pace in the last ten seconds, in the run where nothing came out."""
+        stats = self._pipeline.stats
+        _, before, waits = self._earlier(time.monotonic())
+        return stats.limiting_stage(waits if stats.delivered > before else Waits())
+
+    def _earlier(self, now: float) -> tuple[float, int, Waits]:
+        """Return the time, results and waits as they were ten seconds ago."""
+        notes = [note for note in list(self._delivered) if note[0] > now - RATE_OVER_S]
+        return notes[0] if notes else (self._began, 0, Waits())
+
+    def _camera(self, one: CameraStatus) -> Camera:
+        shown = self._hub.latest(one.name)
+        age = one.age_ms
+        known = one.delivered > 0
+        return Camera(
+            name=one.name,
+            state=one.state,
+            since=round(one.since, 3),
+            fps=one.fps,
+            analysed_fps=one.analysed_fps,
+            width=one.width or None,
+            height=one.height or None,
+            age_ms=Ages(
+                now=shown.age_ms() if shown else None,
+                p50=age.p50 if known else None,
+                p95=age.p95 if known else None,
+                p99=age.p99 if known else None,
+            ),
+            grabbed=one.grabbed,
+            delivered=one.delivered,
+            dropped=dict(one.dropped),
+            reconnects=one.reconnects,
+            error=one.error,
+            warning=one.warning,
+            next_try=None if one.next_try is None else round(one.next_try, 3),
+            next_try_in_s=None if one.next_try_in_s is None else round(one.next_try_in_s, 1),
+            tracks=len(shown.result.tracks) if shown and self._is_seen(one.name) else None,
+        )

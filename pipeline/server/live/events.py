@@ -1,0 +1,213 @@
+"""The events of a live run as the page asks for them: from the store, or the last from memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.core.data import Event, Result
+from pipeline.core.interfaces import RunInfo, Sink, unix_time
+from pipeline.server.backend import EventQuery
+from pipeline.server.schemas import Count, Deliveries, Delivery, Keeping, StoredEvent
+
+if TYPE_CHECKING:
+    from pipeline.events.delivery.status import DeliveryStatus
+    from pipeline.events.store.writer import ClipLosses
+    from pipeline.events.store.writer import Keeping as Kept
+
+REMEMBERED = 1000
+
+
+class EventLog(Protocol):
+    """Where events are found; each method may take a while, and be called by any thread."""
+
+    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+        """Return events, the newest first."""
+
+    def counts(self, camera: str | None, hours: float) -> list[Count]:
+        """Return how many there were in the last hours."""
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return the file that shows an event."""
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others; at once."""
+
+
+class StoredEvents:
+    """The events in the store of the sink `events`, while it is open."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    @property
+    def _store(self) -> Any:
+        return getattr(self._sink, "store", None)
+
+    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+        """Return events, the newest first; raises StoreError."""
+        from pipeline.events.store.records import EventFilter
+
+        if (store := self._store) is None:
+            return []
+        asked = EventFilter(
+            camera=wanted.camera,
+            kind=wanted.kind,
+            class_name=wanted.class_name,
+            area=wanted.area,
+            before_id=wanted.before_id,
+            after_id=after_id,
+        )
+        found = store.query(asked, wanted.limit)
+        return [StoredEvent.model_validate(each.as_dict()) for each in found]
+
+    def counts(self, camera: str | None, hours: float) -> list[Count]:
+        """Return how many there were in the last hours; raises StoreError."""
+        if (store := self._store) is None:
+            return []
+        return [
+            Count(
+                camera=each.camera,
+                area=each.area,
+                kind=each.kind,
+                direction=each.direction,
+                class_name=each.class_name,
+                count=each.count,
+            )
+            for each in store.counts(camera, hours)
+        ]
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return the file that shows an event; raises StoreError."""
+        store = self._store
+        path: Path | None = store.clip_path(event_id) if store is not None else None
+        return path
+
+    def deliveries(self) -> Deliveries:
+        """Return how events get to others."""
+        standings: Sequence[DeliveryStatus] = getattr(self._sink, "standings", list)()
+        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "keeping", lambda: None)()
+        return Deliveries(
+            keeping=None if kept is None else _keeping(*kept),
+            deliveries=[_delivery(each) for each in standings],
+        )
+
+
+class RecentEvents:
+    """The last thousand events, for a run that stores none; a sink."""
+
+    own_thread = False
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._last = 0
+        self._lock = threading.Lock()
+        self._events: deque[StoredEvent] = deque(maxlen=REMEMBERED)
+
+    def open(self, run: RunInfo) -> None:
+        """Need nothing of the run."""
+        del run
+
+    def write(self, result: Result) -> None:
+        """Remember the result's events."""
+        if not result.events:
+            return
+        with self._lock:
+            for event in result.events:
+                self._last += 1
+                self._events.append(_numbered(event, self._last))
+
+    def close(self) -> None:
+        """Keep nothing open."""
+
+    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+        """Return events, the newest first."""
+        with self._lock:
+            events = list(self._events)
+        fitting = (
+            event
+            for event in reversed(events)
+            if (wanted.before_id is None or event.id < wanted.before_id)
+            and (after_id is None or event.id > after_id)
+            and wanted.camera in (None, event.camera)
+            and wanted.kind in (None, event.kind)
+            and wanted.class_name in (None, event.class_name)
+            and wanted.area in (None, event.area)
+        )
+        return [event for event, _ in zip(fitting, range(wanted.limit), strict=False)]
+
+    def counts(self, camera: str | None, hours: float) -> list[Count]:
+        """Return how many of those remembered there were in the last hours."""
+        since = self._now() - hours * 3600
+        found = self.query(replace(EventQuery(camera=camera), limit=REMEMBERED))
+        counted = Counter(
+            (event.camera, event.area, event.kind, event.direction, event.class_name)
+            for event in found
+            if event.time >= since
+        )
+        keys = ("camera", "area", "kind", "direction", "class_name")
+        return [
+            Count.model_validate({**dict(zip(keys, one, strict=True)), "count": count})
+            for one, count in sorted(counted.items())
+        ]
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return None: there are no clips."""
+        del event_id
+        return None
+
+    def deliveries(self) -> Deliveries:
+        """Return nobody: what is not kept is not delivered."""
+        return Deliveries(keeping=None, deliveries=[])
+
+
+def _delivery(one: DeliveryStatus) -> Delivery:
+    queue = one.queue
+    return Delivery(
+        target=one.target,
+        address=one.address,
+        delivered=one.delivered,
+        waiting=queue.waiting,
+        waiting_since=queue.waiting_since,
+        problem=one.problem or None,
+        failed=queue.failed,
+        failed_at=queue.failed_at,
+        failure=queue.failure or None,
+    )
+
+
+def _keeping(events: Kept, clips: ClipLosses) -> Keeping:
+    return Keeping(
+        waiting=events.waiting,
+        since=events.since,
+        problem=events.problem or None,
+        lost=events.lost,
+        lost_at=events.lost_at,
+        clips_lost=clips.lost,
+        clip_lost_at=clips.lost_at,
+        clip_problem=clips.problem or None,
+    )
+
+
+def _numbered(event: Event, number: int) -> StoredEvent:
+    return StoredEvent(
+        id=number,
+        uid=f"{number:032x}",
+        time=round(unix_time(event.captured_at), 3),
+        kind=event.kind,
+        camera=event.source,
+        area=event.area,
+        direction=event.direction,
+        track_id=event.track_id,
+        class_name=event.class_name,
+        dwell_s=event.dwell_s,
+        index=event.index,
+        pts_s=event.pts_s,
+        xyxy=event.xyxy,
+        clip=False,
+    )

@@ -1,0 +1,123 @@
+"""A live run: cameras, the page that shows them, and files that are read again when they change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import build, make_sinks
+from pipeline.config.plugins import plugin_names
+from pipeline.config.schema import Config, PluginChoice
+from pipeline.core.errors import ConfigError, MissingExtraError, StageError
+from pipeline.core.install_hints import install_command
+from pipeline.core.interfaces import Sink
+from pipeline.engine import Pipeline
+from pipeline.report import run_config
+from pipeline.server.live.config_changes import in_force
+from pipeline.server.live.events import EventLog, RecentEvents, StoredEvents
+from pipeline.server.live.notify import notify
+from pipeline.server.live.zones import ZoneEditor
+
+log = logging.getLogger("trackline")
+
+PATIENCE_S = 1.5
+"""How long the end waits for cameras that hang: a polite kill has five seconds in all."""
+EXTRA = ("fastapi", "uvicorn", "websockets", "prometheus_client")
+
+
+def live_config(config: Config) -> Config:
+    """Return the configuration as a live run takes it.
+
+    Without `sinks` in the file only events are kept; a camera that fails is tried again for ever.
+    Raises ConfigError without sources: a file that was emptied must not take all cameras out.
+    """
+    if not config.sources:
+        raise ConfigError("sources: needed but not given")
+    run = config.run.model_copy(update={"wait_for_sources": True})
+    update: dict[str, Any] = {"run": run}
+    if "sinks" not in config.model_fields_set:
+        kept = "events" in plugin_names("sinks") and find_spec("sqlalchemy") is not None
+        update["sinks"] = (PluginChoice(kind="events"),) if kept else ()
+    changed = config.model_copy(update=update)
+    changed._secrets = config.secrets
+    return changed
+
+
+def check_extra() -> None:
+    """Raise MissingExtraError unless what the live server needs is installed."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"trackline live: {', '.join(missing)} not installed: {install_command('live')}"
+        )
+
+
+def run_live(
+    load: Callable[[], Config],
+    path: Path | None,
+    on_start: Callable[[Pipeline], None],
+    on_address: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run until stopped and return the report; `load` gives the configuration, now and again.
+
+    `on_start` gets the pipeline before it runs, `on_address` where the page is. Raises ConfigError
+    before anything is opened, and whatever ends a run.
+    """
+    check_extra()
+    from pipeline.server.app import create_app
+    from pipeline.server.auth import Auth
+    from pipeline.server.http_server import PageServer
+    from pipeline.server.live.backend import LiveBackend
+    from pipeline.server.live.reload import Reloader
+    from pipeline.server.viewers.hub import Hub
+
+    config = load()
+    gate = Auth(config.web, config.web.read_token(config.secrets))
+    hub = Hub()
+    book = ZoneEditor(config.zones or config.run.output / "zones.yaml")
+    sinks, events = _sinks(config, hub, book)
+    pipeline = build(config, sinks, book.new_watcher)
+    pipeline.patience_s = PATIENCE_S
+    state = in_force(config, path)
+    backend = LiveBackend(pipeline, hub, book, events, state)
+    server = PageServer(create_app(backend, hub, config.web, gate), config.web)
+    if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
+        log.warning("web: without certificate and key the token travels readably; see docs/live.md")
+    reloader = Reloader(pipeline, state, book, load, backend.each_second)
+
+    broken: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        broken.append(error)
+        pipeline.stop(f"{type(error).__name__}: {error}")
+
+    def begin(started: Pipeline) -> None:
+        on_start(started)
+        steps.callback(server.stop)
+        server.start(fail)
+        steps.callback(reloader.stop)
+        reloader.start(fail)
+        steps.callback(notify, "STOPPING=1")
+        on_address(server.address)
+        notify(f"READY=1\nSTATUS=Page at {server.address}")
+
+    with ExitStack() as steps:
+        report = run_config(config, begin, pipeline=pipeline)
+    if broken:
+        raise StageError(f"page: {type(broken[0]).__name__}: {broken[0]}") from broken[0]
+    return report
+
+
+def _sinks(config: Config, page: Sink, book: ZoneEditor) -> tuple[dict[str, Sink], EventLog]:
+    """Return the sinks with the page among them, and where its events are found."""
+    sinks = make_sinks(config)
+    if (store := sinks.get("events")) is not None:
+        if (follow := getattr(store, "follow_areas", None)) is not None:
+            follow(book.kinds)
+        return {**sinks, "page": page}, StoredEvents(store)
+    recent = RecentEvents()
+    return {**sinks, "page": page, "recent events": recent}, recent

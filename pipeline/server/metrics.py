@@ -1,0 +1,159 @@
+"""The program's figures as Prometheus reads them, from a registry of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from pipeline.server.backend import Backend
+from pipeline.server.viewers.hub import Buckets, Hub
+
+STATES = ("connecting", "live", "stale", "lost", "ended")
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics(Collector):
+    """Reads the figures when they are asked for; nothing is counted twice or kept here."""
+
+    def __init__(self, backend: Backend, hub: Hub, viewers: Callable[[], int]) -> None:
+        self._backend = backend
+        self._hub = hub
+        self._viewers = viewers
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: names are known once they are collected."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family of figures."""
+        yield from self._cameras()
+        yield from self._ages_and_stages()
+        yield from self._deliveries()
+        yield _gauge("trackline_viewers", "Pages and streams that are open.", self._viewers())
+        yield _gauge(
+            "trackline_healthy", "1 while the pipeline does its work.", self._backend.healthy()
+        )
+        version = GaugeMetricFamily("trackline_build", "Version in the label.", labels=["version"])
+        version.add_metric([self._backend.version], 1)
+        yield version
+
+    def _cameras(self) -> Iterator[Metric]:
+        label = ["camera"]
+        fps = GaugeMetricFamily("trackline_camera_fps", "Frames per second.", labels=label)
+        analysed = GaugeMetricFamily(
+            "trackline_camera_analysed_fps",
+            "Frames per second of the last ten seconds that were not dropped.",
+            labels=label,
+        )
+        state = GaugeMetricFamily(
+            "trackline_camera_state", "1 for the state a camera is in.", labels=["camera", "state"]
+        )
+        grabbed = CounterMetricFamily(
+            "trackline_frames_grabbed", "Frames that arrived.", labels=label
+        )
+        delivered = CounterMetricFamily(
+            "trackline_frames_delivered", "Frames whose results came out.", labels=label
+        )
+        dropped = CounterMetricFamily(
+            "trackline_frames_dropped", "Frames lost, by cause.", labels=["camera", "cause"]
+        )
+        again = CounterMetricFamily("trackline_reconnects", "Cameras that came back.", labels=label)
+        tracks = GaugeMetricFamily("trackline_tracks", "Tracks in the last frame.", labels=label)
+        inside = GaugeMetricFamily(
+            "trackline_zone_inside", "Tracks in a zone now.", labels=["camera", "area"]
+        )
+        for camera in self._backend.cameras():
+            fps.add_metric([camera.name], camera.fps)
+            if camera.analysed_fps is not None:
+                analysed.add_metric([camera.name], camera.analysed_fps)
+            for name in STATES:
+                state.add_metric([camera.name, name], float(camera.state == name))
+            grabbed.add_metric([camera.name], camera.grabbed)
+            delivered.add_metric([camera.name], camera.delivered)
+            for cause, count in camera.dropped.items():
+                dropped.add_metric([camera.name, cause], count)
+            again.add_metric([camera.name], camera.reconnects)
+            if camera.tracks is not None:
+                tracks.add_metric([camera.name], camera.tracks)
+            for area, there in self._backend.inside(camera.name).items():
+                if there is not None:
+                    inside.add_metric([camera.name, area], there)
+        queue = GaugeMetricFamily(
+            "trackline_queue_frames", "Frames that wait for inference.", labels=label
+        )
+        for name, waiting in self._backend.queues().items():
+            queue.add_metric([name], waiting)
+        yield from (fps, analysed, state, grabbed, delivered, dropped, again, tracks, inside, queue)
+
+    def _ages_and_stages(self) -> Iterator[Metric]:
+        age = HistogramMetricFamily(
+            "trackline_age_seconds", "Age of a picture at output.", labels=["camera"]
+        )
+        stage = HistogramMetricFamily(
+            "trackline_stage_seconds", "Time per frame and stage.", labels=["camera", "stage"]
+        )
+        for name, tally in list(self._hub.tallies.items()):
+            age.add_metric([name], *_histogram(tally.ages))
+            for each, buckets in list(tally.stages.items()):
+                stage.add_metric([name, each], *_histogram(buckets))
+        yield from (age, stage)
+
+    def _deliveries(self) -> Iterator[Metric]:
+        label = ["target"]
+        took = CounterMetricFamily(
+            "trackline_deliveries", "Messages about events that a target took.", labels=label
+        )
+        waiting = GaugeMetricFamily(
+            "trackline_deliveries_waiting", "Messages that wait for a target.", labels=label
+        )
+        since = GaugeMetricFamily(
+            "trackline_deliveries_waiting_seconds", "Age of the oldest that waits.", labels=label
+        )
+        failed = GaugeMetricFamily(
+            "trackline_deliveries_failed", "Messages that were given up.", labels=label
+        )
+        told = self._backend.deliveries()
+        for one in told.deliveries:
+            took.add_metric([one.target], one.delivered)
+            waiting.add_metric([one.target], one.waiting)
+            age_s = 0.0 if one.waiting_since is None else time.time() - one.waiting_since
+            since.add_metric([one.target], max(0.0, age_s))
+            failed.add_metric([one.target], one.failed)
+        yield from (took, waiting, since, failed)
+        if (kept := told.keeping) is not None:
+            fine = kept.problem is None
+            yield _gauge("trackline_events_kept", "1 while the database takes events.", fine)
+            yield _gauge("trackline_events_waiting", "Events in memory only.", kept.waiting)
+            lost = "Events that were never kept."
+            yield CounterMetricFamily("trackline_events_lost", lost, value=kept.lost)
+            lost = "Clips that could not be written."
+            yield CounterMetricFamily("trackline_clips_lost", lost, value=kept.clips_lost)
+
+
+def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, value=float(value))
+
+
+def _histogram(buckets: Buckets) -> tuple[list[tuple[str, float]], float]:
+    """Return ([(upper bound in seconds, values up to it)], sum in seconds)."""
+    counts, reached = [], 0
+    for bound, count in zip((*buckets.bounds, None), list(buckets.counts), strict=True):
+        reached += count
+        counts.append(("+Inf" if bound is None else str(bound / 1e3), float(reached)))
+    return counts, buckets.total / 1e3

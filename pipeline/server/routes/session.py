@@ -1,0 +1,65 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from pipeline.server.auth import TooManyTriesError
+from pipeline.server.context import AppContext
+from pipeline.server.schemas import Login, Problem, Session
+from pipeline.server.security import GRANT, session_of
+
+MAX_LOGIN_BYTES = 4096
+
+
+def session_routes(site: AppContext) -> APIRouter:
+    """Return the routes of sessions."""
+    router = APIRouter(tags=["session"])
+    gate = site.gate
+
+    def cookie(request: Request, response: Response, value: str, seconds: int) -> None:
+        response.set_cookie(
+            gate.cookie,
+            value,
+            max_age=seconds,
+            path="/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+    @router.post(
+        "/api/login",
+        status_code=204,
+        responses={401: {"model": Problem}, 422: {"model": Problem}, 429: {"model": Problem}},
+        max_body_size=MAX_LOGIN_BYTES,
+    )
+    async def log_in(request: Request, response: Response, login: Login) -> None:
+        """Sign in with the token; the answer sets the session's cookie."""
+        client = request.client.host if request.client else ""
+        try:
+            secret = gate.log_in(login.token, client)
+        except TooManyTriesError as error:
+            after = {"retry-after": str(int(error.retry_after_s) + 1)}
+            raise HTTPException(429, str(error), after) from None
+        if secret is None:
+            raise HTTPException(401, "wrong token" if gate.token_required else "no token is set")
+        cookie(request, response, secret, gate.session_s)
+
+    @router.post("/api/logout", status_code=204)
+    async def log_out(request: Request, response: Response) -> None:
+        """End the session; its WebSocket is closed."""
+        if secret := session_of(request.headers, gate.cookie):
+            gate.log_out(secret)
+        cookie(request, response, "", 0)
+
+    @router.get("/api/session")
+    async def session(request: Request) -> Session:
+        """Tell who is asking, and whether one has to sign in."""
+        return Session(
+            signed_in=request.scope.get(GRANT) is not None,
+            token_required=gate.token_required,
+            version=site.backend.version,
+        )
+
+    return router

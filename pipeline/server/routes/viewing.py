@@ -1,0 +1,104 @@
+"""Moving pictures: the page's WebSocket, and MJPEG for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
+
+from pipeline.server.context import AppContext, GpuPostprocess
+from pipeline.server.routes.cameras import UNKNOWN, CameraName, known
+from pipeline.server.schemas import Problem
+from pipeline.server.security import GRANT
+from pipeline.server.viewers.websocket import Viewer, turn_away
+
+BOUNDARY = "trackline-picture"
+_LOOK_AGAIN_S = 1.0
+_MJPEG: GpuPostprocess = {
+    200: {"content": {f"multipart/x-mixed-replace; boundary={BOUNDARY}": {}}},
+    503: {"model": Problem},
+}
+
+
+def viewing_routes(site: AppContext) -> APIRouter:
+    """Return the routes of moving pictures."""
+    router = APIRouter(tags=["cameras"])
+
+    @router.websocket("/api/ws")
+    async def page(socket: WebSocket) -> None:
+        with site.studio.seat() as seated:
+            if seated:
+                await Viewer(socket, site.studio, socket.scope[GRANT]).run()
+            else:
+                await turn_away(socket)
+
+    @router.get(
+        "/api/cameras/{name:path}/stream.mjpg",
+        response_class=StreamingResponse,
+        responses={**_MJPEG, **UNKNOWN},
+    )
+    async def stream(
+        request: Request,
+        name: CameraName,
+        width: Annotated[int, Query(ge=16, le=16384)] = 1280,
+        fps: Annotated[float, Query(gt=0, le=60, allow_inf_nan=False)] = 10,
+    ) -> StreamingResponse:
+        """Give pictures one after the other, as fast as they are taken; without boxes."""
+        known(site, name)
+        if site.studio.is_full:
+            raise HTTPException(503, "too many viewers")
+        pause_s = 1 / min(fps, site.options.picture_fps)
+        pictures = _pictures(site, request, name, width, pause_s)
+        return StreamingResponse(
+            pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        )
+
+    @router.head("/api/cameras/{name:path}/stream.mjpg", include_in_schema=False)
+    async def stream_head(name: CameraName) -> Response:
+        """Tell what kind of stream it is: players ask before they open it. Takes no seat."""
+        known(site, name)
+        return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+
+    return router
+
+
+async def _pictures(
+    site: AppContext, request: Request, name: str, width: int, pause_s: float
+) -> AsyncIterator[bytes]:
+    """Yield the newest picture again and again; sending the one before waits for the viewer."""
+    loop = asyncio.get_running_loop()
+    studio = site.studio
+    sent = None
+    wake = asyncio.Event()
+    with studio.seat():
+        studio.announcer.join(wake, wake.set, lambda _: None)
+        try:
+            while not studio.hub.closed and studio.gate.holds(request.scope[GRANT]):
+                began = loop.time()
+                wake.clear()
+                picture = await studio.desk.picture(name, width)
+                if picture is not None and picture.shown_key != sent:
+                    sent = picture.shown_key
+                    yield (
+                        (
+                            f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
+                            f"Content-Length: {len(picture.jpeg)}\r\n\r\n"
+                        ).encode()
+                        + picture.jpeg
+                        + b"\r\n"
+                    )
+                await asyncio.sleep(max(0.0, began + pause_s - loop.time()))
+                await _woken(wake)
+        finally:
+            studio.announcer.leave(wake)
+
+
+async def _woken(wake: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_LOOK_AGAIN_S):
+            await wake.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,1 @@
+"""Live pictures for viewers: newest results, JPEG encoding, WebSocket."""

@@ -1,0 +1,133 @@
+"""What all pages are told alike: made once, sent to each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+from pipeline.server.backend import Backend
+from pipeline.server.viewers.hub import Hub, LatestResult
+
+log = logging.getLogger("trackline")
+
+TICK_S = 1.0
+MAX_EVENTS = 100
+
+
+class Broadcaster:
+    """Cameras once a second, events as they are stored, tracks of each frame; on the server's loop.
+
+    It works only while somebody listens.
+    """
+
+    def __init__(self, backend: Backend, hub: Hub) -> None:
+        self._backend = backend
+        self._hub = hub
+        self.cameras_text = ""
+        self.ticks = 0
+        self._listeners: dict[object, Callable[[], None]] = {}
+        self._event_sinks: dict[object, Callable[[str], None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._unhear: Callable[[], None] = lambda: None
+        self._tracks: dict[str, tuple[tuple[float, int], str]] = {}
+        self._rung = False
+        self._last_event: int | None = None
+
+    @property
+    def viewers(self) -> int:
+        """Return how many pages are open."""
+        return len(self._listeners)
+
+    def join(self, who: object, wake: Callable[[], None], event: Callable[[str], None]) -> None:
+        """Have `wake` called when something is new, and `event` with each new event's text."""
+        self._listeners[who] = wake
+        self._event_sinks[who] = event
+        if self._task is None:
+            loop = asyncio.get_running_loop()
+            self._unhear = self._hub.listen(self._ringer(loop))
+            self._last_event = None
+            self._task = loop.create_task(self._tick_for_ever())
+
+    def leave(self, who: object) -> None:
+        """Undo `join`."""
+        self._listeners.pop(who, None)
+        self._event_sinks.pop(who, None)
+        if not self._listeners and self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._unhear()
+            self._tracks.clear()
+
+    def tracks_text(self, camera: str, shown: LatestResult) -> str:
+        """Return the message that tells a frame's tracks."""
+        made = self._tracks.get(camera)
+        if made is None or made[0] != shown.key:
+            made = (shown.key, self._tracks_message(camera, shown))
+            self._tracks[camera] = made
+        return made[1]
+
+    def _tracks_message(self, camera: str, shown: LatestResult) -> str:
+        frame = shown.result.frame
+        message = {
+            "type": "tracks",
+            "camera": camera,
+            "index": frame.index,
+            "pts_s": round(frame.pts_s, 3),
+            "time": round(shown.time, 3),
+            "age_ms": shown.age_ms(),
+            "width": shown.width,
+            "height": shown.height,
+            "inside": dict(self._backend.inside(camera)),
+        }
+        return f'{_text(message)[:-1]},"tracks":{shown.tracks_json}}}'
+
+    def _ringer(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        """Return what the pipeline's thread calls at each result: it wakes the loop once."""
+
+        def ring() -> None:
+            if not self._rung:
+                self._rung = True
+                with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+                    loop.call_soon_threadsafe(self._wake_all)
+
+        return ring
+
+    def _wake_all(self) -> None:
+        self._rung = False
+        for wake in list(self._listeners.values()):
+            wake()
+
+    async def _tick_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            cameras = [each.model_dump(mode="json") for each in self._backend.cameras()]
+            self.cameras_text = _text({"type": "cameras", "cameras": cameras})
+            self.ticks += 1
+            await self._tell_events()
+            self._wake_all()
+            await asyncio.sleep(max(0.1, TICK_S - (loop.time() - began)))
+
+    async def _tell_events(self) -> None:
+        """Send what was stored since the last time; a store that fails is asked again."""
+        try:
+            events, newest = await asyncio.to_thread(
+                self._backend.events_after, self._last_event, MAX_EVENTS
+            )
+        except PipelineError as error:
+            log.debug("page: %s", error)
+            return
+        self._last_event = newest
+        for event in events:
+            text = _text({"type": "event", "event": event.model_dump(mode="json")})
+            for sink in list(self._event_sinks.values()):
+                sink(text)
+
+
+def _text(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))

@@ -1,0 +1,165 @@
+"""Between the pipeline and its viewers: the newest result of each camera, and nothing older.
+
+The hub is a sink. Handing it a result costs a few microseconds whoever watches: viewers look at
+the newest when they are ready, so nobody's slowness is ever waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.data import Result
+from pipeline.core.interfaces import RunInfo, unix_time
+
+AGE_BUCKETS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000, 10000, 30000)
+STAGE_BUCKETS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
+
+
+class Buckets:
+    """Counts of milliseconds up to each bound, for a Prometheus histogram; one writing thread."""
+
+    def __init__(self, bounds: tuple[int, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, ms: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, ms)] += 1
+        self.total += ms
+
+
+class LatestResult:
+    """The newest result of a camera, as viewers get it; its JSON is made once for all of them."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        frame = result.frame
+        self.height, self.width = frame.image.shape[:2]
+        self.time = unix_time(frame.captured_at)
+        self.key = (frame.captured_at, frame.index)
+        """Which frame it is, without holding its memory."""
+
+    def age_ms(self) -> float:
+        """Return how long ago the picture arrived."""
+        return round((time.monotonic() - self.result.frame.captured_at) * 1e3, 1)
+
+    @cached_property
+    def tracks(self) -> list[dict[str, object]]:
+        """Return the tracks as `shapes.Track` has them; boxes that are no numbers are left out."""
+        tracks = self.result.tracks
+        names = self.result.class_names
+        usable: NDArray[np.bool_] = np.isfinite(tracks.xyxy).min(axis=1, initial=True)
+        rows = zip(
+            usable.tolist(),
+            tracks.track_id.tolist(),
+            tracks.class_id.tolist(),
+            np.nan_to_num(tracks.score).round(3).tolist(),
+            tracks.xyxy.tolist(),
+            np.nan_to_num(tracks.age_s).tolist(),
+            tracks.coasting.tolist(),
+            strict=True,
+        )
+        return [
+            {
+                "id": track_id,
+                "class_id": class_id,
+                "class_name": names.get(class_id, f"class {class_id}"),
+                "score": round(score, 3),
+                "xyxy": [round(value, 1) for value in xyxy],
+                "age_s": round(age_s, 2),
+                "coasting": coasting,
+            }
+            for fine, track_id, class_id, score, xyxy, age_s, coasting in rows
+            if fine
+        ]
+
+    @cached_property
+    def tracks_json(self) -> str:
+        """Return the tracks as a JSON list."""
+        return json.dumps(self.tracks, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass
+class Tally:
+    """What the hub has seen of one camera."""
+
+    ages: Buckets = field(default_factory=lambda: Buckets(AGE_BUCKETS_MS))
+    stages: dict[str, Buckets] = field(default_factory=dict)
+
+
+class Hub:
+    """A sink that keeps the newest result per camera and rings whoever asked to be rung."""
+
+    own_thread = True
+    may_drop = True  # straight from inference: sinks that are busy do not make the page older
+
+    def __init__(self) -> None:
+        self._shown: dict[str, LatestResult] = {}
+        self.tallies: dict[str, Tally] = {}
+        self._bells: tuple[Callable[[], None], ...] = ()
+        self._lock = threading.Lock()
+        self.last_result_at: float | None = None
+        self.closed = False
+
+    def open(self, run: RunInfo) -> None:
+        """Need nothing of the run."""
+        del run
+
+    def write(self, result: Result) -> None:
+        """Put the result in its camera's slot, in place of the one before, and ring."""
+        name = result.frame.source
+        self._shown[name] = LatestResult(result)
+        self.last_result_at = now = time.monotonic()
+        tally = self.tallies.get(name)
+        if tally is None:
+            tally = self.tallies[name] = Tally()
+        tally.ages.add(result.age_ms or (now - result.frame.captured_at) * 1e3)
+        for stage, ms in result.stage_ms.items():
+            if stage not in tally.stages:
+                tally.stages[stage] = Buckets(STAGE_BUCKETS_MS)
+            tally.stages[stage].add(ms)
+        for ring in self._bells:
+            ring()
+
+    def close(self) -> None:
+        """Say to all viewers that nothing more comes."""
+        self.closed = True
+        for ring in self._bells:
+            ring()
+
+    def latest(self, camera: str) -> LatestResult | None:
+        """Return a camera's newest result, None before its first."""
+        return self._shown.get(camera)
+
+    def names(self) -> list[str]:
+        """Return the cameras that have had a result."""
+        return list(self._shown)
+
+    def forget(self, camera: str) -> None:
+        """Let go of a camera that was taken out; its last frame's memory goes too."""
+        self._shown.pop(camera, None)
+        self.tallies.pop(camera, None)
+
+    def listen(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Have `ring` called on the pipeline's thread at each result; return what ends that.
+
+        It must return at once and never raise.
+        """
+        with self._lock:
+            self._bells = (*self._bells, ring)
+
+        def end() -> None:
+            with self._lock:
+                self._bells = tuple(bell for bell in self._bells if bell is not ring)
+
+        return end

@@ -1,0 +1,158 @@
+"""JPEG pictures for viewers: encoded on demand, once for all, on threads that yield to others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.web import WebOptions
+from pipeline.core.data import Image, Result
+from pipeline.server.viewers.hub import Hub, LatestResult
+
+WIDTHS = (160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840)
+"""Picture widths in use: viewers whose windows differ by a few pixels share an encoding."""
+
+NICENESS = 10
+THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG of one camera's frame, and what was known about the frame."""
+
+    shown_key: tuple[float, int]
+    shown_width: int
+    shown_height: int
+    captured_at: float
+    tracks_json: str
+    jpeg: bytes
+
+    @property
+    def index(self) -> int:
+        """Return the frame's index."""
+        return self.shown_key[1]
+
+    def age_ms(self) -> float:
+        """Return how long ago the frame arrived."""
+        return round((time.monotonic() - self.captured_at) * 1e3, 1)
+
+
+@dataclass(slots=True)
+class _Entry:
+    key: tuple[float, int]
+    began: float
+    future: asyncio.Future[Picture]
+
+
+class JpegEncoder:
+    """Encodes the newest frame of a camera when somebody wants it; used on the server's loop.
+
+    Each (camera, frame, width) is encoded at most once, no more than `picture_fps` times a
+    second, and whoever asks meanwhile gets what is there or on its way.
+    """
+
+    def __init__(self, hub: Hub, options: WebOptions) -> None:
+        self._hub = hub
+        self._quality = options.jpeg_quality
+        self._pause_s = 1 / options.picture_fps
+        self._threads = ThreadPoolExecutor(THREADS, "picture", initializer=yield_to_others)
+        self._entries: dict[tuple[str, int], _Entry] = {}
+        self.encoded = 0
+
+    async def picture(self, camera: str, width: int) -> Picture | None:
+        """Return the newest picture of `camera` about `width` pixels wide; None before any."""
+        shown = self._hub.latest(camera)
+        if shown is None:
+            return None
+        width = stepped(width, shown.width)
+        entry = self._entries.get((camera, width))
+        now = time.monotonic()
+        if entry is None or (
+            entry.key != shown.key and entry.future.done() and now - entry.began >= self._pause_s
+        ):
+            entry = _Entry(shown.key, now, self._begin(shown, width))
+            self._entries[camera, width] = entry
+            self._drop_old(now)
+        # Shielded: one viewer that goes away must not take the picture from the others.
+        return await asyncio.shield(entry.future)
+
+    async def snapshot(self, camera: str, *, boxes: bool) -> bytes | None:
+        """Return the newest frame in full as a JPEG, with its boxes drawn if asked for."""
+        shown = self._hub.latest(camera)
+        if shown is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _full, shown.result, boxes, self._quality)
+
+    def close(self) -> None:
+        """End the threads; what they are about is finished and thrown away."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, shown: LatestResult, width: int) -> asyncio.Future[Picture]:
+        self.encoded += 1
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, _encode, shown, width, self._quality)
+
+    def _drop_old(self, now: float) -> None:
+        """Forget pictures nobody asked for in a while."""
+        for key, entry in list(self._entries.items()):
+            if entry.future.done() and now - entry.began > 10:
+                del self._entries[key]
+
+
+def stepped(width: int, frame_width: int) -> int:
+    """Return the width to encode for a viewer that shows `width` pixels of a wider frame."""
+    step = WIDTHS[min(bisect_left(WIDTHS, width), len(WIDTHS) - 1)]
+    return min(step, frame_width)
+
+
+def yield_to_others() -> None:
+    """Let everybody else on this machine go first, the pipeline above all (Linux: per thread)."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _encode(shown: LatestResult, width: int, quality: int) -> Picture:
+    import cv2
+
+    image = shown.result.frame.image
+    if width < shown.width:
+        height = max(1, round(shown.height * width / shown.width))
+        smaller: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        image = smaller
+    return Picture(
+        shown_key=shown.key,
+        shown_width=shown.width,
+        shown_height=shown.height,
+        captured_at=shown.result.frame.captured_at,
+        tracks_json=shown.tracks_json,
+        jpeg=_jpeg(image, quality),
+    )
+
+
+def _full(result: Result, boxes: bool, quality: int) -> bytes:
+    image = result.frame.image
+    if boxes:
+        from pipeline.core.drawing import Annotator
+
+        image = image.copy()
+        Annotator(trail_s=0).paint(image, result)
+    return _jpeg(image, max(quality, 85))
+
+
+def _jpeg(image: Image, quality: int) -> bytes:
+    import cv2
+
+    fine, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not fine:
+        raise ValueError(f"a picture of {image.shape} cannot be JPEG")
+    return bytes(encoded)

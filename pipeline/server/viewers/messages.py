@@ -1,0 +1,72 @@
+"""What goes over a page's WebSocket: its wishes, and pictures with what is drawn over them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipeline.server.schemas import Name
+from pipeline.server.viewers.jpeg_encoder import Picture
+
+PICTURE = 1
+_MAX_HEADER = 0xFFFF
+
+
+class Watch(BaseModel):
+    """What a page wants to see: these cameras, so wide, so often."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["watch"] = "watch"
+    cameras: tuple[Name, ...] = Field((), max_length=256)
+    pictures: bool = False
+    width: float = Field(640, ge=1, le=16384, allow_inf_nan=False)
+    fps: float = Field(10, gt=0, le=1000, allow_inf_nan=False)
+
+
+class Ack(BaseModel):
+    """That a picture was drawn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["ack"]
+    camera: Name
+    index: int
+
+
+WISH: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
+"""What a page may send."""
+
+
+def message_of(camera: str, picture: Picture) -> bytes:
+    """Return a picture as it is sent: its kind, the header's length, the header, the JPEG.
+
+    The length has two bytes: of a crowd too large for that, the last boxes stay out.
+    """
+    about = {
+        "camera": camera,
+        "index": picture.index,
+        "width": picture.shown_width,
+        "height": picture.shown_height,
+        "age_ms": picture.age_ms(),
+    }
+    start = json.dumps(about, separators=(",", ":"))[:-1]
+    header = f'{start},"tracks":{picture.tracks_json}}}'.encode()
+    if len(header) > _MAX_HEADER:
+        tracks = _fitting(json.loads(picture.tracks_json), _MAX_HEADER - len(start.encode()) - 20)
+        header = f'{start},"tracks":{tracks}}}'.encode()
+    return struct.pack(">BH", PICTURE, len(header)) + header + picture.jpeg
+
+
+def _fitting(tracks: list[dict[str, Any]], most_bytes: int) -> str:
+    texts: list[str] = []
+    for track in sorted(tracks, key=lambda track: -track["score"]):
+        texts.append(json.dumps(track, separators=(",", ":")))  # ASCII: as many bytes as letters
+        most_bytes -= len(texts[-1]) + 1
+        if most_bytes < 0:
+            texts.pop()
+            break
+    return f"[{','.join(texts)}]"

@@ -1,0 +1,58 @@
+"""Clips and the store: it is told what becomes of them, also of those that a kill left."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import av
+
+from pipeline.events.store.clip_cleaning import seems_absent
+from pipeline.events.store.store import EventStore
+from pipeline.events.store.writer import StoreWriter
+from pipeline.sinks._mp4 import Mp4Writer, copy_packets
+from pipeline.sinks.clips.pre_roll import ClipOptions
+from pipeline.sinks.clips.recorder import ClipRecorder, ClipStatus
+
+
+def recorder(store: EventStore, keeper: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
+    """Return what records clips for the store; those a killed program left are put right first."""
+    keeper.do(partial(rescue_all, store))
+    book = ClipStatus(
+        lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
+        lambda path, size: keeper.do(partial(store.finish_clip, path, size)),
+        lambda path: keeper.do(partial(store.forget_clip, path)),
+    )
+    return ClipRecorder(wanted, store.clips_folder, book)
+
+
+def rescue_all(store: EventStore) -> None:
+    """Finish, or forget, every clip that the store knows as being recorded.
+
+    Not while most of what it knows is away: the disk may not be mounted, and a clip is no less
+    there for that.
+    """
+    unfinished = store.unfinished_clips()
+    if not unfinished or seems_absent(store):
+        return
+    for path in unfinished:
+        file = store.clip_file(path)
+        size = None if file is None else rescue(file)
+        if size is None:
+            store.forget_clip(path)
+        else:
+            store.finish_clip(path, size)
+
+
+def rescue(file: Path) -> int | None:
+    """Give a recording its index at the front; return its size, None if nothing can be seen."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        copy_packets(file, part, Mp4Writer.patience_s)
+        part.replace(file)
+        return file.stat().st_size
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        return None

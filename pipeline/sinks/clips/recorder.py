@@ -1,0 +1,256 @@
+"""Clips of events: the seconds before, and those after, as H.264 MP4 on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.core.data import Result
+from pipeline.core.drawing import Annotator
+from pipeline.core.errors import WriteError
+from pipeline.core.worker import Fail, Worker
+from pipeline.events.store.clip_files import make_private
+from pipeline.events.store.writer import ClipLosses
+from pipeline.sinks._files import safe_stem, writing
+from pipeline.sinks._mp4 import Mp4Writer
+from pipeline.sinks.clips.pre_roll import (
+    ClipOptions,
+    Moment,
+    PreRollBuffer,
+    PreRollFrame,
+    moment_of,
+)
+
+log = logging.getLogger("trackline")
+
+MAX_WAITING = 1200
+"""Pictures that may wait for the encoder, about 50 MB; beyond it clips lose pictures."""
+MAX_S = 60.0
+SILENT_S = 5.0
+"""A camera that gives no picture for so long ends its clips."""
+TRAIL_S = 1.5
+_ROUNDING_S = 1e-3
+_ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zerolatency"}
+
+
+class ClipStatus:
+    """Told what becomes of clips; `path` is below the folder of clips.
+
+    Called with the recorder's lock held: it may wait (over files, for the database), but for
+    nobody who may want something of the recorder.
+    """
+
+    def __init__(
+        self,
+        link: Callable[[str, float, Sequence[str]], object],
+        finish: Callable[[str, int], object],
+        forget: Callable[[str], object],
+    ) -> None:
+        self.link = link
+        self.finish = finish
+        self.forget = forget
+
+
+@dataclass(slots=True, eq=False)
+class Clip:
+    """A clip that is being recorded, until `ends_s` on its camera's clock."""
+
+    path: str
+    began_s: float
+    began: float
+    ends_s: float
+    over: bool = False
+    fed_at: float = field(default_factory=time.monotonic)
+
+
+class ClipRecorder:
+    """Follows results on one thread (`note`) and encodes on another.
+
+    Neither waits for the other or for the disk, unless the options say `patient`.
+
+    An event extends the clip of its camera that is being recorded, up to a minute, so overlapping
+    events share one; a new clip begins with the seconds before its event.
+    """
+
+    def __init__(self, options: ClipOptions, folder: Path, book: ClipStatus) -> None:
+        self.lost_shots = 0
+        self.losses = ClipLosses()
+        self._options = options
+        self._folder = folder
+        self._book = book
+        self._rings: dict[str, PreRollBuffer] = {}
+        self._clips: dict[str, list[Clip]] = {}
+        self._waiting: deque[tuple[Clip, PreRollFrame | None]] = (
+            deque()
+        )  # no picture: the clip is over
+        self._changed = threading.Condition()
+        self._closing = False
+        self._writers: dict[Clip, tuple[Mp4Writer, Annotator]] = {}
+        self._worker = Worker("events: clips", self._work, lambda: None)
+
+    def start(self, fail: Fail) -> None:
+        """Begin on a thread."""
+        self._worker.start(fail)
+
+    def note(self, result: Result, uids: Sequence[str], unix_s: float) -> None:
+        """Keep the picture, and record it for events: `uids` are those of this frame's events."""
+        source = result.frame.source
+        ring = self._rings.get(source)
+        if ring is None:
+            options = self._options
+            ring = self._rings[source] = PreRollBuffer(options.before_s, options.fps, options.width)
+        shot = ring.add(result, surely=bool(uids))
+        if shot is None:
+            return
+        with self._changed:
+            open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
+            for clip in open_clips:
+                self._put(clip, shot)
+            if uids:
+                self._record(source, ring, moment_of(result, uids, shot.time_s, unix_s))
+            for clip in open_clips:
+                if shot.time_s >= clip.ends_s:
+                    self._end(clip)
+            self._clips[source] = [clip for clip in self._clips.get(source, []) if not clip.over]
+
+    def close(self, patience_s: float) -> None:
+        """Finish all clips as they are; pictures that are not encoded in time are left out."""
+        with self._changed:
+            self._closing = True
+            for clips in self._clips.values():
+                for clip in clips:
+                    self._end(clip)
+            self._changed.notify_all()
+        if not self._worker.join(patience_s):
+            with self._changed:
+                self.lost_shots += sum(1 for _, shot in self._waiting if shot is not None)
+                ends = [(clip, shot) for clip, shot in self._waiting if shot is None]
+                self._waiting = deque(ends)
+            self._worker.join(patience_s)
+        if self.lost_shots:
+            log.warning("events: clips lack %d pictures", self.lost_shots)
+
+    # -- the thread that notes; the lock is held --------------------------------------------------
+
+    def _record(self, source: str, ring: PreRollBuffer, moment: Moment) -> None:
+        """Have the clip that is being recorded show these events too, or begin one."""
+        uids = moment.uids
+        ends_s = moment.last_s + self._options.after_s
+        for clip in self._clips.get(source, []):
+            if not clip.over and ends_s <= clip.began_s + MAX_S:
+                clip.ends_s = max(clip.ends_s, ends_s)
+                self._book.link(clip.path, clip.began, uids)
+                return
+        before = ring.since(moment.first_s - self._options.before_s - _ROUNDING_S)
+        began = moment.unix_s - (moment.first_s - before[0].time_s)
+        stamp = datetime.fromtimestamp(moment.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
+        path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
+        clip = Clip(path, before[0].time_s, began, ends_s)
+        self._clips.setdefault(source, []).append(clip)
+        self._book.link(path, began, uids)
+        for shot in before:
+            self._put(clip, shot)
+
+    def _put(self, clip: Clip, shot: PreRollFrame) -> None:
+        clip.fed_at = time.monotonic()
+        while self._options.patient and len(self._waiting) >= MAX_WAITING and not self._closing:
+            self._changed.wait(1.0)
+        if len(self._waiting) >= MAX_WAITING:
+            self.lost_shots += 1
+            return
+        self._waiting.append((clip, shot))
+        self._changed.notify_all()
+
+    def _end(self, clip: Clip) -> None:
+        if not clip.over:
+            clip.over = True
+            self._waiting.append((clip, None))
+            self._changed.notify_all()
+
+    # -- the thread that encodes ------------------------------------------------------------------
+
+    def _work(self) -> None:
+        _step_back()
+        while (step := self._next()) is not None:
+            clip, shot = step
+            try:
+                if shot is None:
+                    self._finish(clip)
+                else:
+                    self._encode(clip, shot)
+            except WriteError as error:
+                log.warning("events: clip lost: %s", error)
+                self.losses = ClipLosses(self.losses.lost + 1, time.time(), str(error))
+                self._drop(clip)
+
+    def _next(self) -> tuple[Clip, PreRollFrame | None] | None:
+        with self._changed:
+            while not self._waiting:
+                if self._closing:
+                    return None
+                self._changed.wait(1.0)
+                silent = time.monotonic() - SILENT_S - 1 / self._options.fps
+                for clips in self._clips.values():
+                    for clip in clips:
+                        if clip.fed_at < silent:
+                            self._end(clip)
+            self._changed.notify_all()
+            return self._waiting.popleft()
+
+    def _encode(self, clip: Clip, shot: PreRollFrame) -> None:
+        result = shot.result()
+        known = self._writers.get(clip)
+        if known is None:
+            file = self._folder / clip.path
+            with writing(file, WriteError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                make_private(file)
+            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Annotator(TRAIL_S)
+            self._writers[clip] = known
+        writer, painter = known
+        if result.frame.image.shape[:2] != writer.size:
+            with self._changed:
+                self._end(clip)  # the camera changed its picture size: the rest is another picture
+            return
+        canvas = writer.canvas(result.frame.image)
+        if self._options.boxes:
+            painter.paint(canvas, result)
+        writer.encode(result.frame)
+
+    def _finish(self, clip: Clip) -> None:
+        known = self._writers.pop(clip, None)
+        if known is None:  # every picture was lost
+            self._book.forget(clip.path)
+            return
+        known[0].close()
+        file = self._folder / clip.path
+        with writing(file, WriteError):
+            size = file.stat().st_size
+        self._book.finish(clip.path, size)
+
+    def _drop(self, clip: Clip) -> None:
+        """Give a clip up that cannot be written."""
+        with self._changed:
+            clip.over = True
+            self._waiting = deque(step for step in self._waiting if step[0] is not clip)
+        known = self._writers.pop(clip, None)
+        if known is not None:
+            with suppress(WriteError):
+                known[0].close()
+        self._book.forget(clip.path)
+
+
+def _step_back() -> None:
+    """Let the calling thread go behind all others where processors are short (Linux only)."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

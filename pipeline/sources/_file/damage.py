@@ -1,0 +1,127 @@
+"""What a reader noticed of a damaged video, and the one line that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.sources._file.declared_length import is_whole, missing_bytes
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+# A healthy variable-rate file may show its last picture for long, so its declared duration alone
+# is no proof: the silence at the end must also dwarf every pause before it.
+_MIN_GAP_S = 1.0
+_GAP_RATIO = 4.0
+_MARK_AHEAD = 3
+
+
+class DamageLog:
+    """Counts packets and pictures while a file is read and judges it at the end."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.frames = 0
+        self.joins = 0
+        self._marked: tuple[int, float | None] | None = None
+        self.stopped_by: str | None = None
+        self._bad = 0
+        self._first_bad: tuple[int, float] | None = None
+        self._last_s = 0.0
+        self._last_shown_s = 0.0
+        self._longest_gap_s = 0.0
+
+    def good(self, seconds: float, shown_s: float = 0.0) -> None:
+        """Note a delivered frame, shown for `shown_s` by its container's word, 0 if unknown."""
+        self._longest_gap_s = max(self._longest_gap_s, seconds - self._last_s)
+        self._last_s = seconds
+        self._last_shown_s = shown_s
+        self.frames += 1
+
+    def note_packet(self, seconds: float | None, *, corrupt: bool, keyframe: bool) -> None:
+        """Note whether the packet that was just counted is marked as damaged.
+
+        A mark at or shortly before a key frame is a join, any other is damage: parsers give the
+        mark to a packet or two before the one it came with.
+        """
+        if self._marked is not None:
+            if keyframe:
+                self.joins += 1
+                self._marked = None
+            elif self.packets - 1 - self._marked[0] >= _MARK_AHEAD:
+                self.resolve_mark()
+        if corrupt and keyframe:
+            self.joins += 1
+        elif corrupt and self._marked is None:
+            self._marked = (self.packets - 1, seconds)
+
+    def resolve_mark(self) -> None:
+        """Note that no key frame came after the last mark."""
+        if self._marked is not None:
+            self.bad(*self._marked)
+            self._marked = None
+
+    def bad(self, frame: int, seconds: float | None) -> None:
+        """Note a packet or picture that is damaged, at the time it has or that of the last one."""
+        self._bad += 1
+        if self._first_bad is None:
+            self._first_bad = (frame, self._last_s if seconds is None else seconds)
+
+    def verdict(self, path: Path, stream: VideoStream, *, timed: bool = True) -> str | None:
+        """Return in words where the file broke off or is damaged, None if nothing is missing.
+
+        `timed` says that the frames' times are the container's, so its duration can be held to.
+        """
+        of = f" of {stream.frames}" if stream.frames else ""
+        end = f"breaks off after frame {self.frames - 1}{of} at {self._last_s:.3f} s"
+        if self.stopped_by is not None:
+            return f"{end} ({self.stopped_by})"
+        # With every packet of the index read, only padding or the index itself can be cut.
+        complete = 0 < stream.frames <= self.packets
+        if not complete and (missing := _missing_bytes(path)):
+            return f"{end} ({missing} bytes are missing)"
+        if self._first_bad is not None:
+            frame, seconds = self._first_bad
+            return (
+                f"damaged at frame {frame}{of}, {seconds:.3f} s ({self._bad} bad packets or "
+                f"pictures); {self.frames} frames were read"
+            )
+        if (unread := len(stream.index_entries) - self.packets) > 0:
+            return f"{unread} frames of its index are missing; {self.frames} frames were read"
+        if timed and not (complete or _is_whole(path)) and self._ends_early(stream):
+            return f"{end} (its duration is {duration_s(stream):.3f} s)"
+        return None
+
+    def _ends_early(self, stream: VideoStream) -> bool:
+        silence = duration_s(stream) - self._last_s - self._last_shown_s
+        return silence > max(_MIN_GAP_S, _GAP_RATIO * self._longest_gap_s)
+
+
+def _missing_bytes(path: Path) -> int:
+    try:
+        return missing_bytes(path)
+    except OSError:  # a pipe, or a file that was taken away meanwhile: nothing can be said
+        return 0
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return is_whole(path)
+    except OSError:
+        return False
+
+
+def duration_s(stream: VideoStream) -> float:
+    """Return how long the stream is shown in seconds by its own word, 0 if it does not say.
+
+    Matroska has it as a tag, in which FFmpeg writes the time of the end: the start is included.
+    """
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    hours, minutes, seconds = (["0"] * 3 + stream.metadata.get("DURATION", "0").split(":"))[-3:]
+    try:
+        end_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0
+    return max(0.0, end_s - float((stream.start_time or 0) * (stream.time_base or 0)))

@@ -1,0 +1,201 @@
+"""Which pictures and videos a folder or pattern holds, by suffix and by content."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pipeline.core.paths import ffmpeg_path
+
+PICTURE_SUFFIXES = frozenset(
+    (
+        ".avif", ".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
+        ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+    )
+)  # fmt: skip
+"""What counts as a picture without a look into the file."""
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".dav", ".divx", ".dv", ".f4v", ".flv",
+        ".gif", ".gxf", ".h264", ".h265", ".heic", ".heif", ".hevc", ".insv", ".ivf", ".lrv",
+        ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4",
+        ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogv", ".qt", ".rmvb", ".trp",
+        ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
+    )
+)  # fmt: skip
+"""What counts as a video without a look into the file: one that cannot be read is then named."""
+
+_HEAD_BYTES = 4096
+_PROBE_BYTES = 1_000_000
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  \r\n")
+_AVIF_BRANDS = (b"avif", b"mif1avif")
+# Formats of text art that any file of their suffix passes for, and lists of other files.
+_NOT_PROBED = frozenset(("adf", "bin", "concat", "dash", "hls", "idf", "sdp", "tty", "xbin"))
+_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+_SPECIAL = (
+    (stat.S_ISFIFO, "named pipe"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The readable files of a folder or pattern in natural order, and what is left out.
+
+    `left_out` maps what it is (".txt", "subfolder", "named pipe") to how many of it there are.
+    """
+
+    pictures: tuple[Path, ...]
+    videos: tuple[Path, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left_out_text(self) -> str:
+        """Return for instance "10 .txt, 2 subfolder"; empty where nothing is left out."""
+        most_first = sorted(self.left_out.items(), key=lambda one: (-one[1], one[0]))
+        return ", ".join(f"{count} {what}" for what, count in most_first)
+
+
+def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
+    """Return what a folder or glob pattern holds; None where `path` is neither.
+
+    Named pipes, devices and sockets are never opened, hidden files are passed over: macOS leaves a
+    `._clip.mp4` beside each file it copies. A pattern that ends in a suffix takes all it names.
+    Raises OSError where the folder itself cannot be looked at.
+    """
+    named = None
+    if path.is_dir():
+        found = _walk(path) if recursive else _entries(path)
+    elif glob.has_magic(str(path)) and not os.path.exists(path):
+        # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
+        suffix = Path(path.name).suffix.lower()
+        named = suffix if suffix and not glob.has_magic(suffix) else None
+        found = map(Path, glob.iglob(str(path), recursive=True))
+        if "**" in path.parts:  # which names the folders on its way, too
+            found = (each for each in found if not each.is_dir())
+    else:
+        return None
+    pictures, videos, left_out = [], [], Counter[str]()
+    for each in sorted(set(found), key=natural):
+        kind = _kind(each)
+        if kind not in ("picture", "video") and named is not None and kind == named:
+            kind = "video"  # tried, and set aside with the reason where it is none
+        if kind == "picture":
+            pictures.append(each)
+        elif kind == "video":
+            videos.append(each)
+        else:
+            left_out[kind] += 1
+    return Listing(tuple(pictures), tuple(videos), dict(left_out))
+
+
+def natural(path: Path) -> list[tuple[int, int | str]]:
+    """Return a key that sorts numbers by value: frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return (each for each in folder.iterdir() if not each.name.startswith("."))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, links followed, no folder twice: links may form a circle."""
+    seen: set[tuple[int, int]] = set()
+    for inside, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        for name in folders[:]:
+            try:
+                there = os.stat(os.path.join(inside, name))
+                unreadable = not os.access(os.path.join(inside, name), os.R_OK | os.X_OK)
+            except OSError:
+                folders.remove(name)
+                continue
+            if (there.st_dev, there.st_ino) in seen:
+                folders.remove(name)
+            elif unreadable:
+                folders.remove(name)
+                yield Path(inside, name)
+            seen.add((there.st_dev, there.st_ino))
+        yield from (Path(inside, name) for name in files if not name.startswith("."))
+
+
+def _kind(path: Path) -> str:
+    """Return "picture", "video", or what else it is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "broken link" if path.is_symlink() else "unreadable"
+    if stat.S_ISDIR(mode):
+        return "subfolder"
+    for is_one, what in _SPECIAL:
+        if is_one(mode):
+            return what
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES:
+        return "picture"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return _kind_by_content(path) or suffix or "without suffix"
+
+
+def _kind_by_content(path: Path) -> str | None:
+    """Return "picture" or "video" by what is in the file, None where it is neither."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return None
+    if head.startswith(_PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "picture"
+    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
+        return "picture"
+    if not head or _is_text(head):
+        return None  # labels beside thousands of pictures, say: FFmpeg would take a while
+    return "video" if _is_video(path) else None
+
+
+def _is_text(head: bytes) -> bool:
+    if _CONTROL.search(head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(head) - 3  # a letter that the end of the head has cut
+    return True
+
+
+def _is_video(path: Path) -> bool:
+    """Return whether FFmpeg finds moving pictures of some size in the file."""
+    import av
+
+    from pipeline.sources._file.picture import picture_stream
+
+    options = {
+        "probesize": str(_PROBE_BYTES),
+        "format_whitelist": _probed_formats(),
+        "protocol_whitelist": "file",
+    }
+    try:
+        with av.open(ffmpeg_path(path), options=options) as container:
+            stream = picture_stream(container)
+            return stream is not None and stream.width > 0 and stream.height > 0
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+
+
+@cache
+def _probed_formats() -> str:
+    import av
+
+    return ",".join(sorted(av.formats_available - _NOT_PROBED))

@@ -1,0 +1,82 @@
+"""From FFmpeg's decoded pictures to upright BGR arrays in pooled memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+
+from pipeline.core.data import Image
+from pipeline.core.frame_pool import FramePool
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
+
+Orientation = tuple[bool, bool, bool]
+"""Whether rows and columns change places, and which of left-right and up-down flip after that."""
+
+_UPRIGHT: Orientation = (False, False, False)
+
+
+def picture_stream(container: InputContainer) -> VideoStream | None:
+    """Return the first video stream that has a decoder and is no cover picture, if there is one."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+def upright_bgr(picture: VideoFrame, reformatter: VideoReformatter, pool: FramePool) -> Image:
+    """Return the picture as it is meant to be seen, BGR u8[H,W,3], in a slot of `pool`.
+
+    swscale follows the picture's own colour matrix and range. It writes to memory of its own, so
+    the slot costs one copy; a rotated picture is turned in that same copy.
+    """
+    converted = reformatter.reformat(picture, format="bgr24", threads=1)
+    plane = converted.planes[0]
+    height, width = plane.height, plane.width
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+    bgr = rows[:, : width * 3].reshape(height, width, 3)
+    orientation = orientation_of(picture)
+    slot = pool.take(width, height) if orientation[0] else pool.take(height, width)
+    if orientation == _UPRIGHT:
+        np.copyto(slot, bgr)
+    else:
+        turn(bgr, orientation, slot)
+    return slot
+
+
+def orientation_of(picture: VideoFrame) -> Orientation:
+    """Return how to turn and mirror a picture, by the display matrix of ISO/IEC 14496-12.
+
+    The matrix [a b; c d] takes the stored column x and row y to a x + c y and b x + d y.
+    """
+    if not picture.rotation and not len(picture.side_data):
+        return _UPRIGHT
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return _UPRIGHT
+    a, b, _, c, d = np.frombuffer(cast("bytes", matrix), np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
+
+
+def turn(bgr: Image, orientation: Orientation, slot: Image) -> None:
+    """Write `bgr` turned and mirrored into `slot`."""
+    transposed, left_right, up_down = orientation
+    if transposed and left_right != up_down:
+        code = cv2.ROTATE_90_CLOCKWISE if left_right else cv2.ROTATE_90_COUNTERCLOCKWISE
+        cv2.rotate(bgr, code, dst=slot)
+    elif transposed:
+        cv2.transpose(bgr, dst=slot)
+        if left_right:
+            cv2.rotate(slot, cv2.ROTATE_180, dst=slot)
+    else:
+        cv2.flip(bgr, -1 if left_right and up_down else 1 if left_right else 0, dst=slot)

@@ -1,0 +1,1 @@
+"""Helpers of the source `stream`: addresses, connections, decoding, time stamps."""

@@ -1,0 +1,94 @@
+"""Times of a live stream's pictures that only ever grow, whatever its time stamps do."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+MIN_STEP_S = 0.001
+_JUMP_S = 0.5
+"""A stamp that runs this far ahead of the pictures' arrival is a clock that was set anew."""
+_MAX_PACE_S = 1.0
+_WINDOW_S = 1.0
+_FEWEST = 5
+"""Pictures a window has to hold to be judged by: the first one after a stall is always late."""
+_GAIN = 0.3
+_SLOWEST, _FASTEST = -0.8, 2.0
+
+
+class StreamClock:
+    """Turns time stamps and times of arrival into seconds since the stream was opened.
+
+    The stamps' steps are taken, for arrivals jitter with the network, unless they are missing,
+    repeat, step back or jump ahead of the arrivals: then the arrivals' own steps are. What the
+    sum runs late or early is made up slowly, judged on the promptest picture of each second,
+    since a picture can be held up on its way but cannot come early. So a camera that stamps 25
+    pictures a second and sends 12 is followed at 12.
+    """
+
+    def __init__(self, time_base: Fraction | None) -> None:
+        self._time_base = time_base
+        self._pts: int | None = None
+        self._arrived_s = 0.0
+        self._now_s: float | None = None
+        self._window_ends_s = 0.0
+        self._least_late_s = float("inf")
+        self._judged = 0
+        self._slew = 0.0
+
+    def seconds(self, pts: int | None, arrived_s: float) -> float:
+        """Return the picture's time; `arrived_s` is when it arrived, in seconds since open."""
+        if self._now_s is None:
+            self._now_s = arrived_s
+            self._window_ends_s = arrived_s + _WINDOW_S
+        else:
+            step = self._step(pts, arrived_s - self._arrived_s)
+            self._now_s += max(step * (1.0 + self._slew), MIN_STEP_S)
+            self._judge(arrived_s)
+        self._pts = pts
+        self._arrived_s = arrived_s
+        return self._now_s
+
+    def _step(self, pts: int | None, waited_s: float) -> float:
+        if pts is None or self._pts is None or self._time_base is None:
+            return waited_s
+        assert self._now_s is not None
+        step = float((pts - self._pts) * self._time_base)
+        ahead_s = self._now_s + step - (self._arrived_s + waited_s)
+        sane = 0.0 < step <= waited_s + _JUMP_S and ahead_s <= _JUMP_S
+        return step if sane else waited_s
+
+    def _judge(self, arrived_s: float) -> None:
+        """Once a window is over, set how much faster or slower than the stamps to run."""
+        assert self._now_s is not None
+        self._least_late_s = min(self._least_late_s, arrived_s - self._now_s)
+        self._judged += 1
+        if arrived_s < self._window_ends_s:
+            return
+        self._window_ends_s = arrived_s + _WINDOW_S
+        if self._judged >= _FEWEST:
+            self._slew = min(max(_GAIN * self._least_late_s, _SLOWEST), _FASTEST)
+            self._least_late_s = float("inf")
+            self._judged = 0
+
+
+class Pacer:
+    """When to give the pictures of a stream that come by the segment, as HLS does.
+
+    Given as they come, all but the newest of each segment would be dropped behind the source.
+    """
+
+    def __init__(self, time_base: Fraction | None) -> None:
+        self._time_base = time_base
+        self._pts: int | None = None
+        self._due = 0.0
+
+    def due(self, pts: int | None, now: float) -> float:
+        """Return the monotonic time at which to give the picture, `now` if it comes late."""
+        step = 0.0
+        if pts is not None and self._pts is not None and self._time_base is not None:
+            step = float((pts - self._pts) * self._time_base)
+        self._pts = pts
+        paced = self._due + step
+        # A longer step is a clock that was set anew, or a gap that has passed already.
+        self._due = paced if now < paced and 0.0 < step <= _MAX_PACE_S else now
+        return self._due

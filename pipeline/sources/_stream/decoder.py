@@ -1,0 +1,268 @@
+"""From an address to decoded pictures, one after the other, on whatever thread asks for them."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.core.data import Image
+from pipeline.core.errors import PipelineError, SourceLostError
+from pipeline.core.frame_pool import FramePool
+from pipeline.sources._stream.addresses import demuxer_options, recording
+from pipeline.sources._stream.backlog import Backlog
+from pipeline.sources._stream.certificates import Trust
+from pipeline.sources._stream.clock import Pacer, StreamClock
+from pipeline.sources._stream.hosts import Hosts, is_named_playlist
+from pipeline.sources._stream.https import FORMATS, VerifiedFetcher
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Their time stamps are counted by FFmpeg at a rate it made up.
+_WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where to connect to and how long to wait; `where` is what errors begin with."""
+
+    where: str
+    address: str
+    transport: str
+    threads: int
+    open_timeout_s: float
+    read_timeout_s: float
+    trust: Trust
+    other_hosts: bool = False
+
+    @contextmanager
+    def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
+        """Yield the open container; raises FFmpegError or OSError, whose text is a secret.
+
+        `on_refusal` is called where it turns out later that no pictures can come.
+
+        Raises SourceLostError where the camera's certificate is refused: it may be renewed.
+        """
+        scheme = self.address.partition("://")[0].lower()
+        if scheme not in ("http", "https") or (self.other_hosts and not self._verifies):
+            with self._open() as container:
+                yield container
+            return
+        hosts = Hosts(self.address, any_host=self.other_hosts)
+        fetcher = VerifiedFetcher(self.where, hosts, self.trust, self.read_timeout_s, on_refusal)
+        with closing(fetcher), self._open_web(fetcher) as container:
+            yield container
+
+    def _open_web(self, fetcher: VerifiedFetcher) -> InputContainer:
+        """Return the container of an address on the web; FFmpeg itself opens no playlist."""
+        from av.error import ArgumentError, InvalidDataError
+
+        if self._verifies or is_named_playlist(self.address):
+            return self._open(fetcher, fetcher.begin())
+        try:
+            return self._open(formats=FORMATS.removeprefix("hls,"))
+        except (ArgumentError, InvalidDataError):  # a format that is not on the list
+            if (format_name := fetcher.begin()) != "hls":
+                raise
+            return self._open(fetcher, format_name)  # a playlist under another name
+
+    @property
+    def _verifies(self) -> bool:
+        return self.trust.verify and self.address.lower().startswith("https")
+
+    def _open(
+        self,
+        fetcher: VerifiedFetcher | None = None,
+        format_name: str | None = None,
+        formats: str | None = None,
+    ) -> InputContainer:
+        import av
+
+        told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
+        if fetcher is not None:
+            told["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
+            formats = FORMATS
+        if formats is not None:
+            told["format_whitelist"] = formats
+        try:
+            return av.open(
+                self.address,
+                mode="r",
+                format=format_name,
+                options=told,
+                timeout=(self.open_timeout_s, self.read_timeout_s),
+                metadata_errors="replace",
+                io_open=fetcher,
+            )
+        except av.FFmpegError as error:
+            # What FFmpeg says of a certificate it refuses; which, depends on its TLS library.
+            if error.errno == errno.EIO or isinstance(error, av.error.UnknownError):
+                why = self.trust.problem(self.address, self.open_timeout_s)
+                if why is not None:
+                    raise SourceLostError(f"{self.where}: {why}") from None
+            raise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, when its packet arrived (monotonic) and its time since open."""
+
+    image: Image
+    arrived_at: float
+    seconds: float
+
+
+class StreamDecoder:
+    """Decodes the pictures of an open container without delay; leaves out what is damaged.
+
+    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_trouble`
+    is called with a line for people when damage, or more pictures than can be decoded, begin.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        container: InputContainer,
+        on_trouble: Callable[[str], None],
+        wait_until: Callable[[float], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        from pipeline.sources._file.picture import picture_stream
+
+        stream = picture_stream(container)
+        if stream is None:
+            raise SourceLostError(
+                f"{connection.where}: there is no video in it that can be decoded"
+            )
+        if connection.address.startswith("http") and (container.duration or 0) > 0:
+            raise recording(connection.where)
+        self.damaged = 0
+        self.backlog = Backlog()
+        rate = stream.average_rate or stream.codec_context.framerate
+        self.fps = float(rate) if rate and 1 <= rate <= 240 else None
+        """Nominal frame rate, None where the camera does not say."""
+        self.description = f"{stream.codec_context.name} in {container.format.name.split(',')[0]}"
+        """The codec and the format it comes in."""
+        ratio = stream.sample_aspect_ratio
+        self.sample_aspect = (ratio.numerator, ratio.denominator) if ratio and ratio != 1 else None
+        """(width, height) of one pixel, None for square ones."""
+        self._opened: tuple[InputContainer, VideoStream] | None = (container, stream)
+        self._on_trouble = on_trouble
+        self._wait_until = wait_until
+        self._stopped = stopped
+        self._seen = False
+        self._formats = frozenset(container.format.name.split(","))
+        _set_up(stream, connection.threads)
+
+    def close(self) -> None:
+        """Let go of container, stream and callbacks; the figures stay.
+
+        A decoder's threads end with the last reference to its stream, and whoever reads refers to
+        this object and is referred to by its callbacks: only the garbage collector would find out.
+        """
+        self._opened = None
+        self._on_trouble = self._wait_until = _nothing
+        self._stopped = _always
+
+    def pictures(self, pool: FramePool) -> Iterator[Picture]:
+        """Yield every whole picture, its memory from `pool`."""
+        from av.video.reformatter import VideoReformatter
+
+        from pipeline.sources._file.picture import upright_bgr
+
+        if self._opened is None:
+            return
+        container, stream = self._opened
+        began = time.monotonic()
+        reformatter = VideoReformatter()
+        stamps = stream.time_base
+        clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
+        pacer = Pacer(stamps) if "hls" in self._formats else None
+        packets = self._packets(container, stream)
+        for decoded, arrived_at in self._decoded(packets, stream, counts_backlog=pacer is None):
+            image = upright_bgr(decoded, reformatter, pool)
+            pts = decoded.pts
+            del decoded
+            if pacer is not None:
+                self._wait_until(pacer.due(pts, time.monotonic()))
+                arrived_at = time.monotonic()
+            self._seen = True
+            yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began))
+            del image
+
+    def _decoded(
+        self, packets: Iterator[Packet[VideoStream]], stream: VideoStream, *, counts_backlog: bool
+    ) -> Iterator[tuple[VideoFrame, float]]:
+        """Yield (picture, when its packet arrived)."""
+        from av import FFmpegError
+
+        asked_at = time.monotonic()
+        for packet in packets:
+            arrived_at = time.monotonic()
+            if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
+                try:
+                    pictures = stream.decode(packet)
+                except FFmpegError:
+                    self._note_damage()
+                    pictures = []
+                for picture in pictures:
+                    if picture.is_corrupt:
+                        self._note_damage()
+                    else:
+                        yield picture, arrived_at
+                del pictures
+            asked_at = time.monotonic()
+
+    def _packets(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the pictures; ends between any two packets when told to."""
+        # All streams: a camera that sends nothing but sound any more must not hang here.
+        for packet in container.demux():
+            if self._stopped():
+                return
+            if packet.stream_index != stream.index or not packet.size:
+                continue
+            if packet.is_corrupt:
+                self._note_damage()
+            else:
+                yield packet  # type: ignore[misc]
+
+    def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
+        episodes = self.backlog.episodes
+        wanted = self.backlog.wants(waited_s, now, keyframe=packet.is_keyframe)
+        if episodes == 0 and self.backlog.episodes:
+            self._on_trouble("decoding is slower than the camera; pictures are left out")
+        return wanted
+
+    def _note_damage(self) -> None:
+        if not self._seen:  # who joins midway cannot decode what comes before a key frame
+            return
+        self.damaged += 1
+        if self.damaged == 1:
+            self._on_trouble("damaged pictures arrive; they are left out")
+
+
+def _set_up(stream: VideoStream, threads: int) -> None:
+    from av.codec.context import Flags, ThreadType
+
+    context = stream.codec_context
+    # Threads with a picture each hold as many pictures back; those that share one do not.
+    context.thread_type = ThreadType.SLICE
+    context.thread_count = threads
+    context.flags |= Flags.low_delay
+
+
+def _nothing(_: object) -> None:
+    """Stand in for a callback that is no longer needed."""
+
+
+def _always() -> bool:
+    """Say that there is nothing more to do."""
+    return True

@@ -1,0 +1,138 @@
+"""One connection to a camera, read on a thread of its own so that nobody waits longer than asked.
+
+FFmpeg heeds its time limits between two reads of a socket, but not while it looks up a name, and
+cannot be called off from another thread. So the reader's thread may hang; who waits for its
+pictures does not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+from pipeline.core.errors import PipelineError, SourceLostError
+from pipeline.core.frame_pool import FramePool
+from pipeline.sources._stream.addresses import failure
+from pipeline.sources._stream.decoder import Connection, Picture, StreamDecoder
+
+
+class StreamReader:
+    """Connects, decodes and hands over picture after picture until it is told to end.
+
+    A picture is kept until it is taken, and no further one is read meanwhile. `decoder` is there
+    once the connection is. `on_trouble` is called on the reader's thread with a line for people.
+    """
+
+    def __init__(
+        self, connection: Connection, pool: FramePool, on_trouble: Callable[[str], None]
+    ) -> None:
+        self.decoder: StreamDecoder | None = None
+        self._connection = connection
+        self._pool = pool
+        self._on_trouble = on_trouble
+        self._changed = threading.Condition()
+        self._picture: Picture | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._was_live = False
+        self._thread = threading.Thread(target=self._run, name=connection.where, daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def take(self, timeout_s: float) -> Picture | None:
+        """Return the next picture, None where there is none within `timeout_s`.
+
+        Raises what ended the stream: SourceLostError, or SourceError where it never can be read.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._picture is not None or self._error is not None or self._ended,
+                max(0.0, timeout_s),
+            )
+            picture, self._picture = self._picture, None
+            self._changed.notify_all()
+            if picture is not None:
+                return picture
+            if self._ended:
+                raise SourceLostError(f"{self._connection.where}: was closed")
+            if self._error is not None:
+                raise _fresh(self._error) if isinstance(self._error, PipelineError) else self._error
+            return None
+
+    def end(self) -> None:
+        """Ask the thread to end, and wake who waits in `take`; any thread, at any time."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> bool:
+        """Return whether the thread is over, after waiting for it."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            error: BaseException = self._read()
+        except BaseException as unexpected:  # noqa: BLE001  (the outermost frame: `take` raises it)
+            error = unexpected
+        self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        """Have `take` raise this, or what was noted before it."""
+        kept = _fresh(error) if isinstance(error, PipelineError) else error
+        with self._changed:
+            self._error = self._error or kept
+            self._changed.notify_all()
+
+    def _read(self) -> PipelineError:
+        """Hand over every picture; return why there are no more."""
+        from av import FFmpegError
+
+        where = self._connection.where
+        try:
+            with self._connection.open(self._note) as container:
+                decoder = self.decoder = StreamDecoder(
+                    self._connection,
+                    container,
+                    self._on_trouble,
+                    self._wait_until,
+                    lambda: self._ended,
+                )
+                with closing(decoder):
+                    for picture in decoder.pictures(self._pool):
+                        self._was_live = True
+                        if not self._hand_over(picture):
+                            break
+                        del picture  # its memory is pooled
+        except PipelineError as error:
+            return _fresh(error)
+        except (FFmpegError, OSError) as error:
+            return failure(where, error, was_live=self._was_live)
+        return SourceLostError(f"{where}: the stream ended")
+
+    def _wait_until(self, due: float) -> None:
+        """Return once it is `due`, or the thread has to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, max(0.0, due - time.monotonic()))
+
+    def _hand_over(self, picture: Picture) -> bool:
+        """Return whether somebody will want more, once there is room for this one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._picture is None or self._ended)
+            if not self._ended:
+                self._picture = picture
+                self._changed.notify_all()
+            return not self._ended
+
+
+def _fresh(error: PipelineError) -> PipelineError:
+    """Return the error anew, without its traceback.
+
+    That refers to the local variables of every call it has passed: the container, the decoder with
+    its threads and this very reader, which keeps the error.
+    """
+    return type(error)(*error.args)

@@ -1,0 +1,1 @@
+"""Tracks against ground truth with TrackEval's measures (extra `eval`)."""

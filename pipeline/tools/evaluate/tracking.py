@@ -1,0 +1,64 @@
+"""Trackers on recorded detections without a pipeline: no threads, no pictures, no sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.data import Detections, Frame, Tracks
+from pipeline.core.interfaces import Tracker
+from pipeline.core.sequences import load_sequences
+from pipeline.core.track_files import BoxTable
+from pipeline.detectors import replay
+
+_PICTURE = np.zeros((1, 1, 3), np.uint8)
+
+Seen = list[tuple[Frame, Detections]]
+
+
+def recorded_frames(path: Path, conf: float = 0.0) -> dict[str, Seen]:
+    """Return {sequence: every frame with its detections} of a file or folder of detections.
+
+    Frames without detections are there too, and the frames before the first one: so were the
+    published figures on MOT17's second halves made. Raises UsageError.
+    """
+    detector = replay.build(replay.Options(paths=(str(path),), conf=conf))
+    detector.open()
+    found = {}
+    for name, sequence in load_sequences([path], replay.INNER).items():
+        times = [(index, index / sequence.video.fps) for index in range(sequence.video.length)]
+        frames = [Frame(_PICTURE, name, index, pts_s, pts_s) for index, pts_s in times]
+        found[name] = [*zip(frames, detector.detect(frames), strict=True)]
+    detector.close()
+    return found
+
+
+def follow(tracker: Tracker, seen: Seen, *, coasting: bool = False) -> BoxTable:
+    """Return the tracks of one sequence; those without a detection in a frame on request."""
+    frames: list[int] = []
+    found: list[Tracks] = []
+    for frame, detections in seen:
+        tracks = tracker.update(frame, detections)
+        if not coasting:
+            tracks = tracks[~tracks.coasting]
+        frames += [frame.index] * len(tracks)
+        found.append(tracks)
+    return _table(frames, found or [Tracks.empty()], seen)
+
+
+def _table(frames: list[int], found: Sequence[Tracks], seen: Seen) -> BoxTable:
+    pts_s = {frame.index: frame.pts_s for frame, _ in seen}
+    return BoxTable(
+        frame=np.array(frames, np.int64),
+        track_id=np.concatenate([tracks.track_id for tracks in found]),
+        xyxy=np.concatenate([tracks.xyxy for tracks in found]).astype(np.float64),
+        score=np.concatenate([tracks.score for tracks in found]).astype(np.float64),
+        class_id=np.concatenate([tracks.class_id for tracks in found]).astype(np.int64),
+        state=np.where(
+            np.concatenate([tracks.coasting for tracks in found]), "coasting", "matched"
+        ),
+        pts_s=np.array([pts_s[index] for index in frames], np.float64),
+        record=np.arange(len(frames)),
+    )

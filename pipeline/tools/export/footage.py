@@ -1,0 +1,133 @@
+"""Frames of a user's own videos and pictures, evenly spread, for calibration and for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from pipeline.core.data import Image
+from pipeline.core.errors import SourceError
+from pipeline.core.paths import ffmpeg_path
+
+PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+VIDEOS = frozenset(
+    (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+)
+HELD_OUT = 0.2
+"""Share of each video, its end, that is not calibrated on: neighbouring frames are too alike for a
+comparison on every fifth one to be honest."""
+SEEK_FROM_S = 10.0
+"""Frames further apart than this are sought; up to it decoding on is as fast, and exact."""
+
+Shrink = Callable[[Image], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Pictures u8[H,W,3] BGR to calibrate on, and others of the same places to compare on."""
+
+    calibration: list[Image]
+    held_out: list[Image]
+
+
+def gather(paths: Sequence[Path], count: int, shrink: Shrink) -> Footage:
+    """Return about `count` frames over all `paths`, each passed through `shrink` at once.
+
+    A path is a video, a picture or a folder of either. All pictures together count as one video in
+    the order of their names. Raises SourceError, also if there are fewer than ten frames.
+    """
+    videos, pictures = _files(paths)
+    sources = len(videos) + bool(pictures)
+    each = max(count // max(sources, 1), 5)
+    found = [_thinned(_video(path, each), each, shrink) for path in videos]
+    if pictures:
+        chosen = pictures[:: max(len(pictures) // each, 1)]
+        found.append([shrink(_picture(path)) for path in chosen])
+    footage = Footage([], [])
+    for frames in found:
+        cut = round(len(frames) * (1 - HELD_OUT))
+        footage.calibration.extend(frames[:cut])
+        footage.held_out.extend(frames[cut:])
+    if len(footage.calibration) < 8 or len(footage.held_out) < 2:
+        total = len(footage.calibration) + len(footage.held_out)
+        raise SourceError(f"calibrate: {total} frames found, want 10 or more, better 300")
+    return footage
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the videos and the pictures that `paths` stand for."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            known = PICTURES | VIDEOS
+            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in known)
+            if not inside:
+                raise SourceError(f"calibrate: folder without videos or pictures: {path}")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise SourceError(f"calibrate: no such file or folder: {path}")
+    pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    return [path for path in files if path.suffix.lower() not in PICTURES], pictures
+
+
+def _picture(path: Path) -> Image:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SourceError(f"calibrate: not a picture: {path}")
+    return np.asarray(image, np.uint8)
+
+
+def _thinned(frames: Iterator[Image], most: int, shrink: Shrink) -> list[Image]:
+    """Return `most` frames, evenly spread, or all if there are fewer; how many come is not known.
+
+    Keeps every first, second, fourth ... frame, up to twice as many as wanted, and picks at the
+    end.
+    """
+    kept: list[Image] = []
+    step = 1
+    for index, frame in enumerate(frames):
+        if index % step:
+            continue
+        if len(kept) == 2 * most:
+            kept = kept[::2]
+            step *= 2
+            if index % step:
+                continue
+        kept.append(shrink(frame))
+    if len(kept) <= most:
+        return kept
+    return [kept[row] for row in np.linspace(0, len(kept) - 1, most).round().astype(int)]
+
+
+def _video(path: Path, count: int) -> Iterator[Image]:
+    """Yield a video's frames, or `count` of them where they are far apart. A break is the end."""
+    try:
+        container = av.open(ffmpeg_path(path))
+    except (av.FFmpegError, OSError) as error:
+        raise SourceError(f"calibrate: not a video: {path} ({error.strerror})") from error
+    with container, suppress(av.FFmpegError):
+        if not container.streams.video:
+            raise SourceError(f"calibrate: no video in {path}")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        gap = (container.duration or 0) / count
+        if gap < SEEK_FROM_S * av.time_base:
+            yield from map(_bgr, container.decode(stream))
+            return
+        for number in range(count):
+            container.seek(int(number * gap))
+            frame = next(container.decode(stream), None)
+            if frame is not None:
+                yield _bgr(frame)
+
+
+def _bgr(frame: av.VideoFrame) -> Image:
+    return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)

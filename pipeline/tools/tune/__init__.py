@@ -1,0 +1,1 @@
+"""A search for a tracker's options on labelled clips (extra `tune`)."""

@@ -1,0 +1,168 @@
+"""Matching in stages: the pairs of tracks and detections that overlap, and who is still free.
+
+One-to-one assignment of tracks to detections, from a list of the pairs that may match.
+"""
+
+from __future__ import annotations
+
+import lap
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.boxes import iou_of_pairs, overlapping_pairs
+from pipeline.trackers._track_table import Float64, Rows
+
+
+def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
+    """Return (i, j, pair) of the matching that gains most: rows, columns and places in the list.
+
+    Pair p would match row `i[p]` with column `j[p]` and gain `benefit[p]`; a pair is listed at
+    most once, and `shape` bounds the rows and columns. Pairs that gain nothing, NaN or infinity
+    are never matched, and that *is* the gate: with benefit = limit - cost the outcome is that of
+    `lap.lapjv(cost, extend_cost=True, cost_limit=limit)`, while gating after a plain assignment
+    lets hopeless pairs displace good ones.
+
+    Most pairs need no search: one that gains more than all its rivals in its row and column
+    together is part of every best matching, for putting it in costs at most two of them. Only
+    what is left goes to the Jonker-Volgenant algorithm, as a small matrix.
+    """
+    open_pairs = ((benefit > 0) & (benefit < np.inf)).nonzero()[0]
+    settled = [open_pairs[:0]]
+    while len(open_pairs):
+        rows, columns, gain = i.take(open_pairs), j.take(open_pairs), benefit.take(open_pairs)
+        rivals = np.bincount(rows, gain, shape[0]).take(rows)
+        rivals += np.bincount(columns, gain, shape[1]).take(columns)
+        sure = 3 * gain > rivals
+        if not sure.any():
+            settled.append(open_pairs.take(_search(rows, columns, gain)))
+            break
+        settled.append(open_pairs[sure])
+        if len(settled[-1]) == len(open_pairs):
+            break
+        taken = np.zeros(shape[0], bool), np.zeros(shape[1], bool)
+        taken[0][rows[sure]] = True
+        taken[1][columns[sure]] = True
+        open_pairs = open_pairs[~(taken[0].take(rows) | taken[1].take(columns))]
+    pair = np.concatenate(settled)
+    return i.take(pair), j.take(pair), pair
+
+
+def _search(rows: Rows, columns: Rows, gain: Float64) -> Rows:
+    """Return the places in the list that make up the best matching."""
+    _, row = np.unique(rows, return_inverse=True)
+    _, column = np.unique(columns, return_inverse=True)
+    cost = np.zeros((row.max() + 1, column.max() + 1))
+    cost[row, column] = -gain
+    # Everything not listed costs 0, as much as staying unmatched: no cost_limit is needed.
+    column_of_row: NDArray[np.int32] = lap.lapjv(cost, extend_cost=True, return_cost=False)[0]
+    chosen: Rows = (column_of_row[row] == column).nonzero()[0]
+    return chosen
+
+
+def others(n: int, taken: Rows) -> Rows:
+    """Return the rows of 0..n-1 that are not in `taken`, ascending."""
+    free = np.ones(n, bool)
+    free[taken] = False
+    return free.nonzero()[0]
+
+
+Mask = NDArray[np.bool_]
+
+
+class Matches:
+    """Who of T tracks has got which of N detections, after one stage or several."""
+
+    def __init__(self, tracks: int, detections: int) -> None:
+        self._shape = tracks, detections
+        self.free_track = np.ones(tracks, bool)
+        self.free_detection = np.ones(detections, bool)
+        self._tracks: list[Rows] = []
+        self._found: list[Rows] = []
+
+    def match(self, pairs: CandidatePairs, benefit: Float64, gate: Mask | None = None) -> None:
+        """Match tracks and detections still free so that the sum of benefits > 0 is greatest.
+
+        A `gate` bool[P] is applied after the assignment, as the published SORT does.
+        """
+        i, j = pairs.i, pairs.j
+        if pairs.worth is not None:
+            benefit = benefit * pairs.worth
+        if self._tracks:
+            free = self.free_track.take(i)
+            free &= self.free_detection.take(j)
+            free &= benefit > 0
+            places = free.nonzero()[0]
+            if not len(places):
+                return
+            i, j, benefit = i.take(places), j.take(places), benefit.take(places)
+        tracks, found, pair = assign(i, j, benefit, self._shape)
+        if gate is not None:
+            passed = gate.take(pair)
+            tracks, found = tracks[passed], found[passed]
+        self.free_track[tracks] = False
+        self.free_detection[found] = False
+        self._tracks.append(tracks)
+        self._found.append(found)
+
+    @property
+    def pairs(self) -> tuple[Rows, Rows]:
+        """(track rows, places of detections) matched so far."""
+        if len(self._tracks) == 1:
+            return self._tracks[0], self._found[0]
+        none = np.empty(0, np.intp)
+        return np.concatenate([none, *self._tracks]), np.concatenate([none, *self._found])
+
+
+class CandidatePairs:
+    """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU.
+
+    `worth` f64[P] is what a pair's benefit is multiplied with in a matching; None: 1 for all.
+    """
+
+    worth: Float64 | None = None
+
+    def __init__(self, tracks: Float64, detections: Float64, growth: Float64 | None = None) -> None:
+        """Take boxes f64[4,T] and f64[4,N].
+
+        With `growth` f64[T] the two boxes of a pair are grown by so many pixels on each side, as
+        its track says (Yang et al. 2023, C-BIoU: the IoU of boxes with a buffer around them).
+        """
+        if growth is None:
+            self.i, self.j = overlapping_pairs(tracks.T, detections.T)
+            self.overlap = iou_of_pairs(tracks.T, detections.T, self.i, self.j)
+            return
+        # Two boxes that grow meet where one meets the other grown twice as much.
+        self.i, self.j = overlapping_pairs(grown(tracks, 2 * growth).T, detections.T)
+        theirs = grown(detections.take(self.j, 1), growth.take(self.i))
+        ours, each = grown(tracks, growth), np.arange(len(self.i))
+        self.overlap = iou_of_pairs(ours.T, theirs.T, self.i, each)
+
+    def weigh_by_height(self, tracks: Float64, detections: Float64) -> None:
+        """Multiply each overlap with the smaller of the pair's heights over the larger."""
+        ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
+        ratio = ours / theirs.take(self.j)
+        self.overlap *= np.minimum(ratio, 1 / ratio)
+
+
+def grown(xyxy: Float64, more: Float64) -> Float64:
+    """Return boxes f64[4,n] with `more`, f64[n] or f64[2,n] (x, y), added on each side."""
+    return np.concatenate((xyxy[:2] - more, xyxy[2:] + more))
+
+
+def duplicates(
+    xyxy: Float64, lost: Mask, since: Float64, class_id: Float64, min_iou: float
+) -> Rows:
+    """Return the rows of boxes f64[4,n] that are a lost and a seen track's view of one object.
+
+    Of such two of one class, which overlap more than `min_iou`, the one that began later is
+    returned. Tracks of two classes are never duplicates: the lost one would silence an object
+    that is seen, and whose detections it may never take.
+    """
+    gone, here = lost.nonzero()[0], (~lost).nonzero()[0]
+    pairs = CandidatePairs(xyxy.take(gone, 1), xyxy.take(here, 1))
+    same = (pairs.overlap > min_iou).nonzero()[0]
+    old, new = gone[pairs.i[same]], here[pairs.j[same]]
+    alike = class_id[old] == class_id[new]
+    old, new = old[alike], new[alike]
+    younger: Rows = np.where(since[new] <= since[old], old, new)
+    return younger

@@ -1,0 +1,262 @@
+"""Who the tracks are: since when, under which id, last seen when, as what; and who is reported.
+
+Columns of numbers that tracks come into and leave, kept in one array each.
+
+Which class a track is of, when detections of several classes may be one object.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.data import Detections, Tracks
+from pipeline.trackers._options import Clock
+
+Float64 = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+
+class Columns:
+    """f64[C,n] in a buffer that grows by doubling: C numbers for each of n tracks.
+
+    One column of numbers is contiguous (struct of arrays), so that whole-array arithmetic runs
+    at full speed. `table` is a view: read it again after `append` and `keep`.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._buffer = np.empty((columns, 16))
+        self.table: Float64 = self._buffer[:, :0]
+
+    def __len__(self) -> int:
+        return int(self.table.shape[1])
+
+    def append(self, values: Float64) -> None:
+        """Add f64[C,m] behind the last track; a [C,1] needs no m, so it adds one track."""
+        start = len(self)
+        stop = start + values.shape[1]
+        if stop > self._buffer.shape[1]:
+            grown = np.empty((len(self._buffer), 2 * stop))
+            grown[:, :start] = self.table
+            self._buffer = grown
+        self._buffer[:, start:stop] = values
+        self.table = self._buffer[:, :stop]
+
+    def keep(self, rows: Rows) -> None:
+        """Leave only `rows`, in that order."""
+        left = self.table.take(rows, 1)
+        self.table = self._buffer[:, : len(rows)]
+        self.table[:] = left
+
+    def load(self, table: Float64) -> None:
+        """Hold a copy of f64[C,n] and nothing else; raises ValueError for another C."""
+        if table.ndim != 2 or len(table) != len(self.table):
+            raise ValueError(f"want shape ({len(self.table)}, n), got {table.shape}")
+        self.table = self._buffer[:, :0]
+        self.append(table)
+
+
+# A detection of score 0 still says more than none.
+_LEAST = 1e-6
+
+
+class Votes:
+    """For each of n tracks the sum of scores that each of the K classes met so far has gathered."""
+
+    def __init__(self) -> None:
+        self._class_id: Float64 = np.empty(0)
+        self._sums = Columns(0)
+
+    @property
+    def table(self) -> Float64:
+        """f64[K,1+n]: a class's id, then its sums; a copy."""
+        return np.column_stack((self._class_id, self._sums.table))
+
+    def load(self, table: Float64) -> None:
+        """Hold what `table` was; raises ValueError for another shape."""
+        if table.ndim != 2 or not table.shape[1]:
+            raise ValueError(f"want votes of shape (K, 1+n), got {table.shape}")
+        self._class_id = table[:, 0].copy()
+        self._sums = Columns(len(table))
+        self._sums.append(table[:, 1:])
+
+    def append(self, tracks: int) -> None:
+        """Add tracks that nobody has voted on."""
+        self._sums.append(np.zeros((len(self._class_id), tracks)))
+
+    def keep(self, rows: Rows) -> None:
+        """Leave only the tracks `rows`, in that order."""
+        self._sums.keep(rows)
+
+    def cast(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
+        """Count one detection for each of `rows`; return the class that leads there, f64."""
+        if not len(rows):
+            return class_id
+        known = self._class_id
+        if len(known) != 1 or (class_id != known[0]).any():
+            return self._count(rows, class_id, score)
+        self._sums.table[0, rows] += np.maximum(score, _LEAST)
+        return class_id
+
+    def _count(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
+        """Count where there is more than one class, or the first."""
+        new = np.setdiff1d(class_id, self._class_id)
+        if len(new):
+            self.load(np.pad(self.table, ((0, len(new)), (0, 0))))
+            self._class_id[-len(new) :] = new
+        order = self._class_id.argsort()
+        place = order[self._class_id[order].searchsorted(class_id)]
+        sums = self._sums.table
+        sums[place, rows] += np.maximum(score, _LEAST)
+        leading: Float64 = self._class_id[sums[:, rows].argmax(0)]
+        return leading
+
+
+# No picture is this large; within it nothing the trackers compute can overflow.
+_FARTHEST_PX = 1e7
+
+# The ledger's columns. ID is 0 until the track is confirmed; STREAK the time from which on it was
+# detected in every frame; ROW the matched row of this frame's detections, -1 without one. The
+# last four are what a detection tells.
+BORN_S, ID, STREAK, SEEN, SCORE, CLASS, ROW = range(7)
+_TOLD = slice(SEEN, ROW + 1)
+
+
+class Seen(NamedTuple):
+    """The usable detections of a frame: boxes f64[4,N] and what the ledger is told f64[4,N]."""
+
+    xyxy: Float64
+    told: Float64
+
+    @property
+    def score(self) -> Float64:
+        """f64[N], as the detector gave it."""
+        score: Float64 = self.told[SCORE - SEEN]
+        return score
+
+    @property
+    def class_id(self) -> Float64:
+        """f64[N], whole numbers."""
+        class_id: Float64 = self.told[CLASS - SEEN]
+        return class_id
+
+    def take(self, places: Rows) -> Seen:
+        """Return the detections at `places`, in that order."""
+        return Seen(self.xyxy.take(places, 1), self.told.take(places, 1))
+
+
+def read(detections: Detections, now: float) -> Seen:
+    """Return the detections whose score is finite and whose box has an area, within reason."""
+    xyxy = detections.xyxy.T.astype(np.float64, order="C")
+    told = np.empty((ROW + 1 - SEEN, len(detections)))
+    told[0] = now
+    told[SCORE - SEEN] = detections.score
+    told[CLASS - SEEN] = detections.class_id
+    told[ROW - SEEN] = np.arange(len(detections))
+    usable = xyxy[:2] < xyxy[2:]  # false for NaN
+    usable &= xyxy[:2] > -_FARTHEST_PX
+    usable &= xyxy[2:] < _FARTHEST_PX
+    usable &= np.isfinite(told[SCORE - SEEN])
+    seen = Seen(xyxy, told)
+    return seen if usable.all() else seen.take(np.flatnonzero(usable.all(axis=0)))
+
+
+class Rules(NamedTuple):
+    """Where trackers differ in who is reported."""
+
+    vote: bool = False
+    """Detections of several classes may be one track."""
+    published: bool = False
+    """SORT's: only after a streak, again after each miss, or in the video's first frames."""
+
+
+class TrackTable:
+    """The entries of n tracks, `table` f64[7,n]; ids go on from `last_id`."""
+
+    def __init__(self, clock: Clock, rules: Rules, last_id: int = 0) -> None:
+        self._clock = clock
+        self._rules = rules
+        self._columns = Columns(ROW + 1)
+        self._votes = Votes() if rules.vote else None
+        self.last_id = last_id
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def table(self) -> Float64:
+        """f64[7,n], a view."""
+        return self._columns.table
+
+    def tell(self, rows: Rows, seen: Seen) -> None:
+        """Note which track was seen as what in this frame; all others were missed."""
+        table = self.table
+        table[ROW] = -1
+        table[_TOLD, rows] = seen.told
+        if self._votes:
+            table[CLASS, rows] = self._votes.cast(rows, seen.class_id, seen.score)
+        table[STREAK, table[ROW] < 0] = self._clock.now
+
+    def begin(self, seen: Seen) -> None:
+        """Enter a track for each of these detections."""
+        entry = np.zeros((ROW + 1, len(seen.score)))
+        entry[BORN_S] = self._clock.now_s
+        entry[STREAK] = self._clock.now
+        entry[_TOLD] = seen.told
+        self._columns.append(entry)
+        if self._votes:
+            self._votes.append(len(seen.score))
+            rows = np.arange(len(self) - len(seen.score), len(self))
+            self._votes.cast(rows, seen.class_id, seen.score)
+
+    def keep(self, rows: Rows) -> None:
+        """Leave only `rows`, in that order."""
+        self._columns.keep(rows)
+        if self._votes:
+            self._votes.keep(rows)
+
+    def due(self) -> Rows:
+        """Number the tracks that are now confirmed and return the rows to be reported."""
+        table, clock = self.table, self._clock
+        due = table[ROW] >= 0
+        early = self._rules.published and clock.now < clock.confirm
+        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
+        early |= clock.first and not self._rules.published
+        if not early:
+            due &= table[STREAK] <= clock.now - clock.confirm
+        fresh = (due & (table[ID] == 0)).nonzero()[0]
+        table[ID, fresh] = np.arange(self.last_id + 1, self.last_id + 1 + len(fresh))
+        self.last_id += len(fresh)
+        if not self._rules.published:
+            due = table[ID] > 0
+            due &= table[SEEN] >= clock.now - clock.coast
+        rows: Rows = due.nonzero()[0]
+        return rows
+
+    def report(self, rows: Rows, xyxy: Float64) -> Tracks:
+        """Return `rows` with the boxes f64[4,m]."""
+        entry = self.table.take(rows, 1)
+        return Tracks(
+            xyxy=np.ascontiguousarray(xyxy.T, np.float32),
+            score=entry[SCORE].astype(np.float32),
+            class_id=entry[CLASS].astype(np.int32),
+            track_id=entry[ID].astype(np.int64),
+            detection=entry[ROW].astype(np.int32),
+            age_s=(self._clock.now_s - entry[BORN_S]).astype(np.float32),
+        )
+
+    def save(self) -> dict[str, Float64]:
+        """Return copies of all there is, by name."""
+        state = {"ledger": self.table.copy(), "last_id": np.array([float(self.last_id)])}
+        if self._votes:
+            state["votes"] = self._votes.table
+        return state
+
+    def load(self, state: dict[str, Float64]) -> None:
+        """Be as the ledger that `save` was called on; raises KeyError, ValueError."""
+        self._columns.load(state["ledger"])
+        self.last_id = int(state["last_id"][0])
+        if self._votes:
+            self._votes.load(state["votes"])

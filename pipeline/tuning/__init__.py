@@ -1,1 +1,0 @@
-"""Search for a tracker's options on labelled clips (extra `tune`)."""

@@ -1,1 +1,0 @@
-"""The live server: what a browser or a program asks for while the pipeline runs."""

@@ -1,0 +1,99 @@
+"""What the command says to somebody who types it for the first time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import bench
+from pipeline.cli.main import main
+from pipeline.core.options import split_names
+from pipeline.detectors.yolo import Options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "trackline run VIDEO"),
+        (["--debug"], "trackline run VIDEO"),
+        (["street.mp4"], "trackline run street.mp4"),
+        (["my clips/street 1.mp4", "-o", "out"], "trackline run 'my clips/street 1.mp4' -o out"),
+        (["rtsp://10.0.0.1/a"], "trackline run rtsp://10.0.0.1/a"),
+        (["0"], "trackline run 0"),
+        (["."], "trackline run ."),
+        (["rum", "a.mp4"], "unknown command 'rum'; did you mean run"),
+        (["detections"], "(known: run, live, check"),
+        (["--modl", "x"], "COMMAND"),
+    ],
+)
+def test_without_a_command_it_says_what_to_type(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`the following arguments are required: COMMAND` and `invalid choice` were the answers."""
+    told = [each for each in arguments if each != "--debug"]
+    assert main(told) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_a_login_in_an_address_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rtsp://me:secret@10.0.0.1/a"]) == 2
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_help_and_version_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--help", "--version"):
+        with pytest.raises(SystemExit) as ended:
+            main([option])
+        assert ended.value.code == 0
+    assert "trackline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("person,car", ["person", "car"]),
+        (" person , car ", ["person", "car"]),
+        ('"car, small"', ["car, small"]),
+        ('"car, small",person', ["car, small", "person"]),
+        ('person, "car, small"', ["person", "car, small"]),
+        ('"say ""hi""",b', ['say "hi"', "b"]),
+        ("potted plant", ["potted plant"]),
+        ("o'clock,b", ["o'clock", "b"]),
+        ("a,,b,", ["a", "b"]),
+        ("", []),
+    ],
+)
+def test_a_class_name_that_holds_a_comma_is_quoted(text: str, names: list[str]) -> None:
+    assert split_names(text) == names
+    if names:
+        assert Options.model_validate({"classes": text}).classes == tuple(names)
+
+
+def test_bench_measures_on_the_clip_that_its_help_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed without its checkout it measured a synthetic scene, and the help said otherwise."""
+    clip = bench._source(None)
+    assert isinstance(clip, str)
+    assert Path(clip).name == "street.mp4"
+
+
+def test_a_library_of_a_desktop_that_is_missing_is_one_line_with_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """README's first command ended in `ImportError: libGL.so.1` wherever there is no desktop."""
+
+    class Missing:
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == "cv2":
+                raise ImportError("libGL.so.1: cannot open shared object file")
+
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "cv2" or name.startswith("pipeline.detectors._o"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    assert main(["run", "synthetic", "--max-frames", "1", "-o", str(tmp_path)]) == 1
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "libGL" in each]
+    assert line.endswith("install --force-reinstall --no-deps opencv-python-headless")

@@ -1,0 +1,304 @@
+"""The `yolo` detector on tiny networks whose answers are known, and on what is no network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+from pydantic import ValidationError
+from support.tiny_networks import colour_network, constant_network
+
+from pipeline.core.data import Frame
+from pipeline.core.errors import ModelError
+from pipeline.detectors.yolo import Options, build, resolve
+
+RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+
+
+def frame(colour=BLUE, size=(64, 64), index=0):
+    return Frame(np.full((*size, 3), colour, np.uint8), "test", index, index / 10, 0.0)
+
+
+def detect(model: Path, frames: list[Frame], **options):
+    detector = build(Options(model=str(model), **options))
+    detector.open()
+    try:
+        return detector.detect(frames)
+    finally:
+        detector.close()
+
+
+def refusal(model: Path | str, **options) -> str:
+    with pytest.raises(ModelError) as error:
+        build(Options(model=str(model), **options)).open()
+    text = str(error.value)
+    assert "\n" not in text
+    assert ".cpp" not in text
+    return text
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    return colour_network(tmp_path / "colours.onnx")
+
+
+def test_network_sees_rgb_between_0_and_1(colours):
+    found = detect(colours, [frame(RED), frame((0, 153, 0)), frame(BLUE)], conf=0.5, imgsz=64)
+    assert [one.class_id.tolist() for one in found] == [[0], [1], [2]]
+    np.testing.assert_allclose([one.score[0] for one in found], [1, 0.6, 1], atol=5e-3)
+    np.testing.assert_allclose(found[0].xyxy, [[30, 30, 50, 50]], atol=1e-3)
+
+
+def test_yolox_sees_bgr_up_to_255_and_pictures_in_the_corner(tmp_path):
+    """Its layout alone says that it was trained on other pictures than the rest of the family."""
+    path = tmp_path / "yolox.onnx"
+    output = np.zeros((1, 84, 5 + 2), np.float32)
+    output[0, 0] = [0.5, 0.5, 0, 0, 1, 0.9, 0]
+    constant_network(path, output)
+    # Objectness of the first cell: the mean over the picture of channel 0, over 255.
+    model = onnx.load(str(path))
+    graph = model.graph
+    factor = np.zeros_like(output)
+    factor[0, 0, 4] = 1
+    graph.initializer.append(onnx.numpy_helper.from_array(factor / 255, "factor"))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([0], np.int64), "first"))
+    output[0, 0, 4] = 0
+    graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(output, "answer"))
+    del graph.node[:]
+    node = onnx.helper.make_node
+    graph.node.extend(
+        [
+            node("GlobalAveragePool", ["images"], ["pooled"]),
+            node("Gather", ["pooled", "first"], ["channel"], axis=1),
+            node("Squeeze", ["channel"], ["mean"]),
+            node("Mul", ["mean", "factor"], ["objectness"]),
+            node("Add", ["answer", "objectness"], ["output0"]),
+        ]
+    )
+    onnx.save(model, str(path))
+    blue, red = detect(path, [frame(BLUE, (32, 64)), frame(RED, (32, 64))], precision="fp32")
+    # Half the input is padding of 114; the picture lies in the upper half, unscaled.
+    np.testing.assert_allclose(blue.score, [0.9 * (255 + 114) / 2 / 255], rtol=1e-3)
+    np.testing.assert_allclose(blue.xyxy, [[0, 0, 8, 8]], atol=1e-3)
+    assert len(red) == 0
+
+
+def test_v5_and_end_to_end_boxes_come_out_of_a_network(tmp_path):
+    v5 = np.zeros((1, 252, 5 + 80), np.float32)
+    v5[0, 7, :5] = [32, 16, 20, 10, 0.9]
+    v5[0, 7, 5 + 2] = 1
+    final = np.zeros((1, 300, 6), np.float32)
+    final[0, 0] = [22, 11, 42, 21, 0.9, 2]
+    metadata = {"names": str({0: "a", 1: "b", 2: "c"}), "end2end": "True"}
+    for path in (
+        constant_network(tmp_path / "v5.onnx", v5),
+        constant_network(tmp_path / "final.onnx", final, metadata=metadata),
+    ):
+        # Twice the network's size: boxes come back in pixels of the picture.
+        (found,) = detect(path, [frame(size=(128, 128))], precision="fp32")
+        np.testing.assert_allclose(found.xyxy, [[44, 22, 84, 42]], atol=1e-3)
+        np.testing.assert_allclose(found.score, [0.9], rtol=1e-5)
+        assert found.class_id.tolist() == [2]
+
+
+def test_answers_keep_the_frames_order_over_many_sizes(colours):
+    """Sizes share a few compiled networks, and requests finish in any order."""
+    shades = np.random.default_rng(0).permutation(np.arange(130, 255, 3))
+    sizes = [(64, 64), (64, 96), (200, 100), (480, 640), (120, 500), (300, 64), (90, 91)]
+    frames = [
+        frame((0, int(shade), 0), sizes[index % len(sizes)], index)
+        for index, shade in enumerate(shades)
+    ]
+    for precision in ("fp32", "auto"):
+        found = detect(colours, frames, conf=0.48, imgsz=128, precision=precision)
+        best = np.array([one.score[0] for one in found])
+        np.testing.assert_allclose(best, shades / 255, atol=5e-3)
+        assert {int(one.class_id[0]) for one in found} == {1}
+
+
+def test_one_frame_at_a_time_gives_the_same(colours):
+    detector = build(Options(model=str(colours), conf=0.5, imgsz=64, precision="fp32"))
+    detector.open(prefer_latency=True)
+    assert detector.batch_size == 1
+    frames = [frame(RED), frame(GREEN)]
+    assert [detector.detect([one])[0].class_id.tolist() for one in frames] == [[0], [1]]
+    assert [one.class_id.tolist() for one in detector.detect(frames)] == [[0], [1]]
+    detector.close()
+
+
+def test_filter_by_class_and_most(tmp_path, colours):
+    white = frame((255, 255, 255))
+    assert detect(colours, [white], imgsz=64, classes=["red"])[0].class_id.tolist() == [0]
+    assert len(detect(colours, [frame(BLUE)], conf=0.5, imgsz=64, classes=["red", 1])[0]) == 0
+    many = np.zeros((1, 5, 84), np.float32)
+    many[0, :, :40] = np.array([[x, 30, 1, 1, x / 100] for x in range(30, 70)]).T
+    found = detect(constant_network(tmp_path / "many.onnx", many), [white], max_det=3)[0]
+    np.testing.assert_allclose(found.score, [0.69, 0.68, 0.67], rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", ["person, car", ["person", "car"], ("person", "car")])
+def test_classes_as_the_command_line_writes_them(value):
+    assert Options(model="x.onnx", classes=value).classes == ("person", "car")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"classes": []}, {"classes": ","}, {"conf": 1.5}, {"imgsz": 0}, {"device": "gpu"}, {"x": 1}],
+)
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Options(model="x.onnx", **wrong)
+
+
+def test_names_come_from_the_file_or_are_numbers(tmp_path, colours):
+    assert build(Options(model=str(colours))).open() == {0: "red", 1: "green", 2: "blue"}
+    nameless = constant_network(tmp_path / "a.onnx", np.zeros((1, 6, 84), np.float32))
+    assert build(Options(model=str(nameless))).open() == {0: "class_0", 1: "class_1"}
+
+
+def test_openvino_folder_with_names_beside_it(tmp_path, colours):
+    import openvino
+
+    folder = tmp_path / "net"
+    openvino.save_model(openvino.Core().read_model(colours), folder / "net.xml")
+    (folder / "metadata.yaml").write_text("names:\n  0: r\n  1: g\n  2: b\n")
+    assert resolve(str(folder)) == folder / "net.xml"
+    assert build(Options(model=str(folder))).open() == {0: "r", 1: "g", 2: "b"}
+    assert detect(folder, [frame(GREEN)], imgsz=64, conf=0.5)[0].class_id.tolist() == [1]
+
+
+def test_what_is_not_there_or_no_network_is_refused_in_one_line(tmp_path, colours):
+    def file(name: str, content: bytes) -> Path:
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    assert "no such file" in refusal(tmp_path / "none.onnx")
+    assert ".onnx, .pt, .xml" in refusal(file("net.weights", b"x"))
+    assert "0 .xml files" in refusal(tmp_path)
+    for name in ("bad.onnx", "bad.xml"):
+        assert name in refusal(file(name, b"hello" * 99))
+        assert name in refusal(file(name, b""))
+    cut = colours.read_bytes()
+    assert "cut.onnx" in refusal(file("cut.onnx", cut[: len(cut) // 2]))
+    assert "close: green" in refusal(colours, classes=["gren"])
+
+
+def test_nets_for_something_else_are_refused(tmp_path):
+    whole = constant_network(tmp_path / "a.onnx", np.zeros((1, 1000), np.float32))
+    assert "outputs [1,1000]" in refusal(whole)
+    segments = np.zeros((1, 4 + 80 + 32, 84), np.float32)
+    names = {"names": str({n: str(n) for n in range(80)})}
+    assert "80 classes" in refusal(constant_network(whole, segments, metadata=names))
+    grey = onnx.load(str(colour_network(whole)))
+    grey.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+    onnx.save(grey, str(whole))
+    assert "height,width" in refusal(whole)
+
+
+def test_device_and_precision_must_suit_the_file(colours):
+    assert "allowed are auto and cpu" in refusal(colours, device="cuda:0")
+    assert "allowed are auto, fp32, bf16" in refusal(colours, precision="fp16")
+
+
+def test_int8_takes_the_quantized_network_or_says_how_to_make_one(tmp_path, colours):
+    wanted = f"trackline models export {colours} --int8 --calibrate VIDEO"
+    assert wanted in refusal(colours, precision="int8")
+    beside = tmp_path / "colours_int8_openvino"
+    openvino.save_model(openvino.convert_model(colours), beside / "colours.xml")
+    told = refusal(colours, precision="int8")  # it is no int8 network, but it was looked at
+    assert f"precision: {beside} is not quantized" in told
+    assert ".pt --int8" in refusal(colours.rename(tmp_path / "other.pt"), precision="int8")
+
+
+def test_damaged_network_prints_nothing_to_stderr(tmp_path):
+    """Left to guess the format, OpenVINO's TensorFlow reader complains there in C++."""
+    (tmp_path / "bad.onnx").write_bytes(b"hello" * 99)
+    code = (
+        "import sys; from pipeline.detectors.yolo import *\n"
+        "try: build(Options(model=sys.argv[1])).open()\n"
+        "except ModelError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "bad.onnx"], capture_output=True, text=True
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_openvino_comes_without_its_telemetry(colours):
+    """`import openvino` by itself reports to an analytics service on a thread of its own."""
+    code = (
+        "import sys, threading; from pipeline.detectors.yolo import *\n"
+        "build(Options(model=sys.argv[1])).open()\n"
+        "print(threading.active_count(), [m for m in sys.modules if 'openvino_telemetry' in m])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, colours], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1 []"
+
+
+def test_a_failed_call_leaves_the_detector_usable(colours):
+    """A picture that cannot be letterboxed must not leave requests in flight for ever."""
+    detector = build(Options(model=str(colours), conf=0.5, imgsz=64))
+    detector.open()
+    broken = frame()
+    object.__setattr__(broken, "image", np.zeros((64, 64), np.uint8))
+    for _ in range(4):
+        with pytest.raises((ValueError, TypeError)):
+            detector.detect([frame(RED), frame(GREEN), broken])
+    assert [len(found) for found in detector.detect([frame(RED)] * 9)] == [1] * 9
+    detector.close()
+
+
+def test_batches_overlap_and_come_back_in_order(colours):
+    """More batches than requests, of one picture or many, also with a close in the middle."""
+    shades = [int(shade) for shade in np.random.default_rng(0).permutation(np.arange(130, 255, 5))]
+    detector = build(Options(model=str(colours), conf=0.48, imgsz=64))
+    detector.open()
+    assert detector.in_flight > 1
+    sizes = [1, 1, 0, 3, 9, 1]
+    batches = [[frame((0, shades.pop(), 0)) for _ in range(size)] for size in sizes]
+    for batch in batches:
+        detector.submit(batch)
+    for batch in batches:
+        best = [one.score[0] for one in detector.collect()]
+        np.testing.assert_allclose(best, [f.image[0, 0, 1] / 255 for f in batch], atol=5e-3)
+    detector.submit(batches[-1])
+    detector.close()
+    detector.open(prefer_latency=True)
+    assert (detector.in_flight, detector.batch_size) == (1, 1)
+    assert len(detector.detect(batches[3])) == 3
+    detector.close()
+
+
+def test_pt_without_ultralytics_says_what_to_install(tmp_path):
+    (tmp_path / "net.pt").write_bytes(b"x")
+    code = (
+        "import sys; from pipeline.detectors.yolo import *; from pipeline.core.errors import *\n"
+        "sys.modules['ultralytics'] = None\n"
+        "try: build(Options(model=sys.argv[1])).open()\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "net.pt"], capture_output=True, text=True
+    )
+    assert done.stdout.endswith("[ultralytics]'\n")
+
+
+@pytest.mark.needs_torch
+def test_pt_that_holds_no_network_is_refused_in_one_line(tmp_path):
+    pytest.importorskip("ultralytics", reason="needs torch and ultralytics")
+    torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
+    path = tmp_path / "net.pt"
+    for content in (b"", b"\x80\x02}q\x00.", np.random.default_rng(0).bytes(3000)):
+        path.write_bytes(content)
+        assert "torch.save" in refusal(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    assert "cannot load" in refusal(path)
+    assert "precision" in refusal(path, precision="bf16", device="cpu")
+    assert "no cuda:77" in refusal(path, device="cuda:77")

@@ -1,0 +1,222 @@
+"""What is said of a camera: its state, whether its picture moves, how old it is, what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.data import Frame
+from pipeline.engine.camera_monitor import MAX_FROZEN_S, CameraMonitor, CameraStatus, Freeze
+from pipeline.engine.latency import STEP_S, LatencyTrend, LatencyWindow
+from pipeline.engine.stats import MAX_RUNS, DropLog, SourceStats
+
+
+def frame(at: float, picture: int = 0, shape: tuple[int, int] = (48, 64)) -> Frame:
+    image = np.full((*shape, 3), picture, np.uint8)
+    return Frame(image, "door", 0, at, at)
+
+
+class Watched:
+    """A supervisor with its books."""
+
+    def __init__(self) -> None:
+        self.stats = SourceStats(live=True)
+        self.supervisor = CameraMonitor("door", live=True, stale_after_s=3, frozen_after_s=10)
+
+    @property
+    def status(self) -> CameraStatus:
+        return self.supervisor.status(self.stats, 0)
+
+
+# -- states ---------------------------------------------------------------------------------------
+
+
+def test_a_camera_goes_through_its_states() -> None:
+    watched = Watched()
+    assert watched.status.state == "connecting"
+    watched.supervisor.lost("door: no\nanswer", 7.0)
+    lost = watched.status
+    assert (lost.state, lost.error) == ("lost", "door: no answer")
+    assert lost.next_try is not None
+    assert 6 < lost.next_try - time.time() < 8
+    watched.supervisor.saw(frame(time.monotonic(), shape=(4, 6)))
+    live = watched.status
+    assert (live.state, live.error, live.next_try) == ("live", None, None)
+    assert (live.width, live.height) == (6, 4)
+    watched.supervisor.ended("gone")
+    watched.supervisor.ended()
+    assert (watched.status.state, watched.status.error) == ("ended", "gone")
+
+
+def test_lost_counts_from_the_first_failure() -> None:
+    """People ask since when a camera is away, not when it was last tried."""
+    watched = Watched()
+    watched.supervisor.lost("first", 1.0)
+    watched.supervisor._since -= 100
+    watched.supervisor.lost("second", 1.0)
+    assert watched.status.error == "second"
+    assert time.time() - watched.status.since > 99
+
+
+def test_no_picture_for_long_is_stale_though_nobody_says_so() -> None:
+    """A read that hangs tells nothing: it is the one who asks that must notice."""
+    watched = Watched()
+    watched.supervisor.saw(frame(time.monotonic() - 5))
+    status = watched.status
+    assert (status.state, status.warning) == ("stale", "no picture for 5 s")
+    assert 1 < time.time() - status.since < 3
+    watched.supervisor.saw(frame(time.monotonic()))
+    assert (watched.status.state, watched.status.warning) == ("live", None)
+
+
+def test_the_same_picture_for_long_is_stale() -> None:
+    watched = Watched()
+    now = time.monotonic()
+    for second in range(13):
+        assert watched.supervisor.saw(frame(now - 12 + second, picture=7)) is False
+    assert (watched.status.state, watched.status.warning) == ("stale", "the same picture for 12 s")
+    watched.supervisor.saw(frame(now, picture=8))
+    assert watched.status.state == "live"
+
+
+def test_the_rate_is_what_arrived_lately() -> None:
+    watched = Watched()
+    now = time.monotonic()
+    for tenth in range(300, 0, -1):
+        watched.supervisor.saw(frame(now - tenth / 10, picture=tenth % 7))
+    assert watched.status.fps == pytest.approx(10, rel=0.02)
+    gone = Watched()
+    for tenth in range(50):
+        gone.supervisor.saw(frame(now - 9 + tenth / 10))
+    assert gone.status.fps == pytest.approx(49 / 9, rel=0.02)
+
+
+# -- frozen pictures ------------------------------------------------------------------------------
+
+
+def test_a_picture_that_stands_still_is_reopened_after_ever_longer() -> None:
+    freeze = Freeze(60.0)
+    reopened, second = [], 0.0
+    while second < 4 * MAX_FROZEN_S:
+        if freeze.overdue(freeze.look(frame(second))):
+            reopened.append(second)
+            freeze.begin_again(second)
+        second += 1.0
+    waits = np.diff([0, *reopened])
+    assert waits.tolist() == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    freeze.look(frame(second, picture=1))
+    assert freeze.overdue(freeze.look(frame(second + 60, picture=1)))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (48, 64), (1080, 1920)])
+def test_every_size_can_be_looked_at(shape: tuple[int, int]) -> None:
+    freeze = Freeze(60.0)
+    for second in range(5):
+        assert freeze.look(frame(second, 0, shape)) == second
+    assert freeze.look(frame(5, 1, shape)) == 0
+
+
+def test_a_small_thing_that_moves_is_seen() -> None:
+    """A person far away is some twenty pixels high."""
+    freeze, image = Freeze(60.0), np.zeros((1080, 1920, 3), np.uint8)
+    freeze.look(Frame(image.copy(), "door", 0, 0, 0))
+    image[501:521, 700:708] = 200
+    assert freeze.look(Frame(image, "door", 1, 1, 1)) == 0
+
+
+# -- ages -----------------------------------------------------------------------------------------
+
+
+def test_ages_are_those_of_the_last_minute() -> None:
+    fresh = LatencyWindow()
+    for second in range(100):
+        fresh.add(second, 1000.0 if second < 40 else 50.0, 0.0, 0)
+    age = fresh.age(100)
+    assert (age.now, age.p50, age.p99) == (50, 50, 50)
+    assert fresh.age(1000).p95 == 0
+
+
+def growth(delays: list[float], epochs: list[int] | None = None) -> list[str | None]:
+    """Return what is said when each delay lasts for ten seconds."""
+    watch, said = LatencyTrend(), []
+    for step, delay in enumerate(delays):
+        for tenth in range(10):
+            now = step * STEP_S + tenth * STEP_S / 10
+            said.append(watch.add(now, delay, epochs[step] if epochs else 0))
+    return [each for each in said if each]
+
+
+def test_ages_that_grow_are_told_once() -> None:
+    assert growth([100, 300, 500, 700, 900, 1100]) == ["pictures grow older: by 0.6 s within 30 s"]
+
+
+@pytest.mark.parametrize(
+    "delays",
+    [
+        [100] * 9,
+        [100, 2000, 100, 2000, 100, 2000],
+        [100, 140, 180, 220, 260, 300, 340],
+        [5000, 100, 100, 100, 4000, 4000, 4000],
+    ],
+)
+def test_ages_that_do_not_grow_are_not_told(delays: list[float]) -> None:
+    assert growth(delays) == []
+
+
+def test_a_new_epoch_begins_again() -> None:
+    """Its timestamps count from elsewhere."""
+    assert growth([0, 200, 400, 9000, 9000, 9000, 9000], [0, 0, 0, 1, 1, 1, 1]) == []
+
+
+def test_the_warning_goes_when_the_pictures_are_fresh_again() -> None:
+    watch = LatencyTrend()
+    for step, delay in enumerate([100, 300, 500, 700, 900, 900, 120, 120]):
+        for tenth in range(10):
+            watch.add(step * STEP_S + tenth, delay, 0)
+        if step == 5:
+            assert watch.warning
+    assert watch.warning is None
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["overrun", "stale", "old", ""]), max_size=400), st.data())
+def test_what_was_lost_is_told_once_with_the_next_result(causes: list[str], data: st.DataObject):
+    """Empty stands for a frame that was inferred; some of those are looked at late."""
+    losses, told, expected = DropLog(), Counter[str](), Counter[str]()
+    before = -1
+    for index, cause in enumerate(causes):
+        if cause:
+            losses.add(index, cause)
+            expected[cause] += 1
+        elif data.draw(st.booleans()):
+            now = losses.before(index)
+            assert sum(now.values()) <= index - before - 1
+            told.update(now)
+            before = index
+    told.update(losses.before(len(causes)))
+    assert told == expected
+
+
+def test_a_later_loss_is_not_told_too_early() -> None:
+    losses = DropLog()
+    for index in (0, 1, 2, 5, 6, 7):
+        losses.add(index, "overrun")
+    assert losses.before(3) == {"overrun": 3}
+    assert losses.before(6) == {"overrun": 1}
+    assert losses.before(6) == {}
+    assert losses.before(99) == {"overrun": 2}
+
+
+def test_losses_nobody_asks_for_take_no_memory() -> None:
+    losses = DropLog()
+    for index in range(100_000):
+        losses.add(index, "old" if index % 2 else "stale")
+    assert len(losses._runs) <= MAX_RUNS
+    assert losses.before(100_000) == {"old": 50_000, "stale": 50_000}

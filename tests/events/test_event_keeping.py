@@ -1,0 +1,182 @@
+"""Keeping events on a full disk, or with the database away: what waits, what is lost, who knows."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from support.event_results import event, result, run_info
+from support.event_servers import eventually
+from support.threads import Auth
+
+from pipeline.core.errors import StoreError, WriteError
+from pipeline.events.store import writer as keeping
+from pipeline.events.store.store import EventStore
+from pipeline.events.store.writer import StoreWriter
+from pipeline.sinks import events as plugin
+
+
+class Disk:
+    """Lets a database file grow, or not: SQLite itself says then that the disk is full."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.full = False
+        sa.event.listen(store._reader.pool, "checkout", self._limit)
+
+    def _limit(self, connection: Any, record: Any, proxy: Any) -> None:
+        del record, proxy
+        connection.execute(f"PRAGMA max_page_count = {1 if self.full else 1 << 30}").close()
+
+
+def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, EventStore, Disk]:
+    """A sink for a camera, or for a file, on a disk that can be filled."""
+    sink = plugin.EventsSink(plugin.Options(clips=False), files_patience_s=0.2)
+    sink.open(run_info(tmp_path, "gate", files=files))
+    assert sink.store is not None
+    return sink, sink.store, Disk(sink.store)
+
+
+def state(sink: plugin.EventsSink) -> keeping.Keeping:
+    found = sink.keeping()
+    assert found is not None
+    return found[0]
+
+
+def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path) -> None:
+    """A camera is watched all the same, and its events are kept once there is room again."""
+    sink, store, disk = opened(tmp_path)
+    disk.full = True
+    for index in range(300):
+        sink.write(result(index, event(index)))
+    eventually(lambda: "full" in state(sink).problem, "the disk is full")
+    told = state(sink)
+    assert told.waiting > 0
+    assert told.since is not None
+    disk.full = False
+    eventually(lambda: len(store.query(limit=400)) == 300, "all events, later")
+    eventually(lambda: state(sink) == keeping.Keeping(), "all is well")
+    sink.close()
+    assert sink.keeping() is None
+
+
+def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path) -> None:
+    """Recordings can be read again with more room; a run that looks complete must be so."""
+    sink, store, disk = opened(tmp_path, files=True)
+    disk.full = True
+    for index in range(300):
+        sink.write(result(index, event(index)))
+    with pytest.raises(WriteError, match=r"^events: \d+ could not be kept: .*full"):
+        sink.close()
+    assert 0 < len(EventStore(str(store), store.clips_folder).query(limit=400)) < 300
+
+
+def away() -> None:
+    raise StoreError("the database is away")
+
+
+def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
+    """Its failure is the run's, before hours of frames have gone by for nothing."""
+    failures: list[BaseException] = []
+    keeper = StoreWriter(lambda: None, give_up_s=0.0)
+    keeper.do(away, 1)
+    keeper.start(failures.append)
+    eventually(lambda: failures, "the failure")
+    assert isinstance(failures[0], WriteError)
+    eventually(lambda: keeper.keeping.lost == 1, "the loss is counted")
+    assert not keeper.do(away, 2)
+    assert keeper.keeping.lost == 3
+    keeper.close(0.0)
+
+
+@pytest.mark.parametrize(("fails", "lost"), [(False, 4), (True, 5)])
+def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lost: int) -> None:
+    """A slow database took the events that had been counted as lost."""
+    begun, answers = Auth(), Auth()
+
+    def slow() -> None:
+        begun.open()
+        answers()
+        if fails:
+            away()
+
+    keeper = StoreWriter(lambda: None)
+    for step in (slow, away, away):
+        keeper.do(step, 1 if step is slow else 2)
+    keeper.start(lambda error: None)
+    begun()
+    keeper.close(0.0)
+    told = keeper.keeping
+    assert (told.waiting, told.lost) == (1, 4)
+    answers.open()
+    eventually(lambda: keeper.keeping.waiting == 0, "the step under way is over")
+    assert keeper.keeping.lost == lost
+
+
+def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_path: Path) -> None:
+    """Nobody can say yet whether it will be kept."""
+    sink, _, _ = opened(tmp_path, files=True)
+    service, answers = sink._service, Auth()
+    assert service is not None
+    service.keeper.do(answers, 1)
+    with pytest.raises(WriteError, match=r"^events: 1 could not be kept: see the log$"):
+        sink.close()
+    answers.open()
+
+
+def test_what_does_not_fit_into_memory_is_counted() -> None:
+    """Lost events were told once in the log, and no number anywhere."""
+    keeper = StoreWriter(lambda: None, most_waiting=3)
+    assert [keeper.do(away, 2) for _ in range(5)] == [True] * 3 + [False] * 2
+    told = keeper.keeping
+    assert (told.waiting, told.lost) == (6, 4)
+    assert told.lost_at is not None
+
+
+def test_files_wait_for_a_slow_database_instead() -> None:
+    """They are read faster than a database far away may write; nothing of it is lost."""
+    kept: list[int] = []
+    answers = threading.Semaphore(0)
+
+    def keep(number: int) -> None:
+        answers.acquire()
+        kept.append(number)
+
+    def read() -> None:
+        for number in range(50):
+            assert keeper.do(partial(keep, number), 1)
+
+    keeper = StoreWriter(lambda: None, give_up_s=60.0, most_waiting=3)
+    keeper.start(lambda error: None)
+    reader = threading.Thread(target=read)
+    reader.start()
+    eventually(lambda: keeper.keeping.waiting == 3, "the reader is ahead")
+    assert kept == []
+    answers.release(50)
+    reader.join()
+    keeper.close(20.0)
+    assert kept == list(range(50))
+    assert keeper.keeping.lost == 0
+
+
+def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
+    """In the shapes of its description, which refuse what is missing or too much."""
+    pytest.importorskip("fastapi")
+    from pipeline.server.live.events import StoredEvents
+
+    hook = {"url": "http://127.0.0.1:9/hunter2", "name": "door"}
+    sink = plugin.build(plugin.Options(clips=False, webhooks=[hook]))  # type: ignore[list-item]
+    events = StoredEvents(sink)
+    assert (events.deliveries().keeping, events.deliveries().deliveries) == (None, [])
+    sink.open(run_info(tmp_path, "gate"))
+    sink.write(result(0, event(0)))
+    eventually(lambda: events.deliveries().deliveries[0].problem, "what waits, and why")
+    told = events.deliveries()
+    assert told.deliveries[0].waiting == 1
+    assert told.keeping is not None
+    assert (told.keeping.problem, told.keeping.lost, told.keeping.clips_lost) == (None, 0, 0)
+    assert "hunter2" not in told.model_dump_json()
+    sink.close()

@@ -1,0 +1,224 @@
+"""The routes and the WebSocket of the fake server, as the contract has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fake_scenes import SAMPLES
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+if TYPE_CHECKING:
+    from fake_server import Camera, FakeServer
+
+PAGE = Path(__file__).resolve().parents[3] / "pipeline" / "server" / "page"
+# No HTML from text can slip in unseen: with trusted types, innerHTML itself is a violation.
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; media-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+
+
+def app_of(fake: FakeServer) -> FastAPI:
+    app = FastAPI()
+    add_access(app, fake)
+    add_cameras(app, fake)
+    add_events(app, fake)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return app
+
+
+def add_access(app: FastAPI, fake: FakeServer) -> None:
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Response:
+        path = request.url.path
+        free = path in ("/api/session", "/api/login") or not path.startswith("/api/")
+        if not (free or signed_in(fake, request.cookies)):
+            return JSONResponse({"detail": "sign in first"}, 401)
+        if request.method not in ("GET", "HEAD") and request.headers.get("x-trackline") != "1":
+            return JSONResponse({"detail": "the header X-Trackline is missing"}, 403)
+        response: Response = await call_next(request)
+        response.headers["Content-Security-Policy"] = CSP
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.get("/api/session")
+    def session(request: Request) -> Any:
+        known = signed_in(fake, request.cookies)
+        required = fake.token is not None
+        return {"signed_in": known, "token_required": required, "version": "0.0.test"}
+
+    @app.post("/api/login")
+    async def login(request: Request) -> Response:
+        if (await request.json())["token"] != fake.token:
+            return JSONResponse({"detail": "wrong token"}, 401)
+        response = Response(status_code=204)
+        response.set_cookie("session", "yes", httponly=True, samesite="strict")
+        return response
+
+    @app.post("/api/logout")
+    def logout() -> Response:
+        response = Response(status_code=204)
+        response.delete_cookie("session")
+        return response
+
+
+def signed_in(fake: FakeServer, cookies: dict[str, str]) -> bool:
+    return fake.token is None or cookies.get("session") == "yes"
+
+
+def add_cameras(app: FastAPI, fake: FakeServer) -> None:
+    @app.get("/api/status")
+    def status() -> Any:
+        config = {"path": "cameras.yaml", "loaded_at": time.time(), "error": fake.config_error}
+        stages = {"infer": {"p50": 31.0}}
+        return {
+            "uptime_s": 11535.0,
+            "fps": sum(camera.fps for camera in fake.cameras),
+            "limited_by": "infer",
+            "stages": stages,
+            "config": config,
+        }
+
+    @app.get("/api/cameras/{name:path}/zones")
+    def zones(name: str) -> Any:
+        return fake.zones.get(name, {"size": None, "settle_s": 0.3, "zones": [], "lines": []})
+
+    @app.put("/api/cameras/{name:path}/zones")
+    async def save(name: str, request: Request) -> Any:
+        if fake.refuse_zones:
+            return JSONResponse({"detail": fake.refuse_zones}, 422)
+        fake.zones[name] = await request.json()
+        fake.saved.append({"camera": name, **fake.zones[name]})
+        return fake.zones[name]
+
+
+def add_events(app: FastAPI, fake: FakeServer) -> None:
+    @app.get("/api/counts")
+    def counts(camera: str = "") -> Any:
+        rows = [row for row in fake.counts if camera in ("", row["camera"])]
+        inside = [
+            {"camera": one.name, "area": area, "class_name": "person", "count": n}
+            if one.state == "live"
+            else {"camera": one.name, "area": area, "class_name": "", "count": None}
+            for one in fake.cameras
+            if camera in ("", one.name)
+            for area, n in one.inside.items()
+        ]
+        return {"counts": rows, "inside": inside}
+
+    @app.get("/api/deliveries")
+    def deliveries() -> Any:
+        return {"keeping": fake.keeping, "deliveries": fake.deliveries}
+
+    @app.get("/api/events")
+    def events(request: Request, before_id: int = 1 << 60, limit: int = 100) -> Any:
+        asked = {
+            key: request.query_params[key]
+            for key in ("camera", "kind", "class_name")
+            if key in request.query_params
+        }
+        found = [
+            event
+            for event in fake.events
+            if event["id"] < before_id and all(event[key] == asked[key] for key in asked)
+        ]
+        return {"events": found[:limit]}
+
+    @app.get("/api/events/{number}/clip.mp4")
+    def clip(number: int) -> Response:
+        if not any(event["id"] == number and event["clip"] for event in fake.events):
+            return JSONResponse({"detail": "no clip"}, 404)
+        return FileResponse(SAMPLES / "street.mp4", media_type="video/mp4")
+
+    @app.websocket("/api/ws")
+    async def live(socket: WebSocket) -> None:
+        if not signed_in(fake, socket.cookies):
+            await socket.close(4401)
+            return
+        await socket.accept()
+        if fake.full:
+            await socket.close(1013, "too many viewers")
+            return
+        await Viewer(fake, socket).serve()
+
+
+class Viewer:
+    """One page's WebSocket: cameras often, pictures as they are acknowledged, events at once."""
+
+    def __init__(self, fake: FakeServer, socket: WebSocket) -> None:
+        self.fake = fake
+        self.socket = socket
+        self.watch: dict[str, Any] = {"cameras": [], "pictures": False}
+        self.waiting: set[str] = set()  # cameras whose last picture is not yet acknowledged
+
+    async def serve(self) -> None:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self.fake._viewers.add(queue)
+        tasks = [asyncio.ensure_future(one) for one in (self.tell(queue), self.show(), self.hear())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.fake._viewers.discard(queue)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self.socket.close()
+
+    async def hear(self) -> None:
+        async for text in self.socket.iter_text():
+            message = json.loads(text)
+            if message["type"] == "watch":
+                self.watch = message
+                self.fake.watches.append(message)
+            else:
+                self.fake.acks += 1
+                self.waiting.discard(message["camera"])
+
+    async def tell(self, queue: asyncio.Queue[str]) -> None:
+        while True:
+            cameras = [camera.as_json() for camera in self.fake.cameras]
+            if not self.fake.silent:
+                await self.socket.send_json({"type": "cameras", "cameras": cameras})
+            with contextlib.suppress(TimeoutError):
+                await self.socket.send_text(await asyncio.wait_for(queue.get(), 0.2))
+
+    async def show(self) -> None:
+        while True:
+            for camera in tuple(self.fake.cameras):
+                if camera.name in self.watch["cameras"] and camera.state == "live":
+                    camera.index += 1
+                    await self.tracks(camera)
+                    if self.watch["pictures"] and camera.name not in self.waiting:
+                        self.waiting.add(camera.name)
+                        await self.picture(camera)
+            await asyncio.sleep(0.1)
+
+    async def tracks(self, camera: Camera) -> None:
+        head = self.head(camera)
+        more = {"type": "tracks", "pts_s": 0.0, "time": time.time(), "inside": camera.inside}
+        await self.socket.send_json({**head, **more})
+
+    async def picture(self, camera: Camera) -> None:
+        header = json.dumps(self.head(camera)).encode()
+        jpeg = camera.scene.jpegs[camera.index % len(camera.scene.jpegs)]
+        await self.socket.send_bytes(b"\1" + struct.pack(">H", len(header)) + header + jpeg)
+
+    def head(self, camera: Camera) -> dict[str, Any]:
+        return {
+            "camera": camera.name,
+            "index": camera.index,
+            "width": camera.scene.width,
+            "height": camera.scene.height,
+            "age_ms": camera.age_ms,
+            "tracks": camera.tracks,
+        }

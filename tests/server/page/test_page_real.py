@@ -1,0 +1,101 @@
+"""The page with the real server: what the fake one promises, `trackline live` keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from browsing import goes_on, until
+from playwright.sync_api import Browser, Page, expect
+from support.tiny_networks import one_box_network
+
+pytest.importorskip("sqlalchemy")
+pytestmark = pytest.mark.needs_browser
+
+ROOT = Path(__file__).resolve().parents[3]
+NAME = "Tor <1> / süd"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Where a live run with one camera listens; its network sees one box in every frame."""
+    one_box_network(tmp_path / "one.onnx")
+    camera = {"kind": "synthetic", "name": NAME, "live": True, "frames": None, "fps": 10}
+    tree = {
+        "sources": [{**camera, "width": 320, "height": 240}],
+        "detector": {"kind": "yolo", "model": str(tmp_path / "one.onnx")},
+        "tracker": {"kind": "sort", "confirm_s": 0.0},
+        "web": {"port": 0},
+        "run": {"output": str(tmp_path / "out")},
+    }
+    path = tmp_path / "cameras.yaml"
+    path.write_text(json.dumps(tree))
+    command = [sys.executable, "-m", "pipeline", "live", "-c", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env=environment
+        )
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait(30)
+            if process.stdout:
+                process.stdout.close()
+
+
+@pytest.fixture
+def real(browser: Browser, address: str) -> Iterator[Page]:
+    complaints = []
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.goto(f"{address}/#camera/{quote(NAME, safe='')}")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def test_pictures_zones_events_and_clips(real: Page) -> None:
+    """Pictures go on, a zone drawn here counts there, its event comes back with its clip."""
+    real.wait_for_selector("[data-shown]")
+    goes_on(real, NAME)
+    expect(real.locator(".tile.large .state")).to_have_text("Live")
+    real.get_by_role("button", name="Edit zones and lines").click()
+    real.get_by_role("button", name="New zone").click()
+    stage = real.locator(".draft").bounding_box()
+    assert stage
+    scale = min(stage["width"] / 320, stage["height"] / 240)
+    left = stage["x"] + (stage["width"] - 320 * scale) / 2
+    top = stage["y"] + (stage["height"] - 240 * scale) / 2
+    for x, y in ((1, 1), (319, 1), (319, 239), (1, 239)):
+        real.mouse.click(left + x * scale, top + y * scale)
+    real.keyboard.press("Enter")
+    real.keyboard.type("Everything")
+    real.get_by_label("Event after so many seconds inside").fill("1")
+    real.get_by_role("button", name="Save", exact=True).click()
+    expect(real.get_by_text("Saved.")).to_be_visible()
+    real.get_by_role("button", name="Close", exact=True).click()
+    expect(real.locator(".event").first).to_contain_text("Everything", timeout=20_000)
+    expect(real.get_by_role("row", name="Everything")).to_be_visible()
+    until(real, lambda: clip_is_there(real))
+    real.get_by_role("button", name="Play clip").last.click()
+    real.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
+
+
+def clip_is_there(page: Page) -> bool:
+    """Ask before playing: a clip that is not there yet would be an error in the console."""
+    page.wait_for_timeout(400)
+    found: bool = page.evaluate(
+        "async () => (await (await fetch('api/events')).json()).events.at(-1).clip"
+    )
+    return found

@@ -1,0 +1,58 @@
+"""The page's files as they lie in the package: no browser needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pipeline
+
+PAGE = Path(pipeline.__file__).parent / "server" / "page"
+FILES = sorted(path for path in PAGE.iterdir() if path.is_file())
+SCRIPTS = [path for path in FILES if path.suffix == ".js"]
+
+# Ways for text to become HTML, a script or a style, and for the page to need the internet.
+FORBIDDEN = (
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment",
+    r"\beval\(|new Function|setTimeout\(\s*[\"'`]",
+    r"setAttribute\(\s*[\"']style|style=|<style|\son\w+=[\"']",
+    r"<script(?![^>]*src=)",
+    r"https?://(?!www\.w3\.org/2000/svg)|//cdn",
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_keeps_to_a_strict_policy(path: Path) -> None:
+    """What a Content-Security-Policy refuses in a browser is not even written."""
+    text = path.read_text("utf-8")
+    found = [match.group() for each in FORBIDDEN for match in re.finditer(each, text)]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_short_and_say_what_they_are(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+    assert lines[0].startswith("// ")
+    assert len(lines) < 250
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_refers_to_files_that_are_there(path: Path) -> None:
+    """Relative, so that the page also works under a path behind a proxy."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".html":
+        named = re.findall(r'(?:src|href)="(?!#)([^"]+)"', text)
+        assert named
+    else:
+        named = [name.removeprefix("./") for name in re.findall(r'from "(\./[^"]+)"', text)]
+    missing = [name for name in named if not (PAGE / name).is_file()]
+    assert missing == []
+
+
+def test_every_script_is_used() -> None:
+    """A file nobody loads would be shipped for nothing."""
+    texts = [path.read_text("utf-8") for path in FILES]
+    unused = [path.name for path in SCRIPTS if not any(f'{path.name}"' in text for text in texts)]
+    assert unused == []

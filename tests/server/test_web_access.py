@@ -1,0 +1,486 @@
+"""Who gets in, who does not: every route without a token, guessing, other pages, other names."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
+from starlette.routing import Mount, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, Made
+
+from pipeline.config.web import WebOptions
+from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.options import validated
+from pipeline.server.auth import Auth, TooManyTriesError, Tries, host_name
+from pipeline.server.redact import without_secrets
+
+HOST = "127.0.0.1:8642"
+WS = f"ws://{HOST}"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+CSRF = {"x-trackline": "1"}
+ZONES = "/api/cameras/yard/zones"
+
+
+def client_of(made: Made, address: str = "127.0.0.1", host: str = HOST) -> TestClient:
+    return TestClient(made.guard, base_url=f"http://{host}", client=(address, 50000))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path)
+
+
+@pytest.fixture
+def client(made: Made) -> Iterator[TestClient]:
+    with client_of(made) as client:
+        yield client
+
+
+@pytest.fixture
+def open_client(tmp_path: Path) -> Iterator[TestClient]:
+    """Without a token: whoever is on this machine."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    with client_of(Made(folder, token=None)) as client:
+        yield client
+
+
+# -- every route ----------------------------------------------------------------------------------
+
+
+def walk(routes: Any) -> Iterator[Any]:
+    """Every route, those of included routers too."""
+    for route in routes:
+        inner = getattr(route, "routes", None) or getattr(
+            getattr(route, "original_router", None), "routes", None
+        )
+        if isinstance(route, Mount) or inner:
+            yield from walk(inner)
+        else:
+            yield route
+
+
+OPEN = {"/healthz", "/api/login", "/api/session", "/", "/index.html", "/app.js"}
+
+
+def test_every_route_wants_a_token(made: Made, client: TestClient) -> None:
+    """A route that somebody adds is closed unless its path is in the list of those that are not."""
+    app: Any = made.guard.app
+    routes = list(walk(app.routes))
+    paths = {route.path for route in routes}
+    assert len(paths) > 15, "the walk sees nothing"
+    assert {"/openapi.json", "/metrics", "/api/ws", "/api/config"} <= paths
+    for route in routes:
+        path = route.path.replace("{name:path}", "yard").replace("{event_id}", "1")
+        if isinstance(route, WebSocketRoute) or not hasattr(route, "methods"):
+            with (
+                pytest.raises(WebSocketDenialResponse) as denied,
+                client.websocket_connect(WS + path),
+            ):
+                pass
+            assert denied.value.status_code == 401
+            continue
+        for method in {*route.methods, "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}:
+            status = client.request(method, path, headers=CSRF).status_code
+            assert (status == 401) == (path not in OPEN), f"{method} {path}: {status}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/cameras/", "//api/cameras", "/healthz/", "/healthz/../api/config", "/API/CAMERAS",
+     "/%61pi/cameras", "/api/session/../cameras", "/index.html/../api/config", "/app.js%2f..%2fapi",
+     "/../pyproject.toml", "/page/../options.py", "/.hidden"],
+)  # fmt: skip
+def test_no_other_way_of_writing_a_path_is_open(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 401
+
+
+def test_every_answer_has_the_headers(client: TestClient) -> None:
+    for path in ("/", "/api/cameras", "/api/session", "/nothing"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == ("no-store" if "/api" in path else "no-cache")
+
+
+# -- tokens and sessions --------------------------------------------------------------------------
+
+
+def test_a_session_lasts_until_logout(client: TestClient) -> None:
+    answer = client.post("/api/login", json={"token": TOKEN})
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"].lower()
+    for part in ("httponly", "samesite=strict", "path=/", "max-age=604800"):
+        assert part in cookie
+    assert "secure" not in cookie
+    assert client.get("/api/session").json()["signed_in"] is True
+    assert client.get("/api/cameras").status_code == 200
+    secret = client.cookies.get("trackline_0")
+    assert client.post("/api/logout", headers=CSRF).status_code == 204
+    client.cookies.set("trackline_0", secret or "")
+    assert client.get("/api/cameras").status_code == 401, "the server forgets, not only the browser"
+
+
+def test_a_cookie_of_https_is_secure(made: Made) -> None:
+    with TestClient(made.guard, base_url=f"https://{HOST}") as client:
+        answer = client.post("/api/login", json={"token": TOKEN})
+        assert "secure" in answer.headers["set-cookie"].lower()
+
+
+def test_a_session_expires(made: Made, client: TestClient) -> None:
+    client.post("/api/login", json={"token": TOKEN})
+    now = made.clock()
+    made.clock = lambda: now + 7 * 24 * 3600 + 1
+    assert client.get("/api/cameras").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer wrong", "Bearer", "Basic abc", "Bearer ä", f"Token {TOKEN}", TOKEN]
+)
+def test_a_wrong_token_is_refused(client: TestClient, header: str) -> None:
+    headers = {"authorization": header.encode("latin-1")}
+    assert client.get("/api/cameras", headers=headers).status_code == 401
+
+
+def test_guessing_is_slow_for_the_one_who_guesses_only(made: Made, client: TestClient) -> None:
+    for _ in range(5):
+        assert client.post("/api/login", json={"token": "guess"}).status_code == 401
+    answer = client.post("/api/login", json={"token": TOKEN})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 61
+    with client_of(made, "192.168.1.9") as other:
+        assert other.post("/api/login", json={"token": TOKEN}).status_code == 204
+    now = made.clock()
+    made.clock = lambda: now + 61
+    assert client.post("/api/login", json={"token": TOKEN}).status_code == 204
+
+
+@pytest.mark.parametrize("path", ["/api/cameras", "/metrics", "/api/cameras/yard/snapshot.jpg"])
+def test_wrong_tokens_in_the_header_are_held_off_and_lock_nobody_out(
+    made: Made, client: TestClient, path: str
+) -> None:
+    """A program with last year's token, behind the same proxy, locked out everybody else."""
+    made.show(1, "yard")
+    for _ in range(5):
+        assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 401
+    assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 429
+    assert client.get(path, headers=BEARER).status_code == 200
+
+
+def basic(password: str, user: str = "anybody") -> dict[str, str]:
+    return {"authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_shows_pictures_may_send_the_token_as_a_password(
+    made: Made, client: TestClient, method: str
+) -> None:
+    """Home automation and players know no Bearer: name and password are all one can give them."""
+    made.show(1, "yard")
+    path = "/api/cameras/yard/snapshot.jpg"
+    asked = client.request(method, path)
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    assert client.request(method, path, headers=basic("wrong")).status_code == 401
+    assert client.request(method, path, headers={"authorization": "Basic !"}).status_code == 401
+    answer = client.request(method, path, headers=basic(TOKEN))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    for elsewhere in ("/api/cameras", "/metrics", ZONES):
+        refused = client.request(method, elsewhere, headers=basic(TOKEN))
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer ")
+    body = {"zones": [TRIANGLE]}
+    assert client.put(ZONES, json=body, headers=basic(TOKEN)).status_code == 401
+
+
+def test_head_of_a_stream_and_of_a_clip_is_answered(made: Made, client: TestClient) -> None:
+    """Players ask so before they open it; 405 was the end for some."""
+    (made.backend.clips / "1.mp4").write_bytes(b"film")  # type: ignore[operator]
+    stream = client.head("/api/cameras/yard/stream.mjpg", headers=basic(TOKEN))
+    assert stream.status_code == 200
+    assert stream.headers["content-type"].startswith("multipart/x-mixed-replace")
+    clip = client.head("/api/events/1/clip.mp4", headers=BEARER)
+    assert (clip.status_code, clip.headers["content-length"]) == (200, "4")
+    assert client.head("/api/cameras/none/stream.mjpg", headers=BEARER).status_code == 404
+
+
+CROSS = {"sec-fetch-site": "cross-site"}
+LINK = {**CROSS, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/api/cameras", {**CROSS, "sec-fetch-mode": "no-cors"}, 403),
+        ("GET", "/api/cameras/yard/snapshot.jpg", {**CROSS, "sec-fetch-dest": "image"}, 403),
+        ("GET", "/healthz", {**CROSS, "sec-fetch-mode": "cors"}, 403),
+        ("GET", "/app.js", {**CROSS, "sec-fetch-dest": "script"}, 403),
+        ("GET", "/", {**LINK, "sec-fetch-dest": "iframe"}, 403),
+        ("HEAD", "/", CROSS, 403),
+        ("POST", "/api/login", LINK, 403),
+        ("GET", "/", LINK, 200),
+        ("GET", "/", {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, 200),
+        ("GET", "/api/cameras", {"sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+def test_other_servers_pages_fetch_nothing(
+    made: Made, open_client: TestClient, method: str, path: str, headers: dict[str, str],
+    status: int,
+) -> None:  # fmt: skip
+    """A page of anybody's could hold all seats of a server without token: streams as images."""
+    body = {"json": {"token": TOKEN}} if method == "POST" else {}
+    assert open_client.request(method, path, headers=headers, **body).status_code == status
+
+
+def test_an_ipv6_client_counts_by_its_network() -> None:
+    """Whoever has a /64 has 2^64 addresses to guess from."""
+    tries = Tries()
+    for last in range(5):
+        tries.failed(f"2001:db8:1:2::{last:x}")
+    with pytest.raises(TooManyTriesError):
+        tries.check("2001:db8:1:2:ffff::1")
+    tries.check("2001:db8:1:3::1")
+
+
+def test_guessers_take_no_memory() -> None:
+    tries = Tries()
+    for number in range(10_000):
+        tries.failed(f"10.{number // 256 % 256}.{number % 256}.{number // 65536}")
+    assert len(tries._failed) == 4096
+
+
+def test_sessions_take_no_memory(made: Made) -> None:
+    secrets = [made.gate.log_in(TOKEN, "127.0.0.1") for _ in range(1100)]
+    assert len(set(secrets)) == 1100
+    assert len(made.gate._sessions) == 1000
+
+
+# -- pages of others ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"x-trackline": "0"}, 403),
+        (CSRF, 200),
+        ({**CSRF, "origin": f"http://{HOST}"}, 200),
+        ({**CSRF, "origin": "http://evil.example"}, 403),
+        ({**CSRF, "origin": "null"}, 403),
+        ({**CSRF, "origin": "http://127.0.0.1:9999"}, 403),
+        ({**CSRF, "sec-fetch-site": "cross-site"}, 403),
+        ({**CSRF, "sec-fetch-site": "same-site"}, 403),
+        ({**CSRF, "sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+@pytest.mark.parametrize("way", ["session", "open"])
+def test_changes_are_asked_for_by_our_page_only(
+    made: Made, client: TestClient, open_client: TestClient, way: str, headers: dict[str, str],
+    status: int,
+) -> None:  # fmt: skip
+    asking = client if way == "session" else open_client
+    if way == "session":
+        asking.post("/api/login", json={"token": TOKEN})
+    body = {"zones": [TRIANGLE]}
+    assert asking.put(ZONES, json=body, headers=headers).status_code == status
+
+
+def test_a_program_with_the_token_needs_no_header(client: TestClient) -> None:
+    body = {"zones": [TRIANGLE]}
+    assert client.put(ZONES, json=body, headers=BEARER).status_code == 200
+    evil = {**BEARER, "origin": "http://evil.example"}
+    assert client.put(ZONES, json=body, headers=evil).status_code == 403
+
+
+def test_another_page_cannot_sign_us_in(client: TestClient) -> None:
+    evil = {"origin": "http://evil.example"}
+    assert client.post("/api/login", json={"token": TOKEN}, headers=evil).status_code == 403
+    form = client.post("/api/login", data={"token": TOKEN})
+    assert form.status_code == 422
+    plain = client.post("/api/login", content=f'{{"token": "{TOKEN}"}}')
+    assert plain.status_code == 422, "JSON without saying so is what a form can send"
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {}, {"origin": "null"}])
+def test_a_websocket_is_opened_by_our_page_only(
+    client: TestClient, headers: dict[str, str]
+) -> None:
+    """That it opens for our page and with the token is in test_web_viewing.py."""
+    client.post("/api/login", json={"token": TOKEN})
+    with (
+        pytest.raises(WebSocketDenialResponse) as denied,
+        client.websocket_connect(f"{WS}/api/ws", headers=headers),
+    ):
+        pass
+    assert denied.value.status_code == 403
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("localhost:8642", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("[::1]:8642", True),
+        ("cams.example.org", True),
+        ("cams.example.org.:443", True),
+        ("evil.example", False),
+        ("evil.localhost", False),
+        ("192.168.1.5:8642", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost:80:80", False),
+        ("localhost:x", False),
+        ("", False),
+    ],
+)
+def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, known: bool) -> None:
+    """Otherwise a page of evil.example, whose name then points to 127.0.0.1, may ask us."""
+    gate = Auth(WebOptions(names=("cams.example.org",)), TOKEN)
+    assert gate.knows_host(host) == known
+
+
+def test_an_address_is_a_name_of_a_server_that_listens_on_it() -> None:
+    gate = Auth(WebOptions(host="0.0.0.0"), TOKEN)
+    assert gate.knows_host("192.168.1.5:8642")
+    assert not gate.knows_host("evil.example")
+
+
+def test_a_wrong_name_gets_nothing(made: Made) -> None:
+    with client_of(made, host="evil.example") as client:
+        for path in ("/", "/api/session", "/healthz", "/api/cameras"):
+            assert client.get(path, headers=BEARER).status_code == 421
+        assert client.post("/api/login", json={"token": TOKEN}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("[::1]", "::1"), ("a:1", "a"), ("[::1", None), (":80", None), ("a.", "a")]
+)
+def test_a_host_header_is_taken_apart(host: str, name: str | None) -> None:
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize("address", ["192.168.1.9", "::ffff:10.0.0.1", "", "unix"])
+def test_without_a_token_only_this_machine_gets_in(tmp_path: Path, address: str) -> None:
+    made = Made(tmp_path, token=None)
+    with client_of(made, address) as client:
+        assert client.get("/api/cameras").status_code == 401
+    with client_of(made, "::1", "[::1]:80") as client:
+        assert client.get("/api/cameras").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip", "via"])
+def test_without_a_token_a_proxy_is_not_this_machine(open_client: TestClient, header: str) -> None:
+    """A proxy beside us passes on what the whole world asks it."""
+    assert open_client.get("/api/cameras", headers={header: "8.8.8.8"}).status_code == 401
+    assert open_client.get("/api/cameras").status_code == 200
+
+
+# -- the options ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"host": "0.0.0.0"}, "a token is needed"),
+        ({"host": "::"}, "a token is needed"),
+        ({"names": ["cams.example.org"]}, "a token is needed"),
+        ({"proxies": ["10.0.0.1"]}, "a token is needed"),
+        ({"token": "short"}, "16 or more"),
+        ({"token": "with spaces in the middle"}, "16 or more"),
+        ({"token": "${TRACKLINE_NOT_SET}"}, "TRACKLINE_NOT_SET.*: the environment"),
+        ({"host": "example.org"}, "host"),
+        ({"names": ["http://x"]}, "host names"),
+        ({"key": "a.pem"}, "want both"),
+        ({"token": "a" * 16, "token_file": "x"}, "want one"),
+    ],
+)
+def test_what_is_not_safe_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as told:
+        validated(WebOptions, options, "web").read_token()
+    assert "with spaces" not in str(told.value), "a token is never shown"
+
+
+def test_a_token_comes_from_the_environment_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKLINE_TOKEN", TOKEN)
+    options = WebOptions.model_validate({"token": "${TRACKLINE_TOKEN}"})
+    assert options.read_token() == TOKEN
+    assert TOKEN not in repr(options) + options.model_dump_json()
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\nanother line\n")
+    assert WebOptions(token_file=file).read_token() == TOKEN
+    with pytest.raises(PipelineError, match="cannot be read"):
+        WebOptions(token_file=tmp_path / "none").read_token()
+
+
+def test_configuration_is_shown_without_secrets(client: TestClient) -> None:
+    shown = client.get("/api/config", headers=BEARER)
+    assert "geheim" not in shown.text
+    assert shown.json()["web"]["token_file"] == "/etc/token"
+
+
+@pytest.mark.parametrize(
+    ("tree", "shown"),
+    [
+        ({"password": "x", "keys": 1}, {"password": "***", "keys": 1}),
+        ({"mqtt": [{"password": "x"}]}, {"mqtt": [{"password": "***"}]}),
+        ({"url": "http://a:b@c/?api_key=1&x=2"}, {"url": "http://***@c/?api_key=***&x=***"}),
+        ({"secret": None, "api_key": ""}, {"secret": None, "api_key": ""}),
+        ({"url": "postgresql://u:p@h/db"}, {"url": "postgresql://***@h/db"}),
+        ({"path": "/live?my_key=1&n=2"}, {"path": "/live?my_key=***&n=2"}),
+        ({"url": "http://u:${PW}@c/?t=${T}"}, {"url": "http://***@c/?t=${T}"}),
+    ],
+)
+def test_secrets_are_found_wherever_they_are(tree: Any, shown: Any) -> None:
+    assert without_secrets(tree) == shown
+
+
+# -- sizes ----------------------------------------------------------------------------------------
+
+
+def test_bodies_are_bounded(client: TestClient) -> None:
+    large = {"token": "x" * 5000}
+    assert client.post("/api/login", json=large).status_code == 413
+    many = {"zones": [{**TRIANGLE, "name": "x" * 600_000}]}
+    assert client.put(ZONES, json=many, headers=BEARER).status_code == 413
+
+
+def test_a_header_told_twice_is_refused(client: TestClient) -> None:
+    twice = [("origin", f"http://{HOST}"), ("origin", "http://evil.example")]
+    assert client.get("/api/session", headers=twice).status_code == 400
+
+
+def test_the_guard_tells_nothing_of_a_bug(made: Made) -> None:
+    def broken() -> Any:
+        raise RuntimeError("secret place")
+
+    made.backend.status = broken  # type: ignore[method-assign]
+    with client_of(made) as client:
+        answer = client.get("/api/status", headers=BEARER)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_names_are_never_html(made: Made, client: TestClient) -> None:
+    """A camera's name travels as JSON and nothing else."""
+    made.show(1)
+    name = CAMERAS[0]
+    answer = client.get(f"/api/cameras/{name}x", headers=BEARER)
+    assert answer.headers["content-type"] == "application/json"
+    assert "<b>" not in answer.text

@@ -1,0 +1,154 @@
+"""Requests that come slowly or never: nobody keeps others out by saying little."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+from support.fake_backend import TOKEN, Made, serving
+from websockets.sync.client import connect
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+BODY = (
+    b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 1000\r\n\r\n{"
+)
+
+
+def begun(address: str, said: bytes, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection to the server, from `source`, over which this much was said."""
+    place = urlsplit(address)
+    connection = socket.create_connection(
+        (place.hostname or "", place.port or 0), 10, source_address=(source, 0)
+    )
+    connection.sendall(said)
+    return connection
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Return what comes until the server ends the connection; TimeoutError if it never does."""
+    told = b""
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            told += piece
+    return told
+
+
+@pytest.mark.parametrize("said", [b"", HEAD, BODY], ids=("nothing", "head", "body"))
+def test_a_request_that_is_not_complete_in_time_is_given_up(tmp_path: Path, said: bytes) -> None:
+    with serving(Made(tmp_path), request_s=0.3) as address, begun(address, said) as connection:
+        assert rest(connection) == b""
+
+
+def test_so_is_a_later_one_of_the_same_connection(tmp_path: Path) -> None:
+    whole = HEAD + b"\r\n"
+    with serving(Made(tmp_path), request_s=0.3) as address, begun(address, whole) as connection:
+        assert b" 200 " in connection.recv(65536)
+        connection.sendall(HEAD)
+        assert b"HTTP/" not in rest(connection)
+
+
+def test_who_is_answered_is_not_given_up(tmp_path: Path) -> None:
+    """The time is that of a request: a WebSocket and an idle connection stay."""
+    made = Made(tmp_path)
+    made.show(1)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    with serving(made, request_s=0.3) as address, httpx.Client(base_url=address) as client:
+        assert client.get("/healthz").status_code == 200
+        before = next(iter(client._transport._pool.connections))  # type: ignore[attr-defined]
+        ws = address.replace("http", "ws") + "/api/ws"
+        with connect(ws, additional_headers=bearer) as page:
+            for _ in range(3):  # one message a second
+                page.recv(10)
+        assert client.get("/healthz").status_code == 200
+        assert client._transport._pool.connections == [before]  # type: ignore[attr-defined]
+
+
+def test_many_that_say_little_keep_nobody_out(tmp_path: Path) -> None:
+    made = Made(tmp_path, viewers=1)  # 68 connections in all
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        for _ in range(150):
+            steps.enter_context(begun(address, HEAD))
+        assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
+ASKED = HEAD + b"\r\n"
+CRAMPED: dict[str, Any] = {"viewers": 1}  # 68 connections before others are closed
+
+
+def answered(address: str, said: bytes, source: str) -> socket.socket:
+    connection = begun(address, said, source)
+    assert b"HTTP/1.1" in answer_on(connection)
+    return connection
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """Return an answer that is JSON, head and body."""
+    told = b""
+    while not told.endswith(b"}") and (piece := connection.recv(65536)):
+        told += piece
+    return told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
+@pytest.mark.parametrize("from_many", [False, True], ids=["one address", "many addresses"])
+@pytest.mark.parametrize(
+    "said",
+    [ASKED, ASKED + HEAD, HEAD, b"", HEAD.replace(b"healthz", b"api/cameras") + b"\r\n"],
+    ids=["idle", "idle, then half a request", "half a request", "nothing", "refused"],
+)
+def test_connections_that_are_used_for_nothing_keep_nobody_out(
+    tmp_path: Path, said: bytes, from_many: bool
+) -> None:
+    """320 connections that each had asked /healthz once gave everybody 503 for half a minute."""
+    made = Made(tmp_path, **CRAMPED)
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        for number in range(200):
+            source = f"127.0.{number % 50 + 1}.1" if from_many else "127.0.0.1"
+            is_answered = said.startswith(HEAD) and b"\r\n\r\n" in said
+            connect_ = answered if is_answered else begun
+            steps.enter_context(connect_(address, said, source))
+        for source in ("127.0.0.1", "127.0.99.1"):
+            transport = httpx.HTTPTransport(local_address=source)
+            with httpx.Client(base_url=address, transport=transport, timeout=30) as client:
+                assert client.get("/healthz").status_code == 200
+                bearer = {"authorization": f"Bearer {TOKEN}"}
+                assert client.get("/api/cameras", headers=bearer).status_code == 200
+                assert client.get("/").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
+def test_the_idle_connection_of_somebody_signed_in_goes_last(tmp_path: Path) -> None:
+    made = Made(tmp_path, **CRAMPED)
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        mine = steps.enter_context(answered(address, HEAD + BEARER + b"\r\n", "127.0.0.1"))
+        for number in range(150):
+            source = f"127.0.{number % 50 + 1}.1"
+            steps.enter_context(answered(address, ASKED, source))
+        mine.sendall(ASKED)
+        assert b" 200 " in answer_on(mine)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool) -> None:
+    """It speaks for many clients; closing its oldest would fail requests on their way."""
+    made = Made(tmp_path, proxies=("127.0.0.1",) if trusted else ())
+    with serving(made, request_s=60) as address, ExitStack() as steps:
+        kept = [steps.enter_context(answered(address, ASKED, "127.0.0.1")) for _ in range(60)]
+        steps.enter_context(answered(address, ASKED, "127.0.0.1"))
+        kept[0].settimeout(1.0)
+        try:
+            is_closed = kept[0].recv(1) == b""
+        except TimeoutError:
+            is_closed = False
+        assert is_closed is not trusted

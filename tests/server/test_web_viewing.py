@@ -1,0 +1,326 @@
+"""Pictures and boxes to viewers, over real sockets: fresh, paced by acks, and nobody waits."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import cv2
+import httpx
+import numpy as np
+from support.fake_backend import CAMERAS, TOKEN, Made, result_of, serving, showing
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from pipeline.server.viewers.jpeg_encoder import JpegEncoder, stepped
+from pipeline.server.viewers.messages import message_of
+
+FRONT, YARD = CAMERAS
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+PATIENCE_S = 15.0
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path, picture_fps=50)
+
+
+@contextmanager
+def page(address: str, **about: Any) -> Iterator[ClientConnection]:
+    told = {"additional_headers": BEARER, **about}
+    with connect(address.replace("http", "ws") + "/api/ws", **told) as link:
+        yield link
+
+
+def watch(link: ClientConnection, *cameras: str, **about: Any) -> None:
+    link.send(json.dumps({"type": "watch", "cameras": cameras, "fps": 50, **about}))
+
+
+def ack(link: ClientConnection, header: dict[str, Any]) -> None:
+    told = {"type": "ack", "camera": header["camera"], "index": header["index"]}
+    link.send(json.dumps(told))
+
+
+def next_text(link: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of that type; whatever else comes is passed over."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        message = link.recv(PATIENCE_S)
+        if isinstance(message, str) and (told := json.loads(message))["type"] == kind:
+            return dict(told)
+    raise AssertionError(f"no message of type {kind}")
+
+
+def seen_picture(link: ClientConnection) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """The next picture's header and pixels; whatever else comes is passed over."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        message = link.recv(PATIENCE_S)
+        if isinstance(message, bytes):
+            kind, length = struct.unpack(">BH", message[:3])
+            assert kind == 1
+            jpeg = np.frombuffer(message[3 + length :], np.uint8)
+            image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+            return json.loads(message[3 : 3 + length]), image
+    raise AssertionError("no picture")
+
+
+def next_picture(link: ClientConnection) -> dict[str, Any]:
+    """The next picture's header."""
+    return seen_picture(link)[0]
+
+
+def closing_code(link: ClientConnection) -> int | None:
+    """Read until the server closes; the code it gives as the reason."""
+    until = time.monotonic() + PATIENCE_S
+    try:
+        while time.monotonic() < until:
+            link.recv(PATIENCE_S)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+    raise AssertionError("the server does not close")
+
+
+# -- the page's WebSocket -------------------------------------------------------------------------
+
+
+def test_a_page_is_told_cameras_tracks_and_pictures(made: Made) -> None:
+    made.show(7)
+    with serving(made) as address, page(address) as link:
+        cameras = next_text(link, "cameras")["cameras"]
+        assert [camera["name"] for camera in cameras] == list(CAMERAS)
+        watch(link, FRONT, pictures=True, width=640)
+        tracks = next_text(link, "tracks")
+        assert (tracks["camera"], tracks["index"], tracks["inside"]) == (FRONT, 7, {"lawn": 1})
+        assert (tracks["width"], tracks["height"]) == (64, 48)
+        assert [track["id"] for track in tracks["tracks"]] == [1, 2]
+        assert tracks["tracks"][0]["class_name"] == "<person>"
+        header, image = seen_picture(link)
+        assert (header["camera"], header["index"], len(header["tracks"])) == (FRONT, 7, 2)
+        assert image.shape == (48, 64, 3)
+        assert abs(int(image.mean()) - 7) <= 2
+
+
+def test_our_page_gets_in_with_its_cookie(made: Made) -> None:
+    with serving(made) as address:
+        answer = httpx.post(f"{address}/api/login", json={"token": TOKEN})
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        with page(address, additional_headers={"cookie": cookie}, origin=address) as link:
+            assert next_text(link, "cameras")
+            headers = {"cookie": cookie, "x-trackline": "1"}
+            assert httpx.post(f"{address}/api/logout", headers=headers).status_code == 204
+            assert closing_code(link) == 4401, "who signs out elsewhere sees no more"
+
+
+def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: Made) -> None:
+    """A slow viewer gets fewer pictures, never older ones: nothing is queued for it."""
+    made.show(0)
+    with serving(made) as address, page(address) as link:
+        watch(link, FRONT, YARD, pictures=True)
+        first = next_picture(link)
+        assert (first["camera"], first["index"]) == (FRONT, 0)
+        for index in range(1, 60):
+            made.show(index)
+        # Of what is due the front door's comes first: the yard's tells that it was not.
+        made.show(0, YARD)
+        yard = next_picture(link)
+        assert (yard["camera"], yard["index"]) == (YARD, 0), "sent without an ack"
+        ack(link, {"camera": FRONT, "index": 999})
+        ack(link, yard)
+        made.show(1, YARD)
+        yard = next_picture(link)
+        assert (yard["camera"], yard["index"]) == (YARD, 1), "sent for an ack of another picture"
+        ack(link, first)
+        second = next_picture(link)
+        assert (second["camera"], second["index"]) == (FRONT, 59)
+
+
+def test_boxes_ride_with_their_picture(made: Made) -> None:
+    with serving(made) as address, page(address) as link, showing(made, 100):
+        watch(link, FRONT, pictures=True)
+        for _ in range(15):
+            header, image = seen_picture(link)
+            assert abs(int(image.mean()) - header["index"] % 200) <= 2
+            ack(link, header)
+
+
+def test_a_page_is_told_new_events_and_not_old_ones(made: Made) -> None:
+    with serving(made) as address, page(address) as link:
+        next_text(link, "cameras")
+        next_text(link, "cameras")
+        made.backend.happen()
+        assert next_text(link, "event")["event"]["id"] == 6
+
+
+def test_nonsense_is_passed_over_and_too_much_of_it_ends_the_line(made: Made) -> None:
+    made.show(1)
+    with serving(made) as address, page(address) as link:
+        for text in ("", "[]", "{", '{"type":"watch","cameras":5}', '{"type":"watch","fps":0}'):
+            link.send(text)
+        link.send(b"\x00")
+        watch(link, "no such camera", FRONT)
+        assert next_text(link, "tracks")["camera"] == FRONT
+        for _ in range(10):
+            link.send('{"type":"watch","width":"NaN"}')
+        assert closing_code(link) == 1008
+
+
+def test_what_nobody_watches_is_not_sent(made: Made) -> None:
+    made.show(1)
+    made.show(1, YARD)
+    with serving(made) as address, page(address) as link:
+        watch(link, FRONT)
+        seen = [json.loads(link.recv(PATIENCE_S)) for _ in range(4)]
+        assert {each.get("camera") for each in seen} == {FRONT, None}
+        assert made.guard.site.studio.desk.encoded == 0, "nobody asked for pictures"
+
+
+def test_there_is_an_end_of_seats(tmp_path: Path) -> None:
+    made = Made(tmp_path, viewers=1)
+    with serving(made) as address, page(address) as link:
+        next_text(link, "cameras")
+        with page(address) as second:
+            assert closing_code(second) == 1013
+        stream = f"{address}/api/cameras/yard/stream.mjpg"
+        assert httpx.get(stream, headers=BEARER).status_code == 503
+        assert next_text(link, "cameras"), "who sits stays"
+
+
+# -- viewers that stall ---------------------------------------------------------------------------
+
+
+def test_a_viewer_that_reads_nothing_holds_nobody_up(made: Made) -> None:
+    """Neither the pipeline nor the other viewers; the server keeps one message for it."""
+    with serving(made) as address:
+        host, _, port = address.removeprefix("http://").partition(":")
+        stalled = socket.create_connection((host, int(port)))
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.sendall(
+            f"GET /api/cameras/{quote(FRONT, safe='')}/stream.mjpg HTTP/1.1\r\nHost: {host}\r\n"
+            f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
+        )
+        with page(address) as idle, page(address) as link, showing(made, 100) as took:
+            watch(idle, FRONT, pictures=True)  # and never acknowledges or reads
+            watch(link, FRONT, pictures=True)
+            for _ in range(20):
+                ack(link, next_picture(link))
+            written = len(took)
+        assert written >= 20
+        stalled.close()
+
+
+def test_each_frame_is_encoded_once_for_all(made: Made) -> None:
+    made.show(1)
+    with serving(made) as address, page(address) as one, page(address) as two:
+        for link in (one, two):
+            watch(link, FRONT, pictures=True, width=640)
+            assert next_picture(link)
+        assert made.guard.site.studio.desk.encoded == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "frame", "width"),
+    [(100, 1920, 160), (160, 1920, 160), (161, 1920, 240), (9999, 1920, 1920), (640, 500, 500)],
+)
+def test_widths_come_in_steps(wanted: int, frame: int, width: int) -> None:
+    """Ten windows of slightly different sizes must not cost ten encodings."""
+    assert stepped(wanted, frame) == width
+
+
+def test_a_crowd_fits_into_the_header(made: Made) -> None:
+    """The header's length has two bytes; 2000 boxes have more."""
+    import asyncio
+
+    made.hub.write(result_of(FRONT, 1, tracks=2000))
+
+    async def encode() -> Any:
+        desk = JpegEncoder(made.hub, made.options)
+        return await desk.picture(FRONT, 640)
+
+    message = message_of(FRONT, asyncio.run(encode()))
+    length = struct.unpack(">BH", message[:3])[1]
+    header = json.loads(message[3 : 3 + length])
+    assert 300 < len(header["tracks"]) < 2000
+    assert message[3 + length :][:2] == b"\xff\xd8"
+
+
+def test_a_box_that_is_no_number_is_not_sent(made: Made) -> None:
+    """JSON has no NaN: one such box would end every page's WebSocket."""
+    result = result_of(FRONT, 1)
+    result.tracks.xyxy[0, 0] = np.nan
+    made.hub.write(result)
+    shown = made.hub.latest(FRONT)
+    assert shown is not None
+    assert [track["id"] for track in shown.tracks] == [2]
+    assert json.loads(shown.tracks_json) == shown.tracks
+
+
+def test_the_hub_holds_one_frame_of_a_camera(made: Made) -> None:
+    made.show(1)
+    shown = made.hub.latest(FRONT)
+    assert shown is not None
+    memory = weakref.ref(shown.result.frame.image)
+    del shown
+    assert memory() is not None
+    made.show(2)
+    assert memory() is None, "older pictures are let go of"
+    made.hub.forget(FRONT)
+    assert made.hub.latest(FRONT) is None
+
+
+# -- MJPEG and snapshots --------------------------------------------------------------------------
+
+
+def test_mjpeg_gives_picture_after_picture(made: Made) -> None:
+    url = f"/api/cameras/{quote(FRONT, safe='')}/stream.mjpg?width=64"
+    with serving(made) as address, showing(made, 50):
+        with httpx.stream("GET", address + url, headers=BEARER, timeout=PATIENCE_S) as answer:
+            assert answer.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
+            got = b""
+            for part in answer.iter_raw():
+                got += part
+                if got.count(b"\r\n\r\n\xff\xd8") >= 3:
+                    break
+        assert got.startswith(b"--trackline-picture\r\nContent-Type: image/jpeg\r\n")
+
+
+def test_a_snapshot_has_boxes_if_asked_for(made: Made) -> None:
+    made.show(0, size=(240, 320))
+    with serving(made) as address:
+        url = f"{address}/api/cameras/{quote(FRONT, safe='')}/snapshot.jpg"
+        plain, painted = (
+            cv2.imdecode(
+                np.frombuffer(httpx.get(f"{url}?boxes={n}", headers=BEARER).content, np.uint8), 1
+            )
+            for n in (0, 1)
+        )
+    assert plain.shape == painted.shape == (240, 320, 3)
+    assert plain.max() < 20
+    assert painted.max() > 100
+
+
+def test_the_server_ends_whoever_is_watching(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+    """SIGTERM has five seconds in all: it ends while viewers stay, and nothing is left behind."""
+    made.show(1)
+    with serving(made) as address, page(address) as link:
+        watch(link, FRONT, pictures=True)
+        next_picture(link)
+        stream = f"{address}/api/cameras/{quote(FRONT, safe='')}/stream.mjpg"
+        with httpx.stream("GET", stream, headers=BEARER) as answer:
+            next(answer.iter_raw())
+            made.hub.close()
+            made.server.stop()
+            assert made.server.ended
+    assert "left behind" not in caplog.text

@@ -1,0 +1,232 @@
+"""A program without a pipeline for tests of the live server: two cameras, some events, a clip."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.web import WebOptions
+from pipeline.core.data import Frame, Result, Tracks
+from pipeline.core.errors import ConfigError
+from pipeline.core.interfaces import RunInfo
+from pipeline.events.zones.schema import CameraZones
+from pipeline.server.app import create_app
+from pipeline.server.auth import Auth
+from pipeline.server.backend import EventQuery
+from pipeline.server.http_server import PageServer
+from pipeline.server.schemas import (
+    Ages,
+    Camera,
+    ConfigState,
+    Count,
+    Counts,
+    Deliveries,
+    Delivery,
+    Keeping,
+    State,
+    Status,
+    StoredEvent,
+)
+from pipeline.server.security import SecurityMiddleware
+from pipeline.server.viewers.hub import Hub
+
+TOKEN = "a-token-for-tests-only"
+CAMERAS = ("front <b>door</b>", "yard")
+TRIANGLE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
+
+
+def tracks_of(count: int) -> Tracks:
+    """`count` boxes in a row, ids from 1."""
+    left = np.arange(count, dtype=np.float32)
+    xyxy = np.stack([left, left, left + 8, left + 6], 1)
+    ones = np.ones(count, np.float32)
+    ids = np.arange(1, count + 1)
+    return Tracks(xyxy, ones * 0.9, np.zeros(count, np.int32), ids, ids.astype(np.int32) - 1, ones)
+
+
+def result_of(camera: str, index: int, tracks: int = 2, size: tuple[int, int] = (48, 64)) -> Result:
+    """A result just now, whose picture's brightness tells the index."""
+    image = np.full((*size, 3), index % 200, np.uint8)
+    frame = Frame(image, camera, index, index / 10, time.monotonic())
+    found = tracks_of(tracks)
+    return Result(frame, _no_detections(), found, {0: "<person>"}, {"infer": 4.0}, age_ms=12.0)
+
+
+def _no_detections() -> Any:
+    from pipeline.core.data import Detections
+
+    return Detections.empty()
+
+
+class FakeBackend:
+    """What a test wants the server to find."""
+
+    version = "1.2.3"
+
+    def __init__(self, hub: Hub, clips: Path | None = None) -> None:
+        self.hub = hub
+        self.saved: dict[str, CameraZones] = {}
+        self.ok = True
+        self.lost: set[str] = set()
+        self.refuses: str | None = None
+        self.stored = [self._event(n) for n in range(1, 6)]
+        self.clips = clips
+        self.kept: Keeping | None = Keeping(
+            waiting=2, since=1e9, problem="events database db: database or disk is full", lost=4,
+            lost_at=1e9, clips_lost=5, clip_lost_at=1e9, clip_problem="No space left on device",
+        )  # fmt: skip
+        self.delivered = [
+            Delivery(
+                target="webhook:door", address="https://h/***", delivered=7, waiting=12,
+                waiting_since=1e9, problem="HTTP 503", failed=3, failed_at=1e9, failure="HTTP 404",
+            )
+        ]  # fmt: skip
+        self.configuration: dict[str, Any] = {
+            "sources": [{"kind": "stream", "url": "rtsp://admin:geheim@cam/1?token=geheim"}],
+            "web": {"token": "geheim", "token_file": "/etc/token"},
+        }
+
+    def cameras(self) -> Sequence[Camera]:
+        return [self._camera(name) for name in CAMERAS]
+
+    def queues(self) -> Mapping[str, int]:
+        return dict.fromkeys(CAMERAS, 1)
+
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        return {"lawn": None if camera in self.lost else 1}
+
+    def areas(self, camera: str) -> CameraZones:
+        return self.saved.get(camera, CameraZones(gone_s=5))
+
+    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+        if self.refuses:
+            raise ConfigError(self.refuses)
+        self.saved[camera] = areas
+        return areas
+
+    def counts(self, camera: str | None, hours: float) -> Counts:
+        about = {"camera": CAMERAS[0], "area": "lawn", "kind": "enter", "direction": ""}
+        return Counts(counts=[Count(**about, class_name="person", count=int(hours))], inside=[])
+
+    def events(self, query: EventQuery) -> Sequence[StoredEvent]:
+        fitting = [e for e in self.stored if query.before_id is None or e.id < query.before_id]
+        return list(reversed(fitting))[: query.limit]
+
+    def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        newest = self.stored[-1].id
+        if event_id is None:
+            return [], newest
+        return [event for event in self.stored if event.id > event_id][:limit], newest
+
+    def clip(self, event_id: int) -> Path | None:
+        path = self.clips / f"{event_id}.mp4" if self.clips else None
+        return path if path and path.exists() else None
+
+    def deliveries(self) -> Deliveries:
+        return Deliveries(keeping=self.kept, deliveries=self.delivered)
+
+    def config(self) -> Mapping[str, Any]:
+        return self.configuration
+
+    def status(self) -> Status:
+        state = ConfigState(path="cameras.yaml", loaded_at=1.0, error=None)
+        stages = {"infer": {"median_ms": 4.0}}
+        return Status(uptime_s=1, fps=10, limited_by="camera", stages=stages, config=state)
+
+    def healthy(self) -> bool:
+        return self.ok
+
+    def happen(self) -> None:
+        """Store one more event."""
+        self.stored.append(self._event(self.stored[-1].id + 1))
+
+    def _event(self, number: int) -> StoredEvent:
+        return StoredEvent(
+            id=number, uid=f"{number:032x}", time=1e9 + number, kind="enter", camera=CAMERAS[0],
+            area="lawn", direction="", track_id=1, class_name="person", dwell_s=0.0, index=number,
+            pts_s=0.1, xyxy=(0, 0, 4, 4), clip=number == 1,
+        )  # fmt: skip
+
+    def _state(self, name: str, seen: bool) -> State:
+        return "lost" if name in self.lost else "live" if seen else "connecting"
+
+    def _camera(self, name: str) -> Camera:
+        shown = self.hub.latest(name)
+        age = shown.age_ms() if shown else None
+        return Camera(
+            name=name, state=self._state(name, shown is not None), since=1e9, fps=10.0,
+            width=shown.width if shown else None, height=shown.height if shown else None,
+            age_ms=Ages(now=age, p50=age, p95=age, p99=age), grabbed=10, delivered=9,
+            dropped={"stale": 1}, reconnects=0, error=None, warning=None,
+            next_try=None, next_try_in_s=None,
+            tracks=len(shown.tracks) if shown and name not in self.lost else None,
+        )  # fmt: skip
+
+
+class Made:
+    """A server's parts, not listening."""
+
+    def __init__(
+        self, tmp_path: Path, token: str | None = TOKEN, page: Path | None = None, **options: Any
+    ) -> None:
+        self.options = WebOptions(port=0, **options)
+        self.hub = Hub()
+        self.hub.open(RunInfo(tmp_path, {}, {}, time.time() - time.monotonic()))
+        self.backend = FakeBackend(self.hub, tmp_path)
+        self.clock = time.monotonic
+        self.server: PageServer
+        self.gate = Auth(self.options, token, lambda: self.clock())
+        folder = page or tmp_path / "page"
+        if page is None:
+            folder.mkdir()
+            (folder / "index.html").write_text("<!doctype html><title>Trackline</title>")
+            (folder / "app.js").write_text("'use strict';\n" * 200)
+        self.guard: SecurityMiddleware = create_app(
+            self.backend, self.hub, self.options, self.gate, folder
+        )
+
+    def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:
+        """Have the pipeline put out a result."""
+        self.hub.write(result_of(camera, index, **about))
+
+
+@contextmanager
+def serving(made: Made, **patience: float) -> Iterator[str]:
+    """Yield the address of a real server on a port the system chose."""
+    server = made.server = PageServer(made.guard, made.options, **patience)
+    server.start()
+    try:
+        yield server.address
+    finally:
+        made.hub.close()
+        server.stop()
+
+
+@contextmanager
+def showing(made: Made, per_second: float, cameras: Sequence[str] = CAMERAS[:1]) -> Iterator[Any]:
+    """Put out results from another thread, as a pipeline does; yields the list of its times."""
+    end = threading.Event()
+    took: list[float] = []
+
+    def work() -> None:
+        index = 0
+        while not end.wait(1 / per_second):
+            began = time.perf_counter()
+            for camera in cameras:
+                made.show(index, camera)
+            took.append(time.perf_counter() - began)
+            index += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield took
+    finally:
+        end.set()
+        thread.join()
