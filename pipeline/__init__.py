@@ -85,12 +85,20 @@ _HOMES = {
     "api": ("detect", "load_model", "run", "track"),
     "config.schema": ("Config", "load_config"),
     "core.data": ("ClassNames", "Detections", "Event", "Frame", "Image", "Result", "Tracks"),
-    "detectors._loaded": ("LoadedModel",),
+    "detectors.common.loaded": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
-    "interfaces": ("Detector", "RunInfo", "Sink", "Source", "SourceInfo", "Tracker", "Watcher"),
-    "options": ("OptionsModel",),
+    "core.interfaces": (
+        "Detector",
+        "RunInfo",
+        "Sink",
+        "Source",
+        "SourceInfo",
+        "Tracker",
+        "Watcher",
+    ),
+    "core.options": ("OptionsModel",),
 }
-"""The module each name is defined in; the rest are in `errors`."""
+"""The module each name is defined in; the rest are in `core.errors`."""
 
 
 def __getattr__(name: str) -> object:

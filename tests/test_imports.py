@@ -173,9 +173,9 @@ def test_importing_loads_no_heavy_library(also: list[str]) -> None:
         ("import av.video", ["av.video"]),
         ("from pipeline import engine, __version__", ["pipeline.engine", "pipeline"]),
         ("from pipeline.core.data import Frame", ["pipeline.core.data"]),
-        ("from pipeline.detectors import _nms", ["pipeline.detectors.common.nms"]),
-        ("from . import _nms", ["pipeline.detectors.common.nms"]),
-        ("from ._nms import suppress", ["pipeline.detectors.common.nms"]),
+        ("from pipeline.detectors.common import nms", ["pipeline.detectors.common.nms"]),
+        ("from .common import nms", ["pipeline.detectors.common.nms"]),
+        ("from .common.nms import suppress", ["pipeline.detectors.common.nms"]),
         ("from ..engine import Pipeline", ["pipeline.engine"]),
     ],
 )

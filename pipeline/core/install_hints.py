@@ -16,7 +16,6 @@ import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 DISTRIBUTION = "trackline"
 GUI_WHEEL, HEADLESS_WHEEL = "opencv-python", "opencv-python-headless"
@@ -94,6 +93,8 @@ def _origin() -> tuple[str | None, bool]:
     except PackageNotFoundError:
         told = None
     url = urlsplit(json.loads(told)["url"] if told else "")
+    from urllib.request import url2pathname  # an HTTP client, which no start should load
+
     path = Path(url2pathname(unquote(url.path)))
     if url.scheme == "file" and (path.is_file() or _is_checkout(path)):
         return _shown(path), False

@@ -21,7 +21,7 @@ from pipeline.core.data import Detections, Frame
 PLUGINS = [
     module.name
     for module in pkgutil.iter_modules(pipeline.detectors.__path__)
-    if not module.name.startswith("_")
+    if not module.ispkg and not module.name.startswith("_")
 ]
 
 

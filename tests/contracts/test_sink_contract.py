@@ -23,7 +23,7 @@ from pipeline.core.interfaces import RunInfo, SourceInfo
 PLUGINS = [
     module.name
     for module in pkgutil.iter_modules(pipeline.sinks.__path__)
-    if not module.name.startswith("_")
+    if not module.ispkg and not module.name.startswith("_")
 ]
 
 # How each plug-in is set up for a test, and how one is made where no screen or server is.

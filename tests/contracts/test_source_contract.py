@@ -27,7 +27,7 @@ from pipeline.core.interfaces import SourceInfo
 PLUGINS = [
     module.name
     for module in pkgutil.iter_modules(pipeline.sources.__path__)
-    if not module.name.startswith("_")
+    if not module.ispkg and not module.name.startswith("_")
 ]
 FRAMES = 7
 
