@@ -118,7 +118,7 @@ def bare_network(given: argparse.Namespace, video: Path) -> float:
     from pipeline.detectors.torch.backend import FRAMES_ON_CUDA
     from pipeline.detectors.torch.device import CudaDevice
     from pipeline.detectors.torch.letterbox import Canvas
-    from pipeline.detectors.torch.weights import UltralyticsNetwork
+    from pipeline.detectors.torch.network import UltralyticsNetwork
 
     with av.open(str(video)) as container:
         stream = container.streams.video[0]

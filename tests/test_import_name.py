@@ -55,7 +55,16 @@ def test_every_public_name_is_the_same_object() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["data", "interfaces", "options", "errors", "sinks.csv", "sources.file", "trackers"]
+    "name",
+    [
+        "core.data",
+        "core.interfaces",
+        "core.options",
+        "core.errors",
+        "sinks.csv",
+        "sources.file",
+        "trackers",
+    ],
 )
 def test_every_submodule_is_the_same_module(name: str) -> None:
     """A second copy would have classes of its own, and `isinstance` and `except` would miss."""
@@ -75,7 +84,7 @@ def test_a_submodule_that_is_none_is_named_as_it_was_asked_for() -> None:
     "code",
     [
         "import trackline; from trackline import track, Frame",
-        "from trackline.interfaces import Source; import trackline; trackline.run",
+        "from trackline.core.interfaces import Source; import trackline; trackline.run",
         "import trackline.sinks.csv; trackline.Config()",
     ],
 )

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 DISTRIBUTION = "trackline"
 GUI_WHEEL, HEADLESS_WHEEL = "opencv-python", "opencv-python-headless"
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def install_command(extra: str) -> str:

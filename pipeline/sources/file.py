@@ -195,9 +195,8 @@ class FileSource:
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         """Yield every frame that can be decoded; raises SourceBrokenError after the last."""
         from av.codec.context import ThreadType
-        from av.video.reformatter import VideoReformatter
 
-        from pipeline.sources._file.picture import upright_bgr
+        from pipeline.sources._file.picture import UprightConverter
 
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
@@ -205,7 +204,7 @@ class FileSource:
         small = context.width * context.height <= _SMALL_PIXELS
         context.thread_count = 1 if self._on_gpu else self._threads or int(small)
         clock: PresentationClock | None = None
-        reformatter = VideoReformatter()
+        upright = UprightConverter(self._pool, may_mirror=True)
         damage = DamageLog()
         for picture in _pictures(container, stream, damage):
             if self._on_gpu and not came_from_gpu(picture):
@@ -214,7 +213,7 @@ class FileSource:
             if clock is None:  # some codecs say their rate with the first picture
                 clock = file_clock(container, stream, self._fps)
             seconds = clock.seconds(picture.pts, picture.dts)
-            image = upright_bgr(picture, reformatter, self._pool)
+            image = upright(picture)
             if picture.is_corrupt and _is_damage(container, damage):
                 damage.bad(damage.frames, seconds)
             index, file = damage.frames, str(self._path)

@@ -276,7 +276,7 @@ def test_an_answer_that_cannot_be_read_leaves_no_other_behind():
 @pytest.mark.needs_shared
 def test_halves_leave_boxes_where_they_are(shared):
     """At 640 pixels neighbouring fp16 numbers are half a pixel apart: the last step is in fp32."""
-    from pipeline.detectors.torch.weights import UltralyticsNetwork
+    from pipeline.detectors.torch.network import UltralyticsNetwork
 
     path, cpu = shared / "models" / "yolo11n.pt", torch.device("cpu")
     image = pictures(shared, 1)[0]

@@ -37,7 +37,7 @@ EVENT = Event("cross", "cam", 'a "line",\nlong', "in", 1, 0, "x", 3, 0.3, 1.0, (
 HOLDER = """
 import sys
 from pathlib import Path
-from tests.test_output_folder import opened
+from test_output_folder import opened
 sink = opened(sys.argv[1], Path(sys.argv[2]))
 print("open", flush=True)
 sys.stdin.readline()
@@ -47,7 +47,7 @@ import resource, sys
 from contextlib import suppress
 from pathlib import Path
 from pipeline.core.errors import WriteError
-from tests.test_output_folder import opened, rich
+from test_output_folder import opened, rich
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 sink = opened(sys.argv[1], Path(sys.argv[2]))
 try:
@@ -76,7 +76,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'sinks'}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

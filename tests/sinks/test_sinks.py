@@ -362,11 +362,13 @@ def test_a_long_video_says_that_it_is_being_finished(
     assert caplog.messages == ["finishing long.mp4"]
 
 
+HELPERS = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'sinks'}"}
+
 ENDLESS = """
 import sys, time
 from pathlib import Path
 from pipeline.sinks import csv, jsonl, video
-from tests.test_sinks import result, run_info
+from test_sinks import result, run_info
 out = Path(sys.argv[1])
 sinks = [plugin.build(plugin.Options()) for plugin in (csv, jsonl, video)]
 for sink in sinks:
@@ -386,7 +388,9 @@ while True:
 def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
     """Someone pulls the process away, or memory ran out: at most the last second is lost."""
     command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | HELPERS, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     arrived: list[float] = []
     for _ in process.stdout:
@@ -466,12 +470,14 @@ def test_a_machine_without_display_is_told_so_and_not_aborted(tmp_path: Path) ->
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from pipeline.core.errors import OutputError\nfrom pipeline.sinks import window\n"
-        "from tests.test_sinks import run_info\n"
+        "from test_sinks import run_info\n"
         "try:\n    window.build(window.Options()).open(run_info(Path(sys.argv[1])))\n"
         "except OutputError as error:\n    print(error)"
     )
     displays = {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"}
-    environment = {name: value for name, value in os.environ.items() if name not in displays}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in displays
+    } | HELPERS
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -485,11 +491,11 @@ def test_a_headless_opencv_is_named_also_where_there_is_no_display(tmp_path: Pat
         "import sys, cv2\nfrom pathlib import Path\n"
         "cv2.getBuildInformation = lambda: '  GUI:                           NONE\\n'\n"
         "from pipeline.core.errors import OutputError\nfrom pipeline.sinks import window\n"
-        "from tests.test_sinks import run_info\n"
+        "from test_sinks import run_info\n"
         "try:\n    window.build(window.Options()).open(run_info(Path(sys.argv[1])))\n"
         "except OutputError as error:\n    print(error)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | HELPERS
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment,
         capture_output=True, text=True, check=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from contextlib import closing
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from pipeline.sources._file.picture import orientation_of, turn
+from pipeline.sources.file import Options, build
 
 MATRICES = {  # (a, b, c, d): what becomes of the picture
     "upright": ((1, 0, 0, 1), lambda p: p),
@@ -22,17 +23,28 @@ MATRICES = {  # (a, b, c, d): what becomes of the picture
 }
 
 
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize("case", MATRICES)
-def test_a_display_matrix_is_followed(case):
+def test_a_display_matrix_is_followed(case: str, container: str, tmp_path: Path) -> None:
     """Front cameras store a mirrored picture with a note; it came out upside down."""
     (a, b, c, d), expected = MATRICES[case]
-    numbers = np.array([a, b, 0, c, d, 0, 0, 0, 1], np.int32) * 65536
-    picture: Any = SimpleNamespace(rotation=0, side_data={"DISPLAYMATRIX": numbers.tobytes()})
-    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    orientation = orientation_of(picture)
-    slot = np.empty((3, 2, 3) if orientation[0] else (2, 3, 3), np.uint8)
-    if case == "upright":
-        assert orientation == (False, False, False)
-    else:
-        turn(pixels, orientation, slot)
-        np.testing.assert_array_equal(slot, expected(pixels))
+    path = tmp_path / f"clip.{container}"
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32], pixels[:24, 32:], pixels[24:, :32] = 255, (200, 40, 40), (40, 40, 200)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_matrix([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30])
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        file.mux(stream.encode(None))
+    source = build(Options(path=path))
+    with closing(source):
+        source.open()
+        for _ in range(3):
+            frame = source.read()
+            assert frame is not None
+            image = frame.image.astype(int)
+            wanted = expected(pixels)
+            assert image.shape == wanted.shape
+            assert np.abs(image - wanted).mean() < 15

@@ -155,9 +155,9 @@ def test_what_cannot_be_exported_is_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("library", "arguments", "extra"),
     [
-        ("nncf", ["net.onnx", "--int8", "--calibrate", "a.mkv"], "trackline[quantize]"),
-        ("onnx", ["net.pt"], "trackline[ultralytics]"),
-        ("ultralytics", ["net.pt"], "trackline[ultralytics]"),
+        ("nncf", ["net.onnx", "--int8", "--calibrate", "a.mkv"], "[quantize]"),
+        ("onnx", ["net.pt"], "[ultralytics]"),
+        ("ultralytics", ["net.pt"], "[ultralytics]"),
     ],
 )
 def test_a_missing_library_is_named_with_its_extra(

@@ -227,7 +227,7 @@ class TorchBackend:
             from pipeline.detectors.torch.tensorrt import EngineNetwork
 
             return EngineNetwork(self._settings.path, self._device)
-        from pipeline.detectors.torch.weights import UltralyticsNetwork
+        from pipeline.detectors.torch.network import UltralyticsNetwork
 
         half = choose_half(self._settings, on_cuda=self._device.type == "cuda")
         return UltralyticsNetwork(self._settings.path, self._device, half=half)

@@ -1,7 +1,4 @@
-"""Loads `.pt` weights with ultralytics, and makes their network ready to run.
-
-The network in `.pt` weights, on the device that was asked for.
-"""
+"""Loads `.pt` weights with ultralytics, and makes their network ready to run."""
 
 from __future__ import annotations
 
@@ -12,11 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipeline.core.errors import MissingExtraError, ModelError
 from pipeline.core.install_hints import install_command
-from pipeline.detectors.common.backend import Network
 from pipeline.detectors.common.metadata import Metadata, check_task
 
 _ENVIRONMENT = {
@@ -124,41 +118,3 @@ def _not_loadable(path: Path, error: Exception) -> ModelError:
 
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-Tensor = Any
-STRIDE = 32
-
-
-class UltralyticsNetwork:
-    """A `TensorNetwork` (see _torch_lane) that ultralytics loaded."""
-
-    fixed_batch: int | None = None
-    fixed_size: tuple[int, int] | None = None
-
-    def __init__(self, path: Path, device: Any, *, half: bool) -> None:
-        model = load_network(path)
-        self.stride = max(int(model.stride.max()), STRIDE)
-        self.dtype = torch.float16 if half else torch.float32
-        self._model = model.to(device, memory_format=torch.channels_last)
-        if half:
-            self._model.half()
-            keep_boxes_exact(self._model)
-        self._device = device
-
-    def describe(self, size: tuple[int, int]) -> Network:
-        """Return what the weights say, and the shape of the output for input of `size`."""
-        memory = torch.zeros((1, *size, 3), dtype=self.dtype, device=self._device)
-        with torch.inference_mode():
-            shape = tuple(self(memory.permute(0, 3, 1, 2)).shape)
-        end2end = bool(getattr(self._model, "end2end", False))
-        return Network(size, shape, dict(self._model.names), end2end)
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Return the output [B,rows,columns] for [B,3,H,W] RGB 0..1, channels-last."""
-        output = self._model(pictures)
-        return output[0] if isinstance(output, list | tuple) else output
-
-    def kept(self) -> tuple[Any, ...]:
-        """Return the head's grid: see `grid_of`."""
-        return grid_of(self._model)

@@ -13,7 +13,6 @@ from pipeline.core.frame_pool import FramePool
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
-    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 Orientation = tuple[bool, bool, bool]
@@ -32,24 +31,42 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
-def upright_bgr(picture: VideoFrame, reformatter: VideoReformatter, pool: FramePool) -> Image:
-    """Return the picture as it is meant to be seen, BGR u8[H,W,3], in a slot of `pool`.
+class UprightConverter:
+    """Converts the decoded pictures of one stream to upright BGR arrays, u8[H,W,3], in `pool`.
 
     swscale follows the picture's own colour matrix and range. It writes to memory of its own, so
     the slot costs one copy; a rotated picture is turned in that same copy.
+
+    The display matrix is read with the first picture and again where the rotation changes.
+    `may_mirror` is false for streams without a container that could mirror: there only a picture
+    with a rotation is asked for its matrix.
     """
-    converted = reformatter.reformat(picture, format="bgr24", threads=1)
-    plane = converted.planes[0]
-    height, width = plane.height, plane.width
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-    bgr = rows[:, : width * 3].reshape(height, width, 3)
-    orientation = orientation_of(picture)
-    slot = pool.take(width, height) if orientation[0] else pool.take(height, width)
-    if orientation == _UPRIGHT:
-        np.copyto(slot, bgr)
-    else:
-        turn(bgr, orientation, slot)
-    return slot
+
+    def __init__(self, pool: FramePool, *, may_mirror: bool) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._pool = pool
+        self._reformatter = VideoReformatter()
+        self._rotation: int | None = None if may_mirror else 0
+        self._orientation = _UPRIGHT
+
+    def __call__(self, picture: VideoFrame) -> Image:
+        """Return the picture as it is meant to be seen."""
+        if picture.rotation != self._rotation:
+            self._rotation = picture.rotation
+            self._orientation = orientation_of(picture)
+        converted = self._reformatter.reformat(picture, format="bgr24", threads=1)
+        plane = converted.planes[0]
+        height, width = plane.height, plane.width
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+        bgr = rows[:, : width * 3].reshape(height, width, 3)
+        transposed = self._orientation[0]
+        slot = self._pool.take(width, height) if transposed else self._pool.take(height, width)
+        if self._orientation == _UPRIGHT:
+            np.copyto(slot, bgr)
+        else:
+            turn(bgr, self._orientation, slot)
+        return slot
 
 
 def orientation_of(picture: VideoFrame) -> Orientation:
@@ -57,9 +74,10 @@ def orientation_of(picture: VideoFrame) -> Orientation:
 
     The matrix [a b; c d] takes the stored column x and row y to a x + c y and b x + d y.
     """
-    if not picture.rotation and not len(picture.side_data):
-        return _UPRIGHT
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+    # PyAV's side data and their picture refer to each other, so the picture's memory would stay
+    # until the garbage collector comes by: a copy of four pixels carries the same side data.
+    tiny = picture.reformat(width=2, height=2, format="gray", threads=1)
+    matrix = tiny.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return _UPRIGHT
     a, b, _, c, d = np.frombuffer(cast("bytes", matrix), np.int32)[:5].tolist()

@@ -172,21 +172,19 @@ class StreamDecoder:
 
     def pictures(self, pool: FramePool) -> Iterator[Picture]:
         """Yield every whole picture, its memory from `pool`."""
-        from av.video.reformatter import VideoReformatter
-
-        from pipeline.sources._file.picture import upright_bgr
+        from pipeline.sources._file.picture import UprightConverter
 
         if self._opened is None:
             return
         container, stream = self._opened
         began = time.monotonic()
-        reformatter = VideoReformatter()
+        upright = UprightConverter(pool, may_mirror=False)
         stamps = stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
         pacer = Pacer(stamps) if "hls" in self._formats else None
         packets = self._packets(container, stream)
         for decoded, arrived_at in self._decoded(packets, stream, counts_backlog=pacer is None):
-            image = upright_bgr(decoded, reformatter, pool)
+            image = upright(decoded)
             pts = decoded.pts
             del decoded
             if pacer is not None:
