@@ -26,7 +26,7 @@ HELP = "measure what this machine does, and say what limits it"
 FRAMES, REPEATS = 200, 3
 SYNTHETIC = {"kind": "synthetic", "width": 1280, "height": 720, "frames": None}
 _HERE = Path(pipeline.__file__).parent
-_SAMPLES = (_HERE / "benching" / "street.mp4", _HERE.parent / "samples" / "street.mp4")
+_SAMPLES = (_HERE / "tools" / "bench" / "street.mp4", _HERE.parent / "samples" / "street.mp4")
 """Where the sample clip lies: inside an installed package, and in a checkout."""
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-import pipeline
+from pipeline.core import install_hints
 from pipeline.core.install_hints import install_command, is_opencv, pip_command
 
-ROOT = Path(__file__).resolve().parent.parent
-HINTS = Path(pipeline.__file__).with_name("install_hints.py")
+ROOT = Path(__file__).resolve().parents[2]
+HINTS = Path(install_hints.__file__)
 METADATA = (
     "Metadata-Version: 2.4\nName: trackline\nVersion: 0.1.0\n"
     "Requires-Dist: numpy>=2.0\n"
@@ -28,8 +28,8 @@ METADATA = (
 def installed(tmp_path: Path, url: str | None) -> Path:
     """Return a folder that looks like site-packages after an installation from `url`."""
     site = tmp_path / "site"
-    (site / "pipeline").mkdir(parents=True)
-    shutil.copy(HINTS, site / "pipeline" / HINTS.name)
+    (site / "pipeline" / "core").mkdir(parents=True)
+    shutil.copy(HINTS, site / "pipeline" / "core" / HINTS.name)
     information = site / "trackline-0.1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text(METADATA)
@@ -42,7 +42,7 @@ def hint(site: Path, extra: str, cwd: Path) -> list[str]:
     """Return the words of the command after `install`."""
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); sys.path.insert(0, sys.path[0] + "
-        "'/pipeline'); import install_hints; print(install_hints.install_command(sys.argv[1]))"
+        "'/pipeline/core'); import install_hints; print(install_hints.install_command(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, extra]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
