@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.build import build, lowest_score, make_detector
 from pipeline.config.given_sources import split_sources
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError
@@ -73,7 +74,7 @@ def track(
     }
     config = validated(Config, tree, "")
     shared = model.detector(lowest_score(config)) if isinstance(model, LoadedModel) else None
-    return build(config, sources=frames or None, detector=shared).results()
+    return build(resolve_config(config), sources=frames or None, detector=shared).results()
 
 
 def detect(
@@ -119,7 +120,7 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
         raise ConfigError(
             f"want a configuration: a Config, a mapping or a file's path, got {describe(config)}"
         )
-    return run_config(config)
+    return run_config(resolve_config(config))
 
 
 def _model_name(model: object) -> str:

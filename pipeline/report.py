@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import build, effective, left_out, model_of
+from pipeline.config.build import build, effective, model_of
+from pipeline.config.resolve import ResolvedConfig
 from pipeline.config.schema import Config
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
@@ -34,22 +35,22 @@ REPORTED_PACKAGES = (
 
 
 def run_config(
-    config: Config,
+    resolved: ResolvedConfig,
     on_start: Callable[[Pipeline], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     on_report: Callable[[dict[str, Any]], None] | None = None,
     pipeline: Pipeline | None = None,
 ) -> dict[str, Any]:
-    """Process everything in `config`, write `report.json` into its output, return the report.
+    """Process everything in the configuration, write `report.json`, return the report.
 
-    `pipeline` is what was built of `config` already.
-
-    Once anything was processed the report is written, and handed to `on_report`, whatever ended
-    the run: the error is in it and is raised again. Raises WriteError if the report cannot be
-    written and nothing else went wrong.
+    `pipeline` is the one built of `resolved`, where there is one already. Once anything was
+    processed the report is written, and handed to `on_report`, whatever ended the run: the error is
+    in it and is raised again. Raises WriteError if the report cannot be written and nothing else
+    went wrong.
     """
     share_arenas()
-    pipeline = pipeline or build(config)
+    config = resolved.config
+    pipeline = pipeline or build(resolved)
     if on_start:
         on_start(pipeline)
     problem: str | None = None
@@ -67,7 +68,7 @@ def run_config(
     finally:
         if pipeline.started:
             areas = _areas(config)
-            report = _report(pipeline, config, problem or pipeline.stop_reason)
+            report = _report(pipeline, resolved, problem or pipeline.stop_reason)
             for name, info in pipeline.source_infos.items():
                 report["sources"][name] |= _of_file(info)
             for name, source in seen.items():
@@ -132,14 +133,14 @@ def _words(error: BaseException) -> str:
     return masked(f"{type(error).__name__}: {error}")
 
 
-def _report(pipeline: Pipeline, config: Config, problem: str | None) -> dict[str, Any]:
+def _report(pipeline: Pipeline, resolved: ResolvedConfig, problem: str | None) -> dict[str, Any]:
     return {
         **({"error": problem} if problem else {}),
         **pipeline.stats.report(),
-        **({"left_out": aside} if (aside := left_out(config)) else {}),
-        **_model(model_of(config)),
+        **({"left_out": resolved.left_out} if resolved.left_out else {}),
+        **_model(model_of(resolved.config)),
         "versions": _versions(),
-        "config": effective(config),
+        "config": effective(resolved),
     }
 
 

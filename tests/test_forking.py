@@ -19,6 +19,7 @@ PROGRAM = """
 import os, signal, sys
 import pipeline
 from pipeline.config.build import build
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.options import validated
 
@@ -26,7 +27,7 @@ small = {"kind": "synthetic", "width": 64, "height": 48, "frames": 400}
 network = sys.argv[1]
 model = pipeline.load_model(network)
 tree = {"sources": [small], "detector": {"model": network}, "sinks": []}
-run = build(validated(Config, tree, ""))
+run = build(resolve_config(validated(Config, tree, "")))
 results = run.results()
 next(results)
 

@@ -7,6 +7,7 @@ import json
 import sys
 
 from pipeline.config.build import build, effective, schema
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import load_config, parse_assignment
 from pipeline.core.errors import UsageError
 from pipeline.core.yaml_file import dump
@@ -31,7 +32,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.config is None:
         raise UsageError("check: want CONFIG.yaml or --schema")
     config = load_config(args.config, dict(parse_assignment(text) for text in args.changes))
+    resolved = resolve_config(config)
     if config.sources:
-        build(config)  # catches what only the parts together can know, such as names given twice
-    sys.stdout.write(dump(effective(config)))
+        build(resolved)  # catches what only the parts together can know, such as names given twice
+    sys.stdout.write(dump(effective(resolved)))
     return 0

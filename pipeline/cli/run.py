@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.cli._progress import print_summary, progress
 from pipeline.cli._signals import Signals
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, PluginChoice, load_config, parse_assignment
 from pipeline.core.errors import UsageError
 from pipeline.core.options import split_names
@@ -70,7 +71,7 @@ def execute(args: argparse.Namespace) -> int:
                 signals.pipeline = pipeline
                 show.start(pipeline)
 
-            run_config(config, start, show.update, reports.append)
+            run_config(resolve_config(config), start, show.update, reports.append)
     except BaseException:
         with suppress(OSError):  # nobody reads it any more; what ended the run is to be told
             _summarise(reports, config)

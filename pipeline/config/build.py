@@ -1,4 +1,4 @@
-"""Configuration to Pipeline: every section becomes its plug-in, opened by nobody yet."""
+"""From a configuration to a Pipeline: each section becomes its plug-in, not opened yet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.config.plugins import ROOMS, plugin, plugin_names
+from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
 from pipeline.config.schema import Config, PluginChoice
-from pipeline.config.sources import Chosen, Found, filled, find, give_names
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.masking import masked_all
@@ -24,27 +24,30 @@ NewWatcher = Callable[[str], Watcher | None]
 
 
 def build(
-    config: Config,
+    resolved: ResolvedConfig,
     sinks: Mapping[str, Sink] | None = None,
     new_watcher: NewWatcher | None = None,
     *,
     sources: Sequence[Source] | None = None,
     detector: Detector | None = None,
 ) -> Pipeline:
-    """Return the pipeline `config` describes; raises ConfigError before anything is opened.
+    """Return the pipeline of a configuration; raises ConfigError before anything is opened.
 
-    `sinks`, `new_watcher`, `sources` and `detector` take the place of what the configuration says
-    of them.
+    `sinks`, `new_watcher`, `sources` and `detector` replace those of the configuration.
     """
+    config = resolved.config
     if sources is None and not config.sources:
         raise ConfigError("sources: needed but not given")
     detector = make_detector(config) if detector is None else detector
     optional: frozenset[str] = frozenset()
     if sources is None:
-        named = _named_sources(config)
-        sources = [source for source, _, _ in named]
-        optional = frozenset(source.name for source, _, is_member in named if is_member)
-    metadata = effective(config)
+        sources = [source for source, _ in make_sources(resolved)]
+        optional = frozenset(
+            source.name
+            for source, entry in zip(sources, resolved.sources, strict=True)
+            if entry.is_member
+        )
+    metadata = effective(resolved)
     if new_watcher is None:
         areas = _areas(config, [source.name for source in sources])
         live = {source.name for source in sources if source.live}
@@ -63,29 +66,30 @@ def build(
 
 
 def make_sinks(config: Config) -> dict[str, Sink]:
-    """Return the sinks by name, opened by nobody yet."""
+    """Return the sinks by name, not opened yet."""
     sinks: dict[str, Sink] = {}
     for index, choice in enumerate(config.sinks):
         if choice.kind in sinks:
             raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
         where = f"sinks.{index}"
-        # First as written: what is wrong with it can be shown as it is.
+        # First as written: an error shows the placeholder and not the secret.
         _options(plugin("sinks", choice.kind, where), choice, where)
-        sinks[choice.kind] = _make("sinks", filled(Chosen(where, choice), config.secrets), where)
+        complete = with_secrets(SourceEntry(where, choice), config.secrets)
+        sinks[choice.kind] = _make("sinks", complete, where)
     return sinks
 
 
 def make_detector(config: Config) -> Detector:
-    """Return the detector, opened by nobody yet."""
+    """Return the detector, not opened yet."""
     detector: Detector = _make("detectors", detector_choice(config), "detector")
     return detector
 
 
 def detector_choice(config: Config) -> PluginChoice:
-    """Return the detector with its `conf` as low as the tracker has a use for.
+    """Return the detector's kind and options, `conf` lowered to what the tracker can use.
 
-    Unless the user set it: trackers that match in two stages follow objects through moments in
-    which the detector is hardly sure, and begin no track on such detections.
+    Trackers that match in two stages continue tracks on detections of low score, and begin none on
+    them. A `conf` that the user set stays.
     """
     choice, tracker = config.detector, config.tracker
     options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
@@ -123,11 +127,12 @@ def watcher_factory(
     return new_watcher
 
 
-def effective(config: Config) -> dict[str, Any]:
+def effective(resolved: ResolvedConfig) -> dict[str, Any]:
     """Return the whole configuration with every default, as plain values, fit to be shown.
 
     Passwords are masked, and a secret that came from elsewhere is still its `${NAME}`.
     """
+    config = resolved.config
 
     def full(room: str, choice: PluginChoice, where: str) -> dict[str, Any]:
         options = _options(plugin(room, choice.kind, where), choice, where)
@@ -135,9 +140,7 @@ def effective(config: Config) -> dict[str, Any]:
 
     shown: dict[str, Any] = masked_all(
         {
-            "sources": [
-                full("sources", each.choice, each.where) for each in _chosen_sources(config)
-            ],
+            "sources": [full("sources", each.choice, each.where) for each in resolved.sources],
             "detector": full("detectors", detector_choice(config), "detector"),
             "tracker": full("trackers", config.tracker, "tracker"),
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
@@ -150,7 +153,7 @@ def effective(config: Config) -> dict[str, Any]:
 
 
 def model_of(config: Config) -> str | None:
-    """Return the weights the detector is told to use, as they were named; not to be shown."""
+    """Return the weights as the detector's options name them, not fit to be shown."""
     choice = config.detector
     options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
     model = getattr(options, "model", None)
@@ -200,46 +203,19 @@ def tracker_factory(config: Config) -> Callable[[], Tracker]:
     return lambda: module.build(options)
 
 
-def found_sources(config: Config) -> tuple[Found, ...]:
-    """Return what each entry of `sources` stands for; folders are listed once per configuration.
-
-    A later look would take what the run itself has written into a folder for another source.
-    """
-    return config.resolved(
-        lambda: tuple(
-            find(source, f"sources.{i}", config.secrets) for i, source in enumerate(config.sources)
-        )
-    )
-
-
-def left_out(config: Config) -> dict[str, dict[str, int]]:
-    """Return what folders and patterns hold besides sources: {folder: {".txt": 10}}."""
-    return {found.text: dict(found.left_out) for found in found_sources(config) if found.left_out}
-
-
-def _chosen_sources(config: Config) -> list[Chosen]:
-    """Return every source; a folder or pattern of videos gives several."""
-    return [each for found in found_sources(config) for each in found.chosen]
-
-
-def _named_sources(config: Config) -> list[tuple[Source, PluginChoice, bool]]:
-    """Return the sources, with names that differ, what each was made of and if it is a member."""
-    chosen = _chosen_sources(config)
-    for one in chosen:
-        # First as written: what is wrong with it can be shown as it is.
-        _options(plugin("sources", one.choice.kind, one.where), one.choice, one.where)
-    complete = [filled(one, config.secrets) for one in chosen]
+def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:
+    """Return the sources with unique names, not opened yet, and the options each was made of."""
+    entries, secrets = resolved.sources, resolved.config.secrets
+    for entry in entries:
+        # First as written: an error shows the placeholder and not the secret.
+        _options(plugin("sources", entry.choice.kind, entry.where), entry.choice, entry.where)
+    complete = [with_secrets(entry, secrets) for entry in entries]
     sources: list[Source] = [
-        _make("sources", choice, one.where) for choice, one in zip(complete, chosen, strict=True)
+        _make("sources", choice, entry.where)
+        for choice, entry in zip(complete, entries, strict=True)
     ]
-    give_names(sources, chosen)
-    members = [one.is_member for one in chosen]
-    return list(zip(sources, complete, members, strict=True))
-
-
-def make_sources(config: Config) -> list[tuple[Source, PluginChoice]]:
-    """Return the sources, with names that differ, and what each was made of."""
-    return [(source, choice) for source, choice, _ in _named_sources(config)]
+    assign_names(sources, entries)
+    return list(zip(sources, complete, strict=True))
 
 
 def _areas(config: Config, names: list[str]) -> ZonesFile | None:

@@ -1,4 +1,4 @@
-"""The configuration file's shape: a YAML file, overridden by the command line, as frozen models.
+"""Schema and loading of the configuration: a YAML file with overrides, as frozen models.
 
 Every section that chooses a plug-in is either its name (`tracker: sort`) or a mapping with `kind`
 and that plug-in's own options, which `pipeline.config.build` checks against the plug-in.
@@ -6,9 +6,9 @@ and that plug-in's own options, which `pipeline.config.build` checks against the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -22,10 +22,8 @@ from pipeline.core.paths import home_path
 from pipeline.core.yaml_file import parse_yaml, read_yaml
 from pipeline.engine import RunOptions
 
-T = TypeVar("T")
-
 FROM_TEXT = "auto"
-"""The kind of a source that is told by its text, `{source: a.mp4, name: a}`; see naming.py."""
+"""The kind of a source that is given as text, `{source: a.mp4, name: a}`; see resolve.py."""
 
 
 class PluginChoice(BaseModel):
@@ -47,7 +45,7 @@ class PluginChoice(BaseModel):
 
 
 class Config(OptionsModel):
-    """A whole run: what goes in, what happens to it, what comes out."""
+    """The configuration of a run: sources, detector, tracker, sinks and how to run them."""
 
     sources: tuple[str | PluginChoice, ...] = ()
     """Files, folders, devices or addresses; or mappings with `kind` and the source's options."""
@@ -62,34 +60,33 @@ class Config(OptionsModel):
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
     web: WebOptions = WebOptions()
-    """Where `trackline live` serves its page, and to whom; nothing else looks at it."""
+    """Where `trackline live` serves its page, and who may use it; other commands ignore it."""
 
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
-    _resolved: tuple[Any, Any] | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Take the secrets from the validation's context: they are no key of the file."""
+        if isinstance(context, Secrets):
+            self._secrets = context
 
     @property
     def secrets(self) -> Secrets:
-        """Return what `${NAME}` stands for in a source's options."""
+        """Return the values that stand in place of `${NAME}` in options."""
         return self._secrets
-
-    def resolved(self, look: Callable[[], T]) -> T:
-        """Return what `look` found when it was first called for these sources."""
-        if self._resolved is None or self._resolved[0] is not self.sources:
-            self._resolved = (self.sources, look())
-        found: T = self._resolved[1]
-        return found
 
     @model_validator(mode="before")
     @classmethod
     def _with_kinds(cls, tree: Any) -> Any:
-        """Add the usual plug-in where only its options are given."""
-        return _with_usual_kinds(tree) if isinstance(tree, Mapping) else tree
+        """Add the default kind to sections that give only options."""
+        return _with_default_kinds(tree) if isinstance(tree, Mapping) else tree
 
     @classmethod
     def keys_below(cls) -> dict[str, list[str]]:
-        """Return the keys of each section, of the usual plug-in where it is one's."""
-        usual = {name: plugin(f"{name}s", _usual_kind(name), name) for name in _PLUGIN_SECTIONS}
-        options = {name: [*module.Options.model_fields] for name, module in usual.items()}
+        """Return the keys of each section; a plug-in's are those of the default kind."""
+        defaults = {
+            name: plugin(f"{name}s", _default_kind(name), name) for name in _PLUGIN_SECTIONS
+        }
+        options = {name: [*module.Options.model_fields] for name, module in defaults.items()}
         own = {"run": [*RunOptions.model_fields], "web": [*WebOptions.model_fields]}
         return {**options, **own}
 
@@ -97,17 +94,17 @@ class Config(OptionsModel):
 _PLUGIN_SECTIONS = ("detector", "tracker")
 
 
-def _usual_kind(section: str) -> str:
+def _default_kind(section: str) -> str:
     kind: str = Config.model_fields[section].default.kind
     return kind
 
 
-def _with_usual_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `tree` with the kind of each plug-in that is told by its options alone."""
+def _with_default_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `tree` with the default kind in each plug-in section that has only options."""
     full = dict(tree)
     for name in _PLUGIN_SECTIONS:
         if isinstance(full.get(name), Mapping):
-            full[name] = {"kind": _usual_kind(name), **full[name]}
+            full[name] = {"kind": _default_kind(name), **full[name]}
     if isinstance(sources := full.get("sources"), list | tuple):
         full["sources"] = [
             {"kind": FROM_TEXT, **each} if isinstance(each, Mapping) and "source" in each else each
@@ -122,7 +119,7 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     `changes` maps dotted keys ("detector.conf", "sources.0.name") to values. Raises ConfigError
     with the file's name and line where it is not YAML, and with the key where a value is wrong.
     """
-    tree = _with_usual_kinds(read_yaml(Path(path)) if path is not None else {})
+    tree = _with_default_kinds(read_yaml(Path(path)) if path is not None else {})
     if path is not None and isinstance(tree.get("zones"), str):
         tree["zones"] = str(Path(path).parent / home_path(tree["zones"]))
     # Whole sections before what is in them, and a kind before its options, however they came.
@@ -131,10 +128,8 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     )
     for key, value in by_depth:
         _set(tree, key, value)
-    config = validated(Config, tree, "")
-    if path is not None:
-        config._secrets = read_secrets(Path(path).with_name(FILE_NAME))
-    return config
+    secrets = None if path is None else read_secrets(Path(path).with_name(FILE_NAME))
+    return validated(Config, tree, "", context=secrets)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -157,7 +152,7 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     if not all([*sections, last]):
         raise ConfigError(f"'{key}': want section.key")
     if sections and tree.get(sections[0]) is None and sections[0] in Config.model_fields:
-        # What is there by default is what a key in it is about.
+        # A key in a section that the file lacks changes the section's default.
         tree.update(Config().model_dump(mode="json", include={sections[0]}))
     node: Any = tree
     for depth, section in enumerate(sections):

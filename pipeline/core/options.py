@@ -30,10 +30,15 @@ class OptionsModel(BaseModel):
 M = TypeVar("M", bound=BaseModel)
 
 
-def validated(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """Return `model` made of `values`; raises ConfigError naming the key below `where`."""
+def validated(
+    model: type[M], values: Mapping[str, Any], where: str, *, context: object = None
+) -> M:
+    """Return `model` made of `values`; raises ConfigError naming the key below `where`.
+
+    `context` is Pydantic's validation context.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context=context)
     except ValidationError as error:
         problems = error.errors(include_url=False)
     # One place has a problem for each kind of value it could have been.

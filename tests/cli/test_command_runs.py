@@ -20,6 +20,7 @@ from support.tiny_videos import cut, noise_picture, write_video
 
 from pipeline.cli._progress import print_summary
 from pipeline.cli.main import main
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import load_config
 from pipeline.core.data import Result
 from pipeline.core.errors import WriteError
@@ -192,7 +193,7 @@ def test_the_report_names_whatever_ended_the_run(
 
     config = load_config(settings(frames=500), {"run.output": out})
     with pytest.raises(OSError, match="watcher"):
-        run_config(config, on_result=give_up, on_report=reports.append)
+        run_config(resolve_config(config), on_result=give_up, on_report=reports.append)
     report = report_of(out)
     assert report["error"] == "OSError: the watcher has gone"
     assert reports == [report]

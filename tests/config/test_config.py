@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.build import effective
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config, parse_assignment
 from pipeline.core.errors import ConfigError
 from pipeline.core.yaml_file import dump
@@ -217,4 +218,4 @@ def test_doubtful_boxes_go_to_trackers_that_make_use_of_them(
 ) -> None:
     """Two-stage trackers were given nothing below the detector's usual threshold."""
     config = Config.model_validate({"tracker": tracker, "detector": detector})
-    assert effective(config)["detector"]["conf"] == conf
+    assert effective(resolve_config(config))["detector"]["conf"] == conf

@@ -16,7 +16,8 @@ from support.tiny_networks import one_box_network
 from support.tiny_videos import cut, noise_picture, write_video
 
 from pipeline.cli.main import main
-from pipeline.config.build import build, effective, left_out
+from pipeline.config.build import build, effective
+from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.errors import ModelError, SourceBrokenError, SourceError, UsageError
 from pipeline.core.options import validated
@@ -27,9 +28,9 @@ from pipeline.models.resolve import resolve
 PICTURES = [noise_picture(n) for n in range(4)]
 
 
-def config_of(*sources: Any) -> Config:
+def config_of(*sources: Any) -> ResolvedConfig:
     tree = {"sources": [str(s) if isinstance(s, Path) else s for s in sources], "sinks": ["csv"]}
-    return validated(Config, tree, "")
+    return resolve_config(validated(Config, tree, ""))
 
 
 def found(*sources: Any) -> list[tuple[str, str]]:
@@ -70,7 +71,7 @@ def test_what_can_be_read_is_found_by_content(kind: str, tmp_path: Path) -> None
     make, plugin = READ[kind]
     make(tmp_path)
     assert [each[0] for each in found(tmp_path)] == [plugin]
-    assert not left_out(config_of(tmp_path))
+    assert not config_of(tmp_path).left_out
 
 
 def link_to_itself(path: Path) -> None:
@@ -111,7 +112,7 @@ def test_what_is_left_out_is_counted_and_never_opened(
     video(tmp_path / "a.mkv")
     make(tmp_path)
     assert found(tmp_path / pattern) == [("file", "a.mkv")]
-    (counts,) = left_out(config_of(tmp_path / pattern)).values()
+    (counts,) = config_of(tmp_path / pattern).left_out.values()
     assert counts == {what: 1}
 
 
@@ -288,7 +289,7 @@ def test_a_file_that_vanishes_before_its_turn_is_set_aside(tmp_path: Path) -> No
     seen = []
 
     def look() -> None:
-        for result in build(validated(Config, tree, "")).results():
+        for result in build(resolve_config(validated(Config, tree, ""))).results():
             if not seen:
                 (tmp_path / "2.mkv").unlink()
             seen.append((result.frame.source, result.frame.index))

@@ -17,6 +17,7 @@ from support.tiny_networks import constant_network
 
 from pipeline.cli import main as cli
 from pipeline.config.build import build, effective
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.secrets import Secrets, UnknownSecretError
 from pipeline.core.errors import ConfigError, SourceError, SourceLostError
@@ -108,7 +109,7 @@ def written(folder: Path, sources: Any, secrets: str | None = None) -> Path:
 
 def address_of(config: Config) -> str:
     """Return what the only source connects to."""
-    (grabber,) = build(config)._sources._grabbers
+    (grabber,) = build(resolve_config(config))._sources._grabbers
     return str(grabber.source._options.url.reveal())  # type: ignore[attr-defined]
 
 
@@ -130,7 +131,7 @@ def test_a_password_from_elsewhere_is_used_and_its_place_is_shown(
     file = f"CAM_PW: '{SPOKEN}'\n" if place == "file" else None
     config = load_config(written(tmp_path, [source], file))
     assert address_of(config) == f"rtsp://admin:{PASSWORD}@cam/1?t={PASSWORD}"
-    shown = json.dumps(effective(config))
+    shown = json.dumps(effective(resolve_config(config)))
     assert "rtsp://admin:${CAM_PW}@cam/1?t=${CAM_PW}" in shown
     assert_hidden(shown + repr(config))
 
@@ -152,8 +153,8 @@ def test_a_whole_address_from_the_environment_is_a_camera(
     monkeypatch.setenv("CAM_URL", "rtsp://admin:hunter2@cam:554/1")
     config = load_config(written(tmp_path, ["${CAM_URL}"]))
     assert address_of(config) == "rtsp://admin:hunter2@cam:554/1"
-    assert [*build(config).stats.sources] == ["cam"]
-    assert "hunter2" not in json.dumps(effective(config))
+    assert [*build(resolve_config(config)).stats.sources] == ["cam"]
+    assert "hunter2" not in json.dumps(effective(resolve_config(config)))
 
 
 def test_what_is_wrong_with_secrets_is_one_line(
@@ -166,7 +167,7 @@ def test_what_is_wrong_with_secrets_is_one_line(
         ("clip-${NO_PW}.mp4", r"sources\.0: '\$\{NO_PW\}'"),
     ]:
         with pytest.raises(ConfigError, match=told) as caught:
-            build(load_config(written(tmp_path, [source], "PIN: 0123")))
+            build(resolve_config(load_config(written(tmp_path, [source], "PIN: 0123"))))
         assert "hunter2" not in str(caught.value)
     path = written(tmp_path, ["rtsp://cam/1"], "CAM:\n  password: hunter2\n")
     with pytest.raises(ConfigError, match=r"secrets\.yaml: CAM: want text, got") as caught:
@@ -197,7 +198,7 @@ def test_other_mistakes_in_a_source_do_not_show_its_address() -> None:
         {"detector": {"model": "https://a:hunter2@host/x.onnx", "conf": 7}, "sources": ["a.mp4"]},
     ]:
         with pytest.raises(ConfigError) as caught:
-            build(validated(Config, tree, ""))
+            build(resolve_config(validated(Config, tree, "")))
         assert "hunter2" not in str(caught.value)
 
 
@@ -251,4 +252,4 @@ def test_failures_do_not_show_it_either(tmp_path: Path, network: Path, password:
 
 def test_a_models_address_is_reported_without_its_token(tmp_path: Path) -> None:
     tree = {"sources": ["a.mp4"], "detector": {"model": "https://host/m.onnx?token=hunter2"}}
-    assert "hunter2" not in json.dumps(effective(validated(Config, tree, "")))
+    assert "hunter2" not in json.dumps(effective(resolve_config(validated(Config, tree, ""))))

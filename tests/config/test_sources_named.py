@@ -10,6 +10,7 @@ from support.tiny_videos import noise_picture, write_video
 
 from pipeline.config.build import build, effective
 from pipeline.config.plugins import plugin
+from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.errors import ConfigError, PipelineError, UsageError
 from pipeline.core.options import validated
@@ -21,9 +22,9 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-def config_of(*sources: Any) -> Config:
+def config_of(*sources: Any) -> ResolvedConfig:
     tree = {"sources": [str(s) if isinstance(s, Path) else s for s in sources], "sinks": ["csv"]}
-    return validated(Config, tree, "")
+    return resolve_config(validated(Config, tree, ""))
 
 
 def chosen(*sources: Any) -> list[tuple[str, str]]:
@@ -154,8 +155,8 @@ def test_options_of_a_source_given_as_text_reach_its_plugin(tmp_path: Path) -> N
     path = tmp_path / "config.yaml"
     path.write_text("sources: [in/one.mp4, in/two.mp4]")
     config = load_config(path, {"sources.0.name": "foo", "sources.0.threads": 2})
-    first, second = effective(config)["sources"]
+    first, second = effective(resolve_config(config))["sources"]
     assert (first["path"], first["name"], first["threads"]) == ("in/one.mp4", "foo", 2)
     assert (second["path"], second["name"]) == ("in/two.mp4", None)
     with pytest.raises(PipelineError, match=r"sources\.0: unknown key 'nam'; did you mean name"):
-        build(load_config(path, {"sources.0.nam": "foo"}))
+        build(resolve_config(load_config(path, {"sources.0.nam": "foo"})))

@@ -15,6 +15,7 @@ from support.event_results import START, UTC, event, result, run_info
 from support.event_servers import eventually, postgres, webhook
 
 from pipeline.config.build import build, effective
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import load_config
 from pipeline.core.errors import ConfigError, OutputError, StageError
 from pipeline.core.secret_types import SecretUrl
@@ -267,19 +268,19 @@ def test_passwords_come_from_the_environment_or_the_secrets_file(
     )
     monkeypatch.setenv("MQTT_PASSWORD", "hunter3")
     config = load_config(tmp_path / "run.yaml")
-    sink = build(config)._sinks._sinks["events"]
+    sink = build(resolve_config(config))._sinks._sinks["events"]
     assert isinstance(sink, plugin.EventsSink)
     assert sink._options.mqtt is not None
     assert sink._options.mqtt.password == "hunter3"
     assert sink._options.database is not None
     assert sink._options.database.reveal() == "postgresql://u:hunter2@127.0.0.1:1/d"
-    shown = str(effective(config))
+    shown = str(effective(resolve_config(config)))
     assert "hunter" not in shown
     assert "u:${DB_PASSWORD}@" in shown
     assert "'${MQTT_PASSWORD}'" in shown
     monkeypatch.delenv("MQTT_PASSWORD")
     with pytest.raises(ConfigError, match=r"sinks\.0\.mqtt: '\$\{MQTT_PASSWORD\}'"):
-        build(config)
+        build(resolve_config(config))
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:

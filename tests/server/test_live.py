@@ -15,6 +15,7 @@ import pytest
 from support.tiny_networks import one_box_network
 
 from pipeline.config.build import make_detector
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.errors import ConfigError, ModelError, OutputError
@@ -98,7 +99,7 @@ def test_only_what_differs_is_changed(
     tmp_path: Path, changes: dict[str, Any], calls: list[str]
 ) -> None:
     """A changed camera must not cost the others a frame."""
-    now = in_force(config(tmp_path), None)
+    now = in_force(resolve_config(config(tmp_path)), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, **changes), now, pipeline)
     assert pipeline.calls == calls
@@ -107,9 +108,33 @@ def test_only_what_differs_is_changed(
     assert pipeline.calls == [], "what was taken over is in force"
 
 
+@pytest.mark.parametrize("reloads_before", [0, 1, 2])
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_a_folder_is_compared_with_what_it_held_when_it_was_last_read(
+    tmp_path: Path, reloads_before: int, change: str
+) -> None:
+    """The old file was looked up in today's folder: a video added to it seemed to be running."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).touch()
+    now = in_force(resolve_config(config(tmp_path, sources=[str(folder)])), None)
+    pipeline = FakePipeline()
+    for _ in range(reloads_before):
+        apply(config(tmp_path, sources=[str(folder)]), now, pipeline)
+    if change == "added":
+        (folder / "c.mp4").touch()
+    else:
+        (folder / "b.mp4").unlink()
+    done = apply(config(tmp_path, sources=[str(folder)]), now, pipeline)
+    wanted = {"added": (["add c"], ["a", "b", "c"]), "removed": (["remove b"], ["a"])}
+    assert (pipeline.calls, now.names) == wanted[change]
+    assert done == [f"camera {'c' if change == 'added' else 'b'} {change}"]
+
+
 def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
     old = config(tmp_path)
-    now = in_force(old, None)
+    now = in_force(resolve_config(old), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, detector={**_detector(old), "conf": 0.6}), now, pipeline)
     assert pipeline.calls == ["detector"]
@@ -117,7 +142,7 @@ def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
 
 
 def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
-    now = in_force(config(tmp_path), None)
+    now = in_force(resolve_config(config(tmp_path)), None)
     pipeline = FakePipeline()
     wrong = {"sources": synthetic("c"), "tracker": {"kind": "sort", "max_age_s": -1}}
     with pytest.raises(ConfigError, match="max_age_s"):
@@ -128,7 +153,7 @@ def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Path) -> None:
     old = config(tmp_path)
-    now = in_force(old, None)
+    now = in_force(resolve_config(old), None)
     pipeline = FakePipeline()
     pipeline.detector_error = ModelError("no such weights")
     new = config(tmp_path, detector={**_detector(old), "conf": 0.6}, sources=synthetic("a"))
@@ -149,7 +174,7 @@ def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
     tmp_path: Path, before: str, after: str, conf: float | None
 ) -> None:
     """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
-    now = in_force(config(tmp_path, tracker=before), None)
+    now = in_force(resolve_config(config(tmp_path, tracker=before)), None)
     pipeline = FakePipeline()
     new = config(tmp_path, tracker=after)
     apply(new, now, pipeline)
@@ -164,7 +189,7 @@ def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
 
 def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> None:
     own = {**_detector(config(tmp_path)), "conf": 0.4}
-    now = in_force(config(tmp_path, tracker="sort", detector=own), None)
+    now = in_force(resolve_config(config(tmp_path, tracker="sort", detector=own)), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, tracker="trackline", detector=own), now, pipeline)
     assert pipeline.calls == ["tracker"]
@@ -172,7 +197,7 @@ def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> 
 
 def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: Path) -> None:
     """Its section did not change, only the tracker it serves: that must not look like done."""
-    now = in_force(config(tmp_path, tracker="sort"), None)
+    now = in_force(resolve_config(config(tmp_path, tracker="sort")), None)
     pipeline = FakePipeline()
     pipeline.detector_error = ModelError("out of memory")
     new = config(tmp_path, tracker="trackline")
@@ -184,7 +209,7 @@ def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: 
 
 
 def test_what_has_to_wait_is_named(tmp_path: Path) -> None:
-    now = in_force(config(tmp_path), None)
+    now = in_force(resolve_config(config(tmp_path)), None)
     new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
     assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]
 
@@ -264,7 +289,7 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
     path, now = tmp_path / "zones.yaml", 0.0
     save_areas(path, ZonesFile(cameras={"yard": areas(ZONE)}))
     book, run = ZoneEditor(path), FakeRun()
-    state = in_force(config(tmp_path), None)
+    state = in_force(resolve_config(config(tmp_path)), None)
     reloader = Reloader(run, state, book, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
 
     def look() -> str | None:

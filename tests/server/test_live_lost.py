@@ -14,6 +14,7 @@ from support.live_fakes import Camera, Live, until
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import Detections, Frame
 from pipeline.events.zones.schema import CameraZones, ZonesFile
@@ -54,7 +55,7 @@ class Watched:
             *cameras, new_tracker=lambda: sort.build(options), new_watcher=book.new_watcher,
             sinks={"page": hub, "recent": events}, **told,
         )  # fmt: skip
-        state = in_force(Config(), None)
+        state = in_force(resolve_config(Config()), None)
         self.backend = LiveBackend(self.live.pipeline, hub, book, events, state)
         self._metrics = Metrics(self.backend, hub, lambda: 0)
 

@@ -119,7 +119,7 @@ class LiveBackend:
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""
-        return effective(self._in_force.config)
+        return effective(self._in_force.resolved)
 
     def status(self) -> Status:
         """Return how the program as a whole fares."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.config.build import detector_choice, make_detector, make_sources, tracker_factory
+from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector, Source, Tracker
@@ -35,20 +36,34 @@ class Changeable(Protocol):
 
 @dataclass
 class RunningConfig:
-    """The configuration the run goes by, and what is wrong with the file's newest version."""
+    """The configuration in force, and what is wrong with the file's newest version.
 
-    config: Config
+    `sources` are the options of each source by name, with secrets: not fit to be shown.
+    """
+
+    resolved: ResolvedConfig
+    sources: dict[str, PluginChoice]
     path: Path | None
     loaded_at: float
-    names: list[str]
     detector: PluginChoice
-    """What the detector in use was made of: its `conf` may depend on the tracker."""
+    """The options of the detector in use: its `conf` may depend on the tracker."""
     error: str | None = None
 
+    @property
+    def config(self) -> Config:
+        """Return the configuration as it was written."""
+        return self.resolved.config
 
-def in_force(config: Config, path: Path | None) -> RunningConfig:
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the sources in the configuration's order."""
+        return list(self.sources)
+
+
+def in_force(resolved: ResolvedConfig, path: Path | None) -> RunningConfig:
     """Return what is in force when the run starts."""
-    return RunningConfig(config, path, time.time(), list(_choices(config)), detector_choice(config))
+    sources = {source.name: choice for source, choice in make_sources(resolved)}
+    return RunningConfig(resolved, sources, path, time.time(), detector_choice(resolved.config))
 
 
 def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
@@ -59,9 +74,10 @@ def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
     changed by then.
     """
     old = now.config
-    sources = {source.name: (source, choice) for source, choice in make_sources(new)}
+    resolved = resolve_config(new)
+    sources = {source.name: (source, choice) for source, choice in make_sources(resolved)}
     new_detector, new_tracker = make_detector(new), tracker_factory(new)
-    before = _choices(old)
+    before = now.sources
     done = []
     for name in before:
         if name not in sources or sources[name][1] != before[name]:
@@ -72,18 +88,20 @@ def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
             pipeline.add_source(source)
             if name not in before:
                 done.append(f"camera {name} added")
-    now.names = list(sources)
+    now.sources = {name: choice for name, (_, choice) in sources.items()}
     if new.tracker != old.tracker:
         pipeline.replace_tracker(new_tracker)
         done.append("tracker replaced")
-    taken = {"sources": new.sources, "tracker": new.tracker}
-    now.config = _with(old, new, taken)
+    # What is fixed stays in force whatever the file says, the detector until it is replaced.
+    kept = {section: getattr(old, section) for section in FIXED}
+    config = new.model_copy(update={**kept, "detector": old.detector})
+    now.resolved = replace(resolved, config=config)
     wanted = detector_choice(new)
     if wanted != now.detector:
         pipeline.replace_detector(new_detector)
         done.append("detector replaced")
     now.detector = wanted
-    now.config = _with(old, new, {**taken, "detector": new.detector})
+    now.resolved = replace(resolved, config=new.model_copy(update=kept))
     now.loaded_at = time.time()
     return done
 
@@ -105,17 +123,6 @@ def unchangeable(new: Config, now: RunningConfig) -> list[str]:
         else:
             keys.append(section)
     return keys
-
-
-def _choices(config: Config) -> dict[str, PluginChoice]:
-    return {source.name: choice for source, choice in make_sources(config)}
-
-
-def _with(old: Config, new: Config, update: dict[str, Any]) -> Config:
-    """Return `old` with some sections of `new`, and its secrets."""
-    config = old.model_copy(update=update)
-    config._secrets = new.secrets
-    return config
 
 
 def told(error: PipelineError) -> str:

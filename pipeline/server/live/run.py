@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.config.build import build, make_sinks
 from pipeline.config.plugins import plugin_names
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError
 from pipeline.core.install_hints import install_command
@@ -42,9 +43,7 @@ def live_config(config: Config) -> Config:
     if "sinks" not in config.model_fields_set:
         kept = "events" in plugin_names("sinks") and find_spec("sqlalchemy") is not None
         update["sinks"] = (PluginChoice(kind="events"),) if kept else ()
-    changed = config.model_copy(update=update)
-    changed._secrets = config.secrets
-    return changed
+    return config.model_copy(update=update)
 
 
 def check_extra() -> None:
@@ -75,14 +74,15 @@ def run_live(
     from pipeline.server.live.reload import Reloader
     from pipeline.server.viewers.hub import Hub
 
-    config = load()
+    resolved = resolve_config(load())
+    config = resolved.config
     gate = Auth(config.web, config.web.read_token(config.secrets))
     hub = Hub()
     book = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, book)
-    pipeline = build(config, sinks, book.new_watcher)
+    pipeline = build(resolved, sinks, book.new_watcher)
     pipeline.patience_s = PATIENCE_S
-    state = in_force(config, path)
+    state = in_force(resolved, path)
     backend = LiveBackend(pipeline, hub, book, events, state)
     server = PageServer(create_app(backend, hub, config.web, gate), config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
@@ -106,7 +106,7 @@ def run_live(
         notify(f"READY=1\nSTATUS=Page at {server.address}")
 
     with ExitStack() as steps:
-        report = run_config(config, begin, pipeline=pipeline)
+        report = run_config(resolved, begin, pipeline=pipeline)
     if broken:
         raise StageError(f"page: {type(broken[0]).__name__}: {broken[0]}") from broken[0]
     return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.options import validated
@@ -21,7 +22,9 @@ def run(job: Job) -> Measurement:
         "run": {"output": "out", "max_frames": job.max_frames},
     }
     clock = Clock(warm_frames(job.max_frames))
-    report = run_config(validated(Config, tree, ""), on_result=lambda _: clock.tick())
+    report = run_config(
+        resolve_config(validated(Config, tree, "")), on_result=lambda _: clock.tick()
+    )
     return clock.measurement({key: report[key] for key in ("stages", "limited_by", "fps")})
 
 

@@ -1,0 +1,192 @@
+"""A resolved configuration: the folders, patterns and names in `sources` looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.schema import FROM_TEXT, Config, PluginChoice
+from pipeline.config.secrets import Secrets, UnknownSecretError
+from pipeline.core.errors import ConfigError, SourceError, UsageError
+from pipeline.core.interfaces import Source
+from pipeline.core.paths import home_path
+from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Listing, list_files
+
+MAX_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """One source of a run: its plug-in with options, and the key of the configuration it is from.
+
+    Placeholders are still in the options; `with_secrets` fills them in. `has_literal_path`: the
+    path was found or filled in already, and a `${NAME}` in it is part of a file's name.
+    `is_member`: it was found in a folder or by a pattern, so the run can do without it.
+    """
+
+    where: str
+    choice: PluginChoice
+    has_literal_path: bool = False
+    is_member: bool = False
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A configuration with its sources looked up: what is on disk later changes nothing in it.
+
+    A second look would take what the run itself writes into a folder for one more source, and a
+    reload would not see which videos are new. `left_out` counts what folders and patterns hold
+    besides sources, by suffix: {folder: {".txt": 10}}.
+    """
+
+    config: Config
+    sources: tuple[SourceEntry, ...] = ()
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def resolve_config(config: Config) -> ResolvedConfig:
+    """Return `config` with every source looked up; raises ConfigError or SourceError."""
+    found = [
+        _resolve_source(source, f"sources.{i}", config.secrets)
+        for i, source in enumerate(config.sources)
+    ]
+    return ResolvedConfig(
+        config,
+        tuple(entry for one in found for entry in one.entries),
+        {one.text: dict(one.left_out) for one in found if one.left_out},
+    )
+
+
+def with_secrets(entry: SourceEntry, secrets: Secrets) -> PluginChoice:
+    """Return the plug-in and options with secrets in place of `${NAME}`, not fit to be shown.
+
+    Raises ConfigError for a name without a value.
+    """
+    options = {}
+    for key, value in entry.choice.options.items():
+        is_literal = key == "path" and entry.has_literal_path
+        try:
+            options[key] = value if is_literal else secrets.filled(value)
+        except UnknownSecretError as error:
+            raise ConfigError(f"{entry.where}.{key}: {error}") from None
+    return PluginChoice.model_validate({"kind": entry.choice.kind, **options})
+
+
+def assign_names(sources: Sequence[Source], entries: Sequence[SourceEntry]) -> None:
+    """Make the names unique: a second "street" becomes "street-2", or the next that is free.
+
+    Names the user chose stay as they are; raises UsageError where two of those are the same, and
+    for one that no log line, address or page could show.
+    """
+    taken: set[str] = set()
+    derived: list[Source] = []
+    for source, each in zip(sources, entries, strict=True):
+        where = each.where
+        if not each.choice.options.get("name"):
+            derived.append(source)
+            continue
+        if not source.name.isprintable() or len(source.name) > MAX_NAME_LENGTH:
+            want = f"want printable text of at most {MAX_NAME_LENGTH} letters"
+            raise UsageError(f"{where}.name: {want}, got {source.name[:MAX_NAME_LENGTH]!r}")
+        if source.name in taken:
+            raise UsageError(f"{where}.name: '{source.name}' is there twice")
+        taken.add(source.name)
+    for source in derived:
+        base, count = source.name, 1
+        while source.name in taken:
+            count += 1
+            source.name = f"{base}-{count}"
+        taken.add(source.name)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The sources of one entry of the configuration, and what of a folder or pattern is none."""
+
+    entries: tuple[SourceEntry, ...]
+    text: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def _resolve_source(source: str | PluginChoice, where: str, secrets: Secrets) -> _Found:
+    """Return the sources an entry gives: several for a folder or pattern of videos.
+
+    Raises ConfigError or SourceError naming `where` or the path.
+    """
+    if isinstance(source, str):
+        return _from_text(source, {}, where, secrets)
+    if source.kind == FROM_TEXT:
+        options = source.options
+        text = options.pop("source", None)
+        if not isinstance(text, str):
+            raise ConfigError(f"{where}.source: want a path, a device or an address, got {text!r}")
+        return _from_text(text, options, where, secrets)
+    return _Found((SourceEntry(where, source),))
+
+
+def _from_text(text: str, options: dict[str, Any], where: str, secrets: Secrets) -> _Found:
+    """Return what a device, pictures, an address, a file, a folder or a pattern stands for."""
+    recursive = options.pop("recursive", False)
+    if not isinstance(recursive, bool):
+        raise ConfigError(f"{where}.recursive: want true or false, got {recursive!r}")
+
+    def one(kind: str, **named: Any) -> _Found:
+        choice = PluginChoice.model_validate({"kind": kind, **named, **options})
+        return _Found((SourceEntry(where, choice, has_literal_path="path" in named),))
+
+    written = text
+    try:
+        text = secrets.filled(text)
+    except UnknownSecretError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if not text.strip():
+        # As from "$VIDEO" where that is not set; Path("") would be the current folder.
+        raise ConfigError(f"{where}: want a file, folder, device or address, got '{text}'")
+    if text == "synthetic":
+        return one("synthetic")
+    if text.isdecimal() or text.startswith("/dev/video"):
+        return one("camera", device=text)
+    if "://" in text and not text.startswith("file://"):
+        return one("stream", url=written)
+    path = Path(text.removeprefix("file://"))
+    try:
+        listing = list_files(home_path(path), recursive=recursive)
+    except OSError as error:
+        raise SourceError(f"{text}: cannot be read: {error.strerror}") from None
+    if listing is None:
+        is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+        return one("images" if is_picture else "file", path=str(path))
+    return _members(text, path, listing, options, where, recursive=recursive)
+
+
+def _members(
+    text: str,
+    path: Path,
+    listing: Listing,
+    options: dict[str, Any],
+    where: str,
+    *,
+    recursive: bool,
+) -> _Found:
+    """Return the sources in a folder or behind a pattern; raises SourceError where there are none.
+
+    All pictures are one source, each video is one of its own.
+    """
+    several: list[dict[str, Any]] = [
+        {"kind": "file", "path": str(video)} for video in listing.videos
+    ]
+    if listing.pictures:
+        more = {"recursive": True} if recursive else {}
+        several.insert(0, {"kind": "images", "path": str(path), **more})
+    if not several:
+        pictures, known = ", ".join(sorted(PICTURE_SUFFIXES)), ", ".join(sorted(VIDEO_SUFFIXES))
+        there = f"; there are: {listing.left_out_text}" if listing.left_out else ""
+        raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known}){there}")
+    choices = (PluginChoice.model_validate({**each, **options}) for each in several)
+    return _Found(
+        tuple(SourceEntry(where, each, has_literal_path=True, is_member=True) for each in choices),
+        text,
+        listing.left_out,
+    )
