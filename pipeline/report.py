@@ -8,7 +8,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.config.build import build, effective, model_of
 from pipeline.config.resolve import ResolvedConfig
 from pipeline.config.schema import Config
+from pipeline.core.atomic_file import write_text
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
 from pipeline.core.interfaces import SourceInfo
@@ -182,16 +183,10 @@ def _write(path: Path, report: Mapping[str, Any], *, failed: bool) -> None:
 
     A run that has `failed` already keeps its own error; a report lost on top is only logged.
     """
-    partial = path.with_suffix(".json.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-        partial.write_text(text, "utf-8", "backslashreplace")
-        partial.replace(path)
+        write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        told = f"{path}: cannot be written: {error.strerror or error}"
+        message = f"{path}: cannot be written: {error.strerror or error}"
         if not failed:
-            raise WriteError(told) from None
-        log.error("%s", told)
+            raise WriteError(message) from None
+        log.error("%s", message)

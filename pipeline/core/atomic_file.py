@@ -1,39 +1,59 @@
-"""Put a file or folder in its place in one step: readers see the old one or the new, never half."""
+"""Atomic writing: a file or folder is replaced in one step, so that no reader sees half of it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from pipeline.core.errors import OutputError
 
 
 @contextmanager
-def placed(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file or folder to, which then takes its place.
+def replacing(path: Path, *, concurrent: bool = False) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file to, which then replaces `path`.
 
-    After an error inside nothing is left and `path` is as before. Raises OutputError if it cannot
-    be written, or is a folder that holds no OpenVINO network and so must not be replaced.
+    After an error inside nothing is left of it and `path` is as before. Where several threads or
+    processes may write the same file at once, say `concurrent`: the last one wins. Raises OSError.
     """
-    if path.is_dir() and any(path.iterdir()) and not any(path.glob("*.xml")):
-        raise OutputError(f"{path} is a folder that holds something else; choose another with -o")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    own = f".{os.getpid()}-{threading.get_ident()}" if concurrent else ""
+    partial = path.with_name(f".{path.name}{own}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty folder beside `path`, which then replaces it with all it holds.
+
+    After an error inside nothing is left of it and `path` is as before. Raises OSError.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir()
         yield partial
         if path.is_dir():
             old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(old)
+            path.rename(old)  # no folder can be renamed over one that holds something
             partial.rename(path)
             shutil.rmtree(old)
         else:
-            partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
+            partial.rename(path)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file in one step, its folder made where it is missing; raises OSError.
+
+    Surrogates, as in a file's name that is not UTF-8, are written escaped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(text, "utf-8", "backslashreplace")

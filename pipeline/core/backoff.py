@@ -1,25 +1,36 @@
-"""How long to wait before a lost camera is tried again."""
+"""Retry delays: exponential backoff with jitter."""
 
 from __future__ import annotations
 
 import random
 
+MAX_DOUBLINGS = 16
+"""Keeps the power small however often something has failed."""
+
+
+def retry_delay_s(failures: int, first_s: float, max_s: float) -> float:
+    """Return the seconds to wait after so many failures in a row: doubled each time up to `max_s`.
+
+    Up to a fifth less, at random: cameras behind one switch must not all come back in the same
+    instant.
+    """
+    seconds = min(first_s * 2.0 ** min(failures - 1, MAX_DOUBLINGS), max_s)
+    return seconds * random.uniform(0.8, 1.0)
+
 
 class Backoff:
-    """How long to wait before each try: doubled from `first_s` up to `longest_s`."""
+    """The failures in a row of one thing that is tried again and again, and the delay they give."""
 
-    def __init__(self, first_s: float, longest_s: float) -> None:
+    def __init__(self, first_s: float, max_s: float) -> None:
         self._first_s = first_s
-        self._longest_s = longest_s
-        self._next_s = first_s
+        self._max_s = max_s
+        self._failures = 0
 
     def next_s(self) -> float:
         """Return the seconds to wait now, and wait longer the next time."""
-        seconds = min(self._next_s, self._longest_s)
-        self._next_s = seconds * 2
-        # Jitter: cameras behind one switch must not all come back in the same instant.
-        return seconds * random.uniform(0.8, 1.2)
+        self._failures += 1
+        return retry_delay_s(self._failures, self._first_s, self._max_s)
 
     def reset(self) -> None:
-        """Begin at `first_s` again: the last try was a success."""
-        self._next_s = self._first_s
+        """Start over with the first delay: the last try was a success."""
+        self._failures = 0

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock, Timeout
 
+from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ModelError
 from pipeline.models.file_check import why_not_weights
 from pipeline.models.transfer import CHUNK, BrokenOffError, GivenUpError, Part, Progress, fetch
 
 LOCK_POLL_S = 0.1
+MAX_PAUSE_S = 60.0
 _log = logging.getLogger("trackline.models")
 
 
@@ -131,7 +133,7 @@ def _fetch_patiently(wanted: Wanted, part: Part, progress: Progress, patience: P
             if failures >= patience.tries:
                 raise GivenUpError(str(error)) from error
             _log.debug("download of %s: %s; trying again", wanted.path.name, error)
-        time.sleep(patience.pause_s * 2 ** (failures - 1))
+        time.sleep(retry_delay_s(failures, patience.pause_s, MAX_PAUSE_S))
 
 
 def _acquire(lock: FileLock, path: Path) -> None:

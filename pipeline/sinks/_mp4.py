@@ -22,6 +22,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
+from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import WriteError
 from pipeline.core.paths import ffmpeg_path
@@ -160,13 +161,10 @@ class Mp4Writer:
             self._mux(None)
         finally:
             self._finish_recording()
-        part = self.path.with_name(f".{self.path.name}.part")
         try:
-            copy_packets(self.path, part, self.patience_s)
-            part.replace(self.path)
+            with replacing(self.path) as partial:
+                copy_packets(self.path, partial, self.patience_s)
         except (av.FFmpegError, OSError) as error:
-            with suppress(OSError):
-                part.unlink()
             raise _unwritable(self.path, error) from error
 
     def _mux(self, picture: av.VideoFrame | None) -> None:

@@ -148,7 +148,7 @@ def test_a_report_that_cannot_be_written_hides_no_error_before_it(
     logged, last = capfd.readouterr().err.strip().splitlines()
     assert "report.json: cannot be written" in logged
     assert "breaks off" in last
-    assert not list(out.glob("*.tmp"))
+    assert not list(out.glob("*.part"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")

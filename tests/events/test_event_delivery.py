@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from support.event_servers import Hook, eventually, free_port, webhook
 
+from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ConfigError
 from pipeline.events.delivery.options import WebhookOptions
 from pipeline.events.delivery.outbox import MAX_WAIT_S, Outbox
 from pipeline.events.delivery.status import queue_of
 from pipeline.events.delivery.webhook import Webhook, name_of, outcome_of, retry_after, signature
-from pipeline.events.delivery.worker import MAX_PAUSE_S, DeliveryWorker, pause_after
+from pipeline.events.delivery.worker import FIRST_PAUSE_S, MAX_PAUSE_S, DeliveryWorker
 from pipeline.events.store.records import EventRecord
 from pipeline.events.store.store import EventStore
 
@@ -240,7 +241,7 @@ def test_what_was_being_sent_at_a_crash_is_sent_again_and_marked(
 
 
 def test_pauses_grow_to_a_minute_and_differ() -> None:
-    pauses = [pause_after(failures) for failures in range(1, 40)]
+    pauses = [retry_delay_s(failures, FIRST_PAUSE_S, MAX_PAUSE_S) for failures in range(1, 40)]
     assert 0.8 <= pauses[0] <= 1
     assert all(0.8 * MAX_PAUSE_S <= pause <= MAX_PAUSE_S for pause in pauses[7:])
     assert len(set(pauses)) == len(pauses)

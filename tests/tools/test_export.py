@@ -15,12 +15,12 @@ from support.tiny_networks import colour_network
 from test_footage import video
 
 from pipeline.cli.main import main
-from pipeline.core.atomic_file import placed
+from pipeline.core.atomic_file import replacing_folder
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import OutputError
 from pipeline.detectors.yolo import Options, build
 from pipeline.tools.export.agreement import agreement
-from pipeline.tools.export.formats import read_graph
+from pipeline.tools.export.formats import read_graph, writing_output
 from pipeline.tools.export.int8 import sensitive
 
 COLOURS = {0: "red", 1: "green", 2: "blue"}
@@ -95,30 +95,15 @@ def test_what_stays_in_floating_point_of_a_real_network(shared: Path) -> None:
     assert not any(kinds["Swish"] + kinds["GroupConvolution"] + kinds["MaxPool"])
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_text("old")
-
-    def fail() -> None:
-        with placed(tmp_path / "net.onnx") as partial:
-            partial.write_text("half")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert (tmp_path / "net.onnx").read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_an_openvino_folder_is_replaced_and_other_folders_are_not(tmp_path: Path) -> None:
     """`-o .` or `-o ~/videos` must not cost anybody their files."""
     folder = tmp_path / "net"
     for name in ("a.xml", "b.xml"):
-        with placed(folder) as partial:
-            partial.mkdir()
+        with writing_output(folder), replacing_folder(folder) as partial:
             (partial / name).touch()
     assert [each.name for each in folder.iterdir()] == ["b.xml"]
     (folder / "b.xml").rename(folder / "diary.txt")
-    with pytest.raises(OutputError, match="holds something else"), placed(folder):
+    with pytest.raises(OutputError, match="holds something else"), writing_output(folder):
         pass
     assert (folder / "diary.txt").is_file()
 

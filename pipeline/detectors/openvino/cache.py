@@ -12,7 +12,6 @@ import hashlib
 import json
 import mmap
 import os
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.atomic_file import replacing
 from pipeline.core.cpu_count import cores
 from pipeline.detectors.common import (
     classes as _classes,
@@ -201,13 +201,8 @@ def _keep(path: Path | None, content: bytes) -> None:
     """Write it for the next time; several processes and threads may do so at once."""
     if path is None:
         return
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(hashlib.sha256(content).digest())
-                file.write(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path, concurrent=True) as partial, partial.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)

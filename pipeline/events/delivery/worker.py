@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import StoreError
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.delivery.outbox import Outbox, Parcel
@@ -53,15 +53,6 @@ class Target(Protocol):
 
     def abort(self) -> None:
         """Make a `send` that is under way on another thread return soon."""
-
-
-def pause_after(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row: 1, 2, 4 ... 60, a fifth random.
-
-    The random part keeps many programs from knocking at the same moment.
-    """
-    whole = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), MAX_PAUSE_S)
-    return whole * random.uniform(0.8, 1.0)
 
 
 class DeliveryWorker:
@@ -162,7 +153,11 @@ class DeliveryWorker:
             log.warning(
                 "events: %s: %s; its events wait on the disk", self.target.name, outcome.problem
             )
-        pause = pause_after(self._failures) if outcome.after_s is None else outcome.after_s
+        pause = (
+            retry_delay_s(self._failures, FIRST_PAUSE_S, MAX_PAUSE_S)
+            if outcome.after_s is None
+            else outcome.after_s
+        )
         self._not_before = time.monotonic() + pause
         return self._now() + (pause if parcel.attempt <= IN_LINE else 2 * pause)
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pipeline.core.backoff import Backoff
 from pipeline.core.errors import PipelineError, StoreError, StoreRefusedError, WriteError
 from pipeline.core.worker import Fail, Worker
 
@@ -108,7 +109,7 @@ class StoreWriter:
             log.error("events: the database does not answer; what it was given last may be lost")
 
     def _work(self) -> None:
-        pause_s, began = FIRST_PAUSE_S, 0.0
+        backoff, began = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S), 0.0
         while (next_ := self._next()) is not None:
             step, events = next_
             try:
@@ -126,11 +127,10 @@ class StoreWriter:
                     self._now = replace(self._now, since=since, problem=str(error))
                 if self._give_up_s is not None and time.monotonic() - began >= self._give_up_s:
                     raise WriteError(str(error)) from error
-                if not self._wait(pause_s):
+                if not self._wait(backoff.next_s()):
                     return
-                pause_s = min(pause_s * 2, MAX_PAUSE_S)
                 continue
-            pause_s = FIRST_PAUSE_S
+            backoff.reset()
             with self._changed:
                 if self._now.problem:
                     log.info("events: the database takes events again")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
+from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import ConfigError, OutputError
 from pipeline.core.options import validated
 from pipeline.core.yaml_file import dump, read_yaml
@@ -31,19 +30,15 @@ def save_areas(path: str | Path, areas: ZonesFile) -> None:
     What `load_areas` returns afterwards is equal to `areas`. Comments in the file are lost.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
-    partial = ""
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        number, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(dump(plain(areas)))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, mode)
-        os.replace(partial, path)
+        with replacing(path, concurrent=True) as partial:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(dump(plain(areas)))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.chmod(mode)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(partial)
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 

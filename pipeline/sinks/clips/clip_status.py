@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import av
 
+from pipeline.core.atomic_file import replacing
 from pipeline.events.store.clip_cleaning import seems_absent
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.writer import StoreWriter
@@ -47,12 +47,9 @@ def rescue_all(store: EventStore) -> None:
 
 def rescue(file: Path) -> int | None:
     """Give a recording its index at the front; return its size, None if nothing can be seen."""
-    part = file.with_name(f".{file.name}.part")
     try:
-        copy_packets(file, part, Mp4Writer.patience_s)
-        part.replace(file)
+        with replacing(file) as rewritten:
+            copy_packets(file, rewritten, Mp4Writer.patience_s)
         return file.stat().st_size
     except (av.FFmpegError, OSError, ValueError, IndexError):
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.core.atomic_file import placed
-from pipeline.core.errors import MissingExtraError, ModelError
+from pipeline.core.atomic_file import replacing, replacing_folder
+from pipeline.core.errors import MissingExtraError, ModelError, OutputError
 from pipeline.core.install_hints import install_command
 from pipeline.detectors.openvino.model import (
     PictureModel,
@@ -43,7 +44,7 @@ def onnx_from_pt(weights: Path, onnx: Path, imgsz: int) -> None:
         except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise ModelError(f"export: ultralytics cannot export {weights}: {reason[0]}") from error
-        with placed(onnx) as partial:
+        with writing_output(onnx), replacing(onnx) as partial:
             shutil.copyfile(made, partial)
 
 
@@ -71,8 +72,7 @@ def save_openvino(
 ) -> None:
     """Write `stem`.xml, `stem`.bin and metadata.yaml into `folder`, all or nothing."""
     openvino = import_openvino()
-    with placed(folder) as partial:
-        partial.mkdir()
+    with writing_output(folder), replacing_folder(folder) as partial:
         openvino.save_model(graph, partial / f"{stem}.xml", compress_to_fp16=half)
         text = yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True)
         (partial / "metadata.yaml").write_text(text, encoding="utf-8")
@@ -81,6 +81,21 @@ def save_openvino(
 def plain_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return what an exporter wrote, with literals such as the class names as values, not text."""
     return {key: _literal(value) for key, value in metadata.items()}
+
+
+@contextmanager
+def writing_output(path: Path) -> Iterator[None]:
+    """Raise OutputError where a file or folder cannot be written, or must not be replaced.
+
+    A folder is replaced only where it is empty or holds an OpenVINO network.
+    """
+    if path.is_dir() and any(path.iterdir()) and not any(path.glob("*.xml")):
+        raise OutputError(f"{path} is a folder that holds something else; choose another with -o")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def _literal(text: str) -> Any:

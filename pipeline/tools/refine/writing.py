@@ -6,13 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.core.atomic_file import write_text
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.track_files import FILLED_MARK, Recording, meta_path
 from pipeline.tools.refine.refine import Refined
@@ -35,20 +35,10 @@ def write_recording(path: Path, recording: Recording, refined: Mapping[str, Refi
         meta = {key: value for key, value in recording.header.items() if key != "type"}
         texts[meta_path(path)] = json.dumps(meta, ensure_ascii=False, indent=2) + "\n"
     for each, text in texts.items():
-        _write(each, text)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file in one step; raises OutputError."""
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8", "backslashreplace")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        try:
+            write_text(each, text)
+        except OSError as error:
+            raise OutputError(f"{each}: cannot be written: {error.strerror}") from None
 
 
 def _mot(recording: Recording, refined: Mapping[str, Refined]) -> str:
