@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,9 +17,11 @@ from training.augment import letterbox, mirror, mosaic, single  # noqa: E402
 from training.batches import BatchStream, Phase, collate  # noqa: E402
 from training.data import CLASS_NAMES, Sample, iou_matrix, sampling_weights  # noqa: E402
 from training.depthwise import DepthwiseConv  # noqa: E402
+from training.evaluate import validation_sets  # noqa: E402
 from training.losses import assign, detection_loss, giou, ignore_weights  # noqa: E402
 from training.metrics import AveragePrecision, average_precision, suppress  # noqa: E402
 from training.network import Detector, to_xyxy  # noqa: E402
+from training.photometric import EFFECTS, degrade, recolour  # noqa: E402
 from training.trainer import Trainer, cosine  # noqa: E402
 
 
@@ -181,8 +186,9 @@ class TestPictures:
     @pytest.mark.parametrize(
         "make", [single, *(lambda p, *rest, n=n: mosaic([p] * n, *rest) for n in (4, 9))]
     )
-    def test_boxes_lie_on_what_they_label(self, make):
+    def test_boxes_lie_on_what_they_label(self, make, monkeypatch):
         """The brightest green is inside each box, whatever was scaled, cut and mirrored."""
+        monkeypatch.setattr("training.augment.degrade", lambda image, _: image)
         rng = np.random.default_rng(0)
         picture = sample([[30, 20, 100, 80]], [0], ignored=[[0, 0, 20, 20]])
         for _ in range(20):
@@ -206,7 +212,7 @@ class TestPictures:
     def test_rare_classes_are_drawn_more_often(self):
         pictures = [sample([[0, 0, 9, 9]], [0])] * 99 + [sample([[0, 0, 9, 9]], [1])]
         weights = sampling_weights(pictures, 2)
-        assert weights[-1] == pytest.approx(weights[0] * np.sqrt(15))
+        assert weights[-1] == pytest.approx(weights[0] * 5)
 
     def test_batches_follow_the_phase(self):
         phases = (Phase(0.0, ((32, 64),), 0.5), Phase(0.5, ((64, 64),), 0.0))
@@ -214,6 +220,52 @@ class TestPictures:
         assert next(iter(stream)).images.shape == (2, 3, 32, 64)
         stream.progress = 0.7
         assert next(iter(stream)).images.shape == (2, 3, 64, 64)
+
+
+class TestPhotometric:
+    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+    @pytest.mark.parametrize("change", [recolour, degrade, *(effect for effect, _ in EFFECTS)])
+    def test_a_picture_keeps_its_shape_and_its_source_is_untouched(self, change):
+        before = self.picture.copy()
+        changed = [change(self.picture, np.random.default_rng(seed)) for seed in range(20)]
+        assert all(image.shape == (60, 80, 3) and image.dtype == np.uint8 for image in changed)
+        assert any((image != before).any() for image in changed)
+        np.testing.assert_array_equal(self.picture, before)
+
+    def test_most_pictures_are_left_clear(self):
+        rng = np.random.default_rng(0)
+        clear = [degrade(self.picture, rng) is self.picture for _ in range(200)]
+        assert 0.4 < np.mean(clear) < 0.7
+
+
+class TestValidationSets:
+    def shard(self, path: Path, names: list[str]) -> None:
+        picture = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+        with tarfile.open(path, "w") as archive:
+            for name in names:
+                for place, content in (
+                    (f"images/{name}.jpg", picture),
+                    (f"labels/{name}.txt", b""),
+                    (f"teacher/{name}.txt", b""),
+                ):
+                    entry = tarfile.TarInfo(place)
+                    entry.size = len(content)
+                    archive.addfile(entry, io.BytesIO(content))
+
+    def test_what_a_teacher_labelled_is_given_with_and_without(self, tmp_path):
+        self.shard(tmp_path / "val.tar", ["voc-1"])
+        self.shard(tmp_path / "val-2.tar", ["auto-1", "coco-1"])
+        sets = validation_sets(tmp_path)
+        assert {title: [s.name for s in part] for title, part in sets.items()} == {
+            "val": ["voc-1"],
+            "val-2": ["auto-1", "coco-1"],
+            "val-2 by people": ["coco-1"],
+        }
+
+    def test_none_is_an_error(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"no val\.tar"):
+            validation_sets(tmp_path)
 
 
 class TestMetric:
@@ -272,6 +324,47 @@ def test_the_export_has_the_layout_that_yolo_readers_expect(tmp_path: Path):
     x1, y1, x2, y2 = to_xyxy(sides, centres)[0, 5].detach()
     torch.testing.assert_close(row, torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]))
     assert logits.shape == (1, len(CLASS_NAMES), 84)
+
+
+class TestStartingFromAnExport:
+    """The weights' only copy was the exported file, and a training could not start from it."""
+
+    def exported(self, path: Path, **sizes: int) -> Detector:
+        """A network whose norms have seen something, and its file."""
+        pytest.importorskip("onnx", reason="onnx is absent: only exporting needs it")
+        from training.export import export
+
+        torch.manual_seed(0)
+        network = Detector(**sizes)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.2, 3)
+                torch.nn.init.uniform_(module.weight, -2, 2)
+                torch.nn.init.normal_(module.bias)
+        export(network.eval(), path)
+        return network
+
+    def test_it_computes_the_same_and_its_norms_fit_the_pictures(self, tmp_path):
+        from training.weights import load_export
+
+        network = self.exported(tmp_path / "tiny.onnx", width=16, frozen=0)
+        images = torch.rand(4, 3, 96, 128)
+        restored = Detector(width=16, frozen=0)
+        load_export(restored, tmp_path / "tiny.onnx", [images[:2], images[2:]])
+        with torch.no_grad():
+            for got, wanted in zip(restored.eval()(images), network(images), strict=True):
+                assert (got - wanted).abs().max() < 1e-3 * wanted.abs().max()
+            # In training the norms use the batch's statistics: here the ones that were measured.
+            logits = restored(images)[0]
+            assert (restored.train()(images)[0] - logits).abs().max() < 0.02 * logits.abs().max()
+
+    def test_a_file_of_another_network_is_an_error(self, tmp_path):
+        from training.weights import load_export
+
+        self.exported(tmp_path / "tiny.onnx", width=16)
+        with pytest.raises(ValueError, match=r"no convolution lateral\.0\.0 of shape"):
+            load_export(Detector(width=24), tmp_path / "tiny.onnx", [torch.rand(1, 3, 64, 64)])
 
 
 def test_calibrated_scores_are_the_share_of_right_boxes():

@@ -1,4 +1,4 @@
-"""Training pictures: scale jitter, mosaics, mirror and colour; functions of arrays and a generator.
+"""Training pictures: scale jitter, mosaics and mirror; functions of arrays and a generator.
 
 `View` is what the loss sees of one picture.  Scale is drawn so that far objects are trained for: a
 picture may shrink to a third (small objects) or grow to 1.8 times the canvas (cut objects).
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from training.data import Sample
+from training.photometric import degrade, recolour
 
 GREY = 114
 SMALLEST_SIDE = 5.0  # px; thinner boxes are neither object nor background
@@ -124,34 +125,18 @@ def _clip(xyxy: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _finish(
     canvas: np.ndarray, pieces: list[tuple[np.ndarray, ...]], rng: np.random.Generator
 ) -> View:
-    """Join the pieces' boxes; half of the time mirrored; recoloured."""
+    """Join the pieces' boxes; half of the time mirrored; recoloured and degraded."""
     columns = zip(*pieces, strict=True)
     xyxy, class_id, ignore_xyxy, ignore_class = (np.concatenate(column) for column in columns)
     if rng.random() < 0.5:
         canvas = canvas[:, ::-1]
         xyxy, ignore_xyxy = (mirror(boxes, canvas.shape[1]) for boxes in (xyxy, ignore_xyxy))
-    return View(recolour(canvas, rng), xyxy, class_id, ignore_xyxy, ignore_class)
+    return View(degrade(recolour(canvas, rng), rng), xyxy, class_id, ignore_xyxy, ignore_class)
 
 
 def mirror(xyxy: np.ndarray, width: int) -> np.ndarray:
     """Boxes of a picture of `width` pixels after a left-right flip."""
     return np.stack([width - xyxy[:, 2], xyxy[:, 1], width - xyxy[:, 0], xyxy[:, 3]], 1)
-
-
-def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gain, offset and gamma per channel as one table each; now and then grey or blurred."""
-    ramp = np.arange(256, dtype=np.float32) / 255
-    gain, offset, gamma = rng.uniform(0.7, 1.3), rng.uniform(-0.1, 0.1), rng.uniform(0.75, 1.35)
-    tint = rng.uniform(0.92, 1.08, 3)
-    curves = ramp[:, None] ** gamma * gain * tint + offset
-    table = np.clip(curves * 255, 0, 255).astype(np.uint8)
-    image = cv2.LUT(np.ascontiguousarray(image), table[None])
-    chance = rng.random()
-    if chance < 0.05:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    elif chance < 0.12:
-        image = cv2.blur(image, (3, 3))
-    return image
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -1,8 +1,10 @@
 """mAP50 of any ONNX in the YOLOv8 layout: `python -m training.evaluate MODEL.onnx --data FOLDER`.
 
-Runs `val.tar` against people's labels, each picture letterboxed to `--size`, in OpenVINO.  Classes
-are matched by the names in the file's metadata, so a COCO model can be compared; its other classes
-are left out.  AP: IoU 0.5, 101-point interpolation, mean over the classes.
+Runs `val.tar`, and `val-2.tar` where it is there, against their labels, each picture letterboxed to
+`--size`, in OpenVINO.  The labels of pictures called auto-* are a teacher's: a set that holds some
+is given without them, too.  Classes are matched by the names in the file's metadata, so a COCO
+model can be compared; its other classes are left out.  AP: IoU 0.5, 101-point interpolation, mean
+over the classes.
 """
 
 from __future__ import annotations
@@ -61,27 +63,50 @@ def openvino_predict(path: Path, precision: str) -> tuple[Predict, tuple[str, ..
     return predict, tuple(names.values())
 
 
-def report(metric: AveragePrecision) -> str:
-    """One line per class and the mean."""
-    result = metric.result()
-    lines = [
-        f"{name:12s} {ap:.4f}  ({count} labels)"
-        for name, ap, count in zip(CLASS_NAMES, result, metric.labels, strict=True)
-    ]
-    return "\n".join([*lines, f"{'mAP50':12s} {np.nanmean(result):.4f}"])
+def validation_sets(folder: Path) -> dict[str, list[Sample]]:
+    """The pictures of every `val*.tar`, by file name; FileNotFoundError where there is none."""
+    paths = sorted(folder.glob("val*.tar"), key=lambda path: path.stem)
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no val.tar")
+    sets = {}
+    for path in paths:
+        samples = read_shards([path])
+        sets[path.stem] = samples
+        by_people = [sample for sample in samples if not sample.name.startswith("auto-")]
+        if len(by_people) < len(samples):
+            sets[f"{path.stem} by people"] = by_people
+    return sets
+
+
+def table(columns: dict[str, AveragePrecision]) -> str:
+    """AP per class and the mean, a column for each set, labels in brackets."""
+    lines = [" " * 12 + "".join(f"{name:>20s}" for name in columns)]
+    results = [metric.result() for metric in columns.values()]
+    for index, name in enumerate(CLASS_NAMES):
+        cells = [
+            f"{result[index]:.3f} ({metric.labels[index]:4d})"
+            for result, metric in zip(results, columns.values(), strict=True)
+        ]
+        lines.append(f"{name:12s}" + "".join(f"{cell:>20s}" for cell in cells))
+    means = "".join(f"{np.nanmean(result):13.4f}       " for result in results)
+    return "\n".join([*lines, f"{'mAP50':12s}{means}".rstrip()])
 
 
 def main() -> None:
-    """Print AP per class."""
+    """Print AP per class and set."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder with val.tar")
-    parser.add_argument("--size", type=int, default=416, help="letterbox to SIZE x SIZE")
+    parser.add_argument("--data", type=Path, required=True, help="folder with val.tar, val-2.tar")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[416], help="letterbox to SIZE x SIZE; several"
+    )
     parser.add_argument("--precision", default="bf16", choices=("bf16", "f32"))
     options = parser.parse_args()
     predict, _ = openvino_predict(options.model, options.precision)
-    metric = measure(predict, read_shards([options.data / "val.tar"]), (options.size, options.size))
-    print(f"{options.model.name} at {options.size}, {options.precision}\n{report(metric)}")
+    sets = validation_sets(options.data)
+    for size in options.size:
+        columns = {name: measure(predict, part, (size, size)) for name, part in sets.items()}
+        print(f"{options.model.name} at {size}, {options.precision}\n{table(columns)}", flush=True)
 
 
 if __name__ == "__main__":
