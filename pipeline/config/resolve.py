@@ -184,6 +184,11 @@ def _members(
         pictures, known = ", ".join(sorted(PICTURE_SUFFIXES)), ", ".join(sorted(VIDEO_SUFFIXES))
         there = f"; there are: {listing.left_out_text}" if listing.left_out else ""
         raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known}){there}")
+    if "start" in options and len(listing.videos) > 1:
+        raise ConfigError(
+            f"{where}.start: is when one recording began, but {text} holds {len(listing.videos)} "
+            "videos; give each its own, or leave it out: their names or containers may say it"
+        )
     choices = (PluginChoice.model_validate({**each, **options}) for each in several)
     return _Found(
         tuple(SourceEntry(where, each, has_literal_path=True, is_member=True) for each in choices),

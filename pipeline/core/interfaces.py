@@ -49,6 +49,8 @@ class RunInfo:
     `only_files` says that no source is live, open or not, and that the run waits for no other: all
     of it could be read again. `camera_states` may be asked by any thread: by the name of each live
     source its state (connecting, live, stale, lost, ended) and the Unix time since when.
+    `recordings` may be asked likewise: what is known of each recording that was opened so far,
+    those included that were added or removed since the start.
     """
 
     output: Path
@@ -58,13 +60,14 @@ class RunInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     only_files: bool = False
     camera_states: Callable[[], Mapping[str, tuple[str, float]]] = dict
+    recordings: Callable[[], Mapping[str, SourceInfo]] = dict
 
     def utc_of(self, source: str, pts_s: float, captured_at: float) -> float | None:
         """Return the Unix time at which a picture was taken, None where nothing says.
 
         For cameras the time it arrived; for recordings their own start and the picture's time.
         """
-        info = self.sources.get(source)
+        info = self.recordings().get(source) or self.sources.get(source)
         if info is None or not info.recorded:
             return self.utc_at_monotonic_zero + captured_at
         return None if info.start_utc is None else info.start_utc + pts_s

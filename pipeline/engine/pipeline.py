@@ -16,7 +16,15 @@ from typing import Any
 from pipeline.core.data import Result
 from pipeline.core.errors import PipelineError
 from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
-from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, Tracker, Watcher
+from pipeline.core.interfaces import (
+    Detector,
+    RunInfo,
+    Sink,
+    Source,
+    SourceInfo,
+    Tracker,
+    Watcher,
+)
 from pipeline.engine.options import RunOptions
 from pipeline.engine.sink_group import aged
 from pipeline.engine.stages import Stages
@@ -129,12 +137,17 @@ class Pipeline(Stages):
                 metadata=self._metadata,
                 only_files=self._sources.only_files,
                 camera_states=self._camera_states,
+                recordings=self._recordings,
             )
         )
         self.stats.begin()
         self._inference.in_order = self._in_order and self._sources.only_files
         self._sources.start()
         self._inference.start(self._fail)
+
+    def _recordings(self) -> Mapping[str, SourceInfo]:
+        """Return what is known of each file opened so far."""
+        return self._sources.recordings
 
     def _camera_states(self) -> dict[str, tuple[str, float]]:
         """Return state and since when (Unix seconds) of each live source."""

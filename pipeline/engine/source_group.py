@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pipeline.core.backoff import Backoff
@@ -46,6 +46,7 @@ class SourceGroup:
         self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
+        self._recordings: dict[str, SourceInfo] = {}
         self.optional: frozenset[str] = frozenset()
         """Files the run can do without: one that cannot be read is set aside."""
         self._most_ahead: int | None = None  # frames, once the detector is known
@@ -62,6 +63,11 @@ class SourceGroup:
     def infos(self) -> dict[str, SourceInfo]:
         """Return what is known of the sources that are open, by name."""
         return {g.source.name: g.info for g in self._grabbers if g.info is not None}
+
+    @property
+    def recordings(self) -> Mapping[str, SourceInfo]:
+        """Return what is known of every file opened so far, by name, removed ones included."""
+        return self._recordings
 
     @property
     def all_live(self) -> bool:
@@ -108,6 +114,7 @@ class SourceGroup:
             except PipelineError:
                 source.close()
                 raise
+        self._note_recording(grabber)
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
             running = self._running
@@ -157,6 +164,7 @@ class SourceGroup:
         for grabber in files:
             if not grabber.open(self._options.ring_megabytes):
                 continue
+            self._note_recording(grabber)
             opened += 1
             if opened > at_once:
                 grabber.park()
@@ -165,6 +173,13 @@ class SourceGroup:
         aside = [grabber.broken for grabber in files if grabber.broken is not None]
         if aside and len(aside) == len(self._grabbers):
             raise SourceBrokenError(_told(aside, len(files)))
+
+    def _note_recording(self, grabber: Grabber) -> None:
+        """Keep what a file says of itself; results of one that is removed may be on their way."""
+        if grabber.info is not None:
+            self._recordings[grabber.source.name] = grabber.info
+        else:  # a camera that takes a file's name
+            self._recordings.pop(grabber.source.name, None)
 
     @property
     def files(self) -> tuple[int, int]:

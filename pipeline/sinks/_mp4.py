@@ -9,6 +9,7 @@ but leaves the index at the end, where a browser must look for it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import stat
 import time
@@ -46,6 +47,9 @@ _IN_ORDER = {"seekable": "0", "probesize": "65536"}
 _FINISHED = {"movflags": "+faststart", "video_track_timescale": str(TICKS)}
 # cv2.cvtColor's YUV is ITU-R BT.601 in limited range; said in the file, no player has to guess.
 _LIMITED_RANGE, _BT601, _BT709 = 1, 6, 1
+# What x264 takes (MAX_RESOLUTION), and what FFmpeg does (av_image_check_size2 in imgutils.c).
+_MAX_SIDE = 16384
+_MAX_AREA, _AREA_MARGIN = (2**31 - 1) // 8, 128
 
 
 class FrameTimes:
@@ -80,8 +84,26 @@ class FrameTimes:
         return self._ticks
 
 
+def encodable_size(height: int, width: int) -> tuple[int, int]:
+    """Return the (height, width) at which a picture is encoded: even, and no more than x264 takes.
+
+    An odd side grows by one. Larger pictures shrink, their proportions kept as far as whole
+    pixels go.
+    """
+    scale = min(1.0, _MAX_SIDE / max(height, width))
+    area = (height * scale + _AREA_MARGIN) * (width * scale + _AREA_MARGIN)
+    if area >= _MAX_AREA:
+        scale *= math.sqrt(_MAX_AREA / area) * 0.999
+    if scale == 1.0:
+        return height + height % 2, width + width % 2
+    return max(2, int(height * scale) // 2 * 2), max(2, int(width * scale) // 2 * 2)
+
+
 class Mp4Writer:
-    """Encodes pictures of one size into one file; raises WriteError when the disk is full."""
+    """Encodes pictures of one size into one file; raises WriteError when the disk is full.
+
+    Pictures larger than the encoder takes are scaled after they were drawn on.
+    """
 
     patience_s = 2.0
     """How long `close` rewrites a long file before it says so."""
@@ -94,8 +116,17 @@ class Mp4Writer:
         self._frames = 0
         self._key_ticks: int | None = None
         # 4:2:0 wants even sizes: the last column or row is doubled, nothing is scaled.
-        even_height, even_width = height + height % 2, width + width % 2
-        self._canvas = np.empty((even_height, even_width, 3), np.uint8)
+        even_height, even_width = encodable_size(height, width)
+        self._scaled: Image | None = None
+        if even_height < height or even_width < width:
+            self._scaled = np.empty((even_height, even_width, 3), np.uint8)
+            self._canvas = np.empty((height, width, 3), np.uint8)
+            log.warning(
+                "%s: pictures of %dx%d are scaled to %dx%d, H.264 is encoded no larger",
+                path, width, height, even_width, even_height,
+            )  # fmt: skip
+        else:
+            self._canvas = np.empty((even_height, even_width, 3), np.uint8)
         self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
         with writing(path, WriteError):
             path.open("wb").close()
@@ -130,8 +161,13 @@ class Mp4Writer:
         height, width = self.size
         self._canvas[height:] = self._canvas[height - 1 : height]
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
+        whole_picture = self._canvas
+        if self._scaled is not None:
+            high, wide = self._scaled.shape[:2]
+            cv2.resize(self._canvas, (wide, high), dst=self._scaled, interpolation=cv2.INTER_AREA)
+            whole_picture = self._scaled
         # Six times as fast as the conversion in FFmpeg's swscale.
-        cv2.cvtColor(self._canvas, cv2.COLOR_BGR2YUV_I420, dst=self._i420)
+        cv2.cvtColor(whole_picture, cv2.COLOR_BGR2YUV_I420, dst=self._i420)
         # PyAV takes the memory as it is where it counts the rows right, in multiples of 4; x264
         # makes a copy of its own, so the next frame may be put into the same memory.
         whole = self._i420.shape[0] % 6 == 0

@@ -19,7 +19,7 @@ from pipeline.cli.main import main
 from pipeline.config.build import build, effective
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
-from pipeline.core.errors import ModelError, SourceBrokenError, SourceError, UsageError
+from pipeline.core.errors import ConfigError, ModelError, SourceBrokenError, SourceError, UsageError
 from pipeline.core.options import validated
 from pipeline.engine import Pipeline
 from pipeline.engine.options import RunOptions
@@ -307,3 +307,20 @@ def test_what_the_run_writes_into_its_folder_is_no_source(folder: Path, tmp_path
     assert main(["run", f"{folder}/**", "-o", f"{folder}/out", "--model", str(network)]) == 0
     report = json.loads((folder / "out" / "report.json").read_text())
     assert len(report["config"]["sources"]) == len(report["sources"]) == 2
+
+
+@pytest.mark.parametrize(("videos", "refused"), [(1, False), (2, True), (3, True)])
+@pytest.mark.parametrize("how", ["folder", "pattern"])
+def test_several_videos_do_not_all_begin_at_one_time(
+    how: str, videos: int, refused: bool, tmp_path: Path
+) -> None:
+    """`start` given to a folder of segments gave every row of every segment the same times."""
+    for n in range(videos):
+        write_video(tmp_path / f"{n}.mp4", PICTURES[:1])
+    source = tmp_path if how == "folder" else tmp_path / "*.mp4"
+    entry = {"source": str(source), "start": "2024-01-31T14:25:01Z"}
+    if refused:
+        with pytest.raises(ConfigError, match=rf"sources\.0\.start: .*{videos} videos"):
+            found(entry)
+    else:
+        assert found(entry) == [("file", "0.mp4")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
@@ -14,6 +15,7 @@ from test_engine_overlap import FakeOverlapping
 
 from pipeline.core.data import ClassNames, Event, Frame, Result, Tracks
 from pipeline.core.errors import ModelError, PipelineError, SourceBrokenError, SourceError
+from pipeline.core.interfaces import SourceInfo
 from pipeline.trackers import bytetrack, sort
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,6 +40,37 @@ def test_a_server_begins_empty_and_cameras_come_and_go() -> None:
         live.pipeline.add_source(Camera("hall"))
         live.wait_more("hall")
     assert set(live.pipeline.stats.report()["sources"]) == {"door", "yard", "hall"}
+
+
+def test_a_recording_that_is_added_keeps_its_own_time() -> None:
+    """Its rows got the machine's clock, as if it were a camera: sinks knew the first sources only.
+
+    It stays known after it was removed: results of it may still be on their way.
+    """
+
+    class Recording(FakeSource):
+        def __init__(self, name: str, start_utc: float | None) -> None:
+            super().__init__(name, frames(2))
+            self._start_utc = start_utc
+
+        def open(self) -> SourceInfo:
+            return replace(super().open(), start_utc=self._start_utc)
+
+    with Live(Camera("door")) as live:
+        live.wait_more("door")
+        live.pipeline.add_source(Recording("dated", 1000.0))
+        live.pipeline.add_source(Recording("undated", None))
+        until(lambda: live.count("dated") == 2)
+        run = live.sink.run
+        assert run is not None
+        for _ in range(2):
+            assert run.utc_of("dated", 2.5, 7.0) == 1002.5
+            assert run.utc_of("undated", 2.5, 7.0) is None
+            if "dated" in live.pipeline.cameras():
+                live.pipeline.remove_source("dated")
+        assert run.utc_of("door", 2.5, 7.0) == run.utc_at_monotonic_zero + 7.0
+        live.pipeline.add_source(Camera("dated"))
+        assert run.utc_of("dated", 2.5, 7.0) == run.utc_at_monotonic_zero + 7.0
 
 
 def test_a_run_ends_with_its_last_source_unless_it_waits_for_others() -> None:

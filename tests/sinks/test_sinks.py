@@ -23,7 +23,7 @@ from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
-from pipeline.sinks._mp4 import FrameTimes, Mp4Writer
+from pipeline.sinks._mp4 import FrameTimes, Mp4Writer, encodable_size
 from tests.conftest import ROOT
 
 NAMES = {0: "person", 1: 'a "quoted", long\nname', 2: "行人"}
@@ -252,6 +252,35 @@ def test_odd_sizes_are_padded_by_a_copy_of_the_edge(tmp_path: Path, size: tuple[
     (picture,) = pictures(tmp_path / "cam.mp4")
     assert picture.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
     assert np.abs(picture.astype(int) - 180).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("size", "encoded"),
+    [
+        ((40, 17000), (38, 16384)),
+        ((17001, 33), (16384, 30)),
+        ((4, 40000), (2, 16384)),
+        ((16384, 30), (16384, 30)),
+        ((31, 16383), (32, 16384)),
+    ],
+)
+def test_pictures_larger_than_the_encoder_takes_are_scaled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: tuple[int, int], encoded: Any
+) -> None:
+    """A picture 17,000 pixels wide ended a run: x264 takes 16,384 on a side."""
+    written(quick_video(), tmp_path, [result(9, tracks=1, size=size)] * 2)
+    found = pictures(tmp_path / "cam.mp4")
+    assert [each.shape[:2] for each in found] == [encoded] * 2
+    assert caplog.text.count("scaled to") == (max(size) > 16384)
+
+
+def test_the_largest_picture_by_area_is_one_that_ffmpeg_takes() -> None:
+    for size in [(16384, 16384), (20000, 20000), (400, 10**6), (10**6, 400), (1, 10**6)]:
+        height, width = encodable_size(*size)
+        assert height % 2 == width % 2 == 0
+        assert 2 <= min(height, width) <= max(height, width) <= 16384
+        assert (height + 128) * (width + 128) * 8 < 2**31 - 1
+    assert encodable_size(16256, 16256)[0] >= 16200
 
 
 def test_colours_come_back(tmp_path: Path) -> None:
