@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.api import detect, load_model, run, track
     from pipeline.config.schema import Config, load_config
-    from pipeline.core.data import ClassNames, Detections, Event, Frame, Image, Result, Tracks
+    from pipeline.core.data import (
+        ClassNames,
+        Detections,
+        Event,
+        EventKind,
+        Frame,
+        Image,
+        Result,
+        Tracks,
+    )
     from pipeline.core.errors import (
         ConfigError,
         MissingExtraError,
@@ -26,17 +35,23 @@ if TYPE_CHECKING:
         SourceLostError,
         StageError,
         UsageError,
+        WriteError,
     )
     from pipeline.core.interfaces import (
         Detector,
+        Noting,
+        Overlapping,
         RunInfo,
         Sink,
         Source,
         SourceInfo,
+        Timed,
         Tracker,
         Watcher,
+        unix_time,
     )
     from pipeline.core.options import OptionsModel
+    from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
 
@@ -45,24 +60,30 @@ __distribution__ = "trackline"
 """Tells this package from another of the same name."""
 
 __all__ = [
+    "Address",
     "ClassNames",
     "Config",
     "ConfigError",
     "Detections",
     "Detector",
     "Event",
+    "EventKind",
     "Frame",
     "Image",
     "LoadedModel",
     "MissingExtraError",
     "ModelError",
+    "Noting",
     "OptionsModel",
     "OutputError",
+    "Overlapping",
     "Pipeline",
     "PipelineError",
     "Result",
     "RunInfo",
     "RunOptions",
+    "Secret",
+    "SecretUrl",
     "Sink",
     "Source",
     "SourceBrokenError",
@@ -70,42 +91,72 @@ __all__ = [
     "SourceInfo",
     "SourceLostError",
     "StageError",
+    "Timed",
     "Tracker",
     "Tracks",
     "UsageError",
     "Watcher",
+    "WriteError",
     "detect",
     "load_config",
     "load_model",
     "run",
     "track",
+    "unix_time",
 ]
 
 _HOMES = {
     "api": ("detect", "load_model", "run", "track"),
     "config.schema": ("Config", "load_config"),
-    "core.data": ("ClassNames", "Detections", "Event", "Frame", "Image", "Result", "Tracks"),
-    "detectors.common.loaded": ("LoadedModel",),
-    "engine": ("Pipeline", "RunOptions"),
+    "core.data": (
+        "ClassNames",
+        "Detections",
+        "Event",
+        "EventKind",
+        "Frame",
+        "Image",
+        "Result",
+        "Tracks",
+    ),
+    "core.errors": (
+        "ConfigError",
+        "MissingExtraError",
+        "ModelError",
+        "OutputError",
+        "PipelineError",
+        "SourceBrokenError",
+        "SourceError",
+        "SourceLostError",
+        "StageError",
+        "UsageError",
+        "WriteError",
+    ),
     "core.interfaces": (
         "Detector",
+        "Noting",
+        "Overlapping",
         "RunInfo",
         "Sink",
         "Source",
         "SourceInfo",
+        "Timed",
         "Tracker",
         "Watcher",
+        "unix_time",
     ),
     "core.options": ("OptionsModel",),
+    "core.secret_types": ("Address", "Secret", "SecretUrl"),
+    "detectors.common.loaded": ("LoadedModel",),
+    "engine": ("Pipeline", "RunOptions"),
 }
-"""The module each name is defined in; the rest are in `core.errors`."""
+"""The module that defines each name, imported when one of its names is first used."""
 
 
 def __getattr__(name: str) -> object:
     """Return a public name, imported when it is first used: `import pipeline` takes no time."""
-    if name not in __all__:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'pipeline' has no attribute '{name}'")
-    home = next((home for home, names in _HOMES.items() if name in names), "core.errors")
     found: object = getattr(import_module(f"pipeline.{home}"), name)
     globals()[name] = found
     return found

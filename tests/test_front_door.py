@@ -1,11 +1,15 @@
-"""pipeline.track and detect: what is meant where nothing is said is the configuration's to say."""
+"""The public names of the package; `track` and `detect`, whose defaults are the configuration's."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,49 @@ from pipeline.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 3}
+
+
+HOMES_OF_PLUGIN_NAMES = ("core.data", "core.errors", "core.interfaces")
+"""Modules whose public classes, Protocols and types a plug-in's author may need."""
+INTERNAL = {"Float32", "Int32", "Int64", "StoreError", "StoreRefusedError", "located"}
+
+
+def public_names(module: ModuleType) -> set[str]:
+    """Return what a module defines for others: classes, functions and types, not its imports."""
+    tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {each.id for each in node.targets if isinstance(each, ast.Name)}
+    return {name for name in names if not name.startswith("_") and not name.isupper()}
+
+
+@pytest.mark.parametrize("home", HOMES_OF_PLUGIN_NAMES)
+def test_what_plugins_need_is_at_the_front_door(home: str) -> None:
+    """A plug-in's author had to look into `core` for the optional Protocols."""
+    found = public_names(importlib.import_module(f"pipeline.{home}")) - INTERNAL
+    assert found, "the module defines something"
+    assert found <= set(pipeline.__all__)
+
+
+def test_the_public_names_are_the_namespace() -> None:
+    """Each name is there, in order, and nothing else is: no import of the package itself leaks."""
+    for name in pipeline.__all__:
+        assert getattr(pipeline, name) is not None
+    assert pipeline.__all__ == sorted(set(pipeline.__all__))
+    rooms = {module.name for module in pkgutil.iter_modules(pipeline.__path__)}
+    own = {"annotations", "import_module", "TYPE_CHECKING"}
+    visible = {name for name in dir(pipeline) if not name.startswith("_")}
+    assert visible - rooms - own == set(pipeline.__all__)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(str(pipeline.__file__)).read_text("utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert sorted(each.name for node in imports for each in node.names) == pipeline.__all__
 
 
 @pytest.fixture
