@@ -12,12 +12,11 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "page")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from browsing import shows_pictures  # noqa: E402
-from conftest import CHROMIUM, FLAGS  # noqa: E402
-from fake_scenes import street  # noqa: E402
-from fake_server import Camera, FakeServer  # noqa: E402
+from support.page_browser import CHROMIUM, FLAGS, shows_pictures  # noqa: E402
+from support.page_scenes import street  # noqa: E402
+from support.page_server import Camera, FakeServer  # noqa: E402
 
 PAVEMENT = {
     "name": "Pavement",

@@ -61,9 +61,9 @@ def one_torch_thread() -> Iterator[None]:
 @pytest.fixture
 def site() -> Iterator[Any]:
     """A web server on loopback that has weights and can be told to misbehave."""
-    from support.http_server import CONTENT, AppContext, running
+    from support.http_server import CONTENT, DownloadServer, running
 
-    with running(AppContext(CONTENT)) as started:
+    with running(DownloadServer(CONTENT)) as started:
         yield started
 
 

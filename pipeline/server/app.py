@@ -15,13 +15,13 @@ from starlette.exceptions import HTTPException
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import PipelineError
 from pipeline.server.auth import Auth
-from pipeline.server.backend import Backend
 from pipeline.server.context import AppContext
 from pipeline.server.metrics import Metrics
 from pipeline.server.routes.cameras import camera_routes
 from pipeline.server.routes.program import program_routes
 from pipeline.server.routes.session import session_routes
-from pipeline.server.routes.viewing import viewing_routes
+from pipeline.server.routes.streams import stream_routes
+from pipeline.server.run_backend import RunBackend
 from pipeline.server.schemas import Problem
 from pipeline.server.security import INTERNAL, SecurityMiddleware
 from pipeline.server.static import PAGE, page_routes
@@ -35,7 +35,7 @@ OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
 
 
 def create_app(
-    backend: Backend, hub: Hub, options: WebOptions, gate: Auth, page: Path = PAGE
+    backend: RunBackend, hub: Hub, options: WebOptions, gate: Auth, page: Path = PAGE
 ) -> SecurityMiddleware:
     """Return the application; `app` of it is FastAPI's own, with the routes."""
     desk = JpegEncoder(hub, options)
@@ -64,7 +64,7 @@ def create_app(
     for router in (
         session_routes(site),
         program_routes(site),
-        viewing_routes(site),
+        stream_routes(site),
         camera_routes(site),
     ):
         app.include_router(router)

@@ -7,12 +7,12 @@ from typing import Any
 
 from pipeline.config.web import WebOptions
 from pipeline.server.auth import Auth
-from pipeline.server.backend import Backend
 from pipeline.server.metrics import Metrics
+from pipeline.server.run_backend import RunBackend
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.websocket import ViewerPool
 
-GpuPostprocess = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, Any]]
 """What a route may answer, as OpenAPI describes it."""
 
 
@@ -20,7 +20,7 @@ GpuPostprocess = dict[int | str, dict[str, Any]]
 class AppContext:
     """The running program and what its viewers share."""
 
-    backend: Backend
+    backend: RunBackend
     hub: Hub
     gate: Auth
     options: WebOptions

@@ -29,7 +29,7 @@ _SPARE = 64
 """Connections above those for which others are closed, before requests are answered with 503."""
 
 
-class PageServer:
+class HttpServer:
     """Listens from `__init__` on, serves from `start` to `stop`."""
 
     def __init__(

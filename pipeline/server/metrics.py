@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from pipeline.server.backend import Backend
+from pipeline.server.run_backend import RunBackend
 from pipeline.server.viewers.hub import Buckets, Hub
 
 STATES = ("connecting", "live", "stale", "lost", "ended")
@@ -25,7 +25,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 class Metrics(Collector):
     """Reads the figures when they are asked for; nothing is counted twice or kept here."""
 
-    def __init__(self, backend: Backend, hub: Hub, viewers: Callable[[], int]) -> None:
+    def __init__(self, backend: RunBackend, hub: Hub, viewers: Callable[[], int]) -> None:
         self._backend = backend
         self._hub = hub
         self._viewers = viewers

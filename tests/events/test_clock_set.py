@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from support.fakes import boxes
 from support.live_fakes import Camera, until
-from test_live_lost import Somebody, Watched
+from support.watched_run import OneObjectDetector, WatchedRun
 
 from pipeline.core.data import Detections, Frame
 from pipeline.core.interfaces import unix_time
-from pipeline.server.backend import EventQuery
+from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import StoredEvent
 
 pytestmark = pytest.mark.timeout(60)
@@ -35,7 +35,7 @@ class SystemClock:
         return self._real() + self.ahead_s
 
 
-class Passer(Somebody):
+class Passer(OneObjectDetector):
     """Finds one object until it is gone."""
 
     there = True
@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SystemClock:
     return clock
 
 
-def events(run: Watched, kind: str) -> Sequence[StoredEvent]:
+def events(run: WatchedRun, kind: str) -> Sequence[StoredEvent]:
     return run.events.query(EventQuery(camera="door", kind=kind))
 
 
@@ -68,7 +68,7 @@ def test_a_run_goes_on_as_if_nothing_had_happened(
     away = Camera("away")
     away.plugged = False
     passer = Passer(batch_size=8)
-    run = Watched(
+    run = WatchedRun(
         tmp_path, Camera("door"), away, detector=passer, retry_first_s=20, retry_longest_s=20
     )
     with run.live as live:
@@ -107,7 +107,7 @@ def test_a_run_goes_on_as_if_nothing_had_happened(
     assert {result.frame.epoch for result in results} == {0}
 
 
-def until_there(run: Watched, kind: str) -> StoredEvent:
+def until_there(run: WatchedRun, kind: str) -> StoredEvent:
     until(lambda: events(run, kind))
     return events(run, kind)[0]
 

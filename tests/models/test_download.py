@@ -11,7 +11,7 @@ from support.http_server import (
     CONTENT,
     HALF,
     PATIENCE,
-    AppContext,
+    DownloadServer,
     announcing,
     chunked,
     chunked_cut,
@@ -33,7 +33,7 @@ from pipeline.models.transfer import CHUNK, redirect_allowed
 
 
 def test_a_good_download_reports_progress_and_leaves_only_the_file(
-    site: AppContext, tmp_path: Path
+    site: DownloadServer, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, int | None]] = []
     path = download(wanted(site, tmp_path), lambda *now: seen.append(now), PATIENCE)
@@ -43,7 +43,7 @@ def test_a_good_download_reports_progress_and_leaves_only_the_file(
     assert [have for have, _ in seen] == sorted({have for have, _ in seen})
 
 
-RECOVERS: dict[str, list[Callable[[Any, AppContext], None]]] = {
+RECOVERS: dict[str, list[Callable[[Any, DownloadServer], None]]] = {
     "breaks off once": [cut(HALF)],
     "breaks off twice": [cut(CHUNK), cut(CHUNK)],
     "resets the connection": [reset],
@@ -58,7 +58,7 @@ RECOVERS: dict[str, list[Callable[[Any, AppContext], None]]] = {
 @pytest.mark.parametrize("pinned", [True, False])
 @pytest.mark.parametrize("case", [*RECOVERS])
 def test_a_server_in_trouble_is_tried_again(
-    site: AppContext, tmp_path: Path, case: str, pinned: bool
+    site: DownloadServer, tmp_path: Path, case: str, pinned: bool
 ) -> None:
     site.answers = list(RECOVERS[case])
     path = download(wanted(site, tmp_path, pinned=pinned), patience=PATIENCE)
@@ -66,7 +66,7 @@ def test_a_server_in_trouble_is_tried_again(
     assert left_over(path) == {"net.onnx"}
 
 
-def test_a_length_that_is_too_long_is_tried_again(site: AppContext, tmp_path: Path) -> None:
+def test_a_length_that_is_too_long_is_tried_again(site: DownloadServer, tmp_path: Path) -> None:
     """Only where the right length is not known; where it is, the wrong one is an error at once."""
     site.answers = [announcing(len(CONTENT) + 100), announcing(len(CONTENT))]
     site.etag = None
@@ -74,7 +74,7 @@ def test_a_length_that_is_too_long_is_tried_again(site: AppContext, tmp_path: Pa
     assert path.read_bytes() == CONTENT
 
 
-def test_a_length_that_is_too_short_is_noticed(site: AppContext, tmp_path: Path) -> None:
+def test_a_length_that_is_too_short_is_noticed(site: DownloadServer, tmp_path: Path) -> None:
     """A client that believes a short Content-Length takes half a file for the whole."""
     site.answers = [announcing(HALF)]
     want = wanted(site, tmp_path, pinned=False)
@@ -83,19 +83,19 @@ def test_a_length_that_is_too_short_is_noticed(site: AppContext, tmp_path: Path)
     assert left_over(want.path) == set()
 
 
-def test_a_server_that_falls_silent_is_tried_again(site: AppContext, tmp_path: Path) -> None:
+def test_a_server_that_falls_silent_is_tried_again(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(HALF)]
     often = Patience(timeout_s=0.3, tries=50, pause_s=0.01)
     assert download(wanted(site, tmp_path), patience=often).read_bytes() == CONTENT
 
 
-def test_a_server_that_stays_silent_is_given_up(site: AppContext, tmp_path: Path) -> None:
+def test_a_server_that_stays_silent_is_given_up(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(0)] * 3
     with pytest.raises(ModelError, match=r"silent for 0\.3 s; put the file by hand"):
         download(wanted(site, tmp_path), patience=Patience(timeout_s=0.3, tries=3, pause_s=0.01))
 
 
-FAILS: dict[str, tuple[list[Callable[[Any, AppContext], None]], str]] = {
+FAILS: dict[str, tuple[list[Callable[[Any, DownloadServer], None]], str]] = {
     "404": ([status(404)], "answers 404"),
     "403": ([status(403)], "answers 403"),
     "500 for ever": ([status(500)] * 3, "answers 500"),
@@ -111,7 +111,7 @@ FAILS: dict[str, tuple[list[Callable[[Any, AppContext], None]], str]] = {
 
 @pytest.mark.parametrize("case", [*FAILS])
 def test_a_hopeless_server_is_one_line_with_the_way_by_hand(
-    site: AppContext, tmp_path: Path, case: str
+    site: DownloadServer, tmp_path: Path, case: str
 ) -> None:
     site.answers, says = list(FAILS[case][0]), FAILS[case][1]
     want = wanted(site, tmp_path)
@@ -123,7 +123,7 @@ def test_a_hopeless_server_is_one_line_with_the_way_by_hand(
     assert not want.path.exists()
 
 
-def test_wrong_content_is_removed_altogether(site: AppContext, tmp_path: Path) -> None:
+def test_wrong_content_is_removed_altogether(site: DownloadServer, tmp_path: Path) -> None:
     """A file of the right length with other bytes must not be resumed or used later."""
     site.content = CONTENT[:-1] + b"\0"
     want = wanted(site, tmp_path)
@@ -143,7 +143,7 @@ def test_wrong_content_is_removed_altogether(site: AppContext, tmp_path: Path) -
     ],
 )
 def test_unknown_files_are_checked_by_structure(
-    site: AppContext, tmp_path: Path, content: bytes, says: str
+    site: DownloadServer, tmp_path: Path, content: bytes, says: str
 ) -> None:
     site.content = content
     want = wanted(site, tmp_path, pinned=False)

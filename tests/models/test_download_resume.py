@@ -14,7 +14,7 @@ from support.http_server import (
     HALF,
     PATIENCE,
     SHA256,
-    AppContext,
+    DownloadServer,
     cut,
     held,
     left_over,
@@ -28,7 +28,7 @@ from pipeline.models.download import Wanted, download
 from pipeline.models.transfer import CHUNK
 
 
-def test_the_next_run_resumes(site: AppContext, tmp_path: Path) -> None:
+def test_the_next_run_resumes(site: DownloadServer, tmp_path: Path) -> None:
     """What a first run got before it gave up is not fetched again by the second."""
     want = wanted(site, tmp_path)
     site.answers = [cut(HALF), status(404)]
@@ -41,7 +41,9 @@ def test_the_next_run_resumes(site: AppContext, tmp_path: Path) -> None:
     assert site.requests[0]["If-Range"] == '"one"'
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_whole(site: AppContext, tmp_path: Path) -> None:
+def test_a_file_that_changed_meanwhile_is_fetched_whole(
+    site: DownloadServer, tmp_path: Path
+) -> None:
     """Two halves of two versions must never become one file."""
     want = wanted(site, tmp_path, pinned=False)
     site.answers = [cut(HALF), status(404)]
@@ -52,7 +54,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(site: AppContext, tmp_pa
 
 
 def test_halves_of_two_versions_without_validator_are_noticed_by_the_hash(
-    site: AppContext, tmp_path: Path
+    site: DownloadServer, tmp_path: Path
 ) -> None:
     """No ETag, so the range is served; the SHA-256 is wrong and a whole download puts it right."""
     want = wanted(site, tmp_path)
@@ -63,20 +65,20 @@ def test_halves_of_two_versions_without_validator_are_noticed_by_the_hash(
     assert [("Range" in request) for request in site.requests] == [True, False]
 
 
-def test_without_validator_or_hash_nothing_is_resumed(site: AppContext, tmp_path: Path) -> None:
+def test_without_validator_or_hash_nothing_is_resumed(site: DownloadServer, tmp_path: Path) -> None:
     site.etag = None
     site.answers = [cut(HALF)]
     download(wanted(site, tmp_path, pinned=False), patience=PATIENCE)
     assert not any("Range" in request for request in site.requests)
 
 
-def test_a_server_without_ranges_sends_it_all_again(site: AppContext, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_it_all_again(site: DownloadServer, tmp_path: Path) -> None:
     site.ranges = False
     site.answers = [cut(HALF)]
     assert download(wanted(site, tmp_path), patience=PATIENCE).read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(site: AppContext, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_is_thrown_away(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     want.path.parent.mkdir(parents=True)
     want.path.with_name("net.onnx.part").write_bytes(CONTENT + b"more")
@@ -103,7 +105,7 @@ def test_a_file_in_the_way_of_the_cache_is_said(tmp_path: Path) -> None:
         download(Wanted("http://127.0.0.1:9/a.onnx", tmp_path / "cache" / "a.onnx"))
 
 
-def test_three_threads_fetch_once(site: AppContext, tmp_path: Path) -> None:
+def test_three_threads_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     site.answers = [held(HALF)]
     results: list[bytes] = []
@@ -121,7 +123,7 @@ def test_three_threads_fetch_once(site: AppContext, tmp_path: Path) -> None:
     assert len(site.requests) == 1
 
 
-def test_two_processes_fetch_once(site: AppContext, tmp_path: Path) -> None:
+def test_two_processes_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     site.answers = [held(HALF)]
     program = (
@@ -138,7 +140,7 @@ def test_two_processes_fetch_once(site: AppContext, tmp_path: Path) -> None:
     assert left_over(want.path) == {"net.onnx"}
 
 
-def let_others_wait(site: AppContext) -> None:
+def let_others_wait(site: DownloadServer) -> None:
     """Give those that came second time to reach the lock; that they may not have is no failure."""
     while not site.requests:
         time.sleep(0.01)

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from support.http_server import CONTENT, PATIENCE, AppContext
+from support.http_server import CONTENT, PATIENCE, DownloadServer
 
 from pipeline.cli.main import main
 from pipeline.core.errors import ModelError
@@ -121,7 +121,7 @@ def test_what_cannot_be_weights_is_one_line(model: str, says: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_an_address_is_downloaded_once(site: AppContext, cache: Path) -> None:
+def test_an_address_is_downloaded_once(site: DownloadServer, cache: Path) -> None:
     url = f"{site.url}/net.onnx"
     assert locate(url) is None
     path = resolve(url, patience=PATIENCE)
@@ -144,7 +144,7 @@ def test_an_address_cannot_choose_the_folder(name: str, cache: Path) -> None:
     assert len(path.relative_to(cache / "models").parts) == 2
 
 
-def test_an_address_may_bring_its_hash(site: AppContext) -> None:
+def test_an_address_may_bring_its_hash(site: DownloadServer) -> None:
     wrong = "0" * 64
     with pytest.raises(ModelError, match="SHA-256"):
         resolve(f"{site.url}/net.onnx#sha256={wrong}", patience=PATIENCE)
@@ -163,7 +163,7 @@ def test_the_cache_follows_the_platform_unless_told(monkeypatch: pytest.MonkeyPa
 
 
 def test_pull_downloads_and_prints_the_path(
-    site: AppContext, capsys: pytest.CaptureFixture[str]
+    site: DownloadServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"{site.url}/net.onnx"
     assert main(["models", "pull", url]) == 0
@@ -173,7 +173,9 @@ def test_pull_downloads_and_prints_the_path(
     assert capsys.readouterr().out.strip() == str(printed)
 
 
-def test_pull_verifies_what_is_there(site: AppContext, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pull_verifies_what_is_there(
+    site: DownloadServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A file damaged in the cache after its download is found by `pull`, not by a wrong run."""
     url = f"{site.url}/net.onnx"
     assert main(["models", "pull", url]) == 0

@@ -28,9 +28,9 @@ from pipeline.server.live.run import live_config
 from pipeline.server.live.zones import ZoneEditor
 
 pytest.importorskip("fastapi")
-from pipeline.server.backend import EventQuery
 from pipeline.server.live.events import REMEMBERED, RecentEvents
 from pipeline.server.live.reload import GONE_S, FileWatch, Reloader, placed
+from pipeline.server.run_backend import EventQuery
 
 ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
 

@@ -30,10 +30,10 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 @contextmanager
 def answering(
-    camera: Identity, *answers: Callable[[Any, http_server.AppContext], None]
-) -> Iterator[tuple[http_server.AppContext, str]]:
+    camera: Identity, *answers: Callable[[Any, http_server.DownloadServer], None]
+) -> Iterator[tuple[http_server.DownloadServer, str]]:
     """Answer one request after the other over TLS; yield the plain server and its https address."""
-    site = http_server.AppContext(content=bytes(range(100)), etag=None, answers=list(answers))
+    site = http_server.DownloadServer(content=bytes(range(100)), etag=None, answers=list(answers))
     with (
         http_server.running(site),
         tls_before(int(site.url.rpartition(":")[2]), camera) as port,
@@ -41,8 +41,8 @@ def answering(
         yield site, f"https://127.0.0.1:{port}"
 
 
-def content(kind: str, body: str) -> Callable[[Any, http_server.AppContext], None]:
-    def answer(request: Any, site: http_server.AppContext) -> None:
+def content(kind: str, body: str) -> Callable[[Any, http_server.DownloadServer], None]:
+    def answer(request: Any, site: http_server.DownloadServer) -> None:
         request.send_response(200)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(body)))

@@ -18,8 +18,8 @@ from pipeline.core.interfaces import RunInfo
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
-from pipeline.server.backend import EventQuery
-from pipeline.server.http_server import PageServer
+from pipeline.server.http_server import HttpServer
+from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -180,7 +180,7 @@ class Made:
         self.hub.open(RunInfo(tmp_path, {}, {}, time.time() - time.monotonic()))
         self.backend = FakeBackend(self.hub, tmp_path)
         self.clock = time.monotonic
-        self.server: PageServer
+        self.server: HttpServer
         self.gate = Auth(self.options, token, lambda: self.clock())
         folder = page or tmp_path / "page"
         if page is None:
@@ -199,7 +199,7 @@ class Made:
 @contextmanager
 def serving(made: Made, **patience: float) -> Iterator[str]:
     """Yield the address of a real server on a port the system chose."""
-    server = made.server = PageServer(made.guard, made.options, **patience)
+    server = made.server = HttpServer(made.guard, made.options, **patience)
     server.start()
     try:
         yield server.address

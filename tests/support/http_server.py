@@ -16,20 +16,20 @@ from pipeline.models.transfer import CHUNK
 
 
 @dataclass
-class AppContext:
+class DownloadServer:
     """What the server has, and how it answers. `answers` are used up one by one, then `serve`."""
 
     content: bytes = b""
     etag: str | None = '"one"'
     ranges: bool = True
-    answers: list[Callable[[Any, AppContext], None]] = field(default_factory=list)
+    answers: list[Callable[[Any, DownloadServer], None]] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
     stop_stalling: threading.Event = field(default_factory=threading.Event)
 
 
 def serve(
-    request: Any, site: AppContext, *, announce: int | None = None, send: int | None = None
+    request: Any, site: DownloadServer, *, announce: int | None = None, send: int | None = None
 ) -> None:
     """Answer as a good server does, or announce another length, or send only the first bytes."""
     first = _first_byte(request.headers, site)
@@ -50,30 +50,30 @@ def serve(
     request.close_connection = True
 
 
-def cut(after: int) -> Callable[[Any, AppContext], None]:
+def cut(after: int) -> Callable[[Any, DownloadServer], None]:
     """Announce everything, send `after` bytes and end the connection."""
     return lambda request, site: serve(request, site, send=after)
 
 
-def announcing(length: int) -> Callable[[Any, AppContext], None]:
+def announcing(length: int) -> Callable[[Any, DownloadServer], None]:
     """Send everything under a wrong Content-Length."""
     return lambda request, site: serve(request, site, announce=length)
 
 
-def stalled(after: int) -> Callable[[Any, AppContext], None]:
+def stalled(after: int) -> Callable[[Any, DownloadServer], None]:
     """Send `after` bytes, then nothing, and leave the connection open."""
 
-    def answer(request: Any, site: AppContext) -> None:
+    def answer(request: Any, site: DownloadServer) -> None:
         serve(request, site, send=after)
         site.stop_stalling.wait(60)
 
     return answer
 
 
-def held(after: int) -> Callable[[Any, AppContext], None]:
+def held(after: int) -> Callable[[Any, DownloadServer], None]:
     """Send `after` bytes, and the rest once `stop_stalling` is set."""
 
-    def answer(request: Any, site: AppContext) -> None:
+    def answer(request: Any, site: DownloadServer) -> None:
         serve(request, site, send=after)
         site.stop_stalling.wait(60)
         request.wfile.write(site.content[after:])
@@ -81,16 +81,16 @@ def held(after: int) -> Callable[[Any, AppContext], None]:
     return answer
 
 
-def reset(request: Any, site: AppContext) -> None:
+def reset(request: Any, site: DownloadServer) -> None:
     """Answer nothing at all."""
     request.close_connection = True
     request.connection.close()
 
 
-def status(code: int) -> Callable[[Any, AppContext], None]:
+def status(code: int) -> Callable[[Any, DownloadServer], None]:
     """Answer with an error."""
 
-    def answer(request: Any, site: AppContext) -> None:
+    def answer(request: Any, site: DownloadServer) -> None:
         request.send_response(code)
         request.send_header("Content-Length", "0")
         request.end_headers()
@@ -98,10 +98,10 @@ def status(code: int) -> Callable[[Any, AppContext], None]:
     return answer
 
 
-def redirect(to: str) -> Callable[[Any, AppContext], None]:
+def redirect(to: str) -> Callable[[Any, DownloadServer], None]:
     """Send the client elsewhere."""
 
-    def answer(request: Any, site: AppContext) -> None:
+    def answer(request: Any, site: DownloadServer) -> None:
         request.send_response(302)
         request.send_header("Location", to)
         request.send_header("Content-Length", "0")
@@ -110,10 +110,10 @@ def redirect(to: str) -> Callable[[Any, AppContext], None]:
     return answer
 
 
-def page(kind: str) -> Callable[[Any, AppContext], None]:
+def page(kind: str) -> Callable[[Any, DownloadServer], None]:
     """Send a web page of that Content-Type, as a captive portal or an error page does."""
 
-    def answer(request: Any, site: AppContext) -> None:
+    def answer(request: Any, site: DownloadServer) -> None:
         body = b"<!DOCTYPE html><html>Please sign in</html>"
         request.send_response(200)
         request.send_header("Content-Type", kind)
@@ -124,7 +124,7 @@ def page(kind: str) -> Callable[[Any, AppContext], None]:
     return answer
 
 
-def chunked(request: Any, site: AppContext, *, whole: bool = True) -> None:
+def chunked(request: Any, site: DownloadServer, *, whole: bool = True) -> None:
     """Send everything without a Content-Length; not `whole`: leave out the end."""
     request.send_response(200)
     request.send_header("Transfer-Encoding", "chunked")
@@ -138,12 +138,12 @@ def chunked(request: Any, site: AppContext, *, whole: bool = True) -> None:
     request.close_connection = True
 
 
-def chunked_cut(request: Any, site: AppContext) -> None:
+def chunked_cut(request: Any, site: DownloadServer) -> None:
     """Send half without a Content-Length and end the connection."""
     chunked(request, site, whole=False)
 
 
-def other_range(request: Any, site: AppContext) -> None:
+def other_range(request: Any, site: DownloadServer) -> None:
     """Answer a range request with a range nobody asked for."""
     request.send_response(206)
     request.send_header("Content-Range", f"bytes 0-{len(site.content) - 1}/{len(site.content)}")
@@ -153,7 +153,7 @@ def other_range(request: Any, site: AppContext) -> None:
 
 
 @contextmanager
-def running(site: AppContext) -> Iterator[AppContext]:
+def running(site: DownloadServer) -> Iterator[DownloadServer]:
     """Run the server on a free port of loopback; `site.url` is its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def running(site: AppContext) -> Iterator[AppContext]:
         thread.join()
 
 
-def _first_byte(headers: Any, site: AppContext) -> int | None:
+def _first_byte(headers: Any, site: DownloadServer) -> int | None:
     """Return where the range asked for begins; None if all of it is to be sent."""
     asked = headers.get("Range")
     if not (site.ranges and asked):
@@ -212,7 +212,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HALF = 2 * CHUNK
 
 
-def wanted(site: AppContext, tmp_path: Path, *, pinned: bool = True) -> Wanted:
+def wanted(site: DownloadServer, tmp_path: Path, *, pinned: bool = True) -> Wanted:
     path = tmp_path / "cache" / "net.onnx"
     if pinned:
         return Wanted(f"{site.url}/net.onnx", path, len(CONTENT), SHA256)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
-from pipeline.server.backend import EventQuery
+from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import Count, Deliveries, Delivery, Keeping, StoredEvent
 
 if TYPE_CHECKING:

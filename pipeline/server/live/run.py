@@ -69,8 +69,8 @@ def run_live(
     check_extra()
     from pipeline.server.app import create_app
     from pipeline.server.auth import Auth
-    from pipeline.server.http_server import PageServer
-    from pipeline.server.live.backend import LiveBackend
+    from pipeline.server.http_server import HttpServer
+    from pipeline.server.live.pipeline_backend import PipelineBackend
     from pipeline.server.live.reload import Reloader
     from pipeline.server.viewers.hub import Hub
 
@@ -83,8 +83,8 @@ def run_live(
     pipeline = build(resolved, sinks, book.new_watcher)
     pipeline.patience_s = PATIENCE_S
     state = in_force(resolved, path)
-    backend = LiveBackend(pipeline, hub, book, events, state)
-    server = PageServer(create_app(backend, hub, config.web, gate), config.web)
+    backend = PipelineBackend(pipeline, hub, book, events, state)
+    server = HttpServer(create_app(backend, hub, config.web, gate), config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
     reloader = Reloader(pipeline, state, book, load, backend.each_second)

@@ -8,13 +8,13 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from pipeline.core.errors import PipelineError
 from pipeline.events.zones.schema import CameraZones
-from pipeline.server.context import AppContext, GpuPostprocess
+from pipeline.server.context import AppContext, Responses
 from pipeline.server.schemas import Camera, Cameras, Problem, Track, TracksNow
 from pipeline.server.viewers.hub import LatestResult
 
 CameraName = Annotated[str, Path(min_length=1, max_length=200)]
-UNKNOWN: GpuPostprocess = {404: {"model": Problem}, 422: {"model": Problem}}
-JPEG: GpuPostprocess = {
+UNKNOWN: Responses = {404: {"model": Problem}, 422: {"model": Problem}}
+JPEG: Responses = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 

@@ -9,15 +9,15 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from pipeline.server import metrics
-from pipeline.server.backend import EventQuery
-from pipeline.server.context import AppContext, GpuPostprocess
+from pipeline.server.context import AppContext, Responses
 from pipeline.server.redact import without_secrets
+from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import Counts, Deliveries, Events, Health, Problem, Status, Tree
 
 MAX_EVENTS = 1000
 _MAX_ID = 2**63 - 1
 _Text = Annotated[str | None, Query(max_length=200)]
-_INVALID: GpuPostprocess = {422: {"model": Problem}, 503: {"model": Problem}}
+_INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 
 
 def program_routes(site: AppContext) -> APIRouter:
@@ -46,7 +46,7 @@ def program_routes(site: AppContext) -> APIRouter:
         query = EventQuery(camera, kind, class_name, area, before_id, limit)
         return Events(events=list(backend.events(query)))
 
-    clip: GpuPostprocess = {
+    clip: Responses = {
         200: {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}},
         206: {
             "description": "The part that was asked for.",

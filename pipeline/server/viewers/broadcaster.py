@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.server.backend import Backend
+from pipeline.server.run_backend import RunBackend
 from pipeline.server.viewers.hub import Hub, LatestResult
 
 log = logging.getLogger("trackline")
@@ -25,7 +25,7 @@ class Broadcaster:
     It works only while somebody listens.
     """
 
-    def __init__(self, backend: Backend, hub: Hub) -> None:
+    def __init__(self, backend: RunBackend, hub: Hub) -> None:
         self._backend = backend
         self._hub = hub
         self.cameras_text = ""

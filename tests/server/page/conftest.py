@@ -6,23 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import Open, shows_pictures
-from fake_scenes import Scene, street, synthetic
-from fake_server import Camera, FakeServer
 from playwright.sync_api import Browser, Page, sync_playwright
-from support.programs import find_program
-
-CHROMIUM = find_program("chromium", "usr/bin")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from support.page_browser import CHROMIUM, FLAGS, Open, shows_pictures
+from support.page_scenes import Scene, street, synthetic
+from support.page_server import Camera, FakeServer
 
 # What tests themselves cause, by reading canvases.
 OWN = "willReadFrequently"

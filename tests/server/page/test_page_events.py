@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from browsing import Open, shows_pictures, until
-from fake_server import FakeServer
 from playwright.sync_api import Page, expect
+from support.page_browser import Open, shows_pictures, until
+from support.page_server import FakeServer
 
 pytestmark = pytest.mark.needs_browser
 

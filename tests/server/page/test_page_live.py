@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from browsing import goes_on, shows_pictures
 from playwright.sync_api import Browser, expect
 from support.live_process import live, write
+from support.page_browser import goes_on, shows_pictures
 from support.tiny_networks import one_box_network
 
 pytest.importorskip("fastapi")

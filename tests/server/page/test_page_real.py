@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from browsing import goes_on, until
 from playwright.sync_api import Browser, Page, expect
+from support.page_browser import goes_on, until
 from support.tiny_networks import one_box_network
 
 pytest.importorskip("sqlalchemy")

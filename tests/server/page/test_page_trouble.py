@@ -7,10 +7,10 @@ import re
 import time
 
 import pytest
-from browsing import Open, bounds, goes_on, shown_index, shows_pictures, until
-from fake_scenes import Scene, track
-from fake_server import Camera, FakeServer, delivery_like
 from playwright.sync_api import Page, expect
+from support.page_browser import Open, bounds, goes_on, shown_index, shows_pictures, until
+from support.page_scenes import Scene, track
+from support.page_server import Camera, FakeServer, delivery_like
 
 pytestmark = pytest.mark.needs_browser
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from browsing import Open, bounds, goes_on, shown_index, shows_pictures, until
-from fake_scenes import Scene, synthetic
-from fake_server import Camera, FakeServer
 from playwright.sync_api import Page, expect
+from support.page_browser import Open, bounds, goes_on, shown_index, shows_pictures, until
+from support.page_scenes import Scene, synthetic
+from support.page_server import Camera, FakeServer
 
 pytestmark = pytest.mark.needs_browser
 

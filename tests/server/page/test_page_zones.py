@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from browsing import Open, shows_pictures
-from fake_scenes import synthetic
-from fake_server import FakeServer
 from playwright.sync_api import Page, expect
+from support.page_browser import Open, shows_pictures
+from support.page_scenes import synthetic
+from support.page_server import FakeServer
 
 pytestmark = pytest.mark.needs_browser
 

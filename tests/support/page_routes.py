@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fake_scenes import SAMPLES
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from support.page_scenes import SAMPLES
 
 if TYPE_CHECKING:
-    from fake_server import Camera, FakeServer
+    from support.page_server import Camera, FakeServer
 
-PAGE = Path(__file__).resolve().parents[3] / "pipeline" / "server" / "page"
+PAGE = Path(__file__).resolve().parents[2] / "pipeline" / "server" / "page"
 # No HTML from text can slip in unseen: with trusted types, innerHTML itself is a violation.
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -162,12 +162,12 @@ class Viewer:
 
     async def serve(self) -> None:
         queue: asyncio.Queue[str] = asyncio.Queue()
-        self.fake._viewers.add(queue)
+        self.fake.viewers.add(queue)
         tasks = [asyncio.ensure_future(one) for one in (self.tell(queue), self.show(), self.hear())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.fake._viewers.discard(queue)
+            self.fake.viewers.discard(queue)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

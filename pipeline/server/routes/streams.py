@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import StreamingResponse
 
-from pipeline.server.context import AppContext, GpuPostprocess
+from pipeline.server.context import AppContext, Responses
 from pipeline.server.routes.cameras import UNKNOWN, CameraName, known
 from pipeline.server.schemas import Problem
 from pipeline.server.security import GRANT
@@ -17,13 +17,13 @@ from pipeline.server.viewers.websocket import Viewer, turn_away
 
 BOUNDARY = "trackline-picture"
 _LOOK_AGAIN_S = 1.0
-_MJPEG: GpuPostprocess = {
+_MJPEG: Responses = {
     200: {"content": {f"multipart/x-mixed-replace; boundary={BOUNDARY}": {}}},
     503: {"model": Problem},
 }
 
 
-def viewing_routes(site: AppContext) -> APIRouter:
+def stream_routes(site: AppContext) -> APIRouter:
     """Return the routes of moving pictures."""
     router = APIRouter(tags=["cameras"])
 

@@ -23,7 +23,7 @@ class EventQuery:
     limit: int = 100
 
 
-class Backend(Protocol):
+class RunBackend(Protocol):
     """The running program. What says "may take a while" is never called on the server's loop."""
 
     version: str

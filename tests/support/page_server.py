@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from fake_routes import app_of
-from fake_scenes import Scene
+from support.page_routes import app_of
+from support.page_scenes import Scene
 
 
 @dataclass
@@ -83,7 +83,7 @@ class FakeServer:
     watches: list[dict[str, Any]] = field(default_factory=list)
     acks: int = 0
     port: int = 0
-    _viewers: set[asyncio.Queue[str]] = field(default_factory=set)
+    viewers: set[asyncio.Queue[str]] = field(default_factory=set)
     _thread: threading.Thread | None = None
     _server: uvicorn.Server | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -133,7 +133,7 @@ class FakeServer:
     def send(self, text: str) -> None:
         """Send a text to every page."""
         assert self._loop is not None
-        for queue in tuple(self._viewers):
+        for queue in tuple(self.viewers):
             self._loop.call_soon_threadsafe(queue.put_nowait, text)
 
 

@@ -1,4 +1,4 @@
-"""What tests ask of a page again and again."""
+"""The browser of the page's tests, and what they wait for and read from a page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page
+from support.programs import find_program
+
+CHROMIUM = find_program("chromium", "usr/bin")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 Open = Callable[..., Page]
+"""Opens a page and returns it; see the fixture `open_page`."""
 
 # Both canvases of a camera at one moment: the rectangle the picture shows (what is brighter than
 # the ground), and the outermost pixels drawn over it; both as [x1, y1, x2, y2] in pixels of the

@@ -14,10 +14,10 @@ from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
 from pipeline.events.zones.counts import possible
 from pipeline.events.zones.schema import CameraZones
-from pipeline.server.backend import EventQuery
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.events import EventLog
 from pipeline.server.live.zones import ZoneEditor, where_it_is
+from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -35,7 +35,7 @@ STUCK_S = 30.0
 RATE_OVER_S = 10.0
 
 
-class LiveBackend:
+class PipelineBackend:
     """Answers for a pipeline, its hub, its zones and its events; any thread may ask."""
 
     def __init__(

@@ -13,7 +13,7 @@ import cv2
 
 from pipeline.sources.synthetic import Options, build
 
-SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 @dataclass(frozen=True)

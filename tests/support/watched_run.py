@@ -1,0 +1,65 @@
+"""A run of cameras with a zone each, as the live server sees it, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from support.fakes import FakeDetector, boxes
+from support.live_fakes import Camera, Live
+
+from pipeline.config.resolve import resolve_config
+from pipeline.config.schema import Config
+from pipeline.core.data import Detections, Frame
+from pipeline.events.zones.schema import CameraZones, ZonesFile
+from pipeline.events.zones.zones_file import save_areas
+from pipeline.server.live.config_changes import in_force
+from pipeline.server.live.events import RecentEvents
+from pipeline.server.live.pipeline_backend import PipelineBackend
+from pipeline.server.live.zones import ZoneEditor
+from pipeline.server.metrics import Metrics
+from pipeline.server.viewers.hub import Hub
+from pipeline.trackers import sort
+
+ALL = {"name": "all", "points": [[0, 0], [12, 0], [12, 8], [0, 8]]}
+
+
+class OneObjectDetector(FakeDetector):
+    """Detects one object in every picture."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        super().detect(frames)
+        return [boxes([3, 1, 9, 6]) for _ in frames]
+
+
+class WatchedRun:
+    """A run of cameras with a zone each, with the backend and the metrics of the live server."""
+
+    def __init__(self, folder: Path, *cameras: Camera, **told: Any) -> None:
+        path = folder / "zones.yaml"
+        areas = CameraZones.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
+        save_areas(path, ZonesFile(cameras={camera.name: areas for camera in cameras}))
+        hub, book, events = Hub(), ZoneEditor(path), RecentEvents()
+        self.hub, self.events = hub, events
+        options = sort.Options(confirm_s=0)
+        told = {"detector": OneObjectDetector(batch_size=8), **told}
+        self.live = Live(
+            *cameras, new_tracker=lambda: sort.build(options), new_watcher=book.new_watcher,
+            sinks={"page": hub, "recent": events}, **told,
+        )  # fmt: skip
+        state = in_force(resolve_config(Config()), None)
+        self.backend = PipelineBackend(self.live.pipeline, hub, book, events, state)
+        self._metrics = Metrics(self.backend, hub, lambda: 0)
+
+    def camera(self, name: str) -> Any:
+        return next(each for each in self.backend.cameras() if each.name == name)
+
+    def inside(self, name: str) -> int | None:
+        return self.backend.inside(name).get("all", -1)
+
+    def rows(self, name: str) -> list[tuple[str, int | None]]:
+        return [(each.class_name, each.count) for each in self.backend.counts(name, 1).inside]
+
+    def figures(self) -> str:
+        return self._metrics.text().decode()
