@@ -1,6 +1,7 @@
-"""Matching in stages: the pairs of tracks and detections that overlap, and who is still free.
+"""Association of tracks and detections: overlapping pairs, gated assignment, duplicates.
 
-One-to-one assignment of tracks to detections, from a list of the pairs that may match.
+`CandidatePairs` lists the pairs that overlap, `Matches` assigns them in one or several stages, and
+`assign` solves the one-to-one assignment with the gate inside.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ Mask = NDArray[np.bool_]
 
 
 class Matches:
-    """Who of T tracks has got which of N detections, after one stage or several."""
+    """The matches of T tracks and N detections, found in one stage or several."""
 
     def __init__(self, tracks: int, detections: int) -> None:
         self._shape = tracks, detections
@@ -85,8 +86,8 @@ class Matches:
         A `gate` bool[P] is applied after the assignment, as the published SORT does.
         """
         i, j = pairs.i, pairs.j
-        if pairs.worth is not None:
-            benefit = benefit * pairs.worth
+        if pairs.weight is not None:
+            benefit = benefit * pairs.weight
         if self._tracks:
             free = self.free_track.take(i)
             free &= self.free_detection.take(j)
@@ -119,7 +120,7 @@ class CandidatePairs:
     `worth` f64[P] is what a pair's benefit is multiplied with in a matching; None: 1 for all.
     """
 
-    worth: Float64 | None = None
+    weight: Float64 | None = None
 
     def __init__(self, tracks: Float64, detections: Float64, growth: Float64 | None = None) -> None:
         """Take boxes f64[4,T] and f64[4,N].

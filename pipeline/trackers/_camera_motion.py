@@ -1,12 +1,8 @@
-"""How the camera moved between two frames, from the picture alone.
+"""Camera motion between two frames, from the picture (`CameraMotion`) or boxes (`shared_motion`).
 
 Sparse optical flow (Lucas and Kanade 1981, in pyramids: Bouguet 2000) on a small grey picture and
 a similarity fitted to it by RANSAC (Fischler and Bolles 1981), as multi-object trackers have used
 it since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test whether it moved.
-
-How the camera moved between two frames, from the boxes alone.
-
-How a whole picture moved: turned, scaled and shifted, and everything in it with it.
 """
 
 from __future__ import annotations
@@ -21,7 +17,7 @@ from pipeline.trackers._track_table import Float64
 
 
 class Similarity(NamedTuple):
-    """(x, y) moves to scale * rotation * (x, y) + shift; `turn` f64[2,2] is the first factor."""
+    """A similarity transform: (x, y) goes to turn (x, y) + shift, `turn` f64[2,2] scaled."""
 
     turn: Float64
     shift: Float64
@@ -59,7 +55,7 @@ def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
     """
     if min(predicted.shape[1], seen.shape[1]) < _MIN_TRACKS:
         return None
-    pairs = CandidatePairs(_near(predicted), _near(seen))
+    pairs = CandidatePairs(_enlarged(predicted), _enlarged(seen))
     pairs.weigh_by_height(predicted, seen)
     matches = Matches(predicted.shape[1], seen.shape[1])
     matches.match(pairs, pairs.overlap - _MIN_OVERLAP)
@@ -74,7 +70,7 @@ def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
     return Similarity(_STRAIGHT, shift, 1.0) if shift.any() else None
 
 
-def _near(xyxy: Float64) -> Float64:
+def _enlarged(xyxy: Float64) -> Float64:
     return grown(xyxy, (xyxy[2:] - xyxy[:2]) * _GROWN)
 
 
@@ -112,13 +108,13 @@ _NONE = np.empty((0, 0), np.uint8)
 
 
 class CameraMotion:
-    """Looks at the frames of one source in turn."""
+    """Camera motion of one source, estimated frame by frame."""
 
     def __init__(self) -> None:
         self._grey = self._sample = _NONE
         self._noise = _NOISE
 
-    def look(self, image: Image, objects: Float64) -> Similarity | None:
+    def estimate(self, image: Image, objects: Float64) -> Similarity | None:
         """Return how the picture moved since the last that did; None if not, or none can tell.
 
         While it stands, each picture is compared with the same one, so that a slow motion is

@@ -1,4 +1,4 @@
-"""Constant-velocity Kalman filters for all tracks at once, shared by the trackers.
+"""Motion models: constant-velocity Kalman filters for the boxes of all tracks at once.
 
 The trackers' filters (SORT, OC-SORT, ByteTrack) measure D numbers of a box and let each drift
 with a velocity. Their transition, noise and starting covariances couple a number with its own
@@ -6,7 +6,8 @@ velocity and with nothing else, and so does every later covariance: the 2D x 2D 
 apart into D filters of two states, exactly. Those have closed forms of a few products, so a
 step for every track costs a few array operations and no matrix inverse.
 
-Boxes as the trackers' Kalman filters see them: which four numbers, and how much noise each.
+A subclass of `BoxFilters` says which four numbers of a box are filtered and with how much noise:
+centre, area and ratio (SORT), centre, aspect and height (ByteTrack), centre, width and height.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pipeline.trackers._track_table import Columns, Float64, Rows
 POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE = range(5)
 
 
-class KalmanTracks:
+class KalmanFilters:
     """n tracks of D axes: mean (x, v) and covariance ((pp, pv), (pv, vv)) of each axis.
 
     Noise is handed in with each call, [D,1] for all tracks alike or [D,n] for each its own, so
@@ -131,7 +132,7 @@ class KalmanTracks:
 Steps = float | Float64
 
 
-class BoxFilters(KalmanTracks):
+class BoxFilters(KalmanFilters):
     """n Kalman filters over four numbers of a box. Boxes come and go as xyxy f64[4,n]."""
 
     def __init__(self) -> None:
@@ -144,11 +145,11 @@ class BoxFilters(KalmanTracks):
         """Begin a filter on each box, at rest."""
         raise NotImplementedError
 
-    def move(self, steps: Steps, missed: Rows) -> None:
+    def predict_boxes(self, steps: Steps, missed: Rows) -> None:
         """Predict `steps` nominal frames ahead; `missed` rows had no detection last frame."""
         raise NotImplementedError
 
-    def correct(self, rows: Rows, xyxy: Float64, score: Float64) -> None:
+    def update_boxes(self, rows: Rows, xyxy: Float64, score: Float64) -> None:
         """Update `rows` with the boxes that detections of such scores measured."""
         raise NotImplementedError
 
@@ -181,7 +182,7 @@ SORT_VELOCITY_START = np.array([[1e4], [1e4], [1e4], [0.0]])
 _SCALE = 2
 
 
-class ScaleFilters(BoxFilters):
+class AreaRatioFilters(BoxFilters):
     """State [u, v, s, r, du, dv, ds] of Bewley et al. 2016, section 3.2: noise the same for all."""
 
     sizes = (2.0, 0.0)
@@ -189,12 +190,12 @@ class ScaleFilters(BoxFilters):
     def start(self, xyxy: Float64) -> None:
         self.append(cxcysr_from_xyxy(xyxy.T).T, SORT_START, SORT_VELOCITY_START)
 
-    def move(self, steps: Steps, missed: Rows) -> None:  # noqa: ARG002
+    def predict_boxes(self, steps: Steps, missed: Rows) -> None:  # noqa: ARG002
         scale, rate = self.position[_SCALE], self.velocity[_SCALE]
         rate *= scale + steps * rate > 0  # as published: an area does not shrink through zero
         self.predict(steps, SORT_DRIFT, SORT_VELOCITY_DRIFT)
 
-    def correct(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
+    def update_boxes(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
         self.update(rows, cxcysr_from_xyxy(xyxy.T).T, SORT_MEASURED)
 
     def boxes(self, position: Float64) -> Float64:
@@ -209,7 +210,7 @@ _MIN_HEIGHT = 1.0
 _MIN_SIZE = 1e-3
 
 
-class HeightFilters(BoxFilters):
+class AspectHeightFilters(BoxFilters):
     """State [x, y, a, h] and velocities of Zhang et al. 2022: noise in proportion to the height."""
 
     sizes = (0.0, 1.0)
@@ -231,13 +232,13 @@ class HeightFilters(BoxFilters):
         variance = self._variance(height, 2 * _POSITION, 1e-2)
         self.append(measured, variance, self._variance(height, 10 * _VELOCITY, 1e-5))
 
-    def move(self, steps: Steps, missed: Rows) -> None:
+    def predict_boxes(self, steps: Steps, missed: Rows) -> None:
         self.velocity[_HEIGHT, missed] = 0  # as published: a lost box neither grows nor shrinks
         height = self.position[_HEIGHT]
         noise = self._variance(height, _POSITION, 1e-2)
         self.predict(steps, noise, self._variance(height, _VELOCITY, 1e-5))
 
-    def correct(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
+    def update_boxes(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
         noise = self._variance(self.position[_HEIGHT, rows], _POSITION, 1e-1)
         self.update(rows, self._measure(xyxy), noise)
 
@@ -245,7 +246,7 @@ class HeightFilters(BoxFilters):
         return xyxy_from_cxcyah(position.T).T
 
 
-class SizeFilters(HeightFilters):
+class WidthHeightFilters(AspectHeightFilters):
     """State [x, y, w, h] and velocities (Aharon et al. 2022, BoT-SORT), all noise by the height.
 
     A width does not wait for the height that its ratio is to be multiplied with.
@@ -260,9 +261,9 @@ class SizeFilters(HeightFilters):
         sure: Float64 = np.square(part * np.maximum(height, _MIN_HEIGHT))
         return np.broadcast_to(sure, (4, len(height)))
 
-    def move(self, steps: Steps, missed: Rows) -> None:
+    def predict_boxes(self, steps: Steps, missed: Rows) -> None:
         self.velocity[2, missed] = 0
-        super().move(steps, missed)
+        super().predict_boxes(steps, missed)
         np.maximum(self.position[2:], _MIN_SIZE, out=self.position[2:])
 
     def boxes(self, position: Float64) -> Float64:

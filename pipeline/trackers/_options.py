@@ -1,6 +1,6 @@
-"""The options that every tracker has.
+"""Options that every tracker has, and the clock that their time limits refer to.
 
-What a tracker counts in: the frames' own seconds, or frames where the user asks for them.
+Limits are in seconds of the frames' own times, or in frames where the user asks for that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FrameRule(OptionsModel):
 
 
 class Limits(NamedTuple):
-    """How long a track lives unseen, must be seen to be confirmed, is reported unseen."""
+    """A track's time limits: removal when lost, confirmation, reporting while coasting."""
 
     max_age: float
     confirm: float
@@ -41,7 +41,7 @@ class Limits(NamedTuple):
 
 
 class Clock:
-    """Turns frame times into steps that never go back, in seconds or in frames.
+    """A tracker's clock: frame times as steps that never go back, in seconds or in frames.
 
     `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
     the time since the last frame in nominal frames, which the Kalman filters are stated in.

@@ -1,8 +1,8 @@
-"""Who the tracks are: since when, under which id, last seen when, as what; and who is reported.
+"""The track table: one column per track with its id, age, class and last detection.
 
-Columns of numbers that tracks come into and leave, kept in one array each.
-
-Which class a track is of, when detections of several classes may be one object.
+`TrackTable` also decides when a track is confirmed and which tracks are reported. `Columns` is the
+growing array behind it, `ClassVotes` the vote on a track's class, `Observations` the detections
+of a frame that can be used.
 """
 
 from __future__ import annotations
@@ -58,12 +58,11 @@ class Columns:
         self.append(table)
 
 
-# A detection of score 0 still says more than none.
-_LEAST = 1e-6
+_MIN_VOTE = 1e-6  # a detection of score 0 still says more than none
 
 
-class Votes:
-    """For each of n tracks the sum of scores that each of the K classes met so far has gathered."""
+class ClassVotes:
+    """Class votes: for each of n tracks, the sum of scores per class, K classes so far."""
 
     def __init__(self) -> None:
         self._class_id: Float64 = np.empty(0)
@@ -83,21 +82,21 @@ class Votes:
         self._sums.append(table[:, 1:])
 
     def append(self, tracks: int) -> None:
-        """Add tracks that nobody has voted on."""
+        """Add tracks without votes."""
         self._sums.append(np.zeros((len(self._class_id), tracks)))
 
     def keep(self, rows: Rows) -> None:
         """Leave only the tracks `rows`, in that order."""
         self._sums.keep(rows)
 
-    def cast(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
+    def add(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
         """Count one detection for each of `rows`; return the class that leads there, f64."""
         if not len(rows):
             return class_id
         known = self._class_id
         if len(known) != 1 or (class_id != known[0]).any():
             return self._count(rows, class_id, score)
-        self._sums.table[0, rows] += np.maximum(score, _LEAST)
+        self._sums.table[0, rows] += np.maximum(score, _MIN_VOTE)
         return class_id
 
     def _count(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
@@ -109,7 +108,7 @@ class Votes:
         order = self._class_id.argsort()
         place = order[self._class_id[order].searchsorted(class_id)]
         sums = self._sums.table
-        sums[place, rows] += np.maximum(score, _LEAST)
+        sums[place, rows] += np.maximum(score, _MIN_VOTE)
         leading: Float64 = self._class_id[sums[:, rows].argmax(0)]
         return leading
 
@@ -117,54 +116,54 @@ class Votes:
 # No picture is this large; within it nothing the trackers compute can overflow.
 _FARTHEST_PX = 1e7
 
-# The ledger's columns. ID is 0 until the track is confirmed; STREAK the time from which on it was
+# Rows of the table. ID is 0 while the track is tentative; STREAK the time from which on it was
 # detected in every frame; ROW the matched row of this frame's detections, -1 without one. The
-# last four are what a detection tells.
+# last four come from a detection.
 BORN_S, ID, STREAK, SEEN, SCORE, CLASS, ROW = range(7)
-_TOLD = slice(SEEN, ROW + 1)
+_OBSERVED = slice(SEEN, ROW + 1)
 
 
-class Seen(NamedTuple):
-    """The usable detections of a frame: boxes f64[4,N] and what the ledger is told f64[4,N]."""
+class Observations(NamedTuple):
+    """The usable detections of a frame: boxes f64[4,N] and their table columns f64[4,N]."""
 
     xyxy: Float64
-    told: Float64
+    columns: Float64
 
     @property
     def score(self) -> Float64:
         """f64[N], as the detector gave it."""
-        score: Float64 = self.told[SCORE - SEEN]
+        score: Float64 = self.columns[SCORE - SEEN]
         return score
 
     @property
     def class_id(self) -> Float64:
         """f64[N], whole numbers."""
-        class_id: Float64 = self.told[CLASS - SEEN]
+        class_id: Float64 = self.columns[CLASS - SEEN]
         return class_id
 
-    def take(self, places: Rows) -> Seen:
+    def take(self, places: Rows) -> Observations:
         """Return the detections at `places`, in that order."""
-        return Seen(self.xyxy.take(places, 1), self.told.take(places, 1))
+        return Observations(self.xyxy.take(places, 1), self.columns.take(places, 1))
 
 
-def read(detections: Detections, now: float) -> Seen:
+def usable_detections(detections: Detections, now: float) -> Observations:
     """Return the detections whose score is finite and whose box has an area, within reason."""
     xyxy = detections.xyxy.T.astype(np.float64, order="C")
-    told = np.empty((ROW + 1 - SEEN, len(detections)))
-    told[0] = now
-    told[SCORE - SEEN] = detections.score
-    told[CLASS - SEEN] = detections.class_id
-    told[ROW - SEEN] = np.arange(len(detections))
+    columns = np.empty((ROW + 1 - SEEN, len(detections)))
+    columns[0] = now
+    columns[SCORE - SEEN] = detections.score
+    columns[CLASS - SEEN] = detections.class_id
+    columns[ROW - SEEN] = np.arange(len(detections))
     usable = xyxy[:2] < xyxy[2:]  # false for NaN
     usable &= xyxy[:2] > -_FARTHEST_PX
     usable &= xyxy[2:] < _FARTHEST_PX
-    usable &= np.isfinite(told[SCORE - SEEN])
-    seen = Seen(xyxy, told)
+    usable &= np.isfinite(columns[SCORE - SEEN])
+    seen = Observations(xyxy, columns)
     return seen if usable.all() else seen.take(np.flatnonzero(usable.all(axis=0)))
 
 
-class Rules(NamedTuple):
-    """Where trackers differ in who is reported."""
+class ReportRules(NamedTuple):
+    """Rules by which tracks are reported, where trackers differ."""
 
     vote: bool = False
     """Detections of several classes may be one track."""
@@ -173,13 +172,13 @@ class Rules(NamedTuple):
 
 
 class TrackTable:
-    """The entries of n tracks, `table` f64[7,n]; ids go on from `last_id`."""
+    """n tracks, a column each in `table` f64[7,n]; new ids follow `last_id`."""
 
-    def __init__(self, clock: Clock, rules: Rules, last_id: int = 0) -> None:
+    def __init__(self, clock: Clock, rules: ReportRules, last_id: int = 0) -> None:
         self._clock = clock
         self._rules = rules
         self._columns = Columns(ROW + 1)
-        self._votes = Votes() if rules.vote else None
+        self._votes = ClassVotes() if rules.vote else None
         self.last_id = last_id
 
     def __len__(self) -> int:
@@ -190,26 +189,55 @@ class TrackTable:
         """f64[7,n], a view."""
         return self._columns.table
 
-    def tell(self, rows: Rows, seen: Seen) -> None:
-        """Note which track was seen as what in this frame; all others were missed."""
+    @property
+    def born_s(self) -> Float64:
+        """f64[n], when each track began, in seconds, a view."""
+        return self._row(BORN_S)
+
+    @property
+    def track_id(self) -> Float64:
+        """f64[n], 0 while tentative, a view."""
+        return self._row(ID)
+
+    @property
+    def last_seen(self) -> Float64:
+        """f64[n], when each track was last detected, in the clock's unit, a view."""
+        return self._row(SEEN)
+
+    @property
+    def class_id(self) -> Float64:
+        """f64[n], whole numbers, a view."""
+        return self._row(CLASS)
+
+    @property
+    def detection(self) -> Float64:
+        """f64[n], the matched row of the last frame's detections, -1 without one, a view."""
+        return self._row(ROW)
+
+    def _row(self, place: int) -> Float64:
+        row: Float64 = self.table[place]
+        return row
+
+    def record(self, rows: Rows, seen: Observations) -> None:
+        """Record the detections matched to the tracks `rows`; all other tracks were missed."""
         table = self.table
         table[ROW] = -1
-        table[_TOLD, rows] = seen.told
+        table[_OBSERVED, rows] = seen.columns
         if self._votes:
-            table[CLASS, rows] = self._votes.cast(rows, seen.class_id, seen.score)
+            table[CLASS, rows] = self._votes.add(rows, seen.class_id, seen.score)
         table[STREAK, table[ROW] < 0] = self._clock.now
 
-    def begin(self, seen: Seen) -> None:
-        """Enter a track for each of these detections."""
+    def start(self, seen: Observations) -> None:
+        """Add a tentative track for each of these detections."""
         entry = np.zeros((ROW + 1, len(seen.score)))
         entry[BORN_S] = self._clock.now_s
         entry[STREAK] = self._clock.now
-        entry[_TOLD] = seen.told
+        entry[_OBSERVED] = seen.columns
         self._columns.append(entry)
         if self._votes:
             self._votes.append(len(seen.score))
             rows = np.arange(len(self) - len(seen.score), len(self))
-            self._votes.cast(rows, seen.class_id, seen.score)
+            self._votes.add(rows, seen.class_id, seen.score)
 
     def keep(self, rows: Rows) -> None:
         """Leave only `rows`, in that order."""
@@ -217,26 +245,26 @@ class TrackTable:
         if self._votes:
             self._votes.keep(rows)
 
-    def due(self) -> Rows:
-        """Number the tracks that are now confirmed and return the rows to be reported."""
+    def select_reported(self) -> Rows:
+        """Give ids to the tracks that are confirmed now; return the rows to report."""
         table, clock = self.table, self._clock
-        due = table[ROW] >= 0
+        reported = table[ROW] >= 0
         early = self._rules.published and clock.now < clock.confirm
         # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
         early |= clock.first and not self._rules.published
         if not early:
-            due &= table[STREAK] <= clock.now - clock.confirm
-        fresh = (due & (table[ID] == 0)).nonzero()[0]
+            reported &= table[STREAK] <= clock.now - clock.confirm
+        fresh = (reported & (table[ID] == 0)).nonzero()[0]
         table[ID, fresh] = np.arange(self.last_id + 1, self.last_id + 1 + len(fresh))
         self.last_id += len(fresh)
         if not self._rules.published:
-            due = table[ID] > 0
-            due &= table[SEEN] >= clock.now - clock.coast
-        rows: Rows = due.nonzero()[0]
+            reported = table[ID] > 0
+            reported &= table[SEEN] >= clock.now - clock.coast
+        rows: Rows = reported.nonzero()[0]
         return rows
 
     def report(self, rows: Rows, xyxy: Float64) -> Tracks:
-        """Return `rows` with the boxes f64[4,m]."""
+        """Return the tracks `rows` as Tracks with the boxes f64[4,m]."""
         entry = self.table.take(rows, 1)
         return Tracks(
             xyxy=np.ascontiguousarray(xyxy.T, np.float32),
@@ -255,7 +283,7 @@ class TrackTable:
         return state
 
     def load(self, state: dict[str, Float64]) -> None:
-        """Be as the ledger that `save` was called on; raises KeyError, ValueError."""
+        """Load what `save` returned; raises KeyError, ValueError."""
         self._columns.load(state["ledger"])
         self.last_id = int(state["last_id"][0])
         if self._votes:

@@ -6,7 +6,7 @@ Associating Every Detection Box, ECCV 2022.
 
 from __future__ import annotations
 
-from pipeline.trackers._kalman import BoxFilters, HeightFilters
+from pipeline.trackers._kalman import AspectHeightFilters, BoxFilters
 from pipeline.trackers._tracker import TwoStageOptions, TwoStageTracker
 
 
@@ -23,4 +23,4 @@ class ByteTrack(TwoStageTracker):
     """ByteTrack for one source."""
 
     def _new_filters(self) -> BoxFilters:
-        return HeightFilters()
+        return AspectHeightFilters()

@@ -13,12 +13,12 @@ class Options(OptionsModel):
     """Nothing to set."""
 
 
-def build(options: Options) -> Untracked:  # noqa: ARG001 - every plug-in has this shape
+def build(options: Options) -> PassThrough:  # noqa: ARG001 - every plug-in has this shape
     """Return a tracker that tracks nothing."""
-    return Untracked()
+    return PassThrough()
 
 
-class Untracked:
+class PassThrough:
     """One row per detection, of age 0 and track id 0: sinks write it, overlays print no id."""
 
     def update(self, frame: Frame, detections: Detections) -> Tracks:  # noqa: ARG002

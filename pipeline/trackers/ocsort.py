@@ -1,11 +1,7 @@
-"""OC-SORT: SORT that trusts what it has seen more than what its filter believes.
+"""OC-SORT: SORT that relies on past observations more than on its filter.
 
 Cao, Pang, Weng, Khirodkar, Kitani: Observation-Centric SORT: Rethinking SORT for Robust
 Multi-Object Tracking, CVPR 2023.
-
-What tracks were last seen as, and which way they went: the memory of observation-centric SORT.
-
-Cao, Pang, Weng, Khirodkar, Kitani: Observation-Centric SORT, CVPR 2023.
 """
 
 from __future__ import annotations
@@ -16,9 +12,9 @@ from pydantic import Field
 from pipeline.core.data import Detections
 from pipeline.trackers._association import Matches
 from pipeline.trackers._camera_motion import Similarity
-from pipeline.trackers._kalman import BoxFilters, ScaleFilters
+from pipeline.trackers._kalman import AreaRatioFilters, BoxFilters
 from pipeline.trackers._options import TrackerOptions
-from pipeline.trackers._track_table import Columns, Float64, Rows, Rules, Seen
+from pipeline.trackers._track_table import Columns, Float64, Observations, ReportRules, Rows
 from pipeline.trackers._tracker import BaseTracker
 
 # The columns of a track: the last observed box, the unit vector of its motion (0 at first), the
@@ -30,8 +26,8 @@ _SLOTS = 8
 _PAST = slice(28, 28 + 3 * _SLOTS)
 
 
-class Observations(Columns):
-    """The memory of n tracks; motion is measured over `span`, in the unit of the times given."""
+class ObservationHistory(Columns):
+    """Past observations of n tracks; directions are measured over `span`, in the times' unit."""
 
     def __init__(self, span: float) -> None:
         super().__init__(_PAST.stop)
@@ -48,7 +44,7 @@ class Observations(Columns):
         return self.table[_WAY]
 
     def warp(self, motion: Similarity) -> None:
-        """Go along with a camera that moved: boxes, directions and places of the past."""
+        """Apply the camera's motion to boxes, directions and past centres."""
         self.table[_BOX] = motion.boxes(self.table[_BOX])
         self.table[_WAY] = unit(motion.turn @ self.table[_WAY])
         past = self.table[_PAST].reshape(_SLOTS, 3, -1)
@@ -59,7 +55,7 @@ class Observations(Columns):
         self.table[_FRAMES] += 1
         self.table[_STEPS] += steps
 
-    def earlier(self, now: float, rows: Rows) -> Float64:
+    def past_centre(self, now: float, rows: Rows) -> Float64:
         """Return f64[2,m], the centres where `rows` were observed a span before `now`.
 
         Where nothing was observed then, the next later one counts; if all are older, the last.
@@ -76,21 +72,21 @@ class Observations(Columns):
 
         The paper's OCM: (pi/2 - angle) / pi; 0 for tracks that have no direction yet.
         """
-        ahead = _centre(xyxy).take(j, 1) - self.earlier(now, np.arange(len(self))).take(i, 1)
+        ahead = _centre(xyxy).take(j, 1) - self.past_centre(now, np.arange(len(self))).take(i, 1)
         cosine = (unit(ahead) * self.way.take(i, 1)).sum(0)
         straight: Float64 = 0.5 - np.arccos(np.clip(cosine, -1, 1)) / np.pi
         return straight
 
-    def begin(self, xyxy: Float64, now: float, filters: BoxFilters) -> None:
-        """Enter tracks f64[4,m] first observed now; their filters have been started."""
+    def start(self, xyxy: Float64, now: float, filters: BoxFilters) -> None:
+        """Add tracks f64[4,m] first observed now; their filters have been started."""
         entry = np.zeros((len(self.table), xyxy.shape[1]))
         entry[_PAST.start :: 3] = -np.inf
         self.append(entry)
         self._write(np.arange(len(self) - xyxy.shape[1], len(self)), xyxy, now, filters)
 
-    def note(self, rows: Rows, xyxy: Float64, now: float, filters: BoxFilters) -> None:
-        """Write down what `rows` are observed as; their filters have been corrected."""
-        self.table[_WAY, rows] = unit(_centre(xyxy) - self.earlier(now, rows))
+    def record(self, rows: Rows, xyxy: Float64, now: float, filters: BoxFilters) -> None:
+        """Record the boxes that `rows` are observed at; their filters have been updated."""
+        self.table[_WAY, rows] = unit(_centre(xyxy) - self.past_centre(now, rows))
         self._write(rows, xyxy, now, filters)
 
     def _write(self, rows: Rows, xyxy: Float64, now: float, filters: BoxFilters) -> None:
@@ -120,10 +116,10 @@ class Observations(Columns):
         replayed.load(table[_FILTER])
         nobody = rows[:0]
         for k in range(1, int(frames.max()) + 1):
-            replayed.move(np.where(k <= frames, table[_STEPS] / frames, 0.0), nobody)
+            replayed.predict_boxes(np.where(k <= frames, table[_STEPS] / frames, 0.0), nobody)
             going = (k < frames).nonzero()[0]
             between = start.take(going, 1) + k * way.take(going, 1)
-            replayed.correct(going, between, score.take(again).take(going))
+            replayed.update_boxes(going, between, score.take(again).take(going))
         filters.put(rows, replayed.save())
 
 
@@ -168,31 +164,31 @@ class OcSort(BaseTracker):
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        super().__init__(options, Rules(published=options.published))
+        super().__init__(options, ReportRules(published=options.published))
 
-    def _memory(self) -> dict[str, Columns]:
+    def _extra_columns(self) -> dict[str, Columns]:
         span = 3 if self._options.frames else self._options.direction_s
-        self._observed = Observations(span)
-        return {"observed": self._observed}
+        self._history = ObservationHistory(span)
+        return {"observed": self._history}
 
-    def _read(self, detections: Detections) -> Seen:
-        seen = super()._read(detections)
+    def _observe(self, detections: Detections) -> Observations:
+        seen = super()._observe(detections)
         sure = seen.score >= self._options.min_score
         return seen if sure.all() else seen.take(sure.nonzero()[0])
 
     def _warp(self, motion: Similarity) -> None:
         super()._warp(motion)
-        self._observed.warp(motion)
+        self._history.warp(motion)
 
     def _predict(self) -> Float64:
-        self._observed.advance(self._clock.step)
+        self._history.advance(self._clock.step)
         return super()._predict()
 
     def _new_filters(self) -> BoxFilters:
-        return ScaleFilters()
+        return AreaRatioFilters()
 
-    def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
-        options, observed = self._options, self._observed
+    def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
+        options, observed = self._options, self._history
         pairs = self._pairs(predicted, seen)
         near = pairs.overlap > options.min_iou
         straight = observed.direction(self._clock.now, seen.xyxy, pairs.i, pairs.j)
@@ -202,15 +198,15 @@ class OcSort(BaseTracker):
             pairs = self._pairs(observed.box, seen)
             matches.match(pairs, pairs.overlap - options.min_iou)
 
-    def _correct(self, tracks: Rows, matched: Seen) -> None:
+    def _update(self, tracks: Rows, matched: Observations) -> None:
         if self._options.reupdate:
-            self._observed.reupdate(tracks, matched.xyxy, matched.score, self._filters)
-        super()._correct(tracks, matched)
-        self._observed.note(tracks, matched.xyxy, self._clock.now, self._filters)
+            self._history.reupdate(tracks, matched.xyxy, matched.score, self._filters)
+        super()._update(tracks, matched)
+        self._history.record(tracks, matched.xyxy, self._clock.now, self._filters)
 
-    def _begin(self, new: Seen) -> None:
-        super()._begin(new)
-        self._observed.begin(new.xyxy, self._clock.now, self._filters)
+    def _start(self, new: Observations) -> None:
+        super()._start(new)
+        self._history.start(new.xyxy, self._clock.now, self._filters)
 
-    def _boxes(self, rows: Rows, detections: Detections) -> Float64:
-        return self._measured(rows, detections)
+    def _reported_boxes(self, rows: Rows, detections: Detections) -> Float64:
+        return self._measured_boxes(rows, detections)

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from pipeline.core.data import Detections
 from pipeline.trackers._association import Matches
-from pipeline.trackers._kalman import BoxFilters, ScaleFilters
+from pipeline.trackers._kalman import AreaRatioFilters, BoxFilters
 from pipeline.trackers._options import FrameRule, TrackerOptions
-from pipeline.trackers._track_table import Float64, Rows, Rules, Seen
+from pipeline.trackers._track_table import Float64, Observations, ReportRules, Rows
 from pipeline.trackers._tracker import BaseTracker
 
 __all__ = ["FrameRule", "Options", "Sort", "build"]
@@ -41,20 +41,20 @@ class Sort(BaseTracker):
     """SORT for one source."""
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options, Rules(published=options.published))
+        super().__init__(options, ReportRules(published=options.published))
         self._options = options
 
     def _new_filters(self) -> BoxFilters:
-        return ScaleFilters()
+        return AreaRatioFilters()
 
-    def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
+    def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
         pairs, least = self._pairs(predicted, seen), self._options.min_iou
         if self._options.published:
             matches.match(pairs, pairs.overlap, gate=pairs.overlap >= least)
         else:
             matches.match(pairs, pairs.overlap - least)
 
-    def _boxes(self, rows: Rows, detections: Detections) -> Float64:
+    def _reported_boxes(self, rows: Rows, detections: Detections) -> Float64:
         if self._options.box == "measured":
-            return self._measured(rows, detections)
-        return super()._boxes(rows, detections)
+            return self._measured_boxes(rows, detections)
+        return super()._reported_boxes(rows, detections)

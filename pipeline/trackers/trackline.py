@@ -1,4 +1,4 @@
-"""Our own tracker: the parts of other trackers that measured best together, and one more.
+"""The default tracker: the parts of published trackers that measured best together.
 
 Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighed by how alike the
 heights are, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT
@@ -17,8 +17,13 @@ from pydantic import Field
 
 from pipeline.trackers._association import CandidatePairs, Matches
 from pipeline.trackers._camera_motion import shared_motion
-from pipeline.trackers._kalman import VELOCITY_VARIANCE, BoxFilters, HeightFilters, SizeFilters
-from pipeline.trackers._track_table import ROW, Float64, Seen
+from pipeline.trackers._kalman import (
+    VELOCITY_VARIANCE,
+    AspectHeightFilters,
+    BoxFilters,
+    WidthHeightFilters,
+)
+from pipeline.trackers._track_table import Float64, Observations
 from pipeline.trackers._tracker import State, TwoStageOptions, TwoStageTracker
 
 
@@ -62,7 +67,7 @@ def build(options: Options) -> Trackline:
 
 
 class Trackline(TwoStageTracker):
-    """The tracker for one source."""
+    """The default tracker, for one source."""
 
     def __init__(self, options: Options) -> None:
         self._own = options
@@ -70,19 +75,19 @@ class Trackline(TwoStageTracker):
         super().__init__(options)
 
     def _new_filters(self) -> BoxFilters:
-        return SizeFilters() if self._own.size_filter else HeightFilters()
+        return WidthHeightFilters() if self._own.size_filter else AspectHeightFilters()
 
-    def _match(self, matches: Matches, predicted: Float64, seen: Seen) -> None:
+    def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
         if self._own.shared_motion:
             sure = (seen.score >= self._own.high_score).nonzero()[0]
-            tracked = (self._ledger.table[ROW] >= 0).nonzero()[0]
+            tracked = (self._tracks.detection >= 0).nonzero()[0]
             motion = shared_motion(predicted.take(tracked, 1), seen.xyxy.take(sure, 1))
             if motion:
                 self._warp(motion)
                 predicted = motion.boxes(predicted)
         super()._match(matches, predicted, seen)
 
-    def _judge(self, seen: Seen) -> float:
+    def _score_factor(self, seen: Observations) -> float:
         """The mean of the last scores, weighed by themselves so that clutter counts little."""
         if not self._own.adapt_scores:
             return 1.0
@@ -102,13 +107,13 @@ class Trackline(TwoStageTracker):
         most: Float64 = np.minimum(strayed, _MAX_REACH * (predicted[3] - predicted[1]))
         return most
 
-    def _save_more(self) -> State:
+    def _save_extra(self) -> State:
         return {"scores": self._scores.copy()}
 
-    def _load_more(self, state: State) -> None:
+    def _load_extra(self, state: State) -> None:
         self._scores = state["scores"].copy()
 
-    def _similar(self, predicted: Float64, seen: Seen) -> CandidatePairs:
+    def _similarity(self, predicted: Float64, seen: Observations) -> CandidatePairs:
         pairs = self._pairs(predicted, seen, self._growth(predicted))
         if self._own.height_aware:
             pairs.weigh_by_height(predicted, seen.xyxy)

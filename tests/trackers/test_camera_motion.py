@@ -5,28 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from support.scenery import scenery, view
 from support.walkers import boxes
 
 from pipeline.core.data import Frame
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
 from pipeline.trackers._camera_motion import CameraMotion, Similarity, shared_motion
-from pipeline.trackers._kalman import HeightFilters, ScaleFilters, SizeFilters
+from pipeline.trackers._kalman import AreaRatioFilters, AspectHeightFilters, WidthHeightFilters
 
 NOBODY = np.empty((4, 0))
-
-
-def scenery(seed: int = 0):
-    """A landscape u8[900,1400,3] with corners at every scale that matters."""
-    noise = np.random.default_rng(seed).integers(0, 255, (900, 1400, 3)).astype(np.uint8)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 6)
-    return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX)
-
-
-def view(land, x: float, y: float, zoom: float = 1.0, turn: float = 0.0):
-    """What a camera of 640x480 sees that looks at (x, y)."""
-    matrix = cv2.getRotationMatrix2D((x, y), turn, zoom)
-    matrix[:, 2] += (320 - x, 240 - y)
-    return cv2.warpAffine(land, matrix, (640, 480))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +29,8 @@ def view(land, x: float, y: float, zoom: float = 1.0, turn: float = 0.0):
 def test_a_known_motion_is_found(x, y, zoom, turn):
     """To half a pixel everywhere in the picture."""
     land, camera = scenery(), CameraMotion()
-    assert camera.look(view(land, 700, 450), NOBODY) is None
-    motion = camera.look(view(land, x, y, zoom, turn), NOBODY)
+    assert camera.estimate(view(land, 700, 450), NOBODY) is None
+    motion = camera.estimate(view(land, x, y, zoom, turn), NOBODY)
     points = np.array([[20.0, 320, 600], [30.0, 240, 460]])
     matrix = cv2.getRotationMatrix2D((x, y), turn, zoom)
     corner, other = np.array([[380], [210]]), np.array([[x - 320], [y - 240]])
@@ -58,7 +45,7 @@ def test_a_fixed_camera_with_noise_and_walkers_does_not_move():
     for k in range(20):
         picture = np.clip(land + rng.normal(0, 1, land.shape), 0, 255).astype(np.uint8)
         picture[100:250, 20 * k : 20 * k + 50] = 255 - picture[100:250, 20 * k : 20 * k + 50]
-        assert camera.look(picture, NOBODY) is None
+        assert camera.estimate(picture, NOBODY) is None
 
 
 def test_a_slow_pan_is_noticed_in_the_end():
@@ -66,7 +53,7 @@ def test_a_slow_pan_is_noticed_in_the_end():
     land, camera = scenery(), CameraMotion()
     moved = np.zeros(2)
     for k in range(100):
-        motion = camera.look(view(land, 700 + 0.1 * k, 450), NOBODY)
+        motion = camera.estimate(view(land, 700 + 0.1 * k, 450), NOBODY)
         moved += motion.shift if motion else 0
     assert moved[0] == pytest.approx(-9.9, abs=1.5)
     assert abs(moved[1]) < 0.5
@@ -76,15 +63,15 @@ def test_a_slow_pan_is_noticed_in_the_end():
 def test_blank_pictures_show_no_motion(size):
     camera = CameraMotion()
     for grey in (0, 0, 255, 128):
-        assert camera.look(np.full((*size, 3), grey, np.uint8), NOBODY) is None
+        assert camera.estimate(np.full((*size, 3), grey, np.uint8), NOBODY) is None
 
 
 def test_a_new_picture_size_or_scene_is_no_motion():
     """A camera that comes back with another resolution, and a cut in a film."""
     camera = CameraMotion()
-    assert camera.look(view(scenery(), 700, 450), NOBODY) is None
-    assert camera.look(view(scenery(), 710, 450)[:300, :400].copy(), NOBODY) is None
-    assert camera.look(view(scenery(7), 710, 450)[:300, :400].copy(), NOBODY) is None
+    assert camera.estimate(view(scenery(), 700, 450), NOBODY) is None
+    assert camera.estimate(view(scenery(), 710, 450)[:300, :400].copy(), NOBODY) is None
+    assert camera.estimate(view(scenery(7), 710, 450)[:300, :400].copy(), NOBODY) is None
 
 
 def test_objects_do_not_count_as_scenery():
@@ -97,14 +84,14 @@ def test_objects_do_not_count_as_scenery():
         frames.append(picture)
     box = np.array([[60.0, 60, 572, 440]]).T
     blind, told = CameraMotion(), CameraMotion()
-    blind.look(frames[0], NOBODY)
-    told.look(frames[0], box)
-    motion = told.look(frames[1], box)
-    assert blind.look(frames[1], NOBODY).shift[0] == pytest.approx(12, abs=1)
+    blind.estimate(frames[0], NOBODY)
+    told.estimate(frames[0], box)
+    motion = told.estimate(frames[1], box)
+    assert blind.estimate(frames[1], NOBODY).shift[0] == pytest.approx(12, abs=1)
     assert motion is None or abs(motion.shift[0]) < 0.5
 
 
-@pytest.mark.parametrize("kind", [ScaleFilters, HeightFilters, SizeFilters])
+@pytest.mark.parametrize("kind", [AreaRatioFilters, AspectHeightFilters, WidthHeightFilters])
 def test_filters_go_along(kind):
     """Every kind of filter ends where a camera that turned, zoomed and panned puts its box."""
     filters, half_turn = kind(), np.array([[-1.0, 0], [0, -1.0]])

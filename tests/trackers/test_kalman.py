@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from support.reference_sort import published_filter
 
 from pipeline.trackers import _kalman as sort
-from pipeline.trackers._kalman import KalmanTracks
+from pipeline.trackers._kalman import KalmanFilters
 
 
-def sort_tracks(measured) -> KalmanTracks:
-    tracks = KalmanTracks(4)
+def sort_tracks(measured) -> KalmanFilters:
+    tracks = KalmanFilters(4)
     tracks.append(measured, sort.SORT_START, sort.SORT_VELOCITY_START)
     return tracks
 
 
-def seven_states(tracks: KalmanTracks, row: int):
+def seven_states(tracks: KalmanFilters, row: int):
     """The paper's state f64[7] and covariance f64[7,7] of one track."""
     x, v, pp, pv, vv = tracks.block[:, :, row]
     mean = np.concatenate((x, v[:3]))
@@ -29,7 +29,7 @@ def seven_states(tracks: KalmanTracks, row: int):
     return mean, covariance
 
 
-def step(tracks: KalmanTracks, frames: float = 1.0) -> None:
+def step(tracks: KalmanFilters, frames: float = 1.0) -> None:
     tracks.predict(frames, sort.SORT_DRIFT, sort.SORT_VELOCITY_DRIFT)
 
 
@@ -70,7 +70,7 @@ def test_noise_of_each_track_its_own_equals_filterpy():
     heights = np.array([40.0, 200.0])
     noise, drift, velocity_drift = (heights / 20) ** 2, (heights / 15) ** 2, (heights / 160) ** 2
     at, seen = np.array([[100.0, 300.0]]), np.array([[107.0, 290.0]])
-    ours = KalmanTracks(1)
+    ours = KalmanFilters(1)
     ours.append(at, 4 * noise, 100 * velocity_drift)
     ours.predict(1, drift, velocity_drift)
     ours.update(np.array([0, 1]), seen, noise)
@@ -128,7 +128,7 @@ def test_a_step_of_no_time_changes_nothing():
 def test_rows_survive_growing_and_leaving():
     """Tracks keep their numbers while others come and go around them."""
     rng = np.random.default_rng(3)
-    tracks = KalmanTracks(4)
+    tracks = KalmanFilters(4)
     kept = np.empty((4, 0))
     for _ in range(60):
         fresh = random_measurements(rng, int(rng.integers(0, 9)))

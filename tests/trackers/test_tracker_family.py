@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.scenery import scenery, view
 from support.walkers import boxes, feed, tracker_after, walker
-from test_camera_motion import scenery, view
 
 from pipeline.core.data import Frame
 from pipeline.tools.evaluate.scoring import combined_hota
 from pipeline.tools.evaluate.tracking import follow, recorded_frames
 from pipeline.tools.evaluate.truth import load_truth
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
-from pipeline.trackers._kalman import ScaleFilters
-from pipeline.trackers.ocsort import Observations
+from pipeline.trackers._kalman import AreaRatioFilters
+from pipeline.trackers.ocsort import ObservationHistory
 
 TWO_STAGE = [bytetrack, trackline]
 
@@ -59,7 +59,7 @@ def test_of_two_tracks_in_one_place_the_younger_goes(kind):
         feed(tracker, k / 30, boxes(still, *([np.add(apart, (6 * k, 0) * 2)] if k > 2 else [])))
     for k in range(10, 40):
         feed(tracker, k / 30, boxes(still))
-    assert len(tracker._ledger) == 1
+    assert len(tracker._tracks) == 1
 
 
 def test_unsure_detections_are_not_looked_at_by_ocsort():
@@ -80,13 +80,13 @@ def test_somebody_who_stopped_behind_a_pillar_is_found_where_he_was_seen(recover
 
 def test_who_keeps_his_direction_wins_the_crossing():
     """Two detections as near to the track: the one straight ahead is his (OCM)."""
-    memory = Observations(span=0.1)
-    filters = ScaleFilters()
+    memory = ObservationHistory(span=0.1)
+    filters = AreaRatioFilters()
     start = np.array([[0.0, 0, 10, 10]]).T
     filters.start(start)
-    memory.begin(start, 0.0, filters)
+    memory.start(start, 0.0, filters)
     for k in range(1, 4):
-        memory.note(np.array([0]), start + np.array([[3.0], [0], [3], [0]]) * k, k / 30, filters)
+        memory.record(np.array([0]), start + np.array([[3.0], [0], [3], [0]]) * k, k / 30, filters)
     there = np.stack(
         [(start + np.array([[x], [y], [x], [y]]))[:, 0] for x, y in [(20, 0), (3, 20), (-20, 0)]], 1
     )
@@ -97,21 +97,21 @@ def test_who_keeps_his_direction_wins_the_crossing():
 
 def test_a_track_seen_again_is_led_along_the_straight_way():
     """ORU: the filter is as if it had been fed the boxes between the last and this one."""
-    memory, rows = Observations(span=0.1), np.array([0])
-    filters, wanted = ScaleFilters(), ScaleFilters()
+    memory, rows = ObservationHistory(span=0.1), np.array([0])
+    filters, wanted = AreaRatioFilters(), AreaRatioFilters()
     box = np.array([[100.0, 100, 140, 220]]).T
     score = np.ones(1)
     for each in (filters, wanted):
         each.start(box)
-    memory.begin(box, 0.0, filters)
+    memory.start(box, 0.0, filters)
     for k in range(1, 6):
         memory.advance(1.0)
-        filters.move(1.0, rows)
-        wanted.move(1.0, rows)
-        wanted.correct(rows, box + 4.0 * k, score)
+        filters.predict_boxes(1.0, rows)
+        wanted.predict_boxes(1.0, rows)
+        wanted.update_boxes(rows, box + 4.0 * k, score)
     again = box + 20.0
     memory.reupdate(rows, again, score, filters)
-    filters.correct(rows, again, score)
+    filters.update_boxes(rows, again, score)
     np.testing.assert_allclose(filters.block, wanted.block, rtol=1e-9, atol=1e-9)
 
 

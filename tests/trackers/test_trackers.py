@@ -141,7 +141,7 @@ def test_boxes_without_area_start_no_track(box):
     tracker = sort.build(sort.Options(coast_s=None))
     for k in range(30):
         assert len(feed(tracker, k / 30, boxes(box))) == 0
-    assert len(tracker._ledger) == 0
+    assert len(tracker._tracks) == 0
 
 
 def test_wide_boxes_are_tracked():
@@ -192,7 +192,7 @@ def test_tracks_that_leave_free_their_memory():
     for k in range(1000):
         fresh = [(60 * i, 80 * (k % 9), 60 * i + 50, 80 * (k % 9) + 60) for i in range(20)]
         feed(tracker, k / 30, boxes(*fresh))
-        assert len(tracker._ledger) == len(tracker._filters) <= 100
+        assert len(tracker._tracks) == len(tracker._filters) <= 100
 
 
 def test_none_gives_every_detection_no_identity():
