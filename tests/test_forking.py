@@ -57,6 +57,7 @@ print("parent:", count)
 WHAT = ("track anew", "go on", "loaded model", "load anew", "stop", "look", "close the iterator")
 
 
+@pytest.mark.slow
 def test_nothing_hangs_after_a_fork(tmp_path: Path) -> None:
     """A worker forked off after a first `track` waited for ever for threads it did not have."""
     network = one_box_network(tmp_path / "one.onnx")

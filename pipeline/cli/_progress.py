@@ -1,4 +1,4 @@
-"""What a person sees during and after a run: a bar on a terminal, a line now and then elsewhere."""
+"""Progress and summary of a run: a bar on a terminal, a line every 5 s elsewhere; tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pipeline.cli._counts import counts_table
 from pipeline.core.data import Result
 from pipeline.engine import Pipeline
 
@@ -23,8 +22,8 @@ DRAW_EVERY_S = 0.1
 _NO_SCREEN = 10_000  # columns: a file or a pipe takes lines of any length
 
 
-class Watcher(Protocol):
-    """Told when a run starts and of every result."""
+class ProgressDisplay(Protocol):
+    """Shows how far a run is: gets the pipeline when it starts, then every result."""
 
     def start(self, pipeline: Pipeline) -> None:
         """Remember the pipeline, whose counters are shown."""
@@ -34,8 +33,8 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def progress() -> Iterator[Watcher]:
-    """Yield a Watcher that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
+def progress() -> Iterator[ProgressDisplay]:
+    """Yield a display that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
     console = _Console(file=cast(TextIO, _Stderr(sys.stderr)) if sys.stderr else None, stderr=True)
     if not console.is_terminal:
         yield _Lines(console)
@@ -51,8 +50,8 @@ def progress() -> Iterator[Watcher]:
         yield _Bar(bar)
 
 
-class _Paced:
-    """Calls `draw` at most every so many seconds."""
+class _Throttled:
+    """Calls `draw` at most once every `every_s` seconds."""
 
     every_s: float
 
@@ -76,10 +75,10 @@ class _Paced:
     @staticmethod
     def total(pipeline: Pipeline) -> int | None:
         """Return how many frames there are in all, None where a source does not know."""
-        books = pipeline.stats.sources
+        sources = pipeline.stats.sources
         counts = [info.frame_count for info in pipeline.source_infos.values()]
-        unread = sum(bool(each.broken and not each.grabbed) for each in books.values())
-        if len(counts) < len(books) - unread or None in counts:
+        unread = sum(bool(each.broken and not each.grabbed) for each in sources.values())
+        if len(counts) < len(sources) - unread or None in counts:
             return None
         limit = pipeline.max_frames
         return sum(min(count, limit) if limit else count for count in counts if count is not None)
@@ -91,7 +90,7 @@ class _Paced:
         return f"file {number} of {files}" if files > 1 else ""
 
 
-class _Lines(_Paced):
+class _Lines(_Throttled):
     every_s = LINE_EVERY_S
 
     def __init__(self, console: Console) -> None:
@@ -103,14 +102,14 @@ class _Lines(_Paced):
         fps = done / max(pipeline.stats.elapsed_s, 1e-9)
         of = f"/{total}" if total else ""
         left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
-        file = f"{told}: " if (told := self.file(pipeline)) else ""
+        file = f"{number}: " if (number := self.file(pipeline)) else ""
         self._console.print(
             f"{file}{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
             highlight=False,
         )
 
 
-class _Bar(_Paced):
+class _Bar(_Throttled):
     every_s = DRAW_EVERY_S
 
     def __init__(self, bar: Progress) -> None:
@@ -133,27 +132,27 @@ class _Bar(_Paced):
 
 
 def print_summary(report: Mapping[str, Any], output: Path) -> None:
-    """Print the run's books and stage times as two short tables on stdout.
+    """Print the run's frame counts and stage times as two short tables on stdout.
 
     Names are printed as they are: no markup, and nothing cut off where there is no screen.
     """
     console = _Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _NO_SCREEN
-    books = Table(box=None, pad_edge=False)
+    counts = Table(box=None, pad_edge=False)
     for title in ("source", "grabbed", "delivered", "dropped"):
-        books.add_column(title, overflow="fold")
+        counts.add_column(title, overflow="fold")
     for name, source in report["sources"].items():
         note = f"  broken: {source['broken']}" if "broken" in source else ""
         dropped = f"{source['dropped']}{note}"
-        books.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
-    console.print(books)
+        counts.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
+    console.print(counts)
     for folder, counts in report.get("left_out", {}).items():
         what = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         console.print(f"left out of {folder}: {what}", soft_wrap=True)
     console.print()
-    if counts := counts_table(report["sources"]):
-        console.print(counts)
+    if events := counts_table(report["sources"]):
+        console.print(events)
         console.print()
     stages = Table("stage", "median ms", "p95 ms", box=None, pad_edge=False)
     for name, times in report["stages"].items():
@@ -166,6 +165,21 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
     )
 
 
+def counts_table(sources: Mapping[str, Mapping[str, Any]]) -> Table | None:
+    """Return a table of every source's `counts` and `inside`, None where nothing was counted."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("source", "zone or line", "what", "class"):
+        table.add_column(title, overflow="fold")
+    table.add_column("count", justify="right")
+    for name, source in sources.items():
+        for row in source.get("counts", ()):
+            what = row["direction"] or row["kind"]
+            table.add_row(name, row["area"], what, row["class_name"], str(row["count"]))
+        for area, count in source.get("inside", {}).items():
+            table.add_row(name, area, "inside at the end", "", str(count))
+    return table if table.row_count else None
+
+
 class _Console(Console):
     """Leaves a reader that went away to the caller; rich would end the program."""
 
@@ -174,9 +188,9 @@ class _Console(Console):
 
 
 class _Stderr:
-    """Standard error that falls silent once it cannot be written to: a terminal that was closed.
+    """Standard error that discards text once it cannot be written to: a terminal that was closed.
 
-    The run must not end for want of a watcher.
+    The run must not end because of that.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -186,21 +200,21 @@ class _Stderr:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
-        """Write, or drop the text for ever."""
+        """Write, or discard this text and all after it."""
         try:
             return self._file.write(text)
         except OSError:
-            self._fall_silent()
+            self._discard_from_now_on()
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what is waiting."""
+        """Flush, or discard what is buffered."""
         try:
             self._file.flush()
         except OSError:
-            self._fall_silent()
+            self._discard_from_now_on()
 
-    def _fall_silent(self) -> None:
+    def _discard_from_now_on(self) -> None:
         # At its descriptor: what is stuck in the buffer is flushed again at the program's end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._file.fileno())

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.cli._counts import counts_table
+from pipeline.cli._progress import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.sequences import find_files

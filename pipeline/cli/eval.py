@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli._truth import add_truth_arguments
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
 from pipeline.tools.evaluate.tracks import in_common, load_tracks
-from pipeline.tools.evaluate.truth import load_truth
+from pipeline.tools.evaluate.truth import Data, load_truth
 
 HELP = "score tracks against ground truth"
 COUNTS = ("IDSW", "Frag")
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output of a run, a folder of <seq>.txt in MOTChallenge's form, or one file",
     )  # fmt: skip
     parser.add_argument("--coasting", action="store_true", help="count predicted boxes too")
-    parser.add_argument("--classes", metavar="NAME,...", help="classes that count, where told")
+    parser.add_argument(
+        "--classes", metavar="NAME,...", help="classes to score, if the file names any"
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -50,6 +52,17 @@ def execute(args: argparse.Namespace) -> int:
     _warn("has no tracks and is not scored", set(truths) - set(common))
     _warn("has no truth and is not scored", set(tracks) - set(common))
     return 0
+
+
+def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --gt and --data, which say where ground truth is and in which format."""
+    parser.add_argument(
+        "--gt", required=True, type=Path, metavar="DIR",
+        help="<seq>/gt/gt.txt (mot) or label_02/<seq>.txt (kitti)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", choices=get_args(Data), default="mot", help="form and rules of the ground truth"
+    )
 
 
 def print_scores(scores: Scores) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.cli._truth import add_truth_arguments
+from pipeline.cli.eval import add_truth_arguments
 from pipeline.config.plugins import plugin
 from pipeline.config.schema import Config
 from pipeline.core.errors import OutputError, UsageError

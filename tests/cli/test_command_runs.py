@@ -220,6 +220,7 @@ def started(config: Path, out: Path, **streams: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, text=True, env=environment, **streams)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal that can be taken away")
 @pytest.mark.timeout(120)
 def test_a_run_outlives_its_terminal(tmp_path: Path, settings: Callable[..., Path]) -> None:
@@ -239,6 +240,7 @@ def test_a_run_outlives_its_terminal(tmp_path: Path, settings: Callable[..., Pat
     assert report["sources"]["scene"]["grabbed"] == 150
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill means something else")
 @pytest.mark.timeout(120)
 def test_a_killed_command_leaves_files_readable_up_to_the_last_second(

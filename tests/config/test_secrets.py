@@ -222,6 +222,7 @@ def network(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_password_in_anything_it_writes(tmp_path: Path, network: Path) -> None:
     """Every file and every line printed is searched, the log of a lost camera included."""
     out = tmp_path / "out"

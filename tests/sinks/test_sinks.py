@@ -412,6 +412,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill means something else")
 @pytest.mark.timeout(60)
 def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:

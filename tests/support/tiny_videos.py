@@ -85,3 +85,22 @@ def holed(path: Path, size: int = 1500) -> Path:
     bad = path.with_name(f"holed-{path.name}")
     bad.write_bytes(data)
     return bad
+
+
+def level(index: int, frames: int) -> int:
+    return 20 + round(200 * index / frames)
+
+
+def grey_video(path: Path, frames: int, step_s: float = 0.04) -> Path:
+    """A video whose frame number can be read from its grey level."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(frames):
+            image = np.full((48, 64, 3), level(index, frames), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = round(index * step_s * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from test_processors import files
+from support.file_tree import write_files
 
 from pipeline.cli import doctor
 from pipeline.core.cpu_count import Cores
@@ -31,12 +31,12 @@ def test_cores_that_are_taken_away_are_told_with_the_reason():
 
 def test_memory_and_its_limit(tmp_path):
     meminfo = "MemTotal:  8000 kB\nMemFree: 100 kB\nMemAvailable: 5000 kB\nHugePages_Total: 0\n"
-    root = files(tmp_path, {"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a\n"})
+    root = write_files(tmp_path, {"proc/meminfo": meminfo, "proc/self/cgroup": "0::/a\n"})
     assert memory_of_machine(root) == (8000 * 1024, 5000 * 1024)
     assert memory_limit(root) is None
-    files(root, {"sys/fs/cgroup/a/memory.max": "max\n"})
+    write_files(root, {"sys/fs/cgroup/a/memory.max": "max\n"})
     assert memory_limit(root) is None
-    files(root, {"sys/fs/cgroup/a/memory.max": f"{GIB}\n"})
+    write_files(root, {"sys/fs/cgroup/a/memory.max": f"{GIB}\n"})
     assert memory_limit(root) == GIB
     assert surroundings.memory_left(8 * GIB, 4 * GIB, GIB // 2).state == "limited"
     assert surroundings.memory_left(8 * GIB, 4 * GIB, None).state == "works"

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from support.tiny_networks import colour_network
-from test_footage import video
+from support.tiny_videos import grey_video
 
 from pipeline.cli.main import main
 from pipeline.core.atomic_file import replacing_folder
@@ -195,7 +195,7 @@ def test_int8_keeps_boxes_and_names_and_says_what_it_costs(
 ) -> None:
     pytest.importorskip("nncf", reason="needs nncf")
     weights = make(tmp_path / "net.onnx")
-    footage = video(tmp_path / "a.mkv", 60)
+    footage = grey_video(tmp_path / "a.mkv", 60)
     command = ["models", "export", str(weights), "--int8", "--calibrate", str(footage)]
     assert main([*command, "--imgsz", "64", "--frames", "40"]) == 0
     told = capsys.readouterr().out

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
+from support.tiny_videos import grey_video, level
 
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
@@ -20,31 +19,12 @@ def same(image: Image) -> Image:
     return image
 
 
-def video(path: Path, frames: int, step_s: float = 0.04) -> Path:
-    """A video whose frame number can be read from its grey level."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for index in range(frames):
-            image = np.full((48, 64, 3), level(index, frames), np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            frame.pts, frame.time_base = round(index * step_s * 1000), Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def level(index: int, frames: int) -> int:
-    return 20 + round(200 * index / frames)
-
-
 def levels(images: list[Image]) -> list[float]:
     return [float(image.mean()) for image in images]
 
 
 def test_frames_are_spread_and_the_end_is_kept_aside(tmp_path: Path) -> None:
-    footage = gather([video(tmp_path / "a.mkv", 100)], 30, same)
+    footage = gather([grey_video(tmp_path / "a.mkv", 100)], 30, same)
     assert (len(footage.calibration), len(footage.held_out)) == (24, 6)
     seen = levels(footage.calibration)
     assert seen == sorted(seen)
@@ -55,7 +35,7 @@ def test_frames_are_spread_and_the_end_is_kept_aside(tmp_path: Path) -> None:
 
 def test_a_long_video_is_sought_not_decoded(tmp_path: Path) -> None:
     """Hours of footage must not be decoded for a few hundred frames; 100 frames over 50 minutes."""
-    footage = gather([video(tmp_path / "a.mkv", 100, step_s=30)], 20, same)
+    footage = gather([grey_video(tmp_path / "a.mkv", 100, step_s=30)], 20, same)
     assert len(footage.calibration) + len(footage.held_out) == 20
     seen = levels(footage.calibration + footage.held_out)
     assert seen == sorted(seen)
@@ -64,12 +44,12 @@ def test_a_long_video_is_sought_not_decoded(tmp_path: Path) -> None:
 
 def test_every_frame_is_shrunk_at_once(tmp_path: Path) -> None:
     """Three hundred frames of 4K are gigabytes; nothing may be kept in full size."""
-    footage = gather([video(tmp_path / "a.mkv", 20)], 20, lambda image: image[:4, :4].copy())
+    footage = gather([grey_video(tmp_path / "a.mkv", 20)], 20, lambda image: image[:4, :4].copy())
     assert {image.shape for image in footage.calibration + footage.held_out} == {(4, 4, 3)}
 
 
 def test_a_folder_of_pictures_and_videos(tmp_path: Path) -> None:
-    video(tmp_path / "a.mkv", 40)
+    grey_video(tmp_path / "a.mkv", 40)
     (tmp_path / "inside").mkdir()
     for index in range(40):
         cv2.imwrite(str(tmp_path / "inside" / f"{index:02}.png"), np.full((8, 8, 3), index))
@@ -82,7 +62,7 @@ def test_a_folder_of_pictures_and_videos(tmp_path: Path) -> None:
 
 
 def test_a_cut_video_gives_what_it_has(tmp_path: Path) -> None:
-    path = video(tmp_path / "a.avi", 200)
+    path = grey_video(tmp_path / "a.avi", 200)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     footage = gather([path], 100, same)
     assert len(footage.calibration) >= 8
@@ -104,7 +84,7 @@ def _empty(folder: Path) -> Path:
         (lambda folder: folder / "none.mp4", "no such file or folder"),
         (_empty, "folder without videos or pictures"),
         (_not_a_video, "not a video"),
-        (lambda folder: video(folder / "a.mkv", 3), "3 frames found, want 10 or more"),
+        (lambda folder: grey_video(folder / "a.mkv", 3), "3 frames found, want 10 or more"),
     ],
 )
 def test_what_cannot_calibrate_is_one_line(

@@ -270,6 +270,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys, case: str):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_hota_of_the_published_tracker_rises(shared: Path):
     """On real people: more than two points, with the defaults."""

@@ -1,4 +1,4 @@
-"""Frames of a user's own videos and pictures, evenly spread, for calibration and for comparison."""
+"""Calibration frames for int8: evenly spread over a user's videos and pictures, some held out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ import numpy as np
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
 from pipeline.core.paths import ffmpeg_path
+from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
-PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-VIDEOS = frozenset(
-    (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-)
 HELD_OUT = 0.2
 """Share of each video, its end, that is not calibrated on: neighbouring frames are too alike for a
 comparison on every fifth one to be honest."""
@@ -65,7 +62,7 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            known = PICTURES | VIDEOS
+            known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
             inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in known)
             if not inside:
                 raise SourceError(f"calibrate: folder without videos or pictures: {path}")
@@ -74,8 +71,8 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             files.append(path)
         else:
             raise SourceError(f"calibrate: no such file or folder: {path}")
-    pictures = [path for path in files if path.suffix.lower() in PICTURES]
-    return [path for path in files if path.suffix.lower() not in PICTURES], pictures
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    return [path for path in files if path.suffix.lower() not in PICTURE_SUFFIXES], pictures
 
 
 def _picture(path: Path) -> Image:
@@ -85,8 +82,8 @@ def _picture(path: Path) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _thinned(frames: Iterator[Image], most: int, shrink: Shrink) -> list[Image]:
-    """Return `most` frames, evenly spread, or all if there are fewer; how many come is not known.
+def _thinned(frames: Iterator[Image], count: int, shrink: Shrink) -> list[Image]:
+    """Return `count` frames, evenly spread, or all if there are fewer; how many come is not known.
 
     Keeps every first, second, fourth ... frame, up to twice as many as wanted, and picks at the
     end.
@@ -96,15 +93,15 @@ def _thinned(frames: Iterator[Image], most: int, shrink: Shrink) -> list[Image]:
     for index, frame in enumerate(frames):
         if index % step:
             continue
-        if len(kept) == 2 * most:
+        if len(kept) == 2 * count:
             kept = kept[::2]
             step *= 2
             if index % step:
                 continue
         kept.append(shrink(frame))
-    if len(kept) <= most:
+    if len(kept) <= count:
         return kept
-    return [kept[row] for row in np.linspace(0, len(kept) - 1, most).round().astype(int)]
+    return [kept[row] for row in np.linspace(0, len(kept) - 1, count).round().astype(int)]
 
 
 def _video(path: Path, count: int) -> Iterator[Image]:

@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.file_tree import write_files
 from support.import_walk import MODULES
 from support.tiny_networks import one_box_network
 
 from pipeline.core.cpu_count import Cores, cores
 from pipeline.detectors.common.backend import Settings
-
-
-def files(root: Path, content: dict[str, str]) -> Path:
-    for name, text in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 @pytest.mark.parametrize(
@@ -58,7 +51,7 @@ def files(root: Path, content: dict[str, str]) -> Path:
 )
 def test_a_container_s_share_of_the_cores_is_seen(tmp_path, content, quota):
     """Threads beyond the quota are stopped for most of each period; os.cpu_count knows nothing."""
-    assert cores(files(tmp_path, content)).quota == quota
+    assert cores(write_files(tmp_path, content)).quota == quota
 
 
 @pytest.mark.parametrize(
