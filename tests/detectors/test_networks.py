@@ -18,7 +18,7 @@ from pipeline.core.errors import ModelError
 from pipeline.detectors.common.classes import wanted_ids
 from pipeline.detectors.common.metadata import check_task, read_metadata
 from pipeline.detectors.openvino.model import PictureModel
-from pipeline.detectors.yolo import Options, build
+from pipeline.detectors.yolo import Options, build, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"names": "{0: 'a', 1: 'b', 2: 'c'}"}
@@ -196,6 +196,42 @@ def test_a_layout_the_shape_cannot_hold_is_refused(tmp_path: Path) -> None:
     for layout in ("end-to-end", "yolox"):
         with pytest.raises(ModelError, match=f"cannot hold {layout}"):
             build(Options(model=str(path), layout=layout)).open()
+
+
+def opened_layout(**options) -> str:
+    detector = build(Options(**options))
+    detector.open()
+    detector.close()
+    return detector.layout
+
+
+@pytest.mark.parametrize("imgsz", [32, 64, 96, 160, 320, 640, 1280])
+def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
+    """At 32 it was refused for boxes as large as those it was trained on."""
+    assert opened_layout(model="builtin", imgsz=imgsz) == "v8 of 6 classes"
+
+
+@pytest.mark.parametrize(
+    "size", [(32, 32), (32, 96), (96, 32), (64, 320), (352, 96), (288, 512)], ids=str
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_fixed_size_is_recognised_with_and_without_names(tmp_path: Path, size, named) -> None:
+    model = onnx.load(str(resolve("builtin")))
+    if not named:
+        del model.metadata_props[:]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for dim, side in zip(dims, (1, 3, *size), strict=True):
+        dim.dim_value = side
+    del model.graph.value_info[:]
+    onnx.save(model, str(tmp_path / "fixed.onnx"))
+    assert opened_layout(model=str(tmp_path / "fixed.onnx")) == "v8 of 6 classes"
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("imgsz", [32, 96, 416, 1280])
+@pytest.mark.parametrize("file", ["yolo11n.onnx", "yolo11n_int8_openvino"])
+def test_trained_networks_are_recognised_at_every_size(shared, file, imgsz) -> None:
+    assert opened_layout(model=str(shared / "models" / file), imgsz=imgsz) == "v8 of 80 classes"
 
 
 @pytest.mark.needs_shared

@@ -22,6 +22,11 @@ _MOST = 0.98  # of the boxes: a network may put out a few strange ones
 _NORMALISED_MAX = 2.0  # parts of the sides; in pixels the boxes of a whole picture lie further out
 _CORRELATED, _UNRELATED = 0.8, 0.5
 _MAX_CLASSES = 100_000
+_MIN_SIDE_PX = 320.0
+"""Boxes are as large as those that a network was trained on, however small its input is: where
+they may lie is measured in sides of at least this many pixels."""
+_MIN_CELLS = 100
+"""With fewer cells, as for input of 64x64, every box may lie in the middle of the picture."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,15 @@ class Evidence:
         """Object unless boxes are cx cy w h, in pixels or parts of the sides."""
         if not len(self.rows):
             return None
-        centre, side = self._in_sides(self.rows[:, :2]), self._in_sides(self.rows[:, 2:4])
+        centre = self._in_sides(self.rows[:, :2], _MIN_SIDE_PX)
+        side = self._in_sides(self.rows[:, 2:4], _MIN_SIDE_PX)
         if (side >= 0).all(axis=1).mean() < _MOST:
             return "boxes have negative widths or heights"
         if self.is_enough and (side > 0).all(axis=1).mean() < 0.5:
             return "boxes have no area"
         if _share_within(centre, -0.5, 1.5) < _MOST or _share_within(side, 0, 4) < _MOST:
             return f"boxes lie outside {_shown(self.size)}"
-        if self.is_enough and centre.std(axis=0).min() > 0.05 and self._are_ordered():
+        if self._look_like_corners():
             return "boxes are corners (x1 y1 x2 y2)"
         return None
 
@@ -73,7 +79,7 @@ class Evidence:
             return None
         if not self._are_ordered():
             return "boxes are no corners (x1 y1 x2 y2)"
-        if _share_within(self._in_sides(self.rows[:, :4]), -1, 2) < _MOST:
+        if _share_within(self._in_sides(self.rows[:, :4], _MIN_SIDE_PX), -1, 2) < _MOST:
             return f"boxes lie outside {_shown(self.size)}"
         return None
 
@@ -88,7 +94,7 @@ class Evidence:
     def decoded(self, strides: tuple[int, ...], per_cell: int) -> str | None:
         """Object to boxes whose centres have nothing to do with the cells they come from."""
         related = self._relation(strides, per_cell)
-        if related is None or related > _UNRELATED:
+        if related is None or related > _UNRELATED or len(self.rows) < _MIN_CELLS:
             return None
         return "centres of boxes are not where their cells are: the grid is not decoded"
 
@@ -124,6 +130,15 @@ class Evidence:
             last, others = float(np.median(values[:, -1])), float(np.median(values[:, :-1].max(1)))
             if last > 0.25 and others < 0.1 * last:
                 return f"column {first + values.shape[1] - 1} is about {last:.2g} in every box"
+        return None
+
+    def varied_classes(self, score: int, column: int) -> str | None:
+        """Object where most boxes are of one class and sure of it: that is no class, but a 1."""
+        if not self.is_enough:
+            return None
+        classes, counts = np.unique(self.rows[:, column], return_counts=True)
+        if counts.max() > 0.5 * len(self.rows) and np.median(self.rows[:, score]) > 0.25:
+            return f"most boxes are surely of class {classes[counts.argmax()]:.0f}"
         return None
 
     def ones(self, column: int) -> str | None:
@@ -171,17 +186,31 @@ class Evidence:
         name = f"column {first}" if end == first + 1 else f"columns {first}-{end - 1}"
         return f"{name} {values.min():.4g} to {values.max():.4g}"
 
-    def _in_sides(self, pairs: Float32) -> Float32:
-        """Return x, y, ... as parts of the sides."""
+    def _in_sides(self, pairs: Float32, min_side: float = 1.0) -> Float32:
+        """Return x, y, ... as parts of the sides, or of `min_side` pixels where that is more."""
         if self.is_normalised:
             return pairs
-        height, width = self.size
+        height, width = (max(side, min_side) for side in self.size)
         sides = np.array((width, height) * (pairs.shape[1] // 2), np.float32)
         return np.asarray(pairs / sides, np.float32)
 
     def _are_ordered(self) -> bool:
         left, top, right, bottom = self.rows[:, :4].T
         return bool(((right >= left) & (bottom >= top)).mean() >= _MOST)
+
+    def _look_like_corners(self) -> bool:
+        """Return whether columns 2 and 3 are right and bottom rather than width and height.
+
+        Boxes as large as the picture are in order either way, but only corners move together.
+        """
+        if not self.is_enough or not self._are_ordered():
+            return False
+        if self._in_sides(self.rows[:, :2]).std(axis=0).min() <= 0.05:
+            return False
+        pairs = [(self.rows[:, axis], self.rows[:, axis + 2]) for axis in (0, 1)]
+        if any(second.std() < 1e-6 for _, second in pairs):
+            return False
+        return min(float(np.corrcoef(*pair)[0, 1]) for pair in pairs) > _UNRELATED
 
     def _relation(self, strides: tuple[int, ...], per_cell: int) -> float | None:
         """Return the lower correlation of centres with cells; None where there is none to tell."""

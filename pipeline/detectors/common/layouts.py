@@ -132,6 +132,20 @@ class Reading:
         seen = self.evidence(answer, size)
         return seen.finite() or next(filter(None, _CHECKS[self.name](seen, self)), None)
 
+    def is_confirmed(self, best: Float32, size: Size) -> bool:
+        """Return whether `best` f32[6,N], the answer read by `best_only`, proves the layout v8."""
+        see = Evidence(best.T, size)
+        return see.is_enough and not any(
+            (
+                see.finite(),
+                see.score(4),
+                see.varied_classes(4, 5),
+                see.in_pixels(),
+                see.centres(),
+                see.decoded(self.strides, self.per_cell),
+            )
+        )
+
     def evidence(self, answer: Float32, size: Size) -> Evidence:
         """Return an answer f32[rows, columns] with a box per row."""
         by_column = (self.name == "v8") != self.flipped
@@ -247,6 +261,17 @@ def read(
             f"{both} fit what the probe picture gave ({seen}): set the option layout, or names",
         )
     return _measured(fitting[0], answer, size)
+
+
+def only_reading(
+    shape: Shape, size: Size, names: int | None, end2end: bool | None
+) -> Reading | None:
+    """Return the Reading that shape and class names leave, None where there are several or none."""
+    try:
+        readings = _possible(shape, size, names, end2end) if names else []
+    except ModelError:
+        return None
+    return readings[0] if len(readings) == 1 else None
 
 
 def read_as(

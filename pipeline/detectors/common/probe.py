@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.core.data import Float32, Image
 from pipeline.detectors.common.backend import Forced, Network
 from pipeline.detectors.common.decoding import Size
-from pipeline.detectors.common.layouts import Layout, Reading, read, read_as
+from pipeline.detectors.common.layouts import Layout, Reading, only_reading, read, read_as
 
 Run = Callable[[Image, int], Float32]
 """(picture u8[H,W,3] BGR of the network's input size, number for white) to f32[rows, columns]."""
@@ -59,6 +59,19 @@ def recognise(network: Network, run: Run, forced: Forced) -> Recognised:
         if why:
             doubts.append(f"layout: {forced.layout} was set, but on the probe picture {why}")
     return Recognised(replace(reading, usual=True), pixel_max, tuple(doubts))
+
+
+def expect(network: Network, forced: Forced) -> Recognised | None:
+    """Return what shape and class names alone say, where the best class of each box can prove it.
+
+    None where several layouts are possible, or where all of the answer has to be looked at.
+    """
+    names = forced.names or len(network.names) or None
+    reading = only_reading(network.output_shape, network.input_size, names, network.end2end)
+    if forced.layout is not None or reading is None or reading.layout().best_only is None:
+        return None
+    pixel_max = forced.input_scale or network.pixel_max
+    return Recognised(replace(reading, usual=True), pixel_max)
 
 
 @lru_cache(maxsize=2)

@@ -29,9 +29,10 @@ from pipeline.detectors.common.backend import (
     not_int8,
     stage_milliseconds,
 )
+from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors.common.nms import Postprocess
-from pipeline.detectors.common.probe import Recognised
+from pipeline.detectors.common.probe import Recognised, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
 from pipeline.detectors.openvino.model import one_line
 
@@ -41,6 +42,9 @@ MAX_IN_FLIGHT = 32
 STATIC_SIZES = 4
 """Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
 ones, as in a folder of photographs, share one compiled for every size."""
+
+_USUAL_PICTURE = (1080, 1920)
+"""The (height, width) whose shape most cameras and videos have."""
 
 # What is not quantized of an int8 network runs in what OpenVINO finds best.
 _PRECISION: dict[str, dict[str, str]] = {
@@ -68,6 +72,7 @@ class OpenVinoBackend:
         self._settings = settings
         self._model: CompiledModelCache | None = None
         self._lanes: dict[tuple[int, int] | None, _Lane] = {}
+        self._guessed: tuple[int, int] | None = None
         self._batches: deque[_Batch] = deque()
         self._flying: deque[tuple[_Request, _Batch]] = deque()
         self.batch_size = settings.batch or 1
@@ -80,7 +85,7 @@ class OpenVinoBackend:
         self._model = CompiledModelCache(self._settings.path)
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
-        network = self._model.network
+        network = self._described = self._model.network
         side = -(-self._settings.imgsz // network.stride) * network.stride
         self._target = self._model.fixed_size or (side, side)
         self._stride = network.stride if self._model.fixed_size is None else None
@@ -89,7 +94,28 @@ class OpenVinoBackend:
     def recognise(self, forced: Forced) -> Recognised:
         """Return the layout of the answer to a probe picture; raises ModelError."""
         assert self._model is not None
-        return self._model.recognise(self._target, forced)
+        return self._model.recognise(forced, lambda: self._confirm(forced))
+
+    def _confirm(self, forced: Forced) -> Recognised | None:
+        """Return the only layout possible if the network as it will run answers in it, else None.
+
+        This costs no network compiled for the probe alone: pictures are wide in most runs, and
+        what is compiled for them here is what they are run on.
+        """
+        expected = expect(self._described, forced)
+        if expected is None:
+            return None
+        self._choose(expected.layout)
+        size = fit(_USUAL_PICTURE, self._target, self._stride).input_size
+        request = self._lane(size).idle[0]
+        self._guessed = size
+        request.launch(picture(size), fit(size, size, None))
+        answer, _ = request.wait()
+        if expected.reading.is_confirmed(answer, size):
+            return expected
+        self._forget_lanes()
+        self._guessed = None
+        return None
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run; a network of fixed size is compiled here, others when they are."""
@@ -100,11 +126,15 @@ class OpenVinoBackend:
         layout = postprocess.layout
         if layout.best_only is not None:
             postprocess = replace(postprocess, layout=layout.best_only)
-        self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
-        self._pixel_max = layout.pixel_max
+        self._choose(layout)
         self._postprocess = postprocess
         if self._model.fixed_size is not None:
             self._lane(self._model.fixed_size)
+
+    def _choose(self, layout: Layout) -> None:
+        """Set how networks are compiled."""
+        self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
+        self._pixel_max = layout.pixel_max
 
     def submit(self, images: Sequence[Image]) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once."""
@@ -141,10 +171,13 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Release the networks; safe to call twice."""
         self._abandon()
+        self._forget_lanes()
+        self._model = None
+
+    def _forget_lanes(self) -> None:
         for lane in self._lanes.values():
             lane.idle.clear()  # requests know their lane: neither would go by itself
         self._lanes.clear()
-        self._model = None
 
     def _land(self) -> None:
         """Wait for the oldest picture in flight and read its answer."""
@@ -168,6 +201,10 @@ class OpenVinoBackend:
 
     def _lane(self, size: tuple[int, int]) -> _Lane:
         """Return the requests for input of `size`, compiling the network the first time."""
+        if self._guessed is not None:
+            if self._guessed != size:
+                self._forget_lanes()  # no picture had the shape that was guessed
+            self._guessed = None
         key = size if size in self._lanes or len(self._lanes) < STATIC_SIZES else None
         lane = self._lanes.get(key)
         if lane is None:

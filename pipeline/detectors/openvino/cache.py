@@ -12,7 +12,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -101,14 +101,14 @@ class CompiledModelCache:
             self._forget_oldest()
         return compiled
 
-    def recognise(self, size: tuple[int, int], forced: Forced) -> Recognised:
-        """Return what PictureModel.recognise does, from the cache if it is there."""
-        how = json.dumps([size, asdict(forced)])
+    def recognise(self, forced: Forced, try_first: Callable[[], Recognised | None]) -> Recognised:
+        """Return what `try_first` or else PictureModel.recognise does, from the cache if there."""
+        how = json.dumps(asdict(forced))
         name = hashlib.sha256(how.encode()).hexdigest()[:16]
         path = self._place(f"-{name}.layout")
         if (kept := _load(path)) is not None:
             return Recognised.from_json(json.loads(kept[_DIGEST_BYTES:]))
-        found = self._read().recognise(size, forced)
+        found = try_first() or self._read().recognise(forced)
         _keep(path, json.dumps(asdict(found)).encode())
         return found
 

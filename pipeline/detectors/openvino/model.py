@@ -21,6 +21,7 @@ from pipeline.detectors.common.probe import Recognised, recognise
 from pipeline.detectors.openvino.graph import find_best_class, pixel_max_of, take_pictures
 
 STRIDE = 32
+_CHEAP_SIDE = 320
 PROBE_SIZE = (640, 640)
 """What a network for pictures of any size is asked about; (height, width)."""
 
@@ -134,8 +135,13 @@ class PictureModel:
                 return stride
         return STRIDE
 
-    def recognise(self, size: tuple[int, int], forced: Forced) -> Recognised:
-        """Return the layout of the answer to a probe picture of `size`; raises ModelError."""
+    def recognise(self, forced: Forced) -> Recognised:
+        """Return the layout of the answer to a probe picture; raises ModelError.
+
+        The layout is the same at all sizes, so one is taken that is cheap and not unusual.
+        """
+        side = -(-_CHEAP_SIDE // self.network.stride) * self.network.stride
+        size = self.fixed_size or (side, side)
         with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
             model = self._model.clone()
             model.reshape([1, 3, *size])
