@@ -32,7 +32,7 @@ class Quantizer:
         side = -(-imgsz // network.stride) * network.stride
         self._target = picture_model.fixed_size or (side, side)
         self._stride = network.stride if picture_model.fixed_size is None else None
-        layout = picture_model.recognise(self._target, Forced()).layout
+        layout = picture_model.recognise(Forced()).layout
         self._weights = weights
         self._raw_bgr, self._pixel_max = layout.raw_bgr, layout.pixel_max
         self._metadata = plain_metadata(picture_model.metadata)
