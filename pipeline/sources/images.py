@@ -8,16 +8,16 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
-from pipeline.core.data import Frame, Image
+from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, list_files
-from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, picture_size, too_large
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
+from pipeline.sources._file.still_picture import StillPicture, decode_picture
 
 log = logging.getLogger("trackline")
 
@@ -62,17 +62,21 @@ class ImageSource:
         self.name = options.name or _name_of(Path(self._pattern))
         self._paths: list[Path] = []
         self._place = self.left_out = 0
-        self._unreadable: list[Path] = []
+        self._unreadable: list[tuple[Path, str]] = []
+        self._in_part = 0
+        self._first_in_part = ""
         self._next: Frame | None = None
 
     def open(self) -> SourceInfo:
         """Find the pictures; raises SourceError where there are none."""
         self.close()
+        self._in_part = 0
         self._paths = _find(self._pattern, recursive=self._recursive)
         # The sizes of the others are their own; the first stands for them.
         self._next = self._load()
         if self._next is None:
-            raise SourceError(f"{self._pattern}: no picture can be read (first: {self._paths[0]})")
+            path, why = self._unreadable[0]
+            raise SourceError(f"{self._pattern}: no picture can be read (first: {path}: {why})")
         height, width = self._next.image.shape[:2]
         count = len(self._paths)
         return SourceInfo(width, height, self._fps, count, "images", file=self._pattern)
@@ -82,7 +86,8 @@ class ImageSource:
         frame, self._next = self._next or self._load(), None
         if frame is None and self._unreadable:
             shown, self._unreadable = self._unreadable, []
-            raise SourceBrokenError(f"{shown[0]}: not a readable picture ({len(shown)} such)")
+            path, why = shown[0]
+            raise SourceBrokenError(f"{path}: not a readable picture: {why} ({len(shown)} such)")
         return frame
 
     def close(self) -> None:
@@ -92,45 +97,47 @@ class ImageSource:
         self._unreadable = []
         self._next = None
 
+    @property
+    def notes(self) -> list[str]:
+        """Return the line for the report about files read in part only."""
+        more = f" ({self._in_part} such)" if self._in_part > 1 else ""
+        return [f"{self._first_in_part}{more}"] if self._in_part else []
+
     def _load(self) -> Frame | None:
         """Return the next picture that can be read, None after the last."""
         frame, first_skipped = None, len(self._unreadable)
         while frame is None and self._place < len(self._paths):
             place, path = self._place, self._paths[self._place]
             self._place += 1
-            image = self._decoded(path)
-            if image is None:
-                self._unreadable.append(path)
+            picture = self._decoded(path)
+            if picture.image is None:
+                self._unreadable.append((path, picture.why))
                 continue
+            if picture.pages != 1:
+                self._note_pages(path, picture.pages)
             self.left_out = len(self._unreadable)
             pts_s, now = place / self._fps, time.monotonic()
-            frame = Frame(image, self.name, place, pts_s, now, file=str(path))
+            frame = Frame(picture.image, self.name, place, pts_s, now, file=str(path))
         if len(self._unreadable) < self._place:  # else `open` says in one line: nothing to read
-            for path in self._unreadable[first_skipped:]:
-                log.warning("%s: not a readable picture; skipped", path)
+            for path, why in self._unreadable[first_skipped:]:
+                log.warning("%s: not a readable picture: %s; skipped", path, why)
         return frame
 
-    def _decoded(self, path: Path) -> Image | None:
-        """Return one picture, None if it is none or too large; its size is looked at first.
-
-        Read here and not by OpenCV, which dies of a name that is not UTF-8.
-        """
-        import cv2
-
+    def _decoded(self, path: Path) -> StillPicture:
+        """Return one picture; read here and not by OpenCV, which dies of names not in UTF-8."""
         try:
             data = path.read_bytes()
-        except OSError:
-            return None
-        if (size := picture_size(data)) is not None:
-            why = too_large(*size, self._max_megapixels)
-            if why is not None:
-                log.warning("%s: %s", path, why)
-                return None
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:  # an empty file, or more than OpenCV takes
-            return None
-        return image  # type: ignore[return-value]
+        except OSError as error:
+            return StillPicture(None, error.strerror or "it cannot be read")
+        return decode_picture(data, self._max_megapixels)
+
+    def _note_pages(self, path: Path, pages: int) -> None:
+        """Note that only the first of a file's pictures is read."""
+        self._in_part += 1
+        if self._in_part == 1:
+            several = f"{pages} pictures" if pages else "several pictures"
+            self._first_in_part = f"{path}: holds {several}, of which the first is read"
+            log.warning("%s", self._first_in_part)
 
 
 def _find(pattern: str, *, recursive: bool) -> list[Path]:

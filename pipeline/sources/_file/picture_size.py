@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
+
+from pipeline.sources._file.heif import heif_header
 
 MAX_MEGAPIXELS = 400.0
 """Default limit; the largest cameras have 150 to 250 megapixels."""
@@ -19,23 +23,16 @@ def too_large(width: int, height: int, max_megapixels: float) -> str | None:
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Return (width, height) by the header of a JPEG, PNG, GIF, BMP, WebP or TIFF, else None."""
-    try:
-        if data[:2] == b"\xff\xd8":
-            return _jpeg_size(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            return struct.unpack(">II", data[16:24])
-        if data[:4] == b"GIF8":
-            return struct.unpack("<HH", data[6:10])
-        if data[:2] == b"BM":
-            width, height = struct.unpack("<ii", data[18:26])
-            return abs(width), abs(height)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _webp_size(data)
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            return _tiff_size(data)
-    except (struct.error, IndexError):
-        pass
+    """Return (width, height) by the header of a picture, None if it is of none that is known.
+
+    Known are JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, HEIC, AVIF and Netpbm (PBM to PAM).
+    """
+    for begins, size in _PARSERS:
+        if begins.match(data):
+            try:
+                return size(data)
+            except (struct.error, ValueError, IndexError):
+                return None
     return None
 
 
@@ -72,15 +69,73 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    """Return ImageWidth and ImageLength of the first directory (TIFF 6.0, section 2)."""
+    """Return ImageWidth and ImageLength of the first directory (TIFF 6.0, section 2; BigTIFF)."""
     order = "<" if data[:2] == b"II" else ">"
-    (at,) = struct.unpack(f"{order}I", data[4:8])
-    (count,) = struct.unpack(f"{order}H", data[at : at + 2])
+    is_big = b"+" in data[2:4]
+    offset, number, entry, value = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
+    (at,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + number, data, at)
+    at += struct.calcsize(number)
     found: dict[int, int] = {}
-    for n in range(count):
-        entry = data[at + 2 + n * 12 : at + 14 + n * 12]
-        tag, kind = struct.unpack(f"{order}HH", entry[:4])
+    for n in range(min(count, 4096)):
+        tag, kind = struct.unpack_from(f"{order}HH", data, at + n * entry)
         if tag in (256, 257):
-            size = "H" if kind == 3 else "I"
-            (found[tag],) = struct.unpack_from(f"{order}{size}", entry, 8)
+            size = {3: "H", 4: "I"}.get(kind, offset)
+            (found[tag],) = struct.unpack_from(order + size, data, at + n * entry + value)
     return (found[256], found[257]) if len(found) == 2 else None
+
+
+def _netpbm_size(data: bytes) -> tuple[int, int] | None:
+    """Return the size in the text at the head of a PBM, PGM, PPM or PAM."""
+    words = re.sub(rb"#[^\n]*", b" ", data[2:2048]).split()
+    if data[1:2] == b"7":
+        return int(words[words.index(b"WIDTH") + 1]), int(words[words.index(b"HEIGHT") + 1])
+    return int(words[0]), int(words[1])
+
+
+def _jpeg2000_size(data: bytes) -> tuple[int, int]:
+    """Return the size in a codestream's SIZ (ITU-T T.800, A.5.1)."""
+    right, bottom, left, top = struct.unpack_from(">4I", data, 8)
+    return right - left, bottom - top
+
+
+def _boxed_jpeg2000_size(data: bytes) -> tuple[int, int]:
+    return _jpeg2000_size(data[data.index(b"jp2c") + 4 :])
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    if data[14:18] == b"\x0c\0\0\0":  # OS/2's header
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return abs(width), abs(height)
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
+def _heif_size(data: bytes) -> tuple[int, int] | None:
+    header = heif_header(data)
+    return None if header is None else (header.width, header.height)
+
+
+_PARSERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], tuple[int, int] | None]], ...] = (
+    (re.compile(rb"\xff\xd8"), _jpeg_size),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _png_size),
+    (re.compile(rb"GIF8"), _gif_size),
+    (re.compile(rb"BM"), _bmp_size),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _webp_size),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), _tiff_size),
+    (re.compile(rb"P[1-7]"), _netpbm_size),
+    (re.compile(rb".{4}ftyp", re.DOTALL), _heif_size),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n"), _boxed_jpeg2000_size),
+    (re.compile(rb"\xff\x4f\xff\x51"), _jpeg2000_size),
+)
+"""How a file of each kind begins, and what reads its size."""

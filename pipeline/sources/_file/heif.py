@@ -1,0 +1,110 @@
+"""What the header of a HEIF file (HEIC, AVIF) says of its main picture: size, tiles, orientation.
+
+Boxes are those of ISO/IEC 14496-12, items and properties those of ISO/IEC 23008-12.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"))
+
+
+@dataclass(frozen=True, slots=True)
+class HeifHeader:
+    """The main picture's stored (width, height), and how it is shown.
+
+    `angle` is counter-clockwise, in quarters; `mirror` comes after it: "left-right", "up-down" or
+    None. `is_tiled` says that the picture is a grid of other items.
+    """
+
+    width: int
+    height: int
+    angle: int = 0
+    mirror: str | None = None
+    is_tiled: bool = False
+    is_sequence: bool = False
+
+
+def heif_header(data: bytes) -> HeifHeader | None:
+    """Return what a HEIF file's first bytes say, None if it is none or says nothing."""
+    size = int.from_bytes(data[:4], "big")
+    brands = {data[at : at + 4] for at in (8, *range(16, min(size, 256), 4))}
+    if data[4:8] != b"ftyp" or not brands & _BRANDS:
+        return None
+    try:
+        return _main_picture(data, is_sequence=bool(brands & {b"avis", b"msf1", b"hevc"}))
+    except (struct.error, IndexError, KeyError):
+        return None
+
+
+def _main_picture(data: bytes, *, is_sequence: bool) -> HeifHeader | None:
+    top = dict(_boxes(data))
+    if b"meta" not in top:
+        return None
+    meta = dict(_boxes(top[b"meta"][4:]))
+    primary = meta[b"pitm"]
+    (main,) = struct.unpack_from(">I" if primary[0] else ">H", primary, 4)
+    container = dict(_boxes(meta[b"iprp"]))
+    properties = list(_boxes(container[b"ipco"]))
+    width = height = angle = 0
+    mirror = None
+    for number in _properties_of(main, container[b"ipma"]):
+        kind, body = properties[number - 1]
+        if kind == b"ispe":
+            width, height = struct.unpack_from(">II", body, 4)
+        elif kind == b"irot":
+            angle = body[0] & 3
+        elif kind == b"imir":
+            mirror = "left-right" if body[0] & 1 else "up-down"
+    if not (width and height):
+        return None
+    tiled = _kind_of(main, meta[b"iinf"]) == b"grid"
+    return HeifHeader(width, height, angle, mirror, tiled, is_sequence)
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (kind, content) of boxes that follow one another."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        head = 8
+        if size == 1:
+            (size,), head = struct.unpack_from(">Q", data, at + 8), 16
+        elif size == 0:
+            size = len(data) - at
+        if size < head:
+            return
+        yield kind, data[at + head : at + size]
+        at += size
+
+
+def _properties_of(item: int, ipma: bytes) -> list[int]:
+    """Return the numbers, from 1, of an item's properties (ItemPropertyAssociationBox)."""
+    version, wide = ipma[0], ipma[3] & 1
+    (entries,) = struct.unpack_from(">I", ipma, 4)
+    at = 8
+    for _ in range(entries):
+        (found,) = struct.unpack_from(">I" if version else ">H", ipma, at)
+        at += 4 if version else 2
+        count = ipma[at]
+        at += 1
+        if found == item:
+            if wide:
+                return [each & 0x7FFF for each in struct.unpack_from(f">{count}H", ipma, at)]
+            return [each & 0x7F for each in ipma[at : at + count]]
+        at += count * (2 if wide else 1)
+    return []
+
+
+def _kind_of(item: int, iinf: bytes) -> bytes | None:
+    """Return an item's type, such as av01, hvc1 or grid (ItemInfoBox)."""
+    for kind, body in _boxes(iinf[6 if iinf[0] == 0 else 8 :]):
+        if kind == b"infe" and body[0] >= 2:
+            (found,) = struct.unpack_from(">I" if body[0] > 2 else ">H", body, 4)
+            at = 10 if body[0] > 2 else 8
+            if found == item:
+                return body[at : at + 4]
+    return None
