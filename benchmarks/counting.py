@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.core.data import Detections, Frame
-from pipeline.events.zones.counts import Counted
+from pipeline.events.zones.counts import CountKey
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 
@@ -65,7 +65,7 @@ class Way:
         return np.array([x - half, y - self.height, x + half, y])
 
 
-def way(lane: int, begins: float, rng: np.random.Generator, truth: Counter[Counted]) -> Way:
+def way(lane: int, begins: float, rng: np.random.Generator, truth: Counter[CountKey]) -> Way:
     """Return an object's way, and count in `truth` what it is going to do."""
     kind, class_id = rng.choice(["through", "turn", "stand"], p=[0.6, 0.2, 0.2]), rng.integers(2)
     height = rng.uniform(70, 95)
@@ -90,23 +90,23 @@ def way(lane: int, begins: float, rng: np.random.Generator, truth: Counter[Count
     return Way(np.array(times), np.array(corners), foot, width, height, int(class_id))
 
 
-def count(corners: list[float], name: str, truth: Counter[Counted]) -> None:
+def count(corners: list[float], name: str, truth: Counter[CountKey]) -> None:
     """Add what a way along these corners does to `truth`."""
     legs = [*pairwise(corners)]
     for area, borders in ((ZONE, (250, 450)), (THIN, (800, 808))):
         passed = sum((a < at) != (b < at) for a, b in legs for at in borders)
-        truth[Counted(area, "enter", "", name)] += passed // 2
-        truth[Counted(area, "leave", "", name)] += passed // 2
+        truth[CountKey(area, "enter", "", name)] += passed // 2
+        truth[CountKey(area, "leave", "", name)] += passed // 2
     if (corners[0] < 600) != (corners[-1] < 600):  # standing on it may end on either side
-        truth[Counted(LINE, "cross", "in" if corners[-1] > 600 else "out", name)] += 1
+        truth[CountKey(LINE, "cross", "in" if corners[-1] > 600 else "out", name)] += 1
     for a, b in legs if name == "car" else ():
         if (a < 1000) != (b < 1000):
-            truth[Counted(SLOPE, "cross", "in" if b > 1000 else "out", name)] += 1
+            truth[CountKey(SLOPE, "cross", "in" if b > 1000 else "out", name)] += 1
 
 
-def scene(seed: int) -> tuple[list[Way], Counter[Counted]]:
+def scene(seed: int) -> tuple[list[Way], Counter[CountKey]]:
     """Return the objects of a scene and its true counts."""
-    rng, truth, ways = np.random.default_rng(seed), Counter[Counted](), []
+    rng, truth, ways = np.random.default_rng(seed), Counter[CountKey](), []
     for lane in range(LANES):
         begins = rng.uniform(0.5, 5)
         for _ in range(VISITS):
@@ -127,7 +127,7 @@ def seen(ways: list[Way], t: float, rng: np.random.Generator) -> Detections:
     )
 
 
-def counted(kind: str, seed: int, fps: float, dropped: float) -> tuple[Counter[Counted], int]:
+def counted(kind: str, seed: int, fps: float, dropped: float) -> tuple[Counter[CountKey], int]:
     """Return what is counted in a scene, and how many ids the tracker gave."""
     ways, _ = scene(seed)
     rng = np.random.default_rng([seed, int(fps)])
@@ -145,7 +145,7 @@ def counted(kind: str, seed: int, fps: float, dropped: float) -> tuple[Counter[C
     return Counter(watcher.counts()), ids
 
 
-def difference(one: Counter[Counted], other: Counter[Counted]) -> int:
+def difference(one: Counter[CountKey], other: Counter[CountKey]) -> int:
     """Return the sum of |one - other| over all counts."""
     return sum(((one - other) + (other - one)).values())
 

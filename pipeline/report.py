@@ -23,9 +23,9 @@ from pipeline.core.interfaces import SourceInfo
 from pipeline.core.malloc import share_arenas
 from pipeline.core.masking import masked
 from pipeline.engine import Pipeline
-from pipeline.events.zones.counts import Tally, rows_of
+from pipeline.events.zones.counts import ZoneCounts, count_rows
 from pipeline.events.zones.schema import CameraZones
-from pipeline.events.zones.zones_file import load_areas
+from pipeline.events.zones.zones_file import load_zones
 
 log = logging.getLogger("trackline")
 
@@ -86,7 +86,7 @@ class _Seen:
     """What came out of one source: its last frame, and what was counted at its zones and lines."""
 
     def __init__(self) -> None:
-        self._tally = Tally()
+        self._tally = ZoneCounts()
         self._last = (0, 0.0)
         self._size = (0, 0)
 
@@ -106,7 +106,7 @@ class _Seen:
         if camera is None:
             return last
         inside = {zone.name: 0 for zone in camera.zones} | self._tally.inside
-        return {**last, "counts": rows_of(self._tally.counts, camera), "inside": inside}
+        return {**last, "counts": count_rows(self._tally.counts, camera), "inside": inside}
 
 
 def _areas(config: Config) -> Mapping[str, CameraZones] | None:
@@ -114,7 +114,7 @@ def _areas(config: Config) -> Mapping[str, CameraZones] | None:
     if config.zones is None:
         return None
     try:
-        return load_areas(config.zones).cameras
+        return load_zones(config.zones).cameras
     except ConfigError:
         return {}  # changed meanwhile, and broken: what was counted is reported all the same
 

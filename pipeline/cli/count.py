@@ -20,11 +20,11 @@ from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import Recording, read_recording
-from pipeline.events.zones.counts import rows_of
-from pipeline.events.zones.replay import RecordedVideo, check_classes, replay, size_told
+from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.replay import VideoInfo, check_classes, picture_size, replay
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
-from pipeline.events.zones.zones_file import load_areas
+from pipeline.events.zones.zones_file import load_zones
 from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
 from pipeline.sinks._table import csv_rows
 
@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the counts of each source."""
-    film = RecordedVideo(_fps(args.fps), _size(args.size))
-    areas = load_areas(args.zones)
+    video = VideoInfo(_fps(args.fps), _size(args.size))
+    areas = load_zones(args.zones)
     report: dict[str, Any] = {}
     events: list[Event] = []
     seen: set[str] = set()
@@ -60,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
         for name, camera in _chosen(recording, areas, args.camera).items():
             if name in report:
                 raise UsageError(f"{path}: source '{name}' is in another file already")
-            report[name], found = _count(recording, name, areas.cameras[camera], film)
+            report[name], found = _count(recording, name, areas.cameras[camera], video)
             events += found
     if not report:
         known, came = ", ".join(sorted(areas.cameras)), args.camera or ", ".join(sorted(seen))
@@ -90,22 +90,22 @@ def _chosen(recording: Recording, areas: ZonesFile, camera: str | None) -> Mappi
 
 
 def _count(
-    recording: Recording, name: str, camera: CameraZones, film: RecordedVideo
+    recording: Recording, name: str, camera: CameraZones, video: VideoInfo
 ) -> tuple[dict[str, Any], list[Event]]:
     check_classes(recording, camera)
-    if camera.size and not film.size and not size_told(recording, name):
-        film = film._replace(size=camera.size)
+    if camera.size and not video.size and not picture_size(recording, name):
+        video = video._replace(size=camera.size)
         told = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201
             f"trackline: {recording.path}: tells no picture size, taken as {told}",
             file=sys.stderr,
         )
-    known = film.size or size_told(recording, name)
+    known = video.size or picture_size(recording, name)
     # A file names the classes that were seen, so another one is no mistake.
     watcher = ZoneWatcher(camera, warn=False, beyond="error" if known else "ignore")
-    events = [*replay(recording, name, watcher, film)]
+    events = [*replay(recording, name, watcher, video)]
     inside = {zone: sum(classes.values()) for zone, classes in watcher.inside().items()}
-    return {"counts": rows_of(watcher.counts(), camera), "inside": inside}, events
+    return {"counts": count_rows(watcher.counts(), camera), "inside": inside}, events
 
 
 def _print(report: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from pipeline.core.options import validated
 from pipeline.engine import Pipeline
 from pipeline.events.zones.schema import ZonesFile, plain
 from pipeline.events.zones.watcher import ZoneWatcher
-from pipeline.events.zones.zones_file import load_areas
+from pipeline.events.zones.zones_file import load_zones
 
 NewWatcher = Callable[[str], Watcher | None]
 
@@ -222,7 +222,7 @@ def _areas(config: Config, names: list[str]) -> ZonesFile | None:
     """Return the zones file; raises ConfigError where it is about none of these sources."""
     if config.zones is None:
         return None
-    areas = load_areas(config.zones)
+    areas = load_zones(config.zones)
     if areas.cameras and not set(names) & set(areas.cameras):
         there, here = ", ".join(sorted(areas.cameras)), ", ".join(sorted(names))
         raise ConfigError(

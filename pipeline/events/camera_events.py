@@ -11,7 +11,7 @@ CameraStates = Callable[[], Mapping[str, tuple[str, float]]]
 _UNSEEN = ("lost", "stale", "connecting")
 
 
-class CameraNews:
+class CameraEvents:
     """Turns the states of cameras into events "lost" and "live".
 
     A camera is lost once it has given no new picture for `lost_after_s`, at the start too, and live

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.data import Result
-from pipeline.events.zones.counts import Tally
+from pipeline.events.zones.counts import ZoneCounts
 
 State = dict[str, Any]
-AreasByCamera = Mapping[str, Mapping[str, bool]]
+ZonesByCamera = Mapping[str, Mapping[str, bool]]
 """{camera: {area: whether it is a line}}."""
 
 UNSEEN_S = 60.0
@@ -21,11 +21,11 @@ UNSEEN_S = 60.0
 
 @dataclass(slots=True)
 class Camera:
-    """One camera; `seen_at` is on the clock that the board is asked with."""
+    """One camera; `seen_at` is on the clock that the camera_states is asked with."""
 
     seen_at: float
     objects: int = 0
-    tally: Tally = field(default_factory=lambda: Tally(UNSEEN_S))
+    tally: ZoneCounts = field(default_factory=lambda: ZoneCounts(UNSEEN_S))
 
     def areas(self) -> dict[str, Counter[str]]:
         """Return what happened since the start, by area.
@@ -52,7 +52,7 @@ class CameraStateTable:
     def __init__(self, lost_s: float) -> None:
         self._lost_s = lost_s
         self._cameras: dict[str, Camera] = {}
-        self._planned: Callable[[], AreasByCamera] = dict
+        self._planned: Callable[[], ZonesByCamera] = dict
         self._lock = threading.Lock()
 
     def expect(self, camera: str) -> None:
@@ -60,7 +60,7 @@ class CameraStateTable:
         with self._lock:
             self._cameras.setdefault(camera, Camera(float("-inf")))
 
-    def plan(self, areas: Callable[[], AreasByCamera]) -> None:
+    def plan(self, areas: Callable[[], ZonesByCamera]) -> None:
         """Show the areas that `areas` returns, rather than only those where something happened."""
         self._planned = areas
 

@@ -1,4 +1,4 @@
-"""The threads that keep events, tidy up and deliver; the sink `events` is built around them."""
+"""The threads of the sink `events`: store writer, retention, delivery to each target."""
 
 from __future__ import annotations
 
@@ -11,77 +11,77 @@ from pipeline.events.delivery.status import DeliveryStatus, DeliveryStatuses
 from pipeline.events.delivery.targets import Targets
 from pipeline.events.delivery.worker import DeliveryWorker
 from pipeline.events.store.clip_cleaning import ClipCleaner
-from pipeline.events.store.retention import Limits, tidy
+from pipeline.events.store.retention import RetentionLimits, apply_retention
 from pipeline.events.store.store import EventStore
-from pipeline.events.store.writer import FILES_GIVE_UP_S, KEEP_PATIENCE_S, Repeater, StoreWriter
+from pipeline.events.store.writer import CLOSE_TIMEOUT_S, FILES_TIMEOUT_S, PeriodicTask, StoreWriter
 
-TIDY_EVERY_S = 60.0
+RETENTION_EVERY_S = 60.0
 STATES_EVERY_S = 1.0
-LOOK_EVERY_S = 2.0
+STATUS_EVERY_S = 2.0
 # Closing takes a second or two when something does not answer, and no time otherwise.
-_DELIVER_PATIENCE_S = 1.0
+_DELIVERY_TIMEOUT_S = 1.0
 
 
 class EventService:
     """Writes to the store and delivers from it between `start` and `close`.
 
     Links in deliveries begin with `public_url`. With `only_files` the run fails where events cannot
-    be kept; otherwise it goes on without them.
+    be stored; otherwise it goes on without them.
     """
 
     def __init__(
         self,
         store: EventStore,
         targets: Targets,
-        limits: Limits,
+        limits: RetentionLimits,
         public_url: str,
         *,
         only_files: bool,
     ) -> None:
         self._targets = targets
-        self._deliverers = [
+        self._workers = [
             DeliveryWorker(Outbox(store, one.name, public_url), one) for one in targets.all
         ]
-        self.keeper = StoreWriter(self._wake, FILES_GIVE_UP_S if only_files else None)
-        self._standings = DeliveryStatuses(store, self._deliverers)
-        round_ = partial(tidy, store, limits, cleaner=ClipCleaner(store))
-        self._repeaters = [Repeater("events: tidy", round_, TIDY_EVERY_S)]
+        self.writer = StoreWriter(self._wake, FILES_TIMEOUT_S if only_files else None)
+        self._statuses = DeliveryStatuses(store, self._workers)
+        retention = partial(apply_retention, store, limits, cleaner=ClipCleaner(store))
+        self._tasks = [PeriodicTask("events: retention", retention, RETENTION_EVERY_S)]
         if targets.all:
-            look = Repeater("events: look", self._standings.refresh, LOOK_EVERY_S)
-            self._repeaters.append(look)
+            refresh = PeriodicTask("events: look", self._statuses.refresh, STATUS_EVERY_S)
+            self._tasks.append(refresh)
         if targets.mqtt is not None:
             states = targets.mqtt.publish_states
-            self._repeaters.append(Repeater("events: states", states, STATES_EVERY_S))
+            self._tasks.append(PeriodicTask("events: states", states, STATES_EVERY_S))
 
     def start(self, fail: Fail) -> None:
-        """Begin; `fail` is told what ends a thread."""
+        """Start the threads; `fail` gets the error that ends one."""
         if self._targets.mqtt is not None:
             self._targets.mqtt.start()
-        self.keeper.start(fail)
-        for repeater in self._repeaters:
-            repeater.start(fail)
-        for deliverer in self._deliverers:
-            deliverer.start(fail)
+        self.writer.start(fail)
+        for task in self._tasks:
+            task.start(fail)
+        for worker in self._workers:
+            worker.start(fail)
 
     def note(self, result: Result) -> None:
-        """Take a result into account for the states at the broker."""
+        """Update the camera states that the broker gets."""
         self._targets.note(result)
 
-    def standings(self) -> list[DeliveryStatus]:
-        """Return how each target fares; never waits."""
-        return self._standings.now()
+    def delivery_status(self) -> list[DeliveryStatus]:
+        """Return the delivery status of each target; never waits."""
+        return self._statuses.now()
 
-    def close(self, keep_patience_s: float) -> None:
-        """Keep what came, deliver what can be soon; the rest waits on the disk."""
-        self.keeper.close(keep_patience_s)
-        for deliverer in self._deliverers:
-            deliverer.end(_DELIVER_PATIENCE_S)
-        for deliverer in self._deliverers:
-            deliverer.join()
-        for repeater in self._repeaters:
-            repeater.close(KEEP_PATIENCE_S)
+    def close(self, store_timeout_s: float) -> None:
+        """Store what is queued and deliver what can be soon; the rest stays in the outbox."""
+        self.writer.close(store_timeout_s)
+        for worker in self._workers:
+            worker.end(_DELIVERY_TIMEOUT_S)
+        for worker in self._workers:
+            worker.join()
+        for task in self._tasks:
+            task.close(CLOSE_TIMEOUT_S)
         self._targets.stop()
 
     def _wake(self) -> None:
-        for deliverer in self._deliverers:
-            deliverer.wake()
+        for worker in self._workers:
+            worker.wake()

@@ -184,7 +184,7 @@ class Delivery(Shape):
     """And why."""
 
 
-class Keeping(Shape):
+class StoreStatus(Shape):
     """How events and clips get to the disk; times in Unix seconds."""
 
     waiting: int
@@ -205,7 +205,7 @@ class Keeping(Shape):
 class Deliveries(Shape):
     """How events are kept, null if they are not, and how they get to each target."""
 
-    keeping: Keeping | None
+    keeping: StoreStatus | None
     deliveries: list[Delivery]
 
 

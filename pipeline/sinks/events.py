@@ -24,17 +24,17 @@ from pipeline.core.interfaces import RunInfo, unix_time
 from pipeline.core.options import OptionsModel
 from pipeline.core.secret_types import SecretUrl
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions
-from pipeline.events.store.writer import KEEP_PATIENCE_S, ClipLosses, Repeater
+from pipeline.events.store.writer import CLOSE_TIMEOUT_S, ClipLosses, PeriodicTask
 from pipeline.sinks._files import OutputFolder, writing
 
 if TYPE_CHECKING:
-    from pipeline.events.camera_events import CameraNews
-    from pipeline.events.camera_states import AreasByCamera
+    from pipeline.events.camera_events import CameraEvents
+    from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
     from pipeline.events.delivery.targets import Targets
     from pipeline.events.service import EventService
     from pipeline.events.store.store import EventStore
-    from pipeline.events.store.writer import Keeping
+    from pipeline.events.store.writer import StoreStatus
     from pipeline.sinks.clips.recorder import ClipRecorder
 
 FILE_NAME = "events.db"
@@ -98,14 +98,14 @@ class EventsSink:
         self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
         self._failure: BaseException | None = None
-        self._areas: Callable[[], AreasByCamera] | None = None
-        self._news: Repeater | None = None
+        self._areas: Callable[[], ZonesByCamera] | None = None
+        self._news: PeriodicTask | None = None
         self._made_anew = False
         self._only_files = False
         self._wrote = False
         self._release: Callable[[], None] | None = None
 
-    def follow_areas(self, areas: Callable[[], AreasByCamera]) -> None:
+    def follow_zones(self, areas: Callable[[], ZonesByCamera]) -> None:
         """Announce the zones and lines that `areas` returns now and then; before `open`."""
         self._areas = areas
 
@@ -116,7 +116,7 @@ class EventsSink:
         self._folder.make()
         try:
             store = self._open_store(run.output)
-            from pipeline.events.camera_events import CameraNews
+            from pipeline.events.camera_events import CameraEvents
             from pipeline.events.delivery.targets import make_targets  # SQLAlchemy is there, then
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
@@ -127,12 +127,14 @@ class EventsSink:
             store.deliver_to(targets.kinds, targets.with_clips)
         except StoreError as error:
             raise OutputError(str(error)) from error
-        if targets.board is not None:
+        if targets.camera_states is not None:
             planned = _areas(run.metadata)
-            targets.board.plan(self._areas or (lambda: planned))
+            targets.camera_states.plan(self._areas or (lambda: planned))
         self._start(targets, store)
-        news = CameraNews(run.camera_states, self._options.lost_after_s)
-        self._news = Repeater("events: cameras", partial(self._note_cameras, news), _LOOK_EVERY_S)
+        news = CameraEvents(run.camera_states, self._options.lost_after_s)
+        self._news = PeriodicTask(
+            "events: cameras", partial(self._note_cameras, news), _LOOK_EVERY_S
+        )
         self._news.start(self._fail)
 
     def write(self, result: Result) -> None:
@@ -147,31 +149,31 @@ class EventsSink:
         utc = unix_time(0.0)
         records = [EventRecord.of(event, utc) for event in result.events]
         if records:
-            self._service.keeper.do(partial(self.store.add, records), len(records))
+            self._service.writer.do(partial(self.store.add, records), len(records))
         if self._clips is not None:
             uids = [one.uid for one in records]
             self._clips.note(result, uids, utc + result.frame.captured_at)
 
-    def _note_cameras(self, news: CameraNews) -> None:
+    def _note_cameras(self, news: CameraEvents) -> None:
         """Keep what became of cameras since the last time."""
         service, store = self._service, self.store
         if service is None or store is None:
             return
         if records := news.look(time.time()):
             self._wrote = True
-            service.keeper.do(partial(store.add, records), len(records))
+            service.writer.do(partial(store.add, records), len(records))
 
-    def standings(self) -> Sequence[DeliveryStatus]:
+    def delivery_status(self) -> Sequence[DeliveryStatus]:
         """Return how each target fares, for any thread and at once."""
         service = self._service
-        return [] if service is None else service.standings()
+        return [] if service is None else service.delivery_status()
 
-    def keeping(self) -> tuple[Keeping, ClipLosses] | None:
+    def store_status(self) -> tuple[StoreStatus, ClipLosses] | None:
         """Return how events and clips are kept, for any thread and at once; None while closed."""
         service, clips = self._service, self._clips
         if service is None:
             return None
-        return service.keeper.keeping, ClipLosses() if clips is None else clips.losses
+        return service.writer.status, ClipLosses() if clips is None else clips.losses
 
     def close(self) -> None:
         """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk.
@@ -183,26 +185,26 @@ class EventsSink:
         if clips is not None:
             clips.close(_CLIPS_PATIENCE_S if patience_s is None else patience_s)
         if self._news is not None:
-            self._news.close(KEEP_PATIENCE_S)
+            self._news.close(CLOSE_TIMEOUT_S)
         service, self._service = self._service, None
         if service is not None:
-            service.close(KEEP_PATIENCE_S if patience_s is None else patience_s)
+            service.close(CLOSE_TIMEOUT_S if patience_s is None else patience_s)
         self._close_store()
         if self._folder is not None:
             self._folder.drop_if_empty()
         if service is not None and self._only_files:
             self._raise_failure()
-            kept = service.keeper.keeping
-            if missing := kept.lost + kept.waiting:  # a step may still be under way
+            status = service.writer.status
+            if missing := status.lost + status.waiting:  # a step may still be under way
                 raise WriteError(
-                    f"events: {missing} could not be kept: {kept.problem or 'see the log'}"
+                    f"events: {missing} could not be kept: {status.problem or 'see the log'}"
                 )
 
     # -- opening ----------------------------------------------------------------------------------
 
     def _open_store(self, output: Path) -> EventStore:
         try:
-            from pipeline.events.store.database_lock import claim
+            from pipeline.events.store.database import lock_database
             from pipeline.events.store.store import EventStore
         except ImportError as error:
             raise MissingExtraError(
@@ -214,7 +216,7 @@ class EventsSink:
         if store.file is not None and self._folder is not None:
             self._folder.check(store.file, appends=True)
             with writing(store.file):
-                self._release = claim(store.file)
+                self._release = lock_database(store.file)
             self._made_anew = not store.file.exists()
         self.store = store
         store.prepare()
@@ -223,16 +225,16 @@ class EventsSink:
     def _start(self, targets: Targets, store: EventStore) -> None:
         """Start the threads; each is joined in `close`."""
         from pipeline.events.service import EventService
-        from pipeline.events.store.retention import Limits
+        from pipeline.events.store.retention import RetentionLimits
 
         options = self._options
-        limits = Limits(options.keep_days, options.keep_megabytes)
+        limits = RetentionLimits(options.keep_days, options.keep_megabytes)
         self._service = EventService(
             store, targets, limits, options.public_url, only_files=self._only_files
         )
         if options.clips:
-            from pipeline.sinks.clips.clip_status import recorder
             from pipeline.sinks.clips.pre_roll import ClipOptions
+            from pipeline.sinks.clips.recovery import recorder
 
             wanted = ClipOptions(
                 options.before_s,
@@ -242,7 +244,7 @@ class EventsSink:
                 options.clip_boxes,
                 patient=self._only_files,
             )
-            self._clips = recorder(store, self._service.keeper, wanted)
+            self._clips = recorder(store, self._service.writer, wanted)
             self._clips.start(self._fail)
         self._service.start(self._fail)
 

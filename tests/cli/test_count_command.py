@@ -13,7 +13,7 @@ from support.tiny_networks import one_box_network
 from pipeline.cli.main import main
 from pipeline.core.errors import ConfigError, OutputError
 from pipeline.events.zones.schema import ZonesFile
-from pipeline.events.zones.zones_file import load_areas, save_areas
+from pipeline.events.zones.zones_file import load_zones, save_zones
 
 FPS = 10.0
 SCENE = {
@@ -140,7 +140,7 @@ def test_zones_about_no_source_of_the_run_are_a_mistake(ran: Path, tmp_path: Pat
 def read(tmp_path: Path, text: str) -> ZonesFile:
     path = tmp_path / "zones.yaml"
     path.write_text(text, encoding="utf-8")
-    return load_areas(path)
+    return load_zones(path)
 
 
 def with_zone(**changes: Any) -> str:
@@ -188,13 +188,13 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     link.symlink_to(path)
     door = areas.cameras["scene"].model_copy(update={"size": None})
     more = areas.with_camera("Tür <1>", door)
-    save_areas(link, more)
-    assert load_areas(path) == load_areas(link) == more
+    save_zones(link, more)
+    assert load_zones(path) == load_zones(link) == more
     assert link.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(each.name for each in tmp_path.iterdir()) == ["link.yaml", "zones.yaml"]
     with pytest.raises(OutputError, match="cannot be written"):
-        save_areas(tmp_path / "no folder" / "zones.yaml", more)
+        save_zones(tmp_path / "no folder" / "zones.yaml", more)
 
 
 def test_a_path_in_the_configuration_starts_at_its_folder(ran: Path, monkeypatch, tmp_path) -> None:

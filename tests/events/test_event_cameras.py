@@ -15,7 +15,7 @@ from support.event_servers import eventually
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
-from pipeline.events.camera_events import CameraNews
+from pipeline.events.camera_events import CameraEvents
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions
 from pipeline.sinks import events as plugin
 
@@ -41,7 +41,7 @@ Steps = list[tuple[float, str | None, float]]
 def test_what_becomes_of_a_camera(steps: Steps, news: list[tuple[str, float]]) -> None:
     """`kinds: [enter, lost]` was documented, and nothing ever sent "lost"."""
     states: dict[str, tuple[str, float]] = {}
-    watch = CameraNews(lambda: states, lost_after_s=10)
+    watch = CameraEvents(lambda: states, lost_after_s=10)
     told = []
     for now, state, since in steps:
         states.clear()

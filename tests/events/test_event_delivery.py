@@ -18,7 +18,7 @@ from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ConfigError
 from pipeline.events.delivery.options import WebhookOptions
 from pipeline.events.delivery.outbox import MAX_WAIT_S, Outbox
-from pipeline.events.delivery.status import queue_of
+from pipeline.events.delivery.status import queue_status
 from pipeline.events.delivery.webhook import Webhook, name_of, outcome_of, retry_after, signature
 from pipeline.events.delivery.worker import FIRST_PAUSE_S, MAX_PAUSE_S, DeliveryWorker
 from pipeline.events.store.records import EventRecord
@@ -180,10 +180,10 @@ def test_one_event_that_always_fails_does_not_hold_up_the_rest(
     with delivering(store, hook.url) as outbox:
         eventually(lambda: len(hook.requests) == 4, "the fourth failure of the first")
         settled(outbox, waiting=3)
-        parcel = outbox.take(time.time() + 61)
-        assert parcel is not None
-        assert parcel.event.track_id == 1, "after three failures others come first"
-        outbox.unsend(parcel)
+        message = outbox.take(time.time() + 61)
+        assert message is not None
+        assert message.event.track_id == 1, "after three failures others come first"
+        outbox.unsend(message)
 
 
 @pytest.mark.parametrize("by_s", [-3600, 3600])
@@ -206,9 +206,9 @@ def test_what_was_put_back_by_a_clock_that_was_ahead_is_due(store: EventStore) -
     add(store, 2)
     outbox = Outbox(store, "webhook:test")
     parcels = [outbox.take(0.0), outbox.take(0.0)]
-    for parcel, ahead_s in zip(parcels, (MAX_WAIT_S - 1, 86_400), strict=True):
-        assert parcel is not None
-        outbox.put_back(parcel, 1e6 + ahead_s, "HTTP 503")
+    for message, ahead_s in zip(parcels, (MAX_WAIT_S - 1, 86_400), strict=True):
+        assert message is not None
+        outbox.put_back(message, 1e6 + ahead_s, "HTTP 503")
     found = outbox.take(1e6)
     assert found is not None
     assert found.event.track_id == 1
@@ -221,7 +221,7 @@ def test_ending_does_not_wait_for_a_server_that_hangs(store: EventStore, hook: H
     with delivering(store, hook.url, patience_s=0.2, timeout_s=25) as outbox:
         eventually(lambda: hook.requests, "a request")
     assert outbox.states() == {"waiting": 1}
-    told = queue_of(store, "webhook:test").told
+    told = queue_status(store, "webhook:test").last_error
     assert told.startswith("cannot be reached"), "cut off, long before the request's own timeout"
 
 
@@ -300,9 +300,9 @@ def test_no_secret_is_dumped_and_all_are_used(hook: Hook, store: EventStore) -> 
         url=f"{hook.url}/hunter2?key=hunter2", authorization="Bearer hunter2", secret="hunter2"
     )
     add(store)
-    parcel = Outbox(store, "webhook:test").take(2.0)
-    assert parcel is not None
-    assert Webhook(options, "webhooks.0").send(parcel).kind == "delivered"
+    message = Outbox(store, "webhook:test").take(2.0)
+    assert message is not None
+    assert Webhook(options, "webhooks.0").send(message).kind == "delivered"
     assert hook.requests[0][0]["authorization"] == "Bearer hunter2"
     assert "hunter2" not in f"{options.model_dump(mode='json')} {options!r} {name_of(options)}"
     assert options.model_dump(mode="json")["url"] == f"http://127.0.0.1:{hook.port}/***"

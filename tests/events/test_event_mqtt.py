@@ -20,7 +20,7 @@ from support.programs import program
 from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import Topics, by_slug, device, slug
 from pipeline.events.delivery.outbox import Outbox
-from pipeline.events.delivery.status import queue_of
+from pipeline.events.delivery.status import queue_status
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
@@ -230,7 +230,7 @@ def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_pa
             sink.write(result(index, event(index)))
         eventually(lambda: len(store.query(limit=300)) == 200, "all kept")
         sink.close()
-    assert queue_of(store, "mqtt").told == "ended before the acknowledgement", "waits for nobody"
+    assert queue_status(store, "mqtt").last_error == "ended before the acknowledgement", "cut off"
     assert Outbox(store, "mqtt").states()["sent"] == 1
     assert sum(Outbox(store, "mqtt").states().values()) == 200
 
@@ -270,7 +270,9 @@ def test_signing_in_over_tls(tmp_path: Path) -> None:
         with publishing(tmp_path / "out2", secured.port, **options) as (sink, store):
             sink.write(result(0, event(0)))
             eventually(lambda: store.query(), "kept")
-            eventually(lambda: sink.standings()[0].problem == "cannot be reached", "a refusal")
+            eventually(
+                lambda: sink.delivery_status()[0].problem == "cannot be reached", "a refusal"
+            )
             assert Outbox(store, "mqtt").states() == {"waiting": 1}
 
 
@@ -305,25 +307,37 @@ def test_no_name_gets_into_a_template() -> None:
 
 def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
     """Zones forget without an event then; a count that never falls again would stay."""
-    board = CameraStateTable(10)
-    board.note(result(0, event(0), event(0, track_id=2)), 0.0)
-    board.note(result(1, event(1, kind="leave", track_id=2)), 0.1)
-    assert board.states(0.2)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 2, "leave": 1}
-    board.note(result(2, epoch=1), 1.0)
-    assert board.states(1.1)["gate"]["areas"]["lawn"] == {"inside": 0, "enter": 2, "leave": 1}
+    table = CameraStateTable(10)
+    table.note(result(0, event(0), event(0, track_id=2)), 0.0)
+    table.note(result(1, event(1, kind="leave", track_id=2)), 0.1)
+    assert table.states(0.2)["gate"]["areas"]["lawn"] == {
+        "inside": 1,
+        "enter": 2,
+        "leave": 1,
+    }
+    table.note(result(2, epoch=1), 1.0)
+    assert table.states(1.1)["gate"]["areas"]["lawn"] == {
+        "inside": 0,
+        "enter": 2,
+        "leave": 1,
+    }
 
 
 def test_nobody_is_said_to_be_gone_because_a_cable_was_pulled() -> None:
     """The state said 0 of a lost camera, and automations on an empty zone began."""
-    board = CameraStateTable(10)
-    board.expect("door")
-    board.note(result(0, event(0)), 0.0)
-    states = board.states(11.0)
+    table = CameraStateTable(10)
+    table.expect("door")
+    table.note(result(0, event(0)), 0.0)
+    states = table.states(11.0)
     assert states["gate"]["areas"]["lawn"] == {"inside": None, "enter": 1, "leave": 0}
     assert [(one["connected"], one["objects"]) for one in states.values()] == [(False, None)] * 2
-    board.note(result(1), 12.0)
-    assert board.states(12.0)["gate"]["objects"] == 1
-    assert board.states(12.0)["gate"]["areas"]["lawn"] == {"inside": 1, "enter": 1, "leave": 0}
+    table.note(result(1), 12.0)
+    assert table.states(12.0)["gate"]["objects"] == 1
+    assert table.states(12.0)["gate"]["areas"]["lawn"] == {
+        "inside": 1,
+        "enter": 1,
+        "leave": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -338,12 +352,12 @@ def test_home_assistant_gets_a_number_or_the_word_that_it_shows_as_unknown(
     """
     import jinja2
 
-    board = CameraStateTable(10)
-    board.expect("gate")
+    table = CameraStateTable(10)
+    table.expect("gate")
     if now is not None:
-        board.note(result(0, event(0)), 0.0)
+        table.note(result(0, event(0)), 0.0)
     parts = device(Topics("trackline", "homeassistant"), "gate", {"lawn": False})["components"]
-    state = json.loads(json.dumps(by_slug(board.states(now or 0.0)["gate"])))
+    state = json.loads(json.dumps(by_slug(table.states(now or 0.0)["gate"])))
 
     def shown(part: str) -> str:
         return str(jinja2.Template(parts[part]["value_template"]).render(value_json=state))
@@ -381,17 +395,17 @@ def test_a_template_survives_an_empty_state(state: object) -> None:
 def test_what_is_announced_are_the_zones_of_the_file_whatever_has_happened() -> None:
     """After a restart 11 entities were 4 until something had happened in each zone again."""
     areas = {"gate": dict(PLAN["gate"])}
-    board = CameraStateTable(10)
-    board.expect("gate")
-    board.plan(lambda: areas)
-    assert board.areas() == areas
-    board.note(result(0, event(0)), 0.0)
-    assert board.areas() == areas
-    state = json.loads(json.dumps(by_slug(board.states(0.0)["gate"])))
+    table = CameraStateTable(10)
+    table.expect("gate")
+    table.plan(lambda: areas)
+    assert table.areas() == areas
+    table.note(result(0, event(0)), 0.0)
+    assert table.areas() == areas
+    state = json.loads(json.dumps(by_slug(table.states(0.0)["gate"])))
     shown = templates(state, areas["gate"])
     assert shown == {
         "connected": "ON", "objects": "1", "lawn_inside": "1", "lawn_enter": "1",
         "lawn_leave": "0", "kerb_in": "0", "kerb_out": "0",
     }  # fmt: skip
     del areas["gate"]["lawn"]  # deleted on the page
-    assert board.areas() == areas
+    assert table.areas() == areas

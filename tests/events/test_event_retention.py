@@ -13,14 +13,20 @@ from pipeline.events.delivery import outbox as outbox_module
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store.clip_cleaning import MARKER
 from pipeline.events.store.records import EventFilter, EventRecord
-from pipeline.events.store.retention import ROW_BYTES, Limits, RetentionResult, tidy, total_bytes
+from pipeline.events.store.retention import (
+    ROW_BYTES,
+    RetentionLimits,
+    RetentionResult,
+    apply_retention,
+    total_bytes,
+)
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips
-from pipeline.sinks.clips.clip_status import rescue_all
+from pipeline.sinks.clips.recovery import rescue_all
 
 NOW = 1_000_000_000.0
 DAY = 86_400.0
-FOR_EVER = Limits(None, None)
+FOR_EVER = RetentionLimits(None, None)
 
 
 @pytest.fixture
@@ -62,14 +68,14 @@ def days(store: EventStore) -> list[float]:
 
 def test_what_is_too_old_goes_with_its_clip(store: EventStore) -> None:
     old, young = clip(store, event(31)), clip(store, event(29))
-    assert tidy(store, Limits(30, None), NOW).events == 1
+    assert apply_retention(store, RetentionLimits(30, None), NOW).events == 1
     assert days(store) == [29]
     assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_a_clip_stays_as_long_as_one_of_its_events(store: EventStore) -> None:
     shared = clip(store, event(31), event(29))
-    tidy(store, Limits(30, None), NOW)
+    apply_retention(store, RetentionLimits(30, None), NOW)
     assert shared.exists()
     assert [one.clip for one in store.query()] == [True]
 
@@ -77,11 +83,11 @@ def test_a_clip_stays_as_long_as_one_of_its_events(store: EventStore) -> None:
 def test_beyond_the_size_the_oldest_clips_go_and_their_events_stay(store: EventStore) -> None:
     """Clips take nearly all of the space; a busy camera must not cost the counts of last week."""
     files = [clip(store, event(9 - n), size=400_000) for n in range(5)]
-    assert tidy(store, Limits(None, 1.0), NOW) == RetentionResult(clips=3)
+    assert apply_retention(store, RetentionLimits(None, 1.0), NOW) == RetentionResult(clips=3)
     assert [file.exists() for file in files] == [False, False, False, True, True]
     assert [one.clip for one in store.query()] == [True, True, False, False, False]
     assert total_bytes(store) <= 1_000_000
-    assert tidy(store, Limits(None, 1.0), NOW) == RetentionResult()
+    assert apply_retention(store, RetentionLimits(None, 1.0), NOW) == RetentionResult()
 
 
 def test_beyond_the_size_events_alone_go_too_and_the_file_shrinks(
@@ -90,8 +96,8 @@ def test_beyond_the_size_events_alone_go_too_and_the_file_shrinks(
     store.add([event(5 - n / 2000) for n in range(4000)])
     store.close()
     before = (tmp_path / "events.db").stat().st_size
-    limit = Limits(None, 1000 * ROW_BYTES / 1e6)
-    assert tidy(store, limit, NOW).events == 3000
+    limit = RetentionLimits(None, 1000 * ROW_BYTES / 1e6)
+    assert apply_retention(store, limit, NOW).events == 3000
     assert min(days(store)) < 3.1
     assert max(days(store)) < 3.51
     store.close()
@@ -103,20 +109,20 @@ def test_files_without_a_row_are_set_aside_once_they_are_settled_and_deleted_aft
 ) -> None:
     """A kill between deleting the row and the file, or before the row was written, leaves them."""
     kept = clip(store, event(1))
-    tidy(store, FOR_EVER, NOW)  # marks the folder
+    apply_retention(store, FOR_EVER, NOW)  # marks the folder
     strays = [
         on_disk(store, named("a" * 8)),
         on_disk(store, "gate/.20260131-235959-bbbbbbbb.mp4.part"),
     ]
     fresh = on_disk(store, named("c" * 8), days_ago=0)
-    assert tidy(store, FOR_EVER, NOW).strays == 2
+    assert apply_retention(store, FOR_EVER, NOW).strays == 2
     assert "2 clip files" in caplog.text
     assert "7 days" in caplog.text
     day = store.clips_folder / ".quarantine" / "2001-09-09"
     aside = [day / "gate" / file.name for file in strays]
     assert [file.exists() for file in (*strays, *aside)] == [False, False, True, True]
-    assert tidy(store, FOR_EVER, NOW + 6.9 * DAY).deleted == 0
-    assert tidy(store, FOR_EVER, NOW + 8.1 * DAY).deleted == 2
+    assert apply_retention(store, FOR_EVER, NOW + 6.9 * DAY).deleted == 0
+    assert apply_retention(store, FOR_EVER, NOW + 8.1 * DAY).deleted == 2
     assert not day.exists()
     assert kept.exists()
     assert not fresh.exists(), "settled by now, and set aside in its turn"
@@ -135,11 +141,11 @@ NOT_OURS = (
 
 @pytest.mark.parametrize("path", NOT_OURS)
 def test_only_files_named_as_clips_are_touched(store: EventStore, path: str) -> None:
-    """Any .mp4 in a folder below OUT/clips was deleted, a film that somebody put there too."""
+    """Any .mp4 in a folder below OUT/clips was deleted, a video that somebody put there too."""
     clip(store, event(1))
     file = on_disk(store, path)
     for later in (0, 30, 60):
-        tidy(store, Limits(None, 0.001), NOW + later * DAY)
+        apply_retention(store, RetentionLimits(None, 0.001), NOW + later * DAY)
     assert file.exists()
 
 
@@ -195,10 +201,10 @@ def test_no_clip_is_lost_with_the_database(
 ) -> None:
     """A new database beside the old clips, and all of them were deleted within a minute."""
     files = [clip(store, event(n + 1)) for n in range(4)]
-    tidy(store, FOR_EVER, NOW)
+    apply_retention(store, FOR_EVER, NOW)
     left = accident(store)
     for later in (0, 1, 8, 9, 20):
-        tidy(left, FOR_EVER, NOW + later * DAY)
+        apply_retention(left, FOR_EVER, NOW + later * DAY)
     assert all(file.exists() for file in files)
     assert "is not tidied up" in caplog.text
 
@@ -207,9 +213,9 @@ def test_clips_that_an_older_copy_of_the_database_does_not_know_can_be_put_back(
     store: EventStore,
 ) -> None:
     files = [clip(store, event(n + 1)) for n in range(4)]
-    tidy(store, FOR_EVER, NOW)
+    apply_retention(store, FOR_EVER, NOW)
     _older_copy(store)
-    assert tidy(store, FOR_EVER, NOW).strays == 3
+    assert apply_retention(store, FOR_EVER, NOW).strays == 3
     assert sum(file.exists() for file in files) == 1
     aside = (store.clips_folder / ".quarantine").rglob("*.mp4")
     assert len([*aside]) == 3
@@ -221,7 +227,7 @@ def test_a_disk_that_is_away_for_a_while_costs_no_clip(
 ) -> None:
     """The folder was not mounted for 20 s: all rows went, and with the disk back all files."""
     files = [clip(store, event(n + 1)) for n in range(4)]
-    tidy(store, FOR_EVER, NOW)
+    apply_retention(store, FOR_EVER, NOW)
     disk = tmp_path / "disk"
     mounted = store.clips_folder / "gate" if left == "a camera's folder" else store.clips_folder
     mounted.rename(disk)
@@ -238,13 +244,13 @@ def test_a_disk_that_is_away_for_a_while_costs_no_clip(
         for _ in range(5):
             on_disk(store, named(one.uid, "yard"))
     for _ in range(3):
-        tidy(store, FOR_EVER, NOW)
+        apply_retention(store, FOR_EVER, NOW)
     rescue_all(store)
     if mounted.exists():
         mounted.rename(tmp_path / "below the mount")
     disk.rename(mounted)
     for later in (0, 5, 10, 30):
-        tidy(store, FOR_EVER, NOW + later * DAY)
+        apply_retention(store, FOR_EVER, NOW + later * DAY)
     assert all(file.exists() for file in files)
     assert [one.clip for one in store.query(EventFilter(camera="gate"))].count(True) >= 4
     del new
@@ -265,19 +271,19 @@ def test_a_clip_that_is_being_recorded_is_not_given_up_while_the_disk_is_away(
 def test_a_link_in_the_clips_folder_is_not_followed(store: EventStore, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "film.mp4").write_bytes(b"mine")
-    os.utime(elsewhere / "film.mp4", (1, 1))
+    (elsewhere / "video.mp4").write_bytes(b"mine")
+    os.utime(elsewhere / "video.mp4", (1, 1))
     store.clips_folder.mkdir()
     (store.clips_folder / "gate").symlink_to(elsewhere)
-    tidy(store, Limits(1, 0.001), NOW)
-    assert (elsewhere / "film.mp4").exists()
+    apply_retention(store, RetentionLimits(1, 0.001), NOW)
+    assert (elsewhere / "video.mp4").exists()
 
 
 def test_a_row_whose_file_somebody_deleted_offers_no_clip_any_more(store: EventStore) -> None:
     clip(store, event(2))
-    tidy(store, FOR_EVER, NOW)
+    apply_retention(store, FOR_EVER, NOW)
     clip(store, event(1)).unlink()
-    assert tidy(store, FOR_EVER, NOW).strays == 1
+    assert apply_retention(store, FOR_EVER, NOW).strays == 1
     assert [one.clip for one in store.query()] == [False, True]
 
 
@@ -286,14 +292,14 @@ def test_a_clip_that_is_being_recorded_is_left_alone(store: EventStore) -> None:
     store.add([one])
     store.link_clip(named("d" * 8), NOW, [one.uid])
     file = on_disk(store, named("d" * 8))
-    tidy(store, Limits(None, 0.001), NOW)
+    apply_retention(store, RetentionLimits(None, 0.001), NOW)
     assert file.exists()
 
 
 def test_what_waits_too_long_for_delivery_is_marked_failed(store: EventStore) -> None:
     store.deliver_to({"hook": ()})
     store.add([event(8), event(6)])
-    assert tidy(store, FOR_EVER, NOW).expired == 1
+    assert apply_retention(store, FOR_EVER, NOW).expired == 1
     assert Outbox(store, "hook").states() == {"waiting": 1, "failed": 1}
 
 
@@ -303,10 +309,10 @@ def test_too_many_that_wait_lose_the_oldest(store: EventStore) -> None:
     some = [event(1) for _ in range(outbox_module.MAX_WAITING + extra)]
     for start in range(0, len(some), 5000):
         store.add(some[start : start + 5000])
-    assert tidy(store, FOR_EVER, NOW).expired == extra
-    parcel = Outbox(store, "hook").take(NOW)
-    assert parcel is not None
-    assert parcel.event.uid == some[extra].uid
+    assert apply_retention(store, FOR_EVER, NOW).expired == extra
+    message = Outbox(store, "hook").take(NOW)
+    assert message is not None
+    assert message.event.uid == some[extra].uid
 
 
 def test_what_waits_for_a_target_that_is_configured_no_more_is_marked(store: EventStore) -> None:

@@ -161,14 +161,14 @@ def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> No
         url = f"http://user:hunter2@127.0.0.1:{hook.port}/hunter2?key=hunter2"
         options = plugin.Options(webhooks=[{"url": url, "name": "door"}], clips=False)  # type: ignore[list-item]
         sink = plugin.build(options)
-        assert sink.standings() == []
+        assert sink.delivery_status() == []
         sink.open(run_info(tmp_path, "gate"))
         for index in range(3):
             sink.write(result(index, event(index)))
-        counts = lambda: [(s.queue.waiting, s.queue.failed) for s in sink.standings()]  # noqa: E731
+        counts = lambda: [(s.queue.waiting, s.queue.failed) for s in sink.delivery_status()]  # noqa: E731
         eventually(lambda: counts() == [(2, 1)], "one refused, two waiting")
-        eventually(lambda: sink.standings()[0].problem, "why")
-        (door,) = sink.standings()
+        eventually(lambda: sink.delivery_status()[0].problem, "why")
+        (door,) = sink.delivery_status()
         assert (door.target, door.problem, door.delivered) == ("webhook:door", "HTTP 503", 0)
         assert door.queue.failure == "HTTP 404"
         assert door.queue.waiting_since == pytest.approx(UTC + START + 0.1, abs=0.01)
@@ -177,9 +177,9 @@ def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> No
         assert "hunter2" not in repr(door)
         hook.usual = 204
         eventually(lambda: counts() == [(0, 1)], "the others, later")
-        assert [(s.delivered, s.problem) for s in sink.standings()] == [(2, "")]
+        assert [(s.delivered, s.problem) for s in sink.delivery_status()] == [(2, "")]
         sink.close()
-        assert sink.standings() == []
+        assert sink.delivery_status() == []
 
 
 def test_writing_is_cheap(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_thread_that_fails_fails_the_run(tmp_path: Path) -> None:
     def broken() -> None:
         raise RuntimeError("a mistake of ours")
 
-    service.keeper.do(broken)
+    service.writer.do(broken)
 
     def raises() -> bool:
         try:

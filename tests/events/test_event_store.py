@@ -18,8 +18,8 @@ from pipeline.core.secret_types import hidden, hidden_address
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store import tables as schema
 from pipeline.events.store.database import parse, shown
-from pipeline.events.store.records import Count, EventFilter, EventRecord
-from pipeline.events.store.retention import PARCEL_BYTES, ROW_BYTES
+from pipeline.events.store.records import EventCount, EventFilter, EventRecord
+from pipeline.events.store.retention import MESSAGE_BYTES, ROW_BYTES
 from pipeline.events.store.store import EventStore
 
 KNOWN = len(schema.STEPS)
@@ -142,8 +142,8 @@ def test_counts_of_the_last_hours(store: EventStore) -> None:
         ]
     )
     assert store.counts("gate", hours=1) == [
-        Count("gate", "line", "cross", "in", "car", 2),
-        Count("gate", "line", "cross", "out", "car", 1),
+        EventCount("gate", "line", "cross", "in", "car", 2),
+        EventCount("gate", "line", "cross", "out", "car", 1),
     ]
     assert sum(one.count for one in store.counts()) == 5
 
@@ -291,10 +291,10 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(store: 
     later = EventStore(store._url.render_as_string(hide_password=False), store.clips_folder)
     later.deliver_to({"hook": ()}, {"hook"})
     outbox = Outbox(later, "hook")
-    parcel = outbox.take(2000.0)
-    assert parcel is not None
-    assert (parcel.event.id, parcel.about) == (number, "event")
-    outbox.delivered(parcel)
+    message = outbox.take(2000.0)
+    assert message is not None
+    assert (message.event.id, message.about) == (number, "event")
+    outbox.delivered(message)
     ready(later, number)
     second = outbox.take(2000.0)
     assert second is not None
@@ -321,9 +321,9 @@ def ready(store: EventStore, *numbers: int) -> Path:
 def taken(outbox: Outbox) -> list[tuple[int, str, str | None]]:
     """Deliver all that is due: number of the event, what about, link."""
     found = []
-    while (parcel := outbox.take(2000.0)) is not None:
-        found.append((parcel.event.id, parcel.about, parcel.clip_url))
-        outbox.delivered(parcel)
+    while (message := outbox.take(2000.0)) is not None:
+        found.append((message.event.id, message.about, message.clip_url))
+        outbox.delivered(message)
     return found
 
 
@@ -406,7 +406,7 @@ def test_what_an_event_takes_on_the_disk_is_as_estimated(tmp_path: Path) -> None
     store.add(some)
     store.close()
     size = (tmp_path / "events.db").stat().st_size
-    assert size == pytest.approx(5000 * (ROW_BYTES + PARCEL_BYTES), rel=0.25)
+    assert size == pytest.approx(5000 * (ROW_BYTES + MESSAGE_BYTES), rel=0.25)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli.main import main
 from pipeline.core.data import Frame, Tracks
 from pipeline.core.errors import ConfigError
-from pipeline.events.zones.counts import Counted, rows_of
+from pipeline.events.zones.counts import CountKey, count_rows
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 
@@ -95,8 +95,8 @@ def test_what_never_happened_is_a_count_of_zero() -> None:
             "lines": [{"name": "gate", "points": [(0, 0), (9, 9)]}],
         }
     )
-    happened = {Counted("gate", "cross", "in", "car"): 3, Counted("lawn", "enter", "", "dog"): 1}
-    rows = rows_of(happened, areas)
+    happened = {CountKey("gate", "cross", "in", "car"): 3, CountKey("lawn", "enter", "", "dog"): 1}
+    rows = count_rows(happened, areas)
     assert [tuple(row.values()) for row in rows] == [
         ("gate", "cross", "in", "car", 3),
         ("gate", "cross", "out", "", 0),

@@ -21,7 +21,7 @@ from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.errors import ConfigError, ModelError, OutputError
 from pipeline.core.interfaces import RunInfo
 from pipeline.events.zones.schema import CameraZones, ZonesFile
-from pipeline.events.zones.zones_file import save_areas
+from pipeline.events.zones.zones_file import save_zones
 from pipeline.server.live.config_changes import apply, in_force, unchangeable
 from pipeline.server.live.notify import notify
 from pipeline.server.live.run import live_config
@@ -287,7 +287,7 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
 ) -> None:
     """Nobody noticed until the next start, which watched nothing any more."""
     path, now = tmp_path / "zones.yaml", 0.0
-    save_areas(path, ZonesFile(cameras={"yard": areas(ZONE)}))
+    save_zones(path, ZonesFile(cameras={"yard": areas(ZONE)}))
     book, run = ZoneEditor(path), FakeRun()
     state = in_force(resolve_config(config(tmp_path)), None)
     reloader = Reloader(run, state, book, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
@@ -370,7 +370,7 @@ def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) ->
 def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:
     """The file is looked at once a second: an edit of that second is not lost to the page's."""
     book = ZoneEditor(tmp_path / "zones.yaml")
-    save_areas(book.path, ZonesFile(cameras={"gate": areas(ZONE)}))
+    save_zones(book.path, ZonesFile(cameras={"gate": areas(ZONE)}))
     told = []
     book.save("yard", areas(ZONE), lambda name, watcher: told.append(name))
     assert sorted(told) == ["gate", "yard"]

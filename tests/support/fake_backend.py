@@ -28,10 +28,10 @@ from pipeline.server.schemas import (
     Counts,
     Deliveries,
     Delivery,
-    Keeping,
     State,
     Status,
     StoredEvent,
+    StoreStatus,
 )
 from pipeline.server.security import SecurityMiddleware
 from pipeline.server.viewers.hub import Hub
@@ -77,7 +77,7 @@ class FakeBackend:
         self.refuses: str | None = None
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
-        self.kept: Keeping | None = Keeping(
+        self.kept: StoreStatus | None = StoreStatus(
             waiting=2, since=1e9, problem="events database db: database or disk is full", lost=4,
             lost_at=1e9, clips_lost=5, clip_lost_at=1e9, clip_problem="No space left on device",
         )  # fmt: skip

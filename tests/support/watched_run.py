@@ -13,7 +13,7 @@ from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import Detections, Frame
 from pipeline.events.zones.schema import CameraZones, ZonesFile
-from pipeline.events.zones.zones_file import save_areas
+from pipeline.events.zones.zones_file import save_zones
 from pipeline.server.live.config_changes import in_force
 from pipeline.server.live.events import RecentEvents
 from pipeline.server.live.pipeline_backend import PipelineBackend
@@ -39,7 +39,7 @@ class WatchedRun:
     def __init__(self, folder: Path, *cameras: Camera, **told: Any) -> None:
         path = folder / "zones.yaml"
         areas = CameraZones.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
-        save_areas(path, ZonesFile(cameras={camera.name: areas for camera in cameras}))
+        save_zones(path, ZonesFile(cameras={camera.name: areas for camera in cameras}))
         hub, book, events = Hub(), ZoneEditor(path), RecentEvents()
         self.hub, self.events = hub, events
         options = sort.Options(confirm_s=0)

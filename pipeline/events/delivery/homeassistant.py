@@ -1,4 +1,4 @@
-"""Cameras as Home Assistant's MQTT discovery has them: one device each, all its parts in one text.
+"""Home Assistant's MQTT discovery: topics, and the discovery message of each camera.
 
 Device discovery as in https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload,
 which Home Assistant has since 2024.11.
@@ -32,30 +32,30 @@ def slug(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where what is published, below `root`."""
+    """The MQTT topics, below `root`."""
 
     root: str
     discovery_prefix: str
 
     @property
     def status(self) -> str:
-        """Return where "online" and "offline" stand for Trackline as a whole."""
+        """Return the topic of "online" and "offline" for Trackline as a whole."""
         return f"{self.root}/status"
 
     def event(self, camera: str) -> str:
-        """Return where a camera's events go, one message each, none kept."""
+        """Return the topic of a camera's events, one message each, not retained."""
         return f"{self.root}/{slug(camera)}/event"
 
     def clip(self, camera: str) -> str:
-        """Return where events are told again, each once its clip is ready."""
+        """Return the topic where each event is published again once its clip is ready."""
         return f"{self.root}/{slug(camera)}/clip"
 
     def state(self, camera: str) -> str:
-        """Return where what is so now at a camera stands."""
+        """Return the topic of a camera's state, retained."""
         return f"{self.root}/{slug(camera)}/state"
 
     def config(self, camera: str) -> str:
-        """Return where Home Assistant looks for the camera's device."""
+        """Return the topic of the camera's discovery message."""
         return f"{self.discovery_prefix}/device/{self.node(camera)}/config"
 
     def node(self, camera: str) -> str:
@@ -64,7 +64,7 @@ class Topics:
 
     @property
     def birth(self) -> str:
-        """Return where Home Assistant says that it has started."""
+        """Return the topic of Home Assistant's birth message."""
         return f"{self.discovery_prefix}/status"
 
 

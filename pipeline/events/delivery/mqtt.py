@@ -1,4 +1,4 @@
-"""Events and camera states to an MQTT broker (3.1.1), with paho-mqtt 2."""
+"""Delivery of events and camera states to an MQTT broker (3.1.1), with paho-mqtt 2."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.core.errors import ConfigError
 from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import OFFLINE, ONLINE, Topics, by_slug, device
 from pipeline.events.delivery.options import MqttOptions
-from pipeline.events.delivery.outbox import Parcel
+from pipeline.events.delivery.outbox import Message
 from pipeline.events.delivery.worker import Outcome
 
 log = logging.getLogger("trackline")
 
 ACK_S = 20.0
-GOOD_BYE_S = 1.0
+DISCONNECT_S = 1.0
 CONNECT_S = 4.0
 KEEPALIVE_S = 30
 MAX_QUEUED = 1000
-MAX_PAUSE_S = 60
+MAX_RECONNECT_S = 60
 
 
 class Mqtt:
@@ -38,19 +38,21 @@ class Mqtt:
     should the connection break in between, paho sends it again with MQTT's duplicate mark.
     """
 
-    def __init__(self, options: MqttOptions, board: CameraStateTable, client_id: str) -> None:
+    def __init__(
+        self, options: MqttOptions, camera_states: CameraStateTable, client_id: str
+    ) -> None:
         self.name = "mqtt"
         self.problem = ""
         self._port = options.port or (8883 if options.tls else 1883)
         self.address = f"{options.host}:{self._port}"
         self._options = options
-        self._board = board
+        self._camera_states = camera_states
         self._topics = Topics(options.topic, options.discovery_prefix)
         self._connected = threading.Event()
         self._ending = threading.Event()
-        self._told_down = False
+        self._is_down_logged = False
         self._published: dict[str, str] = {}
-        self._all_anew = threading.Event()
+        self._republish_all = threading.Event()
         self._acked: set[int] = set()  # messages acknowledged since the last event was sent
         self._acknowledged = threading.Condition()
         self._client = self._make(client_id)
@@ -61,31 +63,31 @@ class Mqtt:
         self._client.loop_start()
 
     def stop(self) -> None:
-        """Say good-bye and close the connection."""
+        """Publish "offline" and disconnect."""
         self._ending.set()
         if self._connected.is_set():
             with self._acknowledged:
                 self._acked.clear()
-                said = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
-                self._acknowledged.wait_for(lambda: said.mid in self._acked, GOOD_BYE_S)
+                sent = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
+                self._acknowledged.wait_for(lambda: sent.mid in self._acked, DISCONNECT_S)
         self._client.disconnect()
         # It may just wait for a broker that does not answer; the thread is a daemon.
         ending = threading.Thread(target=self._client.loop_stop, daemon=True)
         ending.start()
-        ending.join(GOOD_BYE_S)
+        ending.join(DISCONNECT_S)
 
     # -- events -----------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Return whether the broker is there."""
+        """Return whether the broker is connected."""
         return self._connected.is_set()
 
-    def send(self, parcel: Parcel) -> Outcome:
+    def send(self, message: Message) -> Outcome:
         """Publish the message and wait for the broker's acknowledgement."""
-        event = parcel.event
-        text = {**parcel.as_dict(), "event_type": event.kind, "attempt": parcel.attempt}
+        event = message.event
+        text = {**message.as_dict(), "event_type": event.kind, "attempt": message.attempt}
         topics = self._topics
-        topic = (topics.event if parcel.about == "event" else topics.clip)(event.camera)
+        topic = (topics.event if message.about == "event" else topics.clip)(event.camera)
         if not self._connected.is_set():
             return Outcome("unsent")
         with self._acknowledged:
@@ -115,14 +117,14 @@ class Mqtt:
         """Publish what has changed since the last time; everything on a new connection."""
         if not self._connected.is_set():
             return
-        if self._all_anew.is_set():
-            self._all_anew.clear()
+        if self._republish_all.is_set():
+            self._republish_all.clear()
             self._published.clear()
         if self._options.discovery:
-            for camera, areas in self._board.areas().items():
-                told = device(self._topics, camera, areas, clips=self._options.clips)
-                self._publish(self._topics.config(camera), _json(told))
-        for camera, state in self._board.states(time.monotonic()).items():
+            for camera, areas in self._camera_states.areas().items():
+                discovery = device(self._topics, camera, areas, clips=self._options.clips)
+                self._publish(self._topics.config(camera), _json(discovery))
+        for camera, state in self._camera_states.states(time.monotonic()).items():
             self._publish(self._topics.state(camera), _json(by_slug(state)))
         self._publish(self._topics.status, ONLINE)
 
@@ -141,7 +143,7 @@ class Mqtt:
         if options.tls:
             client.tls_set_context(_tls(options))
         client.will_set(self._topics.status, OFFLINE, qos=1, retain=True)
-        client.reconnect_delay_set(1, MAX_PAUSE_S)
+        client.reconnect_delay_set(1, MAX_RECONNECT_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -156,20 +158,20 @@ class Mqtt:
     ) -> None:
         del data, flags, properties
         if code.is_failure:
-            self._tell_down(f"refuses the connection: {code}")
+            self._set_down(f"refuses the connection: {code}")
             return
         if self._options.discovery:
             client.subscribe(self._topics.birth, qos=1)
-        if self._told_down:
+        if self._is_down_logged:
             log.info("events: mqtt: connected")
-        self._told_down = False
+        self._is_down_logged = False
         self.problem = ""
-        self._all_anew.set()
+        self._republish_all.set()
         self._connected.set()
 
     def _on_connect_fail(self, client: paho.Client, data: Any) -> None:
         del client, data
-        self._tell_down("cannot be reached")
+        self._set_down("cannot be reached")
 
     def _on_disconnect(
         self, client: paho.Client, data: Any, flags: Any, code: ReasonCode, properties: Any
@@ -177,12 +179,12 @@ class Mqtt:
         del client, data, flags, properties
         self._connected.clear()
         if not self._ending.is_set():
-            self._tell_down(f"connection lost: {code}")
+            self._set_down(f"connection lost: {code}")
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         del client, data
         if message.topic == self._topics.birth and message.payload == ONLINE.encode():
-            self._all_anew.set()  # Home Assistant has started, and wants to hear it all again
+            self._republish_all.set()  # Home Assistant has started and needs it all again
 
     def _on_publish(
         self, client: paho.Client, data: Any, number: int, code: ReasonCode, properties: Any
@@ -192,11 +194,11 @@ class Mqtt:
             self._acked.add(number)
             self._acknowledged.notify_all()
 
-    def _tell_down(self, problem: str) -> None:
+    def _set_down(self, problem: str) -> None:
         self.problem = problem
-        if not self._told_down:
+        if not self._is_down_logged:
             log.warning("events: mqtt %s: %s; trying again", self._options.host, problem)
-        self._told_down = True
+        self._is_down_logged = True
 
 
 def _tls(options: MqttOptions) -> ssl.SSLContext:

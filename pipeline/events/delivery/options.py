@@ -1,4 +1,4 @@
-"""To whom events are delivered, as the configuration says it."""
+"""Options of the delivery targets: webhooks and MQTT."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.secret_types import Address, Secret
 
 EventName = Literal["enter", "leave", "dwell", "cross", "lost", "live"]
-"""What zones and lines report, and what becomes of cameras."""
+"""Kinds of events: of zones and lines, then of cameras."""
 EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 

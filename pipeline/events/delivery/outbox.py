@@ -1,4 +1,4 @@
-"""What is still to be delivered to one target: a queue on disk, in the events' own database."""
+"""The outbox of one target: a queue of messages on disk, in the database of events."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """One message on its way. `attempt` counts from 1: from 2 on it may have arrived before.
+class Message:
+    """One message to a target. `attempt` counts from 1: from 2 on it may have arrived before.
 
     `about` is "event", or "clip" for the second one, which says that the clip is ready. `clip_url`
     is where that is, None while there is none.
@@ -39,7 +39,7 @@ class Parcel:
 
     @property
     def uid(self) -> str:
-        """Return the message's name, the same in every attempt and of no other message."""
+        """Return the unique name of the message, the same in every attempt."""
         return self.event.uid if self.about == "event" else f"{self.event.uid}-{self.about}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,39 +67,41 @@ class Outbox:
             changed = sa.update(outbox).where(*mine).values(state="waiting", due=0.0)
             return connection.execute(changed).rowcount
 
-    def take(self, now: float) -> Parcel | None:
+    def take(self, now: float) -> Message | None:
         """Return the oldest message that is due, marked as being sent; None if there is none.
 
         `now` is of the clock that gave `put_back` its time; a message that is due in more than two
-        hours counts as due. What is told of a clip waits until its event has been told. A clip that
-        was deleted meanwhile is not told any more.
+        hours counts as due. The message of a clip waits until its event's has been sent; that of a
+        clip which was deleted meanwhile fails.
         """
-        while (parcel := self._next(now)) is not None:
-            if parcel.about == "event" or parcel.event.clip:
+        while (message := self._next(now)) is not None:
+            if message.about == "event" or message.event.clip:
                 break
-            self.give_up(parcel, "its clip has been deleted")
+            self.give_up(message, "its clip has been deleted")
         else:
             return None
         with self._store.writing() as connection:
-            changed = sa.update(outbox).where(outbox.c.id == parcel.id, outbox.c.state == "waiting")
-            done = connection.execute(changed.values(state="sending", tries=parcel.attempt))
-        return parcel if done.rowcount else None  # deleted meanwhile
+            changed = sa.update(outbox).where(
+                outbox.c.id == message.id, outbox.c.state == "waiting"
+            )
+            done = connection.execute(changed.values(state="sending", tries=message.attempt))
+        return message if done.rowcount else None  # deleted meanwhile
 
-    def _next(self, now: float) -> Parcel | None:
+    def _next(self, now: float) -> Message | None:
         first = outbox.alias()
-        untold = sa.exists().where(
+        unsent = sa.exists().where(
             first.c.event_id == outbox.c.event_id,
             first.c.target == outbox.c.target,
             first.c.about == "event",
             first.c.state.in_(OPEN),
         )
         due = (outbox.c.due <= now) | (outbox.c.due > now + MAX_WAIT_S)
-        asked = outbox.c.id.label("parcel"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
+        asked = outbox.c.id.label("message"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
         chosen = (
             sa.select(*asked)
             .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
             .where(outbox.c.target == self.target, outbox.c.state == "waiting")
-            .where(due, (outbox.c.about == "event") | ~untold)
+            .where(due, (outbox.c.about == "event") | ~unsent)
             .order_by(outbox.c.id)
             .limit(1)
         )
@@ -109,23 +111,23 @@ class Outbox:
             return None
         event = stored_event(row)
         url = f"{self._public_url}/api/events/{event.id}/clip.mp4" if event.clip else None
-        return Parcel(row["parcel"], row["tries"] + 1, event, row["about"], url)
+        return Message(row["message"], row["tries"] + 1, event, row["about"], url)
 
-    def delivered(self, parcel: Parcel) -> None:
-        """Note that the other side has it."""
-        self._settle(parcel, state="sent", settled=time.time(), problem="")
+    def delivered(self, message: Message) -> None:
+        """Mark a message sent: the other side has it."""
+        self._settle(message, state="sent", settled=time.time(), problem="")
 
-    def give_up(self, parcel: Parcel, problem: str) -> None:
-        """Note that the other side will never take it, and why."""
-        self._settle(parcel, state="failed", settled=time.time(), problem=problem)
+    def give_up(self, message: Message, problem: str) -> None:
+        """Mark a message failed for good, and why."""
+        self._settle(message, state="failed", settled=time.time(), problem=problem)
 
-    def put_back(self, parcel: Parcel, due: float, problem: str) -> None:
+    def put_back(self, message: Message, due: float, problem: str) -> None:
         """Have it sent again at `due`, in Unix seconds."""
-        self._settle(parcel, state="waiting", due=due, problem=problem)
+        self._settle(message, state="waiting", due=due, problem=problem)
 
-    def unsend(self, parcel: Parcel) -> None:
+    def unsend(self, message: Message) -> None:
         """Have it sent again as if this attempt never was: nothing has left the machine."""
-        self._settle(parcel, state="waiting", tries=parcel.attempt - 1)
+        self._settle(message, state="waiting", tries=message.attempt - 1)
 
     def states(self) -> Counter[str]:
         """Return how many messages are waiting, sending, sent and failed."""
@@ -134,9 +136,9 @@ class Outbox:
             rows = [] if connection is None else connection.execute(asked.group_by("state")).all()
         return Counter({str(state): int(count) for state, count in rows})
 
-    def _settle(self, parcel: Parcel, **values: object) -> None:
+    def _settle(self, message: Message, **values: object) -> None:
         with self._store.writing() as connection:
-            connection.execute(sa.update(outbox).where(outbox.c.id == parcel.id).values(**values))
+            connection.execute(sa.update(outbox).where(outbox.c.id == message.id).values(**values))
 
 
 def expire(store: EventStore, now: float) -> int:

@@ -1,4 +1,4 @@
-"""How each target fares: what waits, since when and why, and what failed for good."""
+"""Delivery status of each target: what waits, since when and why, and what has failed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pipeline.events.store.tables import events, outbox
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """What the database knows of one target; times in Unix seconds.
+class QueueStatus:
+    """The outbox of one target in figures; times in Unix seconds.
 
-    `waiting_since` is when the oldest event that waits happened, `told` why its last attempt
+    `waiting_since` is when the oldest event that waits happened, `last_error` why its last attempt
     failed. `failed` counts what was marked failed and is still kept, `failed_at` and `failure` are
     the newest of it.
     """
 
     waiting: int = 0
     waiting_since: float | None = None
-    told: str = ""
+    last_error: str = ""
     failed: int = 0
     failed_at: float | None = None
     failure: str = ""
@@ -40,37 +40,37 @@ class DeliveryStatus:
     address: str
     delivered: int
     problem: str
-    queue: Queue
+    queue: QueueStatus
 
 
 class DeliveryStatuses:
-    """Knows the targets' queues as of the last `refresh`, so that asking never waits."""
+    """The targets' status as of the last `refresh`, so that reading it never waits."""
 
-    def __init__(self, store: EventStore, deliverers: Sequence[DeliveryWorker]) -> None:
+    def __init__(self, store: EventStore, workers: Sequence[DeliveryWorker]) -> None:
         self._store = store
-        self._deliverers = deliverers
-        self._queues: dict[str, Queue] = {}
+        self._workers = workers
+        self._queues: dict[str, QueueStatus] = {}
 
     def refresh(self) -> None:
-        """Ask the database; while it is away, what was known stays."""
-        with suppress(StoreError):  # whoever writes to it says so aloud
+        """Query the database; while it is away the last status stays."""
+        with suppress(StoreError):  # the store writer logs it
             self._queues = {
-                one.target.name: queue_of(self._store, one.target.name) for one in self._deliverers
+                one.target.name: queue_status(self._store, one.target.name) for one in self._workers
             }
 
     def now(self) -> list[DeliveryStatus]:
-        """Return how each target fares, in the order of the configuration."""
-        return [self._standing(one) for one in self._deliverers]
+        """Return the status of each target, in the order of the configuration."""
+        return [self._status_of(one) for one in self._workers]
 
-    def _standing(self, one: DeliveryWorker) -> DeliveryStatus:
-        queue = self._queues.get(one.target.name, Queue())
+    def _status_of(self, one: DeliveryWorker) -> DeliveryStatus:
+        queue = self._queues.get(one.target.name, QueueStatus())
         problem = one.target.problem
         if queue.waiting:
-            problem = one.problem or queue.told
+            problem = one.problem or queue.last_error
         return DeliveryStatus(one.target.name, one.target.address, one.delivered, problem, queue)
 
 
-def queue_of(store: EventStore, target: str) -> Queue:
+def queue_status(store: EventStore, target: str) -> QueueStatus:
     """Return what waits for a target and what failed; raises StoreError."""
     mine = outbox.c.target == target
     waits, failed = outbox.c.state.in_(OPEN), outbox.c.state == "failed"
@@ -85,10 +85,10 @@ def queue_of(store: EventStore, target: str) -> Queue:
     newest = sa.select(outbox.c.settled, outbox.c.problem).where(mine, failed)
     with store.reading() as connection:
         if connection is None:
-            return Queue()
+            return QueueStatus()
         first = connection.execute(oldest).first()
         last = connection.execute(newest.order_by(outbox.c.id.desc()).limit(1)).first()
-        return Queue(
+        return QueueStatus(
             connection.scalar(counted.where(mine, waits)) or 0,
             first.time if first else None,
             first.problem if first else "",

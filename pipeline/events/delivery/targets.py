@@ -1,4 +1,4 @@
-"""The configured targets, ready to start."""
+"""The configured delivery targets, made but not started."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Targets:
-    """To whom events go. `kinds` says by a target's name which it wants, all if empty.
+    """All delivery targets; `kinds` maps a target's name to the kinds it wants, all if empty.
 
-    `with_clips` are the names of those that are told of clips.
+    `with_clips` are the names of those that get a message per clip.
     """
 
     all: list[Target] = field(default_factory=list)
     kinds: dict[str, Sequence[str]] = field(default_factory=dict)
     with_clips: set[str] = field(default_factory=set)
     mqtt: Mqtt | None = None
-    board: CameraStateTable | None = None
+    camera_states: CameraStateTable | None = None
 
     def note(self, result: Result) -> None:
-        """Take a result into account for the states at the broker."""
-        if self.board is not None:
-            self.board.note(result, time.monotonic())
+        """Update the camera states that the broker gets."""
+        if self.camera_states is not None:
+            self.camera_states.note(result, time.monotonic())
 
     def stop(self) -> None:
-        """Say good-bye to the broker."""
+        """Disconnect from the broker."""
         if self.mqtt is not None:
             self.mqtt.stop()
 
@@ -68,10 +68,10 @@ def make_targets(
             ) from error
         from pipeline.events.camera_states import CameraStateTable
 
-        made.board = CameraStateTable(mqtt.camera_lost_s)
+        made.camera_states = CameraStateTable(mqtt.camera_lost_s)
         for camera in cameras:
-            made.board.expect(camera)
-        made.mqtt = Mqtt(mqtt, made.board, f"trackline-{store_uid[:12]}")
+            made.camera_states.expect(camera)
+        made.mqtt = Mqtt(mqtt, made.camera_states, f"trackline-{store_uid[:12]}")
         _add(made, made.mqtt, mqtt)
     return made
 

@@ -1,9 +1,9 @@
-"""Events to an HTTP address: each message signed, in a request of its own.
+"""Delivery to a webhook: each message in a signed HTTP POST request of its own.
 
 With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
 its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
-library would only bring a connection pool, which a retry that must be told from its first try does
-not want.
+library would only bring a connection pool, which is of no use where each
+attempt must be told apart.
 
 Headers follow Standard Webhooks 1.0 (https://www.standardwebhooks.com): `webhook-id`,
 `webhook-timestamp` and `webhook-signature`.
@@ -27,11 +27,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pipeline.core.errors import ConfigError
 from pipeline.core.secret_types import hidden_address
 from pipeline.events.delivery.options import WebhookOptions
-from pipeline.events.delivery.outbox import MAX_RETRY_AFTER_S, Parcel
+from pipeline.events.delivery.outbox import MAX_RETRY_AFTER_S, Message
 from pipeline.events.delivery.worker import Outcome
 
-PASSING = frozenset((408, 425, 429))
-"""Answers below 500 that a later try may not get again."""
+RETRIED_STATUSES = frozenset((408, 425, 429))
+"""HTTP statuses below 500 after which a retry makes sense."""
 _PREFIX = "whsec_"
 
 
@@ -41,7 +41,7 @@ class Webhook:
     def __init__(self, options: WebhookOptions, where: str) -> None:
         self.name = name_of(options)
         self.address = hidden_address(options.url)
-        self.problem = ""  # only trying tells
+        self.problem = ""  # unknown until a request is made
         self._timeout_s = options.timeout_s
         self._url = _checked(options.url, where)
         self._key = _key(options.secret, where)
@@ -50,18 +50,18 @@ class Webhook:
         self._lock = threading.Lock()
 
     def ready(self) -> bool:
-        """Return True: only trying tells."""
+        """Return True: a webhook has no connection to wait for."""
         return True
 
-    def send(self, parcel: Parcel) -> Outcome:
+    def send(self, message: Message) -> Outcome:
         """Post the message and say what the answer means."""
-        body = json.dumps(parcel.as_dict(), ensure_ascii=False).encode()
-        uid = parcel.uid
+        body = json.dumps(message.as_dict(), ensure_ascii=False).encode()
+        uid = message.uid
         headers = {
             **self._fixed,
             **signature(self._key, uid, int(time.time()), body),
             "Idempotency-Key": uid,
-            "Trackline-Attempt": str(parcel.attempt),
+            "Trackline-Attempt": str(message.attempt),
         }
         kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
         connection = kind(self._url.hostname or "", self._url.port, timeout=self._timeout_s)
@@ -97,7 +97,7 @@ class Webhook:
 
 
 def name_of(options: WebhookOptions) -> str:
-    """Return what the queue is called: the same over restarts, and nothing secret."""
+    """Return the target's name: the same after a restart, and nothing secret."""
     digest = hashlib.sha256(options.url.encode()).hexdigest()
     return f"webhook:{options.name or digest[:12]}"
 
@@ -122,7 +122,7 @@ def outcome_of(status: int, wait: str | None, now: float) -> Outcome:
         return Outcome(
             "refused", f"HTTP {status}: redirects are not followed, give its new address"
         )
-    if status >= 500 or status in PASSING:
+    if status >= 500 or status in RETRIED_STATUSES:
         return Outcome("again", f"HTTP {status}", retry_after(wait, now))
     return Outcome("refused", f"HTTP {status}")
 

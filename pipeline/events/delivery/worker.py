@@ -1,4 +1,4 @@
-"""One thread per target: takes what is due from the outbox, sends it, notes what became of it."""
+"""The delivery thread of one target: takes due messages from the outbox, sends them, marks them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import StoreError
 from pipeline.core.worker import Fail, Worker
-from pipeline.events.delivery.outbox import Outbox, Parcel
+from pipeline.events.delivery.outbox import Message, Outbox
 
 log = logging.getLogger("trackline")
 
@@ -20,16 +20,16 @@ FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 POLL_S = 2.0
 """How soon an event is seen that another part of the program has put into the store."""
-IN_LINE = 3
-"""So many failures an event may have before others are sent between its tries."""
+MAX_TRIES_IN_ORDER = 3
+"""After so many failures of a message, others are sent between its tries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt.
+    """The outcome of one attempt.
 
-    "again": it may be tried again, not before `after_s` if that is told. "refused": never.
-    "unsent": nothing has left this machine.
+    "again": retry, not before `after_s` if that is given. "refused": never retry. "unsent":
+    nothing has left this machine.
     """
 
     kind: Literal["delivered", "again", "refused", "unsent"]
@@ -38,7 +38,7 @@ class Outcome:
 
 
 class Target(Protocol):
-    """Somebody to deliver to; `address` and `problem` may be shown to whoever watches."""
+    """A delivery target; `address` and `problem` hold no secrets and may be shown."""
 
     name: str
     address: str
@@ -48,7 +48,7 @@ class Target(Protocol):
     def ready(self) -> bool:
         """Return whether it makes sense to try now."""
 
-    def send(self, parcel: Parcel) -> Outcome:
+    def send(self, message: Message) -> Outcome:
         """Send one event and wait for the answer; never raises for what the other side does."""
 
     def abort(self) -> None:
@@ -58,8 +58,8 @@ class Target(Protocol):
 class DeliveryWorker:
     """Delivers in order. While a target is away its events wait on the disk.
 
-    An event that fails again and again stops being waited for after three tries, and keeps its
-    turn among the others.
+    A message that fails again and again holds up the others for three tries; after that they are
+    sent between its tries.
     """
 
     def __init__(self, outbox: Outbox, target: Target) -> None:
@@ -84,28 +84,28 @@ class DeliveryWorker:
         self._worker.start(fail)
 
     def wake(self) -> None:
-        """Look at once whether there is something new."""
+        """Check the outbox at once."""
         self._wake.set()
 
-    def end(self, patience_s: float) -> None:
-        """Send what is due for at most `patience_s`, then end; do not wait for that."""
-        self._stop_at = time.monotonic() + patience_s
+    def end(self, timeout_s: float) -> None:
+        """Send what is due for at most `timeout_s`, then end; do not wait for that."""
+        self._stop_at = time.monotonic() + timeout_s
         self._wake.set()
 
     def join(self) -> None:
-        """Wait for the end, cutting off what still goes on when the patience is over."""
+        """Wait for the end, cutting off what still goes on when that time is over."""
         left = (self._stop_at or 0.0) - time.monotonic()
         if not self._worker.join(max(left, 0.01)):
             self.target.abort()
             self._worker.join(1.0)
 
     def _work(self) -> None:
-        if not self._surely(self._outbox.recover):
+        if not self._until_done(self._outbox.recover):
             return
         while not self._over():
-            parcel = self._take()
-            if parcel is not None:
-                self._deliver(parcel)
+            message = self._take()
+            if message is not None:
+                self._deliver(message)
             elif self._stop_at is not None:
                 return  # nothing is due that could be sent now
             else:
@@ -116,36 +116,36 @@ class DeliveryWorker:
     def _over(self) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
 
-    def _take(self) -> Parcel | None:
+    def _take(self) -> Message | None:
         if time.monotonic() < self._not_before or not self.target.ready():
             return None
         try:
             return self._outbox.take(self._now())
         except StoreError as error:
-            log.debug("events: %s", error)  # the keeper says so aloud
+            log.debug("events: %s", error)  # the store writer logs it
             return None
 
-    def _deliver(self, parcel: Parcel) -> None:
-        outcome = self.target.send(parcel)
+    def _deliver(self, message: Message) -> None:
+        outcome = self.target.send(message)
         settle: Callable[[], object]
         if outcome.kind == "delivered":
             if self._failures:
                 log.info("events: %s answers again", self.target.name)
             self._failures, self._problem = 0, ""
             self.delivered += 1
-            settle = lambda: self._outbox.delivered(parcel)  # noqa: E731 - one of four
+            settle = lambda: self._outbox.delivered(message)  # noqa: E731 - one of four
         elif outcome.kind == "refused":
             log.warning("events: %s refuses an event: %s", self.target.name, outcome.problem)
             self._failures, self._problem = 0, ""
-            settle = lambda: self._outbox.give_up(parcel, outcome.problem)  # noqa: E731
+            settle = lambda: self._outbox.give_up(message, outcome.problem)  # noqa: E731
         elif outcome.kind == "unsent":
-            settle = lambda: self._outbox.unsend(parcel)  # noqa: E731
+            settle = lambda: self._outbox.unsend(message)  # noqa: E731
         else:
-            due = self._postpone(parcel, outcome)
-            settle = lambda: self._outbox.put_back(parcel, due, outcome.problem)  # noqa: E731
-        self._surely(settle)
+            due = self._postpone(message, outcome)
+            settle = lambda: self._outbox.put_back(message, due, outcome.problem)  # noqa: E731
+        self._until_done(settle)
 
-    def _postpone(self, parcel: Parcel, outcome: Outcome) -> float:
+    def _postpone(self, message: Message, outcome: Outcome) -> float:
         """Return when to send it again, and leave the target alone for a while."""
         self._failures += 1
         self._problem = outcome.problem
@@ -159,7 +159,7 @@ class DeliveryWorker:
             else outcome.after_s
         )
         self._not_before = time.monotonic() + pause
-        return self._now() + (pause if parcel.attempt <= IN_LINE else 2 * pause)
+        return self._now() + (pause if message.attempt <= MAX_TRIES_IN_ORDER else 2 * pause)
 
     def _now(self) -> float:
         """Return Unix seconds by the clock as it was set at the start.
@@ -168,7 +168,7 @@ class DeliveryWorker:
         """
         return self._unix + time.monotonic()
 
-    def _surely(self, step: Callable[[], object]) -> bool:
+    def _until_done(self, step: Callable[[], object]) -> bool:
         """Do a step in the database, again and again while it is away; return False at the end."""
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Clips that no event has, and events whose clip is gone: what is put right, and what is not.
+"""Cleaning of clip files that no event has, and of rows whose file is gone.
 
 A database that was restored, replaced or deleted, a disk that was not mounted for a moment, a
 folder that holds other people's films: each of them looks like a folder full of clips without an
@@ -63,7 +63,7 @@ class _Found:
 
 
 class ClipCleaner:
-    """Puts clips and rows right, round by round, and says once why it leaves them alone."""
+    """Makes clip files and rows agree, round by round; logs once why it leaves a folder alone."""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -146,8 +146,8 @@ def _is_marked(store: EventStore, found: _Found) -> bool:
     if not found.fits():
         return False
     with suppress(OSError):
-        told = f"{uid}\nClips of the events database of this name; Trackline tidies up here.\n"
-        marker.write_text(told, "utf-8")
+        text = f"{uid}\nClips of the events database of this name; Trackline tidies up here.\n"
+        marker.write_text(text, "utf-8")
         return True
     return False
 

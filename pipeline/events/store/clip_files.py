@@ -1,4 +1,4 @@
-"""Clips on the disk: where a stored path leads, which files there are, how one goes."""
+"""Clip files on the disk: their names and paths, listed, created and deleted."""
 
 from __future__ import annotations
 

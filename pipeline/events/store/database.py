@@ -1,10 +1,10 @@
-"""A database's address to SQLAlchemy engines, and database errors to ours."""
+"""The database of events: its address, SQLAlchemy engines, lock file, and errors as ours."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from pipeline.core.errors import ConfigError, MissingExtraError, StoreError, StoreRefusedError
+from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.install_hints import install_command
 from pipeline.core.paths import home_path
 from pipeline.core.secret_types import SecretUrl
@@ -95,6 +96,19 @@ def shown(url: sa.URL) -> str:
     """Return the address as it may be printed."""
     file = file_of(url)
     return str(file) if file else str(SecretUrl(url.render_as_string(hide_password=True)))
+
+
+def lock_database(file: Path) -> Callable[[], None]:
+    """Lock a database file against other programs, and return what unlocks it again.
+
+    Two programs at one database would finish each other's clips and deliver each other's events.
+    Raises StoreError while another program holds the lock; see `core.file_lock`.
+    """
+    try:
+        return lock_file(file.with_name(f"{file.name}.lock"))
+    except LockHeldError:
+        reason = "another Trackline keeps its events there; choose another output folder"
+        raise StoreError(f"events database {file}: {reason}") from None
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""What is put into the queue of deliveries, in the transaction that makes it true."""
+"""Messages put into the outbox, in the transaction that stores the event or finishes the clip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPEN = ("waiting", "sending")
 def set_targets(
     connection: sa.Connection, wanted: Mapping[str, Sequence[str]], with_clips: Collection[str]
 ) -> None:
-    """Make these the targets, {name: kinds}; what waits for any other is marked failed."""
+    """Replace the targets, {name: kinds}; messages that wait for any other are marked failed."""
     connection.execute(sa.delete(targets))
     rows = [
         {"name": name, "kinds": " ".join(kinds), "clips": name in with_clips}
@@ -31,31 +31,31 @@ def set_targets(
     connection.execute(changed.values(state="failed", settled=time.time(), problem=why))
 
 
-def queue_events(
+def enqueue_events(
     connection: sa.Connection, records: Sequence[EventRecord], ids: Mapping[str, int]
 ) -> None:
-    """Queue events for every target that wants their kind; `ids` are their numbers by uid."""
-    parcels = [
+    """Enqueue events for every target that wants their kind; `ids` are their numbers by uid."""
+    messages = [
         {"event_id": ids[one.uid], "target": name, "about": "event", **_NEW}
         for name, kinds in connection.execute(sa.select(targets.c.name, targets.c.kinds))
         for one in records
         if not kinds or one.kind in kinds.split()
     ]
-    if parcels:
-        connection.execute(insert_new(connection, outbox), parcels)
+    if messages:
+        connection.execute(insert_new(connection, outbox), messages)
 
 
-def queue_clip(connection: sa.Connection, path: str) -> None:
-    """Queue that the clip at `path` is ready, for every target that was to be told its events."""
-    told = outbox.alias()
+def enqueue_clip(connection: sa.Connection, path: str) -> None:
+    """Enqueue "the clip at `path` is ready" for every target that its events were queued for."""
+    sent = outbox.alias()
     new = {name: sa.literal(value).label(name) for name, value in {"about": "clip", **_NEW}.items()}
     asked = (
-        sa.select(told.c.event_id, told.c.target, *new.values())
-        .join(events, events.c.id == told.c.event_id)
+        sa.select(sent.c.event_id, sent.c.target, *new.values())
+        .join(events, events.c.id == sent.c.event_id)
         .join(clips, clips.c.id == events.c.clip_id)
-        .join(targets, targets.c.name == told.c.target)
-        .where(clips.c.path == path, targets.c.clips, told.c.about == "event")
-        .order_by(told.c.id)
+        .join(targets, targets.c.name == sent.c.target)
+        .where(clips.c.path == path, targets.c.clips, sent.c.about == "event")
+        .order_by(sent.c.id)
     )
     added = insert_new(connection, outbox).from_select(["event_id", "target", *new], asked)
     connection.execute(added)

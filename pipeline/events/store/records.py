@@ -1,4 +1,4 @@
-"""What is kept of an event, and how it is told to others."""
+"""Events as they are stored and delivered, and queries of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOWHERE: Box = (0.0, 0.0, 0.0, 0.0)
 
 
 def new_uid() -> str:
-    """Return a name for an event that no other event anywhere has: 32 hexadecimal digits."""
+    """Return a new unique name of an event: 32 hexadecimal digits."""
     return uuid.uuid4().hex
 
 
@@ -40,7 +40,7 @@ class EventRecord:
 
     @classmethod
     def of(cls, event: Event, utc_at_monotonic_zero: float) -> EventRecord:
-        """Return what is kept of `event`."""
+        """Return the record of an event; `utc_at_monotonic_zero` in Unix seconds."""
         return cls(
             time=utc_at_monotonic_zero + event.captured_at,
             kind=event.kind,
@@ -59,9 +59,9 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent(EventRecord):
-    """An event with its number in the store.
+    """A stored event: a record with its id in the store.
 
-    `clip`: a finished clip shows it, `clip_offset_s` seconds after its start.
+    `clip`: whether a finished clip shows it, `clip_offset_s` seconds after the clip's start.
     """
 
     id: int
@@ -69,7 +69,7 @@ class StoredEvent(EventRecord):
     clip_offset_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, in the interface of the live server and in deliveries."""
+        """Return the event as JSON, the same in the REST interface and in deliveries."""
         return {
             "id": self.id,
             "uid": self.uid,
@@ -91,7 +91,7 @@ class StoredEvent(EventRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events are wanted; `None` leaves a question out.
+    """A query of events, the newest first; None matches all.
 
     `before_id` and `after_id` exclude the event itself; `since` and `until` are Unix seconds,
     `until` excluded.
@@ -108,8 +108,8 @@ class EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """How many events there were of one kind at one place."""
+class EventCount:
+    """The number of events of one kind and class at one zone or line."""
 
     camera: str
     area: str

@@ -1,4 +1,4 @@
-"""What is kept and what goes: by age, then by size, the oldest first; and leftovers of both."""
+"""Retention: old events and clips are deleted, by age, then by size, the oldest first."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import sqlalchemy as sa
 
 from pipeline.events.delivery.outbox import expire
 from pipeline.events.store.clip_cleaning import ClipCleaner
-from pipeline.events.store.store import MAX_CONCURRENT, EventStore
+from pipeline.events.store.store import MAX_IDS_PER_STATEMENT, EventStore
 from pipeline.events.store.tables import clips, events, outbox
 
 ROW_BYTES = 200
-"""What an event takes in the database with its indices; measured in tests/test_event_store.py."""
-PARCEL_BYTES = 100
+"""Bytes of an event in the database with its indices, as measured in the test of the store."""
+MESSAGE_BYTES = 100
 _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """How long events and clips are kept, and how much they may take; None for ever, any size."""
 
     days: float | None
@@ -31,10 +31,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RetentionResult:
-    """What one round did.
+    """What one round of retention did.
 
-    `strays` are clips without an event that were set aside, and clips of events that somebody
-    deleted; `deleted` were set aside long ago.
+    `strays` are clips without an event that were set aside, and clips of events whose file
+    was deleted; `deleted` were set aside long ago.
     """
 
     events: int = 0
@@ -44,13 +44,13 @@ class RetentionResult:
     deleted: int = 0
 
 
-def tidy(
+def apply_retention(
     store: EventStore,
-    limits: Limits,
+    limits: RetentionLimits,
     now: float | None = None,
     cleaner: ClipCleaner | None = None,
 ) -> RetentionResult:
-    """Delete what the limits say and what belongs to nothing; return what was done.
+    """Delete what exceeds the limits, and leftovers; return what was done.
 
     Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
     for they take nearly all of it, and only then the oldest events. Files without a row and rows
@@ -62,11 +62,11 @@ def tidy(
     removed = 0
     if limits.megabytes is not None:
         size = int(limits.megabytes * 1e6)
-        removed = _drop_clips(store, size)
-        gone += _delete_excess(store, size)
+        removed = _delete_excess_clips(store, size)
+        gone += _delete_excess_events(store, size)
     cleaned = (cleaner or ClipCleaner(store)).clean(now)
     if gone and store.file is not None:
-        _give_back_space(store)
+        _shrink_file(store)
     strays = cleaned.quarantined + cleaned.forgotten
     return RetentionResult(gone, removed, strays, expired, cleaned.deleted)
 
@@ -77,12 +77,12 @@ def total_bytes(store: EventStore) -> int:
         if connection is None:
             return 0
         rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
-        parcels = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
+        messages = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
         files = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(clips.c.bytes), 0))) or 0
-    return int(files) + rows * ROW_BYTES + parcels * PARCEL_BYTES
+    return int(files) + rows * ROW_BYTES + messages * MESSAGE_BYTES
 
 
-def _give_back_space(store: EventStore) -> None:
+def _shrink_file(store: EventStore) -> None:
     """Shrink the file of SQLite by what was deleted."""
     with store.reading() as connection:
         raw: Any = connection.connection.driver_connection if connection is not None else None
@@ -92,14 +92,14 @@ def _give_back_space(store: EventStore) -> None:
                 raw.executescript("PRAGMA incremental_vacuum")
 
 
-def _delete_old(store: EventStore, limits: Limits, now: float) -> int:
+def _delete_old(store: EventStore, limits: RetentionLimits, now: float) -> int:
     if limits.days is None:
         return 0
     old = sa.select(events.c.id).where(events.c.time < now - limits.days * _DAY_S)
     return _delete(store, old)
 
 
-def _delete_excess(store: EventStore, size: int) -> int:
+def _delete_excess_events(store: EventStore, size: int) -> int:
     """Delete the oldest events while the rows alone are too many."""
     excess = total_bytes(store) - size
     if excess <= 0:
@@ -114,13 +114,13 @@ def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
     return store.delete(ids)
 
 
-def _drop_clips(store: EventStore, size: int) -> int:
+def _delete_excess_clips(store: EventStore, size: int) -> int:
     """Delete the oldest clips until everything fits; return how many."""
     excess, dropped = total_bytes(store) - size, 0
     while excess > 0:
         oldest = sa.select(clips.c.path, clips.c.bytes).where(clips.c.finished)
         with store.reading() as connection:
-            asked = oldest.order_by(clips.c.id).limit(MAX_CONCURRENT)
+            asked = oldest.order_by(clips.c.id).limit(MAX_IDS_PER_STATEMENT)
             rows = [] if connection is None else connection.execute(asked).all()
         if not rows:
             break

@@ -1,4 +1,4 @@
-"""Events to rows and back, and what a filter means in SQL."""
+"""Events as rows of the database, and queries as SQL conditions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stored_event(row: Any) -> StoredEvent:
     )
 
 
-def values_of(one: EventRecord) -> dict[str, Any]:
+def row_values(one: EventRecord) -> dict[str, Any]:
     """Return the row of an event."""
     texts = ("uid", "kind", "camera", "area", "direction", "class_name")
     numbers = ("time", "track_id", "class_id", "dwell_s", "pts_s")
@@ -54,14 +54,14 @@ def values_of(one: EventRecord) -> dict[str, Any]:
 
 
 def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Return an INSERT that passes over rows which are there already."""
+    """Return an INSERT that skips rows which are there already."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def conditions_of(wanted: EventFilter | None) -> list[sa.ColumnElement[bool]]:
-    """Return what a WHERE says of the filter."""
+def query_conditions(wanted: EventFilter | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of a WHERE clause."""
     wanted = wanted or EventFilter()
     same = ("camera", "kind", "class_name", "area")
     asked = {name: getattr(wanted, name) for name in same}

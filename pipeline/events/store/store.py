@@ -1,4 +1,4 @@
-"""Events in SQLite or PostgreSQL: add, ask, count, delete. Safe to use from any thread."""
+"""The store of events in SQLite or PostgreSQL: add, query, count, delete; safe from any thread."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pipeline.core.errors import StoreError
-from pipeline.events.store import tables as schema
+from pipeline.events.store import tables
 from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
-from pipeline.events.store.enqueue import queue_clip, queue_events, set_targets
-from pipeline.events.store.records import Count, EventFilter, EventRecord, StoredEvent, new_uid
+from pipeline.events.store.enqueue import enqueue_clip, enqueue_events, set_targets
+from pipeline.events.store.records import EventCount, EventFilter, EventRecord, StoredEvent, new_uid
 from pipeline.events.store.rows import (
     EVENT_COLUMNS,
     MAX_ID,
     WITH_CLIP,
-    conditions_of,
     insert_new,
+    query_conditions,
+    row_values,
     stored_event,
-    values_of,
 )
 from pipeline.events.store.tables import clips, events, facts
 
-MAX_CONCURRENT = 500
+MAX_IDS_PER_STATEMENT = 500
 """SQLite and PostgreSQL both take many more values in one statement."""
-MAX_RESPONSE_BYTES = 10_000
+MAX_QUERY_ROWS = 10_000
 
 
 class EventStore:
@@ -37,7 +37,7 @@ class EventStore:
 
     `address` is a file's path, `sqlite:///FILE` or `postgresql://...`. The constructor opens
     nothing; `prepare` makes or migrates the tables, which every write does by itself. Until a
-    database is there, asking gives nothing. Every method raises StoreError where the database
+    database is there, queries return nothing. Every method raises StoreError where the database
     does not answer; passwords are never part of a message.
     """
 
@@ -50,7 +50,7 @@ class EventStore:
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
-        """Return where it is, without password."""
+        """Return the address, without password."""
         return shown(self._url)
 
     # -- opening ----------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class EventStore:
                 with suppress(OSError):  # SQLite says what is wrong
                     make_private(self.file)  # its -wal and -shm get the same rights
             with asking(self._url), self._writer.begin() as connection:
-                schema.migrate(connection, new_uid())
+                tables.migrate(connection, new_uid())
             self._ready = True
 
     def close(self) -> None:
@@ -90,9 +90,9 @@ class EventStore:
             if self._ready:
                 yield connection
                 return
-            version = schema.version_of(connection)
-            schema.check_version(version)
-            if 0 < version < len(schema.STEPS):
+            version = tables.version_of(connection)
+            tables.check_version(version)
+            if 0 < version < len(tables.STEPS):
                 raise StoreError(f"events database {self}: is of an older Trackline, run it once")
             self._ready = version > 0
             yield connection if version else None
@@ -106,7 +106,7 @@ class EventStore:
     # -- events -----------------------------------------------------------------------------------
 
     def add(self, records: Sequence[EventRecord]) -> list[int]:
-        """Keep events and queue them for every target; return their numbers in the same order.
+        """Store events and queue them for every target; return their ids in the same order.
 
         All or none. An event that is there already (the same `uid`) is left as it is, so trying
         again after a failure is safe.
@@ -114,17 +114,17 @@ class EventStore:
         if not records:
             return []
         with self.writing() as connection:
-            connection.execute(insert_new(connection, events), [values_of(one) for one in records])
+            connection.execute(insert_new(connection, events), [row_values(one) for one in records])
             uids = [one.uid for one in records]
             found = sa.select(events.c.uid, events.c.id).where(events.c.uid.in_(uids))
             ids = {row.uid: row.id for row in connection.execute(found)}
-            queue_events(connection, records, ids)
+            enqueue_events(connection, records, ids)
         return [ids[uid] for uid in uids]
 
     def query(self, wanted: EventFilter | None = None, limit: int = 100) -> list[StoredEvent]:
         """Return the newest events that pass the filter, the newest first, at most `limit`."""
-        asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP).where(*conditions_of(wanted))
-        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(limit, MAX_RESPONSE_BYTES)))
+        asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP).where(*query_conditions(wanted))
+        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(limit, MAX_QUERY_ROWS)))
         with self.reading() as connection:
             if connection is None:
                 return []
@@ -137,18 +137,18 @@ class EventStore:
         found = self.query(EventFilter(after_id=event_id - 1, before_id=event_id + 1), 1)
         return found[0] if found else None
 
-    def counts(self, camera: str | None = None, hours: float | None = None) -> list[Count]:
+    def counts(self, camera: str | None = None, hours: float | None = None) -> list[EventCount]:
         """Return how many events there were in the last `hours` (None: all that are kept)."""
         by = (
             events.c.camera, events.c.area, events.c.kind, events.c.direction, events.c.class_name,
         )  # fmt: skip
         since = None if hours is None else time.time() - hours * 3600
-        conditions = conditions_of(EventFilter(camera=camera, since=since))
+        conditions = query_conditions(EventFilter(camera=camera, since=since))
         asked = sa.select(*by, sa.func.count()).where(*conditions).group_by(*by).order_by(*by)
         with self.reading() as connection:
             if connection is None:
                 return []
-            return [Count(*row) for row in connection.execute(asked)]
+            return [EventCount(*row) for row in connection.execute(asked)]
 
     def clip_path(self, event_id: int) -> Path | None:
         """Return the finished clip's file, None if there is none (yet, or any more)."""
@@ -167,13 +167,13 @@ class EventStore:
         return file_below(self.clips_folder, path)
 
     def delete(self, event_ids: Sequence[int]) -> int:
-        """Delete events with what waits for delivery, and clips no other event has; say how many.
+        """Delete events, their queued messages, and clips no other event has; return how many.
 
         The rows go first: a file that is left over has no row, and retention finds it.
         """
         deleted = 0
-        for start in range(0, len(event_ids), MAX_CONCURRENT):
-            some = event_ids[start : start + MAX_CONCURRENT]
+        for start in range(0, len(event_ids), MAX_IDS_PER_STATEMENT):
+            some = event_ids[start : start + MAX_IDS_PER_STATEMENT]
             with self.writing() as connection:
                 done = connection.execute(sa.delete(events).where(events.c.id.in_(some)))
                 # A finished clip that lost its last event; one that is recorded is another case.
@@ -202,7 +202,7 @@ class EventStore:
         changed = sa.update(clips).where(clips.c.path == path).values(bytes=size, finished=True)
         with self.writing() as connection:
             connection.execute(changed)
-            queue_clip(connection, path)
+            enqueue_clip(connection, path)
 
     def forget_clip(self, path: str) -> None:
         """Delete a clip, row and file; its events stay."""

@@ -1,4 +1,4 @@
-"""The tables, their version, and the steps from each version to the next."""
+"""The database schema: tables, its version, and the migrations from each version to the next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ facts = Table(
     Column("name", sa.Text, primary_key=True),
     Column("value", sa.Text, nullable=False),
 )
-"""What is known of the store itself: `version`, and `uid`, its name."""
+"""Facts about the store itself: `version`, and `uid`, its name."""
 
 clips = Table(
     "clips",
@@ -61,9 +61,9 @@ targets = Table(
     metadata,
     Column("name", sa.Text, primary_key=True),
     Column("kinds", sa.Text, nullable=False),  # separated by spaces; empty for all
-    Column("clips", sa.Boolean, nullable=False),  # whether it is told of clips, too
+    Column("clips", sa.Boolean, nullable=False),  # whether it gets a message per clip too
 )
-"""To whom new events are delivered."""
+"""The delivery targets of new events."""
 
 outbox = Table(
     "outbox",
@@ -123,7 +123,7 @@ def migrate(connection: sa.Connection, uid: str, steps: Sequence[Step] = STEPS) 
     `uid` becomes the store's name if it has none. Raises StoreError for one that a newer Trackline
     has made.
     """
-    if connection.dialect.name == "postgresql":  # two programs that start at once take turns
+    if connection.dialect.name == "postgresql":  # two programs may start at once
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7061112)")
     found = version_of(connection)
     check_version(found, len(steps))

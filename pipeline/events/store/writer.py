@@ -18,16 +18,16 @@ log = logging.getLogger("trackline")
 MAX_WAITING = 10_000
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
-BUSY_PATIENCE_S = 1.0
+BUSY_TIMEOUT_S = 1.0
 """How long the end waits for a step that is under way."""
-KEEP_PATIENCE_S = 0.5
-FILES_GIVE_UP_S = 30.0
+CLOSE_TIMEOUT_S = 0.5
+FILES_TIMEOUT_S = 30.0
 """So long a run over files waits for a database: long enough for a server to start again."""
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class StoreStatus:
     """How it is going: events in memory, since when in vain and why, and what was lost when.
 
     Times are Unix seconds; `problem` is "" and `since` None while the database takes events.
@@ -59,21 +59,21 @@ class StoreWriter:
     """
 
     def __init__(
-        self, on_done: Step, give_up_s: float | None = None, most_waiting: int = MAX_WAITING
+        self, on_done: Step, give_up_s: float | None = None, max_waiting: int = MAX_WAITING
     ) -> None:
         self._on_done = on_done
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._give_up_s = give_up_s
         self._steps: deque[tuple[Step, int]] = deque()
         self._changed = threading.Condition()
-        self._now = Keeping()
+        self._now = StoreStatus()
         self._stop_at: float | None = None
         self._told_full = False
         self._ended = False
         self._worker = Worker("events: keep", self._work, self._end)
 
     @property
-    def keeping(self) -> Keeping:
+    def status(self) -> StoreStatus:
         """Return how it is going; never waits for the database."""
         with self._changed:
             return replace(self._now, waiting=sum(events for _, events in self._steps))
@@ -102,7 +102,7 @@ class StoreWriter:
         with self._changed:
             self._stop_at = time.monotonic() + patience_s
             self._changed.notify_all()
-        if not self._worker.join(patience_s + BUSY_PATIENCE_S):
+        if not self._worker.join(patience_s + BUSY_TIMEOUT_S):
             # The database does not even answer that it is away. The step that waits for it may
             # still succeed; `_end` counts it as lost when it has failed.
             self._give_up(1)
@@ -176,14 +176,14 @@ class StoreWriter:
     # -- the lock is held -------------------------------------------------------------------------
 
     def _is_full(self) -> bool:
-        return len(self._steps) >= self._most_waiting
+        return len(self._steps) >= self._max_waiting
 
     def _lose(self, events: int) -> None:
         if events:
             self._now = replace(self._now, lost=self._now.lost + events, lost_at=time.time())
 
 
-class Repeater:
+class PeriodicTask:
     """Does something every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
 
     def __init__(self, name: str, step: Step, every_s: float) -> None:

@@ -10,7 +10,7 @@ from pipeline.core.data import Event, Result
 from pipeline.events.zones.schema import CameraZones, Line
 
 
-class Counted(NamedTuple):
+class CountKey(NamedTuple):
     """What a count is about."""
 
     area: str
@@ -19,7 +19,7 @@ class Counted(NamedTuple):
     class_name: str
 
 
-class Tally:
+class ZoneCounts:
     """The running counts of one source.
 
     A watcher forgets who was inside without an event where a stream has a gap. Who goes by the
@@ -27,14 +27,14 @@ class Tally:
     """
 
     def __init__(self, unseen_s: float | None = None) -> None:
-        self.counts: Counter[Counted] = Counter()
+        self.counts: Counter[CountKey] = Counter()
         self._inside: dict[str, set[int]] = {}
         self._unseen_s = unseen_s
         self._seen: dict[int, float] = {}
         self._picture: tuple[int, ...] | None = None
 
     def note(self, result: Result) -> None:
-        """Count a result's events; in a new epoch, or of another size, it knows nobody inside."""
+        """Add a result's events; a new epoch or picture size empties the zones."""
         frame = result.frame
         picture = frame.epoch, *frame.image.shape[:2]
         if picture != self._picture:
@@ -45,9 +45,9 @@ class Tally:
             self._drop_unseen(result, frame.pts_s - self._unseen_s)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Count these."""
+        """EventCount these."""
         for event in events:
-            key = Counted(event.area, event.kind, event.direction, event.class_name)
+            key = CountKey(event.area, event.kind, event.direction, event.class_name)
             self.counts[key] += 1
             if event.kind == "enter":
                 self._inside.setdefault(event.area, set()).add(event.track_id)
@@ -84,7 +84,7 @@ class Tally:
         return {area: len(ids) for area, ids in self._inside.items()}
 
 
-def rows_of(counts: Mapping[Counted, int], camera: CameraZones | None) -> list[dict[str, Any]]:
+def count_rows(counts: Mapping[CountKey, int], camera: CameraZones | None) -> list[dict[str, Any]]:
     """Return one mapping per count: area, kind, direction, class_name, count.
 
     What can happen at an area of `camera` and never did is there too, with a count of 0 and
@@ -92,19 +92,19 @@ def rows_of(counts: Mapping[Counted, int], camera: CameraZones | None) -> list[d
     """
     found = {**counts}
     happened = {key[:3] for key in counts}
-    for key in possible(camera) if camera else ():
+    for key in possible_counts(camera) if camera else ():
         if key[:3] not in happened:
             found[key] = 0
     return [{**key._asdict(), "count": count} for key, count in sorted(found.items())]
 
 
-def possible(camera: CameraZones) -> list[Counted]:
+def possible_counts(camera: CameraZones) -> list[CountKey]:
     """Return what can happen at each area of a camera, without class names."""
     found = []
     for area in camera.areas:
         if isinstance(area, Line):
-            found += [Counted(area.name, "cross", way, "") for way in ("in", "out")]
+            found += [CountKey(area.name, "cross", way, "") for way in ("in", "out")]
         else:
             kinds = ("enter", "leave") if area.dwell_s is None else ("enter", "leave", "dwell")
-            found += [Counted(area.name, kind, "", "") for kind in kinds]
+            found += [CountKey(area.name, kind, "", "") for kind in kinds]
     return found

@@ -22,7 +22,7 @@ _UNTOLD = {-1: "object"}
 """What a class is called in files that tell none."""
 
 
-class RecordedVideo(NamedTuple):
+class VideoInfo(NamedTuple):
     """What a file of tracks may not tell of its frames: their rate, and the picture's size."""
 
     fps: float | None = None
@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
 
 def replay(
-    recording: Recording, name: str, watcher: ZoneWatcher, film: RecordedVideo
+    recording: Recording, name: str, watcher: ZoneWatcher, video: VideoInfo
 ) -> Iterator[Event]:
     """Yield the events of one sequence as its run had them; raises UsageError if times are missing.
 
@@ -47,7 +47,7 @@ def replay(
     """
     names = {**_UNTOLD, **recording.class_names}
     epoch = 0
-    for frame, tracks in _steps(recording, name, film):
+    for frame, tracks in _steps(recording, name, video):
         if frame.epoch != epoch:
             epoch = frame.epoch
             watcher.reset()
@@ -61,17 +61,17 @@ def check_classes(recording: Recording, camera: CameraZones) -> None:
         raise UsageError(f"{recording.path}: tells no classes, but '{wants[0]}' counts some only")
 
 
-def _steps(recording: Recording, name: str, film: RecordedVideo) -> Iterator[Step]:
+def _steps(recording: Recording, name: str, video: VideoInfo) -> Iterator[Step]:
     table = recording.tables[name]
-    if film.fps is None and not np.isfinite(table.pts_s).all():
+    if video.fps is None and not np.isfinite(table.pts_s).all():
         raise UsageError(f"{recording.path}: has no times; want the frame rate, --fps N")
     table = table[table.frame.argsort(kind="stable")]
     starts = np.flatnonzero(np.diff(table.frame, prepend=-1)).tolist()
-    size = size_told(recording, name) or film.size or (1, 1)
+    size = picture_size(recording, name) or video.size or (1, 1)
     last = None
     for first, end in zip(starts, [*starts[1:], len(table)], strict=True):
         rows = table[first:end]
-        last = _frame(recording, name, rows, RecordedVideo(film.fps, size))
+        last = _frame(recording, name, rows, VideoInfo(video.fps, size))
         yield Step(last, _tracks(rows))
     told = _of_run(recording.path, name).get("last") or {}
     if last is not None and int(told.get("frame", -1)) > last.index:
@@ -80,20 +80,20 @@ def _steps(recording: Recording, name: str, film: RecordedVideo) -> Iterator[Ste
         yield Step(end_, Tracks.empty())
 
 
-def _frame(recording: Recording, name: str, rows: BoxTable, film: RecordedVideo) -> Frame:
+def _frame(recording: Recording, name: str, rows: BoxTable, video: VideoInfo) -> Frame:
     """Return the frame of these rows, with a picture that has a size only."""
     record = recording.records[int(rows.record[0])]
     values: Mapping[str, Any] = record if isinstance(record, Mapping) else {}
     index, pts_s = int(rows.frame[0]), float(rows.pts_s[0])
     if not math.isfinite(pts_s):
-        pts_s = index / film.fps if film.fps else 0.0
-    width, height = _size(values) or film.size or (1, 1)
+        pts_s = index / video.fps if video.fps else 0.0
+    width, height = _size(values) or video.size or (1, 1)
     image = np.broadcast_to(np.uint8(0), (height, width, 3))
     seen_at = _unix_s(values.get("utc"))
     return Frame(image, name, index, pts_s, seen_at, int(values.get("epoch") or 0))
 
 
-def size_told(recording: Recording, name: str) -> tuple[int, int] | None:
+def picture_size(recording: Recording, name: str) -> tuple[int, int] | None:
     """Return the size of the pictures: from the rows, the header or the report of the run."""
     table = recording.tables[name]
     record = recording.records[int(table.record[0])] if len(table) else None

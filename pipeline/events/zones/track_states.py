@@ -1,13 +1,19 @@
-"""What a watcher remembers of each track, and of each track with regard to each area."""
+"""What is known of each track: seen in a frame, and remembered with regard to each zone and line.
+
+In arrays with an axis `zones`, a zone's index counts zones first and lines after them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.data import EventKind, Frame, Tracks
 from pipeline.events.zones.geometry import Bools, Float64, Rows
 
 Int64 = NDArray[np.int64]
@@ -17,7 +23,7 @@ MOMENT = 7
 
 
 @dataclass(slots=True, eq=False)
-class States:
+class TrackStates:
     """n tracks by rising id; `[n]` and, after the blank line, `[n, areas]`, `side` `[n, edges]`.
 
     Times are microseconds of the watcher's clock.
@@ -102,7 +108,7 @@ class States:
             rows = self.id.searchsorted(ids)
         return rows, fresh
 
-    def note_change(self, rows: Rows, areas: Rows, now: int) -> None:
+    def add_side_change(self, rows: Rows, areas: Rows, now: int) -> None:
         """Note that these pairs changed sides at the tracks' last moment.
 
         The anchor of those that were decided is the foot point; the caller moves it afterwards.
@@ -136,3 +142,71 @@ class States:
 _FLAGS = ("inside", "told", "armed", "pending", "dwelt")
 _WHOLE = ("net", "changed_us", "clear_us", "since_us", "entered_us")
 _PAIRED = frozenset((*_FLAGS, *_WHOLE, "anchor", "first", "last"))
+
+
+_FARTHEST_PX = 65_536.0  # within it float32 keeps the hundredths that track files have
+
+
+class SeenTracks(NamedTuple):
+    """The tracks seen in a frame: id, class, foot point f64[n,2], box height, f64[n,7] moment."""
+
+    id: Int64
+    class_id: Int64
+    foot: Float64
+    height: Float64
+    moment: Float64
+
+
+class Decision(NamedTuple):
+    """An event before it is put into words: which track and area, and the moment it happened."""
+
+    kind: EventKind
+    row: int
+    area: int
+    moment: Float64
+    direction: str = ""
+    dwell_us: int = 0
+
+
+Decisions = Iterator[Decision]
+
+
+class FrameClock:
+    """Microseconds of the frames' own time; a time that goes back or is no number takes none.
+
+    In whole numbers, so that it makes no difference which frames in between are known.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._last: int | None = None
+        self._offset = 0
+
+    def at(self, pts_s: float) -> int:
+        """Move on to a frame and return its time."""
+        if math.isfinite(pts_s):
+            told = round(round(pts_s, 6) * 1e6)
+            if self._last is not None and told < self._last:
+                self._offset += self._last - told
+            self._last = told
+            self.now = told + self._offset
+        return self.now
+
+
+def seen_tracks(frame: Frame, tracks: Tracks) -> SeenTracks:
+    """Return the tracks of a frame that have an identity and a detection.
+
+    Boxes to a hundredth of a pixel and times to a microsecond, as the track files have them.
+    """
+    seen = np.flatnonzero((tracks.track_id > 0) & (tracks.detection >= 0))
+    ids = tracks.track_id[seen]
+    if len(set(ids.tolist())) < len(ids):  # only in a file from elsewhere: the first row counts
+        seen = seen[np.sort(np.unique(ids, return_index=True)[1])]
+        ids = tracks.track_id[seen]
+    xyxy = tracks.xyxy[seen].astype(np.float64).clip(-_FARTHEST_PX, _FARTHEST_PX).round(2)
+    moment = np.empty((len(ids), MOMENT))
+    moment[:, :3] = frame.index, round(frame.pts_s, 6), frame.captured_at
+    moment[:, 3:] = xyxy
+    foot = np.stack([(xyxy[:, 0] + xyxy[:, 2]) / 2, xyxy[:, 3]], 1)
+    height = xyxy[:, 3] - xyxy[:, 1]
+    return SeenTracks(ids, tracks.class_id[seen].astype(np.int64), foot, height, moment)

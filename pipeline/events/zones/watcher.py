@@ -16,12 +16,11 @@ import numpy as np
 
 from pipeline.core.data import ClassNames, Event, Frame, Tracks
 from pipeline.core.errors import ConfigError
-from pipeline.events.zones.counts import Counted, Tally
+from pipeline.events.zones.counts import CountKey, ZoneCounts
+from pipeline.events.zones.crossing import CrossingDetector
 from pipeline.events.zones.geometry import Bools
-from pipeline.events.zones.moments import Clock, Finds, moments
 from pipeline.events.zones.schema import CameraZones, outside
-from pipeline.events.zones.state_machine import Followed
-from pipeline.events.zones.track_states import Int64
+from pipeline.events.zones.track_states import Decisions, FrameClock, Int64, seen_tracks
 
 log = logging.getLogger("trackline")
 
@@ -44,14 +43,14 @@ class ZoneWatcher:
     ) -> None:
         self._warn, self._beyond = warn, beyond
         self._lock = threading.Lock()
-        self._tally = Tally()
-        self._clock = Clock()
+        self._tally = ZoneCounts()
+        self._clock = FrameClock()
         self._camera, self._areas = camera, camera.areas
         self._names: ClassNames | None = None
         self._wanted: dict[int, Int64] = {}
         self._size = (1, 1)  # until there is a picture
         self._source = ""
-        self._followed = Followed(camera, self._size, self._counts_there)
+        self._followed = CrossingDetector(camera, self._size, self._counts_there)
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
         """Return what was decided at this frame, each with the moment in which it happened.
@@ -69,8 +68,8 @@ class ZoneWatcher:
                 self._names = class_names
                 self._find_classes()
             now, source = self._clock.at(frame.pts_s), frame.source
-            events = self._told(self._followed.end_silent(now), source)
-            seen = moments(frame, tracks)
+            events = self._told(self._followed.end_unseen(now), source)
+            seen = seen_tracks(frame, tracks)
             if len(seen.id):
                 events += self._told(self._followed.observe(now, seen), source)
             self._tally.add(events)
@@ -92,8 +91,8 @@ class ZoneWatcher:
             self._camera, self._areas = camera, camera.areas
             self._find_classes()
             before = self._followed
-            self._followed = Followed(camera, self._size, self._counts_there)
-            self._followed.go_on_from(before, self._clock.now)
+            self._followed = CrossingDetector(camera, self._size, self._counts_there)
+            self._followed.carry_over(before, self._clock.now)
             if self._source:
                 self._look_beyond()
 
@@ -108,7 +107,7 @@ class ZoneWatcher:
                 zone[name] = zone.get(name, 0) + 1
             return found
 
-    def counts(self) -> Mapping[Counted, int]:
+    def counts(self) -> Mapping[CountKey, int]:
         """Return how often (area, kind, direction, class name) has happened so far."""
         with self._lock:
             return dict(self._tally.counts)
@@ -126,7 +125,7 @@ class ZoneWatcher:
             log.warning("zones of '%s': %s: nothing is counted there", self._source, told)
 
     def _forget(self) -> None:
-        self._followed = Followed(self._camera, self._size, self._counts_there)
+        self._followed = CrossingDetector(self._camera, self._size, self._counts_there)
         self._tally.forget_positions()
 
     def _find_classes(self) -> None:
@@ -153,7 +152,7 @@ class ZoneWatcher:
     def _class_name(self, class_id: int) -> str:
         return (self._names or {}).get(class_id, str(class_id))
 
-    def _told(self, found: Finds, source: str) -> list[Event]:
+    def _told(self, found: Decisions, source: str) -> list[Event]:
         states, areas, events = self._followed.states, self._areas, []
         for one in found:
             index, pts_s, captured_at, *xyxy = one.moment.tolist()

@@ -14,7 +14,7 @@ from pipeline.core.yaml_file import dump, read_yaml
 from pipeline.events.zones.schema import ZonesFile, plain
 
 
-def load_areas(path: str | Path) -> ZonesFile:
+def load_zones(path: str | Path) -> ZonesFile:
     """Return the zones file at `path`; raises ConfigError with the file, line and key."""
     path = Path(path)
     tree = read_yaml(path)
@@ -24,10 +24,10 @@ def load_areas(path: str | Path) -> ZonesFile:
         raise ConfigError(f"{path}:{line_of(path, str(error))}: {error}") from None
 
 
-def save_areas(path: str | Path, areas: ZonesFile) -> None:
+def save_zones(path: str | Path, areas: ZonesFile) -> None:
     """Write a zones file in one step, so that no reader sees half of it; raises OutputError.
 
-    What `load_areas` returns afterwards is equal to `areas`. Comments in the file are lost.
+    What `load_zones` returns afterwards is equal to `areas`. Comments in the file are lost.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
     try:

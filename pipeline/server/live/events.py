@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
 from pipeline.server.run_backend import EventQuery
-from pipeline.server.schemas import Count, Deliveries, Delivery, Keeping, StoredEvent
+from pipeline.server.schemas import Count, Deliveries, Delivery, StoredEvent, StoreStatus
 
 if TYPE_CHECKING:
     from pipeline.events.delivery.status import DeliveryStatus
     from pipeline.events.store.writer import ClipLosses
-    from pipeline.events.store.writer import Keeping as Kept
+    from pipeline.events.store.writer import StoreStatus as Kept
 
 REMEMBERED = 1000
 
@@ -90,11 +90,11 @@ class StoredEvents:
 
     def deliveries(self) -> Deliveries:
         """Return how events get to others."""
-        standings: Sequence[DeliveryStatus] = getattr(self._sink, "standings", list)()
-        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "keeping", lambda: None)()
+        delivery_status: Sequence[DeliveryStatus] = getattr(self._sink, "delivery_status", list)()
+        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "store_status", lambda: None)()
         return Deliveries(
             keeping=None if kept is None else _keeping(*kept),
-            deliveries=[_delivery(each) for each in standings],
+            deliveries=[_delivery(each) for each in delivery_status],
         )
 
 
@@ -181,8 +181,8 @@ def _delivery(one: DeliveryStatus) -> Delivery:
     )
 
 
-def _keeping(events: Kept, clips: ClipLosses) -> Keeping:
-    return Keeping(
+def _keeping(events: Kept, clips: ClipLosses) -> StoreStatus:
+    return StoreStatus(
         waiting=events.waiting,
         since=events.since,
         problem=events.problem or None,

@@ -12,7 +12,7 @@ from pipeline.config.build import effective
 from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
-from pipeline.events.zones.counts import possible
+from pipeline.events.zones.counts import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.events import EventLog
@@ -91,7 +91,7 @@ class PipelineBackend:
         never = [
             Count(camera=name, count=0, **key._asdict())
             for name in names
-            for key in possible(self._book.areas(name))
+            for key in possible_counts(self._book.areas(name))
             if (name, *key[:3]) not in happened
         ]
         return Counts(counts=[*counts, *never], inside=inside)

@@ -116,7 +116,7 @@ def _sinks(config: Config, page: Sink, book: ZoneEditor) -> tuple[dict[str, Sink
     """Return the sinks with the page among them, and where its events are found."""
     sinks = make_sinks(config)
     if (store := sinks.get("events")) is not None:
-        if (follow := getattr(store, "follow_areas", None)) is not None:
+        if (follow := getattr(store, "follow_zones", None)) is not None:
             follow(book.kinds)
         return {**sinks, "page": page}, StoredEvents(store)
     recent = RecentEvents()

@@ -12,7 +12,7 @@ from pipeline.core.interfaces import Watcher
 from pipeline.engine import Pipeline
 from pipeline.events.zones.schema import CameraZones, Line, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
-from pipeline.events.zones.zones_file import load_areas, save_areas
+from pipeline.events.zones.zones_file import load_zones, save_zones
 
 SetWatcher = Callable[[str, Watcher | None], None]
 
@@ -62,13 +62,13 @@ class ZoneEditor:
         ConfigError with the line where that is broken, rather than write over it.
         """
         with self._lock:
-            there = load_areas(self.path) if self.path.exists() else self._file
+            there = load_zones(self.path) if self.path.exists() else self._file
             changed = there.with_camera(camera, areas)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from None
-            save_areas(self.path, changed)
+            save_zones(self.path, changed)
             self._use(changed, set_watcher)
         return areas
 
@@ -84,7 +84,7 @@ class ZoneEditor:
                     f"{self.path}: is gone, and its zones with the next start, unless it comes "
                     "back: saving a camera's zones on the page writes it again"
                 )
-            found = load_areas(self.path) if there else ZonesFile()
+            found = load_zones(self.path) if there else ZonesFile()
             return self._use(found, set_watcher or _nobody_yet)
 
     def inside(self, camera: str) -> Mapping[str, Mapping[str, int]]:

@@ -42,7 +42,7 @@ _ROUNDING_S = 1e-3
 _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zerolatency"}
 
 
-class ClipStatus:
+class ClipCallbacks:
     """Told what becomes of clips; `path` is below the folder of clips.
 
     Called with the recorder's lock held: it may wait (over files, for the database), but for
@@ -81,12 +81,12 @@ class ClipRecorder:
     events share one; a new clip begins with the seconds before its event.
     """
 
-    def __init__(self, options: ClipOptions, folder: Path, book: ClipStatus) -> None:
+    def __init__(self, options: ClipOptions, folder: Path, callbacks: ClipCallbacks) -> None:
         self.lost_shots = 0
         self.losses = ClipLosses()
         self._options = options
         self._folder = folder
-        self._book = book
+        self._callbacks = callbacks
         self._rings: dict[str, PreRollBuffer] = {}
         self._clips: dict[str, list[Clip]] = {}
         self._waiting: deque[tuple[Clip, PreRollFrame | None]] = (
@@ -148,7 +148,7 @@ class ClipRecorder:
         for clip in self._clips.get(source, []):
             if not clip.over and ends_s <= clip.began_s + MAX_S:
                 clip.ends_s = max(clip.ends_s, ends_s)
-                self._book.link(clip.path, clip.began, uids)
+                self._callbacks.link(clip.path, clip.began, uids)
                 return
         before = ring.since(moment.first_s - self._options.before_s - _ROUNDING_S)
         began = moment.unix_s - (moment.first_s - before[0].time_s)
@@ -156,7 +156,7 @@ class ClipRecorder:
         path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
         clip = Clip(path, before[0].time_s, began, ends_s)
         self._clips.setdefault(source, []).append(clip)
-        self._book.link(path, began, uids)
+        self._callbacks.link(path, began, uids)
         for shot in before:
             self._put(clip, shot)
 
@@ -229,13 +229,13 @@ class ClipRecorder:
     def _finish(self, clip: Clip) -> None:
         known = self._writers.pop(clip, None)
         if known is None:  # every picture was lost
-            self._book.forget(clip.path)
+            self._callbacks.forget(clip.path)
             return
         known[0].close()
         file = self._folder / clip.path
         with writing(file, WriteError):
             size = file.stat().st_size
-        self._book.finish(clip.path, size)
+        self._callbacks.finish(clip.path, size)
 
     def _drop(self, clip: Clip) -> None:
         """Give a clip up that cannot be written."""
@@ -246,7 +246,7 @@ class ClipRecorder:
         if known is not None:
             with suppress(WriteError):
                 known[0].close()
-        self._book.forget(clip.path)
+        self._callbacks.forget(clip.path)
 
 
 def _step_back() -> None:

@@ -13,34 +13,33 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.events.zones.geometry import Bools, Geometry, Rows
-from pipeline.events.zones.moments import Finds, Found, Moments
 from pipeline.events.zones.schema import CameraZones, Line
-from pipeline.events.zones.track_states import Int64, States
+from pipeline.events.zones.track_states import Decision, Decisions, Int64, SeenTracks, TrackStates
 
-CLEAR = 0.05
+CLEAR_HEIGHTS = 0.05
 """How far off a border is clear, in heights of the box."""
-MOVED = 0.1
+PASSED_HEIGHTS = 0.1
 """How far one must get, in heights of the box, to have passed through a zone in no time."""
 _NEVER = np.iinfo(np.int64).max
 _ROUNDING_US = 2000  # containers round times to a millisecond
 
 
-class CountsThere(Protocol):
+class ClassFilter(Protocol):
     """Says which objects count where."""
 
     def __call__(self, class_id: Int64) -> Bools:
         """Return bool[n,areas]: objects of this class count in this area."""
 
 
-class Followed:
+class CrossingDetector:
     """The tracks of one source with regard to the areas of `camera` on pictures of one size."""
 
     def __init__(
-        self, camera: CameraZones, size: tuple[int, int], counts_there: CountsThere
+        self, camera: CameraZones, size: tuple[int, int], class_counts: ClassFilter
     ) -> None:
         self._areas = camera.areas
         self._geometry = Geometry(camera, size)
-        self._counts_there = counts_there
+        self._counts_there = class_counts
         self._settle_us = max(round(camera.settle_s * 1e6) - _ROUNDING_US, 0)
         self._gone_us = round(camera.gone_s * 1e6)
         dwells = [getattr(area, "dwell_s", None) for area in camera.areas]
@@ -49,9 +48,9 @@ class Followed:
             np.int64,
         )
         self._dwells = bool((self._dwell_us < _NEVER).any())
-        self.states = States.empty(len(camera.areas), len(self._geometry.area_of_edge))
+        self.states = TrackStates.empty(len(camera.areas), len(self._geometry.area_of_edge))
 
-    def go_on_from(self, before: Followed, now: int) -> None:
+    def carry_over(self, before: CrossingDetector, now: int) -> None:
         """Take over the tracks that were followed with other areas on pictures of this size.
 
         Whoever is in a zone stays in it, if there is one of that name and the place is in it.
@@ -68,9 +67,9 @@ class Followed:
         states.pending[~states.armed] = False
         rows, areas = (~states.armed | (inside != states.inside)).nonzero()
         states.inside, states.net[:] = inside, 0
-        states.note_change(rows, areas, now)
+        states.add_side_change(rows, areas, now)
 
-    def observe(self, now: int, seen: Moments) -> Finds:
+    def observe(self, now: int, seen: SeenTracks) -> Decisions:
         """Take in where tracks are now, and yield what that decides."""
         states = self.states
         rows, fresh = states.place(seen.id)
@@ -94,12 +93,12 @@ class Followed:
         states.moment[rows] = seen.moment
         i, area = touched.nonzero()
         if len(i):
-            states.note_change(rows[i], area, now)
+            states.add_side_change(rows[i], area, now)
         states.foot[rows] = seen.foot
         yield from self._decide(now, rows)
         yield from self._dwell(now, rows)
 
-    def _decide(self, now: int, rows: Rows) -> Finds:
+    def _decide(self, now: int, rows: Rows) -> Decisions:
         """Decide what has held for long enough, clearly off the border."""
         states = self.states
         i, area = states.pending[rows].nonzero()
@@ -120,13 +119,13 @@ class Followed:
 
     def _is_clear(self, rows: Rows, areas: Rows) -> Bools:
         """Return bool[k]: the foot point is not just about on the border."""
-        far = np.maximum(self.states.height[rows] * CLEAR, 1)
+        far = np.maximum(self.states.height[rows] * CLEAR_HEIGHTS, 1)
         clear: Bools = self._geometry.distance(self.states.foot[rows], areas) >= np.minimum(
             far, self._geometry.reach[areas]
         )
         return clear
 
-    def _settle(self, row: int, area: int) -> Finds:
+    def _settle(self, row: int, area: int) -> Decisions:
         """Tell what the changes of sides since the last decision come to."""
         states, what = self.states, self._areas[area]
         net, inside, told = (
@@ -141,26 +140,26 @@ class Followed:
         if isinstance(what, Line):
             if net and armed and counts:
                 direction = "in" if net > 0 else "out"
-                yield from [Found("cross", row, area, last, direction)] * abs(net)
+                yield from [Decision("cross", row, area, last, direction)] * abs(net)
         elif inside and not told:
             states.told[row, area], states.dwelt[row, area] = True, False
             states.entered_us[row, area] = changed
-            yield Found("enter", row, area, last)
+            yield Decision("enter", row, area, last)
         elif told and not inside:
             states.told[row, area] = False
-            yield Found("leave", row, area, last, dwell_us=changed - entered)
+            yield Decision("leave", row, area, last, dwell_us=changed - entered)
         elif not told and armed and counts and self._passed(row, area):
-            yield Found("enter", row, area, states.first[row, area])
-            yield Found("leave", row, area, last, dwell_us=changed - since)
+            yield Decision("enter", row, area, states.first[row, area])
+            yield Decision("leave", row, area, last, dwell_us=changed - since)
 
     def _passed(self, row: int, area: int) -> bool:
         """Return whether the way since the last decision led through the zone, not along it."""
         states = self.states
         was, now = states.anchor[row, area], states.foot[row]
-        far = math.dist(was, now) >= MOVED * states.height[row]
+        far = math.dist(was, now) >= PASSED_HEIGHTS * states.height[row]
         return far and self._geometry.passes(was, now, area)
 
-    def _dwell(self, now: int, rows: Rows) -> Finds:
+    def _dwell(self, now: int, rows: Rows) -> Decisions:
         states = self.states
         if not (self._dwells and states.told.any()):
             return
@@ -171,9 +170,9 @@ class Followed:
             row = int(rows[i])
             states.dwelt[row, area] = True
             moment = states.moment[row]
-            yield Found("dwell", row, area, moment, dwell_us=int(stayed[i, area]))
+            yield Decision("dwell", row, area, moment, dwell_us=int(stayed[i, area]))
 
-    def end_silent(self, now: int) -> Finds:
+    def end_unseen(self, now: int) -> Decisions:
         """Decide about the tracks that were not seen for `gone_s`, and forget them.
 
         Who was inside left when last seen; who had just crossed and did not come back, crossed.
@@ -190,5 +189,5 @@ class Followed:
                 yield from self._settle(row, area)
             for area in states.told[row].nonzero()[0].tolist():
                 stayed = int(states.seen_us[row] - states.entered_us[row, area])
-                yield Found("leave", row, area, states.moment[row], dwell_us=stayed)
+                yield Decision("leave", row, area, states.moment[row], dwell_us=stayed)
         states.keep(~silent)

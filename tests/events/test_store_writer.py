@@ -1,4 +1,4 @@
-"""Keeping events on a full disk, or with the database away: what waits, what is lost, who knows."""
+"""Storing events on a full disk, or with the database away: what waits, what is lost, who knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.event_servers import eventually
 from support.threads import Auth
 
 from pipeline.core.errors import StoreError, WriteError
-from pipeline.events.store import writer as keeping
+from pipeline.events.store import writer as store_writer
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.writer import StoreWriter
 from pipeline.sinks import events as plugin
@@ -40,8 +40,8 @@ def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, E
     return sink, sink.store, Disk(sink.store)
 
 
-def state(sink: plugin.EventsSink) -> keeping.Keeping:
-    found = sink.keeping()
+def state(sink: plugin.EventsSink) -> store_writer.StoreStatus:
+    found = sink.store_status()
     assert found is not None
     return found[0]
 
@@ -58,9 +58,9 @@ def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path) -> 
     assert told.since is not None
     disk.full = False
     eventually(lambda: len(store.query(limit=400)) == 300, "all events, later")
-    eventually(lambda: state(sink) == keeping.Keeping(), "all is well")
+    eventually(lambda: state(sink) == store_writer.StoreStatus(), "all is well")
     sink.close()
-    assert sink.keeping() is None
+    assert sink.store_status() is None
 
 
 def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path) -> None:
@@ -81,15 +81,15 @@ def away() -> None:
 def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
     """Its failure is the run's, before hours of frames have gone by for nothing."""
     failures: list[BaseException] = []
-    keeper = StoreWriter(lambda: None, give_up_s=0.0)
-    keeper.do(away, 1)
-    keeper.start(failures.append)
+    writer = StoreWriter(lambda: None, give_up_s=0.0)
+    writer.do(away, 1)
+    writer.start(failures.append)
     eventually(lambda: failures, "the failure")
     assert isinstance(failures[0], WriteError)
-    eventually(lambda: keeper.keeping.lost == 1, "the loss is counted")
-    assert not keeper.do(away, 2)
-    assert keeper.keeping.lost == 3
-    keeper.close(0.0)
+    eventually(lambda: writer.status.lost == 1, "the loss is counted")
+    assert not writer.do(away, 2)
+    assert writer.status.lost == 3
+    writer.close(0.0)
 
 
 @pytest.mark.parametrize(("fails", "lost"), [(False, 4), (True, 5)])
@@ -103,17 +103,17 @@ def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lo
         if fails:
             away()
 
-    keeper = StoreWriter(lambda: None)
+    writer = StoreWriter(lambda: None)
     for step in (slow, away, away):
-        keeper.do(step, 1 if step is slow else 2)
-    keeper.start(lambda error: None)
+        writer.do(step, 1 if step is slow else 2)
+    writer.start(lambda error: None)
     begun()
-    keeper.close(0.0)
-    told = keeper.keeping
+    writer.close(0.0)
+    told = writer.status
     assert (told.waiting, told.lost) == (1, 4)
     answers.open()
-    eventually(lambda: keeper.keeping.waiting == 0, "the step under way is over")
-    assert keeper.keeping.lost == lost
+    eventually(lambda: writer.status.waiting == 0, "the step under way is over")
+    assert writer.status.lost == lost
 
 
 def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_
     sink, _, _ = opened(tmp_path, files=True)
     service, answers = sink._service, Auth()
     assert service is not None
-    service.keeper.do(answers, 1)
+    service.writer.do(answers, 1)
     with pytest.raises(WriteError, match=r"^events: 1 could not be kept: see the log$"):
         sink.close()
     answers.open()
@@ -129,9 +129,9 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_
 
 def test_what_does_not_fit_into_memory_is_counted() -> None:
     """Lost events were told once in the log, and no number anywhere."""
-    keeper = StoreWriter(lambda: None, most_waiting=3)
-    assert [keeper.do(away, 2) for _ in range(5)] == [True] * 3 + [False] * 2
-    told = keeper.keeping
+    writer = StoreWriter(lambda: None, max_waiting=3)
+    assert [writer.do(away, 2) for _ in range(5)] == [True] * 3 + [False] * 2
+    told = writer.status
     assert (told.waiting, told.lost) == (6, 4)
     assert told.lost_at is not None
 
@@ -147,19 +147,19 @@ def test_files_wait_for_a_slow_database_instead() -> None:
 
     def read() -> None:
         for number in range(50):
-            assert keeper.do(partial(keep, number), 1)
+            assert writer.do(partial(keep, number), 1)
 
-    keeper = StoreWriter(lambda: None, give_up_s=60.0, most_waiting=3)
-    keeper.start(lambda error: None)
+    writer = StoreWriter(lambda: None, give_up_s=60.0, max_waiting=3)
+    writer.start(lambda error: None)
     reader = threading.Thread(target=read)
     reader.start()
-    eventually(lambda: keeper.keeping.waiting == 3, "the reader is ahead")
+    eventually(lambda: writer.status.waiting == 3, "the reader is ahead")
     assert kept == []
     answers.release(50)
     reader.join()
-    keeper.close(20.0)
+    writer.close(20.0)
     assert kept == list(range(50))
-    assert keeper.keeping.lost == 0
+    assert writer.status.lost == 0
 
 
 def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:

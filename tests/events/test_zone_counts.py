@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from support.event_results import event, result
 
-from pipeline.events.zones.counts import Counted, Tally
+from pipeline.events.zones.counts import CountKey, ZoneCounts
 
 
-def counted(tally: Tally) -> dict[str, int]:
+def counted(tally: ZoneCounts) -> dict[str, int]:
     return {key.kind: count for key, count in tally.counts.items()}
 
 
 def test_staying_is_counted_and_moves_nobody() -> None:
     """Report and broker once differed in what a dwell means for who is inside."""
-    tally = Tally()
+    tally = ZoneCounts()
     tally.note(result(0, event(0), event(0, track_id=2)))
     tally.note(result(1, event(1, kind="dwell")))
     tally.note(result(2, event(2, kind="leave"), event(2, kind="dwell")))
     assert tally.inside == {"lawn": 1}
     assert counted(tally) == {"enter": 2, "dwell": 2, "leave": 1}
-    assert tally.counts[Counted("lawn", "enter", "", "person")] == 2
+    assert tally.counts[CountKey("lawn", "enter", "", "person")] == 2
 
 
 def test_nobody_is_inside_where_frames_do_not_go_on() -> None:
     """The watcher forgets then without an event, and a count that never falls again would stay."""
     for change in ({"epoch": 1}, {"size": (160, 160)}):
-        tally = Tally()
+        tally = ZoneCounts()
         tally.note(result(0, event(0)))
         tally.note(result(1, **change))  # type: ignore[arg-type]
         assert tally.inside == {"lawn": 0}, change
@@ -34,7 +34,7 @@ def test_nobody_is_inside_where_frames_do_not_go_on() -> None:
 
 def test_who_was_not_seen_for_long_is_not_inside() -> None:
     """After a gap in a stream nobody says that those before it have left: ids begin anew."""
-    tally, patient = Tally(unseen_s=5.0), Tally()
+    tally, patient = ZoneCounts(unseen_s=5.0), ZoneCounts()
     for each in (tally, patient):
         each.note(result(0, event(0, track_id=1), event(0, track_id=2)))  # 1 is in every picture
         each.note(result(49))

@@ -13,18 +13,18 @@ from pipeline.events.store.store import EventStore
 from pipeline.events.store.writer import StoreWriter
 from pipeline.sinks._mp4 import Mp4Writer, copy_packets
 from pipeline.sinks.clips.pre_roll import ClipOptions
-from pipeline.sinks.clips.recorder import ClipRecorder, ClipStatus
+from pipeline.sinks.clips.recorder import ClipCallbacks, ClipRecorder
 
 
-def recorder(store: EventStore, keeper: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
+def recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
     """Return what records clips for the store; those a killed program left are put right first."""
-    keeper.do(partial(rescue_all, store))
-    book = ClipStatus(
-        lambda path, began, uids: keeper.do(partial(store.link_clip, path, began, uids)),
-        lambda path, size: keeper.do(partial(store.finish_clip, path, size)),
-        lambda path: keeper.do(partial(store.forget_clip, path)),
+    writer.do(partial(rescue_all, store))
+    callbacks = ClipCallbacks(
+        lambda path, began, uids: writer.do(partial(store.link_clip, path, began, uids)),
+        lambda path, size: writer.do(partial(store.finish_clip, path, size)),
+        lambda path: writer.do(partial(store.forget_clip, path)),
     )
-    return ClipRecorder(wanted, store.clips_folder, book)
+    return ClipRecorder(wanted, store.clips_folder, callbacks)
 
 
 def rescue_all(store: EventStore) -> None:
