@@ -140,6 +140,7 @@ def test_events_that_overlap_share_a_longer_clip(tmp_path: Path) -> None:
     assert pictures(other)[0][-1] == pytest.approx(3.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_events_without_end_make_clips_of_a_minute(tmp_path: Path) -> None:
     """A busy road must not make one file of a day, in which nobody finds anything."""
     run = Run(tmp_path, clip_fps=2.0)
@@ -151,6 +152,7 @@ def test_events_without_end_make_clips_of_a_minute(tmp_path: Path) -> None:
     assert all(pictures(path)[0][-1] <= 60.1 for path in paths)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_read_faster_than_encoded_loses_no_picture(tmp_path: Path) -> None:
     """Cameras lose pictures where the encoder is slow; of a file every one must be there."""
     run = Run(tmp_path, before_s=0, after_s=60, clip_fps=60.0)
@@ -185,6 +187,7 @@ def test_the_memory_of_the_ring_is_bounded(tmp_path: Path) -> None:
     assert 0.5 * _clip_ring.RING_BYTES < held <= _clip_ring.RING_BYTES
 
 
+@pytest.mark.slow
 def test_a_camera_that_falls_silent_still_gets_its_clip(tmp_path: Path) -> None:
     """The after-part never comes when the camera dies: the clip ends by the clock."""
     run = Run(tmp_path)

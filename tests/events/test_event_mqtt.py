@@ -221,6 +221,7 @@ def test_who_vanishes_is_reported_offline_by_the_broker(running: Broker, tmp_pat
         mqtt.stop()
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_path: Path) -> None:
     with publishing(tmp_path / "out", running.port) as (sink, store):
         sink.write(result(0, event(0)))

@@ -303,6 +303,7 @@ def test_what_waits_too_long_for_delivery_is_marked_failed(store: EventStore) ->
     assert Outbox(store, "hook").states() == {"waiting": 1, "failed": 1}
 
 
+@pytest.mark.slow
 def test_too_many_that_wait_lose_the_oldest(store: EventStore) -> None:
     store.deliver_to({"hook": ()})
     extra = 3

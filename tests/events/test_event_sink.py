@@ -24,13 +24,20 @@ from pipeline.events.store.records import EventRecord
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
-TESTS = Path(__file__).resolve().parents[1] / "support"
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
 
 def started(output: Path, url: str, first: int, count: int) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parent)])
     return subprocess.Popen(
-        [sys.executable, str(TESTS / "event_program.py"), str(output), url, str(first), str(count)],
+        [
+            sys.executable,
+            str(SUPPORT / "event_program.py"),
+            str(output),
+            url,
+            str(first),
+            str(count),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
@@ -57,6 +64,7 @@ def test_events_are_kept_at_the_time_that_the_system_tells(
     assert after - before == pytest.approx(by_s + 0.1, abs=1)
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: Path) -> None:
     """Killed -9 three times while it keeps, records and delivers, against a server that fails."""
     kept: set[int] = set()
@@ -106,6 +114,7 @@ def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: 
     assert {store.clip_path(one.id) for one in store.query(limit=10_000) if one.clip} <= files
 
 
+@pytest.mark.slow
 def test_a_database_that_goes_away_costs_no_event_and_no_time(tmp_path: Path) -> None:
     with postgres() as cluster:
         sink = plugin.build(plugin.Options(database=SecretUrl(cluster.url), clips=False))
@@ -153,6 +162,7 @@ def test_what_waits_from_the_last_run_is_delivered_without_a_new_event(tmp_path:
     assert len(set(hook.uids)) == 1
 
 
+@pytest.mark.slow
 def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> None:
     """Only the log said that a receiver was down; what waits and what failed must be asked for."""
     with webhook() as hook:
@@ -297,7 +307,9 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
         "sink.close()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=TESTS.parent, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=SUPPORT.parents[1], check=True
+    )
     assert done.stdout.startswith("events: needs SQLAlchemy: ")
     assert done.stdout.endswith("install -e '.[live]'\n")
     assert list(tmp_path.iterdir()) == []
