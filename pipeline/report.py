@@ -72,6 +72,8 @@ def run_config(
             report = _report(pipeline, resolved, problem or pipeline.stop_reason)
             for name, info in pipeline.source_infos.items():
                 report["sources"][name] |= _of_file(info)
+                if info.unrelated:
+                    report["sources"][name]["pictures"] = report["sources"][name]["delivered"]
             for name, source in seen.items():
                 report["sources"][name] |= source.summary(
                     None if areas is None else areas.get(name, CameraZones())

@@ -42,7 +42,9 @@ def progress() -> Iterator[ProgressDisplay]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}{task.fields[of]} frames  {task.fields[fps]:.1f} fps"),
+        TextColumn(
+            "{task.completed:,.0f}{task.fields[of]} {task.fields[unit]}  {task.fields[fps]:.1f} fps"
+        ),
         TextColumn("{task.fields[objects]} objects"),
         TimeRemainingColumn(),
     )
@@ -84,6 +86,12 @@ class _Throttled:
         return sum(min(count, limit) if limit else count for count in counts if count is not None)
 
     @staticmethod
+    def unit(pipeline: Pipeline) -> str:
+        """Return what is counted: "pictures" where there is nothing else."""
+        infos = pipeline.source_infos.values()
+        return "pictures" if infos and all(info.unrelated for info in infos) else "frames"
+
+    @staticmethod
     def file(pipeline: Pipeline) -> str:
         """Return "file 7 of 40" where there are several files, else nothing."""
         number, files = pipeline.files
@@ -104,7 +112,8 @@ class _Lines(_Throttled):
         left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
         file = f"{number}: " if (number := self.file(pipeline)) else ""
         self._console.print(
-            f"{file}{done}{of} frames, {fps:.1f} fps{left}, {len(result.tracks)} objects",
+            f"{file}{done}{of} {self.unit(pipeline)}, {fps:.1f} fps{left}, "
+            f"{len(result.tracks)} objects",
             highlight=False,
         )
 
@@ -124,6 +133,7 @@ class _Bar(_Throttled):
             "of": f"/{total:,}" if total else "",
             "fps": done / max(pipeline.stats.elapsed_s, 1e-9),
             "objects": len(result.tracks),
+            "unit": self.unit(pipeline),
         }
         if self._task is None:
             self._task = self._bar.add_task("tracking", total=total, **fields)
@@ -159,7 +169,7 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
         stages.add_row(name, f"{times['median_ms']:.2f}", f"{times['p95_ms']:.2f}")
     console.print(stages)
     console.print(
-        f"\n{report['frames']} frames in {report['elapsed_s']:.1f} s: {report['fps']:.1f} fps, "
+        f"\n{_amount(report)} in {report['elapsed_s']:.1f} s: {report['fps']:.1f} fps, "
         f"limited by {report['limited_by']}; written to {output}",
         soft_wrap=True,
     )
@@ -178,6 +188,15 @@ def counts_table(sources: Mapping[str, Mapping[str, Any]]) -> Table | None:
         for area, count in source.get("inside", {}).items():
             table.add_row(name, area, "inside at the end", "", str(count))
     return table if table.row_count else None
+
+
+def _amount(report: Mapping[str, Any]) -> str:
+    """Return how much was processed: "200 frames", "3 pictures" or "200 frames and 1 picture"."""
+    pictures = sum(source.get("pictures", 0) for source in report["sources"].values())
+    frames = report["frames"] - pictures
+    parts = [f"{frames} frames"] if frames or not pictures else []
+    parts += [f"{pictures} picture{'s' * (pictures != 1)}"] if pictures else []
+    return " and ".join(parts)
 
 
 class _Console(Console):

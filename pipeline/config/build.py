@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,8 @@ from pipeline.engine import Pipeline
 from pipeline.events.zones.schema import ZonesFile, plain
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones
+
+log = logging.getLogger("trackline")
 
 NewWatcher = Callable[[str], Watcher | None]
 
@@ -53,6 +56,7 @@ def build(
         live = {source.name for source in sources if source.live}
         new_watcher = watcher_factory(areas, live)
         metadata |= {"areas": plain(areas)["cameras"]} if areas else {}
+        _warn_uncounted(resolved, sources, areas)
     return Pipeline(
         sources,
         detector,
@@ -62,6 +66,7 @@ def build(
         metadata=metadata,
         new_watcher=new_watcher,
         optional=optional,
+        unrelated_score=_score_of_pictures(config),
     )
 
 
@@ -108,6 +113,26 @@ def lowest_score(config: Config) -> float | None:
         _options(plugin("detectors", choice.kind, "detector"), choice, "detector"), "conf", None
     )
     return None if conf is None else float(conf)
+
+
+def _score_of_pictures(config: Config) -> float:
+    """Return the lowest score on unrelated pictures: the detector's own, not the tracker's."""
+    choice = config.detector
+    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    return float(getattr(options, "conf", 0.0))
+
+
+def _warn_uncounted(
+    resolved: ResolvedConfig, sources: Sequence[Source], areas: ZonesFile | None
+) -> None:
+    """Log which sources have zones that count nothing, as their pictures are not tracked."""
+    for source, entry in zip(sources, resolved.sources, strict=False):
+        if areas and source.name in areas.cameras and entry.choice.options.get("sequence") is False:
+            log.warning(
+                "%s: its zones and lines count nothing, as pictures are not tracked; if they are "
+                "the frames of a video, give fps or a tracker",
+                source.name,
+            )
 
 
 def watcher_factory(

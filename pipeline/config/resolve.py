@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,25 @@ def resolve_config(config: Config) -> ResolvedConfig:
     ]
     return ResolvedConfig(
         config,
-        tuple(entry for one in found for entry in one.entries),
+        tuple(_with_sequence(entry, config) for one in found for entry in one.entries),
         {one.text: dict(one.left_out) for one in found if one.left_out},
     )
+
+
+def _with_sequence(entry: SourceEntry, config: Config) -> SourceEntry:
+    """Return the entry; for pictures with its `sequence` set, whether they are a video's frames.
+
+    They are where the user asks for it: by the option itself, a frame rate, a tracker (`none` asks
+    for the opposite) or recorded detections, which belong to frames.
+    """
+    options = entry.choice.options
+    if entry.choice.kind != "images" or options.get("sequence") is not None:
+        return entry
+    tracker_given = "tracker" in config.model_fields_set
+    tracked = config.detector.kind == "replay" or tracker_given
+    sequence = options.get("fps") is not None or (tracked and config.tracker.kind != "none")
+    choice = {"kind": "images", **options, "sequence": sequence}
+    return replace(entry, choice=PluginChoice.model_validate(choice))
 
 
 def with_secrets(entry: SourceEntry, secrets: Secrets) -> PluginChoice:
@@ -189,7 +205,13 @@ def _members(
             f"{where}.start: is when one recording began, but {text} holds {len(listing.videos)} "
             "videos; give each its own, or leave it out: their names or containers may say it"
         )
-    choices = (PluginChoice.model_validate({**each, **options}) for each in several)
+    of_videos = {key: value for key, value in options.items() if key != "sequence"}
+    choices = (
+        PluginChoice.model_validate(
+            {**each, **(options if each["kind"] == "images" or len(several) == 1 else of_videos)}
+        )
+        for each in several
+    )
     return _Found(
         tuple(SourceEntry(where, each, has_literal_path=True, is_member=True) for each in choices),
         text,

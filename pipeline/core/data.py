@@ -129,6 +129,19 @@ class Tracks:
             self.age_s[rows],
         )
 
+    @classmethod
+    def untracked(cls, detections: Detections) -> Self:
+        """Return one row per detection, of age 0 and with track id 0, which is no identity."""
+        n = len(detections)
+        return cls(
+            detections.xyxy,
+            detections.score,
+            detections.class_id,
+            np.zeros(n, np.int64),
+            np.arange(n, dtype=np.int32),
+            np.zeros(n, np.float32),
+        )
+
     @property
     def coasting(self) -> NDArray[np.bool_]:
         """Return bool[N]: true where the box is a prediction without a detection."""

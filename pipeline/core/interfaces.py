@@ -26,6 +26,8 @@ class SourceInfo:
     `has_sound` says that there is a sound track, which nothing here reads.
     `start_utc` is the Unix time at `pts_s` 0 of a recording that says when it was made. The engine
     sets `recorded` for sources that are not live: the time at which they are read means nothing.
+    `unrelated` says that the frames are pictures that have nothing to do with each other: each is
+    detected on, none is tracked, and annotated pictures are written instead of a video.
     """
 
     width: int
@@ -38,6 +40,7 @@ class SourceInfo:
     has_sound: bool = False
     start_utc: float | None = None
     recorded: bool = False
+    unrelated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class Grabber:
             with suppress(PipelineError), located(self._where):
                 self.source.close()
             return False
+        self.stats.unrelated = self.info.unrelated
         self.ring.capacity = min(self.ring.capacity, most_in(ring_megabytes, self.info))
         return True
 

@@ -62,6 +62,10 @@ class Inference:
         self._opened = self._closed = False
         self._worker = Worker("infer", self._infer_all, self._finish)
 
+    def set_unrelated_score(self, score: float) -> None:
+        """Set the lowest score on pictures that have nothing to do with each other."""
+        self._passing_on.unrelated_score = score
+
     @property
     def started(self) -> bool:
         """Return whether the thread was started."""

@@ -38,7 +38,8 @@ class Pipeline(Stages):
     `new_tracker` is called once per source, `new_watcher` with the source's name. `sinks` maps a
     name for messages to a sink; sinks note `metadata` in their files. How it may be changed while
     it runs, see `Stages`. A file named in `optional` that cannot be opened or read on is set aside
-    with its reason, and told of at the end.
+    with its reason, and told of at the end. `unrelated_score` is the lowest score on pictures that
+    have nothing to do with each other: the trackers of other sources may ask for lower ones.
     """
 
     def __init__(  # noqa: PLR0913 - what a run consists of
@@ -52,6 +53,7 @@ class Pipeline(Stages):
         metadata: Mapping[str, Any] | None = None,
         new_watcher: Callable[[str], Watcher | None] | None = None,
         optional: Collection[str] = (),
+        unrelated_score: float = 0.0,
     ) -> None:
         self.stop_reason: str | None = None
         self._metadata = metadata or {}
@@ -60,6 +62,7 @@ class Pipeline(Stages):
         self._interrupted = self._stopping = self._used = False
         super().__init__(detector, new_tracker, sinks or {}, options or RunOptions(), new_watcher)
         self._sources.optional = frozenset(optional)
+        self._inference.set_unrelated_score(unrelated_score)
         if not sources and not self._options.wait_for_sources:
             raise ValueError("Pipeline.sources: want at least one source, got none")
         names = [source.name for source in sources]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from pipeline.core.data import Detections, Result
+import numpy as np
+
+from pipeline.core.data import Detections, Result, Tracks
 from pipeline.core.ring_buffer import RingBuffer
 from pipeline.engine.detector_runner import DetectorRunner
 from pipeline.engine.frame_skipper import Every, FrameSkipper
 from pipeline.engine.grabber import Grabbed
-from pipeline.engine.source_tracker import SourceTrackers
+from pipeline.engine.source_tracker import Followed, SourceTrackers
 from pipeline.engine.stats import Stats
 from pipeline.engine.step_lock import StepLock
 
@@ -22,8 +24,11 @@ from pipeline.engine.step_lock import StepLock
 class ResultBuilder:
     """What becomes of frames once they are looked at; for the inference thread alone.
 
-    `show` is told of each result before it is put, and must not wait.
+    `show` is told of each result before it is put, and must not wait. `unrelated_score` is the
+    lowest score on frames of sources whose frames have nothing to do with each other.
     """
+
+    unrelated_score = 0.0
 
     def __init__(
         self,
@@ -43,9 +48,9 @@ class ResultBuilder:
 
     def wants(self, grabbed: Grabbed, every: Every) -> bool:
         """Return whether to detect on a frame, which is the source's next one."""
-        if every == 1:
-            return True
         name = grabbed.frame.source
+        if every == 1 or self._stats.sources[name].unrelated:
+            return True
         if name not in self._skippers:
             self._skippers[name] = FrameSkipper(every)
         return self._skippers[name].wants(grabbed.frame)
@@ -55,7 +60,10 @@ class ResultBuilder:
     ) -> None:
         """Pass on a frame that was detected on, and before it those that waited for it."""
         frame = grabbed.frame
-        found = by.usable(found, self._stats.sources[frame.source])
+        books = self._stats.sources[frame.source]
+        found = by.usable(found, books)
+        if books.unrelated:
+            found = found[found.score >= np.float32(self.unrelated_score)]
         if skipper := self._skippers.get(frame.source):
             skipper.learn(frame, found)
             self._release(by, self._held.get(frame.source, []))
@@ -114,7 +122,10 @@ class ResultBuilder:
             if follower is None:
                 books.lose(frame.index, "removed")
                 return None
-            followed = follower.follow(frame, found, by.class_names)
+            if books.unrelated:
+                followed = Followed(Tracks.untracked(found), (), {})
+            else:
+                followed = follower.follow(frame, found, by.class_names)
         self._stats.following_s += sum(followed.stage_ms.values()) / 1e3
         return Result(
             frame,

@@ -136,6 +136,8 @@ class SourceStats:
     """
 
     live: bool
+    unrelated: bool = False
+    """Whether its frames have nothing to do with each other, as `SourceInfo` says."""
     grabbed: int = 0
     delivered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)

@@ -60,11 +60,16 @@ class OutputFolder:
         Refused are its own sources and what another run in this process writes. A file that is
         there will be named as replaced. One the sink `appends` to, a database, has its own lock.
         """
-        if any(_same(path, each) for each in self._inputs):
+        if any(is_same_file(path, each) for each in self._inputs):
             raise OutputError(f"{path}: is a source of this run; choose another output folder")
         self._try(path)
         if self._use is not None and not appends:
             self._use.claim(path, self)
+
+    def claim(self, folder: Path) -> None:
+        """Note that this run writes into a folder below; raises OutputError if another one does."""
+        if self._use is not None:
+            self._use.claim(folder, self)
 
     def begin(self, path: Path) -> None:
         """Check `path` and say what this run replaces, once; the next step is to make the file."""
@@ -88,9 +93,9 @@ class OutputFolder:
         """
         if (source, suffix) not in self._paths:
             stem = safe_stem(source)
-            taken = {_folded(path.name) for path in self._paths.values()} | RESERVED
+            taken = {folded(path.name) for path in self._paths.values()} | RESERVED
             name, count = f"{stem}{suffix}", 1
-            while _folded(name) in taken:
+            while folded(name) in taken:
                 count += 1
                 name = f"{stem}-{count}{suffix}"
             if count > 1:
@@ -189,7 +194,7 @@ def safe_stem(name: str) -> str:
     return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Return what is the same for names that are one file on some file system."""
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -205,7 +210,7 @@ def _texts(tree: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _same(path: Path, other: Path) -> bool:
+def is_same_file(path: Path, other: Path) -> bool:
     """Return whether both name one existing file, links followed."""
     with suppress(OSError, ValueError):
         return path.samefile(other)

@@ -1,4 +1,7 @@
-"""The pictures with boxes, labels and trails: OUT/<source>.mp4, H.264 with the source's times."""
+"""Annotated videos OUT/<source>.mp4, H.264 with the source's times; pictures OUT/<source>/<name>.
+
+Boxes, labels, trails, zones and lines are drawn.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._pictures import PictureFolder
 from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
@@ -50,7 +54,7 @@ def build(options: Options) -> VideoSink:
 
 
 class VideoSink:
-    """Draws and encodes one file per source.
+    """Draws and encodes one file per source, or one per picture where they are unrelated.
 
     A source whose picture size changes goes on in `<source>.2.mp4`. Each file's time starts at 0
     with its first frame. `stage_ms` tells the last frame's "draw" and "write" times.
@@ -64,6 +68,7 @@ class VideoSink:
         self._painter: Annotator | None = None
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
+        self._pictures: dict[str, PictureFolder] = {}
         self._sources: Mapping[str, SourceInfo] = {}
         self.stage_ms: Mapping[str, float] = {}
 
@@ -77,8 +82,11 @@ class VideoSink:
             raise OutputError("video: this build of PyAV cannot write H.264, it lacks libx264")
         self._folder = OutputFolder(run)
         self._folder.make()
-        for source in run.sources:
-            self._folder.check(self._folder.path_of(source, SUFFIX))
+        for source, info in run.sources.items():
+            if info.unrelated:
+                self._pictures[source] = PictureFolder(self._folder, source, info.file)
+            else:
+                self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
         _say_silent([info.file for info in run.sources.values() if info.has_sound])
         self._painter = Annotator(self._options.trail_s, run.metadata.get("areas"))
@@ -87,12 +95,25 @@ class VideoSink:
         """Draw the result and append it to its source's video; raises WriteError."""
         if self._painter is None:
             raise ValueError("VideoSink.write: open() comes first")
+        if (pictures := self._pictures.get(result.frame.source)) is not None:
+            self._write_picture(pictures, self._painter, result)
+            return
         began = time.perf_counter()
         writer = self._writer(result)
         canvas = writer.canvas(result.frame.image)
         self._painter.paint(canvas, result)
         drawn = time.perf_counter()
         writer.encode(result.frame)
+        written = time.perf_counter()
+        self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
+
+    def _write_picture(self, folder: PictureFolder, painter: Annotator, result: Result) -> None:
+        """Draw on a picture that is no frame of a video, and write it as a file of its own."""
+        began = time.perf_counter()
+        canvas = result.frame.image.copy()
+        painter.paint(canvas, result)
+        drawn = time.perf_counter()
+        folder.write(result.frame, canvas)
         written = time.perf_counter()
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("trackline")
 
 _SMALL_PIXELS = 1_000_000
+_STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})  # of ISO/IEC 23008-12
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
 _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
@@ -165,6 +166,7 @@ class FileSource:
             file=str(self._path),
             has_sound=bool(container.streams.audio),
             start_utc=None if began is None else began.unix_s,
+            unrelated=_is_still(container),
         )
 
     def read(self) -> Frame | None:
@@ -227,6 +229,13 @@ class FileSource:
             self.notes.append(f"its packets' counters begin anew at {damage.joins} key frames")
         if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
             raise SourceBrokenError(f"{self._path}: {verdict}")
+
+
+def _is_still(container: InputContainer) -> bool:
+    """Return whether the file is one picture, such as a phone's HEIC, and no video."""
+    name = container.format.name
+    brand = container.metadata.get("major_brand", "").strip()
+    return brand in _STILL_BRANDS or name.endswith("_pipe")
 
 
 def _pictures(

@@ -30,7 +30,12 @@ class Options(OptionsModel):
     path: str = Field(min_length=1)
     """A picture, a folder, or a pattern such as frames/*.png."""
     fps: float = Field(25.0, gt=0)
-    """Pictures per second: what times and the tracker's thresholds in seconds go by."""
+    """Pictures per second, for times and the tracker's thresholds in seconds. Giving it says that
+    the pictures are the frames of a video."""
+    sequence: bool | None = None
+    """true: the pictures are the frames of a video, which is tracked and written as one. false:
+    they have nothing to do with each other; none is tracked, annotated pictures are written. null:
+    true where `fps`, a tracker or recorded detections are given."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
     """Largest picture that is decoded; larger ones are set aside."""
     name: str | None = Field(None, min_length=1)
@@ -58,6 +63,7 @@ class ImageSource:
         self._pattern = str(home_path(options.path))
         self._fps = options.fps
         self._recursive = options.recursive
+        self._unrelated = options.sequence is False
         self._max_megapixels = options.max_megapixels
         self.name = options.name or _name_of(Path(self._pattern))
         self._paths: list[Path] = []
@@ -79,7 +85,15 @@ class ImageSource:
             raise SourceError(f"{self._pattern}: no picture can be read (first: {path}: {why})")
         height, width = self._next.image.shape[:2]
         count = len(self._paths)
-        return SourceInfo(width, height, self._fps, count, "images", file=self._pattern)
+        return SourceInfo(
+            width,
+            height,
+            self._fps,
+            count,
+            "images",
+            file=self._pattern,
+            unrelated=self._unrelated,
+        )
 
     def read(self) -> Frame | None:
         """Return the next picture; None at the end, SourceBrokenError if any was unreadable."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.core.boxes import usable_xyxy
@@ -24,14 +26,8 @@ class PassThrough:
     def update(self, frame: Frame, detections: Detections) -> Tracks:  # noqa: ARG002
         """Return the frame's detections that are boxes at all, in their order."""
         rows = np.flatnonzero(usable_xyxy(detections.xyxy))
-        return Tracks(
-            xyxy=detections.xyxy[rows],
-            score=detections.score[rows],
-            class_id=detections.class_id[rows],
-            track_id=np.zeros(len(rows), np.int64),
-            detection=rows.astype(np.int32),
-            age_s=np.zeros(len(rows), np.float32),
-        )
+        tracks = Tracks.untracked(detections[rows])
+        return replace(tracks, detection=rows.astype(np.int32))
 
     def reset(self) -> None:
         """There is nothing to forget."""

@@ -1,0 +1,122 @@
+"""Annotated pictures: OUT/<source>/<name> in the picture's own size, never over an input."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.atomic_file import replacing
+from pipeline.core.data import Frame, Image
+from pipeline.core.errors import OutputError, WriteError
+from pipeline.sinks._files import OutputFolder, folded, is_same_file, safe_stem, writing
+
+log = logging.getLogger("trackline")
+
+JPEG_QUALITY = 92
+JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg"})
+_MAX_JPEG_SIDE = 65_500  # of libjpeg
+
+
+class PictureFolder:
+    """The folder of one source's annotated pictures; made with the first of them.
+
+    JPEG stays JPEG and PNG stays PNG, with the names they have; other formats become JPEG. The
+    subfolders of a folder that was read with them are kept. Raises OutputError where the pictures
+    would come to lie among the ones that are read.
+    """
+
+    def __init__(self, output: OutputFolder, source: str, read_from: str) -> None:
+        self.path = output.path_of(source, "")
+        self._output = output
+        self._root = _folder_of(read_from)
+        self._taken: set[str] = set()
+        self._began = self._has_replaced = False
+        of_folder = bool(read_from) and Path(read_from).is_dir()
+        for path in (self.path, *([output.path] if of_folder else [])):
+            if self._root is not None and is_same_file(path, self._root):
+                raise OutputError(
+                    f"{path}: the pictures are read from there; choose another output folder"
+                )
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path}: want a folder to write pictures to, there is a file")
+
+    def write(self, frame: Frame, annotated: Image) -> None:
+        """Write one picture in one step; raises WriteError."""
+        path = self._path_of(frame, annotated)
+        if frame.file and is_same_file(path, Path(frame.file)):
+            raise WriteError(f"{path}: is a picture of this run; choose another output folder")
+        if not self._began:
+            self._began = True
+            self._output.claim(self.path)
+        with writing(path, WriteError):
+            if not self._has_replaced and path.exists():
+                self._has_replaced = True
+                log.warning("%s: replaces pictures of an earlier run", self.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial:
+                partial.write_bytes(_encoded(annotated, path))
+
+    def _path_of(self, frame: Frame, image: Image) -> Path:
+        """Return a path that no other picture of the source has, in any case of its letters."""
+        read = Path(frame.file or f"{frame.index}.jpg")
+        folder = self.path
+        if self._root is not None and read.parent.is_relative_to(self._root):
+            inside = read.parent.relative_to(self._root)
+            folder = folder.joinpath(*map(safe_stem, inside.parts))
+        suffix = _written_suffix(read.suffix, image)
+        stem = safe_stem(read.stem)
+        # a.webp beside a.jpg becomes a.webp.jpg
+        names = [f"{stem}{suffix}", f"{safe_stem(read.name)}{suffix}"]
+        count = 1
+        while folded(str(folder / names[0])) in self._taken:
+            names.pop(0)
+            if not names:
+                count += 1
+                names.append(f"{stem}-{count}{suffix}")
+        path = folder / names[0]
+        self._taken.add(folded(str(path)))
+        return path
+
+
+def _folder_of(text: str) -> Path | None:
+    """Return the folder that a picture, a folder or a pattern of pictures is in."""
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir():
+        return path
+    if glob.has_magic(text) and not os.path.exists(path):
+        plain: list[str] = []
+        for part in path.parts:
+            if glob.has_magic(part):
+                break
+            plain.append(part)
+        return Path(*plain)
+    return path.parent
+
+
+def _written_suffix(suffix: str, image: Image) -> str:
+    """Return the suffix of the annotated picture: its own if it is a JPEG or PNG, else .jpg."""
+    if max(image.shape[:2]) > _MAX_JPEG_SIDE:
+        return suffix if suffix.lower() == ".png" else ".png"
+    return suffix if suffix.lower() in JPEG_SUFFIXES | {".png"} else ".jpg"
+
+
+def _encoded(image: Image, path: Path) -> bytes:
+    """Return the file's bytes; raises WriteError for a picture that its format cannot hold."""
+    import cv2
+
+    is_png = path.suffix.lower() == ".png"
+    options = [] if is_png else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    try:
+        fine, data = cv2.imencode(".png" if is_png else ".jpg", image, options)
+    except cv2.error:
+        fine, data = False, np.empty(0, np.uint8)
+    if not fine:
+        height, width = image.shape[:2]
+        raise WriteError(f"{path}: a picture of {width}x{height} cannot be encoded")
+    return data.tobytes()
