@@ -78,10 +78,10 @@ def _list(args: argparse.Namespace) -> int:
 def _pull(args: argparse.Namespace) -> int:
     """Download with a bar and print the paths; what is here already is verified."""
     from pipeline.models.download import objection
-    from pipeline.models.resolve import resolve, wanted_by
+    from pipeline.models.resolve import download_for, resolve
 
     for model in args.models:
-        wanted = wanted_by(model)
+        wanted = download_for(model)
         with _bar(model) as progress:
             path = resolve(model, progress)
         if wanted is not None and path == wanted.path and (why := objection(wanted, path)):
@@ -92,10 +92,10 @@ def _pull(args: argparse.Namespace) -> int:
 
 def _path(args: argparse.Namespace) -> int:
     """Print where the file is, or, with exit code 1, where it would be."""
-    from pipeline.models.resolve import locate, wanted_by
+    from pipeline.models.resolve import download_for, locate
 
     path = locate(args.model)
-    wanted = wanted_by(args.model)
+    wanted = download_for(args.model)
     if path is None and wanted is None:
         raise ModelError(f"model: neither a name nor an address: '{args.model}'")
     sys.stdout.write(f"{path or (wanted and wanted.path)}\n")

@@ -21,7 +21,13 @@ from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import ModelError
 from pipeline.core.fork_check import check_not_forked, mark_used
 from pipeline.core.options import OptionsModel, split_names
-from pipeline.detectors.common.backend import Backend, Forced, Precision, Settings, not_int8
+from pipeline.detectors.common.backend import (
+    Backend,
+    LayoutOverrides,
+    Precision,
+    Settings,
+    not_int8,
+)
 from pipeline.models.registry import BUILTIN
 
 _log = logging.getLogger("trackline.detectors")
@@ -127,28 +133,30 @@ class Yolo:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
         mark_used()
         from pipeline.detectors.common.classes import default_names, names_from, wanted_ids
-        from pipeline.detectors.common.nms import Postprocess
-        from pipeline.detectors.common.output_check import Watch
+        from pipeline.detectors.common.output_check import OutputCheck
+        from pipeline.detectors.common.postprocess import Postprocess
 
         options = self._options
         given = {} if options.names is None else names_from(options.names)
         backend = _backend(options, prefer_latency)
         network = backend.read()
-        found = backend.recognise(Forced(options.layout, len(given) or None, options.input_scale))
+        found = backend.recognise(
+            LayoutOverrides(options.layout, len(given) or None, options.input_scale)
+        )
         for doubt in found.doubts:
             _log.warning("model: %s: %s", options.model, doubt)
         layout = found.layout
-        self.layout = str(found.reading)
+        self.layout = str(found.variant)
         names = given or network.names or default_names(layout.class_count)
         wanted = None if options.classes is None else wanted_ids(options.classes, names)
         postprocess = Postprocess(
             layout=layout,
             conf=options.conf,
             iou=options.iou,
-            most=options.max_det,
+            max_det=options.max_det,
             by_class=not options.agnostic_nms,
             wanted=None if wanted is None else np.array(wanted, np.int32),
-            watch=Watch(options.model, names),
+            output_check=OutputCheck(options.model, names),
         )
         backend.start(postprocess)
         self._backend = backend

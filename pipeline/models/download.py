@@ -19,7 +19,14 @@ from filelock import FileLock, Timeout
 from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ModelError
 from pipeline.models.file_check import why_not_weights
-from pipeline.models.transfer import CHUNK, BrokenOffError, GivenUpError, Part, Progress, fetch
+from pipeline.models.transfer import (
+    CHUNK,
+    ConnectionBrokenError,
+    DownloadFailedError,
+    PartialFile,
+    Progress,
+    fetch,
+)
 
 LOCK_POLL_S = 0.1
 MAX_PAUSE_S = 60.0
@@ -27,7 +34,7 @@ _log = logging.getLogger("trackline.models")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to hope for a server.
 
     `timeout_s` is how long it may be silent; `tries` counts failures in a row that brought next to
@@ -40,7 +47,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WeightsDownload:
     """A file to fetch to `path`; `size` in bytes and `sha256` in hex are None where not known."""
 
     url: str
@@ -50,7 +57,9 @@ class Wanted:
 
 
 def download(
-    wanted: Wanted, progress: Progress | None = None, patience: Patience | None = None
+    wanted: WeightsDownload,
+    progress: Progress | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Path:
     """Return `wanted.path` with the whole, verified file there; one that is there is left alone.
 
@@ -67,8 +76,8 @@ def download(
         raise ModelError(f"model: {path.parent} cannot be written ({error.strerror})") from error
     try:
         if not path.is_file():
-            _fetch_and_check(wanted, progress or _nobody, patience or Patience())
-    except GivenUpError as error:
+            _fetch_and_check(wanted, progress or _no_progress, retry_policy or RetryPolicy())
+    except DownloadFailedError as error:
         raise ModelError(
             f"model: cannot download {shown(wanted.url)}: {error}; put the file by hand at {path}"
         ) from error
@@ -77,7 +86,7 @@ def download(
     return path
 
 
-def objection(wanted: Wanted, file: Path) -> str | None:
+def objection(wanted: WeightsDownload, file: Path) -> str | None:
     """Return why a file is not the one wanted, None if nothing speaks against it."""
     size = file.stat().st_size
     if wanted.size is not None and size != wanted.size:
@@ -97,24 +106,28 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def _fetch_and_check(wanted: Wanted, progress: Progress, patience: Patience) -> None:
-    part = Part(wanted.path)
+def _fetch_and_check(
+    wanted: WeightsDownload, progress: Progress, retry_policy: RetryPolicy
+) -> None:
+    part = PartialFile(wanted.path)
     while True:
-        resumed = _fetch_patiently(wanted, part, progress, patience)
+        resumed = _fetch_with_retries(wanted, part, progress, retry_policy)
         why = objection(wanted, part.path)
         if why is None:
             break
-        part.forget()
+        part.remove()
         if not resumed:
-            raise GivenUpError(f"what came is not the file: {why}")
+            raise DownloadFailedError(f"what came is not the file: {why}")
         # The beginning may be of an older file; from one answer it will be right or truly wrong.
     with part.path.open("rb+") as file:
         os.fsync(file.fileno())
     part.path.replace(wanted.path)
-    part.forget()
+    part.remove()
 
 
-def _fetch_patiently(wanted: Wanted, part: Part, progress: Progress, patience: Patience) -> bool:
+def _fetch_with_retries(
+    wanted: WeightsDownload, part: PartialFile, progress: Progress, retry_policy: RetryPolicy
+) -> bool:
     """Try until the part is whole; return whether any of it was there before the last answer."""
     failures = 0
     while True:
@@ -125,15 +138,15 @@ def _fetch_patiently(wanted: Wanted, part: Part, progress: Progress, patience: P
                 part,
                 wanted.size,
                 certain=wanted.sha256 is not None,
-                timeout_s=patience.timeout_s,
+                timeout_s=retry_policy.timeout_s,
                 progress=progress,
             )
-        except BrokenOffError as error:
+        except ConnectionBrokenError as error:
             failures = 1 if part.size >= before + CHUNK else failures + 1
-            if failures >= patience.tries:
-                raise GivenUpError(str(error)) from error
+            if failures >= retry_policy.tries:
+                raise DownloadFailedError(str(error)) from error
             _log.debug("download of %s: %s; trying again", wanted.path.name, error)
-        time.sleep(retry_delay_s(failures, patience.pause_s, MAX_PAUSE_S))
+        time.sleep(retry_delay_s(failures, retry_policy.pause_s, MAX_PAUSE_S))
 
 
 def _acquire(lock: FileLock, path: Path) -> None:
@@ -144,5 +157,5 @@ def _acquire(lock: FileLock, path: Path) -> None:
         lock.acquire(poll_interval=LOCK_POLL_S)
 
 
-def _nobody(have: int, total: int | None) -> None:
+def _no_progress(have: int, total: int | None) -> None:
     del have, total

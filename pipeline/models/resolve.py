@@ -13,19 +13,21 @@ from pipeline.core.errors import ModelError
 from pipeline.core.options import unknown
 from pipeline.core.paths import home_path
 from pipeline.models.cache import name_in_url, path_of, path_of_url
-from pipeline.models.download import Patience, Wanted, download, shown
+from pipeline.models.download import RetryPolicy, WeightsDownload, download, shown
 from pipeline.models.file_check import SUFFIXES
 from pipeline.models.registry import BUILTIN, PublishedModel, find, published
 from pipeline.models.transfer import SCHEMES, Progress
 
 FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine")
 """What says that a path is meant, not a name."""
-TOLD_EVERY_S = 5.0
+LOG_EVERY_S = 5.0
 _PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _log = logging.getLogger("trackline.models")
 
 
-def resolve(model: str, progress: Progress | None = None, patience: Patience | None = None) -> Path:
+def resolve(
+    model: str, progress: Progress | None = None, retry_policy: RetryPolicy | None = None
+) -> Path:
     """Return the path of the weights that `model` names: a file, or an OpenVINO folder.
 
     What exists as weights is taken as a path; then come the registry's names and addresses, which
@@ -35,10 +37,10 @@ def resolve(model: str, progress: Progress | None = None, patience: Patience | N
     there = locate(model)
     if there is not None:
         return there
-    wanted = wanted_by(model)
+    wanted = download_for(model)
     if wanted is not None:
-        _log.info("downloading %s", _announced(model, wanted))
-        return download(wanted, progress or _Told(wanted.path.name), patience)
+        _log.info("downloading %s", _download_text(model, wanted))
+        return download(wanted, progress or _ProgressLog(wanted.path.name), retry_policy)
     path = home_path(model)
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"model: no such file: {model}{_hint(path)}")
@@ -59,7 +61,7 @@ def locate(model: str) -> Path | None:
         if not path.is_file():
             raise ModelError(f"model: {path} is missing from this installation of trackline")
         return path
-    wanted = wanted_by(model)
+    wanted = download_for(model)
     if wanted is None:
         return path if path.exists() else None
     if not wanted.path.is_file():
@@ -73,7 +75,7 @@ def locate(model: str) -> Path | None:
     return wanted.path
 
 
-def wanted_by(model: str) -> Wanted | None:
+def download_for(model: str) -> WeightsDownload | None:
     """Return the download that a name or address stands for, None if it is neither.
 
     Raises ModelError for an address that cannot be one of weights.
@@ -83,7 +85,7 @@ def wanted_by(model: str) -> Wanted | None:
     entry = find(model)
     if entry is None or entry.url is None:
         return None
-    return Wanted(entry.url, path_of(entry), entry.size, entry.sha256)
+    return WeightsDownload(entry.url, path_of(entry), entry.size, entry.sha256)
 
 
 def _is_weights(path: Path) -> bool:
@@ -98,7 +100,7 @@ def inside_package(entry: PublishedModel) -> Path:
     return Path(str(resources.files("pipeline.models").joinpath(entry.file)))
 
 
-def _wanted_url(model: str) -> Wanted:
+def _wanted_url(model: str) -> WeightsDownload:
     parts = urlsplit(model)
     if parts.scheme.lower() not in SCHEMES:
         raise ModelError(f"model: {shown(model)} is no address that starts with http or https")
@@ -110,10 +112,10 @@ def _wanted_url(model: str) -> Wanted:
     pin = _PINNED.fullmatch(parts.fragment)
     if parts.fragment and pin is None:
         raise ModelError(f"model: {shown(model)}#... may only be #sha256=64 hex digits")
-    return Wanted(url, path_of_url(url), sha256=pin[1].lower() if pin else None)
+    return WeightsDownload(url, path_of_url(url), sha256=pin[1].lower() if pin else None)
 
 
-def _announced(model: str, wanted: Wanted) -> str:
+def _download_text(model: str, wanted: WeightsDownload) -> str:
     """Return what is about to be downloaded, from where, and under which licence."""
     entry = find(model)
     size = [f"{wanted.size / 1e6:.1f} MB"] if wanted.size else []
@@ -122,16 +124,16 @@ def _announced(model: str, wanted: Wanted) -> str:
     return f"{entry.name if entry else wanted.path.name} ({about})"
 
 
-class _Told:
+class _ProgressLog:
     """Says now and then how far a download is, for runs that show no bar."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._next = monotonic() + TOLD_EVERY_S
+        self._next = monotonic() + LOG_EVERY_S
 
     def __call__(self, have: int, total: int | None) -> None:
         if monotonic() >= self._next:
-            self._next = monotonic() + TOLD_EVERY_S
+            self._next = monotonic() + LOG_EVERY_S
             of = f" of {total / 1e6:.1f}" if total else ""
             _log.info("%s: %.1f%s MB", self._name, have / 1e6, of)
 

@@ -26,19 +26,19 @@ SCHEMES = ("http", "https")
 CHUNK = 1 << 16
 MAX_BYTES = 4 << 30
 """Weights are smaller than this; a server that never stops sending must not fill the disk."""
-PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
+RETRYABLE_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
 """HTTP answers that a later try may not get again."""
 
 
-class GivenUpError(Exception):
+class DownloadFailedError(Exception):
     """Trying again makes no sense; the message is the reason."""
 
 
-class BrokenOffError(Exception):
+class ConnectionBrokenError(Exception):
     """A try that failed where the next may not; the message is the reason."""
 
 
-class Part:
+class PartialFile:
     """The file that grows over several tries, and beside it the server's validator for it."""
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +61,7 @@ class Part:
             self._tag.write_text(tag, "utf-8")
             self.path.write_bytes(b"")
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Remove all of it."""
         with _on_disk(self.path):
             self.path.unlink(missing_ok=True)
@@ -78,13 +78,19 @@ class Part:
 
 
 def fetch(
-    url: str, part: Part, size: int | None, *, certain: bool, timeout_s: float, progress: Progress
+    url: str,
+    part: PartialFile,
+    size: int | None,
+    *,
+    certain: bool,
+    timeout_s: float,
+    progress: Progress,
 ) -> bool:
     """Append what is missing of `url` to `part`; return whether an earlier beginning was kept.
 
     `size` is what the whole file must have, None if any will do. `certain`: the whole will be
-    checked against a hash, so a beginning may be kept without a validator. Raises BrokenOffError
-    or GivenUpError; BrokenOffError may leave more bytes in `part` than there were.
+    checked against a hash, so a beginning may be kept without a validator. Raises
+    DownloadFailedError, or ConnectionBrokenError, which may leave more bytes in `part` than before.
     """
     have = part.size
     if have and have == size:
@@ -102,33 +108,37 @@ def fetch(
         answer = f"the server answers {error.code} {str(error.reason).partition(chr(10))[0]}"
         error.close()
         if error.code == 416:
-            part.forget()  # it is no beginning of what the server has now
-            raise BrokenOffError(answer) from error
-        raise (BrokenOffError if error.code in PASSING else GivenUpError)(answer) from error
+            part.remove()  # it is no beginning of what the server has now
+            raise ConnectionBrokenError(answer) from error
+        raise (ConnectionBrokenError if error.code in RETRYABLE_STATUS else DownloadFailedError)(
+            answer
+        ) from error
     except (URLError, HTTPException, OSError) as error:
-        raise _judged(error, url, timeout_s) from error
+        raise _classified(error, url, timeout_s) from error
 
 
-def _receive(response: HTTPResponse, part: Part, size: int | None, progress: Progress) -> bool:
+def _receive(
+    response: HTTPResponse, part: PartialFile, size: int | None, progress: Progress
+) -> bool:
     kept = part.size if response.status == 206 else 0
     if kept and not response.headers.get("Content-Range", "").startswith(f"bytes {kept}-"):
-        part.forget()
-        raise BrokenOffError("the server sends another range than it was asked for")
+        part.remove()
+        raise ConnectionBrokenError("the server sends another range than it was asked for")
     total = None if response.length is None else kept + response.length
     if response.headers.get_content_type() == "text/html":
-        raise GivenUpError("the server sends a web page")
+        raise DownloadFailedError("the server sends a web page")
     if size is not None and total is not None and total != size:
-        part.forget()
-        raise GivenUpError(f"the server has a file of {total} bytes, want {size}")
+        part.remove()
+        raise DownloadFailedError(f"the server has a file of {total} bytes, want {size}")
     if not kept:
         part.start(_validator(response.headers))
     most = size or MAX_BYTES
     part.append(_chunks(response, kept, most, lambda have: progress(have, total or size)))
     have = part.size
     if total is not None and have < total:
-        raise BrokenOffError(f"the connection ended after {have} of {total} bytes")
+        raise ConnectionBrokenError(f"the connection ended after {have} of {total} bytes")
     if size is not None and have < size:
-        raise BrokenOffError(f"the connection ended after {have} of {size} bytes")
+        raise ConnectionBrokenError(f"the connection ended after {have} of {size} bytes")
     return kept > 0
 
 
@@ -138,7 +148,7 @@ def _chunks(
     while chunk := response.read1(CHUNK):
         have += len(chunk)
         if have > most:
-            raise GivenUpError(f"the server sends more than {most} bytes")
+            raise DownloadFailedError(f"the server sends more than {most} bytes")
         yield chunk
         progress(have)
 
@@ -149,18 +159,24 @@ def _validator(headers: Message) -> str:
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
-def _judged(error: Exception, url: str, timeout_s: float) -> Exception:
+def _classified(error: Exception, url: str, timeout_s: float) -> Exception:
     """Return the error as one worth another try or not."""
     reason = error.reason if isinstance(error, URLError) else error
     if isinstance(reason, TimeoutError):
-        return BrokenOffError(f"the server was silent for {timeout_s:g} s")
+        return ConnectionBrokenError(f"the server was silent for {timeout_s:g} s")
     if isinstance(reason, socket.gaierror):
-        return GivenUpError(f"{urlsplit(url).hostname} cannot be reached ({reason.strerror})")
+        return DownloadFailedError(
+            f"{urlsplit(url).hostname} cannot be reached ({reason.strerror})"
+        )
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return GivenUpError(f"the server's certificate is not valid ({reason.verify_message})")
+        return DownloadFailedError(
+            f"the server's certificate is not valid ({reason.verify_message})"
+        )
     if isinstance(reason, OSError):
-        return BrokenOffError(f"the connection failed ({reason.strerror or reason})")
-    return BrokenOffError(f"the server's answer is broken ({reason or type(reason).__name__})")
+        return ConnectionBrokenError(f"the connection failed ({reason.strerror or reason})")
+    return ConnectionBrokenError(
+        f"the server's answer is broken ({reason or type(reason).__name__})"
+    )
 
 
 @contextmanager
@@ -169,7 +185,7 @@ def _on_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GivenUpError(f"{path} cannot be written ({error.strerror})") from error
+        raise DownloadFailedError(f"{path} cannot be written ({error.strerror})") from error
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -179,7 +195,7 @@ class _Redirects(HTTPRedirectHandler):
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> Request | None:
         if not redirect_allowed(req.full_url, newurl):
-            raise GivenUpError(
+            raise DownloadFailedError(
                 f"the server redirects to {urlsplit(newurl).scheme}, which is unsafe"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]

@@ -140,14 +140,14 @@ def test_unusable_answers_are_warned_of_once(tmp_path: Path, caplog, says: str) 
     """What shows only when something is found cannot be seen on a probe picture."""
     from pipeline.detectors.common.layouts import identify
     from pipeline.detectors.common.letterbox import fit
-    from pipeline.detectors.common.nms import Postprocess
-    from pipeline.detectors.common.output_check import Watch
+    from pipeline.detectors.common.output_check import OutputCheck
+    from pipeline.detectors.common.postprocess import Postprocess
 
     output = np.zeros((6, 84), np.float32)
     output[:, 3] = BAD[says]
     layout = identify((1, 6, 84), (64, 64), 2, None)
-    watch = Watch("a.onnx", {0: "a", 1: "b"})
-    read = Postprocess(layout, conf=0.25, iou=0.7, most=300, watch=watch)
+    watch = OutputCheck("a.onnx", {0: "a", 1: "b"})
+    read = Postprocess(layout, conf=0.25, iou=0.7, max_det=300, output_check=watch)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             read(output, fit((64, 64), (64, 64), 32))

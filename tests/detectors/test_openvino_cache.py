@@ -175,19 +175,19 @@ def test_a_kept_network_runs_on_when_what_loaded_it_is_gone(kept: Path, colours:
 def test_each_size_and_setting_is_kept_for_itself_and_the_oldest_goes(
     kept: Path, colours: Path
 ) -> None:
-    def compile_for(side: int, most_bytes: int) -> None:
-        model = CompiledModelCache(colours, most_bytes)
+    def compile_for(side: int, max_bytes: int) -> None:
+        model = CompiledModelCache(colours, max_bytes)
         model.compile((side, side), CONFIG, raw_bgr=False, best=True)
 
     for age, side in enumerate((128, 96, 64)):
         before = set(kept.glob("*.blob")) if kept.exists() else set()
-        compile_for(side, most_bytes=2**30)
+        compile_for(side, max_bytes=2**30)
         (new,) = set(kept.glob("*.blob")) - before
         os.utime(new, (1000 * age, 1000 * age))
     sizes = sorted(path.stat().st_size for path in kept.glob("*.blob"))
     assert len(sizes) == 3
-    compile_for(128, most_bytes=2**30)  # used again: now the newest
-    compile_for(160, most_bytes=sizes[-1] * 2 + sizes[0] // 2)
+    compile_for(128, max_bytes=2**30)  # used again: now the newest
+    compile_for(160, max_bytes=sizes[-1] * 2 + sizes[0] // 2)
     left = sorted(path.stat().st_mtime for path in kept.glob("*.blob"))
     assert len(left) == 2
     assert left[0] > 1e6, "one that was used just now went before one that was not"

@@ -15,28 +15,29 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from test_detectors_real import PIXELS, SCORE, compare, plaza
+from support.detection_compare import PIXELS, SCORE, compare
+from support.torch_backends import detected, pictures, rules_for, settings_for
 
-from pipeline.core.data import Detections, Frame
+from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import Network, Settings
+from pipeline.detectors.common.backend import Network
 from pipeline.detectors.common.layouts import identify
 from pipeline.detectors.common.letterbox import fit
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.yolo import Options
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread")]
 torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
 
 from pipeline.detectors.torch.backend import TorchBackend  # noqa: E402
-from pipeline.detectors.torch.batch_slot import BatchSlot, Stages  # noqa: E402
+from pipeline.detectors.torch.batch_slot import BatchSlot, SlotResources  # noqa: E402
 from pipeline.detectors.torch.cpu_slot import CpuBatchSlot  # noqa: E402
-from pipeline.detectors.torch.device import HostDevice  # noqa: E402
+from pipeline.detectors.torch.device import CpuDevice  # noqa: E402
 from pipeline.detectors.torch.device_choice import choose_device, choose_half, current_device  # noqa: E402
 from pipeline.detectors.torch.postprocess import GpuPostprocess  # noqa: E402
 from pipeline.detectors.torch.tensorrt import read_header  # noqa: E402
 
-RULES = Postprocess(identify((1, 5, 84), (64, 64), 1, None), conf=0.1, iou=0.7, most=300)
+RULES = Postprocess(identify((1, 5, 84), (64, 64), 1, None), conf=0.1, iou=0.7, max_det=300)
 
 
 class GreyNetwork:
@@ -72,30 +73,30 @@ def grey(shade: int, size=(64, 64)) -> np.ndarray:
     return np.full((*size, 3), shade, np.uint8)
 
 
-def stages(network: GreyNetwork, **more) -> Stages:
-    return Stages(HostDevice(), network, RULES, GpuPostprocess(RULES, **more))
+def resources(network: GreyNetwork, **more) -> SlotResources:
+    return SlotResources(CpuDevice(), network, RULES, GpuPostprocess(RULES, **more))
 
 
-def launched(lane, images):
+def launched(slot, images):
     boxes = [fit(image.shape[:2], (64, 64), 32) for image in images]
     with torch.inference_mode():
-        lane.launch(images, boxes)
-        lane.wait()
-        return lane.answers()
+        slot.launch(images, boxes)
+        slot.wait()
+        return slot.answers()
 
 
 @pytest.mark.parametrize(
     "new_lane",
-    [lambda network: BatchSlot(stages(network)), lambda network: CpuBatchSlot(network, RULES)],
+    [lambda network: BatchSlot(resources(network)), lambda network: CpuBatchSlot(network, RULES)],
     ids=["tensors", "opencv"],
 )
 def test_a_lane_answers_each_picture_of_every_batch(new_lane):
     """Batches run in memory of the next larger one: idle rows and old pictures must not show."""
-    lane = new_lane(GreyNetwork())
+    slot = new_lane(GreyNetwork())
     shades = deque(np.random.default_rng(0).permutation(np.arange(60, 250, 2)).tolist())
     for count in (3, 5, 1, 7, 5):
         now = [shades.popleft() for _ in range(count)]
-        found = launched(lane, [grey(shade) for shade in now])
+        found = launched(slot, [grey(shade) for shade in now])
         assert [one.score.tolist() for one in found] == [
             pytest.approx([shade / 255], abs=1e-5) for shade in now
         ]
@@ -105,20 +106,20 @@ def test_a_lane_answers_each_picture_of_every_batch(new_lane):
 def test_on_the_cpu_the_network_s_time_is_not_that_of_preparing_pictures():
     """It ran while the batch was begun: reports said 33 ms of `preprocess` and none of `infer`."""
     network = GreyNetwork()
-    lane = CpuBatchSlot(network, RULES)
+    slot = CpuBatchSlot(network, RULES)
     with torch.inference_mode():
-        lane.launch([grey(90)], [fit((64, 64), (64, 64), 32)])
+        slot.launch([grey(90)], [fit((64, 64), (64, 64), 32)])
         assert not network.batches
-        lane.wait()
-        lane.wait()
+        slot.wait()
+        slot.wait()
         assert network.batches == [1]
-        assert len(lane.answers()) == 1
+        assert len(slot.answers()) == 1
 
 
 @pytest.mark.parametrize(
     ("new_lane", "batches"),
     [
-        (lambda network: BatchSlot(stages(network)), [3, 2]),
+        (lambda network: BatchSlot(resources(network)), [3, 2]),
         (lambda network: CpuBatchSlot(network, RULES), [2]),
     ],
     ids=["tensors", "opencv"],
@@ -126,21 +127,21 @@ def test_on_the_cpu_the_network_s_time_is_not_that_of_preparing_pictures():
 def test_a_dropped_batch_is_not_computed_for_nothing_and_leaves_no_trace(new_lane, batches):
     """On the CPU the network ran for what was given up, where it could fail once more."""
     network = GreyNetwork()
-    lane = new_lane(network)
+    slot = new_lane(network)
     with torch.inference_mode():
-        lane.launch([grey(90)] * 3, [fit((64, 64), (64, 64), 32)] * 3)
-        lane.drop()
-        lane.drop()
-    assert len(launched(lane, [grey(70), grey(71)])) == 2
+        slot.launch([grey(90)] * 3, [fit((64, 64), (64, 64), 32)] * 3)
+        slot.drop()
+        slot.drop()
+    assert len(launched(slot, [grey(70), grey(71)])) == 2
     assert network.batches == batches
 
 
 def test_pictures_of_several_sizes_share_a_batch():
     """Cameras differ, and the network need not know: one input size is enough to go together."""
     network = GreyNetwork()
-    lane = BatchSlot(stages(network))
+    slot = BatchSlot(resources(network))
     sizes = [(64, 64), (128, 128), (128, 128), (32, 32)]
-    found = launched(lane, [grey(60 + 9 * n, size) for n, size in enumerate(sizes)])
+    found = launched(slot, [grey(60 + 9 * n, size) for n, size in enumerate(sizes)])
     assert network.batches == [4]
     for n, (size, one) in enumerate(zip(sizes, found, strict=True)):
         assert one.score.tolist() == pytest.approx([(60 + 9 * n) / 255], abs=1e-5)
@@ -148,18 +149,18 @@ def test_pictures_of_several_sizes_share_a_batch():
 
 
 def test_answers_stay_when_the_lane_goes_on():
-    lane = BatchSlot(stages(GreyNetwork()))
-    first = launched(lane, [grey(100), grey(200)])
+    slot = BatchSlot(resources(GreyNetwork()))
+    first = launched(slot, [grey(100), grey(200)])
     before = [one.score.copy() for one in first]
-    launched(lane, [grey(50), grey(60)])
+    launched(slot, [grey(50), grey(60)])
     for one, score in zip(first, before, strict=True):
         np.testing.assert_array_equal(one.score, score)
 
 
 def test_a_picture_with_too_many_candidates_goes_the_long_way():
     network = GreyNetwork(more=40)
-    found = launched(BatchSlot(stages(network, candidates=8)), [grey(200)])
-    usual = launched(BatchSlot(stages(GreyNetwork(more=40))), [grey(200)])
+    found = launched(BatchSlot(resources(network, candidates=8)), [grey(200)])
+    usual = launched(BatchSlot(resources(GreyNetwork(more=40))), [grey(200)])
     np.testing.assert_array_equal(found[0].score, usual[0].score)
     assert len(found[0]) > 8
 
@@ -167,42 +168,17 @@ def test_a_picture_with_too_many_candidates_goes_the_long_way():
 def test_a_batch_runs_in_the_engine_s_own_size():
     network = GreyNetwork()
     network.fixed_batch = 6
-    assert len(launched(BatchSlot(stages(network)), [grey(90), grey(91)])) == 2
+    assert len(launched(BatchSlot(resources(network)), [grey(90), grey(91)])) == 2
     assert network.batches == [6]
 
 
 # -- the backend ----------------------------------------------------------------------------------
 
 
-def settings_for(path: Path, **more: Any) -> Settings:
-    given = {"device": "cpu", "imgsz": 320, "batch": 3, "precision": "auto"}
-    return Settings(path=path, prefer_latency=False, **{**given, **more})
-
-
 def opened(path: Path, *, tensors: bool, **more: Any) -> TorchBackend:
     backend = TorchBackend(settings_for(path, **more), tensors_on_cpu=tensors)
     backend.start(rules_for(backend.read()))
     return backend
-
-
-def rules_for(network: Network) -> Postprocess:
-    shape, size = network.output_shape, network.input_size
-    layout = identify(shape, size, len(network.names), network.end2end)
-    return Postprocess(layout, conf=0.25, iou=0.7, most=300)
-
-
-def detected(backend: TorchBackend, images: list[np.ndarray]) -> list[Detections]:
-    backend.submit(images)
-    return backend.collect()
-
-
-def pictures(shared: Path, count: int) -> list[np.ndarray]:
-    """Frames of the plaza, some of them cut so that they fill another input size."""
-    frames = [
-        frame.image
-        for frame, _ in zip(plaza(shared, range(0, 795, 90)), range(count), strict=False)
-    ]
-    return [image[:, :500].copy() if n % 3 == 1 else image for n, image in enumerate(frames)]
 
 
 @pytest.mark.needs_shared
@@ -285,11 +261,11 @@ def test_halves_leave_boxes_where_they_are(shared):
     for half in (False, True):
         network = UltralyticsNetwork(path, cpu, half=half)
         rules = identify(network.describe(box.input_size).output_shape, box.input_size, 80, False)
-        lane = CpuBatchSlot(network, Postprocess(rules, conf=0.25, iou=0.7, most=300))
+        slot = CpuBatchSlot(network, Postprocess(rules, conf=0.25, iou=0.7, max_det=300))
         with torch.inference_mode():
-            lane.launch([image], [box])
-            lane.wait()
-            found += lane.answers()
+            slot.launch([image], [box])
+            slot.wait()
+            found += slot.answers()
     assert network.kept()[0].dtype == torch.float32
     result = compare({0: found[1]}, [found[0]])
     assert len(result.pixels) >= 5
@@ -439,10 +415,10 @@ def test_overlapping_batches_on_cuda_do_not_mix(shared, cuda):
 
 
 def test_frames_of_a_detector_on_torch_are_let_go():
-    """Pictures are copied when a batch begins, so lanes hold no frame's memory."""
-    lane = BatchSlot(stages(GreyNetwork()))
+    """Pictures are copied when a batch begins, so slots hold no frame's memory."""
+    slot = BatchSlot(resources(GreyNetwork()))
     frame = Frame(grey(90), "a", 0, 0.0, 0.0)
     before = sys.getrefcount(frame.image.base)
-    launched(lane, [frame.image])
+    launched(slot, [frame.image])
     after = sys.getrefcount(frame.image.base)  # in an `assert` there would be one more
     assert after == before

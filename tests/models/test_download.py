@@ -27,7 +27,7 @@ from support.http_server import (
 )
 
 from pipeline.core.errors import ModelError
-from pipeline.models.download import Patience, download, shown
+from pipeline.models.download import RetryPolicy, download, shown
 from pipeline.models.file_check import why_not_weights
 from pipeline.models.transfer import CHUNK, redirect_allowed
 
@@ -61,7 +61,7 @@ def test_a_server_in_trouble_is_tried_again(
     site: DownloadServer, tmp_path: Path, case: str, pinned: bool
 ) -> None:
     site.answers = list(RECOVERS[case])
-    path = download(wanted(site, tmp_path, pinned=pinned), patience=PATIENCE)
+    path = download(wanted(site, tmp_path, pinned=pinned), retry_policy=PATIENCE)
     assert path.read_bytes() == CONTENT
     assert left_over(path) == {"net.onnx"}
 
@@ -70,7 +70,7 @@ def test_a_length_that_is_too_long_is_tried_again(site: DownloadServer, tmp_path
     """Only where the right length is not known; where it is, the wrong one is an error at once."""
     site.answers = [announcing(len(CONTENT) + 100), announcing(len(CONTENT))]
     site.etag = None
-    path = download(wanted(site, tmp_path, pinned=False), patience=PATIENCE)
+    path = download(wanted(site, tmp_path, pinned=False), retry_policy=PATIENCE)
     assert path.read_bytes() == CONTENT
 
 
@@ -79,20 +79,22 @@ def test_a_length_that_is_too_short_is_noticed(site: DownloadServer, tmp_path: P
     site.answers = [announcing(HALF)]
     want = wanted(site, tmp_path, pinned=False)
     with pytest.raises(ModelError, match=r"no whole \.onnx"):
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     assert left_over(want.path) == set()
 
 
 def test_a_server_that_falls_silent_is_tried_again(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(HALF)]
-    often = Patience(timeout_s=0.3, tries=50, pause_s=0.01)
-    assert download(wanted(site, tmp_path), patience=often).read_bytes() == CONTENT
+    often = RetryPolicy(timeout_s=0.3, tries=50, pause_s=0.01)
+    assert download(wanted(site, tmp_path), retry_policy=often).read_bytes() == CONTENT
 
 
 def test_a_server_that_stays_silent_is_given_up(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(0)] * 3
     with pytest.raises(ModelError, match=r"silent for 0\.3 s; put the file by hand"):
-        download(wanted(site, tmp_path), patience=Patience(timeout_s=0.3, tries=3, pause_s=0.01))
+        download(
+            wanted(site, tmp_path), retry_policy=RetryPolicy(timeout_s=0.3, tries=3, pause_s=0.01)
+        )
 
 
 FAILS: dict[str, tuple[list[Callable[[Any, DownloadServer], None]], str]] = {
@@ -116,7 +118,7 @@ def test_a_hopeless_server_is_one_line_with_the_way_by_hand(
     site.answers, says = list(FAILS[case][0]), FAILS[case][1]
     want = wanted(site, tmp_path)
     with pytest.raises(ModelError, match=says) as raised:
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     message = str(raised.value)
     assert "\n" not in message
     assert message.endswith(f"put the file by hand at {want.path}")
@@ -128,7 +130,7 @@ def test_wrong_content_is_removed_altogether(site: DownloadServer, tmp_path: Pat
     site.content = CONTENT[:-1] + b"\0"
     want = wanted(site, tmp_path)
     with pytest.raises(ModelError, match="SHA-256"):
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     assert left_over(want.path) == set()
 
 
@@ -148,7 +150,7 @@ def test_unknown_files_are_checked_by_structure(
     site.content = content
     want = wanted(site, tmp_path, pinned=False)
     with pytest.raises(ModelError, match=says):
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     assert left_over(want.path) == set()
 
 

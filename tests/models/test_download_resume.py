@@ -24,7 +24,7 @@ from support.http_server import (
 )
 
 from pipeline.core.errors import ModelError
-from pipeline.models.download import Wanted, download
+from pipeline.models.download import WeightsDownload, download
 from pipeline.models.transfer import CHUNK
 
 
@@ -33,10 +33,10 @@ def test_the_next_run_resumes(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     site.answers = [cut(HALF), status(404)]
     with pytest.raises(ModelError):
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     assert left_over(want.path) == {"net.onnx.part", "net.onnx.part.tag"}
     site.requests.clear()
-    assert download(want, patience=PATIENCE).read_bytes() == CONTENT
+    assert download(want, retry_policy=PATIENCE).read_bytes() == CONTENT
     assert site.requests[0]["Range"] == f"bytes={HALF}-"
     assert site.requests[0]["If-Range"] == '"one"'
 
@@ -48,9 +48,9 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(
     want = wanted(site, tmp_path, pinned=False)
     site.answers = [cut(HALF), status(404)]
     with pytest.raises(ModelError):
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     site.content, site.etag = onnx_like(8 * CHUNK), '"two"'
-    assert download(want, patience=PATIENCE).read_bytes() == site.content
+    assert download(want, retry_policy=PATIENCE).read_bytes() == site.content
 
 
 def test_halves_of_two_versions_without_validator_are_noticed_by_the_hash(
@@ -61,48 +61,50 @@ def test_halves_of_two_versions_without_validator_are_noticed_by_the_hash(
     site.etag = None
     want.path.parent.mkdir(parents=True)
     want.path.with_name("net.onnx.part").write_bytes(b"x" * HALF)
-    assert download(want, patience=PATIENCE).read_bytes() == CONTENT
+    assert download(want, retry_policy=PATIENCE).read_bytes() == CONTENT
     assert [("Range" in request) for request in site.requests] == [True, False]
 
 
 def test_without_validator_or_hash_nothing_is_resumed(site: DownloadServer, tmp_path: Path) -> None:
     site.etag = None
     site.answers = [cut(HALF)]
-    download(wanted(site, tmp_path, pinned=False), patience=PATIENCE)
+    download(wanted(site, tmp_path, pinned=False), retry_policy=PATIENCE)
     assert not any("Range" in request for request in site.requests)
 
 
 def test_a_server_without_ranges_sends_it_all_again(site: DownloadServer, tmp_path: Path) -> None:
     site.ranges = False
     site.answers = [cut(HALF)]
-    assert download(wanted(site, tmp_path), patience=PATIENCE).read_bytes() == CONTENT
+    assert download(wanted(site, tmp_path), retry_policy=PATIENCE).read_bytes() == CONTENT
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     want.path.parent.mkdir(parents=True)
     want.path.with_name("net.onnx.part").write_bytes(CONTENT + b"more")
-    assert download(want, patience=PATIENCE).read_bytes() == CONTENT
+    assert download(want, retry_policy=PATIENCE).read_bytes() == CONTENT
 
 
 def test_a_whole_part_needs_no_server(tmp_path: Path) -> None:
     """A crash between the last byte and the rename costs no second download."""
-    want = Wanted("http://127.0.0.1:9/net.onnx", tmp_path / "net.onnx", len(CONTENT), SHA256)
+    want = WeightsDownload(
+        "http://127.0.0.1:9/net.onnx", tmp_path / "net.onnx", len(CONTENT), SHA256
+    )
     want.path.with_name("net.onnx.part").write_bytes(CONTENT)
-    assert download(want, patience=PATIENCE).read_bytes() == CONTENT
+    assert download(want, retry_policy=PATIENCE).read_bytes() == CONTENT
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    want = Wanted("http://127.0.0.1:9/net.onnx?key=secret", tmp_path / "net.onnx")
+    want = WeightsDownload("http://127.0.0.1:9/net.onnx?key=secret", tmp_path / "net.onnx")
     with pytest.raises(ModelError, match="connection failed") as raised:
-        download(want, patience=PATIENCE)
+        download(want, retry_policy=PATIENCE)
     assert "secret" not in str(raised.value)
 
 
 def test_a_file_in_the_way_of_the_cache_is_said(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(ModelError, match="cannot be written"):
-        download(Wanted("http://127.0.0.1:9/a.onnx", tmp_path / "cache" / "a.onnx"))
+        download(WeightsDownload("http://127.0.0.1:9/a.onnx", tmp_path / "cache" / "a.onnx"))
 
 
 def test_three_threads_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_three_threads_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     results: list[bytes] = []
 
     def fetch() -> None:
-        results.append(download(want, patience=PATIENCE).read_bytes())
+        results.append(download(want, retry_policy=PATIENCE).read_bytes())
 
     threads = [threading.Thread(target=fetch) for _ in range(3)]
     for thread in threads:
@@ -129,7 +131,7 @@ def test_two_processes_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path;"
         "from pipeline.models.download import *;"
-        "download(Wanted(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))"
+        "download(WeightsDownload(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))"
     )
     arguments = [want.url, str(want.path), str(want.size), str(want.sha256)]
     runs = [subprocess.Popen([sys.executable, "-c", program, *arguments]) for _ in range(2)]

@@ -17,7 +17,7 @@ from pipeline.core.errors import ModelError
 from pipeline.models.cache import cache_folder, path_of, path_of_url
 from pipeline.models.file_check import SUFFIXES
 from pipeline.models.registry import BUILTIN, PublishedModel, find, published
-from pipeline.models.resolve import locate, resolve, wanted_by
+from pipeline.models.resolve import download_for, locate, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = list(published().values())
@@ -124,7 +124,7 @@ def test_what_cannot_be_weights_is_one_line(model: str, says: str) -> None:
 def test_an_address_is_downloaded_once(site: DownloadServer, cache: Path) -> None:
     url = f"{site.url}/net.onnx"
     assert locate(url) is None
-    path = resolve(url, patience=PATIENCE)
+    path = resolve(url, retry_policy=PATIENCE)
     assert path.read_bytes() == CONTENT
     assert path.is_relative_to(cache)
     assert resolve(url) == locate(url) == path
@@ -147,10 +147,10 @@ def test_an_address_cannot_choose_the_folder(name: str, cache: Path) -> None:
 def test_an_address_may_bring_its_hash(site: DownloadServer) -> None:
     wrong = "0" * 64
     with pytest.raises(ModelError, match="SHA-256"):
-        resolve(f"{site.url}/net.onnx#sha256={wrong}", patience=PATIENCE)
+        resolve(f"{site.url}/net.onnx#sha256={wrong}", retry_policy=PATIENCE)
     right = hashlib.sha256(CONTENT).hexdigest()
-    assert resolve(f"{site.url}/net.onnx#sha256={right}", patience=PATIENCE).is_file()
-    assert wanted_by(f"{site.url}/net.onnx#sha256={right.upper()}").sha256 == right
+    assert resolve(f"{site.url}/net.onnx#sha256={right}", retry_policy=PATIENCE).is_file()
+    assert download_for(f"{site.url}/net.onnx#sha256={right.upper()}").sha256 == right
 
 
 def test_the_cache_follows_the_platform_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:

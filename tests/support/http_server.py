@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pipeline.models.download import Patience, Wanted
+from pipeline.models.download import RetryPolicy, WeightsDownload
 from pipeline.models.transfer import CHUNK
 
 
@@ -193,7 +193,7 @@ def _first_byte(headers: Any, site: DownloadServer) -> int | None:
 
 
 # Long enough for a busy machine; what shall time out brings a shorter one of its own.
-PATIENCE = Patience(timeout_s=60, tries=3, pause_s=0.01)
+PATIENCE = RetryPolicy(timeout_s=60, tries=3, pause_s=0.01)
 
 
 def onnx_like(size: int) -> bytes:
@@ -212,11 +212,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HALF = 2 * CHUNK
 
 
-def wanted(site: DownloadServer, tmp_path: Path, *, pinned: bool = True) -> Wanted:
+def wanted(site: DownloadServer, tmp_path: Path, *, pinned: bool = True) -> WeightsDownload:
     path = tmp_path / "cache" / "net.onnx"
     if pinned:
-        return Wanted(f"{site.url}/net.onnx", path, len(CONTENT), SHA256)
-    return Wanted(f"{site.url}/net.onnx", path)
+        return WeightsDownload(f"{site.url}/net.onnx", path, len(CONTENT), SHA256)
+    return WeightsDownload(f"{site.url}/net.onnx", path)
 
 
 def left_over(path: Path) -> set[str]:

@@ -11,8 +11,8 @@ from pipeline.core.data import ClassNames, Detections, Image
 from pipeline.core.errors import ModelError
 
 if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
-    from pipeline.detectors.common.nms import Postprocess
-    from pipeline.detectors.common.probe import Recognised
+    from pipeline.detectors.common.postprocess import Postprocess
+    from pipeline.detectors.common.probe import RecognisedLayout
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
@@ -48,7 +48,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class LayoutOverrides:
     """What the user says about a network that it cannot say itself; None is left to the probe.
 
     `names` is how many classes there are, `input_scale` the number for white, 1 or 255.
@@ -73,7 +73,7 @@ class Backend(Protocol):
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the layout that the answer to a probe picture has; raises ModelError."""
 
     def start(self, postprocess: Postprocess) -> None:

@@ -26,8 +26,8 @@ COCO = (
 # fmt: on
 """The 80 classes of COCO (Lin et al., 2014) in the order every YOLO uses."""
 
-SHOWN_AT_MOST = 20
-MAX_UNTOLD = 1000
+MAX_SHOWN = 20
+MAX_UNKNOWN_CLASSES = 1000
 
 
 def parse_names(text: str) -> dict[int, str]:
@@ -51,7 +51,7 @@ def default_names(count: int | None) -> dict[int, str]:
     """
     if count == len(COCO):
         return dict(enumerate(COCO))
-    return {index: f"class_{index}" for index in range(count or MAX_UNTOLD)}
+    return {index: f"class_{index}" for index in range(count or MAX_UNKNOWN_CLASSES)}
 
 
 def names_from(given: Sequence[str]) -> dict[int, str]:
@@ -97,6 +97,6 @@ def _hint(text: str, names: ClassNames) -> str:
     close = [known[key] for key in difflib.get_close_matches(text.casefold(), known, n=3)]
     if close:
         return f"close: {', '.join(close)}"
-    listed = ", ".join(list(names.values())[:SHOWN_AT_MOST])
-    more = ", ..." if len(names) > SHOWN_AT_MOST else ""
+    listed = ", ".join(list(names.values())[:MAX_SHOWN])
+    more = ", ..." if len(names) > MAX_SHOWN else ""
     return f"it knows {len(names)} (or their ids 0 to {max(names)}): {listed}{more}"

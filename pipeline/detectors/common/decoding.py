@@ -38,12 +38,12 @@ def cell_count(size: Size, strides: tuple[int, ...] = STRIDES) -> int:
 
 
 def transposed(decode: Decode) -> Decode:
-    """Return the reading of an output whose rows and columns are exchanged."""
+    """Return the variant of an output whose rows and columns are exchanged."""
     return lambda output, threshold, size: decode(output.T, threshold, size)
 
 
 def normalised(decode: Decode) -> Decode:
-    """Return the reading of an output whose boxes are parts of the input's sides, 0 to 1."""
+    """Return the variant of an output whose boxes are parts of the input's sides, 0 to 1."""
 
     def scaled(output: Float32, threshold: float, size: Size) -> Candidates:
         xyxy, score, class_id = decode(output, threshold, size)

@@ -18,7 +18,7 @@ MIN_ROWS = 20
 """Fewer boxes than this are looked at, but prove nothing."""
 
 _BELOW, _ABOVE = 1e-6, 0.01  # a sigmoid is never below 0; in int8 it may come out above 1
-_MOST = 0.98  # of the boxes: a network may put out a few strange ones
+_MIN_SHARE = 0.98  # of the boxes: a network may put out a few strange ones
 _NORMALISED_MAX = 2.0  # parts of the sides; in pixels the boxes of a whole picture lie further out
 _CORRELATED, _UNRELATED = 0.8, 0.5
 _MAX_CLASSES = 100_000
@@ -63,11 +63,11 @@ class Evidence:
             return None
         centre = self._in_sides(self.rows[:, :2], _MIN_SIDE_PX)
         side = self._in_sides(self.rows[:, 2:4], _MIN_SIDE_PX)
-        if (side >= 0).all(axis=1).mean() < _MOST:
+        if (side >= 0).all(axis=1).mean() < _MIN_SHARE:
             return "boxes have negative widths or heights"
         if self.is_enough and (side > 0).all(axis=1).mean() < 0.5:
             return "boxes have no area"
-        if _share_within(centre, -0.5, 1.5) < _MOST or _share_within(side, 0, 4) < _MOST:
+        if _share_within(centre, -0.5, 1.5) < _MIN_SHARE or _share_within(side, 0, 4) < _MIN_SHARE:
             return f"boxes lie outside {_shown(self.size)}"
         if self._look_like_corners():
             return "boxes are corners (x1 y1 x2 y2)"
@@ -79,7 +79,7 @@ class Evidence:
             return None
         if not self._are_ordered():
             return "boxes are no corners (x1 y1 x2 y2)"
-        if _share_within(self._in_sides(self.rows[:, :4], _MIN_SIDE_PX), -1, 2) < _MOST:
+        if _share_within(self._in_sides(self.rows[:, :4], _MIN_SIDE_PX), -1, 2) < _MIN_SHARE:
             return f"boxes lie outside {_shown(self.size)}"
         return None
 
@@ -196,7 +196,7 @@ class Evidence:
 
     def _are_ordered(self) -> bool:
         left, top, right, bottom = self.rows[:, :4].T
-        return bool(((right >= left) & (bottom >= top)).mean() >= _MOST)
+        return bool(((right >= left) & (bottom >= top)).mean() >= _MIN_SHARE)
 
     def _look_like_corners(self) -> bool:
         """Return whether columns 2 and 3 are right and bottom rather than width and height.

@@ -48,7 +48,7 @@ from pipeline.detectors.common.decoding import (
 )
 from pipeline.detectors.common.layout_evidence import Evidence
 
-__all__ = ["Candidates", "Layout", "Reading", "cell_count", "identify"]
+__all__ = ["Candidates", "Layout", "LayoutVariant", "cell_count", "identify"]
 
 FINAL = ("end-to-end", "class-first", "detr", "detr-best")
 _TABLES = (
@@ -73,7 +73,7 @@ class Layout:
     corner, otherwise RGB with the picture centred. `pixel_max` is the number that stands for white:
     1 or 255. `best_only`, where there is one, is the layout that is left when the network itself
     looks for each box's best class: 6 rows (box, score, class) in place of 4 + class_count.
-    `flipped` and `normalised` as in Reading.
+    `flipped` and `normalised` as in LayoutVariant.
     """
 
     name: str
@@ -88,12 +88,12 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LayoutVariant:
     """One way to read an output: a layout, and what varies within it.
 
     `strides` and `per_cell` say where boxes come from; () and 0 where that is not known. `flipped`:
     rows and columns are exchanged. `normalised`: boxes are parts of the input's sides. `usual`
-    readings are believed where the probe picture proves nothing.
+    variants are believed where the probe picture proves nothing.
     """
 
     name: str
@@ -170,7 +170,7 @@ _DECODERS: dict[str, Decode] = {
     "class-first": decode_class_first,
 }
 
-_Check = Callable[[Evidence, Reading], Sequence[str | None]]
+_Check = Callable[[Evidence, LayoutVariant], Sequence[str | None]]
 _CHECKS: dict[str, _Check] = {
     "v8": lambda see, of: (
         see.class_scores(4),
@@ -222,23 +222,23 @@ def identify(
     `answer` f32[rows, columns] is what the network answers to the probe picture; without it the
     shape's usual layout is returned. Raises ModelError if no layout fits, or several do.
     """
-    return read(shape, size, names, end2end, answer).layout()
+    return find_variant(shape, size, names, end2end, answer).layout()
 
 
-def read(
+def find_variant(
     shape: Shape, size: Size, names: int | None, end2end: bool | None, answer: Float32 | None
-) -> Reading:
-    """Return the only Reading that fits; arguments and errors as of `identify`."""
-    readings = _possible(shape, size, names, end2end)
-    usual = [reading for reading in readings if reading.usual]
+) -> LayoutVariant:
+    """Return the only LayoutVariant that fits; arguments and errors as of `identify`."""
+    variants = _possible(shape, size, names, end2end)
+    usual = [variant for variant in variants if variant.usual]
     proves = answer is not None and any(
-        each.evidence(answer, size).is_enough for each in readings[:1]
+        each.evidence(answer, size).is_enough for each in variants[:1]
     )
-    if not (readings if proves else usual):
+    if not (variants if proves else usual):
         raise _unknown(shape, _why_none(shape, size, names))
     if answer is None:
         return usual[0]
-    objections = {each: each.objection(answer, size) for each in (readings if proves else usual)}
+    objections = {each: each.objection(answer, size) for each in (variants if proves else usual)}
     fitting = [each for each, why in objections.items() if why is None]
     if not proves:
         fitting = fitting[:1]
@@ -248,7 +248,7 @@ def read(
     known = [each for each in fitting if each.class_count == len(COCO)]
     if len(fitting) > 1 and len(known) == 1:
         fitting = known
-    seen = readings[0].evidence(answer, size).summary()
+    seen = variants[0].evidence(answer, size).summary()
     if not fitting:
         why = "; ".join(f"not {each.name}: {why}" for each, why in objections.items() if why)
         raise _refused(
@@ -263,21 +263,21 @@ def read(
     return _measured(fitting[0], answer, size)
 
 
-def only_reading(
+def only_variant(
     shape: Shape, size: Size, names: int | None, end2end: bool | None
-) -> Reading | None:
-    """Return the Reading that shape and class names leave, None where there are several or none."""
+) -> LayoutVariant | None:
+    """Return the variant that shape and class names leave, None where there are several or none."""
     try:
-        readings = _possible(shape, size, names, end2end) if names else []
+        variants = _possible(shape, size, names, end2end) if names else []
     except ModelError:
         return None
-    return readings[0] if len(readings) == 1 else None
+    return variants[0] if len(variants) == 1 else None
 
 
-def read_as(
+def variant_named(
     name: str, shape: Shape, size: Size, names: int | None, answer: Float32
-) -> tuple[Reading, str | None]:
-    """Return the reading in a layout that the user names, and what speaks against it.
+) -> tuple[LayoutVariant, str | None]:
+    """Return the variant in a layout that the user names, and what speaks against it.
 
     Raises ModelError where the shape cannot hold that layout.
     """
@@ -289,19 +289,21 @@ def read_as(
         found = _forced(name, (rows, columns), names)
     if not found:
         raise _refused(shape, f"layout: it cannot hold {name}{_of_classes(names)}")
-    reading = _measured(found[0], answer, size)
-    return reading, reading.objection(answer, size)
+    variant = _measured(found[0], answer, size)
+    return variant, variant.objection(answer, size)
 
 
-def _measured(reading: Reading, answer: Float32, size: Size) -> Reading:
-    """Return the reading with what only the answer tells."""
-    if reading.name == "yolox":
-        return reading
-    return replace(reading, normalised=reading.evidence(answer, size).is_normalised)
+def _measured(variant: LayoutVariant, answer: Float32, size: Size) -> LayoutVariant:
+    """Return the variant with what only the answer tells."""
+    if variant.name == "yolox":
+        return variant
+    return replace(variant, normalised=variant.evidence(answer, size).is_normalised)
 
 
-def _possible(shape: Shape, size: Size, names: int | None, end2end: bool | None) -> list[Reading]:
-    """Return the readings that an output of this shape may have, usual ones first."""
+def _possible(
+    shape: Shape, size: Size, names: int | None, end2end: bool | None
+) -> list[LayoutVariant]:
+    """Return the variants that an output of this shape may have, usual ones first."""
     if len(shape) != 3 or shape[0] not in (1, None):
         raise _unknown(shape, "want three dimensions, the first 1")
     _, rows, columns = shape
@@ -309,12 +311,12 @@ def _possible(shape: Shape, size: Size, names: int | None, end2end: bool | None)
     if columns == 6 and end2end is not False:
         usual = bool(end2end) or rows not in (cell_count(size), 3 * cell_count(size))
         found += [
-            Reading("end-to-end", names, usual=usual),
-            Reading("class-first", names),
+            LayoutVariant("end-to-end", names, usual=usual),
+            LayoutVariant("class-first", names),
         ]
     # RT-DETR's metadata says end2end: False.
     if columns == 6 and not _cells(rows or 0, size)[1]:
-        found.append(Reading("detr-best", names))
+        found.append(LayoutVariant("detr-best", names))
     if end2end and found:
         return found
     if rows is None or columns is None:
@@ -323,56 +325,62 @@ def _possible(shape: Shape, size: Size, names: int | None, end2end: bool | None)
         raise _unknown(shape, "its size does not follow from the input's")
     found += _with_boxes_in_rows(rows, columns, size, names)
     found += _with_boxes_in_columns(rows, columns, size, names)
-    return sorted(found, key=lambda reading: not reading.usual)
+    return sorted(found, key=lambda variant: not variant.usual)
 
 
-def _with_boxes_in_columns(rows: int, columns: int, size: Size, names: int | None) -> list[Reading]:
+def _with_boxes_in_columns(
+    rows: int, columns: int, size: Size, names: int | None
+) -> list[LayoutVariant]:
     found = []
     strides, per_cell = _cells(columns, size)
     # Without names the longer side must be the boxes: no network has more classes than cells.
     # Three boxes per cell are of networks with objectness.
     if rows == 4 + names if names else 4 < rows < columns and per_cell != 3:
-        found.append(Reading("v8", rows - 4, strides, per_cell, usual=True))
+        found.append(LayoutVariant("v8", rows - 4, strides, per_cell, usual=True))
     if per_cell and (rows == 5 + names if names else 5 < rows < columns):
         name = "v5" if per_cell == 3 else "v6"
-        found.append(Reading(name, rows - 5, strides, per_cell, flipped=True))
+        found.append(LayoutVariant(name, rows - 5, strides, per_cell, flipped=True))
     return found
 
 
-def _with_boxes_in_rows(rows: int, columns: int, size: Size, names: int | None) -> list[Reading]:
+def _with_boxes_in_rows(
+    rows: int, columns: int, size: Size, names: int | None
+) -> list[LayoutVariant]:
     found = []
     strides, per_cell = _cells(rows, size)
     if columns == 6 and per_cell:
-        found.append(Reading("deepstream", names, strides, per_cell))
+        found.append(LayoutVariant("deepstream", names, strides, per_cell))
     if columns == 5 + names if names else columns > 5:
         usual = strides == STRIDES
         if per_cell == 3:
-            found.append(Reading("v5", columns - 5, strides, 3, usual=usual))
+            found.append(LayoutVariant("v5", columns - 5, strides, 3, usual=usual))
         elif per_cell:
-            found.append(Reading("yolox", columns - 5, strides, 1, usual=usual))
-            found += [Reading(name, columns - 5, strides, 1) for name in ("v6", "yolox-decoded")]
+            found.append(LayoutVariant("yolox", columns - 5, strides, 1, usual=usual))
+            found += [
+                LayoutVariant(name, columns - 5, strides, 1) for name in ("v6", "yolox-decoded")
+            ]
     if columns == 4 + names if names else 4 < columns < max(rows, 6):
         if per_cell == 1 or (per_cell and names):
-            found.append(Reading("v8", columns - 4, strides, per_cell, flipped=True))
+            found.append(LayoutVariant("v8", columns - 4, strides, per_cell, flipped=True))
         elif not per_cell:
-            found.append(Reading("detr", columns - 4))
+            found.append(LayoutVariant("detr", columns - 4))
     return found
 
 
-def _forced(name: str, sides: tuple[int, int], names: int | None) -> list[Reading]:
-    """Return readings in a named layout for any number of boxes."""
+def _forced(name: str, sides: tuple[int, int], names: int | None) -> list[LayoutVariant]:
+    """Return variants in a named layout for any number of boxes."""
     rows, columns = sides
     if name == "yolox":
         return []  # without the cells there is no grid
     if name in _TABLES:
-        return [Reading(name, names)] if columns == 6 else []
+        return [LayoutVariant(name, names)] if columns == 6 else []
     besides = 4 if name in ("v8", "detr") else 5
     fields = besides + names if names else min(sides)
     if fields not in sides or fields <= besides:
         return []
     boxes_in_columns = fields == rows
     flipped = boxes_in_columns != (name == "v8")
-    return [Reading(name, fields - besides, flipped=flipped)]
+    return [LayoutVariant(name, fields - besides, flipped=flipped)]
 
 
 def _cells(count: int, size: Size) -> tuple[tuple[int, ...], int]:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from pipeline.core.data import Detections, Image
 from pipeline.core.errors import StageError, located
 from pipeline.core.worker import Worker
-from pipeline.detectors.common.backend import Backend, Forced, Network
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.backend import Backend, LayoutOverrides, Network
+from pipeline.detectors.common.postprocess import Postprocess
 
 if TYPE_CHECKING:
-    from pipeline.detectors.common.probe import Recognised
+    from pipeline.detectors.common.probe import RecognisedLayout
 
 
-Answer = Future[tuple[list[Detections], Mapping[str, float]]]
+BatchFuture = Future[tuple[list[Detections], Mapping[str, float]]]
 """The detections of each picture of a batch, and how many ms a frame each stage took for it."""
 
 
@@ -39,15 +39,15 @@ class DeviceWorker:
         self.backend = backend
         self._where = f"detector yolo on {device}"
         self._ready = ready
-        self._given: deque[tuple[Sequence[Image], Answer]] = deque()
-        self._begun: deque[Answer] = deque()
+        self._queued: deque[tuple[Sequence[Image], BatchFuture]] = deque()
+        self._started: deque[BatchFuture] = deque()
         self._closed = False
         self._failure: BaseException | None = None
         self._change = threading.Condition()
-        self._worker = Worker(f"infer on {device}", self._work, self._refuse)
+        self._worker = Worker(f"infer on {device}", self._work, self._fail_waiting)
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Return how many batches it may have at a time, begun or not."""
         return max(self.backend.in_flight, 1) + self._ready
 
@@ -55,28 +55,28 @@ class DeviceWorker:
     def unanswered(self) -> int:
         """Return how many batches it was given and has not answered."""
         with self._change:
-            return len(self._given) + len(self._begun)
+            return len(self._queued) + len(self._started)
 
     def read(self) -> Network:
         """Read the weights, on the caller's thread; raises ModelError."""
         return self.backend.read()
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the network's layout, on the caller's thread; raises ModelError."""
         return self.backend.recognise(forced)
 
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run and begin to wait for batches."""
         self.backend.start(postprocess)
-        self._worker.start(self._note)  # it has nobody to tell but those who hold an answer
+        self._worker.start(self._set_failure)  # it has nobody to tell but those who hold an answer
 
-    def give(self, images: Sequence[Image]) -> Answer:
+    def submit(self, images: Sequence[Image]) -> BatchFuture:
         """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
-        answer: Answer = Future()
+        answer: BatchFuture = Future()
         with self._change:
             if self._closed:
                 raise self._ended("submit after close")
-            self._given.append((images, answer))
+            self._queued.append((images, answer))
             self._change.notify_all()
         return answer
 
@@ -100,16 +100,16 @@ class DeviceWorker:
         A method, so that an idle thread holds on to no picture.
         """
         with self._change:
-            while not (self._closed or self._given or self._begun):
+            while not (self._closed or self._queued or self._started):
                 self._change.wait()
             if self._closed:
                 return False
-            begins = bool(self._given) and len(self._begun) < max(self.backend.in_flight, 1)
+            begins = bool(self._queued) and len(self._started) < max(self.backend.in_flight, 1)
             if begins:
-                images, answer = self._given.popleft()
+                images, answer = self._queued.popleft()
                 if not answer.set_running_or_notify_cancel():
                     return True
-                self._begun.append(answer)
+                self._started.append(answer)
         try:
             with located(self._where):
                 if begins:
@@ -117,29 +117,29 @@ class DeviceWorker:
                 else:
                     self._answer(self.backend.collect())
         except BaseException as error:  # noqa: BLE001 - as far out in the thread as a batch is known
-            for each in self._forget():
+            for each in self._pop_started():
                 each.set_exception(error)
         return True
 
     def _answer(self, found: list[Detections]) -> None:
         with self._change:
-            answer = self._begun.popleft()
+            answer = self._started.popleft()
         answer.set_result((found, self.backend.stage_ms))
 
-    def _forget(self) -> list[Answer]:
+    def _pop_started(self) -> list[BatchFuture]:
         """Return the answers to what is begun, which nobody waits for any more."""
         with self._change:
-            forgotten = [*self._begun]
-            self._begun.clear()
+            forgotten = [*self._started]
+            self._started.clear()
         return forgotten
 
-    def _refuse(self) -> None:
+    def _fail_waiting(self) -> None:
         """Leave nobody waiting for an answer that will not come, now or later."""
         with self._change:
             self._closed = True  # first: nobody would look at a batch that is given after this
-            given = [answer for _, answer in self._given]
-            self._given.clear()
-        for answer in self._forget():
+            given = [answer for _, answer in self._queued]
+            self._queued.clear()
+        for answer in self._pop_started():
             answer.set_exception(self._ended("closed before it answered"))
         for answer in given:
             if self._failure is None:
@@ -147,8 +147,8 @@ class DeviceWorker:
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(self._ended("closed before it answered"))
 
-    def _note(self, error: BaseException) -> None:
-        """Remember what ended the thread; told before `_refuse`."""
+    def _set_failure(self, error: BaseException) -> None:
+        """Remember what ended the thread; told before `_fail_waiting`."""
         self._failure = error
 
     def _ended(self, usual: str) -> StageError:
@@ -169,7 +169,7 @@ class MultiDeviceBackend:
     def __init__(self, workers: Sequence[DeviceWorker]) -> None:
         # In the order in which they were last given a batch, so that equals take turns.
         self._workers = [*workers]
-        self._asked: deque[Answer] = deque()
+        self._pending: deque[BatchFuture] = deque()
         self.batch_size = 1
         self.in_flight = len(workers)
         self.stage_ms: Mapping[str, float] = {}
@@ -185,10 +185,10 @@ class MultiDeviceBackend:
             self.close()
             raise
         self.batch_size = min(worker.backend.batch_size for worker in self._workers)
-        self.in_flight = sum(worker.room for worker in self._workers)
+        self.in_flight = sum(worker.capacity for worker in self._workers)
         return networks[0]
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the network's layout, as its first device answers; raises ModelError."""
         try:
             return self._workers[0].recognise(forced)
@@ -208,9 +208,9 @@ class MultiDeviceBackend:
     def submit(self, images: Sequence[Image]) -> None:
         """Begin with a batch on the device with the fewest batches to answer."""
         worker = min(
-            self._workers, key=lambda each: (each.unanswered >= each.room, each.unanswered)
+            self._workers, key=lambda each: (each.unanswered >= each.capacity, each.unanswered)
         )
-        self._asked.append(worker.give(images))
+        self._pending.append(worker.submit(images))
         self._workers.remove(worker)
         self._workers.append(worker)
 
@@ -220,22 +220,22 @@ class MultiDeviceBackend:
         Raises what its device raised; everything in flight is forgotten then.
         """
         try:
-            found, self.stage_ms = self._asked.popleft().result()
+            found, self.stage_ms = self._pending.popleft().result()
         except BaseException:
-            self._abandon()
+            self._drop_in_flight()
             raise
         return found
 
     def close(self) -> None:
         """End the threads and release the networks; safe to call twice."""
-        self._asked.clear()
+        self._pending.clear()
         with ExitStack() as all_of_them:
             for worker in self._workers:
                 all_of_them.callback(worker.close)
 
-    def _abandon(self) -> None:
+    def _drop_in_flight(self) -> None:
         """Wait for what is begun and forget it, so that the next batch starts afresh."""
-        for answer in self._asked:
+        for answer in self._pending:
             answer.cancel()
-        wait(self._asked)
-        self._asked.clear()
+        wait(self._pending)
+        self._pending.clear()

@@ -16,7 +16,7 @@ _MANY = 5
 _MAX_SCORE = 1.01  # int8 networks go a little above 1
 
 
-class Watch:
+class OutputCheck:
     """Warns once where scores exceed 1, classes are unknown, or every box is unusable.
 
     A probe picture may find nothing, so what is wrong with boxes is seen only where objects are.

@@ -14,35 +14,43 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.data import Float32, Image
-from pipeline.detectors.common.backend import Forced, Network
+from pipeline.detectors.common.backend import LayoutOverrides, Network
 from pipeline.detectors.common.decoding import Size
-from pipeline.detectors.common.layouts import Layout, Reading, only_reading, read, read_as
+from pipeline.detectors.common.layouts import (
+    Layout,
+    LayoutVariant,
+    find_variant,
+    only_variant,
+    variant_named,
+)
 
 Run = Callable[[Image, int], Float32]
 """(picture u8[H,W,3] BGR of the network's input size, number for white) to f32[rows, columns]."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class RecognisedLayout:
     """A network's layout, the number that stands for white, and what to warn of."""
 
-    reading: Reading
+    variant: LayoutVariant
     pixel_max: int | None
     doubts: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Layout:
-        """Return how to read the network's output."""
-        return self.reading.layout(self.pixel_max)
+        """Return how to find_variant the network's output."""
+        return self.variant.layout(self.pixel_max)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Recognised:
+    def from_json(cls, values: dict[str, Any]) -> RecognisedLayout:
         """Return what `dataclasses.asdict` made a dictionary of."""
-        reading = Reading(**{**values["reading"], "strides": tuple(values["reading"]["strides"])})
-        return cls(reading, values["pixel_max"], tuple(values["doubts"]))
+        variant = LayoutVariant(
+            **{**values["variant"], "strides": tuple(values["variant"]["strides"])}
+        )
+        return cls(variant, values["pixel_max"], tuple(values["doubts"]))
 
 
-def recognise(network: Network, run: Run, forced: Forced) -> Recognised:
+def recognise(network: Network, run: Run, forced: LayoutOverrides) -> RecognisedLayout:
     """Return a network's layout; raises ModelError where none fits, or several do."""
     pixel_max = forced.input_scale or network.pixel_max
     names = forced.names or len(network.names) or None
@@ -53,25 +61,25 @@ def recognise(network: Network, run: Run, forced: Forced) -> Recognised:
     shape = network.output_shape if varies else (1, *answer.shape)
     doubts = []
     if forced.layout is None:
-        reading = read(shape, size, names, network.end2end, answer)
+        variant = find_variant(shape, size, names, network.end2end, answer)
     else:
-        reading, why = read_as(forced.layout, shape, size, names, answer)
+        variant, why = variant_named(forced.layout, shape, size, names, answer)
         if why:
             doubts.append(f"layout: {forced.layout} was set, but on the probe picture {why}")
-    return Recognised(replace(reading, usual=True), pixel_max, tuple(doubts))
+    return RecognisedLayout(replace(variant, usual=True), pixel_max, tuple(doubts))
 
 
-def expect(network: Network, forced: Forced) -> Recognised | None:
+def expect(network: Network, forced: LayoutOverrides) -> RecognisedLayout | None:
     """Return what shape and class names alone say, where the best class of each box can prove it.
 
     None where several layouts are possible, or where all of the answer has to be looked at.
     """
     names = forced.names or len(network.names) or None
-    reading = only_reading(network.output_shape, network.input_size, names, network.end2end)
-    if forced.layout is not None or reading is None or reading.layout().best_only is None:
+    variant = only_variant(network.output_shape, network.input_size, names, network.end2end)
+    if forced.layout is not None or variant is None or variant.layout().best_only is None:
         return None
     pixel_max = forced.input_scale or network.pixel_max
-    return Recognised(replace(reading, usual=True), pixel_max)
+    return RecognisedLayout(replace(variant, usual=True), pixel_max)
 
 
 @lru_cache(maxsize=2)

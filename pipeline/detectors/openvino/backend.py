@@ -23,7 +23,7 @@ from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
 from pipeline.core.malloc import return_freed
 from pipeline.detectors.common.backend import (
-    Forced,
+    LayoutOverrides,
     Network,
     Settings,
     not_int8,
@@ -31,8 +31,8 @@ from pipeline.detectors.common.backend import (
 )
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste
-from pipeline.detectors.common.nms import Postprocess
-from pipeline.detectors.common.probe import Recognised, expect, picture
+from pipeline.detectors.common.postprocess import Postprocess
+from pipeline.detectors.common.probe import RecognisedLayout, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
 from pipeline.detectors.openvino.model import one_line
 
@@ -71,10 +71,10 @@ class OpenVinoBackend:
             )
         self._settings = settings
         self._model: CompiledModelCache | None = None
-        self._lanes: dict[tuple[int, int] | None, _Lane] = {}
+        self._pools: dict[tuple[int, int] | None, _RequestPool] = {}
         self._guessed: tuple[int, int] | None = None
         self._batches: deque[_Batch] = deque()
-        self._flying: deque[tuple[_Request, _Batch]] = deque()
+        self._in_flight: deque[tuple[_PictureRequest, _Batch]] = deque()
         self.batch_size = settings.batch or 1
         frames = 1 if settings.prefer_latency else min(cores().threads + 1, MAX_IN_FLIGHT)
         self.in_flight = -(-frames // self.batch_size)
@@ -91,12 +91,12 @@ class OpenVinoBackend:
         self._stride = network.stride if self._model.fixed_size is None else None
         return network
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the layout of the answer to a probe picture; raises ModelError."""
         assert self._model is not None
         return self._model.recognise(forced, lambda: self._confirm(forced))
 
-    def _confirm(self, forced: Forced) -> Recognised | None:
+    def _confirm(self, forced: LayoutOverrides) -> RecognisedLayout | None:
         """Return the only layout possible if the network as it will run answers in it, else None.
 
         This costs no network compiled for the probe alone: pictures are wide in most runs, and
@@ -107,13 +107,13 @@ class OpenVinoBackend:
             return None
         self._choose(expected.layout)
         size = fit(_USUAL_PICTURE, self._target, self._stride).input_size
-        request = self._lane(size).idle[0]
+        request = self._pool_for(size).idle[0]
         self._guessed = size
         request.launch(picture(size), fit(size, size, None))
         answer, _ = request.wait()
-        if expected.reading.is_confirmed(answer, size):
+        if expected.variant.is_confirmed(answer, size):
             return expected
-        self._forget_lanes()
+        self._drop_pools()
         self._guessed = None
         return None
 
@@ -129,7 +129,7 @@ class OpenVinoBackend:
         self._choose(layout)
         self._postprocess = postprocess
         if self._model.fixed_size is not None:
-            self._lane(self._model.fixed_size)
+            self._pool_for(self._model.fixed_size)
 
     def _choose(self, layout: Layout) -> None:
         """Set how networks are compiled."""
@@ -143,16 +143,16 @@ class OpenVinoBackend:
         try:
             for image in images:
                 box = fit(image.shape[:2], self._target, self._stride, not self._raw_bgr)
-                lane = self._lane(box.input_size)
-                while not lane.idle:
-                    self._land()
-                request = lane.idle.pop()
-                self._flying.append((request, batch))
+                pool = self._pool_for(box.input_size)
+                while not pool.idle:
+                    self._finish_oldest()
+                request = pool.idle.pop()
+                self._in_flight.append((request, batch))
                 started = perf_counter()
                 request.launch(image, box)
                 batch.before_s += perf_counter() - started
         except BaseException:
-            self._abandon()
+            self._drop_in_flight()
             raise
 
     def collect(self) -> list[Detections]:
@@ -160,9 +160,9 @@ class OpenVinoBackend:
         batch = self._batches[0]
         try:
             while len(batch.answers) < batch.size:
-                self._land()
+                self._finish_oldest()
         except BaseException:
-            self._abandon()
+            self._drop_in_flight()
             raise
         self._batches.popleft()
         self.stage_ms = batch.stage_ms
@@ -170,44 +170,44 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """Release the networks; safe to call twice."""
-        self._abandon()
-        self._forget_lanes()
+        self._drop_in_flight()
+        self._drop_pools()
         self._model = None
 
-    def _forget_lanes(self) -> None:
-        for lane in self._lanes.values():
-            lane.idle.clear()  # requests know their lane: neither would go by itself
-        self._lanes.clear()
+    def _drop_pools(self) -> None:
+        for pool in self._pools.values():
+            pool.idle.clear()  # requests know their pool: neither would go by itself
+        self._pools.clear()
 
-    def _land(self) -> None:
+    def _finish_oldest(self) -> None:
         """Wait for the oldest picture in flight and read its answer."""
-        request, batch = self._flying[0]
+        request, batch = self._in_flight[0]
         started = perf_counter()
         output, box = request.wait()
         landed = perf_counter()
         batch.answers.append(self._postprocess(output, box))
         batch.infer_s += landed - started
         batch.after_s += perf_counter() - landed
-        self._flying.popleft()
-        request.lane.idle.append(request)
+        self._in_flight.popleft()
+        request.pool.idle.append(request)
 
-    def _abandon(self) -> None:
+    def _drop_in_flight(self) -> None:
         """Wait for what is in flight and forget it; the next batch can start afresh."""
         self._batches.clear()
-        while self._flying:
-            request, _ = self._flying.popleft()
+        while self._in_flight:
+            request, _ = self._in_flight.popleft()
             request.cancel()
-            request.lane.idle.append(request)
+            request.pool.idle.append(request)
 
-    def _lane(self, size: tuple[int, int]) -> _Lane:
+    def _pool_for(self, size: tuple[int, int]) -> _RequestPool:
         """Return the requests for input of `size`, compiling the network the first time."""
         if self._guessed is not None:
             if self._guessed != size:
-                self._forget_lanes()  # no picture had the shape that was guessed
+                self._drop_pools()  # no picture had the shape that was guessed
             self._guessed = None
-        key = size if size in self._lanes or len(self._lanes) < STATIC_SIZES else None
-        lane = self._lanes.get(key)
-        if lane is None:
+        key = size if size in self._pools or len(self._pools) < STATIC_SIZES else None
+        pool = self._pools.get(key)
+        if pool is None:
             assert self._model is not None
             with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
                 options = compile_options(self._settings, cores())
@@ -220,26 +220,26 @@ class OpenVinoBackend:
                 )
             return_freed()
             waiting = 0 if self._settings.prefer_latency else 1
-            lane = self._lanes[key] = _Lane(compiled, waiting)
-        return lane
+            pool = self._pools[key] = _RequestPool(compiled, waiting)
+        return pool
 
 
-class _Lane:
+class _RequestPool:
     """A compiled network and those of its requests that are idle: one per stream and `waiting`."""
 
     def __init__(self, compiled: Any, waiting: int) -> None:
         self._network = compiled  # its requests alone do not keep all of it
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.idle = [
-            _Request(self, compiled.create_infer_request()) for _ in range(streams + waiting)
+            _PictureRequest(self, compiled.create_infer_request()) for _ in range(streams + waiting)
         ]
 
 
-class _Request:
+class _PictureRequest:
     """One request; its input memory doubles as the canvas that pictures are pasted on."""
 
-    def __init__(self, lane: _Lane, request: Any) -> None:
-        self.lane = lane
+    def __init__(self, pool: _RequestPool, request: Any) -> None:
+        self.pool = pool
         self._request = request
         self._box: Letterbox | None = None
 

@@ -40,8 +40,8 @@ from pipeline.detectors.common import (
 from pipeline.detectors.common import (
     probe as _probe,
 )
-from pipeline.detectors.common.backend import Forced, Network
-from pipeline.detectors.common.probe import Recognised
+from pipeline.detectors.common.backend import LayoutOverrides, Network
+from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.openvino import graph as _openvino_graph
 from pipeline.detectors.openvino import model as _openvino_model
 from pipeline.detectors.openvino.model import PictureModel, import_openvino, openvino_core
@@ -58,9 +58,9 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class CompiledModelCache:
     """A PictureModel that is read only where something of it is not in the cache."""
 
-    def __init__(self, path: Path, most_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._model: PictureModel | None = None
         self._core = openvino_core()
         self._folder = cache_folder() / "compiled"
@@ -83,33 +83,35 @@ class CompiledModelCache:
         settings = [size, dict(config), raw_bgr, best, pixel_max, cores().threads]
         how = json.dumps(settings, sort_keys=True)
         name = hashlib.sha256(how.encode()).hexdigest()[:16]
-        path = self._place(f"-{name}.blob")
+        path = self._path_of(f"-{name}.blob")
         if (blob := _load(path)) is not None:
             with suppress(RuntimeError):
                 content = np.frombuffer(blob, np.uint8)[_DIGEST_BYTES:]
                 tensor = import_openvino().Tensor(content, shared_memory=True)
                 compiled = self._core.import_model(tensor, "CPU", dict(config))
                 compiled.memory = blob  # OpenVINO does not hold on to it itself
-                _give_back(blob)
+                _release_pages(blob)
                 return compiled
         compiled = self._read().compile(
             size, config, raw_bgr=raw_bgr, best=best, pixel_max=pixel_max
         )
         if path is not None:
             with suppress(RuntimeError):
-                _keep(path, compiled.export_model().getvalue())
-            self._forget_oldest()
+                _save(path, compiled.export_model().getvalue())
+            self._remove_oldest()
         return compiled
 
-    def recognise(self, forced: Forced, try_first: Callable[[], Recognised | None]) -> Recognised:
+    def recognise(
+        self, forced: LayoutOverrides, try_first: Callable[[], RecognisedLayout | None]
+    ) -> RecognisedLayout:
         """Return what `try_first` or else PictureModel.recognise does, from the cache if there."""
         how = json.dumps(asdict(forced))
         name = hashlib.sha256(how.encode()).hexdigest()[:16]
-        path = self._place(f"-{name}.layout")
+        path = self._path_of(f"-{name}.layout")
         if (kept := _load(path)) is not None:
-            return Recognised.from_json(json.loads(kept[_DIGEST_BYTES:]))
+            return RecognisedLayout.from_json(json.loads(kept[_DIGEST_BYTES:]))
         found = try_first() or self._read().recognise(forced)
-        _keep(path, json.dumps(asdict(found)).encode())
+        _save(path, json.dumps(asdict(found)).encode())
         return found
 
     def _read(self) -> PictureModel:
@@ -117,7 +119,7 @@ class CompiledModelCache:
             self._model = PictureModel(self._path)
         return self._model
 
-    def _place(self, suffix: str) -> Path | None:
+    def _path_of(self, suffix: str) -> Path | None:
         """Return where something of this model is kept, None if nothing is."""
         return None if self._digest is None else self._folder / f"{self._digest}{suffix}"
 
@@ -138,12 +140,12 @@ class CompiledModelCache:
 
     def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool]:
         """Return network, fixed_size and quantized, as the model says them."""
-        path = self._place(".json")
+        path = self._path_of(".json")
         kept = _load(path)
         if kept is None:
             model = self._read()
             facts = (asdict(model.network), model.fixed_size, model.quantized)
-            _keep(path, json.dumps(facts).encode())
+            _save(path, json.dumps(facts).encode())
             return model.network, model.fixed_size, model.quantized
         network, fixed_size, quantized = json.loads(kept[_DIGEST_BYTES:])
         network = Network(
@@ -156,10 +158,10 @@ class CompiledModelCache:
         )
         return network, None if fixed_size is None else (fixed_size[0], fixed_size[1]), quantized
 
-    def _forget_oldest(self) -> None:
+    def _remove_oldest(self) -> None:
         with suppress(OSError):
             found = [(path.stat(), path) for path in self._folder.iterdir()]
-            left = self._most_bytes
+            left = self._max_bytes
             for stat, path in sorted(found, key=lambda one: -one[0].st_mtime):
                 left -= stat.st_size
                 if left < 0:
@@ -191,13 +193,13 @@ def _load(path: Path | None) -> mmap.mmap | None:
     return None
 
 
-def _give_back(blob: mmap.mmap) -> None:
+def _release_pages(blob: mmap.mmap) -> None:
     """Let go of pages that were read: weights are packed anew, and hardly looked at again."""
     if hasattr(mmap, "MADV_DONTNEED"):
         blob.madvise(mmap.MADV_DONTNEED)
 
 
-def _keep(path: Path | None, content: bytes) -> None:
+def _save(path: Path | None, content: bytes) -> None:
     """Write it for the next time; several processes and threads may do so at once."""
     if path is None:
         return

@@ -15,9 +15,9 @@ import yaml
 
 from pipeline.core.data import Float32, Image
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import Forced, Network
+from pipeline.detectors.common.backend import LayoutOverrides, Network
 from pipeline.detectors.common.metadata import Metadata, check_task, read_metadata
-from pipeline.detectors.common.probe import Recognised, recognise
+from pipeline.detectors.common.probe import RecognisedLayout, recognise
 from pipeline.detectors.openvino.graph import find_best_class, pixel_max_of, take_pictures
 
 STRIDE = 32
@@ -135,7 +135,7 @@ class PictureModel:
                 return stride
         return STRIDE
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the layout of the answer to a probe picture; raises ModelError.
 
         The layout is the same at all sizes, so one is taken that is cheap and not unusual.

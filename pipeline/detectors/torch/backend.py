@@ -17,10 +17,10 @@ import numpy as np
 
 from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import Forced, Network, Settings, stage_milliseconds
+from pipeline.detectors.common.backend import LayoutOverrides, Network, Settings, stage_milliseconds
 from pipeline.detectors.common.letterbox import Letterbox, fit
-from pipeline.detectors.common.nms import Postprocess
-from pipeline.detectors.common.probe import Recognised, recognise
+from pipeline.detectors.common.postprocess import Postprocess
+from pipeline.detectors.common.probe import RecognisedLayout, recognise
 from pipeline.detectors.torch.device_choice import (
     ENGINE,
     choose_device,
@@ -60,8 +60,8 @@ class AnyBatchSlot(Protocol):
 
 
 @dataclass(slots=True)
-class _Job:
-    """A submitted batch: its parts by input size, each on a lane with the rows it holds."""
+class _Batch:
+    """A submitted batch: its parts by input size, each on a slot with the rows it holds."""
 
     size: int
     parts: list[tuple[AnyBatchSlot, list[int]]] = field(default_factory=list)
@@ -78,9 +78,9 @@ class TorchBackend:
         self._settings = settings
         self._tensors_on_cpu = tensors_on_cpu
         self._idle: list[AnyBatchSlot] = []
-        self._jobs: deque[_Job] = deque()
+        self._batches: deque[_Batch] = deque()
         self._network: Any = None
-        self._copies: ThreadPoolExecutor | None = None
+        self._copy_threads: ThreadPoolExecutor | None = None
         self.batch_size = settings.batch or FRAMES_ON_CPU
         self.in_flight = 1
         self.stage_ms: Mapping[str, float] = {}
@@ -107,7 +107,7 @@ class TorchBackend:
         self._described = found
         return found
 
-    def recognise(self, forced: Forced) -> Recognised:
+    def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the layout of the answer to a probe picture; raises ModelError."""
         with self._current(), self._torch.inference_mode():
             found = recognise(self._described, self._answer, forced)
@@ -133,91 +133,91 @@ class TorchBackend:
         """Take on what reads the answers."""
         self._postprocess = postprocess
         if self._device.type == "cpu" and not self._tensors_on_cpu:
-            self._new_lane = self._host_lane
+            self._new_slot = self._new_cpu_slot
             return
-        from pipeline.detectors.torch.batch_slot import BatchSlot, Stages
-        from pipeline.detectors.torch.device import CudaDevice, HostDevice
+        from pipeline.detectors.torch.batch_slot import BatchSlot, SlotResources
+        from pipeline.detectors.torch.device import CpuDevice, CudaDevice
         from pipeline.detectors.torch.postprocess import GpuPostprocess
 
         on_cuda = self._device.type == "cuda"
         if on_cuda and self.batch_size > 1:
-            self._copies = ThreadPoolExecutor(COPYING_THREADS, "copy pictures")
+            self._copy_threads = ThreadPoolExecutor(COPYING_THREADS, "copy pictures")
         with self._current():
-            device = CudaDevice(self._device) if on_cuda else HostDevice()
-        stages = Stages(
+            device = CudaDevice(self._device) if on_cuda else CpuDevice()
+        resources = SlotResources(
             device=device,
             network=self._network,
             postprocess=postprocess,
             answers=GpuPostprocess(postprocess),
-            copies=self._copies,
+            copies=self._copy_threads,
         )
-        self._new_lane = lambda: BatchSlot(stages)
+        self._new_slot = lambda: BatchSlot(resources)
 
     def submit(self, images: Sequence[Image]) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once."""
         began = perf_counter()
-        job = _Job(len(images))
-        self._jobs.append(job)
+        batch = _Batch(len(images))
+        self._batches.append(batch)
         try:
             with self._current(), self._torch.inference_mode():
-                self._launch(job, images)
+                self._launch(batch, images)
         except BaseException:
-            self._abandon()
+            self._drop_in_flight()
             raise
-        job.before_s = perf_counter() - began
+        batch.before_s = perf_counter() - began
 
-    def _launch(self, job: _Job, images: Sequence[Image]) -> None:
+    def _launch(self, batch: _Batch, images: Sequence[Image]) -> None:
         boxes = [fit(image.shape[:2], self._target, self._stride) for image in images]
         for size in dict.fromkeys(box.input_size for box in boxes):
             rows = [row for row, box in enumerate(boxes) if box.input_size == size]
             for first in range(0, len(rows), self.batch_size):
                 part = rows[first : first + self.batch_size]
-                lane = self._idle.pop() if self._idle else self._new_lane()
-                lane.launch([images[row] for row in part], [boxes[row] for row in part])
-                job.parts.append((lane, part))
+                slot = self._idle.pop() if self._idle else self._new_slot()
+                slot.launch([images[row] for row in part], [boxes[row] for row in part])
+                batch.parts.append((slot, part))
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch, in order; waits for them."""
-        job = self._jobs[0]
+        batch = self._batches[0]
         began = perf_counter()
         found: dict[int, Detections] = {}
         waited_s = 0.0
         try:
             with self._current(), self._torch.inference_mode():
-                for lane, rows in job.parts:
+                for slot, rows in batch.parts:
                     asked = perf_counter()
-                    lane.wait()
+                    slot.wait()
                     waited_s += perf_counter() - asked
-                    found.update(zip(rows, lane.answers(), strict=True))
+                    found.update(zip(rows, slot.answers(), strict=True))
         except BaseException:
-            self._abandon()
+            self._drop_in_flight()
             raise
-        self._jobs.popleft()
-        self._idle += [lane for lane, _ in job.parts]
-        self.device_ms = _added([lane.device_ms() for lane, _ in job.parts])
+        self._batches.popleft()
+        self._idle += [slot for slot, _ in batch.parts]
+        self.device_ms = _added([slot.device_ms() for slot, _ in batch.parts])
         took_s = perf_counter() - began
         self.stage_ms = stage_milliseconds(
-            max(job.size, 1), job.before_s + took_s, job.before_s, took_s - waited_s
+            max(batch.size, 1), batch.before_s + took_s, batch.before_s, took_s - waited_s
         )
-        return [found[row] for row in range(job.size)]
+        return [found[row] for row in range(batch.size)]
 
     def close(self) -> None:
         """Release the network; safe to call twice."""
-        self._abandon()
+        self._drop_in_flight()
         self._idle.clear()
         self._network = None
-        if self._copies is not None:
-            self._copies.shutdown()
-            self._copies = None
+        if self._copy_threads is not None:
+            self._copy_threads.shutdown()
+            self._copy_threads = None
 
-    def _abandon(self) -> None:
+    def _drop_in_flight(self) -> None:
         """Forget what is in flight, so that the next batch can start afresh."""
-        while self._jobs:
-            for lane, _ in self._jobs.popleft().parts:
+        while self._batches:
+            for slot, _ in self._batches.popleft().parts:
                 # A GPU that is lost says so at each call; the first one has told.
                 with suppress(RuntimeError):
-                    lane.drop()
-                    self._idle.append(lane)
+                    slot.drop()
+                    self._idle.append(slot)
 
     def _current(self) -> AbstractContextManager[None]:
         return current_device(self._torch, self._device)
@@ -241,7 +241,7 @@ class TorchBackend:
         if on_cuda or self._tensors_on_cpu:
             self.in_flight = 1 if self._settings.prefer_latency else BATCHES_ON_CUDA
 
-    def _host_lane(self) -> AnyBatchSlot:
+    def _new_cpu_slot(self) -> AnyBatchSlot:
         from pipeline.detectors.torch.cpu_slot import CpuBatchSlot
 
         network: TensorNetwork = self._network

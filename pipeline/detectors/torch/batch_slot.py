@@ -17,7 +17,7 @@ import torch
 
 from pipeline.core.data import Detections, Image
 from pipeline.detectors.common.letterbox import Letterbox
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.torch.device import Device, Mark, Work
 from pipeline.detectors.torch.letterbox import Canvas, runs_of
 from pipeline.detectors.torch.postprocess import GpuPostprocess
@@ -46,8 +46,8 @@ class TensorNetwork(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
-    """What every lane of one device shares."""
+class SlotResources:
+    """What every slot of one device shares."""
 
     device: Device
     network: TensorNetwork
@@ -59,9 +59,9 @@ class Stages:
 class _Prepared:
     """A canvas of one size and batch, and the work captured on it; `output` is the network's."""
 
-    def __init__(self, stages: Stages, count: int, size: tuple[int, int]) -> None:
-        network, answers = stages.network, stages.answers
-        device = stages.device
+    def __init__(self, resources: SlotResources, count: int, size: tuple[int, int]) -> None:
+        network, answers = resources.network, resources.answers
+        device = resources.device
         self.canvas = Canvas(count, size, network.dtype, device.device)
 
         def work() -> Tensor:
@@ -75,10 +75,10 @@ class _Prepared:
 class BatchSlot:
     """Takes one batch at a time, all of whose letterboxes have the same input size."""
 
-    def __init__(self, stages: Stages) -> None:
-        self._stages = stages
+    def __init__(self, resources: SlotResources) -> None:
+        self._resources = resources
         self._prepared: dict[tuple[int, tuple[int, int]], _Prepared] = {}
-        self._below = self._above = torch.empty(0, dtype=torch.uint8)
+        self._host_memory = self._device_memory = torch.empty(0, dtype=torch.uint8)
         self._answer: Tensor = torch.empty(0)
         self._pending: Tensor = None
         self._marks: dict[str, tuple[Mark, Mark]] = {}
@@ -86,12 +86,12 @@ class BatchSlot:
 
     def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
         """Copy the pictures and queue everything; the pictures may go when this returns."""
-        device = self._stages.device
+        device = self._resources.device
         self._boxes = boxes
         size = self._fill(images)
         with device.on("upload"):
             began = device.mark("upload")
-            self._above[:size].copy_(self._below[:size], non_blocking=True)
+            self._device_memory[:size].copy_(self._host_memory[:size], non_blocking=True)
             uploaded = device.mark("upload")
         with device.on("compute", uploaded):
             prepared = self._now = self._prepare(len(images), boxes[0].input_size)
@@ -119,15 +119,15 @@ class BatchSlot:
 
     def answers(self) -> list[Detections]:
         """Return the detections of each picture; `wait` must be over."""
-        stages = self._stages
+        resources = self._resources
         rows = self._answer.numpy()
         found = []
         for index, box in enumerate(self._boxes):
-            one = stages.answers.unpack(rows[index], box)
+            one = resources.answers.unpack(rows[index], box)
             if one is None:  # too many for fixed shapes: the rare picture goes the long way
-                with stages.device.on("compute"):
+                with resources.device.on("compute"):
                     output = self._now.output[index].float().cpu().numpy()
-                one = stages.postprocess(output, box)
+                one = resources.postprocess(output, box)
             found.append(one)
         return found
 
@@ -143,26 +143,28 @@ class BatchSlot:
         """Put the pictures one behind the other where the device can fetch them; return bytes."""
         shapes = [(*box.image_size, 3) for box in self._boxes]
         ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
-        if ends[-1] > len(self._below):
-            self._below = self._stages.device.memory(ends[-1])
-            self._above = torch.empty_like(self._below, device=self._stages.device.device)
-        memory = self._below.numpy()
+        if ends[-1] > len(self._host_memory):
+            self._host_memory = self._resources.device.memory(ends[-1])
+            self._device_memory = torch.empty_like(
+                self._host_memory, device=self._resources.device.device
+            )
+        memory = self._host_memory.numpy()
 
         def copy(end: int, shape: tuple[int, ...], image: Image) -> None:
             np.copyto(memory[end - math.prod(shape) : end].reshape(shape), image)
 
-        copies: Callable[..., Any] = self._stages.copies.map if self._stages.copies else map
+        copies: Callable[..., Any] = self._resources.copies.map if self._resources.copies else map
         for _ in copies(copy, ends, shapes, images):
             pass
         return int(ends[-1])
 
     def _prepare(self, count: int, size: tuple[int, int]) -> _Prepared:
         """Return what runs a batch of `count`; captured the first time, by the way."""
-        fixed = self._stages.network.fixed_batch
+        fixed = self._resources.network.fixed_batch
         room = fixed or next((each for each in BATCH_SIZES if each >= count), count)
         prepared = self._prepared.get((room, size))
         if prepared is None:
-            prepared = self._prepared[room, size] = _Prepared(self._stages, room, size)
+            prepared = self._prepared[room, size] = _Prepared(self._resources, room, size)
         return prepared
 
     def _paste(self, canvas: Canvas) -> None:
@@ -170,13 +172,13 @@ class BatchSlot:
         for first, end in runs_of(self._boxes):
             height, width = self._boxes[first].image_size
             size = (end - first) * height * width * 3
-            pictures = self._above[start : start + size].view(end - first, height, width, 3)
+            pictures = self._device_memory[start : start + size].view(end - first, height, width, 3)
             canvas.paste(first, pictures, self._boxes[first])
             start += size
 
     def _receive(self, answer: Tensor) -> None:
         """Copy the answer down, into memory that the next one of its shape uses again."""
         if self._answer.shape != answer.shape:
-            bytes_ = self._stages.device.memory(answer.numel() * answer.element_size())
+            bytes_ = self._resources.device.memory(answer.numel() * answer.element_size())
             self._answer = bytes_.view(answer.dtype).view(answer.shape)
         self._answer.copy_(answer, non_blocking=True)

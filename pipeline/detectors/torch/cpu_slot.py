@@ -10,7 +10,7 @@ import torch
 
 from pipeline.core.data import Detections, Image
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, paste
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.torch.batch_slot import TensorNetwork
 
 

@@ -59,7 +59,7 @@ class Device(Protocol):
         """Return what does the same as `work`, which works on fixed memory, in less time."""
 
 
-class HostDevice:
+class CpuDevice:
     """The CPU: everything is done when the call returns."""
 
     def __init__(self) -> None:
@@ -74,17 +74,17 @@ class HostDevice:
         del stage, after
         return nullcontext()
 
-    def mark(self, stage: Stage) -> HostMark:
+    def mark(self, stage: Stage) -> CpuMark:
         """Return now."""
         del stage
-        return HostMark()
+        return CpuMark()
 
     def repeatable(self, work: Work) -> Work:
         """Return `work`."""
         return work
 
 
-class HostMark:
+class CpuMark:
     """A moment that is over."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class HostMark:
     def wait(self) -> None:
         """Return at once."""
 
-    def since(self, earlier: HostMark) -> float:
+    def since(self, earlier: CpuMark) -> float:
         """Return the milliseconds between."""
         return (self._at - earlier._at) * 1e3
 

@@ -24,7 +24,7 @@ import torch
 from pipeline.core.data import Detections, Float32
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.letterbox import Letterbox, undo_xyxy
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.postprocess import Postprocess
 
 Tensor = Any
 
@@ -32,7 +32,7 @@ ROUNDS = 24
 """Chains longer than this are not settled here, which is told; the caller has another way."""
 
 
-def suppressors(xyxy: Tensor, usable: Tensor, class_id: Tensor | None, iou: float) -> Tensor:
+def suppression_matrix(xyxy: Tensor, usable: Tensor, class_id: Tensor | None, iou: float) -> Tensor:
     """Return bool[B,K,K]: true where the better box (column) covers the other (row) too much.
 
     `xyxy` f32[B,K,4], best first; `usable` bool[B,K]: boxes that compete at all. Without
@@ -54,10 +54,10 @@ def suppressors(xyxy: Tensor, usable: Tensor, class_id: Tensor | None, iou: floa
     return covers.tril_(-1)
 
 
-def settle(covers: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
+def solve_suppression(covers: Tensor, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
     """Return bool[B,K], which boxes stay, and bool[B], whether that is greedy's answer for sure.
 
-    `covers` is what `suppressors` returns.
+    `covers` is what `suppression_matrix` returns.
     """
     # Counting who covers a box is a product of a matrix and a vector; halves count to 2048.
     dtype = torch.float16 if covers.is_cuda else torch.float32
@@ -74,21 +74,21 @@ CANDIDATES = 1024
 """Boxes above the threshold that compete in one picture: a crowd at conf 0.25 has some hundreds."""
 
 _COLUMNS = 6  # left, top, right, bottom, score, class
-_NOBODY = -10.0  # sorts behind every score, and behind scores moved down by one
+_NO_SCORE = -10.0  # sorts behind every score, and behind scores moved down by one
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _Boxes:
     """A batch's boxes as the layout has them: `xyxy` f32[B,N,4], `score` f32[B,N], 0 for none."""
 
     xyxy: Tensor
     score: Tensor
     class_id: Tensor
 
-    def in_order(self, rows: Tensor) -> _Read:
+    def in_order(self, rows: Tensor) -> _Boxes:
         """Return the boxes i64[B,K] picks."""
         xyxy = self.xyxy.gather(1, rows[:, :, None].expand(-1, -1, 4))
-        return _Read(xyxy, self.score.gather(1, rows), self.class_id.gather(1, rows))
+        return _Boxes(xyxy, self.score.gather(1, rows), self.class_id.gather(1, rows))
 
 
 class GpuPostprocess:
@@ -96,7 +96,7 @@ class GpuPostprocess:
 
     Row 0 of a picture says how many boxes follow, how many candidates there were and whether the
     answer is final; then come left, top, right, bottom in pixels of the network's input, score and
-    class, best first. M is `Postprocess.most`, or the number of boxes where that is less.
+    class, best first. M is `Postprocess.max_det`, or the number of boxes where that is less.
     """
 
     def __init__(self, postprocess: Postprocess, candidates: int = CANDIDATES) -> None:
@@ -115,11 +115,11 @@ class GpuPostprocess:
         """Return the answer; no synchronisation, shapes depend on `output`'s alone."""
         rules = self._postprocess
         read = self._read(output.float())
-        score = torch.where(read.score > rules.conf, read.score, _NOBODY)
+        score = torch.where(read.score > rules.conf, read.score, _NO_SCORE)
         if rules.wanted is not None:
-            score = torch.where(self._is_wanted(read.class_id), score, _NOBODY)
+            score = torch.where(self._is_wanted(read.class_id), score, _NO_SCORE)
         count = (score > 0).sum(dim=1)
-        best = _best_first(_Read(read.xyxy, score, read.class_id), self._candidates)
+        best = _best_first(_Boxes(read.xyxy, score, read.class_id), self._candidates)
         stay = best.score > 0
         final = count <= best.score.shape[1]
         if not rules.layout.final:
@@ -130,10 +130,12 @@ class GpuPostprocess:
             best = best.in_order(order)
             usable, stay = usable.gather(1, order), stay.gather(1, order)
             class_id = best.class_id if rules.by_class else None
-            kept, settled = settle(suppressors(best.xyxy, usable, class_id, rules.iou))
+            kept, settled = solve_suppression(
+                suppression_matrix(best.xyxy, usable, class_id, rules.iou)
+            )
             stay = stay & kept
             final = final & settled
-        packed = _packed(best, stay, min(rules.most, stay.shape[1]))
+        packed = _packed(best, stay, min(rules.max_det, stay.shape[1]))
         packed[:, 0, 1], packed[:, 0, 2] = count, final
         return packed
 
@@ -145,8 +147,8 @@ class GpuPostprocess:
         rows = answer[1 : 1 + int(kept)]
         xyxy = np.ascontiguousarray(rows[:, :4])
         score, class_id = rows[:, 4].copy(), rows[:, 5].astype(np.int32)
-        if self._postprocess.watch is not None:
-            self._postprocess.watch(xyxy, score, class_id, box.input_size)
+        if self._postprocess.output_check is not None:
+            self._postprocess.output_check(xyxy, score, class_id, box.input_size)
         return Detections(undo_xyxy(xyxy, box), score, class_id)
 
     def _is_wanted(self, class_id: Tensor) -> Tensor:
@@ -157,22 +159,22 @@ class GpuPostprocess:
         return wanted
 
 
-def _read_v8(output: Tensor) -> _Read:
+def _read_v8(output: Tensor) -> _Boxes:
     score, class_id = output[:, 4:].max(dim=1)
-    return _Read(_xyxy(output[:, :4].transpose(1, 2)), score, class_id)
+    return _Boxes(_xyxy(output[:, :4].transpose(1, 2)), score, class_id)
 
 
-def _read_v5(output: Tensor) -> _Read:
+def _read_v5(output: Tensor) -> _Boxes:
     probability, class_id = output[:, :, 5:].max(dim=2)
-    return _Read(_xyxy(output[:, :, :4]), output[:, :, 4] * probability, class_id)
+    return _Boxes(_xyxy(output[:, :, :4]), output[:, :, 4] * probability, class_id)
 
 
-def _read_final(output: Tensor) -> _Read:
-    return _Read(output[:, :, :4], output[:, :, 4], output[:, :, 5].long())
+def _read_final(output: Tensor) -> _Boxes:
+    return _Boxes(output[:, :, :4], output[:, :, 4], output[:, :, 5].long())
 
 
-def _read_class_first(output: Tensor) -> _Read:
-    return _Read(output[:, :, :4], output[:, :, 5], output[:, :, 4].long())
+def _read_class_first(output: Tensor) -> _Boxes:
+    return _Boxes(output[:, :, :4], output[:, :, 5], output[:, :, 4].long())
 
 
 _READERS = {
@@ -190,10 +192,10 @@ def _xyxy(cxcywh: Tensor) -> Tensor:
     return torch.cat((centre - half, centre + half), dim=-1)
 
 
-def _best_first(read: _Read, most: int) -> _Read:
-    """Return the best `most` boxes, best first; equal scores keep their order."""
+def _best_first(read: _Boxes, limit: int) -> _Boxes:
+    """Return the best `limit` boxes, best first; equal scores keep their order."""
     # `topk` alone may turn equal scores round: back into row order first, then a stable sort.
-    rows = read.score.topk(min(most, read.score.shape[1]), dim=1, sorted=False).indices
+    rows = read.score.topk(min(limit, read.score.shape[1]), dim=1, sorted=False).indices
     rows = rows.sort(dim=1).values
     order = read.score.gather(1, rows).sort(dim=1, descending=True, stable=True).indices
     return read.in_order(rows.gather(1, order))
@@ -205,14 +207,14 @@ def _usable(xyxy: Tensor) -> Tensor:
     return has_area & torch.isfinite(xyxy).all(dim=-1)
 
 
-def _packed(boxes: _Read, stay: Tensor, most: int) -> Tensor:
-    """Return f32[B, 1 + most, 6]: how many boxes follow, then those that stay, without gaps."""
+def _packed(boxes: _Boxes, stay: Tensor, limit: int) -> Tensor:
+    """Return f32[B, 1 + limit, 6]: how many boxes follow, then those that stay, without gaps."""
     columns = (boxes.xyxy, boxes.score[..., None], boxes.class_id[..., None].float())
     rows = torch.cat(columns, dim=-1)
     # Each box that stays knows how many better ones stay; whoever is too many, or goes, is written
     # to one row behind the end that is cut off.
-    place = stay.cumsum(dim=1).where(stay, most + 1).clamp(max=most + 1)
-    packed = rows.new_zeros((len(rows), most + 2, _COLUMNS))
+    place = stay.cumsum(dim=1).where(stay, limit + 1).clamp(max=limit + 1)
+    packed = rows.new_zeros((len(rows), limit + 2, _COLUMNS))
     packed.scatter_(1, place[:, :, None].expand(-1, -1, _COLUMNS), rows)
-    packed[:, 0, 0] = stay.sum(dim=1).clamp(max=most)
-    return packed[:, : most + 1]
+    packed[:, 0, 0] = stay.sum(dim=1).clamp(max=limit)
+    return packed[:, : limit + 1]

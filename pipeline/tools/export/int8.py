@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core.data import Float32, Image
 from pipeline.core.errors import MissingExtraError
 from pipeline.core.install_hints import install_command
-from pipeline.detectors.common.backend import Forced
+from pipeline.detectors.common.backend import LayoutOverrides
 from pipeline.detectors.common.classes import default_names
 from pipeline.detectors.common.letterbox import PADDING, fit, paste
 from pipeline.detectors.openvino.model import PictureModel, import_openvino, no_telemetry
@@ -32,7 +32,7 @@ class Quantizer:
         side = -(-imgsz // network.stride) * network.stride
         self._target = picture_model.fixed_size or (side, side)
         self._stride = network.stride if picture_model.fixed_size is None else None
-        layout = picture_model.recognise(Forced()).layout
+        layout = picture_model.recognise(LayoutOverrides()).layout
         self._weights = weights
         self._raw_bgr, self._pixel_max = layout.raw_bgr, layout.pixel_max
         self._metadata = plain_metadata(picture_model.metadata)

@@ -20,11 +20,11 @@ from pipeline.core.errors import ModelError, StageError
 from pipeline.detectors.common.backend import Network
 from pipeline.detectors.common.layouts import identify
 from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
-from pipeline.detectors.common.nms import Postprocess
+from pipeline.detectors.common.postprocess import Postprocess
 
 pytestmark = pytest.mark.timeout(60)
 
-RULES = Postprocess(identify((1, 5, 84), (64, 64), 1, None), conf=0.1, iou=0.7, most=300)
+RULES = Postprocess(identify((1, 5, 84), (64, 64), 1, None), conf=0.1, iou=0.7, max_det=300)
 Hook = Callable[[int], object]
 
 
@@ -259,7 +259,7 @@ def test_a_failure_takes_with_it_what_was_in_flight_on_its_device_alone() -> Non
     backend = FakeBackend(0, on_submit=lambda batch: batch or all_given(), on_collect=breaks_at(0))
     worker = DeviceWorker(backend, "fake:0")
     worker.start(RULES)
-    given = [worker.give([picture(shade)]) for shade in (1, 2, 3)]
+    given = [worker.submit([picture(shade)]) for shade in (1, 2, 3)]
     all_given.open()
     for answer in given[:2]:
         with pytest.raises(StageError, match="out of memory"):
@@ -267,7 +267,7 @@ def test_a_failure_takes_with_it_what_was_in_flight_on_its_device_alone() -> Non
     assert shades(given[2].result(15)[0]) == [3]
     worker.close()
     with pytest.raises(StageError, match="submit after close"):
-        worker.give([picture(4)])
+        worker.submit([picture(4)])
 
 
 def test_closing_does_not_wait_for_work_that_has_not_begun() -> None:
@@ -281,7 +281,7 @@ def test_closing_does_not_wait_for_work_that_has_not_begun() -> None:
     backend = FakeBackend(0, on_collect=on_collect)
     worker = DeviceWorker(backend, "fake:0")
     worker.start(RULES)
-    given = [worker.give([picture(shade)]) for shade in range(4)]
+    given = [worker.submit([picture(shade)]) for shade in range(4)]
     inside()
     closing = in_thread(worker.close)
     hold.open()
@@ -315,7 +315,7 @@ def test_a_thread_that_ended_by_itself_leaves_nobody_waiting() -> None:
     backend = Unsteady(0, on_submit=lambda batch: (inside.open(), hold()))
     worker = DeviceWorker(backend, "fake:0")
     worker.start(RULES)
-    given = [worker.give([picture(shade)]) for shade in range(3)]
+    given = [worker.submit([picture(shade)]) for shade in range(3)]
     given[2].cancel()
     inside()
     backend.broken = True
@@ -326,7 +326,7 @@ def test_a_thread_that_ended_by_itself_leaves_nobody_waiting() -> None:
             answer.result(15)
     assert given[2].cancelled()
     with pytest.raises(StageError, match=message):
-        worker.give([picture(4)])
+        worker.submit([picture(4)])
     worker.close()
     assert backend.closed == 1
 
@@ -395,7 +395,7 @@ def test_a_failing_device_ends_the_run_in_order() -> None:
 
 def spread_over(path: Path, devices: Sequence[str], **more: Any) -> tuple[MultiDeviceBackend, Any]:
     """The torch backend on several devices, and alone on the first; both started."""
-    from test_torch_backend import rules_for, settings_for
+    from support.torch_backends import rules_for, settings_for
 
     from pipeline.detectors.torch.backend import TorchBackend
 
@@ -412,8 +412,8 @@ def spread_over(path: Path, devices: Sequence[str], **more: Any) -> tuple[MultiD
 
 def check_spread(spread: MultiDeviceBackend, alone: Any, images: list[np.ndarray]) -> None:
     """Many batches of several sizes in flight give what one device gives one by one."""
-    from test_detectors_real import PIXELS, SCORE, compare
-    from test_torch_backend import detected
+    from support.detection_compare import PIXELS, SCORE, compare
+    from support.torch_backends import detected
 
     batches = [images[:3], images[3:4], images[4:8], images[1:6], images[2:4], images[:8]]
     expected = [detected(alone, batch) for batch in batches]
@@ -443,7 +443,7 @@ def compare_one(
 @pytest.mark.usefixtures("one_torch_thread")
 def test_the_network_on_two_threads_gives_what_it_gives_on_one(shared: Path) -> None:
     """On CPU tensors, which go the way of the GPU's: nothing of a device is shared by accident."""
-    from test_torch_backend import pictures
+    from support.torch_backends import pictures
 
     images = pictures(shared, 8)
     spread, alone = spread_over(shared / "models" / "yolo11n.pt", ["cpu", "cpu"])
@@ -473,7 +473,7 @@ def test_devices_capture_and_run_at_the_same_time(
     What a thread leaves current on the wrong device goes wrong only where there are two.
     """
     import torch
-    from test_torch_backend import pictures
+    from support.torch_backends import pictures
 
     if max(devices) >= torch.cuda.device_count():
         pytest.skip("one CUDA device")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.core.data import Detections
 from pipeline.detectors.common.layouts import identify
 from pipeline.detectors.common.letterbox import PADDING, fit, paste
-from pipeline.detectors.common.nms import Postprocess, suppress
+from pipeline.detectors.common.postprocess import Postprocess, suppress
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread")]
 torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
 from pipeline.detectors.torch.letterbox import Canvas, resized, runs_of  # noqa: E402
 from pipeline.detectors.torch.postprocess import (  # noqa: E402
     GpuPostprocess,
-    settle,
-    suppressors,
+    solve_suppression,
+    suppression_matrix,
 )
 
 SIZE = (96, 128)
@@ -128,7 +128,9 @@ def test_suppression_is_greedy_s_answer(count, classes, iou, by_class, seed):
     boxes = torch.from_numpy(xyxy)[None]
     usable = torch.ones((1, count), dtype=torch.bool)
     labels = torch.from_numpy(class_id)[None] if by_class else None
-    stay, settled = settle(suppressors(boxes, usable, labels, iou), rounds=count + 1)
+    stay, settled = solve_suppression(
+        suppression_matrix(boxes, usable, labels, iou), rounds=count + 1
+    )
     assert bool(settled[0])
     assert np.flatnonzero(stay[0].numpy()).tolist() == sorted(wanted.tolist())
 
@@ -140,9 +142,9 @@ def test_a_chain_longer_than_the_rounds_is_told():
     boxes = torch.from_numpy(chain)[None].expand(2, -1, -1).clone()
     boxes[1] += torch.arange(40)[:, None] * 100  # the second picture's boxes are far apart
     usable = torch.ones((2, 40), dtype=torch.bool)
-    covers = suppressors(boxes, usable, None, 0.4)
-    assert settle(covers, rounds=10)[1].tolist() == [False, True]
-    stay, settled = settle(covers, rounds=45)
+    covers = suppression_matrix(boxes, usable, None, 0.4)
+    assert solve_suppression(covers, rounds=10)[1].tolist() == [False, True]
+    stay, settled = solve_suppression(covers, rounds=45)
     assert settled.tolist() == [True, True]
     assert stay[0].tolist() == [True, False] * 20
     assert stay[1].all()
@@ -153,7 +155,7 @@ def test_a_chain_longer_than_the_rounds_is_told():
 
 def rules(layout_shape, classes: int, end2end=None, **more) -> Postprocess:
     layout = identify(layout_shape, SIZE, classes, end2end)
-    return Postprocess(layout, **{"conf": 0.25, "iou": 0.6, "most": 300, **more})
+    return Postprocess(layout, **{"conf": 0.25, "iou": 0.6, "max_det": 300, **more})
 
 
 def v8_output(rng: np.random.Generator, count: int, classes: int) -> np.ndarray:
@@ -185,7 +187,7 @@ def test_answers_are_the_cpu_path_s_for_every_picture_of_a_batch(
     rng = np.random.default_rng(seed)
     outputs = np.stack([v8_output(rng, count, 4) for count in counts])
     ids = None if wanted is None else np.array(wanted, np.int32)
-    reading = rules((1, 8, 252), 4, by_class=by_class, most=most, wanted=ids)
+    reading = rules((1, 8, 252), 4, by_class=by_class, max_det=most, wanted=ids)
     answers = GpuPostprocess(reading)
     box = fit((270, 360), SIZE, None)
     for output, answer in zip(outputs, answers(torch.from_numpy(outputs)).numpy(), strict=True):
@@ -204,7 +206,7 @@ def test_answers_of_the_other_layouts():
     box = fit((96, 128), SIZE, None)
     for outputs, reading in (
         (v5, rules((1, 756, 7), 2)),
-        (final, rules((1, 300, 6), 3, end2end=True, most=20)),
+        (final, rules((1, 300, 6), 3, end2end=True, max_det=20)),
     ):
         answers = GpuPostprocess(reading)
         for output, answer in zip(outputs, answers(torch.from_numpy(outputs)).numpy(), strict=True):

@@ -1,0 +1,47 @@
+"""Postprocessing: from a network's output for one picture to that picture's Detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.core.data import Detections, Float32, Int32
+from pipeline.detectors.common.layouts import Layout
+from pipeline.detectors.common.letterbox import Letterbox, undo_xyxy
+from pipeline.detectors.common.nms import suppress
+from pipeline.detectors.common.output_check import OutputCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocess:
+    """Read a network's output, keep the wanted classes, suppress duplicates, undo the letterbox.
+
+    Called with `output` f32[rows, columns] of one picture and its letterbox; returns Detections,
+    best score first. `wanted` i32[K] holds the class ids to keep, None for all; `output_check`
+    looks at all boxes before they are filtered.
+    """
+
+    layout: Layout
+    conf: float
+    iou: float
+    max_det: int
+    by_class: bool = True
+    wanted: Int32 | None = None
+    output_check: OutputCheck | None = None
+
+    def __call__(self, output: Float32, box: Letterbox) -> Detections:
+        """Return the Detections of one picture."""
+        xyxy, score, class_id = self.layout.decode(output, self.conf, box.input_size)
+        if self.output_check is not None:
+            self.output_check(xyxy, score, class_id, box.input_size)
+        if self.wanted is not None:
+            keep = np.isin(class_id, self.wanted)
+            xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
+        if self.layout.final:
+            rows = np.argsort(-score, kind="stable")[: self.max_det]
+        else:
+            rows = suppress(
+                xyxy, score, class_id if self.by_class else None, self.iou, self.max_det
+            )
+        return Detections(undo_xyxy(xyxy[rows], box), score[rows], class_id[rows])
