@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.build import build, lowest_score, make_detector
-from pipeline.config.given_sources import split_sources
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
+from pipeline.config.source_argument import split_sources
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated

@@ -1,4 +1,4 @@
-"""Run a configuration from end to end and leave a report beside the outputs."""
+"""Run a whole configuration and write report.json beside the outputs."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def run_config(
         on_start(pipeline)
     problem: str | None = None
     report: dict[str, Any] = {}
-    seen: dict[str, _Seen] = {}
+    summaries: dict[str, _SourceSummary] = {}
     try:
         with closing(pipeline.results()) as results:
             for result in results:
-                seen.setdefault(result.frame.source, _Seen()).add(result)
+                summaries.setdefault(result.frame.source, _SourceSummary()).add(result)
                 if on_result:
                     on_result(result)
     except BaseException as error:
-        problem = _words(error)
+        problem = _reason(error)
         raise
     finally:
         if pipeline.started:
@@ -74,8 +74,8 @@ def run_config(
                 report["sources"][name] |= _of_file(info)
                 if info.unrelated:
                     report["sources"][name]["pictures"] = report["sources"][name]["delivered"]
-            for name, source in seen.items():
-                report["sources"][name] |= source.summary(
+            for name, source in summaries.items():
+                report["sources"][name] |= source.as_plain(
                     None if areas is None else areas.get(name, CameraZones())
                 )
             if on_report:
@@ -84,8 +84,8 @@ def run_config(
     return report
 
 
-class _Seen:
-    """What came out of one source: its last frame, and what was counted at its zones and lines."""
+class _SourceSummary:
+    """Last frame, picture size and event counts of one source."""
 
     def __init__(self) -> None:
         self._tally = ZoneCounts()
@@ -98,8 +98,8 @@ class _Seen:
         self._last = frame.index, frame.pts_s
         self._tally.note(result)
 
-    def summary(self, camera: CameraZones | None) -> dict[str, Any]:
-        """Return the part of the report; `trackline count` goes by the size and last frame.
+    def as_plain(self, camera: CameraZones | None) -> dict[str, Any]:
+        """Return the source's part of the report; `trackline count` reads size and last frame.
 
         With the zones and lines of the source there are counts, also of what never happened.
         """
@@ -122,13 +122,13 @@ def _areas(config: Config) -> Mapping[str, CameraZones] | None:
 
 
 def _of_file(info: SourceInfo) -> dict[str, Any]:
-    """Return which file a source is, and that its sound is in no output."""
+    """Return the source's file, and that its sound is in no output."""
     file = {"file": info.file} if info.file else {}
     return {**file, **({"sound": "not copied"} if info.has_sound else {})}
 
 
-def _words(error: BaseException) -> str:
-    """Return what the report says of this end of the run."""
+def _reason(error: BaseException) -> str:
+    """Return the report's `error` for an exception that ended the run."""
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -148,7 +148,7 @@ def _report(pipeline: Pipeline, resolved: ResolvedConfig, problem: str | None) -
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of what took part, without importing any of it."""
+    """Return the versions of Python and of the packages in use, without importing them."""
     found = {"trackline": sys.modules["pipeline"].__version__, "python": platform.python_version()}
     for name in REPORTED_PACKAGES:
         try:

@@ -31,7 +31,7 @@ def _load_inner() -> ModuleType:
     """Return our package `pipeline`, whatever else of that name is on the path.
 
     Raises ImportError, naming the file, where another `pipeline` is in use in this program already
-    or was installed over ours: the two cannot be told apart from inside.
+    or was installed over ours: from inside they look the same.
     """
     there = sys.modules.get(_INNER)
     if there is None:

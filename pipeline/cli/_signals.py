@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill, for commands that run a pipeline."""
+"""SIGINT and SIGTERM handling for commands that run a pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.engine import Pipeline
 
 
 class Signals:
-    """Makes Ctrl-C and a polite kill end the run in order, so that no frame is lost half-way.
+    """Ends the run in order on Ctrl-C or SIGTERM, so that no frame is lost half-way.
 
     A second Ctrl-C, or one before there is a pipeline, interrupts at once.
     """

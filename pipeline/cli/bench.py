@@ -82,8 +82,8 @@ def _options(args: argparse.Namespace) -> Options:
         if getattr(args, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')}: want 1 or more")
     given = {key: getattr(args, key) for key in ("model", "device", "imgsz")}
-    told = {key: value for key, value in given.items() if value is not None}
-    return validated(Options, told, "detector")
+    options = {key: value for key, value in given.items() if value is not None}
+    return validated(Options, options, "detector")
 
 
 def _source(text: str | None) -> str | dict[str, Any]:

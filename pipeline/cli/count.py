@@ -1,4 +1,4 @@
-"""Count at zones and lines from recorded tracks, without video or model: as the run would have.
+"""Count events at zones and lines from recorded tracks, without video or model.
 
 TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder.
 """
@@ -95,9 +95,9 @@ def _count(
     check_classes(recording, camera)
     if camera.size and not video.size and not picture_size(recording, name):
         video = video._replace(size=camera.size)
-        told = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
+        shown = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201
-            f"trackline: {recording.path}: tells no picture size, taken as {told}",
+            f"trackline: {recording.path}: tells no picture size, taken as {shown}",
             file=sys.stderr,
         )
     known = video.size or picture_size(recording, name)

@@ -61,14 +61,14 @@ def execute(args: argparse.Namespace) -> int:
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says over the file, by key."""
-    told = {
+    given = {
         "sources": args.sources or None,
         "run.output": args.output,
         "web.host": args.host,
         "web.port": args.port,
         "web.token_file": args.token_file,
     }
-    changes = {key: value for key, value in told.items() if value is not None}
+    changes = {key: value for key, value in given.items() if value is not None}
     if args.token_file:
         changes["web.token"] = None
     changes.update(parse_assignment(text) for text in args.changes)

@@ -30,7 +30,7 @@ TERMINATED = 143
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers a mistake with one line instead of the whole usage."""
+    """Parser that raises UsageError with one line, not the whole usage."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -72,7 +72,7 @@ def _internal(error: Exception) -> str:
 
 
 def _failed(line: str, code: int, debug: bool) -> int:
-    """Say what went wrong, and where if asked to; return the exit code."""
+    """Print the error as one line, with the traceback if `debug`; return the exit code."""
     if debug:
         print(masked(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
     else:
@@ -98,7 +98,7 @@ def _without_output(line: str | None, debug: bool) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Masks the passwords in addresses, in tracebacks too."""
+    """Log formatter that masks the passwords in addresses, in tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line as it may be shown."""
@@ -181,7 +181,7 @@ def _unknown_argument(came: str, known: list[str]) -> str:
 
 
 def _set_up(debug: bool) -> None:
-    """Send log lines to stderr and make a polite kill end the run in order."""
+    """Send log lines to stderr and make SIGTERM end the program in order."""
     if sys.stdout is None:
         os.open(
             os.devnull, os.O_WRONLY

@@ -37,18 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, field in RefineOptions.model_fields.items():
         flag = "--" + name.replace("_", "-")
-        told = f"{field.description} (default: {field.default})"
+        text = f"{field.description} (default: {field.default})"
         if field.annotation is bool:
-            parser.add_argument(flag, action="store_true", default=None, help=told)
+            parser.add_argument(flag, action="store_true", default=None, help=text)
         else:
-            parser.add_argument(flag, type=float, metavar="N", help=told)
+            parser.add_argument(flag, type=float, metavar="N", help=text)
 
 
 def execute(args: argparse.Namespace) -> int:
     """Write the refined files and print what was done."""
     given = {name: getattr(args, name) for name in RefineOptions.model_fields}
-    told = {name: value for name, value in given.items() if value is not None}
-    options = validated(RefineOptions, told, "refine")
+    options = {name: value for name, value in given.items() if value is not None}
+    chosen = validated(RefineOptions, options, "refine")
     if args.fps is not None and not 0 < args.fps < float("inf"):
         raise UsageError(f"--fps: want a number above 0, got {args.fps}")
     files = find_files(args.tracks, "tracks.csv")
@@ -61,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
         for name, table in recording.tables.items():
             video = video_of(recording, name)
             fps = args.fps if args.fps is not None else video.fps
-            refined[name] = refine(table, fps, options)
+            refined[name] = refine(table, fps, chosen)
             done[name] = fps, refined[name]
         write_recording(_target(args, path, alone=len(files) == 1), recording, refined)
     _print(done)

@@ -73,7 +73,7 @@ def execute(args: argparse.Namespace) -> int:
 
             run_config(resolve_config(config), start, show.update, reports.append)
     except BaseException:
-        with suppress(OSError):  # nobody reads it any more; what ended the run is to be told
+        with suppress(OSError):  # the terminal is gone; what ended the run is still reported
             _summarise(reports, config)
         raise
     _summarise(reports, config)
@@ -111,11 +111,11 @@ def configured(args: argparse.Namespace) -> Config:
             changes[f"run.{key}"] = value
     changes.update(parse_assignment(text) for text in args.changes)
     config = load_config(args.config, changes)
-    told = {sink.kind: sink for sink in config.sinks}
-    kinds = list(told) if args.save is None else split_names(args.save)
+    configured = {sink.kind: sink for sink in config.sinks}
+    kinds = list(configured) if args.save is None else split_names(args.save)
     if args.show and "window" not in kinds:
         kinds.append("window")
-    sinks = tuple(told.get(kind, PluginChoice(kind=kind)) for kind in kinds)
+    sinks = tuple(configured.get(kind, PluginChoice(kind=kind)) for kind in kinds)
     return config.model_copy(update={"sinks": sinks})
 
 

@@ -1,4 +1,4 @@
-"""The rooms of plug-ins: the only place where a name becomes a plug-in's module."""
+"""Plug-in lookup: from a name in the configuration to the module that implements it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOMS = ("sources", "detectors", "trackers", "sinks")
 
 
 def plugin_names(room: str) -> list[str]:
-    """Return the names of the plug-ins in a room, found by looking at its files."""
+    """Return the names of the built-in plug-ins of one room ("sources"), by the files there."""
     package = import_module(f"pipeline.{room}")
     return [
         m.name
@@ -23,7 +23,10 @@ def plugin_names(room: str) -> list[str]:
 
 
 def plugin(room: str, kind: str, where: str) -> ModuleType:
-    """Return a plug-in's module: one of the room's, or anybody's as "package.module"."""
+    """Return a plug-in's module: a built-in by name, or a third party's as "package.module".
+
+    Raises ConfigError naming `where`.
+    """
     if "." in kind:
         try:
             module = import_module(kind)

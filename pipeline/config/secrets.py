@@ -1,8 +1,4 @@
-"""Passwords: where they come from, and the type of an option that holds one.
-
-An address that is an option is a `SecretUrl`: its text is masked, its real value has to be asked
-for by name.
-"""
+"""Secrets: values for `${NAME}` in options, from the environment or from secrets.yaml."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ from pipeline.core.masking import PLACE
 log = logging.getLogger("trackline")
 
 FILE_NAME = "secrets.yaml"
-"""Keys and values beside the configuration; looked at where the environment has no such name."""
+"""File of keys and values beside the configuration; the environment goes before it."""
 
 
 class UnknownSecretError(LookupError):
@@ -31,7 +27,7 @@ class UnknownSecretError(LookupError):
 
 
 class Secrets:
-    """What `${NAME}` stands for: the environment's value, or else the secrets file's."""
+    """Values of `${NAME}`: the environment's, or else the secrets file's."""
 
     def __init__(self, values: Mapping[str, str] | None = None, file: Path | None = None) -> None:
         self._values = dict(values or {})

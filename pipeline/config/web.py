@@ -1,4 +1,4 @@
-"""The configuration's section `web`: where the live server listens and who may ask it."""
+"""The configuration's section `web`: address, TLS, login and limits of the live server."""
 
 from __future__ import annotations
 
@@ -112,6 +112,6 @@ def _token_in(path: Path) -> str:
     try:
         token = path.read_text("utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or "not a text file"
-        raise ConfigError(f"web.token_file: {path}: cannot be read: {told}") from None
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigError(f"web.token_file: {path}: cannot be read: {reason}") from None
     return _checked(token, f"web.token_file: {path}")

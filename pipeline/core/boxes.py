@@ -1,4 +1,4 @@
-"""Pure box maths on arrays. Every function names its box format; pixels in, pixels out."""
+"""Box geometry on arrays: conversions, areas, IoU. Each name says the box format; pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many processors this process may use, for whoever decides on a number of threads.
+"""CPU cores this process may use, by affinity and control group: for numbers of threads.
 
 Containers limit a process without changing what the machine says of itself: affinity masks, and
 control groups of version 2 (`cpu.max`, `memory.max`) or 1 (`cpu.cfs_quota_us`, ...); see the Linux
@@ -43,7 +43,7 @@ class Cores:
 
 
 def cores(root: Path = Path("/")) -> Cores:
-    """Return what there is; `root` is where /proc and /sys are found."""
+    """Return the cores of this process; /proc and /sys are looked for below `root`."""
     machine = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
     quotas = [

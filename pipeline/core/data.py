@@ -1,4 +1,4 @@
-"""What flows through the pipeline: Frame, Detections, Tracks, Event, Result.
+"""Data types of the pipeline: Frame, Detections, Tracks, Event, Result.
 
 All are frozen; box sets are struct-of-arrays without optional columns, and an empty set has
 length 0. Boxes are `xyxy` (left, top, right, bottom) in pixels of the original frame.
@@ -94,7 +94,7 @@ class Tracks:
     """N confirmed tracks of one frame, each with the id it keeps for the whole run.
 
     `xyxy` f32[N,4], `score` f32[N] (that of the last matched detection), `class_id` i32[N],
-    `track_id` i64[N] from 1 (0: nobody gave it an identity, as the tracker `none` does),
+    `track_id` i64[N] from 1 (0: without identity, as from the tracker `none`),
     `detection` i32[N]: the row of the frame's detections that was matched, or -1 while the track
     coasts on its prediction, `age_s` f32[N]: seconds since the track's first detection.
     """
@@ -167,7 +167,7 @@ EventKind = Literal["enter", "leave", "dwell", "cross"]
 class Event:
     """What one track did in a zone or at a line, and in which frame it did.
 
-    It is told with the result that settled it, some time later than it happened.
+    It comes with the result that settled it, some time after it happened.
 
     `area` is the zone's or line's name; `direction` is "in" or "out" for a crossing and "" for
     the rest; `dwell_s` counts the seconds since the track entered, 0 where it does not apply.
@@ -190,7 +190,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What is known about one frame; `stage_ms` maps a stage's name to its milliseconds.
+    """A frame with its detections, tracks and events; `stage_ms` is {stage: milliseconds}.
 
     `events` happened at this frame. `dropped_before` counts, by cause, the frames of this source
     that were lost since its last result; `age_ms` is how long ago the picture arrived when the

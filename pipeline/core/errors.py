@@ -1,4 +1,4 @@
-"""Every exception the program raises on purpose, in one tree with its exit code.
+"""Exception tree: every error the program raises on purpose, with its exit code.
 
 A message says where it happened, what came and what is allowed, in one line; logins and queries of
 addresses in it are masked when it is made.
@@ -18,8 +18,8 @@ class PipelineError(Exception):
 
     exit_code = 1
 
-    def __init__(self, *told: object) -> None:
-        super().__init__(*(masked(each) if isinstance(each, str) else each for each in told))
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in args))
 
 
 class UsageError(PipelineError):

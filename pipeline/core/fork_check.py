@@ -1,4 +1,4 @@
-"""Refuses what would hang for ever: a forked process has none of the threads of its parent."""
+"""Check against use in a forked process, where no thread of the parent runs and all would hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frame memory that is used again, so that steady state allocates nothing per frame."""
+"""Pool of frame buffers: in steady state no memory is allocated per frame."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _IDLE_REFERENCES = next(sys.getrefcount(buffer) for buffer in _probe)
 
 
 class FramePool:
-    """Hands out u8[H,W,3] arrays and takes them back by itself once nobody holds them.
+    """Pool of u8[H,W,3] arrays; one returns by itself once no reference to it is left.
 
     NumPy makes every view, slice and exported buffer refer to the array that owns the memory, so
-    the owner's reference count tells whether any holder is left. `keep` bounds the idle memory and
+    the owner's reference count shows whether one is left. `keep` bounds the idle memory and
     must exceed what the queues of a run hold together, or a slow sink makes every frame a fresh
     one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Not
     thread-safe: one pool belongs to one grabbing thread. Holders may let go on any thread.

@@ -89,10 +89,10 @@ def _origin() -> tuple[str | None, bool]:
     if _is_checkout(_CHECKOUT):
         return _shown(_CHECKOUT), True
     try:
-        told = distribution(DISTRIBUTION).read_text("direct_url.json")
+        text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
-        told = None
-    url = urlsplit(json.loads(told)["url"] if told else "")
+        text = None
+    url = urlsplit(json.loads(text)["url"] if text else "")
     from urllib.request import url2pathname  # an HTTP client, which no start should load
 
     path = Path(url2pathname(unquote(url.path)))

@@ -1,4 +1,4 @@
-"""What the C library's allocator holds on to, kept small; does nothing where it is not glibc."""
+"""Settings of glibc's allocator that keep memory small; no effect with another C library."""
 
 from __future__ import annotations
 

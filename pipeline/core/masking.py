@@ -1,7 +1,7 @@
-"""What is shown in place of passwords.
+"""Masking of passwords in addresses, for everything that is shown.
 
 What may be shown of a text goes through `masked`. Every `PipelineError` and every log line of the
-command does so by itself, so nobody has to remember.
+command does so for every line.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _rest_masked(rest: str, *, users: bool = False) -> str:
     if users:
         return f"{MASK}@{address}{query}"
     user, colon, password = login.partition(":")
-    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: nobody can know
+    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: cannot be known
         return f"{login if PLACE.fullmatch(login) else MASK}@{address}{query}"
     return f"{user}:{password if PLACE.fullmatch(password) else MASK}@{address}{query}"
 

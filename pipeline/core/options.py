@@ -1,4 +1,4 @@
-"""The base of every configuration model, and its errors turned into one line for people."""
+"""Base of every options model, and validation errors as one line in plain words."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
     place = _place(where, _keys(problem["loc"]))
     if problem["type"] == "missing":
         return place, "needed but not given"
-    told = problem["msg"].removeprefix("Value error, ")
-    message = f"{told[0].lower()}{told[1:]}"
+    text = problem["msg"].removeprefix("Value error, ")
+    message = f"{text[0].lower()}{text[1:]}"
     context = problem.get("ctx", {})
     if want := _WANT.get(problem["type"]):
         message = f"want {want.format_map(context)}"

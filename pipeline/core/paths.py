@@ -1,7 +1,4 @@
-"""The user's own folder in paths: `~` and `~name`.
-
-Paths of files as FFmpeg takes them, whatever characters are in their names.
-"""
+"""Paths: `~` expanded, and names with special characters as FFmpeg takes them."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ def ffmpeg_path(path: str | os.PathLike[str]) -> str:
 def home_path(path: str | os.PathLike[str]) -> Path:
     """Return the path with a leading `~` or `~name` as that user's folder.
 
-    A file or folder that is really called `~name` is that file, and `~name` of nobody stays as it
-    is: `Path.expanduser` raises RuntimeError there.
+    A file or folder that is really called `~name` is that file, and `~name` of an unknown user
+    stays as it is: `Path.expanduser` raises RuntimeError there.
     """
     plain = Path(path)
     first = plain.parts[0] if plain.parts else ""

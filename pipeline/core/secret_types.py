@@ -1,4 +1,4 @@
-"""Options whose values are never shown: `${NAME}` stays, everything else is masked."""
+"""Types of options whose values are never shown: `${NAME}` stays, the rest is masked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SecretUrl:
         self._address = address
 
     def reveal(self) -> str:
-        """Return the address as it was given, for whoever connects to it."""
+        """Return the address unmasked, to connect to."""
         return self._address
 
     def __str__(self) -> str:

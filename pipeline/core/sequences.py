@@ -1,4 +1,4 @@
-"""Recorded boxes by sequence, from files and folders, with what is known of each video."""
+"""Recorded boxes by sequence, from files and folders, with frame rate and size of the video."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipeline.core.errors import UsageError
 from pipeline.core.paths import home_path
 from pipeline.core.track_files import SUFFIXES, BoxTable, Recording, read_recording
 
-USUAL_FPS = 30.0
-USUAL_SIZE = (1920, 1080)
+DEFAULT_FPS = 30.0
+DEFAULT_SIZE = (1920, 1080)
 # The cameras of KITTI's car (Geiger et al. 2013) after rectification.
 KITTI_FPS = 10.0
 KITTI_SIZE = (1242, 375)
@@ -83,12 +83,12 @@ def read_seqinfo(folder: Path) -> VideoInfo | None:
     parser = configparser.ConfigParser()
     try:
         parser.read(path, encoding="utf-8")
-        told = parser["Sequence"]
+        section = parser["Sequence"]
         info = VideoInfo(
-            fps=float(told["frameRate"]),
-            length=int(told["seqLength"]),
-            width=int(told.get("imWidth", str(USUAL_SIZE[0]))),
-            height=int(told.get("imHeight", str(USUAL_SIZE[1]))),
+            fps=float(section["frameRate"]),
+            length=int(section["seqLength"]),
+            width=int(section.get("imWidth", str(DEFAULT_SIZE[0]))),
+            height=int(section.get("imHeight", str(DEFAULT_SIZE[1]))),
         )
     except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
         shown = " ".join(str(error).split())
@@ -99,7 +99,7 @@ def read_seqinfo(folder: Path) -> VideoInfo | None:
 
 
 def video_of(recording: Recording, name: str) -> VideoInfo:
-    """Return what is told of the video, else what the boxes tell, else the usual."""
+    """Return the video's facts from its metadata, else from the boxes, else the defaults."""
     table = recording.tables[name]
     last = int(table.frame.max(initial=-1)) + 1
     path = recording.path
@@ -107,21 +107,21 @@ def video_of(recording: Recording, name: str) -> VideoInfo:
         return VideoInfo(info.fps, max(info.length, last), info.width, info.height)
     if recording.kind == "kitti":
         return VideoInfo(KITTI_FPS, last, *KITTI_SIZE)
-    told: Mapping[str, Any] = dict(recording.header.get("sources") or {}).get(name) or {}
+    known: Mapping[str, Any] = dict(recording.header.get("sources") or {}).get(name) or {}
     return VideoInfo(
-        fps=float(told.get("fps") or _fps_of(table)),
-        length=max(int(told.get("frame_count") or 0), last),
-        width=int(told.get("width") or USUAL_SIZE[0]),
-        height=int(told.get("height") or USUAL_SIZE[1]),
+        fps=float(known.get("fps") or _fps_of(table)),
+        length=max(int(known.get("frame_count") or 0), last),
+        width=int(known.get("width") or DEFAULT_SIZE[0]),
+        height=int(known.get("height") or DEFAULT_SIZE[1]),
     )
 
 
 def _fps_of(table: BoxTable) -> float:
-    """Return the frame rate the rows' times tell, the usual one where they have none."""
+    """Return the frame rate by the rows' times, the default where they have none."""
     timed = np.isfinite(table.pts_s)
     frame, pts_s = table.frame[timed], table.pts_s[timed]
     if not len(frame):
-        return USUAL_FPS
+        return DEFAULT_FPS
     first, last = frame.argmin(), frame.argmax()
     frames, seconds = int(frame[last] - frame[first]), float(pts_s[last] - pts_s[first])
-    return frames / seconds if frames > 0 and seconds > 0 else USUAL_FPS
+    return frames / seconds if frames > 0 and seconds > 0 else DEFAULT_FPS

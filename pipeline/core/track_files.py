@@ -38,8 +38,8 @@ class BoxTable:
     """N boxes of one sequence in the file's order.
 
     `frame` i64[N] from 0, `track_id` i64[N] (0: no identity), `xyxy` f64[N,4] in pixels, `score`
-    f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: not told), `state`
-    str[N], `pts_s` f64[N] (NaN: not told), `record` i64[N]: the place in `Recording.records`.
+    f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: unknown), `state`
+    str[N], `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the place in `Recording.records`.
     """
 
     frame: NDArray[np.int64]
@@ -61,7 +61,7 @@ class BoxTable:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One file: its kind, {sequence: boxes}, {class id: name} where told, and the records.
+    """One file: its kind, {sequence: boxes}, {class id: name} where given, and the records.
 
     A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is what a JSONL
     file's `.meta.json` says of the run, in older ones the first line; CSV's columns are in

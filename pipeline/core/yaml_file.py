@@ -1,4 +1,4 @@
-"""YAML files read and written; errors name the file and the line."""
+"""YAML: loading with errors that name file and line, and writing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def dump(tree: Mapping[str, Any]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML does, but PyYAML keeps the last one silently."""
+    """Loader that refuses a duplicate key, which PyYAML takes silently for the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()

@@ -10,8 +10,8 @@ import pytest
 from pipeline.cli.main import main
 from pipeline.tools.bench.cases import Case, cases
 from pipeline.tools.bench.jobs import Clock, Job, Measurement, MeasurementError, Side, warm_frames
-from pipeline.tools.bench.ours import run
 from pipeline.tools.bench.rounds import Rounds, Row
+from pipeline.tools.bench.trackline_run import run
 from pipeline.tools.bench.verdict import verdict
 
 

@@ -1,4 +1,4 @@
-"""What is measured: one way of running the program per case."""
+"""Benchmark cases: input size, precision and whether the video is saved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """Return what the case is called in tables."""
+        """Return the case's name in tables."""
         parts = [f"imgsz {self.imgsz}"] if self.imgsz else []
         parts += [self.precision] if self.precision != "auto" else []
         parts += ["saving video"] if self.save else []

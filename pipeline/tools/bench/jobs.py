@@ -1,4 +1,4 @@
-"""One measurement as a process of its own: what it is told, and what it tells.
+"""A measurement in a process of its own: the job passed to it, and the figures it returns.
 
 A process per measurement: threads, caches and peak memory of one cannot touch the next.
 """
@@ -19,9 +19,10 @@ from typing import Any, Literal
 from pipeline.core.errors import PipelineError
 
 Side = Literal["ours", "theirs"]
+MODULES: dict[Side, str] = {"ours": "trackline_run", "theirs": "ultralytics_run"}
 WARM_FRAMES = 32
 """Results before the clock starts: networks are compiled, caches and queues filled by then."""
-_ROOT = Path(__file__).resolve().parent.parent.parent
+_ROOT = Path(__file__).resolve().parents[3]
 _QUIET = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
 _MAX_REASON = 200
 
@@ -91,7 +92,7 @@ class Clock:
 
 
 def peak_megabytes() -> float:
-    """Return the most memory this process had at once; 0 where the system does not tell."""
+    """Return the most memory this process had at once; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
@@ -110,7 +111,12 @@ def measure(side: Side, job: Job) -> Measurement:
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.tools.bench.{side}", json.dumps(asdict(job))],
+            [
+                sys.executable,
+                "-m",
+                f"pipeline.tools.bench.{MODULES[side]}",
+                json.dumps(asdict(job)),
+            ],
             cwd=folder,
             env={**os.environ, **_QUIET, "PYTHONPATH": path},
             capture_output=True,

@@ -1,4 +1,4 @@
-"""Everything measured in turn, and medians of it."""
+"""Rounds of measurements in turn, and the median of each case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures mean, in words: which stage limits, and what to change."""
+"""The verdict of a benchmark in words: which stage limits, and what to change."""
 
 from __future__ import annotations
 

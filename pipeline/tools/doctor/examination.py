@@ -1,4 +1,4 @@
-"""The whole examination, and what it means: what will work here and what will not."""
+"""All checks of `trackline doctor`, and the verdict: what will work here and what will not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.tools.doctor.findings import Finding, installed, look
 
 
 def examine() -> list[Finding]:
-    """Return everything that was found on this machine."""
+    """Return the findings of every check on this machine."""
     gpu = driver()
 
     def run_networks() -> Iterator[Finding]:
@@ -47,11 +47,11 @@ def _program() -> Finding:
 def _extras() -> Iterator[Finding]:
     """Yield which of the package's extras are complete, from its own metadata."""
     try:
-        told = requires("trackline") or []
+        lines = requires("trackline") or []
     except PackageNotFoundError:  # run from a checkout that was never installed
         return
     needs: dict[str, list[str]] = {}
-    for line in told:
+    for line in lines:
         if found := _EXTRA.match(line):
             needs.setdefault(found[2], []).append(found[1])
     needs.pop("dev", None)

@@ -1,4 +1,4 @@
-"""What the doctor found: one fact per finding, with what it means for people."""
+"""Findings of `trackline doctor`: one fact each, with its state and plain words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def look(section: str, name: str, probe: Probe) -> Iterator[Finding]:
 
 @contextmanager
 def _noting_failure(section: str, name: str, found: list[Finding]) -> Iterator[None]:
-    """Turn a library that does not load into a finding; anything else is a bug and shall show."""
+    """Turn a library that does not load into a finding; anything else is a bug and is raised."""
     try:
         yield
     except (ImportError, OSError) as error:

@@ -1,4 +1,4 @@
-"""How much memory and how many open files this process may really use; cores: see processors."""
+"""Limits of this process: memory and open files (cores are in core.cpu_count)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def memory_limit(root: Path = Path("/")) -> int | None:
 
 
 def memory_of_machine(root: Path = Path("/")) -> tuple[int, int] | None:
-    """Return (total, available) bytes as Linux tells them, None elsewhere."""
+    """Return (total, available) bytes as Linux reports them, None elsewhere."""
     found = {}
     for line in read_text(root / "proc/meminfo").splitlines():
         key, _, value = line.partition(":")

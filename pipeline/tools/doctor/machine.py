@@ -1,4 +1,4 @@
-"""The machine around the program: cores, memory, open files, screen, disk."""
+"""Checks of the machine: cores, memory, open files, screen, disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What FFmpeg, as it comes inside PyAV, can read, decode and write here."""
+"""Checks of FFmpeg inside PyAV: decoders, encoders, protocols, hardware decoding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENCODERS = ("libx264",)
 PROTOCOLS = ("rtsp", "rtsps", "http", "https", "rtmp", "srt")
 _NEEDED = frozenset({"h264", "hevc", "libx264", "rtsp", "http"})
 _NOWHERE = "127.0.0.1:9"
-"""Loopback, and a port that nobody listens at: what matters is whether FFmpeg would try."""
+"""Loopback and a closed port: what matters is whether FFmpeg would try."""
 _PROBE_S = 1.0
 
 
@@ -94,7 +94,7 @@ def _speaks(protocol: str) -> bool:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep FFmpeg's own lines about addresses nobody answers at from the terminal."""
+    """Keep FFmpeg's own lines about the unanswered addresses from the terminal."""
     log = logging.getLogger("libav")
     before = log.level
     log.setLevel(logging.CRITICAL + 1)

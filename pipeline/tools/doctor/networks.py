@@ -1,4 +1,4 @@
-"""What can run networks here: OpenVINO on the CPU, torch and TensorRT on NVIDIA GPUs."""
+"""Checks of what runs networks: OpenVINO on the CPU, torch and TensorRT on NVIDIA GPUs."""
 
 from __future__ import annotations
 

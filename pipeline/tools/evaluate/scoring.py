@@ -27,7 +27,7 @@ _EVALUATED = {"MOT15": "pedestrian", "MOT17": "pedestrian", "KITTI": "car"}
 def score(truths: Mapping[str, Truth], tracks: Mapping[str, BoxTable]) -> Scores:
     """Return {sequence: {HOTA, DetA, AssA, MOTA, IDF1: percent; IDSW, Frag: counts}}.
 
-    The sequences are those of `truths`; one without tracks counts as tracked by nobody. The last
+    The sequences are those of `truths`; one without tracks counts as all missed. The last
     entry, "COMBINED", is over all boxes of all sequences. HOTA (Luiten et al. 2021) and its parts
     are means over the localisation thresholds; MOTA and fragments: Bernardin and Stiefelhagen
     2008; IDF1: Ristani et al. 2016. Raises UsageError where an id comes twice in one frame.
@@ -45,7 +45,7 @@ def score(truths: Mapping[str, Truth], tracks: Mapping[str, BoxTable]) -> Scores
 
 
 def combined_hota(truths: Mapping[str, Truth], tracks: Mapping[str, BoxTable]) -> float:
-    """Return HOTA in percent over all sequences together; what `score` says, sooner."""
+    """Return HOTA in percent over all sequences together; as `score` computes it, in less time."""
     hota = _metrics()[0]
     parts = {
         name: hota.eval_sequence(_prepared(truth, tracks.get(name)))

@@ -67,7 +67,7 @@ def _read_mot(path: Path) -> Truth:
     """Read "frame, id, left, top, width, height, mark, class, visibility"; frames from 1."""
     numbers = np.array(_rows(path, ",", _mot_row), np.float64).reshape(-1, 8)
     frame, track_id, mark, class_id = numbers[:, [0, 1, 6, 7]].astype(np.int64).T
-    # In MOT15 nobody says what a box is; later sets mark distractors with a class.
+    # MOT15 does not say what a box is; later sets mark distractors with a class.
     rules: Rules = "MOT17" if (class_id >= 1).any() else "MOT15"
     info = read_seqinfo(path.parent.parent)
     xyxy = numbers[:, 2:6].copy()

@@ -1,4 +1,4 @@
-"""How well one detector's boxes agree with another's on the same pictures."""
+"""Agreement of two detectors on the same pictures: recall, precision, IoU, mAP50."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the original and its int8 copy side by side, as the program runs them: boxes and speed."""
+"""Comparison of a network with its int8 copy: boxes and speed, as a run would have them."""
 
 from __future__ import annotations
 

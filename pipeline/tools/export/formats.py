@@ -1,4 +1,4 @@
-"""`.pt` to `.onnx` and `.onnx` to OpenVINO, with the class names carried along."""
+"""Export of weights: `.pt` to ONNX, ONNX to OpenVINO, class names included."""
 
 from __future__ import annotations
 

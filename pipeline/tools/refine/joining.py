@@ -1,4 +1,4 @@
-"""Fragments of one object's track, found by motion and size and joined by one assignment."""
+"""Joining of track fragments of one object, by motion and size, in one assignment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be set about refining tracks."""
+"""Options of track refinement."""
 
 from __future__ import annotations
 

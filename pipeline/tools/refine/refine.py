@@ -1,4 +1,4 @@
-"""Tracks in, better tracks out: fragments joined, gaps filled, ghosts dropped."""
+"""Track refinement: fragments joined, gaps filled, short false tracks dropped."""
 
 from __future__ import annotations
 

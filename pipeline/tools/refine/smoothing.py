@@ -1,4 +1,4 @@
-"""Boxes smoothed forwards and backwards in time, gaps included."""
+"""Smoothing of a track's boxes forwards and backwards in time, gaps included."""
 
 from __future__ import annotations
 

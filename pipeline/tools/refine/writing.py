@@ -1,4 +1,4 @@
-"""Refined tracks written in the form they were read in; measured rows keep their own text."""
+"""Writing of refined tracks in their input's format; measured rows keep their own text."""
 
 from __future__ import annotations
 

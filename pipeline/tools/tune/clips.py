@@ -1,4 +1,4 @@
-"""Labelled clips with their detections, and how they are split for an honest figure."""
+"""Labelled clips with their detections, and their split into tuning and held-out ones."""
 
 from __future__ import annotations
 

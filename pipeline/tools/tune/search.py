@@ -1,4 +1,4 @@
-"""The search itself: optuna proposes options, HOTA on the tuning clips judges them."""
+"""Search for a tracker's options: optuna proposes, HOTA on the tuning clips decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACES = 4
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What was found: the options that differ from the defaults, HOTA with them and without.
+    """The search's result: the options that differ from the defaults, HOTA with them and without.
 
     Percent, on the clips tuned on and on those held out; `best` is {} where nothing beat the
     defaults.
@@ -57,8 +57,8 @@ def tune(
     if not space:
         raise UsageError(f"tune: {tracker.__name__} has no option to search")
 
-    def hota(told: dict[str, Any], clips: Clips) -> float:
-        options = validated(tracker.Options, told, "tracker")
+    def hota(values: dict[str, Any], clips: Clips) -> float:
+        options = validated(tracker.Options, values, "tracker")
         return hota_of(lambda: tracker.build(options), clips)
 
     def objective(trial: Any) -> float:

@@ -1,4 +1,4 @@
-"""Where to search: a tracker's options turned into ranges and choices."""
+"""Search space: a tracker's options as ranges and choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program hands to `track` and `detect` as a source, told apart by its type."""
+"""The `source` argument of `track` and `detect`: names, or pictures in memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The measured process: ultralytics' `track` on one job.
 
-Started as `python -m pipeline.tools.bench.theirs JOB`.
+Started as `python -m pipeline.tools.bench.ultralytics_run JOB`.
 
-It keeps its own defaults, as we keep ours: its tracker, its video format, what runs its weights.
+It keeps its own defaults: its tracker, its video format, what runs its weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The measured process: this program on one job. `python -m pipeline.tools.bench.ours JOB`."""
+"""The measured process of Trackline. `python -m pipeline.tools.bench.trackline_run JOB`."""
 
 from __future__ import annotations
 
