@@ -230,6 +230,7 @@ def test_a_file_that_breaks_off_is_kept_up_to_the_break(
         assert [int(row["frame"]) for row in csv.DictReader(table)] == list(range(delivered))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_real_weights_on_a_real_video_lose_no_frame(tmp_path: Path, shared: Path) -> None:
     out = tmp_path / "out"

@@ -153,6 +153,7 @@ def test_our_own_job_is_run_and_timed(tmp_path, monkeypatch):
     assert [path.suffix for path in (tmp_path / "out").glob("*.mp4")] == [".mp4"]
 
 
+@pytest.mark.slow
 def test_the_command_measures_and_prints_json(capsys):
     code = main(["bench", "--imgsz", "64", "--repeats", "1", "--max-frames", "6", "--json"])
     assert code == 0

@@ -49,7 +49,7 @@ def tune(
     """Return the best of `trials` sets of options, the defaults being the first of them.
 
     Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) proposes; the same seed gives
-    the same outcome. The held-out clips are looked at twice, after the search. `on_trial` is told
+    the same outcome. The held-out clips are looked at twice, after the search. `on_trial` is given
     the trial's number and the best HOTA so far. Raises MissingExtraError.
     """
     optuna = _optuna()
