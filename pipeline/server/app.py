@@ -18,9 +18,10 @@ from pipeline.server.auth import Auth
 from pipeline.server.context import AppContext
 from pipeline.server.metrics import Metrics
 from pipeline.server.routes.cameras import camera_routes
-from pipeline.server.routes.program import program_routes
+from pipeline.server.routes.events import event_routes
 from pipeline.server.routes.session import session_routes
 from pipeline.server.routes.streams import stream_routes
+from pipeline.server.routes.system import system_routes
 from pipeline.server.run_backend import RunBackend
 from pipeline.server.schemas import Problem
 from pipeline.server.security import INTERNAL, SecurityMiddleware
@@ -35,20 +36,20 @@ OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
 
 
 def create_app(
-    backend: RunBackend, hub: Hub, options: WebOptions, gate: Auth, page: Path = PAGE
+    backend: RunBackend, hub: Hub, options: WebOptions, auth: Auth, page: Path = PAGE
 ) -> SecurityMiddleware:
     """Return the application; `app` of it is FastAPI's own, with the routes."""
-    desk = JpegEncoder(hub, options)
-    announcer = Broadcaster(backend, hub)
-    studio = ViewerPool(hub, desk, announcer, gate, options)
-    metrics = Metrics(backend, hub, lambda: studio.open)
-    site = AppContext(backend, hub, gate, options, studio, metrics)
+    encoder = JpegEncoder(hub, options)
+    broadcaster = Broadcaster(backend, hub)
+    viewers = ViewerPool(hub, encoder, broadcaster, auth, options)
+    metrics = Metrics(backend, hub, lambda: viewers.open)
+    context = AppContext(backend, hub, auth, options, viewers, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         yield
-        desk.close()
+        encoder.close()
 
     app = FastAPI(
         title="Trackline",
@@ -62,26 +63,27 @@ def create_app(
         exception_handlers=_HANDLERS,
     )
     for router in (
-        session_routes(site),
-        program_routes(site),
-        stream_routes(site),
-        camera_routes(site),
+        session_routes(context),
+        event_routes(context),
+        system_routes(context),
+        stream_routes(context),
+        camera_routes(context),
     ):
         app.include_router(router)
     pages = page_routes(page)
     app.router.routes.extend(pages)
-    _describe(app)
-    return SecurityMiddleware(app, site, {*OPEN_PATHS, *(route.path for route in pages)})
+    _extend_openapi(app)
+    return SecurityMiddleware(app, context, {*OPEN_PATHS, *(route.path for route in pages)})
 
 
-async def _told(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer with an HTTP error in one line."""
     del request
     assert isinstance(error, HTTPException)
     return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     """Answer 422 with what is wrong in one line."""
     del request
     assert isinstance(error, RequestValidationError)
@@ -93,39 +95,39 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": " ".join("; ".join(lines).split())[:1000]}, 422)
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
+async def _pipeline_error(request: Request, error: Exception) -> JSONResponse:
     """Answer 503 where the program cannot tell now: a database that does not answer."""
     del request
     return JSONResponse({"detail": " ".join(str(error).split())}, 503)
 
 
-async def _bug(request: Request, error: Exception) -> JSONResponse:
+async def _internal_error(request: Request, error: Exception) -> JSONResponse:
     """Answer 500; the guard logs the error, which is raised again."""
     del request, error
     return JSONResponse({"detail": INTERNAL}, 500)
 
 
 _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Any]] = {
-    HTTPException: _told,
-    RequestValidationError: _invalid,
-    PipelineError: _failed,
-    Exception: _bug,
+    HTTPException: _http_error,
+    RequestValidationError: _validation_error,
+    PipelineError: _pipeline_error,
+    Exception: _internal_error,
 }
 
 
-def _describe(app: FastAPI) -> None:
+def _extend_openapi(app: FastAPI) -> None:
     """Add to the OpenAPI description what the guard answers, and how one signs in."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(made())
+            _add_refusals(made())
         return made()
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(tree: dict[str, Any]) -> None:
+def _add_refusals(tree: dict[str, Any]) -> None:
     schemas = tree.setdefault("components", {}).setdefault("schemas", {})
     schemas.setdefault("Problem", Problem.model_json_schema())
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -15,23 +15,23 @@ from typing import Literal
 
 from pipeline.config.web import WebOptions
 
-TRIES = 5
-PER_SECONDS = 60.0
+MAX_ATTEMPTS = 5
+ATTEMPT_WINDOW_S = 60.0
 MAX_SESSIONS = 1000
-_MAX_GUESSERS = 4096
+_MAX_CLIENTS = 4096
 
-Way = Literal["open", "token", "session"]
+AuthMethod = Literal["open", "token", "session"]
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """How somebody got in; `session` is the key of theirs, for looking whether it still holds."""
 
-    way: Way
+    method: AuthMethod
     session: bytes = b""
 
 
-class TooManyTriesError(Exception):
+class TooManyAttemptsError(Exception):
     """Somebody guessed too often; `retry_after_s` says when the next try counts."""
 
     def __init__(self, retry_after_s: float) -> None:
@@ -39,7 +39,7 @@ class TooManyTriesError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Tries:
+class AttemptLimiter:
     """Counts failed tries per address: five a minute, then none until one of them is a minute old.
 
     Memory is bounded; an IPv6 client counts by its /64, of which it has all addresses.
@@ -50,20 +50,22 @@ class Tries:
         self._failed: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, client: str) -> None:
-        """Raise TooManyTriesError unless `client` may try now."""
+        """Raise TooManyAttemptsError unless `client` may try now."""
         now = self._clock()
-        recent = [at for at in self._failed.get(network_of(client), ()) if now - at < PER_SECONDS]
-        if len(recent) >= TRIES:
-            raise TooManyTriesError(PER_SECONDS - (now - recent[-TRIES]))
+        recent = [
+            at for at in self._failed.get(client_network(client), ()) if now - at < ATTEMPT_WINDOW_S
+        ]
+        if len(recent) >= MAX_ATTEMPTS:
+            raise TooManyAttemptsError(ATTEMPT_WINDOW_S - (now - recent[-MAX_ATTEMPTS]))
 
-    def failed(self, client: str) -> None:
+    def add_failure(self, client: str) -> None:
         """Note a try in vain."""
-        client = network_of(client)
+        client = client_network(client)
         times = self._failed.setdefault(client, [])
         times.append(self._clock())
-        del times[:-TRIES]
+        del times[:-MAX_ATTEMPTS]
         self._failed.move_to_end(client)
-        while len(self._failed) > _MAX_GUESSERS:
+        while len(self._failed) > _MAX_CLIENTS:
             self._failed.popitem(last=False)
 
 
@@ -84,8 +86,8 @@ class Auth:
         # Cookies do not know ports: two servers on one machine must not sign each other out.
         self.cookie = f"trackline_{options.port}"
         self._sessions: OrderedDict[bytes, float] = OrderedDict()
-        self._logins = Tries(clock)
-        self._bearers = Tries(clock)
+        self._logins = AttemptLimiter(clock)
+        self._bearers = AttemptLimiter(clock)
 
     @property
     def token_required(self) -> bool:
@@ -98,12 +100,12 @@ class Auth:
         return int(self._session_s)
 
     def log_in(self, token: str, client: str) -> str | None:
-        """Return a new session's secret, None for a wrong token; raises TooManyTriesError."""
+        """Return a new session's secret, None for a wrong token; raises TooManyAttemptsError."""
         if self._token is None:
             return None
         self._logins.check(client)
         if not hmac.compare_digest(_digest(token), self._token):
-            self._logins.failed(client)
+            self._logins.add_failure(client)
             return None
         secret = secrets.token_urlsafe(32)
         self._sessions[_digest(secret)] = self._clock() + self._session_s
@@ -115,9 +117,9 @@ class Auth:
         """End a session; nothing happens where there is none."""
         self._sessions.pop(_digest(secret), None)
 
-    def holds(self, grant: Grant) -> bool:
+    def is_valid(self, grant: Grant) -> bool:
         """Return whether what let somebody in still does."""
-        if grant.way != "session":
+        if grant.method != "session":
             return True
         until = self._sessions.get(grant.session)
         if until is not None and until <= self._clock():
@@ -125,7 +127,7 @@ class Auth:
             return False
         return until is not None
 
-    def admit(
+    def authenticate(
         self,
         headers: Mapping[str, str],
         cookie: str | None,
@@ -136,12 +138,12 @@ class Auth:
         """Return how the sender of these headers gets in, None if not at all.
 
         With `basic` the token may also be the password of Basic authentication, with any name.
-        Raises TooManyTriesError for a wrong token where others came from that address before; the
-        right one always gets in: a program with an old token must not lock out its neighbours.
+        Raises TooManyAttemptsError for a wrong token after too many others from that address; the
+        right one is always accepted: a program with an old token must not lock out its neighbours.
         """
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if self._token is None:
-            return Grant("open") if _is_local(client) and not _is_passed_on(headers) else None
+            return Grant("open") if _is_loopback(client) and not _is_proxied(headers) else None
         token = given.strip() if scheme.lower() == "bearer" else None
         if basic and scheme.lower() == "basic":
             token = _password(given)
@@ -149,14 +151,14 @@ class Auth:
             if hmac.compare_digest(_digest(token), self._token):
                 return Grant("token")
             self._bearers.check(client or "")
-            self._bearers.failed(client or "")
+            self._bearers.add_failure(client or "")
             return None
         if cookie:
             grant = Grant("session", _digest(cookie))
-            return grant if self.holds(grant) else None
+            return grant if self.is_valid(grant) else None
         return None
 
-    def knows_host(self, host: str) -> bool:
+    def is_known_host(self, host: str) -> bool:
         """Return whether a Host header names this server.
 
         A page of somebody else's whose name was made to point here (DNS rebinding) sends its own
@@ -215,7 +217,7 @@ def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isascii() and text[1:].isdigit()
 
 
-def _is_local(client: str | None) -> bool:
+def _is_loopback(client: str | None) -> bool:
     try:
         address = ip_address((client or "").partition("%")[0])
     except ValueError:
@@ -224,12 +226,12 @@ def _is_local(client: str | None) -> bool:
     return (mapped or address).is_loopback
 
 
-def _is_passed_on(headers: Mapping[str, str]) -> bool:
+def _is_proxied(headers: Mapping[str, str]) -> bool:
     """Return whether a proxy sent it: who asked the proxy is not on this machine."""
     return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 
 
-def network_of(client: str) -> str:
+def client_network(client: str) -> str:
     """Return what counts as one client: an address, of IPv6 the /64 it has all addresses of."""
     try:
         address = ip_address(client.partition("%")[0])

@@ -22,7 +22,7 @@ class AppContext:
 
     backend: RunBackend
     hub: Hub
-    gate: Auth
+    auth: Auth
     options: WebOptions
-    studio: ViewerPool
+    viewers: ViewerPool
     metrics: Metrics

@@ -15,17 +15,17 @@ import uvicorn
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import ConfigError
 from pipeline.core.worker import Fail, Worker
-from pipeline.server.request_timeout import REQUEST_S, patient
+from pipeline.server.request_timeout import REQUEST_S, timeout_protocol
 from pipeline.server.security import SecurityMiddleware
-from pipeline.server.viewers.jpeg_encoder import yield_to_others
+from pipeline.server.viewers.jpeg_encoder import lower_thread_priority
 
 log = logging.getLogger("trackline")
 
-END_S = 2.0
+STOP_TIMEOUT_S = 2.0
 MAX_MESSAGE_BYTES = 64 * 1024
-_UNSENT_BYTES = 256 * 1024
-_DEAD_AFTER_MS = 60_000
-_SPARE = 64
+_SEND_BUFFER_BYTES = 256 * 1024
+_TCP_USER_TIMEOUT_MS = 60_000
+_SPARE_CONNECTIONS = 64
 """Connections above those for which others are closed, before requests are answered with 503."""
 
 
@@ -43,7 +43,7 @@ class HttpServer:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=patient(request_s, room, options.proxies),
+                http=timeout_protocol(request_s, room, options.proxies),
                 lifespan="on",
                 log_config=None,
                 log_level="warning",
@@ -53,7 +53,7 @@ class HttpServer:
                 forwarded_allow_ips=list(options.proxies),
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=30,
-                limit_concurrency=room + _SPARE,
+                limit_concurrency=room + _SPARE_CONNECTIONS,
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,  # pictures are compressed already
@@ -84,12 +84,12 @@ class HttpServer:
     def stop(self) -> None:
         """End all connections and the thread."""
         self._server.should_exit = True
-        if not self._worker.join(END_S + 1):
+        if not self._worker.join(STOP_TIMEOUT_S + 1):
             log.warning("page: still busy; left behind")
         self._socket.close()
 
     def _serve(self) -> None:
-        yield_to_others()
+        lower_thread_priority()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
@@ -103,9 +103,9 @@ def _listen(options: WebOptions) -> socket.socket:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # What a viewer has not read yet: little, or it would see old boxes after a pause.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         if sys.platform == "linux":
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
         listener.bind((host, options.port))
         listener.listen(1024)  # many at once must not keep others out of the queue
     except OSError as error:

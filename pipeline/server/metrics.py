@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from pipeline.server.run_backend import RunBackend
-from pipeline.server.viewers.hub import Buckets, Hub
+from pipeline.server.viewers.hub import Histogram, Hub
 
 STATES = ("connecting", "live", "stale", "lost", "ended")
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -108,7 +108,7 @@ class Metrics(Collector):
         stage = HistogramMetricFamily(
             "trackline_stage_seconds", "Time per frame and stage.", labels=["camera", "stage"]
         )
-        for name, tally in list(self._hub.tallies.items()):
+        for name, tally in list(self._hub.histograms.items()):
             age.add_metric([name], *_histogram(tally.ages))
             for each, buckets in list(tally.stages.items()):
                 stage.add_metric([name, each], *_histogram(buckets))
@@ -150,7 +150,7 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, about, value=float(value))
 
 
-def _histogram(buckets: Buckets) -> tuple[list[tuple[str, float]], float]:
+def _histogram(buckets: Histogram) -> tuple[list[tuple[str, float]], float]:
     """Return ([(upper bound in seconds, values up to it)], sum in seconds)."""
     counts, reached = [], 0
     for bound, count in zip((*buckets.bounds, None), list(buckets.counts), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pipeline.server.auth import network_of
+from pipeline.server.auth import client_network
 from pipeline.server.security import GRANT
 
 REQUEST_S = 20.0
@@ -32,26 +32,28 @@ class TimeoutProtocol(H11Protocol):
     request_s = REQUEST_S
     max_connections = 1000
     trusted: Collection[str] = ()
-    _due: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; close what there is too much of."""
         super().connection_made(transport)
-        self._due = self.loop.call_later(self.request_s, self._give_up)
-        same = [each for each in self._ours() if each._due and each._is_counted_with(self)]
+        self._timer = self.loop.call_later(self.request_s, self._abort)
+        same = [
+            each for each in self._http_connections() if each._timer and each._is_same_client(self)
+        ]
         if len(same) > MAX_UNFINISHED:
-            min(same, key=_due_at)._give_up()
+            min(same, key=_timer_end)._abort()
         if len(self.connections) > self.max_connections:
-            self._make_room()
+            self._close_least_useful()
 
     def data_received(self, data: bytes) -> None:
         """Take what came; the time runs until the request is complete."""
         super().data_received(data)
         handed_over = self.transport.get_protocol() is not self  # to the WebSocket's protocol
         if handed_over or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
-            self._stop_waiting()
-        elif self._due is None:
-            self._due = self.loop.call_later(self.request_s, self._give_up)
+            self._cancel_timer()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.request_s, self._abort)
 
     def on_response_complete(self) -> None:
         """Close the address's oldest idle connection if this one makes them too many."""
@@ -59,15 +61,15 @@ class TimeoutProtocol(H11Protocol):
         if self._is_idle and not self._is_signed_in:
             same = [
                 each
-                for each in self._ours()
-                if each._is_idle and not each._is_signed_in and each._is_counted_with(self)
+                for each in self._http_connections()
+                if each._is_idle and not each._is_signed_in and each._is_same_client(self)
             ]
             if len(same) > MAX_IDLE:
-                min(same, key=_idle_until).timeout_keep_alive_handler()
+                min(same, key=_keep_alive_end).timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._stop_waiting()
+        self._cancel_timer()
         super().connection_lost(exc)
 
     @property
@@ -79,43 +81,43 @@ class TimeoutProtocol(H11Protocol):
         """Return whether its last request was let in; without a token everybody is."""
         return bool(self.scope) and self.scope.get(GRANT) is not None
 
-    def _ours(self) -> list[TimeoutProtocol]:
+    def _http_connections(self) -> list[TimeoutProtocol]:
         every: Collection[Any] = self.connections  # WebSockets are among them
         return [each for each in every if isinstance(each, TimeoutProtocol)]
 
-    def _is_counted_with(self, other: TimeoutProtocol) -> bool:
+    def _is_same_client(self, other: TimeoutProtocol) -> bool:
         """Return whether both come from one address, or one network of IPv6, and no proxy's."""
-        mine, its = (network_of((each.client or ("",))[0]) for each in (self, other))
+        mine, its = (client_network((each.client or ("",))[0]) for each in (self, other))
         return mine == its and mine not in self.trusted
 
-    def _make_room(self) -> None:
-        ours = [each for each in self._ours() if each is not self]
+    def _close_least_useful(self) -> None:
+        ours = [each for each in self._http_connections() if each is not self]
         idle = [each for each in ours if each._is_idle]
         if idle:
             strangers = [each for each in idle if not each._is_signed_in]
-            min(strangers or idle, key=_idle_until).timeout_keep_alive_handler()
-        elif unfinished := [each for each in ours if each._due]:
-            min(unfinished, key=_due_at)._give_up()
+            min(strangers or idle, key=_keep_alive_end).timeout_keep_alive_handler()
+        elif unfinished := [each for each in ours if each._timer]:
+            min(unfinished, key=_timer_end)._abort()
 
-    def _give_up(self) -> None:
-        self._stop_waiting()
+    def _abort(self) -> None:
+        self._cancel_timer()
         self.transport.abort()
 
-    def _stop_waiting(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-def _due_at(one: TimeoutProtocol) -> float:
-    return one._due.when() if one._due else 0.0
+def _timer_end(one: TimeoutProtocol) -> float:
+    return one._timer.when() if one._timer else 0.0
 
 
-def _idle_until(one: TimeoutProtocol) -> float:
+def _keep_alive_end(one: TimeoutProtocol) -> float:
     return one.timeout_keep_alive_task.when() if one.timeout_keep_alive_task else 0.0
 
 
-def patient(
+def timeout_protocol(
     request_s: float, max_connections: int, trusted: Collection[str] = ()
 ) -> type[TimeoutProtocol]:
     """Return the protocol that waits so long for each request and makes room beyond so many.
@@ -123,4 +125,4 @@ def patient(
     `trusted` are the addresses of reverse proxies.
     """
     about = {"request_s": request_s, "max_connections": max_connections, "trusted": {*trusted}}
-    return type("PatientProtocol", (TimeoutProtocol,), about)
+    return type("ConfiguredTimeoutProtocol", (TimeoutProtocol,), about)

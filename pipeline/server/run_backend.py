@@ -37,10 +37,10 @@ class RunBackend(Protocol):
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return how many tracks are in each zone of a camera now, None while it is lost."""
 
-    def areas(self, camera: str) -> CameraZones:
+    def zones(self, camera: str) -> CameraZones:
         """Return a camera's zones and lines."""
 
-    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+    def save_zones(self, camera: str, areas: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises PipelineError. May take a while."""
 
     def counts(self, camera: str | None, hours: float) -> Counts:

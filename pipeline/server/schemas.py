@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,25 +11,25 @@ Box = tuple[float, float, float, float]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Shape(BaseModel):
+class ApiModel(BaseModel):
     """Base of all: what is sent is exactly what is described."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Problem(Shape):
+class Problem(ApiModel):
     """Why a request was not answered, in one line."""
 
     detail: str
 
 
-class Login(Shape):
+class Login(ApiModel):
     """What a browser signs in with."""
 
     token: str = Field(max_length=1024)
 
 
-class Session(Shape):
+class Session(ApiModel):
     """Who is asking."""
 
     signed_in: bool
@@ -37,7 +37,7 @@ class Session(Shape):
     version: str
 
 
-class Ages(Shape):
+class Ages(ApiModel):
     """How old the camera's results were when they came out, in milliseconds."""
 
     now: float | None
@@ -47,7 +47,7 @@ class Ages(Shape):
     p99: float | None
 
 
-class Camera(Shape):
+class Camera(ApiModel):
     """One camera, its state and its books."""
 
     name: str
@@ -75,13 +75,13 @@ class Camera(Shape):
     """In the newest frame; null while nobody knows, as the camera is lost."""
 
 
-class Cameras(Shape):
+class Cameras(ApiModel):
     """All cameras in the order of the configuration."""
 
     cameras: list[Camera]
 
 
-class Track(Shape):
+class Track(ApiModel):
     """One tracked object; `xyxy` is left, top, right, bottom in pixels of the original frame."""
 
     id: int
@@ -93,7 +93,7 @@ class Track(Shape):
     coasting: bool
 
 
-class TracksNow(Shape):
+class TracksNow(ApiModel):
     """The newest result of a camera."""
 
     index: int
@@ -105,7 +105,7 @@ class TracksNow(Shape):
     tracks: list[Track]
 
 
-class Count(Shape):
+class Count(ApiModel):
     """How often something happened in the asked hours."""
 
     camera: str
@@ -116,7 +116,7 @@ class Count(Shape):
     count: int
 
 
-class Inside(Shape):
+class Inside(ApiModel):
     """How many are in a zone now."""
 
     camera: str
@@ -127,14 +127,14 @@ class Inside(Shape):
     """Null while nobody knows, as the camera is lost."""
 
 
-class Counts(Shape):
+class Counts(ApiModel):
     """What was counted, and who is inside now."""
 
     counts: list[Count]
     inside: list[Inside]
 
 
-class StoredEvent(Shape):
+class StoredEvent(ApiModel):
     """One event with the number it is stored under; `clip` says whether a video of it is there."""
 
     id: int
@@ -156,13 +156,13 @@ class StoredEvent(Shape):
     """Seconds from the clip's start to the event: events that overlap share one."""
 
 
-class Events(Shape):
+class Events(ApiModel):
     """Events, the newest first."""
 
     events: list[StoredEvent]
 
 
-class Delivery(Shape):
+class Delivery(ApiModel):
     """How events get to one target: what waits, why, what was given up. Times in Unix seconds."""
 
     target: str
@@ -184,7 +184,7 @@ class Delivery(Shape):
     """And why."""
 
 
-class StoreStatus(Shape):
+class StoreStatus(ApiModel):
     """How events and clips get to the disk; times in Unix seconds."""
 
     waiting: int
@@ -202,14 +202,14 @@ class StoreStatus(Shape):
     clip_problem: str | None
 
 
-class Deliveries(Shape):
+class Deliveries(ApiModel):
     """How events are kept, null if they are not, and how they get to each target."""
 
     keeping: StoreStatus | None
     deliveries: list[Delivery]
 
 
-class ConfigState(Shape):
+class ConfigState(ApiModel):
     """The configuration file in force; `error` says why its newest version is not."""
 
     path: str | None
@@ -217,7 +217,7 @@ class ConfigState(Shape):
     error: str | None
 
 
-class Status(Shape):
+class Status(ApiModel):
     """The program as a whole."""
 
     uptime_s: float
@@ -228,11 +228,8 @@ class Status(Shape):
     config: ConfigState
 
 
-class Health(Shape):
+class Health(ApiModel):
     """Whether the pipeline works, and whether what happens is kept (true if nothing is to be)."""
 
     ok: bool
     keeping: bool
-
-
-Tree = dict[str, Any]

@@ -9,7 +9,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pipeline.server.auth import Grant, TooManyTriesError, is_same_origin
+from pipeline.server.auth import Grant, TooManyAttemptsError, is_same_origin
 from pipeline.server.context import AppContext
 
 log = logging.getLogger("trackline")
@@ -22,15 +22,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CSRF_HEADER = "x-trackline"
 GRANT = "trackline.grant"
-PICTURES = ("/stream.mjpg", "/snapshot.jpg")
+PICTURE_PATHS = ("/stream.mjpg", "/snapshot.jpg")
 """Ends of the paths that also take the token as a password of Basic authentication."""
-_READING = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; media-src 'self' blob:; font-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-HEADERS = {
+SECURITY_HEADERS = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -62,10 +62,10 @@ class SecurityMiddleware:
     differently is not open.
     """
 
-    def __init__(self, app: App, site: AppContext, open_paths: Collection[str]) -> None:
+    def __init__(self, app: App, context: AppContext, open_paths: Collection[str]) -> None:
         self.app = app
-        self.site = site
-        self._gate = site.gate
+        self.context = context
+        self._auth = context.auth
         self._open = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +73,7 @@ class SecurityMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer = _ResponseSender(scope, send)
         try:
             self._check(scope)
             await self.app(scope, receive, answer.send)
@@ -88,7 +88,7 @@ class SecurityMiddleware:
     def _check(self, scope: Scope) -> None:
         """Raise RefusedError unless the application may see it; note in `scope` who asks."""
         headers = _headers(scope)
-        if not self._gate.knows_host(headers.get("host", "")):
+        if not self._auth.is_known_host(headers.get("host", "")):
             raise RefusedError(421, "this server does not go by that name; see web.names")
         names = [
             name
@@ -101,14 +101,14 @@ class SecurityMiddleware:
         grant = self._grant(scope, headers)
         scope[GRANT] = grant
         method = scope.get("method", "GET")
-        if headers.get("sec-fetch-site") == "cross-site" and not _is_followed_link(scope, headers):
+        if headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(scope, headers):
             raise RefusedError(403, "asked for by a page of another server")
         if scope["type"] == "websocket":
-            if grant is not None and grant.way == "session" and "origin" not in headers:
+            if grant is not None and grant.method == "session" and "origin" not in headers:
                 raise RefusedError(403, "want an Origin header")
             if not is_same_origin(headers):
                 raise RefusedError(403, "asked for by a page of another server")
-        elif method not in _READING and not is_same_origin(headers):
+        elif method not in _SAFE_METHODS and not is_same_origin(headers):
             raise RefusedError(403, "asked for by a page of another server")
         if scope["type"] == "http" and scope["path"] in self._open:
             return
@@ -116,20 +116,20 @@ class SecurityMiddleware:
             kind = "Basic" if _is_picture(scope) else "Bearer"
             asks = f'{kind} realm="trackline"'
             raise RefusedError(401, "sign in first", www_authenticate=asks)
-        changes = scope["type"] == "http" and method not in _READING
-        if changes and grant.way != "token" and headers.get(CSRF_HEADER) != "1":
+        changes = scope["type"] == "http" and method not in _SAFE_METHODS
+        if changes and grant.method != "token" and headers.get(CSRF_HEADER) != "1":
             raise RefusedError(403, "changes want the header X-Trackline: 1")
 
     def _grant(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
         client = scope.get("client")
         try:
-            return self._gate.admit(
+            return self._auth.authenticate(
                 headers,
-                session_of(headers, self._gate.cookie),
+                session_cookie(headers, self._auth.cookie),
                 client[0] if client else None,
                 basic=_is_picture(scope),
             )
-        except TooManyTriesError as error:
+        except TooManyAttemptsError as error:
             after = str(int(error.retry_after_s) + 1)
             raise RefusedError(429, str(error), retry_after=after) from None
 
@@ -141,17 +141,17 @@ def _is_picture(scope: Scope) -> bool:
     pages ask for.
     """
     reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
-    return reads and scope["path"].endswith(PICTURES)
+    return reads and scope["path"].endswith(PICTURE_PATHS)
 
 
-def _is_followed_link(scope: Scope, headers: Mapping[str, str]) -> bool:
+def _is_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Return whether somebody followed a link to here, rather than that a page fetches it."""
     reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
     goes = headers.get("sec-fetch-mode") == "navigate"
     return reads and goes and headers.get("sec-fetch-dest") == "document"
 
 
-class _Answer:
+class _ResponseSender:
     """Sends with the headers that every answer has."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -169,7 +169,7 @@ class _Answer:
         """
         self.begun = True
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
-            if message["status"] >= 400 and _kind(message).startswith(b"text/plain"):
+            if message["status"] >= 400 and _content_type(message).startswith(b"text/plain"):
                 self._plain = message["status"]
                 return
             message = {**message, "headers": self._complete(message.get("headers", ()))}
@@ -193,20 +193,20 @@ class _Answer:
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
         complete = [(bytes(name).lower(), bytes(value)) for name, value in headers]
         there = {name for name, _ in complete}
-        usual = {**HEADERS, "cache-control": "no-cache" if self._is_page else "no-store"}
+        usual = {**SECURITY_HEADERS, "cache-control": "no-cache" if self._is_page else "no-store"}
         for name, value in usual.items():
             if name.encode() not in there:
                 complete.append((name.encode(), value.encode()))
         return complete
 
 
-def _kind(message: Message) -> bytes:
+def _content_type(message: Message) -> bytes:
     """Return the content type of an answer's first message."""
     headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
     return headers.get(b"content-type", b"")
 
 
-def session_of(headers: Mapping[str, str], name: str) -> str | None:
+def session_cookie(headers: Mapping[str, str], name: str) -> str | None:
     """Return the session's secret in a request's cookies."""
     try:
         cookies = SimpleCookie(headers.get("cookie", "")[:8192])

@@ -19,8 +19,8 @@ from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, Made
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.options import validated
-from pipeline.server.auth import Auth, TooManyTriesError, Tries, host_name
-from pipeline.server.redact import without_secrets
+from pipeline.server.auth import AttemptLimiter, Auth, TooManyAttemptsError, host_name
+from pipeline.server.routes.system import without_secrets
 
 HOST = "127.0.0.1:8642"
 WS = f"ws://{HOST}"
@@ -30,7 +30,7 @@ ZONES = "/api/cameras/yard/zones"
 
 
 def client_of(made: Made, address: str = "127.0.0.1", host: str = HOST) -> TestClient:
-    return TestClient(made.guard, base_url=f"http://{host}", client=(address, 50000))
+    return TestClient(made.app, base_url=f"http://{host}", client=(address, 50000))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ OPEN = {"/healthz", "/api/login", "/api/session", "/", "/index.html", "/app.js"}
 
 def test_every_route_wants_a_token(made: Made, client: TestClient) -> None:
     """A route that somebody adds is closed unless its path is in the list of those that are not."""
-    app: Any = made.guard.app
+    app: Any = made.app.app
     routes = list(walk(app.routes))
     paths = {route.path for route in routes}
     assert len(paths) > 15, "the walk sees nothing"
@@ -133,7 +133,7 @@ def test_a_session_lasts_until_logout(client: TestClient) -> None:
 
 
 def test_a_cookie_of_https_is_secure(made: Made) -> None:
-    with TestClient(made.guard, base_url=f"https://{HOST}") as client:
+    with TestClient(made.app, base_url=f"https://{HOST}") as client:
         answer = client.post("/api/login", json={"token": TOKEN})
         assert "secure" in answer.headers["set-cookie"].lower()
 
@@ -245,25 +245,36 @@ def test_other_servers_pages_fetch_nothing(
 
 def test_an_ipv6_client_counts_by_its_network() -> None:
     """Whoever has a /64 has 2^64 addresses to guess from."""
-    tries = Tries()
+    tries = AttemptLimiter()
     for last in range(5):
-        tries.failed(f"2001:db8:1:2::{last:x}")
-    with pytest.raises(TooManyTriesError):
+        tries.add_failure(f"2001:db8:1:2::{last:x}")
+    with pytest.raises(TooManyAttemptsError):
         tries.check("2001:db8:1:2:ffff::1")
     tries.check("2001:db8:1:3::1")
 
 
 def test_guessers_take_no_memory() -> None:
-    tries = Tries()
-    for number in range(10_000):
-        tries.failed(f"10.{number // 256 % 256}.{number % 256}.{number // 65536}")
-    assert len(tries._failed) == 4096
+    tries = AttemptLimiter()
+    clients = [f"10.{n // 256 % 256}.{n % 256}.{n // 65536}" for n in range(10_000)]
+    for client in clients:
+        for _ in range(5):
+            tries.add_failure(client)
+    assert [is_held_off(tries, client) for client in clients] == [False] * 5904 + [True] * 4096
+
+
+def is_held_off(tries: AttemptLimiter, client: str) -> bool:
+    try:
+        tries.check(client)
+    except TooManyAttemptsError:
+        return True
+    return False
 
 
 def test_sessions_take_no_memory(made: Made) -> None:
-    secrets = [made.gate.log_in(TOKEN, "127.0.0.1") for _ in range(1100)]
+    secrets = [made.auth.log_in(TOKEN, "127.0.0.1") for _ in range(1100)]
     assert len(set(secrets)) == 1100
-    assert len(made.gate._sessions) == 1000
+    admitted = [made.auth.authenticate({}, secret, "127.0.0.1") is not None for secret in secrets]
+    assert admitted == [False] * 100 + [True] * 1000
 
 
 # -- pages of others ------------------------------------------------------------------------------
@@ -316,7 +327,7 @@ def test_another_page_cannot_sign_us_in(client: TestClient) -> None:
 def test_a_websocket_is_opened_by_our_page_only(
     client: TestClient, headers: dict[str, str]
 ) -> None:
-    """That it opens for our page and with the token is in test_web_viewing.py."""
+    """That it opens for our page and with the token is in test_viewers.py."""
     client.post("/api/login", json={"token": TOKEN})
     with (
         pytest.raises(WebSocketDenialResponse) as denied,
@@ -349,14 +360,14 @@ def test_a_websocket_is_opened_by_our_page_only(
 )
 def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, host: str, known: bool) -> None:
     """Otherwise a page of evil.example, whose name then points to 127.0.0.1, may ask us."""
-    gate = Auth(WebOptions(names=("cams.example.org",)), TOKEN)
-    assert gate.knows_host(host) == known
+    auth = Auth(WebOptions(names=("cams.example.org",)), TOKEN)
+    assert auth.is_known_host(host) == known
 
 
 def test_an_address_is_a_name_of_a_server_that_listens_on_it() -> None:
-    gate = Auth(WebOptions(host="0.0.0.0"), TOKEN)
-    assert gate.knows_host("192.168.1.5:8642")
-    assert not gate.knows_host("evil.example")
+    auth = Auth(WebOptions(host="0.0.0.0"), TOKEN)
+    assert auth.is_known_host("192.168.1.5:8642")
+    assert not auth.is_known_host("evil.example")
 
 
 def test_a_wrong_name_gets_nothing(made: Made) -> None:

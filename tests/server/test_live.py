@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.tiny_networks import one_box_network
 
-from pipeline.config.build import make_detector
+from pipeline.config.build import detector_choice
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
@@ -23,8 +23,7 @@ from pipeline.core.interfaces import RunInfo
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.zones_file import save_zones
 from pipeline.server.live.config_changes import apply, in_force, unchangeable
-from pipeline.server.live.notify import notify
-from pipeline.server.live.run import live_config
+from pipeline.server.live.run import live_config, notify_systemd
 from pipeline.server.live.zones import ZoneEditor
 
 pytest.importorskip("fastapi")
@@ -180,8 +179,9 @@ def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
     apply(new, now, pipeline)
     assert pipeline.calls == (["tracker"] if conf is None else ["tracker", "detector"])
     if conf is not None:
-        assert pipeline.detector._options == make_detector(new)._options
-        assert pipeline.detector._options.conf == conf
+        assert pipeline.detector is not None
+        assert now.detector == detector_choice(new)
+        assert now.detector.options["conf"] == conf
     pipeline.calls.clear()
     apply(new, now, pipeline)
     assert pipeline.calls == []
@@ -288,9 +288,9 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
     """Nobody noticed until the next start, which watched nothing any more."""
     path, now = tmp_path / "zones.yaml", 0.0
     save_zones(path, ZonesFile(cameras={"yard": areas(ZONE)}))
-    book, run = ZoneEditor(path), FakeRun()
+    editor, run = ZoneEditor(path), FakeRun()
     state = in_force(resolve_config(config(tmp_path)), None)
-    reloader = Reloader(run, state, book, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
+    reloader = Reloader(run, state, editor, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
 
     def look() -> str | None:
         nonlocal now
@@ -305,13 +305,13 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
     assert told is not None
     assert told.startswith(f"{path}: is gone")
     assert "\n" not in told
-    assert book.areas("yard") == areas(ZONE)
+    assert editor.zones("yard") == areas(ZONE)
     assert look() == told
     assert len([line for line in caplog.messages if "is gone" in line]) == 1, "said once"
 
-    book.save("gate", areas({**ZONE, "name": "drive"}), lambda name, watcher: None)
+    editor.save("gate", areas({**ZONE, "name": "drive"}), lambda name, watcher: None)
     assert look() is None, "the page wrote it again"
-    assert ZoneEditor(path).areas("yard") == areas(ZONE), "all of it"
+    assert ZoneEditor(path).zones("yard") == areas(ZONE), "all of it"
 
 
 def test_an_error_about_a_key_gets_its_line(tmp_path: Path) -> None:
@@ -329,66 +329,68 @@ def areas(*zones: dict[str, Any]) -> CameraZones:
 
 
 def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
-    book = ZoneEditor(tmp_path / "new" / "zones.yaml")
+    editor = ZoneEditor(tmp_path / "new" / "zones.yaml")
     told: list[tuple[str, bool]] = []
-    assert book.new_watcher("yard") is None
-    book.save("yard", areas(ZONE), lambda name, watcher: told.append((name, watcher is not None)))
+    assert editor.new_watcher("yard") is None
+    editor.save("yard", areas(ZONE), lambda name, watcher: told.append((name, watcher is not None)))
     assert told == [("yard", True)]
-    assert ZoneEditor(book.path).areas("yard") == areas(ZONE)
-    assert book.new_watcher("yard") is not None, "a camera that is added again is watched on"
+    assert ZoneEditor(editor.path).zones("yard") == areas(ZONE)
+    assert editor.new_watcher("yard") is not None, "a camera that is added again is watched on"
 
 
 def test_a_camera_keeps_its_watcher_when_its_zones_change(tmp_path: Path) -> None:
     """Its counts go on."""
-    book = ZoneEditor(tmp_path / "zones.yaml")
+    editor = ZoneEditor(tmp_path / "zones.yaml")
     watchers: list[Any] = []
     for zones in ((ZONE,), (ZONE, {**ZONE, "name": "path"}), ()):
-        book.save("yard", areas(*zones), lambda name, watcher: watchers.append(watcher))
+        editor.save("yard", areas(*zones), lambda name, watcher: watchers.append(watcher))
     assert len(watchers) == 3
     assert len(set(map(id, watchers))) == 1
 
 
 def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "zones.yaml"
-    book = ZoneEditor(path)
-    book.save("yard", areas(ZONE), lambda name, watcher: None)
+    editor = ZoneEditor(path)
+    editor.save("yard", areas(ZONE), lambda name, watcher: None)
     good = path.read_text()
     path.write_text(good.replace("lawn", "''"))
     with pytest.raises(ConfigError, match=r"zones.yaml:\d+: cameras.yard.zones.0.name"):
-        book.reload()
-    assert book.areas("yard") == areas(ZONE)
+        editor.reload()
+    assert editor.zones("yard") == areas(ZONE)
     path.write_text(good)
-    assert book.reload() == [], "nothing is different"
+    assert editor.reload() == [], "nothing is different"
     path.unlink()
     with pytest.raises(ConfigError, match="is gone"):
-        book.reload()
-    assert book.areas("yard") == areas(ZONE)
+        editor.reload()
+    assert editor.zones("yard") == areas(ZONE)
     path.write_text("cameras: {}\n")
-    assert book.reload() == ["yard"], "who wants none says so"
+    assert editor.reload() == ["yard"], "who wants none says so"
 
 
 def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:
     """The file is looked at once a second: an edit of that second is not lost to the page's."""
-    book = ZoneEditor(tmp_path / "zones.yaml")
-    save_zones(book.path, ZonesFile(cameras={"gate": areas(ZONE)}))
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    save_zones(editor.path, ZonesFile(cameras={"gate": areas(ZONE)}))
     told = []
-    book.save("yard", areas(ZONE), lambda name, watcher: told.append(name))
+    editor.save("yard", areas(ZONE), lambda name, watcher: told.append(name))
     assert sorted(told) == ["gate", "yard"]
-    assert sorted(ZoneEditor(book.path).names) == ["gate", "yard"]
+    assert sorted(ZoneEditor(editor.path).names) == ["gate", "yard"]
 
-    book.path.write_text("cameras: {gate: {zones: [")
+    editor.path.write_text("cameras: {gate: {zones: [")
     with pytest.raises(ConfigError, match=r"zones.yaml:1: not valid YAML"):
-        book.save("yard", areas(), lambda name, watcher: told.append(name))
-    assert book.areas("yard") == areas(ZONE)
-    assert book.path.read_text() == "cameras: {gate: {zones: [", "a broken file is somebody's work"
+        editor.save("yard", areas(), lambda name, watcher: told.append(name))
+    assert editor.zones("yard") == areas(ZONE)
+    assert editor.path.read_text() == "cameras: {gate: {zones: [", (
+        "a broken file is somebody's work"
+    )
 
 
 def test_zones_that_cannot_be_written_are_not_in_force(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    book = ZoneEditor(tmp_path / "file" / "zones.yaml")
+    editor = ZoneEditor(tmp_path / "file" / "zones.yaml")
     with pytest.raises(OutputError, match="cannot be written"):
-        book.save("yard", areas(ZONE), lambda name, watcher: None)
-    assert book.areas("yard") == CameraZones()
+        editor.save("yard", areas(ZONE), lambda name, watcher: None)
+    assert editor.zones("yard") == CameraZones()
 
 
 # -- events from memory ---------------------------------------------------------------------------
@@ -434,9 +436,9 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        assert notify("READY=1")
+        assert notify_systemd("READY=1")
         assert listener.recv(100) == b"READY=1"
     path.unlink()
-    assert not notify("READY=1"), "nobody listens"
+    assert not notify_systemd("READY=1"), "nobody listens"
     monkeypatch.delenv("NOTIFY_SOCKET")
-    assert not notify("READY=1")
+    assert not notify_systemd("READY=1")

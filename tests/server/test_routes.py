@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> Made:
 
 @pytest.fixture
 def client(made: Made) -> Iterator[TestClient]:
-    with TestClient(made.guard, base_url=HOST, headers=BEARER) as client:
+    with TestClient(made.app, base_url=HOST, headers=BEARER) as client:
         yield client
 
 
@@ -260,7 +260,7 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
         tree = httpx.get(f"{address}/openapi.json", headers=BEARER).json()
         for methods in tree["paths"].values():
             for each in methods.values():
-                each.pop("security", None)  # the walk over every route in test_web_access.py
+                each.pop("security", None)  # the walk over every route in test_access.py
         schema = schemathesis.openapi.from_dict(tree)
         schema.config.update(base_url=address)
         refusals = schema.config.checks.negative_data_rejection

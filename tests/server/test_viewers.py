@@ -24,8 +24,8 @@ from support.fake_backend import CAMERAS, TOKEN, Made, result_of, serving, showi
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from pipeline.server.viewers.jpeg_encoder import JpegEncoder, stepped
-from pipeline.server.viewers.messages import message_of
+from pipeline.server.viewers.jpeg_encoder import JpegEncoder, encoding_width
+from pipeline.server.viewers.messages import picture_message
 
 FRONT, YARD = CAMERAS
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -184,7 +184,7 @@ def test_what_nobody_watches_is_not_sent(made: Made) -> None:
         watch(link, FRONT)
         seen = [json.loads(link.recv(PATIENCE_S)) for _ in range(4)]
         assert {each.get("camera") for each in seen} == {FRONT, None}
-        assert made.guard.site.studio.desk.encoded == 0, "nobody asked for pictures"
+        assert made.app.context.viewers.encoder.encoded == 0, "nobody asked for pictures"
 
 
 def test_there_is_an_end_of_seats(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_each_frame_is_encoded_once_for_all(made: Made) -> None:
         for link in (one, two):
             watch(link, FRONT, pictures=True, width=640)
             assert next_picture(link)
-        assert made.guard.site.studio.desk.encoded == 1
+        assert made.app.context.viewers.encoder.encoded == 1
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_each_frame_is_encoded_once_for_all(made: Made) -> None:
 )
 def test_widths_come_in_steps(wanted: int, frame: int, width: int) -> None:
     """Ten windows of slightly different sizes must not cost ten encodings."""
-    assert stepped(wanted, frame) == width
+    assert encoding_width(wanted, frame) == width
 
 
 def test_a_crowd_fits_into_the_header(made: Made) -> None:
@@ -246,10 +246,10 @@ def test_a_crowd_fits_into_the_header(made: Made) -> None:
     made.hub.write(result_of(FRONT, 1, tracks=2000))
 
     async def encode() -> Any:
-        desk = JpegEncoder(made.hub, made.options)
-        return await desk.picture(FRONT, 640)
+        encoder = JpegEncoder(made.hub, made.options)
+        return await encoder.picture(FRONT, 640)
 
-    message = message_of(FRONT, asyncio.run(encode()))
+    message = picture_message(FRONT, asyncio.run(encode()))
     length = struct.unpack(">BH", message[:3])[1]
     header = json.loads(message[3 : 3 + length])
     assert 300 < len(header["tracks"]) < 2000

@@ -101,10 +101,10 @@ class FakeBackend:
     def inside(self, camera: str) -> Mapping[str, int | None]:
         return {"lawn": None if camera in self.lost else 1}
 
-    def areas(self, camera: str) -> CameraZones:
+    def zones(self, camera: str) -> CameraZones:
         return self.saved.get(camera, CameraZones(gone_s=5))
 
-    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+    def save_zones(self, camera: str, areas: CameraZones) -> CameraZones:
         if self.refuses:
             raise ConfigError(self.refuses)
         self.saved[camera] = areas
@@ -181,14 +181,14 @@ class Made:
         self.backend = FakeBackend(self.hub, tmp_path)
         self.clock = time.monotonic
         self.server: HttpServer
-        self.gate = Auth(self.options, token, lambda: self.clock())
+        self.auth = Auth(self.options, token, lambda: self.clock())
         folder = page or tmp_path / "page"
         if page is None:
             folder.mkdir()
             (folder / "index.html").write_text("<!doctype html><title>Trackline</title>")
             (folder / "app.js").write_text("'use strict';\n" * 200)
-        self.guard: SecurityMiddleware = create_app(
-            self.backend, self.hub, self.options, self.gate, folder
+        self.app: SecurityMiddleware = create_app(
+            self.backend, self.hub, self.options, self.auth, folder
         )
 
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:
@@ -199,7 +199,7 @@ class Made:
 @contextmanager
 def serving(made: Made, **patience: float) -> Iterator[str]:
     """Yield the address of a real server on a port the system chose."""
-    server = made.server = HttpServer(made.guard, made.options, **patience)
+    server = made.server = HttpServer(made.app, made.options, **patience)
     server.start()
     try:
         yield server.address

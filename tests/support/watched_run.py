@@ -40,16 +40,16 @@ class WatchedRun:
         path = folder / "zones.yaml"
         areas = CameraZones.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
         save_zones(path, ZonesFile(cameras={camera.name: areas for camera in cameras}))
-        hub, book, events = Hub(), ZoneEditor(path), RecentEvents()
+        hub, zone_editor, events = Hub(), ZoneEditor(path), RecentEvents()
         self.hub, self.events = hub, events
         options = sort.Options(confirm_s=0)
         told = {"detector": OneObjectDetector(batch_size=8), **told}
         self.live = Live(
-            *cameras, new_tracker=lambda: sort.build(options), new_watcher=book.new_watcher,
+            *cameras, new_tracker=lambda: sort.build(options), new_watcher=zone_editor.new_watcher,
             sinks={"page": hub, "recent": events}, **told,
         )  # fmt: skip
         state = in_force(resolve_config(Config()), None)
-        self.backend = PipelineBackend(self.live.pipeline, hub, book, events, state)
+        self.backend = PipelineBackend(self.live.pipeline, hub, zone_editor, events, state)
         self._metrics = Metrics(self.backend, hub, lambda: 0)
 
     def camera(self, name: str) -> Any:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
@@ -16,7 +16,9 @@ from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import Count, Deliveries, Delivery, StoredEvent, StoreStatus
 
 if TYPE_CHECKING:
+    from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
+    from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import ClipLosses
     from pipeline.events.store.writer import StoreStatus as Kept
 
@@ -39,21 +41,35 @@ class EventLog(Protocol):
         """Return how events get to others; at once."""
 
 
+@runtime_checkable
+class EventSink(Sink, Protocol):
+    """A sink that stores events, as the sink `events` does; any thread may call it."""
+
+    @property
+    def store(self) -> EventStore | None:
+        """Return the store, None unless the sink is open."""
+
+    def follow_zones(self, areas: Callable[[], ZonesByCamera]) -> None:
+        """Announce the zones and lines that `areas` returns; called before `open`."""
+
+    def delivery_status(self) -> Sequence[DeliveryStatus]:
+        """Return the delivery status of each target, at once."""
+
+    def store_status(self) -> tuple[Kept, ClipLosses] | None:
+        """Return how events and clips are stored, at once; None unless the sink is open."""
+
+
 class StoredEvents:
     """The events in the store of the sink `events`, while it is open."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: EventSink) -> None:
         self._sink = sink
-
-    @property
-    def _store(self) -> Any:
-        return getattr(self._sink, "store", None)
 
     def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
         """Return events, the newest first; raises StoreError."""
         from pipeline.events.store.records import EventFilter
 
-        if (store := self._store) is None:
+        if (store := self._sink.store) is None:
             return []
         asked = EventFilter(
             camera=wanted.camera,
@@ -68,7 +84,7 @@ class StoredEvents:
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
         """Return how many there were in the last hours; raises StoreError."""
-        if (store := self._store) is None:
+        if (store := self._sink.store) is None:
             return []
         return [
             Count(
@@ -84,17 +100,15 @@ class StoredEvents:
 
     def clip(self, event_id: int) -> Path | None:
         """Return the file that shows an event; raises StoreError."""
-        store = self._store
-        path: Path | None = store.clip_path(event_id) if store is not None else None
-        return path
+        store = self._sink.store
+        return None if store is None else store.clip_path(event_id)
 
     def deliveries(self) -> Deliveries:
         """Return how events get to others."""
-        delivery_status: Sequence[DeliveryStatus] = getattr(self._sink, "delivery_status", list)()
-        kept: tuple[Kept, ClipLosses] | None = getattr(self._sink, "store_status", lambda: None)()
+        kept = self._sink.store_status()
         return Deliveries(
             keeping=None if kept is None else _keeping(*kept),
-            deliveries=[_delivery(each) for each in delivery_status],
+            deliveries=[_delivery(each) for each in self._sink.delivery_status()],
         )
 
 

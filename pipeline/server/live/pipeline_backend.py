@@ -16,7 +16,7 @@ from pipeline.events.zones.counts import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.events import EventLog
-from pipeline.server.live.zones import ZoneEditor, where_it_is
+from pipeline.server.live.zones import ZoneEditor, watcher_setter
 from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import (
     Ages,
@@ -42,7 +42,7 @@ class PipelineBackend:
         self,
         pipeline: Pipeline,
         hub: Hub,
-        book: ZoneEditor,
+        zone_editor: ZoneEditor,
         events: EventLog,
         in_force: RunningConfig,
     ) -> None:
@@ -51,7 +51,7 @@ class PipelineBackend:
         self.version = __version__
         self._pipeline = pipeline
         self._hub = hub
-        self._book = book
+        self._zones = zone_editor
         self._events = events
         self._in_force = in_force
         self._began = time.monotonic()
@@ -70,17 +70,17 @@ class PipelineBackend:
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return how many tracks are in each zone of a camera now, None while it is lost."""
-        found = self._book.inside(camera)
+        found = self._zones.inside(camera)
         known = self._is_seen(camera)
         return {zone: sum(one.values()) if known else None for zone, one in found.items()}
 
-    def areas(self, camera: str) -> CameraZones:
+    def zones(self, camera: str) -> CameraZones:
         """Return a camera's zones and lines."""
-        return self._book.areas(camera)
+        return self._zones.zones(camera)
 
-    def save_areas(self, camera: str, areas: CameraZones) -> CameraZones:
+    def save_zones(self, camera: str, areas: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises OutputError."""
-        return self._book.save(camera, areas, where_it_is(self._pipeline))
+        return self._zones.save(camera, areas, watcher_setter(self._pipeline))
 
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return what happened in the last hours, and who is inside now; raises StoreError."""
@@ -91,7 +91,7 @@ class PipelineBackend:
         never = [
             Count(camera=name, count=0, **key._asdict())
             for name in names
-            for key in possible_counts(self._book.areas(name))
+            for key in possible_counts(self._zones.zones(name))
             if (name, *key[:3]) not in happened
         ]
         return Counts(counts=[*counts, *never], inside=inside)
@@ -157,7 +157,7 @@ class PipelineBackend:
 
     def _inside(self, camera: str) -> list[Inside]:
         """Return who is in a camera's zones, by class; one row per zone while nobody knows."""
-        found = self._book.inside(camera)
+        found = self._zones.inside(camera)
         by_class: Mapping[str, Mapping[str, int | None]] = found
         if not self._is_seen(camera):
             by_class = {zone: {"": None} for zone in found}

@@ -15,7 +15,7 @@ from pipeline.core.worker import Fail, Worker
 from pipeline.engine import Pipeline
 from pipeline.events.zones.zones_file import line_of
 from pipeline.server.live.config_changes import RunningConfig, apply, told, unchangeable
-from pipeline.server.live.zones import ZoneEditor, where_it_is
+from pipeline.server.live.zones import ZoneEditor, watcher_setter
 
 log = logging.getLogger("trackline")
 
@@ -79,7 +79,7 @@ class Reloader:
         self,
         pipeline: Pipeline,
         in_force: RunningConfig,
-        book: ZoneEditor,
+        zone_editor: ZoneEditor,
         load: Callable[[], Config],
         each_second: Callable[[], None],
         *,
@@ -87,12 +87,12 @@ class Reloader:
     ) -> None:
         self._pipeline = pipeline
         self._in_force = in_force
-        self._book = book
+        self._zones = zone_editor
         self._load = load
         self._each_second = each_second
         files = [in_force.path, in_force.path and in_force.path.with_name("secrets.yaml")]
         self._config_watches = [FileWatch(path, now) for path in files if path is not None]
-        self._zones_watch = FileWatch(book.path, now)
+        self._zones_watch = FileWatch(zone_editor.path, now)
         self._errors: dict[str, str] = {}
         self._end = threading.Event()
         self._worker = Worker("reload", self._look_for_ever, lambda: None)
@@ -154,9 +154,9 @@ class Reloader:
             self._errors["config"] = note
 
     def _reload_zones(self) -> None:
-        names = self._book.reload(where_it_is(self._pipeline))
+        names = self._zones.reload(watcher_setter(self._pipeline))
         if names:
-            log.info("%s: read again: %s", self._book.path, ", ".join(names))
+            log.info("%s: read again: %s", self._zones.path, ", ".join(names))
 
 
 def placed(message: str, path: Path | None) -> str:

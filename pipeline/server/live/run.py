@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,7 @@ from pipeline.core.interfaces import Sink
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
 from pipeline.server.live.config_changes import in_force
-from pipeline.server.live.events import EventLog, RecentEvents, StoredEvents
-from pipeline.server.live.notify import notify
+from pipeline.server.live.events import EventLog, EventSink, RecentEvents, StoredEvents
 from pipeline.server.live.zones import ZoneEditor
 
 log = logging.getLogger("trackline")
@@ -76,18 +77,18 @@ def run_live(
 
     resolved = resolve_config(load())
     config = resolved.config
-    gate = Auth(config.web, config.web.read_token(config.secrets))
+    auth = Auth(config.web, config.web.read_token(config.secrets))
     hub = Hub()
-    book = ZoneEditor(config.zones or config.run.output / "zones.yaml")
-    sinks, events = _sinks(config, hub, book)
-    pipeline = build(resolved, sinks, book.new_watcher)
+    zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
+    sinks, events = _sinks(config, hub, zone_editor)
+    pipeline = build(resolved, sinks, zone_editor.new_watcher)
     pipeline.patience_s = PATIENCE_S
     state = in_force(resolved, path)
-    backend = PipelineBackend(pipeline, hub, book, events, state)
-    server = HttpServer(create_app(backend, hub, config.web, gate), config.web)
+    backend = PipelineBackend(pipeline, hub, zone_editor, events, state)
+    server = HttpServer(create_app(backend, hub, config.web, auth), config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
-    reloader = Reloader(pipeline, state, book, load, backend.each_second)
+    reloader = Reloader(pipeline, state, zone_editor, load, backend.each_second)
 
     broken: list[BaseException] = []
 
@@ -101,9 +102,9 @@ def run_live(
         server.start(fail)
         steps.callback(reloader.stop)
         reloader.start(fail)
-        steps.callback(notify, "STOPPING=1")
+        steps.callback(notify_systemd, "STOPPING=1")
         on_address(server.address)
-        notify(f"READY=1\nSTATUS=Page at {server.address}")
+        notify_systemd(f"READY=1\nSTATUS=Page at {server.address}")
 
     with ExitStack() as steps:
         report = run_config(resolved, begin, pipeline=pipeline)
@@ -112,12 +113,29 @@ def run_live(
     return report
 
 
-def _sinks(config: Config, page: Sink, book: ZoneEditor) -> tuple[dict[str, Sink], EventLog]:
+def _sinks(config: Config, page: Sink, zone_editor: ZoneEditor) -> tuple[dict[str, Sink], EventLog]:
     """Return the sinks with the page among them, and where its events are found."""
     sinks = make_sinks(config)
-    if (store := sinks.get("events")) is not None:
-        if (follow := getattr(store, "follow_zones", None)) is not None:
-            follow(book.kinds)
+    if isinstance(store := sinks.get("events"), EventSink):
+        store.follow_zones(zone_editor.kinds)
         return {**sinks, "page": page}, StoredEvents(store)
     recent = RecentEvents()
     return {**sinks, "page": page, "recent events": recent}, recent
+
+
+def notify_systemd(state: str) -> bool:
+    """Send "READY=1", "STOPPING=1" or "STATUS=..." to systemd; return False where there is none.
+
+    The protocol is sd_notify(3): a datagram to the socket that NOTIFY_SOCKET names.
+    """
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if not place.startswith(("/", "@")):
+        return False
+    address = "\0" + place[1:] if place.startswith("@") else place
+    with (
+        suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link,
+    ):
+        link.sendto(state.encode(), address)
+        return True
+    return False

@@ -36,7 +36,7 @@ class ZoneEditor:
         """Return the cameras that have areas."""
         return list(self._file.cameras)
 
-    def areas(self, camera: str) -> CameraZones:
+    def zones(self, camera: str) -> CameraZones:
         """Return a camera's zones and lines, none where nothing was drawn."""
         return self._file.cameras.get(camera, CameraZones())
 
@@ -50,7 +50,7 @@ class ZoneEditor:
     def new_watcher(self, camera: str) -> Watcher | None:
         """Return the watcher of a camera that comes, None where nothing is watched."""
         with self._lock:
-            areas = self.areas(camera)
+            areas = self.zones(camera)
             if not areas.areas:
                 return None
             return self._watchers.setdefault(camera, ZoneWatcher(areas))
@@ -85,7 +85,7 @@ class ZoneEditor:
                     "back: saving a camera's zones on the page writes it again"
                 )
             found = load_zones(self.path) if there else ZonesFile()
-            return self._use(found, set_watcher or _nobody_yet)
+            return self._use(found, set_watcher or _ignore_watcher)
 
     def inside(self, camera: str) -> Mapping[str, Mapping[str, int]]:
         """Return {zone: {class: how many are in it}}."""
@@ -98,24 +98,24 @@ class ZoneEditor:
         changed = [
             name
             for name in {**before.cameras, **found.cameras}
-            if before.cameras.get(name, CameraZones()) != self.areas(name)
+            if before.cameras.get(name, CameraZones()) != self.zones(name)
         ]
         for name in changed:
             watcher = self._watchers.get(name)
             if watcher is not None:
-                watcher.change(self.areas(name))  # counts of areas that stay go on
+                watcher.change(self.zones(name))  # counts of areas that stay go on
             else:
-                self._watchers[name] = watcher = ZoneWatcher(self.areas(name))
+                self._watchers[name] = watcher = ZoneWatcher(self.zones(name))
             set_watcher(name, watcher)
         return changed
 
 
-def _nobody_yet(camera: str, watcher: Watcher | None) -> None:
+def _ignore_watcher(camera: str, watcher: Watcher | None) -> None:
     """Do nothing: the run has not begun, cameras find their watchers when they come."""
     del camera, watcher
 
 
-def where_it_is(pipeline: Pipeline) -> SetWatcher:
+def watcher_setter(pipeline: Pipeline) -> SetWatcher:
     """Return what sets a camera's watcher if it is in this run; a file may be about others too."""
 
     def set_watcher(camera: str, watcher: Watcher | None) -> None:

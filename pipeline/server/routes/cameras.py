@@ -19,36 +19,36 @@ JPEG: Responses = {
 }
 
 
-def known(site: AppContext, name: str) -> Camera:
+def known(context: AppContext, name: str) -> Camera:
     """Return the camera of that name; raises HTTPException 404."""
-    for camera in site.backend.cameras():
+    for camera in context.backend.cameras():
         if camera.name == name:
             return camera
     raise HTTPException(404, "there is no camera of that name")
 
 
-def newest(site: AppContext, name: str) -> LatestResult:
+def newest(context: AppContext, name: str) -> LatestResult:
     """Return a camera's newest result; raises HTTPException 404."""
-    known(site, name)
-    shown = site.hub.latest(name)
+    known(context, name)
+    shown = context.hub.latest(name)
     if shown is None:
         raise HTTPException(404, "there is no picture yet")
     return shown
 
 
-def camera_routes(site: AppContext) -> APIRouter:
+def camera_routes(context: AppContext) -> APIRouter:
     """Return the routes of cameras."""
     router = APIRouter(tags=["cameras"])
 
     @router.get("/api/cameras")
     async def cameras() -> Cameras:
         """Tell all cameras in the order of the configuration."""
-        return Cameras(cameras=list(site.backend.cameras()))
+        return Cameras(cameras=list(context.backend.cameras()))
 
     @router.get("/api/cameras/{name:path}/tracks", responses=UNKNOWN)
     async def tracks(name: CameraName) -> TracksNow:
         """Tell what is tracked in the newest frame."""
-        shown = newest(site, name)
+        shown = newest(context, name)
         frame = shown.result.frame
         return TracksNow(
             index=frame.index,
@@ -67,8 +67,8 @@ def camera_routes(site: AppContext) -> APIRouter:
     )
     async def snapshot(name: CameraName, boxes: Annotated[bool, Query()] = False) -> Response:
         """Give the newest frame in full, with its boxes drawn if asked for."""
-        newest(site, name)
-        jpeg = await site.studio.desk.snapshot(name, boxes=boxes)
+        newest(context, name)
+        jpeg = await context.viewers.encoder.snapshot(name, boxes=boxes)
         if jpeg is None:
             raise HTTPException(404, "there is no picture yet")
         return Response(jpeg, media_type="image/jpeg")
@@ -76,14 +76,14 @@ def camera_routes(site: AppContext) -> APIRouter:
     @router.head("/api/cameras/{name:path}/snapshot.jpg", include_in_schema=False)
     async def snapshot_head(name: CameraName) -> Response:
         """Tell whether there is a picture, without making one."""
-        newest(site, name)
+        newest(context, name)
         return Response(media_type="image/jpeg")
 
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def areas(name: CameraName) -> CameraZones:
         """Tell the camera's zones and lines."""
-        known(site, name)
-        return site.backend.areas(name)
+        known(context, name)
+        return context.backend.zones(name)
 
     @router.put("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def save_areas(name: CameraName, areas: CameraZones) -> CameraZones:
@@ -91,12 +91,12 @@ def camera_routes(site: AppContext) -> APIRouter:
 
         `settle_s` and `gone_s` stay as they are where they are not given.
         """
-        known(site, name)
-        current = site.backend.areas(name)
+        known(context, name)
+        current = context.backend.zones(name)
         kept = {"settle_s", "gone_s"} - areas.model_fields_set
         areas = areas.model_copy(update={key: getattr(current, key) for key in kept})
         try:
-            return site.backend.save_areas(name, areas)
+            return context.backend.save_zones(name, areas)
         except PipelineError as error:
             raise HTTPException(422, str(error)) from None
 
@@ -104,6 +104,6 @@ def camera_routes(site: AppContext) -> APIRouter:
     @router.get("/api/cameras/{name:path}", responses=UNKNOWN)
     async def camera(name: CameraName) -> Camera:
         """Tell one camera's state and books."""
-        return known(site, name)
+        return known(context, name)
 
     return router

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from pipeline.server.auth import TooManyTriesError
+from pipeline.server.auth import TooManyAttemptsError
 from pipeline.server.context import AppContext
 from pipeline.server.schemas import Login, Problem, Session
-from pipeline.server.security import GRANT, session_of
+from pipeline.server.security import GRANT, session_cookie
 
 MAX_LOGIN_BYTES = 4096
 
 
-def session_routes(site: AppContext) -> APIRouter:
+def session_routes(context: AppContext) -> APIRouter:
     """Return the routes of sessions."""
     router = APIRouter(tags=["session"])
-    gate = site.gate
+    auth = context.auth
 
     def cookie(request: Request, response: Response, value: str, seconds: int) -> None:
         response.set_cookie(
-            gate.cookie,
+            auth.cookie,
             value,
             max_age=seconds,
             path="/",
@@ -38,19 +38,19 @@ def session_routes(site: AppContext) -> APIRouter:
         """Sign in with the token; the answer sets the session's cookie."""
         client = request.client.host if request.client else ""
         try:
-            secret = gate.log_in(login.token, client)
-        except TooManyTriesError as error:
+            secret = auth.log_in(login.token, client)
+        except TooManyAttemptsError as error:
             after = {"retry-after": str(int(error.retry_after_s) + 1)}
             raise HTTPException(429, str(error), after) from None
         if secret is None:
-            raise HTTPException(401, "wrong token" if gate.token_required else "no token is set")
-        cookie(request, response, secret, gate.session_s)
+            raise HTTPException(401, "wrong token" if auth.token_required else "no token is set")
+        cookie(request, response, secret, auth.session_s)
 
     @router.post("/api/logout", status_code=204)
     async def log_out(request: Request, response: Response) -> None:
         """End the session; its WebSocket is closed."""
-        if secret := session_of(request.headers, gate.cookie):
-            gate.log_out(secret)
+        if secret := session_cookie(request.headers, auth.cookie):
+            auth.log_out(secret)
         cookie(request, response, "", 0)
 
     @router.get("/api/session")
@@ -58,8 +58,8 @@ def session_routes(site: AppContext) -> APIRouter:
         """Tell who is asking, and whether one has to sign in."""
         return Session(
             signed_in=request.scope.get(GRANT) is not None,
-            token_required=gate.token_required,
-            version=site.backend.version,
+            token_required=auth.token_required,
+            version=context.backend.version,
         )
 
     return router

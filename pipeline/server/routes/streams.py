@@ -13,7 +13,7 @@ from pipeline.server.context import AppContext, Responses
 from pipeline.server.routes.cameras import UNKNOWN, CameraName, known
 from pipeline.server.schemas import Problem
 from pipeline.server.security import GRANT
-from pipeline.server.viewers.websocket import Viewer, turn_away
+from pipeline.server.viewers.websocket import Viewer, refuse_viewer
 
 BOUNDARY = "trackline-picture"
 _LOOK_AGAIN_S = 1.0
@@ -23,17 +23,17 @@ _MJPEG: Responses = {
 }
 
 
-def stream_routes(site: AppContext) -> APIRouter:
+def stream_routes(context: AppContext) -> APIRouter:
     """Return the routes of moving pictures."""
     router = APIRouter(tags=["cameras"])
 
     @router.websocket("/api/ws")
     async def page(socket: WebSocket) -> None:
-        with site.studio.seat() as seated:
-            if seated:
-                await Viewer(socket, site.studio, socket.scope[GRANT]).run()
+        with context.viewers.slot() as has_slot:
+            if has_slot:
+                await Viewer(socket, context.viewers, socket.scope[GRANT]).run()
             else:
-                await turn_away(socket)
+                await refuse_viewer(socket)
 
     @router.get(
         "/api/cameras/{name:path}/stream.mjpg",
@@ -47,41 +47,41 @@ def stream_routes(site: AppContext) -> APIRouter:
         fps: Annotated[float, Query(gt=0, le=60, allow_inf_nan=False)] = 10,
     ) -> StreamingResponse:
         """Give pictures one after the other, as fast as they are taken; without boxes."""
-        known(site, name)
-        if site.studio.is_full:
+        known(context, name)
+        if context.viewers.is_full:
             raise HTTPException(503, "too many viewers")
-        pause_s = 1 / min(fps, site.options.picture_fps)
-        pictures = _pictures(site, request, name, width, pause_s)
+        pause_s = 1 / min(fps, context.options.picture_fps)
+        pictures = _pictures(context, request, name, width, pause_s)
         return StreamingResponse(
             pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         )
 
     @router.head("/api/cameras/{name:path}/stream.mjpg", include_in_schema=False)
     async def stream_head(name: CameraName) -> Response:
-        """Tell what kind of stream it is: players ask before they open it. Takes no seat."""
-        known(site, name)
+        """Tell what kind of stream it is: players ask before they open it. Takes no slot."""
+        known(context, name)
         return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     return router
 
 
 async def _pictures(
-    site: AppContext, request: Request, name: str, width: int, pause_s: float
+    context: AppContext, request: Request, name: str, width: int, pause_s: float
 ) -> AsyncIterator[bytes]:
     """Yield the newest picture again and again; sending the one before waits for the viewer."""
     loop = asyncio.get_running_loop()
-    studio = site.studio
+    viewers = context.viewers
     sent = None
     wake = asyncio.Event()
-    with studio.seat():
-        studio.announcer.join(wake, wake.set, lambda _: None)
+    with viewers.slot():
+        viewers.broadcaster.subscribe(wake, wake.set, lambda _: None)
         try:
-            while not studio.hub.closed and studio.gate.holds(request.scope[GRANT]):
+            while not viewers.hub.closed and viewers.auth.is_valid(request.scope[GRANT]):
                 began = loop.time()
                 wake.clear()
-                picture = await studio.desk.picture(name, width)
-                if picture is not None and picture.shown_key != sent:
-                    sent = picture.shown_key
+                picture = await viewers.encoder.picture(name, width)
+                if picture is not None and picture.frame_key != sent:
+                    sent = picture.frame_key
                     yield (
                         (
                             f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
@@ -93,7 +93,7 @@ async def _pictures(
                 await asyncio.sleep(max(0.0, began + pause_s - loop.time()))
                 await _woken(wake)
         finally:
-            studio.announcer.leave(wake)
+            viewers.broadcaster.unsubscribe(wake)
 
 
 async def _woken(wake: asyncio.Event) -> None:

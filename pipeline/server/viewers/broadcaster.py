@@ -33,9 +33,9 @@ class Broadcaster:
         self._listeners: dict[object, Callable[[], None]] = {}
         self._event_sinks: dict[object, Callable[[str], None]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._unhear: Callable[[], None] = lambda: None
+        self._unsubscribe_from_hub: Callable[[], None] = lambda: None
         self._tracks: dict[str, tuple[tuple[float, int], str]] = {}
-        self._rung = False
+        self._is_wake_scheduled = False
         self._last_event: int | None = None
 
     @property
@@ -43,24 +43,26 @@ class Broadcaster:
         """Return how many pages are open."""
         return len(self._listeners)
 
-    def join(self, who: object, wake: Callable[[], None], event: Callable[[str], None]) -> None:
+    def subscribe(
+        self, who: object, wake: Callable[[], None], event: Callable[[str], None]
+    ) -> None:
         """Have `wake` called when something is new, and `event` with each new event's text."""
         self._listeners[who] = wake
         self._event_sinks[who] = event
         if self._task is None:
             loop = asyncio.get_running_loop()
-            self._unhear = self._hub.listen(self._ringer(loop))
+            self._unsubscribe_from_hub = self._hub.subscribe(self._wake_callback(loop))
             self._last_event = None
-            self._task = loop.create_task(self._tick_for_ever())
+            self._task = loop.create_task(self._tick_forever())
 
-    def leave(self, who: object) -> None:
+    def unsubscribe(self, who: object) -> None:
         """Undo `join`."""
         self._listeners.pop(who, None)
         self._event_sinks.pop(who, None)
         if not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
-            self._unhear()
+            self._unsubscribe_from_hub()
             self._tracks.clear()
 
     def tracks_text(self, camera: str, shown: LatestResult) -> str:
@@ -86,34 +88,34 @@ class Broadcaster:
         }
         return f'{_text(message)[:-1]},"tracks":{shown.tracks_json}}}'
 
-    def _ringer(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    def _wake_callback(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         """Return what the pipeline's thread calls at each result: it wakes the loop once."""
 
         def ring() -> None:
-            if not self._rung:
-                self._rung = True
+            if not self._is_wake_scheduled:
+                self._is_wake_scheduled = True
                 with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
                     loop.call_soon_threadsafe(self._wake_all)
 
         return ring
 
     def _wake_all(self) -> None:
-        self._rung = False
+        self._is_wake_scheduled = False
         for wake in list(self._listeners.values()):
             wake()
 
-    async def _tick_for_ever(self) -> None:
+    async def _tick_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             cameras = [each.model_dump(mode="json") for each in self._backend.cameras()]
             self.cameras_text = _text({"type": "cameras", "cameras": cameras})
             self.ticks += 1
-            await self._tell_events()
+            await self._send_events()
             self._wake_all()
             await asyncio.sleep(max(0.1, TICK_S - (loop.time() - began)))
 
-    async def _tell_events(self) -> None:
+    async def _send_events(self) -> None:
         """Send what was stored since the last time; a store that fails is asked again."""
         try:
             events, newest = await asyncio.to_thread(

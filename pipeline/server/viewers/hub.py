@@ -24,7 +24,7 @@ AGE_BUCKETS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000
 STAGE_BUCKETS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
 
 
-class Buckets:
+class Histogram:
     """Counts of milliseconds up to each bound, for a Prometheus histogram; one writing thread."""
 
     def __init__(self, bounds: tuple[int, ...]) -> None:
@@ -90,11 +90,11 @@ class LatestResult:
 
 
 @dataclass
-class Tally:
+class CameraHistograms:
     """What the hub has seen of one camera."""
 
-    ages: Buckets = field(default_factory=lambda: Buckets(AGE_BUCKETS_MS))
-    stages: dict[str, Buckets] = field(default_factory=dict)
+    ages: Histogram = field(default_factory=lambda: Histogram(AGE_BUCKETS_MS))
+    stages: dict[str, Histogram] = field(default_factory=dict)
 
 
 class Hub:
@@ -104,9 +104,9 @@ class Hub:
     may_drop = True  # straight from inference: sinks that are busy do not make the page older
 
     def __init__(self) -> None:
-        self._shown: dict[str, LatestResult] = {}
-        self.tallies: dict[str, Tally] = {}
-        self._bells: tuple[Callable[[], None], ...] = ()
+        self._latest: dict[str, LatestResult] = {}
+        self.histograms: dict[str, CameraHistograms] = {}
+        self._subscribers: tuple[Callable[[], None], ...] = ()
         self._lock = threading.Lock()
         self.last_result_at: float | None = None
         self.closed = False
@@ -116,50 +116,50 @@ class Hub:
         del run
 
     def write(self, result: Result) -> None:
-        """Put the result in its camera's slot, in place of the one before, and ring."""
+        """Put the result in its camera's slot, in place of the one before, and notify."""
         name = result.frame.source
-        self._shown[name] = LatestResult(result)
+        self._latest[name] = LatestResult(result)
         self.last_result_at = now = time.monotonic()
-        tally = self.tallies.get(name)
-        if tally is None:
-            tally = self.tallies[name] = Tally()
-        tally.ages.add(result.age_ms or (now - result.frame.captured_at) * 1e3)
+        histograms = self.histograms.get(name)
+        if histograms is None:
+            histograms = self.histograms[name] = CameraHistograms()
+        histograms.ages.add(result.age_ms or (now - result.frame.captured_at) * 1e3)
         for stage, ms in result.stage_ms.items():
-            if stage not in tally.stages:
-                tally.stages[stage] = Buckets(STAGE_BUCKETS_MS)
-            tally.stages[stage].add(ms)
-        for ring in self._bells:
-            ring()
+            if stage not in histograms.stages:
+                histograms.stages[stage] = Histogram(STAGE_BUCKETS_MS)
+            histograms.stages[stage].add(ms)
+        for notify in self._subscribers:
+            notify()
 
     def close(self) -> None:
         """Say to all viewers that nothing more comes."""
         self.closed = True
-        for ring in self._bells:
-            ring()
+        for notify in self._subscribers:
+            notify()
 
     def latest(self, camera: str) -> LatestResult | None:
         """Return a camera's newest result, None before its first."""
-        return self._shown.get(camera)
+        return self._latest.get(camera)
 
     def names(self) -> list[str]:
         """Return the cameras that have had a result."""
-        return list(self._shown)
+        return list(self._latest)
 
     def forget(self, camera: str) -> None:
         """Let go of a camera that was taken out; its last frame's memory goes too."""
-        self._shown.pop(camera, None)
-        self.tallies.pop(camera, None)
+        self._latest.pop(camera, None)
+        self.histograms.pop(camera, None)
 
-    def listen(self, ring: Callable[[], None]) -> Callable[[], None]:
-        """Have `ring` called on the pipeline's thread at each result; return what ends that.
+    def subscribe(self, notify: Callable[[], None]) -> Callable[[], None]:
+        """Have `notify` called on the pipeline's thread at each result; return what ends that.
 
         It must return at once and never raise.
         """
         with self._lock:
-            self._bells = (*self._bells, ring)
+            self._subscribers = (*self._subscribers, notify)
 
         def end() -> None:
             with self._lock:
-                self._bells = tuple(bell for bell in self._bells if bell is not ring)
+                self._subscribers = tuple(each for each in self._subscribers if each is not notify)
 
         return end

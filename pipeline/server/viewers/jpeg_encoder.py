@@ -28,9 +28,9 @@ THREADS = 2
 class Picture:
     """A JPEG of one camera's frame, and what was known about the frame."""
 
-    shown_key: tuple[float, int]
-    shown_width: int
-    shown_height: int
+    frame_key: tuple[float, int]
+    frame_width: int
+    frame_height: int
     captured_at: float
     tracks_json: str
     jpeg: bytes
@@ -38,7 +38,7 @@ class Picture:
     @property
     def index(self) -> int:
         """Return the frame's index."""
-        return self.shown_key[1]
+        return self.frame_key[1]
 
     def age_ms(self) -> float:
         """Return how long ago the frame arrived."""
@@ -63,7 +63,7 @@ class JpegEncoder:
         self._hub = hub
         self._quality = options.jpeg_quality
         self._pause_s = 1 / options.picture_fps
-        self._threads = ThreadPoolExecutor(THREADS, "picture", initializer=yield_to_others)
+        self._threads = ThreadPoolExecutor(THREADS, "picture", initializer=lower_thread_priority)
         self._entries: dict[tuple[str, int], _Entry] = {}
         self.encoded = 0
 
@@ -72,7 +72,7 @@ class JpegEncoder:
         shown = self._hub.latest(camera)
         if shown is None:
             return None
-        width = stepped(width, shown.width)
+        width = encoding_width(width, shown.width)
         entry = self._entries.get((camera, width))
         now = time.monotonic()
         if entry is None or (
@@ -90,7 +90,9 @@ class JpegEncoder:
         if shown is None:
             return None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _full, shown.result, boxes, self._quality)
+        return await loop.run_in_executor(
+            self._threads, _snapshot, shown.result, boxes, self._quality
+        )
 
     def close(self) -> None:
         """End the threads; what they are about is finished and thrown away."""
@@ -108,13 +110,13 @@ class JpegEncoder:
                 del self._entries[key]
 
 
-def stepped(width: int, frame_width: int) -> int:
+def encoding_width(width: int, frame_width: int) -> int:
     """Return the width to encode for a viewer that shows `width` pixels of a wider frame."""
     step = WIDTHS[min(bisect_left(WIDTHS, width), len(WIDTHS) - 1)]
     return min(step, frame_width)
 
 
-def yield_to_others() -> None:
+def lower_thread_priority() -> None:
     """Let everybody else on this machine go first, the pipeline above all (Linux: per thread)."""
     if sys.platform == "linux":
         with suppress(OSError):
@@ -130,16 +132,16 @@ def _encode(shown: LatestResult, width: int, quality: int) -> Picture:
         smaller: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         image = smaller
     return Picture(
-        shown_key=shown.key,
-        shown_width=shown.width,
-        shown_height=shown.height,
+        frame_key=shown.key,
+        frame_width=shown.width,
+        frame_height=shown.height,
         captured_at=shown.result.frame.captured_at,
         tracks_json=shown.tracks_json,
         jpeg=_jpeg(image, quality),
     )
 
 
-def _full(result: Result, boxes: bool, quality: int) -> bytes:
+def _snapshot(result: Result, boxes: bool, quality: int) -> bytes:
     image = result.frame.image
     if boxes:
         from pipeline.core.drawing import Annotator

@@ -37,11 +37,11 @@ class Ack(BaseModel):
     index: int
 
 
-WISH: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
+CLIENT_MESSAGE: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
 """What a page may send."""
 
 
-def message_of(camera: str, picture: Picture) -> bytes:
+def picture_message(camera: str, picture: Picture) -> bytes:
     """Return a picture as it is sent: its kind, the header's length, the header, the JPEG.
 
     The length has two bytes: of a crowd too large for that, the last boxes stay out.
@@ -49,24 +49,26 @@ def message_of(camera: str, picture: Picture) -> bytes:
     about = {
         "camera": camera,
         "index": picture.index,
-        "width": picture.shown_width,
-        "height": picture.shown_height,
+        "width": picture.frame_width,
+        "height": picture.frame_height,
         "age_ms": picture.age_ms(),
     }
     start = json.dumps(about, separators=(",", ":"))[:-1]
     header = f'{start},"tracks":{picture.tracks_json}}}'.encode()
     if len(header) > _MAX_HEADER:
-        tracks = _fitting(json.loads(picture.tracks_json), _MAX_HEADER - len(start.encode()) - 20)
+        tracks = _tracks_within(
+            json.loads(picture.tracks_json), _MAX_HEADER - len(start.encode()) - 20
+        )
         header = f'{start},"tracks":{tracks}}}'.encode()
     return struct.pack(">BH", PICTURE, len(header)) + header + picture.jpeg
 
 
-def _fitting(tracks: list[dict[str, Any]], most_bytes: int) -> str:
+def _tracks_within(tracks: list[dict[str, Any]], max_bytes: int) -> str:
     texts: list[str] = []
     for track in sorted(tracks, key=lambda track: -track["score"]):
         texts.append(json.dumps(track, separators=(",", ":")))  # ASCII: as many bytes as letters
-        most_bytes -= len(texts[-1]) + 1
-        if most_bytes < 0:
+        max_bytes -= len(texts[-1]) + 1
+        if max_bytes < 0:
             texts.pop()
             break
     return f"[{','.join(texts)}]"

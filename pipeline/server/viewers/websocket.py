@@ -16,11 +16,11 @@ from pipeline.server.auth import Auth, Grant
 from pipeline.server.viewers.broadcaster import TICK_S, Broadcaster
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.jpeg_encoder import JpegEncoder
-from pipeline.server.viewers.messages import WISH, Watch, message_of
+from pipeline.server.viewers.messages import CLIENT_MESSAGE, Watch, picture_message
 
-MAX_MISTAKES = 10
-QUEUED_EVENTS = 200
-MAX_SEND_S = 30.0
+MAX_INVALID_MESSAGES = 10
+MAX_QUEUED_EVENTS = 200
+SEND_TIMEOUT_S = 30.0
 
 SIGNED_OUT = 4401
 _TRY_LATER = 1013
@@ -33,27 +33,27 @@ class ViewerPool:
     def __init__(
         self,
         hub: Hub,
-        desk: JpegEncoder,
-        announcer: Broadcaster,
-        gate: Auth,
+        encoder: JpegEncoder,
+        broadcaster: Broadcaster,
+        auth: Auth,
         options: WebOptions,
     ) -> None:
         self.hub = hub
-        self.desk = desk
-        self.announcer = announcer
-        self.gate = gate
-        self.most_fps = options.picture_fps
+        self.encoder = encoder
+        self.broadcaster = broadcaster
+        self.auth = auth
+        self.max_fps = options.picture_fps
         self.open = 0
-        self._seats = options.viewers
+        self._max_open = options.viewers
 
     @property
     def is_full(self) -> bool:
-        """Return whether no seat is free."""
-        return self.open >= self._seats
+        """Return whether no slot is free."""
+        return self.open >= self._max_open
 
     @contextmanager
-    def seat(self) -> Iterator[bool]:
-        """Take a seat as long as the block takes; yields False where none is free."""
+    def slot(self) -> Iterator[bool]:
+        """Take a slot as long as the block takes; yields False where none is free."""
         if self.is_full:
             yield False
             return
@@ -67,23 +67,23 @@ class ViewerPool:
 class Viewer:
     """One page. It holds no queue: what it could not send in time is never sent."""
 
-    def __init__(self, socket: WebSocket, studio: ViewerPool, grant: Grant) -> None:
+    def __init__(self, socket: WebSocket, viewers: ViewerPool, grant: Grant) -> None:
         self._socket = socket
-        self._studio = studio
+        self._viewers = viewers
         self._grant = grant
         self._watch = Watch()
         self._wake = asyncio.Event()
         self._unacked: dict[str, int] = {}
-        self._told: dict[str, tuple[float, int]] = {}
-        self._pictured: dict[str, tuple[float, int]] = {}
-        self._events: deque[str] = deque(maxlen=QUEUED_EVENTS)
-        self._mistakes = 0
+        self._sent_tracks: dict[str, tuple[float, int]] = {}
+        self._sent_pictures: dict[str, tuple[float, int]] = {}
+        self._events: deque[str] = deque(maxlen=MAX_QUEUED_EVENTS)
+        self._invalid_messages = 0
 
     async def run(self) -> None:
         """Serve the page until it leaves, its session ends or the pipeline does."""
         await self._socket.accept()
-        self._studio.announcer.join(self, self._wake.set, self._events.append)
-        work: list[Coroutine[Any, Any, None]] = [self._receive_for_ever(), self._send_for_ever()]
+        self._viewers.broadcaster.subscribe(self, self._wake.set, self._events.append)
+        work: list[Coroutine[Any, Any, None]] = [self._receive_forever(), self._send_forever()]
         tasks = [asyncio.ensure_future(each) for each in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -92,54 +92,54 @@ class Viewer:
         except (WebSocketDisconnect, TimeoutError):
             pass
         finally:
-            self._studio.announcer.leave(self)
+            self._viewers.broadcaster.unsubscribe(self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _receive_for_ever(self) -> None:
+    async def _receive_forever(self) -> None:
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
             try:
-                wish = WISH.validate_json(message.get("text") or "")
+                request = CLIENT_MESSAGE.validate_json(message.get("text") or "")
             except ValidationError:
-                self._mistakes += 1
-                if self._mistakes > MAX_MISTAKES:
+                self._invalid_messages += 1
+                if self._invalid_messages > MAX_INVALID_MESSAGES:
                     await self._close(_POLICY, "messages that are none of this interface")
                     return
                 continue
-            if isinstance(wish, Watch):
-                self._begin(wish)
-            elif self._unacked.get(wish.camera) == wish.index:
-                del self._unacked[wish.camera]
+            if isinstance(request, Watch):
+                self._begin(request)
+            elif self._unacked.get(request.camera) == request.index:
+                del self._unacked[request.camera]
             self._wake.set()
 
     def _begin(self, watch: Watch) -> None:
-        """Take a new wish; pictures on their way are still to be acknowledged."""
+        """Take a new request; pictures on their way are still to be acknowledged."""
         left = set(self._watch.cameras) - set(watch.cameras)
         wider = watch.width > self._watch.width or watch.pictures != self._watch.pictures
         self._watch = watch
         for camera in left:
-            for notes in (self._unacked, self._told, self._pictured):
+            for notes in (self._unacked, self._sent_tracks, self._sent_pictures):
                 notes.pop(camera, None)
         if wider:
-            self._pictured.clear()  # the same frame once more: it may be the last for long
+            self._sent_pictures.clear()  # the same frame once more: it may be the last for long
 
-    async def _send_for_ever(self) -> None:
+    async def _send_forever(self) -> None:
         loop = asyncio.get_running_loop()
         ticks = -1
-        while not self._studio.hub.closed:
+        while not self._viewers.hub.closed:
             began = loop.time()
             self._wake.clear()
-            if self._studio.announcer.ticks != ticks:
-                ticks = self._studio.announcer.ticks
-                if not self._studio.gate.holds(self._grant):
+            if self._viewers.broadcaster.ticks != ticks:
+                ticks = self._viewers.broadcaster.ticks
+                if not self._viewers.auth.is_valid(self._grant):
                     await self._close(SIGNED_OUT, "signed out")
                     return
-                if self._studio.announcer.cameras_text:
-                    await self._send(self._studio.announcer.cameras_text)
+                if self._viewers.broadcaster.cameras_text:
+                    await self._send(self._viewers.broadcaster.cameras_text)
             while self._events:
                 await self._send(self._events.popleft())
             await self._send_tracks()
@@ -151,7 +151,7 @@ class Viewer:
 
     @property
     def _pause_s(self) -> float:
-        return 1 / min(self._watch.fps, self._studio.most_fps)
+        return 1 / min(self._watch.fps, self._viewers.max_fps)
 
     async def _woken(self) -> None:
         try:
@@ -162,34 +162,34 @@ class Viewer:
 
     async def _send_tracks(self) -> None:
         for camera in self._watch.cameras:
-            shown = self._studio.hub.latest(camera)
+            shown = self._viewers.hub.latest(camera)
             # A page that has not drawn its last picture has no use for newer boxes.
-            if shown and self._told.get(camera) != shown.key and camera not in self._unacked:
-                self._told[camera] = shown.key
-                await self._send(self._studio.announcer.tracks_text(camera, shown))
+            if shown and self._sent_tracks.get(camera) != shown.key and camera not in self._unacked:
+                self._sent_tracks[camera] = shown.key
+                await self._send(self._viewers.broadcaster.tracks_text(camera, shown))
 
     async def _send_pictures(self) -> None:
         if not self._watch.pictures:
             return
         due = [camera for camera in self._watch.cameras if self._is_due(camera)]
         width = round(self._watch.width)
-        wanted = [self._studio.desk.picture(camera, width) for camera in due]
+        wanted = [self._viewers.encoder.picture(camera, width) for camera in due]
         for camera, picture in zip(due, await asyncio.gather(*wanted), strict=True):
-            if picture is None or self._pictured.get(camera) == picture.shown_key:
+            if picture is None or self._sent_pictures.get(camera) == picture.frame_key:
                 continue
-            self._pictured[camera] = picture.shown_key
+            self._sent_pictures[camera] = picture.frame_key
             self._unacked[camera] = picture.index
-            await self._send(message_of(camera, picture))
+            await self._send(picture_message(camera, picture))
 
     def _is_due(self, camera: str) -> bool:
         if camera in self._unacked:
             return False
-        shown = self._studio.hub.latest(camera)
-        return shown is not None and self._pictured.get(camera) != shown.key
+        shown = self._viewers.hub.latest(camera)
+        return shown is not None and self._sent_pictures.get(camera) != shown.key
 
     async def _send(self, message: str | bytes) -> None:
         """Send; raises TimeoutError for a viewer that takes nothing at all for long."""
-        async with asyncio.timeout(MAX_SEND_S):
+        async with asyncio.timeout(SEND_TIMEOUT_S):
             if isinstance(message, str):
                 await self._socket.send_text(message)
             else:
@@ -200,7 +200,7 @@ class Viewer:
             await self._socket.close(code, reason)
 
 
-async def turn_away(socket: WebSocket) -> None:
+async def refuse_viewer(socket: WebSocket) -> None:
     """Say to a page that there are too many."""
     await socket.accept()
     await socket.close(_TRY_LATER, "too many viewers")

@@ -1,18 +1,16 @@
-"""The program as a whole: events, counts, configuration, health and figures."""
+"""Routes of events: the list, counts, clips and deliveries."""
 
 from __future__ import annotations
 
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi.responses import FileResponse
 
-from pipeline.server import metrics
 from pipeline.server.context import AppContext, Responses
-from pipeline.server.redact import without_secrets
 from pipeline.server.run_backend import EventQuery
-from pipeline.server.schemas import Counts, Deliveries, Events, Health, Problem, Status, Tree
+from pipeline.server.schemas import Counts, Deliveries, Events, Problem
 
 MAX_EVENTS = 1000
 _MAX_ID = 2**63 - 1
@@ -20,10 +18,10 @@ _Text = Annotated[str | None, Query(max_length=200)]
 _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 
 
-def program_routes(site: AppContext) -> APIRouter:
-    """Return the routes that belong to no camera."""
+def event_routes(context: AppContext) -> APIRouter:
+    """Return the routes of events, counts, clips and deliveries."""
     router = APIRouter(tags=["program"])
-    backend = site.backend
+    backend = context.backend
 
     @router.get("/api/counts", responses=_INVALID)
     def counts(
@@ -71,31 +69,5 @@ def program_routes(site: AppContext) -> APIRouter:
     async def deliveries() -> Deliveries:
         """Tell whether events are kept, what waits for MQTT and webhooks, what they never got."""
         return backend.deliveries()
-
-    @router.get("/api/config")
-    def config() -> Tree:
-        """Tell the configuration in force, without passwords, tokens and keys."""
-        return without_secrets(backend.config())
-
-    @router.get("/api/status")
-    async def status() -> Status:
-        """Tell how fast the pipeline is, what limits it, and what the configuration file says."""
-        return backend.status()
-
-    @router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
-    async def healthz() -> Response:
-        """Say 200 while the pipeline does its work, else 503. A full disk is told, not a reason."""
-        fine, keeping = backend.healthy(), backend.deliveries().keeping
-        kept = keeping is None or keeping.problem is None
-        return JSONResponse({"ok": fine, "keeping": kept}, 200 if fine else 503)
-
-    @router.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    def figures() -> Response:
-        """Give the figures in Prometheus' text format."""
-        return Response(site.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     return router
