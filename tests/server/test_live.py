@@ -8,18 +8,20 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from support.tiny_networks import one_box_network
 
-from pipeline.config.build import detector_choice
+from pipeline.config.build import make_detector
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.errors import ConfigError, ModelError, OutputError
 from pipeline.core.interfaces import RunInfo
+from pipeline.detectors import yolo
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.zones_file import save_zones
 from pipeline.server.live.config_changes import apply, in_force, unchangeable
@@ -170,18 +172,18 @@ def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Pat
     [("sort", "trackline", 0.1), ("trackline", "sort", 0.25), ("bytetrack", "trackline", None)],
 )
 def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
-    tmp_path: Path, before: str, after: str, conf: float | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, conf: float | None
 ) -> None:
     """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
+    monkeypatch.setattr(yolo, "build", lambda options: SimpleNamespace(options=options))
     now = in_force(resolve_config(config(tmp_path, tracker=before)), None)
     pipeline = FakePipeline()
     new = config(tmp_path, tracker=after)
     apply(new, now, pipeline)
     assert pipeline.calls == (["tracker"] if conf is None else ["tracker", "detector"])
     if conf is not None:
-        assert pipeline.detector is not None
-        assert now.detector == detector_choice(new)
-        assert now.detector.options["conf"] == conf
+        assert pipeline.detector.options == make_detector(new).options  # type: ignore[attr-defined]
+        assert pipeline.detector.options.conf == conf
     pipeline.calls.clear()
     apply(new, now, pipeline)
     assert pipeline.calls == []
