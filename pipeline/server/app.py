@@ -1,4 +1,4 @@
-"""The live server's application: routes, their description, and what stands before them."""
+"""The live server's application: routes, error handlers, OpenAPI description, middleware."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
 def create_app(
     backend: RunBackend, hub: Hub, options: WebOptions, auth: Auth, page: Path = PAGE
 ) -> SecurityMiddleware:
-    """Return the application; `app` of it is FastAPI's own, with the routes."""
+    """Return the application behind its middleware; its `app` is the FastAPI application."""
     encoder = JpegEncoder(hub, options)
     broadcaster = Broadcaster(backend, hub)
     viewers = ViewerPool(hub, encoder, broadcaster, auth, options)
@@ -53,7 +53,7 @@ def create_app(
 
     app = FastAPI(
         title="Trackline",
-        summary="Live cameras: what is tracked now, what happened, and how each camera fares.",
+        summary="Live cameras: current tracks, events, and the state of each camera.",
         version=backend.version,
         docs_url=None,
         redoc_url=None,
@@ -77,32 +77,32 @@ def create_app(
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer with an HTTP error in one line."""
+    """Return an HTTP error as JSON with one line."""
     del request
     assert isinstance(error, HTTPException)
     return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer 422 with what is wrong in one line."""
+    """Return 422 with the invalid fields in one line."""
     del request
     assert isinstance(error, RequestValidationError)
     lines = []
     for problem in error.errors()[:5]:
         place = ".".join(str(part) for part in problem["loc"][1:])
-        told = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{place}: {told}" if place else told)
+        reason = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {reason}" if place else reason)
     return JSONResponse({"detail": " ".join("; ".join(lines).split())[:1000]}, 422)
 
 
 async def _pipeline_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 where the program cannot tell now: a database that does not answer."""
+    """Return 503 for a PipelineError, such as a database that does not answer."""
     del request
     return JSONResponse({"detail": " ".join(str(error).split())}, 503)
 
 
 async def _internal_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer 500; the guard logs the error, which is raised again."""
+    """Return 500; SecurityMiddleware logs the error, which is raised again."""
     del request, error
     return JSONResponse({"detail": INTERNAL}, 500)
 
@@ -116,13 +116,13 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Any]] = {
 
 
 def _extend_openapi(app: FastAPI) -> None:
-    """Add to the OpenAPI description what the guard answers, and how one signs in."""
-    made = app.openapi
+    """Add the middleware's answers and the sign-in to the OpenAPI description."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _add_refusals(made())
-        return made()
+            _add_refusals(generate())
+        return generate()
 
     app.openapi = openapi  # type: ignore[method-assign]
 
@@ -136,14 +136,14 @@ def _add_refusals(tree: dict[str, Any]) -> None:
     }
     for path, methods in tree["paths"].items():
         for method, operation in methods.items():
-            told = {"400": "Not HTTP as it should be.", "421": "Not this server's name."}
-            told["429"] = "Too many wrong tokens; Retry-After says for how long."
+            refusals = {"400": "Malformed request.", "421": "Unknown host name."}
+            refusals["429"] = "Too many wrong tokens; Retry-After says for how long."
             if path not in OPEN_PATHS:
                 operation["security"] = [{"token": []}]
-                told["401"] = "Not signed in."
+                refusals["401"] = "Not signed in."
             if method not in ("get", "head"):
-                told["403"] = "From another server's page, or without the header X-Trackline."
-                told["413"] = "More than is taken."
-            for status, description in told.items():
+                refusals["403"] = "From another server's page, or without the header X-Trackline."
+                refusals["413"] = "Request body too large."
+            for status, description in refusals.items():
                 answer = {"description": description, "content": problem}
                 operation["responses"].setdefault(status, answer)

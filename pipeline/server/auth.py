@@ -1,4 +1,4 @@
-"""Who may ask what: the token, sessions, host names, origins, and how often one may guess."""
+"""Authentication: token, sessions, host names, origins, and a limit on failed attempts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ AuthMethod = Literal["open", "token", "session"]
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """How somebody got in; `session` is the key of theirs, for looking whether it still holds."""
+    """How a request was authenticated; `session` is the key under which its session is stored."""
 
     method: AuthMethod
     session: bytes = b""
 
 
 class TooManyAttemptsError(Exception):
-    """Somebody guessed too often; `retry_after_s` says when the next try counts."""
+    """Too many failed attempts of one client; the next one counts after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"too many tries; the next one counts in {retry_after_s:.0f} s")
@@ -40,7 +40,7 @@ class TooManyAttemptsError(Exception):
 
 
 class AttemptLimiter:
-    """Counts failed tries per address: five a minute, then none until one of them is a minute old.
+    """Limit on failed attempts per client: five a minute.
 
     Memory is bounded; an IPv6 client counts by its /64, of which it has all addresses.
     """
@@ -59,7 +59,7 @@ class AttemptLimiter:
             raise TooManyAttemptsError(ATTEMPT_WINDOW_S - (now - recent[-MAX_ATTEMPTS]))
 
     def add_failure(self, client: str) -> None:
-        """Note a try in vain."""
+        """Record a failed attempt."""
         client = client_network(client)
         times = self._failed.setdefault(client, [])
         times.append(self._clock())
@@ -70,7 +70,7 @@ class AttemptLimiter:
 
 
 class Auth:
-    """Lets in who knows the token; without one, whoever is on this machine."""
+    """Authenticates requests by token or session; without a token, only those from this machine."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class Auth:
 
     @property
     def token_required(self) -> bool:
-        """Return whether one has to sign in."""
+        """Return whether signing in is required."""
         return self._token is not None
 
     @property
     def session_s(self) -> int:
-        """Return how long a session lasts."""
+        """Return how long a session lasts, in seconds."""
         return int(self._session_s)
 
     def log_in(self, token: str, client: str) -> str | None:
@@ -118,7 +118,7 @@ class Auth:
         self._sessions.pop(_digest(secret), None)
 
     def is_valid(self, grant: Grant) -> bool:
-        """Return whether what let somebody in still does."""
+        """Return whether a grant is still valid: its session has neither expired nor ended."""
         if grant.method != "session":
             return True
         until = self._sessions.get(grant.session)
@@ -135,7 +135,7 @@ class Auth:
         *,
         basic: bool = False,
     ) -> Grant | None:
-        """Return how the sender of these headers gets in, None if not at all.
+        """Return the grant of a request with these headers, None where it has none.
 
         With `basic` the token may also be the password of Basic authentication, with any name.
         Raises TooManyAttemptsError for a wrong token after too many others from that address; the
@@ -175,9 +175,9 @@ class Auth:
 
 
 def is_same_origin(headers: Mapping[str, str]) -> bool:
-    """Return whether a browser says that a page of this very server asks.
+    """Return whether a request comes from a page of this server, by its Origin headers.
 
-    True without an Origin header: those who are not browsers send none.
+    True without an Origin header: only browsers send one.
     """
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
@@ -227,12 +227,12 @@ def _is_loopback(client: str | None) -> bool:
 
 
 def _is_proxied(headers: Mapping[str, str]) -> bool:
-    """Return whether a proxy sent it: who asked the proxy is not on this machine."""
+    """Return whether a proxy forwarded it: its client may be on another machine."""
     return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 
 
 def client_network(client: str) -> str:
-    """Return what counts as one client: an address, of IPv6 the /64 it has all addresses of."""
+    """Return the network that counts as one client: an IPv4 address, or the /64 of an IPv6 one."""
     try:
         address = ip_address(client.partition("%")[0])
     except ValueError:

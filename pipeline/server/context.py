@@ -1,4 +1,4 @@
-"""Everything the routes need, in one place."""
+"""AppContext: the objects that all routes share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.websocket import ViewerPool
 
 Responses = dict[int | str, dict[str, Any]]
-"""What a route may answer, as OpenAPI describes it."""
+"""A route's responses by status, as OpenAPI describes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """The running program and what its viewers share."""
+    """The run, its viewers, the sign-in and the metrics, as the routes use them."""
 
     backend: RunBackend
     hub: Hub

@@ -1,4 +1,4 @@
-"""The HTTP server on a thread of its own, beside the pipeline."""
+"""HttpServer: uvicorn on a thread of its own, its sockets and TLS certificate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SPARE_CONNECTIONS = 64
 
 
 class HttpServer:
-    """Listens from `__init__` on, serves from `start` to `stop`."""
+    """The HTTP server of the page: listens from `__init__` on, serves from `start` to `stop`."""
 
     def __init__(
         self, app: SecurityMiddleware, options: WebOptions, request_s: float = REQUEST_S
@@ -65,7 +65,7 @@ class HttpServer:
 
     @property
     def address(self) -> str:
-        """Return where a browser on this machine finds the page."""
+        """Return the URL of the page for a browser on this machine."""
         host, port = self._socket.getsockname()[:2]
         if ip_address(host).is_unspecified:
             host = "127.0.0.1"
@@ -73,16 +73,16 @@ class HttpServer:
         return f"{'https' if self._options.certificate else 'http'}://{shown}:{port}"
 
     def start(self, fail: Fail | None = None) -> None:
-        """Serve from now on; `fail` hears of a server that breaks down."""
+        """Start serving; `fail` is called with the error if the server fails."""
         self._worker.start(fail or _log_failure)
 
     @property
     def ended(self) -> bool:
-        """Return whether the thread is over."""
+        """Return whether the thread has ended."""
         return self._worker.join(0)
 
     def stop(self) -> None:
-        """End all connections and the thread."""
+        """Close all connections and end the thread."""
         self._server.should_exit = True
         if not self._worker.join(STOP_TIMEOUT_S + 1):
             log.warning("page: still busy; left behind")
@@ -110,9 +110,9 @@ def _listen(options: WebOptions) -> socket.socket:
         listener.listen(1024)  # many at once must not keep others out of the queue
     except OSError as error:
         listener.close()
-        told = error.strerror or str(error)
+        reason = error.strerror or str(error)
         hint = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
-        raise ConfigError(f"web: cannot listen on {host}:{options.port}: {told}{hint}") from None
+        raise ConfigError(f"web: cannot listen on {host}:{options.port}: {reason}{hint}") from None
     return listener
 
 

@@ -1,4 +1,4 @@
-"""The program's figures as Prometheus reads them, from a registry of its own."""
+"""Prometheus metrics of a live run, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics(Collector):
-    """Reads the figures when they are asked for; nothing is counted twice or kept here."""
+    """Collector that reads the run's figures at each scrape; keeps no state of its own."""
 
     def __init__(self, backend: RunBackend, hub: Hub, viewers: Callable[[], int]) -> None:
         self._backend = backend
@@ -33,15 +33,15 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """Return all figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Return nothing: names are known once they are collected."""
+        """Return nothing: the names are known once they are collected."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family of figures."""
+        """Yield every metric family."""
         yield from self._cameras()
         yield from self._ages_and_stages()
         yield from self._deliveries()
@@ -108,9 +108,9 @@ class Metrics(Collector):
         stage = HistogramMetricFamily(
             "trackline_stage_seconds", "Time per frame and stage.", labels=["camera", "stage"]
         )
-        for name, tally in list(self._hub.histograms.items()):
-            age.add_metric([name], *_histogram(tally.ages))
-            for each, buckets in list(tally.stages.items()):
+        for name, histograms in list(self._hub.histograms.items()):
+            age.add_metric([name], *_histogram(histograms.ages))
+            for each, buckets in list(histograms.stages.items()):
                 stage.add_metric([name, each], *_histogram(buckets))
         yield from (age, stage)
 
@@ -128,15 +128,15 @@ class Metrics(Collector):
         failed = GaugeMetricFamily(
             "trackline_deliveries_failed", "Messages that were given up.", labels=label
         )
-        told = self._backend.deliveries()
-        for one in told.deliveries:
+        status = self._backend.deliveries()
+        for one in status.deliveries:
             took.add_metric([one.target], one.delivered)
             waiting.add_metric([one.target], one.waiting)
             age_s = 0.0 if one.waiting_since is None else time.time() - one.waiting_since
             since.add_metric([one.target], max(0.0, age_s))
             failed.add_metric([one.target], one.failed)
         yield from (took, waiting, since, failed)
-        if (kept := told.keeping) is not None:
+        if (kept := status.keeping) is not None:
             fine = kept.problem is None
             yield _gauge("trackline_events_kept", "1 while the database takes events.", fine)
             yield _gauge("trackline_events_waiting", "Events in memory only.", kept.waiting)

@@ -1,4 +1,8 @@
-"""How long the server waits for a slow request, and how many connections one address may have."""
+"""Timeout of slow requests, and limits on idle and unfinished connections per address.
+
+This extends uvicorn's H11Protocol, which is no public interface: pyproject.toml pins uvicorn below
+the next release that was not tried.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ MAX_IDLE = 32
 
 
 class TimeoutProtocol(H11Protocol):
-    """HTTP whose requests have to be complete in time, and whose connections make room.
+    """HTTP protocol that aborts slow requests and closes connections beyond its limits.
 
     The server takes so many connections and no more: a client that opened many and said little, or
     asked once and kept them, would keep everybody else out without being signed in. So one address
@@ -35,7 +39,7 @@ class TimeoutProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request; close what there is too much of."""
+        """Start the request's timer; close connections beyond the limits."""
         super().connection_made(transport)
         self._timer = self.loop.call_later(self.request_s, self._abort)
         same = [
@@ -47,7 +51,7 @@ class TimeoutProtocol(H11Protocol):
             self._close_least_useful()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; the time runs until the request is complete."""
+        """Take data; the timer runs until the request is complete."""
         super().data_received(data)
         handed_over = self.transport.get_protocol() is not self  # to the WebSocket's protocol
         if handed_over or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
@@ -68,7 +72,7 @@ class TimeoutProtocol(H11Protocol):
                 min(same, key=_keep_alive_end).timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Cancel the timer."""
         self._cancel_timer()
         super().connection_lost(exc)
 
@@ -78,7 +82,7 @@ class TimeoutProtocol(H11Protocol):
 
     @property
     def _is_signed_in(self) -> bool:
-        """Return whether its last request was let in; without a token everybody is."""
+        """Return whether its last request was authenticated, as all local ones without a token."""
         return bool(self.scope) and self.scope.get(GRANT) is not None
 
     def _http_connections(self) -> list[TimeoutProtocol]:
@@ -86,7 +90,7 @@ class TimeoutProtocol(H11Protocol):
         return [each for each in every if isinstance(each, TimeoutProtocol)]
 
     def _is_same_client(self, other: TimeoutProtocol) -> bool:
-        """Return whether both come from one address, or one network of IPv6, and no proxy's."""
+        """Return whether both are of one client (IPv4 or IPv6 /64) that is no trusted proxy."""
         mine, its = (client_network((each.client or ("",))[0]) for each in (self, other))
         return mine == its and mine not in self.trusted
 
@@ -120,9 +124,9 @@ def _keep_alive_end(one: TimeoutProtocol) -> float:
 def timeout_protocol(
     request_s: float, max_connections: int, trusted: Collection[str] = ()
 ) -> type[TimeoutProtocol]:
-    """Return the protocol that waits so long for each request and makes room beyond so many.
+    """Return a TimeoutProtocol class with this timeout and this limit on connections.
 
-    `trusted` are the addresses of reverse proxies.
+    `trusted` are the addresses of reverse proxies, which have no limit of their own.
     """
     about = {"request_s": request_s, "max_connections": max_connections, "trusted": {*trusted}}
     return type("ConfiguredTimeoutProtocol", (TimeoutProtocol,), about)

@@ -1,4 +1,4 @@
-"""What the live server asks for: the application knows the pipeline by this and by the hub."""
+"""RunBackend: the interface between the HTTP application and the run behind it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.server.schemas import Camera, Counts, Deliveries, Status, StoredEv
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events are wanted, the newest first; None leaves a question out."""
+    """Filter of events, the newest first; None does not filter."""
 
     camera: str | None = None
     kind: str | None = None
@@ -24,7 +24,10 @@ class EventQuery:
 
 
 class RunBackend(Protocol):
-    """The running program. What says "may take a while" is never called on the server's loop."""
+    """The run as the application sees it.
+
+    Methods that "may take a while" are never called on the server's event loop.
+    """
 
     version: str
 
@@ -59,13 +62,13 @@ class RunBackend(Protocol):
         """Return the file that shows an event, None where there is none. May take a while."""
 
     def deliveries(self) -> Deliveries:
-        """Return how events get to others."""
+        """Return the status of the event store and of each delivery target."""
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""
 
     def status(self) -> Status:
-        """Return how the program as a whole fares."""
+        """Return the status of the program as a whole."""
 
     def healthy(self) -> bool:
-        """Return whether the pipeline does its work."""
+        """Return whether the pipeline is running and producing results."""

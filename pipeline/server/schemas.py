@@ -1,4 +1,4 @@
-"""What the REST interface answers and takes, as models: the OpenAPI description is made of them."""
+"""Request and response models of the REST interface; the OpenAPI description is made of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ApiModel(BaseModel):
-    """Base of all: what is sent is exactly what is described."""
+    """Base of all models: unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -24,13 +24,13 @@ class Problem(ApiModel):
 
 
 class Login(ApiModel):
-    """What a browser signs in with."""
+    """The token to sign in with."""
 
     token: str = Field(max_length=1024)
 
 
 class Session(ApiModel):
-    """Who is asking."""
+    """Whether the client is signed in."""
 
     signed_in: bool
     token_required: bool
@@ -48,7 +48,7 @@ class Ages(ApiModel):
 
 
 class Camera(ApiModel):
-    """One camera, its state and its books."""
+    """One camera: its state and counters."""
 
     name: str
     state: State
@@ -57,7 +57,7 @@ class Camera(ApiModel):
     fps: float
     """Pictures per second that arrived in the last ten seconds."""
     analysed_fps: float | None = None
-    """Of these, how many were analysed; the others were dropped. null where nobody says so."""
+    """Of these, how many were analysed; the others were dropped. null where it is not known."""
     width: int | None
     height: int | None
     age_ms: Ages
@@ -70,9 +70,9 @@ class Camera(ApiModel):
     next_try: float | None
     """Unix time of the next try to reach a lost camera; in the past while that is going on."""
     next_try_in_s: float | None
-    """Seconds until then, for whoever's clock is another; 0 while it is going on."""
+    """Seconds until then, for clients whose clock differs; 0 while it is going on."""
     tracks: int | None
-    """In the newest frame; null while nobody knows, as the camera is lost."""
+    """In the newest frame; null while the camera is lost."""
 
 
 class Cameras(ApiModel):
@@ -124,11 +124,11 @@ class Inside(ApiModel):
     class_name: str
     """Empty where `count` is null."""
     count: int | None
-    """Null while nobody knows, as the camera is lost."""
+    """Null while the camera is lost."""
 
 
 class Counts(ApiModel):
-    """What was counted, and who is inside now."""
+    """Counts of events, and the current occupancy of zones."""
 
     counts: list[Count]
     inside: list[Inside]

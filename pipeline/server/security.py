@@ -1,4 +1,4 @@
-"""What every request passes before the application sees it: nothing is open unless named here."""
+"""SecurityMiddleware: host check, sign-in, CSRF protection and headers of every request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ INTERNAL = "internal error; the server's log says which"
 
 
 class RefusedError(Exception):
-    """A request that goes no further; `status` is HTTP's number for why."""
+    """A request that is refused, with the HTTP status of its answer."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
         super().__init__(detail)
@@ -56,10 +56,10 @@ class RefusedError(Exception):
 
 
 class SecurityMiddleware:
-    """Wraps the application: host, then who is asking, then whether they may change things.
+    """ASGI middleware that refuses a request unless host, origin and sign-in are right.
 
-    `open_paths` need nobody to be signed in; they are compared as they are, so whatever is written
-    differently is not open.
+    `open_paths` need no sign-in. They are compared literally, so that another way to write one is
+    not open.
     """
 
     def __init__(self, app: App, context: AppContext, open_paths: Collection[str]) -> None:
@@ -69,7 +69,7 @@ class SecurityMiddleware:
         self._open = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Refuse a request, or pass it on to the application."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -80,13 +80,15 @@ class SecurityMiddleware:
         except RefusedError as refused:
             await answer.refuse(refused)
         except Exception as error:  # a request's outermost frame: what comes here is a bug
-            told = f"{type(error).__name__}: {error}"
-            log.error("page: %s: %s", scope["path"], told, exc_info=log.isEnabledFor(logging.DEBUG))
+            reason = f"{type(error).__name__}: {error}"
+            log.error(
+                "page: %s: %s", scope["path"], reason, exc_info=log.isEnabledFor(logging.DEBUG)
+            )
             if not answer.begun:
                 await answer.refuse(RefusedError(500, INTERNAL))
 
     def _check(self, scope: Scope) -> None:
-        """Raise RefusedError unless the application may see it; note in `scope` who asks."""
+        """Raise RefusedError unless the request may pass; store its grant in `scope`."""
         headers = _headers(scope)
         if not self._auth.is_known_host(headers.get("host", "")):
             raise RefusedError(421, "this server does not go by that name; see web.names")
@@ -135,9 +137,11 @@ class SecurityMiddleware:
 
 
 def _is_picture(scope: Scope) -> bool:
-    """Return whether it is what home automation and players show, which know Basic only.
+    """Return whether it reads a picture or stream, for which Basic authentication is accepted.
 
-    Nothing else takes Basic: browsers send it by themselves, also with changes that other servers'
+    Home automation and players know no other.
+
+    Nothing else accepts it: browsers send it by themselves, also with changes that other servers'
     pages ask for.
     """
     reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
@@ -145,14 +149,14 @@ def _is_picture(scope: Scope) -> bool:
 
 
 def _is_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Return whether somebody followed a link to here, rather than that a page fetches it."""
+    """Return whether the browser follows a link, rather than fetching it for another page."""
     reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
     goes = headers.get("sec-fetch-mode") == "navigate"
     return reads and goes and headers.get("sec-fetch-dest") == "document"
 
 
 class _ResponseSender:
-    """Sends with the headers that every answer has."""
+    """Sends a response with the headers that every response has."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -163,9 +167,9 @@ class _ResponseSender:
         self._text = b""
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; the first one of an answer gets the headers.
+        """Send a message; the first one of a response gets the headers.
 
-        What libraries say of errors in plain text becomes JSON like all else.
+        Errors that libraries answer in plain text become JSON like all others.
         """
         self.begun = True
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
@@ -182,12 +186,12 @@ class _ResponseSender:
         await self._send(message)
 
     async def refuse(self, refused: RefusedError) -> None:
-        """Send why it was refused, as JSON."""
+        """Send the refusal as JSON."""
         body = json.dumps({"detail": refused.detail}).encode()
         kind = "websocket.http.response" if self._scope["type"] == "websocket" else "http.response"
         headers = {"content-type": "application/json", "content-length": str(len(body))}
-        told = [(n.encode(), v.encode()) for n, v in (headers | refused.headers).items()]
-        await self.send({"type": f"{kind}.start", "status": refused.status, "headers": told})
+        encoded = [(n.encode(), v.encode()) for n, v in (headers | refused.headers).items()]
+        await self.send({"type": f"{kind}.start", "status": refused.status, "headers": encoded})
         await self.send({"type": f"{kind}.body", "body": body})
 
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
@@ -201,7 +205,7 @@ class _ResponseSender:
 
 
 def _content_type(message: Message) -> bytes:
-    """Return the content type of an answer's first message."""
+    """Return the content type of a response's first message."""
     headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
     return headers.get(b"content-type", b"")
 
@@ -217,7 +221,7 @@ def session_cookie(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by name in small letters; raises RefusedError where one is told twice."""
+    """Return the headers by name in small letters; raises RefusedError for duplicates."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()

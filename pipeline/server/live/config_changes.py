@@ -125,6 +125,6 @@ def unchangeable(new: Config, now: RunningConfig) -> list[str]:
     return keys
 
 
-def told(error: PipelineError) -> str:
-    """Return what a page may be told of an error, in one line."""
+def one_line(error: PipelineError) -> str:
+    """Return an error's text in one line, as the page shows it."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""The events of a live run as the page asks for them: from the store, or the last from memory."""
+"""Events of a live run for the page: from the store of the sink `events`, or from memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REMEMBERED = 1000
 
 
 class EventLog(Protocol):
-    """Where events are found; each method may take a while, and be called by any thread."""
+    """Read access to a run's events; any thread may call it, and calls may take a while."""
 
     def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
         """Return events, the newest first."""
@@ -60,7 +60,7 @@ class EventSink(Sink, Protocol):
 
 
 class StoredEvents:
-    """The events in the store of the sink `events`, while it is open."""
+    """EventLog on the store of the sink `events`; empty unless the sink is open."""
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
@@ -113,7 +113,7 @@ class StoredEvents:
 
 
 class RecentEvents:
-    """The last thousand events, for a run that stores none; a sink."""
+    """EventLog of the last thousand events in memory, for a run without a store; also a sink."""
 
     own_thread = False
 
@@ -176,7 +176,7 @@ class RecentEvents:
         return None
 
     def deliveries(self) -> Deliveries:
-        """Return nobody: what is not kept is not delivered."""
+        """Return no targets: events that are not stored are not delivered."""
         return Deliveries(keeping=None, deliveries=[])
 
 

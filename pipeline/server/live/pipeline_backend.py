@@ -1,4 +1,4 @@
-"""The running pipeline as the live server asks for it."""
+"""PipelineBackend: the server's RunBackend on a running pipeline."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RATE_OVER_S = 10.0
 
 
 class PipelineBackend:
-    """Answers for a pipeline, its hub, its zones and its events; any thread may ask."""
+    """RunBackend of a pipeline, its hub, zones and events; any thread may call it."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class PipelineBackend:
         return effective(self._in_force.resolved)
 
     def status(self) -> Status:
-        """Return how the program as a whole fares."""
+        """Return the status of the program as a whole."""
         report = self._pipeline.stats.report()
         return Status(
             uptime_s=round(time.monotonic() - self._began, 1),
@@ -156,7 +156,7 @@ class PipelineBackend:
         self._delivered.append((time.monotonic(), stats.delivered, stats.waits()))
 
     def _inside(self, camera: str) -> list[Inside]:
-        """Return who is in a camera's zones, by class; one row per zone while nobody knows."""
+        """Return a camera's occupancy by zone and class; one row per zone while it is lost."""
         found = self._zones.inside(camera)
         by_class: Mapping[str, Mapping[str, int | None]] = found
         if not self._is_seen(camera):

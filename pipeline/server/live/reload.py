@@ -14,7 +14,7 @@ from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine import Pipeline
 from pipeline.events.zones.zones_file import line_of
-from pipeline.server.live.config_changes import RunningConfig, apply, told, unchangeable
+from pipeline.server.live.config_changes import RunningConfig, apply, one_line, unchangeable
 from pipeline.server.live.zones import ZoneEditor, watcher_setter
 
 log = logging.getLogger("trackline")
@@ -132,7 +132,7 @@ class Reloader:
         try:
             reload()
         except PipelineError as error:
-            self._errors[what] = told(error)
+            self._errors[what] = one_line(error)
             log.error("%s; what was in force stays", self._errors[what])
         except ValueError as error:
             self._errors[what] = " ".join(str(error).split())

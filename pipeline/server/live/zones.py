@@ -1,4 +1,4 @@
-"""The zones and lines of a live run: their file, their watchers, and changes from either side."""
+"""ZoneEditor: zones and lines of a live run, kept the same in file, page and watchers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SetWatcher = Callable[[str, Watcher | None], None]
 
 
 class ZoneEditor:
-    """What is watched on each camera; changed by the page or by whoever edits the file.
+    """The zones of each camera, changed by the page or by an edit of the file.
 
     A file that is not there when the run starts holds nothing, and is made when the page saves the
     first zone. One that is deleted later takes nothing with it: that may be a mistake.

@@ -42,12 +42,12 @@ def camera_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/cameras")
     async def cameras() -> Cameras:
-        """Tell all cameras in the order of the configuration."""
+        """Return all cameras in the order of the configuration."""
         return Cameras(cameras=list(context.backend.cameras()))
 
     @router.get("/api/cameras/{name:path}/tracks", responses=UNKNOWN)
     async def tracks(name: CameraName) -> TracksNow:
-        """Tell what is tracked in the newest frame."""
+        """Return what is tracked in the newest frame."""
         shown = newest(context, name)
         frame = shown.result.frame
         return TracksNow(
@@ -66,7 +66,7 @@ def camera_routes(context: AppContext) -> APIRouter:
         responses={**JPEG, **UNKNOWN},
     )
     async def snapshot(name: CameraName, boxes: Annotated[bool, Query()] = False) -> Response:
-        """Give the newest frame in full, with its boxes drawn if asked for."""
+        """Return the newest frame in full, with its boxes drawn if asked for."""
         newest(context, name)
         jpeg = await context.viewers.encoder.snapshot(name, boxes=boxes)
         if jpeg is None:
@@ -75,13 +75,13 @@ def camera_routes(context: AppContext) -> APIRouter:
 
     @router.head("/api/cameras/{name:path}/snapshot.jpg", include_in_schema=False)
     async def snapshot_head(name: CameraName) -> Response:
-        """Tell whether there is a picture, without making one."""
+        """Return whether there is a picture, without making one."""
         newest(context, name)
         return Response(media_type="image/jpeg")
 
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def areas(name: CameraName) -> CameraZones:
-        """Tell the camera's zones and lines."""
+        """Return the camera's zones and lines."""
         known(context, name)
         return context.backend.zones(name)
 
@@ -103,7 +103,7 @@ def camera_routes(context: AppContext) -> APIRouter:
     # The last of all: a name may hold slashes.
     @router.get("/api/cameras/{name:path}", responses=UNKNOWN)
     async def camera(name: CameraName) -> Camera:
-        """Tell one camera's state and books."""
+        """Return one camera's state and books."""
         return known(context, name)
 
     return router

@@ -28,7 +28,7 @@ def event_routes(context: AppContext) -> APIRouter:
         camera: _Text = None,
         hours: Annotated[float, Query(gt=0, le=24 * 366, allow_inf_nan=False)] = 24,
     ) -> Counts:
-        """Tell what happened in the last hours, by camera, area, kind and class."""
+        """Return what happened in the last hours, by camera, area, kind and class."""
         return backend.counts(camera, hours)
 
     @router.get("/api/events", responses=_INVALID)
@@ -40,7 +40,7 @@ def event_routes(context: AppContext) -> APIRouter:
         before_id: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
     ) -> Events:
-        """Tell events, the newest first; `before_id` goes on from an earlier answer."""
+        """Return events, the newest first; `before_id` goes on from an earlier answer."""
         query = EventQuery(camera, kind, class_name, area, before_id, limit)
         return Events(events=list(backend.events(query)))
 
@@ -59,7 +59,7 @@ def event_routes(context: AppContext) -> APIRouter:
     @router.head("/api/events/{event_id}/clip.mp4", include_in_schema=False)
     @router.get("/api/events/{event_id}/clip.mp4", response_class=FileResponse, responses=clip)
     def event_clip(event_id: Annotated[int, Path(ge=1, le=_MAX_ID)]) -> FileResponse:
-        """Give the video of an event; parts of it by Range."""
+        """Return the video of an event; parts of it by Range."""
         path: File | None = backend.clip(event_id)
         if path is None or not path.is_file():
             raise HTTPException(404, "there is no clip of this event (yet)")
@@ -67,7 +67,7 @@ def event_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/deliveries")
     async def deliveries() -> Deliveries:
-        """Tell whether events are kept, what waits for MQTT and webhooks, what they never got."""
+        """Return whether events are kept, what waits for MQTT and webhooks, what they never got."""
         return backend.deliveries()
 
     return router

@@ -55,7 +55,7 @@ def session_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/session")
     async def session(request: Request) -> Session:
-        """Tell who is asking, and whether one has to sign in."""
+        """Return who is asking, and whether one has to sign in."""
         return Session(
             signed_in=request.scope.get(GRANT) is not None,
             token_required=auth.token_required,

@@ -46,7 +46,7 @@ def stream_routes(context: AppContext) -> APIRouter:
         width: Annotated[int, Query(ge=16, le=16384)] = 1280,
         fps: Annotated[float, Query(gt=0, le=60, allow_inf_nan=False)] = 10,
     ) -> StreamingResponse:
-        """Give pictures one after the other, as fast as they are taken; without boxes."""
+        """Return pictures one after the other, as fast as they are taken; without boxes."""
         known(context, name)
         if context.viewers.is_full:
             raise HTTPException(503, "too many viewers")
@@ -58,7 +58,7 @@ def stream_routes(context: AppContext) -> APIRouter:
 
     @router.head("/api/cameras/{name:path}/stream.mjpg", include_in_schema=False)
     async def stream_head(name: CameraName) -> Response:
-        """Tell what kind of stream it is: players ask before they open it. Takes no slot."""
+        """Return what kind of stream it is: players ask before they open it. Takes no slot."""
         known(context, name)
         return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 

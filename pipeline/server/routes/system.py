@@ -25,17 +25,17 @@ def system_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/config")
     def config() -> dict[str, Any]:
-        """Tell the configuration in force, without passwords, tokens and keys."""
+        """Return the configuration in force, without passwords, tokens and keys."""
         return without_secrets(backend.config())
 
     @router.get("/api/status")
     async def status() -> Status:
-        """Tell how fast the pipeline is, what limits it, and what the configuration file says."""
+        """Return how fast the pipeline is, what limits it, and what the configuration file says."""
         return backend.status()
 
     @router.get("/healthz", response_model=Health, responses={503: {"model": Health}})
     async def healthz() -> Response:
-        """Say 200 while the pipeline does its work, else 503. A full disk is told, not a reason."""
+        """Return 200 while the pipeline works, else 503; a full disk is reported with 200."""
         fine, keeping = backend.healthy(), backend.deliveries().keeping
         kept = keeping is None or keeping.problem is None
         return JSONResponse({"ok": fine, "keeping": kept}, 200 if fine else 503)
@@ -46,7 +46,7 @@ def system_routes(context: AppContext) -> APIRouter:
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     def figures() -> Response:
-        """Give the figures in Prometheus' text format."""
+        """Return the figures in Prometheus' text format."""
         return Response(context.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     return router

@@ -1,4 +1,4 @@
-"""What all pages are told alike: made once, sent to each."""
+"""Broadcaster: messages that are equal for all viewers, made once and sent to each."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_EVENTS = 100
 
 
 class Broadcaster:
-    """Cameras once a second, events as they are stored, tracks of each frame; on the server's loop.
+    """Sends cameras once a second, events as they are stored, and tracks of each frame.
 
-    It works only while somebody listens.
+    Used on the server's event loop; it works only while there are subscribers.
     """
 
     def __init__(self, backend: RunBackend, hub: Hub) -> None:
@@ -56,7 +56,7 @@ class Broadcaster:
             self._task = loop.create_task(self._tick_forever())
 
     def unsubscribe(self, who: object) -> None:
-        """Undo `join`."""
+        """End a subscription."""
         self._listeners.pop(who, None)
         self._event_sinks.pop(who, None)
         if not self._listeners and self._task is not None:
@@ -94,7 +94,7 @@ class Broadcaster:
         def ring() -> None:
             if not self._is_wake_scheduled:
                 self._is_wake_scheduled = True
-                with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+                with suppress(RuntimeError):  # the loop is closed: no subscriber is left
                     loop.call_soon_threadsafe(self._wake_all)
 
         return ring

@@ -1,7 +1,7 @@
-"""Between the pipeline and its viewers: the newest result of each camera, and nothing older.
+"""Hub: a sink that holds the newest result of each camera for viewers, and nothing older.
 
-The hub is a sink. Handing it a result costs a few microseconds whoever watches: viewers look at
-the newest when they are ready, so nobody's slowness is ever waited for.
+Writing a result takes a few microseconds however many viewers there are: each reads the newest one
+when it is ready, so a slow viewer delays neither the pipeline nor other viewers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LatestResult:
 
     @cached_property
     def tracks(self) -> list[dict[str, object]]:
-        """Return the tracks as `shapes.Track` has them; boxes that are no numbers are left out."""
+        """Return the tracks as `schemas.Track` has them; boxes that are no numbers are left out."""
         tracks = self.result.tracks
         names = self.result.class_names
         usable: NDArray[np.bool_] = np.isfinite(tracks.xyxy).min(axis=1, initial=True)
@@ -91,14 +91,14 @@ class LatestResult:
 
 @dataclass
 class CameraHistograms:
-    """What the hub has seen of one camera."""
+    """Histograms of one camera: age of results, and time per stage."""
 
     ages: Histogram = field(default_factory=lambda: Histogram(AGE_BUCKETS_MS))
     stages: dict[str, Histogram] = field(default_factory=dict)
 
 
 class Hub:
-    """A sink that keeps the newest result per camera and rings whoever asked to be rung."""
+    """A sink that holds the newest result per camera and notifies its subscribers."""
 
     own_thread = True
     may_drop = True  # straight from inference: sinks that are busy do not make the page older
@@ -132,7 +132,7 @@ class Hub:
             notify()
 
     def close(self) -> None:
-        """Say to all viewers that nothing more comes."""
+        """Notify all viewers that the run has ended."""
         self.closed = True
         for notify in self._subscribers:
             notify()
@@ -146,7 +146,7 @@ class Hub:
         return list(self._latest)
 
     def forget(self, camera: str) -> None:
-        """Let go of a camera that was taken out; its last frame's memory goes too."""
+        """Remove a camera that left the run, and its last frame."""
         self._latest.pop(camera, None)
         self.histograms.pop(camera, None)
 

@@ -1,4 +1,4 @@
-"""JPEG pictures for viewers: encoded on demand, once for all, on threads that yield to others."""
+"""JpegEncoder: pictures for viewers, encoded on demand, once for all, on low-priority threads."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class _Entry:
 
 
 class JpegEncoder:
-    """Encodes the newest frame of a camera when somebody wants it; used on the server's loop.
+    """Encodes the newest frame of a camera on demand; used on the server's event loop.
 
     Each (camera, frame, width) is encoded at most once, no more than `picture_fps` times a
-    second, and whoever asks meanwhile gets what is there or on its way.
+    second; requests in between share the picture that is there or under way.
     """
 
     def __init__(self, hub: Hub, options: WebOptions) -> None:
@@ -95,7 +95,7 @@ class JpegEncoder:
         )
 
     def close(self) -> None:
-        """End the threads; what they are about is finished and thrown away."""
+        """End the threads; pictures under way are finished and dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, shown: LatestResult, width: int) -> asyncio.Future[Picture]:
@@ -104,7 +104,7 @@ class JpegEncoder:
         return loop.run_in_executor(self._threads, _encode, shown, width, self._quality)
 
     def _drop_old(self, now: float) -> None:
-        """Forget pictures nobody asked for in a while."""
+        """Remove pictures that were encoded more than ten seconds ago."""
         for key, entry in list(self._entries.items()):
             if entry.future.done() and now - entry.began > 10:
                 del self._entries[key]
@@ -117,7 +117,7 @@ def encoding_width(width: int, frame_width: int) -> int:
 
 
 def lower_thread_priority() -> None:
-    """Let everybody else on this machine go first, the pipeline above all (Linux: per thread)."""
+    """Lower the priority of the calling thread below the pipeline's (Linux only)."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

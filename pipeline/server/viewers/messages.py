@@ -1,4 +1,4 @@
-"""What goes over a page's WebSocket: its wishes, and pictures with what is drawn over them."""
+"""Messages of the page's WebSocket: requests of the page, and pictures with their tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_HEADER = 0xFFFF
 
 
 class Watch(BaseModel):
-    """What a page wants to see: these cameras, so wide, so often."""
+    """Request of a page: cameras, picture width in pixels, and rate."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +28,7 @@ class Watch(BaseModel):
 
 
 class Ack(BaseModel):
-    """That a picture was drawn."""
+    """Acknowledgement that a picture was drawn."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class Ack(BaseModel):
 
 
 CLIENT_MESSAGE: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
-"""What a page may send."""
+"""Messages that a page may send."""
 
 
 def picture_message(camera: str, picture: Picture) -> bytes:

@@ -1,4 +1,4 @@
-"""One page's WebSocket: the newest of what it watches, at the rate it can take."""
+"""WebSocket of the page: the newest pictures and tracks, at the rate the viewer acknowledges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POLICY = 1008
 
 
 class ViewerPool:
-    """What all viewers share, and the number of seats."""
+    """All viewers: what they share, and the limit on their number."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class ViewerPool:
 
     @property
     def is_full(self) -> bool:
-        """Return whether no slot is free."""
+        """Return whether the limit is reached."""
         return self.open >= self._max_open
 
     @contextmanager
     def slot(self) -> Iterator[bool]:
-        """Take a slot as long as the block takes; yields False where none is free."""
+        """Count as a viewer within the block; yields False where the limit is reached."""
         if self.is_full:
             yield False
             return
@@ -65,7 +65,7 @@ class ViewerPool:
 
 
 class Viewer:
-    """One page. It holds no queue: what it could not send in time is never sent."""
+    """WebSocket connection of one page, without a queue of pictures: only the newest are sent."""
 
     def __init__(self, socket: WebSocket, viewers: ViewerPool, grant: Grant) -> None:
         self._socket = socket
@@ -201,6 +201,6 @@ class Viewer:
 
 
 async def refuse_viewer(socket: WebSocket) -> None:
-    """Say to a page that there are too many."""
+    """Close a page's WebSocket, as there are too many viewers."""
     await socket.accept()
     await socket.close(_TRY_LATER, "too many viewers")
