@@ -63,7 +63,7 @@ export class Clip {
     if (event === null) return;
     let offset = event.clip_offset_s ?? null;
     if (offset === null) {
-      // It was told before its clip was there.
+      // The event was shown before its clip was there.
       const { events } = await ask(`api/events?before_id=${event.id + 1}&limit=1`).catch(() => ({ events: [] }));
       offset = events.find((one) => one.id === event.id)?.clip_offset_s ?? null;
     }

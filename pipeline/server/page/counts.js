@@ -41,17 +41,17 @@ export class Counts {
   /** Take how many are in a camera's zones at this moment, {area: n}, n null while unknown. */
   inside(camera, areas) {
     const text = JSON.stringify(areas);
-    const told = this.#inside.get(camera);
-    if (told?.seen && told.text === text) return;
+    const shown = this.#inside.get(camera);
+    if (shown?.seen && shown.text === text) return;
     this.#inside.set(camera, { text, areas, seen: true });
     this.#show();
   }
 
   /** Nobody knows who is in this camera's zones, until `inside` tells again. */
   unseen(camera) {
-    const told = this.#inside.get(camera) ?? { text: "", areas: {}, seen: true };
-    if (!told.seen) return;
-    this.#inside.set(camera, { ...told, seen: false });
+    const shown = this.#inside.get(camera) ?? { text: "", areas: {}, seen: true };
+    if (!shown.seen) return;
+    this.#inside.set(camera, { ...shown, seen: false });
     this.#show();
   }
 

@@ -25,10 +25,10 @@ export class Deliveries {
     }
     const kept = keeping && sayingOfKeeping(keeping);
     this.#notice("keeping", kept ? kept.title : null, kept?.text);
-    const told = deliveries.map(sayingOf).filter(Boolean);
-    told.forEach(({ title, text }, n) => this.#notice(`delivery-${n}`, title, text));
-    for (let n = told.length; n < this.#shown; n += 1) this.#notice(`delivery-${n}`, null);
-    this.#shown = told.length;
+    const notices = deliveries.map(sayingOf).filter(Boolean);
+    notices.forEach(({ title, text }, n) => this.#notice(`delivery-${n}`, title, text));
+    for (let n = notices.length; n < this.#shown; n += 1) this.#notice(`delivery-${n}`, null);
+    this.#shown = notices.length;
   }
 }
 

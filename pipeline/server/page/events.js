@@ -12,7 +12,7 @@ export class Events {
   #list = el("ol");
   #more = el("div", { class: "more", hidden: true }, el("button", { type: "button", on: { click: () => this.#load(true) } }, "Older events"));
   #empty = el("p", { class: "empty", hidden: true });
-  #told = el("p", { class: "unseen", role: "status" });
+  #announcement = el("p", { class: "unseen", role: "status" });
   #camera = this.#select("Camera");
   #class = this.#select("Class");
   #kind = this.#select("Kind");
@@ -31,7 +31,7 @@ export class Events {
       "section", { class: "events", "aria-labelledby": "events-title" },
       el("div", { class: "head" }, el("h2", { id: "events-title" }, "Events")),
       el("div", { class: "filters", role: "group", "aria-label": "Filter events" }, this.#camera, this.#class, this.#kind),
-      this.#told, el("div", { class: "scroll", tabindex: "-1" }, this.#empty, this.#list, this.#more),
+      this.#announcement, el("div", { class: "scroll", tabindex: "-1" }, this.#empty, this.#list, this.#more),
     );
     this.cameras([]);
     setInterval(() => this.#tell(), 5000);
@@ -105,7 +105,7 @@ export class Events {
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
   }
 
-  /** Put an event where its time belongs, for some are told seconds late; return its row. */
+  /** Put an event where its time belongs, for some arrive seconds late; return its row. */
   #insert(event) {
     const later = (one) => one.time > event.time || (one.time === event.time && one.id > event.id);
     let at = 0;
@@ -149,7 +149,7 @@ export class Events {
   /** Tell screen readers how many came, not each: a busy gate must not talk without end. */
   #tell() {
     if (!this.#untold) return;
-    say(this.#told, `${this.#untold} new; latest: ${eventText(this.#shown[0])}`);
+    say(this.#announcement, `${this.#untold} new; latest: ${eventText(this.#shown[0])}`);
     this.#untold = 0;
   }
 }

@@ -4,17 +4,17 @@ import { el, say } from "./dom.js";
 
 export class AreaForm {
   #area = null;
-  #told; // {begin, change, remove}: what the editor does about it
+  #callbacks; // {begin, change, remove} of the editor
   #name = el("input", { type: "text", maxlength: "64", autocomplete: "off", spellcheck: "false" });
   #classes = el("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: "all classes" });
   #dwell = el("input", { type: "number", min: "0.1", step: "any", inputmode: "decimal", placeholder: "no dwell events" });
   #dwellLabel = el("label", {}, "Event after so many seconds inside", this.#dwell);
   #chips = el("div", { class: "chips", role: "group", "aria-label": "Classes seen" });
   #swap = el("button", { type: "button", on: { click: () => this.#change((area) => area.points.reverse()) } }, "Swap direction of “in”");
-  #delete = el("button", { type: "button", on: { click: () => this.#told.remove() } });
+  #delete = el("button", { type: "button", on: { click: () => this.#callbacks.remove() } });
 
-  constructor(told) {
-    this.#told = told;
+  constructor(callbacks) {
+    this.#callbacks = callbacks;
     this.element = el(
       "div", { class: "fields", hidden: true },
       el("label", {}, "Name", this.#name),
@@ -52,19 +52,19 @@ export class AreaForm {
   }
 
   #input(field) {
-    if (!("touched" in field.dataset)) this.#told.begin();
+    if (!("touched" in field.dataset)) this.#callbacks.begin();
     field.dataset.touched = "";
     const area = this.#area;
     area.name = this.#name.value;
     area.classes = this.#classes.value.split(",").map((name) => name.trim()).filter(Boolean);
     area.dwell_s = this.#dwell.value === "" ? null : Number(this.#dwell.value);
-    this.#told.change();
+    this.#callbacks.change();
   }
 
   #change(change) {
-    this.#told.begin();
+    this.#callbacks.begin();
     change(this.#area);
-    this.#told.change();
+    this.#callbacks.change();
   }
 
   #fillChips() {

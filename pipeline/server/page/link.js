@@ -2,7 +2,7 @@
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
-// Cameras are told once a second; a line that is silent this long is dead although it looks open.
+// The state of cameras comes once a second; a line that is silent this long is dead although it looks open.
 const SILENT_MS = 6000;
 const PICTURE = 1;
 

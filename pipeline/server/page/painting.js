@@ -16,7 +16,7 @@ export class Trails {
     for (const { id, class_name, xyxy } of tracks) {
       if (!id) continue; // no identity, no way
       let trail = this.#points.get(id);
-      // A way is not drawn straight through a time nobody looked.
+      // A trail is not drawn straight through a time without frames.
       if (!trail || now - trail.at.at(-1)[0] > LONGEST_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
       trail.at.push([now, (xyxy[0] + xyxy[2]) / 2, xyxy[3]]);
       if (trail.at.length > LONGEST_TRAIL) trail.at.shift();

@@ -17,7 +17,7 @@ export class Status {
   #connected = false;
   #full = false;
   #version = "";
-  #deliveries = new Deliveries((...told) => this.#notice(...told));
+  #deliveries = new Deliveries((...args) => this.#notice(...args));
   configPath = "";
 
   constructor(retryNow) {

@@ -76,7 +76,7 @@ export function isSeen(state) {
   return state === "live" || state === "stale";
 }
 
-/** Return when a lost camera is tried again, `s` seconds from now; "" where nobody says so. */
+/** Return when a lost camera is tried again, `s` seconds from now; "" where it is unknown. */
 export function againText(s) {
   if (s === null || !Number.isFinite(s)) return "";
   return s < 0.5 ? "Trying now" : `Next try in ${Math.round(s)} s`;
