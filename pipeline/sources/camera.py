@@ -15,6 +15,7 @@ from pipeline.core.errors import SourceError, SourceLostError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000
@@ -31,6 +32,8 @@ class Options(OptionsModel):
     """Picture height to ask for."""
     fps: float | None = Field(None, gt=0)
     """Frame rate to ask for."""
+    max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
+    """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
     name: str | None = Field(None, min_length=1)
     """What results and outputs are called; by default camera and its number."""
 
@@ -109,6 +112,9 @@ class CameraSource:
             if value is not None:
                 capture.set(key, value)
         self._capture = capture
+        self._check_size(
+            int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        )
         self._index = 0
         self._opened_at = time.monotonic()
         width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -125,10 +131,15 @@ class CameraSource:
         if not good or image is None:
             raise SourceLostError(f"source {self.name}: camera {self._device} gives no picture")
         self._size = image.shape[:2]
+        self._check_size(image.shape[1], image.shape[0])
         pts_s = captured_at - self._opened_at
         frame = Frame(image, self.name, self._index, pts_s, captured_at)
         self._index += 1
         return frame
+
+    def _check_size(self, width: int, height: int) -> None:
+        if (why := too_large(width, height, self._options.max_megapixels)) is not None:
+            raise SourceLostError(f"source {self.name}: its pictures: {why}")
 
     def _check_device(self) -> None:
         device = self._device

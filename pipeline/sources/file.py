@@ -20,8 +20,14 @@ from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.paths import ffmpeg_path, home_path
 from pipeline.sources._file.damage import DamageLog, duration_s
+from pipeline.sources._file.heif import HeifHeader, heif_header
 from pipeline.sources._file.hwaccel import Decode, accelerator, came_from_gpu
-from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
+from pipeline.sources._file.picture_size import (
+    MAX_MEGAPIXELS,
+    decoder_limit,
+    too_large,
+    was_too_large,
+)
 from pipeline.sources._file.recording_start import recording_start, zone_of
 from pipeline.sources._file.times import PresentationClock, file_clock, nominal_rate, says_times
 
@@ -35,6 +41,7 @@ log = logging.getLogger("trackline")
 
 _SMALL_PIXELS = 1_000_000
 _STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})  # of ISO/IEC 23008-12
+_HEADER_BYTES = 1 << 16
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
 _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
@@ -121,8 +128,9 @@ class FileSource:
 
         from pipeline.sources._file.picture import picture_stream
 
+        limit = decoder_limit(self._max_megapixels)
         try:
-            container = av.open(ffmpeg_path(self._path), mode="r", hwaccel=gpu)
+            container = av.open(ffmpeg_path(self._path), "r", hwaccel=gpu, options=limit)
         except (av.FFmpegError, OSError) as error:
             raise self._not_a_video(error.strerror or str(error)) from None
         self._container = container
@@ -134,12 +142,16 @@ class FileSource:
         if why is not None:
             self.close()
             raise SourceError(f"{self._path}: {why}")
+        stream.codec_context.options = limit
+        self._note_tracks(container, stream)
         frames = self._decode(container, stream)
         try:
             # One picture now: whether it is turned, and whether it can be decoded at all.
             first = next(frames)
-        except (StopIteration, SourceBrokenError):
-            raise self._not_a_video("no picture in it can be decoded") from None
+        except (StopIteration, SourceBrokenError) as error:
+            limited = f", none within max_megapixels: {self._max_megapixels:g}"
+            told = limited if "max_megapixels" in str(error) else ""
+            raise self._not_a_video(f"no picture in it can be decoded{told}") from None
         self._frames = chain((first,), frames)
         height, width = first.image.shape[:2]
         rate = self._fps or nominal_rate(container, stream)
@@ -181,6 +193,16 @@ class FileSource:
         if container is not None:
             container.close()
 
+    def _note_tracks(self, container: InputContainer, stream: VideoStream) -> None:
+        """Note the video tracks that are not read."""
+        from av.stream import Disposition
+
+        still = Disposition.attached_pic | Disposition.timed_thumbnails
+        more = [each for each in container.streams.video if not each.disposition & still]
+        if len(more) > 1 and stream in more:
+            self.notes.append(f"holds {len(more)} video tracks, of which the first is read")
+            log.warning("%s: %s", self._path, self.notes[-1])
+
     def _check_path(self) -> None:
         path = self._path
         if not path.exists():
@@ -189,6 +211,14 @@ class FileSource:
             raise SourceError(f"{path}: is a folder, want a video file")
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path}: the file is empty")
+        if path.is_file() and (header := _heif_header(path)) is not None:
+            if header.is_tiled:
+                raise SourceError(
+                    f"{path}: is made of tiles, of which one would be read; convert it to JPEG, "
+                    "for instance with heif-convert"
+                )
+            if (why := too_large(header.width, header.height, self._max_megapixels)) is not None:
+                raise SourceError(f"{path}: {why}")
 
     def _not_a_video(self, why: str) -> SourceError:
         self.close()
@@ -208,7 +238,7 @@ class FileSource:
         clock: PresentationClock | None = None
         upright = UprightConverter(self._pool, may_mirror=True)
         damage = DamageLog()
-        for picture in _pictures(container, stream, damage):
+        for picture in _pictures(container, stream, damage, self._max_megapixels):
             if self._on_gpu and not came_from_gpu(picture):
                 self._on_gpu = False
                 log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
@@ -239,7 +269,7 @@ def _is_still(container: InputContainer) -> bool:
 
 
 def _pictures(
-    container: InputContainer, stream: VideoStream, log: DamageLog
+    container: InputContainer, stream: VideoStream, log: DamageLog, max_megapixels: float
 ) -> Iterator[VideoFrame]:
     """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`."""
     from av import FFmpegError
@@ -247,8 +277,10 @@ def _pictures(
     for packet in _packets(container, stream, log):
         try:
             pictures = stream.decode(packet)
-        except FFmpegError:
-            if _is_damage(container, log):
+        except FFmpegError as error:
+            if large := was_too_large(error, stream.codec_context, max_megapixels):
+                log.too_large += 1
+            if large or _is_damage(container, log):
                 log.bad(log.packets - 1, _seconds(packet, stream))
             continue
         yield from pictures
@@ -281,6 +313,12 @@ def _packets(
         log.stopped_by = error.strerror or type(error).__name__
     log.resolve_mark()
     yield None
+
+
+def _heif_header(path: Path) -> HeifHeader | None:
+    """Return what a HEIC or AVIF picture's header says; None for videos."""
+    with path.open("rb") as file:
+        return heif_header(file.read(_HEADER_BYTES))
 
 
 def _is_damage(container: InputContainer, log: DamageLog) -> bool:

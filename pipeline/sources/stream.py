@@ -16,6 +16,7 @@ from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.core.secret_types import SecretUrl, has_placeholder
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._stream.addresses import name_of, objection
 from pipeline.sources._stream.certificates import Trust
 from pipeline.sources._stream.decoder import Connection, Picture
@@ -45,6 +46,8 @@ class Options(OptionsModel):
     """Name the certificate must be for; null for the address's host."""
     other_hosts: bool = False
     """Whether an HLS playlist may send the program to other servers than its own."""
+    max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
+    """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads, for cameras that divide their pictures; 0 for what FFmpeg finds useful."""
     name: str | None = Field(None, min_length=1)
@@ -130,6 +133,7 @@ class StreamSource:
             read_timeout_s=options.read_timeout_s,
             trust=self._trust,
             other_hosts=options.other_hosts,
+            max_megapixels=options.max_megapixels,
         )
         self._index = 0
         self._left_out_before = self.left_out

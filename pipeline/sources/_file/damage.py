@@ -26,6 +26,7 @@ class DamageLog:
         self.joins = 0
         self._marked: tuple[int, float | None] | None = None
         self.stopped_by: str | None = None
+        self.too_large = 0
         self._bad = 0
         self._first_bad: tuple[int, float] | None = None
         self._last_s = 0.0
@@ -81,6 +82,12 @@ class DamageLog:
         complete = 0 < stream.frames <= self.packets
         if not complete and (missing := _missing_bytes(path)):
             return f"{end} ({missing} bytes are missing)"
+        if self._first_bad is not None and self.too_large:
+            frame, seconds = self._first_bad
+            return (
+                f"pictures larger than max_megapixels from frame {frame}{of}, {seconds:.3f} s "
+                f"({self.too_large} such); {self.frames} frames were read"
+            )
         if self._first_bad is not None:
             frame, seconds = self._first_bad
             return (

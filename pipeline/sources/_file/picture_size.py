@@ -1,12 +1,18 @@
-"""How large a picture says it is, from its first bytes, and the limit on it."""
+"""The limit on the size of pictures, and how large one says it is in its first bytes."""
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pipeline.sources._file.heif import heif_header
+
+if TYPE_CHECKING:
+    from av import FFmpegError
+    from av.video.codeccontext import VideoCodecContext
 
 MAX_MEGAPIXELS = 400.0
 """Default limit; the largest cameras have 150 to 250 megapixels."""
@@ -20,6 +26,21 @@ def too_large(width: int, height: int, max_megapixels: float) -> str | None:
         f"{width}x{height} is {width * height / 1e6:.0f} megapixels, "
         f"more than max_megapixels: {max_megapixels:g}"
     )
+
+
+def decoder_limit(max_megapixels: float) -> dict[str, str]:
+    """Return the option of FFmpeg's decoders with which they refuse larger pictures."""
+    return {"max_pixels": str(min(int(max_megapixels * 1e6), 2**31 - 1))}
+
+
+def was_too_large(error: FFmpegError, context: VideoCodecContext, max_megapixels: float) -> bool:
+    """Return whether a decoder with `decoder_limit` failed because of it.
+
+    What it says differs: a size that is refused is set to 0, or kept and its memory not given.
+    """
+    if error.errno == errno.ENOMEM or too_large(context.width, context.height, max_megapixels):
+        return True
+    return error.errno == errno.EINVAL and context.width == 0
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
+from pipeline.sources._file.picture_size import (
+    MAX_MEGAPIXELS,
+    decoder_limit,
+    too_large,
+    was_too_large,
+)
 from pipeline.sources._stream.addresses import demuxer_options, recording
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
@@ -40,6 +46,7 @@ class Connection:
     read_timeout_s: float
     trust: Trust
     other_hosts: bool = False
+    max_megapixels: float = MAX_MEGAPIXELS
 
     @contextmanager
     def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
@@ -90,6 +97,7 @@ class Connection:
             formats = FORMATS
         if formats is not None:
             told["format_whitelist"] = formats
+        told |= decoder_limit(self.max_megapixels)
         try:
             return av.open(
                 self.address,
@@ -142,6 +150,9 @@ class StreamDecoder:
             )
         if connection.address.startswith("http") and (container.duration or 0) > 0:
             raise recording(connection.where)
+        self._where, self._max_megapixels = connection.where, connection.max_megapixels
+        if (why := too_large(stream.width, stream.height, self._max_megapixels)) is not None:
+            raise SourceLostError(f"{self._where}: its pictures: {why}")
         self.damaged = 0
         self.backlog = Backlog()
         rate = stream.average_rate or stream.codec_context.framerate
@@ -158,7 +169,7 @@ class StreamDecoder:
         self._stopped = stopped
         self._seen = False
         self._formats = frozenset(container.format.name.split(","))
-        _set_up(stream, connection.threads)
+        _set_up(stream, connection)
 
     def close(self) -> None:
         """Let go of container, stream and callbacks; the figures stay.
@@ -206,7 +217,12 @@ class StreamDecoder:
             if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
                 try:
                     pictures = stream.decode(packet)
-                except FFmpegError:
+                except FFmpegError as error:
+                    if was_too_large(error, stream.codec_context, self._max_megapixels):
+                        limit = f"max_megapixels: {self._max_megapixels:g}"
+                        raise SourceLostError(
+                            f"{self._where}: sends pictures larger than {limit}"
+                        ) from None
                     self._note_damage()
                     pictures = []
                 for picture in pictures:
@@ -247,13 +263,14 @@ class StreamDecoder:
             self._on_trouble("damaged pictures arrive; they are left out")
 
 
-def _set_up(stream: VideoStream, threads: int) -> None:
+def _set_up(stream: VideoStream, connection: Connection) -> None:
     from av.codec.context import Flags, ThreadType
 
     context = stream.codec_context
     # Threads with a picture each hold as many pictures back; those that share one do not.
     context.thread_type = ThreadType.SLICE
-    context.thread_count = threads
+    context.thread_count = connection.threads
+    context.options = decoder_limit(connection.max_megapixels)
     context.flags |= Flags.low_delay
 
 
