@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.sink_results import pictures, quick_video, result, run_info
 from support.tiny_videos import noise_picture, write_video
-from test_sinks import pictures, quick_video, result, run_info
 
 from pipeline.core.paths import ffmpeg_path
 from pipeline.sources import file

@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from support.fake_gui import FakeGui
 
 import pipeline.sinks
-from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 
@@ -36,8 +37,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "video": {"preset": "ultrafast", "threads": 1},
     "window": {},
 }
-MADE_BY: dict[str, Callable[[Any, Any], Any]] = {
-    "window": lambda plugin, options: plugin.WindowSink(options, FakeGui()),
+MADE_BY: dict[str, Callable[[Any, Any, FakeGui], Any]] = {
+    "window": lambda plugin, options, gui: plugin.WindowSink(options, gui),
 }
 WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "video"}
 
@@ -62,10 +63,15 @@ def plugin(kind: str) -> Any:
 
 
 @pytest.fixture
-def sink(kind: str, plugin: Any) -> Any:
+def gui() -> FakeGui:
+    return FakeGui()
+
+
+@pytest.fixture
+def sink(kind: str, plugin: Any, gui: FakeGui) -> Any:
     options = plugin.Options(**OPTIONS[kind])
-    make = MADE_BY.get(kind, lambda plugin, options: plugin.build(options))
-    return make(plugin, options)
+    make = MADE_BY.get(kind, lambda plugin, options, _: plugin.build(options))
+    return make(plugin, options, gui)
 
 
 def run_info(output: Path, *sources: str) -> RunInfo:
@@ -138,11 +144,20 @@ def test_results_without_tracks_are_fine(kind: str, sink: Any, tmp_path: Path) -
     assert bool(files(tmp_path)) == (kind in WRITES_FILES), "an empty table is an answer too"
 
 
-def test_a_source_that_appears_later_is_written_too(sink: Any, tmp_path: Path) -> None:
+def test_a_source_that_appears_later_is_written_too(
+    kind: str, sink: Any, gui: FakeGui, tmp_path: Path
+) -> None:
     """A camera that was down at the start is missing in RunInfo.sources."""
+    crossing = Event("cross", "late", "gate", "in", 1, 0, "person", 0, 0.0, 0.0, (0, 0, 9, 9))
     sink.open(run_info(tmp_path))
-    sink.write(result(0, source="late"))
+    sink.write(replace(result(0, source="late"), events=(crossing,)))
+    shown = [title for title, _ in gui.shown]
     sink.close()
+    if kind == "window":
+        assert shown == ["Trackline: late"]
+        return
+    written = {path.name: path.read_bytes() for path in files(tmp_path) if path.is_file()}
+    assert any("late" in name or b"late" in data for name, data in written.items()), [*written]
 
 
 def test_frames_are_left_unchanged_and_let_go(sink: Any, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, fails, frames
 from support.live_fakes import Camera, Live, until
+from support.sink_results import run_info
 from support.tiny_videos import noise_picture
-from test_sinks import run_info
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import SourceBrokenError, SourceError, StageError

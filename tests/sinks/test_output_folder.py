@@ -5,26 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from test_sinks import result, run_info
+from support.sink_program import sink_program
+from support.sink_results import PLUGINS, opened, result, rich, run_info
 
-from pipeline.core.data import Event, Result
+from pipeline.core.data import Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.track_files import read_recording
-from pipeline.sinks import csv as csv_sink
-from pipeline.sinks import events_csv, jsonl, mot, video
+from pipeline.sinks import video
 from pipeline.sinks._files import OutputFolder
-from tests.conftest import ROOT
 
-PLUGINS = {"csv": csv_sink, "jsonl": jsonl, "mot": mot, "events_csv": events_csv, "video": video}
 FILES = {
     "csv": "tracks.csv",
     "jsonl": "tracks.jsonl",
@@ -32,55 +27,7 @@ FILES = {
     "events_csv": "events.csv",
     "video": "cam.mp4",
 }
-EVENT = Event("cross", "cam", 'a "line",\nlong', "in", 1, 0, "x", 3, 0.3, 1.0, (1.0, 2.0, 3.0, 4.0))
-
-HOLDER = """
-import sys
-from pathlib import Path
-from test_output_folder import opened
-sink = opened(sys.argv[1], Path(sys.argv[2]))
-print("open", flush=True)
-sys.stdin.readline()
-"""
-FILLING = """
-import resource, sys
-from contextlib import suppress
-from pathlib import Path
-from pipeline.core.errors import WriteError
-from test_output_folder import opened, rich
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-sink = opened(sys.argv[1], Path(sys.argv[2]))
-try:
-    for index in range(5000):
-        sink.write(rich(index))
-except WriteError:
-    print("full")
-with suppress(WriteError):  # of another file of the same sink
-    sink.close()
-"""
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
-
-
-def opened(kind: str, folder: Path, *sources: str) -> Any:
-    sink = PLUGINS[kind].build(PLUGINS[kind].Options())
-    sink.open(run_info(folder, *(sources or ("cam",)), metadata={"areas": {"cam": {}}}))
-    return sink
-
-
-def rich(index: int) -> Result:
-    one = result(index)
-    return Result(one.frame, one.detections, one.tracks, one.class_names, events=(EVENT,) * 3)
-
-
-def child(code: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'sinks'}"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 @needs_flock
@@ -88,7 +35,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("end", ["orderly", "killed"])
 def test_a_folder_is_written_by_one_run_at_a_time(tmp_path: Path, end: str) -> None:
     """Two runs with the same -o tore each other's rows; both ended with exit code 0."""
-    holder = child(HOLDER, "csv", tmp_path)
+    holder = sink_program("hold", "csv", tmp_path)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "open\n"
     for kind in PLUGINS:
@@ -169,7 +116,7 @@ WHOLE: dict[str, Callable[[Path], int]] = {
 @pytest.mark.parametrize("limit", [20_001, 70_003])
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path, kind: str, limit: int) -> None:
     """A table on a full disk ended in the middle of a row, which no reader took."""
-    said, _ = child(FILLING, kind, tmp_path, limit).communicate()
+    said, _ = sink_program("fill", kind, tmp_path, limit).communicate()
     assert said == "full\n"
     path = tmp_path / FILES[kind]
     assert path.read_bytes().endswith(b"\n")
@@ -178,7 +125,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, kind: str, limit: int) ->
 
 
 def test_a_file_without_one_whole_row_is_none(tmp_path: Path) -> None:
-    said, _ = child(FILLING, "csv", tmp_path, 20).communicate()
+    said, _ = sink_program("fill", "csv", tmp_path, 20).communicate()
     assert said == "full\n"
     assert not [*tmp_path.iterdir()]
 

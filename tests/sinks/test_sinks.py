@@ -16,8 +16,10 @@ import av
 import numpy as np
 import pytest
 from support.fake_gui import FakeGui
+from support.sink_program import sink_program
+from support.sink_results import NAMES, pictures, quick_video, result, run_info
 
-from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.data import Frame, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
@@ -26,37 +28,7 @@ from pipeline.sinks._files import OutputFolder, safe_stem
 from pipeline.sinks._mp4 import FrameTimes, Mp4Writer, encodable_size
 from tests.conftest import ROOT
 
-NAMES = {0: "person", 1: 'a "quoted", long\nname', 2: "行人"}
 TICKS = 90_000
-
-
-def run_info(output: Path, *sources: str, metadata: dict[str, Any] | None = None) -> RunInfo:
-    infos = {name: SourceInfo(64, 48, 10.0) for name in sources}
-    return RunInfo(output, NAMES, infos, 1_700_000_000.25, metadata or {})
-
-
-def result(
-    index: int,
-    *,
-    pts_s: float | None = None,
-    tracks: int = 3,
-    source: str = "cam",
-    size: tuple[int, int] = (48, 64),
-    epoch: int = 0,
-) -> Result:
-    image = np.full((*size, 3), index * 20 % 256, np.uint8)
-    t = np.arange(tracks)
-    found = Tracks(
-        np.stack([t + 1.25, t + 2.5, t + 11.25, t + 22.5], 1).astype(np.float32).reshape(-1, 4),
-        np.full(tracks, 0.8765432, np.float32),
-        (t % 4).astype(np.int32),
-        t.astype(np.int64),
-        np.where(t == 2, -1, t).astype(np.int32),
-        np.full(tracks, index / 10, np.float32),
-    )
-    pts_s = index / 10 if pts_s is None else pts_s
-    frame = Frame(image, source, index, pts_s, pts_s + 100, epoch)
-    return Result(frame, Detections.empty(), found, NAMES)
 
 
 def written(sink: Any, output: Path, results: list[Result], *sources: str) -> None:
@@ -186,10 +158,6 @@ def test_a_source_file_is_never_overwritten(tmp_path: Path, known_at_start: bool
 # -- video --------------------------------------------------------------------------------------
 
 
-def quick_video(**options: Any) -> video.VideoSink:
-    return video.build(video.Options(preset="ultrafast", threads=1, **options))
-
-
 def packets(path: Path) -> list[tuple[int, int, bool]]:
     """(pts in 1/90000 s, duration, key frame) of each packet."""
     with av.open(str(path)) as container:
@@ -200,11 +168,6 @@ def packets(path: Path) -> list[tuple[int, int, bool]]:
             for packet in container.demux(stream)
             if packet.pts is not None
         ]
-
-
-def pictures(path: Path) -> list[np.ndarray]:
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
 
 
 UNEVEN = [0.0, 0.04, 0.08, 0.5, 0.533367, 1.2, 3.0, 3.001, 3.3]
@@ -391,36 +354,12 @@ def test_a_long_video_says_that_it_is_being_finished(
     assert caplog.messages == ["finishing long.mp4"]
 
 
-HELPERS = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'sinks'}"}
-
-ENDLESS = """
-import sys, time
-from pathlib import Path
-from pipeline.sinks import csv, jsonl, video
-from test_sinks import result, run_info
-out = Path(sys.argv[1])
-sinks = [plugin.build(plugin.Options()) for plugin in (csv, jsonl, video)]
-for sink in sinks:
-    sink.open(run_info(out, "cam"))
-index = 0
-while True:
-    for sink in sinks:
-        sink.write(result(index))
-    print(index, flush=True)
-    index += 1
-    time.sleep(0.02)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kill means something else")
 @pytest.mark.timeout(60)
 def test_a_killed_run_leaves_everything_readable(tmp_path: Path) -> None:
     """Someone pulls the process away, or memory ran out: at most the last second is lost."""
-    command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | HELPERS, stdout=subprocess.PIPE, text=True
-    )
+    process = sink_program("write", tmp_path)
     assert process.stdout is not None
     arrived: list[float] = []
     for _ in process.stdout:
@@ -500,14 +439,12 @@ def test_a_machine_without_display_is_told_so_and_not_aborted(tmp_path: Path) ->
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from pipeline.core.errors import OutputError\nfrom pipeline.sinks import window\n"
-        "from test_sinks import run_info\n"
-        "try:\n    window.build(window.Options()).open(run_info(Path(sys.argv[1])))\n"
+        "from pipeline.core.interfaces import RunInfo\n"
+        "try:\n    window.build(window.Options()).open(RunInfo(Path(sys.argv[1]), {}, {}, 0.0))\n"
         "except OutputError as error:\n    print(error)"
     )
     displays = {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"}
-    environment = {
-        name: value for name, value in os.environ.items() if name not in displays
-    } | HELPERS
+    environment = {name: value for name, value in os.environ.items() if name not in displays}
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -521,11 +458,11 @@ def test_a_headless_opencv_is_named_also_where_there_is_no_display(tmp_path: Pat
         "import sys, cv2\nfrom pathlib import Path\n"
         "cv2.getBuildInformation = lambda: '  GUI:                           NONE\\n'\n"
         "from pipeline.core.errors import OutputError\nfrom pipeline.sinks import window\n"
-        "from test_sinks import run_info\n"
-        "try:\n    window.build(window.Options()).open(run_info(Path(sys.argv[1])))\n"
+        "from pipeline.core.interfaces import RunInfo\n"
+        "try:\n    window.build(window.Options()).open(RunInfo(Path(sys.argv[1]), {}, {}, 0.0))\n"
         "except OutputError as error:\n    print(error)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | HELPERS
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment,
         capture_output=True, text=True, check=True,
