@@ -1,4 +1,4 @@
-"""Detections from files instead of a network: MOTChallenge or KITTI text, our CSV or JSONL."""
+"""Replay detector: detections from MOTChallenge or KITTI text, or our CSV or JSONL files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = 16
 
 
 class Options(OptionsModel):
-    """Where the detections are and which of them count."""
+    """Options of the replay detector: files, lowest score, classes."""
 
     paths: tuple[str, ...] = Field(min_length=1)
     """Files or folders. <seq>/det/det.txt belongs to the source named <seq>, other text to the
@@ -30,7 +30,7 @@ class Options(OptionsModel):
     classes: tuple[int | str, ...] | None = None
     """Class names or ids to keep; all when null."""
     class_name: str = Field("person", min_length=1)
-    """What the boxes are in files that do not tell, as MOTChallenge's."""
+    """What the boxes are in files that do not say, as MOTChallenge's."""
 
 
 def build(options: Options) -> Detector:
@@ -39,7 +39,7 @@ def build(options: Options) -> Detector:
 
 
 class ReplayDetector:
-    """Looks a frame's detections up by its source's name and its index.
+    """Detector that looks a frame's detections up by the source's name and the frame's index.
 
     Scores are passed on as they are if all files keep within 0..1. Otherwise they are taken for
     logits, and the logistic function makes them 0..1 in the same order.

@@ -1,4 +1,4 @@
-"""YOLO networks: `.onnx` and OpenVINO on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
+"""YOLO detector: `.onnx` and OpenVINO on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
 
 The layout of a network's output is found by a probe picture before the first frame: what fits none,
 or several, is refused, and the options `layout`, `names` and `input_scale` decide.
@@ -52,7 +52,7 @@ INT8_SUFFIX = "_int8_openvino"
 
 
 class Options(OptionsModel):
-    """Which weights to run, on what, and which of the boxes to keep."""
+    """Options of the YOLO detector: weights, device, thresholds, classes."""
 
     model: str = BUILTIN
     """Weights: a name (see `trackline models`), a .onnx, .pt or .engine file, an OpenVINO folder,

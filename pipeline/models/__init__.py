@@ -1,1 +1,1 @@
-"""Names for weights: a registry of published networks, a cache, and how they get there."""
+"""Weights by name: a registry of published networks, downloads, and their cache."""

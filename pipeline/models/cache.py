@@ -1,4 +1,4 @@
-"""Where downloaded weights lie on this machine."""
+"""Cache folder of downloaded weights and compiled networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP so that it is either whole and verified in its place, or not there.
+"""Download of one file over HTTP: in its place it is whole and verified, or it is not there.
 
 Bytes go to FILE.part, which outlives a break: the next try, in this run or a later one, asks for
 the rest. Only a file that passed every check is renamed to FILE.
@@ -35,7 +35,7 @@ _log = logging.getLogger("trackline.models")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to hope for a server.
+    """Retry policy of a download.
 
     `timeout_s` is how long it may be silent; `tries` counts failures in a row that brought next to
     nothing; `pause_s` is the first pause between tries, and each further one is twice as long.
@@ -48,7 +48,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class WeightsDownload:
-    """A file to fetch to `path`; `size` in bytes and `sha256` in hex are None where not known."""
+    """Download of weights to `path`; `size` (bytes) and `sha256` (hex) are None where not known."""
 
     url: str
     path: Path

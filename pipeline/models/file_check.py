@@ -1,4 +1,4 @@
-"""Tells weights from what servers send in their place, and whole files from cut ones."""
+"""Check of downloaded weights: whole .onnx or .pt files, or what servers send in their place."""
 
 from __future__ import annotations
 

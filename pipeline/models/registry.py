@@ -1,4 +1,4 @@
-"""The networks that can be named instead of given as a file; the facts are in registry.json.
+"""Registry of published networks, which can be given by name; the facts are in registry.json.
 
 Sizes and SHA-256 are null where nothing reliable is known; such a file is then checked by its
 structure only. `hash_from` says where a SHA-256 comes from: `release` is the digest that the
@@ -20,7 +20,7 @@ BUILTIN = "builtin"
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """One network somebody published; `url` is None for the one inside this package.
+    """Published network; `url` is None for the one inside this package.
 
     `size` is in bytes, `classes` is "coco80" or the names in order, `licence` an SPDX identifier.
     """

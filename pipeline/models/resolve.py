@@ -1,4 +1,4 @@
-"""From what a person writes as `--model` to a path: NAME, PATH or URL."""
+"""Resolve the option `model`, a name, path or URL, to a file; downloads what is missing."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _download_text(model: str, wanted: WeightsDownload) -> str:
 
 
 class _ProgressLog:
-    """Says now and then how far a download is, for runs that show no bar."""
+    """Download progress in the log, for runs that show no progress bar."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""One try at one file: ask for what is missing of FILE.part and append what the server sends.
+"""One HTTP request of a download: ask for what FILE.part lacks and append what is sent.
 
 Keeps to RFC 9110: a range is asked for only where a validator or a known SHA-256 makes sure that
 the parts belong together (13.1.5, 14.2), and an answer counts only if it is the range asked for.
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 Progress = Callable[[int, int | None], None]
-"""Told the bytes that are there and how many there will be, None while that is not known."""
+"""Called with the bytes that are there and how many there will be, None while not known."""
 
 SCHEMES = ("http", "https")
 CHUNK = 1 << 16
@@ -31,15 +31,15 @@ RETRYABLE_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
 class DownloadFailedError(Exception):
-    """Trying again makes no sense; the message is the reason."""
+    """Download failure for good; the message is the reason."""
 
 
 class ConnectionBrokenError(Exception):
-    """A try that failed where the next may not; the message is the reason."""
+    """Failure that may pass at the next try; the message is the reason."""
 
 
 class PartialFile:
-    """The file that grows over several tries, and beside it the server's validator for it."""
+    """Partial file that grows over several tries, and beside it the server's validator for it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(f"{path.name}.part")

@@ -1,4 +1,4 @@
-"""What a library that runs networks must offer to the `yolo` detector, and what it learns."""
+"""Backend protocol of the `yolo` detector: what each inference library implements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user chose about running the network; the same for every library."""
+    """Options about running the network, the same for every backend."""
 
     path: Path
     device: str
@@ -31,7 +31,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What weights say about themselves.
+    """Facts about a network: input, output shape, classes, stride.
 
     `output_shape` holds for input of `input_size` (height, width); None is a side that depends on
     the picture. `names` is empty where the file does not say. `end2end`: duplicates are suppressed
@@ -49,7 +49,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class LayoutOverrides:
-    """What the user says about a network that it cannot say itself; None is left to the probe.
+    """Options that decide the layout in place of the probe; None leaves it to the probe.
 
     `names` is how many classes there are, `input_scale` the number for white, 1 or 255.
     """
@@ -60,7 +60,7 @@ class LayoutOverrides:
 
 
 class Backend(Protocol):
-    """Runs one network: `read`, `recognise`, `start`, then any number of batches, then `close`.
+    """Inference backend of one network: `read`, `recognise`, `start`, then batches, then `close`.
 
     Works on several batches at a time; see pipeline.core.interfaces.Overlapping. Where `submit` or
     `collect` raises, everything in flight is forgotten, and the next batch starts afresh.
@@ -80,7 +80,7 @@ class Backend(Protocol):
         """Make ready to run."""
 
     def submit(self, images: Sequence[Image]) -> None:
-        """Begin with a batch; whoever collects holds on to the pictures until then."""
+        """Begin with a batch; the caller keeps the pictures until it is collected."""
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch; `stage_ms` is about it."""

@@ -1,4 +1,4 @@
-"""What a network's answer to the probe picture says for and against a layout.
+"""Evidence for and against a layout: checks on a network's answer to the probe picture.
 
 Every check returns an objection in a few words, or None. A row of zeros is a place that an export
 left empty, and says nothing.
@@ -31,7 +31,7 @@ _MIN_CELLS = 100
 
 @dataclass(frozen=True)
 class Evidence:
-    """The answer `table` f32[N,F], a box per row, for input of `size` (height, width)."""
+    """Answer to the probe picture, `table` f32[N,F], a box per row, for input of `size` (h, w)."""
 
     table: Float32
     size: Size

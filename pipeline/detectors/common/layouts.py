@@ -1,4 +1,4 @@
-"""What the numbers in a YOLO network's output mean: which layout it is, and how to read it.
+"""Layouts of YOLO networks' outputs: which there are, finding the right one, reading it.
 
 Layouts in use, for nc classes and N boxes. A cell is one place of the feature maps, at strides 8,
 16 and 32 in most networks.
@@ -19,7 +19,7 @@ Layouts in use, for nc classes and N boxes. A cell is one place of the feature m
 v8 stands for YOLOv8, 9, 11 and 12. v5 (also 7) has three boxes per cell, v6 and YOLOX (Ge et al.,
 2021) have one. Of detr, detr-best (RT-DETR, set prediction), end-to-end and class-first no box is
 suppressed any more. The shape alone does not tell these apart: what does is the answer to a probe
-picture, see `_evidence`.
+picture, see `layout_evidence`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How to read one network's output, and what its input looks like.
+    """Layout of one network's output: how to decode it, and what its input looks like.
 
     `decode(output f32[rows, columns], score threshold, input size (height, width))` returns what is
     above the threshold. `class_count` is None where the shape does not tell. `final`: the network
@@ -89,7 +89,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class LayoutVariant:
-    """One way to read an output: a layout, and what varies within it.
+    """Variant of a layout: its name, classes, strides, orientation and unit of the boxes.
 
     `strides` and `per_cell` say where boxes come from; () and 0 where that is not known. `flipped`:
     rows and columns are exchanged. `normalised`: boxes are parts of the input's sides. `usual`

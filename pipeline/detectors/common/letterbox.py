@@ -1,4 +1,4 @@
-"""Fit a picture into a network's input without distorting it, and bring boxes back."""
+"""Letterbox: fit a picture into a network's input without distortion, and map boxes back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PADDING = 114
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a picture of `image_size` lies in a network input of `input_size`; all (height, width).
+    """Letterbox of a picture of `image_size` in an input of `input_size`; all (height, width).
 
     The picture is scaled to `scaled_size` and its top left corner put at `offset` (top, left).
     """

@@ -1,4 +1,4 @@
-"""A detector that is loaded once and used by many runs, one after the other or at the same time."""
+"""Loaded model: a detector that is loaded once and shared by many runs, also at the same time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.core.interfaces import Detector, Overlapping
 
 
 class LoadedModel:
-    """Weights that stay loaded; give it to `track` or `detect` as `model`, as often as wanted.
+    """Detector whose weights stay loaded; pass it to `track` or `detect` as `model`.
 
     Any number of threads may use it at once: a lock lets one batch in at a time, and each run gets
     the answers to its own pictures. It is released by `close`, at the end of a `with` block, or

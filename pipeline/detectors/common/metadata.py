@@ -1,4 +1,4 @@
-"""What an exporter wrote about a network, read the same way from every kind of file.
+"""Metadata that exporters write into weights, read the same way from every kind of file.
 
 ultralytics and trackline write the same keys everywhere: `metadata_props` of an `.onnx` file,
 `metadata.yaml` beside an OpenVINO network (or its `rt_info`), the JSON header of a TensorRT
@@ -23,7 +23,7 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file says about its network; None (`names`: empty) where it is silent.
+    """Metadata of a network; None (`names`: empty) where the file is silent.
 
     `task` is detect, segment, pose, ...; `head` the class of the last layer; `stride` what both
     sides of the input are multiples of; `end2end` whether the head itself leaves one box per

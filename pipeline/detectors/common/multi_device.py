@@ -1,6 +1,6 @@
-"""Several devices as one: batches go to whichever has least to do, and come back in order.
+"""Several devices as one backend: each has a worker thread, the least busy takes the next batch.
 
-One device of several: its batches are begun and its answers read on a thread of its own.
+Results come back in the order in which batches were submitted.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ BatchFuture = Future[tuple[list[Detections], Mapping[str, float]]]
 
 
 class DeviceWorker:
-    """A backend with a thread that hands it batches as they come, and reads what they gave.
+    """Worker thread of one device's backend: submits batches as they come, collects results.
 
     So many batches are begun as the backend takes at once, and `ready` more may wait: the device
-    goes on with them while whoever gave the last ones looks at the answers. What fails in the
+    goes on with them while the caller looks at the last results. What fails in the
     thread is raised by the answer it was for. It takes with it what else was in flight on this
     device; the batch after that starts afresh.
     """
@@ -68,7 +68,7 @@ class DeviceWorker:
     def start(self, postprocess: Postprocess) -> None:
         """Make ready to run and begin to wait for batches."""
         self.backend.start(postprocess)
-        self._worker.start(self._set_failure)  # it has nobody to tell but those who hold an answer
+        self._worker.start(self._set_failure)  # a failure reaches those who wait for a result
 
     def submit(self, images: Sequence[Image]) -> BatchFuture:
         """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
@@ -127,16 +127,16 @@ class DeviceWorker:
         answer.set_result((found, self.backend.stage_ms))
 
     def _pop_started(self) -> list[BatchFuture]:
-        """Return the answers to what is begun, which nobody waits for any more."""
+        """Return the futures of the batches that were started, and forget them."""
         with self._change:
             forgotten = [*self._started]
             self._started.clear()
         return forgotten
 
     def _fail_waiting(self) -> None:
-        """Leave nobody waiting for an answer that will not come, now or later."""
+        """Fail every batch that will not be computed, so that no caller waits forever."""
         with self._change:
-            self._closed = True  # first: nobody would look at a batch that is given after this
+            self._closed = True  # first: a batch submitted after this would never be looked at
             given = [answer for _, answer in self._queued]
             self._queued.clear()
         for answer in self._pop_started():
@@ -148,7 +148,7 @@ class DeviceWorker:
                 answer.set_exception(self._ended("closed before it answered"))
 
     def _set_failure(self, error: BaseException) -> None:
-        """Remember what ended the thread; told before `_fail_waiting`."""
+        """Keep the error that ended the thread; called before `_fail_waiting`."""
         self._failure = error
 
     def _ended(self, usual: str) -> StageError:
@@ -160,7 +160,7 @@ class DeviceWorker:
 
 
 class MultiDeviceBackend:
-    """One network on several devices, each with a thread and batches of its own.
+    """Backend that runs one network on several devices, each with a worker thread.
 
     A device that is slower, or slow for once, gets fewer batches. As answers come in order, the
     others are ahead of it by no more than what may be in flight.

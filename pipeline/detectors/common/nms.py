@@ -22,8 +22,8 @@ def suppress(
 
     Scores are above 0. Greedy: the best box stays and every box of its class whose intersection
     over union with it is above `iou` goes, then the best of those left, and so on. Without
-    `class_id` any two boxes compete. Boxes that are not finite or have no area compete with nobody
-    and stand at the end: whoever counts such boxes shall see them.
+    `class_id` any two boxes compete. Boxes that are not finite or have no area suppress nothing
+    and stand at the end, so that the caller can count them.
     """
     usable = usable_xyxy(xyxy) & np.isfinite(score)
     if usable.all():

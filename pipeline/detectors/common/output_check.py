@@ -1,4 +1,4 @@
-"""Looks at boxes while they come, and warns once of what no detector puts out."""
+"""Check of a network's boxes at run time: one warning about what no right layout gives."""
 
 from __future__ import annotations
 

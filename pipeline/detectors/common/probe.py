@@ -1,4 +1,4 @@
-"""Finds a network's layout by the answer to a picture that is made here, before the first frame.
+"""Probe: find a network's layout by its answer to a synthetic picture, before the first frame.
 
 The picture has what any detector reacts to, edges and things of several sizes, and noise. No object
 in it is meant to be found: even where nothing is, the numbers of a layout keep its rules.
@@ -30,7 +30,7 @@ Run = Callable[[Image, int], Float32]
 
 @dataclass(frozen=True, slots=True)
 class RecognisedLayout:
-    """A network's layout, the number that stands for white, and what to warn of."""
+    """Result of the probe: the layout, the number that stands for white, and warnings."""
 
     variant: LayoutVariant
     pixel_max: int | None

@@ -1,4 +1,4 @@
-"""Runs networks on the CPU with OpenVINO, several pictures at the same time.
+"""OpenVINO backend: networks on the CPU, several pictures at the same time.
 
 Two pictures on one core each are faster than one picture on two cores, because no layer waits for
 the slower core. So as many requests are in flight as OpenVINO has streams, and one more that is
@@ -56,7 +56,7 @@ _PRECISION: dict[str, dict[str, str]] = {
 
 
 class OpenVinoBackend:
-    """Runs an `.onnx` or OpenVINO network on the CPU."""
+    """Backend for `.onnx` and OpenVINO networks on the CPU."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.device not in ("auto", "cpu"):
@@ -176,7 +176,7 @@ class OpenVinoBackend:
 
     def _drop_pools(self) -> None:
         for pool in self._pools.values():
-            pool.idle.clear()  # requests know their pool: neither would go by itself
+            pool.idle.clear()  # requests and pool refer to each other
         self._pools.clear()
 
     def _finish_oldest(self) -> None:
@@ -225,7 +225,7 @@ class OpenVinoBackend:
 
 
 class _RequestPool:
-    """A compiled network and those of its requests that are idle: one per stream and `waiting`."""
+    """Compiled network and its idle inference requests: one per stream, and `waiting` more."""
 
     def __init__(self, compiled: Any, waiting: int) -> None:
         self._network = compiled  # its requests alone do not keep all of it
@@ -236,7 +236,7 @@ class _RequestPool:
 
 
 class _PictureRequest:
-    """One request; its input memory doubles as the canvas that pictures are pasted on."""
+    """Inference request whose input memory is the canvas that pictures are pasted on."""
 
     def __init__(self, pool: _RequestPool, request: Any) -> None:
         self.pool = pool
@@ -268,7 +268,7 @@ class _PictureRequest:
 
 
 class _Batch:
-    """The answers to one `submit` so far, and the seconds that this thread spent on them."""
+    """Batch in flight: its detections so far, and the seconds this thread spent on it."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -283,7 +283,7 @@ class _Batch:
 
 
 def compile_options(settings: Settings, available: Cores) -> dict[str, str]:
-    """Return what OpenVINO is told when it compiles: it sees affinity by itself, but no quota."""
+    """Return OpenVINO's compile options: it sees CPU affinity by itself, but no quota."""
     hint = "LATENCY" if settings.prefer_latency else "THROUGHPUT"
     rationed = {"INFERENCE_NUM_THREADS": str(available.threads)} if available.rationed else {}
     return {"PERFORMANCE_HINT": hint, **rationed, **_PRECISION[settings.precision]}

@@ -1,4 +1,4 @@
-"""Keeps compiled networks in the cache folder: the next start takes a third of the time.
+"""Cache of compiled OpenVINO networks on disk: the next start takes a third of the time.
 
 Reading and compiling a small network takes longer than all else that happens before the first
 frame, and a tenth of a run's memory. What is kept depends on the weights' bytes, on this program's
@@ -56,7 +56,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class CompiledModelCache:
-    """A PictureModel that is read only where something of it is not in the cache."""
+    """PictureModel behind the disk cache: the weights are read only where something is missing."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Changes to a network's graph that make it faster on the CPU and leave its answers as they are.
+"""Graph rewrites of OpenVINO networks: pictures as input, best class as output, faster on CPUs.
 
 OpenVINO's CPU plug-in computes convolutions with the channels last and moves whole feature maps
 around where the graph next to them wants the channels first. At both ends of a YOLO network that

@@ -1,4 +1,4 @@
-"""Reads `.onnx` files and OpenVINO folders into a network whose input is a decoded picture."""
+"""OpenVINO model: an `.onnx` file or OpenVINO folder, compiled to take decoded pictures."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def no_telemetry() -> Iterator[None]:
 class PictureModel:
     """An OpenVINO network with one picture as input; raises ModelError for anything else.
 
-    `fixed_size` is (height, width), or None if the network takes any; `network` tells what the
+    `fixed_size` is (height, width), or None if the network takes any; `network` is what the
     weights say about themselves, `metadata` all that the exporter wrote.
     """
 

@@ -1,4 +1,4 @@
-"""Runs `.pt` weights and TensorRT engines: on CUDA with batches that overlap, `.pt` on the CPU too.
+"""Torch backend: `.pt` weights and TensorRT engines on CUDA, batches overlap; `.pt` on CPUs too.
 
 Only the network is ultralytics': pictures are prepared and answers read by this program.
 """
@@ -41,7 +41,7 @@ COPYING_THREADS = 4
 
 
 class AnyBatchSlot(Protocol):
-    """One batch at a time through a device: `launch`, then `wait`, then `answers`."""
+    """Batch slot: one batch at a time on a device, `launch`, then `wait`, then `answers`."""
 
     def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
         """Begin; letterboxes all have the same input size."""
@@ -61,7 +61,7 @@ class AnyBatchSlot(Protocol):
 
 @dataclass(slots=True)
 class _Batch:
-    """A submitted batch: its parts by input size, each on a slot with the rows it holds."""
+    """Batch in flight: its parts by input size, each in a slot with the rows it holds."""
 
     size: int
     parts: list[tuple[AnyBatchSlot, list[int]]] = field(default_factory=list)
@@ -69,9 +69,10 @@ class _Batch:
 
 
 class TorchBackend:
-    """Runs one network on one device. Batches hold pictures that fill the same input size.
+    """Backend for one network on one torch device.
 
-    Any thread may call it, one at a time; which device is current for that thread stays as it was.
+    The pictures of a batch in a slot fill the same input size. Any thread may call it, one at a
+    time; which device is current for that thread stays as it was.
     """
 
     def __init__(self, settings: Settings, *, tensors_on_cpu: bool = False) -> None:
@@ -214,7 +215,7 @@ class TorchBackend:
         """Forget what is in flight, so that the next batch can start afresh."""
         while self._batches:
             for slot, _ in self._batches.popleft().parts:
-                # A GPU that is lost says so at each call; the first one has told.
+                # A GPU that is lost says so at each call; the first error was raised.
                 with suppress(RuntimeError):
                     slot.drop()
                     self._idle.append(slot)

@@ -1,4 +1,4 @@
-"""One batch's way over the device: memory that is used again, and the steps in their order.
+"""Batch slot of a device: reused memory for one batch, and upload, letterbox, network, download.
 
 Up come decoded pictures as they are, u8; on the device they are letterboxed, the network runs and
 its boxes are suppressed; down comes one small tensor. The CPU waits for nothing but that.
@@ -47,7 +47,7 @@ class TensorNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SlotResources:
-    """What every slot of one device shares."""
+    """Resources that all slots of one device share."""
 
     device: Device
     network: TensorNetwork
@@ -57,7 +57,7 @@ class SlotResources:
 
 
 class _Prepared:
-    """A canvas of one size and batch, and the work captured on it; `output` is the network's."""
+    """Canvas of one size and batch, and the work captured on it; `output` is the network's."""
 
     def __init__(self, resources: SlotResources, count: int, size: tuple[int, int]) -> None:
         network, answers = resources.network, resources.answers
@@ -73,7 +73,7 @@ class _Prepared:
 
 
 class BatchSlot:
-    """Takes one batch at a time, all of whose letterboxes have the same input size."""
+    """Slot for one batch at a time, all of whose letterboxes have the same input size."""
 
     def __init__(self, resources: SlotResources) -> None:
         self._resources = resources
@@ -132,7 +132,7 @@ class BatchSlot:
         return found
 
     def drop(self) -> None:
-        """Return once the batch is done, whose answers nobody wants."""
+        """Discard the batch; returns once the device is done with it."""
         self.wait()  # the device still works in the memory of the next one
 
     def device_ms(self) -> Mapping[str, float]:
@@ -159,7 +159,7 @@ class BatchSlot:
         return int(ends[-1])
 
     def _prepare(self, count: int, size: tuple[int, int]) -> _Prepared:
-        """Return what runs a batch of `count`; captured the first time, by the way."""
+        """Return what runs a batch of `count`; captured as a graph the first time."""
         fixed = self._resources.network.fixed_batch
         room = fixed or next((each for each in BATCH_SIZES if each >= count), count)
         prepared = self._prepared.get((room, size))

@@ -1,4 +1,4 @@
-"""One batch on torch's CPU: OpenCV letterboxes and reads answers faster there than tensors do."""
+"""Batch slot on the CPU: OpenCV letterboxes, numpy postprocesses, faster there than tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.detectors.torch.batch_slot import TensorNetwork
 
 
 class CpuBatchSlot:
-    """As `_torch_lane.BatchSlot`, with the network run while it is waited for."""
+    """Batch slot (see batch_slot.BatchSlot) whose network runs in `wait`."""
 
     def __init__(self, network: TensorNetwork, postprocess: Postprocess) -> None:
         self._network = network

@@ -1,4 +1,4 @@
-"""Where tensors are worked on: CUDA with its streams, events and graphs, or the CPU without them.
+"""Torch devices: CUDA with its streams, events and graphs, or the CPU without them.
 
 Both offer the same few calls, so that all that is built on them runs on the CPU as well, in tests
 for one. On CUDA copies up, work and copies down go to a stream each: neighbouring batches overlap.
@@ -32,7 +32,7 @@ _captures = threading.Lock()
 
 
 class Mark(Protocol):
-    """A moment in a stage's work."""
+    """Position in a stage's queue of work, as a CUDA event."""
 
     def wait(self) -> None:
         """Return once the work up to here is done; sleeps meanwhile."""
@@ -42,7 +42,7 @@ class Mark(Protocol):
 
 
 class Device(Protocol):
-    """What a batch needs of the place it is worked on."""
+    """Device protocol: memory, stages with their order, marks, repeatable work."""
 
     device: Any
 
@@ -60,7 +60,7 @@ class Device(Protocol):
 
 
 class CpuDevice:
-    """The CPU: everything is done when the call returns."""
+    """CPU device: everything is done when the call returns."""
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
@@ -85,7 +85,7 @@ class CpuDevice:
 
 
 class CpuMark:
-    """A moment that is over."""
+    """Mark on the CPU: always over."""
 
     def __init__(self) -> None:
         self._at = perf_counter()
@@ -99,7 +99,7 @@ class CpuMark:
 
 
 class CudaDevice:
-    """One GPU, with a stream per stage; captured graphs share one pool of memory."""
+    """CUDA device with a stream per stage; captured graphs share one memory pool."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -123,7 +123,7 @@ class CudaDevice:
 
     def mark(self, stage: Stage) -> CudaMark:
         """Return an event recorded in the stage's stream."""
-        # Blocking: whoever waits sleeps, and a core is not lost to looking at the clock.
+        # Blocking: a waiting thread sleeps, and a core is not lost to looking at the clock.
         event = _cuda.Event(enable_timing=True, blocking=True)
         event.record(self._streams[stage])
         return CudaMark(event)
@@ -169,7 +169,7 @@ class CudaDevice:
 
 
 class CudaMark:
-    """A recorded CUDA event."""
+    """Mark on CUDA: a recorded event."""
 
     def __init__(self, event: Any) -> None:
         self.event = event

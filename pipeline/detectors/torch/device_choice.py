@@ -1,4 +1,4 @@
-"""Which device, and in which precision: what the user asked for against what torch finds."""
+"""Choice of device and precision: the options against what torch finds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def choose_half(settings: Settings, *, on_cuda: bool) -> bool:
 def current_device(torch: Any, device: Any) -> Iterator[None]:
     """Make a device this thread's current one for a while: the CPU needs no such thing.
 
-    Page-locked memory and captures go by it, and every thread begins at the first GPU.
+    Page-locked memory and captures depend on it, and every thread begins at the first GPU.
     """
     if device.type != "cuda":
         yield

@@ -1,8 +1,8 @@
-"""Letterboxes decoded pictures where the network runs: u8 goes up, nothing is resized on the CPU.
+"""Letterbox on the device: u8 pictures are uploaded, nothing is resized on the CPU.
 
-The geometry is `_letterbox.fit`'s and the interpolation OpenCV's bilinear one: pixel centres at
-half coordinates, weights clamped at the border, fixed point. So both paths show the network the
-same picture, but for a grey level here and there.
+The geometry is that of `common.letterbox.fit` and the interpolation OpenCV's bilinear one: pixel
+centres at half coordinates, weights clamped at the border, fixed point. So both paths show the
+network the same picture, but for a grey level here and there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE = 2048
 
 
 class Canvas:
-    """Memory of a network's input for `count` pictures: [count,3,H,W] RGB 0..1, channels-last.
+    """Input memory of a network for `count` pictures: [count,3,H,W] RGB 0..1, channels-last.
 
     `pictures` is that tensor. Padding is painted only where a picture of another shape comes.
     """

@@ -1,4 +1,4 @@
-"""The network in `.pt` weights, on the device that was asked for."""
+"""Network of `.pt` weights on a torch device."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""From a network's output to boxes, on the device that ran it: one small tensor comes back.
+"""Postprocessing on the GPU: decode, filter and suppress a batch; one small tensor comes back.
 
-Reads, filters and suppresses exactly as `_postprocess` does, for a whole batch and without the CPU
-learning anything in between. What a fixed shape cannot hold, more candidates than `CANDIDATES` or
-chains of overlaps that are too long, is told in the answer, and `_postprocess` has the last word.
+The result is exactly that of `common.postprocess`, without a wait for the CPU in between. What a
+fixed shape cannot hold, more candidates than `CANDIDATES` or chains of overlaps that are too long,
+is flagged in the answer, and that picture is postprocessed on the CPU.
 
-Non-maximum suppression of a whole batch at once, in shapes that do not depend on the data.
-
-A CUDA graph can hold it: nothing waits for the CPU and nothing is allocated by content. Which box
-stays is greedy suppression's answer exactly: let S[i,j] say that a better box j overlaps i too
-much, then the boxes that stay are the only solution of "i stays unless some j that stays has
-S[i,j]", since S is strictly triangular. Repeating that rule from "all stay" settles the boxes at
-the end of chains of length n in n rounds; chains in pictures are short.
+Non-maximum suppression works in shapes that do not depend on the data, so that a CUDA graph can
+hold it. Which box stays is greedy suppression's answer exactly: let S[i,j] say that a better box j
+overlaps i too much, then the boxes that stay are the only solution of "i stays unless some j that
+stays has S[i,j]", since S is strictly triangular. Repeating that rule from "all stay" settles the
+boxes at the end of chains of length n in n rounds; chains in pictures are short.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from pipeline.detectors.common.postprocess import Postprocess
 Tensor = Any
 
 ROUNDS = 24
-"""Chains longer than this are not settled here, which is told; the caller has another way."""
+"""Chains longer than this are not solved here; the picture is flagged for the CPU."""
 
 
 def suppression_matrix(xyxy: Tensor, usable: Tensor, class_id: Tensor | None, iou: float) -> Tensor:
@@ -92,7 +90,7 @@ class _Boxes:
 
 
 class GpuPostprocess:
-    """Makes f32[B, 1 + M, 6] of a network's output [B, rows, columns] on its own device.
+    """GPU postprocessing: f32[B, 1 + M, 6] from a network's output [B, rows, columns].
 
     Row 0 of a picture says how many boxes follow, how many candidates there were and whether the
     answer is final; then come left, top, right, bottom in pixels of the network's input, score and
@@ -124,7 +122,7 @@ class GpuPostprocess:
         final = count <= best.score.shape[1]
         if not rules.layout.final:
             usable = stay & _usable(best.xyxy)
-            # Boxes that no tracker can use compete with nobody and go to the end, to be counted.
+            # Boxes that no tracker can use suppress nothing and go to the end, to be counted.
             order = torch.where(stay & ~usable, best.score - 2, best.score)
             order = order.sort(dim=1, descending=True, stable=True).indices
             best = best.in_order(order)
@@ -211,7 +209,7 @@ def _packed(boxes: _Boxes, stay: Tensor, limit: int) -> Tensor:
     """Return f32[B, 1 + limit, 6]: how many boxes follow, then those that stay, without gaps."""
     columns = (boxes.xyxy, boxes.score[..., None], boxes.class_id[..., None].float())
     rows = torch.cat(columns, dim=-1)
-    # Each box that stays knows how many better ones stay; whoever is too many, or goes, is written
+    # Each box that stays knows how many better ones stay; what is too many, or goes, is written
     # to one row behind the end that is cut off.
     place = stay.cumsum(dim=1).where(stay, limit + 1).clamp(max=limit + 1)
     packed = rows.new_zeros((len(rows), limit + 2, _COLUMNS))

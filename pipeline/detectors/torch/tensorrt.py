@@ -1,4 +1,4 @@
-"""TensorRT engines as ultralytics exports them: a header that says what is in it, then the plan.
+"""TensorRT engine as ultralytics exports it: a header that says what is in it, then the plan.
 
 The header is its length as a little-endian 32-bit number, then JSON. See NVIDIA's TensorRT 10
 Python API for the rest. An engine runs only with the TensorRT version and kind of GPU it was made
@@ -27,7 +27,7 @@ _TYPES = {"FLOAT": torch.float32, "HALF": torch.float16}
 
 
 class EngineNetwork:
-    """A `TensorNetwork` (see _torch_lane) that TensorRT runs; one picture input, one box output."""
+    """A `TensorNetwork` (see batch_slot) that TensorRT runs; one picture input, one box output."""
 
     def __init__(self, path: Path, device: Any) -> None:
         trt = _import_tensorrt()

@@ -1,4 +1,4 @@
-"""Loads `.pt` weights with ultralytics, and makes their network ready to run."""
+"""Loading of `.pt` weights with ultralytics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.core.install_hints import install_command
 from pipeline.detectors.common.metadata import Metadata, check_task
 
 _ENVIRONMENT = {
-    # ultralytics looks for the internet, installs what it misses and greets, unless told not to.
+    # ultralytics looks for the internet, installs what it misses and greets, unless these are set.
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",
     "YOLO_VERBOSE": "false",
