@@ -32,3 +32,13 @@ def test_programs_import_trackline(page: Path) -> None:
     """`pipeline` is a name that many others use, too."""
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     assert not [block for block in blocks if re.search(r"^(import|from) pipeline\b", block, re.M)]
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """After a move half of the table named files that were gone."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[\w]+/)+[\w]*(?:\.py)?)`", text))
+    folders = [ROOT, ROOT / "pipeline", ROOT / "pipeline" / "tools", ROOT / "pipeline" / "server"]
+    missing = [name for name in named if not any((folder / name).exists() for folder in folders)]
+    assert len(named) > 20
+    assert not missing
