@@ -1,4 +1,4 @@
-"""Events kept and told to others: the store, its retention, and delivery to MQTT and webhooks.
+"""Events: decided at zones and lines, stored with retention, delivered to MQTT and webhooks.
 
 Nothing here is imported by `import pipeline`; SQLAlchemy and paho-mqtt come with the extra `live`.
 """

@@ -1,4 +1,4 @@
-"""Cameras that are lost and come back, as events."""
+"""Events "lost" and "live" of cameras that go and come back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.events.store.records import EventRecord
 
 CameraStates = Callable[[], Mapping[str, tuple[str, float]]]
 """Returns {camera: (state, Unix time since when)}."""
-_UNSEEN = ("lost", "stale", "connecting")
+_NO_PICTURE = ("lost", "stale", "connecting")
 
 
 class CameraEvents:
@@ -24,17 +24,17 @@ class CameraEvents:
         self._lost_after_s = lost_after_s
         self._lost: set[str] = set()
 
-    def look(self, now: float) -> list[EventRecord]:
-        """Return what has happened since the last time; `now` and the events' times are Unix."""
-        news: list[EventRecord] = []
+    def update(self, now: float) -> list[EventRecord]:
+        """Return the events since the last call; `now` and the events' times are Unix."""
+        found: list[EventRecord] = []
         states = self._states()
         self._lost &= set(states)
         for camera, (state, since) in states.items():
             is_lost = camera in self._lost
-            if state in _UNSEEN and not is_lost and now - since >= self._lost_after_s:
+            if state in _NO_PICTURE and not is_lost and now - since >= self._lost_after_s:
                 self._lost.add(camera)
-                news.append(EventRecord(time=since, kind="lost", camera=camera))
+                found.append(EventRecord(time=since, kind="lost", camera=camera))
             elif state == "live" and is_lost:
                 self._lost.discard(camera)
-                news.append(EventRecord(time=since, kind="live", camera=camera))
-        return sorted(news, key=lambda one: one.time)
+                found.append(EventRecord(time=since, kind="live", camera=camera))
+        return sorted(found, key=lambda one: one.time)

@@ -1,4 +1,4 @@
-"""What is so now, per camera: connected or not, objects seen, who is inside, what was counted."""
+"""The state of each camera now: connected or not, objects, tracks inside zones, counts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pipeline.events.zones.counts import ZoneCounts
 
 State = dict[str, Any]
 ZonesByCamera = Mapping[str, Mapping[str, bool]]
-"""{camera: {area: whether it is a line}}."""
+"""{camera: {zone or line: whether it is a line}}."""
 
 UNSEEN_S = 60.0
 """Longer than a track is usually waited for before it has left (`gone_s`)."""
 
 
 @dataclass(slots=True)
-class Camera:
-    """One camera; `seen_at` is on the clock that the camera_states is asked with."""
+class CameraState:
+    """The state of one camera; `seen_at` is on the clock of `CameraStateTable.states`."""
 
     seen_at: float
     objects: int = 0
     tally: ZoneCounts = field(default_factory=lambda: ZoneCounts(UNSEEN_S))
 
     def areas(self) -> dict[str, Counter[str]]:
-        """Return what happened since the start, by area.
+        """Return the counts since the start, by zone or line.
 
         By "enter", "leave" and "dwell" for a zone, by "in" and "out" for a line.
         """
@@ -38,7 +38,7 @@ class Camera:
         return found
 
     def known_areas(self) -> dict[str, bool]:
-        """Return {area: whether it is a line} of those where something has happened."""
+        """Return {zone or line: whether it is a line} of those with events."""
         return {area: self.is_line(area) for area in self.areas()}
 
     def is_line(self, area: str) -> bool:
@@ -47,33 +47,33 @@ class Camera:
 
 
 class CameraStateTable:
-    """Follows results on one thread, and is asked on another one."""
+    """The states of all cameras: updated with results on one thread, read on another."""
 
     def __init__(self, lost_s: float) -> None:
         self._lost_s = lost_s
-        self._cameras: dict[str, Camera] = {}
+        self._cameras: dict[str, CameraState] = {}
         self._planned: Callable[[], ZonesByCamera] = dict
         self._lock = threading.Lock()
 
     def expect(self, camera: str) -> None:
         """Show a camera that has not given a picture yet, as not connected."""
         with self._lock:
-            self._cameras.setdefault(camera, Camera(float("-inf")))
+            self._cameras.setdefault(camera, CameraState(float("-inf")))
 
-    def plan(self, areas: Callable[[], ZonesByCamera]) -> None:
-        """Show the areas that `areas` returns, rather than only those where something happened."""
-        self._planned = areas
+    def plan(self, zones: Callable[[], ZonesByCamera]) -> None:
+        """Show the zones and lines that `zones` returns, rather than only those with events."""
+        self._planned = zones
 
-    def note(self, result: Result, now: float) -> None:
-        """Take a result into account."""
+    def update(self, result: Result, now: float) -> None:
+        """Update with a result."""
         with self._lock:
-            camera = self._cameras.setdefault(result.frame.source, Camera(now))
+            camera = self._cameras.setdefault(result.frame.source, CameraState(now))
             camera.seen_at = now
             camera.objects = len(result.tracks)
             camera.tally.note(result)
 
     def areas(self) -> dict[str, dict[str, bool]]:
-        """Return {camera: {area: whether it is a line}}."""
+        """Return {camera: {zone or line: whether it is a line}}."""
         planned = self._planned()
         with self._lock:
             return {
@@ -84,8 +84,8 @@ class CameraStateTable:
     def states(self, now: float) -> dict[str, State]:
         """Return the state of each camera, as JSON has it.
 
-        What is there now is None where the camera is not connected: nobody knows, and a 0 would
-        tell an automation that the zone is empty.
+        Objects and tracks inside are None while the camera is not connected: they are unknown, and
+        a 0 would make an automation take the zone for empty.
         """
         areas = self.areas()
         with self._lock:
@@ -94,7 +94,7 @@ class CameraStateTable:
                 for name, camera in self._cameras.items()
             }
 
-    def _state(self, camera: Camera, now: float, areas: Mapping[str, bool]) -> State:
+    def _state(self, camera: CameraState, now: float, areas: Mapping[str, bool]) -> State:
         connected = now - camera.seen_at < self._lost_s
         inside, counted = camera.tally.inside, camera.areas()
         return {

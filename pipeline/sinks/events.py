@@ -1,4 +1,4 @@
-"""Events kept with their clips in OUT/events.db and OUT/clips, and told to MQTT and webhooks."""
+"""Sink: events stored with clips in OUT/events.db and OUT/clips, delivered to MQTT and webhooks."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
 # Closing takes a second or two when something does not answer, and no time otherwise.
-_CLIPS_PATIENCE_S = 1.5
-_LOOK_EVERY_S = 1.0
-_FILES_PATIENCE_S = 20.0
+_CLIPS_TIMEOUT_S = 1.5
+_CAMERAS_EVERY_S = 1.0
+_FILES_TIMEOUT_S = 20.0
 
 
 class Options(OptionsModel):
-    """What can be set about events."""
+    """Options of the sink `events`."""
 
     database: SecretUrl | None = None
     """`OUT/events.db` unless said: a file of SQLite, or `postgresql://USER:${PASSWORD}@HOST/NAME`."""
@@ -82,25 +82,25 @@ def build(options: Options) -> EventsSink:
 
 
 class EventsSink:
-    """Takes the events of results. No database, disk or network makes `write` wait for a camera.
+    """Stores and delivers the events of results; never waits for database, disk or network.
 
-    A run over files only waits, and fails where events cannot be kept. `store` is there between
+    But a run over files only does wait, and fails where events cannot be stored. `store` is there between
     `open` and `close`; others may use it meanwhile, from any thread.
     """
 
     own_thread = True
 
-    def __init__(self, options: Options, files_patience_s: float = _FILES_PATIENCE_S) -> None:
+    def __init__(self, options: Options, files_timeout_s: float = _FILES_TIMEOUT_S) -> None:
         self.store: EventStore | None = None
         self._options = options
-        self._files_patience_s = files_patience_s
+        self._files_timeout_s = files_timeout_s
         self._folder: OutputFolder | None = None
         self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
         self._failure: BaseException | None = None
         self._areas: Callable[[], ZonesByCamera] | None = None
-        self._news: PeriodicTask | None = None
-        self._made_anew = False
+        self._camera_task: PeriodicTask | None = None
+        self._is_new_database = False
         self._only_files = False
         self._wrote = False
         self._release: Callable[[], None] | None = None
@@ -131,11 +131,11 @@ class EventsSink:
             planned = _areas(run.metadata)
             targets.camera_states.plan(self._areas or (lambda: planned))
         self._start(targets, store)
-        news = CameraEvents(run.camera_states, self._options.lost_after_s)
-        self._news = PeriodicTask(
-            "events: cameras", partial(self._note_cameras, news), _LOOK_EVERY_S
+        camera_events = CameraEvents(run.camera_states, self._options.lost_after_s)
+        self._camera_task = PeriodicTask(
+            "events: cameras", partial(self._store_camera_events, camera_events), _CAMERAS_EVERY_S
         )
-        self._news.start(self._fail)
+        self._camera_task.start(self._fail)
 
     def write(self, result: Result) -> None:
         """Take the result's events and remember its picture; waits over files only."""
@@ -149,46 +149,46 @@ class EventsSink:
         utc = unix_time(0.0)
         records = [EventRecord.of(event, utc) for event in result.events]
         if records:
-            self._service.writer.do(partial(self.store.add, records), len(records))
+            self._service.writer.enqueue(partial(self.store.add, records), len(records))
         if self._clips is not None:
             uids = [one.uid for one in records]
-            self._clips.note(result, uids, utc + result.frame.captured_at)
+            self._clips.add(result, uids, utc + result.frame.captured_at)
 
-    def _note_cameras(self, news: CameraEvents) -> None:
-        """Keep what became of cameras since the last time."""
+    def _store_camera_events(self, camera_events: CameraEvents) -> None:
+        """Store the cameras' events since the last call."""
         service, store = self._service, self.store
         if service is None or store is None:
             return
-        if records := news.look(time.time()):
+        if records := camera_events.update(time.time()):
             self._wrote = True
-            service.writer.do(partial(store.add, records), len(records))
+            service.writer.enqueue(partial(store.add, records), len(records))
 
     def delivery_status(self) -> Sequence[DeliveryStatus]:
-        """Return how each target fares, for any thread and at once."""
+        """Return the delivery status of each target; never waits; safe from any thread."""
         service = self._service
         return [] if service is None else service.delivery_status()
 
     def store_status(self) -> tuple[StoreStatus, ClipLosses] | None:
-        """Return how events and clips are kept, for any thread and at once; None while closed."""
+        """Return the status of the store and clips lost; never waits; None while closed."""
         service, clips = self._service, self._clips
         if service is None:
             return None
         return service.writer.status, ClipLosses() if clips is None else clips.losses
 
     def close(self) -> None:
-        """Finish clips, keep what came, deliver what can be soon; the rest waits on the disk.
+        """Finish clips, store queued events, deliver what can be soon; the rest waits on the disk.
 
         Raises WriteError after files of which an event was lost.
         """
-        patience_s = self._files_patience_s if self._only_files else None
+        timeout_s = self._files_timeout_s if self._only_files else None
         clips, self._clips = self._clips, None
         if clips is not None:
-            clips.close(_CLIPS_PATIENCE_S if patience_s is None else patience_s)
-        if self._news is not None:
-            self._news.close(CLOSE_TIMEOUT_S)
+            clips.close(_CLIPS_TIMEOUT_S if timeout_s is None else timeout_s)
+        if self._camera_task is not None:
+            self._camera_task.close(CLOSE_TIMEOUT_S)
         service, self._service = self._service, None
         if service is not None:
-            service.close(CLOSE_TIMEOUT_S if patience_s is None else patience_s)
+            service.close(CLOSE_TIMEOUT_S if timeout_s is None else timeout_s)
         self._close_store()
         if self._folder is not None:
             self._folder.drop_if_empty()
@@ -217,7 +217,7 @@ class EventsSink:
             self._folder.check(store.file, appends=True)
             with writing(store.file):
                 self._release = lock_database(store.file)
-            self._made_anew = not store.file.exists()
+            self._is_new_database = not store.file.exists()
         self.store = store
         store.prepare()
         return store
@@ -234,7 +234,7 @@ class EventsSink:
         )
         if options.clips:
             from pipeline.sinks.clips.pre_roll import ClipOptions
-            from pipeline.sinks.clips.recovery import recorder
+            from pipeline.sinks.clips.recovery import make_recorder
 
             wanted = ClipOptions(
                 options.before_s,
@@ -242,9 +242,9 @@ class EventsSink:
                 options.clip_fps,
                 options.clip_width,
                 options.clip_boxes,
-                patient=self._only_files,
+                lossless=self._only_files,
             )
-            self._clips = recorder(store, self._service.writer, wanted)
+            self._clips = make_recorder(store, self._service.writer, wanted)
             self._clips.start(self._fail)
         self._service.start(self._fail)
 
@@ -255,7 +255,7 @@ class EventsSink:
         if store is None:
             return
         store.close()
-        if self._made_anew and not self._wrote and store.file is not None:
+        if self._is_new_database and not self._wrote and store.file is not None:
             for end in ("", "-wal", "-shm"):
                 store.file.with_name(store.file.name + end).unlink(missing_ok=True)
         if release is not None:
@@ -281,7 +281,7 @@ def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _areas(metadata: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
-    """Return {camera: {area: whether it is a line}} of the run's zones file."""
+    """Return {camera: {zone or line: whether it is a line}} of the run's zones file."""
     return {
         camera: {
             area["name"]: kind == "lines"

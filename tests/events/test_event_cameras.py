@@ -47,7 +47,7 @@ def test_what_becomes_of_a_camera(steps: Steps, news: list[tuple[str, float]]) -
         states.clear()
         if state is not None:
             states["gate"] = (state, since)
-        told += [(one.kind, one.time) for one in watch.look(now)]
+        told += [(one.kind, one.time) for one in watch.update(now)]
     assert told == news
 
 

@@ -175,16 +175,16 @@ def test_pictures_are_made_small_and_fewer(tmp_path: Path) -> None:
 
 
 def test_the_memory_of_the_ring_is_bounded(tmp_path: Path) -> None:
-    from pipeline.sinks.clips import pre_roll as _clip_ring
+    from pipeline.sinks.clips import pre_roll as pre_roll
 
-    ring = _clip_ring.PreRollBuffer(60.0, 60.0, 3840)
+    ring = pre_roll.PreRollBuffer(60.0, 60.0, 3840)
     noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), np.uint8)
     for index in range(30):
         one = result(index, fps=30.0)
         noisy = type(one.frame)(noise, "gate", index, index / 30, index / 30)
         ring.add(type(one)(noisy, one.detections, one.tracks, {}), surely=True)
     held = sum(len(shot.jpeg) for shot in ring.since(0))
-    assert 0.5 * _clip_ring.RING_BYTES < held <= _clip_ring.RING_BYTES
+    assert 0.5 * pre_roll.MAX_BUFFER_BYTES < held <= pre_roll.MAX_BUFFER_BYTES
 
 
 @pytest.mark.slow

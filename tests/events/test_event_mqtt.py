@@ -309,14 +309,14 @@ def test_no_name_gets_into_a_template() -> None:
 def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
     """Zones forget without an event then; a count that never falls again would stay."""
     table = CameraStateTable(10)
-    table.note(result(0, event(0), event(0, track_id=2)), 0.0)
-    table.note(result(1, event(1, kind="leave", track_id=2)), 0.1)
+    table.update(result(0, event(0), event(0, track_id=2)), 0.0)
+    table.update(result(1, event(1, kind="leave", track_id=2)), 0.1)
     assert table.states(0.2)["gate"]["areas"]["lawn"] == {
         "inside": 1,
         "enter": 2,
         "leave": 1,
     }
-    table.note(result(2, epoch=1), 1.0)
+    table.update(result(2, epoch=1), 1.0)
     assert table.states(1.1)["gate"]["areas"]["lawn"] == {
         "inside": 0,
         "enter": 2,
@@ -328,11 +328,11 @@ def test_nobody_is_said_to_be_gone_because_a_cable_was_pulled() -> None:
     """The state said 0 of a lost camera, and automations on an empty zone began."""
     table = CameraStateTable(10)
     table.expect("door")
-    table.note(result(0, event(0)), 0.0)
+    table.update(result(0, event(0)), 0.0)
     states = table.states(11.0)
     assert states["gate"]["areas"]["lawn"] == {"inside": None, "enter": 1, "leave": 0}
     assert [(one["connected"], one["objects"]) for one in states.values()] == [(False, None)] * 2
-    table.note(result(1), 12.0)
+    table.update(result(1), 12.0)
     assert table.states(12.0)["gate"]["objects"] == 1
     assert table.states(12.0)["gate"]["areas"]["lawn"] == {
         "inside": 1,
@@ -356,7 +356,7 @@ def test_home_assistant_gets_a_number_or_the_word_that_it_shows_as_unknown(
     table = CameraStateTable(10)
     table.expect("gate")
     if now is not None:
-        table.note(result(0, event(0)), 0.0)
+        table.update(result(0, event(0)), 0.0)
     parts = device(Topics("trackline", "homeassistant"), "gate", {"lawn": False})["components"]
     state = json.loads(json.dumps(by_slug(table.states(now or 0.0)["gate"])))
 
@@ -400,7 +400,7 @@ def test_what_is_announced_are_the_zones_of_the_file_whatever_has_happened() -> 
     table.expect("gate")
     table.plan(lambda: areas)
     assert table.areas() == areas
-    table.note(result(0, event(0)), 0.0)
+    table.update(result(0, event(0)), 0.0)
     assert table.areas() == areas
     state = json.loads(json.dumps(by_slug(table.states(0.0)["gate"])))
     shown = templates(state, areas["gate"])

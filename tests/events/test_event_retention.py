@@ -22,7 +22,7 @@ from pipeline.events.store.retention import (
 )
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips
-from pipeline.sinks.clips.recovery import rescue_all
+from pipeline.sinks.clips.recovery import recover_clips
 
 NOW = 1_000_000_000.0
 DAY = 86_400.0
@@ -245,7 +245,7 @@ def test_a_disk_that_is_away_for_a_while_costs_no_clip(
             on_disk(store, named(one.uid, "yard"))
     for _ in range(3):
         apply_retention(store, FOR_EVER, NOW)
-    rescue_all(store)
+    recover_clips(store)
     if mounted.exists():
         mounted.rename(tmp_path / "below the mount")
     disk.rename(mounted)
@@ -264,7 +264,7 @@ def test_a_clip_that_is_being_recorded_is_not_given_up_while_the_disk_is_away(
     store.add([one])
     store.link_clip(named(one.uid), NOW, [one.uid])
     store.clips_folder.rename(tmp_path / "disk")
-    rescue_all(store)
+    recover_clips(store)
     assert store.unfinished_clips() == [named(one.uid)]
 
 

@@ -214,7 +214,7 @@ def test_a_thread_that_fails_fails_the_run(tmp_path: Path) -> None:
     def broken() -> None:
         raise RuntimeError("a mistake of ours")
 
-    service.writer.do(broken)
+    service.writer.enqueue(broken)
 
     def raises() -> bool:
         try:

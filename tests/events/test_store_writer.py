@@ -34,7 +34,7 @@ class Disk:
 
 def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, EventStore, Disk]:
     """A sink for a camera, or for a file, on a disk that can be filled."""
-    sink = plugin.EventsSink(plugin.Options(clips=False), files_patience_s=0.2)
+    sink = plugin.EventsSink(plugin.Options(clips=False), files_timeout_s=0.2)
     sink.open(run_info(tmp_path, "gate", files=files))
     assert sink.store is not None
     return sink, sink.store, Disk(sink.store)
@@ -82,12 +82,12 @@ def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
     """Its failure is the run's, before hours of frames have gone by for nothing."""
     failures: list[BaseException] = []
     writer = StoreWriter(lambda: None, give_up_s=0.0)
-    writer.do(away, 1)
+    writer.enqueue(away, 1)
     writer.start(failures.append)
     eventually(lambda: failures, "the failure")
     assert isinstance(failures[0], WriteError)
     eventually(lambda: writer.status.lost == 1, "the loss is counted")
-    assert not writer.do(away, 2)
+    assert not writer.enqueue(away, 2)
     assert writer.status.lost == 3
     writer.close(0.0)
 
@@ -105,7 +105,7 @@ def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lo
 
     writer = StoreWriter(lambda: None)
     for step in (slow, away, away):
-        writer.do(step, 1 if step is slow else 2)
+        writer.enqueue(step, 1 if step is slow else 2)
     writer.start(lambda error: None)
     begun()
     writer.close(0.0)
@@ -121,7 +121,7 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_
     sink, _, _ = opened(tmp_path, files=True)
     service, answers = sink._service, Auth()
     assert service is not None
-    service.writer.do(answers, 1)
+    service.writer.enqueue(answers, 1)
     with pytest.raises(WriteError, match=r"^events: 1 could not be kept: see the log$"):
         sink.close()
     answers.open()
@@ -130,7 +130,7 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_
 def test_what_does_not_fit_into_memory_is_counted() -> None:
     """Lost events were told once in the log, and no number anywhere."""
     writer = StoreWriter(lambda: None, max_waiting=3)
-    assert [writer.do(away, 2) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert [writer.enqueue(away, 2) for _ in range(5)] == [True] * 3 + [False] * 2
     told = writer.status
     assert (told.waiting, told.lost) == (6, 4)
     assert told.lost_at is not None
@@ -147,7 +147,7 @@ def test_files_wait_for_a_slow_database_instead() -> None:
 
     def read() -> None:
         for number in range(50):
-            assert writer.do(partial(keep, number), 1)
+            assert writer.enqueue(partial(keep, number), 1)
 
     writer = StoreWriter(lambda: None, give_up_s=60.0, max_waiting=3)
     writer.start(lambda error: None)

@@ -35,7 +35,7 @@ class Targets:
     def note(self, result: Result) -> None:
         """Update the camera states that the broker gets."""
         if self.camera_states is not None:
-            self.camera_states.note(result, time.monotonic())
+            self.camera_states.update(result, time.monotonic())
 
     def stop(self) -> None:
         """Disconnect from the broker."""

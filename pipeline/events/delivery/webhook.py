@@ -3,7 +3,7 @@
 With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
 its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
 library would only bring a connection pool, which is of no use where each
-attempt must be told apart.
+attempt must be known.
 
 Headers follow Standard Webhooks 1.0 (https://www.standardwebhooks.com): `webhook-id`,
 `webhook-timestamp` and `webhook-signature`.

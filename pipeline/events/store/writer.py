@@ -1,4 +1,4 @@
-"""The one thread that writes: events and clips in order, tried again while the database is away."""
+"""The writer thread of the store: steps in order, retried while the database is away."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAX_WAITING = 10_000
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 BUSY_TIMEOUT_S = 1.0
-"""How long the end waits for a step that is under way."""
+"""How long `close` waits for a step under way."""
 CLOSE_TIMEOUT_S = 0.5
 FILES_TIMEOUT_S = 30.0
-"""So long a run over files waits for a database: long enough for a server to start again."""
+"""How long a run over files waits for a database: enough for a server to restart."""
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """How it is going: events in memory, since when in vain and why, and what was lost when.
+    """Status of the store writer: events in memory, failing since when and why, events lost.
 
     Times are Unix seconds; `problem` is "" and `since` None while the database takes events.
     """
@@ -42,7 +42,7 @@ class StoreStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClipLosses:
-    """How many clips could not be written; when (Unix seconds) and why the newest of them."""
+    """Number of clips that could not be written; time (Unix seconds) and reason of the newest."""
 
     lost: int = 0
     lost_at: float | None = None
@@ -50,10 +50,10 @@ class ClipLosses:
 
 
 class StoreWriter:
-    """Takes steps that write to the store and does them in order.
+    """A queue of steps that write to the store, done in order on a thread.
 
     A step must be safe to repeat. While the database is away, or its disk full, steps wait in
-    memory, at most 10,000. Then `do` loses what comes, which is counted; but with `give_up_s` it
+    memory, at most 10,000. Then `enqueue` loses and counts what comes; but with `give_up_s` it
     waits, and the run fails with a WriteError when a step has failed for so long: a camera goes on
     and must be watched, a file can be read again. `on_done` is called after each step.
     """
@@ -68,13 +68,13 @@ class StoreWriter:
         self._changed = threading.Condition()
         self._now = StoreStatus()
         self._stop_at: float | None = None
-        self._told_full = False
+        self._is_full_logged = False
         self._ended = False
         self._worker = Worker("events: keep", self._work, self._end)
 
     @property
     def status(self) -> StoreStatus:
-        """Return how it is going; never waits for the database."""
+        """Return the status; never waits for the database."""
         with self._changed:
             return replace(self._now, waiting=sum(events for _, events in self._steps))
 
@@ -82,8 +82,8 @@ class StoreWriter:
         """Begin on a thread."""
         self._worker.start(fail)
 
-    def do(self, step: Step, events: int = 0) -> bool:
-        """Have `step` done soon, which keeps so many events; return False where it is lost."""
+    def enqueue(self, step: Step, events: int = 0) -> bool:
+        """Enqueue a step that stores so many events; return False where it is lost."""
         with self._changed:
             while self._give_up_s is not None and self._is_full() and not self._ended:
                 self._changed.wait(1.0)
@@ -91,18 +91,18 @@ class StoreWriter:
                 self._steps.append((step, events))
                 self._changed.notify_all()
                 return True
-            told, self._told_full = self._told_full or self._ended, True
+            is_logged, self._is_full_logged = self._is_full_logged or self._ended, True
             self._lose(events)
-        if not told:
+        if not is_logged:
             log.warning("events: the database is away for too long, new events are lost")
         return False
 
-    def close(self, patience_s: float) -> None:
-        """Do what waits, for at most `patience_s` where the database is away."""
+    def close(self, timeout_s: float) -> None:
+        """Do the steps that wait, for at most `timeout_s` where the database is away."""
         with self._changed:
-            self._stop_at = time.monotonic() + patience_s
+            self._stop_at = time.monotonic() + timeout_s
             self._changed.notify_all()
-        if not self._worker.join(patience_s + BUSY_TIMEOUT_S):
+        if not self._worker.join(timeout_s + BUSY_TIMEOUT_S):
             # The database does not even answer that it is away. The step that waits for it may
             # still succeed; `_end` counts it as lost when it has failed.
             self._give_up(1)
@@ -184,7 +184,7 @@ class StoreWriter:
 
 
 class PeriodicTask:
-    """Does something every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
+    """A step done every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
 
     def __init__(self, name: str, step: Step, every_s: float) -> None:
         self._step = step
@@ -196,10 +196,10 @@ class PeriodicTask:
         """Begin on a thread, with the first round at once."""
         self._worker.start(fail)
 
-    def close(self, patience_s: float) -> None:
-        """End after the round that is under way; wait for it up to `patience_s`."""
+    def close(self, timeout_s: float) -> None:
+        """End after the round that is under way; wait for it up to `timeout_s`."""
         self._stop.set()
-        self._worker.join(patience_s)
+        self._worker.join(timeout_s)
 
     def _work(self) -> None:
         last = ""

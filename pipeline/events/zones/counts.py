@@ -1,4 +1,4 @@
-"""Events added up: how often what happened where, and who is inside now."""
+"""Counts of events per zone and line, and of the tracks inside each zone now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.events.zones.schema import CameraZones, Line
 
 
 class CountKey(NamedTuple):
-    """What a count is about."""
+    """The key of a count."""
 
     area: str
     kind: str
@@ -20,9 +20,9 @@ class CountKey(NamedTuple):
 
 
 class ZoneCounts:
-    """The running counts of one source.
+    """The running counts of one source, and the tracks inside its zones.
 
-    A watcher forgets who was inside without an event where a stream has a gap. Who goes by the
+    Where a stream has a gap, a watcher forgets tracks inside without an event. A user that has the
     results only gives `unseen_s`: a track that was not seen for so long is not inside any more.
     """
 
@@ -45,7 +45,7 @@ class ZoneCounts:
             self._drop_unseen(result, frame.pts_s - self._unseen_s)
 
     def add(self, events: Iterable[Event]) -> None:
-        """EventCount these."""
+        """Count events."""
         for event in events:
             key = CountKey(event.area, event.kind, event.direction, event.class_name)
             self.counts[key] += 1
@@ -55,19 +55,19 @@ class ZoneCounts:
                 self._inside.get(event.area, set()).discard(event.track_id)
 
     def forget_positions(self) -> None:
-        """Nobody is known to be inside any more, as after a reconnect; counts stay."""
+        """Empty all zones, as after a reconnect; counts stay."""
         self._inside = {area: set() for area in self._inside}
         self._seen.clear()
 
     def drop(self, areas: Iterable[str]) -> None:
-        """Forget the counts of these areas."""
+        """Forget the counts of these zones and lines."""
         gone = set(areas)
         for key in [key for key in self.counts if key.area in gone]:
             del self.counts[key]
         self._inside = {area: ids for area, ids in self._inside.items() if area not in gone}
 
     def _drop_unseen(self, result: Result, since_s: float) -> None:
-        """Let go of tracks inside that were last seen before `since_s` on the frames' clock."""
+        """Remove tracks inside that were last seen before `since_s` on the frames' clock."""
         inside = set().union(*self._inside.values())
         present = inside.intersection(result.tracks.track_id.tolist()) if inside else inside
         now_s = result.frame.pts_s
@@ -87,8 +87,8 @@ class ZoneCounts:
 def count_rows(counts: Mapping[CountKey, int], camera: CameraZones | None) -> list[dict[str, Any]]:
     """Return one mapping per count: area, kind, direction, class_name, count.
 
-    What can happen at an area of `camera` and never did is there too, with a count of 0 and
-    without a class name: a line that nobody crossed was watched all the same.
+    What can happen at a zone or line of `camera` and never did is there too, with a count of 0 and
+    without a class name: a line that was never crossed was watched all the same.
     """
     found = {**counts}
     happened = {key[:3] for key in counts}
@@ -99,9 +99,9 @@ def count_rows(counts: Mapping[CountKey, int], camera: CameraZones | None) -> li
 
 
 def possible_counts(camera: CameraZones) -> list[CountKey]:
-    """Return what can happen at each area of a camera, without class names."""
+    """Return the keys of all counts a camera can have, without class names."""
     found = []
-    for area in camera.areas:
+    for area in camera.zones_and_lines:
         if isinstance(area, Line):
             found += [CountKey(area.name, "cross", way, "") for way in ("in", "out")]
         else:

@@ -1,7 +1,7 @@
-"""Where tracks are with regard to areas from frame to frame, and what is decided about it.
+"""Line crossings and zone visits: decides when a track has crossed, entered, stayed or left.
 
 A change of sides counts once the foot point was clearly off the border (a twentieth of the box's
-height) for `settle_s` without another change; it is told with the moment in which it happened, the
+height) for `settle_s` without another change; the event has the moment in which it happened, the
 first frame on the side that held. Thus standing on a line is no crossing however long it lasts.
 """
 
@@ -25,56 +25,56 @@ _ROUNDING_US = 2000  # containers round times to a millisecond
 
 
 class ClassFilter(Protocol):
-    """Says which objects count where."""
+    """Tells which classes count in which zone or line."""
 
     def __call__(self, class_id: Int64) -> Bools:
-        """Return bool[n,areas]: objects of this class count in this area."""
+        """Return bool[n,zones]: objects of this class count in this zone."""
 
 
 class CrossingDetector:
-    """The tracks of one source with regard to the areas of `camera` on pictures of one size."""
+    """The state machine of every track of a source at every zone and line of `camera`."""
 
-    def __init__(
-        self, camera: CameraZones, size: tuple[int, int], class_counts: ClassFilter
-    ) -> None:
-        self._areas = camera.areas
+    def __init__(self, camera: CameraZones, size: tuple[int, int], counts_in: ClassFilter) -> None:
+        self._zones = camera.zones_and_lines
         self._geometry = Geometry(camera, size)
-        self._counts_there = class_counts
+        self._counts_in = counts_in
         self._settle_us = max(round(camera.settle_s * 1e6) - _ROUNDING_US, 0)
         self._gone_us = round(camera.gone_s * 1e6)
-        dwells = [getattr(area, "dwell_s", None) for area in camera.areas]
+        dwells = [getattr(zone, "dwell_s", None) for zone in camera.zones_and_lines]
         self._dwell_us = np.array(
             [_NEVER if each is None else round(each * 1e6) - _ROUNDING_US for each in dwells],
             np.int64,
         )
         self._dwells = bool((self._dwell_us < _NEVER).any())
-        self.states = TrackStates.empty(len(camera.areas), len(self._geometry.area_of_edge))
+        self.states = TrackStates.empty(
+            len(camera.zones_and_lines), len(self._geometry.zone_of_edge)
+        )
 
     def carry_over(self, before: CrossingDetector, now: int) -> None:
-        """Take over the tracks that were followed with other areas on pictures of this size.
+        """Take over the tracks of a detector with other zones, on pictures of the same size.
 
-        Whoever is in a zone stays in it, if there is one of that name and the place is in it.
+        A track inside a zone stays inside if there is still one of that name around its position.
         """
-        old = {(type(area), area.name): i for i, area in enumerate(before._areas)}
-        origin = [old.get((type(area), area.name), -1) for area in self._areas]
-        edges = len(self._geometry.area_of_edge)
-        states = self.states = before.states.with_areas(np.array(origin, np.intp), edges)
-        for i, area in enumerate(self._areas):
-            if isinstance(area, Line):
+        old = {(type(zone), zone.name): i for i, zone in enumerate(before._zones)}
+        origin = [old.get((type(zone), zone.name), -1) for zone in self._zones]
+        edges = len(self._geometry.zone_of_edge)
+        states = self.states = before.states.with_zones(np.array(origin, np.intp), edges)
+        for i, zone in enumerate(self._zones):
+            if isinstance(zone, Line):
                 states.armed[:, i] = False
         states.side, inside = self._geometry.look(states.foot)
-        inside &= self._counts_there(states.class_id)
+        inside &= self._counts_in(states.class_id)
         states.pending[~states.armed] = False
-        rows, areas = (~states.armed | (inside != states.inside)).nonzero()
+        rows, zones = (~states.armed | (inside != states.inside)).nonzero()
         states.inside, states.net[:] = inside, 0
-        states.add_side_change(rows, areas, now)
+        states.add_side_change(rows, zones, now)
 
-    def observe(self, now: int, seen: SeenTracks) -> Decisions:
-        """Take in where tracks are now, and yield what that decides."""
+    def update(self, now: int, seen: SeenTracks) -> Decisions:
+        """Update with the tracks of a frame; yield the events that are decided by it."""
         states = self.states
-        rows, fresh = states.place(seen.id)
+        rows, fresh = states.rows_for(seen.id)
         side, inside = self._geometry.look(seen.foot)
-        inside &= self._counts_there(seen.class_id)
+        inside &= self._counts_in(seen.class_id)
         before = np.where(fresh[:, None], seen.foot, states.foot[rows])
         touched = inside != states.inside[rows]
         flips = side != states.side[rows]
@@ -83,99 +83,98 @@ class CrossingDetector:
         if len(i):
             met = self._geometry.crossed(before[i], seen.foot[i], edge)
             i, edge = i[met], edge[met]
-            area = self._geometry.area_of_edge[edge]
-            touched[i, area] = True
-            np.add.at(states.net, (rows[i], area), np.where(side[i, edge], 1, -1))
+            zone = self._geometry.zone_of_edge[edge]
+            touched[i, zone] = True
+            np.add.at(states.net, (rows[i], zone), np.where(side[i, edge], 1, -1))
         touched[fresh] = True
         states.side[rows], states.inside[rows] = side, inside
         states.foot[rows], states.height[rows] = before, seen.height
         states.class_id[rows], states.seen_us[rows] = seen.class_id, now
         states.moment[rows] = seen.moment
-        i, area = touched.nonzero()
+        i, zone = touched.nonzero()
         if len(i):
-            states.add_side_change(rows[i], area, now)
+            states.add_side_change(rows[i], zone, now)
         states.foot[rows] = seen.foot
         yield from self._decide(now, rows)
         yield from self._dwell(now, rows)
 
     def _decide(self, now: int, rows: Rows) -> Decisions:
-        """Decide what has held for long enough, clearly off the border."""
+        """Yield events of side changes that have held for `settle_s`, clearly off the border."""
         states = self.states
-        i, area = states.pending[rows].nonzero()
+        i, zone = states.pending[rows].nonzero()
         if not len(i):
             return
         row = rows[i]
-        clear = self._is_clear(row, area)
-        since = states.clear_us[row, area]
+        clear = self._is_clear(row, zone)
+        since = states.clear_us[row, zone]
         since = np.where(clear, np.minimum(since, now), _NEVER)
-        states.clear_us[row, area] = since
-        # Whoever is outside to begin with, is it at once.
-        begins = clear & ~states.armed[row, area] & ~states.inside[row, area]
-        one, of = row[begins], area[begins]
+        states.clear_us[row, zone] = since
+        # A track that begins outside is outside at once.
+        begins = clear & ~states.armed[row, zone] & ~states.inside[row, zone]
+        one, of = row[begins], zone[begins]
         states.armed[one, of], states.pending[one, of], states.net[one, of] = True, False, 0
         due = clear & ~begins & (now - since >= self._settle_us)
-        for one_row, one_area in zip(row[due].tolist(), area[due].tolist(), strict=True):
-            yield from self._settle(one_row, one_area)
+        for one_row, one_zone in zip(row[due].tolist(), zone[due].tolist(), strict=True):
+            yield from self._settle(one_row, one_zone)
 
-    def _is_clear(self, rows: Rows, areas: Rows) -> Bools:
+    def _is_clear(self, rows: Rows, zones: Rows) -> Bools:
         """Return bool[k]: the foot point is not just about on the border."""
         far = np.maximum(self.states.height[rows] * CLEAR_HEIGHTS, 1)
-        clear: Bools = self._geometry.distance(self.states.foot[rows], areas) >= np.minimum(
-            far, self._geometry.reach[areas]
+        clear: Bools = self._geometry.distance(self.states.foot[rows], zones) >= np.minimum(
+            far, self._geometry.reach[zones]
         )
         return clear
 
-    def _settle(self, row: int, area: int) -> Decisions:
-        """Tell what the changes of sides since the last decision come to."""
-        states, what = self.states, self._areas[area]
-        net, inside, told = (
-            int(states.net[row, area]), bool(states.inside[row, area]), bool(states.told[row, area])
-        )  # fmt: skip
-        entered, last = int(states.entered_us[row, area]), states.last[row, area]
-        changed, since = int(states.changed_us[row, area]), int(states.since_us[row, area])
-        armed = bool(states.armed[row, area])
-        states.pending[row, area], states.net[row, area] = False, 0
-        states.armed[row, area] = True
-        counts = bool(self._counts_there(states.class_id[row : row + 1])[0, area])
+    def _settle(self, row: int, zone: int) -> Decisions:
+        """Yield the events that the side changes since the last decision add up to."""
+        states, what = self.states, self._zones[zone]
+        net, inside = int(states.net[row, zone]), bool(states.inside[row, zone])
+        reported = bool(states.reported[row, zone])
+        entered, last = int(states.entered_us[row, zone]), states.last[row, zone]
+        changed, since = int(states.changed_us[row, zone]), int(states.since_us[row, zone])
+        armed = bool(states.armed[row, zone])
+        states.pending[row, zone], states.net[row, zone] = False, 0
+        states.armed[row, zone] = True
+        counts = bool(self._counts_in(states.class_id[row : row + 1])[0, zone])
         if isinstance(what, Line):
             if net and armed and counts:
                 direction = "in" if net > 0 else "out"
-                yield from [Decision("cross", row, area, last, direction)] * abs(net)
-        elif inside and not told:
-            states.told[row, area], states.dwelt[row, area] = True, False
-            states.entered_us[row, area] = changed
-            yield Decision("enter", row, area, last)
-        elif told and not inside:
-            states.told[row, area] = False
-            yield Decision("leave", row, area, last, dwell_us=changed - entered)
-        elif not told and armed and counts and self._passed(row, area):
-            yield Decision("enter", row, area, states.first[row, area])
-            yield Decision("leave", row, area, last, dwell_us=changed - since)
+                yield from [Decision("cross", row, zone, last, direction)] * abs(net)
+        elif inside and not reported:
+            states.reported[row, zone], states.dwelt[row, zone] = True, False
+            states.entered_us[row, zone] = changed
+            yield Decision("enter", row, zone, last)
+        elif reported and not inside:
+            states.reported[row, zone] = False
+            yield Decision("leave", row, zone, last, dwell_us=changed - entered)
+        elif not reported and armed and counts and self._passed(row, zone):
+            yield Decision("enter", row, zone, states.first[row, zone])
+            yield Decision("leave", row, zone, last, dwell_us=changed - since)
 
-    def _passed(self, row: int, area: int) -> bool:
+    def _passed(self, row: int, zone: int) -> bool:
         """Return whether the way since the last decision led through the zone, not along it."""
         states = self.states
-        was, now = states.anchor[row, area], states.foot[row]
+        was, now = states.anchor[row, zone], states.foot[row]
         far = math.dist(was, now) >= PASSED_HEIGHTS * states.height[row]
-        return far and self._geometry.passes(was, now, area)
+        return far and self._geometry.passes(was, now, zone)
 
     def _dwell(self, now: int, rows: Rows) -> Decisions:
         states = self.states
-        if not (self._dwells and states.told.any()):
+        if not (self._dwells and states.reported.any()):
             return
         stayed = now - states.entered_us[rows]
         due = stayed >= self._dwell_us
-        due &= states.told[rows] & states.inside[rows] & ~states.dwelt[rows]
-        for i, area in np.argwhere(due).tolist():
+        due &= states.reported[rows] & states.inside[rows] & ~states.dwelt[rows]
+        for i, zone in np.argwhere(due).tolist():
             row = int(rows[i])
-            states.dwelt[row, area] = True
+            states.dwelt[row, zone] = True
             moment = states.moment[row]
-            yield Decision("dwell", row, area, moment, dwell_us=int(stayed[i, area]))
+            yield Decision("dwell", row, zone, moment, dwell_us=int(stayed[i, zone]))
 
     def end_unseen(self, now: int) -> Decisions:
         """Decide about the tracks that were not seen for `gone_s`, and forget them.
 
-        Who was inside left when last seen; who had just crossed and did not come back, crossed.
+        One that was inside left when last seen; one that had just crossed has crossed.
         """
         states = self.states
         silent = states.seen_us + self._gone_us <= now
@@ -185,9 +184,9 @@ class CrossingDetector:
         for row in rows[states.seen_us[rows].argsort(kind="stable")].tolist():
             open_ = (states.pending[row] & states.armed[row]).nonzero()[0]
             clear = self._is_clear(np.full(len(open_), row), open_)
-            for area in open_[clear].tolist():
-                yield from self._settle(row, area)
-            for area in states.told[row].nonzero()[0].tolist():
-                stayed = int(states.seen_us[row] - states.entered_us[row, area])
-                yield Decision("leave", row, area, states.moment[row], dwell_us=stayed)
+            for zone in open_[clear].tolist():
+                yield from self._settle(row, zone)
+            for zone in states.reported[row].nonzero()[0].tolist():
+                stayed = int(states.seen_us[row] - states.entered_us[row, zone])
+                yield Decision("leave", row, zone, states.moment[row], dwell_us=stayed)
         states.keep(~silent)

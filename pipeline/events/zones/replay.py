@@ -1,4 +1,4 @@
-"""Recorded tracks watched again: the same events as in the run that wrote them."""
+"""Replay of recorded tracks: the same events as in the run that wrote them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipeline.core.track_files import BoxTable, Recording
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 
-_UNTOLD = {-1: "object"}
-"""What a class is called in files that tell none."""
+_NO_CLASS = {-1: "object"}
+"""The class name in files without classes."""
 
 
 class VideoInfo(NamedTuple):
-    """What a file of tracks may not tell of its frames: their rate, and the picture's size."""
+    """Frame rate and picture size, for track files that do not hold them."""
 
     fps: float | None = None
     size: tuple[int, int] | None = None
@@ -41,11 +41,11 @@ def replay(
 ) -> Iterator[Event]:
     """Yield the events of one sequence as its run had them; raises UsageError if times are missing.
 
-    Frames without tracks are not needed: nothing is decided by them but who has left, and that is
-    told with the moment a track was last seen. How far the run went after the last row is in the
-    `report.json` beside the file; without it, whoever is in the last frames has not left.
+    Frames without tracks are not needed: they decide only that a track has left, and that event
+    has the moment the track was last seen. How far the run went after the last row is in the
+    `report.json` beside the file; without it, tracks in the last frames have not left.
     """
-    names = {**_UNTOLD, **recording.class_names}
+    names = {**_NO_CLASS, **recording.class_names}
     epoch = 0
     for frame, tracks in _steps(recording, name, video):
         if frame.epoch != epoch:
@@ -55,8 +55,8 @@ def replay(
 
 
 def check_classes(recording: Recording, camera: CameraZones) -> None:
-    """Raise UsageError where an area wants classes that the file does not tell."""
-    wants = [area.name for area in camera.areas if area.classes]
+    """Raise UsageError where a zone or line wants classes that the file does not hold."""
+    wants = [area.name for area in camera.zones_and_lines if area.classes]
     if wants and not recording.class_names:
         raise UsageError(f"{recording.path}: tells no classes, but '{wants[0]}' counts some only")
 
@@ -73,9 +73,9 @@ def _steps(recording: Recording, name: str, video: VideoInfo) -> Iterator[Step]:
         rows = table[first:end]
         last = _frame(recording, name, rows, VideoInfo(video.fps, size))
         yield Step(last, _tracks(rows))
-    told = _of_run(recording.path, name).get("last") or {}
-    if last is not None and int(told.get("frame", -1)) > last.index:
-        index, pts_s = int(told["frame"]), float(told["pts_s"])
+    in_report = _source_report(recording.path, name).get("last") or {}
+    if last is not None and int(in_report.get("frame", -1)) > last.index:
+        index, pts_s = int(in_report["frame"]), float(in_report["pts_s"])
         end_ = Frame(last.image, name, index, pts_s, last.captured_at, last.epoch)
         yield Step(end_, Tracks.empty())
 
@@ -101,7 +101,7 @@ def picture_size(recording: Recording, name: str) -> tuple[int, int] | None:
         return size
     if size := _size(dict(recording.header.get("sources") or {}).get(name) or {}):
         return size
-    width, height = _of_run(recording.path, name).get("size") or (0, 0)
+    width, height = _source_report(recording.path, name).get("size") or (0, 0)
     return _size({"width": width, "height": height})
 
 
@@ -133,7 +133,7 @@ def _tracks(rows: BoxTable) -> Tracks:
     )
 
 
-def _of_run(path: Path, name: str) -> Mapping[str, Any]:
+def _source_report(path: Path, name: str) -> Mapping[str, Any]:
     """Return what the run's report, where it is beside the file, says of this source."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         report = json.loads((path.parent / "report.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What a zones file holds: polygons and lines of each camera, as frozen models."""
+"""The schema of a zones file: polygons and lines of each camera, as frozen models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator, model_va
 
 from pipeline.core.options import OptionsModel
 
-MAX_AREAS = 64
+MAX_ZONES = 64
 MAX_POINTS = 64
 _FARTHEST_PX = 100_000.0
 
@@ -28,8 +28,8 @@ def _printable(name: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
-class Area(OptionsModel):
-    """What zones and lines have in common."""
+class ZoneOrLine(OptionsModel):
+    """A zone or a line: its name, points and classes."""
 
     name: Name
     """What events and counts call it; different from all others of this camera."""
@@ -41,7 +41,7 @@ class Area(OptionsModel):
     """Classes that count, by name; null for all."""
 
 
-class Zone(Area):
+class Zone(ZoneOrLine):
     """A polygon that tracks enter and leave; its last corner is joined to the first."""
 
     dwell_s: float | None = Field(None, gt=0, le=1e6)
@@ -59,7 +59,7 @@ class Zone(Area):
         return points
 
 
-class Line(Area):
+class Line(ZoneOrLine):
     """A line that tracks cross: "in" from its left side to its right side, else "out".
 
     Left and right are those of somebody who walks on the picture from the first point to the
@@ -86,34 +86,34 @@ class CameraZones(OptionsModel):
     """Seconds clearly on the new side after which a change of sides counts."""
     gone_s: float = Field(2.0, gt=0, le=3600)
     """Seconds without a detection after which a track has left; more than `tracker.max_age_s`."""
-    zones: tuple[Zone, ...] = Field((), max_length=MAX_AREAS)
+    zones: tuple[Zone, ...] = Field((), max_length=MAX_ZONES)
     """Polygons to enter, stay in and leave."""
-    lines: tuple[Line, ...] = Field((), max_length=MAX_AREAS)
+    lines: tuple[Line, ...] = Field((), max_length=MAX_ZONES)
     """Lines to cross."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [area.name for area in self.areas]
-        if len(names) > MAX_AREAS:
-            raise ValueError(f"want at most {MAX_AREAS} zones and lines, got {len(names)}")
+        names = [one.name for one in self.zones_and_lines]
+        if len(names) > MAX_ZONES:
+            raise ValueError(f"want at most {MAX_ZONES} zones and lines, got {len(names)}")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the name '{twice[0]}' is there twice")
         return self
 
     @model_validator(mode="after")
     def _in_the_picture(self) -> Self:
-        if self.size and (told := outside(self, self.size)):
-            raise ValueError(told)
+        if self.size and (problem := outside(self, self.size)):
+            raise ValueError(problem)
         return self
 
     @property
-    def areas(self) -> tuple[Zone | Line, ...]:
+    def zones_and_lines(self) -> tuple[Zone | Line, ...]:
         """Return zones, then lines."""
         return (*self.zones, *self.lines)
 
 
 class ZonesFile(OptionsModel):
-    """A zones file: the areas of each camera, by the name of the source."""
+    """A zones file: the zones and lines of each camera, by the name of the source."""
 
     cameras: dict[Name, CameraZones] = Field({}, max_length=1024)
     """What is watched where."""
@@ -123,9 +123,9 @@ class ZonesFile(OptionsModel):
         """Return nothing: keys are never looked for in another section."""
         return {}
 
-    def with_camera(self, name: str, areas: CameraZones) -> ZonesFile:
-        """Return the file with the areas of one camera replaced."""
-        return self.model_copy(update={"cameras": {**self.cameras, name: areas}})
+    def with_camera(self, name: str, zones: CameraZones) -> ZonesFile:
+        """Return the file with the zones and lines of one camera replaced."""
+        return self.model_copy(update={"cameras": {**self.cameras, name: zones}})
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -134,16 +134,16 @@ def plain(model: BaseModel) -> dict[str, Any]:
 
 
 def outside(camera: CameraZones, size: tuple[int, int]) -> str | None:
-    """Return one line about the areas that lie wholly outside pictures of `size`, None if none do.
+    """Return an error about zones and lines wholly outside pictures of `size`, None without any.
 
     `size` is (width, height). Points drawn on another size are scaled, so that one counts then.
     """
     width, height = camera.size or size
     corners: list[Point] = [(0, 0), (width, 0), (width, height), (0, height)]
     names = [
-        f"{'line' if isinstance(area, Line) else 'zone'} '{area.name}'"
-        for area in camera.areas
-        if not _touches(area, corners)
+        f"{'line' if isinstance(one, Line) else 'zone'} '{one.name}'"
+        for one in camera.zones_and_lines
+        if not _touches(one, corners)
     ]
     if not names:
         return None
@@ -151,13 +151,13 @@ def outside(camera: CameraZones, size: tuple[int, int]) -> str | None:
     return f"{', '.join(names)} {lies} wholly outside the picture of {width}x{height}"
 
 
-def _touches(area: Area, corners: Sequence[Point]) -> bool:
-    """Return whether an area shares a point with the rectangle of these corners."""
+def _touches(shape: ZoneOrLine, corners: Sequence[Point]) -> bool:
+    """Return whether a zone or line shares a point with the rectangle of these corners."""
     (left, top), (right, bottom) = corners[0], corners[2]
-    if any(left <= x <= right and top <= y <= bottom for x, y in area.points):
+    if any(left <= x <= right and top <= y <= bottom for x, y in shape.points):
         return True
-    closed = isinstance(area, Zone)
-    edges = [*pairwise([*area.points, area.points[0]] if closed else area.points)]
+    closed = isinstance(shape, Zone)
+    edges = [*pairwise([*shape.points, shape.points[0]] if closed else shape.points)]
     sides = [*pairwise([*corners, corners[0]])]
     if any(_meet(*edge, *side) for edge in edges for side in sides):
         return True

@@ -24,7 +24,7 @@ MOMENT = 7
 
 @dataclass(slots=True, eq=False)
 class TrackStates:
-    """n tracks by rising id; `[n]` and, after the blank line, `[n, areas]`, `side` `[n, edges]`.
+    """n tracks by rising id; `[n]` and, after the blank line, `[n, zones]`, `side` `[n, edges]`.
 
     Times are microseconds of the watcher's clock.
     """
@@ -39,14 +39,14 @@ class TrackStates:
 
     inside: Bools
     """The last foot point is in the zone, and the class counts there."""
-    told: Bools
-    """An event has said that the track is in the zone."""
+    reported: Bools
+    """An "enter" event was emitted, and no "leave" yet."""
     armed: Bools
     """Was once clearly on a side, so that a change of sides is one."""
     pending: Bools
     """Has changed sides, or has just begun, and this has not been decided yet."""
     dwelt: Bools
-    """An event has said that it stayed."""
+    """A "dwell" event was emitted for this stay."""
     net: Int64
     """Crossings of the line since the last decision: to the right less to the left."""
     changed_us: Int64
@@ -56,18 +56,18 @@ class TrackStates:
     since_us: Int64
     """When the first change of sides since the last decision was."""
     entered_us: Int64
-    """When the stay began that was told."""
+    """When the reported stay began."""
     anchor: Float64
-    """[n, areas, 2] The foot point before the first change of sides since the last decision."""
+    """[n, zones, 2] The foot point before the first change of sides since the last decision."""
     first: Float64
-    """[n, areas, 7] The moment of `since_us`."""
+    """[n, zones, 7] The moment of `since_us`."""
     last: Float64
-    """[n, areas, 7] The moment of `changed_us`."""
+    """[n, zones, 7] The moment of `changed_us`."""
 
     @classmethod
-    def empty(cls, areas: int, edges: int) -> Self:
-        """Return the memory of no tracks."""
-        none, pairs = (0,), (0, areas)
+    def empty(cls, zones: int, edges: int) -> Self:
+        """Return the states of no tracks."""
+        none, pairs = (0,), (0, zones)
         columns: dict[str, NDArray[Any]] = {
             "id": np.zeros(none, np.int64),
             "seen_us": np.zeros(none, np.int64),
@@ -92,7 +92,7 @@ class TrackStates:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name)[rows])
 
-    def place(self, ids: Int64) -> tuple[Rows, Bools]:
+    def rows_for(self, ids: Int64) -> tuple[Rows, Bools]:
         """Return (row, whether it is a new one) of each of these different ids."""
         rows = self.id.searchsorted(ids)
         fresh = rows == len(self)
@@ -108,23 +108,23 @@ class TrackStates:
             rows = self.id.searchsorted(ids)
         return rows, fresh
 
-    def add_side_change(self, rows: Rows, areas: Rows, now: int) -> None:
-        """Note that these pairs changed sides at the tracks' last moment.
+    def add_side_change(self, rows: Rows, zones: Rows, now: int) -> None:
+        """Record that these pairs changed sides at the tracks' last moment.
 
         The anchor of those that were decided is the foot point; the caller moves it afterwards.
         """
-        begins = ~self.pending[rows, areas]
-        new, of = rows[begins], areas[begins]
+        begins = ~self.pending[rows, zones]
+        new, of = rows[begins], zones[begins]
         self.anchor[new, of] = self.foot[new]
         self.first[new, of] = self.moment[new]
         self.since_us[new, of] = now
-        self.pending[rows, areas] = True
-        self.changed_us[rows, areas] = now
-        self.clear_us[rows, areas] = np.iinfo(np.int64).max
-        self.last[rows, areas] = self.moment[rows]
+        self.pending[rows, zones] = True
+        self.changed_us[rows, zones] = now
+        self.clear_us[rows, zones] = np.iinfo(np.int64).max
+        self.last[rows, zones] = self.moment[rows]
 
-    def with_areas(self, origin: Rows, edges: int) -> Self:
-        """Return the memory for other areas: each is that of the old `origin`, -1 for none."""
+    def with_zones(self, origin: Rows, edges: int) -> Self:
+        """Return the states for other zones: each is that of the old `origin`, -1 for none."""
         other = type(self).empty(len(origin), edges)
         old, new = origin[origin >= 0], origin >= 0
         for field in fields(self):
@@ -139,7 +139,7 @@ class TrackStates:
         return other
 
 
-_FLAGS = ("inside", "told", "armed", "pending", "dwelt")
+_FLAGS = ("inside", "reported", "armed", "pending", "dwelt")
 _WHOLE = ("net", "changed_us", "clear_us", "since_us", "entered_us")
 _PAIRED = frozenset((*_FLAGS, *_WHOLE, "anchor", "first", "last"))
 
@@ -158,11 +158,11 @@ class SeenTracks(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """An event before it is put into words: which track and area, and the moment it happened."""
+    """A decided event: kind, row of the track, zone or line, and the moment it happened."""
 
     kind: EventKind
     row: int
-    area: int
+    zone: int
     moment: Float64
     direction: str = ""
     dwell_us: int = 0
@@ -172,7 +172,7 @@ Decisions = Iterator[Decision]
 
 
 class FrameClock:
-    """Microseconds of the frames' own time; a time that goes back or is no number takes none.
+    """The clock of a source: microseconds of the frames' own time, which never runs back.
 
     In whole numbers, so that it makes no difference which frames in between are known.
     """
@@ -185,11 +185,11 @@ class FrameClock:
     def at(self, pts_s: float) -> int:
         """Move on to a frame and return its time."""
         if math.isfinite(pts_s):
-            told = round(round(pts_s, 6) * 1e6)
-            if self._last is not None and told < self._last:
-                self._offset += self._last - told
-            self._last = told
-            self.now = told + self._offset
+            pts_us = round(round(pts_s, 6) * 1e6)
+            if self._last is not None and pts_us < self._last:
+                self._offset += self._last - pts_us
+            self._last = pts_us
+            self.now = pts_us + self._offset
         return self.now
 
 

@@ -1,4 +1,4 @@
-"""Tracks to events: the watcher of one source's zones and lines.
+"""The watcher of a source's zones and lines: turns its tracks into events.
 
 A track is where its foot point is, the middle of its box's lower edge. Only boxes with a detection
 count, never predictions, and never one without identity. Between two of them the track went
@@ -26,12 +26,12 @@ log = logging.getLogger("trackline")
 
 
 class ZoneWatcher:
-    """Watches the areas of one camera; `inside`, `counts` and `change` from any thread.
+    """Watches the zones of one camera; `inside`, `counts` and `change` from any thread.
 
-    With `warn` a class that the detector does not know is logged. An area wholly `beyond` the
+    With `warn` a class that the detector does not know is logged. An zone wholly `beyond` the
     picture is an error at the first one, or is logged at each new size: a camera may change its
     size, and what is wrong with it must not end the run of others. "ignore" is for pictures whose
-    size nobody knows.
+    unknown size.
     """
 
     def __init__(
@@ -45,122 +45,124 @@ class ZoneWatcher:
         self._lock = threading.Lock()
         self._tally = ZoneCounts()
         self._clock = FrameClock()
-        self._camera, self._areas = camera, camera.areas
+        self._camera, self._zones = camera, camera.zones_and_lines
         self._names: ClassNames | None = None
         self._wanted: dict[int, Int64] = {}
         self._size = (1, 1)  # until there is a picture
         self._source = ""
-        self._followed = CrossingDetector(camera, self._size, self._counts_there)
+        self._detector = CrossingDetector(camera, self._size, self._counts_in)
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
         """Return what was decided at this frame, each with the moment in which it happened.
 
-        Raises ConfigError at the first one, if an area beyond the picture is an error.
+        Raises ConfigError at the first one, if an zone beyond the picture is an error.
         """
         with self._lock:
             height, width = frame.image.shape[:2]
             if (width, height) != self._size:
                 self._size = (width, height)
                 self._source = frame.source
-                self._look_beyond()
-                self._forget()
+                self._check_beyond()
+                self._reset_tracks()
             if class_names is not self._names:
                 self._names = class_names
                 self._find_classes()
             now, source = self._clock.at(frame.pts_s), frame.source
-            events = self._told(self._followed.end_unseen(now), source)
+            events = self._events(self._detector.end_unseen(now), source)
             seen = seen_tracks(frame, tracks)
             if len(seen.id):
-                events += self._told(self._followed.observe(now, seen), source)
+                events += self._events(self._detector.update(now, seen), source)
             self._tally.add(events)
             return events
 
     def reset(self) -> None:
         """Forget where every track was, without an event; counts go on."""
         with self._lock:
-            self._forget()
+            self._reset_tracks()
 
     def change(self, camera: CameraZones) -> None:
-        """Watch other areas from the next frame on.
+        """Watch other zones from the next frame on.
 
-        Areas whose names stay keep their counts, and zones whoever is in them.
+        Those whose names stay keep their counts, and zones the tracks inside.
         """
         with self._lock:
-            gone = {area.name for area in self._camera.areas} - {a.name for a in camera.areas}
+            gone = {zone.name for zone in self._camera.zones_and_lines} - {
+                a.name for a in camera.zones_and_lines
+            }
             self._tally.drop(gone)
-            self._camera, self._areas = camera, camera.areas
+            self._camera, self._zones = camera, camera.zones_and_lines
             self._find_classes()
-            before = self._followed
-            self._followed = CrossingDetector(camera, self._size, self._counts_there)
-            self._followed.carry_over(before, self._clock.now)
+            old = self._detector
+            self._detector = CrossingDetector(camera, self._size, self._counts_in)
+            self._detector.carry_over(old, self._clock.now)
             if self._source:
-                self._look_beyond()
+                self._check_beyond()
 
     def inside(self) -> dict[str, dict[str, int]]:
         """Return {zone: {class name: tracks in it now}}, every zone."""
         with self._lock:
             found: dict[str, dict[str, int]] = {zone.name: {} for zone in self._camera.zones}
-            states = self._followed.states
-            for row, area in np.argwhere(states.told).tolist():
-                zone = found[self._areas[area].name]
+            states = self._detector.states
+            for row, zone in np.argwhere(states.reported).tolist():
+                inside = found[self._zones[zone].name]
                 name = self._class_name(int(states.class_id[row]))
-                zone[name] = zone.get(name, 0) + 1
+                inside[name] = inside.get(name, 0) + 1
             return found
 
     def counts(self) -> Mapping[CountKey, int]:
-        """Return how often (area, kind, direction, class name) has happened so far."""
+        """Return how often (zone, kind, direction, class name) has happened so far."""
         with self._lock:
             return dict(self._tally.counts)
 
-    def _look_beyond(self) -> None:
-        """Refuse or log areas wholly outside the picture; after the first one, log."""
+    def _check_beyond(self) -> None:
+        """Refuse or log zones wholly outside the picture; after the first one, log."""
         beyond = self._beyond
         if beyond == "ignore":
             return
         self._beyond = "warn"
-        told = outside(self._camera, self._size)
-        if told and beyond == "error":
-            raise ConfigError(f"zones of '{self._source}': {told}")
-        if told:
-            log.warning("zones of '%s': %s: nothing is counted there", self._source, told)
+        problem = outside(self._camera, self._size)
+        if problem and beyond == "error":
+            raise ConfigError(f"zones of '{self._source}': {problem}")
+        if problem:
+            log.warning("zones of '%s': %s: nothing is counted there", self._source, problem)
 
-    def _forget(self) -> None:
-        self._followed = CrossingDetector(self._camera, self._size, self._counts_there)
+    def _reset_tracks(self) -> None:
+        self._detector = CrossingDetector(self._camera, self._size, self._counts_in)
         self._tally.forget_positions()
 
     def _find_classes(self) -> None:
         """Find the ids of the classes that count; warns where there is no such class."""
         names = self._names or {}
         self._wanted = {}
-        for i, area in enumerate(self._areas):
-            if area.classes is None:
+        for i, zone in enumerate(self._zones):
+            if zone.classes is None:
                 continue
-            missing = sorted(set(area.classes) - set(names.values()))
+            missing = sorted(set(zone.classes) - set(names.values()))
             if missing and self._warn and self._names:
                 shown, known = "', '".join(missing), ", ".join(sorted(set(names.values())))
-                log.warning("'%s': there is no class '%s' (known: %s)", area.name, shown, known)
-            ids = [number for number, name in names.items() if name in area.classes]
+                log.warning("'%s': there is no class '%s' (known: %s)", zone.name, shown, known)
+            ids = [number for number, name in names.items() if name in zone.classes]
             self._wanted[i] = np.array(ids, np.int64)
 
-    def _counts_there(self, class_id: Int64) -> Bools:
-        """Return bool[n,areas]: objects of this class count in this area."""
-        counts = np.ones((len(class_id), len(self._areas)), np.bool_)
-        for area, wanted in self._wanted.items():
-            counts[:, area] = np.isin(class_id, wanted)
+    def _counts_in(self, class_id: Int64) -> Bools:
+        """Return bool[n,zones]: objects of this class count in this zone."""
+        counts = np.ones((len(class_id), len(self._zones)), np.bool_)
+        for zone, wanted in self._wanted.items():
+            counts[:, zone] = np.isin(class_id, wanted)
         return counts
 
     def _class_name(self, class_id: int) -> str:
         return (self._names or {}).get(class_id, str(class_id))
 
-    def _told(self, found: Decisions, source: str) -> list[Event]:
-        states, areas, events = self._followed.states, self._areas, []
+    def _events(self, found: Decisions, source: str) -> list[Event]:
+        states, zones, events = self._detector.states, self._zones, []
         for one in found:
             index, pts_s, captured_at, *xyxy = one.moment.tolist()
             class_id = int(states.class_id[one.row])
             event = Event(
                 kind=one.kind,
                 source=source,
-                area=areas[one.area].name,
+                area=zones[one.zone].name,
                 direction=one.direction,
                 track_id=int(states.id[one.row]),
                 class_id=class_id,

@@ -1,4 +1,4 @@
-"""Zones files read and written; errors name the file and the line."""
+"""Zones files loaded and saved; errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def load_zones(path: str | Path) -> ZonesFile:
         raise ConfigError(f"{path}:{line_of(path, str(error))}: {error}") from None
 
 
-def save_zones(path: str | Path, areas: ZonesFile) -> None:
+def save_zones(path: str | Path, zones: ZonesFile) -> None:
     """Write a zones file in one step, so that no reader sees half of it; raises OutputError.
 
-    What `load_zones` returns afterwards is equal to `areas`. Comments in the file are lost.
+    What `load_zones` returns afterwards is equal to `zones`. Comments in the file are lost.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         with replacing(path, concurrent=True) as partial:
             with partial.open("w", encoding="utf-8") as file:
-                file.write(dump(plain(areas)))
+                file.write(dump(plain(zones)))
                 file.flush()
                 os.fsync(file.fileno())
             partial.chmod(mode)
@@ -42,13 +42,13 @@ def save_zones(path: str | Path, areas: ZonesFile) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def line_of(path: Path, told: str) -> int:
+def line_of(path: Path, message: str) -> int:
     """Return the line of the first key that an error message is about."""
     try:
         node = yaml.compose(path.read_text("utf-8"), yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return 1
-    line, rest = 1, told
+    line, rest = 1, message
     while node is not None:
         node, rest, line = _step(node, rest, line)
     return line

@@ -43,7 +43,7 @@ class ZoneEditor:
     def kinds(self) -> dict[str, dict[str, bool]]:
         """Return {camera: {area: whether it is a line}} of what is watched now."""
         return {
-            name: {area.name: isinstance(area, Line) for area in areas.areas}
+            name: {area.name: isinstance(area, Line) for area in areas.zones_and_lines}
             for name, areas in self._file.cameras.items()
         }
 
@@ -51,7 +51,7 @@ class ZoneEditor:
         """Return the watcher of a camera that comes, None where nothing is watched."""
         with self._lock:
             areas = self.zones(camera)
-            if not areas.areas:
+            if not areas.zones_and_lines:
                 return None
             return self._watchers.setdefault(camera, ZoneWatcher(areas))
 

@@ -1,4 +1,4 @@
-"""The last seconds of each camera, as small JPEG pictures with their tracks.
+"""Pre-roll buffer: the last seconds of each camera as small JPEG pictures with their tracks.
 
 Measured on two EPYC cores, 1280x720 to 640x360, for each picture: scaling and JPEG take 1.5 ms and
 40 KB; continuous H.264 (`ultrafast`) 2.2 ms and 18 KB, with an encoder per camera and boxes burnt
@@ -20,8 +20,8 @@ from pipeline.sinks._mp4 import TICKS, FrameTimes
 
 QUALITY = 85
 LATE_S = 3.0
-"""So much later than it happened an event may be told: who vanished left when last seen."""
-RING_BYTES = 24_000_000
+"""Events may come this late: a track that vanished left when it was last seen."""
+MAX_BUFFER_BYTES = 24_000_000
 """Per camera, whatever the options say."""
 
 
@@ -29,8 +29,8 @@ RING_BYTES = 24_000_000
 class ClipOptions:
     """What clips hold: seconds, pictures a second, pixels, and whether boxes are drawn.
 
-    `patient`: whoever notes waits for the encoder rather than that pictures are lost. Files want
-    that, cameras the contrary.
+    `lossless`: adding waits for the encoder so that no picture is lost, as runs over files want;
+    cameras must not wait.
     """
 
     before_s: float
@@ -38,7 +38,7 @@ class ClipOptions:
     fps: float
     width: int
     boxes: bool
-    patient: bool = False
+    lossless: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class PreRollFrame:
         """Return what can be drawn: the small picture and its tracks."""
         image = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
-            raise ValueError("Shot.jpeg: not a JPEG")
+            raise ValueError("PreRollFrame.jpeg: not a JPEG")
         frame = Frame(
             image.astype(np.uint8, copy=False),
             self.source,
@@ -75,8 +75,8 @@ class PreRollFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Events told with one picture: when the first and the last of them happened.
+class EventTimes:
+    """The times of the events of one result: when the first and the last of them happened.
 
     `first_s` and `last_s` are on the camera's clock, `unix_s` is the first one's Unix time.
     """
@@ -87,11 +87,11 @@ class Moment:
     unix_s: float
 
 
-def moment_of(result: Result, uids: Sequence[str], now_s: float, unix_s: float) -> Moment:
-    """Return when the result's events happened: they are told once they are settled."""
+def event_times(result: Result, uids: Sequence[str], now_s: float, unix_s: float) -> EventTimes:
+    """Return when the result's events happened, which is before they were decided."""
     now = result.frame.pts_s
     late = [min(max(now - one.pts_s, 0.0), LATE_S) for one in result.events] or [0.0]
-    return Moment(uids, now_s - max(late), now_s - min(late), unix_s - max(late))
+    return EventTimes(uids, now_s - max(late), now_s - min(late), unix_s - max(late))
 
 
 class PreRollBuffer:
@@ -102,28 +102,28 @@ class PreRollBuffer:
         self._step_s = 0.9 / fps  # a camera at this very rate must not lose pictures to jitter
         self._width = width
         self._times = FrameTimes()
-        self._shots: deque[PreRollFrame] = deque()
+        self._pictures: deque[PreRollFrame] = deque()
         self._bytes = 0
 
-    def add(self, result: Result, *, surely: bool) -> PreRollFrame | None:
-        """Keep the picture if the last one is long enough ago, or `surely`; return it if kept."""
+    def add(self, result: Result, *, always: bool) -> PreRollFrame | None:
+        """Keep the picture if the last one is long enough ago, or `always`; return it if kept."""
         now_s = self._times.ticks(result.frame) / TICKS
-        if self._shots and not surely and now_s - self._shots[-1].time_s < self._step_s:
+        if self._pictures and not always and now_s - self._pictures[-1].time_s < self._step_s:
             return None
-        shot = _shot(result, now_s, self._width)
-        self._shots.append(shot)
-        self._bytes += len(shot.jpeg)
+        picture = _picture(result, now_s, self._width)
+        self._pictures.append(picture)
+        self._bytes += len(picture.jpeg)
         oldest_s = now_s - self._keep_s
-        while self._shots[0].time_s < oldest_s or self._bytes > RING_BYTES:
-            self._bytes -= len(self._shots.popleft().jpeg)
-        return shot
+        while self._pictures[0].time_s < oldest_s or self._bytes > MAX_BUFFER_BYTES:
+            self._bytes -= len(self._pictures.popleft().jpeg)
+        return picture
 
     def since(self, first_s: float) -> list[PreRollFrame]:
         """Return the pictures from `first_s` on the camera's clock, the oldest first."""
-        return [shot for shot in self._shots if shot.time_s >= first_s]
+        return [picture for picture in self._pictures if picture.time_s >= first_s]
 
 
-def _shot(result: Result, time_s: float, width: int) -> PreRollFrame:
+def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
     frame = result.frame
     small = _scaled(frame.image, width)
     scale = np.float32(small.shape[1] / frame.image.shape[1])

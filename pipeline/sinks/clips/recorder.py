@@ -1,4 +1,4 @@
-"""Clips of events: the seconds before, and those after, as H.264 MP4 on a thread of its own."""
+"""Recorder of event clips: the seconds before and after, as H.264 MP4, on its own thread."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from pipeline.sinks._files import safe_stem, writing
 from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.sinks.clips.pre_roll import (
     ClipOptions,
-    Moment,
+    EventTimes,
     PreRollBuffer,
     PreRollFrame,
-    moment_of,
+    event_times,
 )
 
 log = logging.getLogger("trackline")
 
 MAX_WAITING = 1200
 """Pictures that may wait for the encoder, about 50 MB; beyond it clips lose pictures."""
-MAX_S = 60.0
+MAX_CLIP_S = 60.0
 SILENT_S = 5.0
 """A camera that gives no picture for so long ends its clips."""
 TRAIL_S = 1.5
@@ -43,10 +43,10 @@ _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zero
 
 
 class ClipCallbacks:
-    """Told what becomes of clips; `path` is below the folder of clips.
+    """Callbacks for the state of clips; `path` is below the folder of clips.
 
-    Called with the recorder's lock held: it may wait (over files, for the database), but for
-    nobody who may want something of the recorder.
+    Called with the recorder's lock held: they may wait (over files, for the database), but not for
+    anything that calls the recorder.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Clip:
 
 
 class ClipRecorder:
-    """Follows results on one thread (`note`) and encodes on another.
+    """Takes results on one thread (`add`) and encodes on another.
 
-    Neither waits for the other or for the disk, unless the options say `patient`.
+    Neither waits for the other or for the disk, unless the option `lossless` is set.
 
     An event extends the clip of its camera that is being recorded, up to a minute, so overlapping
     events share one; a new clip begins with the seconds before its event.
     """
 
     def __init__(self, options: ClipOptions, folder: Path, callbacks: ClipCallbacks) -> None:
-        self.lost_shots = 0
+        self.lost_pictures = 0
         self.losses = ClipLosses()
         self._options = options
         self._folder = folder
@@ -101,28 +101,28 @@ class ClipRecorder:
         """Begin on a thread."""
         self._worker.start(fail)
 
-    def note(self, result: Result, uids: Sequence[str], unix_s: float) -> None:
+    def add(self, result: Result, uids: Sequence[str], unix_s: float) -> None:
         """Keep the picture, and record it for events: `uids` are those of this frame's events."""
         source = result.frame.source
         ring = self._rings.get(source)
         if ring is None:
             options = self._options
             ring = self._rings[source] = PreRollBuffer(options.before_s, options.fps, options.width)
-        shot = ring.add(result, surely=bool(uids))
-        if shot is None:
+        picture = ring.add(result, always=bool(uids))
+        if picture is None:
             return
         with self._changed:
             open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
             for clip in open_clips:
-                self._put(clip, shot)
+                self._put(clip, picture)
             if uids:
-                self._record(source, ring, moment_of(result, uids, shot.time_s, unix_s))
+                self._record(source, ring, event_times(result, uids, picture.time_s, unix_s))
             for clip in open_clips:
-                if shot.time_s >= clip.ends_s:
+                if picture.time_s >= clip.ends_s:
                     self._end(clip)
             self._clips[source] = [clip for clip in self._clips.get(source, []) if not clip.over]
 
-    def close(self, patience_s: float) -> None:
+    def close(self, timeout_s: float) -> None:
         """Finish all clips as they are; pictures that are not encoded in time are left out."""
         with self._changed:
             self._closing = True
@@ -130,44 +130,44 @@ class ClipRecorder:
                 for clip in clips:
                     self._end(clip)
             self._changed.notify_all()
-        if not self._worker.join(patience_s):
+        if not self._worker.join(timeout_s):
             with self._changed:
-                self.lost_shots += sum(1 for _, shot in self._waiting if shot is not None)
-                ends = [(clip, shot) for clip, shot in self._waiting if shot is None]
+                self.lost_pictures += sum(1 for _, picture in self._waiting if picture is not None)
+                ends = [(clip, picture) for clip, picture in self._waiting if picture is None]
                 self._waiting = deque(ends)
-            self._worker.join(patience_s)
-        if self.lost_shots:
-            log.warning("events: clips lack %d pictures", self.lost_shots)
+            self._worker.join(timeout_s)
+        if self.lost_pictures:
+            log.warning("events: clips lack %d pictures", self.lost_pictures)
 
     # -- the thread that notes; the lock is held --------------------------------------------------
 
-    def _record(self, source: str, ring: PreRollBuffer, moment: Moment) -> None:
+    def _record(self, source: str, ring: PreRollBuffer, times: EventTimes) -> None:
         """Have the clip that is being recorded show these events too, or begin one."""
-        uids = moment.uids
-        ends_s = moment.last_s + self._options.after_s
+        uids = times.uids
+        ends_s = times.last_s + self._options.after_s
         for clip in self._clips.get(source, []):
-            if not clip.over and ends_s <= clip.began_s + MAX_S:
+            if not clip.over and ends_s <= clip.began_s + MAX_CLIP_S:
                 clip.ends_s = max(clip.ends_s, ends_s)
                 self._callbacks.link(clip.path, clip.began, uids)
                 return
-        before = ring.since(moment.first_s - self._options.before_s - _ROUNDING_S)
-        began = moment.unix_s - (moment.first_s - before[0].time_s)
-        stamp = datetime.fromtimestamp(moment.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
+        before = ring.since(times.first_s - self._options.before_s - _ROUNDING_S)
+        began = times.unix_s - (times.first_s - before[0].time_s)
+        stamp = datetime.fromtimestamp(times.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
         path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
         clip = Clip(path, before[0].time_s, began, ends_s)
         self._clips.setdefault(source, []).append(clip)
         self._callbacks.link(path, began, uids)
-        for shot in before:
-            self._put(clip, shot)
+        for picture in before:
+            self._put(clip, picture)
 
-    def _put(self, clip: Clip, shot: PreRollFrame) -> None:
+    def _put(self, clip: Clip, picture: PreRollFrame) -> None:
         clip.fed_at = time.monotonic()
-        while self._options.patient and len(self._waiting) >= MAX_WAITING and not self._closing:
+        while self._options.lossless and len(self._waiting) >= MAX_WAITING and not self._closing:
             self._changed.wait(1.0)
         if len(self._waiting) >= MAX_WAITING:
-            self.lost_shots += 1
+            self.lost_pictures += 1
             return
-        self._waiting.append((clip, shot))
+        self._waiting.append((clip, picture))
         self._changed.notify_all()
 
     def _end(self, clip: Clip) -> None:
@@ -179,14 +179,14 @@ class ClipRecorder:
     # -- the thread that encodes ------------------------------------------------------------------
 
     def _work(self) -> None:
-        _step_back()
+        _lower_priority()
         while (step := self._next()) is not None:
-            clip, shot = step
+            clip, picture = step
             try:
-                if shot is None:
+                if picture is None:
                     self._finish(clip)
                 else:
-                    self._encode(clip, shot)
+                    self._encode(clip, picture)
             except WriteError as error:
                 log.warning("events: clip lost: %s", error)
                 self.losses = ClipLosses(self.losses.lost + 1, time.time(), str(error))
@@ -206,8 +206,8 @@ class ClipRecorder:
             self._changed.notify_all()
             return self._waiting.popleft()
 
-    def _encode(self, clip: Clip, shot: PreRollFrame) -> None:
-        result = shot.result()
+    def _encode(self, clip: Clip, picture: PreRollFrame) -> None:
+        result = picture.result()
         known = self._writers.get(clip)
         if known is None:
             file = self._folder / clip.path
@@ -216,14 +216,14 @@ class ClipRecorder:
                 make_private(file)
             known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Annotator(TRAIL_S)
             self._writers[clip] = known
-        writer, painter = known
+        writer, annotator = known
         if result.frame.image.shape[:2] != writer.size:
             with self._changed:
                 self._end(clip)  # the camera changed its picture size: the rest is another picture
             return
         canvas = writer.canvas(result.frame.image)
         if self._options.boxes:
-            painter.paint(canvas, result)
+            annotator.paint(canvas, result)
         writer.encode(result.frame)
 
     def _finish(self, clip: Clip) -> None:
@@ -249,8 +249,8 @@ class ClipRecorder:
         self._callbacks.forget(clip.path)
 
 
-def _step_back() -> None:
-    """Let the calling thread go behind all others where processors are short (Linux only)."""
+def _lower_priority() -> None:
+    """Lower the priority of the calling thread (Linux only)."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,4 +1,4 @@
-"""Clips and the store: it is told what becomes of them, also of those that a kill left."""
+"""The clip recorder of a store, and recovery of clips that a killed program left unfinished."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pipeline.sinks.clips.pre_roll import ClipOptions
 from pipeline.sinks.clips.recorder import ClipCallbacks, ClipRecorder
 
 
-def recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
-    """Return what records clips for the store; those a killed program left are put right first."""
-    writer.do(partial(rescue_all, store))
+def make_recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
+    """Return a recorder that stores its clips; unfinished ones of a killed program come first."""
+    writer.enqueue(partial(recover_clips, store))
     callbacks = ClipCallbacks(
-        lambda path, began, uids: writer.do(partial(store.link_clip, path, began, uids)),
-        lambda path, size: writer.do(partial(store.finish_clip, path, size)),
-        lambda path: writer.do(partial(store.forget_clip, path)),
+        lambda path, began, uids: writer.enqueue(partial(store.link_clip, path, began, uids)),
+        lambda path, size: writer.enqueue(partial(store.finish_clip, path, size)),
+        lambda path: writer.enqueue(partial(store.forget_clip, path)),
     )
     return ClipRecorder(wanted, store.clips_folder, callbacks)
 
 
-def rescue_all(store: EventStore) -> None:
+def recover_clips(store: EventStore) -> None:
     """Finish, or forget, every clip that the store knows as being recorded.
 
     Not while most of what it knows is away: the disk may not be mounted, and a clip is no less
@@ -38,14 +38,14 @@ def rescue_all(store: EventStore) -> None:
         return
     for path in unfinished:
         file = store.clip_file(path)
-        size = None if file is None else rescue(file)
+        size = None if file is None else recover(file)
         if size is None:
             store.forget_clip(path)
         else:
             store.finish_clip(path, size)
 
 
-def rescue(file: Path) -> int | None:
+def recover(file: Path) -> int | None:
     """Give a recording its index at the front; return its size, None if nothing can be seen."""
     try:
         with replacing(file) as rewritten:
