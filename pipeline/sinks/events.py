@@ -84,8 +84,8 @@ def build(options: Options) -> EventsSink:
 class EventsSink:
     """Stores and delivers the events of results; never waits for database, disk or network.
 
-    But a run over files only does wait, and fails where events cannot be stored. `store` is there between
-    `open` and `close`; others may use it meanwhile, from any thread.
+    But a run over files only does wait, and fails where events cannot be stored. `store` is there
+    between `open` and `close`; others may use it meanwhile, from any thread.
     """
 
     own_thread = True
