@@ -182,7 +182,7 @@ def test_the_memory_of_the_ring_is_bounded(tmp_path: Path) -> None:
     for index in range(30):
         one = result(index, fps=30.0)
         noisy = type(one.frame)(noise, "gate", index, index / 30, index / 30)
-        ring.add(type(one)(noisy, one.detections, one.tracks, {}), surely=True)
+        ring.add(type(one)(noisy, one.detections, one.tracks, {}), always=True)
     held = sum(len(shot.jpeg) for shot in ring.since(0))
     assert 0.5 * pre_roll.MAX_BUFFER_BYTES < held <= pre_roll.MAX_BUFFER_BYTES
 
