@@ -17,6 +17,7 @@ from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.masking import masked_all
 from pipeline.core.options import validated
 from pipeline.engine import Pipeline
+from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones
@@ -33,10 +34,12 @@ def build(
     *,
     sources: Sequence[Source] | None = None,
     detector: Detector | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Pipeline:
     """Return the pipeline of a configuration; raises ConfigError before anything is opened.
 
-    `sinks`, `new_watcher`, `sources` and `detector` replace those of the configuration.
+    `sinks`, `new_watcher`, `sources` and `detector` replace those of the configuration;
+    `patience_s` is the longest wait for sources that hang at the end.
     """
     config = resolved.config
     if sources is None and not config.sources:
@@ -67,6 +70,7 @@ def build(
         new_watcher=new_watcher,
         optional=optional,
         unrelated_score=_score_of_pictures(config),
+        patience_s=patience_s,
     )
 
 

@@ -1,8 +1,9 @@
-"""The four Protocols a plug-in implements, and what they are told when they open.
+"""The Protocols a plug-in implements, those it may implement as well, and what `open` is given.
 
 A plug-in is one module with a frozen pydantic model `Options` and a function
 `build(options)` that returns an object of one of these shapes. `build` must be cheap: files,
-devices and libraries are opened in `open()`.
+devices and libraries are opened in `open()`. An optional Protocol is found by its members alone
+(`isinstance`), so a plug-in needs no base class.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a sink is told before the first result.
+    """What a sink is given before the first result.
 
     `sources` holds the sources that are open at the start; a camera that is down is missing and
     may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
@@ -88,9 +89,7 @@ def unix_time(monotonic_s: float) -> float:
 class Source(Protocol):
     """Where frames come from. Never used by two threads at once; live ones open on their own.
 
-    One may have a method `interrupt()`, which any thread may call: an `open` or `read` that waits
-    raises SourceLostError at once. One may count in `left_out` the pictures it has not decoded so
-    far to stay current; the engine books them as dropped.
+    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`.
     """
 
     name: str
@@ -112,17 +111,42 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Noting(Protocol):
-    """Optional, for sources: lines for the report about what was assumed or read in part only.
+class Interruptible(Protocol):
+    """Optional, for sources: a waiting `open` or `read` can be ended by another thread."""
 
-    Looked at once no more frames come.
+    def interrupt(self) -> None:
+        """Make an `open` or `read` that waits raise SourceLostError at once; any thread."""
+
+
+@runtime_checkable
+class CountsUndecoded(Protocol):
+    """Optional, for sources: how many frames were not decoded so far, to stay current.
+
+    The engine counts them as grabbed and dropped.
     """
 
-    notes: Sequence[str]
+    @property
+    def left_out(self) -> int:
+        """Return how many frames were not decoded since the source was made."""
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """Optional, for sources: lines for the report about what was assumed or read in part only.
+
+    Read once, after the last frame.
+    """
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return the lines."""
 
 
 class Detector(Protocol):
-    """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once."""
+    """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once.
+
+    Optional: `Overlapping`, `Timed`.
+    """
 
     batch_size: int
 
@@ -139,21 +163,7 @@ class Detector(Protocol):
         """Release everything; safe to call twice and when never opened."""
 
 
-class Tracker(Protocol):
-    """Boxes to tracks, for one source. State lives on the instance and nowhere else.
-
-    One may have an attribute `memory_s`, the seconds for which it keeps what it does not see: the
-    engine resets it after a longer gap. With `save_state()` and `load_state(state)`, the latter
-    raising UsageError, tracks outlive an exchange for another tracker of the same class.
-    """
-
-    def update(self, frame: Frame, detections: Detections) -> Tracks:
-        """Return the frame's tracks. Called for every frame in order, empty ones too."""
-
-    def reset(self) -> None:
-        """Forget all tracks (after a reconnect); ids already given are not given again."""
-
-
+@runtime_checkable
 class Overlapping(Detector, Protocol):
     """Optional, for detectors: begin the next batch while earlier ones are still computed.
 
@@ -168,6 +178,42 @@ class Overlapping(Detector, Protocol):
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
+
+
+class Tracker(Protocol):
+    """Boxes to tracks, for one source. State lives on the instance and nowhere else.
+
+    Optional: `HasMemory`, `Stateful`, `Timed`.
+    """
+
+    def update(self, frame: Frame, detections: Detections) -> Tracks:
+        """Return the frame's tracks. Called for every frame in order, empty ones too."""
+
+    def reset(self) -> None:
+        """Forget all tracks (after a reconnect); ids already given are not given again."""
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """Optional, for trackers: for how many seconds unmatched tracks are kept.
+
+    The engine resets the tracker after a longer gap; never where it is None.
+    """
+
+    @property
+    def memory_s(self) -> float | None:
+        """Return the seconds."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Optional, for trackers: tracks survive an exchange for another tracker of the same class."""
+
+    def save_state(self) -> Any:
+        """Return all that `load_state` needs."""
+
+    def load_state(self, state: Any) -> None:
+        """Continue from a saved state; raises UsageError where it is not of this kind."""
 
 
 class Watcher(Protocol):
@@ -187,11 +233,8 @@ class Watcher(Protocol):
 class Sink(Protocol):
     """Where results go. `own_thread`: encodes or talks to a network, so run it on its own.
 
-    Without it `write` is called on the thread that called `run()`, as windows demand. A sink may
-    have an attribute `stop_requested`; the run ends in order once it is true. One with a true
-    attribute `may_drop` is a viewer: it has a thread of its own, gets results straight from
-    inference, and misses those replaced by newer ones of their source while it is busy. A method
-    `source_ended(name)` is told when a source's last result was written: time to finish its file.
+    Without it `write` is called on the thread that called `run()`, as windows demand.
+    Optional: `RequestsStop`, `MayDrop`, `PerSource`, `Timed`.
     """
 
     own_thread: bool
@@ -206,11 +249,45 @@ class Sink(Protocol):
         """Finish the files so that they are readable; called once, after failure too."""
 
 
+@runtime_checkable
+class RequestsStop(Protocol):
+    """Optional, for sinks: the run ends in order once `stop_requested` is true."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """Return whether the run is to end; read after each result."""
+
+
+@runtime_checkable
+class MayDrop(Protocol):
+    """Optional, for sinks: with a true `may_drop` the sink is a viewer.
+
+    It has a thread of its own, gets results straight from inference, and misses those replaced by
+    newer ones of their source while it is busy.
+    """
+
+    @property
+    def may_drop(self) -> bool:
+        """Return whether results may be left out; read once, when the sink is open."""
+
+
+@runtime_checkable
+class PerSource(Protocol):
+    """Optional, for sinks: finishes the file of a source as soon as the source has ended."""
+
+    def source_ended(self, source: str, /) -> None:
+        """Finish this source's file: its last result was written. Not called for viewers."""
+
+
+@runtime_checkable
 class Timed(Protocol):
     """Optional, for detectors, trackers and sinks: how the last call's time divides into stages.
 
     Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without
-    it the engine books the whole call as one stage ("infer", "track", "write").
+    it, or where it is empty, the engine counts the whole call as one stage ("infer", "track",
+    "write").
     """
 
-    stage_ms: Mapping[str, float]
+    @property
+    def stage_ms(self) -> Mapping[str, float] | None:
+        """Return the stages of the last call."""

@@ -1,10 +1,13 @@
-"""Bounded queues between stages, with books that balance: put == taken + dropped + waiting."""
+"""Bounded queues between threads whose counts balance: put == taken + dropped + waiting.
+
+`RingBuffer` is one queue; `RingGroup` takes batches fairly from several of them.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -16,12 +19,17 @@ noticed until the wait is over."""
 
 
 class Ready(threading.Condition):
-    """Notified when any ring that shares it has something to take; its lock guards them all."""
+    """Condition of all rings that share it, notified of every change; its lock guards them all."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.turns = 0  # grows with each turn given, which is the clock of fairness in `take`
+        self._turns = 0
         super().__init__(self.lock)
+
+    def next_turn(self) -> int:
+        """Return a number larger than all before: a place at the end of the line."""
+        self._turns += 1
+        return self._turns
 
 
 class RingBuffer(Generic[T]):
@@ -29,8 +37,8 @@ class RingBuffer(Generic[T]):
 
     `block` makes the producer wait (files, results, sinks): nothing is ever lost.
     `drop_oldest` replaces the oldest item (live sources): the producer never waits, and `dropped`
-    counts what went, by cause; `on_drop` is told of each item and its cause, with the lock held.
-    Rings that share `ready` can be waited for together by `take`.
+    counts the drops by cause; `on_drop` is called with each item and its cause, with the lock held.
+    Rings that share `ready` can be in one `RingGroup`.
     """
 
     def __init__(
@@ -45,29 +53,29 @@ class RingBuffer(Generic[T]):
         self.policy = policy
         self.capacity = capacity
         self.dropped: Counter[str] = Counter()
+        self.ready = ready or Ready()
         self._items: deque[T] = deque()
         self._on_drop = on_drop
         self._closed = False
         self._closed_for = "stopped"
-        self._turn = 0  # when this ring began to wait for what it may give next
-        self._ready = ready or Ready()
+        self._turn = 0
         # One lock for both conditions, so that a taker and a producer never disagree.
-        self._space = threading.Condition(self._ready.lock)
+        self._space = threading.Condition(self.ready.lock)
 
     def put(self, item: T) -> bool:
         """Store `item`; return False (and count it as dropped) once the ring is closed."""
-        with self._ready:
+        with self.ready:
             while self.policy == "block" and len(self) >= self.capacity and not self._closed:
                 self._space.wait(WAKE_S)
             if self._closed:
                 self._drop(item, self._closed_for)
                 return False
             if not self._items:
-                self._wait_for_turn()
+                self.queue_up()
             if len(self._items) >= self.capacity:
                 self._drop(self._items.popleft(), "overrun")
             self._items.append(item)
-            self._ready.notify_all()
+            self.ready.notify_all()
             return True
 
     def take(self, limit: int = 1) -> list[T] | None:
@@ -75,30 +83,47 @@ class RingBuffer(Generic[T]):
 
         A `drop_oldest` ring gives only its newest item and counts the older ones as dropped.
         """
-        return take([self], limit)
+        return RingGroup([self], ready=self.ready).take(limit)
 
     def close(self, *, discard: bool = False, cause: str = "stopped") -> None:
-        """Refuse further items; what waits is drained, or dropped and counted with `discard`.
+        """Refuse further items; those that wait are drained, or dropped with `discard`.
 
-        What comes from now on is counted as dropped for the first `cause` there was.
+        Items put from now on are counted as dropped for the first `cause` there was.
         """
-        with self._ready:
+        with self.ready:
             if not self._closed:
                 self._closed, self._closed_for = True, cause
             while discard and self._items:
                 self._drop(self._items.popleft(), cause)
-            self._ready.notify_all()
+            self.ready.notify_all()
             self._space.notify_all()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def _offer(self) -> int:
-        """Return how many items this ring would give at most; the lock is held."""
+    # -- for a group, which holds the lock --------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether further items are refused."""
+        return self._closed
+
+    @property
+    def turn(self) -> int:
+        """Return the ring's place in line: the smaller, the longer it has waited to give."""
+        return self._turn
+
+    @property
+    def available(self) -> int:
+        """Return how many items the ring would give at most."""
         return min(1, len(self._items)) if self.policy == "drop_oldest" else len(self._items)
 
-    def _pop(self, count: int) -> list[T]:
-        """Return `count` items, which is at most what `_offer` said; the lock is held."""
+    def queue_up(self) -> None:
+        """Take the last place in line, behind all rings that wait already."""
+        self._turn = self.ready.next_turn()
+
+    def pop(self, count: int) -> list[T]:
+        """Return the next `count` items, `available` at most."""
         if self.policy == "drop_oldest":
             while len(self._items) > 1:
                 self._drop(self._items.popleft(), "stale")
@@ -106,60 +131,86 @@ class RingBuffer(Generic[T]):
         self._space.notify(count)
         return taken
 
-    def _wait_for_turn(self) -> None:
-        """Queue behind all rings that wait already; the lock is held."""
-        self._ready.turns += 1
-        self._turn = self._ready.turns
-
     def _drop(self, item: T, cause: str) -> None:
-        """Count an item that goes nowhere; the lock is held."""
+        """Count an item as dropped; the lock is held."""
         self.dropped[cause] += 1
         if self._on_drop is not None:
             self._on_drop(item, cause)
 
 
-def take(
-    rings: Sequence[RingBuffer[T]], limit: int, *, wait: bool = True, in_order: bool = False
-) -> list[T] | None:
-    """Return up to `limit` items from whichever rings have some, never waiting to fill a batch.
+class RingGroup(Generic[T]):
+    """Rings with one reader, which takes batches from whichever of them have items.
 
-    The rings share one `ready` condition. The limit is dealt out one by one to whoever has waited
-    longest since it was dealt to or was empty, so that no source starves, a camera that comes late
-    cannot make up for what it missed, cameras in step are not served in the same order for ever,
-    and a lone file gets all of it; items of one ring stay consecutive. Waits for the first
-    item, or returns an empty list without `wait`; returns None when every ring is closed and empty.
-    `rings` may be changed meanwhile by whoever holds `ready`, and notifies it. With `in_order` a
-    ring gives nothing before all rings in front of it are closed and empty.
+    The rings share `ready`; any thread may add and remove some. The end is reached when every ring
+    is closed and empty, but not before `close` where the group is `open_ended`.
     """
-    if limit < 1:
-        raise ValueError(f"take.limit: want at least 1, got {limit}")
-    ready = rings[0]._ready
 
-    with ready:
-        while not any(ring._items for ring in _in_turn(rings, in_order)):
-            if all(ring._closed for ring in rings):
-                return None
-            if not wait:
-                return []
-            ready.wait(WAKE_S)
-        giving = [ring for ring in _in_turn(rings, in_order) if ring._items]
-        shares = _fill(giving, limit) if in_order else _deal(giving, limit)
-        return [item for ring, share in shares for item in ring._pop(share)]
+    def __init__(
+        self,
+        rings: Iterable[RingBuffer[T]] = (),
+        *,
+        ready: Ready | None = None,
+        open_ended: bool = False,
+    ) -> None:
+        self.ready = ready or Ready()
+        self._rings = [*rings]
+        self._open_ended = open_ended
 
+    def add(self, ring: RingBuffer[T]) -> None:
+        """Take from this ring too, in order after those that are there."""
+        with self.ready:
+            self._rings.append(ring)
+            self.ready.notify_all()
 
-def _in_turn(rings: Sequence[RingBuffer[T]], in_order: bool) -> Sequence[RingBuffer[T]]:
-    """Return the rings that may give: in order, those up to the first that is open."""
-    if not in_order:
-        return rings
-    first_open = next((n for n, ring in enumerate(rings) if not ring._closed), len(rings))
-    return rings[: first_open + 1]
+    def remove(self, ring: RingBuffer[T]) -> None:
+        """Take nothing more from this ring."""
+        with self.ready:
+            self._rings.remove(ring)
+            self.ready.notify_all()
+
+    def close(self) -> None:
+        """Wait for no further rings: an open-ended group ends with those it has."""
+        with self.ready:
+            self._open_ended = False
+            self.ready.notify_all()
+
+    def take(self, limit: int, *, wait: bool = True, in_order: bool = False) -> list[T] | None:
+        """Return up to `limit` items, without waiting for a batch to fill; None at the end.
+
+        The limit is dealt out one by one to the ring that has waited longest since it was dealt to
+        or was empty, so that no source starves, a camera that comes late cannot make up for what it
+        missed, cameras in step are not served in the same order for ever, and a lone file gets all
+        of it; items of one ring stay consecutive. Waits for the first item, or returns an empty
+        list without `wait`. With `in_order` a ring gives nothing before all rings in front of it
+        are closed and empty.
+        """
+        if limit < 1:
+            raise ValueError(f"RingGroup.take.limit: want at least 1, got {limit}")
+        with self.ready:
+            while not any(map(len, self._eligible(in_order))):
+                if not self._open_ended and all(ring.is_closed for ring in self._rings):
+                    return None
+                if not wait:
+                    return []
+                self.ready.wait(WAKE_S)
+            giving = [ring for ring in self._eligible(in_order) if len(ring)]
+            shares = _fill(giving, limit) if in_order else _deal(giving, limit)
+            return [item for ring, share in shares for item in ring.pop(share)]
+
+    def _eligible(self, in_order: bool) -> Sequence[RingBuffer[T]]:
+        """Return the rings that may give: in order, those up to the first that is open."""
+        rings = self._rings
+        if not in_order:
+            return rings
+        first_open = next((n for n, ring in enumerate(rings) if not ring.is_closed), len(rings))
+        return rings[: first_open + 1]
 
 
 def _fill(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
     """Return how much each ring gives, one after the other; the lock is held."""
     shares = []
     for ring in rings:
-        share = min(ring._offer(), limit)
+        share = min(ring.available, limit)
         limit -= share
         if share:
             shares.append((ring, share))
@@ -168,13 +219,13 @@ def _fill(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T
 
 def _deal(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
     """Return the rings that give something, each with how much; the lock is held."""
-    queue = deque(sorted(rings, key=lambda ring: ring._turn))
+    queue = deque(sorted(rings, key=lambda ring: ring.turn))
     shares: dict[RingBuffer[T], int] = {}
     while queue and limit > 0:
         ring = queue.popleft()
         shares[ring] = shares.get(ring, 0) + 1
         limit -= 1
-        ring._wait_for_turn()
-        if shares[ring] < ring._offer():
+        ring.queue_up()
+        if shares[ring] < ring.available:
             queue.append(ring)
     return list(shares.items())

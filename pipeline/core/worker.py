@@ -1,4 +1,4 @@
-"""A thread of the run, whose failure is never silent and whose end can always be waited for."""
+"""Worker thread whose failure is reported and whose end can be waited for with a timeout."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Fail = Callable[[BaseException], None]
 class Worker:
     """Runs `work` once on a daemon thread, then `at_end`, on every way out of `work`.
 
-    Whatever `work` raises goes to `fail` before `at_end` runs, so that nobody whom `at_end` wakes
-    can report a consequence before the cause.
+    What `work` raises goes to `fail` before `at_end` runs, so that a thread which `at_end` wakes
+    cannot report a consequence before the cause.
     """
 
     def __init__(self, name: str, work: Callable[[], None], at_end: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""A detector in use: what it is called, what it finds, and how many batches it takes at once."""
+"""A detector in use, with its class names, and the batches in flight through it."""
 
 from __future__ import annotations
 
@@ -6,37 +6,49 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import PipelineError, StageError, located
-from pipeline.core.interfaces import Detector, Overlapping
+from pipeline.core.interfaces import Detector, Overlapping, Timed
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.stats import SourceStats
 
 
 class DetectorRunner:
-    """A detector with the class names it gave; every error says which detector it was."""
+    """Runs one detector, overlapping batches where it can; every error names the detector."""
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.name = f"detector {type(detector).__name__}"
         self.class_names: ClassNames = {}
-        self.retired = False
-        self._overlaps = hasattr(detector, "submit")
+        self._is_retired = False
+        self._overlapping: Overlapping | None = None
+        self._timed: Timed | None = None
 
     @property
-    def most(self) -> int:
-        """Return how many batches it may be given before the first is answered."""
-        return max(cast(Overlapping, self.detector).in_flight, 1) if self._overlaps else 1
+    def max_in_flight(self) -> int:
+        """Return how many batches may be in flight before the oldest is collected."""
+        return 1 if self._overlapping is None else max(self._overlapping.in_flight, 1)
+
+    @property
+    def is_retired(self) -> bool:
+        """Return whether another detector has taken its place."""
+        return self._is_retired
+
+    def retire(self) -> None:
+        """Mark it as replaced: it is closed once its last batch is collected."""
+        self._is_retired = True
 
     def open(self, *, prefer_latency: bool) -> None:
         """Open the detector; raises ModelError."""
         with located(self.name):
             self.class_names = self.detector.open(prefer_latency=prefer_latency)
+            # Looked up once: `isinstance` of a Protocol is slow.
+            self._overlapping = self.detector if isinstance(self.detector, Overlapping) else None
+            self._timed = self.detector if isinstance(self.detector, Timed) else None
 
     def close(self) -> None:
         """Close the detector; raises PipelineError."""
@@ -44,21 +56,21 @@ class DetectorRunner:
             self.detector.close()
 
     def close_quietly(self) -> None:
-        """Close what never came into use; what was wrong with it is known already."""
+        """Close a detector that was never used, whose failure is known already."""
         with suppress(PipelineError):
             self.close()
 
-    def begin(self, frames: Sequence[Frame]) -> None:
-        """Begin with a batch, if the detector can begin with one before it is to answer."""
-        if self._overlaps:
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch, if the detector is an overlapping one; else `collect` detects."""
+        if self._overlapping is not None:
             with located(self.name):
-                cast(Overlapping, self.detector).submit(frames)
+                self._overlapping.submit(frames)
 
-    def answer(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return what is found in the oldest batch, which is `frames`; raises StageError."""
+    def collect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return the detections of the oldest batch, which is `frames`; raises StageError."""
         with located(self.name):
-            if self._overlaps:
-                found = cast(Overlapping, self.detector).collect()
+            if self._overlapping is not None:
+                found = self._overlapping.collect()
             else:
                 found = self.detector.detect(frames)
             if len(found) != len(frames):
@@ -66,38 +78,40 @@ class DetectorRunner:
         return found
 
     def stage_ms(self, began: float, frames: int) -> Mapping[str, float]:
-        """Return how the answer that `began` then divides, per frame."""
-        told: Mapping[str, float] | None = getattr(self.detector, "stage_ms", None)
-        return told or {"infer": (time.perf_counter() - began) * 1e3 / frames}
+        """Return the stage times per frame of the batch whose collection `began` then."""
+        reported = None if self._timed is None else self._timed.stage_ms
+        return reported or {"infer": (time.perf_counter() - began) * 1e3 / frames}
 
-    def waited_s(self, took_s: float, told: Mapping[str, float], frames: int) -> float:
-        """Return for how long an answer that took `took_s` was waited for, doing nothing else.
+    def waited_s(self, took_s: float, stage_ms: Mapping[str, float], frames: int) -> float:
+        """Return for how much of `took_s` the caller waited for the detector, idle.
 
-        A detector that takes one batch at a time is not waited for: it works on the caller's time.
+        Nothing for one that takes one batch at a time: it works on the caller's thread.
         """
-        return min(took_s, told.get("infer", 0.0) * frames / 1e3) if self.most > 1 else 0.0
+        if self.max_in_flight == 1:
+            return 0.0
+        return min(took_s, stage_ms.get("infer", 0.0) * frames / 1e3)
 
-    def usable(self, detections: Detections, books: SourceStats) -> Detections:
+    def usable(self, detections: Detections, stats: SourceStats) -> Detections:
         """Return the detections without NaN, infinite and zero-area boxes, which are counted."""
         with located(self.name):
             usable = usable_xyxy(detections.xyxy) & np.isfinite(detections.score)
         if usable.all():
             return detections
-        books.rejected_boxes += int(np.count_nonzero(~usable))
+        stats.rejected_boxes += int(np.count_nonzero(~usable))
         return detections[usable]
 
 
 @dataclass
 class InFlightBatch:
-    """A batch on its way through a detector. A frame leaves it once it is passed on."""
+    """A batch in flight through a detector. A frame leaves it once it is handed on."""
 
-    by: DetectorRunner
+    runner: DetectorRunner
     batch: list[Grabbed]
     wanted: list[bool]
-    """Which frames are detected on; the others get boxes that stand in for it."""
+    """Which frames are detected on; the others get interpolated boxes."""
 
     @property
     def frames(self) -> list[Frame]:
-        """Return the pictures that are detected on, while all of the batch is there."""
+        """Return the frames that are detected on, while all of the batch is there."""
         both = zip(self.batch, self.wanted, strict=True)
         return [grabbed.frame for grabbed, wanted in both if wanted]

@@ -1,4 +1,4 @@
-"""Which frames of a source are not worth a detection, and the boxes that stand in for it.
+"""Skips detection on some frames of a source, and interpolates the boxes of those frames.
 
 A skipped frame gets the boxes of the frames around it: between two detected frames each object
 goes in a straight line (files, where the next one can be waited for), after the last one it goes
@@ -20,13 +20,13 @@ from pipeline.core.data import Detections, Float32, Frame
 Every = int | Literal["auto"]
 
 MAX_S = 0.2
-"""`auto` looks at least this often: what enters or turns is seen no later."""
+"""`auto` detects at least this often, so that no new object is seen later."""
 SAME_IOU = 0.3
 """Boxes of one class that overlap by less are not the same object."""
 SURE_IOU, POOR_IOU = 0.8, 0.6
 """`auto` skips more while each object was where it was expected, less once one was not."""
 SURE_SCORE = 0.5
-"""Objects with less come and go with the detector's mood: `auto` does not go by them."""
+"""Objects with less flicker: `auto` ignores them."""
 
 Rows = NDArray[np.intp]
 _NONE: Rows = np.empty(0, np.intp)
@@ -47,7 +47,7 @@ class _Key:
 
 
 class FrameSkipper:
-    """Decides for one source. Ask `wants` of each frame in order; tell `learn` what was found."""
+    """Frame skipping of one source: `wants` for each frame in order, `learn` after a detection."""
 
     def __init__(self, every: Every) -> None:
         self._every = every
@@ -74,7 +74,7 @@ class FrameSkipper:
         return True
 
     def learn(self, frame: Frame, found: Detections) -> None:
-        """Note what was detected on a frame that `wants` asked for."""
+        """Take the detections of a frame for which `wants` was true."""
         before, at_s = self._last, frame.pts_s
         speed = np.zeros((len(found), 2), np.float32)
         self._before, self._pairs = None, (_NONE, _NONE)

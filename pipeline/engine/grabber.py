@@ -1,7 +1,4 @@
-"""The grab thread of one source: open, read, number, put; a lost camera is opened again.
-
-How far ahead files may be decoded: how many at a time, and how many frames of each.
-"""
+"""The grab thread of one source: open, read, number, put; a lost camera is reconnected."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pipeline.core.backoff import Backoff
@@ -23,7 +20,13 @@ from pipeline.core.errors import (
     StageError,
     located,
 )
-from pipeline.core.interfaces import Noting, Source, SourceInfo
+from pipeline.core.interfaces import (
+    CountsUndecoded,
+    HasNotes,
+    Interruptible,
+    Source,
+    SourceInfo,
+)
 from pipeline.core.ring_buffer import RingBuffer
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.camera_monitor import CameraMonitor
@@ -37,13 +40,13 @@ MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**22
 is not worth saving."""
 
 
-def most_in(megabytes: int, info: SourceInfo) -> int:
+def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
     """Return how many frames fit into that much memory; 2 at least."""
     return max(2, megabytes * 2**20 // _frame_bytes(info))
 
 
-def most_for(detector_frames: int, info: SourceInfo) -> int:
-    """Return how many frames are of use to a detector that is given so many, or are cheap."""
+def useful_read_ahead(detector_frames: int, info: SourceInfo) -> int:
+    """Return how many frames a detector that takes so many has a use for, or are cheap."""
     return max(MIN_READ_AHEAD, detector_frames, CHEAP_BYTES // _frame_bytes(info))
 
 
@@ -62,12 +65,27 @@ class Grabbed(NamedTuple):
     read_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class GrabRules:
+    """How one source is grabbed: how many frames, when it is retried, which failures end the run.
+
+    A lost camera is retried after `retry_first_s`, doubled each time up to `retry_max_s`. A file
+    that is `optional` is set aside where it fails. Any failure of an `isolated` source is logged
+    instead of ending the run, and a live one is reconnected whatever the failure.
+    """
+
+    retry_first_s: float
+    retry_max_s: float
+    max_frames: int | None = None
+    optional: bool = False
+    isolated: bool = False
+
+
 class Grabber:
     """Moves one source's frames into its ring until the end, `max_frames` or `halt`.
 
-    A lost camera or a broken file are this class's business and do not stop the other sources, nor
-    does any failure of a file that is `optional`; anything else goes to `fail`, unless the grabber
-    is `alone`: then it is logged, noted by the supervisor, and a live source is tried again.
+    A lost camera is reconnected and a broken file is noted: neither ends the run. Any other failure
+    goes to `fail`, but for what `rules` says. `stop` is what the waits between two tries end with.
     """
 
     def __init__(
@@ -75,29 +93,30 @@ class Grabber:
         source: Source,
         ring: RingBuffer[Grabbed],
         stats: SourceStats,
-        max_frames: int | None,
-        backoff: Backoff,
-        supervisor: CameraMonitor,
+        monitor: CameraMonitor,
+        rules: GrabRules,
+        stop: threading.Event | None = None,
     ) -> None:
         self.source = source
         self.ring = ring
         self.stats = stats
-        self.supervisor = supervisor
+        self.monitor = monitor
         self.info: SourceInfo | None = None
         self.broken: SourceBrokenError | None = None
-        self.alone = False
-        self.optional = False
         self.parked = False
-        self.stop = threading.Event()
+        self._isolated = rules.isolated
+        self._optional = rules.optional
+        self._stop = stop or threading.Event()
         self._where = f"source {source.name}"
-        self._max_frames = max_frames
-        self._backoff = backoff
+        self._max_frames = rules.max_frames
+        self._backoff = Backoff(rules.retry_first_s, rules.retry_max_s)
         self._lost = False
-        self._left_out = 0
+        self._undecoded = 0
+        self._counts_undecoded: CountsUndecoded | None = None
         self._last_pts_s: float | None = None
         self._worker: Worker | None = None
         if stats.grabbed:
-            stats.epoch += 1  # the name was there before; its frames are counted on
+            stats.epoch += 1  # the name was there before: its frames are numbered on from there
 
     def open(self, ring_megabytes: int) -> bool:
         """Open a source that must exist now (a file), on the caller's thread; raises SourceError.
@@ -109,7 +128,7 @@ class Grabber:
             with located(self._where):
                 self.info = replace(self.source.open(), recorded=True)
         except PipelineError as error:
-            if not self.optional:
+            if not self._optional:
                 raise
             self._set_aside(error)
             self.ring.close()
@@ -117,15 +136,15 @@ class Grabber:
                 self.source.close()
             return False
         self.stats.unrelated = self.info.unrelated
-        self.ring.capacity = min(self.ring.capacity, most_in(ring_megabytes, self.info))
+        self.ring.capacity = min(self.ring.capacity, frames_in_memory(ring_megabytes, self.info))
         return True
 
     def _set_aside(self, error: PipelineError) -> None:
-        """Note why nothing more is read of this file; the run goes on with the others."""
+        """Set this file aside, with the reason; the run goes on with the others."""
         # Without its traceback, which refers to the decoder and its pictures.
         self.broken = SourceBrokenError(*error.args)
         self.stats.broken = str(error)
-        self.supervisor.ended(str(error))
+        self.monitor.set_ended(str(error))
         log.warning("%s; set aside", " ".join(str(error).split()))
 
     def park(self) -> None:
@@ -144,11 +163,15 @@ class Grabber:
         self._worker = Worker(f"grab {self.source.name}", self._grab, end)
         self._worker.start(lambda error: self._failed(error, fail))
 
+    def isolate(self) -> None:
+        """From now on let no failure of this source end the run."""
+        self._isolated = True
+
     def halt(self, cause: str = "stopped") -> None:
         """Grab no more, and drop what waits; any thread. Ends a wait where the source can."""
-        self.stop.set()
-        if (interrupt := getattr(self.source, "interrupt", None)) is not None:
-            interrupt()
+        self._stop.set()
+        if isinstance(self.source, Interruptible):
+            self.source.interrupt()
         self.ring.close(discard=True, cause=cause)
 
     def close(self, timeout: float) -> None:
@@ -161,11 +184,11 @@ class Grabber:
                 self.source.close()
         elif not self._worker.join(timeout):
             log.warning("%s: still hangs; left behind", self._where)
-        self.supervisor.ended()
+        self.monitor.set_ended()
 
     def _failed(self, error: BaseException, fail: Fail) -> None:
-        self.supervisor.ended(str(error))
-        if self.alone and isinstance(error, PipelineError):
+        self.monitor.set_ended(str(error))
+        if self._isolated and isinstance(error, PipelineError):
             log.error("%s", error)
         else:
             fail(error)
@@ -174,17 +197,17 @@ class Grabber:
         with located(self._where), closing(self.source):
             try:
                 if self.source.live:
-                    self._grab_for_ever()
+                    self._grab_live()
                 else:
                     self._grab_file()
-                self.supervisor.ended()
+                self.monitor.set_ended()
             except SourceBrokenError as error:
                 # Without its traceback, which refers to the decoder and its pictures.
                 self.broken = SourceBrokenError(*error.args)
                 self.stats.broken = str(error)
-                self.supervisor.ended(str(error))
+                self.monitor.set_ended(str(error))
             finally:
-                if isinstance(self.source, Noting):
+                if isinstance(self.source, HasNotes):
                     self.stats.notes = tuple(self.source.notes)
                 self.ring.close()  # before the source, whose `close` may hang
 
@@ -192,20 +215,20 @@ class Grabber:
         """Grab a file to its end; an optional one that fails in whatever way is set aside."""
         try:
             with located(self._where):
-                if self.parked and not self.stop.is_set():
+                if self.parked and not self._stop.is_set():
                     self.source.open()
                 self._grab_to_end()
         except SourceBrokenError:
             raise
         except PipelineError as error:
-            if not self.optional:
+            if not self._optional:
                 raise
             self._set_aside(error)
 
-    def _grab_for_ever(self) -> None:
+    def _grab_live(self) -> None:
         """Grab from a live source; each loss is followed by back-off, a new try and a new epoch."""
-        said = ""
-        while not self.stop.is_set():
+        last_error = ""
+        while not self._stop.is_set():
             try:
                 with located(self._where):
                     self.info = self.source.open()
@@ -213,43 +236,45 @@ class Grabber:
                     self._grab_to_end()
                 return
             except PipelineError as error:
-                if not (isinstance(error, SourceLostError) or self.alone):
+                if not (isinstance(error, SourceLostError) or self._isolated):
                     raise
-                if self.stop.is_set():  # it was called off, or nobody cares any more
+                if self._stop.is_set():  # the wait was interrupted, or the failure matters no more
                     return
                 self._lost = True
                 wait_s = self._backoff.next_s()
-                self.supervisor.lost(str(error), wait_s)
+                self.monitor.set_lost(str(error), wait_s)
                 # A camera that is off for days is not worth a line every half minute.
-                level = logging.DEBUG if str(error) == said else logging.WARNING
-                said = str(error)
+                level = logging.DEBUG if str(error) == last_error else logging.WARNING
+                last_error = str(error)
                 log.log(level, "%s; next try in %.1f s", error, wait_s)
             self._close_lost()
-            self.stop.wait(wait_s)
+            self._stop.wait(wait_s)
 
     def _close_lost(self) -> None:
         try:
             with located(self._where):
                 self.source.close()
         except PipelineError as error:
-            if not self.alone:
+            if not self._isolated:
                 raise
             log.warning("%s", error)
 
     def _grab_to_end(self) -> None:
-        """Put frames until the source ends, enough are there or it is to halt."""
-        while not (self.stop.is_set() or self._has_enough()):
+        """Put frames until the source ends, `max_frames` are reached or it is halted."""
+        # Looked up once: `isinstance` of a Protocol is slow.
+        self._counts_undecoded = self.source if isinstance(self.source, CountsUndecoded) else None
+        while not (self._stop.is_set() or self._has_enough()):
             began = time.perf_counter()
             frame = self.source.read()
-            # A read may hang for long: what it brings after the end is in nobody's books.
-            if frame is None or self.stop.is_set():
+            # A read may hang for long: a frame that it gives after the end is not counted.
+            if frame is None or self._stop.is_set():
                 return
             read_ms = (time.perf_counter() - began) * 1e3
             if self._lost:
-                self._note_return()
-            self._count_left_out()
+                self._count_reconnect()
+            self._count_undecoded()
             frame = self._numbered(frame)
-            frozen = self.supervisor.saw(frame)
+            frozen = self.monitor.add_frame(frame)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms))
             if frozen:
@@ -258,16 +283,18 @@ class Grabber:
     def _has_enough(self) -> bool:
         return self._max_frames is not None and self.stats.grabbed >= self._max_frames
 
-    def _count_left_out(self) -> None:
-        """Book as grabbed and dropped what the source did not decode, to stay current."""
-        left_out: int = getattr(self.source, "left_out", 0)
-        for _ in range(left_out - self._left_out):
-            self.stats.lose(self.stats.grabbed, "undecoded")
+    def _count_undecoded(self) -> None:
+        """Count as grabbed and dropped the frames the source did not decode, to stay current."""
+        if self._counts_undecoded is None:
+            return
+        undecoded = self._counts_undecoded.left_out
+        for _ in range(undecoded - self._undecoded):
+            self.stats.drop_frame(self.stats.grabbed, "undecoded")
             self.stats.grabbed += 1
-        self._left_out = left_out
+        self._undecoded = undecoded
 
-    def _note_return(self) -> None:
-        """Believe in a camera again: at its first frame, for some open and then give none."""
+    def _count_reconnect(self) -> None:
+        """Count a reconnect: at the first frame, as some cameras open and then give none."""
         self._lost = False
         self._backoff.reset()
         if self.stats.grabbed:
@@ -282,13 +309,13 @@ class Grabber:
         """
         if frame.source != self.source.name:
             raise StageError(f"{self._where}: Frame.source: want its name, got '{frame.source}'")
-        pts_s = self._forward(frame.pts_s) if self.source.live else frame.pts_s
+        pts_s = self._monotonic(frame.pts_s) if self.source.live else frame.pts_s
         index, epoch = self.stats.grabbed, self.stats.epoch
         if (frame.index, frame.epoch, frame.pts_s) == (index, epoch, pts_s):
             return frame
         return replace(frame, index=index, epoch=epoch, pts_s=pts_s)
 
-    def _forward(self, pts_s: float) -> float:
+    def _monotonic(self, pts_s: float) -> float:
         """Return the time of the next frame, not before the last one's in its epoch."""
         last = self._last_pts_s
         if not math.isfinite(pts_s):

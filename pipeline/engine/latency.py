@@ -1,4 +1,4 @@
-"""How old a source's pictures are when put out: over the last minute, and whether they age."""
+"""Latency of a camera: percentiles over the last minute, and a warning while it grows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GROWTH_MS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Age:
-    """Milliseconds between a picture's arrival and its result: the last, and percentiles."""
+class LatencySummary:
+    """Milliseconds from a frame's arrival to its result: the last one, and percentiles."""
 
     now: float = 0.0
     p50: float = 0.0
@@ -27,62 +27,62 @@ class Age:
 
 
 class LatencyWindow:
-    """The ages of the last minute (at most 2048 of them); written by one thread, read by any."""
+    """Latencies of the last minute, at most 2048; written by one thread, read by any."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, float]] = deque(maxlen=MAX_SAMPLES)
-        self._growth = LatencyTrend()
+        self._trend = LatencyTrend()
         self._lock = threading.Lock()
 
     @property
     def warning(self) -> str | None:
-        """Return what to say of ages that grow, None while they do not."""
-        return self._growth.warning
+        """Return the warning that latency grows, None while it does not."""
+        return self._trend.warning
 
     def add(self, now: float, age_ms: float, behind_ms: float, epoch: int) -> str | None:
-        """Note a result's age at monotonic time `now`; return a warning when it is a new one.
+        """Add a result's latency at monotonic time `now`; return a warning when it is a new one.
 
-        `behind_ms` is the picture's arrival less its own timestamp, whatever that counts from:
-        where it grows, pictures grow old before they arrive.
+        `behind_ms` is the frame's arrival less its own timestamp, whatever that counts from:
+        where it grows, frames grow old before they arrive.
         """
         with self._lock:
             samples = self._samples
             samples.append((now, age_ms))
             while samples[0][0] < now - WINDOW_S:
                 samples.popleft()
-        return self._growth.add(now, age_ms + behind_ms, epoch)
+        return self._trend.add(now, age_ms + behind_ms, epoch)
 
-    def age(self, now: float) -> Age:
-        """Return the last age, and the percentiles of the last minute before `now`."""
+    def summary(self, now: float) -> LatencySummary:
+        """Return the last latency, and the percentiles of the minute before `now`."""
         with self._lock:
             samples = list(self._samples)
         ages = [age for at, age in samples if at >= now - WINDOW_S]
         if not ages:
-            return Age(now=samples[-1][1] if samples else 0.0)
+            return LatencySummary(now=samples[-1][1] if samples else 0.0)
         p50, p95, p99 = np.percentile(ages, (50, 95, 99)).round(1).tolist()
-        return Age(round(ages[-1], 1), p50, p95, p99)
+        return LatencySummary(round(ages[-1], 1), p50, p95, p99)
 
 
 class LatencyTrend:
-    """Watches the median of each ten seconds: whether four in a row rise by 0.3 s in all."""
+    """Detects growing latency: the medians of four steps of ten seconds rise by 0.3 s in all."""
 
     def __init__(self) -> None:
         self.warning: str | None = None
         self._epoch = 0
-        self._begin_again()
+        self._restart()
 
-    def _begin_again(self) -> None:
+    def _restart(self) -> None:
         self._values: list[float] = []
         self._until: float | None = None
         self._medians: deque[float] = deque(maxlen=STEPS)
-        self._fine: float | None = None
+        self._normal_ms: float | None = None
 
     def add(self, now: float, delay_ms: float, epoch: int) -> str | None:
-        """Take a delay, of which only the change counts; return a warning when it is a new one."""
+        """Add a delay, of which only the change counts; return a warning when it is a new one."""
         if epoch != self._epoch:
             self._epoch = epoch
             self.warning = None
-            self._begin_again()
+            self._restart()
         if self._until is None:
             self._until = now + STEP_S
         if len(self._values) < MAX_SAMPLES:
@@ -97,13 +97,13 @@ class LatencyTrend:
     def _judge(self) -> str | None:
         medians = list(self._medians)
         if self.warning is not None:
-            if self._fine is not None and medians[-1] < self._fine + GROWTH_MS / 2:
+            if self._normal_ms is not None and medians[-1] < self._normal_ms + GROWTH_MS / 2:
                 self.warning = None
             return None
         rises = all(a < b for a, b in pairwise(medians))
         if len(medians) < STEPS or not rises or medians[-1] - medians[0] < GROWTH_MS:
             return None
-        self._fine = medians[0]
+        self._normal_ms = medians[0]
         grown_s = (medians[-1] - medians[0]) / 1e3
         over_s = STEP_S * (STEPS - 1)
         self.warning = f"pictures grow older: by {grown_s:.1f} s within {over_s:.0f} s"

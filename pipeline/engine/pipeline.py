@@ -1,7 +1,7 @@
-"""The threads of a run: one that grabs per source, one that infers, and the caller's own.
+"""A run: a grab thread per source, the inference thread, and the caller's own for the sinks.
 
-The caller's thread takes results, hands them to the sinks and yields them, so a program that
-iterates sets the pace and nothing is lost on the way.
+The caller's thread takes results, hands them to the sinks and yields them: a program that iterates
+slowly makes the stages before it wait (backpressure), and no result is lost.
 """
 
 from __future__ import annotations
@@ -16,30 +16,36 @@ from typing import Any
 from pipeline.core.data import Result
 from pipeline.core.errors import PipelineError
 from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
-from pipeline.core.interfaces import (
-    Detector,
-    RunInfo,
-    Sink,
-    Source,
-    SourceInfo,
-    Tracker,
-    Watcher,
-)
+from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
+from pipeline.engine.camera_monitor import CameraStatus
+from pipeline.engine.inference import Inference
 from pipeline.engine.options import RunOptions
-from pipeline.engine.sink_group import aged
-from pipeline.engine.stages import Stages
+from pipeline.engine.result_builder import ResultQueue
+from pipeline.engine.sink_group import SinkGroup, with_age
+from pipeline.engine.source_group import SourceGroup
+from pipeline.engine.source_tracker import SourceTrackers
+from pipeline.engine.stats import Stats
 
 log = logging.getLogger("trackline")
 
+PATIENCE_S = 5.0
+"""Usual wait for sources that hang, at the end of a run."""
+MAX_RESULTS = 8
+"""Results that may wait for the sinks where a file is among the sources."""
 
-class Pipeline(Stages):
+
+class Pipeline:
     """Sources to sinks through one detector and a tracker per source; runs once.
 
     `new_tracker` is called once per source, `new_watcher` with the source's name. `sinks` maps a
-    name for messages to a sink; sinks note `metadata` in their files. How it may be changed while
-    it runs, see `Stages`. A file named in `optional` that cannot be opened or read on is set aside
-    with its reason, and told of at the end. `unrelated_score` is the lowest score on pictures that
-    have nothing to do with each other: the trackers of other sources may ask for lower ones.
+    name for messages to a sink; sinks note `metadata` in their files. A file named in `optional`
+    that cannot be opened or read on is set aside with its reason, and named in the error at the
+    end. The end waits for sources that hang, all of them together `patience_s` at most.
+    `unrelated_score` is the lowest score on pictures that have nothing to do with each other: the
+    trackers of other sources may ask for lower ones.
+
+    Sources, detector, trackers and watchers may be changed by any thread, before the run and
+    while it goes on, but not by a tracker, a watcher or the detector itself.
     """
 
     def __init__(  # noqa: PLR0913 - what a run consists of
@@ -54,16 +60,30 @@ class Pipeline(Stages):
         new_watcher: Callable[[str], Watcher | None] | None = None,
         optional: Collection[str] = (),
         unrelated_score: float = 0.0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.stop_reason: str | None = None
         self._metadata = metadata or {}
         self._error: BaseException | None = None
         self._error_lock = threading.Lock()
         self._interrupted = self._stopping = self._used = False
-        super().__init__(detector, new_tracker, sinks or {}, options or RunOptions(), new_watcher)
-        self._sources.optional = frozenset(optional)
-        self._inference.set_unrelated_score(unrelated_score)
-        if not sources and not self._options.wait_for_sources:
+        self._patience_s = patience_s
+        self._options = options = options or RunOptions()
+        self._stop = threading.Event()
+        self._changes = threading.Lock()
+        self.stats = Stats({})
+        self._sources = SourceGroup(options, self.stats, self._fail, optional)
+        self._sinks = SinkGroup(sinks or {}, self.stats, self._fail)
+        self._results = ResultQueue(MAX_RESULTS, self.stats, self._sinks.show)
+        self._inference = Inference(
+            detector,
+            SourceTrackers(new_tracker, new_watcher, unrelated_score),
+            self._sources.rings,
+            self._results,
+            self.stats,
+            options,
+        )
+        if not sources and not options.wait_for_sources:
             raise ValueError("Pipeline.sources: want at least one source, got none")
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
@@ -76,6 +96,113 @@ class Pipeline(Stages):
         for _ in self.results():
             pass
         return self.stats.report()
+
+    @property
+    def source_infos(self) -> dict[str, SourceInfo]:
+        """Return the properties of the sources that are open, by name."""
+        return self._sources.infos
+
+    @property
+    def max_frames(self) -> int | None:
+        """Return the most frames of each source, None for all it has."""
+        return self._options.max_frames
+
+    @property
+    def files(self) -> tuple[int, int]:
+        """Return how many files were started, and how many there are."""
+        return self._sources.files
+
+    @property
+    def started(self) -> bool:
+        """Return whether everything opened and frames began to flow."""
+        return self._inference.started
+
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the run is to end, or has ended."""
+        return self._stop.is_set()
+
+    def cameras(self) -> dict[str, CameraStatus]:
+        """Return the state of every source, by name, in order."""
+        check_not_forked()
+        return self._sources.statuses()
+
+    def live_since(self, source: str) -> float | None:
+        """Return since when a source has given frames (monotonic), None while it is lost.
+
+        None too before its first frame, after its end and where there is no such source.
+        """
+        return self._sources.live_since(source)
+
+    @property
+    def queue_limits(self) -> dict[str, int]:
+        """Return how many frames may wait for inference, by source."""
+        return {name: ring.capacity for name, ring in self._sources.queues.items()}
+
+    @property
+    def result_queue_limit(self) -> int:
+        """Return how many results may wait for the sinks."""
+        return self._results.capacity
+
+    # -- changes, by any thread, before the run and during it -------------------------------------
+
+    def add_source(self, source: Source) -> None:
+        """Add a source; one whose name was there before keeps its counters and ids.
+
+        Raises ValueError where the name is taken, SourceError for a file that cannot be opened,
+        PipelineError once the run is over. Later failures end this source alone.
+        """
+        check_not_forked()
+        with self._changes:
+            if self._stop.is_set() and self.started:
+                raise PipelineError(f"source {source.name}: the run is over")
+            if source.name in self._sources:
+                raise ValueError(f"Pipeline.sources: names must differ, '{source.name}' is there")
+            self._inference.add_source(source.name)
+            try:
+                self._sources.add(source)
+            except BaseException:
+                self._inference.remove_source(source.name)
+                raise
+            self._limit_results()
+
+    def remove_source(self, name: str) -> None:
+        """Remove a source and its tracker: frames not yet inferred are dropped as "removed".
+
+        Waits for its thread, `patience_s` at most. The run ends with its last source, unless it
+        is to wait for others. Raises ValueError for an unknown name.
+        """
+        check_not_forked()
+        with self._changes:
+            grabber = self._sources.remove(name)
+            self._inference.remove_source(name)
+            self._limit_results()
+        grabber.close(self._patience_s)
+
+    def replace_detector(self, detector: Detector) -> None:
+        """Detect with another detector from the next batch on; the old one is closed.
+
+        It is opened first, while the old one goes on. Raises ModelError where that fails, and
+        PipelineError once the run is over; the old one stays then.
+        """
+        check_not_forked()
+        self._inference.replace_detector(detector, prefer_latency=self._is_lone_camera)
+
+    def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
+        """Track with other trackers from the next frame on; ids are never given again.
+
+        Tracks go on where the new tracker can load the old one's state: one of its kind.
+        """
+        check_not_forked()
+        with self._changes:
+            self._inference.replace_tracker(new_tracker)
+
+    def set_watcher(self, source: str, watcher: Watcher | None) -> None:
+        """Use a source's watcher from its next frame on; raises ValueError if it is unknown."""
+        check_not_forked()
+        self._inference.set_watcher(source, watcher)
+
+    # -- the run itself ---------------------------------------------------------------------------
 
     def stop(self, reason: str | None = None) -> None:
         """End the run in order, from any thread: what was inferred still reaches the sinks.
@@ -126,11 +253,12 @@ class Pipeline(Stages):
         self._sources.raise_unread()
 
     def _start(self) -> None:
-        """Open sources, detector and sinks in the order of who finds the user's mistakes first."""
+        """Open sources, detector and sinks, those first that find the user's mistakes first."""
         mark_used()
         self._sources.open_files()
-        class_names = self._inference.open(prefer_latency=self._lone_camera)
-        self._sources.limit_rings(self._inference.most_at_once * 2)
+        class_names = self._inference.open(prefer_latency=self._is_lone_camera)
+        self._sources.limit_rings(self._inference.batch_size * 2)
+        only_files = self._sources.only_files
         self._sinks.open(
             RunInfo(
                 output=self._options.output,
@@ -138,15 +266,23 @@ class Pipeline(Stages):
                 sources=self.source_infos,
                 utc_at_monotonic_zero=time.time() - time.monotonic(),
                 metadata=self._metadata,
-                only_files=self._sources.only_files,
+                only_files=only_files,
                 camera_states=self._camera_states,
                 recordings=self._recordings,
             )
         )
         self.stats.begin()
-        self._inference.in_order = self._in_order and self._sources.only_files
         self._sources.start()
-        self._inference.start(self._fail)
+        self._inference.start(self._fail, only_files=only_files)
+
+    @property
+    def _is_lone_camera(self) -> bool:
+        return self._sources.all_live and len(self._sources) == 1
+
+    def _limit_results(self) -> None:
+        """Results of cameras must not grow old in a queue: one batch may wait, no more."""
+        cameras = max(1, len(self._sources))
+        self._results.capacity = cameras if self._sources.all_live else MAX_RESULTS
 
     def _recordings(self) -> Mapping[str, SourceInfo]:
         """Return what is known of each file opened so far."""
@@ -157,14 +293,14 @@ class Pipeline(Stages):
         return {n: (one.state, one.since) for n, one in self.cameras().items() if one.live}
 
     def _delivered(self) -> Iterator[Result]:
-        """Yield what inference passed on, once the sinks have it; raises what a sink raises."""
+        """Yield each result of inference, once the sinks have it; raises what a sink raises."""
         while (batch := self._results.take()) is not None:
             for result in batch:
-                yield self._deliver(aged(result))
+                yield self._deliver(with_age(result))
                 check_not_forked()
 
     def _deliver(self, result: Result) -> Result:
-        """Hand the result to the sinks, book it and return it; raises what a sink raises."""
+        """Hand the result to the sinks, count and return it; raises what a sink raises."""
         check_not_forked()
         name = result.frame.source
         self.stats.add_stages(result.stage_ms)
@@ -173,9 +309,7 @@ class Pipeline(Stages):
         except PipelineError:
             self.stats.drop(name, "failed")
             raise
-        source = self.stats.sources[name]
-        source.delivered += 1
-        if warning := source.note_age(result):
+        if warning := self.stats.sources[name].add_delivered(result):
             log.warning("source %s: %s", name, warning)
         for ended in self._sources.finished():
             self._sinks.source_ended(ended)
@@ -184,7 +318,7 @@ class Pipeline(Stages):
         return result
 
     def _deliver_rest(self) -> None:
-        """Give the sinks what was inferred before the caller broke off."""
+        """Hand the sinks what was inferred before the caller broke off."""
         self.stop()
         try:
             for _ in self._delivered() if self.started else ():
@@ -203,12 +337,12 @@ class Pipeline(Stages):
         self.stop()
 
     def _shut_down(self) -> None:
-        """Close everything, balance the books, then raise the first error if there was one."""
+        """Close everything, balance the counters, then raise the first error if there was one."""
         try:
             with ExitStack() as steps:
                 # Last in, first out. Each is taken even when Ctrl-C strikes in one before it.
                 steps.callback(self._inference.close, self._fail)
-                steps.callback(self._sources.close, self.patience_s)
+                steps.callback(self._sources.close, self._patience_s)
                 steps.callback(self.stats.end)
                 steps.callback(self._sinks.close)
                 steps.callback(self._end_inference)
@@ -225,7 +359,7 @@ class Pipeline(Stages):
         log.error("%s", self._error)  # Ctrl-C came first and is what the caller gets
 
     def _end_inference(self) -> None:
-        """Wait for the thread; what it still passes on after a failure is not delivered."""
+        """Wait for the thread; results it still hands on after a failure are dropped."""
         if not self.started:
             return
         cause = "failed" if self._error else "interrupted"

@@ -1,7 +1,7 @@
-"""From detections to results: boxes for skipped frames, follow per source, hand on.
+"""From detections to results: interpolate skipped frames, track, hand on to viewers and sinks.
 
-Frames of a file that are not detected on wait here for the next one that is, so that objects can
-be put between the two; those of a camera go on at once.
+Frames of a file that are not detected on are held here until the next one that is, so that boxes
+can be interpolated between the two; those of a camera go on at once.
 """
 
 from __future__ import annotations
@@ -16,123 +16,144 @@ from pipeline.core.ring_buffer import RingBuffer
 from pipeline.engine.detector_runner import DetectorRunner
 from pipeline.engine.frame_skipper import Every, FrameSkipper
 from pipeline.engine.grabber import Grabbed
-from pipeline.engine.source_tracker import Followed, SourceTrackers
+from pipeline.engine.source_tracker import SourceTrackers, TrackedFrame
 from pipeline.engine.stats import Stats
 from pipeline.engine.step_lock import StepLock
 
 
+class ResultQueue(RingBuffer[Result]):
+    """Results on their way to the sinks; `show` gets each first, for viewers, and must not wait."""
+
+    def __init__(
+        self, capacity: int, stats: Stats, show: Callable[[Result], None] = lambda _: None
+    ) -> None:
+        super().__init__(capacity)
+        self._stats = stats
+        self._show = show
+
+    def hand_on(self, result: Result) -> None:
+        """Show the result and put it; the time spent waiting for the sinks is counted."""
+        self._show(result)
+        # On a busy machine `put` takes a while though it need not wait: others wake up.
+        is_full = len(self) >= self.capacity
+        began = time.perf_counter()
+        self.put(result)
+        if is_full:
+            self._stats.blocked_s += time.perf_counter() - began
+
+
 class ResultBuilder:
-    """What becomes of frames once they are looked at; for the inference thread alone.
-
-    `show` is told of each result before it is put, and must not wait. `unrelated_score` is the
-    lowest score on frames of sources whose frames have nothing to do with each other.
-    """
-
-    unrelated_score = 0.0
+    """Turns grabbed frames and their detections into results; for the inference thread alone."""
 
     def __init__(
         self,
-        followers: SourceTrackers,
-        results: RingBuffer[Result],
+        trackers: SourceTrackers,
+        results: ResultQueue,
         stats: Stats,
-        show: Callable[[Result], None],
-        turns: StepLock,
+        lock: StepLock,
+        detect_every: Every = 1,
     ) -> None:
-        self._followers = followers
+        self._trackers = trackers
         self._results = results
         self._stats = stats
-        self._show = show
-        self._turns = turns
+        self._lock = lock
+        self._detect_every = detect_every
         self._skippers: dict[str, FrameSkipper] = {}
         self._held: dict[str, list[Grabbed]] = {}
 
-    def wants(self, grabbed: Grabbed, every: Every) -> bool:
+    def wants(self, grabbed: Grabbed) -> bool:
         """Return whether to detect on a frame, which is the source's next one."""
         name = grabbed.frame.source
-        if every == 1 or self._stats.sources[name].unrelated:
+        if self._detect_every == 1 or self._stats.sources[name].unrelated:
             return True
         if name not in self._skippers:
-            self._skippers[name] = FrameSkipper(every)
+            self._skippers[name] = FrameSkipper(self._detect_every)
         return self._skippers[name].wants(grabbed.frame)
 
-    def detected(
-        self, by: DetectorRunner, grabbed: Grabbed, found: Detections, stage_ms: Mapping[str, float]
+    def add_detected(
+        self,
+        runner: DetectorRunner,
+        grabbed: Grabbed,
+        found: Detections,
+        stage_ms: Mapping[str, float],
     ) -> None:
-        """Pass on a frame that was detected on, and before it those that waited for it."""
+        """Hand on a frame that was detected on, and before it those held for it."""
         frame = grabbed.frame
-        books = self._stats.sources[frame.source]
-        found = by.usable(found, books)
-        if books.unrelated:
-            found = found[found.score >= np.float32(self.unrelated_score)]
+        stats = self._stats.sources[frame.source]
+        found = runner.usable(found, stats)
+        if stats.unrelated:
+            found = found[found.score >= np.float32(self._trackers.unrelated_score)]
         if skipper := self._skippers.get(frame.source):
             skipper.learn(frame, found)
-            self._release(by, self._held.get(frame.source, []))
-        self._hand_on(by, grabbed, found, stage_ms)
+            self._release(runner, self._held.get(frame.source, []))
+        self._hand_on(runner, grabbed, found, stage_ms)
 
-    def skipped(self, by: DetectorRunner, grabbed: Grabbed) -> None:
-        """Pass on a frame that was not detected on, or keep it until its time comes."""
+    def add_skipped(self, runner: DetectorRunner, grabbed: Grabbed) -> None:
+        """Hand on a camera's frame that was not detected on; hold a file's one."""
         name = grabbed.frame.source
         if self._stats.sources[name].live:
-            self._hand_on(by, grabbed, self._stand_in(grabbed), {})
+            self._hand_on(runner, grabbed, self._interpolated(grabbed), {})
         else:
             self._held.setdefault(name, []).append(grabbed)
 
-    def release_all(self, by: DetectorRunner) -> None:
-        """Pass on what waits for a detection that will not come."""
+    def release_all(self, runner: DetectorRunner) -> None:
+        """Hand on the held frames, as no further detection will come."""
         for held in self._held.values():
-            self._release(by, held)
+            self._release(runner, held)
 
     def take_held(self) -> list[Grabbed]:
-        """Return the frames that wait, which leave: nobody will follow them."""
+        """Remove and return the held frames, which will not be tracked."""
         held = [grabbed for each in self._held.values() for grabbed in each]
         self._held.clear()
         return held
 
-    def _release(self, by: DetectorRunner, held: list[Grabbed]) -> None:
+    def _release(self, runner: DetectorRunner, held: list[Grabbed]) -> None:
         while held:
-            self._hand_on(by, held[0], self._stand_in(held[0]), {})
-            held.pop(0)  # only now: what fails before is still to be booked
+            self._hand_on(runner, held[0], self._interpolated(held[0]), {})
+            held.pop(0)  # only now: a frame that fails before is still to be counted
 
-    def _stand_in(self, grabbed: Grabbed) -> Detections:
+    def _interpolated(self, grabbed: Grabbed) -> Detections:
         skipper = self._skippers.get(grabbed.frame.source)
         return skipper.at(grabbed.frame) if skipper else Detections.empty()
 
     def _hand_on(
-        self, by: DetectorRunner, grabbed: Grabbed, found: Detections, stage_ms: Mapping[str, float]
+        self,
+        runner: DetectorRunner,
+        grabbed: Grabbed,
+        found: Detections,
+        stage_ms: Mapping[str, float],
     ) -> None:
-        """Follow what was found on a frame, or what stands in for it, and pass it on."""
-        result = self._follow(by, grabbed, found, stage_ms)
+        """Track the objects of a frame and hand on its result, unless its source was removed."""
+        result = self._build(runner, grabbed, found, stage_ms)
         if result is not None:
-            self._show(result)
-            # On a busy machine `put` takes a while though it need not wait: others wake up.
-            waits = len(self._results) >= self._results.capacity
-            began = time.perf_counter()
-            self._results.put(result)
-            if waits:
-                self._stats.blocked_s += time.perf_counter() - began
+            self._results.hand_on(result)
 
-    def _follow(
-        self, by: DetectorRunner, grabbed: Grabbed, found: Detections, stage_ms: Mapping[str, float]
+    def _build(
+        self,
+        runner: DetectorRunner,
+        grabbed: Grabbed,
+        found: Detections,
+        stage_ms: Mapping[str, float],
     ) -> Result | None:
-        """Return what becomes of a frame; None where its source has left."""
+        """Return a frame's result; None, and a drop, where its source was removed."""
         frame, read_ms = grabbed
-        books = self._stats.sources[frame.source]
-        with self._turns.step():
-            follower = self._followers.get(frame.source)
-            if follower is None:
-                books.lose(frame.index, "removed")
+        stats = self._stats.sources[frame.source]
+        with self._lock.step():
+            tracker = self._trackers.get(frame.source)
+            if tracker is None:
+                stats.drop_frame(frame.index, "removed")
                 return None
-            if books.unrelated:
-                followed = Followed(Tracks.untracked(found), (), {})
+            if stats.unrelated:
+                tracked = TrackedFrame(Tracks.untracked(found), (), {})
             else:
-                followed = follower.follow(frame, found, by.class_names)
-        self._stats.following_s += sum(followed.stage_ms.values()) / 1e3
+                tracked = tracker.update(frame, found, runner.class_names)
+        self._stats.tracking_s += sum(tracked.stage_ms.values()) / 1e3
         return Result(
             frame,
             found,
-            followed.tracks,
-            by.class_names,
-            {"decode": read_ms, **stage_ms, **followed.stage_ms},
-            followed.events,
-            books.lost_before(frame.index),
+            tracked.tracks,
+            runner.class_names,
+            {"decode": read_ms, **stage_ms, **tracked.stage_ms},
+            tracked.events,
+            stats.dropped_before(frame.index),
         )

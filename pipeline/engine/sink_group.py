@@ -1,8 +1,7 @@
-"""Results to sinks: light ones at once, heavy ones on a thread of their own behind a ring.
+"""Results to sinks: light ones at once, heavy ones on their own thread behind a bounded queue.
 
-Viewers, which may miss results, get theirs before all others and hold nobody up.
-
-A queue for those who want what is new and may miss the rest: one waiting result per source.
+Viewers, which may miss results, get the newest per source, before all others and without
+backpressure.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
 
 from pipeline.core.data import Result
 from pipeline.core.errors import PipelineError, StageError, located
-from pipeline.core.interfaces import RunInfo, Sink
+from pipeline.core.interfaces import MayDrop, PerSource, RequestsStop, RunInfo, Sink, Timed
 from pipeline.core.ring_buffer import WAKE_S, RingBuffer
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.stats import Stats
@@ -27,10 +25,10 @@ MAX_EVENTS = 256
 
 
 class NewestPerSource:
-    """`put` never waits: a result replaces the one of its source that still waits.
+    """A viewer's queue of one result per source: a newer one replaces the one that still waits.
 
-    Nothing that happened is missed: the newer one carries the events of the one it replaces (the
-    last 256), and counts it and all that it counted in `dropped_before`, under "replaced".
+    `put` never waits. No event is missed: the newer result carries the events of the one it
+    replaces (the last 256), and counts it and all its drops in `dropped_before`, as "replaced".
     """
 
     def __init__(self) -> None:
@@ -46,7 +44,7 @@ class NewestPerSource:
                 return False
             older = self._waiting.get(source)
             if older is not None:
-                result = _instead_of(older, result)
+                result = _merged(older, result)
             self._waiting[source] = result  # in its source's old place: it waited as long
             self._ready.notify()
             return True
@@ -69,24 +67,24 @@ class NewestPerSource:
             self._ready.notify_all()
 
 
-def _instead_of(older: Result, newer: Result) -> Result:
-    """Return the newer result with what nobody has been told of from the older one."""
-    lost = Counter(older.dropped_before)
-    lost.update(newer.dropped_before)
-    lost["replaced"] += 1
+def _merged(older: Result, newer: Result) -> Result:
+    """Return the newer result with the events and drops of the older one added."""
+    dropped = Counter(older.dropped_before)
+    dropped.update(newer.dropped_before)
+    dropped["replaced"] += 1
     events = (*older.events, *newer.events)[-MAX_EVENTS:]
-    return replace(newer, events=events, dropped_before=dict(lost))
+    return replace(newer, events=events, dropped_before=dict(dropped))
 
 
 QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enough to hold memory
 
 
-class _WriteClock:
-    """Adds up what every sink spent on one result and books the sum once the last is done."""
+class _WriteTimes:
+    """Adds up the times of all sinks for one result, and counts the sum after the last sink."""
 
     def __init__(self, stats: Stats, sinks: int) -> None:
         self._stats = stats
-        self._open = sinks
+        self._pending = sinks
         self._total: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -94,25 +92,25 @@ class _WriteClock:
         with self._lock:
             for stage, ms in stage_ms.items():
                 self._total[stage] += ms  # type: ignore[assignment]
-            self._open -= 1
-            if self._open == 0:
+            self._pending -= 1
+            if self._pending == 0:
                 self._stats.add_stages(self._total)
 
 
-Queue = RingBuffer[tuple[Result, _WriteClock] | str]
+Queue = RingBuffer[tuple[Result, _WriteTimes] | str]
 """Results in order, and the names of sources that ended."""
 
 
-def aged(result: Result) -> Result:
-    """Return the result as it is handed to a sink now: it says how old its picture is."""
+def with_age(result: Result) -> Result:
+    """Return the result with `age_ms`, the age of its frame now."""
     return replace(result, age_ms=(time.monotonic() - result.frame.captured_at) * 1e3)
 
 
 class SinkGroup:
     """All sinks of a run: opened together, each written in order, each closed exactly once.
 
-    A sink with a true attribute `may_drop` is a viewer: it is written to on a thread of its own,
-    straight from inference, and misses what is replaced by something newer while it is busy.
+    A viewer (`MayDrop`) is written to on a thread of its own, straight from inference, and misses
+    the results that are replaced by newer ones while it is busy.
     """
 
     def __init__(self, sinks: Mapping[str, Sink], stats: Stats, fail: Fail) -> None:
@@ -123,6 +121,15 @@ class SinkGroup:
         self._queues: dict[str, Queue] = {}
         self._viewers: dict[str, NewestPerSource] = {}
         self._workers: dict[str, Worker] = {}
+        # Looked up once: `isinstance` of a Protocol is slow.
+        self._stoppers: list[RequestsStop] = []
+        self._timed: dict[str, Timed] = {}
+        self._per_source: dict[str, PerSource] = {}
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """Return the queues of heavy sinks, by name."""
+        return self._queues
 
     def open(self, run: RunInfo) -> None:
         """Open every sink and start the heavy ones' threads; raises OutputError."""
@@ -131,13 +138,23 @@ class SinkGroup:
             with located(f"sink {name}"):
                 sink.open(run)
         for name, sink in self._sinks.items():
-            if getattr(sink, "may_drop", False):
+            self._look_up(name, sink)
+            if isinstance(sink, MayDrop) and sink.may_drop:
                 newest = self._viewers[name] = NewestPerSource()
                 self._start(name, partial(self._show_newest, name, newest), newest)
             elif sink.own_thread:
                 queue: Queue = RingBuffer(QUEUED_RESULTS)
                 self._queues[name] = queue
                 self._start(name, partial(self._write_queued, name, queue), queue)
+
+    def _look_up(self, name: str, sink: Sink) -> None:
+        """Note which optional Protocols a sink has, now that it is open."""
+        if isinstance(sink, RequestsStop):
+            self._stoppers.append(sink)
+        if isinstance(sink, Timed):
+            self._timed[name] = sink
+        if isinstance(sink, PerSource):
+            self._per_source[name] = sink
 
     def _start(self, name: str, work: Callable[[], None], queue: Queue | NewestPerSource) -> None:
         worker = Worker(f"sink {name}", work, partial(queue.close, discard=True))
@@ -154,28 +171,26 @@ class SinkGroup:
 
         Raises PipelineError where a sink fails, or failed since the last result.
         """
-        clock = _WriteClock(self._stats, len(self._sinks) - len(self._viewers))
+        times = _WriteTimes(self._stats, len(self._sinks) - len(self._viewers))
         for name, queue in self._queues.items():
-            if not queue.put((result, clock)):
+            if not queue.put((result, times)):
                 raise StageError(f"sink {name}: failed before")  # `fail` knows with what
         for name in self._sinks:
             if name not in self._workers:
-                self._write_one(name, result, clock)
-        return not any(getattr(sink, "stop_requested", False) for sink in self._sinks.values())
+                self._write_one(name, result, times)
+        return not any(sink.stop_requested for sink in self._stoppers)
 
     def source_ended(self, source: str) -> None:
-        """Tell the sinks that want to know that the source's last result was handed to them."""
-        for name, sink in self._sinks.items():
-            if name in self._viewers or not hasattr(sink, "source_ended"):
-                continue
+        """Let the sinks finish a source's file, after its last result."""
+        for name in self._per_source:
             if name in self._queues:
                 self._queues[name].put(source)  # a failed one refuses it, which is known
-            else:
-                self._tell_ended(name, source)
+            elif name not in self._viewers:
+                self._finish_source(name, source)
 
-    def _tell_ended(self, name: str, source: str) -> None:
+    def _finish_source(self, name: str, source: str) -> None:
         with located(f"sink {name}"):
-            cast(Any, self._sinks[name]).source_ended(source)
+            self._per_source[name].source_ended(source)
 
     def close(self) -> None:
         """Finish every sink, with all it was handed. Errors go to `fail`.
@@ -205,24 +220,25 @@ class SinkGroup:
             self._fail(error)
 
     def _write_queued(self, name: str, queue: Queue) -> None:
-        """Write what arrives in `queue`, on this sink's own thread."""
+        """Write the results of `queue`, on this sink's own thread."""
         while (batch := queue.take()) is not None:
             for item in batch:
                 if isinstance(item, str):
-                    self._tell_ended(name, item)
+                    self._finish_source(name, item)
                 else:
                     self._write_one(name, *item)
 
     def _show_newest(self, name: str, newest: NewestPerSource) -> None:
-        """Show what is newest, on this sink's own thread; its time is nobody's but its own."""
+        """Write the newest results, on this sink's own thread; whose time is not counted."""
         while (result := newest.take()) is not None:
             with located(f"sink {name}"):
-                self._sinks[name].write(aged(result))
+                self._sinks[name].write(with_age(result))
 
-    def _write_one(self, name: str, result: Result, clock: _WriteClock) -> None:
+    def _write_one(self, name: str, result: Result, times: _WriteTimes) -> None:
         sink = self._sinks[name]
         began = time.perf_counter()
         with located(f"sink {name}"):
             sink.write(result)
+        timed = self._timed.get(name)
         spent = (time.perf_counter() - began) * 1e3
-        clock.add(getattr(sink, "stage_ms", None) or {"write": spent})
+        times.add((timed.stage_ms if timed else None) or {"write": spent})

@@ -1,22 +1,21 @@
-"""All sources of a run: what is there, opened, started, halted and closed together."""
+"""All sources of a run: added, opened, started, halted and closed together."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from pipeline.core.backoff import Backoff
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, SourceBrokenError
 from pipeline.core.interfaces import Source, SourceInfo
 from pipeline.core.malloc import return_freed
-from pipeline.core.ring_buffer import Ready, RingBuffer
+from pipeline.core.ring_buffer import RingBuffer, RingGroup
 from pipeline.core.worker import Fail
 from pipeline.engine.camera_monitor import CameraMonitor, CameraStatus
-from pipeline.engine.grabber import Grabbed, Grabber, most_for
+from pipeline.engine.grabber import Grabbed, Grabber, GrabRules, useful_read_ahead
 from pipeline.engine.options import RunOptions
 from pipeline.engine.stats import Stats
 
@@ -25,39 +24,36 @@ ROOM_POLL_S = 0.01
 
 
 class SourceGroup:
-    """The grabbers of a run; sources may come and go while it runs.
+    """The grabbers of a run; sources may be added and removed while it runs.
 
-    `inbox` holds the rings inference takes from: changed in place, with `ready` held.
+    Inference takes frames from the group `rings`. Files named in `optional` are set aside where
+    they cannot be read.
     """
 
-    def __init__(self, options: RunOptions, stats: Stats, fail: Fail) -> None:
+    def __init__(
+        self, options: RunOptions, stats: Stats, fail: Fail, optional: Collection[str] = ()
+    ) -> None:
         self._options = options
         self._stats = stats
         self._fail = fail
-        self._ready = Ready()
-        # Always open, always empty: while it is there, inference waits for sources to come.
-        self._door: RingBuffer[Grabbed] = RingBuffer(1, ready=self._ready)
-        self.inbox: list[RingBuffer[Grabbed]] = [self._door]
+        self.rings: RingGroup[Grabbed] = RingGroup(open_ended=options.wait_for_sources)
         # Replaced, never changed: a signal handler or another thread may be going through it.
         self._grabbers: tuple[Grabber, ...] = ()
         self._gone: tuple[Grabber, ...] = ()
-        # Files whose turn is still to come, and sources that ended but may be on the way.
+        # Files that are still to be started, and sources that ended with frames in flight.
         self._parked: deque[Grabber] = deque()
         self._over: list[Grabber] = []
         self._opened = self._running = False
         self._halted = False
+        self._optional = frozenset(optional)
         self._recordings: dict[str, SourceInfo] = {}
-        self.optional: frozenset[str] = frozenset()
-        """Files the run can do without: one that cannot be read is set aside."""
-        self._most_ahead: int | None = None  # frames, once the detector is known
+        self._max_ahead: int | None = None  # frames, once the detector is known
         self._lock = threading.Lock()
-        if not options.wait_for_sources:
-            self._door.close()
 
     @property
-    def rings(self) -> list[RingBuffer[Grabbed]]:
-        """Return each source's ring, in order."""
-        return [grabber.ring for grabber in self._grabbers]
+    def queues(self) -> dict[str, RingBuffer[Grabbed]]:
+        """Return the queue of each source, by name, in order."""
+        return {grabber.source.name: grabber.ring for grabber in self._grabbers}
 
     @property
     def infos(self) -> dict[str, SourceInfo]:
@@ -87,21 +83,21 @@ class SourceGroup:
         return any(grabber.source.name == name for grabber in self._grabbers)
 
     def statuses(self) -> dict[str, CameraStatus]:
-        """Return how every source fares now, by name, in order; any thread."""
+        """Return the state of every source, by name, in order; any thread."""
         return {grabber.source.name: self._status(grabber) for grabber in self._grabbers}
 
     def _status(self, grabber: Grabber) -> CameraStatus:
         # A frame that is taken while it is counted would be waiting and dropped, or neither.
-        with self._ready:
-            return grabber.supervisor.status(grabber.stats, len(grabber.ring))
+        with self.rings.ready:
+            return grabber.monitor.status(grabber.stats, len(grabber.ring))
 
-    def seen_since(self, name: str) -> float | None:
-        """Return since when a source has given pictures, None while it does not; any thread."""
+    def live_since(self, name: str) -> float | None:
+        """Return since when a source has given frames, None while it does not; any thread."""
         found = (each for each in self._grabbers if each.source.name == name)
-        return next((each.supervisor.seen_since() for each in found), None)
+        return next((each.monitor.live_since() for each in found), None)
 
     def add(self, source: Source) -> None:
-        """Take a source in, and begin to grab where the others do already.
+        """Add a source, and begin to grab where the others do already.
 
         Raises ValueError where its name is taken, SourceError where a file cannot be opened.
         """
@@ -118,19 +114,17 @@ class SourceGroup:
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
             running = self._running
-        self._limit_ring(grabber)  # after it is there: `limit_rings` may have gone by before
-        with self._ready:
-            self.inbox.append(grabber.ring)
-            self._ready.notify_all()
-        if self._halted:  # `halt` may have gone by just before this one was there
+        self._limit_ring(grabber)  # `limit_rings` may have run before it was there
+        self.rings.add(grabber.ring)
+        if self._halted:  # `halt` may have run before it was there
             grabber.halt()
         if running:
             # A mistake in what comes later must not end what runs.
-            grabber.alone = True
+            grabber.isolate()
             grabber.start(self._fail, partial(self._ended, grabber))
 
     def remove(self, name: str) -> Grabber:
-        """Halt a source and forget it; returns its grabber, still to be closed.
+        """Halt a source and remove it; returns its grabber, still to be closed.
 
         Its frames that wait are dropped as "removed". Raises ValueError for an unknown name.
         """
@@ -141,11 +135,9 @@ class SourceGroup:
         grabber = found[0]
         with self._lock:
             self._grabbers = tuple(each for each in self._grabbers if each is not grabber)
-        grabber.alone = True
+        grabber.isolate()
         grabber.halt("removed")
-        with self._ready:
-            self.inbox.remove(grabber.ring)
-            self._ready.notify_all()
+        self.rings.remove(grabber.ring)
         if grabber.broken is not None:
             self._gone = (*self._gone, grabber)
         return grabber
@@ -153,7 +145,7 @@ class SourceGroup:
     def open_files(self) -> None:
         """Open what must exist now; cameras open on their own threads. Raises SourceError.
 
-        Files whose turn comes later are closed again: a folder of hundreds is more than a
+        Files that are started later are closed again: a folder of hundreds is more than a
         machine can decode at once.
         """
         with self._lock:
@@ -172,7 +164,7 @@ class SourceGroup:
         return_freed()
         aside = [grabber.broken for grabber in files if grabber.broken is not None]
         if aside and len(aside) == len(self._grabbers):
-            raise SourceBrokenError(_told(aside, len(files)))
+            raise SourceBrokenError(_unread(aside, len(files)))
 
     def _note_recording(self, grabber: Grabber) -> None:
         """Keep what a file says of itself; results of one that is removed may be on their way."""
@@ -193,16 +185,16 @@ class SourceGroup:
         Files that are added later are held to it too.
         """
         with self._lock:
-            self._most_ahead = frames
+            self._max_ahead = frames
             grabbers = self._grabbers
         for grabber in grabbers:
             self._limit_ring(grabber)
 
     def _limit_ring(self, grabber: Grabber) -> None:
-        if self._most_ahead is None or grabber.source.live or grabber.info is None:
+        if self._max_ahead is None or grabber.source.live or grabber.info is None:
             return
         ring = grabber.ring
-        ring.capacity = min(ring.capacity, most_for(self._most_ahead, grabber.info))
+        ring.capacity = min(ring.capacity, useful_read_ahead(self._max_ahead, grabber.info))
 
     def start(self) -> None:
         """Begin to grab from all, until their end or `halt`; parked files one after another."""
@@ -214,7 +206,7 @@ class SourceGroup:
                 grabber.start(self._fail, partial(self._ended, grabber))
 
     def _ended(self, grabber: Grabber) -> None:
-        """Tell of a source that will give no more, and start the next file that is parked."""
+        """Note a source that has ended, and start the next file that is parked."""
         self._over.append(grabber)
         if grabber.source.live:
             return
@@ -222,8 +214,8 @@ class SourceGroup:
         return_freed()
         self._wait_for_room(grabber.ring.capacity)
         try:
-            following = self._parked.popleft()
-            following.start(self._fail, partial(self._ended, following))
+            next_file = self._parked.popleft()
+            next_file.start(self._fail, partial(self._ended, next_file))
         except IndexError:
             return  # that was the last file
         except RuntimeError as error:  # no thread to be had
@@ -242,7 +234,7 @@ class SourceGroup:
         """Return the sources that ended, each once, when all they gave is delivered or dropped."""
         if not self._over:
             return []
-        done = [g for g in self._over[:] if g.stats.on_the_way == 0]
+        done = [g for g in self._over[:] if g.stats.in_flight == 0]
         for grabber in done:
             self._over.remove(grabber)
         return [grabber.source.name for grabber in done if not self._came_back(grabber)]
@@ -252,11 +244,11 @@ class SourceGroup:
         return any(each.source.name == name for each in self._grabbers if each is not grabber)
 
     def halt(self) -> None:
-        """Drop what waits and whatever comes; wakes the grabbers that wait for space."""
+        """Drop the frames that wait and all further ones; wakes grabbers that wait for space."""
         self._halted = True
         for grabber in self._grabbers:
             grabber.halt()
-        self._door.close()
+        self.rings.close()
 
     def close(self, patience_s: float) -> None:
         """Close every source; those that hang are left behind after `patience_s` in all."""
@@ -268,47 +260,50 @@ class SourceGroup:
                 self._fail(error)
 
     def balance(self, *, interrupted: bool) -> None:
-        """Book what a Ctrl-C between two stages swallowed."""
+        """Count as dropped the frames that a Ctrl-C between two stages lost."""
         for source in self._stats.sources.values() if interrupted else ():
-            lost = source.grabbed - source.delivered - sum(source.drops().values())
-            if lost > 0:
-                source.drop("interrupted", lost)
+            missing = source.grabbed - source.delivered - sum(source.drops().values())
+            if missing > 0:
+                source.drop("interrupted", missing)
 
     def raise_unread(self) -> None:
         """Raise SourceBrokenError naming every file that broke off or was set aside."""
         grabbers = (*self._grabbers, *self._gone)
         broken = [grabber.broken for grabber in grabbers if grabber.broken is not None]
-        if len(broken) == 1 and not self.optional:
+        if len(broken) == 1 and not self._optional:
             raise broken[0]
         if broken:
-            raise SourceBrokenError(_told(broken, sum(not each.source.live for each in grabbers)))
+            raise SourceBrokenError(_unread(broken, sum(not each.source.live for each in grabbers)))
 
     def _new_grabber(self, source: Source) -> Grabber:
         options = self._options
         stats = self._stats.add_source(source.name, live=source.live)
 
-        def lose(grabbed: Grabbed, cause: str) -> None:
-            stats.lose(grabbed.frame.index, cause)
+        def drop(grabbed: Grabbed, cause: str) -> None:
+            stats.drop_frame(grabbed.frame.index, cause)
 
         ring: RingBuffer[Grabbed] = (
-            RingBuffer(LIVE_RING_FRAMES, "drop_oldest", self._ready, lose)
+            RingBuffer(LIVE_RING_FRAMES, "drop_oldest", self.rings.ready, drop)
             if source.live
-            else RingBuffer(options.ring_frames, "block", self._ready, lose)
+            else RingBuffer(options.ring_frames, "block", self.rings.ready, drop)
         )
-        supervisor = CameraMonitor(
+        monitor = CameraMonitor(
             source.name,
             live=source.live,
             stale_after_s=options.stale_after_s,
             frozen_after_s=options.frozen_after_s,
         )
-        backoff = Backoff(options.retry_first_s, options.retry_longest_s)
-        grabber = Grabber(source, ring, stats, options.max_frames, backoff, supervisor)
-        grabber.alone = options.wait_for_sources
-        grabber.optional = source.name in self.optional
-        return grabber
+        rules = GrabRules(
+            options.retry_first_s,
+            options.retry_longest_s,
+            options.max_frames,
+            optional=source.name in self._optional,
+            isolated=options.wait_for_sources,
+        )
+        return Grabber(source, ring, stats, monitor, rules)
 
 
-def _told(broken: Sequence[SourceBrokenError], files: int) -> str:
+def _unread(broken: Sequence[SourceBrokenError], files: int) -> str:
     """Return one line that names every file that could not be read, and why."""
     each = "; ".join(" ".join(str(error).split()) for error in broken)
     return f"{len(broken)} of {files} {'file' if files == 1 else 'files'} could not be read: {each}"

@@ -1,10 +1,10 @@
-"""What follows the objects of one source: its tracker and its watcher, kept in step."""
+"""Tracker and watcher of each source, kept in step, with ids that are never reused."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from pipeline.core.data import ClassNames, Detections, Event, Frame, Tracks
 from pipeline.core.errors import PipelineError, located
-from pipeline.core.interfaces import Tracker, Watcher
+from pipeline.core.interfaces import HasMemory, Stateful, Timed, Tracker, Watcher
 
 USUAL_GAPS = 3.0
-"""A gap this many times the usual one is a gap; fewer, and the source is merely slow."""
+"""A gap this many times the usual one resets the tracker; with less the source is merely slow."""
 
 
-class Followed(NamedTuple):
-    """What is known about a frame after detection, and the milliseconds it took by stage."""
+class TrackedFrame(NamedTuple):
+    """Tracks and events of one frame, and the milliseconds they took by stage."""
 
     tracks: Tracks
     events: tuple[Event, ...]
@@ -27,7 +27,7 @@ class Followed(NamedTuple):
 
 
 class _Last(NamedTuple):
-    """What the next frame is compared with."""
+    """The last frame, as far as the next one is compared with it."""
 
     epoch: int
     shape: tuple[int, ...]
@@ -35,59 +35,82 @@ class _Last(NamedTuple):
 
 
 class SourceTracker:
-    """Tracks and events of one source. Ids reported once are never reported of another object.
+    """Tracker and watcher of one source. An id is never given to a second object.
 
-    Tracker and watcher forget everything where frames do not go on from the ones before: in a new
-    epoch, at another picture size, and after a gap longer than the tracker's `memory_s`. `above`
-    is the largest id given by trackers before this one, whatever their kind.
+    Both are reset where frames do not continue the ones before: in a new epoch, at another picture
+    size, and after a gap longer than the tracker's `memory_s`. `last_id` is the largest id given by
+    trackers before this one, of whatever kind.
     """
 
-    def __init__(self, source: str, tracker: Tracker, watcher: Watcher | None, above: int) -> None:
-        self.watcher = watcher
-        self.last_id = above
+    def __init__(
+        self, source: str, tracker: Tracker, watcher: Watcher | None, last_id: int
+    ) -> None:
+        self._watcher = watcher
+        self._last_id = last_id
         self._source = source
-        self._tracker = tracker
-        self._above = above
+        self._use(tracker)
+        self._id_offset = last_id
         self._last: _Last | None = None
         self._usual_s: float | None = None
 
-    def follow(self, frame: Frame, detections: Detections, class_names: ClassNames) -> Followed:
-        """Return the frame's tracks and what happened; raises StageError of tracker or watcher."""
+    @property
+    def watcher(self) -> Watcher | None:
+        """Return what turns the tracks into events, None for nothing."""
+        return self._watcher
+
+    @property
+    def last_id(self) -> int:
+        """Return the largest id given so far."""
+        return self._last_id
+
+    def set_watcher(self, watcher: Watcher | None) -> None:
+        """Make events with another watcher from the next frame on."""
+        self._watcher = watcher
+
+    def update(self, frame: Frame, detections: Detections, class_names: ClassNames) -> TrackedFrame:
+        """Return the frame's tracks and events; raises StageError of tracker or watcher."""
         began = time.perf_counter()
         with located(f"tracker of {self._source}"):
-            anew = self._begins_anew(frame)
-            if anew:
+            is_new = self._is_new_sequence(frame)
+            if is_new:
                 self._tracker.reset()
             tracks = self._numbered(self._tracker.update(frame, detections))
             track_ms = (time.perf_counter() - began) * 1e3
-            stage_ms = getattr(self._tracker, "stage_ms", None) or {"track": track_ms}
-        if self.watcher is None:
-            return Followed(tracks, (), stage_ms)
+            reported = None if self._timed is None else self._timed.stage_ms
+            stage_ms = reported or {"track": track_ms}
+        if self._watcher is None:
+            return TrackedFrame(tracks, (), stage_ms)
         began = time.perf_counter()
         with located(f"watcher of {self._source}"):
-            if anew:
-                self.watcher.reset()
-            events = tuple(self.watcher.watch(frame, tracks, class_names))
+            if is_new:
+                self._watcher.reset()
+            events = tuple(self._watcher.watch(frame, tracks, class_names))
         watch_ms = (time.perf_counter() - began) * 1e3
-        return Followed(tracks, events, {**stage_ms, "watch": watch_ms})
+        return TrackedFrame(tracks, events, {**stage_ms, "watch": watch_ms})
 
-    def adopt(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Go on with another tracker: with the same tracks where it can load the old one's state.
+    def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
+        """Use another tracker: with the same tracks where it can load the old one's state.
 
-        Otherwise it begins anew, with ids above all that were given, and so does the watcher.
+        Otherwise its ids begin above all that were given, and the watcher is reset.
         """
         tracker = new_tracker()
-        if _carried(self._tracker, tracker):
-            self._tracker = tracker
+        if _move_state(self._tracker, tracker):
+            self._use(tracker)
             return
-        self._tracker = new_tracker()  # the other may have loaded half of a state
-        self._above = self.last_id
-        if self.watcher is not None:
+        self._use(new_tracker())  # the other may have loaded half of a state
+        self._id_offset = self._last_id
+        if self._watcher is not None:
             with located(f"watcher of {self._source}"):
-                self.watcher.reset()
+                self._watcher.reset()
 
-    def _begins_anew(self, frame: Frame) -> bool:
-        """Return whether this frame does not go on from the last one."""
+    def _use(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        # Looked up once: `isinstance` of a Protocol is slow.
+        self._has_memory = tracker if isinstance(tracker, HasMemory) else None
+        self._timed = tracker if isinstance(tracker, Timed) else None
+
+    def _is_new_sequence(self, frame: Frame) -> bool:
+        """Return whether this frame does not continue the last one."""
         last, self._last = self._last, _Last(frame.epoch, frame.image.shape, frame.pts_s)
         if last is None:
             return False
@@ -100,7 +123,7 @@ class SourceTracker:
         usual_s = self._usual_s
         # Large ones count too: a camera that was slowed down is not reset for ever.
         self._usual_s = gap_s if usual_s is None else usual_s + 0.2 * (gap_s - usual_s)
-        memory_s = getattr(self._tracker, "memory_s", None)
+        memory_s = None if self._has_memory is None else self._has_memory.memory_s
         if memory_s is None or usual_s is None:
             return False
         return bool(gap_s > memory_s and gap_s > USUAL_GAPS * usual_s)
@@ -109,60 +132,63 @@ class SourceTracker:
         """Return the tracks with ids above those of the trackers before."""
         if not len(tracks):
             return tracks
-        if self._above:
-            ids = np.where(tracks.track_id > 0, tracks.track_id + self._above, 0)
+        if self._id_offset:
+            ids = np.where(tracks.track_id > 0, tracks.track_id + self._id_offset, 0)
             tracks = replace(tracks, track_id=ids.astype(np.int64, copy=False))
-        self.last_id = max(self.last_id, int(tracks.track_id.max()))
+        self._last_id = max(self._last_id, int(tracks.track_id.max()))
         return tracks
 
 
-def _carried(old: object, new: object) -> bool:
-    """Return whether `new` has taken over what `old` knew."""
-    save, load = getattr(old, "save_state", None), getattr(new, "load_state", None)
-    if type(old) is not type(new) or save is None or load is None:
+def _move_state(old: Tracker, new: Tracker) -> bool:
+    """Return whether `new` has loaded the state of `old`."""
+    if type(old) is not type(new):
+        return False
+    if not (isinstance(old, Stateful) and isinstance(new, Stateful)):
         return False
     try:
-        load(save())
+        new.load_state(old.save_state())
     except PipelineError:
         return False
     return True
 
 
 class SourceTrackers:
-    """The followers of all sources; remembers the last id of a source that left."""
+    """The trackers of all sources; remembers the last id of a source that was removed.
+
+    Frames that have nothing to do with each other are not tracked: their detections are given out
+    as they are, from `unrelated_score` on.
+    """
 
     def __init__(
         self,
         new_tracker: Callable[[], Tracker],
         new_watcher: Callable[[str], Watcher | None] | None,
+        unrelated_score: float = 0.0,
     ) -> None:
-        self.new_tracker = new_tracker
+        self.unrelated_score = unrelated_score
+        self._new_tracker = new_tracker
         self._new_watcher = new_watcher
-        self._followers: dict[str, SourceTracker] = {}
+        self._trackers: dict[str, SourceTracker] = {}
         self._last_ids: dict[str, int] = {}
 
     def get(self, source: str) -> SourceTracker | None:
-        """Return a source's follower, None once it has left."""
-        return self._followers.get(source)
+        """Return a source's tracker, None once it is removed."""
+        return self._trackers.get(source)
 
     def add(self, source: str) -> None:
-        """Begin to follow a source; one that comes back goes on with its ids."""
+        """Make a tracker for a source; one that comes back goes on with its ids."""
         watcher = self._new_watcher(source) if self._new_watcher else None
-        above = self._last_ids.get(source, 0)
-        self._followers[source] = SourceTracker(source, self.new_tracker(), watcher, above)
+        last_id = self._last_ids.get(source, 0)
+        self._trackers[source] = SourceTracker(source, self._new_tracker(), watcher, last_id)
 
     def remove(self, source: str) -> None:
-        """Forget a source but for its last id."""
-        follower = self._followers.pop(source, None)
-        if follower is not None:
-            self._last_ids[source] = follower.last_id
+        """Forget a source's tracker, but for its last id."""
+        tracker = self._trackers.pop(source, None)
+        if tracker is not None:
+            self._last_ids[source] = tracker.last_id
 
-    def adopt(self, new_tracker: Callable[[], Tracker]) -> None:
+    def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
         """Replace every source's tracker, and those of sources still to come."""
-        self.new_tracker = new_tracker
-        for follower in self._followers.values():
-            follower.adopt(new_tracker)
-
-    def names(self) -> Sequence[str]:
-        """Return the sources that are followed."""
-        return list(self._followers)
+        self._new_tracker = new_tracker
+        for tracker in self._trackers.values():
+            tracker.replace_tracker(new_tracker)

@@ -1,7 +1,4 @@
-"""Counters and latency histograms of a run, and the report made of them.
-
-Which frames of a source were lost, each told once: with the next result after it.
-"""
+"""Counters and histograms of a run, by source and stage, and the report made of them."""
 
 from __future__ import annotations
 
@@ -9,65 +6,15 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.core.data import Result
+from pipeline.engine.drops import DropLog, DropRate
 from pipeline.engine.latency import LatencyWindow
-from pipeline.engine.recent import Recent
-
-MAX_RUNS = 64
-
-
-class _Run(NamedTuple):
-    """Frames `first` to `last`, lost one after the other for one cause."""
-
-    first: int
-    last: int
-    cause: str
-
-
-class DropLog:
-    """Takes lost frames by index and gives them back as counts by cause; constant memory.
-
-    Not thread-safe: `SourceStats` locks it.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[_Run] = []
-        self._settled: Counter[str] = Counter()
-
-    def add(self, index: int, cause: str) -> None:
-        """Note that frame `index` was lost."""
-        last = self._runs[-1] if self._runs else None
-        if last is not None and last.cause == cause and last.last + 1 == index:
-            self._runs[-1] = last._replace(last=index)
-            return
-        self._runs.append(_Run(index, index, cause))
-        if len(self._runs) > MAX_RUNS:
-            # Nothing was delivered for long. No frame on its way is older than the oldest half.
-            half = MAX_RUNS // 2
-            for run in self._runs[:half]:
-                self._settled[run.cause] += run.last - run.first + 1
-            del self._runs[:half]
-
-    def before(self, index: int) -> dict[str, int]:
-        """Return how many frames before `index` were lost by cause, and forget them."""
-        if not self._runs and not self._settled:
-            return {}
-        told, self._settled = self._settled, Counter()
-        later = []
-        for run in self._runs:
-            if run.first < index:
-                told[run.cause] += min(run.last, index - 1) - run.first + 1
-            if run.last >= index:
-                later.append(run._replace(first=max(run.first, index)))
-        self._runs = later
-        return dict(told)
-
 
 _LOWEST_MS = 1e-3
 _RATIO = 1.04
@@ -130,9 +77,9 @@ class Histogram:
 
 @dataclass
 class SourceStats:
-    """The books of one source: `grabbed == delivered + sum(dropped)` once the run is over.
+    """Counters of one source: `grabbed == delivered + sum(dropped)` once the run is over.
 
-    Each frame that is lost is in them at once, and may be asked for by any thread.
+    Each dropped frame is counted at once; any thread may read.
     """
 
     live: bool
@@ -147,9 +94,9 @@ class SourceStats:
     notes: tuple[str, ...] = ()
     epoch: int = 0
     age: Histogram = field(default_factory=Histogram)
-    fresh: LatencyWindow = field(default_factory=LatencyWindow)
-    recent: Recent = field(default_factory=Recent)
-    _losses: DropLog = field(default_factory=DropLog)
+    latency: LatencyWindow = field(default_factory=LatencyWindow)
+    drop_rate: DropRate = field(default_factory=DropRate)
+    _drop_log: DropLog = field(default_factory=DropLog)
     # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -157,34 +104,35 @@ class SourceStats:
         """Count frames that were grabbed and will not be delivered."""
         with self._lock:
             self.dropped[cause] += count
-        self.recent.add(time.monotonic(), dropped=count)
+        self.drop_rate.add(time.monotonic(), dropped=count)
 
-    def lose(self, index: int, cause: str) -> None:
-        """Count frame `index` as dropped; the next result after it will tell."""
+    def drop_frame(self, index: int, cause: str) -> None:
+        """Count frame `index` as dropped, for the next result's `dropped_before` too."""
         with self._lock:
             self.dropped[cause] += 1
-            self._losses.add(index, cause)
-        self.recent.add(time.monotonic(), dropped=1)
+            self._drop_log.add(index, cause)
+        self.drop_rate.add(time.monotonic(), dropped=1)
 
-    def lost_before(self, index: int) -> dict[str, int]:
-        """Return by cause what was lost before frame `index` and not told yet."""
+    def dropped_before(self, index: int) -> dict[str, int]:
+        """Return by cause how many were dropped before frame `index` and not reported yet."""
         with self._lock:
-            return self._losses.before(index)
+            return self._drop_log.before(index)
 
-    def note_age(self, result: Result) -> str | None:
-        """Count a delivered result, and how old its picture was; return a warning if one is new."""
+    def add_delivered(self, result: Result) -> str | None:
+        """Count a delivered result and its latency; return a warning when it is a new one."""
+        self.delivered += 1
         self.age.add(result.age_ms)
         now = time.monotonic()
-        self.recent.add(now, delivered=1)
+        self.drop_rate.add(now, delivered=1)
         frame = result.frame
         if not self.live:
             return None
         behind_ms = (frame.captured_at - frame.pts_s) * 1e3
-        older = self.fresh.add(now, result.age_ms, behind_ms, frame.epoch)
-        return older or self.recent.judge(now)
+        growing = self.latency.add(now, result.age_ms, behind_ms, frame.epoch)
+        return growing or self.drop_rate.check(now)
 
     @property
-    def on_the_way(self) -> int:
+    def in_flight(self) -> int:
         """Return how many frames are neither delivered nor dropped yet."""
         with self._lock:
             return self.grabbed - self.delivered - self.dropped.total()
@@ -216,27 +164,30 @@ class SourceStats:
 
 
 class Waits(NamedTuple):
-    """What the inference thread had spent its time on at one moment, in seconds since `begin`."""
+    """Seconds the inference thread has waited or worked since `begin`, by what for."""
 
     elapsed_s: float = 0.0
     starved_s: float = 0.0
     detector_s: float = 0.0
     blocked_s: float = 0.0
-    following_s: float = 0.0
+    tracking_s: float = 0.0
 
 
 class Stats:
-    """Everything a run counts. Counters have one writing thread; those with several, a method."""
+    """Counters of a whole run. Each has one writing thread, or a method that locks."""
 
-    def __init__(self, live_by_source: Mapping[str, bool]) -> None:
+    def __init__(
+        self, live_by_source: Mapping[str, bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}
         self.stages: dict[str, Histogram] = {}
         # For how long the inference thread waited, and did nothing else.
         self.starved_s = 0.0  # for frames
         self.detector_s = 0.0  # for a detector that had as many batches as it takes
         self.blocked_s = 0.0  # for the sinks
-        self.following_s = 0.0  # it worked on tracks and events
-        self._began = time.monotonic()
+        self.tracking_s = 0.0  # it updated tracks and events
+        self._began = self._clock()
         self._ended: float | None = None
         self._lock = threading.Lock()
 
@@ -254,7 +205,7 @@ class Stats:
         self.sources[source].drop(cause, count)
 
     def add_source(self, name: str, *, live: bool) -> SourceStats:
-        """Return the books of a source; one that comes back goes on with those it had."""
+        """Return the counters of a source; one that comes back goes on with those it had."""
         if name not in self.sources:
             # A new mapping: others may be going through the old one.
             self.sources = {**self.sources, name: SourceStats(live)}
@@ -262,16 +213,16 @@ class Stats:
 
     def begin(self) -> None:
         """Start the clock: opening and loading weights is over."""
-        self._began = time.monotonic()
+        self._began = self._clock()
 
     def end(self) -> None:
         """Stop the clock: everything is written."""
-        self._ended = time.monotonic()
+        self._ended = self._clock()
 
     @property
     def elapsed_s(self) -> float:
         """Return the seconds between `begin` and `end`, or until now."""
-        return (self._ended or time.monotonic()) - self._began
+        return (self._ended or self._clock()) - self._began
 
     @property
     def delivered(self) -> int:
@@ -281,17 +232,15 @@ class Stats:
     def waits(self) -> Waits:
         """Return what the inference thread has spent its time on until now."""
         return Waits(
-            self.elapsed_s, self.starved_s, self.detector_s, self.blocked_s, self.following_s
+            self.elapsed_s, self.starved_s, self.detector_s, self.blocked_s, self.tracking_s
         )
 
     def limiting_stage(self, since: Waits = Waits()) -> str:  # noqa: B008 - immutable
-        """Return which stage set the pace: what the inference thread waited for most.
+        """Return the bottleneck: the stage the inference thread waited for most since `since`.
 
-        Counted from `since` on, by default over the whole run.
-
-        Between stages are queues, so whoever is waited for at all has no time left, whatever else
-        took longer. Where next to nothing is waited for, it is the thread itself, with the larger
-        part of its own work: "infer", or "track" for what follows objects.
+        Between stages are queues, so a stage that is waited for at all has no time left, whatever
+        else took longer. Where next to nothing is waited for, it is the thread itself, with the
+        larger part of its own work: "infer", or "track".
         """
         spent = Waits(*(now - then for now, then in zip(self.waits(), since, strict=True)))
         waited_s, what = max(
@@ -302,7 +251,7 @@ class Stats:
                 return what
             return "camera" if all(s.live for s in self.sources.values()) else "decode"
         worked_s = spent.elapsed_s - spent.starved_s - spent.detector_s - spent.blocked_s
-        return "track" if spent.following_s > worked_s / 2 else "infer"
+        return "track" if spent.tracking_s > worked_s / 2 else "infer"
 
     def report(self) -> dict[str, Any]:
         """Return the run's figures as plain values, ready for JSON."""

@@ -1,4 +1,4 @@
-"""Changes made between two steps of a thread that hardly ever rests."""
+"""Lock of a worker that takes many short steps, fair to the threads that wait between two."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.core.ring_buffer import WAKE_S
 
 
 class StepLock:
-    """One worker takes many short steps; anybody may do something between two of them.
+    """Lock between one worker's short steps and exclusive changes by other threads.
 
-    A plain lock would do, but a worker that takes it again at once keeps everybody else waiting.
-    Neither side may call for a turn from inside its own.
+    A plain lock would do, but a worker that takes it again at once starves the other threads:
+    here those that wait for `exclusive` go before the next `step`. Not re-entrant.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StepLock:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Hold changes off for as long as the block takes; those that wait go first."""
+        """Hold the lock as the worker, after all threads that wait for `exclusive`."""
         with self._free:
             self._free.wait_for(lambda: not self._changing)
             self._working = True
@@ -36,8 +36,8 @@ class StepLock:
                     self._free.notify_all()
 
     @contextmanager
-    def between(self) -> Iterator[None]:
-        """Wait for the end of the step, then hold off the next one; one change at a time."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock between two steps of the worker; one thread at a time."""
         with self._free:
             self._changing += 1
             try:

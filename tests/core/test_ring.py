@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from support.threads import in_thread, join
 
-from pipeline.core.ring_buffer import Policy, Ready, RingBuffer, take
+from pipeline.core.ring_buffer import Policy, Ready, RingBuffer, RingGroup
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -110,7 +110,7 @@ def test_the_limit_is_dealt_evenly(
 ) -> None:
     ready = Ready()
     filled_rings = [filled(policy, items, ready) for policy, items in rings]
-    assert "".join(take(filled_rings, limit) or []) == expected
+    assert "".join(RingGroup(filled_rings, ready=ready).take(limit) or []) == expected
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
@@ -124,7 +124,7 @@ def test_nobody_gets_more_than_one_more_than_the_others(limit: int) -> None:
             ring.put(name)
     served: Counter[str] = Counter()
     for _ in range(60):
-        served.update(take(rings, limit) or [])
+        served.update(RingGroup(rings, ready=ready).take(limit) or [])
         assert max(served.values()) - min(served[name] for name in "abc") <= 1
 
 
@@ -135,12 +135,12 @@ def test_a_late_camera_does_not_make_up_for_what_it_missed() -> None:
     early, late = (RingBuffer[str](2, "drop_oldest", ready) for _ in range(2))
     for _ in range(100):
         early.put("early")
-        take([early, late], 1)
+        RingGroup([early, late], ready=ready).take(1)
     turns = []
     for _ in range(6):
         early.put("early")
         late.put("late")
-        turns += take([early, late], 1) or []
+        turns += RingGroup([early, late], ready=ready).take(1) or []
     assert turns == ["early", "late"] * 3
 
 
@@ -153,13 +153,13 @@ def test_cameras_in_step_are_not_served_in_the_same_order_for_ever() -> None:
         for _ in range(2):  # a newer frame in an older one's place has waited as long
             for i in order:
                 rings[i].put(str(i))
-        assert [take(rings, 1) for _ in rings] == [[str(i)] for i in order]
+        assert [RingGroup(rings, ready=ready).take(1) for _ in rings] == [[str(i)] for i in order]
 
 
 def test_a_ring_that_is_not_served_keeps_what_it_has() -> None:
     ready = Ready()
     first, second = filled("drop_oldest", "a", ready), filled("drop_oldest", "xy", ready)
-    assert take([first, second], 1) == ["a"]
+    assert RingGroup([first, second], ready=ready).take(1) == ["a"]
     assert (len(second), second.dropped.total()) == (2, 0)
 
 
@@ -167,10 +167,10 @@ def test_one_ended_ring_does_not_end_the_others() -> None:
     ready = Ready()
     ended, going = filled("block", "", ready), filled("block", "ab", ready)
     ended.close()
-    assert take([ended, going], 1) == ["a"]
+    assert RingGroup([ended, going], ready=ready).take(1) == ["a"]
     going.close()
-    assert take([ended, going], 4) == ["b"]
-    assert take([ended, going], 4) is None
+    assert RingGroup([ended, going], ready=ready).take(4) == ["b"]
+    assert RingGroup([ended, going], ready=ready).take(4) is None
 
 
 def test_any_ring_wakes_the_taker() -> None:
@@ -178,7 +178,7 @@ def test_any_ring_wakes_the_taker() -> None:
     rings = [filled("block", "", ready) for _ in range(3)]
     for ring in reversed(rings):
         got: list[object] = []
-        taker = in_thread(lambda got=got: got.append(take(rings, 4)))
+        taker = in_thread(lambda got=got: got.append(RingGroup(rings, ready=ready).take(4)))
         ring.put("x")
         join(taker)
         assert got == [["x"]]
@@ -202,13 +202,13 @@ def test_take_without_waiting_tells_nothing_now_from_the_end() -> None:
     """Nothing is an empty list, the end is None: who has batches in flight must tell them apart."""
     ready = Ready()
     rings = [filled("block", "", ready), filled("drop_oldest", "", ready)]
-    assert take(rings, 4, wait=False) == []
+    assert RingGroup(rings, ready=ready).take(4, wait=False) == []
     rings[1].put("x")
-    assert take(rings, 4, wait=False) == ["x"]
+    assert RingGroup(rings, ready=ready).take(4, wait=False) == ["x"]
     rings[0].close()
-    assert take(rings, 4, wait=False) == []
+    assert RingGroup(rings, ready=ready).take(4, wait=False) == []
     rings[1].close()
-    assert take(rings, 4, wait=False) is None
+    assert RingGroup(rings, ready=ready).take(4, wait=False) is None
 
 
 def test_a_batch_of_nothing_is_a_mistake() -> None:
@@ -224,12 +224,31 @@ def test_in_order_a_ring_waits_for_those_in_front() -> None:
     for name, ring in zip("abc", rings, strict=True):
         ring.put(f"{name}0")
         ring.put(f"{name}1")
-    assert take(rings, 1, in_order=True) == ["a0"]
-    assert take(rings, 9, in_order=True) == ["a1"]
-    assert take(rings, 9, wait=False, in_order=True) == []
+    assert RingGroup(rings, ready=ready).take(1, in_order=True) == ["a0"]
+    assert RingGroup(rings, ready=ready).take(9, in_order=True) == ["a1"]
+    assert RingGroup(rings, ready=ready).take(9, wait=False, in_order=True) == []
     rings[0].close()
     rings[1].close()
-    assert take(rings, 3, in_order=True) == ["b0", "b1", "c0"], "a batch is filled over the end"
+    assert RingGroup(rings, ready=ready).take(3, in_order=True) == ["b0", "b1", "c0"], (
+        "a batch is filled over the end"
+    )
     rings[2].close()
-    assert take(rings, 3, in_order=True) == ["c1"]
-    assert take(rings, 3, in_order=True) is None
+    assert RingGroup(rings, ready=ready).take(3, in_order=True) == ["c1"]
+    assert RingGroup(rings, ready=ready).take(3, in_order=True) is None
+
+
+def test_an_open_ended_group_ends_only_once_it_is_closed() -> None:
+    """A server begins without a camera, and must not end with its last one."""
+    group: RingGroup[str] = RingGroup(open_ended=True)
+    assert group.take(1, wait=False) == []
+    ring = filled("block", "a", group.ready)
+    group.add(ring)
+    ring.close()
+    assert group.take(1) == ["a"]
+    assert group.take(1, wait=False) == []
+    group.remove(ring)
+    got: list[object] = []
+    taker = in_thread(lambda: got.append(group.take(1)))
+    group.close()
+    join(taker)
+    assert got == [None]

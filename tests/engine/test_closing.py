@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
-from support.threads import PATIENCE_S, Auth, interrupt
+from support.live_fakes import until
+from support.threads import PATIENCE_S, Auth, in_thread, interrupt, join
 
 from pipeline.core.interfaces import RunInfo
-from pipeline.core.ring_buffer import RingBuffer
+from pipeline.core.ring_buffer import RingBuffer, RingGroup
+from pipeline.engine import RunOptions
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.inference import Inference
+from pipeline.engine.result_builder import ResultQueue
 from pipeline.engine.sink_group import SinkGroup
 from pipeline.engine.source_tracker import SourceTrackers
 from pipeline.engine.stats import Stats
@@ -41,9 +44,9 @@ def closing_interrupted(sinks: dict[str, FakeSink], results: int) -> list[BaseEx
 
 def interrupt_closing(sink: FakeSink) -> RingBuffer[Any]:
     """Press Ctrl-C once the group waits for this sink, and return the sink's queue."""
-    queue: RingBuffer[Any] = sink.group._queues["video"]  # type: ignore[attr-defined]
-    with queue._ready:
-        assert queue._ready.wait_for(lambda: queue._closed, PATIENCE_S)
+    queue: RingBuffer[Any] = sink.group.queues["video"]  # type: ignore[attr-defined]
+    with queue.ready:
+        assert queue.ready.wait_for(lambda: queue.is_closed, PATIENCE_S)
     interrupt()
     return queue
 
@@ -66,8 +69,8 @@ def test_a_sink_is_never_closed_in_the_middle_of_a_write() -> None:
 def test_ctrl_c_does_not_wait_for_what_a_heavy_sink_has_queued() -> None:
     def write(_: object) -> None:
         queue = interrupt_closing(video)
-        with queue._ready:
-            assert queue._ready.wait_for(lambda: not len(queue), PATIENCE_S)
+        with queue.ready:
+            assert queue.ready.wait_for(lambda: not len(queue), PATIENCE_S)
 
     video = FakeSink(write, heavy=True)
     errors = closing_interrupted({"video": video}, results=3)
@@ -77,20 +80,21 @@ def test_ctrl_c_does_not_wait_for_what_a_heavy_sink_has_queued() -> None:
 
 def test_the_detector_is_never_closed_in_the_middle_of_a_batch() -> None:
     """After a second Ctrl-C nobody waits for results any more; the batch may still run."""
-    rings: list[RingBuffer[Any]] = [RingBuffer(4), RingBuffer(4)]
-    frames_in, results = rings
+    stats = Stats({"a": False})
+    frames_in: RingBuffer[Grabbed] = RingBuffer(4)
+    results = ResultQueue(4, stats)
+    rings = RingGroup([frames_in], ready=frames_in.ready)
     running = Auth()
 
     def detect(*_: object) -> None:
         running.open()
-        with results._ready:
-            assert results._ready.wait_for(lambda: results._closed, PATIENCE_S)
+        with results.ready:
+            assert results.ready.wait_for(lambda: results.is_closed, PATIENCE_S)
 
     detector = FakeDetector(detect)
-    stats = Stats({"a": False})
     followers = SourceTrackers(FakeTracker, None)
     followers.add("a")
-    inference = Inference(detector, followers, [frames_in], results, stats)
+    inference = Inference(detector, followers, rings, results, stats, RunOptions())
     errors: list[BaseException] = []
     source = FakeSource("a", frames(1))
     source.open()
@@ -98,7 +102,7 @@ def test_the_detector_is_never_closed_in_the_middle_of_a_batch() -> None:
     assert frame is not None
     frames_in.put(Grabbed(frame, 0.0))
     frames_in.close()
-    inference.start(errors.append)
+    inference.start(errors.append, only_files=True)
     running()
     inference.close(errors.append)
     assert not errors
@@ -109,17 +113,25 @@ def test_a_signal_handler_may_stop_what_is_stopping() -> None:
     """The command's handler calls `stop`, on the thread that may be inside `stop` already: its
     event's lock is held then, and the handler waited for itself for ever."""
     line, lines = 0, 1
-    source = FakeSource("a", frames(1))
-    source.open()
-    frame = source.read()
-    assert frame is not None
     while line < lines:
-        setup = Setup(FakeSource("a", frames(3)))
-        setup.pipeline._sources.rings[0].put(Grabbed(frame, 0.0))
+        stopped, detecting = Auth(), Auth()
+
+        def detect(*_: object) -> None:
+            detecting.open()  # noqa: B023 - called before the loop goes on
+            stopped()  # noqa: B023
+
+        source = FakeSource("a", [*frames(1), detecting, *frames(1), stopped])
+        setup = Setup(source, detector=FakeDetector(detect, batch_size=1))
+        runner = in_thread(setup.pipeline.run)
+        detecting()
+        until(lambda: setup.pipeline.cameras()["a"].waiting)  # noqa: B023
         line, lines = line + 1, _stop_with_a_signal_at(line, setup)
-        ring = setup.pipeline._sources.rings[0]
-        assert setup.pipeline._stop.is_set()
-        assert (len(ring), ring.dropped) == (0, {"stopped": 1})
+        assert setup.pipeline.is_stopping
+        assert setup.pipeline.cameras()["a"].waiting == 0
+        assert setup.stats("a").drops() == {"stopped": 1}
+        stopped.open()
+        join(runner)
+        setup.check_end()
     assert lines > 20, "the lines of `stop` were not traced"
 
 

@@ -181,7 +181,7 @@ def test_large_frames_wait_in_smaller_numbers(
     source.shape = shape
     setup = Setup(source, ring_frames=frames_, ring_megabytes=megabytes)
     setup.pipeline.run()
-    assert setup.pipeline._sources.rings[0].capacity == capacity
+    assert setup.pipeline.queue_limits == {"a": capacity}
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,7 @@ def test_a_read_that_hangs_is_stale_and_holds_nobody_up() -> None:
 
 def test_a_run_ends_though_a_camera_hangs() -> None:
     door = Camera("door")
-    live = Live(door, Camera("yard"))
-    live.pipeline.patience_s = 0.05
+    live = Live(door, Camera("yard"), patience_s=0.05)
     with hanging(door), live:
         live.wait_more("yard")
 

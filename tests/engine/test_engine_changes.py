@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from support.fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
+from support.fakes import (
+    FakeDetector,
+    FakeOverlapping,
+    FakeSink,
+    FakeSource,
+    FakeTracker,
+    Setup,
+    frames,
+)
 from support.live_fakes import Camera, Live, until
 from support.threads import Auth
-from test_engine_overlap import FakeOverlapping
 
 from pipeline.core.data import ClassNames, Event, Frame, Result, Tracks
 from pipeline.core.errors import ModelError, PipelineError, SourceBrokenError, SourceError
@@ -78,7 +85,7 @@ def test_a_run_ends_with_its_last_source_unless_it_waits_for_others() -> None:
     with live:
         live.wait_more("door")
         live.pipeline.remove_source("door")
-        until(lambda: not live._thread.is_alive())
+        until(lambda: not live.is_running)
 
 
 def test_a_source_that_comes_back_goes_on_with_its_books_and_ids() -> None:
@@ -129,9 +136,8 @@ def test_what_comes_later_does_not_end_the_run_by_failing() -> None:
 
 def test_a_camera_that_hangs_can_be_removed() -> None:
     door = Camera("door")
-    with Live(door, Camera("yard")) as live:
+    with Live(door, Camera("yard"), patience_s=0.05) as live:
         live.wait_more("door")
-        live.pipeline.patience_s = 0.05
         door.hung = True
         live.pipeline.remove_source("door")
         live.pipeline.add_source(Camera("door"))
@@ -325,17 +331,15 @@ def test_changes_under_load_keep_the_books_and_the_run() -> None:
     with Live(*files, Camera("door", 0.001)) as live:
         for count in range(25):
             live.pipeline.add_source(Camera(f"extra{count}", 0.001))
-            live.pipeline.replace_detector(
-                FakeOverlapping(3, batch_size=2) if count % 2 else FakeDetector()
-            )
+            detector = FakeOverlapping(3, batch_size=2) if count % 2 else FakeDetector()
+            live.pipeline.replace_detector(detector)
             live.pipeline.replace_tracker(FakeTracker)
             live.pipeline.set_watcher("door", Counting() if count % 3 else None)
             if count >= 3:
                 live.pipeline.remove_source(f"extra{count - 3}")
             live.wait_more("door", 1)
         until(lambda: all(live.count(each.name) == 300 for each in files))
-        detector = live.pipeline._inference._engaged.detector
-    assert detector.closed == 1  # type: ignore[attr-defined]
+    assert detector.closed == 1
     assert live.detector.closed == 1
 
 

@@ -108,7 +108,7 @@ def test_files_that_come_later_are_decoded_no_further_ahead() -> None:
         if (result.frame.source, result.frame.index) == ("file0", 0):
             setup.pipeline.add_source(added)
     setup.check_end()
-    assert [ring.capacity for ring in setup.pipeline._sources.rings] == [6, 6, 6, 6]
+    assert [*setup.pipeline.queue_limits.values()] == [6, 6, 6, 6]
 
 
 def test_sinks_hear_of_each_end_in_time_to_close_its_file() -> None:

@@ -12,7 +12,7 @@ from pipeline.core.backoff import Backoff
 from pipeline.core.errors import SourceLostError
 from pipeline.core.ring_buffer import RingBuffer
 from pipeline.engine.camera_monitor import CameraMonitor
-from pipeline.engine.grabber import Grabbed, Grabber
+from pipeline.engine.grabber import Grabbed, Grabber, GrabRules
 from pipeline.engine.stats import SourceStats
 
 pytestmark = pytest.mark.timeout(60)
@@ -60,7 +60,7 @@ def test_results_of_cameras_do_not_grow_old_in_a_queue(
     sources: list[FakeSource], capacity: int
 ) -> None:
     """Eight results waited behind a camera where a sink was slow: at 5 fps, 1.6 s of delay."""
-    assert Setup(*sources).pipeline._results.capacity == capacity
+    assert Setup(*sources).pipeline.result_queue_limit == capacity
 
 
 def test_a_slow_camera_does_not_set_the_pace_of_the_others() -> None:
@@ -193,10 +193,8 @@ def test_only_a_frame_makes_the_waits_short_again() -> None:
     door = camera("door", LOST, [LOST], [LOST], [*frames(1), LOST], [LOST], frames(0))
     stop, errors = NoTime(), []
     ring: RingBuffer[Grabbed] = RingBuffer(2, "drop_oldest")
-    supervisor = CameraMonitor("door", live=True, stale_after_s=1, frozen_after_s=1)
-    backoff = Backoff(1.0, 100.0)
-    grabber = Grabber(door, ring, SourceStats(live=True), None, backoff, supervisor)
-    grabber.stop = stop
+    monitor = CameraMonitor("door", live=True, stale_after_s=1, frozen_after_s=1)
+    grabber = Grabber(door, ring, SourceStats(live=True), monitor, GrabRules(1.0, 100.0), stop)
     grabber.start(errors.append)
     while ring.take() is not None:
         pass

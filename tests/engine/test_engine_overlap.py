@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-
 import pytest
-from support.fakes import FakeDetector, FakeSource, Setup, boxes, camera, fails, frames
+from support.fakes import FakeDetector, FakeOverlapping, FakeSource, Setup, camera, fails, frames
 from support.threads import Auth
 
-from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import StageError
 
 pytestmark = pytest.mark.timeout(60)
-
-
-class FakeOverlapping(FakeDetector):
-    """Counts what is in flight; `on_submit` and `on_collect` get the number of the batch."""
-
-    def __init__(
-        self,
-        in_flight: int,
-        *,
-        batch_size: int = 1,
-        on_submit: Callable[[int], object] | None = None,
-        on_collect: Callable[[int], list[Detections] | None] | None = None,
-    ) -> None:
-        super().__init__(batch_size=batch_size)
-        self.in_flight = in_flight
-        self.log: list[str] = []
-        self.flying: deque[tuple[int, Sequence[Frame]]] = deque()
-        self._on_submit = on_submit
-        self._on_collect = on_collect
-
-    def submit(self, frames: Sequence[Frame]) -> None:
-        with self._alone():
-            assert not self.closed, "submit after close"
-            assert len(self.flying) < self.in_flight, "more batches than in_flight allows"
-            count = len(self.batches)
-            self.log.append(f"submit {count}")
-            self.batches.append([(frame.source, frame.index) for frame in frames])
-            if self._on_submit:
-                self._on_submit(count)
-            self.flying.append((count, frames))
-
-    def collect(self) -> list[Detections]:
-        with self._alone():
-            count, batch = self.flying.popleft()
-            self.log.append(f"collect {count}")
-            found = self._on_collect(count) if self._on_collect else None
-            return [boxes((0, 0, 2, 2 + f.index)) for f in batch] if found is None else found
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        raise AssertionError("detect, where submit would have overlapped")
 
 
 @pytest.mark.parametrize(("in_flight", "batch_size"), [(1, 1), (3, 1), (2, 4)])

@@ -112,8 +112,8 @@ def test_sources_that_hang_are_left_behind_all_at_once() -> None:
     hanging, all_there = Auth(), threading.Barrier(51, timeout=PATIENCE_S)
     hang = [*frames(2), all_there.wait, hanging, *frames(1)]
     cameras = [camera(f"cam{i}", hang) for i in range(50)]
-    setup = Setup(*cameras, FakeSource("a", [*frames(3), all_there.wait, KeyError("end")]))
-    setup.pipeline.patience_s = 0.5
+    last = FakeSource("a", [*frames(3), all_there.wait, KeyError("end")])
+    setup = Setup(*cameras, last, patience_s=0.5)
     with pytest.raises(StageError, match="KeyError: 'end'"):
         setup.pipeline.run()
     report = setup.pipeline.stats.report()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def frame(index: int, pts_s: float, epoch: int = 0, height: int = 48) -> Frame:
 def followed(tracker: Tracker, frames: Sequence[Frame]) -> tuple[Watching, list[Event]]:
     watcher = Watching()
     follower = SourceTracker("door", tracker, watcher, 0)
-    events = [e for each in frames for e in follower.follow(each, boxes(), {}).events]
+    events = [e for each in frames for e in follower.update(each, boxes(), {}).events]
     return watcher, events
 
 
@@ -100,9 +101,9 @@ def test_a_tracker_that_says_nothing_of_its_memory_is_not_reset(tracker: Tracker
 
 def test_a_watcher_has_a_stage_of_its_own() -> None:
     follower = SourceTracker("door", Remembering(), Watching(), 0)
-    assert set(follower.follow(frame(0, 0), boxes(), {}).stage_ms) == {"track", "watch"}
-    follower.watcher = None
-    assert set(follower.follow(frame(1, 0.1), boxes(), {}).stage_ms) == {"track"}
+    assert set(follower.update(frame(0, 0), boxes(), {}).stage_ms) == {"track", "watch"}
+    follower.set_watcher(None)
+    assert set(follower.update(frame(1, 0.1), boxes(), {}).stage_ms) == {"track"}
 
 
 # -- ids ------------------------------------------------------------------------------------------
@@ -121,16 +122,16 @@ def ids(follower: SourceTracker, first: int, count: int = 5) -> set[int]:
     found = set()
     for index in range(first, first + count):
         box = boxes((10, 10, 30, 40))
-        found |= {*follower.follow(frame(index, index / 10), box, {}).tracks.track_id.tolist()}
+        found |= {*follower.update(frame(index, index / 10), box, {}).tracks.track_id.tolist()}
     return found
 
 
 def test_another_kind_of_tracker_goes_on_above_the_ids_that_were_given() -> None:
     follower = SourceTracker("door", sort_()(), None, 0)
     assert ids(follower, 0) == {1}
-    follower.adopt(bytetrack_)
+    follower.replace_tracker(bytetrack_)
     assert ids(follower, 5) == {2}
-    follower.adopt(sort_())
+    follower.replace_tracker(sort_())
     assert ids(follower, 10) == {3}
     assert follower.last_id == 3
 
@@ -138,7 +139,7 @@ def test_another_kind_of_tracker_goes_on_above_the_ids_that_were_given() -> None
 def test_tracks_outlive_a_changed_threshold() -> None:
     follower = SourceTracker("door", sort_()(), Watching(), 4)
     assert ids(follower, 0) == {5}
-    follower.adopt(sort_(min_iou=0.2))
+    follower.replace_tracker(sort_(min_iou=0.2))
     assert ids(follower, 5) == {5}
     watcher = follower.watcher
     assert isinstance(watcher, Watching)
@@ -147,11 +148,11 @@ def test_tracks_outlive_a_changed_threshold() -> None:
 
 def test_a_half_loaded_tracker_is_not_used() -> None:
     class Refusing(Remembering):
-        made = 0
+        made: ClassVar[list[Refusing]] = []
 
         def __init__(self) -> None:
             super().__init__()
-            type(self).made += 1
+            self.made.append(self)
 
         def save_state(self) -> None:
             return None
@@ -162,10 +163,9 @@ def test_a_half_loaded_tracker_is_not_used() -> None:
 
     watcher = Watching()
     follower = SourceTracker("door", Refusing(), watcher, 0)
-    follower.adopt(Refusing)
-    follower.follow(frame(0, 0), boxes(), {})
-    assert isinstance(follower._tracker, Refusing)
-    assert follower._tracker.calls == ["update 0"]
+    follower.replace_tracker(Refusing)
+    follower.update(frame(0, 0), boxes(), {})
+    assert [tracker.calls for tracker in Refusing.made] == [[], ["load"], ["update 0"]]
     assert watcher.calls == ["reset", "watch 0"]
 
 

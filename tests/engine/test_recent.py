@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from pipeline.engine.camera_monitor import CameraMonitor
-from pipeline.engine.recent import Recent
+from pipeline.engine.drops import DropRate
 from pipeline.engine.stats import SourceStats, Stats, Waits
 
 
-def after(seconds: range, delivered: int, dropped: int, recent: Recent | None = None) -> Recent:
+def after(seconds: range, delivered: int, dropped: int, recent: DropRate | None = None) -> DropRate:
     """So many frames of each kind in each of these seconds."""
-    recent = recent or Recent()
+    recent = recent or DropRate()
     for second in seconds:
         recent.add(float(second), delivered=delivered, dropped=dropped)
-        recent.judge(float(second))
+        recent.check(float(second))
     return recent
 
 
@@ -27,10 +27,10 @@ def test_frames_that_are_dropped_are_said() -> None:
 
 
 def test_a_warning_comes_once_and_goes_when_it_is_over() -> None:
-    recent, told = Recent(), []
+    recent, told = DropRate(), []
     for second in range(60):
         recent.add(float(second), delivered=10, dropped=5 if second < 20 else 0)
-        told.append(recent.judge(float(second)) is not None)
+        told.append(recent.check(float(second)) is not None)
     assert told.count(True) == 1
     assert recent.warning(59.0) is None
     assert recent.dropped_share(59.0) == 0
@@ -62,17 +62,18 @@ def test_a_camera_says_how_much_is_analysed() -> None:
     camera = CameraMonitor("door", live=True, stale_after_s=9, frozen_after_s=9)
     for cause in ("overrun", "old", "stale"):
         stats.drop(cause)
-    stats.lose(5, "undecoded")
+    stats.drop_frame(5, "undecoded")
     status = camera.status(stats, 0)
     assert status.analysed_fps <= status.fps
-    assert stats.recent.dropped_share(float("-inf")) == 1
+    assert stats.drop_rate.dropped_share(float("-inf")) == 1
 
 
 def test_what_limits_is_asked_of_the_last_seconds() -> None:
     """An hour without pictures at the start made "camera" the limit for the rest of the day."""
-    stats = Stats({"door": True})
+    times = iter((0.0, 0.0, 7200.0))
+    stats = Stats({"door": True}, lambda: next(times))
     stats.begin()
-    stats._ended = stats._began + 7200.0
+    stats.end()
     stats.starved_s, stats.detector_s = 3600.0, 3590.0
     assert stats.limiting_stage() == "camera"
     assert stats.limiting_stage(Waits(7190.0, 3600.0, 3581.0)) == "infer"

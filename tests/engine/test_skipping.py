@@ -6,9 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support.fakes import FakeDetector, FakeSource, Setup, boxes, camera, fails, frames
+from support.fakes import (
+    FakeDetector,
+    FakeOverlapping,
+    FakeSource,
+    Setup,
+    boxes,
+    camera,
+    fails,
+    frames,
+)
 from support.threads import Auth
-from test_engine_overlap import FakeOverlapping
 
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import StageError

@@ -104,13 +104,13 @@ def test_the_limiting_stage_is_what_inference_waited_for(
     frames: float, detector: float, sinks: float, following: float, live: list[bool], stage: str
 ) -> None:
     """Whoever took most of the thread's time is not whoever limits: work overlaps."""
-    stats = Stats({str(index): one for index, one in enumerate(live)})
+    seconds = 100.0
+    times = iter((0.0, 0.0, seconds))
+    stats = Stats({str(index): one for index, one in enumerate(live)}, lambda: next(times))
     stats.begin()
     stats.end()
-    seconds = 100.0
-    stats._ended = stats._began + seconds
     stats.starved_s, stats.detector_s = frames * seconds, detector * seconds
-    stats.blocked_s, stats.following_s = sinks * seconds, following * seconds
+    stats.blocked_s, stats.tracking_s = sinks * seconds, following * seconds
     assert stats.limiting_stage() == stage
     waited = stats.report()["inference_waited"]
     assert waited == {"for_frames": frames, "for_detector": detector, "for_sinks": sinks}

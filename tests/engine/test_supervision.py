@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.data import Frame
-from pipeline.engine.camera_monitor import MAX_FROZEN_S, CameraMonitor, CameraStatus, Freeze
+from pipeline.engine.camera_monitor import MAX_FROZEN_S, CameraMonitor, CameraStatus, FreezeDetector
+from pipeline.engine.drops import MAX_RUNS, DropLog
 from pipeline.engine.latency import STEP_S, LatencyTrend, LatencyWindow
-from pipeline.engine.stats import MAX_RUNS, DropLog, SourceStats
+from pipeline.engine.stats import SourceStats
 
 
 def frame(at: float, picture: int = 0, shape: tuple[int, int] = (48, 64)) -> Frame:
@@ -22,15 +23,22 @@ def frame(at: float, picture: int = 0, shape: tuple[int, int] = (48, 64)) -> Fra
 
 
 class Watched:
-    """A supervisor with its books."""
+    """A monitor with its counters, and a clock that can be set forward."""
 
     def __init__(self) -> None:
         self.stats = SourceStats(live=True)
-        self.supervisor = CameraMonitor("door", live=True, stale_after_s=3, frozen_after_s=10)
+        self.later_s = 0.0
+        self.monitor = CameraMonitor(
+            "door",
+            live=True,
+            stale_after_s=3,
+            frozen_after_s=10,
+            clock=lambda: time.monotonic() + self.later_s,
+        )
 
     @property
     def status(self) -> CameraStatus:
-        return self.supervisor.status(self.stats, 0)
+        return self.monitor.status(self.stats, 0)
 
 
 # -- states ---------------------------------------------------------------------------------------
@@ -39,26 +47,26 @@ class Watched:
 def test_a_camera_goes_through_its_states() -> None:
     watched = Watched()
     assert watched.status.state == "connecting"
-    watched.supervisor.lost("door: no\nanswer", 7.0)
+    watched.monitor.set_lost("door: no\nanswer", 7.0)
     lost = watched.status
     assert (lost.state, lost.error) == ("lost", "door: no answer")
     assert lost.next_try is not None
     assert 6 < lost.next_try - time.time() < 8
-    watched.supervisor.saw(frame(time.monotonic(), shape=(4, 6)))
+    watched.monitor.add_frame(frame(time.monotonic(), shape=(4, 6)))
     live = watched.status
     assert (live.state, live.error, live.next_try) == ("live", None, None)
     assert (live.width, live.height) == (6, 4)
-    watched.supervisor.ended("gone")
-    watched.supervisor.ended()
+    watched.monitor.set_ended("gone")
+    watched.monitor.set_ended()
     assert (watched.status.state, watched.status.error) == ("ended", "gone")
 
 
 def test_lost_counts_from_the_first_failure() -> None:
     """People ask since when a camera is away, not when it was last tried."""
     watched = Watched()
-    watched.supervisor.lost("first", 1.0)
-    watched.supervisor._since -= 100
-    watched.supervisor.lost("second", 1.0)
+    watched.monitor.set_lost("first", 1.0)
+    watched.later_s += 100
+    watched.monitor.set_lost("second", 1.0)
     assert watched.status.error == "second"
     assert time.time() - watched.status.since > 99
 
@@ -66,11 +74,11 @@ def test_lost_counts_from_the_first_failure() -> None:
 def test_no_picture_for_long_is_stale_though_nobody_says_so() -> None:
     """A read that hangs tells nothing: it is the one who asks that must notice."""
     watched = Watched()
-    watched.supervisor.saw(frame(time.monotonic() - 5))
+    watched.monitor.add_frame(frame(time.monotonic() - 5))
     status = watched.status
     assert (status.state, status.warning) == ("stale", "no picture for 5 s")
     assert 1 < time.time() - status.since < 3
-    watched.supervisor.saw(frame(time.monotonic()))
+    watched.monitor.add_frame(frame(time.monotonic()))
     assert (watched.status.state, watched.status.warning) == ("live", None)
 
 
@@ -78,9 +86,9 @@ def test_the_same_picture_for_long_is_stale() -> None:
     watched = Watched()
     now = time.monotonic()
     for second in range(13):
-        assert watched.supervisor.saw(frame(now - 12 + second, picture=7)) is False
+        assert watched.monitor.add_frame(frame(now - 12 + second, picture=7)) is False
     assert (watched.status.state, watched.status.warning) == ("stale", "the same picture for 12 s")
-    watched.supervisor.saw(frame(now, picture=8))
+    watched.monitor.add_frame(frame(now, picture=8))
     assert watched.status.state == "live"
 
 
@@ -88,11 +96,11 @@ def test_the_rate_is_what_arrived_lately() -> None:
     watched = Watched()
     now = time.monotonic()
     for tenth in range(300, 0, -1):
-        watched.supervisor.saw(frame(now - tenth / 10, picture=tenth % 7))
+        watched.monitor.add_frame(frame(now - tenth / 10, picture=tenth % 7))
     assert watched.status.fps == pytest.approx(10, rel=0.02)
     gone = Watched()
     for tenth in range(50):
-        gone.supervisor.saw(frame(now - 9 + tenth / 10))
+        gone.monitor.add_frame(frame(now - 9 + tenth / 10))
     assert gone.status.fps == pytest.approx(49 / 9, rel=0.02)
 
 
@@ -100,33 +108,33 @@ def test_the_rate_is_what_arrived_lately() -> None:
 
 
 def test_a_picture_that_stands_still_is_reopened_after_ever_longer() -> None:
-    freeze = Freeze(60.0)
+    freeze = FreezeDetector(60.0)
     reopened, second = [], 0.0
     while second < 4 * MAX_FROZEN_S:
-        if freeze.overdue(freeze.look(frame(second))):
+        if freeze.is_reopen_due(freeze.update(frame(second))):
             reopened.append(second)
-            freeze.begin_again(second)
+            freeze.restart(second)
         second += 1.0
     waits = np.diff([0, *reopened])
     assert waits.tolist() == [60, 120, 240, 480, 960, 1920, 3600, 3600]
-    freeze.look(frame(second, picture=1))
-    assert freeze.overdue(freeze.look(frame(second + 60, picture=1)))
+    freeze.update(frame(second, picture=1))
+    assert freeze.is_reopen_due(freeze.update(frame(second + 60, picture=1)))
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (48, 64), (1080, 1920)])
 def test_every_size_can_be_looked_at(shape: tuple[int, int]) -> None:
-    freeze = Freeze(60.0)
+    freeze = FreezeDetector(60.0)
     for second in range(5):
-        assert freeze.look(frame(second, 0, shape)) == second
-    assert freeze.look(frame(5, 1, shape)) == 0
+        assert freeze.update(frame(second, 0, shape)) == second
+    assert freeze.update(frame(5, 1, shape)) == 0
 
 
 def test_a_small_thing_that_moves_is_seen() -> None:
     """A person far away is some twenty pixels high."""
-    freeze, image = Freeze(60.0), np.zeros((1080, 1920, 3), np.uint8)
-    freeze.look(Frame(image.copy(), "door", 0, 0, 0))
+    freeze, image = FreezeDetector(60.0), np.zeros((1080, 1920, 3), np.uint8)
+    freeze.update(Frame(image.copy(), "door", 0, 0, 0))
     image[501:521, 700:708] = 200
-    assert freeze.look(Frame(image, "door", 1, 1, 1)) == 0
+    assert freeze.update(Frame(image, "door", 1, 1, 1)) == 0
 
 
 # -- ages -----------------------------------------------------------------------------------------
@@ -136,9 +144,9 @@ def test_ages_are_those_of_the_last_minute() -> None:
     fresh = LatencyWindow()
     for second in range(100):
         fresh.add(second, 1000.0 if second < 40 else 50.0, 0.0, 0)
-    age = fresh.age(100)
+    age = fresh.summary(100)
     assert (age.now, age.p50, age.p99) == (50, 50, 50)
-    assert fresh.age(1000).p95 == 0
+    assert fresh.summary(1000).p95 == 0
 
 
 def growth(delays: list[float], epochs: list[int] | None = None) -> list[str | None]:
@@ -218,5 +226,5 @@ def test_losses_nobody_asks_for_take_no_memory() -> None:
     losses = DropLog()
     for index in range(100_000):
         losses.add(index, "old" if index % 2 else "stale")
-    assert len(losses._runs) <= MAX_RUNS
+    assert len(losses) <= MAX_RUNS
     assert losses.before(100_000) == {"old": 50_000, "stale": 50_000}

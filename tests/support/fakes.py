@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.engine.pipeline import PATIENCE_S
 
 RETRY_AT_ONCE = {"retry_first_s": 1e-3, "retry_longest_s": 1e-3}
 
@@ -146,6 +147,46 @@ class FakeDetector:
                 raise self.close_error
 
 
+class FakeOverlapping(FakeDetector):
+    """Counts what is in flight; `on_submit` and `on_collect` get the number of the batch."""
+
+    def __init__(
+        self,
+        in_flight: int,
+        *,
+        batch_size: int = 1,
+        on_submit: Callable[[int], object] | None = None,
+        on_collect: Callable[[int], list[Detections] | None] | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size)
+        self.in_flight = in_flight
+        self.log: list[str] = []
+        self.flying: deque[tuple[int, Sequence[Frame]]] = deque()
+        self._on_submit = on_submit
+        self._on_collect = on_collect
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        with self._alone():
+            assert not self.closed, "submit after close"
+            assert len(self.flying) < self.in_flight, "more batches than in_flight allows"
+            count = len(self.batches)
+            self.log.append(f"submit {count}")
+            self.batches.append([(frame.source, frame.index) for frame in frames])
+            if self._on_submit:
+                self._on_submit(count)
+            self.flying.append((count, frames))
+
+    def collect(self) -> list[Detections]:
+        with self._alone():
+            count, batch = self.flying.popleft()
+            self.log.append(f"collect {count}")
+            found = self._on_collect(count) if self._on_collect else None
+            return [boxes((0, 0, 2, 2 + f.index)) for f in batch] if found is None else found
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        raise AssertionError("detect, where submit would have overlapped")
+
+
 class FakeTracker:
     """Notes what it is given; finds no tracks."""
 
@@ -215,6 +256,7 @@ class Setup:
         detector: FakeDetector | None = None,
         sinks: Mapping[str, FakeSink] | None = None,
         on_update: Callable[[Frame, Detections], None] | None = None,
+        patience_s: float = PATIENCE_S,
         **options: Any,
     ) -> None:
         self.sources = sources
@@ -232,6 +274,7 @@ class Setup:
             new_tracker,
             self.sinks,
             options=RunOptions(**{**RETRY_AT_ONCE, **options}),
+            patience_s=patience_s,
         )
 
     def stats(self, source: str) -> Any:

@@ -18,6 +18,7 @@ from pipeline.core.errors import SourceLostError
 from pipeline.core.interfaces import SourceInfo
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.engine.camera_monitor import CameraStatus
+from pipeline.engine.pipeline import PATIENCE_S as RUN_PATIENCE_S
 
 
 def until(what: Callable[[], object], why: str = "it never came") -> None:
@@ -82,10 +83,17 @@ class Live:
         sinks = {"table": self.sink, **told.pop("sinks", {})}
         new_tracker = told.pop("new_tracker", FakeTracker)
         new_watcher = told.pop("new_watcher", None)
+        patience_s = told.pop("patience_s", RUN_PATIENCE_S)
         options = RunOptions(**{**RETRY_AT_ONCE, "wait_for_sources": True, **told})
         self.results: dict[str, list[Result]] = defaultdict(list)
         self.pipeline = Pipeline(
-            cameras, self.detector, new_tracker, sinks, options=options, new_watcher=new_watcher
+            cameras,
+            self.detector,
+            new_tracker,
+            sinks,
+            options=options,
+            new_watcher=new_watcher,
+            patience_s=patience_s,
         )
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -122,6 +130,10 @@ class Live:
         if not any(problem):
             assert self.error is None, self.error
             self.check_books()
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
 
     def check_books(self) -> None:
         """Every frame is delivered or dropped, and each drop that a result can tell is told."""

@@ -172,7 +172,7 @@ class PipelineBackend:
 
         A camera that is merely silent counts as seen: it may send nothing as nothing moves.
         """
-        since, shown = self._pipeline.seen_since(camera), self._hub.latest(camera)
+        since, shown = self._pipeline.live_since(camera), self._hub.latest(camera)
         return since is not None and shown is not None and shown.result.frame.captured_at >= since
 
     def _fps(self) -> float:

@@ -81,8 +81,7 @@ def run_live(
     hub = Hub()
     zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, zone_editor)
-    pipeline = build(resolved, sinks, zone_editor.new_watcher)
-    pipeline.patience_s = PATIENCE_S
+    pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=PATIENCE_S)
     state = in_force(resolved, path)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, state)
     server = HttpServer(create_app(backend, hub, config.web, auth), config.web)

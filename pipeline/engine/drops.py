@@ -1,18 +1,71 @@
-"""How many of a camera's frames were analysed and how many dropped, within the last seconds."""
+"""Dropped frames of a source: a log by index, and the share of the last ten seconds."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
+from typing import NamedTuple
 
 WINDOW_S = 10
 MIN_DROPPED = 3
 WARN_FROM = 0.1
 WARN_UNTIL = 0.05
+MAX_RUNS = 64
 
 
-class Recent:
-    """Frames delivered and dropped in the last ten seconds, counted by the second; any thread."""
+class _Run(NamedTuple):
+    """Frames `first` to `last`, dropped one after the other for one cause."""
+
+    first: int
+    last: int
+    cause: str
+
+
+class DropLog:
+    """Dropped frames by index, to be reported once, as counts by cause, with the next result.
+
+    Constant memory. Not thread-safe: `SourceStats` locks it.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+        self._settled: Counter[str] = Counter()
+
+    def add(self, index: int, cause: str) -> None:
+        """Add the dropped frame `index`."""
+        last = self._runs[-1] if self._runs else None
+        if last is not None and last.cause == cause and last.last + 1 == index:
+            self._runs[-1] = last._replace(last=index)
+            return
+        self._runs.append(_Run(index, index, cause))
+        if len(self._runs) > MAX_RUNS:
+            # Nothing was delivered for long. No frame in flight is older than the oldest half.
+            half = MAX_RUNS // 2
+            for run in self._runs[:half]:
+                self._settled[run.cause] += run.last - run.first + 1
+            del self._runs[:half]
+
+    def __len__(self) -> int:
+        """Return how many runs of dropped frames are held, at most `MAX_RUNS`."""
+        return len(self._runs)
+
+    def before(self, index: int) -> dict[str, int]:
+        """Return how many frames before `index` were dropped by cause, and forget them."""
+        if not self._runs and not self._settled:
+            return {}
+        counts, self._settled = self._settled, Counter()
+        later = []
+        for run in self._runs:
+            if run.first < index:
+                counts[run.cause] += min(run.last, index - 1) - run.first + 1
+            if run.last >= index:
+                later.append(run._replace(first=max(run.first, index)))
+        self._runs = later
+        return dict(counts)
+
+
+class DropRate:
+    """Share of frames dropped in the last ten seconds, counted by the second; any thread."""
 
     def __init__(self) -> None:
         # [second, delivered, dropped], oldest first.
@@ -38,7 +91,7 @@ class Recent:
         delivered, dropped = self._sums(now)
         return dropped / max(delivered + dropped, 1)
 
-    def judge(self, now: float) -> str | None:
+    def check(self, now: float) -> str | None:
         """Return a warning when it is a new one: many frames are being dropped.
 
         In the first seconds nothing is judged: a network's first batches take longer.
@@ -54,7 +107,7 @@ class Recent:
             return self.warning(now)
 
     def warning(self, now: float) -> str | None:
-        """Return what to say of frames that are being dropped, None while few are."""
+        """Return the warning that frames are being dropped, None while few are."""
         share = self.dropped_share(now)
         if not self._warns or share < WARN_UNTIL:
             return None
