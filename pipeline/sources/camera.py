@@ -82,7 +82,7 @@ class CameraSource:
     def open(self) -> SourceInfo:
         """Open the camera; raises SourceLostError while it is not there.
 
-        A path that can be no device raises SourceError: nobody will plug that in.
+        A path that can be no device raises SourceError: no such device can appear.
         """
         import cv2
 

@@ -150,8 +150,8 @@ class FileSource:
             first = next(frames)
         except (StopIteration, SourceBrokenError) as error:
             limited = f", none within max_megapixels: {self._max_megapixels:g}"
-            told = limited if "max_megapixels" in str(error) else ""
-            raise self._not_a_video(f"no picture in it can be decoded{told}") from None
+            reason = limited if "max_megapixels" in str(error) else ""
+            raise self._not_a_video(f"no picture in it can be decoded{reason}") from None
         self._frames = chain((first,), frames)
         height, width = first.image.shape[:2]
         rate = self._fps or nominal_rate(container, stream)

@@ -63,10 +63,10 @@ class Options(OptionsModel):
 
     @field_validator("ca_file", "certificate_name")
     @classmethod
-    def _is_looked_at(cls, told: Path | str | None, info: ValidationInfo) -> Path | str | None:
-        if told is not None and info.data.get("verify_tls") is False:
+    def _is_looked_at(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        if value is not None and info.data.get("verify_tls") is False:
             raise ValueError("want none beside verify_tls: false, which believes any certificate")
-        return told
+        return value
 
 
 def build(options: Options) -> StreamSource:
@@ -208,5 +208,5 @@ class StreamSource:
             raise SourceLostError(f"{self._where}: no picture for {timeout_s:g} s")
         return picture
 
-    def _warn(self, told: str) -> None:
-        log.warning("%s: %s", self._where, told)
+    def _warn(self, text: str) -> None:
+        log.warning("%s: %s", self._where, text)

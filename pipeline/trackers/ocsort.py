@@ -114,9 +114,9 @@ class ObservationHistory(Columns):
         way = (xyxy.take(again, 1) - start) / frames
         replayed = type(filters)()
         replayed.load(table[_FILTER])
-        nobody = rows[:0]
+        no_rows = rows[:0]
         for k in range(1, int(frames.max()) + 1):
-            replayed.predict_boxes(np.where(k <= frames, table[_STEPS] / frames, 0.0), nobody)
+            replayed.predict_boxes(np.where(k <= frames, table[_STEPS] / frames, 0.0), no_rows)
             going = (k < frames).nonzero()[0]
             between = start.take(going, 1) + k * way.take(going, 1)
             replayed.update_boxes(going, between, score.take(again).take(going))

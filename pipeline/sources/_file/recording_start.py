@@ -100,12 +100,12 @@ def recording_start(
     if named.tzinfo is None and zone is None and created is not None:
         zone = _zone_between(named, created, duration_s)
     if named.tzinfo is not None:
-        told = "the file's name"
+        source = "the file's name"
     elif zone is None:
-        told = f"the file's name, taken as {named.astimezone():UTC%z}, this machine's time zone"
+        source = f"the file's name, taken as {named.astimezone():UTC%z}, this machine's time zone"
     else:
-        told = f"the file's name, taken as {named.replace(tzinfo=zone):UTC%z}"
-    return RecordingStart(_unix_s(named, zone), told)
+        source = f"the file's name, taken as {named.replace(tzinfo=zone):UTC%z}"
+    return RecordingStart(_unix_s(named, zone), source)
 
 
 def _unix_s(moment: datetime, zone: tzinfo | None) -> float:

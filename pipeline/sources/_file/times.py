@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _JITTER_S = 1.0
 
 _USUAL_FPS = 25.0
-# Raw streams have no times; FFmpeg counts them at a rate of its own, 25 unless told.
+# Raw streams have no times; FFmpeg counts them at a rate of its own, 25 by default.
 _WITHOUT_TIMES = frozenset(
     ("h264", "hevc", "vvc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "obu", "cavsvideo", "dirac",
      "vc1", "h263", "h261", "rawvideo")

@@ -1,4 +1,4 @@
-"""Addresses of cameras: which there are, what FFmpeg is told for each, what its errors mean."""
+"""Addresses of network cameras: schemes, FFmpeg options of each, meanings of its errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def name_of(address: str) -> str:
 def demuxer_options(
     address: str, transport: str, read_timeout_s: float, trust: Trust
 ) -> dict[str, str]:
-    """Return what FFmpeg is told: little probing, no waiting for other media, no local files.
+    """Return FFmpeg's options: little probing, no waiting for other media, no local files.
 
     `fflags=nobuffer` is not among it on purpose: it throws away what was read while probing, the
     first key frame with it, and the first picture then waits for the next one.
@@ -59,7 +59,7 @@ def demuxer_options(
     wait_us = str(round(read_timeout_s * 1e6))
     options = {
         "protocol_whitelist": _PROTOCOLS,
-        # Two seconds of pictures were read only to guess the frame rate, which nobody needs.
+        # Two seconds of pictures were read only to guess the frame rate, which is not needed.
         "fpsprobesize": "0",
         "analyzeduration": "3000000",
         "max_delay": str(_REORDERING_US),
@@ -97,7 +97,7 @@ def failure(where: str, error: Exception, *, was_live: bool) -> PipelineError:
         return SourceError(f"{where}: this FFmpeg cannot read such addresses")
     if isinstance(error, av.error.DecoderNotFoundError):
         return SourceError(f"{where}: this FFmpeg has no decoder for its pictures")
-    told: dict[type[Exception], str] = {
+    meanings: dict[type[Exception], str] = {
         av.error.HTTPUnauthorizedError: "refuses the name or password (401)",
         av.error.HTTPForbiddenError: "refuses access (403)",
         av.error.HTTPNotFoundError: "has nothing at this path (404)",
@@ -106,7 +106,7 @@ def failure(where: str, error: Exception, *, was_live: bool) -> PipelineError:
         ConnectionResetError: "broke off the connection",
         TimeoutError: "stopped answering" if was_live else "does not answer",
     }
-    for kind, words in told.items():
+    for kind, words in meanings.items():
         if isinstance(error, kind):
             return SourceLostError(f"{where}: {words}")
     why = getattr(error, "strerror", None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Whether it is the camera that answers: certificates of rtsps, https and rtmps addresses."""
+"""TLS certificates of rtsps, https and rtmps cameras: verified, with what went wrong."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Trust:
         return None
 
     def options(self) -> dict[str, str]:
-        """Return what FFmpeg is told; verifying is not yet its default."""
+        """Return FFmpeg's TLS options; verifying is not yet its default."""
         if not self.verify:
             return {"tls_verify": "0"}
-        told = {"tls_verify": "1"}
+        options = {"tls_verify": "1"}
         if (authorities := self.ca_file or system_authorities()) is not None:
-            told["ca_file"] = str(authorities)
+            options["ca_file"] = str(authorities)
         if self.name is not None:
-            told["verifyhost"] = self.name
-        return told
+            options["verifyhost"] = self.name
+        return options
 
     def context(self, host: str | None = None) -> ssl.SSLContext:
         """Return what verifies in Python; `host` may show a certificate for `name` instead."""
@@ -90,10 +90,10 @@ class Trust:
 
     def _of_another(self, there: tuple[str, int], name: str, timeout_s: float) -> str | None:
         try:
-            told = self._certificate(there, None, timeout_s).get("subjectAltName", ())
+            named_hosts = self._certificate(there, None, timeout_s).get("subjectAltName", ())
         except (OSError, ValueError):
             return None
-        names = ", ".join(ascii(str(each))[1:-1] for _, each in told[:3]) or "no host"
+        names = ", ".join(ascii(str(each))[1:-1] for _, each in named_hosts[:3]) or "no host"
         return (
             f"its certificate is for {names[:200]}, not {name}: "
             "set certificate_name to a name in it (or verify_tls: false)"
@@ -119,10 +119,10 @@ class _NamingContext(ssl.SSLContext):
         del protocol
         self.names: dict[str, str] = {}
 
-    def wrap_socket(self, *told: Any, **named: Any) -> ssl.SSLSocket:
+    def wrap_socket(self, *args: Any, **named: Any) -> ssl.SSLSocket:
         host = str(named["server_hostname"])  # as it was written
         named["server_hostname"] = self.names.get(host.lower(), host)
-        return super().wrap_socket(*told, **named)
+        return super().wrap_socket(*args, **named)
 
 
 def system_authorities() -> Path | None:

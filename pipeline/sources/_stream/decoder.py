@@ -91,19 +91,19 @@ class Connection:
     ) -> InputContainer:
         import av
 
-        told = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
+        options = demuxer_options(self.address, self.transport, self.read_timeout_s, self.trust)
         if fetcher is not None:
-            told["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
+            options["http_persistent"] = "0"  # that would be a connection of FFmpeg's own
             formats = FORMATS
         if formats is not None:
-            told["format_whitelist"] = formats
-        told |= decoder_limit(self.max_megapixels)
+            options["format_whitelist"] = formats
+        options |= decoder_limit(self.max_megapixels)
         try:
             return av.open(
                 self.address,
                 mode="r",
                 format=format_name,
-                options=told,
+                options=options,
                 timeout=(self.open_timeout_s, self.read_timeout_s),
                 metadata_errors="replace",
                 io_open=fetcher,
@@ -174,7 +174,7 @@ class StreamDecoder:
     def close(self) -> None:
         """Let go of container, stream and callbacks; the figures stay.
 
-        A decoder's threads end with the last reference to its stream, and whoever reads refers to
+        A decoder's threads end with the last reference to its stream, and the reader refers to
         this object and is referred to by its callbacks: only the garbage collector would find out.
         """
         self._opened = None
@@ -236,7 +236,7 @@ class StreamDecoder:
     def _packets(
         self, container: InputContainer, stream: VideoStream
     ) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets of the pictures; ends between any two packets when told to."""
+        """Yield the packets of the pictures; ends between any two packets on request."""
         # All streams: a camera that sends nothing but sound any more must not hang here.
         for packet in container.demux():
             if self._stopped():

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 class Hosts:
     """The host of a camera's address, and the one that address redirects to; with `any_host` all.
 
-    A camera that was taken over, or whoever answers in its place, could otherwise have the program
+    A camera that was taken over, or a host in its place, could otherwise have the program
     ask other machines of the network it stands in.
     """
 

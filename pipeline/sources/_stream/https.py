@@ -41,7 +41,7 @@ class VerifiedFetcher:
     What begins with https stays there, whatever a playlist or a redirect says; what begins with
     http, or need not be verified, may go on to either. Never a file of this machine, and no other
     host unless `hosts` has it.
-    `on_refusal` is told why no pictures can come any more: FFmpeg takes a part that cannot be
+    `on_refusal` is called with the reason why pictures end: FFmpeg takes a part that cannot be
     opened for one that is late, and goes on.
     """
 
@@ -150,7 +150,7 @@ class VerifiedFetcher:
             raise SourceLostError(f"{self._where}: {why}")
 
     def _without_login(self, url: str) -> str:
-        """Return the address without its login, which is told to whoever asks for one."""
+        """Return the address without its login, sent only to the host that asks for one."""
         parts = urlsplit(url)
         login, at, place = parts.netloc.rpartition("@")
         if not at:
@@ -169,10 +169,10 @@ class _Redirects(web.HTTPRedirectHandler):
     def __init__(self, check: Callable[[str], None]) -> None:
         self._check = check
 
-    def redirect_request(self, *told: Any) -> web.Request | None:
+    def redirect_request(self, *args: Any) -> web.Request | None:
         """Return the request to make instead; the last argument is its address."""
-        self._check(told[-1])
-        return super().redirect_request(*told)
+        self._check(args[-1])
+        return super().redirect_request(*args)
 
 
 def _context(trust: Trust, address: str) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""One connection to a camera, read on a thread of its own so that nobody waits longer than asked.
+"""One connection to a camera, read on its own thread so that no read outlasts its timeout.
 
 FFmpeg heeds its time limits between two reads of a socket, but not while it looks up a name, and
 cannot be called off from another thread. So the reader's thread may hang; who waits for its
@@ -19,7 +19,7 @@ from pipeline.sources._stream.decoder import Connection, Picture, StreamDecoder
 
 
 class StreamReader:
-    """Connects, decodes and hands over picture after picture until it is told to end.
+    """Connects, decodes and hands over picture after picture until it is closed.
 
     A picture is kept until it is taken, and no further one is read meanwhile. `decoder` is there
     once the connection is. `on_trouble` is called on the reader's thread with a line for people.
