@@ -102,11 +102,11 @@ def test_a_network_camera_that_sends_too_large_pictures_is_lost():
     """An MJPEG camera that sent pictures of 16000 x 16000 took 4.5 GB."""
     with http_camera() as address:
         url = f"{address}/cam.mjpg"
-        source = stream.build(stream.Options(url=url, max_megapixels=0.01))
+        source = stream.build(stream.Options(url=url, max_megapixels=0.01, open_timeout_s=60))
         with pytest.raises(SourceLostError, match=r"larger than max_megapixels|megapixels, more"):
             source.open()
         source.close()
-        source = stream.build(stream.Options(url=url))
+        source = stream.build(stream.Options(url=url, open_timeout_s=60))
         assert source.open().width == 128
         source.close()
 
