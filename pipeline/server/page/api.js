@@ -8,15 +8,18 @@ export class AskError extends Error {
   }
 }
 
+// Signing out ends what is still being asked, so that nothing is asked without a session.
+const untilSignOut = new AbortController();
+
 /** Return the JSON answer (null for 204); raises AskError with the server's own words. */
-export async function ask(path, { method = "GET", body } = {}) {
+export async function ask(path, { method = "GET", body, signal = untilSignOut.signal } = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Trackline"] = "1";
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
     answer = await fetch(new URL(path, document.baseURI), {
-      method, headers, credentials: "same-origin", cache: "no-store",
+      method, headers, credentials: "same-origin", cache: "no-store", signal,
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
@@ -39,6 +42,16 @@ export async function signInIfNeeded() {
     return true;
   }
   return false;
+}
+
+/** End the session. Requests under way are aborted, later ones fail at once. */
+export async function signOut() {
+  untilSignOut.abort();
+  try {
+    await ask("api/logout", { method: "POST", signal: null });
+  } catch {
+    // The server is away or the session has expired: the sign-in page says so.
+  }
 }
 
 async function reason(answer) {

@@ -1,5 +1,5 @@
 // Starts the page and connects its parts.
-import { ask, cameraPath, signInIfNeeded } from "./api.js";
+import { ask, cameraPath, signInIfNeeded, signOut } from "./api.js";
 import { fromServer } from "./areas.js";
 import { Clip } from "./clip.js";
 import { Counts } from "./counts.js";
@@ -41,7 +41,8 @@ bindTheme(byId("theme"));
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
   if (!(await editor.close())) return;
-  await ask("api/logout", { method: "POST" }).catch(() => {}); // away or signed out: the page to sign in tells
+  link.close();
+  await signOut();
   location.replace(new URL("login.html", document.baseURI));
 });
 for (const tab of document.querySelectorAll(".tabs button")) {

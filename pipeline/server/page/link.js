@@ -53,6 +53,15 @@ export class Link extends EventTarget {
     });
   }
 
+  /** Close the connection for good: no event follows, no other try. */
+  close() {
+    const socket = this.#socket;
+    this.#socket = null;
+    clearTimeout(this.#retry);
+    this.#retry = 0;
+    socket?.close();
+  }
+
   /** Connect at once if a try is pending. */
   retryNow() {
     if (this.#retry) this.connect();

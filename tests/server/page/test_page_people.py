@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from support.page_browser import Open, goes_on, shows_pictures
 from support.page_server import FakeServer
 
@@ -45,6 +45,27 @@ def test_sign_in_and_out(open_page: Open, fake: FakeServer) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".tile.large")).to_have_attribute("data-camera", "street")
     shows_pictures(page, 1)
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_selector("#token:focus")
+
+
+def test_nothing_is_asked_after_signing_out(open_page: Open, fake: FakeServer) -> None:
+    """Counts asked for after an event came without a session, and the console filled with 401s."""
+    fake.token = "correct horse battery"
+    page = open_page("login.html")
+    page.wait_for_selector("#token:focus")
+    page.keyboard.type(fake.token)
+    page.keyboard.press("Enter")
+    shows_pictures(page, 1)
+
+    def answer_late(route: Route) -> None:
+        response = route.fetch()
+        page.wait_for_timeout(1500)  # longer than counts wait after an event
+        route.fulfill(response=response)
+
+    page.route("**/api/logout", answer_late)
+    fake.happen()
+    expect(page.locator(".event").first).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_selector("#token:focus")
 

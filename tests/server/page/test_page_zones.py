@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_unsaved_changes_are_not_lost_silently(
     leave()
     editing.get_by_role("button", name="Keep editing").click()
     expect(editing.get_by_label("Name")).to_have_value("Door")
-    editing.wait_for_function("location.hash === '#camera/yard'")
+    expect(editing).to_have_url(re.compile(r"#camera/yard$"))
     leave()
     editing.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(editing.locator(".draft")).to_have_count(0)
