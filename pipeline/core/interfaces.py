@@ -207,17 +207,26 @@ class HasMemory(Protocol):
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Optional, for trackers: tracks survive an exchange for another tracker of the same class."""
+    """Optional, for trackers and watchers: a run can stop, and go on exactly as it would have.
 
-    def save_state(self) -> Any:
-        """Return all that `load_state` needs."""
+    A tracker's tracks also survive an exchange for another tracker of the same class.
+    """
 
-    def load_state(self, state: Any) -> None:
+    def save_state(self) -> Mapping[str, Any]:
+        """Return all that `load_state` needs as plain data: arrays, numbers, text, lists, mappings.
+
+        Later frames do not change it, and `core/plain_data.py` writes it to a file.
+        """
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state; raises UsageError where it is not of this kind."""
 
 
 class Watcher(Protocol):
-    """Tracks to events (zones, lines), for one source. State lives on the instance."""
+    """Tracks to events (zones, lines), for one source. State lives on the instance.
+
+    Optional: `Stateful`.
+    """
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
         """Return what happened at this frame. Called for every frame in order.

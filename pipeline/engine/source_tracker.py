@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.core.data import ClassNames, Detections, Event, Frame, Tracks
-from pipeline.core.errors import PipelineError, located
+from pipeline.core.errors import PipelineError, UsageError, located
 from pipeline.core.interfaces import HasMemory, Stateful, Timed, Tracker, Watcher
 
 USUAL_GAPS = 3.0
@@ -103,6 +103,44 @@ class SourceTracker:
             with located(f"watcher of {self._source}"):
                 self._watcher.reset()
 
+    @property
+    def is_stateful(self) -> bool:
+        """Return whether tracker and watcher can save their states."""
+        watcher_can = self._watcher is None or isinstance(self._watcher, Stateful)
+        return watcher_can and isinstance(self._tracker, Stateful)
+
+    def save_state(self) -> dict[str, Any]:
+        """Return all that later frames depend on, as plain data; raises UsageError without it.
+
+        Loaded by another one with the same tracker and watcher, it goes on exactly as this one.
+        """
+        last = self._last
+        return {
+            "tracker": _stateful(self._tracker).save_state(),
+            "watcher": None if self._watcher is None else _stateful(self._watcher).save_state(),
+            "last_id": self._last_id,
+            "id_offset": self._id_offset,
+            "last": None if last is None else [last.epoch, list(last.shape), last.pts_s],
+            "usual_s": self._usual_s,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `save_state` returned; raises UsageError where that does not fit."""
+        watched = state.get("watcher")
+        if (watched is None) != (self._watcher is None):
+            what = "without zones" if watched is None else "with zones"
+            raise UsageError(f"state of {self._source}: is one {what}")
+        try:
+            _stateful(self._tracker).load_state(state["tracker"])
+            if self._watcher is not None and watched is not None:
+                _stateful(self._watcher).load_state(watched)
+            self._last_id, self._id_offset = int(state["last_id"]), int(state["id_offset"])
+            last, usual_s = state["last"], state["usual_s"]
+            self._last = None if last is None else _Last(last[0], tuple(last[1]), float(last[2]))
+            self._usual_s = None if usual_s is None else float(usual_s)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise UsageError(f"state of {self._source}: damaged ({error})") from None
+
     def _use(self, tracker: Tracker) -> None:
         self._tracker = tracker
         # Looked up once: `isinstance` of a Protocol is slow.
@@ -137,6 +175,14 @@ class SourceTracker:
             tracks = replace(tracks, track_id=ids.astype(np.int64, copy=False))
         self._last_id = max(self._last_id, int(tracks.track_id.max()))
         return tracks
+
+
+def _stateful(part: Tracker | Watcher) -> Stateful:
+    """Return a tracker or watcher that can save its state; raises UsageError for another."""
+    if isinstance(part, Stateful):
+        return part
+    name = f"{type(part).__module__}.{type(part).__qualname__}"
+    raise UsageError(f"{name}: cannot save its state (save_state, load_state)")
 
 
 def _move_state(old: Tracker, new: Tracker) -> bool:

@@ -7,6 +7,7 @@ it since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test wheth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,15 +150,11 @@ class CameraMotion:
         self._grey, self._noise = grey, _NOISE
         return motion
 
-    def save(self) -> dict[str, Float64]:
-        """Return the pictures that the next is compared with, by name."""
-        return {
-            "grey": self._grey.astype(np.float64),
-            "sample": self._sample.astype(np.float64),
-            "noise": np.array([self._noise]),
-        }
+    def save(self) -> dict[str, Any]:
+        """Return the pictures u8 that the next is compared with, by name."""
+        return {"grey": self._grey, "sample": self._sample, "noise": np.array([self._noise])}
 
-    def load(self, state: dict[str, Float64]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Go on from where `save` was called; raises KeyError."""
         self._grey = state["grey"].astype(np.uint8)
         self._sample = state["sample"].astype(np.uint8)

@@ -7,7 +7,8 @@ of a frame that can be used.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,7 +283,7 @@ class TrackTable:
             state["votes"] = self._votes.table
         return state
 
-    def load(self, state: dict[str, Float64]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Load what `save` returned; raises KeyError, ValueError."""
         self._columns.load(state["ledger"])
         self.last_id = int(state["last_id"][0])

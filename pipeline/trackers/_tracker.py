@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import numpy as np
 from pydantic import Field
@@ -30,7 +31,11 @@ from pipeline.trackers._track_table import (
     usable_detections,
 )
 
-State = dict[str, Float64]
+State = dict[str, Any]
+"""Arrays by name, and which tracker they are of."""
+
+STATE_VERSION = 1
+"""Number of what `save_state` returns; another one is refused."""
 
 # Trackers match across classes, but prefer a track's own: the benefit of a pair of two classes is
 # multiplied by the first number, and its boxes must overlap by more than the second.
@@ -98,14 +103,18 @@ class BaseTracker:
 
         A tracker of the same options that loads it continues exactly as this one does.
         """
-        state = {"clock": self._clock.save(), "filters": self._filters.save()}
+        state: State = {"tracker": self._state_kind()}
+        state |= {"clock": self._clock.save(), "filters": self._filters.save()}
         state |= {name: columns.table.copy() for name, columns in self._extra.items()}
         state |= self._camera.save() if self._camera else {}
         return state | self._tracks.save() | self._save_extra()
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `save_state` returned; raises UsageError if another kind did."""
         self.reset()
+        came, want = str(state.get("tracker")), self._state_kind()
+        if came != want:
+            raise UsageError(f"state of a tracker: want {want}, got {came}")
         try:
             self._clock.load(state["clock"])
             self._filters.load(state["filters"])
@@ -116,8 +125,12 @@ class BaseTracker:
                 self._camera.load(state)
             self._load_extra(state)
         except (KeyError, ValueError) as error:
-            kind = type(self).__name__
-            raise UsageError(f"state of a tracker: not one of {kind} ({error})") from None
+            raise UsageError(f"state of a tracker: not one of {want} ({error})") from None
+
+    def _state_kind(self) -> str:
+        """Return which tracker a state is of, and in which version."""
+        name = type(self).__module__.rpartition(".")[2]
+        return f"{name}, version {STATE_VERSION}"
 
     def _new_filters(self) -> BoxFilters:
         """Return the motion model of this tracker, empty."""
@@ -135,8 +148,8 @@ class BaseTracker:
         """Return state of a subclass beside its tracks."""
         return {}
 
-    def _load_extra(self, state: State) -> None:
-        """Know what `_save_more` returned; may raise KeyError or ValueError."""
+    def _load_extra(self, state: Mapping[str, Any]) -> None:
+        """Load what `_save_extra` returned; may raise KeyError or ValueError."""
 
     def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
         """Match the tracks, predicted at `predicted`, with the detections."""

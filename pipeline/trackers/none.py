@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import Detections, Frame, Tracks
+from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 
 
@@ -31,3 +34,12 @@ class PassThrough:
 
     def reset(self) -> None:
         """There is nothing to forget."""
+
+    def save_state(self) -> dict[str, str]:
+        """Return whose state it is; there is nothing else."""
+        return {"tracker": "none"}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Accept a state of its own; raises UsageError for another tracker's."""
+        if state.get("tracker") != "none":
+            raise UsageError(f"state of a tracker: want none, got {state.get('tracker')}")

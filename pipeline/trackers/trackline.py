@@ -10,7 +10,8 @@ around them (Yang et al. 2023). Each part can be switched off.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -110,7 +111,7 @@ class Trackline(TwoStageTracker):
     def _save_extra(self) -> State:
         return {"scores": self._scores.copy()}
 
-    def _load_extra(self, state: State) -> None:
+    def _load_extra(self, state: Mapping[str, Any]) -> None:
         self._scores = state["scores"].copy()
 
     def _similarity(self, predicted: Float64, seen: Observations) -> CandidatePairs:

@@ -59,6 +59,19 @@ class ZoneCounts:
         self._inside = {area: set() for area in self._inside}
         self._seen.clear()
 
+    def save(self) -> dict[str, Any]:
+        """Return the counts and who is inside, as plain data."""
+        return {
+            "counts": [[*key, count] for key, count in self.counts.items()],
+            "inside": [[area, sorted(ids)] for area, ids in self._inside.items()],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `save` returned; raises KeyError, ValueError."""
+        rows = state["counts"]
+        self.counts = Counter({CountKey(*map(str, key)): int(n) for *key, n in rows})
+        self._inside = {str(area): {int(each) for each in ids} for area, ids in state["inside"]}
+
     def drop(self, areas: Iterable[str]) -> None:
         """Forget the counts of these zones and lines."""
         gone = set(areas)

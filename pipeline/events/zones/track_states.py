@@ -6,7 +6,7 @@ In arrays with an axis `zones`, a zone's index counts zones first and lines afte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
@@ -108,6 +108,20 @@ class TrackStates:
             rows = self.id.searchsorted(ids)
         return rows, fresh
 
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return copies of all columns, by name."""
+        return {field.name: getattr(self, field.name).copy() for field in fields(self)}
+
+    def load(self, columns: Mapping[str, Any]) -> None:
+        """Hold what `save` returned; raises KeyError, and ValueError for other zones' columns."""
+        count = len(columns["id"])
+        for field in fields(self):
+            column, blank = columns[field.name], getattr(self, field.name)
+            if column.dtype != blank.dtype or column.shape != (count, *blank.shape[1:]):
+                raise ValueError(f"{field.name}: got {column.dtype} {column.shape}")
+        for field in fields(self):
+            setattr(self, field.name, columns[field.name].copy())
+
     def add_side_change(self, rows: Rows, zones: Rows, now: int) -> None:
         """Record that these pairs changed sides at the tracks' last moment.
 
@@ -191,6 +205,15 @@ class FrameClock:
             self._last = pts_us
             self.now = pts_us + self._offset
         return self.now
+
+    def save(self) -> list[int | None]:
+        """Return where the clock stands."""
+        return [self.now, self._last, self._offset]
+
+    def load(self, state: Sequence[int | None]) -> None:
+        """Stand where the clock stood that `save` was called on; raises ValueError."""
+        now, self._last, offset = state
+        self.now, self._offset = now or 0, offset or 0
 
 
 def seen_tracks(frame: Frame, tracks: Tracks) -> SeenTracks:

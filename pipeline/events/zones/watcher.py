@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.core.data import ClassNames, Event, Frame, Tracks
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, UsageError
 from pipeline.events.zones.counts import CountKey, ZoneCounts
 from pipeline.events.zones.crossing import CrossingDetector
 from pipeline.events.zones.geometry import Bools
@@ -23,6 +23,9 @@ from pipeline.events.zones.schema import CameraZones, outside
 from pipeline.events.zones.track_states import Decisions, FrameClock, Int64, seen_tracks
 
 log = logging.getLogger("trackline")
+
+STATE_VERSION = 1
+"""Number of what `save_state` returns; another one is refused."""
 
 
 class ZoneWatcher:
@@ -79,6 +82,41 @@ class ZoneWatcher:
         """Forget where every track was, without an event; counts go on."""
         with self._lock:
             self._reset_tracks()
+
+    def save_state(self) -> dict[str, Any]:
+        """Return where every track was, the clock and the counts, as plain data."""
+        with self._lock:
+            return {
+                "watcher": self._state_kind(),
+                "size": list(self._size),
+                "source": self._source,
+                "clock": self._clock.save(),
+                "tracks": self._detector.states.save(),
+                "tally": self._tally.save(),
+            }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `save_state` returned; raises UsageError where other zones did."""
+        with self._lock:
+            came, want = state.get("watcher"), self._state_kind()
+            if came != want:
+                raise UsageError(f"state of a watcher: want {want}, got {came}")
+            try:
+                self._size = (int(state["size"][0]), int(state["size"][1]))
+                self._source = str(state["source"])
+                self._clock.load(state["clock"])
+                self._reset_tracks()
+                self._detector.states.load(state["tracks"])
+                self._tally.load(state["tally"])
+            except (KeyError, IndexError, ValueError) as error:
+                raise UsageError(f"state of a watcher: damaged ({error})") from None
+            if self._source and self._beyond == "error":
+                self._beyond = "warn"  # the first picture was looked at then
+
+    def _state_kind(self) -> str:
+        """Return which zones and lines a state is of, and in which version."""
+        names = ", ".join(f"{type(zone).__name__.lower()} {zone.name}" for zone in self._zones)
+        return f"zones, version {STATE_VERSION}: {names}"
 
     def change(self, camera: CameraZones) -> None:
         """Watch other zones from the next frame on.
