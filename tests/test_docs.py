@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from pipeline.sinks._rows import COLUMNS, EVENT_COLUMNS
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.paths import ROOT
 from support.tiny_networks import constant_network
 
 import pipeline
 from pipeline.core.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 3}
 
 

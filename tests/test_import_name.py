@@ -10,11 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 import pipeline
 import trackline
 
-ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = "VALUE = 'somebody else'\n"
 
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 NAMED = re.compile(r"^`(gate[\w./]*\.(?:py|yaml))`.*?\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PROGRAM = re.compile(r"^or, in a program:\n+```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

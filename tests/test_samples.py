@@ -6,17 +6,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import av
 import numpy as np
 import pytest
+from support.paths import SAMPLES
 
 from pipeline.core.boxes import iou_of_xyxy
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 PERSON, VEHICLE = 1, 3
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from support.paths import ROOT
 from support.tiny_networks import constant_network
 from support.tiny_videos import noise_picture, write_video
 
 from pipeline.cli.main import main
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 5}
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import FunctionType
 
 import pytest
+from support.paths import ROOT
 
 import pipeline
 from pipeline.cli.main import main
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def shell(command: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import pytest
+from support.paths import ROOT
 from support.tiny_networks import one_box_network
 from support.tiny_videos import cut, noise_picture, write_video
 
@@ -26,7 +27,6 @@ from pipeline.core.data import Result
 from pipeline.core.errors import WriteError
 from pipeline.report import run_config
 
-ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = {"tracker.confirm_s": 0.0}
 
 

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from support import rtsp_server
+from support.fake_capture import FakeCapture, FakeDriver
 from support.live_video import noise
-from support.tiny_videos import noise_picture, write_video
-from test_camera import FakeCapture, FakeDriver
-from test_sources import write_picture
+from support.tiny_videos import noise_picture, write_picture, write_video
 
 import pipeline.sources
 from pipeline.core.data import Frame

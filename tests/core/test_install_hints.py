@@ -11,11 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from pipeline.core import install_hints
 from pipeline.core.install_hints import install_command, is_opencv, pip_command
 
-ROOT = Path(__file__).resolve().parents[2]
 HINTS = Path(install_hints.__file__)
 METADATA = (
     "Metadata-Version: 2.4\nName: trackline\nVersion: 0.1.0\n"

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from support.paths import ROOT
 from support.tiny_networks import colour_network, constant_network
 
 from pipeline.core.data import Frame
@@ -20,7 +21,6 @@ from pipeline.detectors.common.metadata import check_task, read_metadata
 from pipeline.detectors.openvino.model import PictureModel
 from pipeline.detectors.yolo import Options, build, resolve
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"names": "{0: 'a', 1: 'b', 2: 'c'}"}
 
 

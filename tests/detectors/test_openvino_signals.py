@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 from support.tiny_networks import colour_network
 
 PROGRAM = """
@@ -48,7 +49,7 @@ def test_a_signal_after_a_detector_was_replaced_by_another_thread(tmp_path: Path
     weights = colour_network(tmp_path / "colours.onnx")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(weights)],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

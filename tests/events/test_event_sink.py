@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.event_results import START, UTC, event, result, run_info
 from support.event_servers import eventually, postgres, webhook
+from support.paths import ROOT, SUPPORT
 
 from pipeline.config.build import build, effective
 from pipeline.config.resolve import resolve_config
@@ -23,8 +24,6 @@ from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store.records import EventRecord
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
-
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
 
 def started(output: Path, url: str, first: int, count: int) -> subprocess.Popen[str]:
@@ -307,9 +306,7 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
         "sink.close()\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=SUPPORT.parents[1], check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.startswith("events: needs SQLAlchemy: ")
     assert done.stdout.endswith("install -e '.[live]'\n")
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.http_server import CONTENT, PATIENCE, DownloadServer
+from support.paths import ROOT
 
 from pipeline.cli.main import main
 from pipeline.core.errors import ModelError
@@ -19,7 +20,6 @@ from pipeline.models.file_check import SUFFIXES
 from pipeline.models.registry import BUILTIN, PublishedModel, find, published
 from pipeline.models.resolve import download_for, locate, resolve
 
-ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = list(published().values())
 
 

@@ -13,13 +13,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 import pipeline
 from pipeline.cli.main import main
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.options import validated
-from tests.conftest import ROOT
 
 STREET = ROOT / "samples" / "street.mp4"
 

@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from support.fake_gui import FakeGui
+from support.paths import ROOT
 from support.sink_program import sink_program
 from support.sink_results import NAMES, pictures, quick_video, result, run_info
 
@@ -26,7 +27,6 @@ from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
 from pipeline.sinks._mp4 import FrameTimes, Mp4Writer, encodable_size
-from tests.conftest import ROOT
 
 TICKS = 90_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.fault_proxy import Fault, proxied
-from support.stream_reading import opened, read_on
+from support.stream_reading import open_patiently, read_until_lost
 from support.web_cameras import http_camera
 
 from pipeline.core.errors import SourceLostError
@@ -21,11 +21,11 @@ def test_web_cameras_are_lost_and_come_back(path: str, fault: Fault) -> None:
     with http_camera() as site, proxied(int(site.rpartition(":")[2])) as proxy:
         url = f"http://127.0.0.1:{proxy.port}/{path}"
         source = stream.build(stream.Options(url=url, **LIMITS))
-        opened(source)
+        open_patiently(source)
         proxy.set(fault)
         with pytest.raises(SourceLostError):
-            read_on(source)
+            read_until_lost(source)
         source.close()
         proxy.set("none")
-        opened(source)
+        open_patiently(source)
         source.close()

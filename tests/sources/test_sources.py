@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from support.tiny_videos import write_picture
 
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.sources import images, synthetic
-
-
-def write_picture(path: Path, grey: int = 0, height: int = 20, width: int = 30) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.full((height, width, 3), grey, np.uint8))
-    return path
 
 
 def greys(source: Any) -> list[int]:

@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from support.fault_proxy import UdpRelay
 from support.live_video import PreRollFrame, encoded, looped, noise
 from support.owners import Owners
 from support.rtsp_server import Camera
+from support.stream_reading import opened, read_frames, read_until_lost
 from support.tiny_videos import noise_picture
 from support.web_cameras import http_camera, tcp_camera, transport_stream, udp_camera
 
@@ -27,25 +27,9 @@ from pipeline.sources import stream
 pytestmark = pytest.mark.timeout(60)
 
 
-@contextmanager
-def opened(url: str, **options: Any) -> Iterator[Any]:
-    source = stream.build(stream.Options(url=url, **options))
-    try:
-        source.open()
-        yield source
-    finally:
-        source.close()
-
-
-def read(url: str, count: int, **options: Any) -> list[Frame]:
-    with opened(url, **options) as source:
-        return [source.read() for _ in range(count)]
-
-
 def open_and_read_on(source: Any) -> None:
     source.open()
-    while True:
-        source.read()
+    read_until_lost(source)
 
 
 def check(frames: list[Frame], height: int = 96, width: int = 128) -> None:
@@ -64,7 +48,7 @@ def free_udp_port() -> int:
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_rtsp(transport: str) -> None:
     with rtsp_server.running() as camera:
-        check(read(camera.url, 20, transport=transport))
+        check(read_frames(camera.url, 20, transport=transport))
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Digest"])
@@ -72,21 +56,21 @@ def test_a_camera_with_a_password(scheme: str) -> None:
     """The password holds what ends a login in an address, as its percent codes."""
     with rtsp_server.running(Camera(login=(scheme, "admin", "p@ss:w/rd?"))) as camera:
         host = camera.url.removeprefix("rtsp://")
-        check(read(f"rtsp://admin:p%40ss%3Aw%2Frd%3F@{host}", 3))
+        check(read_frames(f"rtsp://admin:p%40ss%3Aw%2Frd%3F@{host}", 3))
         with pytest.raises(SourceLostError, match="refuses the name or password") as caught:
-            read(f"rtsp://admin:hunter2@{host}", 1)
+            read_frames(f"rtsp://admin:hunter2@{host}", 1)
         assert "hunter2" not in str(caught.value)
 
 
 def test_mjpeg_over_http() -> None:
     with http_camera() as site:
-        check(read(f"{site}/cam.mjpg", 20))
+        check(read_frames(f"{site}/cam.mjpg", 20))
 
 
 def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
     """A segment arrives at once; behind the source all but its last pictures would be dropped."""
     with http_camera() as site:
-        frames = read(f"{site}/live/index.m3u8", 30)
+        frames = read_frames(f"{site}/live/index.m3u8", 30)
     check(frames)
     assert frames[-1].captured_at - frames[0].captured_at > 0.8
 
@@ -100,38 +84,38 @@ def test_a_playlist_leads_to_no_other_host_unless_told(path: str, allowed: bool)
         with http_camera(segments_at=f"{elsewhere}/live/") as site:
             address = f"{site}/live/{path}"
             if allowed:
-                check(read(address, 5, other_hosts=True))
+                check(read_frames(address, 5, other_hosts=True))
             else:
                 with pytest.raises(SourceLostError, match=r"another server \(localhost\).*other_h"):
-                    read(address, 1)
+                    read_frames(address, 1)
 
 
 def test_a_playlist_under_another_name_and_on_another_port_is_read() -> None:
     with http_camera() as other, http_camera(segments_at=f"{other}/live/") as site:
-        check(read(f"{site}/live/camera", 5))
+        check(read_frames(f"{site}/live/camera", 5))
 
 
 def test_mpeg_ts_over_tcp_and_udp() -> None:
     recording = transport_stream(1.6)
     with tcp_camera(recording) as port:
-        check(read(f"tcp://127.0.0.1:{port}", 20))
+        check(read_frames(f"tcp://127.0.0.1:{port}", 20))
     port = free_udp_port()
     with udp_camera(port, recording):
-        check(read(f"udp://127.0.0.1:{port}", 60))  # its time stamps begin anew on the way
+        check(read_frames(f"udp://127.0.0.1:{port}", 60))  # its time stamps begin anew on the way
 
 
 def test_rtmp() -> None:
     with rtmp_server.running(1.6) as port:
-        check(read(f"rtmp://127.0.0.1:{port}/live/cam", 20))
+        check(read_frames(f"rtmp://127.0.0.1:{port}/live/cam", 20))
 
 
 def test_a_recording_is_no_camera_and_a_missing_page_is_a_lost_one() -> None:
     """Read as a camera, a recording would be raced through with most of its pictures dropped."""
     with http_camera() as site:
         with pytest.raises(SourceError, match="download it"):
-            read(f"{site}/recording.mkv", 1)
+            read_frames(f"{site}/recording.mkv", 1)
         with pytest.raises(SourceLostError, match="404"):
-            read(f"{site}/nothing-here", 1)
+            read_frames(f"{site}/nothing-here", 1)
 
 
 def test_the_end_of_the_stream_is_a_lost_camera() -> None:
@@ -143,7 +127,7 @@ def test_the_end_of_the_stream_is_a_lost_camera() -> None:
 
 def test_a_protocol_this_ffmpeg_lacks_is_a_mistake_and_not_a_camera_that_is_down() -> None:
     with pytest.raises(SourceError, match=r"cannot read such addresses|source .*"):
-        read("srt://127.0.0.1:9?passphrase=hunter2", 1, open_timeout_s=0.5)
+        read_frames("srt://127.0.0.1:9?passphrase=hunter2", 1, open_timeout_s=0.5)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +179,7 @@ def test_time_stamps_that_repeat_jump_and_wrap_do_not_stop_time() -> None:
         return 12345 if n % 5 == 0 else stamp + 2**32 - 90_000
 
     with rtsp_server.running(Camera(shift_ticks=shift)) as camera:
-        frames = read(camera.url, 40)
+        frames = read_frames(camera.url, 40)
     check(frames)
     real_s = frames[-1].captured_at - frames[0].captured_at
     assert abs((frames[-1].pts_s - frames[0].pts_s) - real_s) < 1.5
@@ -210,7 +194,7 @@ def test_pictures_that_change_their_size_on_the_way() -> None:
         yield from looped(small + large + small, 25)()
 
     with rtsp_server.running(Camera(feed)) as camera:
-        frames = read(camera.url, 15)
+        frames = read_frames(camera.url, 15)
     heights = [frame.image.shape[0] for frame in frames]
     assert heights == [96] * 5 + [128] * 5 + [96] * 5
     assert len({id(frame.image.base) for frame in frames}) == 15, "a held picture was used again"
@@ -241,7 +225,7 @@ def test_damage_is_counted_said_once_and_not_shown(caplog: pytest.LogCaptureFixt
 
 def test_many_lost_packets_of_rtsp_over_udp_do_not_lose_the_camera() -> None:
     with rtsp_server.running(Camera(loss=0.1)) as camera:
-        check(read(camera.url, 15, transport="udp"))
+        check(read_frames(camera.url, 15, transport="udp"))
 
 
 @pytest.mark.parametrize("waits_in", ["open", "read"])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import rtmp_server, rtsp_server
+from support.stream_reading import read_frames, refusal
 from support.tls_front import Identity, identity, tls_before
 from support.web_cameras import http_camera
-from test_stream import read
 
 from pipeline.core.errors import ConfigError, SourceError, SourceLostError
 from pipeline.core.options import validated
@@ -37,44 +36,35 @@ def site() -> Iterator[int]:
         yield int(address.rpartition(":")[2])
 
 
-def refused(url: str, **options: Any) -> str:
-    with pytest.raises(SourceLostError) as caught:
-        read(url, 1, **options)
-    told = str(caught.value)
-    assert "\n" not in told
-    assert "hunter2" not in told
-    return told
-
-
 def test_a_camera_with_a_certificate_nobody_signed(site: int, camera: Identity) -> None:
     """Whoever stood between us and the camera could show other pictures and learn the password."""
     with tls_before(site, camera) as port:
         url = f"https://viewer:hunter2@127.0.0.1:{port}/cam.mjpg"
-        told = refused(url)
+        told = refusal(url)
         assert "its certificate is not trusted (self-signed certificate)" in told
         assert "set ca_file to it or its authority's (or verify_tls: false)" in told
-        read(url, 2, ca_file=camera.certificate)
-        read(url, 2, verify_tls=False)
+        read_frames(url, 2, ca_file=camera.certificate)
+        read_frames(url, 2, verify_tls=False)
 
 
 def test_a_certificate_for_another_host(site: int, stranger: Identity) -> None:
     """A stolen certificate of one camera must not do for all; a serial number as name must do."""
     with tls_before(site, stranger) as port:
         url = f"https://127.0.0.1:{port}/cam.mjpg"
-        told = refused(url, ca_file=stranger.certificate)
+        told = refusal(url, ca_file=stranger.certificate)
         assert "its certificate is for serial-0815.local, not 127.0.0.1" in told
         assert "set certificate_name" in told
         named = {"ca_file": stranger.certificate, "certificate_name": "serial-0815.local"}
-        read(url, 2, **named)
-        assert "not another.local" in refused(url, **{**named, "certificate_name": "another.local"})
-        read(url, 2, verify_tls=False)
+        read_frames(url, 2, **named)
+        assert "not another.local" in refusal(url, **{**named, "certificate_name": "another.local"})
+        read_frames(url, 2, verify_tls=False)
 
 
 def test_a_host_written_with_capitals(site: int, stranger: Identity) -> None:
     """The name for its certificate was kept under the host in small letters, and not found."""
     with tls_before(site, stranger) as port:
         named = {"ca_file": stranger.certificate, "certificate_name": "serial-0815.local"}
-        read(f"https://LocalHost:{port}/cam.mjpg", 2, **named)
+        read_frames(f"https://LocalHost:{port}/cam.mjpg", 2, **named)
 
 
 @pytest.mark.parametrize("scheme", ["rtsps", "rtmps"])
@@ -89,9 +79,9 @@ def test_every_protocol_over_tls(scheme: str, camera: Identity) -> None:
 
 
 def over_tls(url: str, camera: Identity) -> None:
-    assert "not trusted" in refused(url)
-    assert "not trusted" in refused(url, ca_file=system_authorities())
-    read(url, 2, ca_file=camera.certificate)
+    assert "not trusted" in refusal(url)
+    assert "not trusted" in refusal(url, ca_file=system_authorities())
+    read_frames(url, 2, ca_file=camera.certificate)
 
 
 @pytest.mark.parametrize("path", ["live/index.m3u8", "live/camera"])
@@ -99,9 +89,9 @@ def test_hls_is_verified(path: str, site: int, camera: Identity) -> None:
     """Its playlist is read again for ever: whoever came later could have been anybody."""
     with tls_before(site, camera) as port:
         url = f"https://127.0.0.1:{port}/{path}"
-        assert "not trusted" in refused(url)
-        read(url, 30, ca_file=camera.certificate)  # more than one segment
-        read(url, 2, verify_tls=False)
+        assert "not trusted" in refusal(url)
+        read_frames(url, 30, ca_file=camera.certificate)  # more than one segment
+        read_frames(url, 2, verify_tls=False)
 
 
 def test_what_a_playlist_names_is_verified_too(site: int, camera: Identity, tmp_path: Path) -> None:
@@ -115,9 +105,9 @@ def test_what_a_playlist_names_is_verified_too(site: int, camera: Identity, tmp_
         tls_before(int(address.rpartition(":")[2]), camera) as port,
     ):
         url = f"https://127.0.0.1:{port}/live/index.m3u8"
-        told = refused(url, ca_file=camera.certificate, open_timeout_s=300)
+        told = refusal(url, ca_file=camera.certificate, open_timeout_s=300)
         assert "its certificate is not trusted" in told
-        read(url, 2, ca_file=both)
+        read_frames(url, 2, ca_file=both)
 
 
 def test_hls_with_a_login_and_a_name_of_its_own(stranger: Identity) -> None:
@@ -129,10 +119,10 @@ def test_hls_with_a_login_and_a_name_of_its_own(stranger: Identity) -> None:
     ):
         trust = {"ca_file": stranger.certificate, "certificate_name": "serial-0815.local"}
         place = f"127.0.0.1:{port}/live/index.m3u8"
-        read(f"https://viewer:hun%40ter2@{place}", 30, **trust)
-        told = refused(f"https://viewer:hunter2@{place}", **trust)
+        read_frames(f"https://viewer:hun%40ter2@{place}", 30, **trust)
+        told = refusal(f"https://viewer:hunter2@{place}", **trust)
         assert "refuses the name or password (401)" in told
-        told = refused(f"https://{place}", ca_file=stranger.certificate)
+        told = refusal(f"https://{place}", ca_file=stranger.certificate)
         assert "certificate is for serial-0815.local" in told
 
 
@@ -143,7 +133,7 @@ def test_a_playlist_leads_to_no_file_of_this_machine(camera: Identity) -> None:
         tls_before(int(address.rpartition(":")[2]), camera) as port,
     ):
         url = f"https://127.0.0.1:{port}/live/index.m3u8"
-        assert "its playlist names what is not on the web" in refused(
+        assert "its playlist names what is not on the web" in refusal(
             url, ca_file=camera.certificate, open_timeout_s=300
         )
 
@@ -153,15 +143,15 @@ def test_a_certificate_that_is_none_of_an_authority(site: int, tmp_path: Path) -
     plain = identity(tmp_path, "IP:127.0.0.1", authority=False)
     with tls_before(site, plain) as port:
         url = f"https://127.0.0.1:{port}/cam.mjpg"
-        assert "not trusted" in refused(url)
-        read(url, 2, ca_file=plain.certificate)
+        assert "not trusted" in refusal(url)
+        read_frames(url, 2, ca_file=plain.certificate)
 
 
 def test_a_certificate_that_has_run_out(site: int, tmp_path: Path) -> None:
     """Only renewing helps: whoever is told to trust it would look for long."""
     old = identity(tmp_path, "IP:127.0.0.1", days=-1)
     with tls_before(site, old) as port:
-        told = refused(f"https://127.0.0.1:{port}/cam.mjpg", ca_file=old.certificate)
+        told = refusal(f"https://127.0.0.1:{port}/cam.mjpg", ca_file=old.certificate)
     assert "its certificate has expired: renew it (or set verify_tls: false)" in told
 
 
@@ -193,7 +183,7 @@ def test_a_file_of_authorities_that_is_none(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(SourceError, match=f"ca_file: {file}: {told}"):
-        read("https://127.0.0.1:1/cam.mjpg", 1, ca_file=file)
+        read_frames("https://127.0.0.1:1/cam.mjpg", 1, ca_file=file)
 
 
 def test_a_file_of_authorities_that_is_replaced_ends_no_run(
@@ -224,7 +214,7 @@ def test_whom_to_trust_is_no_question_where_everybody_is_believed(key: str) -> N
 
 
 def test_a_server_without_tls_is_not_said_to_have_a_bad_certificate(site: int) -> None:
-    assert "certificate" not in refused(f"https://127.0.0.1:{site}/cam.mjpg", open_timeout_s=1)
+    assert "certificate" not in refusal(f"https://127.0.0.1:{site}/cam.mjpg", open_timeout_s=1)
 
 
 def test_the_systems_authorities_are_told_to_ffmpeg() -> None:

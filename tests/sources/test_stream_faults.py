@@ -15,7 +15,7 @@ import pytest
 from support import rtsp_server
 from support.fakes import FakeDetector, FakeTracker
 from support.fault_proxy import Fault, FaultProxy, proxied
-from support.stream_reading import opened, read_on
+from support.stream_reading import open_patiently, read_until_lost
 
 from pipeline.core.errors import SourceLostError
 from pipeline.engine import Pipeline, RunOptions
@@ -48,7 +48,7 @@ def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
     with pytest.raises(SourceLostError, match="source door: "):
         source.open()
     proxy.set("none")
-    assert opened(source).read() is not None
+    assert open_patiently(source).read() is not None
     source.close()
 
 
@@ -93,10 +93,10 @@ def test_a_bad_line_gives_pictures_all_the_same(proxy: FaultProxy) -> None:
 
 def test_bytes_that_never_become_a_picture_are_a_lost_camera(proxy: FaultProxy) -> None:
     """FFmpeg's own time limit begins anew with every byte; ours with every picture."""
-    source = opened(source_behind(proxy))
+    source = open_patiently(source_behind(proxy))
     proxy.set("drip")
     with pytest.raises(SourceLostError, match=r"no picture for 0.7 s|broke off|stopped answering"):
-        read_on(source)
+        read_until_lost(source)
     source.close()
 
 

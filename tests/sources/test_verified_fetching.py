@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from support import http_server
+from support.stream_reading import read_frames, refusal
 from support.tls_front import Identity, Stranger, identity, tls_before
 from support.web_cameras import http_camera
-from test_stream import read
-from test_stream_certificates import refused
 
 from pipeline.core.errors import PipelineError, SourceError
 from pipeline.sources._stream.certificates import Trust
@@ -64,7 +63,7 @@ def test_who_comes_later_is_asked_nothing(path: str, camera: Identity, tmp_path:
         tls_before(int(address.rpartition(":")[2]), camera, stranger) as port,
     ):
         url = f"https://viewer:hunter2@127.0.0.1:{port}/{path}"
-        told = refused(url, ca_file=camera.certificate, open_timeout_s=20)
+        told = refusal(url, ca_file=camera.certificate, open_timeout_s=20)
     assert "its certificate is not trusted" in told
     assert stranger.connections > 0
     assert not stranger.heard
@@ -94,10 +93,10 @@ def test_plain_parts_of_a_verified_playlist(camera: Identity) -> None:
         tls_before(int(address.rpartition(":")[2]), camera) as port,
     ):
         url = f"https://127.0.0.1:{port}/live/index.m3u8"
-        told = refused(url, ca_file=camera.certificate, open_timeout_s=20)
+        told = refusal(url, ca_file=camera.certificate, open_timeout_s=20)
         assert "it leads on to a http:// address" in told
         assert "set verify_tls: false" in told
-        read(url, 2, verify_tls=False)
+        read_frames(url, 2, verify_tls=False)
 
 
 @pytest.mark.parametrize("path", ["cam.mjpg", "live/index.m3u8"])
@@ -107,7 +106,7 @@ def test_a_redirect_to_a_plain_address(path: str, camera: Identity) -> None:
         http_camera() as plain,
         answering(camera, http_server.redirect(f"{plain}/{path}")) as (_, url),
     ):
-        told = refused(f"{url}/{path}", ca_file=camera.certificate)
+        told = refusal(f"{url}/{path}", ca_file=camera.certificate)
     assert "it leads on to a http:// address" in told
 
 
@@ -115,7 +114,7 @@ def test_a_format_that_would_go_past_us_is_not_opened(camera: Identity) -> None:
     """DASH and lists of files open what they name by themselves, without looking who answers."""
     listed = content("text/plain", "ffconcat version 1.0\nfile other.ts\n")
     with answering(camera, listed) as (site, url):
-        refused(f"{url}/cam", ca_file=camera.certificate)
+        refusal(f"{url}/cam", ca_file=camera.certificate)
         assert [each["path"] for each in site.requests] == ["/cam"]
 
 
@@ -123,7 +122,7 @@ def test_a_recording_behind_https(camera: Identity) -> None:
     """It comes in one go here: FFmpeg cannot look at its end, where some have their length."""
     with answering(camera, content("video/mp4", "no matter what")) as (_, url):  # noqa: SIM117
         with pytest.raises(SourceError, match="is a recording, not a camera"):
-            read(f"{url}/clip", 1, ca_file=camera.certificate)
+            read_frames(f"{url}/clip", 1, ca_file=camera.certificate)
 
 
 def test_parts_of_a_file_are_fetched_as_parts(camera: Identity) -> None:

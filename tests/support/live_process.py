@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 40.0  # a busy machine starts Python and OpenVINO slowly
 
 

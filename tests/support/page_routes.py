@@ -7,18 +7,18 @@ import contextlib
 import json
 import struct
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from support.page_scenes import SAMPLES
+from support.paths import PACKAGE
 
 if TYPE_CHECKING:
     from support.page_server import Camera, FakeServer
 
-PAGE = Path(__file__).resolve().parents[2] / "pipeline" / "server" / "page"
+PAGE = PACKAGE / "server" / "page"
 # No HTML from text can slip in unseen: with trusted types, innerHTML itself is a violation.
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
 import cv2
+from support.paths import SAMPLES
 
 from pipeline.sources.synthetic import Options, build
-
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 @dataclass(frozen=True)

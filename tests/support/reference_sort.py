@@ -1,9 +1,10 @@
 """The SORT and the crowd of `benchmarks/`, for tests that compare with them."""
 
 import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from support.paths import ROOT
+
+sys.path.append(str(ROOT / "benchmarks"))
 
 from filterpy_sort import ObjectSort, published_filter
 from tracker_speed import crowd

@@ -1,4 +1,4 @@
-"""Small videos written for a test: known pictures at known times in any container and codec."""
+"""Small videos and pictures written for a test, in any container and codec, with known times."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 FPS = 25
@@ -30,6 +31,13 @@ def corner_picture(height: int = 64, width: int = 96) -> Any:
     picture[: height // 2, : width // 2] = (0, 0, 230)
     picture[height // 2 :, : width // 2] = (0, 200, 0)
     return picture
+
+
+def write_picture(path: Path, grey: int = 0, height: int = 20, width: int = 30) -> Path:
+    """Write a picture of one grey level, in the format of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((height, width, 3), grey, np.uint8))
+    return path
 
 
 def write_video(
