@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.data import ClassNames, Image, Result
+from pipeline.core.data import Image, Result
 
 _INK = (255, 255, 255)
 _UNDER = (0, 0, 0)
@@ -133,6 +133,12 @@ def colour_of(track_id: int) -> Colour:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
+def ink_on(colour: Colour) -> Colour:
+    """Return black or white, whichever is legible on a ground of this colour."""
+    blue, green, red = colour
+    return _UNDER if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else _INK
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """Pixel sizes that suit one picture size."""
@@ -158,6 +164,52 @@ class Style:
         return self.font_px / 24
 
 
+LabelPart = Literal["class", "id", "score"]
+ALL_LABELS: tuple[LabelPart, ...] = ("class", "id", "score")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is drawn of one track: box in whole pixels, colour, label, and whether it is dashed."""
+
+    track_id: int
+    xyxy: list[int]
+    colour: Colour
+    label: str
+    coasting: bool
+
+
+def marks_of(
+    result: Result, size: tuple[int, int], labels: Sequence[LabelPart], *, unicode: bool
+) -> list[Mark]:
+    """Return a mark per track of the result, in a picture of `size` (height, width).
+
+    `unicode` says that the font has letters of every script. A coasting track has no score.
+    """
+    tracks, (height, width) = result.tracks, size
+    if not len(tracks):
+        return []
+    limit = np.array([width, height, width, height], np.float32)
+    corners = np.clip(tracks.xyxy, -limit * _FAR, limit * (_FAR + 1)).round().astype(int)
+    marks = []
+    for xyxy, track_id, class_id, score, coasting in zip(
+        corners.tolist(),
+        tracks.track_id.tolist(),
+        tracks.class_id.tolist(),
+        tracks.score.tolist(),
+        tracks.coasting.tolist(),
+        strict=True,
+    ):
+        parts = {
+            "class": drawable(result.class_names.get(class_id, ""), class_id, unicode=unicode),
+            "id": str(track_id) if track_id else "",
+            "score": "" if coasting else f"{score:.2f}",
+        }
+        label = " ".join(parts[name] for name in labels if parts[name])
+        marks.append(Mark(track_id, xyxy, colour_of(track_id or class_id + 1), label, coasting))
+    return marks
+
+
 @dataclass(slots=True)
 class _Trails:
     """The foot points of one source's tracks, each with its time."""
@@ -172,12 +224,18 @@ class Annotator:
     """Draws results; remembers where each track of each source was in the last `trail_s` seconds.
 
     One painter serves all sources of a sink. `trail_s` 0 draws no trails; `areas` are the zones and
-    lines of each source, as in the run's metadata.
+    lines of each source, as in the run's metadata; `labels` is what a label says of its track.
     """
 
-    def __init__(self, trail_s: float, areas: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        trail_s: float,
+        areas: Mapping[str, Any] | None = None,
+        labels: Sequence[LabelPart] = ALL_LABELS,
+    ) -> None:
         self._areas = ZoneAnnotator(areas)
         self._trail_s = trail_s
+        self._labels = labels
         self._trails: dict[str, _Trails] = {}
 
     def paint(self, image: Image, result: Result) -> None:
@@ -188,35 +246,19 @@ class Annotator:
         style = Style.of(height, width)
         trails = self._advance(result, least_step=style.line * 3)
         self._areas.paint(image, result)
-        tracks = result.tracks
-        if not len(tracks):
-            return
-        limit = np.array([width, height, width, height], np.float32)
-        corners = np.clip(tracks.xyxy, -limit * _FAR, limit * (_FAR + 1)).round().astype(int)
-        rows = list(
-            zip(
-                corners.tolist(),
-                tracks.track_id.tolist(),
-                tracks.class_id.tolist(),
-                tracks.score.tolist(),
-                tracks.coasting.tolist(),
-                strict=True,
-            )
-        )
-        for _, track_id, _, _, _ in rows:
-            if track_id in trails.points:
-                self._paint_trail(image, trails, track_id, style)
-        for xyxy, track_id, class_id, _, coasting in rows:
-            colour = colour_of(track_id or class_id + 1)
-            if coasting:
-                _dashed_box(image, xyxy, colour, max(1, style.line // 2))
+        unicode = hasattr(cv2, "FontFace")
+        marks = marks_of(result, (height, width), self._labels, unicode=unicode)
+        for mark in marks:
+            if mark.track_id in trails.points:
+                self._paint_trail(image, trails, mark.track_id, style)
+        for mark in marks:
+            if mark.coasting:
+                _dashed_box(image, mark.xyxy, mark.colour, max(1, style.line // 2))
             else:
-                cv2.rectangle(image, xyxy[:2], xyxy[2:], colour, style.line)
-        for xyxy, track_id, class_id, score, coasting in rows:  # last: never under a box
-            name = _class_text(result.class_names, class_id)
-            text = f"{name} {track_id}" if track_id else name
-            text = text if coasting else f"{text} {score:.2f}"
-            _label(image, xyxy, text, colour_of(track_id or class_id + 1), style)
+                cv2.rectangle(image, mark.xyxy[:2], mark.xyxy[2:], mark.colour, style.line)
+        for mark in marks:  # last: never under a box
+            if mark.label:
+                _label(image, mark.xyxy, mark.label, mark.colour, style)
 
     def forget(self, source: str) -> None:
         """Forget the trails of a source that has ended."""
@@ -278,9 +320,7 @@ def _label(image: Image, xyxy: list[int], text: str, colour: Colour, style: Styl
     y = xyxy[1] - bar_height if xyxy[1] >= bar_height else xyxy[1]
     y = max(0, min(y, height - bar_height))
     cv2.rectangle(image, (x, y), (x + bar_width - 1, y + bar_height - 1), colour, cv2.FILLED)
-    blue, green, red = colour
-    dark = 0.114 * blue + 0.587 * green + 0.299 * red > 140
-    ink = (0, 0, 0) if dark else (255, 255, 255)
+    ink = ink_on(colour)
     origin = (x + pad, y + bar_height - below - pad // 2)
     cv2.putText(
         image,
@@ -308,12 +348,6 @@ def _dashed_box(image: Image, xyxy: list[int], colour: Colour, line: int) -> Non
         end = min(y + dash, y2)
         cv2.line(image, (x1, y), (x1, end), colour, line)
         cv2.line(image, (x2, y), (x2, end), colour, line)
-
-
-def _class_text(names: ClassNames, class_id: int) -> str:
-    import cv2
-
-    return drawable(names.get(class_id, ""), class_id, unicode=hasattr(cv2, "FontFace"))
 
 
 @lru_cache(maxsize=1024)

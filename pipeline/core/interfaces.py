@@ -29,6 +29,8 @@ class SourceInfo:
     sets `recorded` for sources that are not live: the time at which they are read means nothing.
     `unrelated` says that the frames are pictures that have nothing to do with each other: each is
     detected on, none is tracked, and annotated pictures are written instead of a video.
+    `start_s` is the time of `pts_s` 0 in seconds from the beginning of the file, as players count
+    it: the pictures of a recording may begin later than its sound.
     """
 
     width: int
@@ -42,6 +44,7 @@ class SourceInfo:
     start_utc: float | None = None
     recorded: bool = False
     unrelated: bool = False
+    start_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,11 @@ from pipeline.core.data import Frame, Image
 from pipeline.core.errors import WriteError
 from pipeline.core.paths import ffmpeg_path
 from pipeline.sinks._files import writing
+from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 log = logging.getLogger("trackline")
 
-TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
 KEY_EVERY_S = 1.0
-_USUAL_STEP_S = 1 / 30
-_MAX_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
-_DISORDER_S = 0.5
 _RECORDING = {
     "movflags": "+frag_every_frame+empty_moov+default_base_moof",
     "flush_packets": "1",
@@ -50,38 +47,6 @@ _LIMITED_RANGE, _BT601, _BT709 = 1, 6, 1
 # What x264 takes (MAX_RESOLUTION), and what FFmpeg does (av_image_check_size2 in imgutils.c).
 _MAX_SIDE = 16384
 _MAX_AREA, _AREA_MARGIN = (2**31 - 1) // 8, 128
-
-
-class FrameTimes:
-    """Gives the file's ticks for each frame: its own times, but strictly increasing from 0."""
-
-    def __init__(self) -> None:
-        self.step_s = _USUAL_STEP_S
-        self._ticks = -1
-        self._shift_s = 0.0
-        self._last: Frame | None = None
-
-    def ticks(self, frame: Frame) -> int:
-        """Return the frame's time in 1/90000 s from the file's first frame.
-
-        A time that is repeated or a little early comes one tick after its predecessor. After a
-        reconnect, where a camera's times start anew, the gap is the one between the arrivals.
-        """
-        last, self._last = self._last, frame
-        if last is None:
-            self._shift_s = -frame.pts_s
-        else:
-            step = frame.pts_s - last.pts_s
-            if frame.epoch != last.epoch:
-                step = frame.captured_at - last.captured_at
-            elif step < -_DISORDER_S:  # the container starts anew
-                step = self.step_s
-            step = min(step, _MAX_STEP_S)
-            self._shift_s += step - (frame.pts_s - last.pts_s)
-            if step > 0:
-                self.step_s = step
-        self._ticks = max(round((frame.pts_s + self._shift_s) * TICKS), self._ticks + 1)
-        return self._ticks
 
 
 def encodable_size(height: int, width: int) -> tuple[int, int]:

@@ -18,9 +18,9 @@ from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.sinks._drawing_options import DrawingOptions
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
-from pipeline.sinks._trails import TrailOptions
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
     from pipeline.core.drawing import Annotator
@@ -36,7 +36,7 @@ _REFINED = {"ultrafast": "no-deblock=0:deblock=0,0:subme=1"}
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
-class Options(TrailOptions):
+class Options(DrawingOptions):
     """What can be set about the annotated video."""
 
     crf: int = Field(23, ge=0, le=51)
@@ -89,7 +89,9 @@ class VideoSink:
                 self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
         _say_silent([info.file for info in run.sources.values() if info.has_sound])
-        self._painter = Annotator(self._options.trail_s, run.metadata.get("areas"))
+        self._painter = Annotator(
+            self._options.trail_s, run.metadata.get("areas"), self._options.labels
+        )
 
     def write(self, result: Result) -> None:
         """Draw the result and append it to its source's video; raises WriteError."""

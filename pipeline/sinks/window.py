@@ -14,7 +14,7 @@ from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.install_hints import broken_opencv, gui_toolkit, window_command
 from pipeline.core.interfaces import RunInfo
-from pipeline.sinks._trails import TrailOptions
+from pipeline.sinks._drawing_options import DrawingOptions
 
 if TYPE_CHECKING:
     from pipeline.core.drawing import Annotator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _END_KEYS = (ord("q"), 27)  # 27 is Esc
 
 
-class Options(TrailOptions):
+class Options(DrawingOptions):
     """What can be set about the window."""
 
 
@@ -73,7 +73,9 @@ class WindowSink:
             self._gui.waitKey(1)
         except self._gui.error:
             raise _without_windows() from None
-        self._painter = Annotator(self._options.trail_s, run.metadata.get("areas"))
+        self._painter = Annotator(
+            self._options.trail_s, run.metadata.get("areas"), self._options.labels
+        )
 
     def write(self, result: Result) -> None:
         """Show the result and look for keys; does nothing once the end was asked for."""

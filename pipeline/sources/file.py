@@ -105,6 +105,7 @@ class FileSource:
         self._pool = FramePool()
         self._container: InputContainer | None = None
         self._frames: Iterator[Frame] = iter(())
+        self._clock: PresentationClock | None = None
 
     def open(self) -> SourceInfo:
         """Return what the container says; raises SourceError, one line, if this is no video."""
@@ -179,6 +180,7 @@ class FileSource:
             has_sound=bool(container.streams.audio),
             start_utc=None if began is None else began.unix_s,
             unrelated=_is_still(container),
+            start_s=self._start_s(container),
         )
 
     def read(self) -> Frame | None:
@@ -192,6 +194,13 @@ class FileSource:
         container, self._container = self._container, None
         if container is not None:
             container.close()
+
+    def _start_s(self, container: InputContainer) -> float:
+        """Return when the first picture is shown after the beginning of the file."""
+        if self._fps or self._clock is None or not says_times(container):
+            return 0.0
+        began_s = (container.start_time or 0) / 1e6  # FFmpeg's AV_TIME_BASE
+        return max(0.0, (self._clock.start_s or 0.0) - began_s)
 
     def _note_tracks(self, container: InputContainer, stream: VideoStream) -> None:
         """Note the video tracks that are not read."""
@@ -235,7 +244,7 @@ class FileSource:
         # Each thread holds pictures of its own; for small ones one thread outruns any detector.
         small = context.width * context.height <= _SMALL_PIXELS
         context.thread_count = 1 if self._on_gpu else self._threads or int(small)
-        clock: PresentationClock | None = None
+        self._clock = clock = None
         upright = UprightConverter(self._pool, may_mirror=True)
         damage = DamageLog()
         for picture in _pictures(container, stream, damage, self._max_megapixels):
@@ -243,7 +252,7 @@ class FileSource:
                 self._on_gpu = False
                 log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
             if clock is None:  # some codecs say their rate with the first picture
-                clock = file_clock(container, stream, self._fps)
+                self._clock = clock = file_clock(container, stream, self._fps)
             seconds = clock.seconds(picture.pts, picture.dts)
             image = upright(picture)
             if picture.is_corrupt and _is_damage(container, damage):

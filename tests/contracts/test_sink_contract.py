@@ -34,13 +34,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "events_csv": {},
     "jsonl": {},
     "mot": {"coasting": True},
+    "subtitles": {"mkv": True},
     "video": {"preset": "ultrafast", "threads": 1},
     "window": {},
 }
 MADE_BY: dict[str, Callable[[Any, Any, FakeGui], Any]] = {
     "window": lambda plugin, options, gui: plugin.WindowSink(options, gui),
 }
-WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "video"}
+WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "subtitles", "video"}
 
 HEAVY = ("cv2", "av", "openvino", "torch", "ultralytics")
 NAMES = {0: "person", 1: 'a "quoted", long\nname'}

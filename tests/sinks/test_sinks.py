@@ -26,7 +26,8 @@ from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder, safe_stem
-from pipeline.sinks._mp4 import FrameTimes, Mp4Writer, encodable_size
+from pipeline.sinks._frame_times import FrameTimes
+from pipeline.sinks._mp4 import Mp4Writer, encodable_size
 
 TICKS = 90_000
 

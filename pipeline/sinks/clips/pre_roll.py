@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from pipeline.core.data import ClassNames, Detections, Frame, Image, Result, Tracks
-from pipeline.sinks._mp4 import TICKS, FrameTimes
+from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 QUALITY = 85
 LATE_S = 3.0

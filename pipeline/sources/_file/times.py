@@ -109,6 +109,11 @@ class PresentationClock:
         self._shift_s = 0.0
         self._last_s: float | None = None
 
+    @property
+    def start_s(self) -> float | None:
+        """Return second 0 on the container's own clock, None before the first and without times."""
+        return None if self._start is None else float(self._start * self._time_base)
+
     def seconds(self, pts: int | None, dts: int | None = None) -> float:
         """Return the presentation time in seconds, never less than the one before."""
         if self._uses == "nothing":
