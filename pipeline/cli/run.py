@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
     parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
-    parser.add_argument("--save", metavar="KIND,...", help="video,csv,jsonl,mot,events_csv")
+    parser.add_argument(
+        "--save", metavar="KIND,...", help="video,csv,jsonl,mot,events_csv,subtitles"
+    )
     parser.add_argument(
         "--detect-every",
         type=_number_or_word,
