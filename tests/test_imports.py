@@ -31,7 +31,7 @@ BELOW_PLUGINS = CORE | {"models", "events"}
 PLUGIN_ROOMS = {"sources", "detectors", "trackers", "sinks"}
 BELOW_CONFIG = BELOW_PLUGINS | PLUGIN_ROOMS | {"engine"}
 BELOW_API = BELOW_CONFIG | {"config"}
-BELOW_CLI = BELOW_API | {"report", "api", "tools", "server"}
+BELOW_CLI = BELOW_API | {"report", "api", "tools", "server", "archive"}
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "models": CORE,
@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": BELOW_API | {"report"},
     "tools": BELOW_API | {"report", "api"},
     "server": BELOW_API | {"report", "api"},
+    "archive": BELOW_API | {"report", "api"},
     "cli": BELOW_CLI,
     "__main__": {"cli"},
     "__init__": BELOW_CLI,

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 _DATE = r"(?P<year>(?:19[89]|20\d)\d)[-_.]?(?P<month>[01]\d)[-_.]?(?P<day>[0-3]\d)"
 _BETWEEN = r"(?: at |[-_.]?T[-_.]?| - |[-_. ]{1,2})"
 _TIME = r"(?P<hour>[0-2]?\d)[-_.:h]?(?P<minute>[0-5]\d)[-_.:m]?(?P<second>[0-5]\d)s?"
 _TAIL = r"(?:[.,]?(?P<ms>\d{3})(?!\d))?(?: ?(?P<half>[AaPp])\.?[Mm])?"
-_ZONE = r"(?P<zone>Z|[+-][01]\d:?[0-5]\d)?"
+_ZONE = r"(?P<zone>Z|[+-][01]\d:?(?:00|15|30|45)(?![\dA-Za-z]))?"
 _NAMES = (
     # 20240131_142501, 2024-01-31_14-25-01, 2024_0131_142501_001F, NO20240131-142501-000123F,
     # "2024-01-31 at 2.25.01 PM", 2024-01-31T14:25:01+0100, PXL_20240131_142501123
@@ -28,6 +29,9 @@ _NAMES = (
     # FILE240131-142501F, as dashcams with Novatek's chips write it
     re.compile(r"^FILE(?P<short_year>\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)-(?P<hour>[0-2]\d)"
                r"(?P<minute>[0-5]\d)(?P<second>[0-5]\d)(?!\d)"),
+    # 240131_142501_001_FH, Nextbase
+    re.compile(r"^(?P<short_year>\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)_(?P<hour>[0-2]\d)"
+               r"(?P<minute>[0-5]\d)(?P<second>[0-5]\d)(?=_\d{3}_[A-Z]{2}$)"),
 )  # fmt: skip
 _PATHS = (
     # Dahua: 2024-01-31/001/dav/14/14.25.01-14.26.01[M][0@0][0].mp4
@@ -148,21 +152,50 @@ def _created(tags: Iterable[Mapping[str, str]]) -> float | None:
     return None
 
 
-def _from_name(path: Path) -> datetime | None:
-    """Return the time in a file's name or in it and its folders; without zone if local."""
-    for pattern, text in (
-        *((each, path.stem) for each in _NAMES),
-        *((each, path.absolute().as_posix()) for each in _PATHS),
-    ):
-        for match in pattern.finditer(text):
-            if (moment := _moment(match.groupdict())) is not None:
-                utc = "utc" in match.groupdict() or _UTC_NAMES.match(path.stem)
-                return moment.replace(tzinfo=UTC) if utc and not moment.tzinfo else moment
+class NamedTime(NamedTuple):
+    """The time in a recording's name: without zone if local; exact if it has milliseconds.
+
+    `span` is where it stands in the name without its suffix; None if folders have a part in it.
+    """
+
+    moment: datetime
+    is_exact: bool
+    span: tuple[int, int] | None
+
+
+def named_time(path: Path) -> NamedTime | None:
+    """Return the time in a file's name, or in it and its folders; None if there is none."""
+    for pattern in _NAMES:
+        for match in pattern.finditer(path.stem):
+            if (found := _named(match, path)) is not None:
+                return found._replace(span=match.span())
+    for pattern in _PATHS:
+        for match in pattern.finditer(path.absolute().as_posix()):
+            if (found := _named(match, path)) is not None:
+                return found
     if epoch := _EPOCH.search(path.stem):
         seconds, ms, fraction = epoch.groups()
         part = int(ms) / 1000 if ms else float(f"0.{fraction or 0}")
-        return datetime.fromtimestamp(int(seconds) + part, UTC)
+        moment = datetime.fromtimestamp(int(seconds) + part, UTC)
+        return NamedTime(moment, bool(ms or fraction), epoch.span())
     return None
+
+
+def _named(match: re.Match[str], path: Path) -> NamedTime | None:
+    parts = match.groupdict()
+    if (parts.get("zone") or "").startswith("-") and "T" not in match.group():
+        parts["zone"] = None  # a counter, as in 20240131-142501-0100
+    moment = _moment(parts)
+    if moment is None:
+        return None
+    if not moment.tzinfo and ("utc" in parts or _UTC_NAMES.match(path.stem)):
+        moment = moment.replace(tzinfo=UTC)
+    return NamedTime(moment, parts.get("ms") is not None, None)
+
+
+def _from_name(path: Path) -> datetime | None:
+    found = named_time(path)
+    return None if found is None else found.moment
 
 
 def _moment(found: dict[str, str | None]) -> datetime | None:

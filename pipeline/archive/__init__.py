@@ -1,0 +1,1 @@
+"""Recorded video at any length: batch jobs and the dataset they write."""

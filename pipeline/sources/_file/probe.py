@@ -1,0 +1,83 @@
+"""What a video file says of itself, no picture of it decoded, for listing many files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+
+from pipeline.core.errors import SourceError
+from pipeline.core.paths import ffmpeg_path
+from pipeline.sources._file.damage import duration_s
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
+from pipeline.sources._file.recording_start import named_time, recording_start
+from pipeline.sources._file.times import nominal_rate
+
+
+@dataclass(frozen=True, slots=True)
+class FileProbe:
+    """Facts of a video file by its own word, all unverified.
+
+    `start_utc` is the Unix time of its first picture, None where neither its name nor its container
+    says; `start_exact` whether that is known to a part of a second, `start_from` what says so.
+    """
+
+    size: int
+    mtime_ns: int
+    duration_s: float
+    width: int
+    height: int
+    fps: float | None
+    codec: str
+    container: str
+    start_utc: float | None = None
+    start_exact: bool = False
+    start_from: str = ""
+
+
+def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
+    """Return what the file says; raises SourceError, one line with the reason, if it is no video.
+
+    `zone` is that of times in names, this machine's if None.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+    if not status.st_size:
+        raise SourceError(f"{path}: the file is empty")
+    import av
+
+    from pipeline.sources._file.picture import picture_stream
+
+    try:
+        with av.open(ffmpeg_path(path), options={"protocol_whitelist": "file"}) as container:
+            stream = picture_stream(container)
+            if stream is None:
+                raise SourceError(
+                    f"{path}: not a video: it holds no video stream that can be decoded"
+                )
+            context = stream.codec_context
+            width, height = context.width, context.height
+            if why := too_large(width, height, MAX_MEGAPIXELS):
+                raise SourceError(f"{path}: {why}")
+            long_s = duration_s(stream) or (container.duration or 0) / av.time_base
+            tags = (container.metadata, stream.metadata)
+            began = recording_start(path, tags, long_s, None, zone)
+            named = named_time(path)
+            return FileProbe(
+                status.st_size,
+                status.st_mtime_ns,
+                long_s,
+                width,
+                height,
+                nominal_rate(container, stream),
+                context.name,
+                container.format.name.split(",")[0],
+                None if began is None else began.unix_s,
+                named is not None and named.is_exact,
+                "" if began is None else began.told_by,
+            )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SourceError(f"{path}: not a video: {why}") from None
