@@ -63,8 +63,9 @@ HEAVY = {
     "onnxruntime",
     "sqlalchemy",
     "paho",
+    "pyarrow",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"events", "server", "tools"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"events", "server", "tools", "archive"}
 CORE_LIBRARIES = {"numpy", "pydantic", "pydantic_core", "yaml"}
 """What the core may import at import time besides the standard library."""
 

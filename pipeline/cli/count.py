@@ -18,6 +18,7 @@ from rich.console import Console
 from pipeline.cli._progress import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
+from pipeline.core.export_columns import EVENT_NAMES, event_rows
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import Recording, read_recording
 from pipeline.events.zones.counts import count_rows
@@ -25,7 +26,6 @@ from pipeline.events.zones.replay import VideoInfo, check_classes, picture_size,
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones
-from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
 from pipeline.sinks._table import csv_rows
 
 HELP = "count at zones and lines from recorded tracks"
@@ -120,7 +120,7 @@ def _utc_of_row(source: str, pts_s: float, captured_at: float) -> float | None: 
 
 
 def _write(path: Path, events: list[Event]) -> None:
-    lines = "".join(csv_rows([EVENT_COLUMNS, *event_rows(events, _utc_of_row)]))
+    lines = "".join(csv_rows([EVENT_NAMES, *event_rows(events, _utc_of_row)]))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(lines, "utf-8", newline="")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pipeline.core.data import Result
+from pipeline.core.export_columns import UtcOf
 from pipeline.core.interfaces import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
-from pipeline.sinks._rows import UtcOf
 
 RowsOf = Callable[[Result, UtcOf], Iterable[tuple[Any, ...]]]
 

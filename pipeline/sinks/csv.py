@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.core.export_columns import TRACK_NAMES, track_rows
 from pipeline.core.options import OptionsModel
-from pipeline.sinks._rows import COLUMNS, rows
 from pipeline.sinks._table import TableSink
 
 FILE_NAME = "tracks.csv"
@@ -15,4 +15,4 @@ class Options(OptionsModel):
 
 def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options
     """Return the sink, one row per track and frame; nothing is opened yet."""
-    return TableSink(FILE_NAME, COLUMNS, rows)
+    return TableSink(FILE_NAME, TRACK_NAMES, track_rows)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.core.export_columns import EVENT_NAMES, event_rows
 from pipeline.core.options import OptionsModel
-from pipeline.sinks._rows import EVENT_COLUMNS, event_rows
 from pipeline.sinks._table import TableSink
 
 FILE_NAME = "events.csv"
@@ -16,5 +16,5 @@ class Options(OptionsModel):
 def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options
     """Return the sink, one row per event in the order of decision; nothing is opened yet."""
     return TableSink(
-        FILE_NAME, EVENT_COLUMNS, lambda result, utc_of: event_rows(result.events, utc_of)
+        FILE_NAME, EVENT_NAMES, lambda result, utc_of: event_rows(result.events, utc_of)
     )

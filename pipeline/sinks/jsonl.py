@@ -12,10 +12,10 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.core.data import Result
+from pipeline.core.export_columns import EVENT_NAMES, TRACK_NAMES, event_rows, track_rows, utc_text
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
 from pipeline.sinks._files import LineFile, OutputFolder
-from pipeline.sinks._rows import COLUMNS, EVENT_COLUMNS, event_rows, rows, utc_text
 
 FILE_NAME = "tracks.jsonl"
 META_NAME = "tracks.meta.json"
@@ -57,9 +57,9 @@ class JsonlSink:
         if not self._files:
             began_s = self._run.utc_at_monotonic_zero + result.frame.captured_at
             self._begin(self._run, utc_text(began_s))
-        self._append(FILE_NAME, COLUMNS, rows(result, utc_of))
+        self._append(FILE_NAME, TRACK_NAMES, track_rows(result, utc_of))
         if result.events:
-            self._append(EVENTS_NAME, EVENT_COLUMNS, event_rows(result.events, utc_of))
+            self._append(EVENTS_NAME, EVENT_NAMES, event_rows(result.events, utc_of))
 
     def close(self) -> None:
         """Finish the files."""
@@ -105,7 +105,7 @@ class JsonlSink:
 def _meta(run: RunInfo, began: str) -> dict[str, Any]:
     """Return what the rows do not say: when, which sources, which classes, which settings."""
     return {
-        "columns": COLUMNS,
+        "columns": TRACK_NAMES,
         "began": began,
         "class_names": {str(number): name for number, name in run.class_names.items()},
         "sources": {name: asdict(info) for name, info in run.sources.items()},

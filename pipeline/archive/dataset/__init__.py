@@ -1,0 +1,1 @@
+"""The dataset of `trackline batch`: Parquet tables by camera and date, segment by segment."""
