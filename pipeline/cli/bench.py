@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Measure everything in turn, then print a table and what it means."""
     options = _options(args)
-    source = _source(args.source)
+    source = measured_source(args.source)
     if args.vs and not isinstance(source, str):
         raise UsageError("--vs: needs a SOURCE that both programs can read, a video file")
     if args.vs and find_spec(args.vs) is None:
@@ -86,8 +86,8 @@ def _options(args: argparse.Namespace) -> Options:
     return validated(Options, options, "detector")
 
 
-def _source(text: str | None) -> str | dict[str, Any]:
-    """Return an absolute path: measurements run in a folder of their own."""
+def measured_source(text: str | None) -> str | dict[str, Any]:
+    """Return the source; a file by its absolute path: each measurement runs in its own folder."""
     if text is None:
         return next((str(path) for path in _SAMPLES if path.is_file()), SYNTHETIC)
     if Path(text).is_file():

@@ -97,7 +97,7 @@ def _without_output(line: str | None, debug: bool) -> int:
     return code
 
 
-class _Formatter(logging.Formatter):
+class MaskingFormatter(logging.Formatter):
     """Log formatter that masks the passwords in addresses, in tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -190,7 +190,9 @@ def _set_up(debug: bool) -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(
+        MaskingFormatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S")
+    )
     log = logging.getLogger("trackline")
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)

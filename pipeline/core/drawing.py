@@ -9,7 +9,7 @@ import colorsys
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -210,14 +210,44 @@ def marks_of(
     return marks
 
 
-@dataclass(slots=True)
-class _Trails:
-    """The foot points of one source's tracks, each with its time."""
+class Trails:
+    """The foot points (time in s, x, y) of one source's tracks in the last `length_s` seconds."""
 
-    epoch: int
-    now_s: float
-    size: tuple[int, int]
-    points: dict[int, deque[tuple[float, int, int]]] = field(default_factory=dict)
+    def __init__(self, length_s: float) -> None:
+        self.points: dict[int, deque[tuple[float, int, int]]] = {}
+        self.now_s = 0.0
+        self._length_s = length_s
+        self._epoch = -1
+        self._size = (0, 0)
+
+    def advance(self, result: Result, min_step: int) -> None:
+        """Add where the tracks are now, and remove what is older than the trail is long.
+
+        A track that has moved less than `min_step` pixels gets no further point.
+        """
+        frame = result.frame
+        height, width = size = frame.image.shape[:2]
+        if frame.epoch != self._epoch or frame.pts_s < self.now_s or size != self._size:
+            # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
+            self.points.clear()
+        self._epoch, self.now_s, self._size = frame.epoch, frame.pts_s, size
+        if self._length_s > 0:
+            for track_id, (x1, _, x2, y2) in zip(
+                result.tracks.track_id.tolist(), result.tracks.xyxy.tolist(), strict=True
+            ):
+                if track_id:
+                    x, y = _within((x1 + x2) / 2, width), _within(y2, height)
+                    points = self.points.setdefault(track_id, deque())
+                    # Points closer than a few line widths only cost time: move the last one.
+                    if len(points) > 1 and _near(points[-1], points[-2], min_step):
+                        points.pop()
+                    points.append((frame.pts_s, x, y))
+        oldest = frame.pts_s - self._length_s
+        for track_id, points in list(self.points.items()):
+            while points and points[0][0] < oldest:
+                points.popleft()
+            if not points:
+                del self.points[track_id]
 
 
 class Annotator:
@@ -236,7 +266,7 @@ class Annotator:
         self._areas = ZoneAnnotator(areas)
         self._trail_s = trail_s
         self._labels = labels
-        self._trails: dict[str, _Trails] = {}
+        self._trails: dict[str, Trails] = {}
 
     def paint(self, image: Image, result: Result) -> None:
         """Draw the result's tracks into `image`, BGR u8[H,W,3] of the frame's size, in place."""
@@ -244,7 +274,8 @@ class Annotator:
 
         height, width = image.shape[:2]
         style = Style.of(height, width)
-        trails = self._advance(result, least_step=style.line * 3)
+        trails = self._trails.setdefault(result.frame.source, Trails(self._trail_s))
+        trails.advance(result, style.line * 3)
         self._areas.paint(image, result)
         unicode = hasattr(cv2, "FontFace")
         marks = marks_of(result, (height, width), self._labels, unicode=unicode)
@@ -264,35 +295,7 @@ class Annotator:
         """Forget the trails of a source that has ended."""
         self._trails.pop(source, None)
 
-    def _advance(self, result: Result, least_step: int) -> _Trails:
-        """Note where the tracks are now and forget what is older than the trail is long."""
-        frame = result.frame
-        height, width = size = frame.image.shape[:2]
-        trails = self._trails.setdefault(frame.source, _Trails(frame.epoch, frame.pts_s, size))
-        if frame.epoch != trails.epoch or frame.pts_s < trails.now_s or size != trails.size:
-            # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
-            trails.points.clear()
-        trails.epoch, trails.now_s, trails.size = frame.epoch, frame.pts_s, size
-        if self._trail_s > 0:
-            for track_id, (x1, _, x2, y2) in zip(
-                result.tracks.track_id.tolist(), result.tracks.xyxy.tolist(), strict=True
-            ):
-                if track_id:
-                    x, y = _within((x1 + x2) / 2, width), _within(y2, height)
-                    points = trails.points.setdefault(track_id, deque())
-                    # Points closer than a few line widths only cost time: move the last one.
-                    if len(points) > 1 and _near(points[-1], points[-2], least_step):
-                        points.pop()
-                    points.append((frame.pts_s, x, y))
-        oldest = frame.pts_s - self._trail_s
-        for track_id, points in list(trails.points.items()):
-            while points and points[0][0] < oldest:
-                points.popleft()
-            if not points:
-                del trails.points[track_id]
-        return trails
-
-    def _paint_trail(self, image: Image, trails: _Trails, track_id: int, style: Style) -> None:
+    def _paint_trail(self, image: Image, trails: Trails, track_id: int, style: Style) -> None:
         import cv2
 
         points = list(trails.points[track_id])

@@ -278,14 +278,14 @@ class TrackTable:
 
     def save(self) -> dict[str, Float64]:
         """Return copies of all there is, by name."""
-        state = {"ledger": self.table.copy(), "last_id": np.array([float(self.last_id)])}
+        state = {"tracks": self.table.copy(), "last_id": np.array([float(self.last_id)])}
         if self._votes:
             state["votes"] = self._votes.table
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Load what `save` returned; raises KeyError, ValueError."""
-        self._columns.load(state["ledger"])
+        self._columns.load(state["tracks"])
         self.last_id = int(state["last_id"][0])
         if self._votes:
             self._votes.load(state["votes"])

@@ -75,7 +75,7 @@ def test_a_class_name_that_holds_a_comma_is_quoted(text: str, names: list[str]) 
 
 def test_bench_measures_on_the_clip_that_its_help_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Installed without its checkout it measured a synthetic scene, and the help said otherwise."""
-    clip = bench._source(None)
+    clip = bench.measured_source(None)
     assert isinstance(clip, str)
     assert Path(clip).name == "street.mp4"
 

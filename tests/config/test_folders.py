@@ -16,7 +16,7 @@ from support.tiny_networks import one_box_network
 from support.tiny_videos import cut, noise_picture, write_video
 
 from pipeline.cli.main import main
-from pipeline.config.build import build, effective
+from pipeline.config.build import build, effective, make_sources
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError, ModelError, SourceBrokenError, SourceError, UsageError
@@ -36,6 +36,15 @@ def config_of(*sources: Any) -> ResolvedConfig:
 def found(*sources: Any) -> list[tuple[str, str]]:
     listed = effective(config_of(*sources))["sources"]
     return [(each["kind"], Path(each["path"]).name) for each in listed]
+
+
+def opened_files(config: ResolvedConfig) -> list[str]:
+    """Open every source and return the names of the files they read."""
+    files = []
+    for source, _ in make_sources(config):
+        files.append(Path(source.open().file or "").name)
+        source.close()
+    return files
 
 
 def video(path: Path, codec: str = "libx264", pixels: str = "yuv420p") -> Path:
@@ -150,11 +159,8 @@ def test_a_name_like_a_secrets_place_is_a_name(
     folder = found("${FOLDER}")
     assert folder == [("file", "${HOME}.mkv"), ("file", "${NOBODY}.mkv")]
     assert found("${FOLDER}/$${HOME}.mkv") == [("file", "${HOME}.mkv")]
-    pipeline = build(config_of("${FOLDER}", "${FOLDER}/$${HOME}.mkv"))
-    pipeline._sources.open_files()
-    files = [info.file for info in pipeline.source_infos.values()]
-    pipeline._sources.close(1.0)
-    assert [Path(file).name for file in files] == ["${HOME}.mkv", "${NOBODY}.mkv", "${HOME}.mkv"]
+    files = opened_files(config_of("${FOLDER}", "${FOLDER}/$${HOME}.mkv"))
+    assert files == ["${HOME}.mkv", "${NOBODY}.mkv", "${HOME}.mkv"]
 
 
 @pytest.mark.parametrize("name", ["~x.mkv", "~root", "~nobody-of-this-name/x.mkv"])
@@ -164,16 +170,14 @@ def test_a_tilde_that_is_nobodys_home_is_a_name(
     """`run '~x.mp4'` ended in an internal error: "Could not determine home directory"."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises((SourceError, ModelError)):
-        build(config_of(name))._start()
+        build(config_of(name)).run()
     with pytest.raises(ModelError):
         resolve(f"~nobody-of-this-name/{name}.onnx")
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     video(path.with_suffix(".mkv")).rename(path)
     for written in (name, "."):
-        pipeline = build(config_of({"source": written, "recursive": True}))
-        pipeline._sources.open_files()
-        pipeline._sources.close(1.0)
+        assert opened_files(config_of({"source": written, "recursive": True})) == [path.name]
 
 
 UNREADABLE: dict[str, Callable[[Path], Any]] = {

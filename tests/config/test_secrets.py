@@ -16,7 +16,7 @@ from support.rtsp_server import Camera
 from support.tiny_networks import constant_network
 
 from pipeline.cli import main as cli
-from pipeline.config.build import build, effective
+from pipeline.config.build import build, effective, make_sources
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.secrets import Secrets, UnknownSecretError
@@ -91,7 +91,7 @@ def test_errors_and_log_lines_mask_by_themselves() -> None:
     address = "rtsp://admin:hunter2@cam/1"
     assert_hidden(str(SourceLostError(f"'{address}' is down")), "hunter2")
     record = logging.LogRecord("trackline", 30, "", 0, "cannot open %s", (address,), None)
-    assert_hidden(cli._Formatter().format(record), "hunter2")
+    assert_hidden(cli.MaskingFormatter().format(record), "hunter2")
 
 
 # -- where they come from -------------------------------------------------------------------------
@@ -109,8 +109,8 @@ def written(folder: Path, sources: Any, secrets: str | None = None) -> Path:
 
 def address_of(config: Config) -> str:
     """Return what the only source connects to."""
-    (grabber,) = build(resolve_config(config))._sources._grabbers
-    return str(grabber.source._options.url.reveal())  # type: ignore[attr-defined]
+    ((_, choice),) = make_sources(resolve_config(config))
+    return str(choice.options["url"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
-from pipeline.core.drawing import Annotator, Style, colour_of, drawable
+from pipeline.core.drawing import Annotator, Style, Trails, colour_of, drawable
 
 FEET = slice(45, None)  # the rows below the labels, where trails are
 NAMES = {0: "person", 1: "Fußgänger", 2: "行人"}
@@ -126,13 +126,12 @@ def test_sources_do_not_share_trails() -> None:
 
 def test_a_day_of_tracks_does_not_pile_up() -> None:
     """A camera runs for weeks: tracks that ended must be forgotten, long ones thinned out."""
-    painter = Annotator(trail_s=1.0)
+    trails = Trails(length_s=1.0)
     for i in range(2000):
         boxes = [[50, 20, 80, 60], [i % 100, 20, i % 100 + 20, 60]]
-        painter._advance(result(boxes, [1, i + 2], t=i / 1000), least_step=3)
-    points = painter._trails["a"].points
-    assert len(points) <= 1003
-    assert len(points[1]) <= 3, "an object that stands still needs no thousand points"
+        trails.advance(result(boxes, [1, i + 2], t=i / 1000), min_step=3)
+    assert len(trails.points) <= 1003
+    assert len(trails.points[1]) <= 3, "an object that stands still needs no thousand points"
 
 
 LABEL_PLACES = [[-30, -30, 5, 5], [150, 100, 300, 300], [-1e9, -1e9, 1e9, 1e9], [0, 0, 160, 120]]

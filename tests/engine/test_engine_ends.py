@@ -16,7 +16,7 @@ def test_a_sink_can_ask_for_the_end(heavy: bool) -> None:
     def ask(_: object) -> None:
         sink.stop_requested = len(sink.written["a"]) >= 4
 
-    sink._on_write = ask
+    sink.on_write = ask
     setup = Setup(FakeSource("a", frames(5000)), sinks={"window": sink, "table": FakeSink()})
     report = setup.pipeline.run()
     setup.check_end()

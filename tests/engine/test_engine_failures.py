@@ -28,7 +28,7 @@ def test_a_sink_that_fails_to_write_ends_the_run(heavy: bool, nth: int) -> None:
         if len(bad.written["a"]) == nth:
             raise OSError("disk full")
 
-    bad._on_write = write
+    bad.on_write = write
     sinks = {"good": FakeSink(heavy=True), "bad": bad, "table": FakeSink()}
     setup = Setup(FakeSource("a", frames(5000)), sinks=sinks)
     error = fails(setup, StageError, "^sink bad: OSError: disk full$")

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from support.fakes import FakeSource, Setup, camera, fails, frames
+from support.live_fakes import until
 from support.threads import PATIENCE_S, Auth
 
 from pipeline.core.errors import SourceBrokenError, SourceError, StageError
@@ -92,7 +93,7 @@ def test_sources_that_cannot_close_do_not_keep_the_others_open() -> None:
     sources = [FakeSource(name, frames(5)) for name in "abc"]
     for source in sources[:2]:
         source.close_error = OSError(source.name)
-    sources[2]._connections = [SourceError("c.mp4: missing")]
+    sources[2].connections = [SourceError("c.mp4: missing")]
     fails(Setup(*sources), SourceError, "^c.mp4: missing$")
 
 
@@ -119,7 +120,6 @@ def test_sources_that_hang_are_left_behind_all_at_once() -> None:
     report = setup.pipeline.stats.report()
     assert setup.sinks["table"].closed == setup.detector.closed == 1
     hanging.open()
-    for grabber in setup.pipeline._sources._grabbers:
-        grabber.close(PATIENCE_S)
+    until(lambda: all(source.closed for source in setup.sources))
     assert setup.pipeline.stats.report()["sources"] == report["sources"]
     setup.check_end()

@@ -92,7 +92,7 @@ class Flapping(FakeSource):
 
     def open(self):  # type: ignore[no-untyped-def]
         self.shape = (4, 6) if self.opened % 2 else (8, 6)
-        self._connections.append([*frames(3), SourceLostError(f"{name_of(self)}: lost")])
+        self.connections.append([*frames(3), SourceLostError(f"{name_of(self)}: lost")])
         return super().open()
 
 

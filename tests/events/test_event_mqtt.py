@@ -15,6 +15,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from support.event_results import event, result, run_info
 from support.event_servers import Broker, broker, eventually
+from support.fault_proxy import proxied
 from support.programs import program
 
 from pipeline.events.camera_states import CameraStateTable
@@ -206,17 +207,14 @@ def test_who_vanishes_is_reported_offline_by_the_broker(running: Broker, tmp_pat
     from pipeline.events.delivery.mqtt import Mqtt
     from pipeline.events.delivery.options import MqttOptions
 
-    mqtt = Mqtt(MqttOptions(host="127.0.0.1", port=running.port), CameraStateTable(10), "vanishing")
-    with listening(running.port) as listener:
+    with proxied(running.port) as between, listening(running.port) as listener:
+        options = MqttOptions(host="127.0.0.1", port=between.port)
+        mqtt = Mqtt(options, CameraStateTable(10), "vanishing")
         mqtt.start()
         eventually(mqtt.ready, "connected")
         mqtt.publish_states()
         eventually(lambda: "online" in listener.texts("trackline/status"), "online")
-        socket = mqtt._client.socket()
-        assert socket is not None
-        mqtt._ending.set()
-        mqtt._client.reconnect_delay_set(60, 60)
-        socket.shutdown(2)  # no good-bye
+        between.set("refuse")  # no good-bye, and no way back
         eventually(lambda: listener.texts("trackline/status")[-1] == "offline", "the last will")
         mqtt.stop()
 

@@ -204,16 +204,15 @@ def test_writing_is_cheap(tmp_path: Path) -> None:
     assert spent < 0.02
 
 
-def test_a_thread_that_fails_fails_the_run(tmp_path: Path) -> None:
+def test_a_thread_that_fails_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = plugin.build(plugin.Options(clips=False))
     sink.open(run_info(tmp_path, "gate"))
-    service = sink._service
-    assert service is not None
 
-    def broken() -> None:
+    def broken(records: object) -> None:
         raise RuntimeError("a mistake of ours")
 
-    service.writer.enqueue(broken)
+    monkeypatch.setattr(sink.store, "add", broken)
+    sink.write(result(0, event(0)))
 
     def raises() -> bool:
         try:
@@ -277,12 +276,14 @@ def test_passwords_come_from_the_environment_or_the_secrets_file(
     )
     monkeypatch.setenv("MQTT_PASSWORD", "hunter3")
     config = load_config(tmp_path / "run.yaml")
-    sink = build(resolve_config(config))._sinks._sinks["events"]
-    assert isinstance(sink, plugin.EventsSink)
-    assert sink._options.mqtt is not None
-    assert sink._options.mqtt.password == "hunter3"
-    assert sink._options.database is not None
-    assert sink._options.database.reveal() == "postgresql://u:hunter2@127.0.0.1:1/d"
+    given: list[plugin.Options] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(plugin, "build", given.append)
+        build(resolve_config(config))
+    assert given[0].mqtt is not None
+    assert given[0].mqtt.password == "hunter3"
+    assert given[0].database is not None
+    assert given[0].database.reveal() == "postgresql://u:hunter2@127.0.0.1:1/d"
     shown = str(effective(resolve_config(config)))
     assert "hunter" not in shown
     assert "u:${DB_PASSWORD}@" in shown

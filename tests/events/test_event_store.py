@@ -32,13 +32,16 @@ def cluster() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventStore]:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        address = str(tmp_path / "events.db")
-    else:
-        running = request.getfixturevalue("cluster")
-        running.clear()
-        address = running.url
+        return str(tmp_path / "events.db")
+    running = request.getfixturevalue("cluster")
+    running.clear()
+    return str(running.url)
+
+
+@pytest.fixture
+def store(address: str, tmp_path: Path) -> Iterator[EventStore]:
     made = EventStore(address, tmp_path / "clips")
     yield made
     made.close()
@@ -252,7 +255,9 @@ def test_no_stored_path_leads_out_of_the_clips(tmp_path: Path, path: str) -> Non
 # -- versions, addresses, failures ----------------------------------------------------------------
 
 
-def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(store: EventStore) -> None:
+def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
+    store: EventStore, address: str
+) -> None:
     store.add([event(1)])
 
     def add_column(connection: sa.Connection) -> None:
@@ -265,7 +270,7 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(store: Even
     with store.writing() as connection:
         assert connection.exec_driver_sql("SELECT mood FROM events").scalar() == "fine"
         assert schema.version_of(connection) == KNOWN + 1
-    again = EventStore(store._url.render_as_string(hide_password=False), store.clips_folder)
+    again = EventStore(address, store.clips_folder)
     with pytest.raises(
         StoreError, match=f"has version {KNOWN + 1}, this Trackline knows up to {KNOWN}"
     ):
@@ -275,7 +280,9 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(store: Even
     again.close()
 
 
-def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(store: EventStore) -> None:
+def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(
+    store: EventStore, address: str
+) -> None:
     """Version 1 had one message of each event; what was queued there must not be lost or double."""
     store.deliver_to({"hook": ()})
     (number,) = store.add([event(1)])
@@ -288,7 +295,7 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(store: 
             "UPDATE trackline_facts SET value = '1' WHERE name = 'version'",
         ):
             connection.exec_driver_sql(statement)
-    later = EventStore(store._url.render_as_string(hide_password=False), store.clips_folder)
+    later = EventStore(address, store.clips_folder)
     later.deliver_to({"hook": ()}, {"hook"})
     outbox = Outbox(later, "hook")
     message = outbox.take(2000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,21 +24,28 @@ from pipeline.sinks import events as plugin
 class Disk:
     """Lets a database file grow, or not: SQLite itself says then that the disk is full."""
 
-    def __init__(self, store: EventStore) -> None:
-        self.full = False
-        sa.event.listen(store._reader.pool, "checkout", self._limit)
+    full = False
 
-    def _limit(self, connection: Any, record: Any, proxy: Any) -> None:
+    def limit(self, connection: Any, record: Any, proxy: Any) -> None:
         del record, proxy
         connection.execute(f"PRAGMA max_page_count = {1 if self.full else 1 << 30}").close()
 
 
-def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, EventStore, Disk]:
-    """A sink for a camera, or for a file, on a disk that can be filled."""
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    """The disk of every database of the test."""
+    disk = Disk()
+    sa.event.listen(sa.pool.Pool, "checkout", disk.limit)
+    yield disk
+    sa.event.remove(sa.pool.Pool, "checkout", disk.limit)
+
+
+def opened(tmp_path: Path, *, files: bool = False) -> tuple[plugin.EventsSink, EventStore]:
+    """A sink for a camera, or for a file."""
     sink = plugin.EventsSink(plugin.Options(clips=False), files_timeout_s=0.2)
     sink.open(run_info(tmp_path, "gate", files=files))
     assert sink.store is not None
-    return sink, sink.store, Disk(sink.store)
+    return sink, sink.store
 
 
 def state(sink: plugin.EventsSink) -> store_writer.StoreStatus:
@@ -46,9 +54,9 @@ def state(sink: plugin.EventsSink) -> store_writer.StoreStatus:
     return found[0]
 
 
-def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path) -> None:
+def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path, disk: Disk) -> None:
     """A camera is watched all the same, and its events are kept once there is room again."""
-    sink, store, disk = opened(tmp_path)
+    sink, store = opened(tmp_path)
     disk.full = True
     for index in range(300):
         sink.write(result(index, event(index)))
@@ -63,9 +71,9 @@ def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path) -> 
     assert sink.store_status() is None
 
 
-def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path) -> None:
+def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path, disk: Disk) -> None:
     """Recordings can be read again with more room; a run that looks complete must be so."""
-    sink, store, disk = opened(tmp_path, files=True)
+    sink, store = opened(tmp_path, files=True)
     disk.full = True
     for index in range(300):
         sink.write(result(index, event(index)))
@@ -116,12 +124,21 @@ def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lo
     assert writer.status.lost == lost
 
 
-def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(tmp_path: Path) -> None:
+def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody can say yet whether it will be kept."""
-    sink, _, _ = opened(tmp_path, files=True)
-    service, answers = sink._service, Auth()
-    assert service is not None
-    service.writer.enqueue(answers, 1)
+    sink, store = opened(tmp_path, files=True)
+    begun, answers = Auth(), Auth()
+
+    def add(records: object) -> list[int]:
+        begun.open()
+        answers()
+        return []
+
+    monkeypatch.setattr(store, "add", add)
+    sink.write(result(0, event(0)))
+    begun()
     with pytest.raises(WriteError, match=r"^events: 1 could not be kept: see the log$"):
         sink.close()
     answers.open()

@@ -58,7 +58,7 @@ def test_what_was_not_decoded_is_in_the_books() -> None:
     def leave_out(count: int) -> Step:
         return lambda: setattr(source, "left_out", source.left_out + count)
 
-    source._connections = [
+    source.connections = [
         [*frames(1), leave_out(3), *frames(1), leave_out(0), *frames(1)],
     ]
     setup = Setup(source)

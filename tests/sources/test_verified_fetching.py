@@ -79,9 +79,9 @@ def test_a_login_is_kept_once(camera: Identity) -> None:
         for number in range(4):
             named = url.replace("://", "://viewer:hun%40ter2@")
             fetcher(f"{named}/live/{number}.ts", 1, {}).close()
-            sizes.add(len(fetcher._passwords.passwd[None]))
+            sizes.add(len(fetcher.logins.passwd[None]))
         assert len(sizes) == 1
-        known = fetcher._passwords.find_user_password("any", f"{url}/live/9.ts")
+        known = fetcher.logins.find_user_password("any", f"{url}/live/9.ts")
     assert known == ("viewer", "hun@ter2")
 
 

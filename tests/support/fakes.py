@@ -50,7 +50,7 @@ class FakeSource:
         self.close_error: Exception | None = None
         self.pool: FramePool | None = None
         self.shape = (4, 6)
-        self._connections = list(connections)
+        self.connections = list(connections)
         self._unread: Sequence[Step] | None = None
         self._script: list[Step] = []
         self._index = 0
@@ -60,7 +60,7 @@ class FakeSource:
         with self._alone():
             self.opened += 1
             self._index = 0
-            connection = self._connections.pop(0)
+            connection = self.connections.pop(0)
             if isinstance(connection, BaseException):
                 raise connection
             self._unread = connection
@@ -86,7 +86,7 @@ class FakeSource:
             if self.close_error is not None:
                 raise self.close_error
             if self._unread is not None:  # a file that is opened again is the same file
-                self._connections.insert(0, self._unread)
+                self.connections.insert(0, self._unread)
                 self._unread = None
 
     def _frame(self) -> Frame:
@@ -223,7 +223,7 @@ class FakeSink:
         self.threads: set[str] = set()
         self.closed = 0
         self.was_closed = Auth()
-        self._on_write = on_write
+        self.on_write = on_write
         self._alone = OneAtATime("sink")
 
     def open(self, run: RunInfo) -> None:
@@ -235,8 +235,8 @@ class FakeSink:
         with self._alone():
             assert not self.closed, "write after close"
             self.threads.add(threading.current_thread().name)
-            if self._on_write:
-                self._on_write(result)
+            if self.on_write:
+                self.on_write(result)
             self.written[result.frame.source].append(result.frame.index)
 
     def close(self) -> None:

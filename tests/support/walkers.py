@@ -25,6 +25,13 @@ def feed(tracker, at_s: float, detections: Detections) -> Tracks:
     return tracker.update(Frame(PICTURE, "test", 0, at_s, 0.0), detections)
 
 
+def held_tracks(tracker) -> int:
+    """The number of tracks in a tracker's state, tentative and lost ones included."""
+    state = tracker.save_state()
+    assert state["tracks"].shape[1] == state["filters"].shape[1]
+    return state["tracks"].shape[1]
+
+
 def walker(at_s: float, speed: float = 60.0):
     """A person who walks to the right."""
     left = 100 + speed * at_s

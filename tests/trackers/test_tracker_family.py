@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from support.scenery import scenery, view
-from support.walkers import boxes, feed, tracker_after, walker
+from support.walkers import boxes, feed, held_tracks, tracker_after, walker
 
 from pipeline.core.data import Frame
 from pipeline.core.plain_data import from_json, to_json
@@ -62,7 +62,7 @@ def test_of_two_tracks_in_one_place_the_younger_goes(kind):
         feed(tracker, k / 30, boxes(still, *([np.add(apart, (6 * k, 0) * 2)] if k > 2 else [])))
     for k in range(10, 40):
         feed(tracker, k / 30, boxes(still))
-    assert len(tracker._tracks) == 1
+    assert held_tracks(tracker) == 1
 
 
 def test_unsure_detections_are_not_looked_at_by_ocsort():

@@ -61,7 +61,7 @@ class VerifiedFetcher:
         self._on_refusal = on_refusal
         self._begun: HTTPResponse | None = None
         self._is_begun = False
-        self._passwords = web.HTTPPasswordMgrWithDefaultRealm()
+        self.logins = web.HTTPPasswordMgrWithDefaultRealm()
         self._opener = web.OpenerDirector()
         is_verified = trust.verify and urlsplit(address).scheme == "https"
         for handler in (
@@ -69,8 +69,8 @@ class VerifiedFetcher:
             web.HTTPSHandler(context=_context(trust, address)),
             _Redirects(self._check),
             web.HTTPCookieProcessor(),
-            web.HTTPBasicAuthHandler(self._passwords),
-            web.HTTPDigestAuthHandler(self._passwords),
+            web.HTTPBasicAuthHandler(self.logins),
+            web.HTTPDigestAuthHandler(self.logins),
             web.HTTPDefaultErrorHandler(),
             web.HTTPErrorProcessor(),
             _Unverifiable(where) if is_verified else web.HTTPHandler(),
@@ -157,7 +157,7 @@ class VerifiedFetcher:
             return url
         user, _, password = login.partition(":")
         # For the whole server: a live playlist names new parts for ever.
-        self._passwords.add_password(
+        self.logins.add_password(
             None, f"{parts.scheme}://{place}/", unquote(user), unquote(password)
         )
         return parts._replace(netloc=place).geturl()
