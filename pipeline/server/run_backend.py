@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
-from pipeline.server.schemas import Camera, Counts, Deliveries, Status, StoredEvent
-
-
-@dataclass(frozen=True, slots=True)
-class EventQuery:
-    """Filter of events, the newest first; None does not filter."""
-
-    camera: str | None = None
-    kind: str | None = None
-    class_name: str | None = None
-    area: str | None = None
-    before_id: int | None = None
-    limit: int = 100
+from pipeline.server.schemas import Camera, Counts, Deliveries, Status
 
 
 class RunBackend(Protocol):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.events.store.records import StoredEvent
+
 State = Literal["connecting", "live", "stale", "lost", "ended"]
 Box = tuple[float, float, float, float]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -132,28 +134,6 @@ class Counts(ApiModel):
 
     counts: list[Count]
     inside: list[Inside]
-
-
-class StoredEvent(ApiModel):
-    """One event with the number it is stored under; `clip` says whether a video of it is there."""
-
-    id: int
-    uid: str
-    """Its name, which no other event anywhere has."""
-    time: float
-    kind: str
-    camera: str
-    area: str
-    direction: str
-    track_id: int
-    class_name: str
-    dwell_s: float
-    index: int
-    pts_s: float
-    xyxy: Box
-    clip: bool
-    clip_offset_s: float | None = None
-    """Seconds from the clip's start to the event: events that overlap share one."""
 
 
 class Events(ApiModel):

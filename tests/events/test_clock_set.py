@@ -14,8 +14,7 @@ from support.watched_run import OneObjectDetector, WatchedRun
 
 from pipeline.core.data import Detections, Frame
 from pipeline.core.interfaces import unix_time
-from pipeline.server.run_backend import EventQuery
-from pipeline.server.schemas import StoredEvent
+from pipeline.events.store.records import EventQuery, StoredEvent
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -22,6 +22,7 @@ from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import Topics, by_slug, device, slug
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.delivery.status import queue_status
+from pipeline.events.store.records import EventQuery
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
@@ -227,7 +228,7 @@ def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_pa
         running.hang()
         for index in range(1, 200):
             sink.write(result(index, event(index)))
-        eventually(lambda: len(store.query(limit=300)) == 200, "all kept")
+        eventually(lambda: len(store.query(EventQuery(limit=300))) == 200, "all kept")
         sink.close()
     assert queue_status(store, "mqtt").last_error == "ended before the acknowledgement", "cut off"
     assert Outbox(store, "mqtt").states()["sent"] == 1

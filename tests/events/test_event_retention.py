@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pipeline.events.delivery import outbox as outbox_module
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store.clip_cleaning import MARKER
-from pipeline.events.store.records import EventFilter, EventRecord
+from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.events.store.retention import (
     ROW_BYTES,
     RetentionLimits,
@@ -63,7 +63,7 @@ def on_disk(store: EventStore, path: str, size: int = 1000, days_ago: float = 1)
 
 
 def days(store: EventStore) -> list[float]:
-    return [(NOW - one.time) / DAY for one in store.query(limit=10_000)]
+    return [(NOW - one.time) / DAY for one in store.query(EventQuery(limit=10_000))]
 
 
 def test_what_is_too_old_goes_with_its_clip(store: EventStore) -> None:
@@ -252,7 +252,7 @@ def test_a_disk_that_is_away_for_a_while_costs_no_clip(
     for later in (0, 5, 10, 30):
         apply_retention(store, FOR_EVER, NOW + later * DAY)
     assert all(file.exists() for file in files)
-    assert [one.clip for one in store.query(EventFilter(camera="gate"))].count(True) >= 4
+    assert [one.clip for one in store.query(EventQuery(camera="gate"))].count(True) >= 4
     del new
 
 

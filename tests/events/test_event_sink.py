@@ -21,7 +21,7 @@ from pipeline.config.schema import load_config
 from pipeline.core.errors import ConfigError, OutputError, StageError
 from pipeline.core.secret_types import SecretUrl
 from pipeline.events.delivery.outbox import Outbox
-from pipeline.events.store.records import EventRecord
+from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
@@ -96,7 +96,7 @@ def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: 
         outbox = Outbox(store, "webhook:test")
         eventually(lambda: set(outbox.states()) == {"sent"}, "everything delivered")
         sink.close()
-    stored = {one.track_id: one.uid for one in store.query(limit=10_000)}
+    stored = {one.track_id: one.uid for one in store.query(EventQuery(limit=10_000))}
     assert kept <= set(stored)
     assert len(kept) > 30
     heard: Counter[str] = Counter()
@@ -107,10 +107,12 @@ def test_kills_lose_nothing_that_was_kept_and_double_nothing_unmarked(tmp_path: 
     told = {json.loads(body)["uid"] for _, body in hook.requests}
     assert told == set(stored.values()), "lost, or delivered and not kept"
     of_clips = {uid.removesuffix("-clip") for uid in heard if uid.endswith("-clip")}
-    assert of_clips == {one.uid for one in store.query(limit=10_000) if one.clip}
+    assert of_clips == {one.uid for one in store.query(EventQuery(limit=10_000)) if one.clip}
     assert store.unfinished_clips() == []
     files = set((tmp_path / "clips").rglob("*.mp4"))
-    assert {store.clip_path(one.id) for one in store.query(limit=10_000) if one.clip} <= files
+    assert {
+        store.clip_path(one.id) for one in store.query(EventQuery(limit=10_000)) if one.clip
+    } <= files
 
 
 @pytest.mark.slow
@@ -126,7 +128,7 @@ def test_a_database_that_goes_away_costs_no_event_and_no_time(tmp_path: Path) ->
         for index in range(1, 200):
             sink.write(result(index, event(index)))  # would wait for ever: nobody starts it before
         cluster.start()
-        eventually(lambda: len(store.query(limit=300)) == 200, "all events", 40)
+        eventually(lambda: len(store.query(EventQuery(limit=300))) == 200, "all events", 40)
         sink.close()
 
 

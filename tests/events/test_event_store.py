@@ -18,7 +18,7 @@ from pipeline.core.secret_types import hidden, hidden_address
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store import tables as schema
 from pipeline.events.store.database import parse, shown
-from pipeline.events.store.records import EventCount, EventFilter, EventRecord
+from pipeline.events.store.records import EventCount, EventQuery, EventRecord
 from pipeline.events.store.retention import MESSAGE_BYTES, ROW_BYTES
 from pipeline.events.store.store import EventStore
 
@@ -72,13 +72,17 @@ def test_whatever_a_name_holds_is_kept(store: EventStore) -> None:
     """A class name comes from a stranger's weights; PostgreSQL refuses NUL, both refuse halves."""
     store.add([event(camera="a\0b\ud800", class_name="'; DROP TABLE events; --")])
     assert [one.camera for one in store.query()] == ["ab?"]
-    assert store.query(EventFilter(camera="a\0b\ud800"))
+    assert store.query(EventQuery(camera="a\0b\ud800"))
 
 
 def test_a_senseless_limit_or_number_is_no_error(store: EventStore) -> None:
     store.add([event()])
-    assert (store.query(limit=-1), store.clip_path(1 << 80), store.get(-3)) == ([], None, None)
-    assert len(store.query(limit=1 << 80)) == 1
+    assert (store.query(EventQuery(limit=-1)), store.clip_path(1 << 80), store.get(-3)) == (
+        [],
+        None,
+        None,
+    )
+    assert len(store.query(EventQuery(limit=1 << 80))) == 1
 
 
 def test_a_camera_has_events_of_any_kind(store: EventStore) -> None:
@@ -98,22 +102,22 @@ def test_adding_again_after_a_failure_doubles_nothing(store: EventStore) -> None
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (EventFilter(), [5, 4, 3, 2, 1, 0]),
-        (EventFilter(camera="door"), [5, 3]),
-        (EventFilter(kind="leave"), [4]),
-        (EventFilter(class_name="car"), [2]),
-        (EventFilter(area="road"), [1]),
-        (EventFilter(since=1003.0), [5, 4, 3]),
-        (EventFilter(since=1003.0, until=1005.0), [4, 3]),
-        (EventFilter(camera="door", since=1004.0), [5]),
-        (EventFilter(camera="' OR 1=1 --"), []),
-        (EventFilter(camera="\0\ud800"), []),
-        (EventFilter(before_id=1 << 80), [5, 4, 3, 2, 1, 0]),
-        (EventFilter(before_id=-(1 << 80)), []),
-        (EventFilter(since=float("inf")), []),
+        (EventQuery(), [5, 4, 3, 2, 1, 0]),
+        (EventQuery(camera="door"), [5, 3]),
+        (EventQuery(kind="leave"), [4]),
+        (EventQuery(class_name="car"), [2]),
+        (EventQuery(area="road"), [1]),
+        (EventQuery(since=1003.0), [5, 4, 3]),
+        (EventQuery(since=1003.0, until=1005.0), [4, 3]),
+        (EventQuery(camera="door", since=1004.0), [5]),
+        (EventQuery(camera="' OR 1=1 --"), []),
+        (EventQuery(camera="\0\ud800"), []),
+        (EventQuery(before_id=1 << 80), [5, 4, 3, 2, 1, 0]),
+        (EventQuery(before_id=-(1 << 80)), []),
+        (EventQuery(since=float("inf")), []),
     ],
 )
-def test_filters(store: EventStore, wanted: EventFilter, expected: list[int]) -> None:
+def test_filters(store: EventStore, wanted: EventQuery, expected: list[int]) -> None:
     store.add(
         [
             event(0), event(1, area="road"), event(2, class_name="car"), event(3, camera="door"),
@@ -125,10 +129,10 @@ def test_filters(store: EventStore, wanted: EventFilter, expected: list[int]) ->
 
 def test_pages_go_back_from_the_newest(store: EventStore) -> None:
     store.add([event(n) for n in range(7)])
-    first = store.query(limit=3)
-    second = store.query(EventFilter(before_id=first[-1].id), limit=3)
+    first = store.query(EventQuery(limit=3))
+    second = store.query(EventQuery(before_id=first[-1].id, limit=3))
     assert [one.track_id for one in [*first, *second]] == [6, 5, 4, 3, 2, 1]
-    newer = store.query(EventFilter(after_id=second[0].id))
+    newer = store.query(EventQuery(after_id=second[0].id))
     assert [one.track_id for one in newer] == [6, 5, 4]
 
 
@@ -174,7 +178,7 @@ def test_a_reader_sees_what_a_writer_keeps_meanwhile(tmp_path: Path) -> None:
     def read() -> None:
         try:
             while not done.is_set():
-                ids = [one.id for one in reader.query(limit=50)]
+                ids = [one.id for one in reader.query(EventQuery(limit=50))]
                 assert ids == sorted(ids, reverse=True)
                 reader.counts()
         except BaseException as error:  # noqa: BLE001 - a thread's outermost frame
@@ -189,7 +193,7 @@ def test_a_reader_sees_what_a_writer_keeps_meanwhile(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert problems == []
-    assert len(reader.query(limit=1000)) == 150
+    assert len(reader.query(EventQuery(limit=1000))) == 150
 
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
@@ -211,7 +215,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert problems == []
-    assert len(stores[0].query(limit=1000)) == 120
+    assert len(stores[0].query(EventQuery(limit=1000))) == 120
 
 
 # -- clips ----------------------------------------------------------------------------------------

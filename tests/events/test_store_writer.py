@@ -16,6 +16,7 @@ from support.threads import Auth
 
 from pipeline.core.errors import StoreError, WriteError
 from pipeline.events.store import writer as store_writer
+from pipeline.events.store.records import EventQuery
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.writer import StoreWriter
 from pipeline.sinks import events as plugin
@@ -65,7 +66,7 @@ def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path, dis
     assert told.waiting > 0
     assert told.since is not None
     disk.full = False
-    eventually(lambda: len(store.query(limit=400)) == 300, "all events, later")
+    eventually(lambda: len(store.query(EventQuery(limit=400))) == 300, "all events, later")
     eventually(lambda: state(sink) == store_writer.StoreStatus(), "all is well")
     sink.close()
     assert sink.store_status() is None
@@ -79,7 +80,7 @@ def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path, disk: Disk
         sink.write(result(index, event(index)))
     with pytest.raises(WriteError, match=r"^events: \d+ could not be kept: .*full"):
         sink.close()
-    assert 0 < len(EventStore(str(store), store.clips_folder).query(limit=400)) < 300
+    assert 0 < len(EventStore(str(store), store.clips_folder).query(EventQuery(limit=400))) < 300
 
 
 def away() -> None:

@@ -29,9 +29,9 @@ from pipeline.server.live.run import live_config, notify_systemd
 from pipeline.server.live.zones import ZoneEditor
 
 pytest.importorskip("fastapi")
+from pipeline.events.store.records import EventQuery
 from pipeline.server.live.events import REMEMBERED, RecentEvents
 from pipeline.server.live.reload import GONE_S, FileWatch, Reloader, placed
-from pipeline.server.run_backend import EventQuery
 
 ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
 
@@ -416,7 +416,7 @@ def test_recent_events_are_numbered_and_found(tmp_path: Path) -> None:
     assert [event.id for event in recent.query(EventQuery())] == [3, 2, 1]
     assert [event.id for event in recent.query(EventQuery(kind="enter"))] == [3, 1]
     assert [event.id for event in recent.query(EventQuery(before_id=3, limit=1))] == [2]
-    assert [event.id for event in recent.query(EventQuery(), after_id=2)] == [3]
+    assert [event.id for event in recent.query(EventQuery(after_id=2))] == [3]
     assert recent.query(EventQuery(camera="street")) == []
     assert [(c.kind, c.count) for c in recent.counts("yard", 1)] == [("enter", 2), ("leave", 1)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.event_results import event, result, run_info
 
-from pipeline.events.store.records import EventFilter
+from pipeline.events.store.records import EventQuery
 from pipeline.sinks import events as plugin
 
 
@@ -23,12 +23,12 @@ def main(output: str, url: str, first: str, count: str) -> None:
     sink.open(run_info(Path(output), "gate"))
     store = sink.store
     assert store is not None
-    known = store.query(limit=1)
+    known = store.query(EventQuery(limit=1))
     last = known[0].id if known else 0
     for index in range(int(first), int(first) + int(count)):
         sink.write(result(index, event(index, track_id=index)))
         time.sleep(0.02)
-        for one in reversed(store.query(EventFilter(after_id=last))):
+        for one in reversed(store.query(EventQuery(after_id=last))):
             last = one.id
             sys.stdout.write(f"kept {one.track_id}\n")
         sys.stdout.flush()

@@ -15,11 +15,11 @@ from pipeline.config.web import WebOptions
 from pipeline.core.data import Frame, Result, Tracks
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
+from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
 from pipeline.server.http_server import HttpServer
-from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -30,7 +30,6 @@ from pipeline.server.schemas import (
     Delivery,
     State,
     Status,
-    StoredEvent,
     StoreStatus,
 )
 from pipeline.server.security import SecurityMiddleware

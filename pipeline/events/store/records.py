@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from pipeline.core.data import Event
 
 Box = tuple[float, float, float, float]
 NOWHERE: Box = (0.0, 0.0, 0.0, 0.0)
+
+
+def _rounded(digits: int) -> PlainSerializer:
+    """Return what rounds a number as it becomes JSON."""
+    return PlainSerializer(lambda value: round(value, digits), return_type=float)
+
+
+_Hundredths = Annotated[float, _rounded(2)]
+_Milliseconds = Annotated[float, _rounded(3)]
+_Microseconds = Annotated[float, _rounded(6)]
 
 
 def new_uid() -> str:
@@ -57,40 +69,38 @@ class EventRecord:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent(EventRecord):
-    """A stored event: a record with its id in the store.
+class StoredEvent(BaseModel):
+    """A stored event, as it is queried, delivered and answered by the REST interface."""
 
-    `clip`: whether a finished clip shows it, `clip_offset_s` seconds after the clip's start.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     id: int
+    uid: str
+    """Its name, which no other event anywhere has."""
+    time: _Milliseconds
+    """Unix seconds."""
+    kind: str
+    camera: str
+    area: str
+    direction: str
+    track_id: int
+    class_name: str
+    dwell_s: _Milliseconds
+    index: int
+    pts_s: _Microseconds
+    xyxy: tuple[_Hundredths, _Hundredths, _Hundredths, _Hundredths]
     clip: bool
-    clip_offset_s: float | None = None
+    """Whether a finished clip shows it."""
+    clip_offset_s: _Milliseconds | None = None
+    """Seconds from the clip's start to the event: events that overlap share one."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event as JSON, the same in the REST interface and in deliveries."""
-        return {
-            "id": self.id,
-            "uid": self.uid,
-            "time": round(self.time, 3),
-            "kind": self.kind,
-            "camera": self.camera,
-            "area": self.area,
-            "direction": self.direction,
-            "track_id": self.track_id,
-            "class_name": self.class_name,
-            "dwell_s": round(self.dwell_s, 3),
-            "index": self.index,
-            "pts_s": round(self.pts_s, 6),
-            "xyxy": [round(value, 2) for value in self.xyxy],
-            "clip": self.clip,
-            "clip_offset_s": None if self.clip_offset_s is None else round(self.clip_offset_s, 3),
-        }
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventFilter:
+class EventQuery:
     """A query of events, the newest first; None matches all.
 
     `before_id` and `after_id` exclude the event itself; `since` and `until` are Unix seconds,
@@ -105,6 +115,7 @@ class EventFilter:
     after_id: int | None = None
     since: float | None = None
     until: float | None = None
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipeline.events.store.records import EventFilter, EventRecord, StoredEvent
+from pipeline.events.store.records import EventQuery, EventRecord, StoredEvent
 from pipeline.events.store.tables import clips, events
 
 EVENT_COLUMNS = (*events.c, clips.c.finished, clips.c.began)
@@ -26,7 +26,6 @@ def stored_event(row: Any) -> StoredEvent:
         area=row["area"],
         direction=row["direction"],
         track_id=row["track_id"],
-        class_id=row["class_id"],
         class_name=row["class_name"],
         dwell_s=row["dwell_s"],
         index=row["frame"],
@@ -60,9 +59,8 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def query_conditions(wanted: EventFilter | None) -> list[sa.ColumnElement[bool]]:
+def query_conditions(wanted: EventQuery) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of a WHERE clause."""
-    wanted = wanted or EventFilter()
     same = ("camera", "kind", "class_name", "area")
     asked = {name: getattr(wanted, name) for name in same}
     found = [events.c[n] == storable(text) for n, text in asked.items() if text is not None]

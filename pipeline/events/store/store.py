@@ -15,7 +15,7 @@ from pipeline.events.store import tables
 from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
 from pipeline.events.store.enqueue import enqueue_clip, enqueue_events, set_targets
-from pipeline.events.store.records import EventCount, EventFilter, EventRecord, StoredEvent, new_uid
+from pipeline.events.store.records import EventCount, EventQuery, EventRecord, StoredEvent, new_uid
 from pipeline.events.store.rows import (
     EVENT_COLUMNS,
     MAX_ID,
@@ -121,10 +121,11 @@ class EventStore:
             enqueue_events(connection, records, ids)
         return [ids[uid] for uid in uids]
 
-    def query(self, wanted: EventFilter | None = None, limit: int = 100) -> list[StoredEvent]:
-        """Return the newest events that pass the filter, the newest first, at most `limit`."""
+    def query(self, wanted: EventQuery | None = None) -> list[StoredEvent]:
+        """Return the newest events that match, the newest first, at most `MAX_QUERY_ROWS`."""
+        wanted = wanted or EventQuery()
         asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP).where(*query_conditions(wanted))
-        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(limit, MAX_QUERY_ROWS)))
+        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(wanted.limit, MAX_QUERY_ROWS)))
         with self.reading() as connection:
             if connection is None:
                 return []
@@ -134,7 +135,7 @@ class EventStore:
         """Return one event, None if there is none of this number."""
         if not 0 < event_id < MAX_ID:
             return None
-        found = self.query(EventFilter(after_id=event_id - 1, before_id=event_id + 1), 1)
+        found = self.query(EventQuery(after_id=event_id - 1, before_id=event_id + 1, limit=1))
         return found[0] if found else None
 
     def counts(self, camera: str | None = None, hours: float | None = None) -> list[EventCount]:
@@ -143,7 +144,7 @@ class EventStore:
             events.c.camera, events.c.area, events.c.kind, events.c.direction, events.c.class_name,
         )  # fmt: skip
         since = None if hours is None else time.time() - hours * 3600
-        conditions = query_conditions(EventFilter(camera=camera, since=since))
+        conditions = query_conditions(EventQuery(camera=camera, since=since))
         asked = sa.select(*by, sa.func.count()).where(*conditions).group_by(*by).order_by(*by)
         with self.reading() as connection:
             if connection is None:

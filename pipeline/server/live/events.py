@@ -6,14 +6,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
-from pipeline.server.run_backend import EventQuery
-from pipeline.server.schemas import Count, Deliveries, Delivery, StoredEvent, StoreStatus
+from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.server.schemas import Count, Deliveries, Delivery, StoreStatus
 
 if TYPE_CHECKING:
     from pipeline.events.camera_states import ZonesByCamera
@@ -28,7 +27,7 @@ REMEMBERED = 1000
 class EventLog(Protocol):
     """Read access to a run's events; any thread may call it, and calls may take a while."""
 
-    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+    def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first."""
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
@@ -65,22 +64,10 @@ class StoredEvents:
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
 
-    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+    def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first; raises StoreError."""
-        from pipeline.events.store.records import EventFilter
-
-        if (store := self._sink.store) is None:
-            return []
-        asked = EventFilter(
-            camera=wanted.camera,
-            kind=wanted.kind,
-            class_name=wanted.class_name,
-            area=wanted.area,
-            before_id=wanted.before_id,
-            after_id=after_id,
-        )
-        found = store.query(asked, wanted.limit)
-        return [StoredEvent.model_validate(each.as_dict()) for each in found]
+        store = self._sink.store
+        return [] if store is None else store.query(wanted)
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
         """Return how many there were in the last hours; raises StoreError."""
@@ -139,7 +126,7 @@ class RecentEvents:
     def close(self) -> None:
         """Keep nothing open."""
 
-    def query(self, wanted: EventQuery, after_id: int | None = None) -> Sequence[StoredEvent]:
+    def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first."""
         with self._lock:
             events = list(self._events)
@@ -147,22 +134,23 @@ class RecentEvents:
             event
             for event in reversed(events)
             if (wanted.before_id is None or event.id < wanted.before_id)
-            and (after_id is None or event.id > after_id)
+            and (wanted.after_id is None or event.id > wanted.after_id)
             and wanted.camera in (None, event.camera)
             and wanted.kind in (None, event.kind)
             and wanted.class_name in (None, event.class_name)
             and wanted.area in (None, event.area)
+            and (wanted.since is None or event.time >= wanted.since)
+            and (wanted.until is None or event.time < wanted.until)
         )
         return [event for event, _ in zip(fitting, range(wanted.limit), strict=False)]
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
         """Return how many of those remembered there were in the last hours."""
         since = self._now() - hours * 3600
-        found = self.query(replace(EventQuery(camera=camera), limit=REMEMBERED))
+        found = self.query(EventQuery(camera=camera, since=since, limit=REMEMBERED))
         counted = Counter(
             (event.camera, event.area, event.kind, event.direction, event.class_name)
             for event in found
-            if event.time >= since
         )
         keys = ("camera", "area", "kind", "direction", "class_name")
         return [

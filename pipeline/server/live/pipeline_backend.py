@@ -12,12 +12,12 @@ from pipeline.config.build import effective
 from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
+from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.counts import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.events import EventLog
 from pipeline.server.live.zones import ZoneEditor, watcher_setter
-from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -27,7 +27,6 @@ from pipeline.server.schemas import (
     Deliveries,
     Inside,
     Status,
-    StoredEvent,
 )
 from pipeline.server.viewers.hub import Hub
 
@@ -106,7 +105,7 @@ class PipelineBackend:
         if event_id is None:
             newest = self._events.query(EventQuery(limit=1))
             return [], newest[0].id if newest else 0
-        found = self._events.query(EventQuery(limit=limit), after_id=event_id)
+        found = self._events.query(EventQuery(after_id=event_id, limit=limit))
         return found[::-1], found[0].id if found else event_id
 
     def clip(self, event_id: int) -> Path | None:

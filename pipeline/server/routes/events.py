@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.responses import FileResponse
 
+from pipeline.events.store.records import EventQuery
 from pipeline.server.context import AppContext, Responses
-from pipeline.server.run_backend import EventQuery
 from pipeline.server.schemas import Counts, Deliveries, Events, Problem
 
 MAX_EVENTS = 1000
@@ -41,7 +41,14 @@ def event_routes(context: AppContext) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
     ) -> Events:
         """Return events, the newest first; `before_id` goes on from an earlier answer."""
-        query = EventQuery(camera, kind, class_name, area, before_id, limit)
+        query = EventQuery(
+            camera=camera,
+            kind=kind,
+            class_name=class_name,
+            area=area,
+            before_id=before_id,
+            limit=limit,
+        )
         return Events(events=list(backend.events(query)))
 
     clip: Responses = {
