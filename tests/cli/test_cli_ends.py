@@ -84,6 +84,7 @@ def test_debug_shows_where_and_keeps_the_exit_code(capsys: pytest.CaptureFixture
     assert "srt" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(

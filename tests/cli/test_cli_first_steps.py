@@ -80,6 +80,7 @@ def test_bench_measures_on_the_clip_that_its_help_names(monkeypatch: pytest.Monk
     assert Path(clip).name == "street.mp4"
 
 
+@pytest.mark.slow
 def test_a_library_of_a_desktop_that_is_missing_is_one_line_with_a_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -271,6 +271,7 @@ def test_a_killed_command_leaves_files_readable_up_to_the_last_second(
     assert max(ends) < last + 1.0
 
 
+@pytest.mark.slow
 def test_one_broken_file_among_several_costs_the_others_nothing(
     tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "#", text)
 
 
+@pytest.mark.slow
 def test_the_table_in_docs_is_what_the_code_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """YOLOX, v6, DeepStream and other exports ran without a word and gave nonsense."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
@@ -211,6 +212,7 @@ def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
     assert opened_layout(model="builtin", imgsz=imgsz) == "v8 of 6 classes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(32, 32), (32, 96), (96, 32), (64, 320), (352, 96), (288, 512)], ids=str
 )
@@ -227,6 +229,7 @@ def test_a_fixed_size_is_recognised_with_and_without_names(tmp_path: Path, size,
     assert opened_layout(model=str(tmp_path / "fixed.onnx")) == "v8 of 6 classes"
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("imgsz", [32, 96, 416, 1280])
 @pytest.mark.parametrize("file", ["yolo11n.onnx", "yolo11n_int8_openvino"])
@@ -234,6 +237,7 @@ def test_trained_networks_are_recognised_at_every_size(shared, file, imgsz) -> N
     assert opened_layout(model=str(shared / "models" / file), imgsz=imgsz) == "v8 of 80 classes"
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
     ("file", "wanted"),

@@ -57,6 +57,7 @@ def is_whole(path: Path) -> bool:
     return len(content) > 32 and hashlib.sha256(content[32:]).digest() == content[:32]
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_what_runs(kept: Path, colours: Path, tmp_path: Path) -> None:
     """Another network's file in its place is believed: so nothing was compiled anew."""
     names, found = detect(colours)

@@ -80,6 +80,7 @@ def test_pictures_of_a_known_size_are_seen_as_those_of_any(tmp_path: Path, raw: 
     assert channel == pytest.approx(1 / (1 + np.exp(-red)), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_ultralytics_own_export_is_the_known_graph(shared: Path) -> None:
     """Otherwise a twentieth of the network's time is lost and nobody notices."""

@@ -39,6 +39,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 def test_a_signal_after_a_detector_was_replaced_by_another_thread(tmp_path: Path) -> None:
     """`trackline live` died of SIGSEGV at SIGTERM once a model had been changed while it ran.

@@ -106,6 +106,7 @@ def test_v5_and_end_to_end_boxes_come_out_of_a_network(tmp_path):
         assert found.class_id.tolist() == [2]
 
 
+@pytest.mark.slow
 def test_answers_keep_the_frames_order_over_many_sizes(colours):
     """Sizes share a few compiled networks, and requests finish in any order."""
     shades = np.random.default_rng(0).permutation(np.arange(130, 255, 3))
@@ -215,6 +216,7 @@ def test_int8_takes_the_quantized_network_or_says_how_to_make_one(tmp_path, colo
     assert ".pt --int8" in refusal(colours.rename(tmp_path / "other.pt"), precision="int8")
 
 
+@pytest.mark.slow
 def test_damaged_network_prints_nothing_to_stderr(tmp_path):
     """Left to guess the format, OpenVINO's TensorFlow reader complains there in C++."""
     (tmp_path / "bad.onnx").write_bytes(b"hello" * 99)
@@ -229,6 +231,7 @@ def test_damaged_network_prints_nothing_to_stderr(tmp_path):
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
+@pytest.mark.slow
 def test_openvino_comes_without_its_telemetry(colours):
     """`import openvino` by itself reports to an analytics service on a thread of its own."""
     code = (

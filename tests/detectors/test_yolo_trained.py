@@ -77,6 +77,7 @@ def detect(model: Path, frames: Iterator[Frame], **options) -> dict[int, Detecti
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_every_box_is_ultralytics_own(shared, reference):
     """Within 1 pixel and 0.01 score; only a box that close to the threshold may be on one side.
@@ -94,6 +95,7 @@ def test_every_box_is_ultralytics_own(shared, reference):
     assert [score for score in result.alone if score > CONF + SCORE] == []
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_reduced_precision_loses_little(shared, reference):
     """`auto` is bfloat16 where the CPU has it: 13 % of boxes differ by more, hardly any is lost."""
@@ -132,6 +134,7 @@ def test_pt_weights_on_cuda_give_the_same(shared, reference, cuda):
     assert [score for score in result.alone if score > CONF + SCORE] == []
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
     ("model", "share"),

@@ -109,6 +109,7 @@ def test_the_detector_is_never_closed_in_the_middle_of_a_batch() -> None:
     assert detector.closed == 1
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_stop_what_is_stopping() -> None:
     """The command's handler calls `stop`, on the thread that may be inside `stop` already: its
     event's lock is held then, and the handler waited for itself for ever."""

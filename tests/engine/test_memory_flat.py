@@ -42,6 +42,7 @@ class CountingSink(FakeSink):
         self.count += 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_memory_is_flat_over_a_long_run() -> None:
     source = LongSource("a")
@@ -101,6 +102,7 @@ def name_of(source: FakeSource) -> str:
     return f"{source.name} {source.opened}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_memory_is_flat_over_outages_and_changes(caplog: pytest.LogCaptureFixture) -> None:
     """A camera with a bad cable comes and goes some thousand times a day, and people edit."""
@@ -125,6 +127,7 @@ def test_memory_is_flat_over_outages_and_changes(caplog: pytest.LogCaptureFixtur
     assert max(objects[10:]) - objects[10] < 200, objects
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_memory_is_flat_over_many_files(tmp_path: Path) -> None:
     """A closed file kept the pool of its pictures: 47 MB a file of 1080p, 3.0 GB for 60 of them.

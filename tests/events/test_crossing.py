@@ -105,6 +105,7 @@ def test_only_the_segment_counts_not_the_line_it_lies_on(fps: float) -> None:
     assert told(walked(around, circle, 3.1 * 2, fps)) == ["short out"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", RATES)
 def test_standing_on_a_line_is_at_most_one_crossing(fps: float) -> None:
     """Counts inflated by boxes that tremble are what people complain about most."""
@@ -242,6 +243,7 @@ def side(point) -> bool:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_the_net_count_is_the_change_of_sides(points) -> None:
@@ -260,6 +262,7 @@ def test_the_net_count_is_the_change_of_sides(points) -> None:
     assert all(a != b for a, b in pairwise(alternate))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps, st.sampled_from([0.0, 0.3, 2.5]))
 def test_who_is_inside_is_who_entered_less_who_left(points, settle_s: float) -> None:

@@ -51,6 +51,7 @@ def test_what_becomes_of_a_camera(steps: Steps, news: list[tuple[str, float]]) -
     assert told == news
 
 
+@pytest.mark.slow
 def test_a_lost_camera_is_kept_and_queued_for_those_who_want_to_know(tmp_path: Path) -> None:
     states = {"gate": ("live", time.time())}
     hook = {"url": "http://127.0.0.1:9/", "name": "nobody", "kinds": ["lost"]}

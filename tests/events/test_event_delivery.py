@@ -85,6 +85,7 @@ def test_each_event_arrives_once_in_order_and_signed(store: EventStore, hook: Ho
     assert json.loads(hook.requests[0][1])["camera"] == "gate"
 
 
+@pytest.mark.slow
 def test_a_clip_is_a_second_message_of_its_event_under_its_own_name(
     store: EventStore, hook: Hook
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_redirect_is_not_followed(store: EventStore, hook: Hook) -> None:
     assert len(hook.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["hang", "drip"])
 def test_a_server_that_never_finishes_its_answer_is_left(
     store: EventStore, hook: Hook, way: str
@@ -155,6 +157,7 @@ def test_a_server_that_never_finishes_its_answer_is_left(
     assert [headers["trackline-attempt"] for headers, _ in hook.requests] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_events_wait_on_the_disk_while_the_server_is_away(
     store: EventStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -111,6 +111,7 @@ def test_events_arrive_once_and_in_order(running: Broker, tmp_path: Path) -> Non
         assert not any(kept), "who comes later must not hear an old event as a new one"
 
 
+@pytest.mark.slow
 def test_home_assistant_finds_a_device_per_camera_and_its_states(
     running: Broker, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_home_assistant_finds_a_device_per_camera_and_its_states(
         eventually(lambda: later.texts("trackline/status") == ["offline"], "we said good-bye")
 
 
+@pytest.mark.slow
 def test_a_clip_that_is_ready_has_a_topic_of_its_own(running: Broker, tmp_path: Path) -> None:
     """On the topic of events Home Assistant would take it for the same thing happening twice."""
     with (
@@ -186,6 +188,7 @@ def test_a_camera_without_pictures_is_shown_as_not_connected(
         assert state["objects"] is state["areas"]["lawn"]["inside"] is None
 
 
+@pytest.mark.slow
 def test_a_broker_that_dies_and_comes_back_gets_everything(running: Broker, tmp_path: Path) -> None:
     with publishing(tmp_path / "out", running.port) as (sink, store):
         sink.write(result(0, event(0, track_id=0)))
@@ -235,6 +238,7 @@ def test_a_broker_that_is_away_or_hangs_holds_up_nothing(running: Broker, tmp_pa
     assert sum(Outbox(store, "mqtt").states().values()) == 200
 
 
+@pytest.mark.slow
 def test_signing_in_over_tls(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(

@@ -146,6 +146,7 @@ def test_events_of_cameras_kept_by_others_are_delivered_too(tmp_path: Path) -> N
     assert [json.loads(body)["kind"] for _, body in hook.requests] == ["lost"]
 
 
+@pytest.mark.slow
 def test_what_waits_from_the_last_run_is_delivered_without_a_new_event(tmp_path: Path) -> None:
     with webhook() as hook:
         hook.usual = 500

@@ -180,6 +180,7 @@ def test_files_wait_for_a_slow_database_instead() -> None:
     assert writer.status.lost == 0
 
 
+@pytest.mark.slow
 def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
     """In the shapes of its description, which refuse what is missing or too much."""
     pytest.importorskip("fastapi")

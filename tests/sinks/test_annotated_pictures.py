@@ -91,6 +91,7 @@ def test_recorded_detections_belong_to_a_video(photos: Path) -> None:
     assert entry.choice.options["sequence"] is True
 
 
+@pytest.mark.slow
 def test_a_folder_of_photos_gives_annotated_photos(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +189,7 @@ def test_tables_may_lie_beside_the_pictures(photos: Path) -> None:
     assert main(["run", str(photos), "-o", str(photos), "--save", "csv"]) == 0
 
 
+@pytest.mark.slow
 def test_names_never_clash_and_subfolders_stay(
     tmp_path: Path, street: list[np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -205,6 +207,7 @@ def test_names_never_clash_and_subfolders_stay(
     assert caplog.text.count("replaces pictures of an earlier run") == 1
 
 
+@pytest.mark.slow
 def test_photos_are_written_upright(tmp_path: Path, street: list[np.ndarray]) -> None:
     # A TIFF header and one entry: orientation (0x0112), one short, 6: turned by 90 degrees.
     tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)

@@ -110,6 +110,7 @@ WHOLE: dict[str, Callable[[Path], int]] = {
 }
 
 
+@pytest.mark.slow
 @needs_flock
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", WHOLE)

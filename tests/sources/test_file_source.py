@@ -277,6 +277,7 @@ def test_times_never_run_backwards(case):
     np.testing.assert_allclose([clock.seconds(stamp) for stamp in stamps], expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_real_videos_are_read_whole_and_as_opencv_reads_them(shared):
     for path in sorted((shared / "video").iterdir()):

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.timeout(60)
 LIMITS = {"open_timeout_s": 2.0, "read_timeout_s": 0.7}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["cam.mjpg", "live/index.m3u8"])
 @pytest.mark.parametrize("fault", ["hang", "reset", "garbage"])
 def test_web_cameras_are_lost_and_come_back(path: str, fault: Fault) -> None:

@@ -98,6 +98,7 @@ def test_a_raw_stream_of_too_large_pictures_is_refused(kind, tmp_path):
         source.open()
 
 
+@pytest.mark.slow
 def test_a_network_camera_that_sends_too_large_pictures_is_lost():
     """An MJPEG camera that sent pictures of 16000 x 16000 took 4.5 GB."""
     with http_camera() as address:

@@ -76,6 +76,7 @@ def ours() -> Counter[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(TIMES))
 def test_reconnects_keep_neither_objects_nor_decoder_threads(kind: str, tmp_path: Path) -> None:
     """Reader and decoder referred to each other, and errors to the frames they had passed: 14 to 40

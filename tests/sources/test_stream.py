@@ -95,6 +95,7 @@ def test_a_playlist_under_another_name_and_on_another_port_is_read() -> None:
         check(read_frames(f"{site}/live/camera", 5))
 
 
+@pytest.mark.slow
 def test_mpeg_ts_over_tcp_and_udp() -> None:
     recording = transport_stream(1.6)
     with tcp_camera(recording) as port:
@@ -210,6 +211,7 @@ def test_another_codec_and_size_after_a_reconnect() -> None:
         check([source.read() for _ in range(5)], 64, 96)
 
 
+@pytest.mark.slow
 def test_damage_is_counted_said_once_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     port = free_udp_port()
     with (

@@ -67,6 +67,7 @@ def test_a_host_written_with_capitals(site: int, stranger: Identity) -> None:
         read_frames(f"https://LocalHost:{port}/cam.mjpg", 2, **named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["rtsps", "rtmps"])
 def test_every_protocol_over_tls(scheme: str, camera: Identity) -> None:
     """FFmpeg gives each of them its TLS options on another way."""

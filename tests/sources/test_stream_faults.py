@@ -52,6 +52,7 @@ def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
     source.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ENDING)
 def test_a_camera_that_fails_while_it_is_read_comes_back(proxy: FaultProxy, fault: Fault) -> None:
     """Through the engine: a new epoch, books that balance, no end of the run."""
@@ -75,6 +76,7 @@ def test_slow_and_split_connections_are_lived_through(proxy: FaultProxy, fault: 
     assert proxy.connections == 1
 
 
+@pytest.mark.slow
 def test_a_bad_line_gives_pictures_all_the_same(proxy: FaultProxy) -> None:
     """One piece in ten stalls, one in a hundred breaks the connection off."""
     proxy.set("lossy")

@@ -246,6 +246,7 @@ def test_text_has_every_finding_and_the_verdict():
     ]
 
 
+@pytest.mark.slow
 def test_doctor_runs_where_opencv_does_not_load():
     """Everything else of this machine is still to be said, and how to mend that."""
     code = (
@@ -265,6 +266,7 @@ def test_doctor_runs_where_opencv_does_not_load():
     assert found["networks", "openvino"]["state"] == "works"
 
 
+@pytest.mark.slow
 def test_doctor_looks_at_everything_here_without_torch():
     """The command must be quick and work where torch is not, or is what is broken."""
     code = (

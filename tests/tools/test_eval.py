@@ -207,6 +207,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys, case: str):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_our_reading_equals_trackevals_own(shared: Path, tmp_path: Path):
     """Same figures whether TrackEval reads KITTI's files itself or gets our arrays."""

@@ -48,6 +48,7 @@ def walk(frames, **options):
     return [(frame, walker(frame, **options)) for frame in frames]
 
 
+@pytest.mark.slow
 def test_fragments_on_one_way_become_one_track_with_the_smallest_id():
     tracks = table((9, walk(range(10))), (4, walk(range(14, 30))), (2, walk(range(30), at=600)))
     refined = refine(tracks, FPS, RefineOptions())

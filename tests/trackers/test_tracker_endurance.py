@@ -9,6 +9,7 @@ from tracker_endurance import stretches
 from pipeline.trackers import bytetrack, ocsort, sort, trackline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
 def test_memory_does_not_grow_with_the_tracks_that_left(kind):
     """100 objects come and go; lists of lost tracks that are never pruned grow for ever. (The

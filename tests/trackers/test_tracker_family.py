@@ -229,6 +229,7 @@ def test_clutter_does_not_lower_the_thresholds_much():
     assert sorted(tracks.track_id.tolist()) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_the_family_keeps_its_figures(shared):
     """Combined HOTA over MOT17's second halves as `benchmarks/tracker_quality.py` prints it: ours

@@ -39,6 +39,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("data", FIGURES)
 def test_published_figures(shared: Path, tmp_path: Path, data: str):
