@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.threads import PATIENCE_S, Auth
+from support.threads import PATIENCE_S, Latch
 
 from pipeline.core.worker import Worker
 
@@ -27,12 +27,12 @@ def test_a_failure_is_heard_before_anybody_is_woken(error: BaseException) -> Non
 
 
 def test_a_thread_that_runs_is_not_over() -> None:
-    gate = Auth()
-    worker = Worker("x", gate, lambda: None)
+    latch = Latch()
+    worker = Worker("x", latch, lambda: None)
     worker.start(lambda _: None)
     assert worker.started
     assert not worker.join(0.01)
-    gate.open()
+    latch.open()
     assert worker.join()
 
 

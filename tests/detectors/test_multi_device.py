@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.fakes import FakeDetector, FakeSource, Setup, fails, frames
 from support.live_fakes import until
-from support.threads import Auth, OneAtATime, in_thread, join
+from support.threads import Latch, OneAtATime, in_thread, join
 
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import ModelError, StageError
@@ -147,7 +147,7 @@ def test_each_device_works_on_a_thread_of_its_own_at_the_same_time() -> None:
 
 def test_batches_come_back_in_order_with_their_own_answers_and_times() -> None:
     """The first device is the slowest: what others found first must wait for it."""
-    all_begun = Auth()
+    all_begun = Latch()
     made = Made(FakeBackend(0, on_collect=all_begun), FakeBackend(1), FakeBackend(2))
     assert (made.spread.batch_size, made.spread.in_flight) == (4, 9)
     in_thread(lambda: (until(lambda: made.workers[1].unanswered == 0), all_begun.open()))
@@ -172,7 +172,7 @@ def test_the_times_told_are_those_of_the_batch_collected() -> None:
 
 
 def test_equal_devices_take_turns_and_none_gets_more_than_it_takes() -> None:
-    hold = Auth()
+    hold = Latch()
     made = Made(*(FakeBackend(n, on_submit=hold) for n in range(3)))
     counts = []
     for shade in range(9):
@@ -186,7 +186,7 @@ def test_equal_devices_take_turns_and_none_gets_more_than_it_takes() -> None:
 
 def test_a_slow_device_does_not_hold_work_that_a_fast_one_could_take() -> None:
     """With batches in turn each second one waited for the slow device: lock-step."""
-    hold = Auth()
+    hold = Latch()
     made = Made(FakeBackend(0, on_collect=hold), FakeBackend(1))
     for shade in range(6):
         made.submit(shade)
@@ -202,7 +202,7 @@ def test_a_device_has_its_next_batch_before_its_answer_is_looked_at(
     ready: int, begun_third: str
 ) -> None:
     """Without one that is ready, a device had nothing to do while the tracker ran."""
-    hold, backend = Auth(), FakeBackend(0, on_submit=lambda batch: batch or hold())
+    hold, backend = Latch(), FakeBackend(0, on_submit=lambda batch: batch or hold())
     made = Made(backend, ready=ready)
     made.submit(*range(made.spread.in_flight))
     hold.open()
@@ -238,7 +238,7 @@ def test_a_failure_is_raised_for_its_batch_and_the_next_one_starts_afresh(where:
     """What a thread raises must reach whoever collects; no batch may get another's answer."""
     made = Made(FakeBackend(0), FakeBackend(1))
     setattr(made.backends[1], where, breaks_at(1))
-    hold = Auth()
+    hold = Latch()
     made.backends[0].on_submit = lambda batch: batch or hold()
     made.submit(1, 2, 3, 4, 5)
     hold.open()
@@ -255,7 +255,7 @@ def test_a_failure_is_raised_for_its_batch_and_the_next_one_starts_afresh(where:
 
 def test_a_failure_takes_with_it_what_was_in_flight_on_its_device_alone() -> None:
     """A backend that raises forgets its batches: their answers would never come."""
-    all_given = Auth()
+    all_given = Latch()
     backend = FakeBackend(0, on_submit=lambda batch: batch or all_given(), on_collect=breaks_at(0))
     worker = DeviceWorker(backend, "fake:0")
     worker.start(RULES)
@@ -272,7 +272,7 @@ def test_a_failure_takes_with_it_what_was_in_flight_on_its_device_alone() -> Non
 
 def test_closing_does_not_wait_for_work_that_has_not_begun() -> None:
     """And whoever still waits for an answer is told, not left waiting."""
-    inside, hold = Auth(), Auth()
+    inside, hold = Latch(), Latch()
 
     def on_collect(_: int) -> None:
         inside.open()
@@ -311,7 +311,7 @@ class Unsteady(FakeBackend):
 
 def test_a_thread_that_ended_by_itself_leaves_nobody_waiting() -> None:
     """It took no notice of what was given later, and whoever collected that waited for ever."""
-    inside, hold = Auth(), Auth()
+    inside, hold = Latch(), Latch()
     backend = Unsteady(0, on_submit=lambda batch: (inside.open(), hold()))
     worker = DeviceWorker(backend, "fake:0")
     worker.start(RULES)

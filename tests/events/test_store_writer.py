@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from support.event_results import event, result, run_info
 from support.event_servers import eventually
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.errors import StoreError, WriteError
 from pipeline.events.store import writer as store_writer
@@ -104,7 +104,7 @@ def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
 @pytest.mark.parametrize(("fails", "lost"), [(False, 4), (True, 5)])
 def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lost: int) -> None:
     """A slow database took the events that had been counted as lost."""
-    begun, answers = Auth(), Auth()
+    begun, answers = Latch(), Latch()
 
     def slow() -> None:
         begun.open()
@@ -130,7 +130,7 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(
 ) -> None:
     """Nobody can say yet whether it will be kept."""
     sink, store = opened(tmp_path, files=True)
-    begun, answers = Auth(), Auth()
+    begun, answers = Latch(), Latch()
 
     def add(records: object) -> list[int]:
         begun.open()

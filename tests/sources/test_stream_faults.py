@@ -16,6 +16,7 @@ from support import rtsp_server
 from support.fakes import FakeDetector, FakeTracker
 from support.fault_proxy import Fault, FaultProxy, proxied
 from support.stream_reading import open_patiently, read_until_lost
+from support.web_cameras import http_camera
 
 from pipeline.core.errors import SourceLostError
 from pipeline.engine import Pipeline, RunOptions
@@ -24,6 +25,7 @@ from pipeline.sources import stream
 pytestmark = pytest.mark.timeout(60)
 
 LIMITS = {"open_timeout_s": 0.7, "read_timeout_s": 0.7}
+HTTP_LIMITS = {"open_timeout_s": 2.0, "read_timeout_s": 0.7}
 ENDING: list[Fault] = ["refuse", "hang", "reset", "garbage", "drip"]
 LIVED_THROUGH: list[Fault] = ["delay", "split"]
 
@@ -171,3 +173,23 @@ def _reached(epoch: int | None, seen: list[int], last: float) -> bool:
     if epoch is None:
         return time.monotonic() - last > 1.0
     return seen.count(epoch) >= 3
+
+
+# -- cameras that speak HTTP ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["cam.mjpg", "live/index.m3u8"])
+@pytest.mark.parametrize("fault", ["hang", "reset", "garbage"])
+def test_web_cameras_are_lost_and_come_back(path: str, fault: Fault) -> None:
+    with http_camera() as site, proxied(int(site.rpartition(":")[2])) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}/{path}"
+        source = stream.build(stream.Options(url=url, **HTTP_LIMITS))
+        open_patiently(source)
+        proxy.set(fault)
+        with pytest.raises(SourceLostError):
+            read_until_lost(source)
+        source.close()
+        proxy.set("none")
+        open_patiently(source)
+        source.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.threads import Auth, OneAtATime
+from support.threads import Latch, OneAtATime
 
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.frame_pool import FramePool
@@ -209,7 +209,7 @@ class FakeTracker:
 
 
 class FakeSink:
-    """Notes what it is given; `on_write` may wait for a gate, raise or interrupt."""
+    """Notes what it is given; `on_write` may wait for a latch, raise or interrupt."""
 
     def __init__(
         self, on_write: Callable[[Result], object] | None = None, *, heavy: bool = False
@@ -222,7 +222,7 @@ class FakeSink:
         self.written: dict[str, list[int]] = defaultdict(list)
         self.threads: set[str] = set()
         self.closed = 0
-        self.was_closed = Auth()
+        self.was_closed = Latch()
         self.on_write = on_write
         self._alone = OneAtATime("sink")
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-PATIENCE_S = 15.0  # a gate that opens no sooner is a deadlock
+PATIENCE_S = 15.0  # a latch that opens no sooner is a deadlock
 
 
-class Auth:
-    """An event that must come: waiting for it fails instead of hanging for ever."""
+class Latch:
+    """An event that must come: `latch()` waits for `latch.open()`, and fails instead of hanging."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -26,7 +26,7 @@ class Auth:
 
     def __call__(self, *_: object) -> None:
         """Wait; takes anything so that it can stand in for a write or a step."""
-        assert self._event.wait(PATIENCE_S), "a gate never opened: deadlock"
+        assert self._event.wait(PATIENCE_S), "a latch never opened: deadlock"
 
 
 class OneAtATime:

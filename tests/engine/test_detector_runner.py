@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.fakes import FakeDetector, FakeOverlapping, FakeSource, Setup, camera, fails, frames
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.errors import StageError
 
@@ -31,7 +31,7 @@ def test_every_frame_comes_once_in_order_with_its_own_boxes(
 
 def test_the_next_batches_begin_before_the_oldest_is_collected() -> None:
     """With the queue empty at each batch's end the cores ran dry there."""
-    all_read = Auth()
+    all_read = Latch()
     detector = FakeOverlapping(3, on_submit=all_read)
     setup = Setup(FakeSource("a", [*frames(9), all_read.open]), detector=detector)
     setup.pipeline.run()
@@ -44,7 +44,7 @@ def test_the_next_batches_begin_before_the_oldest_is_collected() -> None:
 @pytest.mark.parametrize("live", [True, False])
 def test_what_is_in_flight_is_not_held_back_for_more_to_come(live: bool) -> None:
     """A camera's next frame is far away: its last one must not wait for it in the detector."""
-    delivered = Auth()
+    delivered = Latch()
     source = FakeSource("a", ["frame", delivered, "frame"], live=live)
     setup = Setup(source, detector=FakeOverlapping(3))
     for _ in setup.pipeline.results():
@@ -54,11 +54,11 @@ def test_what_is_in_flight_is_not_held_back_for_more_to_come(live: bool) -> None
 
 
 def test_two_cameras_share_what_is_in_flight() -> None:
-    both_read = [Auth(), Auth()]
+    both_read = [Latch(), Latch()]
 
     def wait(_: object) -> None:
-        for gate in both_read:
-            gate()
+        for latch in both_read:
+            latch()
 
     setup = Setup(
         camera("door", [*frames(50), both_read[0].open]),
@@ -118,8 +118,8 @@ def test_a_batch_with_the_wrong_number_of_answers_fails() -> None:
 
 def test_waiting_for_the_last_answers_is_want_of_frames() -> None:
     """Where the network is done before the next frame is read, reports said that it limits."""
-    delivered = [Auth() for _ in range(5)]
-    script = [step for gate in delivered for step in ("frame", gate)]
+    delivered = [Latch() for _ in range(5)]
+    script = [step for latch in delivered for step in ("frame", latch)]
     setup = Setup(FakeSource("a", script), detector=FakeOverlapping(3))
     for result in setup.pipeline.results():
         delivered[result.frame.index].open()
@@ -130,7 +130,7 @@ def test_waiting_for_the_last_answers_is_want_of_frames() -> None:
 
 
 def test_waiting_for_a_detector_that_has_all_it_takes_is_told() -> None:
-    all_read = Auth()
+    all_read = Latch()
     detector = FakeOverlapping(2, on_submit=all_read)
     setup = Setup(FakeSource("a", [*frames(9), all_read.open]), detector=detector)
     setup.pipeline.run()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.errors import SourceLostError
@@ -21,7 +21,7 @@ LOST = SourceLostError("door: no answer")
 
 
 def test_frames_nobody_had_time_for_are_counted_and_show_as_gaps() -> None:
-    all_read = Auth()
+    all_read = Latch()
     setup = Setup(
         camera("door", [*frames(50), all_read.open]),
         detector=FakeDetector(lambda *_: all_read()),
@@ -36,7 +36,7 @@ def test_frames_nobody_had_time_for_are_counted_and_show_as_gaps() -> None:
 
 
 def test_a_slow_sink_makes_a_camera_drop_and_not_wait() -> None:
-    all_read = Auth()
+    all_read = Latch()
     setup = Setup(
         camera("door", [*frames(300), all_read.open]),
         sinks={"slow": FakeSink(all_read, heavy=True)},
@@ -65,7 +65,7 @@ def test_results_of_cameras_do_not_grow_old_in_a_queue(
 
 def test_a_slow_camera_does_not_set_the_pace_of_the_others() -> None:
     """Lock-step batching lets the slowest camera hold up everybody."""
-    file_done = Auth()
+    file_done = Latch()
     setup = Setup(camera("slow", [file_done, *frames(1)]), FakeSource("a", frames(100)))
     for result in setup.pipeline.results():
         if result.frame.source == "a" and result.frame.index == 99:
@@ -76,7 +76,7 @@ def test_a_slow_camera_does_not_set_the_pace_of_the_others() -> None:
 
 
 def test_a_lost_camera_comes_back_in_a_new_epoch_and_its_tracker_starts_anew() -> None:
-    seen = [Auth() for _ in range(3)]
+    seen = [Latch() for _ in range(3)]
     door = camera(
         "door",
         [*frames(1), seen[0], *frames(1), seen[1], LOST],
@@ -102,7 +102,7 @@ def test_a_lost_camera_comes_back_in_a_new_epoch_and_its_tracker_starts_anew() -
 def test_a_camera_that_opens_and_gives_nothing_is_not_back() -> None:
     """Each `open` after a loss counted as a reconnect and was logged as "back again", though a
     camera that restarts opens and loses a dozen times before its first frame."""
-    seen = [Auth(), Auth()]
+    seen = [Latch(), Latch()]
     door = camera("door", [*frames(1), seen[0], LOST], [LOST], [LOST], [*frames(1), seen[1]])
     setup = Setup(door)
     for count, _ in enumerate(setup.pipeline.results()):

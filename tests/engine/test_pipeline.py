@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, boxes, camera, frames
 from support.live_fakes import until
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.frame_pool import FramePool
 from pipeline.engine import Pipeline, RunOptions
@@ -47,7 +47,7 @@ def test_each_source_has_its_own_tracker_which_sees_every_frame() -> None:
 
 
 def test_a_lone_file_fills_the_batch() -> None:
-    all_read = Auth()
+    all_read = Latch()
     detector = FakeDetector(lambda *_: all_read(), batch_size=4)
     setup = Setup(FakeSource("a", [*frames(13), all_read.open]), detector=detector)
     setup.pipeline.run()
@@ -129,9 +129,9 @@ def test_max_frames_counts_for_each_source(limit: int) -> None:
 
 
 def test_a_slow_heavy_sink_makes_everybody_wait_and_loses_nothing() -> None:
-    gate = Auth()
-    slow = FakeSink(gate, heavy=True)
-    source = FakeSource("a", [*frames(16), gate.open, *frames(80)])
+    latch = Latch()
+    slow = FakeSink(latch, heavy=True)
+    source = FakeSource("a", [*frames(16), latch.open, *frames(80)])
     setup = Setup(source, sinks={"slow": slow, "table": FakeSink()})
     setup.pipeline.run()
     setup.check_end()
@@ -140,7 +140,7 @@ def test_a_slow_heavy_sink_makes_everybody_wait_and_loses_nothing() -> None:
 
 def test_the_queues_of_a_run_are_bounded() -> None:
     """With its only sink blocked, a file is read only as far as the rings reach."""
-    blocked = Auth()
+    blocked = Latch()
     most = 1 + 4 + 1 + 8 + 2 + 4 + 1  # written, queued, in hand, results, batch, ring, grabbed
 
     def reach() -> None:

@@ -18,7 +18,7 @@ from support.fakes import (
     frames,
 )
 from support.live_fakes import Camera, Live, until
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.data import ClassNames, Event, Frame, Result, Tracks
 from pipeline.core.errors import ModelError, PipelineError, SourceBrokenError, SourceError
@@ -351,7 +351,7 @@ class Viewer(FakeSink):
 
 
 def test_a_slow_viewer_holds_nobody_up_and_gets_the_newest() -> None:
-    stuck = Auth()
+    stuck = Latch()
     shown: list[Result] = []
 
     def show(result: Result) -> None:
@@ -373,7 +373,7 @@ def test_a_slow_viewer_holds_nobody_up_and_gets_the_newest() -> None:
 
 def test_a_viewer_is_shown_what_a_slow_disk_has_not_written() -> None:
     """Results for the page waited behind those for the video."""
-    disk, shown = Auth(), Auth()
+    disk, shown = Latch(), Latch()
     viewer = Viewer(lambda result: shown.open() if result.frame.index >= 8 else None, heavy=True)
     setup = Setup(
         FakeSource("a", frames(300)),
@@ -390,7 +390,7 @@ def test_a_viewer_is_shown_what_a_slow_disk_has_not_written() -> None:
 
 
 def test_events_of_replaced_results_reach_the_viewer() -> None:
-    stuck, shown = Auth(), []
+    stuck, shown = Latch(), []
 
     def show(result: Result) -> None:
         shown.extend(result.events)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
-from support.threads import Auth, interrupt
+from support.threads import Latch, interrupt
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("ctrl_c")]
 
@@ -116,7 +116,7 @@ def test_ctrl_c_is_what_the_caller_gets_even_where_closing_fails(
 def test_ctrl_c_while_the_caller_waits_for_a_frame(caplog: pytest.LogCaptureFixture) -> None:
     """A Ctrl-C that came just before a wait, or on Windows at any time, was only noticed when the
     wait was over, which is never where a camera is down."""
-    written = Auth()
+    written = Latch()
     sink = FakeSink(lambda _: written.open())
     setup = Setup(
         camera("door", [*frames(1), written, interrupt, sink.was_closed]), sinks={"table": sink}

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from support.fakes import FakeDetector, FakeSource, Setup, camera, frames
 from support.live_fakes import Camera, Live, check_gaps, hanging, until
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.errors import SourceError, SourceLostError
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(60)
 
 def test_every_result_tells_what_was_lost_before_it() -> None:
     """Drops were only booked when the run was over; nobody could say which frames they were."""
-    busy = Auth()
+    busy = Latch()
     seen = 0
 
     def detect(*_: object) -> None:
@@ -42,8 +42,8 @@ def test_every_result_tells_what_was_lost_before_it() -> None:
 
 
 def test_drops_can_be_read_while_they_happen() -> None:
-    stuck = Auth()
-    all_read = Auth()
+    stuck = Latch()
+    all_read = Latch()
     setup = Setup(
         camera("door", [*frames(30), all_read.open, stuck]),
         detector=FakeDetector(lambda *_: stuck()),
@@ -63,7 +63,7 @@ def test_drops_can_be_read_while_they_happen() -> None:
 
 def test_no_frame_is_counted_twice_while_frames_flow() -> None:
     """What waited was counted before what was dropped: a frame between the two was in both."""
-    over = Auth()
+    over = Latch()
     setup = Setup(camera("door", [*frames(3000), over.open]))
     runner = threading.Thread(target=setup.pipeline.run)
     runner.start()
@@ -190,12 +190,12 @@ def test_time_never_goes_back_within_an_epoch() -> None:
 @pytest.mark.parametrize("error", [KeyError("stream"), SourceError("door: unknown codec")])
 def test_a_server_tries_a_camera_that_fails_for_whatever_reason_again(error: Exception) -> None:
     """One camera's bug must not take the others from the page."""
-    door = FakeSource("door", [*frames(2), error], error, [*frames(3), lambda: gate()], live=True)
-    gate = Auth()
+    door = FakeSource("door", [*frames(2), error], error, [*frames(3), lambda: latch()], live=True)
+    latch = Latch()
     with Live(door, Camera("yard")) as live:
         until(lambda: door.opened == 3 and live.count("door") >= 1)
         live.wait_more("yard")
-        gate.open()
+        latch.open()
     assert live.pipeline.stats.sources["door"].grabbed == 5
 
 

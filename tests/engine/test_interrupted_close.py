@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup, frames
 from support.live_fakes import until
-from support.threads import PATIENCE_S, Auth, in_thread, interrupt, join
+from support.threads import PATIENCE_S, Latch, in_thread, interrupt, join
 
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
@@ -62,7 +62,7 @@ def test_a_sink_is_never_closed_in_the_middle_of_a_write() -> None:
 
     video = FakeSink(write, heavy=True)
     errors = closing_interrupted({"table": light, "video": video}, results=1)
-    assert not errors, "write and close met, or a gate never opened"
+    assert not errors, "write and close met, or a latch never opened"
     assert (light.closed, video.closed, video.written["a"]) == (1, 1, [0])
 
 
@@ -84,7 +84,7 @@ def test_the_detector_is_never_closed_in_the_middle_of_a_batch() -> None:
     frames_in: RingBuffer[Grabbed] = RingBuffer(4)
     results = ResultQueue(4, stats)
     rings = RingGroup([frames_in], ready=frames_in.ready)
-    running = Auth()
+    running = Latch()
 
     def detect(*_: object) -> None:
         running.open()
@@ -115,7 +115,7 @@ def test_a_signal_handler_may_stop_what_is_stopping() -> None:
     event's lock is held then, and the handler waited for itself for ever."""
     line, lines = 0, 1
     while line < lines:
-        stopped, detecting = Auth(), Auth()
+        stopped, detecting = Latch(), Latch()
 
         def detect(*_: object) -> None:
             detecting.open()  # noqa: B023 - called before the loop goes on

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, boxes, camera, fails, frames
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.errors import ModelError, OutputError, StageError
 
@@ -43,7 +43,7 @@ def test_a_sink_that_fails_to_write_ends_the_run(heavy: bool, nth: int) -> None:
 def test_a_heavy_sink_that_fails_says_so_even_where_it_blocked_everybody() -> None:
     """The caller waited for space in the failed sink's queue. It was let go before the error was
     known, and the result that did not fit counted as delivered."""
-    full = Auth()
+    full = Latch()
     ring_reached = 1 + 4 + 1 + 8 + 4
 
     def write(_: object) -> None:

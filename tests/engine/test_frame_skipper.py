@@ -16,7 +16,7 @@ from support.fakes import (
     fails,
     frames,
 )
-from support.threads import Auth
+from support.threads import Latch
 
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import StageError
@@ -123,8 +123,8 @@ def test_every_frame_of_a_file_still_comes_once_and_in_order(detector: FakeDetec
 
 
 def test_a_cameras_skipped_frame_does_not_wait_for_the_next_detection() -> None:
-    delivered = [Auth() for _ in range(4)]
-    steps = [step for gate in delivered for step in ("frame", gate)]
+    delivered = [Latch() for _ in range(4)]
+    steps = [step for latch in delivered for step in ("frame", latch)]
     setup = Setup(camera("door", steps), detector=FakeOverlapping(3), detect_every=4)
     for result in setup.pipeline.results():
         delivered[result.frame.index].open()

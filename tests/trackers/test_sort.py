@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.mot_scoring import Sequence, score, write_tracks
-from support.reference_sort import ObjectSort, crowd
+from support.reference_sort import ObjectSort, crowd, stretches
 from support.walkers import boxes, feed, held_tracks, tracker_after, walker
 
 from pipeline.trackers import bytetrack, none, ocsort, sort, trackline
@@ -197,6 +197,18 @@ def test_tracks_that_leave_free_their_memory():
         fresh = [(60 * i, 80 * (k % 9), 60 * i + 50, 80 * (k % 9) + 60) for i in range(20)]
         feed(tracker, k / 30, boxes(*fresh))
         assert held_tracks(tracker) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
+def test_memory_does_not_grow_with_the_tracks_that_left(kind):
+    """100 objects come and go; lists of lost tracks that are never pruned grow for ever. (The
+    benchmark runs 100,000 frames with 10,000.)"""
+    options = kind.Options(max_age_s=0.2)
+    figures = stretches(kind.build(options), frames=1000, tracks=100)
+    held = [kib for _, kib, _ in figures]
+    assert figures[-1][2] >= 100
+    assert max(held[5:]) < held[4] + 16
 
 
 def test_none_gives_every_detection_no_identity():

@@ -7,7 +7,7 @@ import threading
 import pytest
 from support.fakes import FakeSource, Setup, camera, fails, frames
 from support.live_fakes import until
-from support.threads import PATIENCE_S, Auth
+from support.threads import PATIENCE_S, Latch
 
 from pipeline.core.errors import SourceBrokenError, SourceError, StageError
 
@@ -110,7 +110,7 @@ def test_sources_that_hang_are_left_behind_all_at_once() -> None:
     """Each hanging camera was waited for in turn: a switch that was down delayed the end by five
     seconds for every camera behind it. The frame one brought afterwards counted as grabbed, in a
     report that had been made already."""
-    hanging, all_there = Auth(), threading.Barrier(51, timeout=PATIENCE_S)
+    hanging, all_there = Latch(), threading.Barrier(51, timeout=PATIENCE_S)
     hang = [*frames(2), all_there.wait, hanging, *frames(1)]
     cameras = [camera(f"cam{i}", hang) for i in range(50)]
     last = FakeSource("a", [*frames(3), all_there.wait, KeyError("end")])
