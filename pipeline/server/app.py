@@ -1,7 +1,8 @@
-"""The live server's application: routes, error handlers, OpenAPI description, middleware."""
+"""The live server's application: routes, page files, error handlers, OpenAPI, middleware."""
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import PipelineError
@@ -25,14 +30,18 @@ from pipeline.server.routes.system import system_routes
 from pipeline.server.run_backend import RunBackend
 from pipeline.server.schemas import Problem
 from pipeline.server.security import INTERNAL, SecurityMiddleware
-from pipeline.server.static import PAGE, page_routes
 from pipeline.server.viewers.broadcaster import Broadcaster
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.jpeg_encoder import JpegEncoder
 from pipeline.server.viewers.websocket import ViewerPool
 
+PAGE = Path(__file__).resolve().parent / "page"
 MAX_BODY_BYTES = 512 * 1024
+_MIN_GZIP_BYTES = 1024
 OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
+
+# Python 3.11 and some systems' tables call it application/javascript.
+mimetypes.add_type("text/javascript", ".js")
 
 
 def create_app(
@@ -70,10 +79,31 @@ def create_app(
         camera_routes(context),
     ):
         app.include_router(router)
-    pages = page_routes(page)
+    pages = _page_routes(page)
     app.router.routes.extend(pages)
     _extend_openapi(app)
     return SecurityMiddleware(app, context, {*OPEN_PATHS, *(route.path for route in pages)})
+
+
+def _page_routes(folder: Path) -> list[Route]:
+    """Return a route for each file of the page in `folder`, and `/` for index.html.
+
+    The folder is listed once: no other path reaches the disk, and the routes' paths are exactly
+    those that are open without signing in. A mount at `/` would also match unknown paths.
+    """
+    paths = [
+        f"/{path.relative_to(folder).as_posix()}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    if "/index.html" in paths:
+        paths.append("/")
+    files = StaticFiles(directory=folder, html=True)
+    gzip = Middleware(GZipMiddleware, minimum_size=_MIN_GZIP_BYTES)
+    return [
+        Route(path, files, methods=["GET", "HEAD"], include_in_schema=False, middleware=[gzip])
+        for path in paths
+    ]
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

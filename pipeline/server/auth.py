@@ -114,7 +114,7 @@ class Auth:
         return secret
 
     def log_out(self, secret: str) -> None:
-        """End a session; nothing happens where there is none."""
+        """End a session if it exists."""
         self._sessions.pop(_digest(secret), None)
 
     def is_valid(self, grant: Grant) -> bool:
@@ -161,8 +161,8 @@ class Auth:
     def is_known_host(self, host: str) -> bool:
         """Return whether a Host header names this server.
 
-        A page of somebody else's whose name was made to point here (DNS rebinding) sends its own
-        name; an address in figures cannot be made to point anywhere.
+        A foreign page whose name was made to resolve to this server (DNS rebinding) sends its own
+        name; a numeric address is never resolved.
         """
         name = host_name(host)
         if name is None:
@@ -193,7 +193,7 @@ def is_same_origin(headers: Mapping[str, str]) -> bool:
 
 
 def host_name(host: str) -> str | None:
-    """Return the name or address in a Host header, in small letters; None where it is none."""
+    """Return the host name or address in a Host header, in lower case; None if invalid."""
     host = host.strip().lower()
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")
@@ -205,7 +205,7 @@ def host_name(host: str) -> str | None:
 
 
 def _password(given: str) -> str:
-    """Return the password of Basic authentication (RFC 7617), "" where it is none."""
+    """Return the password of Basic authentication (RFC 7617), "" if it cannot be decoded."""
     try:
         login = base64.b64decode(given.strip(), validate=True).decode("utf-8")
     except ValueError:
@@ -227,7 +227,7 @@ def _is_loopback(client: str | None) -> bool:
 
 
 def _is_proxied(headers: Mapping[str, str]) -> bool:
-    """Return whether a proxy forwarded it: its client may be on another machine."""
+    """Return whether a proxy forwarded the request: its client may be on another machine."""
     return any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 
 
@@ -243,5 +243,5 @@ def client_network(client: str) -> str:
 
 
 def _digest(text: str) -> bytes:
-    """Return a digest: of equal length, so that comparing takes equally long, and safe to keep."""
+    """Return the SHA-256 digest of a secret: of fixed length for comparing, and safe to store."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -26,7 +26,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 _SEND_BUFFER_BYTES = 256 * 1024
 _TCP_USER_TIMEOUT_MS = 60_000
 _SPARE_CONNECTIONS = 64
-"""Connections above those for which others are closed, before requests are answered with 503."""
+"""Connections beyond the protocol's own limit before uvicorn answers requests with 503."""
 
 
 class HttpServer:
@@ -38,12 +38,12 @@ class HttpServer:
         _check_certificate(options)
         self._socket = _listen(options)
         self._options = options
-        room = options.viewers * 4 + 64
+        max_connections = options.viewers * 4 + 64
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=timeout_protocol(request_s, room, options.proxies),
+                http=timeout_protocol(request_s, max_connections, options.proxies),
                 lifespan="on",
                 log_config=None,
                 log_level="warning",
@@ -53,7 +53,7 @@ class HttpServer:
                 forwarded_allow_ips=list(options.proxies),
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=30,
-                limit_concurrency=room + _SPARE_CONNECTIONS,
+                limit_concurrency=max_connections + _SPARE_CONNECTIONS,
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,  # pictures are compressed already
@@ -95,19 +95,19 @@ class HttpServer:
 
 
 def _listen(options: WebOptions) -> socket.socket:
-    """Return a socket that listens; raises ConfigError for an address that is taken or not ours."""
+    """Return a listening socket; raises ConfigError for an address that cannot be bound."""
     host = "127.0.0.1" if options.host == "localhost" else options.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What a viewer has not read yet: little, or it would see old boxes after a pause.
+        # A small send buffer: a viewer would see old boxes after a pause otherwise.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         if sys.platform == "linux":
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
         listener.bind((host, options.port))
-        listener.listen(1024)  # many at once must not keep others out of the queue
+        listener.listen(1024)  # many connections at once must not fill the backlog
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)

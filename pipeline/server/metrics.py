@@ -1,4 +1,4 @@
-"""Prometheus metrics of a live run, in a registry of their own."""
+"""Prometheus metrics of a live run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics(Collector):
-    """Collector that reads the run's figures at each scrape; keeps no state of its own."""
+    """Prometheus collector that reads the run's figures at each scrape."""
 
     def __init__(self, backend: RunBackend, hub: Hub, viewers: Callable[[], int]) -> None:
         self._backend = backend
@@ -37,7 +37,7 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Return nothing: the names are known once they are collected."""
+        """Return no descriptions: the collector is not asked for values when it is registered."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -73,7 +73,9 @@ class Metrics(Collector):
         dropped = CounterMetricFamily(
             "trackline_frames_dropped", "Frames lost, by cause.", labels=["camera", "cause"]
         )
-        again = CounterMetricFamily("trackline_reconnects", "Cameras that came back.", labels=label)
+        reconnects = CounterMetricFamily(
+            "trackline_reconnects", "Cameras that came back.", labels=label
+        )
         tracks = GaugeMetricFamily("trackline_tracks", "Tracks in the last frame.", labels=label)
         inside = GaugeMetricFamily(
             "trackline_zone_inside", "Tracks in a zone now.", labels=["camera", "area"]
@@ -88,18 +90,29 @@ class Metrics(Collector):
             delivered.add_metric([camera.name], camera.delivered)
             for cause, count in camera.dropped.items():
                 dropped.add_metric([camera.name, cause], count)
-            again.add_metric([camera.name], camera.reconnects)
+            reconnects.add_metric([camera.name], camera.reconnects)
             if camera.tracks is not None:
                 tracks.add_metric([camera.name], camera.tracks)
-            for area, there in self._backend.inside(camera.name).items():
-                if there is not None:
-                    inside.add_metric([camera.name, area], there)
+            for zone, occupancy in self._backend.inside(camera.name).items():
+                if occupancy is not None:
+                    inside.add_metric([camera.name, zone], occupancy)
         queue = GaugeMetricFamily(
             "trackline_queue_frames", "Frames that wait for inference.", labels=label
         )
         for name, waiting in self._backend.queues().items():
             queue.add_metric([name], waiting)
-        yield from (fps, analysed, state, grabbed, delivered, dropped, again, tracks, inside, queue)
+        yield from (
+            fps,
+            analysed,
+            state,
+            grabbed,
+            delivered,
+            dropped,
+            reconnects,
+            tracks,
+            inside,
+            queue,
+        )
 
     def _ages_and_stages(self) -> Iterator[Metric]:
         age = HistogramMetricFamily(
@@ -116,7 +129,7 @@ class Metrics(Collector):
 
     def _deliveries(self) -> Iterator[Metric]:
         label = ["target"]
-        took = CounterMetricFamily(
+        delivered = CounterMetricFamily(
             "trackline_deliveries", "Messages about events that a target took.", labels=label
         )
         waiting = GaugeMetricFamily(
@@ -130,12 +143,12 @@ class Metrics(Collector):
         )
         status = self._backend.deliveries()
         for one in status.deliveries:
-            took.add_metric([one.target], one.delivered)
+            delivered.add_metric([one.target], one.delivered)
             waiting.add_metric([one.target], one.waiting)
             age_s = 0.0 if one.waiting_since is None else time.time() - one.waiting_since
             since.add_metric([one.target], max(0.0, age_s))
             failed.add_metric([one.target], one.failed)
-        yield from (took, waiting, since, failed)
+        yield from (delivered, waiting, since, failed)
         if (kept := status.keeping) is not None:
             fine = kept.problem is None
             yield _gauge("trackline_events_kept", "1 while the database takes events.", fine)

@@ -1,7 +1,8 @@
 """Timeout of slow requests, and limits on idle and unfinished connections per address.
 
-This extends uvicorn's H11Protocol, which is no public interface: pyproject.toml pins uvicorn below
-the next release that was not tried.
+This extends uvicorn's H11Protocol, which is not a public interface. pyproject.toml therefore pins
+uvicorn below the next release that was not tried, and tests/server/test_request_timeout.py names
+every member that is used here and fails where one is missing.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ MAX_IDLE = 32
 class TimeoutProtocol(H11Protocol):
     """HTTP protocol that aborts slow requests and closes connections beyond its limits.
 
-    The server takes so many connections and no more: a client that opened many and said little, or
-    asked once and kept them, would keep everybody else out without being signed in. So one address
-    may have 32 requests that are not complete and 32 idle connections, the oldest of which are
-    closed; trusted proxies speak for many clients, and for them only the next rule holds. Once
-    `max_connections` are open, a new one closes one in use for nothing: idle and not signed in,
-    then idle, then the oldest incomplete request.
+    Without limits, a client that opens many connections and sends little, or keeps them idle, would
+    lock out all others without being signed in. Each address may have 32 incomplete requests and 32
+    idle connections; beyond that its oldest are closed. Trusted proxies, which stand for many
+    clients, are exempt. Once `max_connections` are open, a new connection closes one of these, in
+    this order: idle and not signed in, idle, the oldest incomplete request.
     """
 
     request_s = REQUEST_S
@@ -51,7 +51,7 @@ class TimeoutProtocol(H11Protocol):
             self._close_least_useful()
 
     def data_received(self, data: bytes) -> None:
-        """Take data; the timer runs until the request is complete."""
+        """Receive data; the timer runs until the request is complete."""
         super().data_received(data)
         handed_over = self.transport.get_protocol() is not self  # to the WebSocket's protocol
         if handed_over or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
@@ -82,7 +82,7 @@ class TimeoutProtocol(H11Protocol):
 
     @property
     def _is_signed_in(self) -> bool:
-        """Return whether its last request was authenticated, as all local ones without a token."""
+        """Return whether its last request was authenticated; without a token all local ones are."""
         return bool(self.scope) and self.scope.get(GRANT) is not None
 
     def _http_connections(self) -> list[TimeoutProtocol]:
@@ -90,7 +90,7 @@ class TimeoutProtocol(H11Protocol):
         return [each for each in every if isinstance(each, TimeoutProtocol)]
 
     def _is_same_client(self, other: TimeoutProtocol) -> bool:
-        """Return whether both are of one client (IPv4 or IPv6 /64) that is no trusted proxy."""
+        """Return whether both have the same client (IPv4, IPv6 /64) and it is no trusted proxy."""
         mine, its = (client_network((each.client or ("",))[0]) for each in (self, other))
         return mine == its and mine not in self.trusted
 
@@ -98,8 +98,8 @@ class TimeoutProtocol(H11Protocol):
         ours = [each for each in self._http_connections() if each is not self]
         idle = [each for each in ours if each._is_idle]
         if idle:
-            strangers = [each for each in idle if not each._is_signed_in]
-            min(strangers or idle, key=_keep_alive_end).timeout_keep_alive_handler()
+            anonymous = [each for each in idle if not each._is_signed_in]
+            min(anonymous or idle, key=_keep_alive_end).timeout_keep_alive_handler()
         elif unfinished := [each for each in ours if each._timer]:
             min(unfinished, key=_timer_end)._abort()
 

@@ -12,7 +12,7 @@ from pipeline.server.schemas import Camera, Counts, Deliveries, Status
 
 
 class RunBackend(Protocol):
-    """The run as the application sees it.
+    """The run behind the HTTP application.
 
     Methods that "may take a while" are never called on the server's event loop.
     """
@@ -31,11 +31,11 @@ class RunBackend(Protocol):
     def zones(self, camera: str) -> CameraZones:
         """Return a camera's zones and lines."""
 
-    def save_zones(self, camera: str, areas: CameraZones) -> CameraZones:
+    def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises PipelineError. May take a while."""
 
     def counts(self, camera: str | None, hours: float) -> Counts:
-        """Return what happened in the last hours. May take a while."""
+        """Return counts of events in the last hours and who is inside now. May take a while."""
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first. May take a while."""

@@ -1,4 +1,4 @@
-"""Request and response models of the REST interface; the OpenAPI description is made of them."""
+"""Request and response models of the REST interface, from which OpenAPI is generated."""
 
 from __future__ import annotations
 

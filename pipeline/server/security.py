@@ -23,7 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CSRF_HEADER = "x-trackline"
 GRANT = "trackline.grant"
 PICTURE_PATHS = ("/stream.mjpg", "/snapshot.jpg")
-"""Ends of the paths that also take the token as a password of Basic authentication."""
+"""Suffixes of the paths that also take the token as a password of Basic authentication."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -39,8 +39,7 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), usb=()",
 }
-"""On every answer."""
-
+"""Headers of every response."""
 
 INTERNAL = "internal error; the server's log says which"
 
@@ -91,7 +90,7 @@ class SecurityMiddleware:
         """Raise RefusedError unless the request may pass; store its grant in `scope`."""
         headers = _headers(scope)
         if not self._auth.is_known_host(headers.get("host", "")):
-            raise RefusedError(421, "this server does not go by that name; see web.names")
+            raise RefusedError(421, "not a name of this server; see web.names")
         names = [
             name
             for name, _ in parse_qsl(
@@ -116,10 +115,10 @@ class SecurityMiddleware:
             return
         if grant is None:
             kind = "Basic" if _is_picture(scope) else "Bearer"
-            asks = f'{kind} realm="trackline"'
-            raise RefusedError(401, "sign in first", www_authenticate=asks)
-        changes = scope["type"] == "http" and method not in _SAFE_METHODS
-        if changes and grant.method != "token" and headers.get(CSRF_HEADER) != "1":
+            challenge = f'{kind} realm="trackline"'
+            raise RefusedError(401, "sign in first", www_authenticate=challenge)
+        is_change = scope["type"] == "http" and method not in _SAFE_METHODS
+        if is_change and grant.method != "token" and headers.get(CSRF_HEADER) != "1":
             raise RefusedError(403, "changes want the header X-Trackline: 1")
 
     def _grant(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
@@ -137,9 +136,9 @@ class SecurityMiddleware:
 
 
 def _is_picture(scope: Scope) -> bool:
-    """Return whether it reads a picture or stream, for which Basic authentication is accepted.
+    """Return whether a request reads a picture or stream, where Basic authentication is accepted.
 
-    Home automation and players know no other.
+    Home automation and players support no other.
 
     Nothing else accepts it: browsers send it by themselves, also with changes that other servers'
     pages ask for.
@@ -149,10 +148,10 @@ def _is_picture(scope: Scope) -> bool:
 
 
 def _is_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Return whether the browser follows a link, rather than fetching it for another page."""
+    """Return whether a browser navigates to the URL, rather than fetching it for another page."""
     reads = scope["type"] == "http" and scope.get("method") in ("GET", "HEAD")
-    goes = headers.get("sec-fetch-mode") == "navigate"
-    return reads and goes and headers.get("sec-fetch-dest") == "document"
+    navigates = headers.get("sec-fetch-mode") == "navigate"
+    return reads and navigates and headers.get("sec-fetch-dest") == "document"
 
 
 class _ResponseSender:
@@ -196,10 +195,13 @@ class _ResponseSender:
 
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
         complete = [(bytes(name).lower(), bytes(value)) for name, value in headers]
-        there = {name for name, _ in complete}
-        usual = {**SECURITY_HEADERS, "cache-control": "no-cache" if self._is_page else "no-store"}
-        for name, value in usual.items():
-            if name.encode() not in there:
+        present = {name for name, _ in complete}
+        defaults = {
+            **SECURITY_HEADERS,
+            "cache-control": "no-cache" if self._is_page else "no-store",
+        }
+        for name, value in defaults.items():
+            if name.encode() not in present:
                 complete.append((name.encode(), value.encode()))
         return complete
 
@@ -221,7 +223,7 @@ def session_cookie(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by name in small letters; raises RefusedError for duplicates."""
+    """Return the headers by lower-case name; raises RefusedError for duplicates."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()

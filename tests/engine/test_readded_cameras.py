@@ -16,7 +16,7 @@ from pipeline.config.build import make_sources
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Result
-from pipeline.server.live.config_changes import apply, in_force
+from pipeline.server.live.config_changes import apply, running_config
 from pipeline.trackers import sort
 
 pytestmark = pytest.mark.timeout(60)
@@ -93,7 +93,7 @@ def config(folder: Path, *names: str) -> Config:
 def test_a_renamed_camera_begins_new_books_and_its_old_ones_stay_true(tmp_path: Path) -> None:
     """The old name's frames must be accounted for, and its ids not given again when it returns."""
     first = resolve_config(config(tmp_path, "door", "yard"))
-    now = in_force(first, None)
+    now = running_config(first, None)
     with running(*(source for source, _ in make_sources(first))) as live:
         live.wait_more("door", 5)
         live.wait_more("yard", 5)

@@ -184,7 +184,7 @@ def test_files_wait_for_a_slow_database_instead() -> None:
 def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
     """In the shapes of its description, which refuse what is missing or too much."""
     pytest.importorskip("fastapi")
-    from pipeline.server.live.events import StoredEvents
+    from pipeline.server.live.event_log import StoredEvents
 
     hook = {"url": "http://127.0.0.1:9/hunter2", "name": "door"}
     sink = plugin.build(plugin.Options(clips=False, webhooks=[hook]))  # type: ignore[list-item]

@@ -24,14 +24,14 @@ from pipeline.core.interfaces import RunInfo
 from pipeline.detectors import yolo
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.zones_file import save_zones
-from pipeline.server.live.config_changes import apply, in_force, unchangeable
+from pipeline.server.live.config_changes import apply, running_config, unchangeable
 from pipeline.server.live.run import live_config, notify_systemd
-from pipeline.server.live.zones import ZoneEditor
+from pipeline.server.live.zone_editor import ZoneEditor
 
 pytest.importorskip("fastapi")
 from pipeline.events.store.records import EventQuery
-from pipeline.server.live.events import REMEMBERED, RecentEvents
-from pipeline.server.live.reload import GONE_S, FileWatch, Reloader, placed
+from pipeline.server.live.event_log import MAX_RECENT, RecentEvents
+from pipeline.server.live.reload import GONE_S, FileWatch, Reloader, with_location
 
 ZONE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
 
@@ -100,7 +100,7 @@ def test_only_what_differs_is_changed(
     tmp_path: Path, changes: dict[str, Any], calls: list[str]
 ) -> None:
     """A changed camera must not cost the others a frame."""
-    now = in_force(resolve_config(config(tmp_path)), None)
+    now = running_config(resolve_config(config(tmp_path)), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, **changes), now, pipeline)
     assert pipeline.calls == calls
@@ -119,7 +119,7 @@ def test_a_folder_is_compared_with_what_it_held_when_it_was_last_read(
     folder.mkdir()
     for name in ("a.mp4", "b.mp4"):
         (folder / name).touch()
-    now = in_force(resolve_config(config(tmp_path, sources=[str(folder)])), None)
+    now = running_config(resolve_config(config(tmp_path, sources=[str(folder)])), None)
     pipeline = FakePipeline()
     for _ in range(reloads_before):
         apply(config(tmp_path, sources=[str(folder)]), now, pipeline)
@@ -135,7 +135,7 @@ def test_a_folder_is_compared_with_what_it_held_when_it_was_last_read(
 
 def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
     old = config(tmp_path)
-    now = in_force(resolve_config(old), None)
+    now = running_config(resolve_config(old), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, detector={**_detector(old), "conf": 0.6}), now, pipeline)
     assert pipeline.calls == ["detector"]
@@ -143,7 +143,7 @@ def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
 
 
 def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
-    now = in_force(resolve_config(config(tmp_path)), None)
+    now = running_config(resolve_config(config(tmp_path)), None)
     pipeline = FakePipeline()
     wrong = {"sources": synthetic("c"), "tracker": {"kind": "sort", "max_age_s": -1}}
     with pytest.raises(ConfigError, match="max_age_s"):
@@ -154,7 +154,7 @@ def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Path) -> None:
     old = config(tmp_path)
-    now = in_force(resolve_config(old), None)
+    now = running_config(resolve_config(old), None)
     pipeline = FakePipeline()
     pipeline.detector_error = ModelError("no such weights")
     new = config(tmp_path, detector={**_detector(old), "conf": 0.6}, sources=synthetic("a"))
@@ -176,7 +176,7 @@ def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
 ) -> None:
     """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
     monkeypatch.setattr(yolo, "build", lambda options: SimpleNamespace(options=options))
-    now = in_force(resolve_config(config(tmp_path, tracker=before)), None)
+    now = running_config(resolve_config(config(tmp_path, tracker=before)), None)
     pipeline = FakePipeline()
     new = config(tmp_path, tracker=after)
     apply(new, now, pipeline)
@@ -191,7 +191,7 @@ def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
 
 def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> None:
     own = {**_detector(config(tmp_path)), "conf": 0.4}
-    now = in_force(resolve_config(config(tmp_path, tracker="sort", detector=own)), None)
+    now = running_config(resolve_config(config(tmp_path, tracker="sort", detector=own)), None)
     pipeline = FakePipeline()
     apply(config(tmp_path, tracker="trackline", detector=own), now, pipeline)
     assert pipeline.calls == ["tracker"]
@@ -199,7 +199,7 @@ def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> 
 
 def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: Path) -> None:
     """Its section did not change, only the tracker it serves: that must not look like done."""
-    now = in_force(resolve_config(config(tmp_path, tracker="sort")), None)
+    now = running_config(resolve_config(config(tmp_path, tracker="sort")), None)
     pipeline = FakePipeline()
     pipeline.detector_error = ModelError("out of memory")
     new = config(tmp_path, tracker="trackline")
@@ -211,7 +211,7 @@ def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: 
 
 
 def test_what_has_to_wait_is_named(tmp_path: Path) -> None:
-    now = in_force(resolve_config(config(tmp_path)), None)
+    now = running_config(resolve_config(config(tmp_path)), None)
     new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
     assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]
 
@@ -291,13 +291,13 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
     path, now = tmp_path / "zones.yaml", 0.0
     save_zones(path, ZonesFile(cameras={"yard": areas(ZONE)}))
     editor, run = ZoneEditor(path), FakeRun()
-    state = in_force(resolve_config(config(tmp_path)), None)
+    state = running_config(resolve_config(config(tmp_path)), None)
     reloader = Reloader(run, state, editor, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
 
     def look() -> str | None:
         nonlocal now
         for _ in range(3):
-            reloader.look()
+            reloader.check()
             now += GONE_S / 2
         return state.error
 
@@ -319,8 +319,8 @@ def test_zones_whose_file_is_deleted_stay_and_that_is_said(
 def test_an_error_about_a_key_gets_its_line(tmp_path: Path) -> None:
     file = tmp_path / "cams.yaml"
     file.write_text("sources: [synthetic]\ndetector:\n  kind: yolo\n  conf: 7\n")
-    assert placed("detector.conf: want less", file) == f"{file}:4: detector.conf: want less"
-    assert placed(f"{file}:3: not valid YAML", file) == f"{file}:3: not valid YAML"
+    assert with_location("detector.conf: want less", file) == f"{file}:4: detector.conf: want less"
+    assert with_location(f"{file}:3: not valid YAML", file) == f"{file}:3: not valid YAML"
 
 
 # -- zones ----------------------------------------------------------------------------------------
@@ -423,11 +423,11 @@ def test_recent_events_are_numbered_and_found(tmp_path: Path) -> None:
 
 def test_recent_events_take_no_memory() -> None:
     recent = RecentEvents()
-    for index in range(REMEMBERED + 500):
+    for index in range(MAX_RECENT + 500):
         recent.write(result_with("enter", index=index))
     found = recent.query(EventQuery(limit=10_000))
-    assert len(found) == REMEMBERED
-    assert found[0].id == REMEMBERED + 500
+    assert len(found) == MAX_RECENT
+    assert found[0].id == MAX_RECENT + 500
 
 
 # -- systemd --------------------------------------------------------------------------------------

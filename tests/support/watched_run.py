@@ -14,10 +14,10 @@ from pipeline.config.schema import Config
 from pipeline.core.data import Detections, Frame
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.zones_file import save_zones
-from pipeline.server.live.config_changes import in_force
-from pipeline.server.live.events import RecentEvents
+from pipeline.server.live.config_changes import running_config
+from pipeline.server.live.event_log import RecentEvents
 from pipeline.server.live.pipeline_backend import PipelineBackend
-from pipeline.server.live.zones import ZoneEditor
+from pipeline.server.live.zone_editor import ZoneEditor
 from pipeline.server.metrics import Metrics
 from pipeline.server.viewers.hub import Hub
 from pipeline.trackers import sort
@@ -48,7 +48,7 @@ class WatchedRun:
             *cameras, new_tracker=lambda: sort.build(options), new_watcher=zone_editor.new_watcher,
             sinks={"page": hub, "recent": events}, **told,
         )  # fmt: skip
-        state = in_force(resolve_config(Config()), None)
+        state = running_config(resolve_config(Config()), None)
         self.backend = PipelineBackend(self.live.pipeline, hub, zone_editor, events, state)
         self._metrics = Metrics(self.backend, hub, lambda: 0)
 

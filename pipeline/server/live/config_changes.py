@@ -1,4 +1,4 @@
-"""From one configuration to the next while the run goes on: what differs, and what cannot."""
+"""Applies a changed configuration to a running pipeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import BaseModel
+
 from pipeline.config.build import detector_choice, make_detector, make_sources, tracker_factory
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config, PluginChoice
@@ -15,30 +17,30 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector, Source, Tracker
 
 FIXED = ("sinks", "zones", "run", "web")
-"""Sections that are looked at when the program starts, and not again."""
+"""Sections that take effect at the next start only."""
 
 
-class Changeable(Protocol):
-    """The part of a pipeline that changes are made to."""
+class ChangeablePipeline(Protocol):
+    """The methods of a pipeline that change a run."""
 
     def add_source(self, source: Source) -> None:
-        """Take in a source."""
+        """Add a source."""
 
     def remove_source(self, name: str) -> None:
-        """Let a source go."""
+        """Remove a source."""
 
     def replace_detector(self, detector: Detector) -> None:
-        """Detect with another detector."""
+        """Replace the detector."""
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Track with other trackers."""
+        """Replace the trackers of all sources."""
 
 
 @dataclass
 class RunningConfig:
-    """The configuration in force, and what is wrong with the file's newest version.
+    """The configuration in force, and the error in the file's newest version.
 
-    `sources` are the options of each source by name, with secrets: not fit to be shown.
+    `sources` are the options of each source by name. They hold secrets and must not be shown.
     """
 
     resolved: ResolvedConfig
@@ -60,18 +62,18 @@ class RunningConfig:
         return list(self.sources)
 
 
-def in_force(resolved: ResolvedConfig, path: Path | None) -> RunningConfig:
-    """Return what is in force when the run starts."""
+def running_config(resolved: ResolvedConfig, path: Path | None) -> RunningConfig:
+    """Return the configuration in force at the start of a run."""
     sources = {source.name: choice for source, choice in make_sources(resolved)}
     return RunningConfig(resolved, sources, path, time.time(), detector_choice(resolved.config))
 
 
-def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
-    """Make the run go by `new` and return what was changed; note it in `now`.
+def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list[str]:
+    """Apply the configuration `new` to the run, update `now`, and return what was changed.
 
-    Everything is made before anything is changed, so a mistake in the file changes nothing.
-    Raises PipelineError for that, and where a new detector cannot be opened: all the rest has been
-    changed by then.
+    All parts are built before anything is changed, so a mistake in the file changes nothing.
+    Raises PipelineError for that, and where a new detector cannot be opened: everything else has
+    been changed by then.
     """
     old = now.config
     resolved = resolve_config(new)
@@ -92,8 +94,8 @@ def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
     if new.tracker != old.tracker:
         pipeline.replace_tracker(new_tracker)
         done.append("tracker replaced")
-    # What is fixed stays in force whatever the file says, the detector until it is replaced.
-    kept = {section: getattr(old, section) for section in FIXED}
+    # Fixed sections stay in force; so does the old detector until it has been replaced.
+    kept = {section: value for section, value in old if section in FIXED}
     config = new.model_copy(update={**kept, "detector": old.detector})
     now.resolved = replace(resolved, config=config)
     wanted = detector_choice(new)
@@ -107,19 +109,16 @@ def apply(new: Config, now: RunningConfig, pipeline: Changeable) -> list[str]:
 
 
 def unchangeable(new: Config, now: RunningConfig) -> list[str]:
-    """Return the keys that differ from what is in force and wait for the next start."""
+    """Return the keys that differ from those in force and take effect at the next start."""
     keys = []
+    old, values = dict(now.config), dict(new)
     for section in FIXED:
-        old_value, new_value = getattr(now.config, section), getattr(new, section)
+        old_value, new_value = old[section], values[section]
         if old_value == new_value:
             continue
-        if section in ("run", "web"):
-            fields = type(new_value).model_fields
-            keys += [
-                f"{section}.{name}"
-                for name in fields
-                if getattr(old_value, name) != getattr(new_value, name)
-            ]
+        if isinstance(new_value, BaseModel):
+            before = dict(old_value)
+            keys += [f"{section}.{name}" for name, value in new_value if before[name] != value]
         else:
             keys.append(section)
     return keys

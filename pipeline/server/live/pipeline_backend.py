@@ -16,8 +16,8 @@ from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.counts import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
-from pipeline.server.live.events import EventLog
-from pipeline.server.live.zones import ZoneEditor, watcher_setter
+from pipeline.server.live.event_log import EventLog
+from pipeline.server.live.zone_editor import ZoneEditor, watcher_setter
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -31,7 +31,7 @@ from pipeline.server.schemas import (
 from pipeline.server.viewers.hub import Hub
 
 STUCK_S = 30.0
-RATE_OVER_S = 10.0
+RATE_WINDOW_S = 10.0
 
 
 class PipelineBackend:
@@ -43,23 +43,23 @@ class PipelineBackend:
         hub: Hub,
         zone_editor: ZoneEditor,
         events: EventLog,
-        in_force: RunningConfig,
+        running: RunningConfig,
     ) -> None:
         from pipeline import __version__
 
         self.version = __version__
         self._pipeline = pipeline
         self._hub = hub
-        self._zones = zone_editor
+        self._zone_editor = zone_editor
         self._events = events
-        self._in_force = in_force
+        self._running = running
         self._began = time.monotonic()
         self._delivered: deque[tuple[float, int, Waits]] = deque(maxlen=64)
 
     def cameras(self) -> Sequence[Camera]:
         """Return every camera in the order of the configuration."""
         found = self._pipeline.cameras()
-        order = {name: place for place, name in enumerate(self._in_force.names)}
+        order = {name: place for place, name in enumerate(self._running.names)}
         statuses = sorted(found.values(), key=lambda one: order.get(one.name, len(order)))
         return [self._camera(each) for each in statuses]
 
@@ -69,35 +69,35 @@ class PipelineBackend:
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return how many tracks are in each zone of a camera now, None while it is lost."""
-        found = self._zones.inside(camera)
+        found = self._zone_editor.inside(camera)
         known = self._is_seen(camera)
         return {zone: sum(one.values()) if known else None for zone, one in found.items()}
 
     def zones(self, camera: str) -> CameraZones:
         """Return a camera's zones and lines."""
-        return self._zones.zones(camera)
+        return self._zone_editor.zones(camera)
 
-    def save_zones(self, camera: str, areas: CameraZones) -> CameraZones:
+    def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises OutputError."""
-        return self._zones.save(camera, areas, watcher_setter(self._pipeline))
+        return self._zone_editor.save(camera, zones, watcher_setter(self._pipeline))
 
     def counts(self, camera: str | None, hours: float) -> Counts:
-        """Return what happened in the last hours, and who is inside now; raises StoreError."""
+        """Return counts of the last hours and the occupancy of zones now; raises StoreError."""
         names = [name for name in self._pipeline.cameras() if camera in (None, name)]
         inside = [each for name in names for each in self._inside(name)]
         counts = list(self._events.counts(camera, hours))
         happened = {(one.camera, one.area, one.kind, one.direction) for one in counts}
-        never = [
+        zeros = [
             Count(camera=name, count=0, **key._asdict())
             for name in names
-            for key in possible_counts(self._zones.zones(name))
+            for key in possible_counts(self._zone_editor.zones(name))
             if (name, *key[:3]) not in happened
         ]
-        return Counts(counts=[*counts, *never], inside=inside)
+        return Counts(counts=[*counts, *zeros], inside=inside)
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, those that happened last first; raises StoreError."""
-        # They are numbered as they are settled, somebody who left seconds after it happened.
+        # Ids are in order of storing; a "leave" is stored seconds after it happened.
         return sorted(self._events.query(query), key=lambda one: (one.time, one.id), reverse=True)
 
     def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
@@ -109,16 +109,16 @@ class PipelineBackend:
         return found[::-1], found[0].id if found else event_id
 
     def clip(self, event_id: int) -> Path | None:
-        """Return the file that shows an event; raises StoreError."""
+        """Return the video file of an event, None where there is none; raises StoreError."""
         return self._events.clip(event_id)
 
     def deliveries(self) -> Deliveries:
-        """Return how events get to others."""
+        """Return the status of the event store and of each delivery target."""
         return self._events.deliveries()
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""
-        return effective(self._in_force.resolved)
+        return effective(self._running.resolved)
 
     def status(self) -> Status:
         """Return the status of the program as a whole."""
@@ -129,9 +129,9 @@ class PipelineBackend:
             limited_by=self._limited_by(),
             stages=report["stages"],
             config=ConfigState(
-                path=str(self._in_force.path) if self._in_force.path else None,
-                loaded_at=self._in_force.loaded_at,
-                error=self._in_force.error,
+                path=str(self._running.path) if self._running.path else None,
+                loaded_at=self._running.loaded_at,
+                error=self._running.error,
             ),
         )
 
@@ -148,7 +148,7 @@ class PipelineBackend:
         )
 
     def each_second(self) -> None:
-        """Note how many results there were, let go of cameras that left; called every second."""
+        """Record the number of results and forget removed cameras; called every second."""
         for name in set(self._hub.names()) - set(self._pipeline.cameras()):
             self._hub.forget(name)
         stats = self._pipeline.stats
@@ -156,7 +156,7 @@ class PipelineBackend:
 
     def _inside(self, camera: str) -> list[Inside]:
         """Return a camera's occupancy by zone and class; one row per zone while it is lost."""
-        found = self._zones.inside(camera)
+        found = self._zone_editor.inside(camera)
         by_class: Mapping[str, Mapping[str, int | None]] = found
         if not self._is_seen(camera):
             by_class = {zone: {"": None} for zone in found}
@@ -167,9 +167,9 @@ class PipelineBackend:
         ]
 
     def _is_seen(self, camera: str) -> bool:
-        """Return whether the newest result tells what is there now: it is none from before a loss.
+        """Return whether the newest result shows the present: it is not from before a loss.
 
-        A camera that is merely silent counts as seen: it may send nothing as nothing moves.
+        A stale camera counts as seen: some send nothing while nothing moves.
         """
         since, shown = self._pipeline.live_since(camera), self._hub.latest(camera)
         return since is not None and shown is not None and shown.result.frame.captured_at >= since
@@ -181,15 +181,15 @@ class PipelineBackend:
         return round((delivered - before) / max(now - then, 0.1), 1)
 
     def _limited_by(self) -> str:
-        """Return what set the pace in the last ten seconds, in the run where nothing came out."""
+        """Return the stage that limited the last ten seconds, or the whole run without results."""
         stats = self._pipeline.stats
         _, before, waits = self._earlier(time.monotonic())
         return stats.limiting_stage(waits if stats.delivered > before else Waits())
 
     def _earlier(self, now: float) -> tuple[float, int, Waits]:
         """Return the time, results and waits as they were ten seconds ago."""
-        notes = [note for note in list(self._delivered) if note[0] > now - RATE_OVER_S]
-        return notes[0] if notes else (self._began, 0, Waits())
+        samples = [one for one in list(self._delivered) if one[0] > now - RATE_WINDOW_S]
+        return samples[0] if samples else (self._began, 0, Waits())
 
     def _camera(self, one: CameraStatus) -> Camera:
         shown = self._hub.latest(one.name)

@@ -1,4 +1,4 @@
-"""A live run: cameras, the page that shows them, and files that are read again when they change."""
+"""Starts and ends a live run: pipeline, web server, hot reload."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from pipeline.core.install_hints import install_command
 from pipeline.core.interfaces import Sink
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
-from pipeline.server.live.config_changes import in_force
-from pipeline.server.live.events import EventLog, EventSink, RecentEvents, StoredEvents
-from pipeline.server.live.zones import ZoneEditor
+from pipeline.server.live.config_changes import running_config
+from pipeline.server.live.event_log import EventLog, EventStoreSink, RecentEvents, StoredEvents
+from pipeline.server.live.zone_editor import ZoneEditor
 
 log = logging.getLogger("trackline")
 
-PATIENCE_S = 1.5
-"""How long the end waits for cameras that hang: a polite kill has five seconds in all."""
-EXTRA = ("fastapi", "uvicorn", "websockets", "prometheus_client")
+CLOSE_TIMEOUT_S = 1.5
+"""How long the end waits for cameras that hang: after SIGTERM there are five seconds in all."""
+LIVE_PACKAGES = ("fastapi", "uvicorn", "websockets", "prometheus_client")
 
 
 def live_config(config: Config) -> Config:
-    """Return the configuration as a live run takes it.
+    """Return the configuration with the defaults of a live run.
 
-    Without `sinks` in the file only events are kept; a camera that fails is tried again for ever.
+    Without `sinks` in the file only events are stored; a camera that fails is retried for ever.
     Raises ConfigError without sources: a file that was emptied must not take all cameras out.
     """
     if not config.sources:
@@ -48,8 +48,8 @@ def live_config(config: Config) -> Config:
 
 
 def check_extra() -> None:
-    """Raise MissingExtraError unless what the live server needs is installed."""
-    missing = [name for name in EXTRA if find_spec(name) is None]
+    """Raise MissingExtraError unless the packages of the live server are installed."""
+    missing = [name for name in LIVE_PACKAGES if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             f"trackline live: {', '.join(missing)} not installed: {install_command('live')}"
@@ -62,10 +62,10 @@ def run_live(
     on_start: Callable[[Pipeline], None],
     on_address: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run until stopped and return the report; `load` gives the configuration, now and again.
+    """Run until stopped and return the report; `load` reads the configuration, at each reload too.
 
-    `on_start` gets the pipeline before it runs, `on_address` where the page is. Raises ConfigError
-    before anything is opened, and whatever ends a run.
+    `on_start` gets the pipeline before it runs, `on_address` the page's URL. Raises ConfigError
+    before anything is opened, and the error that ends a run.
     """
     check_extra()
     from pipeline.server.app import create_app
@@ -81,18 +81,18 @@ def run_live(
     hub = Hub()
     zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, zone_editor)
-    pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=PATIENCE_S)
-    state = in_force(resolved, path)
-    backend = PipelineBackend(pipeline, hub, zone_editor, events, state)
+    pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
+    running = running_config(resolved, path)
+    backend = PipelineBackend(pipeline, hub, zone_editor, events, running)
     server = HttpServer(create_app(backend, hub, config.web, auth), config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
-    reloader = Reloader(pipeline, state, zone_editor, load, backend.each_second)
+    reloader = Reloader(pipeline, running, zone_editor, load, backend.each_second)
 
-    broken: list[BaseException] = []
+    failures: list[BaseException] = []
 
     def fail(error: BaseException) -> None:
-        broken.append(error)
+        failures.append(error)
         pipeline.stop(f"{type(error).__name__}: {error}")
 
     def begin(started: Pipeline) -> None:
@@ -107,16 +107,16 @@ def run_live(
 
     with ExitStack() as steps:
         report = run_config(resolved, begin, pipeline=pipeline)
-    if broken:
-        raise StageError(f"page: {type(broken[0]).__name__}: {broken[0]}") from broken[0]
+    if failures:
+        raise StageError(f"page: {type(failures[0]).__name__}: {failures[0]}") from failures[0]
     return report
 
 
 def _sinks(config: Config, page: Sink, zone_editor: ZoneEditor) -> tuple[dict[str, Sink], EventLog]:
-    """Return the sinks with the page among them, and where its events are found."""
+    """Return the sinks, the page among them, and the log of its events."""
     sinks = make_sinks(config)
-    if isinstance(store := sinks.get("events"), EventSink):
-        store.follow_zones(zone_editor.kinds)
+    if isinstance(store := sinks.get("events"), EventStoreSink):
+        store.follow_zones(zone_editor.zones_by_camera)
         return {**sinks, "page": page}, StoredEvents(store)
     recent = RecentEvents()
     return {**sinks, "page": page, "recent events": recent}, recent

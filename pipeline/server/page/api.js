@@ -1,6 +1,6 @@
-// Asks the server over HTTP; every failure becomes one line that can be shown.
+// Requests to the REST interface; every failure becomes an ApiError with one line to show.
 
-export class AskError extends Error {
+export class ApiError extends Error {
   /** `status` is 0 where no answer came. */
   constructor(message, status) {
     super(message);
@@ -8,11 +8,11 @@ export class AskError extends Error {
   }
 }
 
-// Signing out ends what is still being asked, so that nothing is asked without a session.
+// Signing out aborts requests under way, so that none is sent without a session.
 const untilSignOut = new AbortController();
 
-/** Return the JSON answer (null for 204); raises AskError with the server's own words. */
-export async function ask(path, { method = "GET", body, signal = untilSignOut.signal } = {}) {
+/** Return the JSON of a response (null for 204); raises ApiError with the server's own message. */
+export async function fetchJson(path, { method = "GET", body, signal = untilSignOut.signal } = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Trackline"] = "1";
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -23,20 +23,20 @@ export async function ask(path, { method = "GET", body, signal = untilSignOut.si
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
-    throw new AskError("The server does not answer.", 0);
+    throw new ApiError("The server does not answer.", 0);
   }
   if (answer.ok) return answer.status === 204 ? null : answer.json();
-  throw new AskError(await reason(answer), answer.status);
+  throw new ApiError(await reason(answer), answer.status);
 }
 
-/** Return the path of something under a camera, whatever its name holds. */
+/** Return the REST path of a camera's resource; the name is escaped. */
 export function cameraPath(name, rest) {
   return `api/cameras/${encodeURIComponent(name)}/${rest}`;
 }
 
-/** Go to the sign-in page if the server wants a token and we have no session; return whether. */
+/** Go to the sign-in page if a token is required and there is no session; return whether. */
 export async function signInIfNeeded() {
-  const session = await ask("api/session");
+  const session = await fetchJson("api/session");
   if (session.token_required && !session.signed_in) {
     location.replace(new URL(`login.html${location.hash}`, document.baseURI)); // and back to the same camera
     return true;
@@ -48,9 +48,9 @@ export async function signInIfNeeded() {
 export async function signOut() {
   untilSignOut.abort();
   try {
-    await ask("api/logout", { method: "POST", signal: null });
+    await fetchJson("api/logout", { method: "POST", signal: null });
   } catch {
-    // The server is away or the session has expired: the sign-in page says so.
+    // The server is away or the session has expired: the sign-in page shows which.
   }
 }
 

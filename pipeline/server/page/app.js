@@ -1,115 +1,115 @@
 // Starts the page and connects its parts.
-import { ask, cameraPath, signInIfNeeded, signOut } from "./api.js";
-import { fromServer } from "./areas.js";
+import { fetchJson, cameraPath, signInIfNeeded, signOut } from "./api.js";
+import { fromServer } from "./zones.js";
 import { Clip } from "./clip.js";
 import { Counts } from "./counts.js";
 import { colourOf } from "./colours.js";
 import { showKeys } from "./dialogs.js";
-import { typing } from "./dom.js";
-import { Editor } from "./editor.js";
+import { isTyping } from "./dom.js";
+import { ZoneEditor } from "./zone_editor.js";
 import { Events } from "./events.js";
-import { Facts } from "./facts.js";
-import { Large } from "./large.js";
-import { Link } from "./link.js";
-import { pictureTaker } from "./pictures.js";
+import { CameraDetails } from "./camera_details.js";
+import { LargeView } from "./large_view.js";
+import { Connection } from "./connection.js";
+import { pictureListener } from "./picture_decoder.js";
 import { Layers, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
 import { Wall, noCameras } from "./wall.js";
-import { isSeen } from "./words.js";
+import { isSeen } from "./format.js";
 
-const LAYER_KEYS = { b: "boxes", l: "labels", t: "trails", z: "areas" };
+const LAYER_KEYS = { b: "boxes", l: "labels", t: "trails", z: "zones" };
 const WALL_FPS = 12;
 const LARGE_FPS = 25;
 
 const byId = (id) => document.getElementById(id);
 const layers = new Layers();
-const link = new Link(new URL("api/ws", document.baseURI.replace(/^http/, "ws")));
-const status = new Status(() => link.retryNow());
+const connection = new Connection(new URL("api/ws", document.baseURI.replace(/^http/, "ws")));
+const status = new Status(() => connection.retryNow());
 const clip = new Clip();
 const counts = new Counts();
 const events = new Events((event, all) => clip.play(event, all));
-const facts = new Facts();
-const editor = new Editor();
+const details = new CameraDetails();
+const editor = new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
-const large = new Large(wall, editor, showLarge);
+const large = new LargeView(wall, editor, showLarge);
 let watching = 0;
 let version = "";
 
-byId("rail").append(editor.element, facts.element, counts.element, events.element);
+byId("rail").append(editor.element, details.element, counts.element, events.element);
 layers.bind(document.querySelectorAll("[data-layer]"));
 bindTheme(byId("theme"));
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
   if (!(await editor.close())) return;
-  link.close();
+  connection.close();
   await signOut();
   location.replace(new URL("login.html", document.baseURI));
 });
 for (const tab of document.querySelectorAll(".tabs button")) {
-  tab.addEventListener("click", () => view(tab.dataset.view));
+  tab.addEventListener("click", () => showView(tab.dataset.view));
 }
 document.addEventListener("keydown", (event) => {
-  if (typing(event)) return;
+  if (isTyping(event)) return;
   if (event.key in LAYER_KEYS) layers.toggle(LAYER_KEYS[event.key]);
   else if (event.key === "?") showKeys();
 });
 document.addEventListener("visibilitychange", watchSoon);
 setInterval(() => document.hidden || wall.tick(), 250);
 
-link.addEventListener("picture", pictureTaker(wall, link));
-link.addEventListener("open", () => {
+connection.addEventListener("picture", pictureListener(wall, connection));
+connection.addEventListener("open", () => {
   status.connected(version);
   status.refresh();
   events.refresh();
   counts.refresh();
-  loadAreas(wall.names);
+  loadZones(wall.names);
 });
-link.addEventListener("closed", async ({ detail }) => {
-  status.away(detail.retryMs, detail.full);
-  // An expired session closes the line too; a server that is away answers nothing here.
+connection.addEventListener("closed", async ({ detail }) => {
+  status.disconnected(detail.retryMs, detail.full);
+  // An expired session closes the connection too; a server that is away does not answer here.
   await signInIfNeeded().catch(() => {});
 });
-link.addEventListener("message", ({ detail: message }) => {
-  if (message.type === "cameras") takeCameras(message.cameras);
-  else if (message.type === "tracks") takeTracks(message);
+connection.addEventListener("message", ({ detail: message }) => {
+  if (message.type === "cameras") updateCameras(message.cameras);
+  else if (message.type === "tracks") updateTracks(message);
   else if (message.type === "event") {
     events.add(message.event);
-    counts.stir();
+    counts.refreshSoon();
   }
 });
 editor.addEventListener("saved", ({ detail }) => {
-  wall.tile(detail.camera)?.areas(detail.areas, detail.size);
+  wall.tile(detail.camera)?.zones(detail.zones, detail.size);
   counts.refresh();
 });
 start();
 
 async function start() {
-  view("cameras");
+  showView("cameras");
   try {
-    const session = await ask("api/session");
+    const session = await fetchJson("api/session");
     version = session.version;
     byId("sign-out").hidden = !session.token_required;
     if (await signInIfNeeded()) return;
   } catch {
-    // The server is away: the line keeps trying and says so.
+    // The server is away: the connection keeps trying and shows that.
   }
-  link.connect();
+  connection.connect();
 }
 
-function takeCameras(cameras) {
+function updateCameras(cameras) {
   const before = new Set(wall.names);
   const changed = wall.update(cameras, () => noCameras(status.configPath));
   status.cameras(cameras);
-  for (const { name, state } of cameras) if (!isSeen(state)) counts.unseen(name);
+  for (const { name, state } of cameras) if (!isSeen(state)) counts.setUnknown(name);
   if (changed) {
     events.cameras(wall.names);
-    loadAreas(wall.names.filter((name) => !before.has(name)));
+    loadZones(wall.names.filter((name) => !before.has(name)));
     large.follow();
   }
-  facts.show(cameras.find((camera) => camera.name === wall.large));
+  details.show(cameras.find((camera) => camera.name === wall.large));
 }
 
-function takeTracks({ camera, tracks, inside }) {
+function updateTracks({ camera, tracks, inside }) {
   for (const track of tracks) colourOf(track.class_name); // the filters offer what was seen
   wall.tile(camera)?.inside(inside);
   if (isSeen(wall.tile(camera)?.camera?.state)) counts.inside(camera, inside);
@@ -118,32 +118,32 @@ function takeTracks({ camera, tracks, inside }) {
 function showLarge(name) {
   events.only(name ?? "");
   counts.only(name ?? "");
-  facts.show(wall.tile(name)?.camera);
+  details.show(wall.tile(name)?.camera);
   watchSoon();
 }
 
-async function loadAreas(names) {
+async function loadZones(names) {
   for (const name of names) {
     try {
-      const answer = await ask(cameraPath(name, "zones"));
-      wall.tile(name)?.areas(fromServer(answer), answer.size);
+      const answer = await fetchJson(cameraPath(name, "zones"));
+      wall.tile(name)?.zones(fromServer(answer), answer.size);
     } catch {
-      // Shown without its zones; the next connection asks again.
+      // Shown without its zones; they are loaded again after the next reconnect.
     }
   }
 }
 
-/** Ask for pictures of what is on the screen, soon: many changes of one moment are one message. */
+/** Request pictures of the cameras on the screen, after 60 ms: several changes become one message. */
 function watchSoon() {
   watching ||= setTimeout(() => {
     watching = 0;
     const { names, width } = wall.watched;
     const seen = !document.hidden && names.length > 0;
-    link.watch({ cameras: seen ? names : [], pictures: seen, width: width || 640, fps: wall.large === null ? WALL_FPS : LARGE_FPS });
+    connection.watch({ cameras: seen ? names : [], pictures: seen, width: width || 640, fps: wall.large === null ? WALL_FPS : LARGE_FPS });
   }, 60);
 }
 
-function view(name) {
+function showView(name) {
   document.body.dataset.view = name;
   for (const tab of document.querySelectorAll(".tabs button")) {
     if (tab.dataset.view === name) tab.setAttribute("aria-current", "true");

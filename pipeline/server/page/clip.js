@@ -1,12 +1,12 @@
-// Plays an event's clip in a dialog; waits for one that is still being recorded.
-import { ask } from "./api.js";
-import { el, say } from "./dom.js";
-import { eventText, mayHaveClip, time } from "./words.js";
+// Player of event clips in a dialog; tries again while a clip is still being recorded.
+import { fetchJson } from "./api.js";
+import { el, setText } from "./dom.js";
+import { eventText, mayHaveClip, time } from "./format.js";
 
-const FIRST_WAIT_MS = 1500;
-const LONGEST_WAIT_MS = 10000;
+const MIN_RETRY_MS = 1500;
+const MAX_RETRY_MS = 10000;
 const JUMP_S = 2;
-const LEAD_S = 2; // what led to the event
+const LEAD_S = 2; // start this long before the event
 
 export class Clip {
   #video = el("video", { controls: true, playsinline: true, preload: "auto" });
@@ -18,7 +18,7 @@ export class Clip {
   #event = null;
   #events = [];
   #retry = 0;
-  #wait = FIRST_WAIT_MS;
+  #retryMs = MIN_RETRY_MS;
 
   constructor() {
     this.dialog = el(
@@ -27,18 +27,18 @@ export class Clip {
       el("div", { class: "sheet" }, this.#title, this.#hint, el("div", { class: "row" }, this.#newer, this.#older, this.#close)),
     );
     this.dialog.addEventListener("close", () => this.#stop());
-    // Caught before the video's own controls hear it: else Space would play and pause at once.
+    // Captured before the video's own controls: else Space would play and pause at once.
     this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#video.addEventListener("error", () => this.#failed());
     this.#video.addEventListener("loadedmetadata", () => this.#seek());
     this.#video.addEventListener("loadeddata", () => {
-      say(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
+      setText(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
       this.#video.play().catch(() => {}); // refused where the browser wants a click first: the controls are there
     });
     document.body.append(this.dialog);
   }
 
-  /** Show the clip of `event`; `events`, newest first, are what "newer" and "older" go through. */
+  /** Show the clip of `event`; `events`, newest first, is the list that "newer" and "older" step through. */
   play(event, events) {
     this.#events = [...events];
     this.#open(event);
@@ -49,11 +49,11 @@ export class Clip {
   #open(event) {
     clearTimeout(this.#retry);
     this.#event = event;
-    this.#wait = FIRST_WAIT_MS;
-    say(this.#title, `${eventText(event)} · ${event.camera} · ${time(event.time)}`);
-    say(this.#hint, "Loading …");
-    this.#newer.disabled = this.#beside(-1) === null;
-    this.#older.disabled = this.#beside(1) === null;
+    this.#retryMs = MIN_RETRY_MS;
+    setText(this.#title, `${eventText(event)} · ${event.camera} · ${time(event.time)}`);
+    setText(this.#hint, "Loading …");
+    this.#newer.disabled = this.#neighbour(-1) === null;
+    this.#older.disabled = this.#neighbour(1) === null;
     this.#video.src = new URL(`api/events/${encodeURIComponent(event.id)}/clip.mp4`, document.baseURI);
   }
 
@@ -64,7 +64,7 @@ export class Clip {
     let offset = event.clip_offset_s ?? null;
     if (offset === null) {
       // The event was shown before its clip was there.
-      const { events } = await ask(`api/events?before_id=${event.id + 1}&limit=1`).catch(() => ({ events: [] }));
+      const { events } = await fetchJson(`api/events?before_id=${event.id + 1}&limit=1`).catch(() => ({ events: [] }));
       offset = events.find((one) => one.id === event.id)?.clip_offset_s ?? null;
     }
     if (offset === null || this.#event !== event) return;
@@ -75,11 +75,11 @@ export class Clip {
   #failed() {
     if (this.#event === null || !this.#video.hasAttribute("src")) return;
     if (mayHaveClip(this.#event)) {
-      say(this.#hint, "The clip is still being recorded; it plays as soon as it is there.");
-      this.#retry = setTimeout(() => this.#video.load(), this.#wait);
-      this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 1.5);
+      setText(this.#hint, "The clip is still being recorded; it plays as soon as it is there.");
+      this.#retry = setTimeout(() => this.#video.load(), this.#retryMs);
+      this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 1.5);
     } else {
-      say(this.#hint, "There is no clip of this event: it was not recorded, or it is older than clips are kept.");
+      setText(this.#hint, "There is no clip of this event: it was not recorded, or it is older than clips are kept.");
     }
   }
 
@@ -87,10 +87,10 @@ export class Clip {
     clearTimeout(this.#retry);
     this.#event = null;
     this.#video.removeAttribute("src");
-    this.#video.load(); // lets go of the connection and of what was buffered
+    this.#video.load(); // closes the connection and frees the buffer
   }
 
-  #beside(step) {
+  #neighbour(step) {
     const at = this.#events.findIndex((one) => one.id === this.#event.id);
     for (let i = at + step; i >= 0 && i < this.#events.length; i += step) {
       if (mayHaveClip(this.#events[i])) return this.#events[i];
@@ -99,7 +99,7 @@ export class Clip {
   }
 
   #step(step) {
-    const next = this.#beside(step);
+    const next = this.#neighbour(step);
     if (next) this.#open(next);
   }
 

@@ -1,4 +1,4 @@
-// Which colour a class has: the same on every camera, in every list, after every reload.
+// Colours of classes: the same on every camera, in every list and after every reload.
 
 // Twelve hues of about equal lightness: dark ink is readable on each, and each stands out with a
 // dark rim on light and on dark pictures.
@@ -6,7 +6,7 @@ const PALETTE = [
   "#ffb000", "#5cc8ff", "#ff7eb6", "#7ee081", "#c9a5ff", "#ff9166",
   "#3fd9c5", "#f2e14c", "#ff8f8f", "#9db8ff", "#b6dd5a", "#e79bff",
 ];
-// What roads and rooms show most gets the hues that lie farthest apart.
+// The most frequent classes get the hues that lie farthest apart.
 const KNOWN = ["person", "car", "bicycle", "truck", "bus", "motorcycle", "dog", "cat", "train", "boat", "bird", "horse"];
 
 const seen = new Map();
@@ -27,7 +27,7 @@ export function classesSeen() {
   return [...seen.keys()].filter((name) => name !== "").sort();
 }
 
-// FNV-1a: the colour of a name must not depend on which was seen first.
+// FNV-1a hash: the colour of a class must not depend on the order in which classes appear.
 function hash(text) {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) {

@@ -1,10 +1,10 @@
-// What was counted in the last hours, and who is inside now, per camera.
-import { ask } from "./api.js";
+// Table of counts: events of the last hours and tracks inside each zone now, per camera.
+import { fetchJson } from "./api.js";
 import { el } from "./dom.js";
 
 const HOURS = { 1: "Last hour", 8: "Last 8 hours", 24: "Last 24 hours", 168: "Last 7 days" };
-const EVERY_MS = 10000;
-const MOST_CLASSES = 5;
+const REFRESH_MS = 10000;
+const MAX_CLASSES = 5;
 
 export class Counts {
   #body = el("div", { class: "scroll" });
@@ -23,33 +23,33 @@ export class Counts {
       "section", { class: "counts", "aria-labelledby": "counts-title" },
       el("div", { class: "head" }, el("h2", { id: "counts-title" }, "Counts"), this.#hours), this.#body,
     );
-    setInterval(() => document.hidden || this.refresh(), EVERY_MS);
+    setInterval(() => document.hidden || this.refresh(), REFRESH_MS);
   }
 
-  /** Count one camera only, or all for "". */
+  /** Show the counts of one camera, or of all for "". */
   only(camera) {
     if (camera === this.#camera) return;
     this.#camera = camera;
     this.refresh();
   }
 
-  /** Something was counted: ask again soon, once for a burst of events. */
-  stir() {
+  /** Reload in a second, once for a burst of events. */
+  refreshSoon() {
     this.#soon ||= setTimeout(() => this.refresh(), 1000);
   }
 
-  /** Take how many are in a camera's zones at this moment, {area: n}, n null while unknown. */
-  inside(camera, areas) {
-    const text = JSON.stringify(areas);
+  /** Update how many tracks are in a camera's zones now, {zone: n}, n null while unknown. */
+  inside(camera, zones) {
+    const text = JSON.stringify(zones);
     const shown = this.#inside.get(camera);
     if (shown?.seen && shown.text === text) return;
-    this.#inside.set(camera, { text, areas, seen: true });
+    this.#inside.set(camera, { text, zones, seen: true });
     this.#show();
   }
 
-  /** Nobody knows who is in this camera's zones, until `inside` tells again. */
-  unseen(camera) {
-    const shown = this.#inside.get(camera) ?? { text: "", areas: {}, seen: true };
+  /** Mark the occupancy of a camera's zones as unknown until the next call of `inside`. */
+  setUnknown(camera) {
+    const shown = this.#inside.get(camera) ?? { text: "", zones: {}, seen: true };
     if (!shown.seen) return;
     this.#inside.set(camera, { ...shown, seen: false });
     this.#show();
@@ -62,7 +62,7 @@ export class Counts {
     if (this.#camera) query.set("camera", this.#camera);
     const asked = query.toString();
     try {
-      const answer = await ask(`api/counts?${asked}`);
+      const answer = await fetchJson(`api/counts?${asked}`);
       this.#last = { camera: this.#camera, ...answer };
       this.#error = "";
     } catch (error) {
@@ -76,8 +76,8 @@ export class Counts {
       this.#body.replaceChildren(el("p", { class: "empty" }, el("b", {}, "Counts cannot be shown"), this.#error));
       return;
     }
-    const cameras = gather(this.#last, this.#inside);
-    const tables = [...cameras].flatMap(([camera, areas]) => tablesOf(camera, areas));
+    const cameras = countsByCamera(this.#last, this.#inside);
+    const tables = [...cameras].flatMap(([camera, rows]) => tablesOf(camera, rows));
     if (!tables.length) {
       tables.push(el("p", { class: "empty" }, el("b", {}, "Nothing counted yet"), "Counts come from zones and lines: open a camera and choose “Edit zones”."));
     }
@@ -85,40 +85,40 @@ export class Counts {
   }
 }
 
-/** Return Map camera -> Map area -> {line, n: {in, enter, ...}, now, classes: Map name -> n}. */
-function gather({ counts, inside, camera: only }, fresh) {
+/** Return Map camera -> Map zone -> {line, n: {in, enter, ...}, now, classes: Map name -> n}. */
+function countsByCamera({ counts, inside, camera: only }, fresh) {
   const cameras = new Map();
-  const areaOf = (camera, area) => {
+  const rowOf = (camera, zone) => {
     if (!cameras.has(camera)) cameras.set(camera, new Map());
-    const areas = cameras.get(camera);
-    if (!areas.has(area)) areas.set(area, { n: {}, classes: new Map(), now: 0, line: false });
-    return areas.get(area);
+    const rows = cameras.get(camera);
+    if (!rows.has(zone)) rows.set(zone, { n: {}, classes: new Map(), now: 0, line: false });
+    return rows.get(zone);
   };
-  for (const { camera, area, kind, direction, class_name, count } of counts) {
-    if (area === "") continue; // of the camera itself
-    const row = areaOf(camera, area);
+  for (const { camera, area: zone, kind, direction, class_name, count } of counts) {
+    if (zone === "") continue; // an event of the camera itself
+    const row = rowOf(camera, zone);
     const key = kind === "cross" ? direction : kind;
     row.line ||= kind === "cross";
     row.n[key] = (row.n[key] ?? 0) + count;
-    if (!count) continue; // never happened: of no class
+    if (!count) continue; // no event yet, so no class
     const ofClass = row.classes.get(class_name) ?? {};
     ofClass[key] = (ofClass[key] ?? 0) + count;
     row.classes.set(class_name, ofClass);
   }
-  for (const { camera, area, count } of inside) {
-    const row = areaOf(camera, area);
+  for (const { camera, area: zone, count } of inside) {
+    const row = rowOf(camera, zone);
     row.now = count === null ? null : row.now + count;
   }
-  for (const [camera, { areas, seen }] of fresh) {
+  for (const [camera, { zones, seen }] of fresh) {
     if (only && camera !== only) continue;
-    for (const [area, n] of Object.entries(areas)) areaOf(camera, area).now = n;
+    for (const [zone, n] of Object.entries(zones)) rowOf(camera, zone).now = n;
     if (!seen) for (const row of cameras.get(camera)?.values() ?? []) row.now = null;
   }
   return cameras;
 }
 
-function tablesOf(camera, areas) {
-  const all = [...areas].sort(([one], [other]) => one.localeCompare(other));
+function tablesOf(camera, rows) {
+  const all = [...rows].sort(([one], [other]) => one.localeCompare(other));
   const lines = all.filter(([, row]) => row.line);
   const zones = all.filter(([, row]) => !row.line);
   const tables = [el("h3", {}, camera)];
@@ -135,10 +135,10 @@ function table(camera, heads, rows, cells) {
     "table", {},
     el("caption", { class: "unseen" }, `${camera}: ${heads[0].toLowerCase()}s`),
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, ...rows.flatMap(([area, row]) => {
-      const classes = row.classes.size > 1 ? [...row.classes].sort(byTotal).slice(0, MOST_CLASSES) : [];
+    el("tbody", {}, ...rows.flatMap(([zone, row]) => {
+      const classes = row.classes.size > 1 ? [...row.classes].sort(byTotal).slice(0, MAX_CLASSES) : [];
       return [
-        line(area, cells(row), hasNow, null),
+        line(zone, cells(row), hasNow, null),
         ...classes.map(([name, n]) => line(name || "object", cells({ n, now: "" }), false, "class")),
       ];
     })),

@@ -1,39 +1,39 @@
-// What becomes of events beyond the page: a notice where they are not kept or not delivered.
-import { ask } from "./api.js";
-import { count, time } from "./words.js";
+// Notices about events that are not stored or not delivered to MQTT and webhooks.
+import { fetchJson } from "./api.js";
+import { count, time } from "./format.js";
 
-const LATE_S = 30; // without an error known; a message is under way for a moment
+const LATE_S = 30; // without a known error: a message may be under way for a moment
 const RECENT_S = 24 * 3600;
 
 export class Deliveries {
   #notice;
   #shown = 0;
 
-  /** `notice(id, title, text)` shows a line, `notice(id, null)` takes it away. */
+  /** `notice(id, title, text)` shows a notice, `notice(id, null)` removes it. */
   constructor(notice) {
     this.#notice = notice;
   }
 
-  /** Ask how events fare; while the server does not answer, what is shown stays. */
+  /** Reload the delivery status; while the server does not answer, the notices stay. */
   async refresh() {
     let keeping;
     let deliveries;
     try {
-      ({ keeping, deliveries } = await ask("api/deliveries"));
+      ({ keeping, deliveries } = await fetchJson("api/deliveries"));
     } catch {
-      return; // The WebSocket notices a server that is away, and says so.
+      return; // The WebSocket connection shows that the server is away.
     }
-    const kept = keeping && sayingOfKeeping(keeping);
+    const kept = keeping && storeNotice(keeping);
     this.#notice("keeping", kept ? kept.title : null, kept?.text);
-    const notices = deliveries.map(sayingOf).filter(Boolean);
+    const notices = deliveries.map(deliveryNotice).filter(Boolean);
     notices.forEach(({ title, text }, n) => this.#notice(`delivery-${n}`, title, text));
     for (let n = notices.length; n < this.#shown; n += 1) this.#notice(`delivery-${n}`, null);
     this.#shown = notices.length;
   }
 }
 
-/** Return what is to be said of one target, null while all is well. */
-function sayingOf({ target, address, waiting, waiting_since, problem, failed, failed_at, failure }) {
+/** Return the notice about one target, null while there is no problem. */
+function deliveryNotice({ target, address, waiting, waiting_since, problem, failed, failed_at, failure }) {
   const late = waiting > 0 && (problem || Date.now() / 1000 - waiting_since > LATE_S);
   const recent = isRecent(failed_at);
   if (!late && !recent && !problem) return null;
@@ -50,8 +50,8 @@ function sayingOf({ target, address, waiting, waiting_since, problem, failed, fa
   return { title, text: parts.filter(Boolean).join(" ") };
 }
 
-/** Return what is to be said of events and clips that are not kept, null while all are. */
-function sayingOfKeeping({ waiting, since, problem, lost, lost_at, clips_lost, clip_lost_at, clip_problem }) {
+/** Return the notice about events and clips that are not stored, null while all are. */
+function storeNotice({ waiting, since, problem, lost, lost_at, clips_lost, clip_lost_at, clip_problem }) {
   const events = isRecent(lost_at) && `${count(lost, "event")} lost, the newest at ${time(lost_at)}.`;
   const clips = isRecent(clip_lost_at) &&
     `${count(clips_lost, "clip")} lost, the newest at ${time(clip_lost_at)}: ${clip_problem}.`;

@@ -1,4 +1,4 @@
-// Dialogs: a question with a few answers, and the list of keys.
+// Dialogs: a question with a few answers, and the list of keyboard shortcuts.
 import { el } from "./dom.js";
 
 const KEYS = [
@@ -14,7 +14,7 @@ const KEYS = [
   ["Space ← → N P", "in a clip: play, jump, newer, older event"],
 ];
 
-/** Ask; return the value of the answer chosen, or that of the last answer for Escape. */
+/** Show a question; return the value of the chosen answer, that of the last one for Escape. */
 export function choose(title, text, answers) {
   return new Promise((resolve) => {
     let value = answers.at(-1).value;
@@ -28,7 +28,7 @@ export function choose(title, text, answers) {
   });
 }
 
-/** Show which keys do what. */
+/** Show the keyboard shortcuts. */
 export function showKeys() {
   const rows = KEYS.flatMap(([keys, text]) => [
     el("dt", {}, ...keys.split(" ").flatMap((key) => [el("kbd", {}, key), " "])),

@@ -1,4 +1,4 @@
-// Builds elements. Text from the server becomes text nodes and attributes, never HTML.
+// DOM helpers. Text from the server becomes text nodes and attributes, never HTML.
 
 /** Return a new element. `on` maps event names to listeners, `data` fills the dataset. */
 export function el(tag, attributes = {}, ...children) {
@@ -25,19 +25,19 @@ export function svg(tag, attributes = {}) {
   return node;
 }
 
-/** Write `text` into `node`, unless it is there already: screen readers and layout stay calm. */
-export function say(node, text) {
+/** Set an element's text if it differs: an unchanged text causes no layout and is not read out. */
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Set or remove an attribute, unless it is so already. */
-export function mark(node, name, value) {
+/** Set an attribute if it differs; null or false removes it. */
+export function setAttribute(node, name, value) {
   if (value === null || value === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-/** Return whether keys pressed now are meant for a field, a video or a dialog. */
-export function typing(event) {
+/** Return whether a key event belongs to an input field, a video or a dialog. */
+export function isTyping(event) {
   const target = event.target;
   return (
     event.altKey || event.ctrlKey || event.metaKey ||

@@ -1,11 +1,11 @@
-// The list of events: newest first, filtered, added to as they happen.
-import { ask } from "./api.js";
+// List of events, newest first, with filters; new events are added as they arrive.
+import { fetchJson } from "./api.js";
 import { classesSeen, colourOf } from "./colours.js";
-import { el, say } from "./dom.js";
-import { eventText, mayHaveClip, time } from "./words.js";
+import { el, setText } from "./dom.js";
+import { eventText, mayHaveClip, time } from "./format.js";
 
-const PAGE = 100;
-const MOST_SHOWN = 400;
+const PAGE_SIZE = 100;
+const MAX_SHOWN = 400;
 const KINDS = { "": "All kinds", cross: "Crossings", enter: "Entered", leave: "Left", dwell: "Dwelled", lost: "Camera lost", live: "Camera back" };
 
 export class Events {
@@ -17,13 +17,13 @@ export class Events {
   #class = this.#select("Class");
   #kind = this.#select("Kind");
   #shown = []; // newest first
-  #load_ = 0;
-  #untold = 0;
-  #arrived = []; // while a list is being loaded, which may not have them yet
-  #large = ""; // the camera that is large, whose events were not filtered by hand
+  #loadNumber = 0;
+  #unannounced = 0;
+  #arrived = []; // events during a load, whose response may lack them
+  #large = ""; // the camera shown large: its filter was not set by the user
   #onClip;
 
-  /** `onClip(event, events)` plays a clip; `events` are those that may be played next. */
+  /** `onClip(event, events)` plays a clip; `events` is the list for "newer" and "older". */
   constructor(onClip) {
     this.#onClip = onClip;
     for (const [kind, text] of Object.entries(KINDS)) this.#kind.append(el("option", { value: kind }, text));
@@ -34,10 +34,10 @@ export class Events {
       this.#announcement, el("div", { class: "scroll", tabindex: "-1" }, this.#empty, this.#list, this.#more),
     );
     this.cameras([]);
-    setInterval(() => this.#tell(), 5000);
+    setInterval(() => this.#announce(), 5000);
   }
 
-  /** Offer these cameras and the classes seen so far to filter by. */
+  /** Fill the filters with these cameras and the classes seen so far. */
   cameras(names) {
     refill(this.#camera, "All cameras", names);
     refill(this.#class, "All classes", classesSeen());
@@ -51,31 +51,31 @@ export class Events {
     this.#load(false);
   }
 
-  /** Load anew: at the start, and after a time without a connection. */
+  /** Load the list again: at the start and after a reconnect. */
   refresh() {
     return this.#load(false);
   }
 
-  /** Take an event that has just happened. */
+  /** Add a new event. */
   add(event) {
     if (event.class_name) colourOf(event.class_name);
     this.#arrived.push(event);
-    if (this.#arrived.length > MOST_SHOWN) this.#arrived.shift();
+    if (this.#arrived.length > MAX_SHOWN) this.#arrived.shift();
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
-    if (!this.#wants(event) || this.#shown.some((one) => one.id === event.id)) return;
+    if (!this.#matchesFilter(event) || this.#shown.some((one) => one.id === event.id)) return;
     this.#insert(event).classList.add("fresh");
-    while (this.#shown.length > MOST_SHOWN) {
+    while (this.#shown.length > MAX_SHOWN) {
       this.#shown.pop();
       this.#list.lastElementChild.remove();
       this.#more.hidden = false;
     }
     this.#empty.hidden = true;
-    this.#untold += 1;
+    this.#unannounced += 1;
   }
 
   async #load(older) {
-    const turn = (this.#load_ += 1);
-    const query = new URLSearchParams({ limit: PAGE });
+    const number = (this.#loadNumber += 1);
+    const query = new URLSearchParams({ limit: PAGE_SIZE });
     if (!older) this.#arrived = [];
     for (const [key, field] of [["camera", this.#camera], ["class_name", this.#class], ["kind", this.#kind]]) {
       if (field.value) query.set(key, field.value);
@@ -83,29 +83,29 @@ export class Events {
     if (older && this.#shown.length) query.set("before_id", Math.min(...this.#shown.map((one) => one.id)));
     let events;
     try {
-      ({ events } = await ask(`api/events?${query}`));
+      ({ events } = await fetchJson(`api/events?${query}`));
     } catch (error) {
-      if (turn === this.#load_ && !this.#shown.length) this.#sayEmpty("Events cannot be shown", error.message);
+      if (number === this.#loadNumber && !this.#shown.length) this.#showEmpty("Events cannot be shown", error.message);
       return;
     }
-    if (turn !== this.#load_) return; // the filter has changed meanwhile
+    if (number !== this.#loadNumber) return; // the filter has changed meanwhile
     if (!older) {
       this.#shown = [];
       this.#list.replaceChildren();
     }
     for (const event of events) this.#insert(event);
-    this.#more.hidden = events.length < PAGE;
+    this.#more.hidden = events.length < PAGE_SIZE;
     if (!older) for (const event of this.#arrived.splice(0)) this.add(event);
     const filtered = this.#camera.value || this.#class.value || this.#kind.value;
     const largeOnly = this.#large && this.#camera.value === this.#large && !this.#class.value && !this.#kind.value;
     if (this.#shown.length) this.#empty.hidden = true;
-    else if (largeOnly) this.#sayEmpty("No events of this camera yet", "Draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
-    else if (filtered) this.#sayEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");
-    else this.#sayEmpty("No events yet", "Open a camera and draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
+    else if (largeOnly) this.#showEmpty("No events of this camera yet", "Draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
+    else if (filtered) this.#showEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");
+    else this.#showEmpty("No events yet", "Open a camera and draw a zone or a line with “Edit zones”: what enters, stays or crosses appears here.");
     this.cameras([...this.#camera.options].slice(1).map((option) => option.value));
   }
 
-  /** Put an event where its time belongs, for some arrive seconds late; return its row. */
+  /** Insert an event by its time, as some arrive seconds late; return its row. */
   #insert(event) {
     const later = (one) => one.time > event.time || (one.time === event.time && one.id > event.id);
     let at = 0;
@@ -117,7 +117,7 @@ export class Events {
     return row;
   }
 
-  #wants(event) {
+  #matchesFilter(event) {
     const fits = (field, value) => !field.value || field.value === value;
     return fits(this.#camera, event.camera) && fits(this.#class, event.class_name) && fits(this.#kind, event.kind);
   }
@@ -137,7 +137,7 @@ export class Events {
     );
   }
 
-  #sayEmpty(title, text) {
+  #showEmpty(title, text) {
     this.#empty.replaceChildren(el("b", {}, title), text);
     this.#empty.hidden = false;
   }
@@ -146,11 +146,11 @@ export class Events {
     return el("select", { "aria-label": label, on: { change: () => this.#load(false) } });
   }
 
-  /** Tell screen readers how many came, not each: a busy gate must not talk without end. */
-  #tell() {
-    if (!this.#untold) return;
-    say(this.#announcement, `${this.#untold} new; latest: ${eventText(this.#shown[0])}`);
-    this.#untold = 0;
+  /** Announce the number of new events to screen readers, not each: there may be many a second. */
+  #announce() {
+    if (!this.#unannounced) return;
+    setText(this.#announcement, `${this.#unannounced} new; latest: ${eventText(this.#shown[0])}`);
+    this.#unannounced = 0;
   }
 }
 

@@ -1,5 +1,5 @@
-// The sign-in form.
-import { ask } from "./api.js";
+// Sign-in form: posts the token and returns to the page.
+import { fetchJson } from "./api.js";
 
 const token = document.getElementById("token");
 const enter = document.getElementById("enter");
@@ -10,7 +10,7 @@ document.getElementById("form").addEventListener("submit", async (event) => {
   enter.disabled = true;
   problem.textContent = "";
   try {
-    await ask("api/login", { method: "POST", body: { token: token.value.trim() } });
+    await fetchJson("api/login", { method: "POST", body: { token: token.value.trim() } });
     location.replace(new URL(`./${location.hash}`, document.baseURI));
   } catch (error) {
     problem.textContent = error.status === 401 ? "That is not the token." : error.message;

@@ -1,23 +1,23 @@
-// What this browser remembers: the theme and what is drawn over the pictures.
+// Settings stored in the browser: the theme and the layers drawn over the pictures.
 
-const LAYERS = ["boxes", "labels", "trails", "areas"];
+const LAYERS = ["boxes", "labels", "trails", "zones"];
 const THEMES = ["system", "dark", "light"];
 
-/** Which layers are on; `change` is dispatched when one is switched. */
+/** The layers that are on; `change` is dispatched when one is switched. */
 export class Layers extends EventTarget {
   constructor() {
     super();
-    const off = (recall("trackline.off") ?? "").split(" ");
+    const off = (load("trackline.off") ?? "").split(" ");
     for (const layer of LAYERS) this[layer] = !off.includes(layer);
   }
 
   toggle(layer) {
     this[layer] = !this[layer];
-    keep("trackline.off", LAYERS.filter((one) => !this[one]).join(" "));
+    save("trackline.off", LAYERS.filter((one) => !this[one]).join(" "));
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Keep buttons with `data-layer` in step with what is drawn. */
+  /** Bind buttons with `data-layer`: they switch a layer and show whether it is on. */
   bind(buttons) {
     const show = () => {
       for (const button of buttons) button.setAttribute("aria-pressed", this[button.dataset.layer]);
@@ -30,16 +30,16 @@ export class Layers extends EventTarget {
   }
 }
 
-/** Make `button` go round system, dark, light. */
+/** Make `button` cycle through the themes system, dark and light. */
 export function bindTheme(button) {
   const show = (theme) => {
     button.textContent = { system: "◐ Auto", dark: "● Dark", light: "○ Light" }[theme];
     button.setAttribute("aria-label", `Theme: ${theme}. Change`);
   };
-  let theme = THEMES.includes(recall("trackline.theme")) ? recall("trackline.theme") : "system";
+  let theme = THEMES.includes(load("trackline.theme")) ? load("trackline.theme") : "system";
   button.addEventListener("click", () => {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-    keep("trackline.theme", theme);
+    save("trackline.theme", theme);
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     show(theme);
@@ -47,7 +47,7 @@ export function bindTheme(button) {
   show(theme);
 }
 
-function recall(key) {
+function load(key) {
   try {
     return localStorage.getItem(key);
   } catch {
@@ -55,10 +55,10 @@ function recall(key) {
   }
 }
 
-function keep(key, value) {
+function save(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // Storage is switched off or full: it holds until the page is closed.
+    // Storage is switched off or full: the setting lasts until the page is closed.
   }
 }

@@ -1,10 +1,10 @@
-// Whether the server is there, what it says of itself, and what is wrong: header, notices, foot.
-import { ask } from "./api.js";
+// Status of server and connection: header, notices and footer.
+import { fetchJson } from "./api.js";
 import { Deliveries } from "./deliveries.js";
-import { el, say } from "./dom.js";
-import { count, span, time } from "./words.js";
+import { el, setText } from "./dom.js";
+import { count, span, time } from "./format.js";
 
-const EVERY_MS = 3000;
+const REFRESH_MS = 3000;
 
 export class Status {
   #lamp = document.querySelector(".link .lamp");
@@ -23,7 +23,7 @@ export class Status {
   constructor(retryNow) {
     this.#again = el("button", { type: "button", hidden: true, on: { click: retryNow } }, "Try now");
     this.#text.after(this.#again);
-    setInterval(() => document.hidden || this.refresh(), EVERY_MS);
+    setInterval(() => document.hidden || this.refresh(), REFRESH_MS);
     setInterval(() => this.#countdown(), 500);
   }
 
@@ -32,13 +32,13 @@ export class Status {
     this.#version = version;
     this.#lamp.dataset.state = "live";
     this.#again.hidden = true;
-    say(this.#text, "Connected");
+    setText(this.#text, "Connected");
     this.#notice("link", null);
     delete document.body.dataset.away;
   }
 
-  /** `full`: the server is there, and has no seat free. */
-  away(retryMs, full = false) {
+  /** Show that there is no connection; `full`: the server has its maximum of viewers. */
+  disconnected(retryMs, full = false) {
     this.#connected = false;
     this.#retryAt = performance.now() + retryMs;
     this.#lamp.dataset.state = "lost";
@@ -49,7 +49,7 @@ export class Status {
       ? ["Too many viewers.", "The server shows its cameras to others already. Close a page elsewhere, or raise web.viewers; this one tries again by itself."]
       : ["Disconnected.", "What you see is the last that came. The page connects again by itself."];
     this.#notice("link", title, text, true);
-    say(this.#text, this.#full ? "Too many viewers" : "Disconnected");
+    setText(this.#text, this.#full ? "Too many viewers" : "Disconnected");
   }
 
   cameras(cameras) {
@@ -58,19 +58,19 @@ export class Status {
     if (of("stale")) parts.push(`${of("stale")} stale`);
     if (of("lost")) parts.push(`${of("lost")} lost`);
     if (of("connecting")) parts.push(`${of("connecting")} connecting`);
-    say(this.#summary, cameras.length ? parts.join(", ") : "");
+    setText(this.#summary, cameras.length ? parts.join(", ") : "");
     document.title = of("lost") ? `(${of("lost")} lost) Trackline` : "Trackline";
   }
 
-  /** Ask for the program's own state; while it does not answer, the last one stays. */
+  /** Reload the program's status; while the server does not answer, the last one stays. */
   async refresh() {
     if (!this.#connected) return;
     this.#deliveries.refresh();
     let status;
     try {
-      status = await ask("api/status");
+      status = await fetchJson("api/status");
     } catch {
-      return; // The WebSocket notices a server that is away, and says so.
+      return; // The WebSocket connection shows that the server is away.
     }
     const { config } = status;
     this.configPath = config.path ?? "";
@@ -90,7 +90,7 @@ export class Status {
     if (this.#connected) return;
     const s = Math.ceil((this.#retryAt - performance.now()) / 1000);
     const why = this.#full ? "Too many viewers" : "Disconnected";
-    say(this.#text, s > 1 ? `${why}, next try in ${s} s` : "Connecting");
+    setText(this.#text, s > 1 ? `${why}, next try in ${s} s` : "Connecting");
   }
 
   #notice(id, title, text = "", bad = false) {
@@ -103,7 +103,7 @@ export class Status {
       node = el("p", { class: bad ? "notice bad" : "notice", data: { id } }, el("b"), el("span"));
       this.#notices.append(node);
     }
-    say(node.children[0], title);
-    say(node.children[1], text);
+    setText(node.children[0], title);
+    setText(node.children[1], text);
   }
 }

@@ -1,4 +1,4 @@
-// Sets the remembered theme before the first paint; a plain script, because modules run too late.
+// Applies the stored theme before the first paint; a plain script, because modules run too late.
 (function () {
   "use strict";
   let theme = null;

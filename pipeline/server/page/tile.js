@@ -1,8 +1,8 @@
-// One camera: its picture, what is drawn over it, and the line of figures below.
-import { el, mark, say } from "./dom.js";
-import { rescaled } from "./areas.js";
-import { Trails, fit, paint } from "./painting.js";
-import { againText, age, ageLevel, count, span, stateText, time } from "./words.js";
+// Tile of one camera: its picture, the overlay, and a caption with its state and figures.
+import { el, setAttribute, setText } from "./dom.js";
+import { rescaled } from "./zones.js";
+import { Trails, fit, paint } from "./overlay.js";
+import { retryText, age, ageLevel, count, span, stateText, time } from "./format.js";
 
 const GONE = new Set(["lost", "ended"]);
 
@@ -19,10 +19,10 @@ export class Tile {
   #header = null;
   #drawnAt = 0;
   #worstAge = 0;
-  #toldAt = 0;
+  #updatedAt = 0;
   #trails = new Trails();
-  #areas = [];
-  #areasSize = null;
+  #zones = [];
+  #zonesSize = null;
   #inside = {};
   #ratio = 1;
 
@@ -58,10 +58,10 @@ export class Tile {
     return this.size ? this.size[0] * this.view.scale : this.stage.clientWidth;
   }
 
-  /** Take a decoded picture with its boxes: both are shown in the same instant. */
+  /** Show a decoded picture and its boxes, both in the same task. */
   show(header, bitmap) {
     const canvas = this.#picture;
-    // Setting the size clears a canvas; the new picture follows before anything is shown.
+    // Setting the size clears a canvas; the new picture is drawn before the browser paints.
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
       canvas.width = bitmap.width;
       canvas.height = bitmap.height;
@@ -70,7 +70,7 @@ export class Tile {
     const other = this.#header && (this.#header.width !== header.width || this.#header.height !== header.height);
     if (other) this.#trails.clear();
     this.#header = header;
-    if (other) this.stage.dispatchEvent(new Event("othersize"));
+    if (other) this.stage.dispatchEvent(new Event("sizechange"));
     this.#drawnAt = performance.now();
     this.#worstAge = Math.max(this.#worstAge, header.age_ms);
     this.#trails.add(header.tracks, this.#drawnAt);
@@ -78,32 +78,32 @@ export class Tile {
     this.paint();
   }
 
-  /** Take the camera's state; boxes of a camera that is gone claim nothing any more. */
+  /** Update the camera's state; boxes of a lost or ended camera are no longer drawn. */
   update(camera) {
     const came = this.camera?.state;
     this.camera = camera;
-    this.#toldAt = performance.now();
+    this.#updatedAt = performance.now();
     this.element.dataset.state = camera.state;
     this.#lamp.dataset.state = camera.state;
     const gone = GONE.has(camera.state);
-    say(this.#state, stateText(camera.state));
+    setText(this.#state, stateText(camera.state));
     const tracks = camera.tracks === null ? "–" : count(camera.tracks, "track");
-    say(this.#tracks, tracks);
+    setText(this.#tracks, tracks);
     const arriving = (camera.fps ?? 0).toFixed(1);
     const analysed = (camera.analysed_fps ?? camera.fps ?? 0).toFixed(1);
-    say(this.#fps, analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`);
-    mark(this.#fps, "data-level", Number(analysed) < 0.9 * Number(arriving) ? "warn" : null);
-    this.#tell(camera);
-    mark(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${tracks}`);
+    setText(this.#fps, analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`);
+    setAttribute(this.#fps, "data-level", Number(analysed) < 0.9 * Number(arriving) ? "warn" : null);
+    this.#showProblem(camera);
+    setAttribute(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${tracks}`);
     if (gone && came !== camera.state) {
       this.#trails.clear();
       this.paint();
     }
   }
 
-  areas(areas, size) {
-    this.#areas = areas;
-    this.#areasSize = size;
+  zones(zones, size) {
+    this.#zones = zones;
+    this.#zonesSize = size;
     this.paint();
   }
 
@@ -111,7 +111,7 @@ export class Tile {
     this.#inside = inside;
   }
 
-  /** Write how old the picture is that is seen now; called a few times a second. */
+  /** Update the age of the picture shown; called a few times a second. */
   tick(now, watched) {
     const camera = this.camera;
     let ms = camera?.age_ms?.now ?? NaN;
@@ -121,19 +121,19 @@ export class Tile {
       this.#worstAge = since > 700 ? 0 : this.#header.age_ms;
     }
     if (camera && GONE.has(camera.state)) {
-      say(this.#age, span(Date.now() / 1000 - camera.since));
-      mark(this.#age, "data-level", camera.state === "lost" ? "bad" : null);
-      this.#tell(camera);
+      setText(this.#age, span(Date.now() / 1000 - camera.since));
+      setAttribute(this.#age, "data-level", camera.state === "lost" ? "bad" : null);
+      this.#showProblem(camera);
       return;
     }
-    say(this.#age, age(ms));
-    mark(this.#age, "data-level", ageLevel(ms) || (camera?.warning ? "warn" : null));
+    setText(this.#age, age(ms));
+    setAttribute(this.#age, "data-level", ageLevel(ms) || (camera?.warning ? "warn" : null));
   }
 
   close() {
     this.sizes.disconnect();
     this.element.remove();
-    this.#picture.width = this.#overlay.width = 0; // gives the memory back now, not some day
+    this.#picture.width = this.#overlay.width = 0; // frees the memory at once
   }
 
   paint() {
@@ -145,7 +145,7 @@ export class Tile {
     paint(canvas.getContext("2d"), view, this.#ratio, {
       tracks: gone || !this.#header ? [] : this.#header.tracks,
       trails: this.#trails,
-      areas: hidden ? [] : rescaled(this.#areas, this.#areasSize, this.size),
+      zones: hidden ? [] : rescaled(this.#zones, this.#zonesSize, this.size),
       inside: gone ? {} : this.#inside,
     }, this.#layers);
   }
@@ -160,24 +160,24 @@ export class Tile {
     this.paint();
   }
 
-  #tell(camera) {
-    const [title, text] = trouble(camera, this.#header !== null);
+  #showProblem(camera) {
+    const [title, text] = problemText(camera, this.#header !== null);
     this.#veil.hidden = title === "" && text === "";
     if (this.#veil.hidden) return;
     if (this.#veil.childElementCount === 0) this.#veil.append(el("b"), el("span"), el("span", { class: "again" }));
     this.#veil.children[0].hidden = title === "";
-    say(this.#veil.children[0], title);
-    say(this.#veil.children[1], text);
-    // By this page's own clock from what the server said last: theirs may differ by minutes.
-    const since = (performance.now() - this.#toldAt) / 1000;
-    const again = camera.state === "lost" ? againText((camera.next_try_in_s ?? NaN) - since) : "";
+    setText(this.#veil.children[0], title);
+    setText(this.#veil.children[1], text);
+    // Counted on this page's own clock: the server's may differ by minutes.
+    const since = (performance.now() - this.#updatedAt) / 1000;
+    const again = camera.state === "lost" ? retryText((camera.next_try_in_s ?? NaN) - since) : "";
     this.#veil.children[2].hidden = again === "";
-    say(this.#veil.children[2], again);
+    setText(this.#veil.children[2], again);
   }
 }
 
-/** Return the title and the text that lie over the picture; both empty where all is well. */
-function trouble({ state, since, error, warning, reconnects }, seen) {
+/** Return title and text to show over the picture; both empty without a problem. */
+function problemText({ state, since, error, warning, reconnects }, seen) {
   const text = error ?? "";
   if (state === "lost") {
     const tries = reconnects ? ` Came back ${count(reconnects, "time")} before.` : "";

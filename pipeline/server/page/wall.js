@@ -1,10 +1,10 @@
-// All cameras side by side, as large as the window lets them be; keeps what is visible watched.
+// Wall of all cameras as large as the window allows; reports which of them are visible.
 import { el } from "./dom.js";
 import { Tile } from "./tile.js";
 
 const CAPTION = 30;
 const GAP = 2;
-const LEAST_WIDTH = 230;
+const MIN_WIDTH = 230;
 
 export class Wall {
   #tiles = new Map();
@@ -16,7 +16,7 @@ export class Wall {
   #empty = null;
   #arrangedFor = 16 / 9;
 
-  /** `onWatch` is called when other cameras are visible or their size is another. */
+  /** `onWatch` is called when the visible cameras or their sizes change. */
   constructor(element, layers, { onWatch, onOpen }) {
     this.element = element;
     this.large = null;
@@ -32,7 +32,7 @@ export class Wall {
     }, { root: null });
     new ResizeObserver(() => this.#arrange()).observe(element);
     layers.addEventListener("change", () => this.tiles.forEach((tile) => tile.paint()));
-    element.addEventListener("keydown", (event) => this.#walk(event));
+    element.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
   get tiles() {
@@ -51,12 +51,12 @@ export class Wall {
   get watched() {
     const names = this.names.filter((name) => this.#visible.has(name));
     const widest = Math.max(0, ...names.map((name) => this.#tiles.get(name).pictureWidth));
-    // Steps, so that dragging the window's edge does not ask for a new size each pixel.
+    // In steps, so that resizing the window does not request a new size for each pixel.
     const width = Math.ceil((widest * Math.min(devicePixelRatio || 1, 2)) / 160) * 160;
     return { names, width: Math.min(width, 1920) };
   }
 
-  /** Take the cameras in their order; return whether one came or went. */
+  /** Update all cameras, in this order; return whether one was added, removed or moved. */
   update(cameras, hint) {
     const names = cameras.map((camera) => camera.name);
     const changed = names.join("\0") !== this.names.join("\0");
@@ -91,7 +91,7 @@ export class Wall {
       this.#visible.delete(name);
       tile.close();
     }
-    // Only what is out of order is moved: a moved element loses the keyboard's focus.
+    // Only elements out of order are moved: a moved element loses the keyboard focus.
     let before = null;
     for (const [name, tile] of kept) {
       const place = before === null ? this.element.firstElementChild : before.nextElementSibling;
@@ -116,7 +116,7 @@ export class Wall {
     if (columns) {
       const rows = Math.ceil(n / columns);
       style.setProperty("--columns", columns);
-      // No higher than the pictures need: what is left stays below, not between them.
+      // No higher than the pictures need: spare room stays below, not between them.
       const needed = Math.ceil(((width - GAP) / columns - GAP) / this.#arrangedFor) + CAPTION;
       style.setProperty("--row", `${Math.min(needed, Math.floor((height - GAP) / rows) - GAP)}px`);
     } else {
@@ -127,13 +127,13 @@ export class Wall {
     this.#onWatch();
   }
 
-  /** Return width by height of most pictures. */
+  /** Return the median aspect ratio of the pictures. */
   #aspect() {
     const known = this.tiles.filter((tile) => tile.size).map((tile) => tile.size[0] / tile.size[1]);
     return known.length ? known.sort((a, b) => a - b)[Math.floor(known.length / 2)] : 16 / 9;
   }
 
-  #walk(event) {
+  #moveFocus(event) {
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns };
     const at = this.tiles.findIndex((tile) => tile.button === document.activeElement);
     if (this.large !== null || at < 0 || !(event.key in steps)) return;
@@ -150,7 +150,7 @@ export class Wall {
 /** Return how many columns make the pictures largest without scrolling; 0 where none does. */
 function bestColumns(n, width, height, aspect) {
   let best = 0;
-  let widest = LEAST_WIDTH;
+  let widest = MIN_WIDTH;
   for (let columns = 1; columns <= n; columns += 1) {
     const across = width / columns - GAP;
     const down = height / Math.ceil(n / columns) - GAP - CAPTION;
@@ -160,7 +160,7 @@ function bestColumns(n, width, height, aspect) {
   return best;
 }
 
-/** Return what the wall says while there is no camera. */
+/** Return the element shown while there is no camera. */
 export function noCameras(path) {
   const file = path ? `the configuration ${path}` : "the configuration file";
   return el(

@@ -1,4 +1,4 @@
-"""One camera or all: state, tracks now, a picture, zones and lines."""
+"""Routes of cameras: state, current tracks, snapshot, zones and lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JPEG: Responses = {
 }
 
 
-def known(context: AppContext, name: str) -> Camera:
+def find_camera(context: AppContext, name: str) -> Camera:
     """Return the camera of that name; raises HTTPException 404."""
     for camera in context.backend.cameras():
         if camera.name == name:
@@ -27,9 +27,9 @@ def known(context: AppContext, name: str) -> Camera:
     raise HTTPException(404, "there is no camera of that name")
 
 
-def newest(context: AppContext, name: str) -> LatestResult:
+def latest_result(context: AppContext, name: str) -> LatestResult:
     """Return a camera's newest result; raises HTTPException 404."""
-    known(context, name)
+    find_camera(context, name)
     shown = context.hub.latest(name)
     if shown is None:
         raise HTTPException(404, "there is no picture yet")
@@ -47,8 +47,8 @@ def camera_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/cameras/{name:path}/tracks", responses=UNKNOWN)
     async def tracks(name: CameraName) -> TracksNow:
-        """Return what is tracked in the newest frame."""
-        shown = newest(context, name)
+        """Return the tracks in the newest frame."""
+        shown = latest_result(context, name)
         frame = shown.result.frame
         return TracksNow(
             index=frame.index,
@@ -67,7 +67,7 @@ def camera_routes(context: AppContext) -> APIRouter:
     )
     async def snapshot(name: CameraName, boxes: Annotated[bool, Query()] = False) -> Response:
         """Return the newest frame in full, with its boxes drawn if asked for."""
-        newest(context, name)
+        latest_result(context, name)
         jpeg = await context.viewers.encoder.snapshot(name, boxes=boxes)
         if jpeg is None:
             raise HTTPException(404, "there is no picture yet")
@@ -75,35 +75,35 @@ def camera_routes(context: AppContext) -> APIRouter:
 
     @router.head("/api/cameras/{name:path}/snapshot.jpg", include_in_schema=False)
     async def snapshot_head(name: CameraName) -> Response:
-        """Return whether there is a picture, without making one."""
-        newest(context, name)
+        """Return whether there is a picture, without encoding one."""
+        latest_result(context, name)
         return Response(media_type="image/jpeg")
 
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
-    def areas(name: CameraName) -> CameraZones:
+    def zones(name: CameraName) -> CameraZones:
         """Return the camera's zones and lines."""
-        known(context, name)
+        find_camera(context, name)
         return context.backend.zones(name)
 
     @router.put("/api/cameras/{name:path}/zones", responses=UNKNOWN)
-    def save_areas(name: CameraName, areas: CameraZones) -> CameraZones:
+    def save_zones(name: CameraName, zones: CameraZones) -> CameraZones:
         """Save the camera's zones and lines and use them from the next frame on.
 
         `settle_s` and `gone_s` stay as they are where they are not given.
         """
-        known(context, name)
+        find_camera(context, name)
         current = context.backend.zones(name)
-        kept = {"settle_s", "gone_s"} - areas.model_fields_set
-        areas = areas.model_copy(update={key: getattr(current, key) for key in kept})
+        kept = {"settle_s", "gone_s"} - zones.model_fields_set
+        update = {key: value for key, value in current if key in kept}
         try:
-            return context.backend.save_zones(name, areas)
+            return context.backend.save_zones(name, zones.model_copy(update=update))
         except PipelineError as error:
             raise HTTPException(422, str(error)) from None
 
-    # The last of all: a name may hold slashes.
+    # The last route, as a camera's name may contain slashes.
     @router.get("/api/cameras/{name:path}", responses=UNKNOWN)
     async def camera(name: CameraName) -> Camera:
-        """Return one camera's state and books."""
-        return known(context, name)
+        """Return one camera's state and counters."""
+        return find_camera(context, name)
 
     return router

@@ -28,7 +28,7 @@ def event_routes(context: AppContext) -> APIRouter:
         camera: _Text = None,
         hours: Annotated[float, Query(gt=0, le=24 * 366, allow_inf_nan=False)] = 24,
     ) -> Counts:
-        """Return what happened in the last hours, by camera, area, kind and class."""
+        """Return counts of events in the last hours, by camera, zone or line, kind and class."""
         return backend.counts(camera, hours)
 
     @router.get("/api/events", responses=_INVALID)
@@ -74,7 +74,7 @@ def event_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/deliveries")
     async def deliveries() -> Deliveries:
-        """Return whether events are kept, what waits for MQTT and webhooks, what they never got."""
+        """Return the status of the event store and of each delivery target."""
         return backend.deliveries()
 
     return router

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Routes of the session: signing in and out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def session_routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["session"])
     auth = context.auth
 
-    def cookie(request: Request, response: Response, value: str, seconds: int) -> None:
+    def set_cookie(request: Request, response: Response, value: str, seconds: int) -> None:
         response.set_cookie(
             auth.cookie,
             value,
@@ -44,18 +44,18 @@ def session_routes(context: AppContext) -> APIRouter:
             raise HTTPException(429, str(error), after) from None
         if secret is None:
             raise HTTPException(401, "wrong token" if auth.token_required else "no token is set")
-        cookie(request, response, secret, auth.session_s)
+        set_cookie(request, response, secret, auth.session_s)
 
     @router.post("/api/logout", status_code=204)
     async def log_out(request: Request, response: Response) -> None:
         """End the session; its WebSocket is closed."""
         if secret := session_cookie(request.headers, auth.cookie):
             auth.log_out(secret)
-        cookie(request, response, "", 0)
+        set_cookie(request, response, "", 0)
 
     @router.get("/api/session")
     async def session(request: Request) -> Session:
-        """Return who is asking, and whether one has to sign in."""
+        """Return whether the client is signed in, and whether a token is required."""
         return Session(
             signed_in=request.scope.get(GRANT) is not None,
             token_required=auth.token_required,

@@ -1,4 +1,4 @@
-"""Moving pictures: the page's WebSocket, and MJPEG for everything else."""
+"""Routes of video: the page's WebSocket, and MJPEG for other clients."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response, WebSocke
 from fastapi.responses import StreamingResponse
 
 from pipeline.server.context import AppContext, Responses
-from pipeline.server.routes.cameras import UNKNOWN, CameraName, known
+from pipeline.server.routes.cameras import UNKNOWN, CameraName, find_camera
 from pipeline.server.schemas import Problem
 from pipeline.server.security import GRANT
 from pipeline.server.viewers.websocket import Viewer, refuse_viewer
 
 BOUNDARY = "trackline-picture"
-_LOOK_AGAIN_S = 1.0
+_MAX_WAIT_S = 1.0
 _MJPEG: Responses = {
     200: {"content": {f"multipart/x-mixed-replace; boundary={BOUNDARY}": {}}},
     503: {"model": Problem},
@@ -24,7 +24,7 @@ _MJPEG: Responses = {
 
 
 def stream_routes(context: AppContext) -> APIRouter:
-    """Return the routes of moving pictures."""
+    """Return the routes of video streams."""
     router = APIRouter(tags=["cameras"])
 
     @router.websocket("/api/ws")
@@ -46,8 +46,8 @@ def stream_routes(context: AppContext) -> APIRouter:
         width: Annotated[int, Query(ge=16, le=16384)] = 1280,
         fps: Annotated[float, Query(gt=0, le=60, allow_inf_nan=False)] = 10,
     ) -> StreamingResponse:
-        """Return pictures one after the other, as fast as they are taken; without boxes."""
-        known(context, name)
+        """Return an MJPEG stream at the rate at which the client reads; without boxes."""
+        find_camera(context, name)
         if context.viewers.is_full:
             raise HTTPException(503, "too many viewers")
         pause_s = 1 / min(fps, context.options.picture_fps)
@@ -58,8 +58,8 @@ def stream_routes(context: AppContext) -> APIRouter:
 
     @router.head("/api/cameras/{name:path}/stream.mjpg", include_in_schema=False)
     async def stream_head(name: CameraName) -> Response:
-        """Return what kind of stream it is: players ask before they open it. Takes no slot."""
-        known(context, name)
+        """Return the stream's content type, which players request first. Takes no viewer slot."""
+        find_camera(context, name)
         return Response(media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     return router
@@ -68,7 +68,7 @@ def stream_routes(context: AppContext) -> APIRouter:
 async def _pictures(
     context: AppContext, request: Request, name: str, width: int, pause_s: float
 ) -> AsyncIterator[bytes]:
-    """Yield the newest picture again and again; sending the one before waits for the viewer."""
+    """Yield the newest picture whenever it changes; a slow viewer skips pictures."""
     loop = asyncio.get_running_loop()
     viewers = context.viewers
     sent = None
@@ -91,14 +91,14 @@ async def _pictures(
                         + b"\r\n"
                     )
                 await asyncio.sleep(max(0.0, began + pause_s - loop.time()))
-                await _woken(wake)
+                await _wait_for_result(wake)
         finally:
             viewers.broadcaster.unsubscribe(wake)
 
 
-async def _woken(wake: asyncio.Event) -> None:
+async def _wait_for_result(wake: asyncio.Event) -> None:
     try:
-        async with asyncio.timeout(_LOOK_AGAIN_S):
+        async with asyncio.timeout(_MAX_WAIT_S):
             await wake.wait()
     except TimeoutError:
         return

@@ -1,4 +1,4 @@
-"""Broadcaster: messages that are equal for all viewers, made once and sent to each."""
+"""Broadcaster: builds messages that are equal for all viewers once and sends them to each."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class Broadcaster:
         return len(self._listeners)
 
     def subscribe(
-        self, who: object, wake: Callable[[], None], event: Callable[[str], None]
+        self, viewer: object, wake: Callable[[], None], event: Callable[[str], None]
     ) -> None:
         """Have `wake` called when something is new, and `event` with each new event's text."""
-        self._listeners[who] = wake
-        self._event_sinks[who] = event
+        self._listeners[viewer] = wake
+        self._event_sinks[viewer] = event
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._unsubscribe_from_hub = self._hub.subscribe(self._wake_callback(loop))
             self._last_event = None
             self._task = loop.create_task(self._tick_forever())
 
-    def unsubscribe(self, who: object) -> None:
+    def unsubscribe(self, viewer: object) -> None:
         """End a subscription."""
-        self._listeners.pop(who, None)
-        self._event_sinks.pop(who, None)
+        self._listeners.pop(viewer, None)
+        self._event_sinks.pop(viewer, None)
         if not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
@@ -66,12 +66,12 @@ class Broadcaster:
             self._tracks.clear()
 
     def tracks_text(self, camera: str, shown: LatestResult) -> str:
-        """Return the message that tells a frame's tracks."""
-        made = self._tracks.get(camera)
-        if made is None or made[0] != shown.key:
-            made = (shown.key, self._tracks_message(camera, shown))
-            self._tracks[camera] = made
-        return made[1]
+        """Return the message with a frame's tracks, built once per frame."""
+        cached = self._tracks.get(camera)
+        if cached is None or cached[0] != shown.key:
+            cached = (shown.key, self._tracks_message(camera, shown))
+            self._tracks[camera] = cached
+        return cached[1]
 
     def _tracks_message(self, camera: str, shown: LatestResult) -> str:
         frame = shown.result.frame
@@ -89,15 +89,15 @@ class Broadcaster:
         return f'{_text(message)[:-1]},"tracks":{shown.tracks_json}}}'
 
     def _wake_callback(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-        """Return what the pipeline's thread calls at each result: it wakes the loop once."""
+        """Return the callback of the pipeline's thread at each result: wakes the loop once."""
 
-        def ring() -> None:
+        def schedule_wake() -> None:
             if not self._is_wake_scheduled:
                 self._is_wake_scheduled = True
                 with suppress(RuntimeError):  # the loop is closed: no subscriber is left
                     loop.call_soon_threadsafe(self._wake_all)
 
-        return ring
+        return schedule_wake
 
     def _wake_all(self) -> None:
         self._is_wake_scheduled = False
@@ -116,7 +116,7 @@ class Broadcaster:
             await asyncio.sleep(max(0.1, TICK_S - (loop.time() - began)))
 
     async def _send_events(self) -> None:
-        """Send what was stored since the last time; a store that fails is asked again."""
+        """Send the events stored since the last tick; a failed query is repeated at the next."""
         try:
             events, newest = await asyncio.to_thread(
                 self._backend.events_after, self._last_event, MAX_EVENTS

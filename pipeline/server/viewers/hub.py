@@ -47,15 +47,15 @@ class LatestResult:
         self.height, self.width = frame.image.shape[:2]
         self.time = unix_time(frame.captured_at)
         self.key = (frame.captured_at, frame.index)
-        """Which frame it is, without holding its memory."""
+        """Identifies the frame without holding its memory."""
 
     def age_ms(self) -> float:
-        """Return how long ago the picture arrived."""
+        """Return the age of the picture in milliseconds."""
         return round((time.monotonic() - self.result.frame.captured_at) * 1e3, 1)
 
     @cached_property
     def tracks(self) -> list[dict[str, object]]:
-        """Return the tracks as `schemas.Track` has them; boxes that are no numbers are left out."""
+        """Return the tracks as in `schemas.Track`; boxes with NaN or infinity are left out."""
         tracks = self.result.tracks
         names = self.result.class_names
         usable: NDArray[np.bool_] = np.isfinite(tracks.xyxy).min(axis=1, initial=True)
@@ -112,11 +112,11 @@ class Hub:
         self.closed = False
 
     def open(self, run: RunInfo) -> None:
-        """Need nothing of the run."""
+        """Do nothing: no part of the run is needed."""
         del run
 
     def write(self, result: Result) -> None:
-        """Put the result in its camera's slot, in place of the one before, and notify."""
+        """Replace the camera's newest result and notify the subscribers."""
         name = result.frame.source
         self._latest[name] = LatestResult(result)
         self.last_result_at = now = time.monotonic()
@@ -151,9 +151,9 @@ class Hub:
         self.histograms.pop(camera, None)
 
     def subscribe(self, notify: Callable[[], None]) -> Callable[[], None]:
-        """Have `notify` called on the pipeline's thread at each result; return what ends that.
+        """Call `notify` on the pipeline's thread at each result; return what unsubscribes it.
 
-        It must return at once and never raise.
+        `notify` must return at once and never raise.
         """
         with self._lock:
             self._subscribers = (*self._subscribers, notify)

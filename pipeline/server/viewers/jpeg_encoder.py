@@ -1,4 +1,4 @@
-"""JpegEncoder: pictures for viewers, encoded on demand, once for all, on low-priority threads."""
+"""JpegEncoder: encodes pictures on demand, once for all viewers, on low-priority threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A JPEG of one camera's frame, and what was known about the frame."""
+    """JPEG of one camera's frame, with the frame's size, time and tracks."""
 
     frame_key: tuple[float, int]
     frame_width: int
@@ -41,7 +41,7 @@ class Picture:
         return self.frame_key[1]
 
     def age_ms(self) -> float:
-        """Return how long ago the frame arrived."""
+        """Return the age of the frame in milliseconds."""
         return round((time.monotonic() - self.captured_at) * 1e3, 1)
 
 
@@ -81,7 +81,7 @@ class JpegEncoder:
             entry = _Entry(shown.key, now, self._begin(shown, width))
             self._entries[camera, width] = entry
             self._drop_old(now)
-        # Shielded: one viewer that goes away must not take the picture from the others.
+        # Shielded: a viewer that disconnects must not cancel the picture for the others.
         return await asyncio.shield(entry.future)
 
     async def snapshot(self, camera: str, *, boxes: bool) -> bytes | None:
@@ -95,7 +95,7 @@ class JpegEncoder:
         )
 
     def close(self) -> None:
-        """End the threads; pictures under way are finished and dropped."""
+        """Stop the threads; pictures being encoded are finished and dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, shown: LatestResult, width: int) -> asyncio.Future[Picture]:

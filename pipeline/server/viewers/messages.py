@@ -42,9 +42,9 @@ CLIENT_MESSAGE: TypeAdapter[Watch | Ack] = TypeAdapter(Watch | Ack)
 
 
 def picture_message(camera: str, picture: Picture) -> bytes:
-    """Return a picture as it is sent: its kind, the header's length, the header, the JPEG.
+    """Return a picture message: its kind, the header's length, the header, the JPEG.
 
-    The length has two bytes: of a crowd too large for that, the last boxes stay out.
+    The length has two bytes; of more tracks than fit, those of the lowest score are left out.
     """
     about = {
         "camera": camera,
@@ -66,7 +66,7 @@ def picture_message(camera: str, picture: Picture) -> bytes:
 def _tracks_within(tracks: list[dict[str, Any]], max_bytes: int) -> str:
     texts: list[str] = []
     for track in sorted(tracks, key=lambda track: -track["score"]):
-        texts.append(json.dumps(track, separators=(",", ":")))  # ASCII: as many bytes as letters
+        texts.append(json.dumps(track, separators=(",", ":")))  # ASCII: one byte per character
         max_bytes -= len(texts[-1]) + 1
         if max_bytes < 0:
             texts.pop()

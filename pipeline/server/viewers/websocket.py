@@ -28,7 +28,7 @@ _POLICY = 1008
 
 
 class ViewerPool:
-    """All viewers: what they share, and the limit on their number."""
+    """The open viewers: the objects they share, and the limit on their number."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class ViewerPool:
 
     @property
     def is_full(self) -> bool:
-        """Return whether the limit is reached."""
+        """Return whether the limit on viewers is reached."""
         return self.open >= self._max_open
 
     @contextmanager
     def slot(self) -> Iterator[bool]:
-        """Count as a viewer within the block; yields False where the limit is reached."""
+        """Occupy a viewer slot within the block; yields False if none is free."""
         if self.is_full:
             yield False
             return
@@ -80,7 +80,7 @@ class Viewer:
         self._invalid_messages = 0
 
     async def run(self) -> None:
-        """Serve the page until it leaves, its session ends or the pipeline does."""
+        """Serve the page until it disconnects, its session ends or the pipeline does."""
         await self._socket.accept()
         self._viewers.broadcaster.subscribe(self, self._wake.set, self._events.append)
         work: list[Coroutine[Any, Any, None]] = [self._receive_forever(), self._send_forever()]
@@ -107,25 +107,25 @@ class Viewer:
             except ValidationError:
                 self._invalid_messages += 1
                 if self._invalid_messages > MAX_INVALID_MESSAGES:
-                    await self._close(_POLICY, "messages that are none of this interface")
+                    await self._close(_POLICY, "invalid messages")
                     return
                 continue
             if isinstance(request, Watch):
-                self._begin(request)
+                self._update_watch(request)
             elif self._unacked.get(request.camera) == request.index:
                 del self._unacked[request.camera]
             self._wake.set()
 
-    def _begin(self, watch: Watch) -> None:
-        """Take a new request; pictures on their way are still to be acknowledged."""
+    def _update_watch(self, watch: Watch) -> None:
+        """Apply a new request; pictures already sent are still to be acknowledged."""
         left = set(self._watch.cameras) - set(watch.cameras)
         wider = watch.width > self._watch.width or watch.pictures != self._watch.pictures
         self._watch = watch
         for camera in left:
-            for notes in (self._unacked, self._sent_tracks, self._sent_pictures):
-                notes.pop(camera, None)
+            for entries in (self._unacked, self._sent_tracks, self._sent_pictures):
+                entries.pop(camera, None)
         if wider:
-            self._sent_pictures.clear()  # the same frame once more: it may be the last for long
+            self._sent_pictures.clear()  # the same frame again: it may be the last for long
 
     async def _send_forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -144,16 +144,16 @@ class Viewer:
                 await self._send(self._events.popleft())
             await self._send_tracks()
             await self._send_pictures()
-            # Not sooner than its rate; meanwhile newer frames take the place of older ones.
+            # Limits the rate; meanwhile newer frames replace older ones.
             await asyncio.sleep(max(0.0, began + self._pause_s - loop.time()))
-            await self._woken()
+            await self._wait_for_result()
         await self._close(1001, "the pipeline has ended")
 
     @property
     def _pause_s(self) -> float:
         return 1 / min(self._watch.fps, self._viewers.max_fps)
 
-    async def _woken(self) -> None:
+    async def _wait_for_result(self) -> None:
         try:
             async with asyncio.timeout(TICK_S):
                 await self._wake.wait()
@@ -163,7 +163,7 @@ class Viewer:
     async def _send_tracks(self) -> None:
         for camera in self._watch.cameras:
             shown = self._viewers.hub.latest(camera)
-            # A page that has not drawn its last picture has no use for newer boxes.
+            # A page that has not drawn its last picture yet cannot show newer boxes.
             if shown and self._sent_tracks.get(camera) != shown.key and camera not in self._unacked:
                 self._sent_tracks[camera] = shown.key
                 await self._send(self._viewers.broadcaster.tracks_text(camera, shown))
@@ -188,7 +188,7 @@ class Viewer:
         return shown is not None and self._sent_pictures.get(camera) != shown.key
 
     async def _send(self, message: str | bytes) -> None:
-        """Send; raises TimeoutError for a viewer that takes nothing at all for long."""
+        """Send; raises TimeoutError if the viewer reads nothing for SEND_TIMEOUT_S."""
         async with asyncio.timeout(SEND_TIMEOUT_S):
             if isinstance(message, str):
                 await self._socket.send_text(message)
@@ -201,6 +201,6 @@ class Viewer:
 
 
 async def refuse_viewer(socket: WebSocket) -> None:
-    """Close a page's WebSocket, as there are too many viewers."""
+    """Close a page's WebSocket because the limit on viewers is reached."""
     await socket.accept()
     await socket.close(_TRY_LATER, "too many viewers")

@@ -12,7 +12,7 @@ from support.page_server import Camera, FakeServer
 
 pytestmark = pytest.mark.needs_browser
 
-ONLY_BOXES = "localStorage.setItem('trackline.off', 'labels trails areas')"
+ONLY_BOXES = "localStorage.setItem('trackline.off', 'labels trails zones')"
 
 
 def only_boxes(page: Page) -> None:

@@ -212,7 +212,9 @@ def test_what_the_server_refuses_is_said_and_kept(
     assert save(page, fake)["zones"][0]["name"] == "Door"
 
 
-@pytest.mark.parametrize(("name", "words"), [("Kerb", "Two areas are called"), ("", "has no name")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("Kerb", "Two zones or lines are called"), ("", "has no name")]
+)
 def test_mistakes_are_told_before_they_are_sent(
     existing: dict[str, Any], editing: Page, fake: FakeServer, name: str, words: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Events of a live run for the page: from the store of the sink `events`, or from memory."""
+"""EventLog: events of a live run for the page, from the sink `events` or from memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pipeline.events.delivery.status import DeliveryStatus
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import ClipLosses
-    from pipeline.events.store.writer import StoreStatus as Kept
+    from pipeline.events.store.writer import StoreStatus as WriterStatus
 
-REMEMBERED = 1000
+MAX_RECENT = 1000
 
 
 class EventLog(Protocol):
@@ -31,37 +31,41 @@ class EventLog(Protocol):
         """Return events, the newest first."""
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
-        """Return how many there were in the last hours."""
+        """Return counts of events in the last hours."""
 
     def clip(self, event_id: int) -> Path | None:
-        """Return the file that shows an event."""
+        """Return the video file of an event, None where there is none."""
 
     def deliveries(self) -> Deliveries:
-        """Return how events get to others; at once."""
+        """Return the status of the event store and of each delivery target, at once."""
 
 
 @runtime_checkable
-class EventSink(Sink, Protocol):
-    """A sink that stores events, as the sink `events` does; any thread may call it."""
+class EventStoreSink(Sink, Protocol):
+    """What the server needs of a sink that stores events; `EventsSink` (sinks/events.py) has it.
+
+    Plug-ins never see the server, so such a sink is found by its members (`isinstance`). Any thread
+    may call it.
+    """
 
     @property
     def store(self) -> EventStore | None:
         """Return the store, None unless the sink is open."""
 
-    def follow_zones(self, areas: Callable[[], ZonesByCamera]) -> None:
-        """Announce the zones and lines that `areas` returns; called before `open`."""
+    def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
+        """Announce the zones and lines that `zones` returns; called before `open`."""
 
     def delivery_status(self) -> Sequence[DeliveryStatus]:
         """Return the delivery status of each target, at once."""
 
-    def store_status(self) -> tuple[Kept, ClipLosses] | None:
+    def store_status(self) -> tuple[WriterStatus, ClipLosses] | None:
         """Return how events and clips are stored, at once; None unless the sink is open."""
 
 
 class StoredEvents:
     """EventLog on the store of the sink `events`; empty unless the sink is open."""
 
-    def __init__(self, sink: EventSink) -> None:
+    def __init__(self, sink: EventStoreSink) -> None:
         self._sink = sink
 
     def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
@@ -70,7 +74,7 @@ class StoredEvents:
         return [] if store is None else store.query(wanted)
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
-        """Return how many there were in the last hours; raises StoreError."""
+        """Return counts of events in the last hours; raises StoreError."""
         if (store := self._sink.store) is None:
             return []
         return [
@@ -86,15 +90,15 @@ class StoredEvents:
         ]
 
     def clip(self, event_id: int) -> Path | None:
-        """Return the file that shows an event; raises StoreError."""
+        """Return the video file of an event, None where there is none; raises StoreError."""
         store = self._sink.store
         return None if store is None else store.clip_path(event_id)
 
     def deliveries(self) -> Deliveries:
-        """Return how events get to others."""
-        kept = self._sink.store_status()
+        """Return the status of the event store and of each delivery target."""
+        status = self._sink.store_status()
         return Deliveries(
-            keeping=None if kept is None else _keeping(*kept),
+            keeping=None if status is None else _store_status(*status),
             deliveries=[_delivery(each) for each in self._sink.delivery_status()],
         )
 
@@ -106,25 +110,25 @@ class RecentEvents:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._last = 0
+        self._last_id = 0
         self._lock = threading.Lock()
-        self._events: deque[StoredEvent] = deque(maxlen=REMEMBERED)
+        self._events: deque[StoredEvent] = deque(maxlen=MAX_RECENT)
 
     def open(self, run: RunInfo) -> None:
-        """Need nothing of the run."""
+        """Do nothing: no part of the run is needed."""
         del run
 
     def write(self, result: Result) -> None:
-        """Remember the result's events."""
+        """Add the result's events."""
         if not result.events:
             return
         with self._lock:
             for event in result.events:
-                self._last += 1
-                self._events.append(_numbered(event, self._last))
+                self._last_id += 1
+                self._events.append(_stored(event, self._last_id))
 
     def close(self) -> None:
-        """Keep nothing open."""
+        """Do nothing: no resource is open."""
 
     def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first."""
@@ -145,9 +149,9 @@ class RecentEvents:
         return [event for event, _ in zip(fitting, range(wanted.limit), strict=False)]
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
-        """Return how many of those remembered there were in the last hours."""
+        """Return counts of the recent events of the last hours."""
         since = self._now() - hours * 3600
-        found = self.query(EventQuery(camera=camera, since=since, limit=REMEMBERED))
+        found = self.query(EventQuery(camera=camera, since=since, limit=MAX_RECENT))
         counted = Counter(
             (event.camera, event.area, event.kind, event.direction, event.class_name)
             for event in found
@@ -183,7 +187,7 @@ def _delivery(one: DeliveryStatus) -> Delivery:
     )
 
 
-def _keeping(events: Kept, clips: ClipLosses) -> StoreStatus:
+def _store_status(events: WriterStatus, clips: ClipLosses) -> StoreStatus:
     return StoreStatus(
         waiting=events.waiting,
         since=events.since,
@@ -196,7 +200,7 @@ def _keeping(events: Kept, clips: ClipLosses) -> StoreStatus:
     )
 
 
-def _numbered(event: Event, number: int) -> StoredEvent:
+def _stored(event: Event, number: int) -> StoredEvent:
     return StoredEvent(
         id=number,
         uid=f"{number:032x}",

@@ -1,16 +1,16 @@
-// The fields of one zone or line: its name, the classes that count, dwell time, direction.
+// Form of one zone or line: name, classes that count, dwell time, direction.
 import { classesSeen } from "./colours.js";
-import { el, say } from "./dom.js";
+import { el, setText } from "./dom.js";
 
-export class AreaForm {
-  #area = null;
+export class ZoneForm {
+  #zone = null;
   #callbacks; // {begin, change, remove} of the editor
   #name = el("input", { type: "text", maxlength: "64", autocomplete: "off", spellcheck: "false" });
   #classes = el("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: "all classes" });
   #dwell = el("input", { type: "number", min: "0.1", step: "any", inputmode: "decimal", placeholder: "no dwell events" });
   #dwellLabel = el("label", {}, "Event after so many seconds inside", this.#dwell);
   #chips = el("div", { class: "chips", role: "group", "aria-label": "Classes seen" });
-  #swap = el("button", { type: "button", on: { click: () => this.#change((area) => area.points.reverse()) } }, "Swap direction of “in”");
+  #swap = el("button", { type: "button", on: { click: () => this.#change((zone) => zone.points.reverse()) } }, "Swap direction of “in”");
   #delete = el("button", { type: "button", on: { click: () => this.#callbacks.remove() } });
 
   constructor(callbacks) {
@@ -21,28 +21,28 @@ export class AreaForm {
       el("label", {}, "Classes that count, separated by commas", this.#classes), this.#chips,
       this.#dwellLabel, this.#swap, this.#delete,
     );
-    // One step of undo per visit to a field, not one per letter.
+    // One undo step per visit to a field, not one per key press.
     for (const field of [this.#name, this.#classes, this.#dwell]) {
       field.addEventListener("input", () => this.#input(field));
       field.addEventListener("blur", () => delete field.dataset.touched);
     }
   }
 
-  /** Show an area's fields, or none for null; `anew` also rewrites the field being typed in. */
-  show(area, anew) {
-    const other = area !== this.#area || anew;
-    this.#area = area;
-    this.element.hidden = area === null;
-    if (area === null) return;
+  /** Show a zone's fields, or none for null; `anew` also rewrites the field being typed in. */
+  show(zone, anew) {
+    const other = zone !== this.#zone || anew;
+    this.#zone = zone;
+    this.element.hidden = zone === null;
+    if (zone === null) return;
     const put = (field, text) => {
       if (other || field !== document.activeElement) field.value = text;
     };
-    put(this.#name, area.name);
-    put(this.#classes, area.classes.join(", "));
-    put(this.#dwell, area.dwell_s ?? "");
-    this.#dwellLabel.hidden = area.kind !== "zone";
-    this.#swap.hidden = area.kind !== "line";
-    say(this.#delete, `Delete this ${area.kind}`);
+    put(this.#name, zone.name);
+    put(this.#classes, zone.classes.join(", "));
+    put(this.#dwell, zone.dwell_s ?? "");
+    this.#dwellLabel.hidden = zone.kind !== "zone";
+    this.#swap.hidden = zone.kind !== "line";
+    setText(this.#delete, `Delete this ${zone.kind}`);
     this.#fillChips();
   }
 
@@ -54,34 +54,34 @@ export class AreaForm {
   #input(field) {
     if (!("touched" in field.dataset)) this.#callbacks.begin();
     field.dataset.touched = "";
-    const area = this.#area;
-    area.name = this.#name.value;
-    area.classes = this.#classes.value.split(",").map((name) => name.trim()).filter(Boolean);
-    area.dwell_s = this.#dwell.value === "" ? null : Number(this.#dwell.value);
+    const zone = this.#zone;
+    zone.name = this.#name.value;
+    zone.classes = this.#classes.value.split(",").map((name) => name.trim()).filter(Boolean);
+    zone.dwell_s = this.#dwell.value === "" ? null : Number(this.#dwell.value);
     this.#callbacks.change();
   }
 
   #change(change) {
     this.#callbacks.begin();
-    change(this.#area);
+    change(this.#zone);
     this.#callbacks.change();
   }
 
   #fillChips() {
-    const names = [...new Set([...this.#area.classes, ...classesSeen()])].slice(0, 30);
-    const signature = JSON.stringify([names, this.#area.classes]);
+    const names = [...new Set([...this.#zone.classes, ...classesSeen()])].slice(0, 30);
+    const signature = JSON.stringify([names, this.#zone.classes]);
     if (this.#chips.dataset.shown === signature) return;
     this.#chips.dataset.shown = signature;
     const focused = this.#chips.contains(document.activeElement) ? document.activeElement.textContent : null;
     this.#chips.replaceChildren(...names.map((name) => el(
-      "button", { type: "button", "aria-pressed": String(this.#area.classes.includes(name)), on: { click: () => this.#toggle(name) } }, name,
+      "button", { type: "button", "aria-pressed": String(this.#zone.classes.includes(name)), on: { click: () => this.#toggle(name) } }, name,
     )));
     if (focused !== null) [...this.#chips.children].find((chip) => chip.textContent === focused)?.focus();
   }
 
   #toggle(name) {
-    this.#change((area) => {
-      area.classes = area.classes.includes(name) ? area.classes.filter((one) => one !== name) : [...area.classes, name];
+    this.#change((zone) => {
+      zone.classes = zone.classes.includes(name) ? zone.classes.filter((one) => one !== name) : [...zone.classes, name];
     });
   }
 }

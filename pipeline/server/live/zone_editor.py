@@ -1,4 +1,4 @@
-"""ZoneEditor: zones and lines of a live run, kept the same in file, page and watchers."""
+"""ZoneEditor: the zones and lines of a live run, in sync between file, page and watchers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SetWatcher = Callable[[str, Watcher | None], None]
 
 
 class ZoneEditor:
-    """The zones of each camera, changed by the page or by an edit of the file.
+    """The zones and lines of each camera, changed by the page or by an edit of the file.
 
-    A file that is not there when the run starts holds nothing, and is made when the page saves the
-    first zone. One that is deleted later takes nothing with it: that may be a mistake.
+    A file that is missing at the start counts as empty and is created when the page saves the first
+    zone. If it is deleted later, the zones stay in force: that may be a mistake.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,58 +33,58 @@ class ZoneEditor:
 
     @property
     def names(self) -> list[str]:
-        """Return the cameras that have areas."""
+        """Return the cameras that have zones or lines."""
         return list(self._file.cameras)
 
     def zones(self, camera: str) -> CameraZones:
-        """Return a camera's zones and lines, none where nothing was drawn."""
+        """Return a camera's zones and lines, which may be none."""
         return self._file.cameras.get(camera, CameraZones())
 
-    def kinds(self) -> dict[str, dict[str, bool]]:
-        """Return {camera: {area: whether it is a line}} of what is watched now."""
+    def zones_by_camera(self) -> dict[str, dict[str, bool]]:
+        """Return {camera: {zone or line: whether it is a line}} in force now."""
         return {
-            name: {area.name: isinstance(area, Line) for area in areas.zones_and_lines}
-            for name, areas in self._file.cameras.items()
+            name: {zone.name: isinstance(zone, Line) for zone in camera.zones_and_lines}
+            for name, camera in self._file.cameras.items()
         }
 
     def new_watcher(self, camera: str) -> Watcher | None:
-        """Return the watcher of a camera that comes, None where nothing is watched."""
+        """Return the watcher of a camera that is added, None without zones and lines."""
         with self._lock:
-            areas = self.zones(camera)
-            if not areas.zones_and_lines:
+            zones = self.zones(camera)
+            if not zones.zones_and_lines:
                 return None
-            return self._watchers.setdefault(camera, ZoneWatcher(areas))
+            return self._watchers.setdefault(camera, ZoneWatcher(zones))
 
-    def save(self, camera: str, areas: CameraZones, set_watcher: SetWatcher) -> CameraZones:
-        """Write the file and watch these areas; raises OutputError, and nothing has changed.
+    def save(self, camera: str, zones: CameraZones, set_watcher: SetWatcher) -> CameraZones:
+        """Write the file and watch these zones and lines; raises OutputError with nothing changed.
 
-        What somebody has just written into the file is kept, other cameras' zones that is; raises
-        ConfigError with the line where that is broken, rather than write over it.
+        The file is read first, so that an edit of other cameras' zones is kept; raises ConfigError
+        with the line where it is invalid, rather than overwrite it.
         """
         with self._lock:
-            there = load_zones(self.path) if self.path.exists() else self._file
-            changed = there.with_camera(camera, areas)
+            current = load_zones(self.path) if self.path.exists() else self._file
+            changed = current.with_camera(camera, zones)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from None
             save_zones(self.path, changed)
             self._use(changed, set_watcher)
-        return areas
+        return zones
 
     def reload(self, set_watcher: SetWatcher | None = None) -> list[str]:
-        """Use what the file says now; return the cameras for which that is something else.
+        """Read the file again; return the cameras whose zones or lines have changed.
 
-        Raises ConfigError, with the line unless the file is gone; what was watched goes on then.
+        Raises ConfigError, with the line unless the file is gone; the old zones stay in force then.
         """
         with self._lock:
-            there = self.path.exists()
-            if not there and self._file.cameras:
+            exists = self.path.exists()
+            if not exists and self._file.cameras:
                 raise ConfigError(
                     f"{self.path}: is gone, and its zones with the next start, unless it comes "
                     "back: saving a camera's zones on the page writes it again"
                 )
-            found = load_zones(self.path) if there else ZonesFile()
+            found = load_zones(self.path) if exists else ZonesFile()
             return self._use(found, set_watcher or _ignore_watcher)
 
     def inside(self, camera: str) -> Mapping[str, Mapping[str, int]]:
@@ -93,7 +93,7 @@ class ZoneEditor:
         return watcher.inside() if watcher else {}
 
     def _use(self, found: ZonesFile, set_watcher: SetWatcher) -> list[str]:
-        """Take over what is different; a camera that is not there yet finds it when it comes."""
+        """Update the watchers that change; a camera that is added later gets its own then."""
         before, self._file = self._file, found
         changed = [
             name
@@ -103,7 +103,7 @@ class ZoneEditor:
         for name in changed:
             watcher = self._watchers.get(name)
             if watcher is not None:
-                watcher.change(self.zones(name))  # counts of areas that stay go on
+                watcher.change(self.zones(name))  # zones that stay keep their counts
             else:
                 self._watchers[name] = watcher = ZoneWatcher(self.zones(name))
             set_watcher(name, watcher)
@@ -111,15 +111,15 @@ class ZoneEditor:
 
 
 def _ignore_watcher(camera: str, watcher: Watcher | None) -> None:
-    """Do nothing: the run has not begun, cameras find their watchers when they come."""
+    """Do nothing: the run has not begun, cameras get their watchers when they are added."""
     del camera, watcher
 
 
 def watcher_setter(pipeline: Pipeline) -> SetWatcher:
-    """Return what sets a camera's watcher if it is in this run; a file may be about others too."""
+    """Return a function that sets the watcher of a camera if that is in this run."""
 
     def set_watcher(camera: str, watcher: Watcher | None) -> None:
-        with suppress(ValueError):  # it has just left
+        with suppress(ValueError):  # it has just been removed
             if camera in pipeline.cameras():
                 pipeline.set_watcher(camera, watcher)
 

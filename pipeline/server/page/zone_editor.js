@@ -1,10 +1,10 @@
-// The zones and lines of one camera: loaded, drawn, named, saved.
-import { ask, cameraPath } from "./api.js";
-import { MOST_AREAS, freshName, fromServer, problemOf, rescaled, toServer } from "./areas.js";
+// Editor of one camera's zones and lines: load, draw, edit, undo, save.
+import { fetchJson, cameraPath } from "./api.js";
+import { MAX_ZONES, freshName, fromServer, problemOf, rescaled, toServer } from "./zones.js";
 import { choose } from "./dialogs.js";
-import { el, say } from "./dom.js";
-import { Draft } from "./draft.js";
-import { AreaForm } from "./form.js";
+import { el, setText } from "./dom.js";
+import { ZoneDrawing } from "./zone_drawing.js";
+import { ZoneForm } from "./zone_form.js";
 
 const HINTS = {
   idle: "Choose a zone or a line to change it, or draw a new one.",
@@ -13,15 +13,15 @@ const HINTS = {
   chosen: "Drag points to move them, the small dots to add one. Delete removes the point that has the focus.",
 };
 
-/** Events: "saved" (detail: camera, areas, size) and "closed". */
-export class Editor extends EventTarget {
+/** Sidebar section of the editor. Events: "saved" (detail: camera, zones, size) and "closed". */
+export class ZoneEditor extends EventTarget {
   #tile = null;
   #draft = null;
   #size = null;
   #others = {};
   #saved = "";
   #undo = [];
-  #say = el("p", { class: "say", role: "status" });
+  #hint = el("p", { class: "say", role: "status" });
   #problem = el("p", { class: "problem", role: "alert" });
   #title = el("h2", { id: "editor-title" });
   #list = el("ul", { class: "list" });
@@ -30,11 +30,11 @@ export class Editor extends EventTarget {
   #finish = el("button", { type: "button", class: "strong", hidden: true, on: { click: () => this.#draft.finish() } }, "Finish");
   #cancel = el("button", { type: "button", hidden: true, on: { click: () => this.#draft.cancel() } }, "Cancel");
   #save = el("button", { type: "button", class: "strong", on: { click: () => this.save() } }, "Save");
-  #revert = el("button", { type: "button", on: { click: () => this.#takeBack() } }, "Undo");
+  #revert = el("button", { type: "button", on: { click: () => this.#undoLast() } }, "Undo");
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
-  #form = new AreaForm({ begin: () => this.#remember(), change: () => this.#refresh(), remove: () => this.#delete() });
+  #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
 
-  #otherSize = () => this.#rescale();
+  #onSizeChange = () => this.#rescale();
 
   constructor() {
     super();
@@ -42,13 +42,13 @@ export class Editor extends EventTarget {
       "section", { class: "editor", "aria-labelledby": "editor-title", hidden: true },
       el("div", { class: "head" }, this.#title),
       el("div", { class: "buttons" }, this.#newZone, this.#newLine, this.#finish, this.#cancel),
-      this.#say, this.#list, this.#form.element,
+      this.#hint, this.#list, this.#form.element,
       el("div", { class: "end" }, this.#problem, el("div", { class: "row" }, this.#save, this.#revert, this.#close)),
     );
     addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
     document.addEventListener("keydown", (event) => {
       const isUndo = event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest?.("input");
-      if (this.#tile && isUndo) this.#takeBack();
+      if (this.#tile && isUndo) this.#undoLast();
     });
   }
 
@@ -60,23 +60,23 @@ export class Editor extends EventTarget {
     return this.#tile !== null && this.#asText() !== this.#saved;
   }
 
-  /** Begin to edit the areas of a tile's camera; raises AskError when they cannot be loaded. */
+  /** Begin to edit the zones of a tile's camera; raises ApiError when they cannot be loaded. */
   async open(tile) {
-    const answer = await ask(cameraPath(tile.name, "zones"));
+    const answer = await fetchJson(cameraPath(tile.name, "zones"));
     const { zones, lines, size, ...others } = answer;
     this.#others = others;
     this.#size = tile.size;
     this.#tile = tile;
-    this.#draft = new Draft(tile);
-    this.#draft.areas = rescaled(fromServer({ zones, lines }), size, tile.size);
+    this.#draft = new ZoneDrawing(tile);
+    this.#draft.zones = rescaled(fromServer({ zones, lines }), size, tile.size);
     this.#saved = this.#asText();
     this.#undo = [];
     this.#problem.textContent = "";
     for (const [type, listener] of Object.entries({
-      begin: () => this.#remember(), change: () => this.#refresh(), choose: () => this.#refresh(),
+      begin: () => this.#pushUndo(), change: () => this.#refresh(), choose: () => this.#refresh(),
       point: () => this.#refresh(), cancel: () => this.#refresh(), finish: ({ detail }) => this.#add(detail),
     })) this.#draft.addEventListener(type, listener);
-    tile.stage.addEventListener("othersize", this.#otherSize);
+    tile.stage.addEventListener("sizechange", this.#onSizeChange);
     tile.element.setAttribute("data-editing", "");
     document.body.dataset.editing = "";
     this.element.hidden = false;
@@ -85,7 +85,7 @@ export class Editor extends EventTarget {
     this.#newZone.focus();
   }
 
-  /** Stop editing; with unsaved changes people are asked. Return whether it is closed now. */
+  /** Stop editing; asks about unsaved changes. Return whether the editor is closed now. */
   async close() {
     if (this.#tile === null) return true;
     if (this.dirty) {
@@ -98,7 +98,7 @@ export class Editor extends EventTarget {
     this.#tile = null;
     this.#draft.close();
     this.element.hidden = true;
-    tile.stage.removeEventListener("othersize", this.#otherSize);
+    tile.stage.removeEventListener("sizechange", this.#onSizeChange);
     tile.element.removeAttribute("data-editing");
     delete document.body.dataset.editing;
     tile.paint();
@@ -106,36 +106,36 @@ export class Editor extends EventTarget {
     return true;
   }
 
-  /** Send everything to the server; return whether it took it. */
+  /** Save all zones and lines on the server; return whether it accepted them. */
   async save() {
     const draft = this.#draft;
-    for (const area of draft.areas) area.name = area.name.trim();
-    say(this.#problem, problemOf(draft.areas));
+    for (const zone of draft.zones) zone.name = zone.name.trim();
+    setText(this.#problem, problemOf(draft.zones));
     if (this.#problem.textContent) return false;
     this.#save.disabled = true;
     const sent = this.#asText();
     try {
-      const saved = await ask(cameraPath(this.#tile.name, "zones"), { method: "PUT", body: JSON.parse(sent) });
+      const saved = await fetchJson(cameraPath(this.#tile.name, "zones"), { method: "PUT", body: JSON.parse(sent) });
       this.#saved = sent;
-      const detail = { camera: this.#tile.name, areas: fromServer(saved), size: saved.size };
+      const detail = { camera: this.#tile.name, zones: fromServer(saved), size: saved.size };
       this.dispatchEvent(new CustomEvent("saved", { detail }));
       this.#refresh();
-      say(this.#say, "Saved. It counts from now on.");
+      setText(this.#hint, "Saved. It counts from now on.");
       return true;
     } catch (error) {
-      say(this.#problem, `Not saved: ${error.message}`);
+      setText(this.#problem, `Not saved: ${error.message}`);
       return false;
     } finally {
       this.#save.disabled = !this.dirty;
     }
   }
 
-  /** The camera sends pictures of another size now: what is drawn goes with them. */
+  /** Scale the zones to the camera's new picture size. */
   #rescale() {
     const wasDirty = this.dirty;
     const draft = this.#draft;
     if (draft.drawing) draft.cancel();
-    draft.areas = rescaled(draft.areas, this.#size, this.#tile.size);
+    draft.zones = rescaled(draft.zones, this.#size, this.#tile.size);
     this.#size = this.#tile.size;
     this.#undo = [];
     if (!wasDirty) this.#saved = this.#asText();
@@ -148,63 +148,63 @@ export class Editor extends EventTarget {
   }
 
   #add({ kind, points }) {
-    this.#remember();
+    this.#pushUndo();
     const draft = this.#draft;
-    draft.areas.push({ kind, name: freshName(draft.areas, kind), points, classes: [], dwell_s: null, rest: {} });
-    draft.chosen = draft.areas.length - 1;
+    draft.zones.push({ kind, name: freshName(draft.zones, kind), points, classes: [], dwell_s: null, rest: {} });
+    draft.chosen = draft.zones.length - 1;
     draft.render();
     this.#refresh();
     this.#form.focus();
   }
 
   #delete() {
-    this.#remember();
-    this.#draft.areas.splice(this.#draft.chosen, 1);
+    this.#pushUndo();
+    this.#draft.zones.splice(this.#draft.chosen, 1);
     this.#draft.chosen = -1;
     this.#draft.render();
     this.#refresh();
     this.#newZone.focus();
   }
 
-  #remember() {
-    this.#undo.push(JSON.stringify(this.#draft.areas));
+  #pushUndo() {
+    this.#undo.push(JSON.stringify(this.#draft.zones));
     if (this.#undo.length > 100) this.#undo.shift();
   }
 
-  #takeBack() {
+  #undoLast() {
     if (!this.#undo.length) return;
     const draft = this.#draft;
-    draft.areas = JSON.parse(this.#undo.pop());
-    if (draft.chosen >= draft.areas.length) draft.chosen = -1;
+    draft.zones = JSON.parse(this.#undo.pop());
+    if (draft.chosen >= draft.zones.length) draft.chosen = -1;
     draft.render();
     this.#refresh(true);
   }
 
   #asText() {
-    return JSON.stringify(toServer(this.#draft.areas, this.#size, this.#others));
+    return JSON.stringify(toServer(this.#draft.zones, this.#size, this.#others));
   }
 
   #refresh(anew = false) {
-    const { areas, chosen, drawing } = this.#draft;
-    say(this.#title, `Zones and lines of ${this.#tile.name}`);
-    say(this.#say, HINTS[drawing?.kind ?? (chosen >= 0 ? "chosen" : "idle")]);
+    const { zones, chosen, drawing } = this.#draft;
+    setText(this.#title, `Zones and lines of ${this.#tile.name}`);
+    setText(this.#hint, HINTS[drawing?.kind ?? (chosen >= 0 ? "chosen" : "idle")]);
     this.#newZone.hidden = this.#newLine.hidden = drawing !== null;
-    this.#newZone.disabled = this.#newLine.disabled = areas.length >= MOST_AREAS;
+    this.#newZone.disabled = this.#newLine.disabled = zones.length >= MAX_ZONES;
     this.#finish.hidden = this.#cancel.hidden = drawing === null;
     this.#finish.disabled = drawing !== null && drawing.points.length < (drawing.kind === "zone" ? 3 : 2);
-    this.#form.show(areas[chosen] ?? null, anew);
+    this.#form.show(zones[chosen] ?? null, anew);
     this.#save.disabled = !this.dirty;
     this.#revert.disabled = !this.#undo.length;
-    say(this.#close, this.dirty ? "Close …" : "Close");
-    if (this.#problem.textContent && !problemOf(areas)) say(this.#problem, "");
-    this.#fillList(areas, chosen);
+    setText(this.#close, this.dirty ? "Close …" : "Close");
+    if (this.#problem.textContent && !problemOf(zones)) setText(this.#problem, "");
+    this.#fillList(zones, chosen);
     this.#draft.render();
   }
 
-  #fillList(areas, chosen) {
-    const rows = areas.map((area, i) => el("li", {}, el(
+  #fillList(zones, chosen) {
+    const rows = zones.map((zone, i) => el("li", {}, el(
       "button", { type: "button", "aria-pressed": String(i === chosen), data: { row: i }, on: { click: () => this.#pick(i) } },
-      el("span", {}, area.name || "(no name)"), el("small", {}, area.kind),
+      el("span", {}, zone.name || "(no name)"), el("small", {}, zone.kind),
     )));
     if (!rows.length) rows.push(el("li", { class: "empty" }, "This camera has no zones and no lines yet."));
     const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.row : null;

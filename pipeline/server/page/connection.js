@@ -1,30 +1,31 @@
-// The WebSocket: opens it, opens it again, and takes pictures out of its messages.
+// WebSocket connection to the server: reconnects with backoff and parses its messages.
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 15000;
-// The state of cameras comes once a second; a line that is silent this long is dead although it looks open.
+const MIN_RETRY_MS = 500;
+const MAX_RETRY_MS = 15000;
+// The state of cameras comes once a second; a connection silent for this long is dead although it looks open.
 const SILENT_MS = 6000;
 const PICTURE = 1;
 
-const TRY_LATER = 1013; // the close code of a server that has no seat free
+const TRY_LATER = 1013; // close code of a server that has its maximum of viewers
 
 /**
- * Events: "open"; "closed" (detail.retryMs, detail.full where there are too many viewers); "message" (detail: the JSON); "picture" (detail: the
- * header and a JPEG blob). Whoever takes a picture must `ack` it, or no other comes.
+ * Events: "open"; "closed" (detail.retryMs, detail.full where there are too many viewers);
+ * "message" (detail: the JSON); "picture" (detail: the header and a JPEG blob). Each picture must
+ * be acknowledged with `ack`: the server sends a camera's next picture only after that.
  */
-export class Link extends EventTarget {
+export class Connection extends EventTarget {
   #url;
   #socket = null;
   #failures = 0;
   #retry = 0;
-  #lastHeard = 0;
-  #wanted = null;
+  #lastMessageAt = 0;
+  #watched = null;
 
   constructor(url) {
     super();
     this.#url = url;
     setInterval(() => this.#watchdog(), 2000);
-    // Whoever comes back to the tab, or gets a network, need not wait for the next try.
+    // Reconnect at once when the tab becomes visible or the network returns.
     addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
   }
@@ -39,21 +40,21 @@ export class Link extends EventTarget {
     const socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#lastHeard = performance.now();
+    this.#lastMessageAt = performance.now();
     socket.addEventListener("open", () => {
       if (socket !== this.#socket) return;
       this.#emit("open");
-      this.#sendWanted();
+      this.#sendWatched();
     });
     socket.addEventListener("message", (event) => {
-      if (socket === this.#socket) this.#take(event.data);
+      if (socket === this.#socket) this.#receive(event.data);
     });
     socket.addEventListener("close", ({ code }) => {
-      if (socket === this.#socket) this.#lost(code === TRY_LATER);
+      if (socket === this.#socket) this.#closed(code === TRY_LATER);
     });
   }
 
-  /** Close the connection for good: no event follows, no other try. */
+  /** Close the connection for good: no event and no reconnect follow. */
   close() {
     const socket = this.#socket;
     this.#socket = null;
@@ -62,31 +63,31 @@ export class Link extends EventTarget {
     socket?.close();
   }
 
-  /** Connect at once if a try is pending. */
+  /** Reconnect at once if a reconnect is scheduled. */
   retryNow() {
     if (this.#retry) this.connect();
   }
 
-  /** Say which cameras to send; said again after each reconnect. */
-  watch(wanted) {
-    const text = JSON.stringify({ type: "watch", ...wanted });
-    if (text === this.#wanted) return;
-    this.#wanted = text;
-    this.#sendWanted();
+  /** Request pictures and tracks of these cameras; sent again after each reconnect. */
+  watch(request) {
+    const text = JSON.stringify({ type: "watch", ...request });
+    if (text === this.#watched) return;
+    this.#watched = text;
+    this.#sendWatched();
   }
 
-  /** Say that a picture has been drawn, so that the next may come. */
+  /** Acknowledge a picture that was drawn, so that the next one is sent. */
   ack(camera, index) {
     if (this.open) this.#socket.send(JSON.stringify({ type: "ack", camera, index }));
   }
 
-  #sendWanted() {
-    if (this.#wanted !== null && this.open) this.#socket.send(this.#wanted);
+  #sendWatched() {
+    if (this.#watched !== null && this.open) this.#socket.send(this.#watched);
   }
 
-  #take(data) {
-    this.#lastHeard = performance.now();
-    this.#failures = 0; // not when it opens: one that is turned away is opened and closed
+  #receive(data) {
+    this.#lastMessageAt = performance.now();
+    this.#failures = 0; // not on open: a refused connection is opened, then closed
     if (typeof data === "string") {
       const message = parsed(data);
       if (message !== null) this.#emit("message", message);
@@ -101,19 +102,19 @@ export class Link extends EventTarget {
     this.#emit("picture", { header, jpeg: new Blob([new Uint8Array(data, end)], { type: "image/jpeg" }) });
   }
 
-  #lost(full = false) {
+  #closed(full = false) {
     this.#socket = null;
-    const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures);
-    const wait = longest * (0.6 + 0.4 * Math.random()); // many pages must not come back at once
+    const max = Math.min(MAX_RETRY_MS, MIN_RETRY_MS * 2 ** this.#failures);
+    const wait = max * (0.6 + 0.4 * Math.random()); // jitter: many pages must not reconnect at once
     this.#failures += 1;
     this.#retry = setTimeout(() => this.connect(), wait);
     this.#emit("closed", { retryMs: wait, full });
   }
 
   #watchdog() {
-    if (this.#socket === null || performance.now() - this.#lastHeard < SILENT_MS) return;
+    if (this.#socket === null || performance.now() - this.#lastMessageAt < SILENT_MS) return;
     const dead = this.#socket;
-    this.#lost();
+    this.#closed();
     dead.close();
   }
 
@@ -127,6 +128,6 @@ function parsed(text) {
     const value = JSON.parse(text);
     return typeof value === "object" ? value : null;
   } catch {
-    return null; // A message of a later version, or damage: the next one comes soon.
+    return null; // A message of a later version, or a damaged one: the next one follows soon.
   }
 }

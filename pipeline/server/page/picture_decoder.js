@@ -1,7 +1,7 @@
-// Decodes pictures off the main thread, one per camera at a time, and lets go of each at once.
+// Decoding of pictures off the main thread, one per camera at a time; bitmaps are freed at once.
 
-/** Return a listener for the link's "picture" that shows on `wall` and acknowledges. */
-export function pictureTaker(wall, link) {
+/** Return a listener for "picture" events that shows each on `wall` and acknowledges it. */
+export function pictureListener(wall, connection) {
   return async ({ detail: { header, jpeg } }) => {
     let bitmap = null;
     try {
@@ -12,7 +12,7 @@ export function pictureTaker(wall, link) {
       if (!(error instanceof DOMException)) throw error;
     } finally {
       bitmap?.close();
-      link.ack(header.camera, header.index);
+      connection.ack(header.camera, header.index);
     }
   };
 }

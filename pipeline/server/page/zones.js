@@ -1,59 +1,60 @@
-// Zones and lines as the page edits them, to and from the server's form; pure geometry.
+// Zones and lines as plain objects: conversion from and to REST, validation, geometry.
+// One list holds both: `kind` is "zone" or "line".
 
-export const MOST_AREAS = 64;
-export const MOST_POINTS = 64;
-const LEAST_POINTS = { zone: 3, line: 2 };
+export const MAX_ZONES = 64;
+export const MAX_POINTS = 64;
+const MIN_POINTS = { zone: 3, line: 2 };
 
-/** Return a list of areas {kind, name, points, classes, dwell_s, rest} from the server's answer. */
+/** Return a list of zones {kind, name, points, classes, dwell_s, rest} from the server's answer. */
 export function fromServer(answer) {
-  const take = (kind) => ({ name, points, classes, dwell_s, ...rest }) => ({
+  const parse = (kind) => ({ name, points, classes, dwell_s, ...rest }) => ({
     kind, name, points: points.map(([x, y]) => [x, y]), classes: [...(classes ?? [])],
     dwell_s: dwell_s ?? null, rest,
   });
-  return [...answer.zones.map(take("zone")), ...answer.lines.map(take("line"))];
+  return [...answer.zones.map(parse("zone")), ...answer.lines.map(parse("line"))];
 }
 
-/** Return what PUT takes. What the page does not know (`others`) goes back as it came. */
-export function toServer(areas, size, others = {}) {
-  const give = ({ kind, name, points, classes, dwell_s, rest }) => ({
+/** Return the body of PUT; fields that the page does not know (`others`) are kept. */
+export function toServer(zones, size, others = {}) {
+  const serialize = ({ kind, name, points, classes, dwell_s, rest }) => ({
     ...rest, name, points: points.map((point) => point.map((value) => Math.round(value * 10) / 10)),
     classes: classes.length ? classes : null, ...(kind === "zone" ? { dwell_s } : {}),
   });
-  const of = (kind) => areas.filter((area) => area.kind === kind).map(give);
+  const of = (kind) => zones.filter((zone) => zone.kind === kind).map(serialize);
   return { ...others, size, zones: of("zone"), lines: of("line") };
 }
 
-/** Return areas drawn on a picture of size `from`, as they lie on one of size `to`. */
-export function rescaled(areas, from, to) {
-  if (!from || !to || (from[0] === to[0] && from[1] === to[1])) return areas;
+/** Return zones scaled from a picture of size `from` to one of size `to`. */
+export function rescaled(zones, from, to) {
+  if (!from || !to || (from[0] === to[0] && from[1] === to[1])) return zones;
   const [fx, fy] = [to[0] / from[0], to[1] / from[1]];
-  return areas.map((area) => ({ ...area, points: area.points.map(([x, y]) => [x * fx, y * fy]) }));
+  return zones.map((zone) => ({ ...zone, points: zone.points.map(([x, y]) => [x * fx, y * fy]) }));
 }
 
-/** Return what is wrong with the areas in one line, or "". */
-export function problemOf(areas) {
+/** Return the first error in the zones as one line, or "". */
+export function problemOf(zones) {
   const names = new Set();
-  for (const { kind, name, points, dwell_s } of areas) {
+  for (const { kind, name, points, dwell_s } of zones) {
     if (!name) return `A ${kind} has no name: give it one.`;
-    if (names.has(name)) return `Two areas are called “${name}”: events could not tell them apart.`;
+    if (names.has(name)) return `Two zones or lines are called “${name}”: events could not tell them apart.`;
     names.add(name);
-    if (points.length < LEAST_POINTS[kind]) return `“${name}” needs at least ${LEAST_POINTS[kind]} points.`;
+    if (points.length < MIN_POINTS[kind]) return `“${name}” needs at least ${MIN_POINTS[kind]} points.`;
     if (kind === "zone" && crossesItself(points)) return `The outline of “${name}” crosses itself: drag its points apart.`;
     if (dwell_s !== null && !(dwell_s > 0)) return `“${name}”: the dwell time must be more than 0 seconds.`;
   }
   return "";
 }
 
-/** Return a name no area has yet: "Zone 3". */
-export function freshName(areas, kind) {
+/** Return an unused name, such as "Zone 3". */
+export function freshName(zones, kind) {
   const stem = kind === "zone" ? "Zone" : "Line";
-  const taken = new Set(areas.map((area) => area.name));
-  let n = areas.filter((area) => area.kind === kind).length + 1;
+  const taken = new Set(zones.map((zone) => zone.name));
+  let n = zones.filter((zone) => zone.kind === kind).length + 1;
   while (taken.has(`${stem} ${n}`)) n += 1;
   return `${stem} ${n}`;
 }
 
-/** Return where an area's name stands: below a zone's top, or beside a line, away from its arrow. */
+/** Return the label's place: below a zone's top, or beside a line, opposite its arrow. */
 export function labelOf(kind, points) {
   if (kind === "zone") {
     const across = points.reduce((sum, [x]) => sum + x, 0) / points.length;
@@ -67,8 +68,8 @@ export function labelOf(kind, points) {
 }
 
 /**
- * Return the three corners of the arrow that shows a line's way in, or null for a line without
- * length. Going from the first point to the last, "in" is from left to right.
+ * Return the three corners of the arrow that shows a line's "in" direction, null for a line of
+ * length 0. Going from the first point to the last, "in" is from left to right.
  */
 export function arrowOf(points, length) {
   if (points.length < 2) return null;
@@ -95,7 +96,7 @@ function crossesItself(points) {
   const n = points.length;
   for (let i = 0; i < n; i += 1) {
     for (let j = i + 2; j < n; j += 1) {
-      if (i === 0 && j === n - 1) continue; // neighbours over the end
+      if (i === 0 && j === n - 1) continue; // the last edge and the first are neighbours
       if (cross(points[i], points[i + 1], points[j], points[(j + 1) % n])) return true;
     }
   }

@@ -1,19 +1,19 @@
-// The drawing over a picture: points set and moved with mouse, touch and keyboard.
-import { MOST_POINTS } from "./areas.js";
-import { sketch } from "./sketch.js";
+// Drawing of zones and lines over a picture: points set and moved by mouse, touch and keyboard.
+import { MAX_POINTS } from "./zones.js";
+import { zoneElements } from "./zone_svg.js";
 import { svg } from "./dom.js";
 
 const CLOSE_PX = 14;
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Events: "begin" before areas change (for undo), "change", "choose", "finish" (a new area has
- * enough points) and "cancel" (drawing was given up).
+ * Editable zones and lines over a tile. Events: "begin" before a change (for undo), "change",
+ * "choose", "point", "finish" (a new zone has enough points) and "cancel" (drawing was cancelled).
  */
-export class Draft extends EventTarget {
-  areas = [];
+export class ZoneDrawing extends EventTarget {
+  zones = [];
   chosen = -1;
-  drawing = null; // {kind, points} while a new area is being drawn
+  drawing = null; // {kind, points} while a new zone is being drawn
   #tile;
   #drag = null;
   #pressed = null; // where the pointer went down while drawing, in CSS pixels
@@ -48,7 +48,7 @@ export class Draft extends EventTarget {
     this.render();
   }
 
-  /** End drawing: with enough points there is a new area, else nothing. */
+  /** End drawing; with enough points a new zone or line is added. */
   finish() {
     const { kind, points } = this.drawing;
     this.drawing = null;
@@ -65,22 +65,22 @@ export class Draft extends EventTarget {
     if (!view) return;
     const focused = document.activeElement?.closest?.(".draft .grip")?.dataset.point;
     this.root.classList.toggle("drawing", this.drawing !== null);
-    this.root.replaceChildren(...sketch(this, view, this.#aim));
+    this.root.replaceChildren(...zoneElements(this, view, this.#aim));
     if (focused !== undefined) this.#focusPoint(Number(focused));
   }
 
   #press(event) {
     if (event.button !== 0) return;
     const at = this.#where(event);
-    const { point, between, area } = event.target.dataset;
-    event.preventDefault(); // no text selection; the focus is set by hand
+    const { point, between, zone } = event.target.dataset;
+    event.preventDefault(); // no text selection; the focus is set below
     this.root.setPointerCapture(event.pointerId);
     this.root.focus({ preventScroll: true });
     this.#pressed = this.drawing ? at : null;
     if (this.drawing) this.#addPoint(at);
     else if (point !== undefined) this.#begin({ kind: "point", index: Number(point) });
     else if (between !== undefined) this.#insert(Number(between));
-    else if (area !== undefined) this.#choose(Number(area), at);
+    else if (zone !== undefined) this.#choose(Number(zone), at);
     else this.#choose(-1, at);
     if (point !== undefined) this.#focusPoint(Number(point));
   }
@@ -92,13 +92,13 @@ export class Draft extends EventTarget {
       this.render();
     } else if (this.#drag?.kind === "point") {
       this.#change(() => { this.#points[this.#drag.index] = this.#picturePoint(at); });
-    } else if (this.#drag?.kind === "area") {
+    } else if (this.#drag?.kind === "zone") {
       const [dx, dy] = this.#picturePoint(at, false).map((value, k) => value - this.#drag.from[k]);
-      this.#change(() => { this.areas[this.chosen].points = this.#shifted(this.#drag.points, dx, dy); });
+      this.#change(() => { this.zones[this.chosen].points = this.#shifted(this.#drag.points, dx, dy); });
     }
   }
 
-  /** A point that was dragged out is set where it is let go: a line is often drawn so. */
+  /** While drawing, a drag sets its end point too: many people draw a line that way. */
   #release(event) {
     if (this.drawing && this.#pressed && event) {
       const at = this.#where(event);
@@ -124,12 +124,12 @@ export class Draft extends EventTarget {
     const already = index === this.chosen;
     this.chosen = index;
     if (!already) this.#emit("choose");
-    else if (index >= 0) this.#begin({ kind: "area", from: this.#picturePoint(at, false), points: this.#points });
+    else if (index >= 0) this.#begin({ kind: "zone", from: this.#picturePoint(at, false), points: this.#points });
     this.render();
   }
 
   #insert(index) {
-    if (this.#points.length >= MOST_POINTS) return;
+    if (this.#points.length >= MAX_POINTS) return;
     const [[x1, y1], [x2, y2]] = [this.#points[index], this.#points[(index + 1) % this.#points.length]];
     this.#change(() => this.#points.splice(index + 1, 0, [(x1 + x2) / 2, (y1 + y2) / 2]));
     this.#drag = { kind: "point", index: index + 1, begun: true };
@@ -137,8 +137,8 @@ export class Draft extends EventTarget {
   }
 
   #remove(index) {
-    const least = this.areas[this.chosen].kind === "zone" ? 3 : 2;
-    if (this.#points.length <= least) return;
+    const min = this.zones[this.chosen].kind === "zone" ? 3 : 2;
+    if (this.#points.length <= min) return;
     this.#change(() => this.#points.splice(index, 1));
     this.#focusPoint(Math.min(index, this.#points.length - 1));
   }
@@ -147,7 +147,7 @@ export class Draft extends EventTarget {
     const { kind, points } = this.drawing;
     const near = (point) => point && Math.hypot(...this.#cssPoint(point).map((value, k) => value - at[k])) < CLOSE_PX;
     if (kind === "zone" && points.length >= 3 && near(points[0])) this.finish();
-    else if (!near(points.at(-1)) && points.length < MOST_POINTS) {
+    else if (!near(points.at(-1)) && points.length < MAX_POINTS) {
       points.push(this.#picturePoint(at));
       this.#emit("point");
       this.render();
@@ -156,8 +156,8 @@ export class Draft extends EventTarget {
 
   #key(event) {
     const grip = event.target.closest(".grip");
-    const far = event.shiftKey ? 20 : 4;
-    const step = STEPS[event.key]?.map((value) => value * far);
+    const px = event.shiftKey ? 20 : 4;
+    const step = STEPS[event.key]?.map((value) => value * px);
     if (this.drawing) this.#drawingKey(event, step);
     else if (grip) this.#gripKey(event, Number(grip.dataset.point), step);
     if (event.defaultPrevented) event.stopPropagation();
@@ -183,14 +183,14 @@ export class Draft extends EventTarget {
       this.#change(() => { this.#points[index] = this.#picturePoint([x + step[0] / 2, y + step[1] / 2]); });
     } else if (event.key === "Delete" || event.key === "Backspace") this.#remove(index);
     else if (event.key === "Insert" || event.key === "+") {
-      this.#insert(Math.min(index, this.#points.length - (this.areas[this.chosen].kind === "zone" ? 1 : 2)));
+      this.#insert(Math.min(index, this.#points.length - (this.zones[this.chosen].kind === "zone" ? 1 : 2)));
       this.#drag = null;
     } else return;
     event.preventDefault();
   }
 
   get #points() {
-    return this.areas[this.chosen].points;
+    return this.zones[this.chosen].points;
   }
 
   #focusPoint(index) {
@@ -213,7 +213,7 @@ export class Draft extends EventTarget {
     return inside ? point.map((value, k) => Math.min(this.#tile.size[k], Math.max(0, value))) : point;
   }
 
-  /** Return points moved together, no farther than the picture's edge. */
+  /** Return points moved together, limited to the picture. */
   #shifted(points, ...by) {
     const [dx, dy] = by.map((value, k) => {
       const along = points.map((point) => point[k]);

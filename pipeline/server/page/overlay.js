@@ -1,25 +1,25 @@
-// Draws boxes, labels, trails, zones and lines on a canvas; knows no camera and no server.
+// Drawing of boxes, labels, trails, zones and lines on the canvas over a picture.
 import { colourOf } from "./colours.js";
-import { arrowOf, labelOf } from "./areas.js";
+import { arrowOf, labelOf } from "./zones.js";
 
 const RIM = "#000000b3";
 const TRAIL_MS = 3000;
-const LONGEST_GAP_MS = 800;
-const LONGEST_TRAIL = 80;
+const MAX_GAP_MS = 800;
+const MAX_TRAIL_POINTS = 80;
 const FONT = '600 PXpx system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
-/** Where the foot of each track was in the last seconds, in pixels of the picture. */
+/** Trails: the bottom centre of each track in the last seconds, in pixels of the picture. */
 export class Trails {
   #points = new Map();
 
   add(tracks, now) {
     for (const { id, class_name, xyxy } of tracks) {
-      if (!id) continue; // no identity, no way
+      if (!id) continue; // no track id, no trail
       let trail = this.#points.get(id);
-      // A trail is not drawn straight through a time without frames.
-      if (!trail || now - trail.at.at(-1)[0] > LONGEST_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
+      // A trail is not drawn across a gap in the frames.
+      if (!trail || now - trail.at.at(-1)[0] > MAX_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
       trail.at.push([now, (xyxy[0] + xyxy[2]) / 2, xyxy[3]]);
-      if (trail.at.length > LONGEST_TRAIL) trail.at.shift();
+      if (trail.at.length > MAX_TRAIL_POINTS) trail.at.shift();
       this.#points.set(id, trail);
     }
     for (const [id, trail] of this.#points) {
@@ -38,8 +38,8 @@ export class Trails {
 }
 
 /**
- * Return where a picture of `width` x `height` lies in a canvas of `across` x `down` CSS pixels,
- * whole and in the middle, as `object-fit: contain` lays the picture's own canvas.
+ * Return the offset and scale that fit a picture of `width` x `height` into a canvas of
+ * `across` x `down` CSS pixels, centred, as `object-fit: contain` does for the picture's own canvas.
  */
 export function fit(width, height, across, down) {
   const scale = Math.min(across / width, down / height);
@@ -52,7 +52,7 @@ export function paint(context, view, ratio, scene, layers) {
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.lineJoin = "round";
-  if (layers.areas) for (const area of scene.areas) paintArea(context, view, area, scene.inside);
+  if (layers.zones) for (const zone of scene.zones) paintZone(context, view, zone, scene.inside);
   if (layers.trails) for (const trail of scene.trails.values()) paintTrail(context, view, trail);
   const small = view.across < 300;
   if (layers.boxes) for (const track of scene.tracks) paintBox(context, view, ratio, track, small);
@@ -81,7 +81,7 @@ function paintBox(context, view, ratio, track, small) {
 function paintLabel(context, view, track, small) {
   const px = small ? 10 : view.across > 900 ? 13 : 11;
   const [x, y, w] = boxOf(view, track.xyxy);
-  // On a small picture a word would hide its object: the number stays.
+  // On a small picture the class name would hide the object: only the id is drawn.
   const name = small && w < 60 ? "" : clipped(track.class_name);
   const text = `${name} ${track.id || ""}`.trim();
   if (!text) return;
@@ -115,11 +115,11 @@ function paintTrail(context, view, trail) {
   context.globalAlpha = 1;
 }
 
-function paintArea(context, view, area, inside) {
-  const points = area.points.map(([px, py]) => [view.x + px * view.scale, view.y + py * view.scale]);
+function paintZone(context, view, zone, inside) {
+  const points = zone.points.map(([px, py]) => [view.x + px * view.scale, view.y + py * view.scale]);
   context.beginPath();
   points.forEach(([px, py], i) => (i ? context.lineTo(px, py) : context.moveTo(px, py)));
-  if (area.kind === "zone") {
+  if (zone.kind === "zone") {
     context.closePath();
     context.fillStyle = "#ffffff14";
     context.fill();
@@ -130,9 +130,9 @@ function paintArea(context, view, area, inside) {
   context.strokeStyle = "#ffffffd9";
   context.lineWidth = 1.5;
   context.stroke();
-  if (area.kind === "line") paintArrow(context, points);
-  const now = area.kind === "zone" && (inside[area.name] ?? null) !== null ? `  ${inside[area.name]}` : "";
-  paintName(context, view, `${clipped(area.name)}${now}`, labelOf(area.kind, points));
+  if (zone.kind === "line") paintArrow(context, points);
+  const now = zone.kind === "zone" && (inside[zone.name] ?? null) !== null ? `  ${inside[zone.name]}` : "";
+  paintName(context, view, `${clipped(zone.name)}${now}`, labelOf(zone.kind, points));
 }
 
 function paintArrow(context, points) {

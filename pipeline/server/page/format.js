@@ -1,6 +1,6 @@
-// Numbers, times and events as people read them.
+// Formatting of numbers, times, states and events as text.
 
-// Events close together share a clip, which is there when the last of them is over.
+// Events close together share a clip, which is complete after the last of them.
 const CLIP_EXPECTED_S = 300;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -24,7 +24,7 @@ export function span(s) {
   return `${Math.round(s / 86400)} days`;
 }
 
-/** Return "warn", "bad" or "": how old a picture may be before somebody should look. */
+/** Return the warning level of a picture's age: "warn", "bad" or "". */
 export function ageLevel(ms) {
   if (!Number.isFinite(ms)) return "";
   return ms >= 3000 ? "bad" : ms >= 1000 ? "warn" : "";
@@ -37,33 +37,33 @@ export function time(unix) {
   return then.toDateString() === new Date().toDateString() ? text : `${day.format(then)} ${text}`;
 }
 
-/** Return whether an event has a clip, or may soon: what follows it belongs to its clip. */
+/** Return whether an event has a clip or may get one: recording goes on after the event. */
 export function mayHaveClip(event) {
-  if (isOfCamera(event)) return false;
+  if (isCameraEvent(event)) return false;
   return event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S;
 }
 
-/** Return whether an event is about a camera itself, not about what it sees. */
-export function isOfCamera({ kind }) {
+/** Return whether an event is about the camera itself: lost or live again. */
+export function isCameraEvent({ kind }) {
   return kind === "lost" || kind === "live";
 }
 
-/** Return what happened, without its camera and time. */
+/** Return an event as text, without its camera and time. */
 export function eventText(event) {
   if (event.kind === "lost") return "camera lost";
   if (event.kind === "live") return "camera is back";
-  const who = `${event.class_name || "object"} ${event.track_id}`;
+  const object = `${event.class_name || "object"} ${event.track_id}`;
   const where = event.area;
-  if (event.kind === "cross") return `${who} crossed ${where} ${event.direction}`.trimEnd();
-  if (event.kind === "enter") return `${who} entered ${where}`;
+  if (event.kind === "cross") return `${object} crossed ${where} ${event.direction}`.trimEnd();
+  if (event.kind === "enter") return `${object} entered ${where}`;
   if (event.kind === "leave") {
-    return `${who} left ${where}${event.dwell_s ? ` after ${span(event.dwell_s)}` : ""}`;
+    return `${object} left ${where}${event.dwell_s ? ` after ${span(event.dwell_s)}` : ""}`;
   }
-  if (event.kind === "dwell") return `${who} in ${where} for ${span(event.dwell_s)}`;
-  return `${who} ${event.kind} ${where}`;
+  if (event.kind === "dwell") return `${object} in ${where} for ${span(event.dwell_s)}`;
+  return `${object} ${event.kind} ${where}`;
 }
 
-/** Return what a state means, in a few words. */
+/** Return the label of a camera state. */
 export function stateText(state) {
   const words = {
     connecting: "Connecting", live: "Live", stale: "Stale", lost: "Lost", ended: "Ended",
@@ -71,13 +71,13 @@ export function stateText(state) {
   return words[state] ?? state;
 }
 
-/** Return whether what is in a camera's picture is known to be there now. */
+/** Return whether a camera in this state shows what is there now. */
 export function isSeen(state) {
   return state === "live" || state === "stale";
 }
 
-/** Return when a lost camera is tried again, `s` seconds from now; "" where it is unknown. */
-export function againText(s) {
+/** Return the text about the next retry of a lost camera in `s` seconds; "" if unknown. */
+export function retryText(s) {
   if (s === null || !Number.isFinite(s)) return "";
   return s < 0.5 ? "Trying now" : `Next try in ${Math.round(s)} s`;
 }

@@ -1,17 +1,17 @@
-// The figures of the one camera that is large: ages, losses, reconnects.
-import { el, say } from "./dom.js";
-import { age, time } from "./words.js";
+// Details of the camera that is shown large: picture ages, dropped frames, reconnects.
+import { el, setText } from "./dom.js";
+import { age, time } from "./format.js";
 
 const ROWS = {
   since: "In this state since",
   size: "Picture",
   ages: "Age p50 / p95 / p99",
-  books: "Delivered of grabbed",
+  delivered: "Delivered of grabbed",
   dropped: "Dropped",
   reconnects: "Reconnects",
 };
 
-export class Facts {
+export class CameraDetails {
   #cells = Object.fromEntries(Object.keys(ROWS).map((key) => [key, el("dd", {}, "–")]));
 
   constructor() {
@@ -22,7 +22,7 @@ export class Facts {
     );
   }
 
-  /** Show this camera's figures, or nothing for undefined. */
+  /** Show a camera's details, or hide the section for undefined. */
   show(camera) {
     this.element.hidden = !camera;
     if (!camera) return;
@@ -31,12 +31,12 @@ export class Facts {
     this.#set("since", time(camera.since));
     this.#set("size", camera.width ? `${camera.width} × ${camera.height}` : "–");
     this.#set("ages", [p50, p95, p99].map(age).join(" / "));
-    this.#set("books", `${camera.delivered} of ${camera.grabbed}`);
+    this.#set("delivered", `${camera.delivered} of ${camera.grabbed}`);
     this.#set("dropped", dropped.join(", ") || "none");
     this.#set("reconnects", String(camera.reconnects));
   }
 
   #set(key, text) {
-    say(this.#cells[key], text);
+    setText(this.#cells[key], text);
   }
 }

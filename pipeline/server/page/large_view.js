@@ -1,16 +1,16 @@
-// One camera large: going there and back, to its neighbours, and into its zones.
+// Large view of one camera: opened by the address, with keys for the next camera and its zones.
 import { choose } from "./dialogs.js";
-import { el, typing } from "./dom.js";
+import { el, isTyping } from "./dom.js";
 
 const PREFIX = "#camera/";
 
-export class Large {
+export class LargeView {
   #wall;
   #editor;
   #onShow;
   #leaving = false;
 
-  /** `onShow` is called with the name of the camera that is large now, or null. */
+  /** `onShow` is called with the name of the camera shown large, or null for the wall. */
   constructor(wall, editor, onShow) {
     this.#wall = wall;
     this.#editor = editor;
@@ -29,23 +29,23 @@ export class Large {
     this.follow();
   }
 
-  /** Show what the address says; unsaved zones may hold the page where it is. */
+  /** Show the camera in the address; with unsaved zones the user may choose to stay. */
   async follow() {
     if (this.#leaving) return;
     const wanted = this.#wanted;
     const now = this.#wall.large;
     if (wanted === now) return;
     this.#leaving = true;
-    const free = await this.#editor.close();
+    const isClosed = await this.#editor.close();
     this.#leaving = false;
-    if (!free) {
+    if (!isClosed) {
       history.replaceState(null, "", PREFIX + encodeURIComponent(now));
       return;
     }
     this.#show(this.#wanted);
   }
 
-  /** Move to the camera `step` places on, round the end. */
+  /** Show the camera `step` places further, wrapping around. */
   step(step) {
     const names = this.#wall.names;
     const at = names.indexOf(this.#wall.large);
@@ -99,7 +99,7 @@ export class Large {
   }
 
   #key(event) {
-    if (this.#wall.large === null || event.defaultPrevented || typing(event)) {
+    if (this.#wall.large === null || event.defaultPrevented || isTyping(event)) {
       // Escape leaves a field first.
       if (event.key === "Escape" && event.target instanceof HTMLInputElement) event.target.blur();
       return;
@@ -118,6 +118,6 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return ""; // half an escape, typed by hand
+    return ""; // an incomplete escape sequence
   }
 }
