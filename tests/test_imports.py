@@ -185,7 +185,7 @@ def test_every_way_to_import_is_seen(statement: str, expected: list[str]) -> Non
     assert targets("detectors.yolo", ast.parse(statement).body[0]) == expected
 
 
-def test_what_is_imported_later_or_for_types_is_told_apart() -> None:
+def test_imports_at_run_time_and_for_types_are_distinguished() -> None:
     text = (
         "import a\nif TYPE_CHECKING:\n    import b\nclass C:\n    import c\n"
         "    def g(self):\n        import d\n"

@@ -108,7 +108,7 @@ ELSEWHERE = {  # name -> what of the camera the name tells
 
 
 @pytest.mark.parametrize(("name", "view"), ELSEWHERE.items())
-def test_what_a_name_tells_of_the_camera(name, view):
+def test_what_a_file_name_says_of_the_camera(name, view):
     assert read_name(Path(name)).view == view
 
 

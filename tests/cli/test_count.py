@@ -94,7 +94,7 @@ def test_the_events_of_a_run_are_json_lines_too(ran: Path) -> None:
     assert meta["metadata"]["areas"]["scene"]["lines"][0]["name"] == "across"
 
 
-def test_a_table_alone_is_enough_but_for_who_left_at_the_very_end(
+def test_a_table_alone_is_enough_but_for_tracks_that_left_at_the_very_end(
     ran: Path, tmp_path: Path, capsys
 ) -> None:
     alone = tmp_path / "tracks.csv"
@@ -170,7 +170,7 @@ def with_zone(**changes: Any) -> str:
         (with_zone() + "    lines: [{name: a, points: [[0, 0], [9, 9]]}]", 2, "'a' is there twice"),
     ],
 )  # fmt: skip
-def test_a_wrong_zones_file_is_told_with_its_line(
+def test_a_wrong_zones_file_is_reported_with_its_line(
     tmp_path: Path, text: str, line: int, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words) as caught:

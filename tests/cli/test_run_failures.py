@@ -97,7 +97,7 @@ def test_a_long_name_is_folded_on_a_terminal_and_not_cut(
     assert max(map(len, re.findall("b+", shown))) < 60, "a terminal has a width"
 
 
-def test_a_failed_run_shows_its_books_too(
+def test_a_failed_run_shows_its_frame_counts(
     tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A file that broke off after an hour told nothing of the hour: no table with exit code 1."""
@@ -111,7 +111,7 @@ def test_a_failed_run_shows_its_books_too(
     assert "median ms" in shown.out
 
 
-def test_a_run_that_never_began_shows_no_books(
+def test_a_run_that_never_began_shows_no_frame_counts(
     tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "absent.mp4", "--model", str(network), "-o", str(tmp_path / "o")]) == 2

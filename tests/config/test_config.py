@@ -186,7 +186,7 @@ def test_a_key_below_an_optional_section_lists_the_known_ones() -> None:
         validated(sort.Options, {"frames": {"max_ages": 3}}, "tracker")
 
 
-def test_two_problems_of_a_file_are_both_told(tmp_path: Path) -> None:
+def test_two_problems_of_a_file_are_both_reported(tmp_path: Path) -> None:
     """One in a section must not hide one in another."""
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, "sources: [{name: a}]\ndetector: 5\nrun: {max_frames: x}"))

@@ -184,7 +184,7 @@ def test_what_is_wrong_with_secrets_is_one_line(
     assert "other users can read it" in caplog.text
 
 
-def test_a_placeholder_nobody_filled_in_is_no_address() -> None:
+def test_an_unfilled_placeholder_is_no_address() -> None:
     with pytest.raises(SourceError, match=r"placeholder"):
         stream.build(stream.Options(url="rtsp://a:${CAM_PW}@cam/1"))
 

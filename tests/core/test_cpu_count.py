@@ -71,7 +71,7 @@ def test_usable_cores_are_the_least_of_all_limits(found, usable, threads, ration
     assert (found.usable, found.threads, found.rationed) == (usable, threads, rationed)
 
 
-def test_nobody_else_asks_how_many_processors_there_are():
+def test_only_one_module_asks_how_many_processors_there_are():
     """Of four places that asked, three did not see a container's quota."""
     asking = ("os.cpu_count", "sched_getaffinity")
     named = [

@@ -16,7 +16,7 @@ from pipeline.core.data import Frame, Result, Tracks
 from pipeline.core.frame_pool import FramePool
 
 
-def test_memory_is_used_again_once_nobody_holds_it() -> None:
+def test_memory_is_used_again_once_it_is_released() -> None:
     pool = WatchedPool()
     for value in range(100):
         image = pool.take(4, 6)

@@ -80,7 +80,7 @@ TestBooks = Books.TestCase
     limit=st.integers(1, 5),
     close_early=st.booleans(),
 )
-def test_books_balance_with_several_threads(
+def test_frame_counts_balance_with_several_threads(
     policy: Policy, capacity: int, counts: list[int], takers: int, limit: int, close_early: bool
 ) -> None:
     ring: RingBuffer[tuple[int, int]] = RingBuffer(capacity, policy)

@@ -114,7 +114,7 @@ def test_the_limit_is_dealt_evenly(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
-def test_nobody_gets_more_than_one_more_than_the_others(limit: int) -> None:
+def test_sources_take_fair_turns_within_one_frame(limit: int) -> None:
     """Shares were dealt from the first ring on in each call, so that with a batch of 4 and three
     files the same file got two frames every time."""
     ready = Ready()
@@ -198,7 +198,7 @@ def test_takers_that_share_a_lock_are_each_served() -> None:
     assert got == {i: [str(i)] for i in range(4)}
 
 
-def test_take_without_waiting_tells_nothing_now_from_the_end() -> None:
+def test_take_without_waiting_distinguishes_nothing_yet_from_the_end() -> None:
     """Nothing is an empty list, the end is None: who has batches in flight must tell them apart."""
     ready = Ready()
     rings = [filled("block", "", ready), filled("drop_oldest", "", ready)]

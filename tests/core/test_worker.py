@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt()])
-def test_a_failure_is_heard_before_anybody_is_woken(error: BaseException) -> None:
+def test_a_failure_is_recorded_before_waiting_threads_wake(error: BaseException) -> None:
     """A failed sink's queue was closed first: the caller, who waited for space, came back with
     "failed before" before the cause was known, and that became the error of the run."""
     events: list[object] = []

@@ -30,7 +30,7 @@ from pipeline.detectors.common.layouts import cell_count, identify
         ((1, 84, 6), (64, 64), 80, True, "end-to-end", 80),
     ],
 )
-def test_layouts_are_told_apart(shape, size, names, end2end, name, classes):
+def test_layouts_are_distinguished(shape, size, names, end2end, name, classes):
     layout = identify(shape, size, names, end2end)
     assert (layout.name, layout.class_count) == (name, classes)
 

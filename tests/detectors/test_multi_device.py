@@ -161,7 +161,7 @@ def test_batches_come_back_in_order_with_their_own_answers_and_times() -> None:
     made.close()
 
 
-def test_the_times_told_are_those_of_the_batch_collected() -> None:
+def test_stage_times_are_those_of_the_batch_collected() -> None:
     """A device goes on with its next batch before the last one's times are asked for."""
     made = Made(FakeBackend(1))
     made.submit(1, 2, 3)
@@ -309,7 +309,7 @@ class Unsteady(FakeBackend):
         pass
 
 
-def test_a_thread_that_ended_by_itself_leaves_nobody_waiting() -> None:
+def test_a_thread_that_ended_by_itself_leaves_no_caller_waiting() -> None:
     """It took no notice of what was given later, and whoever collected that waited for ever."""
     inside, hold = Latch(), Latch()
     backend = Unsteady(0, on_submit=lambda batch: (inside.open(), hold()))

@@ -41,7 +41,7 @@ def test_threshold_is_on_intersection_over_union(iou, left):
     assert stay.tolist() == left
 
 
-def test_classes_do_not_suppress_each_other_unless_told_to():
+def test_classes_do_not_suppress_each_other_by_default():
     xyxy = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], np.float32)
     score = np.array([0.8, 0.9], np.float32)
     assert suppress(xyxy, score, np.array([0, 79], np.int32), 0.5, 300).tolist() == [1, 0]

@@ -73,7 +73,7 @@ def test_boxes_belong_to_the_source_of_their_folders_name(tmp_path: Path):
             at(detector, 0, "C")
 
 
-def test_a_lone_file_goes_with_one_source_only(tmp_path: Path):
+def test_a_single_detections_file_goes_with_one_source_only(tmp_path: Path):
     """The same boxes for two videos would be wrong for at least one of them."""
     detector = opened(sequence(tmp_path, "A", "1,-1,1,1,5,5,1\n"))
     assert len(at(detector, 0, "street.mp4")) == 1

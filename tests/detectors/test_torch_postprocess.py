@@ -135,7 +135,7 @@ def test_suppression_is_greedy_s_answer(count, classes, iou, by_class, seed):
     assert np.flatnonzero(stay[0].numpy()).tolist() == sorted(wanted.tolist())
 
 
-def test_a_chain_longer_than_the_rounds_is_told():
+def test_a_chain_longer_than_the_rounds_is_reported():
     """Each box covers the next one only: every second one stays, one settled per round."""
     left = np.arange(40) * 4.0
     chain = np.stack((left, left * 0, left + 10, left * 0 + 10), 1).astype(np.float32)
@@ -215,7 +215,7 @@ def test_answers_of_the_other_layouts():
             assert len(found) > 5
 
 
-def test_what_no_fixed_shape_holds_is_told_not_guessed():
+def test_what_no_fixed_shape_holds_is_an_error_and_no_guess():
     outputs = np.stack([v8_output(np.random.default_rng(n), 60 * n, 4) for n in (1, 3)])
     answers = GpuPostprocess(rules((1, 8, 252), 4), candidates=64)
     answer = answers(torch.from_numpy(outputs)).numpy()
@@ -225,7 +225,7 @@ def test_what_no_fixed_shape_holds_is_told_not_guessed():
     assert answer[1, 0, 1] > 64
 
 
-def test_broken_boxes_suppress_nobody_and_are_handed_on_to_be_counted():
+def test_broken_boxes_suppress_no_other_and_are_passed_on_to_be_counted():
     output = np.zeros((1, 6, 252), np.float32)
     output[0, :4, :4] = np.array(
         [[20, 20, 10, 10], [np.nan, 20, 10, 10], [21, 20, np.inf, 10], [20, 20, 0, 10]]

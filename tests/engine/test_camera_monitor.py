@@ -71,7 +71,7 @@ def test_lost_counts_from_the_first_failure() -> None:
     assert time.time() - watched.status.since > 99
 
 
-def test_no_picture_for_long_is_stale_though_nobody_says_so() -> None:
+def test_no_picture_for_long_is_stale_without_any_call() -> None:
     """A read that hangs tells nothing: it is the one who asks that must notice."""
     watched = Watched()
     watched.monitor.add_frame(frame(time.monotonic() - 5))
@@ -159,7 +159,7 @@ def growth(delays: list[float], epochs: list[int] | None = None) -> list[str | N
     return [each for each in said if each]
 
 
-def test_ages_that_grow_are_told_once() -> None:
+def test_growing_latency_gives_one_warning() -> None:
     assert growth([100, 300, 500, 700, 900, 1100]) == ["pictures grow older: by 0.6 s within 30 s"]
 
 
@@ -172,7 +172,7 @@ def test_ages_that_grow_are_told_once() -> None:
         [5000, 100, 100, 100, 4000, 4000, 4000],
     ],
 )
-def test_ages_that_do_not_grow_are_not_told(delays: list[float]) -> None:
+def test_latency_that_does_not_grow_gives_no_warning(delays: list[float]) -> None:
     assert growth(delays) == []
 
 
@@ -195,7 +195,7 @@ def test_the_warning_goes_when_the_pictures_are_fresh_again() -> None:
 
 
 @given(st.lists(st.sampled_from(["overrun", "stale", "old", ""]), max_size=400), st.data())
-def test_what_was_lost_is_told_once_with_the_next_result(causes: list[str], data: st.DataObject):
+def test_drops_are_reported_once_with_the_next_result(causes: list[str], data: st.DataObject):
     """Empty stands for a frame that was inferred; some of those are looked at late."""
     losses, told, expected = DropLog(), Counter[str](), Counter[str]()
     before = -1
@@ -212,7 +212,7 @@ def test_what_was_lost_is_told_once_with_the_next_result(causes: list[str], data
     assert told == expected
 
 
-def test_a_later_loss_is_not_told_too_early() -> None:
+def test_a_later_drop_is_not_reported_too_early() -> None:
     losses = DropLog()
     for index in (0, 1, 2, 5, 6, 7):
         losses.add(index, "overrun")
@@ -222,7 +222,7 @@ def test_a_later_loss_is_not_told_too_early() -> None:
     assert losses.before(99) == {"overrun": 2}
 
 
-def test_losses_nobody_asks_for_take_no_memory() -> None:
+def test_drops_that_are_never_read_take_no_memory() -> None:
     losses = DropLog()
     for index in range(100_000):
         losses.add(index, "old" if index % 2 else "stale")

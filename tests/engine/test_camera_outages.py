@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(60)
 # -- what is lost, and how old the rest is ----------------------------------------------------
 
 
-def test_every_result_tells_what_was_lost_before_it() -> None:
+def test_every_result_has_the_drops_before_it() -> None:
     """Drops were only booked when the run was over; nobody could say which frames they were."""
     busy = Latch()
     seen = 0
@@ -137,7 +137,7 @@ def test_a_camera_is_lost_and_comes_back_with_another_size() -> None:
     assert live.status("door").state == "ended"
 
 
-def test_a_read_that_hangs_is_stale_and_holds_nobody_up() -> None:
+def test_a_hanging_read_is_stale_and_blocks_no_other_source() -> None:
     door = Camera("door")
     with Live(door, Camera("yard"), stale_after_s=0.05) as live:
         live.wait_more("door")

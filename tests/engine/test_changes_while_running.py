@@ -88,7 +88,7 @@ def test_a_run_ends_with_its_last_source_unless_it_waits_for_others() -> None:
         until(lambda: not live.is_running)
 
 
-def test_a_source_that_comes_back_goes_on_with_its_books_and_ids() -> None:
+def test_a_source_added_again_continues_its_counts_and_ids() -> None:
     """With ids and indices from the start again, one table would hold two tracks of one id."""
     trackers = lambda: sort.build(sort.Options(confirm_s=0))  # noqa: E731
     with Live(Camera("door"), new_tracker=trackers) as live:
@@ -103,7 +103,7 @@ def test_a_source_that_comes_back_goes_on_with_its_books_and_ids() -> None:
     assert set(ids) == {(0, 1), (1, 2)}
 
 
-def test_names_stay_unique_and_unknown_ones_are_told() -> None:
+def test_names_stay_unique_and_unknown_ones_are_reported() -> None:
     with Live(Camera("door")) as live:
         with pytest.raises(ValueError, match="'door' is there"):
             live.pipeline.add_source(Camera("door"))
@@ -147,7 +147,7 @@ def test_a_camera_that_hangs_can_be_removed() -> None:
         live.wait_more("door")
 
 
-def test_a_broken_file_is_heard_of_though_it_was_removed() -> None:
+def test_a_broken_file_is_reported_after_its_removal() -> None:
     live = Live(FakeSource("clip", [*frames(3), SourceBrokenError("clip: breaks off")]))
     with live:
         until(lambda: live.status("clip").state == "ended")
@@ -169,7 +169,7 @@ def test_nothing_is_added_once_the_run_is_over() -> None:
     assert late.closed == 1
 
 
-def test_the_caller_who_takes_the_results_may_change_sources_too() -> None:
+def test_the_thread_that_takes_the_results_may_change_sources() -> None:
     """Inference waits for that very thread when the queue of results is full."""
     setup = Setup(FakeSource("a", frames(400)))
     taken = []
@@ -325,7 +325,7 @@ def test_watchers_come_with_their_source_and_can_be_changed() -> None:
     assert "watch" in live.pipeline.stats.report()["stages"]
 
 
-def test_changes_under_load_keep_the_books_and_the_run() -> None:
+def test_changes_under_load_keep_the_counts_and_the_run() -> None:
     """Everything at once, for as long as a few hundred frames take."""
     files = [FakeSource(f"file{i}", frames(300)) for i in range(2)]
     with Live(*files, Camera("door", 0.001)) as live:
@@ -350,7 +350,7 @@ class Viewer(FakeSink):
     may_drop = True
 
 
-def test_a_slow_viewer_holds_nobody_up_and_gets_the_newest() -> None:
+def test_a_slow_viewer_blocks_nothing_and_gets_the_newest() -> None:
     stuck = Latch()
     shown: list[Result] = []
 
@@ -407,7 +407,7 @@ def test_events_of_replaced_results_reach_the_viewer() -> None:
     assert [e.index for e in shown] == [r.frame.index for r in live.results["door"]]
 
 
-def test_a_viewer_that_fails_is_heard() -> None:
+def test_a_viewer_that_fails_ends_the_run() -> None:
     def show(_: object) -> None:
         raise OSError("page gone")
 

@@ -84,7 +84,7 @@ def test_stop_delivers_what_is_in_flight() -> None:
 
 
 @pytest.mark.parametrize("where", ["submit", "collect"])
-def test_a_failure_loses_what_is_in_flight_and_the_books_say_so(where: str) -> None:
+def test_a_failure_drops_what_is_in_flight_and_counts_it(where: str) -> None:
     def break_down(count: int) -> None:
         if count == 9:
             raise RuntimeError("out of memory")
@@ -129,7 +129,7 @@ def test_waiting_for_the_last_answers_is_want_of_frames() -> None:
     assert stats.blocked_s == 0
 
 
-def test_waiting_for_a_detector_that_has_all_it_takes_is_told() -> None:
+def test_waiting_for_a_full_detector_is_reported() -> None:
     all_read = Latch()
     detector = FakeOverlapping(2, on_submit=all_read)
     setup = Setup(FakeSource("a", [*frames(9), all_read.open]), detector=detector)

@@ -40,7 +40,7 @@ def test_a_sink_that_fails_to_write_ends_the_run(heavy: bool, nth: int) -> None:
     assert len(sinks["good"].written["a"]) >= setup.stats("a").delivered
 
 
-def test_a_heavy_sink_that_fails_says_so_even_where_it_blocked_everybody() -> None:
+def test_a_failing_heavy_sink_is_reported_even_where_its_queue_blocked_the_run() -> None:
     """The caller waited for space in the failed sink's queue. It was let go before the error was
     known, and the result that did not fit counted as delivered."""
     full = Latch()
@@ -104,7 +104,7 @@ def test_a_sink_that_cannot_close_fails_the_run_and_the_others_are_closed(heavy:
     }
 
 
-def test_the_caller_who_breaks_off_still_hears_of_a_sink_that_cannot_close() -> None:
+def test_breaking_off_still_raises_for_a_sink_that_cannot_close() -> None:
     sink = FakeSink()
     sink.close_error = OSError("disk full")
     setup = Setup(FakeSource("a", frames(20)), sinks={"table": sink})
@@ -185,7 +185,7 @@ def test_a_tracker_that_fails_is_named_with_its_source() -> None:
     assert setup.sinks["table"].written["b"] == [0, 1, 2]
 
 
-def test_a_detector_that_cannot_close_is_heard_but_not_before_the_first_error() -> None:
+def test_a_detector_that_cannot_close_does_not_hide_the_first_error() -> None:
     """An error in `Detector.close` replaced the one that ended the run."""
     detector = FakeDetector()
     detector.close_error = breaks("device lost")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(60)
 LOST = SourceLostError("door: no answer")
 
 
-def test_frames_nobody_had_time_for_are_counted_and_show_as_gaps() -> None:
+def test_dropped_frames_are_counted_and_show_as_gaps() -> None:
     all_read = Latch()
     setup = Setup(
         camera("door", [*frames(50), all_read.open]),

@@ -113,7 +113,7 @@ def test_files_that_come_later_are_decoded_no_further_ahead() -> None:
     assert [*setup.pipeline.queue_limits.values()] == [6, 6, 6, 6]
 
 
-def test_sinks_hear_of_each_end_in_time_to_close_its_file() -> None:
+def test_sinks_are_notified_of_each_end_in_time_to_close_its_file() -> None:
     sinks = {"table": Hearing(), "video": Hearing(heavy=True)}
     Setup(*folder(9, 5), sinks=sinks, files_at_once=1).pipeline.run()
     for sink in sinks.values():

@@ -46,7 +46,7 @@ def test_each_source_has_its_own_tracker_which_sees_every_frame() -> None:
     assert not any("reset" in tracker.calls for tracker in setup.trackers)
 
 
-def test_a_lone_file_fills_the_batch() -> None:
+def test_a_single_file_fills_the_batch() -> None:
     all_read = Latch()
     detector = FakeDetector(lambda *_: all_read(), batch_size=4)
     setup = Setup(FakeSource("a", [*frames(13), all_read.open]), detector=detector)
@@ -79,7 +79,7 @@ def test_light_sinks_are_written_on_the_callers_thread_and_heavy_ones_on_their_o
     assert heavy.threads == {"sink video"}
 
 
-def test_sinks_are_told_of_the_files_and_classes(tmp_path: Path) -> None:
+def test_sinks_get_the_files_and_classes(tmp_path: Path) -> None:
     setup = Setup(FakeSource("a", frames(2)), camera("door", frames(1)), output=tmp_path)
     setup.pipeline.run()
     run = setup.sinks["table"].run
@@ -128,7 +128,7 @@ def test_max_frames_counts_for_each_source(limit: int) -> None:
     }
 
 
-def test_a_slow_heavy_sink_makes_everybody_wait_and_loses_nothing() -> None:
+def test_a_slow_heavy_sink_holds_the_run_back_and_loses_nothing() -> None:
     latch = Latch()
     slow = FakeSink(latch, heavy=True)
     source = FakeSource("a", [*frames(16), latch.open, *frames(80)])

@@ -90,7 +90,7 @@ def config(folder: Path, *names: str) -> Config:
     return load_config(path)
 
 
-def test_a_renamed_camera_begins_new_books_and_its_old_ones_stay_true(tmp_path: Path) -> None:
+def test_a_renamed_camera_begins_new_counts_and_its_old_ones_stay(tmp_path: Path) -> None:
     """The old name's frames must be accounted for, and its ids not given again when it returns."""
     first = resolve_config(config(tmp_path, "door", "yard"))
     now = running_config(first, None)

@@ -50,7 +50,7 @@ def test_a_missing_file_is_found_before_anything_else_is_opened() -> None:
         ([FakeSource("a", frames(3))], True, False),
     ],
 )
-def test_sinks_are_told_whether_all_can_be_read_again(
+def test_sinks_know_whether_all_sources_are_files(
     sources: list[FakeSource], waits: bool, only_files: bool
 ) -> None:
     """Cameras open after sinks do: by what was open, a camera beside a file was none."""
@@ -64,7 +64,7 @@ def test_sinks_are_told_whether_all_can_be_read_again(
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_an_error_nobody_meant_to_raise_is_named_and_ends_the_run(live: bool) -> None:
+def test_an_unexpected_error_is_named_and_ends_the_run(live: bool) -> None:
     setup = Setup(
         FakeSource("a", [*frames(3), KeyError("stream")], live=live), FakeSource("b", frames(9000))
     )

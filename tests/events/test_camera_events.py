@@ -52,7 +52,7 @@ def test_what_becomes_of_a_camera(steps: Steps, news: list[tuple[str, float]]) -
 
 
 @pytest.mark.slow
-def test_a_lost_camera_is_kept_and_queued_for_those_who_want_to_know(tmp_path: Path) -> None:
+def test_a_lost_camera_is_stored_and_queued_for_targets_that_want_it(tmp_path: Path) -> None:
     states = {"gate": ("live", time.time())}
     hook = {"url": "http://127.0.0.1:9/", "name": "nobody", "kinds": ["lost"]}
     options = plugin.Options(lost_after_s=0.1, webhooks=[hook], clips=False)  # type: ignore[arg-type]

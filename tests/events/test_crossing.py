@@ -132,14 +132,14 @@ def test_standing_on_a_border_is_no_coming_and_going(fps: float) -> None:
     assert told(walked(areas(SQUARE), where, 35, fps)) == ["square enter", "square leave"]
 
 
-def test_who_appears_on_a_line_has_not_crossed_it() -> None:
+def test_a_track_that_appears_on_a_line_has_not_crossed_it() -> None:
     for way in (100, -100):
         assert walked(areas(lines=[UPWARDS]), lambda t, w=way: (300 + w * t, 240), 2, 30) == []
     beside = walked(areas(lines=[UPWARDS]), lambda t: (299 + 200 * t, 240), 2, 5)
     assert beside == []
 
 
-def test_who_appears_in_a_zone_enters_it_and_leaves_when_last_seen() -> None:
+def test_a_track_that_appears_in_a_zone_enters_it_and_leaves_when_last_seen() -> None:
     watcher = areas(SQUARE)
     events = walked(watcher, lambda t: (300, 250), 1.0, 10, quiet_s=1.8)
     assert (told(events), watcher.inside()) == (["square enter"], {"square": {"person": 1}})
@@ -153,7 +153,7 @@ def test_a_flicker_never_enters() -> None:
     assert walked(areas(SQUARE), lambda t: (300, 250), 0.1, 30) == []
 
 
-def test_who_vanishes_right_behind_a_line_has_crossed_it() -> None:
+def test_a_track_that_vanishes_right_behind_a_line_has_crossed_it() -> None:
     events = walked(areas(lines=[UPWARDS]), lambda t: (101 + 200 * t, 240), 1.1, 30)
     assert told(events) == ["gate in"]
 
@@ -177,7 +177,7 @@ def test_classes_are_filtered_by_name_and_by_the_class_now() -> None:
     assert [event.class_name for event in events] == ["person", "car", "person"]
 
 
-def test_a_class_that_does_not_exist_is_told_once(caplog) -> None:
+def test_a_class_that_does_not_exist_is_logged_once(caplog) -> None:
     watcher = areas({**SQUARE, "classes": ["perzon"]})
     for k in range(3):
         watcher.watch(frame(k), Tracks.empty(), NAMES)
@@ -196,7 +196,7 @@ def test_points_are_scaled_to_the_picture_and_another_size_begins_anew() -> None
     assert watcher.inside() == {"square": {}}
 
 
-def test_reset_forgets_who_was_where_but_not_the_counts() -> None:
+def test_reset_forgets_positions_but_not_the_counts() -> None:
     watcher = areas(SQUARE)
     for k in range(10):
         watcher.watch(frame(k / 10, k), tracks((300, 250)), NAMES)
@@ -206,7 +206,7 @@ def test_reset_forgets_who_was_where_but_not_the_counts() -> None:
     assert sum(watcher.counts().values()) == 1
 
 
-def test_changed_areas_keep_who_is_in_a_zone_and_its_counts() -> None:
+def test_changed_zones_keep_occupancy_and_counts() -> None:
     watcher = areas(SQUARE, STRIP)
     for k in range(10):
         watcher.watch(frame(k / 10, k), tracks((300, 250), (390, 250)), NAMES)
@@ -265,7 +265,7 @@ def test_the_net_count_is_the_change_of_sides(points) -> None:
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps, st.sampled_from([0.0, 0.3, 2.5]))
-def test_who_is_inside_is_who_entered_less_who_left(points, settle_s: float) -> None:
+def test_occupancy_is_entries_less_exits(points, settle_s: float) -> None:
     watcher = areas(SQUARE, STRIP, settle_s=settle_s, gone_s=5.0)
     balance = {"square": 0, "strip": 0}
     events = []

@@ -206,7 +206,9 @@ def test_a_broker_that_dies_and_comes_back_gets_everything(running: Broker, tmp_
             eventually(lambda: "online" in listener.texts("trackline/status"), "online again")
 
 
-def test_who_vanishes_is_reported_offline_by_the_broker(running: Broker, tmp_path: Path) -> None:
+def test_a_broken_connection_is_reported_offline_by_the_broker(
+    running: Broker, tmp_path: Path
+) -> None:
     """Home Assistant must not show the counts of a machine without power as if they were true."""
     from pipeline.events.delivery.mqtt import Mqtt
     from pipeline.events.delivery.options import MqttOptions
@@ -309,7 +311,7 @@ def test_no_name_gets_into_a_template() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
+def test_occupancy_is_forgotten_when_a_camera_comes_back() -> None:
     """Zones forget without an event then; a count that never falls again would stay."""
     table = CameraStateTable(10)
     table.update(result(0, event(0), event(0, track_id=2)), 0.0)
@@ -327,7 +329,7 @@ def test_who_is_inside_is_forgotten_when_a_camera_comes_back() -> None:
     }
 
 
-def test_nobody_is_said_to_be_gone_because_a_cable_was_pulled() -> None:
+def test_a_lost_camera_reports_unknown_instead_of_zero() -> None:
     """The state said 0 of a lost camera, and automations on an empty zone began."""
     table = CameraStateTable(10)
     table.expect("door")

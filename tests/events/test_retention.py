@@ -279,7 +279,7 @@ def test_a_link_in_the_clips_folder_is_not_followed(store: EventStore, tmp_path:
     assert (elsewhere / "video.mp4").exists()
 
 
-def test_a_row_whose_file_somebody_deleted_offers_no_clip_any_more(store: EventStore) -> None:
+def test_a_row_whose_file_was_deleted_has_no_clip_any_more(store: EventStore) -> None:
     clip(store, event(2))
     apply_retention(store, FOR_EVER, NOW)
     clip(store, event(1)).unlink()

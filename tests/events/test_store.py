@@ -338,7 +338,9 @@ def taken(outbox: Outbox) -> list[tuple[int, str, str | None]]:
     return found
 
 
-def test_a_clip_is_told_to_whoever_was_told_its_event_and_wants_clips(store: EventStore) -> None:
+def test_a_clip_is_delivered_to_targets_that_got_its_event_and_want_clips(
+    store: EventStore,
+) -> None:
     """Each once, however often the clip is finished: rescuing repeats it after a kill."""
     store.deliver_to({"all": (), "few": ("leave",), "plain": ()}, {"all", "few"})
     one, two = store.add([event(1), event(2, kind="leave")])
@@ -357,7 +359,7 @@ def test_a_clip_is_told_to_whoever_was_told_its_event_and_wants_clips(store: Eve
     assert taken(Outbox(store, "late")) == [], "it never heard of the event"
 
 
-def test_a_clip_is_never_told_before_its_event(store: EventStore) -> None:
+def test_a_clip_is_never_delivered_before_its_event(store: EventStore) -> None:
     """The event may have to be sent again; a clip of something unknown helps nobody."""
     store.deliver_to({"hook": ()}, {"hook"})
     one, two = store.add([event(1), event(2)])
@@ -375,7 +377,7 @@ def test_a_clip_is_never_told_before_its_event(store: EventStore) -> None:
     assert [each[:2] for each in taken(outbox)] == [(one, "clip")]
 
 
-def test_a_clip_that_was_deleted_before_it_was_told_is_marked(store: EventStore) -> None:
+def test_a_clip_deleted_before_delivery_is_marked(store: EventStore) -> None:
     """A link that leads nowhere would be taken for a fault of this program."""
     store.deliver_to({"hook": ()}, {"hook"})
     (number,) = store.add([event(1)])
@@ -447,7 +449,7 @@ def test_a_wrong_password_is_one_line_without_it(cluster: Postgres, tmp_path: Pa
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_the_database_refuses_for_good_is_told_apart(store: EventStore) -> None:
+def test_what_the_database_refuses_for_good_is_an_error_of_its_own(store: EventStore) -> None:
     """Trying that again would hold up everything behind it for ever."""
     with pytest.raises(StoreRefusedError), store.writing() as connection:
         connection.exec_driver_sql("INSERT INTO events (id) VALUES (1)")

@@ -181,7 +181,7 @@ def test_files_wait_for_a_slow_database_instead() -> None:
 
 
 @pytest.mark.slow
-def test_the_live_server_tells_what_the_sink_knows(tmp_path: Path) -> None:
+def test_the_live_server_shows_the_sinks_status(tmp_path: Path) -> None:
     """In the shapes of its description, which refuse what is missing or too much."""
     pytest.importorskip("fastapi")
     from pipeline.server.live.event_log import StoredEvents

@@ -11,7 +11,7 @@ def counted(tally: ZoneCounts) -> dict[str, int]:
     return {key.kind: count for key, count in tally.counts.items()}
 
 
-def test_staying_is_counted_and_moves_nobody() -> None:
+def test_dwelling_is_counted_and_changes_no_occupancy() -> None:
     """Report and broker once differed in what a dwell means for who is inside."""
     tally = ZoneCounts()
     tally.note(result(0, event(0), event(0, track_id=2)))
@@ -22,7 +22,7 @@ def test_staying_is_counted_and_moves_nobody() -> None:
     assert tally.counts[CountKey("lawn", "enter", "", "person")] == 2
 
 
-def test_nobody_is_inside_where_frames_do_not_go_on() -> None:
+def test_zones_are_empty_where_frames_do_not_go_on() -> None:
     """The watcher forgets then without an event, and a count that never falls again would stay."""
     for change in ({"epoch": 1}, {"size": (160, 160)}):
         tally = ZoneCounts()
@@ -32,7 +32,7 @@ def test_nobody_is_inside_where_frames_do_not_go_on() -> None:
         assert counted(tally) == {"enter": 1}
 
 
-def test_who_was_not_seen_for_long_is_not_inside() -> None:
+def test_a_track_not_seen_for_long_is_not_inside() -> None:
     """After a gap in a stream nobody says that those before it have left: ids begin anew."""
     tally, patient = ZoneCounts(unseen_s=5.0), ZoneCounts()
     for each in (tally, patient):

@@ -94,7 +94,7 @@ def test_a_whole_part_needs_no_server(tmp_path: Path) -> None:
     assert download(want, retry_policy=PATIENCE).read_bytes() == CONTENT
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_no_listener(tmp_path: Path) -> None:
     want = WeightsDownload("http://127.0.0.1:9/net.onnx?key=secret", tmp_path / "net.onnx")
     with pytest.raises(ModelError, match="connection failed") as raised:
         download(want, retry_policy=PATIENCE)

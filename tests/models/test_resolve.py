@@ -153,7 +153,7 @@ def test_an_address_may_bring_its_hash(site: DownloadServer) -> None:
     assert download_for(f"{site.url}/net.onnx#sha256={right.upper()}").sha256 == right
 
 
-def test_the_cache_follows_the_platform_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_follows_the_platform_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACKLINE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     if sys.platform == "linux":

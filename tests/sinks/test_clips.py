@@ -101,7 +101,7 @@ def test_a_clip_shows_the_seconds_before_and_after(tmp_path: Path) -> None:
     assert corner == pytest.approx([80 + n for n in range(31)], abs=4), "the very frames"
 
 
-def test_an_event_that_is_told_late_is_in_the_middle_of_its_clip(tmp_path: Path) -> None:
+def test_an_event_reported_late_is_in_the_middle_of_its_clip(tmp_path: Path) -> None:
     """Zones tell who vanished two seconds after it was last seen."""
     run = Run(tmp_path)
     run.frames(0, 50)
@@ -244,7 +244,7 @@ def test_without_clips_nothing_is_recorded(tmp_path: Path) -> None:
     assert not (tmp_path / "clips").exists()
 
 
-def test_receivers_are_told_of_an_event_at_once_and_of_its_clip_when_that_is_ready(
+def test_targets_get_an_event_at_once_and_its_clip_when_that_is_ready(
     tmp_path: Path,
 ) -> None:
     """An alarm must not wait for the seconds that follow, and its picture must come by itself."""

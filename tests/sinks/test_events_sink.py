@@ -44,7 +44,7 @@ def started(output: Path, url: str, first: int, count: int) -> subprocess.Popen[
 
 
 @pytest.mark.parametrize("by_s", [-3600, 3600])
-def test_events_are_kept_at_the_time_that_the_system_tells(
+def test_events_are_stored_with_the_time_of_the_system_clock(
     by_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small computer starts years off, until it finds a time server: with a start's offset, all
@@ -165,7 +165,7 @@ def test_what_waits_from_the_last_run_is_delivered_without_a_new_event(tmp_path:
 
 
 @pytest.mark.slow
-def test_what_is_not_delivered_is_told_and_no_secret_of_it(tmp_path: Path) -> None:
+def test_undelivered_events_are_reported_without_secrets(tmp_path: Path) -> None:
     """Only the log said that a receiver was down; what waits and what failed must be asked for."""
     with webhook() as hook:
         hook.answers = [404]

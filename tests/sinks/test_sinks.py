@@ -435,7 +435,7 @@ def test_opencv_without_windows_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")
-def test_a_machine_without_display_is_told_so_and_not_aborted(tmp_path: Path) -> None:
+def test_a_machine_without_display_gets_an_error_and_no_abort(tmp_path: Path) -> None:
     """Qt ends the whole process when it finds no display; no Python error can be caught then."""
     code = (
         "import sys\nfrom pathlib import Path\n"

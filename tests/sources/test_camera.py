@@ -78,7 +78,7 @@ def test_a_camera_is_called_after_its_device(device, name):
     assert camera.build(camera.Options(device=device)).name == name
 
 
-def test_opencv_tells_of_a_missing_camera_only_through_the_error(capfd):
+def test_a_missing_camera_prints_nothing_beside_the_error(capfd):
     """It prints up to ten lines for each try, and a camera that is down is tried for ever."""
     with pytest.raises(SourceLostError):
         camera.build(camera.Options(device="/dev/video-that-is-not-there")).open()

@@ -161,7 +161,7 @@ def test_a_cut_file_gives_all_frames_before_the_break_and_says_where(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hole_in_the_middle_is_told_and_what_follows_is_read(tmp_path, kind, pictures):
+def test_a_hole_in_the_middle_is_reported_and_what_follows_is_read(tmp_path, kind, pictures):
     """FFmpeg skips what it cannot decode and says nothing: frames went missing unnoticed."""
     path = holed(film(tmp_path, kind, pictures))
     frames, message = read_until_broken(path)
@@ -207,7 +207,7 @@ def test_a_recording_that_does_not_start_at_zero_is_healthy(tmp_path, name, pict
     assert info.frame_count == pytest.approx(COUNT, abs=2)
 
 
-def test_a_recording_cut_short_is_told_wherever_its_times_start(tmp_path, pictures):
+def test_a_recording_cut_short_is_reported_wherever_its_times_start(tmp_path, pictures):
     """The start is taken off its length, not its length believed less."""
     path = write_video(tmp_path / "film.mkv", pictures, [10 + t for t in even_times(COUNT)])
     frames, message = read_until_broken(cut(path, 0.6))

@@ -50,7 +50,7 @@ def test_pictures_may_differ_in_size_and_lie_evenly_in_time(tmp_path):
     assert [frame.pts_s for frame in frames] == [0.0, 0.25]
 
 
-def test_a_bad_picture_keeps_its_place_in_time_and_is_told_at_the_end(tmp_path):
+def test_a_bad_picture_keeps_its_place_in_time_and_is_reported_at_the_end(tmp_path):
     write_picture(tmp_path / "1.png", 10)
     (tmp_path / "2.png").write_bytes(b"no picture")
     (tmp_path / "3.png").touch()

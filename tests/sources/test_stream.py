@@ -77,7 +77,7 @@ def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
 
 @pytest.mark.parametrize("path", ["index.m3u8", "camera"])
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_playlist_leads_to_no_other_host_unless_told(path: str, allowed: bool) -> None:
+def test_a_playlist_leads_to_no_other_host_by_default(path: str, allowed: bool) -> None:
     """A camera that was taken over had the program ask any machine of the network."""
     with http_camera() as other:
         elsewhere = other.replace("127.0.0.1", "localhost")

@@ -47,7 +47,7 @@ def test_a_burst_after_a_stall_is_decoded_whole() -> None:
         assert backlog.wants(waited, now, keyframe=n % 50 == 0)
 
 
-def test_what_was_not_decoded_is_in_the_books() -> None:
+def test_undecoded_frames_are_counted_as_drops() -> None:
     """The camera sent it, so it is a frame somebody may ask for."""
 
     class Skipping(FakeSource):

@@ -36,7 +36,7 @@ def site() -> Iterator[int]:
         yield int(address.rpartition(":")[2])
 
 
-def test_a_camera_with_a_certificate_nobody_signed(site: int, camera: Identity) -> None:
+def test_a_camera_with_a_self_signed_certificate(site: int, camera: Identity) -> None:
     """Whoever stood between us and the camera could show other pictures and learn the password."""
     with tls_before(site, camera) as port:
         url = f"https://viewer:hunter2@127.0.0.1:{port}/cam.mjpg"
@@ -207,7 +207,7 @@ def test_a_file_of_authorities_that_is_replaced_ends_no_run(
 
 
 @pytest.mark.parametrize("key", ["ca_file", "certificate_name"])
-def test_whom_to_trust_is_no_question_where_everybody_is_believed(key: str) -> None:
+def test_trust_options_are_refused_without_verification(key: str) -> None:
     """Who writes both thinks that the camera is verified, and it is not."""
     told = {"url": "https://cam/1", "verify_tls": False, key: "door.pem"}
     with pytest.raises(ConfigError, match=f"{key}: want none beside verify_tls: false"):
@@ -218,7 +218,7 @@ def test_a_server_without_tls_is_not_said_to_have_a_bad_certificate(site: int) -
     assert "certificate" not in refusal(f"https://127.0.0.1:{site}/cam.mjpg", open_timeout_s=1)
 
 
-def test_the_systems_authorities_are_told_to_ffmpeg() -> None:
+def test_ffmpeg_gets_the_systems_authorities() -> None:
     """Its wheel looks where the machine that built it has them: a Debian trusted nobody."""
     found = system_authorities()
     assert found is not None

@@ -52,7 +52,7 @@ def content(kind: str, body: str) -> Callable[[Any, http_server.DownloadServer],
 
 
 @pytest.mark.parametrize("path", ["live/index.m3u8", "live/camera"])
-def test_who_comes_later_is_asked_nothing(path: str, camera: Identity, tmp_path: Path) -> None:
+def test_an_unverified_server_gets_no_request(path: str, camera: Identity, tmp_path: Path) -> None:
     """FFmpeg opened a playlist that was not called one, and sent the login to a stranger.
 
     He answers in the camera's place once the playlist has come: 401, then with the login.
@@ -110,7 +110,7 @@ def test_a_redirect_to_a_plain_address(path: str, camera: Identity) -> None:
     assert "it leads on to a http:// address" in told
 
 
-def test_a_format_that_would_go_past_us_is_not_opened(camera: Identity) -> None:
+def test_a_format_that_opens_addresses_by_itself_is_refused(camera: Identity) -> None:
     """DASH and lists of files open what they name by themselves, without looking who answers."""
     listed = content("text/plain", "ffconcat version 1.0\nfile other.ts\n")
     with answering(camera, listed) as (site, url):

@@ -23,7 +23,7 @@ GIB = 2**30
 H100 = Driver("580.1", "13.0", (Device("NVIDIA H100", 80 * GIB, (9, 0)),), decodes=True)
 
 
-def test_cores_that_are_taken_away_are_told_with_the_reason():
+def test_cores_taken_away_are_reported_with_the_reason():
     assert "affinity allows 8" in surroundings.cores(Cores(64, 8, None)).words
     assert surroundings.cores(Cores(4, 4, None)).state == "works"
     assert surroundings.cores(Cores(4, 4, 1.5)).state == "limited"

@@ -46,7 +46,7 @@ def test_a_class_that_flips_keeps_the_id_and_leaves_no_frame_out(kind, flip):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hidden", [1, 5, 12, 24])
-def test_who_comes_back_as_another_class_has_the_id(kind, hidden):
+def test_a_track_that_comes_back_as_another_class_keeps_its_id(kind, hidden):
     """Hidden for up to a second, and called a truck afterwards."""
     tracker = kind.build(kind.Options())
     for k in range(60):
@@ -60,7 +60,7 @@ def test_who_comes_back_as_another_class_has_the_id(kind, hidden):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kept_apart_a_flip_is_somebody_else_and_is_reported(kind):
+def test_with_separate_classes_a_flip_is_another_track_and_is_reported(kind):
     """On request no track takes another class; even so the lost one silences nobody."""
     tracker, missing = kind.build(kind.Options(classes="separate")), []
     for k in range(60):
@@ -114,7 +114,7 @@ def test_on_request_every_box_begins_a_track(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_walks_in_front_of_a_lost_object_does_not_get_its_id(kind):
+def test_a_track_in_front_of_a_lost_object_does_not_get_its_id(kind):
     """Across classes little overlap is no reason: somebody before a car that is not seen."""
     tracker = kind.build(kind.Options(coast_s=0))
     still = (100, 200, 260, 290)

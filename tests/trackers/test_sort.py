@@ -85,7 +85,7 @@ def test_ids_are_given_at_confirmation_without_gaps():
 
 
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
-def test_a_lone_picture_has_tracks(kind):
+def test_a_single_picture_has_tracks(kind):
     """One photograph gave an empty table and a picture without boxes: nothing was confirmed."""
     tracks = feed(kind.build(kind.Options()), 0.0, boxes(walker(0), (300, 50, 340, 150)))
     assert tracks.track_id.tolist() == [1, 2]

@@ -72,7 +72,7 @@ def test_unsure_detections_are_not_looked_at_by_ocsort():
 
 
 @pytest.mark.parametrize("recover", [True, False])
-def test_somebody_who_stopped_behind_a_pillar_is_found_where_he_was_seen(recover):
+def test_a_person_who_stopped_behind_a_pillar_is_found_where_last_seen(recover):
     """The filter has walked on for half a second; the last observation has not (OCR)."""
     tracker, _ = tracker_after(1.0, ocsort.Options(recover=recover, coast_s=0), fps=30)
     for k in range(31, 50):
@@ -81,7 +81,7 @@ def test_somebody_who_stopped_behind_a_pillar_is_found_where_he_was_seen(recover
     assert tracks.track_id.tolist() == ([1] if recover else [])
 
 
-def test_who_keeps_his_direction_wins_the_crossing():
+def test_the_track_that_keeps_its_direction_wins_the_crossing():
     """Two detections as near to the track: the one straight ahead is his (OCM)."""
     memory = ObservationHistory(span=0.1)
     filters = AreaRatioFilters()
@@ -119,7 +119,7 @@ def test_a_track_seen_again_is_led_along_the_straight_way():
 
 
 @pytest.mark.parametrize("shared_motion", [True, False])
-def test_a_jerk_that_all_boxes_share_loses_nobody(shared_motion):
+def test_a_jerk_that_all_boxes_share_loses_no_track(shared_motion):
     """Recorded detections have no pictures: the boxes tell that the camera jumped."""
     tracker = trackline.build(trackline.Options(shared_motion=shared_motion, coast_s=0))
     people = np.stack([(150 * i, 100, 150 * i + 40, 220) for i in range(8)])
