@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.core.data import Detections, Frame
-from pipeline.events.zones.counts import CountKey
+from pipeline.core.zone_counts import CountKey
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 

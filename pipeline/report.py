@@ -22,8 +22,9 @@ from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteEr
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.malloc import share_arenas
 from pipeline.core.masking import masked
+from pipeline.core.zone_counts import ZoneCounts
 from pipeline.engine import Pipeline
-from pipeline.events.zones.counts import ZoneCounts, count_rows
+from pipeline.events.zones.counts import count_rows
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.zones_file import load_zones
 

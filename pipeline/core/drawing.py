@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.data import Image, Result
+from pipeline.core.zone_counts import ZoneCounts
 
 _INK = (255, 255, 255)
 _UNDER = (0, 0, 0)
@@ -32,9 +33,7 @@ class ZoneAnnotator:
 
     def __init__(self, areas: Mapping[str, Any] | None) -> None:
         self._areas = areas or {}
-        self._inside: dict[tuple[str, str], set[int]] = {}
-        self._crossed: Counter[tuple[str, str, str]] = Counter()
-        self._epochs: dict[str, int] = {}
+        self._counts: dict[str, ZoneCounts] = {}
 
     def paint(self, image: Image, result: Result) -> None:
         """Draw into `image`, BGR u8[H,W,3], in place."""
@@ -42,37 +41,26 @@ class ZoneAnnotator:
         camera = self._areas.get(source)
         if camera is None:
             return
-        self._count(result)
+        counts = self._counts.setdefault(source, ZoneCounts())
+        counts.note(result)
+        inside = counts.inside
+        crossed = Counter[tuple[str, str]]()
+        for key, number in counts.counts.items():
+            crossed[key.area, key.direction] += number
         height, width = image.shape[:2]
         size = camera.get("size") or (width, height)
         scale = np.array([width / size[0], height / size[1]])
         for zone in camera.get("zones", ()):
-            inside = len(self._inside.get((source, zone["name"]), ()))
             points = _pixels(zone["points"], scale)
             _polyline(image, points, closed=True)
-            _text(image, points[points[:, 1].argmin()], f"{zone['name']}: {inside}")
+            count = inside.get(zone["name"], 0)
+            _text(image, points[points[:, 1].argmin()], f"{zone['name']}: {count}")
         for line in camera.get("lines", ()):
-            ins, outs = (self._crossed[source, line["name"], way] for way in ("in", "out"))
+            ins, outs = (crossed[line["name"], way] for way in ("in", "out"))
             points = _pixels(line["points"], scale)
             _polyline(image, points, closed=False)
             tip = _arrow(image, points)
             _text(image, tip, f"{line['name']}: {ins} in, {outs} out")
-
-    def _count(self, result: Result) -> None:
-        source, epoch = result.frame.source, result.frame.epoch
-        if self._epochs.get(source, epoch) != epoch:
-            for key in self._inside:
-                if key[0] == source:
-                    self._inside[key].clear()
-        self._epochs[source] = epoch
-        for event in result.events:
-            inside = self._inside.setdefault((source, event.area), set())
-            if event.kind == "enter":
-                inside.add(event.track_id)
-            elif event.kind == "leave":
-                inside.discard(event.track_id)
-            elif event.kind == "cross":
-                self._crossed[source, event.area, event.direction] += 1
 
 
 def _pixels(points: Sequence[Sequence[float]], scale: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -1,12 +1,17 @@
-"""A lock file that one program holds at a time, and that names the process that holds it."""
+"""A lock file that one program holds at a time, and that names the process that holds it.
+
+The lock itself is `filelock`'s; the process id in the file, and removing the file again, are ours.
+"""
 
 from __future__ import annotations
 
-import importlib
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class LockHeldError(Exception):
@@ -20,49 +25,42 @@ class LockHeldError(Exception):
 def lock_file(path: Path) -> Callable[[], None]:
     """Make and lock the file, return what unlocks and removes it; raises LockHeldError, OSError.
 
-    A killed program leaves the file without its lock, which the next one takes. Where the system
-    (Windows) or the file system (some network ones) has no such locks, nothing is checked.
+    A killed program leaves the file without its lock, which the next one takes; a forked child
+    never holds it. Where the file system has no such locks (some network ones), nothing is checked.
     """
-    try:
-        fcntl = importlib.import_module("fcntl")
-    except ImportError:
-        return lambda: None
+    from filelock import FileLock, Timeout
+
+    path.parent.stat()  # which filelock would make
+    lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
     while True:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            pid = _pid_in(number)
-            os.close(number)
-            raise LockHeldError(pid) from None
-        except OSError:
-            os.close(number)
+            lock.acquire(blocking=False)
+            break
+        except Timeout:
+            if path.exists():
+                raise LockHeldError(_pid_in(path)) from None
+            # the one before has just removed it
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
             with suppress(OSError):
                 path.unlink()
             return lambda: None
-        if _is_still(path, number):
-            break
-        os.close(number)  # the one before has just removed it
+    owner = os.getpid()
     with suppress(OSError):  # a full disk: the lock holds, only its pid is missing
-        os.ftruncate(number, 0)
-        os.pwrite(number, f"{os.getpid()}\n".encode(), 0)
+        path.write_text(f"{owner}\n", "ascii")
 
     def release() -> None:
+        if os.getpid() != owner:
+            return
         with suppress(OSError):
             path.unlink()
-        os.close(number)
+        lock.release()
 
     return release
 
 
-def _pid_in(number: int) -> int | None:
+def _pid_in(path: Path) -> int | None:
     with suppress(OSError, ValueError):
-        return int(os.pread(number, 32, 0))
+        return int(path.read_text("ascii"))
     return None
-
-
-def _is_still(path: Path, number: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(number))
-    except FileNotFoundError:
-        return False

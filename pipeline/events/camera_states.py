@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.data import Result
-from pipeline.events.zones.counts import ZoneCounts
+from pipeline.core.zone_counts import ZoneCounts
 
 State = dict[str, Any]
 ZonesByCamera = Mapping[str, Mapping[str, bool]]

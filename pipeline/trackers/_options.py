@@ -40,8 +40,8 @@ class Limits(NamedTuple):
     coast: float | None
 
 
-class Clock:
-    """A tracker's clock: frame times as steps that never go back, in seconds or in frames.
+class TrackClock:
+    """Clock of one tracker: frame times as steps that never go back, in seconds or in frames.
 
     `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
     the time since the last frame in nominal frames, which the Kalman filters are stated in.
@@ -124,7 +124,7 @@ class TrackerOptions(OptionsModel):
     """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
     camera costs next to nothing, a moving one some milliseconds a frame."""
 
-    def clock(self) -> Clock:
+    def clock(self) -> TrackClock:
         """Return a clock for one tracker."""
         limits = Limits(self.max_age_s, self.confirm_s, self.coast_s)
-        return Clock(limits, self.frames, self.nominal_fps)
+        return TrackClock(limits, self.frames, self.nominal_fps)

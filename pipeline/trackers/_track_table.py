@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.data import Detections, Tracks
-from pipeline.trackers._options import Clock
+from pipeline.trackers._options import TrackClock
 
 Float64 = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -175,7 +175,7 @@ class ReportRules(NamedTuple):
 class TrackTable:
     """n tracks, a column each in `table` f64[7,n]; new ids follow `last_id`."""
 
-    def __init__(self, clock: Clock, rules: ReportRules, last_id: int = 0) -> None:
+    def __init__(self, clock: TrackClock, rules: ReportRules, last_id: int = 0) -> None:
         self._clock = clock
         self._rules = rules
         self._columns = Columns(ROW + 1)

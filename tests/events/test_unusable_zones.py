@@ -11,7 +11,8 @@ import pytest
 from pipeline.cli.main import main
 from pipeline.core.data import Frame, Tracks
 from pipeline.core.errors import ConfigError
-from pipeline.events.zones.counts import CountKey, count_rows
+from pipeline.core.zone_counts import CountKey
+from pipeline.events.zones.counts import count_rows
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.event_results import event, result
 
-from pipeline.events.zones.counts import CountKey, ZoneCounts
+from pipeline.core.zone_counts import CountKey, ZoneCounts
 
 
 def counted(tally: ZoneCounts) -> dict[str, int]:

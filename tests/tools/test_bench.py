@@ -9,7 +9,14 @@ import pytest
 
 from pipeline.cli.main import main
 from pipeline.tools.bench.cases import Case, cases
-from pipeline.tools.bench.jobs import Clock, Job, Measurement, MeasurementError, Side, warm_frames
+from pipeline.tools.bench.jobs import (
+    Job,
+    Measurement,
+    MeasurementError,
+    Side,
+    Stopwatch,
+    warm_frames,
+)
 from pipeline.tools.bench.rounds import Rounds, Row
 from pipeline.tools.bench.trackline_run import run
 from pipeline.tools.bench.verdict import verdict
@@ -133,12 +140,12 @@ def test_verdict_says_what_changes_gain_and_cost():
 def test_warm_frames_are_not_counted():
     assert warm_frames(200) == 32
     assert warm_frames(20) == 5
-    clock = Clock(5)
-    clock.count(range(20))
-    told = clock.measurement({})
+    stopwatch = Stopwatch(5)
+    stopwatch.count(range(20))
+    told = stopwatch.measurement({})
     assert told.frames == 20
     assert told.fps > 0
-    few = Clock(5)
+    few = Stopwatch(5)
     few.count(range(3))
     assert few.measurement({}).fps > 0
 

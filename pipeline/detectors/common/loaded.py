@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import ModelError
 from pipeline.core.fork_check import check_not_forked
-from pipeline.core.interfaces import Detector, Overlapping
+from pipeline.core.interfaces import Detector, Overlapping, Timed
 
 
 class LoadedModel:
@@ -28,6 +28,7 @@ class LoadedModel:
         self.options = options
         self.class_names: ClassNames = detector.open(prefer_latency=prefer_latency)
         self._detector: Detector | None = detector
+        self._overlapping = detector if isinstance(detector, Overlapping) else None
         self._lock = threading.Lock()
         self._under_way: deque[SharedDetector] = deque()
 
@@ -41,7 +42,7 @@ class LoadedModel:
         """Release the weights; safe to call twice."""
         check_not_forked()
         with self._lock:
-            detector, self._detector = self._detector, None
+            detector, self._detector, self._overlapping = self._detector, None, None
             if detector is not None:
                 self._fail(ModelError("model: closed while a run was using it"))
                 detector.close()
@@ -54,51 +55,55 @@ class LoadedModel:
         check_not_forked()
         return SharedDetector(self, conf)
 
-    def _open_detector(self) -> Detector:
+    def open_detector(self) -> Detector:
+        """Return the detector behind it; raises ModelError after `close`."""
         if self._detector is None:
             raise ModelError("model: closed; load it again")
         return self._detector
 
-    def _submit(self, run: SharedDetector, frames: Sequence[Frame]) -> None:
+    def submit(self, run: SharedDetector, frames: Sequence[Frame]) -> None:
+        """Begin with a batch of a run; waits while others fill the detector."""
         check_not_forked()
         with self._lock:
-            detector = self._open_detector()
-            if not hasattr(detector, "submit"):
+            detector = self.open_detector()
+            overlapping = self._overlapping
+            if overlapping is None:
                 run.answers.append((detector.detect(frames), _stage_ms(detector)))
                 return
-            while len(self._under_way) >= max(cast(Overlapping, detector).in_flight, 1):
-                self._collect_oldest(detector)
+            while len(self._under_way) >= max(overlapping.in_flight, 1):
+                self._collect_oldest(overlapping)
             try:
-                cast(Overlapping, detector).submit(frames)
+                overlapping.submit(frames)
             except Exception as error:
                 self._fail(error)  # the detector has forgotten what was under way
                 raise
             self._under_way.append(run)
 
-    def _collect(self, run: SharedDetector) -> tuple[list[Detections], Mapping[str, float]]:
+    def collect(self, run: SharedDetector) -> tuple[list[Detections], Mapping[str, float]]:
+        """Return a run's oldest batch and its stage times; raises what went wrong with it."""
         check_not_forked()
         with self._lock:
             while not run.answers:
-                if run not in self._under_way:
+                if run not in self._under_way or self._overlapping is None:
                     raise ModelError("detector: collect before submit")
-                self._collect_oldest(self._open_detector())
+                self._collect_oldest(self._overlapping)
             answer = run.answers.popleft()
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _drop(self, run: SharedDetector) -> None:
+    def drop(self, run: SharedDetector) -> None:
         """Wait for what a run began and did not collect, and forget it."""
         check_not_forked()
         with self._lock:
-            while run in self._under_way and self._detector is not None:
-                self._collect_oldest(self._detector)
+            while run in self._under_way and self._overlapping is not None:
+                self._collect_oldest(self._overlapping)
             run.answers.clear()
 
-    def _collect_oldest(self, detector: Detector) -> None:
+    def _collect_oldest(self, detector: Overlapping) -> None:
         """Hand the oldest answer to the run it belongs to; an error is that run's, too."""
         try:
-            found = cast(Overlapping, detector).collect()
+            found = detector.collect()
         except Exception as error:  # noqa: BLE001  (raised by the runs that it concerns)
             self._fail(error)
             return
@@ -117,18 +122,18 @@ class SharedDetector:
     """An Overlapping detector for one run, on weights that others may use at the same time."""
 
     def __init__(self, model: LoadedModel, conf: float | None = None) -> None:
-        detector = model._open_detector()
+        detector = model.open_detector()
         self._conf = conf
         self._model = model
         self.answers: deque[Answer] = deque()
         self.batch_size = detector.batch_size
-        self.in_flight = max(getattr(detector, "in_flight", 1), 1)
+        self.in_flight = max(detector.in_flight, 1) if isinstance(detector, Overlapping) else 1
         self.stage_ms: Mapping[str, float] = {}
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Return the class names; the weights are loaded already."""
         del prefer_latency
-        self._model._open_detector()
+        self._model.open_detector()
         return self._model.class_names
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -138,20 +143,19 @@ class SharedDetector:
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Begin with a batch; waits while others fill the detector."""
-        self._model._submit(self, frames)
+        self._model.submit(self, frames)
 
     def collect(self) -> list[Detections]:
         """Return the answers to this run's oldest batch."""
-        found, self.stage_ms = self._model._collect(self)
+        found, self.stage_ms = self._model.collect(self)
         if self._conf is None:
             return found
         return [each[each.score > self._conf] for each in found]
 
     def close(self) -> None:
         """Forget what this run began; the weights stay loaded."""
-        self._model._drop(self)
+        self._model.drop(self)
 
 
 def _stage_ms(detector: Detector) -> Mapping[str, float]:
-    stages: Mapping[str, float] = getattr(detector, "stage_ms", {})
-    return dict(stages)
+    return dict(detector.stage_ms or {}) if isinstance(detector, Timed) else {}

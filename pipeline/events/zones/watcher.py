@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.core.data import ClassNames, Event, Frame, Tracks
 from pipeline.core.errors import ConfigError, UsageError
-from pipeline.events.zones.counts import CountKey, ZoneCounts
+from pipeline.core.zone_counts import CountKey, ZoneCounts
 from pipeline.events.zones.crossing import CrossingDetector
 from pipeline.events.zones.geometry import Bools
 from pipeline.events.zones.schema import CameraZones, outside

@@ -58,8 +58,8 @@ class Measurement:
         return {name: each["median_ms"] for name, each in self.report.get("stages", {}).items()}
 
 
-class Clock:
-    """Counts results and, from the last warm one on, time and CPU time; in the measured process."""
+class Stopwatch:
+    """Frames a second and CPU time of a run after its warm-up, taken in the measured process."""
 
     def __init__(self, warm: int) -> None:
         self._warm = warm

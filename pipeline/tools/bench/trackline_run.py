@@ -10,7 +10,7 @@ from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.options import validated
 from pipeline.report import run_config
-from pipeline.tools.bench.jobs import Clock, Job, Measurement, job_from, tell, warm_frames
+from pipeline.tools.bench.jobs import Job, Measurement, Stopwatch, job_from, tell, warm_frames
 
 
 def run(job: Job) -> Measurement:
@@ -21,11 +21,11 @@ def run(job: Job) -> Measurement:
         "sinks": ["video"] if job.save else [],
         "run": {"output": "out", "max_frames": job.max_frames},
     }
-    clock = Clock(warm_frames(job.max_frames))
+    stopwatch = Stopwatch(warm_frames(job.max_frames))
     report = run_config(
-        resolve_config(validated(Config, tree, "")), on_result=lambda _: clock.tick()
+        resolve_config(validated(Config, tree, "")), on_result=lambda _: stopwatch.tick()
     )
-    return clock.measurement({key: report[key] for key in ("stages", "limited_by", "fps")})
+    return stopwatch.measurement({key: report[key] for key in ("stages", "limited_by", "fps")})
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from pipeline.tools.bench.jobs import Clock, Job, Measurement, job_from, tell, warm_frames
+from pipeline.tools.bench.jobs import Job, Measurement, Stopwatch, job_from, tell, warm_frames
 
 _PASSED = ("imgsz", "half", "stream_buffer")
 
@@ -34,10 +34,10 @@ def run(job: Job) -> Measurement:
         project=os.getcwd(),
         **passed,
     )
-    clock = Clock(warm_frames(job.max_frames))
-    clock.count(itertools.islice(results, job.max_frames))
+    stopwatch = Stopwatch(warm_frames(job.max_frames))
+    stopwatch.count(itertools.islice(results, job.max_frames))
     results.close()
-    return clock.measurement({})
+    return stopwatch.measurement({})
 
 
 def main() -> int:
