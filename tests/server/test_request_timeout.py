@@ -1,9 +1,12 @@
-"""Requests that come slowly or never: nobody keeps others out by saying little."""
+"""Slow and idle connections: their timeouts and limits, and the parts of uvicorn they rest on."""
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import socket
 import sys
+import tomllib
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,8 +18,15 @@ import pytest
 pytest.importorskip("fastapi")
 
 import httpx
+import uvicorn
+from packaging.requirements import Requirement
 from support.fake_backend import TOKEN, Made, serving
+from support.paths import PACKAGE, ROOT
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 from websockets.sync.client import connect
+
+from pipeline.server.request_timeout import TimeoutProtocol
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY = (
@@ -165,3 +175,54 @@ def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool
         except TimeoutError:
             is_closed = False
         assert is_closed is not trusted
+
+
+# -- uvicorn's internals --------------------------------------------------------------------------
+
+
+def inherited_members() -> list[str]:
+    """Return the members of uvicorn's H11Protocol that request_timeout.py uses, from its source."""
+    tree = ast.parse((PACKAGE / "server" / "request_timeout.py").read_text("utf-8"))
+    protocols = {"self", "each", "one", "other", "super()"}
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in protocols
+    }
+    return sorted(used - vars(TimeoutProtocol).keys() | (used & vars(H11Protocol).keys()))
+
+
+def test_the_members_in_use_are_found() -> None:
+    found = set(inherited_members())
+    assert {"connections", "timeout_keep_alive_task", "transport", "connection_made"} <= found
+    assert not any(name.startswith("_") for name in found)
+
+
+@pytest.mark.parametrize("member", inherited_members())
+def test_uvicorn_has_every_member_that_the_timeout_uses(member: str) -> None:
+    """H11Protocol is not a public interface: a new release may drop or rename what is used."""
+    loop = asyncio.new_event_loop()
+    try:
+        config = uvicorn.Config(lambda: None, log_config=None, ws="none")
+        protocol = H11Protocol(config, ServerState(), {}, loop)
+        assert hasattr(protocol, member), (
+            f"uvicorn {uvicorn.__version__}: H11Protocol.{member} is gone; adapt "
+            "pipeline/server/request_timeout.py before raising the limit in pyproject.toml"
+        )
+    finally:
+        loop.close()
+
+
+def test_uvicorn_is_pinned_below_the_next_release() -> None:
+    """Without an upper limit, `pip install` takes a release that nobody has tried."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [
+        requirement
+        for each in project["optional-dependencies"].values()
+        for requirement in map(Requirement, each)
+        if requirement.name == "uvicorn"
+    ]
+    assert wanted
+    for requirement in wanted:
+        assert any(each.operator == "<" for each in requirement.specifier), str(requirement)
+        assert uvicorn.__version__ in requirement.specifier, f"installed: {uvicorn.__version__}"

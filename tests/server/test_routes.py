@@ -245,6 +245,7 @@ def test_every_route_is_described(made: Made, client: TestClient) -> None:
             assert "HTTPValidationError" not in json.dumps(operation), where
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
     """Requests made from the description, valid and not: no crash, nothing undescribed."""
     schemathesis = pytest.importorskip("schemathesis")
@@ -260,7 +261,7 @@ def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
         tree = httpx.get(f"{address}/openapi.json", headers=BEARER).json()
         for methods in tree["paths"].values():
             for each in methods.values():
-                each.pop("security", None)  # the walk over every route in test_access.py
+                each.pop("security", None)  # the walk over every route in test_security.py
         schema = schemathesis.openapi.from_dict(tree)
         schema.config.update(base_url=address)
         refusals = schema.config.checks.negative_data_rejection

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from support.page_browser import Open, shows_pictures, until
 from support.page_server import FakeServer
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 
 def test_an_event_appears_and_its_clip_plays(page: Page, fake: FakeServer) -> None:

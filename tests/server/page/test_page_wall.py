@@ -10,7 +10,7 @@ from support.page_browser import Open, bounds, goes_on, shown_index, shows_pictu
 from support.page_scenes import Scene, synthetic
 from support.page_server import Camera, FakeServer
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 ONLY_BOXES = "localStorage.setItem('trackline.off', 'labels trails zones')"
 

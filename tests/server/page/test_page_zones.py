@@ -12,7 +12,7 @@ from support.page_browser import Open, shows_pictures
 from support.page_scenes import synthetic
 from support.page_server import FakeServer
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 AREAS: dict[str, Any] = {
     "size": [320, 180],

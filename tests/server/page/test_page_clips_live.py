@@ -16,7 +16,7 @@ from support.page_browser import goes_on, until
 from support.tiny_networks import one_box_network
 
 pytest.importorskip("sqlalchemy")
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "Tor <1> / süd"

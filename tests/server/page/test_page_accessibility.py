@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from support.page_browser import Open, goes_on, shows_pictures
 from support.page_server import FakeServer
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 REFUSED = ("Failed to load resource", "WebSocket connection to")
 CONTRAST = """() => {

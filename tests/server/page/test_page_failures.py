@@ -12,7 +12,7 @@ from support.page_browser import Open, bounds, goes_on, shown_index, shows_pictu
 from support.page_scenes import Scene, track
 from support.page_server import Camera, FakeServer, delivery_like
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 AWAY = ("WebSocket connection to", "Failed to load resource")
 HARM = '<img src=x onerror="window.harmed=1"><b>"\'`${1}'

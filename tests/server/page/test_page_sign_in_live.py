@@ -14,7 +14,7 @@ from support.tiny_networks import one_box_network
 pytest.importorskip("fastapi")
 pytest.importorskip("sqlalchemy")
 
-pytestmark = pytest.mark.needs_browser
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 TOKEN = "a-token-for-tests-only"
 WHOLE = {"name": "all", "points": [[0, 0], [64, 0], [64, 48], [0, 48]]}

@@ -1,0 +1,185 @@
+"""Changes from one configuration to the next while the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.live_config import config, synthetic
+
+from pipeline.config.build import make_detector
+from pipeline.config.resolve import resolve_config
+from pipeline.config.schema import Config
+from pipeline.core.errors import ConfigError, ModelError
+from pipeline.detectors import yolo
+from pipeline.server.live.config_changes import apply, running_config, unchangeable
+
+pytest.importorskip("fastapi")
+
+
+class FakePipeline:
+    """Notes what it is told; a detector may fail to open."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.detector_error: ModelError | None = None
+        self.detector: Any = None
+
+    def add_source(self, source: Any) -> None:
+        self.calls.append(f"add {source.name}")
+
+    def remove_source(self, name: str) -> None:
+        self.calls.append(f"remove {name}")
+
+    def replace_detector(self, detector: Any) -> None:
+        self.calls.append("detector")
+        if self.detector_error:
+            raise self.detector_error
+        self.detector = detector
+
+    def replace_tracker(self, new_tracker: Callable[[], Any]) -> None:
+        new_tracker()
+        self.calls.append("tracker")
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls"),
+    [
+        ({}, []),
+        ({"sources": synthetic("a", "b", "c")}, ["add c"]),
+        ({"sources": synthetic("b")}, ["remove a"]),
+        ({"sources": synthetic("b", "a")}, []),
+        (
+            {"sources": [*synthetic("a"), *synthetic("b", fps=5)]},
+            ["remove b", "add b"],
+        ),
+        ({"tracker": "bytetrack"}, ["tracker"]),
+        ({"run": {"max_frames": 3}}, []),
+        ({"web": {"port": 77}}, []),
+    ],
+)
+def test_only_what_differs_is_changed(
+    tmp_path: Path, changes: dict[str, Any], calls: list[str]
+) -> None:
+    """A changed camera must not cost the others a frame."""
+    now = running_config(resolve_config(config(tmp_path)), None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, **changes), now, pipeline)
+    assert pipeline.calls == calls
+    pipeline.calls.clear()
+    apply(config(tmp_path, **changes), now, pipeline)
+    assert pipeline.calls == [], "what was taken over is in force"
+
+
+@pytest.mark.parametrize("reloads_before", [0, 1, 2])
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_a_folder_is_compared_with_what_it_held_when_it_was_last_read(
+    tmp_path: Path, reloads_before: int, change: str
+) -> None:
+    """The old file was looked up in today's folder: a video added to it seemed to be running."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).touch()
+    now = running_config(resolve_config(config(tmp_path, sources=[str(folder)])), None)
+    pipeline = FakePipeline()
+    for _ in range(reloads_before):
+        apply(config(tmp_path, sources=[str(folder)]), now, pipeline)
+    if change == "added":
+        (folder / "c.mp4").touch()
+    else:
+        (folder / "b.mp4").unlink()
+    done = apply(config(tmp_path, sources=[str(folder)]), now, pipeline)
+    wanted = {"added": (["add c"], ["a", "b", "c"]), "removed": (["remove b"], ["a"])}
+    assert (pipeline.calls, now.names) == wanted[change]
+    assert done == [f"camera {'c' if change == 'added' else 'b'} {change}"]
+
+
+def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
+    old = config(tmp_path)
+    now = running_config(resolve_config(old), None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, detector={**_detector(old), "conf": 0.6}), now, pipeline)
+    assert pipeline.calls == ["detector"]
+    assert now.config.detector.options["conf"] == 0.6
+
+
+def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
+    now = running_config(resolve_config(config(tmp_path)), None)
+    pipeline = FakePipeline()
+    wrong = {"sources": synthetic("c"), "tracker": {"kind": "sort", "max_age_s": -1}}
+    with pytest.raises(ConfigError, match="max_age_s"):
+        apply(config(tmp_path, **wrong), now, pipeline)
+    assert pipeline.calls == []
+    assert now.names == ["a", "b"]
+
+
+def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Path) -> None:
+    old = config(tmp_path)
+    now = running_config(resolve_config(old), None)
+    pipeline = FakePipeline()
+    pipeline.detector_error = ModelError("no such weights")
+    new = config(tmp_path, detector={**_detector(old), "conf": 0.6}, sources=synthetic("a"))
+    with pytest.raises(ModelError):
+        apply(new, now, pipeline)
+    assert now.config.detector == old.detector
+    assert now.names == ["a"], "the rest is in force"
+    pipeline.detector_error = None
+    apply(new, now, pipeline)
+    assert pipeline.calls == ["remove b", "detector", "detector"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "conf"),
+    [("sort", "trackline", 0.1), ("trackline", "sort", 0.25), ("bytetrack", "trackline", None)],
+)
+def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, conf: float | None
+) -> None:
+    """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
+    monkeypatch.setattr(yolo, "build", lambda options: SimpleNamespace(options=options))
+    now = running_config(resolve_config(config(tmp_path, tracker=before)), None)
+    pipeline = FakePipeline()
+    new = config(tmp_path, tracker=after)
+    apply(new, now, pipeline)
+    assert pipeline.calls == (["tracker"] if conf is None else ["tracker", "detector"])
+    if conf is not None:
+        assert pipeline.detector.options == make_detector(new).options  # type: ignore[attr-defined]
+        assert pipeline.detector.options.conf == conf
+    pipeline.calls.clear()
+    apply(new, now, pipeline)
+    assert pipeline.calls == []
+
+
+def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> None:
+    own = {**_detector(config(tmp_path)), "conf": 0.4}
+    now = running_config(resolve_config(config(tmp_path, tracker="sort", detector=own)), None)
+    pipeline = FakePipeline()
+    apply(config(tmp_path, tracker="trackline", detector=own), now, pipeline)
+    assert pipeline.calls == ["tracker"]
+
+
+def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: Path) -> None:
+    """Its section did not change, only the tracker it serves: that must not look like done."""
+    now = running_config(resolve_config(config(tmp_path, tracker="sort")), None)
+    pipeline = FakePipeline()
+    pipeline.detector_error = ModelError("out of memory")
+    new = config(tmp_path, tracker="trackline")
+    with pytest.raises(ModelError):
+        apply(new, now, pipeline)
+    pipeline.detector_error = None
+    apply(new, now, pipeline)
+    assert pipeline.calls == ["tracker", "detector", "detector"]
+
+
+def test_what_has_to_wait_is_named(tmp_path: Path) -> None:
+    now = running_config(resolve_config(config(tmp_path)), None)
+    new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
+    assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]
+
+
+def _detector(of: Config) -> dict[str, Any]:
+    return {"kind": of.detector.kind, **of.detector.options}

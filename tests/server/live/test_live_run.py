@@ -1,0 +1,46 @@
+"""The configuration of a live run, and what systemd gets to know of it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from support.live_config import config
+
+from pipeline.config.schema import Config
+from pipeline.core.errors import ConfigError
+from pipeline.server.live.run import live_config, notify_systemd
+
+pytest.importorskip("fastapi")
+
+
+@pytest.mark.parametrize(("sinks", "kinds"), [(None, ["events"]), ([], []), (["csv"], ["csv"])])
+def test_a_live_run_keeps_events_only_unless_told(
+    tmp_path: Path, sinks: list[str] | None, kinds: list[str]
+) -> None:
+    """Video and tables of a camera that runs for weeks would fill the disk."""
+    pytest.importorskip("sqlalchemy")
+    told = {} if sinks is None else {"sinks": sinks}
+    live = live_config(config(tmp_path, **told))
+    assert [sink.kind for sink in live.sinks] == kinds
+    assert live.run.wait_for_sources
+
+
+def test_a_file_without_cameras_takes_none_out(tmp_path: Path) -> None:
+    """An editor that empties the file before it writes it leaves one for a moment."""
+    with pytest.raises(ConfigError, match="sources: needed"):
+        live_config(Config())
+
+
+def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        assert notify_systemd("READY=1")
+        assert listener.recv(100) == b"READY=1"
+    path.unlink()
+    assert not notify_systemd("READY=1"), "nobody listens"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not notify_systemd("READY=1")

@@ -1,0 +1,83 @@
+"""ZoneEditor: zones drawn on the page and written by hand, saved and watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.live_config import ZONE, zones_of
+
+from pipeline.core.errors import ConfigError, OutputError
+from pipeline.events.zones.schema import CameraZones, ZonesFile
+from pipeline.events.zones.zones_file import save_zones
+from pipeline.server.live.zone_editor import ZoneEditor
+
+pytest.importorskip("fastapi")
+
+
+def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
+    editor = ZoneEditor(tmp_path / "new" / "zones.yaml")
+    told: list[tuple[str, bool]] = []
+    assert editor.new_watcher("yard") is None
+    editor.save(
+        "yard", zones_of(ZONE), lambda name, watcher: told.append((name, watcher is not None))
+    )
+    assert told == [("yard", True)]
+    assert ZoneEditor(editor.path).zones("yard") == zones_of(ZONE)
+    assert editor.new_watcher("yard") is not None, "a camera that is added again is watched on"
+
+
+def test_a_camera_keeps_its_watcher_when_its_zones_change(tmp_path: Path) -> None:
+    """Its counts go on."""
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    watchers: list[Any] = []
+    for zones in ((ZONE,), (ZONE, {**ZONE, "name": "path"}), ()):
+        editor.save("yard", zones_of(*zones), lambda name, watcher: watchers.append(watcher))
+    assert len(watchers) == 3
+    assert len(set(map(id, watchers))) == 1
+
+
+def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "zones.yaml"
+    editor = ZoneEditor(path)
+    editor.save("yard", zones_of(ZONE), lambda name, watcher: None)
+    good = path.read_text()
+    path.write_text(good.replace("lawn", "''"))
+    with pytest.raises(ConfigError, match=r"zones.yaml:\d+: cameras.yard.zones.0.name"):
+        editor.reload()
+    assert editor.zones("yard") == zones_of(ZONE)
+    path.write_text(good)
+    assert editor.reload() == [], "nothing is different"
+    path.unlink()
+    with pytest.raises(ConfigError, match="is gone"):
+        editor.reload()
+    assert editor.zones("yard") == zones_of(ZONE)
+    path.write_text("cameras: {}\n")
+    assert editor.reload() == ["yard"], "who wants none says so"
+
+
+def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:
+    """The file is looked at once a second: an edit of that second is not lost to the page's."""
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    save_zones(editor.path, ZonesFile(cameras={"gate": zones_of(ZONE)}))
+    told = []
+    editor.save("yard", zones_of(ZONE), lambda name, watcher: told.append(name))
+    assert sorted(told) == ["gate", "yard"]
+    assert sorted(ZoneEditor(editor.path).names) == ["gate", "yard"]
+
+    editor.path.write_text("cameras: {gate: {zones: [")
+    with pytest.raises(ConfigError, match=r"zones.yaml:1: not valid YAML"):
+        editor.save("yard", zones_of(), lambda name, watcher: told.append(name))
+    assert editor.zones("yard") == zones_of(ZONE)
+    assert editor.path.read_text() == "cameras: {gate: {zones: [", (
+        "a broken file is somebody's work"
+    )
+
+
+def test_zones_that_cannot_be_written_are_not_in_force(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    editor = ZoneEditor(tmp_path / "file" / "zones.yaml")
+    with pytest.raises(OutputError, match="cannot be written"):
+        editor.save("yard", zones_of(ZONE), lambda name, watcher: None)
+    assert editor.zones("yard") == CameraZones()
