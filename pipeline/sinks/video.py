@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipeline.core.blur.regions import BlurGroup
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
@@ -23,6 +24,7 @@ from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
+    from pipeline.core.blur.blurrer import Blurrer
     from pipeline.core.drawing import Annotator
     from pipeline.sinks._mp4 import Mp4Writer
 
@@ -46,6 +48,10 @@ class Options(DrawingOptions):
     fewer bytes, with two to three times the processor time."""
     threads: int = Field(0, ge=0)
     """Threads of the encoder; 0 for one per two megapixels, as far as there are processors."""
+    boxes: bool = True
+    """Draw boxes, labels, trails and zones; false for a video that is blurred only."""
+    blur: tuple[BlurGroup, ...] = ()
+    """What is made unrecognisable: person, vehicle, face (see docs/outputs.md)."""
 
 
 def build(options: Options) -> VideoSink:
@@ -66,6 +72,7 @@ class VideoSink:
         self._options = options
         self._folder: OutputFolder | None = None
         self._painter: Annotator | None = None
+        self._blurrer: Blurrer | None = None
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
         self._pictures: dict[str, PictureFolder] = {}
@@ -80,6 +87,10 @@ class VideoSink:
 
         if "libx264" not in av.codecs_available:
             raise OutputError("video: this build of PyAV cannot write H.264, it lacks libx264")
+        if self._options.blur:
+            from pipeline.core.blur.blurrer import Blurrer
+
+            self._blurrer = Blurrer(self._options.blur, run.class_names, "video.blur")
         self._folder = OutputFolder(run)
         self._folder.make()
         for source, info in run.sources.items():
@@ -103,7 +114,7 @@ class VideoSink:
         began = time.perf_counter()
         writer = self._writer(result)
         canvas = writer.canvas(result.frame.image)
-        self._painter.paint(canvas, result)
+        self._draw(self._painter, canvas, result)
         drawn = time.perf_counter()
         writer.encode(result.frame)
         written = time.perf_counter()
@@ -113,16 +124,26 @@ class VideoSink:
         """Draw on a picture that is no frame of a video, and write it as a file of its own."""
         began = time.perf_counter()
         canvas = result.frame.image.copy()
-        painter.paint(canvas, result)
+        if self._blurrer is not None:
+            self._blurrer.forget(result.frame.source)
+        self._draw(painter, canvas, result)
         drawn = time.perf_counter()
         folder.write(result.frame, canvas)
         written = time.perf_counter()
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 
+    def _draw(self, painter: Annotator, canvas: Image, result: Result) -> None:
+        if self._blurrer is not None:
+            self._blurrer.blur(canvas, result)
+        if self._options.boxes:
+            painter.paint(canvas, result)
+
     def source_ended(self, source: str) -> None:
         """Finish a source's file: an encoder for each file of a large folder is too much."""
         if self._painter is not None:
             self._painter.forget(source)
+        if self._blurrer is not None:
+            self._blurrer.forget(source)
         writer = self._writers.pop(source, None)
         if writer is not None:
             writer.close()

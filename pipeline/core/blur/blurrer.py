@@ -1,0 +1,96 @@
+"""Blurs results as they come, before anything is drawn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.core.blur.faces import FaceDetector, FaceTracker
+from pipeline.core.blur.pixels import obscure
+from pipeline.core.blur.regions import BlurGroup, Boxes, HeldRegions, classes_of
+from pipeline.core.data import ClassNames, Image, Int64, Result
+
+FACE_HOLD_S = 1.0
+"""A face is missed more often than a person, whenever somebody looks aside."""
+
+
+class Blurrer:
+    """Blurs the classes of some groups, and faces, in the results of any number of sources.
+
+    Detections count as well as tracks, so that an object is blurred before its track is confirmed.
+    Raises UsageError for a group that the classes have nothing of, MissingExtraError where the
+    face detector is not installed.
+    """
+
+    def __init__(self, groups: Sequence[BlurGroup], class_names: ClassNames, where: str) -> None:
+        self._groups, self._where = tuple(groups), where
+        self._sources: dict[str, _SourceBlur] = {}
+        self._faces = FaceDetector() if "face" in groups else None
+        self._use(class_names)
+
+    def _use(self, class_names: ClassNames) -> None:
+        """Take the ids of the groups from these names: a detector may be replaced in a run."""
+        self._class_names = class_names
+        classes = classes_of(self._groups, class_names, self._where)
+        self._classes = np.array(sorted(classes), np.int64)
+        persons = [number for number, name in class_names.items() if name.lower() == "person"]
+        self._persons = np.array(persons, np.int64)
+
+    def blur(self, image: Image, result: Result) -> None:
+        """Blur `image`, BGR u8[H,W,3], the result's frame, in place."""
+        if result.class_names is not self._class_names:
+            self._use(result.class_names)
+        source = self._sources.setdefault(result.frame.source, _SourceBlur())
+        source.follow(result)
+        regions = [source.classes(result, self._classes)]
+        if self._faces is not None:
+            persons = _boxes_of(result, self._persons)
+            regions.append(source.faces(result, self._faces.detect(image, persons)))
+        obscure(image, np.concatenate(regions))
+
+    def forget(self, source: str) -> None:
+        """Forget a source that has ended."""
+        self._sources.pop(source, None)
+
+
+class _SourceBlur:
+    """What is known of one source's tracks and faces."""
+
+    def __init__(self) -> None:
+        self._held = HeldRegions()
+        self._held_faces = HeldRegions(FACE_HOLD_S)
+        self._tracker = FaceTracker(FACE_HOLD_S)
+        self._seen: tuple[int, tuple[int, ...], float] | None = None
+
+    def follow(self, result: Result) -> None:
+        """Begin anew where a frame does not continue the one before."""
+        frame = result.frame
+        seen, self._seen = self._seen, (frame.epoch, frame.image.shape, frame.pts_s)
+        if seen is not None and (seen[:2] != self._seen[:2] or frame.pts_s < seen[2]):
+            self._held.reset()
+            self._held_faces.reset()
+            self._tracker.reset()
+
+    def classes(self, result: Result, classes: Int64) -> Boxes:
+        """Return the regions of the classes, those of tracks that were just lost included."""
+        tracks, loose = result.tracks, result.detections
+        mine = np.isin(tracks.class_id, classes)
+        others = loose.xyxy[np.isin(loose.class_id, classes)].astype(float)
+        ids = [*tracks.track_id[mine].tolist(), *[0] * len(others)]
+        boxes = np.concatenate([tracks.xyxy[mine].astype(float), others])
+        return self._held.update(result.frame.pts_s, ids, boxes)
+
+    def faces(self, result: Result, heads: Boxes) -> Boxes:
+        """Return the regions of the faces, those that were just lost included."""
+        now_s = result.frame.pts_s
+        return self._held_faces.update(now_s, self._tracker.update(now_s, heads), heads)
+
+
+def _boxes_of(result: Result, classes: Int64) -> Boxes:
+    """Return the boxes [N,4] of some classes, each object once: tracks, and what is none yet."""
+    tracks, loose = result.tracks, result.detections
+    free = np.isin(loose.class_id, classes)
+    free[tracks.detection[(tracks.detection >= 0) & (tracks.detection < len(loose))]] = False
+    mine = tracks.xyxy[np.isin(tracks.class_id, classes)]
+    return np.concatenate([mine, loose.xyxy[free]]).astype(float)
