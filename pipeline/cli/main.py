@@ -24,6 +24,7 @@ from pipeline.core.masking import masked
 
 COMMANDS = (
     "run", "live", "check", "list", "models", "count", "doctor", "bench", "eval", "refine", "tune",
+    "render", "clip",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -20,8 +20,8 @@ from support.paths import ROOT
 from support.sink_program import sink_program
 from support.sink_results import NAMES, pictures, quick_video, result, run_info
 
-from pipeline.core.data import Frame, Result
-from pipeline.core.errors import OutputError
+from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
@@ -471,3 +471,45 @@ def test_a_headless_opencv_is_named_also_where_there_is_no_display(tmp_path: Pat
     (line,) = done.stdout.splitlines()
     assert "built without windows: " in line
     assert " install " in line
+
+
+# -- blur ---------------------------------------------------------------------------------------
+
+
+def busy(index: int, boxes: list[list[float]], *, tracked: bool) -> Result:
+    """A frame of noise with persons that are tracks, or only detections as yet."""
+    n = len(boxes)
+    image = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
+    frame = Frame(image, "cam", index, index / 10, index / 10)
+    xyxy = np.array(boxes, np.float32).reshape(n, 4)
+    found = Detections(xyxy, np.full(n, 0.9, np.float32), np.zeros(n, np.int32))
+    tracks = Tracks.empty()
+    if tracked:
+        tracks = Tracks(
+            xyxy, found.score, found.class_id, np.arange(1, n + 1),
+            np.arange(n, dtype=np.int32), np.zeros(n, np.float32),
+        )  # fmt: skip
+    return Result(frame, found if not tracked else Detections.empty(), tracks, NAMES)
+
+
+def test_persons_are_blurred_before_they_are_tracks_and_while_they_are_missed(
+    tmp_path: Path,
+) -> None:
+    box = [[40.0, 20, 70, 80]]
+    frames = [
+        busy(0, box, tracked=False), busy(1, box, tracked=True), busy(2, [], tracked=True),
+        busy(3, [], tracked=True), busy(9, [], tracked=True),
+    ]  # fmt: skip
+    written(quick_video(blur=["person"], boxes=False), tmp_path, frames, "cam")
+    shown = pictures(tmp_path / "cam.mp4")
+    steps = [np.abs(np.diff(each[20:80, 40:70].astype(int), axis=1)).mean() for each in shown]
+    assert max(steps[:4]) < 6
+    assert steps[4] > 20, "0.8 s later it may be seen again"
+
+
+def test_a_blur_of_what_the_detector_does_not_know_is_refused(tmp_path: Path) -> None:
+    """Else a video is taken for blurred in which nothing is."""
+    sink = quick_video(blur=["vehicle"])
+    with pytest.raises(UsageError, match=r"video\.blur: nothing there is a vehicle"):
+        sink.open(run_info(tmp_path / "out", "cam"))
+    assert not (tmp_path / "out").exists()

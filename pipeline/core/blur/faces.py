@@ -23,10 +23,12 @@ _FILE = "data/face_detection_full_range_sparse.tflite"
 _SIDE = 192
 _CELLS = 48  # one anchor in the middle of each of 48 x 48 cells
 MIN_SCORE = 0.4
+MIN_SCORE_AT_PERSON = 0.3  # where a face is likely
 _MAX_IOU = 0.3
 _MAX_STEP = 1.2  # of a face's own size, from one frame to the next
 MAX_PERSONS = 12
 """Persons that are looked at one by one in a frame, the largest first."""
+_MIN_VIEW_PX = 16
 _LARGE = 0.6  # of the picture's height: such a person's face is found in the whole picture
 
 Boxes = NDArray[np.float64]
@@ -64,15 +66,19 @@ class FaceDetector:
         views = [(0, 0, width, height)]
         tall = persons[:, 3] - persons[:, 1]
         views += [
-            _upper_part(persons[row], width, height)
+            _around(persons[row], width, height)
             for row in np.argsort(-tall)[:MAX_PERSONS]
             if tall[row] < _LARGE * height
         ]
-        found = [self._in_view(image, view) for view in views if view[2] > view[0] + 7]
+        found = [
+            self._in_view(image, view, MIN_SCORE if place == 0 else MIN_SCORE_AT_PERSON)
+            for place, view in enumerate(views)
+            if min(view[2] - view[0], view[3] - view[1]) >= _MIN_VIEW_PX
+        ]
         boxes = np.concatenate([np.empty((0, 5)), *found])
         return boxes[_kept(boxes), :4]
 
-    def _in_view(self, image: Image, view: tuple[int, int, int, int]) -> Boxes:
+    def _in_view(self, image: Image, view: tuple[int, int, int, int], min_score: float) -> Boxes:
         """Return [N,5] heads with their scores found in one part of the picture."""
         import cv2
 
@@ -86,7 +92,7 @@ class FaceDetector:
         canvas[0, :high, :wide] = small[:, :, ::-1].astype(np.float32) / 127.5 - 1
         raw, logit = (np.asarray(each)[0] for each in self._infer(canvas).to_tuple())
         score = 1 / (1 + np.exp(-logit[:, 0].clip(-80, 80)))
-        sure = score >= MIN_SCORE
+        sure = score >= min_score
         centre = raw[sure, :2] / _SIDE + self._anchors[sure]
         half = raw[sure, 2:4] / _SIDE / 2
         box = np.concatenate([centre - half, centre + half], axis=1) * _SIDE / scale
@@ -94,11 +100,14 @@ class FaceDetector:
         return np.concatenate([_head(box), score[sure, None]], axis=1)
 
 
-def _upper_part(person: Boxes, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the square around somebody's head and shoulders, cut to the picture."""
+def _around(person: Boxes, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the square around somebody, cut to the picture.
+
+    The network is made for faces that are a seventh of what it sees, or less.
+    """
     x1, y1, x2, y2 = person.tolist()
-    side = max((y2 - y1) * 0.5, (x2 - x1) * 1.1)
-    middle, top = (x1 + x2) / 2, y1 - side * 0.2
+    side = max(y2 - y1, (x2 - x1) * 1.1)
+    middle, top = (x1 + x2) / 2, y1 - side * 0.15
     left, right = max(0, int(middle - side / 2)), min(width, int(middle + side / 2) + 1)
     return left, max(0, int(top)), right, max(0, min(height, int(top + side) + 1))
 

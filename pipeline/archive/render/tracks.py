@@ -1,0 +1,152 @@
+"""The recorded tracks of one video, matched to its frames by index and checked by time and size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
+from pipeline.core.errors import UsageError
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.sequences import find_files
+from pipeline.core.track_files import BoxTable, Recording, read_recording
+from pipeline.events.zones.replay import picture_size
+
+TIME_TOLERANCE_S = 0.005
+_MAX_OUTSIDE = 0.2  # of the boxes' middles may lie outside of the picture
+_LENGTH_SLACK = 1.02, 2
+"""Containers that do not count their frames give them by duration and rate."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoTracks:
+    """One source's boxes by frame, with what is known of its video.
+
+    `table` is in order of frames; `size` is (width, height), None where the file does not say.
+    """
+
+    path: Path
+    name: str
+    table: BoxTable
+    class_names: ClassNames
+    size: tuple[int, int] | None
+
+    @property
+    def last_frame(self) -> int:
+        """Return the index of the last frame with a box, -1 without any."""
+        return int(self.table.frame.max(initial=-1))
+
+    def at(self, index: int) -> BoxTable:
+        """Return the boxes of one frame."""
+        first, last = np.searchsorted(self.table.frame, [index, index + 1])
+        return self.table[int(first) : int(last)]
+
+    def only(self, track_id: int) -> VideoTracks:
+        """Return one track; raises UsageError, naming others, where there is none of that id."""
+        table = self.table[self.table.track_id == track_id]
+        if not len(table):
+            ids, counts = np.unique(self.table.track_id, return_counts=True)
+            longest = ids[np.argsort(-counts, kind="stable")][:8].tolist()
+            shown = ", ".join(map(str, longest)) or "none at all"
+            raise UsageError(f"{self.path}: has no track {track_id} (the longest are: {shown})")
+        return replace(self, table=table)
+
+    def result(self, frame: Frame) -> Result:
+        """Return the frame with its tracks; raises UsageError where it is not the one they are of.
+
+        What was no measurement, filled or coasting, counts as coasting.
+        """
+        rows = self.at(frame.index)
+        self._check(frame, rows)
+        n = len(rows)
+        measured = rows.state == "matched"
+        tracks = Tracks(
+            rows.xyxy.astype(np.float32),
+            rows.score.astype(np.float32),
+            rows.class_id.astype(np.int32),
+            rows.track_id,
+            np.where(measured, np.arange(n), -1).astype(np.int32),
+            np.zeros(n, np.float32),
+        )
+        return Result(frame, Detections.empty(), tracks, self.class_names)
+
+    def _check(self, frame: Frame, rows: BoxTable) -> None:
+        times = rows.pts_s[np.isfinite(rows.pts_s)]
+        if len(times) and math.fabs(times[0] - frame.pts_s) > TIME_TOLERANCE_S:
+            raise self.mismatch(
+                f"its frame {frame.index} is shown at {frame.pts_s:.3f} s, "
+                f"that of the tracks at {times[0]:.3f} s"
+            )
+
+    def check_video(self, info: SourceInfo) -> None:
+        """Raise UsageError where the container's facts say that the tracks are of another video."""
+        if self.size is not None and self.size != (info.width, info.height):
+            want = "x".join(map(str, self.size))
+            raise self.mismatch(f"it has {info.width}x{info.height} pixels, not {want}")
+        factor, more = _LENGTH_SLACK
+        if info.frame_count and self.last_frame >= info.frame_count * factor + more:
+            raise self.too_short(info.frame_count)
+        if self.size is None and len(self.table):
+            middle = (self.table.xyxy[:, :2] + self.table.xyxy[:, 2:]) / 2
+            outside = ((middle < 0) | (middle > [info.width, info.height])).any(axis=1)
+            if outside.mean() > _MAX_OUTSIDE:
+                shown = f"{info.width}x{info.height}"
+                raise self.mismatch(f"{outside.mean():.0%} of the boxes lie outside of its {shown}")
+
+    def too_short(self, frames: int) -> UsageError:
+        """Return what to raise where the video ends before the tracks do."""
+        return self.mismatch(f"it has {frames} frames, the tracks go on to frame {self.last_frame}")
+
+    def mismatch(self, why: str) -> UsageError:
+        """Return what to raise about a video that the tracks do not belong to."""
+        return UsageError(f"{self.path}: the tracks of '{self.name}' are of another video: {why}")
+
+
+def load_tracks(path: Path, video: Path, source: str | None) -> VideoTracks:
+    """Return the tracks of `video` in a file or folder; `source` names them where it must.
+
+    Without it they are those whose rows name this file, or whose source is called as it is, or the
+    only ones there are. Raises UsageError.
+    """
+    found: dict[str, Recording] = {}
+    for file in find_files(path, "tracks.csv"):
+        recording = read_recording(file)
+        if recording.kind == "kitti":
+            raise UsageError(f"{file}: holds detections, not tracks")
+        found |= dict.fromkeys(recording.tables, recording)
+    name = _chosen(found, path, video, source)
+    recording = found[name]
+    table = recording.tables[name]
+    return VideoTracks(
+        recording.path,
+        name,
+        table[np.argsort(table.frame, kind="stable")],
+        recording.class_names,
+        picture_size(recording, name),
+    )
+
+
+def _chosen(found: Mapping[str, Recording], path: Path, video: Path, source: str | None) -> str:
+    known = ", ".join(sorted(found)) or "no source at all"
+    if source is not None:
+        if source not in found:
+            raise UsageError(f"{path}: has no source '{source}' (there is: {known})")
+        return source
+    by_file = [name for name, recording in found.items() if _file_of(recording, name) == video.name]
+    candidates = by_file or [name for name in found if name == video.stem] or [*found]
+    if len(candidates) != 1:
+        raise UsageError(
+            f"{path}: which source is {video.name}? say it with --source (there is: {known})"
+        )
+    return candidates[0]
+
+
+def _file_of(recording: Recording, name: str) -> str:
+    """Return the name of the file that the rows say they are of, "" where they do not."""
+    table = recording.tables[name]
+    record = recording.records[int(table.record[0])] if len(table) else None
+    return Path(str(record.get("file") or "")).name if isinstance(record, Mapping) else ""

@@ -1,0 +1,64 @@
+"""Heat map: for how long objects stood where, as colours over a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.data import Float32, Image
+
+_CELL = 4  # pixels
+_SMOOTH = 60  # of these make the picture's short side
+_STRENGTH = 0.75  # of the colours where it is hottest
+
+
+def feet_of(xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [N,2] the middles of the lower edges, where objects stand."""
+    return np.stack([(xyxy[:, 0] + xyxy[:, 2]) / 2, xyxy[:, 3]], axis=1)
+
+
+class HeatMap:
+    """Seconds that objects were at each place of a picture of `size` (height, width)."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        height, width = size
+        self._seconds: Float32 = np.zeros((-(-height // _CELL), -(-width // _CELL)), np.float32)
+
+    def add(self, xyxy: NDArray[np.float64], seconds: float) -> None:
+        """Add that objects with these boxes [N,4] were there for some time."""
+        feet = feet_of(xyxy[np.isfinite(xyxy).all(axis=1)])
+        rows, columns = self._seconds.shape
+        x = (feet[:, 0].clip(0, self._size[1] - 1) / _CELL).astype(int).clip(0, columns - 1)
+        y = (feet[:, 1].clip(0, self._size[0] - 1) / _CELL).astype(int).clip(0, rows - 1)
+        np.add.at(self._seconds, (y, x), np.float32(seconds))
+
+    def smooth(self) -> Float32:
+        """Return the seconds, spread over the surroundings: f32[H/4,W/4]."""
+        import cv2
+
+        sigma = max(1.0, min(self._size) / _SMOOTH / _CELL)
+        return np.asarray(cv2.GaussianBlur(self._seconds, (0, 0), sigma), np.float32)
+
+    def paint(self, image: Image, peak: float) -> Image:
+        """Return a copy of a picture with the map over it; `peak` is what counts as hottest.
+
+        Colours go with the square root of time: a car parked all day must not outshine the rest.
+        """
+        import cv2
+
+        height, width = image.shape[:2]
+        share = np.sqrt(np.clip(self.smooth() / max(peak, 1e-6), 0, 1))
+        level = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
+        colours = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+        strength = (np.minimum(level * 3, 1) * _STRENGTH)[:, :, None]
+        mixed: Image = (image + (colours - image.astype(np.float32)) * strength).astype(np.uint8)
+        return mixed
+
+
+def png_of(image: Image) -> bytes:
+    """Return a picture, BGR u8[H,W,3], as a PNG file."""
+    import cv2
+
+    _, data = cv2.imencode(".png", image)
+    return data.tobytes()
