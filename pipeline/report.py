@@ -69,7 +69,7 @@ def run_config(
         raise
     finally:
         if pipeline.started:
-            areas = _areas(config)
+            zones = _zones_by_camera(config)
             report = _report(pipeline, resolved, problem or pipeline.stop_reason)
             for name, info in pipeline.source_infos.items():
                 report["sources"][name] |= _of_file(info)
@@ -77,7 +77,7 @@ def run_config(
                     report["sources"][name]["pictures"] = report["sources"][name]["delivered"]
             for name, source in summaries.items():
                 report["sources"][name] |= source.as_plain(
-                    None if areas is None else areas.get(name, CameraZones())
+                    None if zones is None else zones.get(name, CameraZones())
                 )
             if on_report:
                 on_report(report)
@@ -112,7 +112,7 @@ class _SourceSummary:
         return {**last, "counts": count_rows(self._tally.counts, camera), "inside": inside}
 
 
-def _areas(config: Config) -> Mapping[str, CameraZones] | None:
+def _zones_by_camera(config: Config) -> Mapping[str, CameraZones] | None:
     """Return the zones and lines by source as the file has them now, None if nothing is counted."""
     if config.zones is None:
         return None

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the counts of each source."""
     video = VideoInfo(_fps(args.fps), _size(args.size))
-    areas = load_zones(args.zones)
+    zones = load_zones(args.zones)
     report: dict[str, Any] = {}
     events: list[Event] = []
     seen: set[str] = set()
@@ -57,13 +57,13 @@ def execute(args: argparse.Namespace) -> int:
         if recording.kind == "kitti":
             raise UsageError(f"{path}: holds detections, not tracks")
         seen |= set(recording.tables)
-        for name, camera in _chosen(recording, areas, args.camera).items():
+        for name, camera in _chosen(recording, zones, args.camera).items():
             if name in report:
                 raise UsageError(f"{path}: source '{name}' is in another file already")
-            report[name], found = _count(recording, name, areas.cameras[camera], video)
+            report[name], found = _count(recording, name, zones.cameras[camera], video)
             events += found
     if not report:
-        known, came = ", ".join(sorted(areas.cameras)), args.camera or ", ".join(sorted(seen))
+        known, came = ", ".join(sorted(zones.cameras)), args.camera or ", ".join(sorted(seen))
         raise UsageError(f"{args.zones}: has no camera '{came}' of {args.tracks} (known: {known})")
     if args.events:
         _write(args.events, events)
@@ -74,12 +74,12 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(recording: Recording, areas: ZonesFile, camera: str | None) -> Mapping[str, str]:
-    """Return {source: camera whose areas it has}."""
+def _chosen(recording: Recording, zones: ZonesFile, camera: str | None) -> Mapping[str, str]:
+    """Return {source: camera whose zones it has}."""
     sources = list(recording.tables)
     if camera is None:
-        return {name: name for name in sources if name in areas.cameras}
-    if camera not in areas.cameras:
+        return {name: name for name in sources if name in zones.cameras}
+    if camera not in zones.cameras:
         return {}
     if camera in sources:
         return {camera: camera}

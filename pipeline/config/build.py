@@ -55,11 +55,11 @@ def build(
         )
     metadata = effective(resolved)
     if new_watcher is None:
-        areas = _areas(config, [source.name for source in sources])
+        zones = _load_zones(config, [source.name for source in sources])
         live = {source.name for source in sources if source.live}
-        new_watcher = watcher_factory(areas, live)
-        metadata |= {"areas": plain(areas)["cameras"]} if areas else {}
-        _warn_uncounted(resolved, sources, areas)
+        new_watcher = watcher_factory(zones, live)
+        metadata |= {"areas": plain(zones)["cameras"]} if zones else {}
+        _warn_uncounted(resolved, sources, zones)
     return Pipeline(
         sources,
         detector,
@@ -127,11 +127,11 @@ def _score_of_pictures(config: Config) -> float:
 
 
 def _warn_uncounted(
-    resolved: ResolvedConfig, sources: Sequence[Source], areas: ZonesFile | None
+    resolved: ResolvedConfig, sources: Sequence[Source], zones: ZonesFile | None
 ) -> None:
     """Log which sources have zones that count nothing, as their pictures are not tracked."""
     for source, entry in zip(sources, resolved.sources, strict=False):
-        if areas and source.name in areas.cameras and entry.choice.options.get("sequence") is False:
+        if zones and source.name in zones.cameras and entry.choice.options.get("sequence") is False:
             log.warning(
                 "%s: its zones and lines count nothing, as pictures are not tracked; if they are "
                 "the frames of a video, give fps or a tracker",
@@ -140,13 +140,13 @@ def _warn_uncounted(
 
 
 def watcher_factory(
-    areas: ZonesFile | None, live: Collection[str]
+    zones: ZonesFile | None, live: Collection[str]
 ) -> Callable[[str], Watcher | None]:
     """Return a function from a source's name to its watcher; None where nothing is watched.
 
     A zone wholly outside the picture ends the run, but not where the source is `live`.
     """
-    cameras = areas.cameras if areas else {}
+    cameras = zones.cameras if zones else {}
 
     def new_watcher(name: str) -> Watcher | None:
         if name not in cameras:
@@ -247,14 +247,14 @@ def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:
     return list(zip(sources, complete, strict=True))
 
 
-def _areas(config: Config, names: list[str]) -> ZonesFile | None:
+def _load_zones(config: Config, names: list[str]) -> ZonesFile | None:
     """Return the zones file; raises ConfigError where it is about none of these sources."""
     if config.zones is None:
         return None
-    areas = load_zones(config.zones)
-    if areas.cameras and not set(names) & set(areas.cameras):
-        there, here = ", ".join(sorted(areas.cameras)), ", ".join(sorted(names))
+    zones = load_zones(config.zones)
+    if zones.cameras and not set(names) & set(zones.cameras):
+        there, here = ", ".join(sorted(zones.cameras)), ", ".join(sorted(names))
         raise ConfigError(
             f"{config.zones}: cameras: want a source of this run ({here}), got {there}"
         )
-    return areas
+    return zones

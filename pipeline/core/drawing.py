@@ -25,20 +25,20 @@ _UNDER = (0, 0, 0)
 
 
 class ZoneAnnotator:
-    """Draws the areas of each source; counts the events of the results it is given.
+    """Draws the zones and lines of each source; counts the events of the results it is given.
 
-    `areas` is {source: {"size", "zones": [{"name", "points"}], "lines": ...}} in plain values, as
+    `zones` is {source: {"size", "zones": [{"name", "points"}], "lines": ...}} in plain values, as
     the run's metadata has them.
     """
 
-    def __init__(self, areas: Mapping[str, Any] | None) -> None:
-        self._areas = areas or {}
+    def __init__(self, zones: Mapping[str, Any] | None) -> None:
+        self._zones = zones or {}
         self._counts: dict[str, ZoneCounts] = {}
 
     def paint(self, image: Image, result: Result) -> None:
         """Draw into `image`, BGR u8[H,W,3], in place."""
         source = result.frame.source
-        camera = self._areas.get(source)
+        camera = self._zones.get(source)
         if camera is None:
             return
         counts = self._counts.setdefault(source, ZoneCounts())
@@ -241,17 +241,17 @@ class Trails:
 class Annotator:
     """Draws results; remembers where each track of each source was in the last `trail_s` seconds.
 
-    One painter serves all sources of a sink. `trail_s` 0 draws no trails; `areas` are the zones and
+    One painter serves all sources of a sink. `trail_s` 0 draws no trails; `zones` are the zones and
     lines of each source, as in the run's metadata; `labels` is what a label says of its track.
     """
 
     def __init__(
         self,
         trail_s: float,
-        areas: Mapping[str, Any] | None = None,
+        zones: Mapping[str, Any] | None = None,
         labels: Sequence[LabelPart] = ALL_LABELS,
     ) -> None:
-        self._areas = ZoneAnnotator(areas)
+        self._zone_annotator = ZoneAnnotator(zones)
         self._trail_s = trail_s
         self._labels = labels
         self._trails: dict[str, Trails] = {}
@@ -264,7 +264,7 @@ class Annotator:
         style = Style.of(height, width)
         trails = self._trails.setdefault(result.frame.source, Trails(self._trail_s))
         trails.advance(result, style.line * 3)
-        self._areas.paint(image, result)
+        self._zone_annotator.paint(image, result)
         unicode = hasattr(cv2, "FontFace")
         marks = marks_of(result, (height, width), self._labels, unicode=unicode)
         for mark in marks:

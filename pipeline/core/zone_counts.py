@@ -71,9 +71,9 @@ class ZoneCounts:
         self.counts = Counter({CountKey(*map(str, key)): int(n) for *key, n in rows})
         self._inside = {str(area): {int(each) for each in ids} for area, ids in state["inside"]}
 
-    def drop(self, areas: Iterable[str]) -> None:
+    def drop(self, names: Iterable[str]) -> None:
         """Forget the counts of these zones and lines."""
-        gone = set(areas)
+        gone = set(names)
         for key in [key for key in self.counts if key.area in gone]:
             del self.counts[key]
         self._inside = {area: ids for area, ids in self._inside.items() if area not in gone}

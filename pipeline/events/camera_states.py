@@ -27,7 +27,7 @@ class CameraState:
     objects: int = 0
     tally: ZoneCounts = field(default_factory=lambda: ZoneCounts(UNSEEN_S))
 
-    def areas(self) -> dict[str, Counter[str]]:
+    def counts_by_zone(self) -> dict[str, Counter[str]]:
         """Return the counts since the start, by zone or line.
 
         By "enter", "leave" and "dwell" for a zone, by "in" and "out" for a line.
@@ -37,13 +37,13 @@ class CameraState:
             found.setdefault(key.area, Counter())[key.direction or key.kind] += count
         return found
 
-    def known_areas(self) -> dict[str, bool]:
+    def zones_with_events(self) -> dict[str, bool]:
         """Return {zone or line: whether it is a line} of those with events."""
-        return {area: self.is_line(area) for area in self.areas()}
+        return {zone: self.is_line(zone) for zone in self.counts_by_zone()}
 
-    def is_line(self, area: str) -> bool:
+    def is_line(self, zone: str) -> bool:
         """Return whether it is crossed rather than entered."""
-        return any(key.area == area and key.kind == "cross" for key in self.tally.counts)
+        return any(key.area == zone and key.kind == "cross" for key in self.tally.counts)
 
 
 class CameraStateTable:
@@ -72,12 +72,12 @@ class CameraStateTable:
             camera.objects = len(result.tracks)
             camera.tally.note(result)
 
-    def areas(self) -> dict[str, dict[str, bool]]:
+    def zones(self) -> dict[str, dict[str, bool]]:
         """Return {camera: {zone or line: whether it is a line}}."""
         planned = self._planned()
         with self._lock:
             return {
-                name: dict(planned[name]) if name in planned else camera.known_areas()
+                name: dict(planned[name]) if name in planned else camera.zones_with_events()
                 for name, camera in self._cameras.items()
             }
 
@@ -87,28 +87,28 @@ class CameraStateTable:
         Objects and tracks inside are None while the camera is not connected: they are unknown, and
         a 0 would make an automation take the zone for empty.
         """
-        areas = self.areas()
+        zones = self.zones()
         with self._lock:
             return {
-                name: self._state(camera, now, areas.get(name, {}))
+                name: self._state(camera, now, zones.get(name, {}))
                 for name, camera in self._cameras.items()
             }
 
-    def _state(self, camera: CameraState, now: float, areas: Mapping[str, bool]) -> State:
+    def _state(self, camera: CameraState, now: float, zones: Mapping[str, bool]) -> State:
         connected = now - camera.seen_at < self._lost_s
-        inside, counted = camera.tally.inside, camera.areas()
+        inside, counted = camera.tally.inside, camera.counts_by_zone()
         return {
             "connected": connected,
             "objects": camera.objects if connected else None,
             "areas": {
-                area: {"in": 0, "out": 0, **counted.get(area, {})}
+                zone: {"in": 0, "out": 0, **counted.get(zone, {})}
                 if is_line
                 else {
-                    "inside": inside.get(area, 0) if connected else None,
+                    "inside": inside.get(zone, 0) if connected else None,
                     "enter": 0,
                     "leave": 0,
-                    **counted.get(area, {}),
+                    **counted.get(zone, {}),
                 }
-                for area, is_line in areas.items()
+                for zone, is_line in zones.items()
             },
         }

@@ -98,16 +98,16 @@ class EventsSink:
         self._service: EventService | None = None
         self._clips: ClipRecorder | None = None
         self._failure: BaseException | None = None
-        self._areas: Callable[[], ZonesByCamera] | None = None
+        self._zones: Callable[[], ZonesByCamera] | None = None
         self._camera_task: PeriodicTask | None = None
         self._is_new_database = False
         self._only_files = False
         self._wrote = False
         self._release: Callable[[], None] | None = None
 
-    def follow_zones(self, areas: Callable[[], ZonesByCamera]) -> None:
-        """Announce the zones and lines that `areas` returns now and then; before `open`."""
-        self._areas = areas
+    def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
+        """Announce the zones and lines that `zones` returns now and then; before `open`."""
+        self._zones = zones
 
     def open(self, run: RunInfo) -> None:
         """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
@@ -128,8 +128,8 @@ class EventsSink:
         except StoreError as error:
             raise OutputError(str(error)) from error
         if targets.camera_states is not None:
-            planned = _areas(run.metadata)
-            targets.camera_states.plan(self._areas or (lambda: planned))
+            planned = _planned_zones(run.metadata)
+            targets.camera_states.plan(self._zones or (lambda: planned))
         self._start(targets, store)
         camera_events = CameraEvents(run.camera_states, self._options.lost_after_s)
         self._camera_task = PeriodicTask(
@@ -280,13 +280,13 @@ def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
             yield one["name"]
 
 
-def _areas(metadata: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
+def _planned_zones(metadata: Mapping[str, Any]) -> dict[str, dict[str, bool]]:
     """Return {camera: {zone or line: whether it is a line}} of the run's zones file."""
     return {
         camera: {
-            area["name"]: kind == "lines"
+            zone["name"]: kind == "lines"
             for kind in ("zones", "lines")
-            for area in areas.get(kind, ())
+            for zone in zones.get(kind, ())
         }
-        for camera, areas in metadata.get("areas", {}).items()
+        for camera, zones in metadata.get("areas", {}).items()
     }

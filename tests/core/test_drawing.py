@@ -190,14 +190,14 @@ def test_names_in_other_letters_look_different_from_question_marks() -> None:
 
 
 def test_zones_and_lines_are_drawn_with_an_arrow_to_the_right_hand_side() -> None:
-    areas = {
+    zones = {
         "size": [320, 240],
         "zones": [{"name": "yard", "points": [[20, 20], [100, 20], [100, 200]]}],
         "lines": [{"name": "gate", "points": [[200, 230], [200, 150]]}],
     }
     one = result([], [])
-    image = painted(one, Annotator(trail_s=0, areas={"a": areas}))
+    image = painted(one, Annotator(trail_s=0, zones={"a": zones}))
     assert image[50, 50].min() > 200, "the zone's edge, at half its size"
     assert image[95, 104].min() > 100, "the arrow points right of a line that goes up"
     assert not image[95, 80:98].any()
-    assert not painted(one, Annotator(trail_s=0, areas={"b": areas})).any()
+    assert not painted(one, Annotator(trail_s=0, zones={"b": zones})).any()

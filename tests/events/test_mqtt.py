@@ -404,9 +404,9 @@ def test_what_is_announced_are_the_zones_of_the_file_whatever_has_happened() -> 
     table = CameraStateTable(10)
     table.expect("gate")
     table.plan(lambda: areas)
-    assert table.areas() == areas
+    assert table.zones() == areas
     table.update(result(0, event(0)), 0.0)
-    assert table.areas() == areas
+    assert table.zones() == areas
     state = json.loads(json.dumps(by_slug(table.states(0.0)["gate"])))
     shown = templates(state, areas["gate"])
     assert shown == {
@@ -414,4 +414,4 @@ def test_what_is_announced_are_the_zones_of_the_file_whatever_has_happened() -> 
         "lawn_leave": "0", "kerb_in": "0", "kerb_out": "0",
     }  # fmt: skip
     del areas["gate"]["lawn"]  # deleted on the page
-    assert table.areas() == areas
+    assert table.zones() == areas

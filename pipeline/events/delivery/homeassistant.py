@@ -69,18 +69,18 @@ class Topics:
 
 
 def by_slug(state: State) -> State:
-    """Return a camera's state with its areas by slug, which templates can name safely.
+    """Return a camera's state with its zones and lines by slug, which templates can name safely.
 
     Each keeps its name beside its figures.
     """
-    areas = {slug(name): {"name": name, **known} for name, known in state["areas"].items()}
-    return {**state, "areas": areas}
+    zones = {slug(name): {"name": name, **known} for name, known in state["areas"].items()}
+    return {**state, "areas": zones}
 
 
 def device(
-    topics: Topics, camera: str, areas: Mapping[str, bool], *, clips: bool = False
+    topics: Topics, camera: str, zones: Mapping[str, bool], *, clips: bool = False
 ) -> dict[str, Any]:
-    """Return the discovery message of a camera; `areas` says of each whether it is a line.
+    """Return the discovery message of a camera; `zones` says of each whether it is a line.
 
     With `clips` it has an entity for events whose clip is ready. A null in the state comes out of a
     template as "None", which Home Assistant shows as unknown: no number, and no trigger's 0.
@@ -102,17 +102,17 @@ def device(
     }
     if clips:
         parts["clip"] = _event("Clip", topics.clip(camera))
-    for area, is_line in areas.items():
-        known = f"(({_STATE}['areas'] | {_OR_EMPTY})['{slug(area)}'] | {_OR_EMPTY})"
+    for zone, is_line in zones.items():
+        known = f"(({_STATE}['areas'] | {_OR_EMPTY})['{slug(zone)}'] | {_OR_EMPTY})"
         if not is_line:
             inside = f"{known}['inside']"
-            parts[f"{slug(area)}_inside"] = _sensor(
-                topics, camera, f"{area} inside", inside, "measurement"
+            parts[f"{slug(zone)}_inside"] = _sensor(
+                topics, camera, f"{zone} inside", inside, "measurement"
             )
         for what in ("in", "out") if is_line else ("enter", "leave"):
             value = f"{known}['{what}']"
-            parts[f"{slug(area)}_{what}"] = _sensor(
-                topics, camera, f"{area} {what}", value, "total_increasing"
+            parts[f"{slug(zone)}_{what}"] = _sensor(
+                topics, camera, f"{zone} {what}", value, "total_increasing"
             )
     for key, part in parts.items():
         part["unique_id"] = f"{node}_{key}"

@@ -121,8 +121,8 @@ class Mqtt:
             self._republish_all.clear()
             self._published.clear()
         if self._options.discovery:
-            for camera, areas in self._camera_states.areas().items():
-                discovery = device(self._topics, camera, areas, clips=self._options.clips)
+            for camera, zones in self._camera_states.zones().items():
+                discovery = device(self._topics, camera, zones, clips=self._options.clips)
                 self._publish(self._topics.config(camera), _json(discovery))
         for camera, state in self._camera_states.states(time.monotonic()).items():
             self._publish(self._topics.state(camera), _json(by_slug(state)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,10 +55,16 @@ def test_recent_events_take_no_memory() -> None:
 def test_the_sink_events_is_an_event_store_sink() -> None:
     """The server finds it by its members: one that is renamed would leave the page without events.
 
-    mypy checks the types by the annotation; the sink is not open, and has no events then.
+    The sink is not open here, and has no events then.
     """
-    sink: EventStoreSink = events.build(events.Options())
+    sink = events.build(events.Options())
     assert isinstance(sink, EventStoreSink)
+    for method in ("follow_zones", "delivery_status", "store_status"):
+        wanted, given = (
+            list(inspect.signature(getattr(kind, method)).parameters)
+            for kind in (EventStoreSink, type(sink))
+        )
+        assert given == wanted, method
     assert list(StoredEvents(sink).query(EventQuery())) == []
     assert StoredEvents(sink).deliveries() == Deliveries(keeping=None, deliveries=[])
 
