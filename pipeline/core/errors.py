@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pipeline.core.install_hints import broken_opencv, is_opencv
 from pipeline.core.masking import masked
@@ -90,3 +91,22 @@ def located(where: str) -> Iterator[None]:
         raise StageError(f"{where}: {shown}") from error
     except Exception as error:
         raise StageError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+class writing:  # noqa: N801 - reads as a word: with writing(path)
+    """Turn an OSError inside the block into an OutputError that names the path.
+
+    Once frames flow it is a WriteError: the user's arguments were right, the run has failed.
+    """
+
+    def __init__(self, path: Path, kind: type[OutputError] = OutputError) -> None:
+        self._path = path
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise self._kind(f"{self._path}: cannot be written: {reason}") from error

@@ -131,14 +131,20 @@ def track_rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
     ]
 
 
-def event_rows(events: Iterable[Event], utc_of: UtcOf) -> list[tuple[Any, ...]]:
-    """Return one tuple per event in the order of EVENT_COLUMNS, plain Python values."""
+def event_rows(
+    events: Iterable[Event], utc_of: UtcOf, time: Callable[[float | None], Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Return one tuple per event in the order of EVENT_COLUMNS, plain Python values.
+
+    `time` makes a value of Unix seconds or None; text without it.
+    """
+    time = time or _utc
     return [
         (
             event.source,
             event.index,
             round(event.pts_s, 6),
-            _utc(utc_of(event.source, event.pts_s, event.captured_at)),
+            time(utc_of(event.source, event.pts_s, event.captured_at)),
             event.kind,
             event.area,
             event.direction,

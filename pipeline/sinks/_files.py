@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import OutputError, WriteError
+from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.interfaces import RunInfo
 from pipeline.sinks._folder_lock import FolderUse, use_folder
 
@@ -166,25 +166,6 @@ class LineFile:
             self.flush()
         finally:
             self._file.close()
-
-
-class writing:  # noqa: N801 - reads as a word: with writing(path)
-    """Turn an OSError inside the block into an OutputError that names the path.
-
-    Once frames flow it is a WriteError: the user's arguments were right, the run has failed.
-    """
-
-    def __init__(self, path: Path, kind: type[OutputError] = OutputError) -> None:
-        self._path = path
-        self._kind = kind
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or type(error).__name__
-            raise self._kind(f"{self._path}: cannot be written: {reason}") from error
 
 
 def safe_stem(name: str) -> str:

@@ -25,9 +25,8 @@ from av.video.stream import VideoStream
 
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
-from pipeline.core.errors import WriteError
+from pipeline.core.errors import WriteError, writing
 from pipeline.core.paths import ffmpeg_path
-from pipeline.sinks._files import writing
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 log = logging.getLogger("trackline")

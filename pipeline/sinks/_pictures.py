@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
-from pipeline.core.errors import OutputError, WriteError
-from pipeline.sinks._files import OutputFolder, folded, is_same_file, safe_stem, writing
+from pipeline.core.errors import OutputError, WriteError, writing
+from pipeline.sinks._files import OutputFolder, folded, is_same_file, safe_stem
 
 log = logging.getLogger("trackline")
 

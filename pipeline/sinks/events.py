@@ -18,6 +18,7 @@ from pipeline.core.errors import (
     StageError,
     StoreError,
     WriteError,
+    writing,
 )
 from pipeline.core.install_hints import install_command
 from pipeline.core.interfaces import RunInfo, unix_time
@@ -25,7 +26,7 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.secret_types import SecretUrl
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions
 from pipeline.events.store.writer import CLOSE_TIMEOUT_S, ClipLosses, PeriodicTask
-from pipeline.sinks._files import OutputFolder, writing
+from pipeline.sinks._files import OutputFolder
 
 if TYPE_CHECKING:
     from pipeline.events.camera_events import CameraEvents

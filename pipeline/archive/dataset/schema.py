@@ -118,12 +118,14 @@ class Segment:
     """One video of a camera. `start_utc` is Unix time at its `pts_s` 0, None where unknown.
 
     `camera` is as the user knows it; `name` is safe as a file name and stays the same between runs.
+    `hash` is that of the video's content: a segment whose work has another one begins anew.
     `offset_s` is where it starts on its group's own clock, for durations over seams.
     """
 
     name: str
     camera: str
     path: str = ""
+    hash: str = ""
     start_utc: float | None = None
     offset_s: float = 0.0
 

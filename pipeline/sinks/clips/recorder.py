@@ -16,11 +16,11 @@ from pathlib import Path
 
 from pipeline.core.data import Result
 from pipeline.core.drawing import Annotator
-from pipeline.core.errors import WriteError
+from pipeline.core.errors import WriteError, writing
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_files import make_private
 from pipeline.events.store.writer import ClipLosses
-from pipeline.sinks._files import safe_stem, writing
+from pipeline.sinks._files import safe_stem
 from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.sinks.clips.pre_roll import (
     ClipOptions,

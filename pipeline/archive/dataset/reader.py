@@ -1,0 +1,107 @@
+"""Reader of a dataset: the committed segments as they were when it was opened, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.archive.dataset.layout import Manifest, read_header, read_manifests
+from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
+from pipeline.core.errors import UsageError
+from pipeline.core.parquet_file import arrow_schema, import_pyarrow, with_constants
+
+BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset as it was when it was opened; a job that goes on writing does not change it."""
+
+    path: Path
+    options: Mapping[str, Any]
+    manifests: Mapping[str, Manifest]
+
+    def segments(self, camera: str | None = None) -> list[Manifest]:
+        """Return the committed segments, of one camera if named, by camera, day and name."""
+        found = [one for one in self.manifests.values() if camera in (None, one.camera)]
+        return sorted(found, key=lambda one: (one.camera, one.date, one.segment))
+
+    def cameras(self) -> list[str]:
+        """Return the cameras that have a segment."""
+        return sorted({one.camera for one in self.manifests.values()})
+
+    def batches(
+        self, name: str, columns: Sequence[str] | None = None, camera: str | None = None
+    ) -> Iterator[Any]:
+        """Yield a table's rows as pyarrow tables, segment by segment, in bounded memory.
+
+        Its columns are followed by `camera` and `date`. Raises UsageError for an unknown table,
+        column or camera, and where a part is missing or damaged.
+        """
+        names = self._checked(name, columns)
+        if camera is not None and camera not in self.cameras():
+            raise UsageError(
+                f"{self.path}: has no camera '{camera}' (there are: {', '.join(self.cameras())})"
+            )
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        own = [each for each in names if each in TABLES[name].names]
+        text = [column.name for column in TABLES[name].columns if column.type == "text"]
+        for manifest in self.segments(camera):
+            part = self.path / manifest.parts[name].path
+            folder = {"camera": manifest.camera, "date": manifest.date}
+            try:
+                with pq.ParquetFile(part, read_dictionary=text) as file:
+                    for batch in file.iter_batches(BATCH_ROWS, columns=own):
+                        table = pa.Table.from_batches([batch])
+                        yield with_constants(table, folder).select(names)
+            except FileNotFoundError:
+                raise UsageError(
+                    f"{part}: is gone; was the segment done anew meanwhile? Open the dataset again"
+                ) from None
+            except (OSError, pa.ArrowException) as error:
+                reason = str(error).splitlines()[0]
+                raise UsageError(f"{part}: cannot be read: {reason}") from None
+
+    def table(
+        self, name: str, columns: Sequence[str] | None = None, camera: str | None = None
+    ) -> Any:
+        """Return a table's rows as one pyarrow table, with `camera` and `date` as last columns."""
+        import pyarrow as pa
+
+        tables = list(self.batches(name, columns, camera))
+        if not tables:
+            schema = arrow_schema([*TABLES[name].columns, *PARTITIONS])
+            return schema.empty_table().select(self._checked(name, columns))
+        return pa.concat_tables(tables).unify_dictionaries()
+
+    def videos(self) -> list[dict[str, Any]]:
+        """Return the rows of `videos`, one per segment."""
+        rows: list[dict[str, Any]] = self.table("videos").to_pylist()
+        return rows
+
+    def folder_of(self, camera: str) -> str:
+        """Return how a camera is called in the folders' names, which other readers show."""
+        return partition_value(camera)
+
+    def _checked(self, name: str, columns: Sequence[str] | None) -> list[str]:
+        if name not in TABLES:
+            raise UsageError(f"{self.path}: no table '{name}' (there are: {', '.join(TABLES)})")
+        known = [*TABLES[name].names, *(column.name for column in PARTITIONS)]
+        for each in columns or ():
+            if each not in known:
+                raise UsageError(
+                    f"{self.path}: {name} has no column '{each}' (it has: {', '.join(known)})"
+                )
+        return list(columns) if columns is not None else known
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Return a dataset to read; raises UsageError for none, a damaged one or a newer schema."""
+    import_pyarrow("a dataset")
+    path = Path(path)
+    header = read_header(path)
+    return Dataset(path, header.get("options", {}), read_manifests(path))
