@@ -79,6 +79,7 @@ def test_a_submodule_that_is_none_is_named_as_it_was_asked_for() -> None:
         importlib.import_module("trackline.no_such")
 
 
+@pytest.mark.slow
 @SHADOWS
 @pytest.mark.parametrize(
     "code",
@@ -95,6 +96,7 @@ def test_a_pipeline_in_the_current_folder_is_not_taken_for_ours(shadow, code, tm
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @SHADOWS
 def test_the_command_runs_beside_a_pipeline(shadow, tmp_path) -> None:
     shadow(tmp_path)

@@ -52,18 +52,21 @@ def check(found: list[tuple[object, ...]]) -> None:
     assert last[6:] == pytest.approx((78, 40, 98, 60), abs=3)
 
 
+@pytest.mark.slow
 def test_the_command_runs_it(folder: Path) -> None:
     done = python(folder, "-m", "trackline", "run", "-c", "gate.yaml", "-o", "out")
     assert done.returncode == 0, done.stderr
     check(rows(folder / "out" / "gate.db"))
 
 
+@pytest.mark.slow
 def test_a_program_runs_it(folder: Path) -> None:
     done = python(folder, "program.py")
     assert (done.returncode, done.stdout) == (0, "40 frames\n"), done.stderr
     check(rows(folder / "out" / "gate.db"))
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_made_is_one_line(folder: Path) -> None:
     (folder / "out" / "gate.db").mkdir(parents=True)
     done = python(folder, "-m", "trackline", "run", "-c", "gate.yaml", "-o", "out")

@@ -52,6 +52,7 @@ def _xyxy(row: Row) -> list[float]:
     return [row.left, row.top, row.left + row.width, row.top + row.height]
 
 
+@pytest.mark.slow
 def test_clip_plays_in_a_browser_and_matches_its_ground_truth_in_size(rows: list[Row]) -> None:
     """A browser needs H.264, yuv420p and the index in front of the data."""
     path = SAMPLES / "street.mp4"
@@ -89,6 +90,7 @@ def test_ids_keep_their_class_and_appear_once_per_frame(rows: list[Row]) -> None
     assert len({(row.frame, row.id) for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 def test_script_computes_the_committed_ground_truth(
     scripts: tuple[ModuleType, ModuleType],
 ) -> None:
@@ -97,6 +99,7 @@ def test_script_computes_the_committed_ground_truth(
     assert "\n".join(scripts[1].ground_truth()) + "\n" == committed
 
 
+@pytest.mark.slow
 def test_clip_shows_what_the_script_draws(scripts: tuple[ModuleType, ModuleType]) -> None:
     """Ground truth is worthless beside a clip that was encoded from an older cast."""
     street, scene = scripts

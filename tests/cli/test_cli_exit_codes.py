@@ -151,6 +151,7 @@ def test_every_public_name_is_there_when_asked_for() -> None:
         pipeline.trak  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_thread_that_hangs_does_not_hold_up_or_spoil_the_end() -> None:
     """A camera's thread left behind in FFmpeg: the interpreter's own teardown crashed around it."""
     program = (

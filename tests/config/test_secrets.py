@@ -242,6 +242,7 @@ def test_a_run_leaves_no_password_in_anything_it_writes(tmp_path: Path, network:
     assert not any("ter2" in file.name for file in files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("password", ["no-secret", "hunter2"])
 def test_failures_do_not_show_it_either(tmp_path: Path, network: Path, password: str) -> None:
     url = f"rstp://admin:{password}@127.0.0.1:9/1"

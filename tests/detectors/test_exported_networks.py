@@ -206,6 +206,7 @@ def opened_layout(**options) -> str:
     return detector.layout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imgsz", [32, 64, 96, 160, 320, 640, 1280])
 def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
     """At 32 it was refused for boxes as large as those it was trained on."""

@@ -79,6 +79,7 @@ def test_what_the_weights_say_is_kept(kept: Path, colours: Path) -> None:
     assert detect(colours)[0] == {0: "red", 1: "leaf", 2: "blue"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "empty", "changed", "a folder"])
 @pytest.mark.parametrize("pattern", ["*.blob", "*.json"])
 def test_damage_is_noticed_and_mended(kept: Path, colours: Path, pattern: str, damage: str) -> None:
@@ -111,6 +112,7 @@ def test_what_openvino_does_not_take_is_compiled_again(kept: Path, colours: Path
     np.testing.assert_array_equal(detect(colours)[1].score, found.score)
 
 
+@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_seen(kept: Path, colours: Path) -> None:
     """Whoever trains again and exports over the old file wants the new network."""
     _, before = detect(colours)
@@ -118,6 +120,7 @@ def test_other_weights_under_the_same_name_are_seen(kept: Path, colours: Path) -
     assert abs(detect(colours)[1].score[0] - before.score[0]) > 0.05
 
 
+@pytest.mark.slow
 def test_weights_that_lie_in_other_files_are_seen_to_change(kept: Path, tmp_path: Path) -> None:
     """The .onnx file stays as it is when somebody trains again and replaces only the other one."""
     path = colour_network(tmp_path / "outside.onnx")
@@ -135,6 +138,7 @@ def test_weights_that_lie_in_other_files_are_seen_to_change(kept: Path, tmp_path
     assert after.xyxy[0, 2] - after.xyxy[0, 0] == pytest.approx(30, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_cache_that_is_only_read_is_used(
     kept: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +155,7 @@ def test_a_cache_that_is_only_read_is_used(
     np.testing.assert_array_equal(detect(colours)[1].score, others.score)
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_does_no_harm(kept: Path, colours: Path) -> None:
     kept.parent.write_text("a file where the folder should be")
     assert len(detect(colours)[1])
@@ -173,6 +178,7 @@ def test_a_kept_network_runs_on_when_what_loaded_it_is_gone(kept: Path, colours:
     np.testing.assert_array_equal(network(picture)[0], expected)
 
 
+@pytest.mark.slow
 def test_each_size_and_setting_is_kept_for_itself_and_the_oldest_goes(
     kept: Path, colours: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_device_and_precision_must_suit_the_file(colours):
     assert "allowed are auto, fp32, bf16" in refusal(colours, precision="fp16")
 
 
+@pytest.mark.slow
 def test_int8_takes_the_quantized_network_or_says_how_to_make_one(tmp_path, colours):
     wanted = f"trackline models export {colours} --int8 --calibrate VIDEO"
     assert wanted in refusal(colours, precision="int8")
@@ -279,6 +280,7 @@ def test_batches_overlap_and_come_back_in_order(colours):
     detector.close()
 
 
+@pytest.mark.slow
 def test_pt_without_ultralytics_says_what_to_install(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"x")
     code = (

@@ -211,6 +211,7 @@ def test_the_same_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> No
 # -- outages --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_outages_of_some_cameras_cost_the_others_no_frame() -> None:
     """Measure 2 in small; benchmarks/outages.py is the large one."""
     cameras = [Camera(f"cam{i}", every_s=0.02) for i in range(8)]

@@ -51,6 +51,7 @@ def check_ids(results: Sequence[Result]) -> None:
     assert given == sorted(set(given)), "an id was given twice"
 
 
+@pytest.mark.slow
 def test_a_camera_taken_out_and_put_in_again_has_one_row_of_indices() -> None:
     """A table keyed by source and frame would hold two rows of one key, or a hole nobody counted.
 

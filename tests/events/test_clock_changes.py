@@ -55,6 +55,7 @@ def events(run: WatchedRun, kind: str) -> Sequence[StoredEvent]:
     return run.events.query(EventQuery(camera="door", kind=kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_s", [-HOUR_S, HOUR_S])
 def test_a_run_goes_on_as_if_nothing_had_happened(
     by_s: float, clock: SystemClock, tmp_path: Path

@@ -121,6 +121,7 @@ def test_standing_on_a_line_is_at_most_one_crossing(fps: float) -> None:
         assert told(events) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", RATES)
 def test_standing_on_a_border_is_no_coming_and_going(fps: float) -> None:
     rng = np.random.default_rng(2)

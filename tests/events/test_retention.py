@@ -90,6 +90,7 @@ def test_beyond_the_size_the_oldest_clips_go_and_their_events_stay(store: EventS
     assert apply_retention(store, RetentionLimits(None, 1.0), NOW) == RetentionResult()
 
 
+@pytest.mark.slow
 def test_beyond_the_size_events_alone_go_too_and_the_file_shrinks(
     store: EventStore, tmp_path: Path
 ) -> None:

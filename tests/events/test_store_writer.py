@@ -55,6 +55,7 @@ def state(sink: plugin.EventsSink) -> store_writer.StoreStatus:
     return found[0]
 
 
+@pytest.mark.slow
 def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path, disk: Disk) -> None:
     """A camera is watched all the same, and its events are kept once there is room again."""
     sink, store = opened(tmp_path)
@@ -125,6 +126,7 @@ def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lo
     assert writer.status.lost == lost
 
 
+@pytest.mark.slow
 def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,6 +244,7 @@ def test_without_clips_nothing_is_recorded(tmp_path: Path) -> None:
     assert not (tmp_path / "clips").exists()
 
 
+@pytest.mark.slow
 def test_targets_get_an_event_at_once_and_its_clip_when_that_is_ready(
     tmp_path: Path,
 ) -> None:

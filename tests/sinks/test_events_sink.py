@@ -312,6 +312,7 @@ def test_passwords_come_from_the_environment_or_the_secrets_file(
         build(resolve_config(config))
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -30,6 +30,7 @@ FILES = {
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
 
 
+@pytest.mark.slow
 @needs_flock
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["orderly", "killed"])
@@ -125,6 +126,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, kind: str, limit: int) ->
     assert WHOLE[kind](path) > 50
 
 
+@pytest.mark.slow
 def test_a_file_without_one_whole_row_is_none(tmp_path: Path) -> None:
     said, _ = sink_program("fill", "csv", tmp_path, 20).communicate()
     assert said == "full\n"

@@ -434,6 +434,7 @@ def test_opencv_without_windows_is_one_clear_line(tmp_path: Path) -> None:
         shown(FakeGui(headless=True), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")
 def test_a_machine_without_display_gets_an_error_and_no_abort(tmp_path: Path) -> None:
     """Qt ends the whole process when it finds no display; no Python error can be caught then."""
@@ -453,6 +454,7 @@ def test_a_machine_without_display_gets_an_error_and_no_abort(tmp_path: Path) ->
     assert "no display" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_headless_opencv_is_named_also_where_there_is_no_display(tmp_path: Path) -> None:
     """Both are wrong on a server, and the command that mends one of them is what people need."""
     code = (

@@ -67,6 +67,7 @@ def test_mjpeg_over_http() -> None:
         check(read_frames(f"{site}/cam.mjpg", 20))
 
 
+@pytest.mark.slow
 def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
     """A segment arrives at once; behind the source all but its last pictures would be dropped."""
     with http_camera() as site:
@@ -105,6 +106,7 @@ def test_mpeg_ts_over_tcp_and_udp() -> None:
         check(read_frames(f"udp://127.0.0.1:{port}", 60))  # its time stamps begin anew on the way
 
 
+@pytest.mark.slow
 def test_rtmp() -> None:
     with rtmp_server.running(1.6) as port:
         check(read_frames(f"rtmp://127.0.0.1:{port}/live/cam", 20))
@@ -169,6 +171,7 @@ def test_a_camera_is_called_after_its_host(url: str, name: str) -> None:
     assert stream.build(stream.Options(url=url)).name == name
 
 
+@pytest.mark.slow
 def test_time_stamps_that_repeat_jump_and_wrap_do_not_stop_time() -> None:
     """Trackers divide by the time between two frames."""
     ticks = iter(range(10**9))

@@ -85,6 +85,7 @@ def over_tls(url: str, camera: Identity) -> None:
     read_frames(url, 2, ca_file=camera.certificate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["live/index.m3u8", "live/camera"])
 def test_hls_is_verified(path: str, site: int, camera: Identity) -> None:
     """Its playlist is read again for ever: whoever came later could have been anybody."""
@@ -111,6 +112,7 @@ def test_what_a_playlist_names_is_verified_too(site: int, camera: Identity, tmp_
         read_frames(url, 2, ca_file=both)
 
 
+@pytest.mark.slow
 def test_hls_with_a_login_and_a_name_of_its_own(stranger: Identity) -> None:
     """What FFmpeg does by itself has to be done here, too."""
     wanted = f"Basic {b64encode(b'viewer:hun@ter2').decode()}"

@@ -68,6 +68,7 @@ def test_a_camera_that_fails_while_it_is_read_comes_back(proxy: FaultProxy, faul
     assert stats.grabbed == stats.delivered + sum(stats.dropped.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", LIVED_THROUGH)
 def test_slow_and_split_connections_are_lived_through(proxy: FaultProxy, fault: Fault) -> None:
     source = source_behind(proxy, open_timeout_s=20, read_timeout_s=20)

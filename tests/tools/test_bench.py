@@ -150,6 +150,7 @@ def test_warm_frames_are_not_counted():
     assert few.measurement({}).fps > 0
 
 
+@pytest.mark.slow
 def test_our_own_job_is_run_and_timed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = {"kind": "synthetic", "width": 160, "height": 120, "frames": None, "objects": 2}

@@ -36,6 +36,7 @@ def scored(gt: Path, tracks: Path, data="mot", **options):
     return score(in_common(truths, tables), tables)
 
 
+@pytest.mark.slow
 def test_a_swap_of_identity_by_hand(tmp_path: Path):
     """One person, ten frames, a new id from the sixth on: every box right, half the identity.
 

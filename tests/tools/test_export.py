@@ -56,6 +56,7 @@ def detect(model: Path, image: np.ndarray, **options: object) -> tuple[Detection
         detector.close()
 
 
+@pytest.mark.slow
 def test_onnx_becomes_an_openvino_folder_with_the_same_boxes_and_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_only_the_decoding_and_what_feeds_it_stay_in_floating_point(tmp_path: Pa
     assert "output0" in names
 
 
+@pytest.mark.slow
 @pytest.mark.needs_shared
 def test_what_stays_in_floating_point_of_a_real_network(shared: Path) -> None:
     graph = read_graph(shared / "models" / "yolo11n.onnx")

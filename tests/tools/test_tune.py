@@ -147,6 +147,7 @@ def dial() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_a_better_setting_is_found_and_the_same_again(tmp_path: Path):
     tuning, held_out = split(load_clips(labelled(tmp_path, "A", "B"), tmp_path, "mot", 0.0))
     tuned = tune(dial(), tuning, held_out, trials=10, seed=1)
@@ -183,6 +184,7 @@ def test_nothing_better_keeps_the_defaults():
     assert "keeps them" in verdict(tuned)
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_run_takes(tmp_path: Path, capsys):
     clips = labelled(tmp_path / "clips", "A", "B")
     out = tmp_path / "best.yaml"

@@ -52,6 +52,7 @@ def test_published_figures(shared: Path, tmp_path: Path, data: str):
         assert got == pytest.approx(figures, abs=0.1), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [3, 40, 150])
 def test_equals_one_filterpy_filter_per_object(people: int):
     """Same boxes, same identities, frame by frame, in a crowd with misses and crossings."""
