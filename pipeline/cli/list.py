@@ -1,4 +1,4 @@
-"""List the plug-ins of each room with their options."""
+"""List the plug-ins of each type with their options."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.config.plugins import ROOMS, plugin, plugin_names
+from pipeline.config.plugins import PLUGIN_TYPES, plugin, plugin_names
 
 HELP = "list sources, detectors, trackers and sinks with their options"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("room", nargs="?", choices=ROOMS, help="only this kind of plug-in")
+    parser.add_argument(
+        "plugin_type", nargs="?", choices=PLUGIN_TYPES, help="only this kind of plug-in"
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the plug-ins as text for people or as JSON."""
-    rooms = [args.room] if args.room else ROOMS
-    found = {room: {name: _describe(room, name) for name in plugin_names(room)} for room in rooms}
+    plugin_types = [args.plugin_type] if args.plugin_type else PLUGIN_TYPES
+    found = {
+        plugin_type: {name: _describe(plugin_type, name) for name in plugin_names(plugin_type)}
+        for plugin_type in plugin_types
+    }
     if args.json:
         sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
         return 0
-    for room, plugins in found.items():
-        sys.stdout.write(f"{room}\n")
+    for plugin_type, plugins in found.items():
+        sys.stdout.write(f"{plugin_type}\n")
         for name, about in plugins.items():
             sys.stdout.write(f"  {name}: {about['summary']}\n")
             for option in about["options"]:
@@ -40,8 +45,8 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(room: str, name: str) -> dict[str, Any]:
-    module = plugin(room, name, room)
+def _describe(plugin_type: str, name: str) -> dict[str, Any]:
+    module = plugin(plugin_type, name, plugin_type)
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
     model: type[BaseModel] = module.Options
     options = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.config.plugins import ROOMS, plugin, plugin_names
+from pipeline.config.plugins import PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError
@@ -163,8 +163,8 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
     """
     config = resolved.config
 
-    def full(room: str, choice: PluginChoice, where: str) -> dict[str, Any]:
-        options = _options(plugin(room, choice.kind, where), choice, where)
+    def full(plugin_type: str, choice: PluginChoice, where: str) -> dict[str, Any]:
+        options = _options(plugin(plugin_type, choice.kind, where), choice, where)
         return {"kind": choice.kind, **options.model_dump(mode="json")}
 
     shown: dict[str, Any] = masked_all(
@@ -193,17 +193,17 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file, plug-in options included, for editors."""
     tree = Config.model_json_schema()
     definitions = tree.setdefault("$defs", {})
-    for room in ROOMS:
-        choices: list[dict[str, Any]] = [{"enum": plugin_names(room)}]
-        for kind in plugin_names(room):
-            model: type[BaseModel] = plugin(room, kind, room).Options
+    for plugin_type in PLUGIN_TYPES:
+        choices: list[dict[str, Any]] = [{"enum": plugin_names(plugin_type)}]
+        for kind in plugin_names(plugin_type):
+            model: type[BaseModel] = plugin(plugin_type, kind, plugin_type).Options
             one = model.model_json_schema(ref_template="#/$defs/{model}")
             definitions.update(one.pop("$defs", {}))
             one["properties"] = {"kind": {"const": kind}, **one.get("properties", {})}
             one["required"] = ["kind", *one.get("required", [])]
-            definitions[f"{room}.{kind}"] = one
-            choices.append({"$ref": f"#/$defs/{room}.{kind}"})
-        definitions[room] = {"anyOf": choices}
+            definitions[f"{plugin_type}.{kind}"] = one
+            choices.append({"$ref": f"#/$defs/{plugin_type}.{kind}"})
+        definitions[plugin_type] = {"anyOf": choices}
     fields = tree["properties"]
     as_text = {"type": "object", "properties": {"source": {"type": "string"}}}
     guessed = {**as_text, "required": ["source"], "not": {"required": ["kind"]}}
@@ -220,8 +220,8 @@ def _options(module: ModuleType, choice: PluginChoice, where: str) -> BaseModel:
     return options
 
 
-def _make(room: str, choice: PluginChoice, where: str) -> Any:
-    module = plugin(room, choice.kind, where)
+def _make(plugin_type: str, choice: PluginChoice, where: str) -> Any:
+    module = plugin(plugin_type, choice.kind, where)
     return module.build(_options(module, choice, where))
 
 

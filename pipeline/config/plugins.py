@@ -9,12 +9,12 @@ from types import ModuleType
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import unknown
 
-ROOMS = ("sources", "detectors", "trackers", "sinks")
+PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
 
 
-def plugin_names(room: str) -> list[str]:
-    """Return the names of the built-in plug-ins of one room ("sources"), by the files there."""
-    package = import_module(f"pipeline.{room}")
+def plugin_names(plugin_type: str) -> list[str]:
+    """Return the names of the built-in plug-ins of one type ("sources"), by the files there."""
+    package = import_module(f"pipeline.{plugin_type}")
     return [
         m.name
         for m in pkgutil.iter_modules(package.__path__)
@@ -22,7 +22,7 @@ def plugin_names(room: str) -> list[str]:
     ]
 
 
-def plugin(room: str, kind: str, where: str) -> ModuleType:
+def plugin(plugin_type: str, kind: str, where: str) -> ModuleType:
     """Return a plug-in's module: a built-in by name, or a third party's as "package.module".
 
     Raises ConfigError naming `where`.
@@ -35,7 +35,7 @@ def plugin(room: str, kind: str, where: str) -> ModuleType:
         if not (hasattr(module, "Options") and callable(getattr(module, "build", None))):
             raise ConfigError(f"{where}: module '{kind}' has no Options and build(options)")
         return module
-    known = plugin_names(room)
+    known = plugin_names(plugin_type)
     if kind not in known:
-        raise ConfigError(f"{where}: {unknown(room.removesuffix('s'), kind, known)}")
-    return import_module(f"pipeline.{room}.{kind}")
+        raise ConfigError(f"{where}: {unknown(plugin_type.removesuffix('s'), kind, known)}")
+    return import_module(f"pipeline.{plugin_type}.{kind}")

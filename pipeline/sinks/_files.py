@@ -1,4 +1,4 @@
-"""Files below the output folder: names that never clash, a check that leaves nothing behind."""
+"""The output folder of a run: file names without collisions, write checks, text files of rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("trackline")
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
 RESERVED = frozenset({"clips"})
-"""Names below the output folder that are no source's: the sink `events` keeps its clips there."""
+"""Names below the output folder that no source gets: the sink `events` has its clips there."""
 _NAME_BYTES = 200  # file systems take 255; a part number and a suffix must fit behind
 _UNSAFE = re.compile(r"[^\w .()+=@-]+")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # not files on Windows
@@ -43,7 +43,7 @@ class OutputFolder:
         self._use: FolderUse | None = None
 
     def make(self) -> None:
-        """Make the folder, see that files can be made in it and lock it; raises OutputError."""
+        """Make the folder, check that it is writable and lock it; raises OutputError."""
         with writing(self.path):
             self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         if self.path.exists() and not self.path.is_dir():
@@ -55,7 +55,7 @@ class OutputFolder:
             self._use = use_folder(self.path)
 
     def check(self, path: Path, *, appends: bool = False) -> None:
-        """Raise OutputError unless this run may write `path`; leaves the disk as it was.
+        """Check that this run may write `path`; raises OutputError, leaves the disk as it was.
 
         Refused are its own sources and what another run in this process writes. A file that is
         there will be named as replaced. One the sink `appends` to, a database, has its own lock.
@@ -67,18 +67,18 @@ class OutputFolder:
             self._use.claim(path, self)
 
     def claim(self, folder: Path) -> None:
-        """Note that this run writes into a folder below; raises OutputError if another one does."""
+        """Reserve a subfolder for this run; raises OutputError if another run writes there."""
         if self._use is not None:
             self._use.claim(folder, self)
 
     def begin(self, path: Path) -> None:
-        """Check `path` and say what this run replaces, once; the next step is to make the file."""
+        """Check `path` just before it is made, and log once which files this run replaces."""
         self.check(path)
         if self._use is not None:
-            self._use.say_replaced()
+            self._use.log_replaced()
 
     def _try(self, path: Path) -> None:
-        """Raise OutputError unless `path` can be written; leaves the disk as it was."""
+        """Check that `path` can be written; raises OutputError, leaves the disk as it was."""
         with writing(path):
             existed = path.exists()
             path.open("ab").close()
@@ -86,9 +86,9 @@ class OutputFolder:
                 path.unlink()
 
     def path_of(self, source: str, suffix: str) -> Path:
-        """Return this source's file, always the same and never that of another one.
+        """Return this source's file: always the same, never that of another source.
 
-        Names are the same if they differ in case or in how an accent is encoded, as on some file
+        Names that differ only in case or in how an accent is encoded count as one, as on some file
         systems. `suffix` includes its dot.
         """
         if (source, suffix) not in self._paths:
@@ -125,7 +125,7 @@ class LineFile:
         self._flushed_at = time.monotonic()
 
     def write(self, rows: Iterable[str]) -> None:
-        """Take whole rows, each with its line end; they reach the file now or with a later call."""
+        """Append whole rows, each with its line end; they are written now or by a later call."""
         encoded = [row.encode("utf-8", "backslashreplace") for row in rows]
         self._waiting += encoded
         self._bytes += sum(map(len, encoded))
@@ -133,9 +133,9 @@ class LineFile:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the operating system; raises WriteError, for a full disk say.
+        """Write the buffered rows to the file; raises WriteError, for a full disk say.
 
-        Then the file ends with the last row that got there whole.
+        After an error the file ends with the last row that was written whole.
         """
         rows, self._waiting = self._waiting, []
         self._bytes = 0
@@ -152,7 +152,7 @@ class LineFile:
                 raise
 
     def _cut(self, surplus: int) -> None:
-        """Take the last `surplus` bytes away again, and a file that has nothing else."""
+        """Remove the last `surplus` bytes, and the file if nothing else is in it."""
         with suppress(OSError):  # a pipe or a device has no end to move
             end = self._file.seek(0, os.SEEK_END) - surplus
             self._file.truncate(end)
@@ -169,14 +169,14 @@ class LineFile:
 
 
 def safe_stem(name: str) -> str:
-    """Return `name` as a file name without suffix that every system takes; never empty."""
+    """Return `name` as a file name that is valid on every system, without suffix; never empty."""
     stem = _UNSAFE.sub("_", name).encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
     stem = stem.strip(" .") or "source"
     return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
 
 
 def folded(name: str) -> str:
-    """Return what is the same for names that are one file on some file system."""
+    """Return a key that is equal for names that some file system takes for one file."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

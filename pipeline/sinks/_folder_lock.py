@@ -1,4 +1,4 @@
-"""Who writes into an output folder: one program at a time, and each file once within it."""
+"""Lock of an output folder: one program at a time, and one writer per file within it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = logging.getLogger("trackline")
 LOCK_NAME = ".trackline.lock"
 REPORT_NAME = "report.json"
 MAX_NAMED = 5
-"""Replaced files that are named; of more the number is said."""
+"""Replaced files that are named in the log; more are counted."""
 
 
 class FolderUse:
-    """One folder in use by this process: its lock, who writes which file, and what is replaced."""
+    """An output folder in use by this process: its lock, each file's writer, replaced files."""
 
     def __init__(self, folder: Path, release: Callable[[], None]) -> None:
         self.users = 0
@@ -30,7 +30,7 @@ class FolderUse:
         self._replaced: list[str] = []
 
     def claim(self, path: Path, owner: object) -> None:
-        """Note who writes a file; raises OutputError where another one in this process does."""
+        """Reserve a file for one writer; raises OutputError if another in this process has it."""
         with _guard:
             if self._owners.get(path, owner) is not owner:
                 raise OutputError(f"{path}: another run in this program is writing it")
@@ -38,7 +38,7 @@ class FolderUse:
                 self._replaced.append(path.name)
             self._owners[path] = owner
 
-    def say_replaced(self) -> None:
+    def log_replaced(self) -> None:
         """Log in one line which files of an earlier run this one replaces, each file once."""
         with _guard:
             names, self._replaced = self._replaced, []
@@ -52,7 +52,7 @@ class FolderUse:
             log.warning("%s: replaces %s of an earlier run", self._folder, shown)
 
     def leave(self, owner: object) -> None:
-        """Forget who wrote what; the last one to leave unlocks the folder."""
+        """Release the files of a writer; the last one to leave unlocks the folder."""
         with _guard:
             self._owners = {path: one for path, one in self._owners.items() if one is not owner}
             self.users -= 1

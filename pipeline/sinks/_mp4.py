@@ -49,7 +49,7 @@ _MAX_AREA, _AREA_MARGIN = (2**31 - 1) // 8, 128
 
 
 def encodable_size(height: int, width: int) -> tuple[int, int]:
-    """Return the (height, width) at which a picture is encoded: even, and no more than x264 takes.
+    """Return the (height, width) at which a picture is encoded: even, within the limits of x264.
 
     An odd side grows by one. Larger pictures shrink, their proportions kept as far as whole
     pixels go.
@@ -64,13 +64,13 @@ def encodable_size(height: int, width: int) -> tuple[int, int]:
 
 
 class Mp4Writer:
-    """Encodes pictures of one size into one file; raises WriteError when the disk is full.
+    """Encoder of one MP4 file, pictures of one size; raises WriteError when the disk is full.
 
     Pictures larger than the encoder takes are scaled after they were drawn on.
     """
 
     patience_s = 2.0
-    """How long `close` rewrites a long file before it says so."""
+    """Seconds that `close` rewrites a long file before it logs so."""
 
     def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
         self.path = path
@@ -109,7 +109,7 @@ class Mp4Writer:
         context.color_primaries, context.color_trc = _BT709, _BT709
 
     def show_pixels(self, wide: int, high: int) -> None:
-        """Say in the file that its pixels are not square; before the first frame."""
+        """Set the aspect ratio of the pixels, where not square; before the first frame."""
         ratio = Fraction(wide, high)
         self._stream.sample_aspect_ratio = self._stream.codec_context.sample_aspect_ratio = ratio
 

@@ -22,7 +22,7 @@ _MAX_JPEG_SIDE = 65_500  # of libjpeg
 
 
 class PictureFolder:
-    """The folder of one source's annotated pictures; made with the first of them.
+    """Folder of one source's annotated pictures, made with the first of them.
 
     JPEG stays JPEG and PNG stays PNG, with the names they have; other formats become JPEG. The
     subfolders of a folder that was read with them are kept. Raises OutputError where the pictures
@@ -45,7 +45,7 @@ class PictureFolder:
             raise OutputError(f"{self.path}: want a folder to write pictures to, there is a file")
 
     def write(self, frame: Frame, annotated: Image) -> None:
-        """Write one picture in one step; raises WriteError."""
+        """Write one annotated picture atomically; raises WriteError."""
         path = self._path_of(frame, annotated)
         if frame.file and is_same_file(path, Path(frame.file)):
             raise WriteError(f"{path}: is a picture of this run; choose another output folder")
@@ -100,7 +100,7 @@ def _folder_of(text: str) -> Path | None:
 
 
 def _written_suffix(suffix: str, image: Image) -> str:
-    """Return the suffix of the annotated picture: its own if it is a JPEG or PNG, else .jpg."""
+    """Return the suffix of the annotated picture: the input's if it is JPEG or PNG, else .jpg."""
     if max(image.shape[:2]) > _MAX_JPEG_SIDE:
         return suffix if suffix.lower() == ".png" else ".png"
     return suffix if suffix.lower() in JPEG_SUFFIXES | {".png"} else ".jpg"

@@ -1,4 +1,4 @@
-"""A table in CSV: a header row, then the rows that each result gives."""
+"""Sink of one CSV table: a header row, then the rows of each result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RowsOf = Callable[[Result, UtcOf], Iterable[tuple[Any, ...]]]
 
 
 class TableSink:
-    """Writes what `rows` makes of a result, with the times of the run.
+    """Sink that writes the rows which `rows` returns for each result, as CSV.
 
     The file is made with the first result.
     """
@@ -31,7 +31,7 @@ class TableSink:
         self._utc_of: UtcOf | None = None
 
     def open(self, run: RunInfo) -> None:
-        """See that the table can be written; raises OutputError and leaves nothing behind."""
+        """Check that the table can be written; raises OutputError and leaves nothing behind."""
         self._folder = OutputFolder(run)
         self._utc_of = run.utc_of
         self._folder.make()
@@ -62,13 +62,13 @@ class TableSink:
 
 def csv_rows(table: Iterable[Sequence[Any]]) -> list[str]:
     """Return each row as CSV with its line end; a quoted name may have line ends of its own."""
-    taken = _Taken()
+    taken = _RowList()
     csv.writer(taken, lineterminator="\n").writerows(table)
     return taken.rows
 
 
-class _Taken:
-    """Takes what csv.writer writes, which it does row by row."""
+class _RowList:
+    """File-like list of the rows that csv.writer writes."""
 
     def __init__(self) -> None:
         self.rows: list[str] = []

@@ -10,7 +10,7 @@ FILE_NAME = "tracks.csv"
 
 
 class Options(OptionsModel):
-    """Nothing can be set about the table."""
+    """The CSV table has no options."""
 
 
 def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options

@@ -1,4 +1,4 @@
-"""What happened in zones and at lines, over all sources: OUT/events.csv, with a header row."""
+"""One table of all zone and line events of all sources: OUT/events.csv, with a header row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FILE_NAME = "events.csv"
 
 
 class Options(OptionsModel):
-    """Nothing can be set about the table."""
+    """The event table has no options."""
 
 
 def build(options: Options) -> TableSink:  # noqa: ARG001 - every plug-in takes its options

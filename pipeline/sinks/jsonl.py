@@ -1,7 +1,7 @@
 """All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl.
 
-Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers. What
-is about the whole run is in OUT/tracks.meta.json, events are in OUT/events.jsonl.
+Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers.
+Metadata of the run is in OUT/tracks.meta.json, events are in OUT/events.jsonl.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVENTS_NAME = "events.jsonl"
 
 
 class Options(OptionsModel):
-    """Nothing can be set about the lines."""
+    """The JSON Lines files have no options."""
 
 
 def build(options: Options) -> JsonlSink:  # noqa: ARG001 - every plug-in takes its options
@@ -32,7 +32,7 @@ def build(options: Options) -> JsonlSink:  # noqa: ARG001 - every plug-in takes 
 
 
 class JsonlSink:
-    """Writes a line per track and frame, and, into a file of its own, a line per event."""
+    """Sink that writes one JSON line per track and frame, and one per event into a second file."""
 
     own_thread = False
 
@@ -42,7 +42,7 @@ class JsonlSink:
         self._files: dict[str, LineFile] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that the files can be written; raises OutputError and leaves nothing behind."""
+        """Check that the files can be written; raises OutputError and leaves nothing behind."""
         self._run = run
         self._folder = OutputFolder(run)
         self._folder.make()
@@ -72,7 +72,7 @@ class JsonlSink:
 
     @staticmethod
     def _names(run: RunInfo) -> list[str]:
-        """Return the files of this run; that of events is there where something is watched."""
+        """Return the names of this run's files; one for events where there are zones or lines."""
         watched = [EVENTS_NAME] if run.metadata.get("areas") else []
         return [FILE_NAME, META_NAME, *watched]
 
@@ -103,7 +103,7 @@ class JsonlSink:
 
 
 def _meta(run: RunInfo, began: str) -> dict[str, Any]:
-    """Return what the rows do not say: when, which sources, which classes, which settings."""
+    """Return the metadata of a run: start, sources, class names, settings."""
     return {
         "columns": TRACK_NAMES,
         "began": began,

@@ -15,7 +15,7 @@ SUFFIX = ".txt"
 
 
 class Options(OptionsModel):
-    """What can be set about the MOTChallenge files."""
+    """Options of the MOTChallenge files."""
 
     coasting: bool = False
     """Write predicted boxes too, not only those a detection was matched to."""
@@ -27,7 +27,7 @@ def build(options: Options) -> MotSink:
 
 
 class MotSink:
-    """Writes "frame, id, left, top, width, height, score, -1, -1, -1"; frames count from 1.
+    """Sink of lines "frame, id, left, top, width, height, score, -1, -1, -1"; frames from 1.
 
     A box without identity (track id 0) gets the id -1, as in MOTChallenge's detection files.
     """
@@ -41,7 +41,7 @@ class MotSink:
         self._only_files = False
 
     def open(self, run: RunInfo) -> None:
-        """See that files can be written; raises OutputError and leaves nothing behind."""
+        """Check that files can be written; raises OutputError and leaves nothing behind."""
         self._only_files = run.only_files
         self._folder = OutputFolder(run)
         self._folder.make()
@@ -60,9 +60,9 @@ class MotSink:
         self._files[source].write(_lines(result, self._coasting))
 
     def source_ended(self, source: str) -> None:
-        """Finish a file's table: a process may have a thousand files open, a folder more clips.
+        """Close the table of a source that has ended: a process may have a thousand files open.
 
-        A camera may come back, and its table goes on.
+        A camera's stays open, as the camera may come back.
         """
         if self._only_files and (file := self._files.pop(source, None)) is not None:
             file.close()

@@ -39,7 +39,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 
 
 class Options(DrawingOptions):
-    """What can be set about the annotated video."""
+    """Options of the annotated video."""
 
     crf: int = Field(23, ge=0, le=51)
     """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 is small."""
@@ -60,10 +60,10 @@ def build(options: Options) -> VideoSink:
 
 
 class VideoSink:
-    """Draws and encodes one file per source, or one per picture where they are unrelated.
+    """Sink that draws and encodes a video per source, or a picture per frame where unrelated.
 
     A source whose picture size changes goes on in `<source>.2.mp4`. Each file's time starts at 0
-    with its first frame. `stage_ms` tells the last frame's "draw" and "write" times.
+    with its first frame. `stage_ms` has the last frame's "draw" and "write" times.
     """
 
     own_thread = True
@@ -80,7 +80,7 @@ class VideoSink:
         self.stage_ms: Mapping[str, float] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that videos can be written; raises OutputError and leaves nothing behind."""
+        """Check that videos can be written; raises OutputError and leaves nothing behind."""
         import av
 
         from pipeline.core.drawing import Annotator
@@ -99,7 +99,7 @@ class VideoSink:
             else:
                 self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
-        _say_silent([info.file for info in run.sources.values() if info.has_sound])
+        _log_lost_sound([info.file for info in run.sources.values() if info.has_sound])
         self._painter = Annotator(
             self._options.trail_s, run.metadata.get("areas"), self._options.labels
         )
@@ -139,7 +139,7 @@ class VideoSink:
             painter.paint(canvas, result)
 
     def source_ended(self, source: str) -> None:
-        """Finish a source's file: an encoder for each file of a large folder is too much."""
+        """Finish a source's video, so that not every file of a large folder holds an encoder."""
         if self._painter is not None:
             self._painter.forget(source)
         if self._blurrer is not None:
@@ -190,14 +190,14 @@ class VideoSink:
         return {**encoder, "x264-params": _REFINED[preset]} if preset in _REFINED else encoder
 
     def _threads(self, image: Image) -> int:
-        """Return how many threads keep up: with one less is lost at the borders of their slices."""
+        """Return the encoder's thread count: as few as keep up, for slice borders cost quality."""
         height, width = image.shape[:2]
         fitting = min(-(-height * width // PIXELS_PER_THREAD), cores().threads)
         return self._options.threads or fitting
 
 
-def _say_silent(files: list[str]) -> None:
-    """Log in one line that the sound of these files is in no video that is written."""
+def _log_lost_sound(files: list[str]) -> None:
+    """Log in one line that the sound of these files is not copied."""
     if len(files) == 1:
         log.warning("%s: its sound is not copied", Path(files[0]).name)
     elif files:

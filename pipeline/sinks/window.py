@@ -23,7 +23,7 @@ _END_KEYS = (ord("q"), 27)  # 27 is Esc
 
 
 class Options(DrawingOptions):
-    """What can be set about the window."""
+    """Options of the window."""
 
 
 class Gui(Protocol):
@@ -47,7 +47,7 @@ def build(options: Options) -> WindowSink:
 
 
 class WindowSink:
-    """Shows each result; `stop_requested` is true after q, Esc or a window's close button.
+    """Sink that shows each result; `stop_requested` is true after q, Esc or the close button.
 
     `gui` replaces cv2 in tests.
     """
@@ -64,7 +64,7 @@ class WindowSink:
         self.stage_ms: Mapping[str, float] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that windows can be shown; raises OutputError."""
+        """Check that windows can be shown; raises OutputError."""
         from pipeline.core.drawing import Annotator
 
         if self._gui is None:
@@ -78,7 +78,7 @@ class WindowSink:
         )
 
     def write(self, result: Result) -> None:
-        """Show the result and look for keys; does nothing once the end was asked for."""
+        """Show the result and read the keyboard; does nothing once a stop was requested."""
         if self._gui is None or self._painter is None:
             raise ValueError("WindowSink.write: open() comes first")
         if self.stop_requested:

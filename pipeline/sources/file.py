@@ -168,7 +168,7 @@ class FileSource:
         )
         if began is not None:
             moment = datetime.fromtimestamp(began.unix_s, UTC).isoformat(timespec="milliseconds")
-            self.notes.append(f"began {moment.replace('+00:00', 'Z')} by {began.told_by}")
+            self.notes.append(f"began {moment.replace('+00:00', 'Z')} by {began.origin}")
         return SourceInfo(
             width=width,
             height=height,

@@ -1,4 +1,4 @@
-"""Pictures: one file, all in a folder, or a glob; in the order in which people count."""
+"""Pictures: one file, all in a folder, or a glob; in natural order (2 before 10)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._file.still_picture import StillPicture, decode_picture
 
 log = logging.getLogger("trackline")
-
-SUFFIXES = PICTURE_SUFFIXES
 
 
 class Options(OptionsModel):
@@ -158,7 +156,7 @@ def _find(pattern: str, *, recursive: bool) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
         return [path]
-    known = ", ".join(sorted(SUFFIXES))
+    known = ", ".join(sorted(PICTURE_SUFFIXES))
     found = list_files(path, recursive=recursive)
     if found is None:
         raise SourceError(f"{pattern}: no such file or folder ({known})")
@@ -174,4 +172,4 @@ def _name_of(path: Path) -> str:
     if glob.has_magic(str(path)) and not os.path.exists(path):
         plain = [part for part in path.parts if not glob.has_magic(part)]
         return Path(*plain).name if plain else "images"
-    return (path.stem if path.suffix.lower() in SUFFIXES else path.name) or "images"
+    return (path.stem if path.suffix.lower() in PICTURE_SUFFIXES else path.name) or "images"

@@ -17,14 +17,14 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.core.secret_types import SecretUrl, has_placeholder
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
-from pipeline.sources._stream.addresses import name_of, objection
+from pipeline.sources._stream.addresses import address_problem, name_of
 from pipeline.sources._stream.certificates import Trust
 from pipeline.sources._stream.decoder import Connection, Picture
 from pipeline.sources._stream.reader import StreamReader
 
 log = logging.getLogger("trackline")
 
-_GOODBYE_S = 0.5
+_LEAVE_TIMEOUT_S = 0.5
 
 
 class Options(OptionsModel):
@@ -55,15 +55,15 @@ class Options(OptionsModel):
 
     @field_validator("url")
     @classmethod
-    def _is_a_cameras(cls, url: SecretUrl) -> SecretUrl:
+    def _check_address(cls, url: SecretUrl) -> SecretUrl:
         address = url.reveal()
-        if not has_placeholder(address) and (why := objection(address)) is not None:
+        if not has_placeholder(address) and (why := address_problem(address)) is not None:
             raise ValueError(why)
         return url
 
     @field_validator("ca_file", "certificate_name")
     @classmethod
-    def _is_looked_at(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+    def _check_verified(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
         if value is not None and info.data.get("verify_tls") is False:
             raise ValueError("want none beside verify_tls: false, which believes any certificate")
         return value
@@ -75,10 +75,9 @@ def build(options: Options) -> StreamSource:
 
 
 class StreamSource:
-    """The pictures of a network camera as they come; a camera that falls silent is SourceLostError.
+    """A connection to a network camera; SourceLostError where no picture comes in time.
 
-    It reads whenever it is read from, so nothing grows old in a buffer before it: a live source's
-    ring never makes it wait.
+    A live source's ring buffer never makes it wait, so no picture grows old before it.
     """
 
     live = True
@@ -86,7 +85,7 @@ class StreamSource:
     def __init__(self, options: Options) -> None:
         address = options.url.reveal()
         if has_placeholder(address):
-            raise SourceError(f"stream: url: '{options.url}' has a placeholder nobody filled in")
+            raise SourceError(f"stream: url: '{options.url}' has a placeholder without a value")
         self.name = options.name or name_of(address)
         self._options = options
         ca_file = options.ca_file and home_path(options.ca_file)
@@ -113,14 +112,14 @@ class StreamSource:
     def open(self) -> SourceInfo:
         """Connect and wait for the first picture; raises SourceLostError while there is none.
 
-        Raises SourceError for what no waiting can make a camera.
+        Raises SourceError for an address that can never be read as a camera.
         """
         self._leave()
         options = self._options
         if self._reader is not None and not self._reader.join(options.open_timeout_s):
             # One at a time: else a name server that is down would cost a thread for every try.
             raise SourceLostError(f"{self._where}: the connection before this one still hangs")
-        if (why := self._trust.objection()) is not None:
+        if (why := self._trust.problem_with_file()) is not None:
             # Once the run goes on, a file that is just being replaced must not end it.
             kind = SourceError if self._reader is None else SourceLostError
             raise kind(f"{self._where}: {why}")
@@ -169,7 +168,7 @@ class StreamSource:
             reader.end()
 
     def close(self) -> None:
-        """Leave the camera; safe to call twice and when never opened.
+        """Disconnect; safe to call twice and when never opened.
 
         A connection that hangs is left to its own time limits.
         """
@@ -185,7 +184,7 @@ class StreamSource:
         self._first = None
         if self._reader is not None:
             self._reader.end()
-            self._reader.join(_GOODBYE_S)
+            self._reader.join(_LEAVE_TIMEOUT_S)
 
     def _first_picture(self, reader: StreamReader) -> Picture:
         options = self._options

@@ -69,7 +69,7 @@ class Scene:
         laps = np.floor((self._start + self._speed * seconds) / self._world).astype(np.int64)
         clipped = xyxy.clip(0, np.tile(self._picture, 2)).round().astype(np.float32)
         seen = (clipped[:, 2:] - clipped[:, :2] >= 2).all(axis=1)
-        # Whoever comes back is somebody new: the id counts laps, exactly and without a state.
+        # One that comes back is a new object: the id counts laps, exactly and without a state.
         lap = np.abs(laps).sum(axis=1)
         ids = lap * len(lap) + np.arange(1, len(lap) + 1)
         return Truth(clipped[seen], ids[seen], self._class_id[seen])

@@ -63,7 +63,7 @@ def test_names_of_dashcams_and_recorders_are_read(name):
     began = recording_start(Path(name), [], 60.0, zone=UTC)
     assert began is not None
     assert began.unix_s == HALF_PAST_TWO.timestamp()
-    assert "name" in began.told_by
+    assert "name" in began.origin
 
 
 @pytest.mark.parametrize("name", NO_TIMES)
@@ -93,7 +93,7 @@ def test_which_of_several_times_is_taken(case):
     began = recording_start(Path(name), [{}, {"creation_time": tag}], 60.0, start, zone)
     assert began is not None
     assert began.unix_s == (HALF_PAST_TWO + timedelta(hours=hours)).timestamp()
-    assert told in began.told_by
+    assert told in began.origin
 
 
 @pytest.mark.parametrize(

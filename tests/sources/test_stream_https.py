@@ -16,7 +16,7 @@ from support.web_cameras import http_camera
 
 from pipeline.core.errors import PipelineError, SourceError
 from pipeline.sources._stream.certificates import Trust
-from pipeline.sources._stream.hosts import Hosts
+from pipeline.sources._stream.hosts import AllowedHosts
 from pipeline.sources._stream.https import VerifiedFetcher
 
 pytestmark = pytest.mark.timeout(60)
@@ -73,7 +73,11 @@ def test_a_login_is_kept_once(camera: Identity) -> None:
     """It was kept for every segment of a live playlist: 86,000 more a day."""
     with answering(camera) as (_, url):
         fetcher = VerifiedFetcher(
-            "source door", Hosts(url, any_host=False), Trust(True, camera.certificate), 5.0, print
+            "source door",
+            AllowedHosts(url, any_host=False),
+            Trust(True, camera.certificate),
+            5.0,
+            print,
         )
         sizes = set()
         for number in range(4):
@@ -131,7 +135,7 @@ def test_parts_of_a_file_are_fetched_as_parts(camera: Identity) -> None:
     with answering(camera) as (there, url):
         trust = Trust(True, camera.certificate)
         fetcher = VerifiedFetcher(
-            "source door", Hosts(url, any_host=False), trust, 5.0, refusals.append
+            "source door", AllowedHosts(url, any_host=False), trust, 5.0, refusals.append
         )
         told = [({"offset": "10", "end_offset": "20"}, 10, 20), ({}, 0, 100)]
         for options, first, end in told:

@@ -76,7 +76,7 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
                 container.format.name.split(",")[0],
                 None if began is None else began.unix_s,
                 named is not None and named.is_exact,
-                "" if began is None else began.told_by,
+                "" if began is None else began.origin,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""When a recording began: from an option, its file's name or its container, never from a clock.
+"""Start time of a recording: from an option, its file's name or its container, never from a clock.
 
 Names are read before the container: they give the start of this very file, while many cameras
 write the end of the recording, local time marked as UTC, or the same time into every segment.
@@ -57,10 +57,10 @@ _MAX_SURE_S = 400.0
 
 @dataclass(frozen=True, slots=True)
 class RecordingStart:
-    """Unix time at which a recording began, and in words what says so."""
+    """Unix time at which a recording began, and in words where it was found."""
 
     unix_s: float
-    told_by: str
+    origin: str
 
 
 def zone_of(text: str) -> tzinfo:
@@ -84,9 +84,9 @@ def recording_start(
     start: datetime | None = None,
     zone: tzinfo | None = None,
 ) -> RecordingStart | None:
-    """Return when the recording at `path` began, None where nothing says.
+    """Return when the recording at `path` began, None where it is not known.
 
-    `start` is what the user says, `zone` that of times without one (None: this machine's zone).
+    `start` is what the user gave, `zone` that of times without one (None: this machine's zone).
     `tags` are the container's and its video stream's. The first of these that is there is taken:
     `start`, the file's name, the container's creation time.
 

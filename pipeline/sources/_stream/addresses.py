@@ -18,8 +18,8 @@ _REORDERING_US = 100_000
 _UDP_BUFFER = 4 * 2**20
 
 
-def objection(address: str) -> str | None:
-    """Return why `address` can be no camera's, in words that hold nothing of it; None if it can."""
+def address_problem(address: str) -> str | None:
+    """Return why `address` is not a valid camera address, None if it is; never quotes it."""
     wanted = ", ".join(f"{each}://" for each in SCHEMES)
     scheme = address.partition("://")[0].lower()
     if "://" not in address or scheme not in SCHEMES:
@@ -39,7 +39,7 @@ def objection(address: str) -> str | None:
 
 
 def name_of(address: str) -> str:
-    """Return what a camera is called after its address: the host, or scheme and port without one.
+    """Return the default name of a camera: its host, or scheme and port where there is none.
 
     Never a part of the path: some cameras have their password in it.
     """
@@ -84,13 +84,13 @@ def demuxer_options(
     return options
 
 
-def recording(where: str) -> SourceError:
-    """Return what to raise for a recording: as a camera most of its pictures would be dropped."""
+def recording_error(where: str) -> SourceError:
+    """Return the error for a recording: read as a camera, most of its pictures would be dropped."""
     return SourceError(f"{where}: is a recording, not a camera: download it and give the file")
 
 
-def failure(where: str, error: Exception, *, was_live: bool) -> PipelineError:
-    """Return what to raise for an error of FFmpeg; its own text holds the address, so not that."""
+def connection_error(where: str, error: Exception, *, was_live: bool) -> PipelineError:
+    """Return the PipelineError for an error of FFmpeg, whose own text holds the address."""
     import av
 
     if isinstance(error, av.error.ProtocolNotFoundError):

@@ -1,4 +1,4 @@
-"""What to leave out when decoding is slower than the camera, so that pictures stay current."""
+"""Frame skipping of a decoder that is slower than its camera, so that pictures stay current."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHOW_EVERY_S = 0.5
 
 
 class Backlog:
-    """Decides packet by packet whether it is decoded or left out.
+    """Chooses the packets to decode: all of them, or key frames only while decoding is behind.
 
     A reader that keeps up waits for its packets. One that does not finds the next always there, in
     buffers that hold many seconds: then only key frames are decoded, now and then, until it has to
@@ -41,7 +41,7 @@ class Backlog:
         return False
 
     def _judge(self, waited_s: float, now: float) -> None:
-        """At the end of each window, see whether there was any waiting in it."""
+        """Set `_behind` at the end of a window in which the reader hardly ever waited."""
         if self._window_began is None:
             self._window_began, self._waited_s = now, 0.0
             return

@@ -1,4 +1,4 @@
-"""TLS certificates of rtsps, https and rtmps cameras: verified, with what went wrong."""
+"""Verification of the TLS certificates of rtsps, https and rtmps cameras, with readable reasons."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _NOT_NOW = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which certificates are a camera's; `name` is the one they are for, None for its host."""
+    """TLS settings of a camera: authorities to trust, and the name its certificate is for.
+
+    `ca_file` None: those of the system; `name` None: the host of the address.
+    """
 
     verify: bool = True
     ca_file: Path | None = None
     name: str | None = None
 
-    def objection(self) -> str | None:
-        """Return why `ca_file` is none, None where it is fine: FFmpeg would not say so."""
+    def problem_with_file(self) -> str | None:
+        """Return why `ca_file` cannot be used, None where it can; FFmpeg would not say so."""
         if not self.verify or self.ca_file is None:
             return None
         try:
@@ -53,7 +56,7 @@ class Trust:
         return options
 
     def context(self, host: str | None = None) -> ssl.SSLContext:
-        """Return what verifies in Python; `host` may show a certificate for `name` instead."""
+        """Return an SSL context for Python; `host` may show a certificate for `name` instead."""
         context = _NamingContext(ssl.PROTOCOL_TLS_CLIENT)
         if (authorities := self.ca_file or system_authorities()) is not None:
             context.load_verify_locations(cafile=authorities)
@@ -77,7 +80,7 @@ class Trust:
             self._certificate(there, name, timeout_s)
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _NAME_DIFFERS:
-                return self._of_another(there, name, timeout_s)
+                return self._other_name(there, name, timeout_s)
             if error.verify_code in _NOT_NOW:
                 return f"its {error.verify_message}: renew it (or set verify_tls: false)"
             return (
@@ -88,7 +91,7 @@ class Trust:
             return None
         return None
 
-    def _of_another(self, there: tuple[str, int], name: str, timeout_s: float) -> str | None:
+    def _other_name(self, there: tuple[str, int], name: str, timeout_s: float) -> str | None:
         try:
             named_hosts = self._certificate(there, None, timeout_s).get("subjectAltName", ())
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Times of a live stream's pictures that only ever grow, whatever its time stamps do."""
+"""Presentation times of a live stream: strictly increasing, whatever its time stamps do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _JUMP_S = 0.5
 """A stamp that runs this far ahead of the pictures' arrival is a clock that was set anew."""
 _MAX_PACE_S = 1.0
 _WINDOW_S = 1.0
-_FEWEST = 5
+_MIN_PICTURES = 5
 """Pictures a window has to hold to be judged by: the first one after a stall is always late."""
 _GAIN = 0.3
 _SLOWEST, _FASTEST = -0.8, 2.0
 
 
 class StreamClock:
-    """Turns time stamps and times of arrival into seconds since the stream was opened.
+    """Clock of a stream: seconds since open from time stamps and times of arrival.
 
     The stamps' steps are taken, for arrivals jitter with the network, unless they are missing,
     repeat, step back or jump ahead of the arrivals: then the arrivals' own steps are. What the
@@ -31,7 +31,7 @@ class StreamClock:
         self._arrived_s = 0.0
         self._now_s: float | None = None
         self._window_ends_s = 0.0
-        self._least_late_s = float("inf")
+        self._min_late_s = float("inf")
         self._judged = 0
         self._slew = 0.0
 
@@ -60,21 +60,21 @@ class StreamClock:
     def _judge(self, arrived_s: float) -> None:
         """Once a window is over, set how much faster or slower than the stamps to run."""
         assert self._now_s is not None
-        self._least_late_s = min(self._least_late_s, arrived_s - self._now_s)
+        self._min_late_s = min(self._min_late_s, arrived_s - self._now_s)
         self._judged += 1
         if arrived_s < self._window_ends_s:
             return
         self._window_ends_s = arrived_s + _WINDOW_S
-        if self._judged >= _FEWEST:
-            self._slew = min(max(_GAIN * self._least_late_s, _SLOWEST), _FASTEST)
-            self._least_late_s = float("inf")
+        if self._judged >= _MIN_PICTURES:
+            self._slew = min(max(_GAIN * self._min_late_s, _SLOWEST), _FASTEST)
+            self._min_late_s = float("inf")
             self._judged = 0
 
 
 class Pacer:
-    """When to give the pictures of a stream that come by the segment, as HLS does.
+    """Release times of pictures that arrive a segment at a time, as with HLS.
 
-    Given as they come, all but the newest of each segment would be dropped behind the source.
+    Released as they come, all but the newest of each segment would be dropped behind the source.
     """
 
     def __init__(self, time_base: Fraction | None) -> None:
@@ -83,7 +83,7 @@ class Pacer:
         self._due = 0.0
 
     def due(self, pts: int | None, now: float) -> float:
-        """Return the monotonic time at which to give the picture, `now` if it comes late."""
+        """Return the monotonic time at which to release the picture, `now` if it comes late."""
         step = 0.0
         if pts is not None and self._pts is not None and self._time_base is not None:
             step = float((pts - self._pts) * self._time_base)

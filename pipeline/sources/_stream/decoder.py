@@ -1,4 +1,4 @@
-"""From an address to decoded pictures, one after the other, on whatever thread asks for them."""
+"""Connection to a network camera and decoding of its pictures, on the calling thread."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline.sources._file.picture_size import (
     too_large,
     was_too_large,
 )
-from pipeline.sources._stream.addresses import demuxer_options, recording
+from pipeline.sources._stream.addresses import demuxer_options, recording_error
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
 from pipeline.sources._stream.clock import Pacer, StreamClock
-from pipeline.sources._stream.hosts import Hosts, is_named_playlist
+from pipeline.sources._stream.hosts import AllowedHosts, is_named_playlist
 from pipeline.sources._stream.https import FORMATS, VerifiedFetcher
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pip
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where to connect to and how long to wait; `where` is what errors begin with."""
+    """Settings of one connection: address, timeouts, TLS; `where` is what errors begin with."""
 
     where: str
     address: str
@@ -61,13 +61,13 @@ class Connection:
             with self._open() as container:
                 yield container
             return
-        hosts = Hosts(self.address, any_host=self.other_hosts)
+        hosts = AllowedHosts(self.address, any_host=self.other_hosts)
         fetcher = VerifiedFetcher(self.where, hosts, self.trust, self.read_timeout_s, on_refusal)
         with closing(fetcher), self._open_web(fetcher) as container:
             yield container
 
     def _open_web(self, fetcher: VerifiedFetcher) -> InputContainer:
-        """Return the container of an address on the web; FFmpeg itself opens no playlist."""
+        """Return the container of an HTTP address; FFmpeg itself opens no playlist."""
         from av.error import ArgumentError, InvalidDataError
 
         if self._verifies or is_named_playlist(self.address):
@@ -129,15 +129,15 @@ class Picture:
 class StreamDecoder:
     """Decodes the pictures of an open container without delay; leaves out what is damaged.
 
-    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_trouble`
-    is called with a line for people when damage, or more pictures than can be decoded, begin.
+    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_warning`
+    is called with a line to log when damage, or more pictures than can be decoded, begin.
     """
 
     def __init__(
         self,
         connection: Connection,
         container: InputContainer,
-        on_trouble: Callable[[str], None],
+        on_warning: Callable[[str], None],
         wait_until: Callable[[float], None],
         stopped: Callable[[], bool],
     ) -> None:
@@ -149,7 +149,7 @@ class StreamDecoder:
                 f"{connection.where}: there is no video in it that can be decoded"
             )
         if connection.address.startswith("http") and (container.duration or 0) > 0:
-            raise recording(connection.where)
+            raise recording_error(connection.where)
         self._where, self._max_megapixels = connection.where, connection.max_megapixels
         if (why := too_large(stream.width, stream.height, self._max_megapixels)) is not None:
             raise SourceLostError(f"{self._where}: its pictures: {why}")
@@ -164,7 +164,7 @@ class StreamDecoder:
         self.sample_aspect = (ratio.numerator, ratio.denominator) if ratio and ratio != 1 else None
         """(width, height) of one pixel, None for square ones."""
         self._opened: tuple[InputContainer, VideoStream] | None = (container, stream)
-        self._on_trouble = on_trouble
+        self._on_warning = on_warning
         self._wait_until = wait_until
         self._stopped = stopped
         self._seen = False
@@ -172,13 +172,13 @@ class StreamDecoder:
         _set_up(stream, connection)
 
     def close(self) -> None:
-        """Let go of container, stream and callbacks; the figures stay.
+        """Release container, stream and callbacks; the counts stay.
 
         A decoder's threads end with the last reference to its stream, and the reader refers to
         this object and is referred to by its callbacks: only the garbage collector would find out.
         """
         self._opened = None
-        self._on_trouble = self._wait_until = _nothing
+        self._on_warning = self._wait_until = _nothing
         self._stopped = _always
 
     def pictures(self, pool: FramePool) -> Iterator[Picture]:
@@ -252,15 +252,15 @@ class StreamDecoder:
         episodes = self.backlog.episodes
         wanted = self.backlog.wants(waited_s, now, keyframe=packet.is_keyframe)
         if episodes == 0 and self.backlog.episodes:
-            self._on_trouble("decoding is slower than the camera; pictures are left out")
+            self._on_warning("decoding is slower than the camera; pictures are left out")
         return wanted
 
     def _note_damage(self) -> None:
-        if not self._seen:  # who joins midway cannot decode what comes before a key frame
+        if not self._seen:  # before the first key frame nothing can be decoded
             return
         self.damaged += 1
         if self.damaged == 1:
-            self._on_trouble("damaged pictures arrive; they are left out")
+            self._on_warning("damaged pictures arrive; they are left out")
 
 
 def _set_up(stream: VideoStream, connection: Connection) -> None:

@@ -1,12 +1,12 @@
-"""To which servers a playlist or a redirect may lead."""
+"""Allowed hosts: the servers to which a playlist or a redirect may lead."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 
-class Hosts:
-    """The host of a camera's address, and the one that address redirects to; with `any_host` all.
+class AllowedHosts:
+    """The host of a camera's address and the one it redirects to; with `any_host` all.
 
     A camera that was taken over, or a host in its place, could otherwise have the program
     ask other machines of the network it stands in.
@@ -21,8 +21,8 @@ class Hosts:
         """Allow the host to which the address itself redirected."""
         self._allowed.add(_host(url))
 
-    def objection(self, url: str) -> str | None:
-        """Return what to say where `url` leads elsewhere, None where it may."""
+    def refusal(self, url: str) -> str | None:
+        """Return why `url` is not to be followed, None where it may be."""
         host = _host(url)
         if self._any_host or host in self._allowed:
             return None

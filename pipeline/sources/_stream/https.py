@@ -1,8 +1,8 @@
-"""What comes over https, fetched here: FFmpeg verifies the first request and no other.
+"""HTTP client for FFmpeg that verifies every request; FFmpeg itself verifies only the first.
 
-It hands its TLS options to the address it is given, but not to playlists, keys and segments that
-this one names, nor to the same playlist when it is read again. What the address leads to is known
-only when it has been opened, so FFmpeg opens none of them.
+FFmpeg hands its TLS options to the address it is given, but not to playlists, keys and segments
+that this one names, nor to the same playlist when it is read again. What the address leads to is
+known only when it has been opened, so FFmpeg opens none of them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from pipeline.core.errors import PipelineError, SourceError, SourceLostError
-from pipeline.sources._stream.addresses import recording
+from pipeline.sources._stream.addresses import recording_error
 from pipeline.sources._stream.certificates import Trust
-from pipeline.sources._stream.hosts import Hosts
+from pipeline.sources._stream.hosts import AllowedHosts
 
 FORMATS = (
     "hls,mpjpeg,mjpeg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,live_flv,mov,matroska,asf,ogg,avi,"
@@ -48,7 +48,7 @@ class VerifiedFetcher:
     def __init__(
         self,
         where: str,
-        hosts: Hosts,
+        hosts: AllowedHosts,
         trust: Trust,
         timeout_s: float,
         on_refusal: Callable[[PipelineError], None],
@@ -73,7 +73,7 @@ class VerifiedFetcher:
             web.HTTPDigestAuthHandler(self.logins),
             web.HTTPDefaultErrorHandler(),
             web.HTTPErrorProcessor(),
-            _Unverifiable(where) if is_verified else web.HTTPHandler(),
+            _RefusePlainHttp(where) if is_verified else web.HTTPHandler(),
         ):
             self._opener.add_handler(handler)
 
@@ -88,7 +88,7 @@ class VerifiedFetcher:
         kind = answer.headers.get_content_type()
         if answer.length and kind.startswith("video/"):
             answer.close()
-            raise recording(self._where)
+            raise recording_error(self._where)
         return _ANNOUNCED.get(kind)
 
     def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> Fetched:
@@ -108,7 +108,7 @@ class VerifiedFetcher:
             return Fetched(None)
 
     def close(self) -> None:
-        """Let go of what fetches, at once: its parts refer to it, and it to them."""
+        """Release the handlers at once: they refer to the opener, and it to them."""
         begun, self._begun = self._begun, None
         if begun is not None:
             begun.close()
@@ -146,7 +146,7 @@ class VerifiedFetcher:
 
         The address itself may be redirected: until its answer is there, nothing else was asked for.
         """
-        if self._is_begun and (why := self._hosts.objection(url)) is not None:
+        if self._is_begun and (why := self._hosts.refusal(url)) is not None:
             raise SourceLostError(f"{self._where}: {why}")
 
     def _without_login(self, url: str) -> str:
@@ -164,7 +164,7 @@ class VerifiedFetcher:
 
 
 class _Redirects(web.HTTPRedirectHandler):
-    """Follows redirects to where `check` does not raise."""
+    """Redirect handler that calls `check` with each new address; it raises to refuse."""
 
     def __init__(self, check: Callable[[str], None]) -> None:
         self._check = check
@@ -176,7 +176,7 @@ class _Redirects(web.HTTPRedirectHandler):
 
 
 def _context(trust: Trust, address: str) -> ssl.SSLContext:
-    """Return what verifies certificates, or believes any with `verify_tls: false`."""
+    """Return the SSL context; it accepts any certificate with `verify_tls: false`."""
     context = trust.context(urlsplit(address).hostname)
     if not trust.verify:
         context.check_hostname = False
@@ -184,8 +184,8 @@ def _context(trust: Trust, address: str) -> ssl.SSLContext:
     return context
 
 
-class _Unverifiable(web.BaseHandler):
-    """Refuses what a playlist or a redirect leads to and no certificate protects."""
+class _RefusePlainHttp(web.BaseHandler):
+    """URL handler that refuses plain http after https, where no certificate protects."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -199,26 +199,26 @@ class _Unverifiable(web.BaseHandler):
 
 
 class Fetched:
-    """An answer as PyAV reads it; None is an empty one."""
+    """File-like HTTP response for PyAV; None is an empty one."""
 
     def __init__(self, answer: HTTPResponse | None) -> None:
         self._answer = answer
 
-    def read(self, most: int) -> bytes:
-        """Return what has come, empty at the end, also where that comes too early."""
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes that have come, empty at the end and after a failure."""
         try:
-            return self._answer.read1(most) if self._answer is not None else b""
+            return self._answer.read1(size) if self._answer is not None else b""
         except (OSError, HTTPException, ValueError):
             return b""
 
     def close(self) -> None:
-        """Leave the server."""
+        """Close the connection."""
         if self._answer is not None:
             self._answer.close()
 
 
 def _refused(code: int) -> Exception:
-    """Return what an answer that is none comes to, in the words of `_addresses.failure`."""
+    """Return the error of an HTTP status, as `addresses.connection_error` takes it."""
     import av
 
     known = {

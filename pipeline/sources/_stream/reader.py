@@ -1,8 +1,8 @@
-"""One connection to a camera, read on its own thread so that no read outlasts its timeout.
+"""Reader thread of one camera connection, so that no read outlasts its timeout.
 
 FFmpeg heeds its time limits between two reads of a socket, but not while it looks up a name, and
-cannot be called off from another thread. So the reader's thread may hang; who waits for its
-pictures does not.
+cannot be cancelled from another thread. So the reader's thread may hang; the thread that waits for
+its pictures does not.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from contextlib import closing
 
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
-from pipeline.sources._stream.addresses import failure
+from pipeline.sources._stream.addresses import connection_error
 from pipeline.sources._stream.decoder import Connection, Picture, StreamDecoder
 
 
 class StreamReader:
-    """Connects, decodes and hands over picture after picture until it is closed.
+    """Thread that connects, decodes and hands over one picture after the other until it is closed.
 
     A picture is kept until it is taken, and no further one is read meanwhile. `decoder` is there
-    once the connection is. `on_trouble` is called on the reader's thread with a line for people.
+    once the connection is. `on_warning` is called on the reader's thread with a line to log.
     """
 
     def __init__(
-        self, connection: Connection, pool: FramePool, on_trouble: Callable[[str], None]
+        self, connection: Connection, pool: FramePool, on_warning: Callable[[str], None]
     ) -> None:
         self.decoder: StreamDecoder | None = None
         self._connection = connection
         self._pool = pool
-        self._on_trouble = on_trouble
+        self._on_warning = on_warning
         self._changed = threading.Condition()
         self._picture: Picture | None = None
         self._error: BaseException | None = None
@@ -64,7 +64,7 @@ class StreamReader:
             return None
 
     def end(self) -> None:
-        """Ask the thread to end, and wake who waits in `take`; any thread, at any time."""
+        """Ask the thread to end, and wake a waiting `take`; any thread, at any time."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -82,7 +82,7 @@ class StreamReader:
         self._note(error)
 
     def _note(self, error: BaseException) -> None:
-        """Have `take` raise this, or what was noted before it."""
+        """Keep the first error, which `take` raises."""
         kept = _fresh(error) if isinstance(error, PipelineError) else error
         with self._changed:
             self._error = self._error or kept
@@ -98,7 +98,7 @@ class StreamReader:
                 decoder = self.decoder = StreamDecoder(
                     self._connection,
                     container,
-                    self._on_trouble,
+                    self._on_warning,
                     self._wait_until,
                     lambda: self._ended,
                 )
@@ -111,7 +111,7 @@ class StreamReader:
         except PipelineError as error:
             return _fresh(error)
         except (FFmpegError, OSError) as error:
-            return failure(where, error, was_live=self._was_live)
+            return connection_error(where, error, was_live=self._was_live)
         return SourceLostError(f"{where}: the stream ended")
 
     def _wait_until(self, due: float) -> None:
@@ -120,7 +120,7 @@ class StreamReader:
             self._changed.wait_for(lambda: self._ended, max(0.0, due - time.monotonic()))
 
     def _hand_over(self, picture: Picture) -> bool:
-        """Return whether somebody will want more, once there is room for this one."""
+        """Pass on a picture once the one before was taken; return whether to go on."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is None or self._ended)
             if not self._ended:
