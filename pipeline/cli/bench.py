@@ -79,9 +79,9 @@ def _options(args: argparse.Namespace) -> Options:
     from pipeline.core.options import validated
 
     for name in ("max_frames", "repeats"):
-        if getattr(args, name) < 1:
+        if vars(args)[name] < 1:
             raise UsageError(f"--{name.replace('_', '-')}: want 1 or more")
-    given = {key: getattr(args, key) for key in ("model", "device", "imgsz")}
+    given = {key: vars(args)[key] for key in ("model", "device", "imgsz")}
     options = {key: value for key, value in given.items() if value is not None}
     return validated(Options, options, "detector")
 

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the refined files and print what was done."""
-    given = {name: getattr(args, name) for name in RefineOptions.model_fields}
+    given = {name: vars(args)[name] for name in RefineOptions.model_fields}
     options = {name: value for name, value in given.items() if value is not None}
     chosen = validated(RefineOptions, options, "refine")
     if args.fps is not None and not 0 < args.fps < float("inf"):

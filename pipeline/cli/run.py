@@ -102,14 +102,14 @@ def configured(args: argparse.Namespace) -> Config:
     if args.tracker is not None:
         changes["tracker.kind"] = args.tracker
     for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
-        if (value := getattr(args, key)) is not None:
+        if (value := vars(args)[key]) is not None:
             changes[f"detector.{key}"] = value
     if args.classes is not None:
         changes["detector.classes"] = split_names(args.classes)
     if args.zones is not None:
         changes["zones"] = str(home_path(args.zones))
     for key in ("output", "max_frames", "detect_every"):
-        if (value := getattr(args, key)) is not None:
+        if (value := vars(args)[key]) is not None:
             changes[f"run.{key}"] = value
     changes.update(parse_assignment(text) for text in args.changes)
     config = load_config(args.config, changes)

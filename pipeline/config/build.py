@@ -15,7 +15,7 @@ from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.masking import masked_all
-from pipeline.core.options import validated
+from pipeline.core.options import HasConf, HasModel, HasWantedConf, validated
 from pipeline.engine import Pipeline
 from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain
@@ -102,7 +102,7 @@ def detector_choice(config: Config) -> PluginChoice:
     """
     choice, tracker = config.detector, config.tracker
     options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
-    wanted = getattr(options, "wanted_conf", None)
+    wanted = options.wanted_conf if isinstance(options, HasWantedConf) else None
     field = plugin("detectors", choice.kind, "detector").Options.model_fields.get("conf")
     if wanted is None or field is None or "conf" in choice.options:
         return choice
@@ -113,17 +113,15 @@ def detector_choice(config: Config) -> PluginChoice:
 def lowest_score(config: Config) -> float | None:
     """Return the lowest score the detector reports in this run, None if it has no such option."""
     choice = detector_choice(config)
-    conf = getattr(
-        _options(plugin("detectors", choice.kind, "detector"), choice, "detector"), "conf", None
-    )
-    return None if conf is None else float(conf)
+    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    return float(options.conf) if isinstance(options, HasConf) else None
 
 
 def _score_of_pictures(config: Config) -> float:
     """Return the lowest score on unrelated pictures: the detector's own, not the tracker's."""
     choice = config.detector
     options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
-    return float(getattr(options, "conf", 0.0))
+    return float(options.conf) if isinstance(options, HasConf) else 0.0
 
 
 def _warn_uncounted(
@@ -185,8 +183,9 @@ def model_of(config: Config) -> str | None:
     """Return the weights as the detector's options name them, not fit to be shown."""
     choice = config.detector
     options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
-    model = getattr(options, "model", None)
-    return None if model is None else str(model)
+    if not isinstance(options, HasModel) or options.model is None:
+        return None
+    return str(options.model)
 
 
 def schema() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.config.secrets import Secrets, UnknownSecretError
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, system_reason
 from pipeline.core.options import OptionsModel
 
 MIN_TOKEN = 16
@@ -112,6 +112,6 @@ def _token_in(path: Path) -> str:
     try:
         token = path.read_text("utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
+        reason = system_reason(error) or "not a text file"
         raise ConfigError(f"web.token_file: {path}: cannot be read: {reason}") from None
     return _checked(token, f"web.token_file: {path}")

@@ -94,7 +94,7 @@ def located(where: str) -> Iterator[None]:
 
 
 class writing:  # noqa: N801 - reads as a word: with writing(path)
-    """Turn an OSError inside the block into an OutputError that names the path.
+    """Context manager that turns an OSError into an OutputError that names the path.
 
     Once frames flow it is a WriteError: the user's arguments were right, the run has failed.
     """
@@ -110,3 +110,9 @@ class writing:  # noqa: N801 - reads as a word: with writing(path)
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
             raise self._kind(f"{self._path}: cannot be written: {reason}") from error
+
+
+def system_reason(error: BaseException) -> str | None:
+    """Return the operating system's or FFmpeg's words for an error, None where it has none."""
+    reason = getattr(error, "strerror", None)  # PyAV's errors have it, too, and are no OSError
+    return str(reason) if reason else None

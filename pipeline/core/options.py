@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,6 +25,29 @@ class OptionsModel(BaseModel):
         """Return the keys of each section, to say where a misplaced one belongs."""
         sections = {name: _model_at(cls, [name]) for name in cls.model_fields}
         return {name: [*model.model_fields] for name, model in sections.items() if model}
+
+
+@runtime_checkable
+class HasConf(Protocol):
+    """Optional, for a detector's `Options`: `conf`, the lowest score it reports."""
+
+    conf: float
+
+
+@runtime_checkable
+class HasModel(Protocol):
+    """Optional, for a detector's `Options`: `model`, its weights, None for the built-in ones."""
+
+    model: object
+
+
+@runtime_checkable
+class HasWantedConf(Protocol):
+    """Optional, for a tracker's `Options`: the lowest detection score that the tracker uses."""
+
+    @property
+    def wanted_conf(self) -> float:
+        """Return the score, from 0 to 1; the detector's `conf` is lowered to it."""
 
 
 M = TypeVar("M", bound=BaseModel)

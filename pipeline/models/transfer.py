@@ -132,8 +132,8 @@ def _receive(
         raise DownloadFailedError(f"the server has a file of {total} bytes, want {size}")
     if not kept:
         part.start(_validator(response.headers))
-    most = size or MAX_BYTES
-    part.append(_chunks(response, kept, most, lambda have: progress(have, total or size)))
+    limit = size or MAX_BYTES
+    part.append(_chunks(response, kept, limit, lambda have: progress(have, total or size)))
     have = part.size
     if total is not None and have < total:
         raise ConnectionBrokenError(f"the connection ended after {have} of {total} bytes")
@@ -143,12 +143,12 @@ def _receive(
 
 
 def _chunks(
-    response: HTTPResponse, have: int, most: int, progress: Callable[[int], None]
+    response: HTTPResponse, have: int, limit: int, progress: Callable[[int], None]
 ) -> Iterator[bytes]:
     while chunk := response.read1(CHUNK):
         have += len(chunk)
-        if have > most:
-            raise DownloadFailedError(f"the server sends more than {most} bytes")
+        if have > limit:
+            raise DownloadFailedError(f"the server sends more than {limit} bytes")
         yield chunk
         progress(have)
 

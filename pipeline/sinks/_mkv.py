@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.atomic_file import replacing
-from pipeline.core.errors import WriteError
+from pipeline.core.errors import WriteError, system_reason
 from pipeline.core.paths import ffmpeg_path
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def write_mkv(video: Path, subtitles: Path, path: Path) -> None:
         ):
             _copy(source, track, target, video.name)
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = system_reason(error) or str(error) or type(error).__name__
         raise WriteError(
             f"{path}: the streams of {video.name} cannot be copied into Matroska: {reason}; "
             f"the subtitles are in {subtitles.name}"

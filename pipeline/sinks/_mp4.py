@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
-from pipeline.core.errors import WriteError, writing
+from pipeline.core.errors import WriteError, system_reason, writing
 from pipeline.core.paths import ffmpeg_path
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
@@ -206,5 +206,5 @@ def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
 
 
 def _unwritable(path: Path, error: Exception) -> WriteError:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = system_reason(error) or str(error) or type(error).__name__
     return WriteError(f"{path}: cannot be written: {reason}")

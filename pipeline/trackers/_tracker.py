@@ -307,8 +307,8 @@ class TwoStageTracker(BaseTracker):
         return self._pairs(predicted, seen)
 
     def _select_new(self, seen: Observations, free: Rows) -> Rows:
-        least = self._options.new_score * self._factor
-        sure: Rows = free[seen.score.take(free) >= least]
+        min_score = self._options.new_score * self._factor
+        sure: Rows = free[seen.score.take(free) >= min_score]
         return sure
 
     def _remove_expired(self) -> None:
@@ -319,8 +319,8 @@ class TwoStageTracker(BaseTracker):
         if not missed.any():
             return
         gone = missed & (tracks.track_id == 0)
-        least = self._options.duplicate_iou
+        min_iou = self._options.duplicate_iou
         boxes = self._filters.xyxy()
-        gone[duplicates(boxes, missed, tracks.born_s, tracks.class_id, least)] = True
+        gone[duplicates(boxes, missed, tracks.born_s, tracks.class_id, min_iou)] = True
         if gone.any():
             self._keep((~gone).nonzero()[0])

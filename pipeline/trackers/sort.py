@@ -48,11 +48,11 @@ class Sort(BaseTracker):
         return AreaRatioFilters()
 
     def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
-        pairs, least = self._pairs(predicted, seen), self._options.min_iou
+        pairs, min_iou = self._pairs(predicted, seen), self._options.min_iou
         if self._options.published:
-            matches.match(pairs, pairs.overlap, gate=pairs.overlap >= least)
+            matches.match(pairs, pairs.overlap, gate=pairs.overlap >= min_iou)
         else:
-            matches.match(pairs, pairs.overlap - least)
+            matches.match(pairs, pairs.overlap - min_iou)
 
     def _reported_boxes(self, rows: Rows, detections: Detections) -> Float64:
         if self._options.box == "measured":

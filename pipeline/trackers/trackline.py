@@ -105,8 +105,8 @@ class Trackline(TwoStageTracker):
         if late <= 0:
             return None
         strayed = late * np.sqrt(self._filters.block[VELOCITY_VARIANCE, 0])
-        most: Float64 = np.minimum(strayed, _MAX_REACH * (predicted[3] - predicted[1]))
-        return most
+        reach: Float64 = np.minimum(strayed, _MAX_REACH * (predicted[3] - predicted[1]))
+        return reach
 
     def _save_extra(self) -> State:
         return {"scores": self._scores.copy()}

@@ -237,8 +237,8 @@ class TorchBackend:
         on_cuda = self._device.type == "cuda"
         if self._settings.batch is None and on_cuda:
             self.batch_size = 1 if self._settings.prefer_latency else FRAMES_ON_CUDA
-        most = self._network.fixed_batch
-        self.batch_size = min(self.batch_size, most or self.batch_size)
+        fixed = self._network.fixed_batch
+        self.batch_size = min(self.batch_size, fixed or self.batch_size)
         if on_cuda or self._tensors_on_cpu:
             self.in_flight = 1 if self._settings.prefer_latency else BATCHES_ON_CUDA
 

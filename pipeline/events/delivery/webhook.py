@@ -24,7 +24,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, system_reason
 from pipeline.core.secret_types import hidden_address
 from pipeline.events.delivery.options import WebhookOptions
 from pipeline.events.delivery.outbox import MAX_RETRY_AFTER_S, Message
@@ -81,7 +81,7 @@ class Webhook:
         except (OSError, HTTPException) as error:
             if not watch.is_alive():
                 return Outcome("again", f"no answer within {self._timeout_s:g} s")
-            reason = getattr(error, "strerror", None) or type(error).__name__
+            reason = system_reason(error) or type(error).__name__
             return Outcome("again", f"cannot be reached: {reason}")
         finally:
             watch.cancel()

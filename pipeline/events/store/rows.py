@@ -38,13 +38,20 @@ def stored_event(row: Any) -> StoredEvent:
 
 def row_values(one: EventRecord) -> dict[str, Any]:
     """Return the row of an event."""
-    texts = ("uid", "kind", "camera", "area", "direction", "class_name")
-    numbers = ("time", "track_id", "class_id", "dwell_s", "pts_s")
     x1, y1, x2, y2 = (float(value) for value in one.xyxy)
     return {
-        **{name: storable(getattr(one, name)) for name in texts},
-        **{name: getattr(one, name) for name in numbers},
+        "uid": storable(one.uid),
+        "time": one.time,
+        "kind": storable(one.kind),
+        "camera": storable(one.camera),
+        "area": storable(one.area),
+        "direction": storable(one.direction),
+        "track_id": one.track_id,
+        "class_id": one.class_id,
+        "class_name": storable(one.class_name),
+        "dwell_s": one.dwell_s,
         "frame": one.index,
+        "pts_s": one.pts_s,
         "x1": x1,
         "y1": y1,
         "x2": x2,
@@ -61,9 +68,13 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
 
 def query_conditions(wanted: EventQuery) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of a WHERE clause."""
-    same = ("camera", "kind", "class_name", "area")
-    asked = {name: getattr(wanted, name) for name in same}
-    found = [events.c[n] == storable(text) for n, text in asked.items() if text is not None]
+    equal = (
+        (events.c.camera, wanted.camera),
+        (events.c.kind, wanted.kind),
+        (events.c.class_name, wanted.class_name),
+        (events.c.area, wanted.area),
+    )
+    found = [column == storable(text) for column, text in equal if text is not None]
     if wanted.before_id is not None:
         found.append(events.c.id < _bounded(wanted.before_id))
     if wanted.after_id is not None:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.events.zones.geometry import Bools, Geometry, Rows
-from pipeline.events.zones.schema import CameraZones, Line
+from pipeline.events.zones.schema import CameraZones, Line, Zone
 from pipeline.events.zones.track_states import Decision, Decisions, Int64, SeenTracks, TrackStates
 
 CLEAR_HEIGHTS = 0.05
@@ -40,7 +40,9 @@ class CrossingDetector:
         self._counts_in = counts_in
         self._settle_us = max(round(camera.settle_s * 1e6) - _ROUNDING_US, 0)
         self._gone_us = round(camera.gone_s * 1e6)
-        dwells = [getattr(zone, "dwell_s", None) for zone in camera.zones_and_lines]
+        dwells = [
+            zone.dwell_s if isinstance(zone, Zone) else None for zone in camera.zones_and_lines
+        ]
         self._dwell_us = np.array(
             [_NEVER if each is None else round(each * 1e6) - _ROUNDING_US for each in dwells],
             np.int64,

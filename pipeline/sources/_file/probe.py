@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
-from pipeline.core.errors import SourceError
+from pipeline.core.errors import SourceError, system_reason
 from pipeline.core.paths import ffmpeg_path
 from pipeline.sources._file.damage import duration_s
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
@@ -79,5 +79,5 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
                 "" if began is None else began.origin,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        why = system_reason(error) or str(error)
         raise SourceError(f"{path}: not a video: {why}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pipeline.core.errors import PipelineError, SourceError, SourceLostError
+from pipeline.core.errors import PipelineError, SourceError, SourceLostError, system_reason
 from pipeline.sources._stream.certificates import Trust
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt")
@@ -109,5 +109,5 @@ def connection_error(where: str, error: Exception, *, was_live: bool) -> Pipelin
     for kind, words in meanings.items():
         if isinstance(error, kind):
             return SourceLostError(f"{where}: {words}")
-    why = getattr(error, "strerror", None) or type(error).__name__
+    why = system_reason(error) or type(error).__name__
     return SourceLostError(f"{where}: {'broke off' if was_live else 'does not open'} ({why})")
