@@ -52,7 +52,7 @@ def test_refers_to_files_that_are_there(path: Path) -> None:
 
 
 def test_every_script_is_used() -> None:
-    """A file nobody loads would be shipped for nothing."""
+    """An unused file would be shipped for nothing."""
     texts = [path.read_text("utf-8") for path in FILES]
     unused = [path.name for path in SCRIPTS if not any(f'{path.name}"' in text for text in texts)]
     assert unused == []

@@ -20,7 +20,7 @@ pytest.importorskip("fastapi")
 import httpx
 import uvicorn
 from packaging.requirements import Requirement
-from support.fake_backend import TOKEN, Made, serving
+from support.fake_backend import TOKEN, ServerParts, serving
 from support.paths import PACKAGE, ROOT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -47,22 +47,28 @@ def begun(address: str, said: bytes, source: str = "127.0.0.1") -> socket.socket
 
 def rest(connection: socket.socket) -> bytes:
     """Return what comes until the server ends the connection; TimeoutError if it never does."""
-    told = b""
+    received = b""
     with suppress(ConnectionResetError):
         while piece := connection.recv(65536):
-            told += piece
-    return told
+            received += piece
+    return received
 
 
 @pytest.mark.parametrize("said", [b"", HEAD, BODY], ids=("nothing", "head", "body"))
-def test_a_request_that_is_not_complete_in_time_is_given_up(tmp_path: Path, said: bytes) -> None:
-    with serving(Made(tmp_path), request_s=0.3) as address, begun(address, said) as connection:
+def test_an_incomplete_request_is_aborted_in_time(tmp_path: Path, said: bytes) -> None:
+    with (
+        serving(ServerParts(tmp_path), request_s=0.3) as address,
+        begun(address, said) as connection,
+    ):
         assert rest(connection) == b""
 
 
-def test_so_is_a_later_one_of_the_same_connection(tmp_path: Path) -> None:
+def test_a_later_request_of_a_connection_is_aborted_too(tmp_path: Path) -> None:
     whole = HEAD + b"\r\n"
-    with serving(Made(tmp_path), request_s=0.3) as address, begun(address, whole) as connection:
+    with (
+        serving(ServerParts(tmp_path), request_s=0.3) as address,
+        begun(address, whole) as connection,
+    ):
         assert b" 200 " in connection.recv(65536)
         connection.sendall(HEAD)
         assert b"HTTP/" not in rest(connection)
@@ -80,9 +86,9 @@ def status_of(client: HTTPConnection) -> int:
     return answer.status
 
 
-def test_who_is_answered_is_not_given_up(tmp_path: Path) -> None:
+def test_idle_connections_are_not_timed_out(tmp_path: Path) -> None:
     """The time is that of a request: a WebSocket and an idle connection stay."""
-    made = Made(tmp_path)
+    made = ServerParts(tmp_path)
     made.show(1)
     bearer = {"authorization": f"Bearer {TOKEN}"}
     with serving(made, request_s=0.3) as address, closing(idle_client(address)) as client:
@@ -96,8 +102,8 @@ def test_who_is_answered_is_not_given_up(tmp_path: Path) -> None:
         assert client.sock is before, "it was opened again"
 
 
-def test_many_that_say_little_keep_nobody_out(tmp_path: Path) -> None:
-    made = Made(tmp_path, viewers=1)  # 68 connections in all
+def test_incomplete_requests_do_not_lock_others_out(tmp_path: Path) -> None:
+    made = ServerParts(tmp_path, viewers=1)  # 68 connections in all
     with serving(made, request_s=60) as address, ExitStack() as steps:
         for _ in range(150):
             steps.enter_context(begun(address, HEAD))
@@ -117,10 +123,10 @@ def answered(address: str, said: bytes, source: str) -> socket.socket:
 
 def answer_on(connection: socket.socket) -> bytes:
     """Return an answer that is JSON, head and body."""
-    told = b""
-    while not told.endswith(b"}") and (piece := connection.recv(65536)):
-        told += piece
-    return told
+    received = b""
+    while not received.endswith(b"}") and (piece := connection.recv(65536)):
+        received += piece
+    return received
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
@@ -130,11 +136,11 @@ def answer_on(connection: socket.socket) -> bytes:
     [ASKED, ASKED + HEAD, HEAD, b"", HEAD.replace(b"healthz", b"api/cameras") + b"\r\n"],
     ids=["idle", "idle, then half a request", "half a request", "nothing", "refused"],
 )
-def test_connections_that_are_used_for_nothing_keep_nobody_out(
+def test_useless_connections_do_not_lock_others_out(
     tmp_path: Path, said: bytes, from_many: bool
 ) -> None:
-    """320 connections that each had asked /healthz once gave everybody 503 for half a minute."""
-    made = Made(tmp_path, **CRAMPED)
+    """320 connections that each had asked /healthz gave all others 503 for half a minute."""
+    made = ServerParts(tmp_path, **CRAMPED)
     with serving(made, request_s=60) as address, ExitStack() as steps:
         for number in range(200):
             source = f"127.0.{number % 50 + 1}.1" if from_many else "127.0.0.1"
@@ -151,8 +157,8 @@ def test_connections_that_are_used_for_nothing_keep_nobody_out(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
-def test_the_idle_connection_of_somebody_signed_in_goes_last(tmp_path: Path) -> None:
-    made = Made(tmp_path, **CRAMPED)
+def test_signed_in_idle_connections_are_closed_last(tmp_path: Path) -> None:
+    made = ServerParts(tmp_path, **CRAMPED)
     with serving(made, request_s=60) as address, ExitStack() as steps:
         mine = steps.enter_context(answered(address, HEAD + BEARER + b"\r\n", "127.0.0.1"))
         for number in range(150):
@@ -165,7 +171,7 @@ def test_the_idle_connection_of_somebody_signed_in_goes_last(tmp_path: Path) -> 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool) -> None:
     """It speaks for many clients; closing its oldest would fail requests on their way."""
-    made = Made(tmp_path, proxies=("127.0.0.1",) if trusted else ())
+    made = ServerParts(tmp_path, proxies=("127.0.0.1",) if trusted else ())
     with serving(made, request_s=60) as address, ExitStack() as steps:
         kept = [steps.enter_context(answered(address, ASKED, "127.0.0.1")) for _ in range(60)]
         steps.enter_context(answered(address, ASKED, "127.0.0.1"))
@@ -214,7 +220,7 @@ def test_uvicorn_has_every_member_that_the_timeout_uses(member: str) -> None:
 
 
 def test_uvicorn_is_pinned_below_the_next_release() -> None:
-    """Without an upper limit, `pip install` takes a release that nobody has tried."""
+    """Without an upper limit, `pip install` takes an untested release."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [
         requirement

@@ -15,7 +15,7 @@ pytest.importorskip("httpx")
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
-from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, Made, serving
+from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, ServerParts, serving
 
 from pipeline.core.errors import StoreError
 
@@ -25,12 +25,12 @@ ZONES = "/api/cameras/yard/zones"
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path)
+def made(tmp_path: Path) -> ServerParts:
+    return ServerParts(tmp_path)
 
 
 @pytest.fixture
-def client(made: Made) -> Iterator[TestClient]:
+def client(made: ServerParts) -> Iterator[TestClient]:
     with TestClient(made.app, base_url=HOST, headers=BEARER) as client:
         yield client
 
@@ -46,14 +46,14 @@ def test_a_camera_without_a_picture_has_none(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("what", ["", "/tracks", "/zones", "/snapshot.jpg", "/stream.mjpg"])
-@pytest.mark.parametrize("name", ["nobody", "..", "%2e%2e%2fetc%2fpasswd", "a%00b", "%ff"])
+@pytest.mark.parametrize("name", ["unknown", "..", "%2e%2e%2fetc%2fpasswd", "a%00b", "%ff"])
 def test_an_unknown_camera_is_404(client: TestClient, name: str, what: str) -> None:
     answer = client.get(f"/api/cameras/{name}{what}")
     assert answer.status_code == 404
     assert answer.json()["detail"]
 
 
-def test_a_name_with_a_slash_is_a_name(made: Made, client: TestClient) -> None:
+def test_a_name_with_a_slash_is_a_name(made: ServerParts, client: TestClient) -> None:
     made.show(5)
     assert "/" in CAMERAS[0]
     assert client.get(f"/api/cameras/{CAMERAS[0]}/tracks").json()["index"] == 5
@@ -63,7 +63,7 @@ def test_a_name_with_a_slash_is_a_name(made: Made, client: TestClient) -> None:
 # -- zones ----------------------------------------------------------------------------------------
 
 
-def test_zones_are_saved_and_told_again(made: Made, client: TestClient) -> None:
+def test_zones_are_saved_and_returned(made: ServerParts, client: TestClient) -> None:
     body = {"size": [640, 480], "zones": [TRIANGLE], "lines": []}
     saved = client.put(ZONES, json=body)
     assert saved.status_code == 200
@@ -87,7 +87,7 @@ def test_zones_are_saved_and_told_again(made: Made, client: TestClient) -> None:
     ],
 )  # fmt: skip
 def test_zones_that_cannot_be_are_refused_in_one_line(
-    made: Made, client: TestClient, body: Any
+    made: ServerParts, client: TestClient, body: Any
 ) -> None:
     answer = client.put(ZONES, json=body)
     assert answer.status_code == 422
@@ -97,7 +97,7 @@ def test_zones_that_cannot_be_are_refused_in_one_line(
     assert not made.backend.saved
 
 
-def test_a_zones_file_that_cannot_be_written_is_told(made: Made, client: TestClient) -> None:
+def test_a_zones_file_that_cannot_be_written_is_422(made: ServerParts, client: TestClient) -> None:
     made.backend.refuses = "zones.yaml: cannot be written: disk full"
     answer = client.put(ZONES, json={"zones": [TRIANGLE]})
     assert (answer.status_code, answer.json()["detail"]) == (422, made.backend.refuses)
@@ -134,7 +134,7 @@ def test_a_clip_is_found_by_number_only(client: TestClient, number: str) -> None
 # -- the program ----------------------------------------------------------------------------------
 
 
-def test_health_is_a_status(made: Made, client: TestClient) -> None:
+def test_health_is_a_status(made: ServerParts, client: TestClient) -> None:
     assert client.get("/healthz").status_code == 200
     made.backend.ok = False
     assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (
@@ -143,7 +143,7 @@ def test_health_is_a_status(made: Made, client: TestClient) -> None:
     )
 
 
-def test_a_full_disk_is_told_but_ends_no_monitoring(made: Made, client: TestClient) -> None:
+def test_a_full_disk_is_reported_with_200(made: ServerParts, client: TestClient) -> None:
     """What restarts an unhealthy program would take the cameras' page away without need."""
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "keeping": False})
@@ -152,7 +152,7 @@ def test_a_full_disk_is_told_but_ends_no_monitoring(made: Made, client: TestClie
     assert client.get("/api/deliveries").json()["keeping"] is None
 
 
-def test_metrics_are_prometheus_text(made: Made, client: TestClient) -> None:
+def test_metrics_are_prometheus_text(made: ServerParts, client: TestClient) -> None:
     for index in range(4):
         made.show(index, "yard")
     answer = client.get("/metrics")
@@ -189,16 +189,14 @@ def test_deliveries_say_what_waits_and_why(client: TestClient) -> None:
     ]
 
 
-def test_what_nobody_knows_of_a_lost_camera_is_null_and_no_figure(
-    made: Made, client: TestClient
-) -> None:
+def test_unknown_values_of_a_lost_camera_are_null(made: ServerParts, client: TestClient) -> None:
     """A dashboard showed three people in the yard of a camera that was off since Friday."""
     for camera in CAMERAS:
         made.show(1, camera)
     assert client.get("/api/cameras/yard").json()["tracks"] == 2
     made.backend.lost.add("yard")
-    told = client.get("/api/cameras/yard").json()
-    assert (told["tracks"], told["next_try_in_s"]) == (None, None)
+    lost = client.get("/api/cameras/yard").json()
+    assert (lost["tracks"], lost["next_try_in_s"]) == (None, None)
     lines = client.get("/metrics").text.splitlines()
     for name in ("trackline_tracks", "trackline_zone_inside"):
         cameras = [line for line in lines if line.startswith(f"{name}{{")]
@@ -206,7 +204,7 @@ def test_what_nobody_knows_of_a_lost_camera_is_null_and_no_figure(
         assert 'camera="yard"' not in cameras[0]
 
 
-def test_a_database_that_does_not_answer_is_503(made: Made, client: TestClient) -> None:
+def test_a_database_that_does_not_answer_is_503(made: ServerParts, client: TestClient) -> None:
     def ask(*_: Any) -> Any:
         raise StoreError("events database db: locked")
 
@@ -230,7 +228,7 @@ def test_the_page_is_asked_for_once(client: TestClient) -> None:
 # -- the description ------------------------------------------------------------------------------
 
 
-def test_every_route_is_described(made: Made, client: TestClient) -> None:
+def test_every_route_is_described(made: ServerParts, client: TestClient) -> None:
     tree = client.get("/openapi.json").json()
     for path, methods in tree["paths"].items():
         for method, operation in methods.items():
@@ -246,7 +244,7 @@ def test_every_route_is_described(made: Made, client: TestClient) -> None:
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(made: Made, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_violation(made: ServerParts, tmp_path: Path) -> None:
     """Requests made from the description, valid and not: no crash, nothing undescribed."""
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, Phase, given, settings

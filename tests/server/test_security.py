@@ -1,4 +1,4 @@
-"""Who gets in, who does not: every route without a token, guessing, other pages, other names."""
+"""SecurityMiddleware: token, sessions, failed attempts, origins, host names, headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("httpx")
 
 from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
-from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, Made
+from support.fake_backend import CAMERAS, TOKEN, TRIANGLE, ServerParts
 
 from pipeline.server.routes.system import without_secrets
 
@@ -25,27 +25,27 @@ CSRF = {"x-trackline": "1"}
 ZONES = "/api/cameras/yard/zones"
 
 
-def client_of(made: Made, address: str = "127.0.0.1", host: str = HOST) -> TestClient:
+def client_of(made: ServerParts, address: str = "127.0.0.1", host: str = HOST) -> TestClient:
     return TestClient(made.app, base_url=f"http://{host}", client=(address, 50000))
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path)
+def made(tmp_path: Path) -> ServerParts:
+    return ServerParts(tmp_path)
 
 
 @pytest.fixture
-def client(made: Made) -> Iterator[TestClient]:
+def client(made: ServerParts) -> Iterator[TestClient]:
     with client_of(made) as client:
         yield client
 
 
 @pytest.fixture
 def open_client(tmp_path: Path) -> Iterator[TestClient]:
-    """Without a token: whoever is on this machine."""
+    """Server without a token: open to clients on this machine."""
     folder = tmp_path / "open"
     folder.mkdir()
-    with client_of(Made(folder, token=None)) as client:
+    with client_of(ServerParts(folder, token=None)) as client:
         yield client
 
 
@@ -67,8 +67,8 @@ def walk(routes: Any) -> Iterator[Any]:
 OPEN = {"/healthz", "/api/login", "/api/session", "/", "/index.html", "/app.js"}
 
 
-def test_every_route_wants_a_token(made: Made, client: TestClient) -> None:
-    """A route that somebody adds is closed unless its path is in the list of those that are not."""
+def test_every_route_wants_a_token(made: ServerParts, client: TestClient) -> None:
+    """A new route is closed unless its path is in the list of open ones."""
     app: Any = made.app.app
     routes = list(walk(app.routes))
     paths = {route.path for route in routes}
@@ -95,7 +95,7 @@ def test_every_route_wants_a_token(made: Made, client: TestClient) -> None:
      "/%61pi/cameras", "/api/session/../cameras", "/index.html/../api/config", "/app.js%2f..%2fapi",
      "/../pyproject.toml", "/page/../options.py", "/.hidden"],
 )  # fmt: skip
-def test_no_other_way_of_writing_a_path_is_open(client: TestClient, path: str) -> None:
+def test_other_spellings_of_open_paths_are_closed(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 401
 
 
@@ -128,13 +128,13 @@ def test_a_session_lasts_until_logout(client: TestClient) -> None:
     assert client.get("/api/cameras").status_code == 401, "the server forgets, not only the browser"
 
 
-def test_a_cookie_of_https_is_secure(made: Made) -> None:
+def test_a_cookie_of_https_is_secure(made: ServerParts) -> None:
     with TestClient(made.app, base_url=f"https://{HOST}") as client:
         answer = client.post("/api/login", json={"token": TOKEN})
         assert "secure" in answer.headers["set-cookie"].lower()
 
 
-def test_a_session_expires(made: Made, client: TestClient) -> None:
+def test_a_session_expires(made: ServerParts, client: TestClient) -> None:
     client.post("/api/login", json={"token": TOKEN})
     now = made.clock()
     made.clock = lambda: now + 7 * 24 * 3600 + 1
@@ -149,7 +149,7 @@ def test_a_wrong_token_is_refused(client: TestClient, header: str) -> None:
     assert client.get("/api/cameras", headers=headers).status_code == 401
 
 
-def test_guessing_is_slow_for_the_one_who_guesses_only(made: Made, client: TestClient) -> None:
+def test_failed_attempts_are_limited_per_client(made: ServerParts, client: TestClient) -> None:
     for _ in range(5):
         assert client.post("/api/login", json={"token": "guess"}).status_code == 401
     answer = client.post("/api/login", json={"token": TOKEN})
@@ -163,10 +163,10 @@ def test_guessing_is_slow_for_the_one_who_guesses_only(made: Made, client: TestC
 
 
 @pytest.mark.parametrize("path", ["/api/cameras", "/metrics", "/api/cameras/yard/snapshot.jpg"])
-def test_wrong_tokens_in_the_header_are_held_off_and_lock_nobody_out(
-    made: Made, client: TestClient, path: str
+def test_wrong_bearer_tokens_are_limited_without_locking_others_out(
+    made: ServerParts, client: TestClient, path: str
 ) -> None:
-    """A program with last year's token, behind the same proxy, locked out everybody else."""
+    """A program with last year's token, behind the same proxy, locked out all others."""
     made.show(1, "yard")
     for _ in range(5):
         assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 401
@@ -174,13 +174,13 @@ def test_wrong_tokens_in_the_header_are_held_off_and_lock_nobody_out(
     assert client.get(path, headers=BEARER).status_code == 200
 
 
-def basic(password: str, user: str = "anybody") -> dict[str, str]:
+def basic(password: str, user: str = "any") -> dict[str, str]:
     return {"authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_shows_pictures_may_send_the_token_as_a_password(
-    made: Made, client: TestClient, method: str
+def test_pictures_accept_the_token_as_a_basic_password(
+    made: ServerParts, client: TestClient, method: str
 ) -> None:
     """Home automation and players know no Bearer: name and password are all one can give them."""
     made.show(1, "yard")
@@ -200,7 +200,7 @@ def test_what_shows_pictures_may_send_the_token_as_a_password(
     assert client.put(ZONES, json=body, headers=basic(TOKEN)).status_code == 401
 
 
-def test_head_of_a_stream_and_of_a_clip_is_answered(made: Made, client: TestClient) -> None:
+def test_head_of_a_stream_and_of_a_clip_is_answered(made: ServerParts, client: TestClient) -> None:
     """Players ask so before they open it; 405 was the end for some."""
     (made.backend.clips / "1.mp4").write_bytes(b"film")  # type: ignore[operator]
     stream = client.head("/api/cameras/yard/stream.mjpg", headers=basic(TOKEN))
@@ -230,11 +230,11 @@ LINK = {**CROSS, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
         ("GET", "/api/cameras", {"sec-fetch-site": "same-origin"}, 200),
     ],
 )
-def test_other_servers_pages_fetch_nothing(
-    made: Made, open_client: TestClient, method: str, path: str, headers: dict[str, str],
+def test_cross_site_requests_are_refused(
+    made: ServerParts, open_client: TestClient, method: str, path: str, headers: dict[str, str],
     status: int,
 ) -> None:  # fmt: skip
-    """A page of anybody's could hold all seats of a server without token: streams as images."""
+    """A foreign page could hold all viewer slots of a server without token: streams as images."""
     body = {"json": {"token": TOKEN}} if method == "POST" else {}
     assert open_client.request(method, path, headers=headers, **body).status_code == status
 
@@ -258,8 +258,9 @@ def test_other_servers_pages_fetch_nothing(
     ],
 )
 @pytest.mark.parametrize("way", ["session", "open"])
-def test_changes_are_asked_for_by_our_page_only(
-    made: Made, client: TestClient, open_client: TestClient, way: str, headers: dict[str, str],
+def test_changes_need_the_same_origin(
+    made: ServerParts, client: TestClient, open_client: TestClient, way: str,
+    headers: dict[str, str],
     status: int,
 ) -> None:  # fmt: skip
     asking = client if way == "session" else open_client
@@ -276,7 +277,7 @@ def test_a_program_with_the_token_needs_no_header(client: TestClient) -> None:
     assert client.put(ZONES, json=body, headers=evil).status_code == 403
 
 
-def test_another_page_cannot_sign_us_in(client: TestClient) -> None:
+def test_cross_site_sign_in_is_refused(client: TestClient) -> None:
     evil = {"origin": "http://evil.example"}
     assert client.post("/api/login", json={"token": TOKEN}, headers=evil).status_code == 403
     form = client.post("/api/login", data={"token": TOKEN})
@@ -286,9 +287,7 @@ def test_another_page_cannot_sign_us_in(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {}, {"origin": "null"}])
-def test_a_websocket_is_opened_by_our_page_only(
-    client: TestClient, headers: dict[str, str]
-) -> None:
+def test_a_websocket_needs_the_same_origin(client: TestClient, headers: dict[str, str]) -> None:
     """That it opens for our page and with the token is in test_viewers.py."""
     client.post("/api/login", json={"token": TOKEN})
     with (
@@ -302,7 +301,7 @@ def test_a_websocket_is_opened_by_our_page_only(
 # -- names ----------------------------------------------------------------------------------------
 
 
-def test_a_wrong_name_gets_nothing(made: Made) -> None:
+def test_an_unknown_host_name_is_refused(made: ServerParts) -> None:
     with client_of(made, host="evil.example") as client:
         for path in ("/", "/api/session", "/healthz", "/api/cameras"):
             assert client.get(path, headers=BEARER).status_code == 421
@@ -311,7 +310,7 @@ def test_a_wrong_name_gets_nothing(made: Made) -> None:
 
 @pytest.mark.parametrize("address", ["192.168.1.9", "::ffff:10.0.0.1", "", "unix"])
 def test_without_a_token_only_this_machine_gets_in(tmp_path: Path, address: str) -> None:
-    made = Made(tmp_path, token=None)
+    made = ServerParts(tmp_path, token=None)
     with client_of(made, address) as client:
         assert client.get("/api/cameras").status_code == 401
     with client_of(made, "::1", "[::1]:80") as client:
@@ -357,12 +356,12 @@ def test_bodies_are_bounded(client: TestClient) -> None:
     assert client.put(ZONES, json=many, headers=BEARER).status_code == 413
 
 
-def test_a_header_told_twice_is_refused(client: TestClient) -> None:
+def test_a_duplicate_header_is_refused(client: TestClient) -> None:
     twice = [("origin", f"http://{HOST}"), ("origin", "http://evil.example")]
     assert client.get("/api/session", headers=twice).status_code == 400
 
 
-def test_the_guard_tells_nothing_of_a_bug(made: Made) -> None:
+def test_an_internal_error_shows_no_details(made: ServerParts) -> None:
     def broken() -> Any:
         raise RuntimeError("secret place")
 
@@ -374,7 +373,7 @@ def test_the_guard_tells_nothing_of_a_bug(made: Made) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_names_are_never_html(made: Made, client: TestClient) -> None:
+def test_names_are_never_html(made: ServerParts, client: TestClient) -> None:
     """A camera's name travels as JSON and nothing else."""
     made.show(1)
     name = CAMERAS[0]

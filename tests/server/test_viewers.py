@@ -1,4 +1,4 @@
-"""Pictures and boxes to viewers, over real sockets: fresh, paced by acks, and nobody waits."""
+"""Viewers over real sockets: fresh pictures, paced by acknowledgements, each on its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest.importorskip("fastapi")
 import cv2
 import httpx
 import numpy as np
-from support.fake_backend import CAMERAS, TOKEN, Made, result_of, serving, showing
+from support.fake_backend import CAMERAS, TOKEN, ServerParts, result_of, serving, showing
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -33,14 +33,14 @@ PATIENCE_S = 15.0
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path, picture_fps=50)
+def made(tmp_path: Path) -> ServerParts:
+    return ServerParts(tmp_path, picture_fps=50)
 
 
 @contextmanager
 def page(address: str, **about: Any) -> Iterator[ClientConnection]:
-    told = {"additional_headers": BEARER, **about}
-    with connect(address.replace("http", "ws") + "/api/ws", **told) as link:
+    options = {"additional_headers": BEARER, **about}
+    with connect(address.replace("http", "ws") + "/api/ws", **options) as link:
         yield link
 
 
@@ -49,8 +49,8 @@ def watch(link: ClientConnection, *cameras: str, **about: Any) -> None:
 
 
 def ack(link: ClientConnection, header: dict[str, Any]) -> None:
-    told = {"type": "ack", "camera": header["camera"], "index": header["index"]}
-    link.send(json.dumps(told))
+    message = {"type": "ack", "camera": header["camera"], "index": header["index"]}
+    link.send(json.dumps(message))
 
 
 def next_text(link: ClientConnection, kind: str) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def next_text(link: ClientConnection, kind: str) -> dict[str, Any]:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         message = link.recv(PATIENCE_S)
-        if isinstance(message, str) and (told := json.loads(message))["type"] == kind:
-            return dict(told)
+        if isinstance(message, str) and (found := json.loads(message))["type"] == kind:
+            return dict(found)
     raise AssertionError(f"no message of type {kind}")
 
 
@@ -96,7 +96,7 @@ def closing_code(link: ClientConnection) -> int | None:
 # -- the page's WebSocket -------------------------------------------------------------------------
 
 
-def test_a_page_is_told_cameras_tracks_and_pictures(made: Made) -> None:
+def test_a_page_gets_cameras_tracks_and_pictures(made: ServerParts) -> None:
     made.show(7)
     with serving(made) as address, page(address) as link:
         cameras = next_text(link, "cameras")["cameras"]
@@ -113,7 +113,7 @@ def test_a_page_is_told_cameras_tracks_and_pictures(made: Made) -> None:
         assert abs(int(image.mean()) - 7) <= 2
 
 
-def test_our_page_gets_in_with_its_cookie(made: Made) -> None:
+def test_a_session_cookie_opens_the_websocket(made: ServerParts) -> None:
     with serving(made) as address:
         answer = httpx.post(f"{address}/api/login", json={"token": TOKEN})
         cookie = answer.headers["set-cookie"].partition(";")[0]
@@ -124,7 +124,7 @@ def test_our_page_gets_in_with_its_cookie(made: Made) -> None:
             assert closing_code(link) == 4401, "who signs out elsewhere sees no more"
 
 
-def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: Made) -> None:
+def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: ServerParts) -> None:
     """A slow viewer gets fewer pictures, never older ones: nothing is queued for it."""
     made.show(0)
     with serving(made) as address, page(address) as link:
@@ -133,7 +133,7 @@ def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: Made) -> Non
         assert (first["camera"], first["index"]) == (FRONT, 0)
         for index in range(1, 60):
             made.show(index)
-        # Of what is due the front door's comes first: the yard's tells that it was not.
+        # The front door's would be sent first: a picture of the yard shows that it was not due.
         made.show(0, YARD)
         yard = next_picture(link)
         assert (yard["camera"], yard["index"]) == (YARD, 0), "sent without an ack"
@@ -147,7 +147,7 @@ def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: Made) -> Non
         assert (second["camera"], second["index"]) == (FRONT, 59)
 
 
-def test_boxes_ride_with_their_picture(made: Made) -> None:
+def test_boxes_ride_with_their_picture(made: ServerParts) -> None:
     with serving(made) as address, page(address) as link, showing(made, 100):
         watch(link, FRONT, pictures=True)
         for _ in range(15):
@@ -156,7 +156,7 @@ def test_boxes_ride_with_their_picture(made: Made) -> None:
             ack(link, header)
 
 
-def test_a_page_is_told_new_events_and_not_old_ones(made: Made) -> None:
+def test_a_page_gets_new_events_and_not_old_ones(made: ServerParts) -> None:
     with serving(made) as address, page(address) as link:
         next_text(link, "cameras")
         next_text(link, "cameras")
@@ -164,7 +164,7 @@ def test_a_page_is_told_new_events_and_not_old_ones(made: Made) -> None:
         assert next_text(link, "event")["event"]["id"] == 6
 
 
-def test_nonsense_is_passed_over_and_too_much_of_it_ends_the_line(made: Made) -> None:
+def test_invalid_messages_are_ignored_until_there_are_too_many(made: ServerParts) -> None:
     made.show(1)
     with serving(made) as address, page(address) as link:
         for text in ("", "[]", "{", '{"type":"watch","cameras":5}', '{"type":"watch","fps":0}'):
@@ -177,18 +177,18 @@ def test_nonsense_is_passed_over_and_too_much_of_it_ends_the_line(made: Made) ->
         assert closing_code(link) == 1008
 
 
-def test_what_nobody_watches_is_not_sent(made: Made) -> None:
+def test_cameras_that_are_not_watched_are_not_sent(made: ServerParts) -> None:
     made.show(1)
     made.show(1, YARD)
     with serving(made) as address, page(address) as link:
         watch(link, FRONT)
         seen = [json.loads(link.recv(PATIENCE_S)) for _ in range(4)]
         assert {each.get("camera") for each in seen} == {FRONT, None}
-        assert made.app.context.viewers.encoder.encoded == 0, "nobody asked for pictures"
+        assert made.app.context.viewers.encoder.encoded == 0, "no picture was requested"
 
 
-def test_there_is_an_end_of_seats(tmp_path: Path) -> None:
-    made = Made(tmp_path, viewers=1)
+def test_the_number_of_viewers_is_limited(tmp_path: Path) -> None:
+    made = ServerParts(tmp_path, viewers=1)
     with serving(made) as address, page(address) as link:
         next_text(link, "cameras")
         with page(address) as second:
@@ -201,7 +201,7 @@ def test_there_is_an_end_of_seats(tmp_path: Path) -> None:
 # -- viewers that stall ---------------------------------------------------------------------------
 
 
-def test_a_viewer_that_reads_nothing_holds_nobody_up(made: Made) -> None:
+def test_a_viewer_that_reads_nothing_delays_no_other(made: ServerParts) -> None:
     """Neither the pipeline nor the other viewers; the server keeps one message for it."""
     with serving(made) as address:
         host, _, port = address.removeprefix("http://").partition(":")
@@ -221,7 +221,7 @@ def test_a_viewer_that_reads_nothing_holds_nobody_up(made: Made) -> None:
         stalled.close()
 
 
-def test_each_frame_is_encoded_once_for_all(made: Made) -> None:
+def test_each_frame_is_encoded_once_for_all(made: ServerParts) -> None:
     made.show(1)
     with serving(made) as address, page(address) as one, page(address) as two:
         for link in (one, two):
@@ -239,7 +239,7 @@ def test_widths_come_in_steps(wanted: int, frame: int, width: int) -> None:
     assert encoding_width(wanted, frame) == width
 
 
-def test_a_crowd_fits_into_the_header(made: Made) -> None:
+def test_too_many_tracks_for_the_header_are_cut(made: ServerParts) -> None:
     """The header's length has two bytes; 2000 boxes have more."""
     import asyncio
 
@@ -256,7 +256,7 @@ def test_a_crowd_fits_into_the_header(made: Made) -> None:
     assert message[3 + length :][:2] == b"\xff\xd8"
 
 
-def test_a_box_that_is_no_number_is_not_sent(made: Made) -> None:
+def test_a_box_that_is_no_number_is_not_sent(made: ServerParts) -> None:
     """JSON has no NaN: one such box would end every page's WebSocket."""
     result = result_of(FRONT, 1)
     result.tracks.xyxy[0, 0] = np.nan
@@ -267,7 +267,7 @@ def test_a_box_that_is_no_number_is_not_sent(made: Made) -> None:
     assert json.loads(shown.tracks_json) == shown.tracks
 
 
-def test_the_hub_holds_one_frame_of_a_camera(made: Made) -> None:
+def test_the_hub_holds_one_frame_of_a_camera(made: ServerParts) -> None:
     made.show(1)
     shown = made.hub.latest(FRONT)
     assert shown is not None
@@ -283,7 +283,7 @@ def test_the_hub_holds_one_frame_of_a_camera(made: Made) -> None:
 # -- MJPEG and snapshots --------------------------------------------------------------------------
 
 
-def test_mjpeg_gives_picture_after_picture(made: Made) -> None:
+def test_mjpeg_gives_picture_after_picture(made: ServerParts) -> None:
     url = f"/api/cameras/{quote(FRONT, safe='')}/stream.mjpg?width=64"
     with serving(made) as address, showing(made, 50):
         with httpx.stream("GET", address + url, headers=BEARER, timeout=PATIENCE_S) as answer:
@@ -296,7 +296,7 @@ def test_mjpeg_gives_picture_after_picture(made: Made) -> None:
         assert got.startswith(b"--trackline-picture\r\nContent-Type: image/jpeg\r\n")
 
 
-def test_a_snapshot_has_boxes_if_asked_for(made: Made) -> None:
+def test_a_snapshot_has_boxes_if_asked_for(made: ServerParts) -> None:
     made.show(0, size=(240, 320))
     with serving(made) as address:
         url = f"{address}/api/cameras/{quote(FRONT, safe='')}/snapshot.jpg"
@@ -311,7 +311,9 @@ def test_a_snapshot_has_boxes_if_asked_for(made: Made) -> None:
     assert painted.max() > 100
 
 
-def test_the_server_ends_whoever_is_watching(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_the_server_disconnects_viewers(
+    made: ServerParts, caplog: pytest.LogCaptureFixture
+) -> None:
     """SIGTERM has five seconds in all: it ends while viewers stay, and nothing is left behind."""
     made.show(1)
     with serving(made) as address, page(address) as link:

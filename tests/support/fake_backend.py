@@ -50,7 +50,7 @@ def tracks_of(count: int) -> Tracks:
 
 
 def result_of(camera: str, index: int, tracks: int = 2, size: tuple[int, int] = (48, 64)) -> Result:
-    """A result just now, whose picture's brightness tells the index."""
+    """A result just now, whose picture's brightness encodes the index."""
     image = np.full((*size, 3), index % 200, np.uint8)
     frame = Frame(image, camera, index, index / 10, time.monotonic())
     found = tracks_of(tracks)
@@ -168,7 +168,7 @@ class FakeBackend:
         )  # fmt: skip
 
 
-class Made:
+class ServerParts:
     """A server's parts, not listening."""
 
     def __init__(
@@ -196,7 +196,7 @@ class Made:
 
 
 @contextmanager
-def serving(made: Made, **patience: float) -> Iterator[str]:
+def serving(made: ServerParts, **patience: float) -> Iterator[str]:
     """Yield the address of a real server on a port the system chose."""
     server = made.server = HttpServer(made.app, made.options, **patience)
     server.start()
@@ -208,7 +208,9 @@ def serving(made: Made, **patience: float) -> Iterator[str]:
 
 
 @contextmanager
-def showing(made: Made, per_second: float, cameras: Sequence[str] = CAMERAS[:1]) -> Iterator[Any]:
+def showing(
+    made: ServerParts, per_second: float, cameras: Sequence[str] = CAMERAS[:1]
+) -> Iterator[Any]:
     """Put out results from another thread, as a pipeline does; yields the list of its times."""
     end = threading.Event()
     took: list[float] = []

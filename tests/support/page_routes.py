@@ -1,4 +1,4 @@
-"""The routes and the WebSocket of the fake server, as the contract has them."""
+"""Routes and WebSocket of the fake server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def app_of(fake: FakeServer) -> FastAPI:
 
 def add_access(app: FastAPI, fake: FakeServer) -> None:
     @app.middleware("http")
-    async def guard(request: Request, call_next: Any) -> Response:
+    async def check_access(request: Request, call_next: Any) -> Response:
         path = request.url.path
         free = path in ("/api/session", "/api/login") or not path.startswith("/api/")
         if not (free or signed_in(fake, request.cookies)):
@@ -163,7 +163,10 @@ class Viewer:
     async def serve(self) -> None:
         queue: asyncio.Queue[str] = asyncio.Queue()
         self.fake.viewers.add(queue)
-        tasks = [asyncio.ensure_future(one) for one in (self.tell(queue), self.show(), self.hear())]
+        tasks = [
+            asyncio.ensure_future(one)
+            for one in (self.send_texts(queue), self.send_frames(), self.receive())
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -174,7 +177,7 @@ class Viewer:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self.socket.close()
 
-    async def hear(self) -> None:
+    async def receive(self) -> None:
         async for text in self.socket.iter_text():
             message = json.loads(text)
             if message["type"] == "watch":
@@ -184,7 +187,7 @@ class Viewer:
                 self.fake.acks += 1
                 self.waiting.discard(message["camera"])
 
-    async def tell(self, queue: asyncio.Queue[str]) -> None:
+    async def send_texts(self, queue: asyncio.Queue[str]) -> None:
         while True:
             cameras = [camera.as_json() for camera in self.fake.cameras]
             if not self.fake.silent:
@@ -192,7 +195,7 @@ class Viewer:
             with contextlib.suppress(TimeoutError):
                 await self.socket.send_text(await asyncio.wait_for(queue.get(), 0.2))
 
-    async def show(self) -> None:
+    async def send_frames(self) -> None:
         while True:
             for camera in tuple(self.fake.cameras):
                 if camera.name in self.watch["cameras"] and camera.state == "live":

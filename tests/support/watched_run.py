@@ -36,17 +36,17 @@ class OneObjectDetector(FakeDetector):
 class WatchedRun:
     """A run of cameras with a zone each, with the backend and the metrics of the live server."""
 
-    def __init__(self, folder: Path, *cameras: Camera, **told: Any) -> None:
+    def __init__(self, folder: Path, *cameras: Camera, **options: Any) -> None:
         path = folder / "zones.yaml"
-        areas = CameraZones.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
-        save_zones(path, ZonesFile(cameras={camera.name: areas for camera in cameras}))
+        zones = CameraZones.model_validate({"zones": [ALL], "settle_s": 0, "gone_s": 1})
+        save_zones(path, ZonesFile(cameras={camera.name: zones for camera in cameras}))
         hub, zone_editor, events = Hub(), ZoneEditor(path), RecentEvents()
         self.hub, self.events = hub, events
-        options = sort.Options(confirm_s=0)
-        told = {"detector": OneObjectDetector(batch_size=8), **told}
+        tracker = sort.Options(confirm_s=0)
+        options = {"detector": OneObjectDetector(batch_size=8), **options}
         self.live = Live(
-            *cameras, new_tracker=lambda: sort.build(options), new_watcher=zone_editor.new_watcher,
-            sinks={"page": hub, "recent": events}, **told,
+            *cameras, new_tracker=lambda: sort.build(tracker), new_watcher=zone_editor.new_watcher,
+            sinks={"page": hub, "recent": events}, **options,
         )  # fmt: skip
         state = running_config(resolve_config(Config()), None)
         self.backend = PipelineBackend(self.live.pipeline, hub, zone_editor, events, state)

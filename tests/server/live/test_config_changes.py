@@ -21,7 +21,7 @@ pytest.importorskip("fastapi")
 
 
 class FakePipeline:
-    """Notes what it is told; a detector may fail to open."""
+    """Records its calls; opening a detector may fail."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -61,7 +61,7 @@ class FakePipeline:
         ({"web": {"port": 77}}, []),
     ],
 )
-def test_only_what_differs_is_changed(
+def test_only_differences_are_applied(
     tmp_path: Path, changes: dict[str, Any], calls: list[str]
 ) -> None:
     """A changed camera must not cost the others a frame."""
@@ -107,7 +107,7 @@ def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
     assert now.config.detector.options["conf"] == 0.6
 
 
-def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
+def test_an_invalid_configuration_changes_nothing(tmp_path: Path) -> None:
     now = running_config(resolve_config(config(tmp_path)), None)
     pipeline = FakePipeline()
     wrong = {"sources": synthetic("c"), "tracker": {"kind": "sort", "max_age_s": -1}}
@@ -139,7 +139,7 @@ def test_a_detector_that_cannot_be_opened_is_tried_again_next_time(tmp_path: Pat
 def test_another_tracker_gets_the_boxes_a_fresh_start_would_give_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, conf: float | None
 ) -> None:
-    """A two-stage tracker put in while running saw no doubtful box, for the detector stayed."""
+    """After a change to a two-stage tracker the old detector gave it no boxes of low score."""
     monkeypatch.setattr(yolo, "build", lambda options: SimpleNamespace(options=options))
     now = running_config(resolve_config(config(tmp_path, tracker=before)), None)
     pipeline = FakePipeline()
@@ -163,7 +163,7 @@ def test_a_threshold_of_the_users_own_stays_with_any_tracker(tmp_path: Path) -> 
 
 
 def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: Path) -> None:
-    """Its section did not change, only the tracker it serves: that must not look like done."""
+    """Its own section has not changed, only the tracker, yet the change is not complete."""
     now = running_config(resolve_config(config(tmp_path, tracker="sort")), None)
     pipeline = FakePipeline()
     pipeline.detector_error = ModelError("out of memory")
@@ -175,7 +175,7 @@ def test_a_detector_for_another_tracker_is_tried_again_until_it_opens(tmp_path: 
     assert pipeline.calls == ["tracker", "detector", "detector"]
 
 
-def test_what_has_to_wait_is_named(tmp_path: Path) -> None:
+def test_keys_that_wait_for_the_next_start_are_named(tmp_path: Path) -> None:
     now = running_config(resolve_config(config(tmp_path)), None)
     new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
     assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]

@@ -88,7 +88,9 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
 def test_ctrl_c_ends_it_and_a_token_is_made(folder: Path) -> None:
     write(folder, {"name": "a"}, web={"port": 0, "host": "0.0.0.0"}, sinks=[])
     token = folder / "token"
-    assert main(["live", "-c", str(folder / "cams.yaml")]) == 2, "anybody could look"
+    assert main(["live", "-c", str(folder / "cams.yaml")]) == 2, (
+        "the token must not be readable by others"
+    )
     assert main(["live", "-c", str(folder / "cams.yaml"), "--token-file", "/proc/x"]) == 2
     with token.open("w") as file:
         file.write("0123456789abcdef\n")

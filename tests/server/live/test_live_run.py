@@ -16,24 +16,24 @@ pytest.importorskip("fastapi")
 
 
 @pytest.mark.parametrize(("sinks", "kinds"), [(None, ["events"]), ([], []), (["csv"], ["csv"])])
-def test_a_live_run_keeps_events_only_unless_told(
+def test_a_live_run_stores_only_events_by_default(
     tmp_path: Path, sinks: list[str] | None, kinds: list[str]
 ) -> None:
     """Video and tables of a camera that runs for weeks would fill the disk."""
     pytest.importorskip("sqlalchemy")
-    told = {} if sinks is None else {"sinks": sinks}
-    live = live_config(config(tmp_path, **told))
+    sections = {} if sinks is None else {"sinks": sinks}
+    live = live_config(config(tmp_path, **sections))
     assert [sink.kind for sink in live.sinks] == kinds
     assert live.run.wait_for_sources
 
 
-def test_a_file_without_cameras_takes_none_out(tmp_path: Path) -> None:
+def test_a_configuration_without_cameras_is_refused(tmp_path: Path) -> None:
     """An editor that empties the file before it writes it leaves one for a moment."""
     with pytest.raises(ConfigError, match="sources: needed"):
         live_config(Config())
 
 
-def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
@@ -41,6 +41,6 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert notify_systemd("READY=1")
         assert listener.recv(100) == b"READY=1"
     path.unlink()
-    assert not notify_systemd("READY=1"), "nobody listens"
+    assert not notify_systemd("READY=1"), "no socket"
     monkeypatch.delenv("NOTIFY_SOCKET")
     assert not notify_systemd("READY=1")

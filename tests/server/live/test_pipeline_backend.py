@@ -1,4 +1,4 @@
-"""What the server says of a lost camera: when it is tried again, and that counts are unknown."""
+"""PipelineBackend with a lost camera: its next retry, and counts that are unknown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_who_is_in_a_zone_of_a_lost_camera_is_unknown_until_it_is_back(tmp_path:
 
 
 def test_a_camera_that_was_never_there_has_unknown_zones(tmp_path: Path) -> None:
-    """Nobody inside is a statement, too."""
+    """A count of 0 would claim that the zone is empty."""
     door = Camera("door")
     door.plugged = False
     run = WatchedRun(tmp_path, door, Camera("yard"), retry_first_s=0.01)
@@ -55,7 +55,7 @@ def test_a_camera_that_was_never_there_has_unknown_zones(tmp_path: Path) -> None
 
 
 def test_a_lost_camera_says_when_it_is_tried_again(tmp_path: Path) -> None:
-    """Whoever mends a cable wants to know whether to wait."""
+    """For people who repair a cable: is it worth waiting?"""
     door = Camera("door")
     run = WatchedRun(tmp_path, door, Camera("yard"), retry_first_s=20, retry_longest_s=20)
     with run.live as live:
@@ -63,7 +63,7 @@ def test_a_lost_camera_says_when_it_is_tried_again(tmp_path: Path) -> None:
         assert (run.camera("door").next_try, run.camera("door").next_try_in_s) == (None, None)
         door.plugged = False
         until(lambda: live.status("door").state == "lost")
-        told = run.camera("door")
-        assert 1 < told.next_try_in_s <= 24  # 20 s, more or less a fifth
-        assert told.next_try == pytest.approx(time.time() + told.next_try_in_s, abs=1)
-        until(lambda: run.camera("door").next_try_in_s < told.next_try_in_s, "it does not run down")
+        lost = run.camera("door")
+        assert 1 < lost.next_try_in_s <= 24  # 20 s, more or less a fifth
+        assert lost.next_try == pytest.approx(time.time() + lost.next_try_in_s, abs=1)
+        until(lambda: run.camera("door").next_try_in_s < lost.next_try_in_s, "it does not run down")

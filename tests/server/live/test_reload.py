@@ -20,7 +20,7 @@ pytest.importorskip("fastapi")
 from pipeline.server.live.reload import GONE_S, FileWatch, Reloader, with_location
 
 
-def test_a_file_is_another_when_its_content_is(tmp_path: Path) -> None:
+def test_a_file_has_changed_when_its_content_has(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     now = 0.0
     watch = FileWatch(file, lambda: now)
@@ -63,35 +63,35 @@ class FakeRun:
         self.watcher = watcher
 
 
-def test_zones_whose_file_is_deleted_stay_and_that_is_said(
+def test_zones_stay_in_force_when_their_file_is_deleted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody noticed until the next start, which watched nothing any more."""
+    """It went unnoticed until the next start, which watched no zones any more."""
     path, now = tmp_path / "zones.yaml", 0.0
     save_zones(path, ZonesFile(cameras={"yard": zones_of(ZONE)}))
     editor, run = ZoneEditor(path), FakeRun()
     state = running_config(resolve_config(config(tmp_path)), None)
     reloader = Reloader(run, state, editor, Config, lambda: None, now=lambda: now)  # type: ignore[arg-type]
 
-    def look() -> str | None:
+    def check() -> str | None:
         nonlocal now
         for _ in range(3):
             reloader.check()
             now += GONE_S / 2
         return state.error
 
-    assert look() is None
+    assert check() is None
     path.unlink()
-    told = look()
-    assert told is not None
-    assert told.startswith(f"{path}: is gone")
-    assert "\n" not in told
+    error = check()
+    assert error is not None
+    assert error.startswith(f"{path}: is gone")
+    assert "\n" not in error
     assert editor.zones("yard") == zones_of(ZONE)
-    assert look() == told
+    assert check() == error
     assert len([line for line in caplog.messages if "is gone" in line]) == 1, "said once"
 
     editor.save("gate", zones_of({**ZONE, "name": "drive"}), lambda name, watcher: None)
-    assert look() is None, "the page wrote it again"
+    assert check() is None, "the page wrote it again"
     assert ZoneEditor(path).zones("yard") == zones_of(ZONE), "all of it"
 
 

@@ -18,12 +18,12 @@ pytest.importorskip("fastapi")
 
 def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
     editor = ZoneEditor(tmp_path / "new" / "zones.yaml")
-    told: list[tuple[str, bool]] = []
+    watched: list[tuple[str, bool]] = []
     assert editor.new_watcher("yard") is None
     editor.save(
-        "yard", zones_of(ZONE), lambda name, watcher: told.append((name, watcher is not None))
+        "yard", zones_of(ZONE), lambda name, watcher: watched.append((name, watcher is not None))
     )
-    assert told == [("yard", True)]
+    assert watched == [("yard", True)]
     assert ZoneEditor(editor.path).zones("yard") == zones_of(ZONE)
     assert editor.new_watcher("yard") is not None, "a camera that is added again is watched on"
 
@@ -54,24 +54,24 @@ def test_a_broken_zones_file_is_refused_and_the_old_one_stays(tmp_path: Path) ->
         editor.reload()
     assert editor.zones("yard") == zones_of(ZONE)
     path.write_text("cameras: {}\n")
-    assert editor.reload() == ["yard"], "who wants none says so"
+    assert editor.reload() == ["yard"], "an empty file removes the zones"
 
 
 def test_zones_drawn_keep_what_was_just_written_by_hand(tmp_path: Path) -> None:
     """The file is looked at once a second: an edit of that second is not lost to the page's."""
     editor = ZoneEditor(tmp_path / "zones.yaml")
     save_zones(editor.path, ZonesFile(cameras={"gate": zones_of(ZONE)}))
-    told = []
-    editor.save("yard", zones_of(ZONE), lambda name, watcher: told.append(name))
-    assert sorted(told) == ["gate", "yard"]
+    watched = []
+    editor.save("yard", zones_of(ZONE), lambda name, watcher: watched.append(name))
+    assert sorted(watched) == ["gate", "yard"]
     assert sorted(ZoneEditor(editor.path).names) == ["gate", "yard"]
 
     editor.path.write_text("cameras: {gate: {zones: [")
     with pytest.raises(ConfigError, match=r"zones.yaml:1: not valid YAML"):
-        editor.save("yard", zones_of(), lambda name, watcher: told.append(name))
+        editor.save("yard", zones_of(), lambda name, watcher: watched.append(name))
     assert editor.zones("yard") == zones_of(ZONE)
     assert editor.path.read_text() == "cameras: {gate: {zones: [", (
-        "a broken file is somebody's work"
+        "a broken file is not overwritten"
     )
 
 

@@ -1,4 +1,4 @@
-"""Signing in, both themes, a phone, a keyboard alone, and what is promised to eyes that differ."""
+"""Signing in, themes, small screens, use by keyboard alone, contrast, screen readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page with the real server: what the fake one promises, `trackline live` keeps."""
+"""The page with the real server: pictures, zones, events and clips."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def real(browser: Browser, address: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
     page.goto(f"{address}/#camera/{quote(NAME, safe='')}")
     yield page
     page.close()

@@ -43,19 +43,21 @@ def test_a_clip_that_is_still_being_recorded(open_page: Open, fake: FakeServer) 
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["with its event", "once the clip is there"])
+@pytest.mark.parametrize(
+    "is_known", [True, False], ids=["with its event", "once the clip is there"]
+)
 def test_a_shared_clip_begins_shortly_before_the_event(
-    page: Page, fake: FakeServer, told: bool
+    page: Page, fake: FakeServer, is_known: bool
 ) -> None:
     """It began with another event, up to 55 s earlier, and people waited for theirs."""
-    event = fake.happen(clip_offset_s=5.0 if told else None)
+    event = fake.happen(clip_offset_s=5.0 if is_known else None)
     event["clip_offset_s"] = 5.0
     page.locator(".event button").first.click()
     page.wait_for_function("() => document.querySelector('video').currentTime >= 3")
 
 
 def test_events_lie_in_the_order_of_their_times(open_page: Open, fake: FakeServer) -> None:
-    """Who left is told seconds later, and stood above what happened after it."""
+    """A "leave" is sent seconds later, and stood above events that happened after it."""
     now = time.time()
     fake.happen_silently(area="First", time=now - 60)
     page = open_page()
@@ -119,7 +121,7 @@ def test_the_large_camera_has_its_own_events(page: Page, fake: FakeServer) -> No
 
 
 def test_a_large_camera_without_zones_says_to_draw_some(page: Page, fake: FakeServer) -> None:
-    """It said "choose All", as if somebody had filtered."""
+    """It said "choose All", as if a filter were set."""
     fake.happen(camera="street", area="Kerb")
     page.locator('[data-camera="yard"] .open').click()
     empty = page.locator(".events .empty")

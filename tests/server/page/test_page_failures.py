@@ -1,4 +1,4 @@
-"""Cameras that are lost, servers that go away, names that are meant to do harm."""
+"""Lost cameras, a server that goes away, hostile names, invalid messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_lost_camera_shows_its_last_picture_and_comes_back(page: Page, fake: F
 
 
 def test_when_a_lost_camera_is_tried_again_is_counted_down(page: Page, fake: FakeServer) -> None:
-    """Whoever mends a cable wants to know whether to wait; a viewer's clock may be off."""
+    """People who repair a cable want to know whether to wait; a viewer's clock may be off."""
     again = page.locator('[data-camera="yard"] .again')
     fake.cameras[0].again_in_s = 12.4
     fake.cameras[0].set("lost", "Connection refused")
@@ -54,8 +54,8 @@ def test_when_a_lost_camera_is_tried_again_is_counted_down(page: Page, fake: Fak
     expect(again).to_be_hidden()
 
 
-def test_who_is_in_a_zone_of_a_lost_camera_is_unknown(page: Page, fake: FakeServer) -> None:
-    """The last number stood there for days: nobody may be in the yard any more, or ten."""
+def test_occupancy_of_a_lost_camera_is_unknown(page: Page, fake: FakeServer) -> None:
+    """The last number stood there for days: the yard may be empty by now, or hold ten."""
     fake.cameras[0].inside = {"Lawn": 3}
     fake.cameras[1].inside = {"Gate": 1}
     now = page.locator(".counts tr", has_text="Lawn").locator(".now")
@@ -99,7 +99,7 @@ def test_a_camera_offline_from_the_start(open_page: Open, fake: FakeServer) -> N
     assert (box["width"], box["height"]) == pytest.approx((other["width"], other["height"]), abs=2)
 
 
-def test_an_old_picture_is_seen_to_be_old(page: Page, fake: FakeServer) -> None:
+def test_the_age_of_an_old_picture_grows(page: Page, fake: FakeServer) -> None:
     """The age grows where pictures stop, though the camera's last report was fine."""
     age = page.locator('[data-camera="yard"] .age')
     expect(age).to_have_text("0.08 s")
@@ -122,7 +122,7 @@ def test_a_warning_of_the_server_is_shown(page: Page, fake: FakeServer) -> None:
     expect(page.get_by_text("not in force")).to_have_count(0, timeout=12_000)
 
 
-def test_what_others_are_not_told_is_said_per_target(page: Page, fake: FakeServer) -> None:
+def test_failed_deliveries_are_shown_per_target(page: Page, fake: FakeServer) -> None:
     """A receiver that is down was known from the log only; who watches the page must see it."""
     hour_ago = time.time() - 3600
     fake.deliveries = [
@@ -156,7 +156,7 @@ def test_what_others_are_not_told_is_said_per_target(page: Page, fake: FakeServe
 
 
 def test_a_full_disk_is_said(page: Page, fake: FakeServer) -> None:
-    """Monitoring goes on without a disk; nobody may learn of it weeks later."""
+    """Monitoring goes on without a disk; it must not be noticed weeks later only."""
     now = time.time()
     fake.keeping = {
         "waiting": 12, "since": now - 60, "problem": "events.db: disk is full",
@@ -192,7 +192,7 @@ def test_notices_leave_a_phone_its_pictures(open_page: Open, fake: FakeServer) -
 
 
 def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) -> None:
-    """The page says so, keeps what it shows, and connects again without anybody's help."""
+    """The page says so, keeps what it shows, and connects again by itself."""
     page = open_page(allowed=AWAY)
     shows_pictures(page)
     fake.stop()
@@ -207,7 +207,9 @@ def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) 
     expect(page.locator(".events")).to_contain_text("While away")
 
 
-def test_a_server_without_a_free_seat_says_so(open_page: Open, fake: FakeServer) -> None:
+def test_a_server_with_too_many_viewers_is_not_shown_as_away(
+    open_page: Open, fake: FakeServer
+) -> None:
     """It was shown as a server that is away, tried again twice a second for ever."""
     fake.full = True
     page = open_page()
@@ -250,7 +252,7 @@ def test_hostile_names_are_text(open_page: Open, fake: FakeServer, moving: Scene
     assert page.locator("img:not(.mark img), .wall b b, .rail b b").count() == 0
 
 
-def test_messages_that_make_no_sense_are_passed_over(page: Page, fake: FakeServer) -> None:
+def test_invalid_messages_are_ignored(page: Page, fake: FakeServer) -> None:
     """A later version's message, or damage, must not stop what the page understands."""
     for text in ('{"type": "weather"}', "not json", "[]", "null"):
         fake.send(text)

@@ -1,4 +1,4 @@
-"""The page with the real server: what each of them keeps to, they keep to together."""
+"""The page with the real server, from signing in to a lost camera."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_only_what_is_on_the_screen_is_watched(open_page: Open, fake: FakeServer
 
 
 def test_a_hidden_tab_asks_for_nothing(page: Page, fake: FakeServer) -> None:
-    """Nobody looks: no pictures are encoded and sent for it; back again, they go on."""
+    """No pictures are encoded or sent for a hidden tab; when it is shown, they go on."""
     hide = """hidden => {
       Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));

@@ -215,7 +215,7 @@ def test_what_the_server_refuses_is_said_and_kept(
 @pytest.mark.parametrize(
     ("name", "words"), [("Kerb", "Two zones or lines are called"), ("", "has no name")]
 )
-def test_mistakes_are_told_before_they_are_sent(
+def test_mistakes_are_shown_before_they_are_sent(
     existing: dict[str, Any], editing: Page, fake: FakeServer, name: str, words: str
 ) -> None:
     editing.locator(".editor .list button").first.click()
@@ -264,7 +264,7 @@ def test_closing_the_window_with_unsaved_changes_asks(
     assert asked == ["beforeunload"]
 
 
-def test_areas_drawn_on_another_size_lie_where_they_belong(
+def test_zones_drawn_on_another_size_lie_where_they_belong(
     existing: dict[str, Any], editing: Page, fake: FakeServer
 ) -> None:
     """Zones drawn at 640 x 360 are scaled to a camera that sends 320 x 180 today."""
