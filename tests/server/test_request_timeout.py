@@ -86,6 +86,7 @@ def status_of(client: HTTPConnection) -> int:
     return answer.status
 
 
+@pytest.mark.slow
 def test_idle_connections_are_not_timed_out(tmp_path: Path) -> None:
     """The time is that of a request: a WebSocket and an idle connection stay."""
     made = ServerParts(tmp_path)
@@ -129,6 +130,7 @@ def answer_on(connection: socket.socket) -> bytes:
     return received
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
 @pytest.mark.parametrize("from_many", [False, True], ids=["one address", "many addresses"])
 @pytest.mark.parametrize(
@@ -168,6 +170,7 @@ def test_signed_in_idle_connections_are_closed_last(tmp_path: Path) -> None:
         assert b" 200 " in answer_on(mine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool) -> None:
     """It speaks for many clients; closing its oldest would fail requests on their way."""
