@@ -109,11 +109,11 @@ def _quantize(args: argparse.Namespace, original: Path, output: Path, stem: str)
     quantizer.write(footage.calibration, output, stem)
     sys.stdout.write(f"{output}\n")
     result = compare(original, output, footage.held_out, args.imgsz)
-    sys.stdout.write(_told(result, len(footage.calibration)))
+    sys.stdout.write(_comparison_text(result, len(footage.calibration)))
     return 0
 
 
-def _told(result: Comparison, calibrated: int) -> str:
+def _comparison_text(result: Comparison, calibrated: int) -> str:
     """Return the comparison as text."""
     frames = result.int8.frames
     gain = "" if result.faster_than_default > WORTH_IT else ": keep the original here"

@@ -1,4 +1,4 @@
-"""From a configuration to a Pipeline: each section becomes its plug-in, not opened yet."""
+"""Build a Pipeline from a configuration: each section becomes its plug-in, not opened yet."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def _make(plugin_type: str, choice: PluginChoice, where: str) -> Any:
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:
-    """Return what makes a tracker for each source."""
+    """Return a function that makes the tracker of a source."""
     module = plugin("trackers", config.tracker.kind, "tracker")
     options = _options(module, config.tracker, "tracker")
     return lambda: module.build(options)

@@ -119,7 +119,7 @@ def assign_names(sources: Sequence[Source], entries: Sequence[SourceEntry]) -> N
 
 @dataclass(frozen=True)
 class _Found:
-    """The sources of one entry of the configuration, and what of a folder or pattern is none."""
+    """The sources of one entry of the configuration, and the files that were left out."""
 
     entries: tuple[SourceEntry, ...]
     text: str = ""
@@ -143,7 +143,7 @@ def _resolve_source(source: str | PluginChoice, where: str, secrets: Secrets) ->
 
 
 def _from_text(text: str, options: dict[str, Any], where: str, secrets: Secrets) -> _Found:
-    """Return what a device, pictures, an address, a file, a folder or a pattern stands for."""
+    """Return the sources that a text names: a device, an address, a file, a folder, a pattern."""
     recursive = options.pop("recursive", False)
     if not isinstance(recursive, bool):
         raise ConfigError(f"{where}.recursive: want true or false, got {recursive!r}")

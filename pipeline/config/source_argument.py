@@ -98,7 +98,7 @@ def _of_list(items: list[Any] | tuple[Any, ...], fps: float) -> tuple[list[Any],
 
 
 class _Resumed:
-    """An iterator from which some items were taken, whole again; closing it closes the original."""
+    """Iterator with the items already taken put back in front; closing it closes the original."""
 
     def __init__(self, first: list[Any], rest: Any) -> None:
         self._rest = rest
@@ -140,7 +140,7 @@ def _named(source: Any) -> str | Mapping[str, Any]:
 
 
 def _is_iterable(source: Any) -> bool:
-    """Return whether pictures may come from it; a tensor of another library is no such thing.
+    """Return whether it is an iterable of pictures; a tensor of another library is none.
 
     Nor is an open file, which would give its lines.
     """

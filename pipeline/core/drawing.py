@@ -25,7 +25,7 @@ _UNDER = (0, 0, 0)
 
 
 class ZoneAnnotator:
-    """Draws the zones and lines of each source; counts the events of the results it is given.
+    """Draws the zones and lines of each source, with the counts of the results so far.
 
     `zones` is {source: {"size", "zones": [{"name", "points"}], "lines": ...}} in plain values, as
     the run's metadata has them.

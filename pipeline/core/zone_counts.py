@@ -10,7 +10,7 @@ from pipeline.core.data import Event, Result
 
 
 class CountKey(NamedTuple):
-    """The key of a count."""
+    """Key of a count: zone or line, kind of event, direction, class name."""
 
     area: str
     kind: str
@@ -59,14 +59,14 @@ class ZoneCounts:
         self._seen.clear()
 
     def save(self) -> dict[str, Any]:
-        """Return the counts and who is inside, as plain data."""
+        """Return the counts and the tracks inside, as plain data."""
         return {
             "counts": [[*key, count] for key, count in self.counts.items()],
             "inside": [[area, sorted(ids)] for area, ids in self._inside.items()],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `save` returned; raises KeyError, ValueError."""
+        """Restore what `save` gave; raises KeyError, ValueError."""
         rows = state["counts"]
         self.counts = Counter({CountKey(*map(str, key)): int(n) for *key, n in rows})
         self._inside = {str(area): {int(each) for each in ids} for area, ids in state["inside"]}

@@ -11,7 +11,7 @@ _DISORDER_S = 0.5
 
 
 class FrameTimes:
-    """Gives the file's ticks for each frame: its own times, but strictly increasing from 0."""
+    """Clock of an output file: 1/90000 s ticks of each frame, strictly increasing."""
 
     def __init__(self) -> None:
         self.step_s = _USUAL_STEP_S

@@ -1,4 +1,7 @@
-"""Pictures that a program holds or makes: numpy arrays, or an iterator of them, as a source."""
+"""Source of pictures in memory: numpy arrays, or an iterator of them.
+
+Not a plug-in: arrays come from a program, never from a configuration, so it has no `Options`.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _open_capture(device: int | str, settings: list[int]) -> Any:
 
 
 class CameraSource:
-    """The newest picture of a camera, again and again; a failed read is SourceLostError.
+    """Source of a local camera's newest pictures; a failed read is SourceLostError.
 
     `open_capture` returns something with the methods of cv2.VideoCapture; tests hand in a fake.
     """

@@ -1,4 +1,4 @@
-"""Moving boxes with exact truth, for tests, demonstrations and load."""
+"""Synthetic scene of moving boxes with ground truth, for tests, demonstrations and load."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def build(options: Options) -> SyntheticSource:
 
 
 class SyntheticSource:
-    """Rectangles of one colour each on a grey ground; `scene` tells the truth."""
+    """Rectangles of one colour each on a grey ground; `scene` has the ground truth."""
 
     def __init__(self, options: Options) -> None:
         self._options = options

@@ -300,8 +300,8 @@ def _overlaps(camera: str, group: Sequence[Recording]) -> list[str]:
 class Seam:
     """What lies between two recordings of a camera: whether tracks go on, and the gap in seconds.
 
-    The gap is from the end of the first to the beginning of the second; 0 where it cannot be told
-    from none. `reason` says why tracks end, "" where they go on.
+    The gap is from the end of the first to the beginning of the second; 0 where there may be
+    none. `reason` says why tracks end, "" where they go on.
     """
 
     gap_s: float = 0.0

@@ -76,7 +76,7 @@ class DeliveryWorker:
 
     @property
     def problem(self) -> str:
-        """Return why the last attempt was in vain, or why none is made; "" if it was not."""
+        """Return why the last attempt failed, or why none is made; "" if all is well."""
         return self.target.problem or self._problem
 
     def start(self, fail: Fail) -> None:
@@ -169,7 +169,7 @@ class DeliveryWorker:
         return self._unix + time.monotonic()
 
     def _until_done(self, step: Callable[[], object]) -> bool:
-        """Do a step in the database, again and again while it is away; return False at the end."""
+        """Retry a step in the database until it is done; return False once the worker must end."""
         while True:
             try:
                 step()

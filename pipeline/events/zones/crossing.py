@@ -25,7 +25,7 @@ _ROUNDING_US = 2000  # containers round times to a millisecond
 
 
 class ClassFilter(Protocol):
-    """Tells which classes count in which zone or line."""
+    """Which classes count at which zone or line."""
 
     def __call__(self, class_id: Int64) -> Bools:
         """Return bool[n,zones]: objects of this class count in this zone."""

@@ -1,4 +1,4 @@
-"""What is known of each track: seen in a frame, and remembered with regard to each zone and line.
+"""State of each track at each zone and line, and the tracks seen in one frame, as arrays.
 
 In arrays with an axis `zones`, a zone's index counts zones first and lines after them.
 """
@@ -113,7 +113,7 @@ class TrackStates:
         return {field.name: getattr(self, field.name).copy() for field in fields(self)}
 
     def load(self, columns: Mapping[str, Any]) -> None:
-        """Hold what `save` returned; raises KeyError, and ValueError for other zones' columns."""
+        """Restore what `save` gave; raises KeyError, and ValueError for other zones' columns."""
         count = len(columns["id"])
         for field in fields(self):
             column, blank = columns[field.name], getattr(self, field.name)
@@ -197,7 +197,7 @@ class FrameClock:
         self._offset = 0
 
     def at(self, pts_s: float) -> int:
-        """Move on to a frame and return its time."""
+        """Advance to a frame and return its time."""
         if math.isfinite(pts_s):
             pts_us = round(round(pts_s, 6) * 1e6)
             if self._last is not None and pts_us < self._last:
@@ -207,11 +207,11 @@ class FrameClock:
         return self.now
 
     def save(self) -> list[int | None]:
-        """Return where the clock stands."""
+        """Return the state of the clock."""
         return [self.now, self._last, self._offset]
 
     def load(self, state: Sequence[int | None]) -> None:
-        """Stand where the clock stood that `save` was called on; raises ValueError."""
+        """Restore the state that `save` returned; raises ValueError."""
         now, self._last, offset = state
         self.now, self._offset = now or 0, offset or 0
 

@@ -1,4 +1,4 @@
-"""What a reader noticed of a damaged video, and the one line that says so."""
+"""Damage log of a video file, and its summary in one line."""
 
 from __future__ import annotations
 

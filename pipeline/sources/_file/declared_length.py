@@ -1,4 +1,4 @@
-"""Whether a video file is as long as its own outermost structure says."""
+"""Truncation check: whether a video file is as long as its outermost structure says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the header of a HEIF file (HEIC, AVIF) says of its main picture: size, tiles, orientation.
+"""Header of a HEIF file (HEIC, AVIF): size, tiles and orientation of its main picture.
 
 Boxes are those of ISO/IEC 14496-12, items and properties those of ISO/IEC 23008-12.
 """

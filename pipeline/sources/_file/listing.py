@@ -1,4 +1,4 @@
-"""Which pictures and videos a folder or pattern holds, by suffix and by content."""
+"""Listing of the pictures and videos in a folder or pattern, by suffix and by content."""
 
 from __future__ import annotations
 

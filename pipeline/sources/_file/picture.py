@@ -1,4 +1,4 @@
-"""From FFmpeg's decoded pictures to upright BGR arrays in pooled memory."""
+"""Conversion of FFmpeg's decoded pictures to upright BGR arrays in pooled memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit on the size of pictures, and how large one says it is in its first bytes."""
+"""Limit on the size of pictures, and the size in a picture's header."""
 
 from __future__ import annotations
 

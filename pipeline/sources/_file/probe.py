@@ -1,4 +1,4 @@
-"""What a video file says of itself, no picture of it decoded, for listing many files."""
+"""Metadata of a video file, read without decoding a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Container timestamps to seconds that never run backwards."""
+"""Presentation times of a file: container timestamps as seconds that never run backwards."""
 
 from __future__ import annotations
 
