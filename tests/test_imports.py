@@ -48,6 +48,8 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": BELOW_CLI,
 }
+FORMATS = "archive.formats"
+"""The room of export formats, inside another one: its plug-ins keep the rules of plug-ins."""
 # The package's own name holds the version; only what stands above everything may ask it.
 MAY_IMPORT_THE_PACKAGE = {"cli", "report", "server", "__main__"}
 
@@ -100,6 +102,18 @@ def test_imports_go_down(name: str) -> None:
             fine = room(target) in ALLOWED[here]
         if not fine:
             wrong.append(f"{one.where}: pipeline.{name} must not import {one.target}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(f"{FORMATS}.")])
+def test_formats_import_only_the_core_and_what_they_share(name: str) -> None:
+    wrong = [
+        f"{one.where}: {target}"
+        for one in imports(name)
+        if (target := ours(one)) is not None
+        and room(target) != "core"
+        and not target.startswith(f"{FORMATS}._")
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,1 +1,1 @@
-"""Recorded video at any length: batch jobs and the dataset they write."""
+"""Recorded video at any length: batch jobs, the dataset they write, exports to other tools."""

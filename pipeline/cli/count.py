@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline.cli._arguments import checked_fps, parsed_size
 from pipeline.cli._progress import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the counts of each source."""
-    video = VideoInfo(_fps(args.fps), _size(args.size))
+    video = VideoInfo(checked_fps(args.fps), parsed_size(args.size))
     zones = load_zones(args.zones)
     report: dict[str, Any] = {}
     events: list[Event] = []
@@ -126,18 +127,3 @@ def _write(path: Path, events: list[Event]) -> None:
         path.write_text(lines, "utf-8", newline="")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _fps(fps: float | None) -> float | None:
-    if fps is not None and not 0 < fps < float("inf"):
-        raise UsageError(f"--fps: want a number above 0, got {fps}")
-    return fps
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise UsageError(f"--size: want WIDTHxHEIGHT in pixels, got '{text}'")
-    return int(width), int(height)

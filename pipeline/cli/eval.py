@@ -7,14 +7,13 @@ import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli._truth import add_truth_arguments, benchmark, chosen_classes, load_truths
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
 from pipeline.tools.evaluate.tracks import in_common, load_tracks
-from pipeline.tools.evaluate.truth import Data, load_truth
 
 HELP = "score tracks against ground truth"
 COUNTS = ("IDSW", "Frag")
@@ -28,17 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output of a run, a folder of <seq>.txt in MOTChallenge's form, or one file",
     )  # fmt: skip
     parser.add_argument("--coasting", action="store_true", help="count predicted boxes too")
-    parser.add_argument(
-        "--classes", metavar="NAME,...", help="classes to score, if the file names any"
-    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the figures of each sequence and of all together."""
-    classes = [name.strip() for name in args.classes.split(",")] if args.classes else None
-    truths = load_truth(args.gt, args.data)
-    tracks = load_tracks(args.tracks, args.data, coasting=args.coasting, classes=classes)
+    given = load_truths(args)
+    tracks = load_tracks(
+        args.tracks, benchmark(args), coasting=args.coasting, classes=chosen_classes(args)
+    )
+    truths = given.of(tracks)
     common = in_common(truths, tracks)
     scores = score(common, tracks)
     if args.json:
@@ -52,17 +50,6 @@ def execute(args: argparse.Namespace) -> int:
     _warn("has no tracks and is not scored", set(truths) - set(common))
     _warn("has no truth and is not scored", set(tracks) - set(common))
     return 0
-
-
-def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --gt and --data, which say where ground truth is and in which format."""
-    parser.add_argument(
-        "--gt", required=True, type=Path, metavar="DIR",
-        help="<seq>/gt/gt.txt (mot) or label_02/<seq>.txt (kitti)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--data", choices=get_args(Data), default="mot", help="form and rules of the ground truth"
-    )
 
 
 def print_scores(scores: Scores) -> None:

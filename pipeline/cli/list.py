@@ -11,22 +11,21 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.config.plugins import PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.plugins import FORMATS, PLUGIN_TYPES, plugin, plugin_names
 
-HELP = "list sources, detectors, trackers and sinks with their options"
+HELP = "list sources, detectors, trackers, sinks and export formats with their options"
+LISTED = (*PLUGIN_TYPES, FORMATS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument(
-        "plugin_type", nargs="?", choices=PLUGIN_TYPES, help="only this kind of plug-in"
-    )
+    parser.add_argument("plugin_type", nargs="?", choices=LISTED, help="only this kind of plug-in")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the plug-ins as text for people or as JSON."""
-    plugin_types = [args.plugin_type] if args.plugin_type else PLUGIN_TYPES
+    plugin_types = [args.plugin_type] if args.plugin_type else LISTED
     found = {
         plugin_type: {name: _describe(plugin_type, name) for name in plugin_names(plugin_type)}
         for plugin_type in plugin_types

@@ -24,7 +24,7 @@ from pipeline.core.masking import masked
 
 COMMANDS = (
     "run", "live", "check", "list", "models", "count", "doctor", "bench", "eval", "refine", "tune",
-    "render", "clip",
+    "render", "clip", "convert",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli._arguments import checked_fps
 from pipeline.core.errors import UsageError
 from pipeline.core.options import validated
 from pipeline.core.sequences import find_files, video_of
@@ -49,8 +50,7 @@ def execute(args: argparse.Namespace) -> int:
     given = {name: vars(args)[name] for name in RefineOptions.model_fields}
     options = {name: value for name, value in given.items() if value is not None}
     chosen = validated(RefineOptions, options, "refine")
-    if args.fps is not None and not 0 < args.fps < float("inf"):
-        raise UsageError(f"--fps: want a number above 0, got {args.fps}")
+    given_fps = checked_fps(args.fps)
     files = find_files(args.tracks, "tracks.csv")
     done: dict[str, Any] = {}
     for path in files:
@@ -60,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
         refined: dict[str, Refined] = {}
         for name, table in recording.tables.items():
             video = video_of(recording, name)
-            fps = args.fps if args.fps is not None else video.fps
+            fps = given_fps if given_fps is not None else video.fps
             refined[name] = refine(table, fps, chosen)
             done[name] = fps, refined[name]
         write_recording(_target(args, path, alone=len(files) == 1), recording, refined)

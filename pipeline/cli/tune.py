@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pipeline.cli.eval import add_truth_arguments
+from pipeline.cli._truth import add_truth_arguments, chosen_classes, load_truths
 from pipeline.config.plugins import plugin
 from pipeline.config.schema import Config
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.yaml_file import dump
-from pipeline.tools.tune.clips import Clips, load_clips, split
+from pipeline.tools.evaluate.tracking import recorded_frames
+from pipeline.tools.tune.clips import Clips, clips_of, split
 from pipeline.tools.tune.search import Tuned, tune
 
 HELP = "search a tracker's options on your own labelled clips"
@@ -51,7 +52,9 @@ def execute(args: argparse.Namespace) -> int:
     kind = args.tracker or Config.model_fields["tracker"].default.kind
     tracker = plugin("trackers", kind, "--tracker")
     names = [name.strip() for name in args.held_out.split(",")] if args.held_out else None
-    tuning, held_out = split(load_clips(args.gt, args.detections, args.data, args.conf), names)
+    given = load_truths(args)
+    seen = recorded_frames(args.detections, args.conf, chosen_classes(args))
+    tuning, held_out = split(clips_of(given.of(seen), seen), names)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("HOTA", total=args.trials)

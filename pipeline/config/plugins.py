@@ -10,11 +10,15 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.options import unknown
 
 PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
+"""Types of plug-in that a configuration names."""
+FORMATS = "formats"
+"""Type of plug-in that tracks are exported by."""
+_PACKAGES = {FORMATS: "pipeline.archive.formats"}
 
 
 def plugin_names(plugin_type: str) -> list[str]:
     """Return the names of the built-in plug-ins of one type ("sources"), by the files there."""
-    package = import_module(f"pipeline.{plugin_type}")
+    package = import_module(_package(plugin_type))
     return [
         m.name
         for m in pkgutil.iter_modules(package.__path__)
@@ -38,4 +42,8 @@ def plugin(plugin_type: str, kind: str, where: str) -> ModuleType:
     known = plugin_names(plugin_type)
     if kind not in known:
         raise ConfigError(f"{where}: {unknown(plugin_type.removesuffix('s'), kind, known)}")
-    return import_module(f"pipeline.{plugin_type}.{kind}")
+    return import_module(f"{_package(plugin_type)}.{kind}")
+
+
+def _package(plugin_type: str) -> str:
+    return _PACKAGES.get(plugin_type, f"pipeline.{plugin_type}")

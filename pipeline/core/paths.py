@@ -1,9 +1,16 @@
-"""Paths: `~` expanded, and names with special characters as FFmpeg takes them."""
+"""Paths: `~` expanded, special characters as FFmpeg takes them, names that every system takes."""
 
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
+from collections.abc import Collection
 from pathlib import Path
+
+_NAME_BYTES = 200  # file systems take 255; a part number and a suffix must fit behind
+_UNSAFE = re.compile(r"[^\w .()+=@-]+")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # not files on Windows
 
 
 def ffmpeg_path(path: str | os.PathLike[str]) -> str:
@@ -30,3 +37,25 @@ def home_path(path: str | os.PathLike[str]) -> Path:
         return plain.expanduser()
     except RuntimeError:
         return plain
+
+
+def safe_stem(name: str) -> str:
+    """Return `name` as a file name that is valid on every system, without suffix; never empty."""
+    stem = _UNSAFE.sub("_", name).encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
+    stem = stem.strip(" .") or "source"
+    return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
+
+
+def folded(name: str) -> str:
+    """Return a key that is equal for names that some file system takes for one file."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def unused_name(name: str, suffix: str, taken: Collection[str]) -> str:
+    """Return a safe file name for `name`, numbered if its folded form is in `taken`."""
+    stem = safe_stem(name)
+    found, count = f"{stem}{suffix}", 1
+    while folded(found) in taken:
+        count += 1
+        found = f"{stem}-{count}{suffix}"
+    return found

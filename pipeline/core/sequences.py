@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,31 @@ KITTI_SIZE = (1242, 375)
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The video boxes belong to: frames per second, frame count, width and height in pixels."""
+    """The video boxes belong to: frames per second, frame count, width and height in pixels.
+
+    Without a known size the default stands there.
+    """
 
     fps: float
     length: int
     width: int
     height: int
+    has_known_size: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedSequence:
-    """The boxes of one sequence and the file they are from."""
+    """The boxes of one sequence and the file they are from.
+
+    `media` is {first frame: path of the video or picture}, empty where nothing names it.
+    """
 
     name: str
     table: BoxTable
     class_names: Mapping[int, str]
     path: Path
     video: VideoInfo
+    media: Mapping[int, str] = field(default_factory=dict)
 
 
 def find_files(path: Path, inner: str) -> list[Path]:
@@ -60,12 +68,14 @@ def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSeque
     """Return {name: sequence} of files and folders; raises UsageError where a name comes twice."""
     found: dict[str, RecordedSequence] = {}
     for path in (each for given in paths for each in find_files(home_path(given), inner)):
-        recording = read_recording(path)
+        recording = read_recording(path, keep_records=False)
         for name, table in recording.tables.items():
             if name in found:
                 raise UsageError(f"{path}: sequence '{name}' is in {found[name].path} already")
             video = video_of(recording, name)
-            found[name] = RecordedSequence(name, table, recording.class_names, path, video)
+            found[name] = RecordedSequence(
+                name, table, recording.class_names, path, video, recording.files.get(name, {})
+            )
     return found
 
 
@@ -80,22 +90,34 @@ def read_seqinfo(folder: Path) -> VideoInfo | None:
     path = folder / "seqinfo.ini"
     if not path.is_file():
         return None
-    parser = configparser.ConfigParser()
     try:
-        parser.read(path, encoding="utf-8")
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_seqinfo(text, str(path))[1]
+
+
+def parse_seqinfo(text: str, where: str) -> tuple[str, VideoInfo]:
+    """Return (name, "" where there is none, video) of a `seqinfo.ini`; raises UsageError."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
         section = parser["Sequence"]
         info = VideoInfo(
             fps=float(section["frameRate"]),
             length=int(section["seqLength"]),
             width=int(section.get("imWidth", str(DEFAULT_SIZE[0]))),
             height=int(section.get("imHeight", str(DEFAULT_SIZE[1]))),
+            has_known_size="imWidth" in section and "imHeight" in section,
         )
-    except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (configparser.Error, KeyError, ValueError) as error:
         shown = " ".join(str(error).split())
-        raise UsageError(f"{path}: want [Sequence] with frameRate, seqLength: {shown}") from None
+        raise UsageError(f"{where}: want [Sequence] with frameRate, seqLength: {shown}") from None
     if not (np.isfinite(info.fps) and info.fps > 0 and info.length >= 0):
-        raise UsageError(f"{path}: want frameRate above 0, got {info.fps}")
-    return info
+        raise UsageError(f"{where}: want frameRate above 0, got {info.fps}")
+    return section.get("name", ""), info
 
 
 def video_of(recording: Recording, name: str) -> VideoInfo:
@@ -104,16 +126,27 @@ def video_of(recording: Recording, name: str) -> VideoInfo:
     last = int(table.frame.max(initial=-1)) + 1
     path = recording.path
     if path.parent.name in ("det", "gt") and (info := read_seqinfo(path.parent.parent)):
-        return VideoInfo(info.fps, max(info.length, last), info.width, info.height)
+        return replace(info, length=max(info.length, last))
     if recording.kind == "kitti":
-        return VideoInfo(KITTI_FPS, last, *KITTI_SIZE)
+        return VideoInfo(KITTI_FPS, last, *KITTI_SIZE, has_known_size=False)
     known: Mapping[str, Any] = dict(recording.header.get("sources") or {}).get(name) or {}
+    width, height = _size_of(table)
     return VideoInfo(
         fps=float(known.get("fps") or _fps_of(table)),
         length=max(int(known.get("frame_count") or 0), last),
-        width=int(known.get("width") or DEFAULT_SIZE[0]),
-        height=int(known.get("height") or DEFAULT_SIZE[1]),
+        width=int(known.get("width") or width or DEFAULT_SIZE[0]),
+        height=int(known.get("height") or height or DEFAULT_SIZE[1]),
+        has_known_size=bool(known.get("width") or width),
     )
+
+
+def _size_of(table: BoxTable) -> tuple[int, int]:
+    """Return the picture size that most rows have, (0, 0) where none says it."""
+    sizes, count = np.unique(table.size[(table.size > 0).all(axis=1)], axis=0, return_counts=True)
+    if not len(sizes):
+        return 0, 0
+    width, height = sizes[count.argmax()].tolist()
+    return width, height
 
 
 def _fps_of(table: BoxTable) -> float:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,9 @@ _KITTI_COLUMNS = 15
 _KITTI_TYPES = {1: "pedestrian", 2: "car", 3: "cyclist"}
 _NEEDED = ("frame", "x1", "y1", "x2", "y2")
 _STATES = ("matched", "coasting", "filled")
+_NO_TIME_OR_SIZE = (math.nan, math.nan, 0, 0)
+_CHUNK_ROWS = 20_000
+_MAX_WHOLE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,9 @@ class BoxTable:
 
     `frame` i64[N] from 0, `track_id` i64[N] (0: no identity), `xyxy` f64[N,4] in pixels, `score`
     f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: unknown), `state`
-    str[N], `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the place in `Recording.records`.
+    str[N], `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the place in `Recording.records` (-1:
+    none), `utc_s` f64[N] Unix time (NaN: unknown), `size` i32[N,2]: width and height of the
+    picture (0: unknown).
     """
 
     frame: NDArray[np.int64]
@@ -50,6 +56,29 @@ class BoxTable:
     state: NDArray[np.str_]
     pts_s: NDArray[np.float64]
     record: NDArray[np.int64]
+    utc_s: NDArray[np.float64]
+    size: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, frame: Any, track_id: Any, xyxy: Any, **known: Any) -> BoxTable:
+        """Return a table of these columns; those not given are what stands for "unknown"."""
+        n = len(frame)
+        columns = {
+            "score": np.ones(n),
+            "class_id": np.full(n, -1),
+            "state": np.full(n, "matched"),
+            "pts_s": np.full(n, np.nan),
+            "record": np.full(n, -1),
+            "utc_s": np.full(n, np.nan),
+            "size": np.zeros((n, 2)),
+            **known,
+        }
+        return cls(
+            np.asarray(frame, np.int64),
+            np.asarray(track_id, np.int64),
+            np.asarray(xyxy, np.float64).reshape(-1, 4),
+            *(np.asarray(columns[name], kind) for name, kind in _KNOWN.items()),
+        )
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -58,6 +87,25 @@ class BoxTable:
         """Return the rows picked by a boolean mask, an index array or a slice."""
         return BoxTable(*(getattr(self, name)[rows] for name in BoxTable.__slots__))
 
+    @classmethod
+    def joined(cls, tables: Sequence[BoxTable]) -> BoxTable:
+        """Return the rows of tables one after the other."""
+        if not tables:
+            return cls.of((), (), ())
+        return cls(*(np.concatenate([getattr(t, name) for t in tables]) for name in cls.__slots__))
+
+
+_KNOWN: dict[str, Any] = {
+    "score": np.float64,
+    "class_id": np.int64,
+    "state": "U8",
+    "pts_s": np.float64,
+    "record": np.int64,
+    "utc_s": np.float64,
+    "size": np.int32,
+}
+"""The columns that a file need not have, with their types."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -65,7 +113,7 @@ class Recording:
 
     A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is what a JSONL
     file's `.meta.json` says of the run, in older ones the first line; CSV's columns are in
-    `columns`.
+    `columns`. `files` is {sequence: {first frame: path of the video or picture}}.
     """
 
     path: Path
@@ -75,17 +123,21 @@ class Recording:
     records: Sequence[Any]
     columns: Sequence[str] = ()
     header: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
-def read_recording(path: Path) -> Recording:
-    """Return what is in `path`; raises UsageError with the line where it is malformed."""
+def read_recording(path: Path, *, keep_records: bool = True) -> Recording:
+    """Return what is in `path`; raises UsageError with the line where it is malformed.
+
+    Records take twenty times the memory of the arrays; without them `Recording.records` is empty.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: want a file of boxes ({', '.join(SUFFIXES)})")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = {".csv": _read_csv, ".jsonl": _read_jsonl}.get(suffix, _read_text)
-            return reader(path, file)
+            return reader(_Rows(path, keep_records), file)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -119,12 +171,15 @@ def sequence_name(path: Path) -> str:
 
 
 class _Rows:
-    """Collects rows by sequence and says where one is malformed."""
+    """Collects rows by sequence, in arrays of a chunk each, and says where one is malformed."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, keep_records: bool) -> None:
+        self.path = path
+        self._keep_records = keep_records
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
+        self._chunks: dict[str, list[BoxTable]] = {}
         self.records: list[Any] = []
+        self.files: dict[str, dict[int, str]] = {}
 
     @contextmanager
     def line(self, number: int) -> Iterator[None]:
@@ -132,42 +187,57 @@ class _Rows:
         try:
             yield
         except KeyError as error:
-            raise UsageError(f"{self._path}:{number}: has no {error}") from None
+            raise UsageError(f"{self.path}:{number}: has no {error}") from None
         except (ValueError, TypeError, OverflowError) as error:
-            raise UsageError(f"{self._path}:{number}: not a row of boxes: {error}") from None
+            raise UsageError(f"{self.path}:{number}: not a row of boxes: {error}") from None
 
-    def add(self, sequence: str, values: tuple[Any, ...], record: Any) -> None:
-        """Take a row: frame, id, four box numbers, score, class, state, time."""
+    def add(self, sequence: str, values: tuple[Any, ...], record: Any, file: str = "") -> None:
+        """Take a row: frame, id, four box numbers, score, class, state, time, UTC, size."""
         if values[0] < 0:
             raise ValueError("number of the frame is too small")
         if not all(map(math.isfinite, values[2:7])):
             raise ValueError("a number is not finite")
-        row = (values[0], max(values[1], 0), *values[2:], len(self.records))
-        self._rows.setdefault(sequence, []).append(row)
-        self.records.append(record)
+        rows = self._rows.setdefault(sequence, [])
+        rows.append((*values, len(self.records) if self._keep_records else -1))
+        if self._keep_records:
+            self.records.append(record)
+        if len(rows) >= _CHUNK_ROWS:
+            self._chunks.setdefault(sequence, []).append(_table(rows))
+            rows.clear()
+        if file:
+            files = self.files.setdefault(sequence, {})
+            if not files or next(reversed(files.values())) != file:
+                files[values[0]] = file
 
     def tables(self) -> dict[str, BoxTable]:
         """Return the rows so far as arrays."""
-        return {name: _table(rows) for name, rows in self._rows.items()}
+        found = {}
+        for name, rows in self._rows.items():
+            chunks = self._chunks.pop(name, [])
+            found[name] = BoxTable.joined([*chunks, _table(rows)] if rows else chunks)
+        return found
 
 
 def _table(rows: list[tuple[Any, ...]]) -> BoxTable:
-    columns: list[Any] = [*zip(*rows, strict=True)] if rows else [()] * 11
-    frame, track_id, *xyxy, score, class_id, state, pts_s, record = columns
-    return BoxTable(
-        np.array(frame, np.int64),
-        np.array(track_id, np.int64),
-        np.array(xyxy, np.float64).T.reshape(-1, 4),
-        np.array(score, np.float64),
-        np.array(class_id, np.int64),
-        np.array(state, "U8"),
-        np.array(pts_s, np.float64),
-        np.array(record, np.int64),
+    frame, track_id, x1, y1, x2, y2, score, class_id, state, pts_s, *rest = zip(*rows, strict=True)
+    utc_s, width, height, record = rest
+    return BoxTable.of(
+        frame,
+        [max(each, 0) for each in track_id],
+        np.array((x1, y1, x2, y2), np.float64).T,
+        score=score,
+        class_id=class_id,
+        state=state,
+        pts_s=pts_s,
+        record=record,
+        utc_s=utc_s,
+        size=np.array((width, height)).T,
     )
 
 
-def _read_text(path: Path, lines: Iterator[str]) -> Recording:
-    rows, name, kinds = _Rows(path), sequence_name(path), set[Kind]()
+def _read_text(rows: _Rows, lines: Iterator[str]) -> Recording:
+    path = rows.path
+    name, kinds = sequence_name(path), set[Kind]()
     for number, line in enumerate(lines, 1):
         cells = line.strip().split(",")
         if cells == [""]:
@@ -184,37 +254,42 @@ def _read_text(path: Path, lines: Iterator[str]) -> Recording:
         raise UsageError(f"{path}: lines of 15 columns (KITTI) and shorter ones (MOT) are mixed")
     kind = kinds.pop() if kinds else "mot"
     names = _KITTI_TYPES if kind == "kitti" else {}
-    return Recording(path, kind, rows.tables() or {name: _table([])}, names, rows.records)
+    return Recording(path, kind, rows.tables() or {name: BoxTable.joined([])}, names, rows.records)
 
 
 def _mot_row(cells: list[str]) -> tuple[Any, ...]:
-    frame, track_id, left, top, width, height = (float(cell) for cell in cells[:6])
+    left, top, width, height = map(float, cells[2:6])
     score = float(cells[6]) if len(cells) > 6 else 1.0
     filled = len(cells) == 10 and float(cells[9]) == FILLED_MARK
     box = left, top, left + width, top + height
     state = "filled" if filled else "matched"
-    return _whole(frame) - 1, _whole(track_id), *box, score, -1, state, np.nan
+    return whole(cells[0]) - 1, whole(cells[1]), *box, score, -1, state, *_NO_TIME_OR_SIZE
 
 
 def _kitti_row(cells: list[str]) -> tuple[Any, ...]:
     frame, kind, *box, score = (float(cell) for cell in cells[:7])
-    return _whole(frame), 0, *box, score, _whole(kind), "matched", np.nan
+    return whole(frame), 0, *box, score, whole(kind), "matched", *_NO_TIME_OR_SIZE
 
 
-def _read_csv(path: Path, lines: Iterator[str]) -> Recording:
+def _read_csv(rows: _Rows, lines: Iterator[str]) -> Recording:
+    path = rows.path
     reader = csv.DictReader(lines)
     columns = reader.fieldnames or []
     if missing := [name for name in _NEEDED if name not in columns]:
         raise UsageError(f"{path}:1: want a header with {', '.join(_NEEDED)}; no {missing[0]}")
-    rows, names = _Rows(path), dict[int, str]()
-    for record in reader:
-        with rows.line(reader.line_num):
-            rows.add(*_named_row(record, path, names), record)
-    return Recording(path, "csv", rows.tables(), names, rows.records, columns)
+    names = dict[int, str]()
+    try:
+        for record in reader:
+            with rows.line(reader.line_num):
+                rows.add(*_named_row(record, path, names), record, record.get("file") or "")
+    except csv.Error as error:
+        raise UsageError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+    return Recording(path, "csv", rows.tables(), names, rows.records, columns, files=rows.files)
 
 
-def _read_jsonl(path: Path, lines: Iterator[str]) -> Recording:
-    rows, names, header = _Rows(path), dict[int, str](), _meta(meta_path(path))
+def _read_jsonl(rows: _Rows, lines: Iterator[str]) -> Recording:
+    path = rows.path
+    names, header = dict[int, str](), _meta(meta_path(path))
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -230,8 +305,10 @@ def _read_jsonl(path: Path, lines: Iterator[str]) -> Recording:
         if record.get("type") == "event":
             continue
         with rows.line(number):
-            rows.add(*_named_row(record, path, names), record)
-    return Recording(path, "jsonl", rows.tables(), names, rows.records, header=header)
+            rows.add(*_named_row(record, path, names), record, record.get("file") or "")
+    return Recording(
+        path, "jsonl", rows.tables(), names, rows.records, header=header, files=rows.files
+    )
 
 
 def _named_row(
@@ -239,25 +316,49 @@ def _named_row(
 ) -> tuple[str, tuple[Any, ...]]:
     """Return (sequence, row) of a CSV or JSONL record; only frame and box must be there."""
     values = {key: value for key, value in record.items() if value not in ("", None)}
-    class_id = int(values.get("class_id", -1))
+    class_id = whole(values.get("class_id", -1))
     if "class_name" in values:
         names[class_id] = str(values["class_name"])
     state = values.get("state", "matched")
     if state not in _STATES:
         raise ValueError(f"state '{state}' is none of {', '.join(_STATES)}")
     row = (
-        _whole(float(values["frame"])),
-        int(values.get("track_id", 0)),
+        whole(values["frame"]),
+        whole(values.get("track_id", 0)),
         *(float(values[name]) for name in ("x1", "y1", "x2", "y2")),
         float(values.get("score", 1.0)),
         class_id,
         state,
         float(values.get("pts_s", "nan")),
+        unix_s(values["utc"]) if "utc" in values else math.nan,
+        int(values.get("width", 0)),
+        int(values.get("height", 0)),
     )
     return str(values.get("source", path.stem)), row
 
 
-def _whole(number: float) -> int:
-    if number != int(number):
-        raise ValueError(f"want a whole number, got {number}")
-    return int(number)
+def unix_s(utc: object) -> float:
+    """Return the Unix time of an ISO 8601 text, NaN of what is none."""
+    try:
+        return datetime.fromisoformat(str(utc)).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def whole(number: float | str) -> int:
+    """Return a whole number given as one or as text ("7", "7.0"); raises ValueError.
+
+    Ids and frames are 64-bit numbers in all that follows.
+    """
+    try:
+        found = int(number) if isinstance(number, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        value = float(number)
+        found = int(value)  # raises for NaN and infinity
+        if value != found:
+            raise ValueError(f"want a whole number, got {number}")
+    if not -_MAX_WHOLE < found < _MAX_WHOLE:
+        raise ValueError(f"want a number of at most 62 bits, got {number}")
+    return found

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
@@ -15,6 +13,7 @@ from typing import Any
 
 from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.interfaces import RunInfo
+from pipeline.core.paths import folded, safe_stem, unused_name
 from pipeline.sinks._folder_lock import FolderUse, use_folder
 
 log = logging.getLogger("trackline")
@@ -23,9 +22,6 @@ FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
 RESERVED = frozenset({"clips"})
 """Names below the output folder that no source gets: the sink `events` has its clips there."""
-_NAME_BYTES = 200  # file systems take 255; a part number and a suffix must fit behind
-_UNSAFE = re.compile(r"[^\w .()+=@-]+")
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # not files on Windows
 
 
 class OutputFolder:
@@ -92,13 +88,9 @@ class OutputFolder:
         systems. `suffix` includes its dot.
         """
         if (source, suffix) not in self._paths:
-            stem = safe_stem(source)
             taken = {folded(path.name) for path in self._paths.values()} | RESERVED
-            name, count = f"{stem}{suffix}", 1
-            while folded(name) in taken:
-                count += 1
-                name = f"{stem}-{count}{suffix}"
-            if count > 1:
+            name = unused_name(source, suffix, taken)
+            if name != f"{safe_stem(source)}{suffix}":
                 log.info("source %s: its file is %s", source, name)
             self._paths[source, suffix] = self.path / name
         return self._paths[source, suffix]
@@ -166,18 +158,6 @@ class LineFile:
             self.flush()
         finally:
             self._file.close()
-
-
-def safe_stem(name: str) -> str:
-    """Return `name` as a file name that is valid on every system, without suffix; never empty."""
-    stem = _UNSAFE.sub("_", name).encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
-    stem = stem.strip(" .") or "source"
-    return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
-
-
-def folded(name: str) -> str:
-    """Return a key that is equal for names that some file system takes for one file."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _texts(tree: Any) -> Iterator[str]:

@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import OutputError, WriteError, writing
-from pipeline.sinks._files import OutputFolder, folded, is_same_file, safe_stem
+from pipeline.core.paths import folded, safe_stem
+from pipeline.sinks._files import OutputFolder, is_same_file
 
 log = logging.getLogger("trackline")
 

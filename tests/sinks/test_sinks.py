@@ -23,9 +23,10 @@ from support.sink_results import NAMES, pictures, quick_video, result, run_info
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.paths import safe_stem
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
-from pipeline.sinks._files import OutputFolder, safe_stem
+from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._frame_times import FrameTimes
 from pipeline.sinks._mp4 import Mp4Writer, encodable_size
 

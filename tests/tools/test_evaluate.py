@@ -183,7 +183,10 @@ def mistakes(folder: Path) -> dict[str, tuple[list[str], str]]:
         "no tracks": ([*gt, "--tracks", str(folder / "empty")], "no tracks.csv"),
         "absent": ([*gt, "--tracks", str(folder / "absent.txt")], "absent.txt: cannot be read"),
         "no truth": (["--gt", str(folder / "empty"), "--tracks", "x.txt"], "gt/gt.txt"),
-        "no folder": (["--gt", str(folder / "nowhere"), "--tracks", "x.txt"], "no such folder"),
+        "no folder": (
+            ["--gt", str(folder / "nowhere"), "--tracks", "x.txt"],
+            "no such file or folder",
+        ),
     }
 
 

@@ -32,7 +32,7 @@ def walker(frame: float, at: float = 100.0, speed: float = 6.0) -> tuple[float, 
 def table(*tracks: tuple[int, list[tuple[int, tuple[float, ...]]]], score=0.9, state="matched"):
     rows = [(frame, track, box) for track, boxes in tracks for frame, box in boxes]
     n = len(rows)
-    return BoxTable(
+    return BoxTable.of(
         frame=np.array([row[0] for row in rows]),
         track_id=np.array([row[1] for row in rows]),
         xyxy=np.array([row[2] for row in rows], float).reshape(-1, 4),

@@ -18,7 +18,9 @@ from pipeline.config.build import plugin, plugin_names
 from pipeline.core.data import Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.tools.tune.clips import Clip, hota_of, load_clips, split
+from pipeline.tools.evaluate.tracking import recorded_frames
+from pipeline.tools.evaluate.truth import load_truth
+from pipeline.tools.tune.clips import Clip, Clips, clips_of, hota_of, split
 from pipeline.tools.tune.search import Tuned, tune
 from pipeline.tools.tune.space import Choice, Range, space_of
 
@@ -75,6 +77,10 @@ def test_every_trackers_space_holds_its_defaults_and_only_allowed_values(name: s
             options.model_validate({key: round(value) if where.whole else value})
 
 
+def clips_in(folder: Path, conf: float) -> Clips:
+    return clips_of(load_truth(folder, "mot"), recorded_frames(folder, conf))
+
+
 def labelled(folder: Path, *names: str, frames: int = 60) -> Path:
     """Clips of two people who walk past each other, seen with gaps of half a second."""
     for index, name in enumerate(names):
@@ -93,7 +99,7 @@ def labelled(folder: Path, *names: str, frames: int = 60) -> Path:
 
 
 def test_every_other_clip_is_held_out_or_the_named_ones(tmp_path: Path):
-    clips = load_clips(labelled(tmp_path, "A", "B", "C"), tmp_path, "mot", 0.0)
+    clips = clips_in(labelled(tmp_path, "A", "B", "C"), 0.0)
     assert [list(part) for part in split(clips)] == [["A", "C"], ["B"]]
     assert [list(part) for part in split(clips, ["A"])] == [["B", "C"], ["A"]]
     for wrong, message in ((["D"], "'D'"), (["A", "B", "C"], "all clips")):
@@ -102,7 +108,7 @@ def test_every_other_clip_is_held_out_or_the_named_ones(tmp_path: Path):
 
 
 def test_a_single_clip_is_cut_in_halves_that_share_nothing(tmp_path: Path):
-    clips = load_clips(labelled(tmp_path, "A"), tmp_path, "mot", 0.0)
+    clips = clips_in(labelled(tmp_path, "A"), 0.0)
     first, second = (next(iter(part.values())) for part in split(clips))
     assert len(first.seen) == len(second.seen) == 30
     whole = clips["A"].truth
@@ -149,7 +155,7 @@ def dial() -> ModuleType:
 
 @pytest.mark.slow
 def test_a_better_setting_is_found_and_the_same_again(tmp_path: Path):
-    tuning, held_out = split(load_clips(labelled(tmp_path, "A", "B"), tmp_path, "mot", 0.0))
+    tuning, held_out = split(clips_in(labelled(tmp_path, "A", "B"), 0.0))
     tuned = tune(dial(), tuning, held_out, trials=10, seed=1)
     assert tuned.best["quality"] > 0.6
     assert tuned.tuning[1] > tuned.tuning[0] + 10
@@ -160,7 +166,7 @@ def test_a_better_setting_is_found_and_the_same_again(tmp_path: Path):
 
 def test_a_loss_on_the_held_out_clips_is_said(tmp_path: Path):
     """Detections that come only where the tuned setting is bad: tuned on one, lost on the other."""
-    clips = load_clips(labelled(tmp_path, "A", "B"), tmp_path, "mot", 0.0)
+    clips = clips_in(labelled(tmp_path, "A", "B"), 0.0)
     turned = ModuleType("turned")
     turned.Options = Setting
     turned.build = lambda options: Contrary(options.quality)
@@ -232,7 +238,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys, case: str):
 
 
 def test_a_clip_is_frames_with_their_truth(tmp_path: Path):
-    clip = load_clips(labelled(tmp_path, "A"), tmp_path, "mot", 0.0)["A"]
+    clip = clips_in(labelled(tmp_path, "A"), 0.0)["A"]
     assert isinstance(clip, Clip)
     assert [frame.index for frame, _ in clip.seen] == list(range(60))
-    assert load_clips(tmp_path, tmp_path, "mot", 0.95)["A"].seen[10][1].score.tolist() == []
+    assert clips_in(tmp_path, 0.95)["A"].seen[10][1].score.tolist() == []

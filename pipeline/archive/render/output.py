@@ -11,8 +11,8 @@ from pathlib import Path
 from pipeline.core.data import Frame, Image, Result
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.paths import safe_stem
 from pipeline.sinks import video
-from pipeline.sinks._files import safe_stem
 from pipeline.sources import file
 from pipeline.sources.file import FileSource
 

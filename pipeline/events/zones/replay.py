@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +88,7 @@ def _frame(recording: Recording, name: str, rows: BoxTable, video: VideoInfo) ->
         pts_s = index / video.fps if video.fps else 0.0
     width, height = _size(values) or video.size or (1, 1)
     image = np.broadcast_to(np.uint8(0), (height, width, 3))
-    seen_at = _unix_s(values.get("utc"))
+    seen_at = float(rows.utc_s[0])
     return Frame(image, name, index, pts_s, seen_at, int(values.get("epoch") or 0))
 
 
@@ -111,14 +110,6 @@ def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
         if width > 0 and height > 0:
             return width, height
     return None
-
-
-def _unix_s(utc: object) -> float:
-    """Return the Unix time in a row, NaN where the file does not say when it was taken."""
-    try:
-        return datetime.fromisoformat(str(utc)).timestamp()
-    except ValueError:
-        return math.nan
 
 
 def _tracks(rows: BoxTable) -> Tracks:

@@ -17,10 +17,10 @@ from pathlib import Path
 from pipeline.core.data import Result
 from pipeline.core.drawing import Annotator
 from pipeline.core.errors import WriteError, writing
+from pipeline.core.paths import safe_stem
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_files import make_private
 from pipeline.events.store.writer import ClipLosses
-from pipeline.sinks._files import safe_stem
 from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.sinks.clips.pre_roll import (
     ClipOptions,

@@ -18,13 +18,18 @@ _PICTURE = np.zeros((1, 1, 3), np.uint8)
 Seen = list[tuple[Frame, Detections]]
 
 
-def recorded_frames(path: Path, conf: float = 0.0) -> dict[str, Seen]:
+def recorded_frames(
+    path: Path, conf: float = 0.0, classes: Sequence[str] | None = None
+) -> dict[str, Seen]:
     """Return {sequence: every frame with its detections} of a file or folder of detections.
+
+    Those below `conf` and of other than the named classes are left out.
 
     Frames without detections are there too, and the frames before the first one: so were the
     published figures on MOT17's second halves made. Raises UsageError.
     """
-    detector = replay.build(replay.Options(paths=(str(path),), conf=conf))
+    wanted = tuple(classes) if classes else None
+    detector = replay.build(replay.Options(paths=(str(path),), conf=conf, classes=wanted))
     detector.open()
     found = {}
     for name, sequence in load_sequences([path], replay.INNER).items():
@@ -50,15 +55,15 @@ def follow(tracker: Tracker, seen: Seen, *, coasting: bool = False) -> BoxTable:
 
 def _table(frames: list[int], found: Sequence[Tracks], seen: Seen) -> BoxTable:
     pts_s = {frame.index: frame.pts_s for frame, _ in seen}
-    return BoxTable(
-        frame=np.array(frames, np.int64),
+    return BoxTable.of(
+        frame=frames,
         track_id=np.concatenate([tracks.track_id for tracks in found]),
-        xyxy=np.concatenate([tracks.xyxy for tracks in found]).astype(np.float64),
-        score=np.concatenate([tracks.score for tracks in found]).astype(np.float64),
-        class_id=np.concatenate([tracks.class_id for tracks in found]).astype(np.int64),
+        xyxy=np.concatenate([tracks.xyxy for tracks in found]),
+        score=np.concatenate([tracks.score for tracks in found]),
+        class_id=np.concatenate([tracks.class_id for tracks in found]),
         state=np.where(
             np.concatenate([tracks.coasting for tracks in found]), "coasting", "matched"
         ),
-        pts_s=np.array([pts_s[index] for index in frames], np.float64),
+        pts_s=[pts_s[index] for index in frames],
         record=np.arange(len(frames)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import UsageError
-from pipeline.core.sequences import read_seqinfo
+from pipeline.core.sequences import RecordedSequence, read_seqinfo
 from pipeline.core.track_files import sequence_name
 
 Rules = Literal["MOT15", "MOT17", "KITTI"]
@@ -61,6 +61,34 @@ def load_truth(folder: Path, data: Data) -> dict[str, Truth]:
             return {truth.name: truth for truth in map(read, paths)}
     problem = "no such folder" if not folder.is_dir() else f"no {' or '.join(pattern)} in there"
     raise UsageError(f"{folder}: {problem} (--data {data})")
+
+
+def truth_of(sequence: RecordedSequence, classes: Collection[str]) -> Truth:
+    """Return annotations as truth: boxes of the named classes and those that name none.
+
+    Every box counts, as in MOT15. The last box, or the last of the tracks, ends the sequence.
+    """
+    table, wanted = sequence.table, {name.casefold() for name in classes}
+    others = [one for one, name in sequence.class_names.items() if name.casefold() not in wanted]
+    table = table[~np.isin(table.class_id, others)]
+    if (table.track_id < 1).any():
+        raise UsageError(f"{sequence.path}: {sequence.name} has boxes without identity")
+    zeros = np.zeros(len(table), np.int64)
+    return Truth(
+        name=sequence.name,
+        rules="MOT15",
+        length=int(table.frame.max(initial=-1)) + 1,
+        length_is_known=False,
+        fps=sequence.video.fps,
+        frame=table.frame,
+        track_id=table.track_id,
+        class_id=zeros - 1,
+        xyxy=table.xyxy,
+        truncation=zeros,
+        occlusion=zeros,
+        counts=np.ones(len(table), bool),
+        ignored=(zeros[:0], np.empty((0, 4))),
+    )
 
 
 def _read_mot(path: Path) -> Truth:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,7 +46,7 @@ def refine(table: BoxTable, fps: float, options: RefineOptions) -> Refined:
     rest = table[~tracked]
     parts.append((rest, rest.record, rest.record))
     whole, before, after = (
-        _stacked([part[0] for part in parts]),
+        BoxTable.joined([part[0] for part in parts]),
         np.concatenate([part[1] for part in parts]),
         np.concatenate([part[2] for part in parts]),
     )
@@ -84,7 +84,7 @@ def _chains(following: list[int]) -> list[list[int]]:
 
 
 def _chained(fragments: list[BoxTable]) -> BoxTable:
-    track = _stacked(fragments)
+    track = BoxTable.joined(fragments)
     return replace(track, track_id=np.full_like(track.track_id, track.track_id.min()))
 
 
@@ -118,14 +118,10 @@ def _filled(
         xyxy=boxes[frame - first],
         score=track.score[left] * (1 - share) + track.score[right] * share,
         pts_s=track.pts_s[left] * (1 - share) + track.pts_s[right] * share,
+        utc_s=track.utc_s[left] * (1 - share) + track.utc_s[right] * share,
         state=np.full(len(left), "filled"),
         record=np.full(len(left), -1),
     )
     before = np.concatenate([track.record, track.record[left]])
     after = np.concatenate([track.record, track.record[right]])
-    return _stacked([track, added]), before, after
-
-
-def _stacked(tables: list[BoxTable]) -> BoxTable:
-    names = [each.name for each in fields(BoxTable)]
-    return BoxTable(*(np.concatenate([getattr(table, name) for table in tables]) for name in names))
+    return BoxTable.joined([track, added]), before, after

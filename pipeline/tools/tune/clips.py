@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import Tracker
 from pipeline.tools.evaluate.scoring import combined_hota
-from pipeline.tools.evaluate.tracking import Seen, follow, recorded_frames
-from pipeline.tools.evaluate.truth import Data, Truth, load_truth
+from pipeline.tools.evaluate.tracking import Seen, follow
+from pipeline.tools.evaluate.truth import Truth
 
 _MIN_FRAMES = 2
 
@@ -26,9 +25,8 @@ class Clip:
 Clips = Mapping[str, Clip]
 
 
-def load_clips(gt: Path, detections: Path, data: Data, conf: float) -> dict[str, Clip]:
+def clips_of(truths: Mapping[str, Truth], frames: Mapping[str, Seen]) -> dict[str, Clip]:
     """Return {sequence: clip} of those that have both; raises UsageError listing names if none."""
-    truths, frames = load_truth(gt, data), recorded_frames(detections, conf)
     common = [name for name in truths if name in frames]
     if not common:
         raise UsageError(

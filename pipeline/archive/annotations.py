@@ -1,0 +1,68 @@
+"""Annotations corrected in other tools, read back by the format they are in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.archive.formats._format import ReadsAnnotations
+from pipeline.config.plugins import FORMATS, plugin, plugin_names
+from pipeline.core.errors import UsageError
+from pipeline.core.options import unknown
+from pipeline.core.sequences import RecordedSequence
+
+
+def readers() -> dict[str, ReadsAnnotations]:
+    """Return {name: format} of the built-in formats that annotations are read from."""
+    found = {}
+    for name in plugin_names(FORMATS):
+        module = plugin(FORMATS, name, FORMATS)
+        if any(field.is_required() for field in module.Options.model_fields.values()):
+            continue  # only exports need to be told something
+        each = module.build(module.Options())
+        if isinstance(each, ReadsAnnotations):
+            found[name] = each
+    return found
+
+
+def looks_like_annotations(path: Path) -> bool:
+    """Return whether a format knows the file or folder; raises UsageError if it is broken."""
+    return path.exists() and _format_of(path, readers()) is not None
+
+
+def read_annotations(path: Path, kind: str | None = None) -> dict[str, RecordedSequence]:
+    """Return {sequence: boxes} of a file or folder; `kind` names the format, else it is found out.
+
+    Frames count from 0 and ids from 1; boxes between keyframes are filled in. Raises UsageError.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    known = readers()
+    if kind is not None and kind not in known:
+        raise UsageError(unknown("format of annotations", kind, [*known]))
+    kind = kind or _format_of(path, known)
+    if kind is None:
+        raise UsageError(f"{path}: want annotations ({', '.join(known)}), and looks like none")
+    found = known[kind].read(path)
+    for each in found.values():
+        check_identities(each)
+    return found
+
+
+def check_identities(sequence: RecordedSequence) -> None:
+    """Raise UsageError where a track has two boxes in one frame."""
+    table = sequence.table
+    order = np.lexsort((table.frame, table.track_id))
+    frame, track_id = table.frame[order], table.track_id[order]
+    again = (np.diff(frame) == 0) & (np.diff(track_id) == 0) & (track_id[1:] > 0)
+    if again.any():
+        place = int(again.argmax())
+        raise UsageError(
+            f"{sequence.path}: {sequence.name}: track {track_id[place]} has two boxes in frame "
+            f"{frame[place]} (frames count from 0)"
+        )
+
+
+def _format_of(path: Path, known: dict[str, ReadsAnnotations]) -> str | None:
+    return next((name for name, each in known.items() if each.matches(path)), None)

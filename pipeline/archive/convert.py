@@ -1,0 +1,196 @@
+"""Tracks exported to the formats of other tools: chosen, checked, and written in one step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.archive.annotations import check_identities
+from pipeline.archive.formats._format import TrackFormat
+from pipeline.archive.tracks import at_one_size, load_tracks, with_videos
+from pipeline.config.plugins import FORMATS, plugin
+from pipeline.core.atomic_file import replacing
+from pipeline.core.errors import OutputError, UsageError
+from pipeline.core.options import unknown, validated
+from pipeline.core.paths import folded, home_path, unused_name
+from pipeline.core.sequences import RecordedSequence
+
+log = logging.getLogger("trackline")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of the tracks is exported, and what is known of their videos besides.
+
+    `sources` and `classes` name those to export, empty for all. `coasting`: boxes that are
+    predictions too. `videos` are the files the tracks are of; `fps` and `size` (width, height) are
+    used where no video is given.
+    """
+
+    sources: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    coasting: bool = False
+    videos: tuple[Path, ...] = ()
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Converted:
+    """What was written: the files or the folder, and how much."""
+
+    paths: list[Path] = field(default_factory=list)
+    sources: int = 0
+    tracks: int = 0
+    boxes: int = 0
+
+
+def make_format(
+    kind: str, options: Mapping[str, Any], homography: Path | None = None
+) -> TrackFormat:
+    """Return the format; raises ConfigError for an unknown one or a wrong option."""
+    module = plugin(FORMATS, kind, "--to")
+    given, place = dict(options), module.Options.model_fields.get("homography")
+    if homography is None and place is not None and place.is_required():
+        raise UsageError(f"--to {kind}: positions on the ground need --homography FILE")
+    if homography is not None:
+        if place is None:
+            raise UsageError(f"--homography: the format {kind} has no positions on the ground")
+        given["homography"] = home_path(homography)
+    made: TrackFormat = module.build(validated(module.Options, given, f"--set ({kind})"))
+    return made
+
+
+def convert(
+    tracks: Path, form: TrackFormat, output: Path, selection: Selection | None = None
+) -> Converted:
+    """Read `tracks`, write them in a format to `output` and return what was written.
+
+    `output` is a file with the format's suffix, or a folder, which keeps what else is in it. A file
+    appears in one step. Raises UsageError and OutputError.
+    """
+    selection = selection or Selection()
+    chosen = _chosen(load_tracks(tracks), selection)
+    output = home_path(output)
+    if output.exists() and not output.is_dir() and any(_same(output, s.path) for s in chosen):
+        raise UsageError(f"{output}: is the input; choose another output with -o")
+    done = Converted()
+    try:
+        _write(form, _prepared(chosen, form, selection, done), output, done)
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written: {error.strerror or error}") from None
+    return done
+
+
+def _chosen(found: dict[str, RecordedSequence], selection: Selection) -> list[RecordedSequence]:
+    """Return the sequences to export, with their videos; raises UsageError for unknown names."""
+    if missing := [name for name in selection.sources if name not in found]:
+        raise UsageError(f"--source: {unknown('source', missing[0], [*found])}")
+    if selection.sources:
+        found = {name: found[name] for name in selection.sources}
+    if not found:
+        raise UsageError("there are no sources in these tracks")
+    names = {label.casefold() for each in found.values() for label in each.class_names.values()}
+    if missing := [name for name in selection.classes if name.casefold() not in names]:
+        raise UsageError(f"--classes: {unknown('class', missing[0], sorted(names))}")
+    return [*with_videos(found, selection.videos).values()]
+
+
+def _prepared(
+    chosen: list[RecordedSequence], form: TrackFormat, selection: Selection, done: Converted
+) -> Iterator[RecordedSequence]:
+    """Yield the sequences one at a time as the format wants them."""
+    for each in chosen:
+        each = _with_given(each, selection)
+        if form.needs_size and not each.video.has_known_size:
+            raise UsageError(
+                f"{each.path}: {each.name}: the picture size is not in there: give --video FILE or "
+                "--size WxH"
+            )
+        each = replace(each, table=each.table[_kept(each, selection)])
+        check_identities(each)
+        if form.one_size:
+            each, others = at_one_size(each)
+            if others:
+                log.warning(
+                    "%s: pictures of %s too; their boxes are scaled to %dx%d, for the format holds "
+                    "one size", each.name, ", ".join(others), each.video.width, each.video.height,
+                )  # fmt: skip
+        done.sources += 1
+        done.boxes += len(each.table)
+        done.tracks += len(np.unique(each.table.track_id[each.table.track_id > 0]))
+        yield each
+
+
+def _with_given(each: RecordedSequence, selection: Selection) -> RecordedSequence:
+    if selection.videos:
+        return each
+    video = each.video
+    if selection.fps is not None:
+        video = replace(video, fps=selection.fps)
+    if selection.size is not None:
+        width, height = selection.size
+        video = replace(video, width=width, height=height, has_known_size=True)
+    return replace(each, video=video)
+
+
+def _kept(each: RecordedSequence, selection: Selection) -> Any:
+    """Return bool[N]: which rows are exported."""
+    table = each.table
+    keep = np.ones(len(table), bool) if selection.coasting else table.state != "coasting"
+    if selection.classes:
+        wanted = {name.casefold() for name in selection.classes}
+        ids = [number for number, name in each.class_names.items() if name.casefold() in wanted]
+        keep &= np.isin(table.class_id, ids)
+    return keep
+
+
+def _write(
+    form: TrackFormat, sequences: Iterator[RecordedSequence], output: Path, done: Converted
+) -> None:
+    """Write to a file or a folder, whichever `output` and the format's layout say."""
+    is_file = output.suffix.lower() == form.suffix and not output.is_dir()
+    if form.layout == "file per source" and not is_file:
+        taken: set[str] = set()
+        for each in sequences:
+            name = unused_name(each.name, form.suffix, taken)
+            taken.add(folded(name))
+            _write_file(form, [each], output / name, done)
+        return
+    if form.layout == "tree" and not is_file:
+        if output.exists() and not output.is_dir():
+            raise OutputError(f"{output}: want a folder or a {form.suffix} file")
+        output.mkdir(parents=True, exist_ok=True)
+        form.write(sequences, output)
+        done.paths.append(output)
+        return
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; want a file, {output / f'tracks{form.suffix}'}")
+    if form.layout == "file per source":
+        first, *more = sequences
+        if more:
+            names = ", ".join(each.name for each in (first, *more))
+            raise OutputError(
+                f"{output}: holds one source, and there are {len(more) + 1} ({names}): give a "
+                "folder, or choose with --source"
+            )
+        sequences = iter([first])
+    _write_file(form, sequences, output, done)
+
+
+def _write_file(
+    form: TrackFormat, sequences: Iterable[RecordedSequence], path: Path, done: Converted
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        form.write(sequences, partial)
+    done.paths.append(path)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)

@@ -1,0 +1,1 @@
+"""Formats that tracks are exported to; the file's name is the format's name."""

@@ -1,0 +1,113 @@
+"""The arguments --gt, --data and --classes: ground truth of `eval` and `tune`, in any form."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from pipeline.archive.annotations import looks_like_annotations, read_annotations
+from pipeline.core.errors import UsageError
+from pipeline.core.options import split_names
+from pipeline.core.paths import home_path
+from pipeline.core.sequences import RecordedSequence
+from pipeline.tools.evaluate.tracks import USUAL_CLASSES
+from pipeline.tools.evaluate.truth import Data, Truth, load_truth, truth_of
+
+BENCHMARKS: tuple[Data, ...] = get_args(Data)
+
+
+def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --gt, --data and --classes."""
+    parser.add_argument(
+        "--gt", required=True, type=Path, metavar="DIR|FILE",
+        help="<seq>/gt/gt.txt (mot), label_02/<seq>.txt (kitti), or corrected annotations",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", metavar="FORM",
+        help="form of the ground truth: mot or kitti for folders with the rules of that benchmark, "
+        "or a format of annotations; found out by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes", metavar="NAME,...", help="classes to score, if the file names any"
+    )
+
+
+def benchmark(args: argparse.Namespace) -> Data:
+    """Return by whose usual classes tracks are judged."""
+    return "kitti" if args.data == "kitti" else "mot"
+
+
+def chosen_classes(args: argparse.Namespace) -> list[str] | None:
+    """Return the names of --classes, None where it was not given."""
+    return split_names(args.classes) if args.classes else None
+
+
+class GivenTruths(NamedTuple):
+    """{sequence: truth}, and whether it is from annotations, whose names may be any."""
+
+    truths: dict[str, Truth]
+    from_annotations: bool
+
+    def of(self, names: Collection[str]) -> dict[str, Truth]:
+        """Return the truths for tracks or detections of these sequences.
+
+        Annotations of a single video belong to a single sequence, whatever it is called in the
+        other tool.
+        """
+        if self.from_annotations and len(self.truths) == 1 == len(names):
+            (name,), ((title, truth),) = names, self.truths.items()
+            if title != name:
+                note = f"trackline: truth of '{title}' is taken for {name}"
+                print(note, file=sys.stderr)  # noqa: T201
+            return {name: replace(truth, name=name)}
+        return self.truths
+
+
+def load_truths(args: argparse.Namespace) -> GivenTruths:
+    """Return the truth of --gt; raises UsageError."""
+    path = home_path(args.gt)
+    kind = args.data
+    if path.is_dir() and (kind in BENCHMARKS or (kind is None and not _holds_annotations(path))):
+        return GivenTruths(load_truth(path, benchmark(args)), False)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    found = _annotations(path, kind)
+    wanted = chosen_classes(args) or USUAL_CLASSES[benchmark(args)]
+    truths = {name: truth_of(each, wanted) for name, each in found.items()}
+    if truths and not any(len(truth.frame) for truth in truths.values()):
+        there = {label for each in found.values() for label in each.class_names.values()}
+        raise UsageError(
+            f"{path}: no truth of class {', '.join(sorted(wanted))} "
+            f"(there are: {', '.join(sorted(there)) or 'none'}); choose with --classes"
+        )
+    return GivenTruths(truths, True)
+
+
+def _holds_annotations(folder: Path) -> bool:
+    if any(folder.glob("gt/gt.txt")) or any(folder.glob("*/gt/gt.txt")):
+        return False
+    return looks_like_annotations(folder) or any(map(looks_like_annotations, _files(folder)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in _SUFFIXES)
+
+
+_SUFFIXES = (".xml", ".zip", ".json")
+
+
+def _annotations(path: Path, kind: str | None) -> dict[str, RecordedSequence]:
+    """Return the sequences of a file, or of all files of annotations in a folder."""
+    if not path.is_dir() or looks_like_annotations(path):
+        return read_annotations(path, kind)
+    found: dict[str, RecordedSequence] = {}
+    for file in _files(path):
+        for name, each in read_annotations(file, kind).items():
+            if name in found:
+                raise UsageError(f"{file}: sequence '{name}' is in {found[name].path} already")
+            found[name] = each
+    return found
