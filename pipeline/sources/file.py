@@ -111,6 +111,7 @@ class FileSource:
         """Return what the container says; raises SourceError, one line, if this is no video."""
         self.close()
         self.notes.clear()
+        self._first_wanted = 0
         self._check_path()
         gpu = accelerator(self._decode_on)
         try:
@@ -187,6 +188,14 @@ class FileSource:
         """Return the next frame, None at the end; raises SourceBrokenError once if damaged."""
         return next(self._frames, None)
 
+    def skip_to(self, index: int) -> None:
+        """Give no frame before `index`: those are decoded, so that counts and times stay exact.
+
+        For a file that is open and of which nothing was read yet.
+        """
+        self._first_wanted = index
+        self._frames = (frame for frame in self._frames if frame.index >= index)
+
     def close(self) -> None:
         """Release the file and the memory of its pictures."""
         self._frames = iter(())
@@ -254,10 +263,13 @@ class FileSource:
             if clock is None:  # some codecs say their rate with the first picture
                 self._clock = clock = file_clock(container, stream, self._fps)
             seconds = clock.seconds(picture.pts, picture.dts)
-            image = upright(picture)
-            if picture.is_corrupt and _is_damage(container, damage):
-                damage.bad(damage.frames, seconds)
             index, file = damage.frames, str(self._path)
+            if picture.is_corrupt and _is_damage(container, damage):
+                damage.bad(index, seconds)
+            if index < self._first_wanted:
+                damage.good(seconds, float(picture.duration * _time_base(stream)))
+                continue
+            image = upright(picture)
             frame = Frame(image, self.name, index, seconds, time.monotonic(), file=file)
             damage.good(seconds, float(picture.duration * _time_base(stream)))
             # Nothing here may hold on to the memory while the consumer has it: it is pooled.

@@ -294,3 +294,30 @@ def test_real_videos_are_read_whole_and_as_opencv_reads_them(shared):
         assert frames == info.frame_count
         source.close()
         capture.release()
+
+
+@pytest.mark.parametrize("first", [0, 1, 7, 19, 20, 25])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_file_read_from_the_middle_has_the_same_frames(first, damaged, tmp_path):
+    """A job that was killed goes on there: numbers, times, pictures and damage are as they were."""
+    path = write_video(tmp_path / "a.mp4", [noise_picture(n) for n in range(20)])
+    path = holed(path) if damaged else path
+
+    def read(skip):
+        source = build(Options(path=path))
+        source.open()
+        if skip is not None:
+            source.skip_to(skip)
+        frames = []
+        try:
+            while (frame := source.read()) is not None:
+                frames.append((frame.index, frame.pts_s, frame.image.tobytes()))
+        except SourceBrokenError as error:
+            return frames, str(error)
+        finally:
+            source.close()
+        return frames, ""
+
+    whole, why = read(None)
+    assert bool(why) == damaged
+    assert read(first) == ([each for each in whole if each[0] >= first], why)

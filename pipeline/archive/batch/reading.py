@@ -1,0 +1,109 @@
+"""Reads one recording through the engine: its frames with detections, from any frame on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import tracker_factory
+from pipeline.config.schema import Config, PluginChoice
+from pipeline.core.data import Frame, Result
+from pipeline.core.errors import SourceBrokenError, SourceError
+from pipeline.core.interfaces import Detector, SourceInfo
+from pipeline.engine import Pipeline
+from pipeline.sources.file import FileSource, Options
+from pipeline.sources.file import build as build_file
+
+_BLOCK = 1 << 20
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+class _FromFrame:
+    """A file whose frames before `first` count as grabbed and are not given."""
+
+    live = False
+
+    def __init__(self, source: FileSource, first: int) -> None:
+        self.name = source.name
+        self._source = source
+        self.left_out = first
+
+    def open(self) -> SourceInfo:
+        info = self._source.open()
+        if info.unrelated:
+            self._source.close()
+            raise SourceError(f"{info.file}: is a picture, not a video")
+        self._source.skip_to(self.left_out)
+        return info
+
+    def read(self) -> Frame | None:
+        return self._source.read()
+
+    def close(self) -> None:
+        self._source.close()
+
+    @property
+    def notes(self) -> list[str]:
+        return self._source.notes
+
+
+class RecordingReader:
+    """Detects on the frames of one recording; tracking is for the caller.
+
+    After `results` has ended, `broken` says why and where the file broke off, None if it did not,
+    and `info` what the file says of itself.
+    """
+
+    def __init__(
+        self, path: Path, config: Config, detector: Detector, first: int, timezone: str | None
+    ) -> None:
+        source = build_file(Options(path=path, timezone=timezone))
+        without_tracks = config.model_copy(update={"tracker": PluginChoice(kind="none")})
+        self.broken: str | None = None
+        self._pipeline = Pipeline(
+            [_FromFrame(source, first)],
+            detector,
+            tracker_factory(without_tracks),
+            options=config.run,
+        )
+
+    @property
+    def info(self) -> SourceInfo | None:
+        """Return what the file says of itself, once it is open."""
+        return next(iter(self._pipeline.source_infos.values()), None)
+
+    def stop(self) -> None:
+        """End soon: what is detected is still given; any thread."""
+        self._pipeline.stop()
+
+    def results(self) -> Iterator[Result]:
+        """Yield the frames in order, with detections; raises SourceError where it cannot open."""
+        try:
+            with closing(self._pipeline.results()) as results:
+                yield from results
+        except SourceBrokenError as error:
+            self.broken = " ".join(str(error).split())
+
+    def report(self) -> dict[str, Any]:
+        """Return what the engine counted, as in report.json."""
+        return self._pipeline.stats.report()
+
+
+def without_skipped(result: Result) -> Result:
+    """Return the result without the count of frames that were left out before a resumed one."""
+    return replace(result, dropped_before={}) if result.dropped_before else result
