@@ -142,7 +142,7 @@ def _report(pipeline: Pipeline, resolved: ResolvedConfig, problem: str | None) -
         **({"error": problem} if problem else {}),
         **pipeline.stats.report(),
         **({"left_out": resolved.left_out} if resolved.left_out else {}),
-        **_model(model_of(resolved.config)),
+        **model_facts(model_of(resolved.config)),
         "versions": _versions(),
         "config": effective(resolved),
     }
@@ -159,7 +159,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _model(named: str | None) -> dict[str, Any]:
+def model_facts(named: str | None) -> dict[str, Any]:
     """Return {"model": path and SHA-256 of the weights}; empty for a detector without weights.
 
     A folder's hash is over its files by name.

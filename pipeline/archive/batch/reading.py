@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +101,3 @@ class RecordingReader:
     def report(self) -> dict[str, Any]:
         """Return what the engine counted, as in report.json."""
         return self._pipeline.stats.report()
-
-
-def without_skipped(result: Result) -> Result:
-    """Return the result without the count of frames that were left out before a resumed one."""
-    return replace(result, dropped_before={}) if result.dropped_before else result

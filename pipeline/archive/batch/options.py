@@ -1,0 +1,148 @@
+"""Options of a batch job: those that change its results are kept with the dataset and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.build import effective, model_of
+from pipeline.config.resolve import ResolvedConfig
+from pipeline.config.schema import Config, PluginChoice
+from pipeline.core.errors import ConfigError, UsageError
+from pipeline.core.options import unknown
+from pipeline.events.zones.schema import CameraZones, plain
+from pipeline.events.zones.zones_file import load_zones
+from pipeline.report import model_facts
+from pipeline.sources._file.recording_start import zone_of
+
+DEFAULT_MAX_SEAM_S = 3.0
+CHECKPOINT_EVERY_S = 10.0
+MAX_SHOWN = 4
+_WITHOUT_EFFECT = {"detector": ("device", "batch", "threads", "in_flight")}
+"""Options of plug-ins that change how fast a job is, not what comes out."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What is said about a batch job on the command line, beside the configuration.
+
+    `group_by` is "folder" or a pattern, `timezone` that of times in names, this machine's if None.
+    A checkpoint is made after `checkpoint_s` seconds of work on a recording.
+    """
+
+    paths: tuple[str, ...]
+    dataset: Path
+    group_by: str = "folder"
+    max_seam_s: float = DEFAULT_MAX_SEAM_S
+    timezone: str | None = None
+    workers: int = 1
+    save_video: bool = False
+    fresh: bool = False
+    checkpoint_s: float = CHECKPOINT_EVERY_S
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise UsageError("batch: want videos or folders of them")
+        if not 0 <= self.max_seam_s <= 3600:
+            raise ConfigError(f"--max-seam: want 0 to 3600 seconds, got {self.max_seam_s:g}")
+        if not 1 <= self.workers <= 256:
+            raise ConfigError(f"--workers: want 1 to 256, got {self.workers}")
+        if self.timezone is not None:
+            try:
+                zone_of(self.timezone)
+            except ValueError as error:
+                raise ConfigError(f"--timezone: {error}, got '{self.timezone}'") from None
+
+
+def video_options(config: Config) -> PluginChoice:
+    """Return the sink `video` as the configuration has it, or with its defaults."""
+    found = [sink for sink in config.sinks if sink.kind == "video"]
+    return found[0] if found else PluginChoice(kind="video")
+
+
+def saved_kinds(text: str | None) -> bool:
+    """Return whether `--save` asks for annotated videos; raises UsageError for other kinds."""
+    kinds = [kind.strip() for kind in (text or "").split(",") if kind.strip()]
+    for kind in kinds:
+        if kind != "video":
+            raise UsageError(f"--save: {unknown('kind', kind, ['video'])}")
+    return bool(kinds)
+
+
+def camera_zones(config: Config, cameras: list[str]) -> dict[str, CameraZones]:
+    """Return each camera's zones and lines; raises ConfigError where none is for these cameras."""
+    if config.zones is None:
+        return {}
+    there = load_zones(config.zones).cameras
+    if there and not set(there) & set(cameras):
+        raise ConfigError(
+            f"{config.zones}: cameras: want a camera of this job ({', '.join(cameras)}), "
+            f"got {', '.join(sorted(there))}"
+        )
+    return {name: there[name] for name in cameras if name in there}
+
+
+def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
+    """Return the options that change a job's results, as JSON keeps them.
+
+    The weights and the zones are there by their content.
+    """
+    resolved = effective(ResolvedConfig(config))
+    kept = {name: dict(resolved[name]) for name in ("detector", "tracker")}
+    for section, names in _WITHOUT_EFFECT.items():
+        for name in names:
+            kept[section].pop(name, None)
+    facts = model_facts(model_of(config)).get("model", {})
+    if digest := facts.get("sha256"):
+        kept["detector"]["weights"] = digest
+        kept["detector"].pop("model", None)
+    run = resolved["run"]
+    wanted = {
+        **kept,
+        "zones": None if config.zones is None else plain(load_zones(config.zones))["cameras"],
+        "run": {name: run[name] for name in ("detect_every", "max_frames")},
+        "group_by": options.group_by,
+        "max_seam": options.max_seam_s,
+        "timezone": options.timezone,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(wanted))
+    return found
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs, as in "tracker.max_age_s was 1.0 and is 2.0", in order of the keys."""
+    one, two = _flat(before), _flat(now)
+    return [
+        f"{key} was {_shown(one.get(key))} and is {_shown(two.get(key))}"
+        for key in sorted({*one, *two})
+        if one.get(key) != two.get(key)
+    ]
+
+
+def refuse_other_options(dataset: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UsageError, one line that names them, where a dataset was made with other options."""
+    found = differences(before, now)
+    if found:
+        more = f"; and {len(found) - MAX_SHOWN} more" if len(found) > MAX_SHOWN else ""
+        raise UsageError(
+            f"{dataset}: was begun with other options: {'; '.join(found[:MAX_SHOWN])}{more}. "
+            "Another dataset takes them, and --fresh starts this one over"
+        )
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[f"{above}{key}"] = value
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
