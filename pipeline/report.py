@@ -143,12 +143,12 @@ def _report(pipeline: Pipeline, resolved: ResolvedConfig, problem: str | None) -
         **pipeline.stats.report(),
         **({"left_out": resolved.left_out} if resolved.left_out else {}),
         **model_facts(model_of(resolved.config)),
-        "versions": _versions(),
+        "versions": versions(),
         "config": effective(resolved),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages in use, without importing them."""
     found = {"trackline": sys.modules["pipeline"].__version__, "python": platform.python_version()}
     for name in REPORTED_PACKAGES:

@@ -35,7 +35,7 @@ class ProgressDisplay(Protocol):
 @contextmanager
 def progress() -> Iterator[ProgressDisplay]:
     """Yield a display that draws on stderr: a bar on a terminal, otherwise a line every 5 s."""
-    console = _Console(file=cast(TextIO, _Stderr(sys.stderr)) if sys.stderr else None, stderr=True)
+    console = stderr_console()
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -50,6 +50,12 @@ def progress() -> Iterator[ProgressDisplay]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Bar(bar)
+
+
+def stderr_console() -> Console:
+    """Return a console on stderr that outlives a terminal that is closed."""
+    file = cast(TextIO, _Stderr(sys.stderr)) if sys.stderr else None
+    return _Console(file=file, stderr=True)
 
 
 class _Throttled:

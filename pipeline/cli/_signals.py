@@ -8,16 +8,17 @@ from typing import Any
 from pipeline.engine import Pipeline
 
 
-class Signals:
-    """Ends the run in order on Ctrl-C or SIGTERM, so that no frame is lost half-way.
-
-    A second Ctrl-C, or one before there is a pipeline, interrupts at once.
-    """
+class StopSignals:
+    """Notes Ctrl-C or SIGTERM, for a job that looks at `is_stopped`; a second Ctrl-C interrupts."""
 
     def __init__(self) -> None:
-        self.pipeline: Pipeline | None = None
         self.exit_code = 0
         self._before: dict[int, Any] = {}
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the job is to end."""
+        return bool(self.exit_code)
 
     def __enter__(self) -> None:
         self._before = {
@@ -28,6 +29,23 @@ class Signals:
     def __exit__(self, *problem: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if self.exit_code:
+            raise KeyboardInterrupt
+        self.exit_code = 128 + number
+
+
+class Signals(StopSignals):
+    """Ends the run in order on Ctrl-C or SIGTERM, so that no frame is lost half-way.
+
+    A second Ctrl-C, or one before there is a pipeline, interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pipeline: Pipeline | None = None
 
     def _on_signal(self, number: int, frame: object) -> None:
         del frame

@@ -23,8 +23,8 @@ from pipeline.core.install_hints import broken_opencv, is_opencv
 from pipeline.core.masking import masked
 
 COMMANDS = (
-    "run", "live", "check", "list", "models", "count", "doctor", "bench", "eval", "refine", "tune",
-    "render", "clip", "convert",
+    "run", "live", "batch", "check", "list", "models", "count", "doctor", "bench", "eval", "refine",
+    "tune", "render", "clip", "convert",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
 from pipeline.cli._progress import print_summary, progress
 from pipeline.cli._signals import Signals
 from pipeline.config.resolve import resolve_config
-from pipeline.config.schema import Config, PluginChoice, load_config, parse_assignment
+from pipeline.config.schema import Config, PluginChoice, load_config
 from pipeline.core.errors import UsageError
 from pipeline.core.options import split_names
-from pipeline.core.paths import home_path
 from pipeline.core.sequences import load_sequences, looks_like_boxes
 from pipeline.core.track_files import SUFFIXES
 from pipeline.core.yaml_file import read_yaml
@@ -27,38 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; none has a default here, the configuration has them."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="file, folder, glob, camera")
     parser.add_argument("--recursive", action="store_true", help="read folders with subfolders")
-    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
-    parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
-    parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
-    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
-    parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
-    parser.add_argument(
-        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
-    )
-    parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
-    parser.add_argument(
-        "--detections", nargs="+", metavar="FILE|DIR",
-        help="take boxes from MOT, KITTI, CSV or JSONL files; without SOURCE no video is needed",
-    )  # fmt: skip
-    parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
-    parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")
+    add_detecting_arguments(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
     parser.add_argument(
         "--save", metavar="KIND,...", help="video,csv,jsonl,mot,events_csv,subtitles"
     )
-    parser.add_argument(
-        "--detect-every",
-        type=_number_or_word,
-        metavar="N|auto",
-        help="detect on every Nth frame only, or where it is needed",
-    )
-    parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
     parser.add_argument("--show", action="store_true", help="show a window while running")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
-        help="set any configuration key, for instance tracker.max_age_s=2",
-    )  # fmt: skip
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -94,24 +68,15 @@ def configured(args: argparse.Namespace) -> Config:
         changes["sources"] = [
             {"source": each, "recursive": True} if args.recursive else each for each in args.sources
         ]
-    if args.detections:
-        changes["detector.kind"] = "replay"
-        changes["detector.paths"] = args.detections
-        if not args.sources and not (args.config and read_yaml(Path(args.config)).get("sources")):
-            changes["sources"] = _blank_sources(args.detections)
-    if args.tracker is not None:
-        changes["tracker.kind"] = args.tracker
-    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
-        if (value := vars(args)[key]) is not None:
-            changes[f"detector.{key}"] = value
-    if args.classes is not None:
-        changes["detector.classes"] = split_names(args.classes)
-    if args.zones is not None:
-        changes["zones"] = str(home_path(args.zones))
-    for key in ("output", "max_frames", "detect_every"):
-        if (value := vars(args)[key]) is not None:
-            changes[f"run.{key}"] = value
-    changes.update(parse_assignment(text) for text in args.changes)
+    if (
+        args.detections
+        and not args.sources
+        and not (args.config and read_yaml(Path(args.config)).get("sources"))
+    ):
+        changes["sources"] = _blank_sources(args.detections)
+    if args.output is not None:
+        changes["run.output"] = args.output
+    changes |= detecting_changes(args)
     config = load_config(args.config, changes)
     configured = {sink.kind: sink for sink in config.sinks}
     kinds = list(configured) if args.save is None else split_names(args.save)
@@ -139,7 +104,3 @@ def _blank_sources(paths: list[str]) -> list[dict[str, Any]]:
         }
         for name, sequence in load_sequences(map(Path, paths), "det/det.txt").items()
     ]
-
-
-def _number_or_word(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text

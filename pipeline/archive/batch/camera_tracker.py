@@ -59,13 +59,13 @@ class CameraTracker:
         """Return whether tracker and zones can save their states."""
         return self._source.is_stateful
 
-    def begin(self, *, gap_s: float | None, last_id: int) -> None:
+    def begin(self, *, gap_s: float | None, last_id: int = 0) -> None:
         """Begin a recording that comes `gap_s` after the end of the one before.
 
-        None: tracks end, and the next ids are above `last_id`.
+        None: tracks end, and the next ids are above `last_id`, the highest of the camera.
         """
-        self._last_id = max(self._last_id, last_id)
         if gap_s is None:
+            self._last_id = last_id
             self._start_anew()
         elif self._frame >= 0:
             self._offset_s = self._at_s + self._step_s + gap_s

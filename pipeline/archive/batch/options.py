@@ -20,7 +20,6 @@ from pipeline.sources._file.recording_start import zone_of
 
 DEFAULT_MAX_SEAM_S = 3.0
 CHECKPOINT_EVERY_S = 10.0
-MAX_SHOWN = 4
 _WITHOUT_EFFECT = {"detector": ("device", "batch", "threads", "in_flight")}
 """Options of plug-ins that change how fast a job is, not what comes out."""
 
@@ -86,7 +85,7 @@ def camera_zones(config: Config, cameras: list[str]) -> dict[str, CameraZones]:
 
 
 def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
-    """Return the options that change a job's results, as JSON keeps them.
+    """Return the options that change a job's results, by dotted key, as JSON keeps them.
 
     The weights and the zones are there by their content.
     """
@@ -108,29 +107,7 @@ def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
         "max_seam": options.max_seam_s,
         "timezone": options.timezone,
     }
-    found: dict[str, Any] = json.loads(json.dumps(wanted))
-    return found
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs, as in "tracker.max_age_s was 1.0 and is 2.0", in order of the keys."""
-    one, two = _flat(before), _flat(now)
-    return [
-        f"{key} was {_shown(one.get(key))} and is {_shown(two.get(key))}"
-        for key in sorted({*one, *two})
-        if one.get(key) != two.get(key)
-    ]
-
-
-def refuse_other_options(dataset: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise UsageError, one line that names them, where a dataset was made with other options."""
-    found = differences(before, now)
-    if found:
-        more = f"; and {len(found) - MAX_SHOWN} more" if len(found) > MAX_SHOWN else ""
-        raise UsageError(
-            f"{dataset}: was begun with other options: {'; '.join(found[:MAX_SHOWN])}{more}. "
-            "Another dataset takes them, and --fresh starts this one over"
-        )
+    return _flat(json.loads(json.dumps(wanted)))
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -141,8 +118,3 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[f"{above}{key}"] = value
     return flat
-
-
-def _shown(value: Any) -> str:
-    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."

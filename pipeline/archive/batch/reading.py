@@ -64,8 +64,7 @@ class _FromFrame:
 class RecordingReader:
     """Detects on the frames of one recording; tracking is for the caller.
 
-    After `results` has ended, `broken` says why and where the file broke off, None if it did not,
-    and `info` what the file says of itself.
+    After `results` has ended, `broken` says why and where the file broke off, None if it did not.
     """
 
     def __init__(
@@ -74,6 +73,7 @@ class RecordingReader:
         source = build_file(Options(path=path, timezone=timezone))
         without_tracks = config.model_copy(update={"tracker": PluginChoice(kind="none")})
         self.broken: str | None = None
+        self.was_stopped = False
         self._pipeline = Pipeline(
             [_FromFrame(source, first)],
             detector,
@@ -88,6 +88,7 @@ class RecordingReader:
 
     def stop(self) -> None:
         """End soon: what is detected is still given; any thread."""
+        self.was_stopped = True
         self._pipeline.stop()
 
     def results(self) -> Iterator[Result]:
@@ -97,6 +98,14 @@ class RecordingReader:
                 yield from results
         except SourceBrokenError as error:
             self.broken = " ".join(str(error).split())
+
+    @property
+    def dropped(self) -> int:
+        """Return how many frames were lost, those before the first one not counted."""
+        drops: dict[str, int] = {}
+        for stats in self._pipeline.stats.sources.values():
+            drops |= stats.drops()
+        return sum(count for cause, count in drops.items() if cause != "undecoded")
 
     def report(self) -> dict[str, Any]:
         """Return what the engine counted, as in report.json."""

@@ -1,0 +1,373 @@
+"""Processes one camera's recordings in order: tracks go on from one to the next, nothing twice.
+
+A recording that is in the dataset is kept where its content and what its tracks went on from are
+the same as then. One that changed is done anew, and so are those behind it as far as tracks went on
+from one to the next; behind a gap all stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from pipeline.archive.batch.annotated import AnnotatedVideo
+from pipeline.archive.batch.camera_tracker import CameraTracker
+from pipeline.archive.batch.grouping import Recording, Seam, seam_between
+from pipeline.archive.batch.options import BatchOptions
+from pipeline.archive.batch.progress import Report, Update
+from pipeline.archive.batch.reading import RecordingReader, content_hash
+from pipeline.archive.batch.store import JobStore, Kept, Notes, video_row
+from pipeline.archive.dataset.schema import Segment, segment_name
+from pipeline.archive.dataset.writer import SegmentWriter
+from pipeline.config.build import tracker_factory
+from pipeline.config.schema import Config
+from pipeline.core.errors import SourceError, UsageError
+from pipeline.core.interfaces import Detector
+from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.watcher import ZoneWatcher
+
+log = logging.getLogger("trackline")
+
+UPDATE_EVERY_S = 0.5
+_LOST_S = 1.0
+"""What a file holds less than it says, beyond which that counts into the gap behind it."""
+
+
+@dataclass(frozen=True)
+class CameraContext:
+    """What processing a camera needs: options, configuration, its zones, a detector, the dataset.
+
+    `store` is where the results go.
+    """
+
+    options: BatchOptions
+    config: Config
+    zones: CameraZones | None
+    detector: Callable[[], Detector]
+    store: JobStore
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last recording of the camera, which the next may go on from; none if it was unreadable.
+
+    `ended_at_s` is where it really ended; `is_loaded` says that the tracker stands there.
+    """
+
+    recording: Recording | None = None
+    ended_at_s: float = 0.0
+    token: str = ""
+    segment: str = ""
+    is_loaded: bool = True
+
+
+class CameraRun:
+    """One camera's recordings, from the first that is not in the dataset on."""
+
+    def __init__(
+        self,
+        camera: str,
+        recordings: Sequence[Recording],
+        context: CameraContext,
+        report: Report,
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        self._camera = camera
+        self._recordings = recordings
+        self._context = context
+        self._report = report
+        self._is_stopped = is_stopped
+        self._tracker = CameraTracker(camera, tracker_factory(context.config), self._new_watcher)
+        self._last = _Last()
+
+    def run(self) -> None:
+        """Process all, or up to where it is stopped; raises PipelineError where it cannot go on."""
+        followers = [*self._recordings[1:], None]
+        for recording, follower in zip(self._recordings, followers, strict=True):
+            if self._is_stopped() or not self._step(recording, follower):
+                return
+
+    def _new_watcher(self) -> ZoneWatcher | None:
+        zones = self._context.zones
+        return None if zones is None else ZoneWatcher(zones, beyond="error")
+
+    def _step(self, recording: Recording, follower: Recording | None) -> bool:
+        """Keep or process a recording; returns False where it was stopped in the middle."""
+        store, last = self._context.store, self._last
+        name = segment_name(self._camera, str(recording.path.resolve()), recording.start_utc)
+        seam = self._seam(last, recording)
+        kept = store.kept(name)
+        if kept is not None and self._is_valid(kept, recording, seam, follower):
+            self._keep(kept, recording)
+            return True
+        if kept is not None:
+            log.info("%s: done anew: it, or what its tracks go on from, changed", recording.path)
+            store.remove(name)
+        self._report(Update("begun", self._camera, str(recording.path)))
+        segment = Segment(name, self._camera, str(recording.path), recording.start_utc)
+        if recording.problem:
+            self._set_aside(segment, recording, recording.problem)
+            return True
+        try:
+            return self._process(segment, recording, follower, seam)
+        except SourceError as error:
+            self._set_aside(segment, recording, " ".join(str(error).split()))
+            return True
+
+    def _seam(self, last: _Last, recording: Recording) -> Seam:
+        """Return the seam from the last recording to this one."""
+        before = last.recording
+        if before is None or recording.probe is None:
+            return Seam(reason="nothing to go on from")
+        limit_s = self._context.options.max_seam_s
+        seam = seam_between(before, recording, limit_s)
+        lost_s = before.duration_s - last.ended_at_s
+        if not seam.is_carried or lost_s < _LOST_S:
+            return seam
+        gap_s = seam.gap_s + lost_s
+        return Seam(gap_s, f"{gap_s:.1f} s are missing" if gap_s > limit_s else "")
+
+    def _is_valid(
+        self, kept: Kept, recording: Recording, seam: Seam, follower: Recording | None
+    ) -> bool:
+        """Return whether a committed segment is what it would be now."""
+        notes = kept.notes
+        carried_from = self._last.token if seam.is_carried else ""
+        after = _Last(recording, notes.ended_at_s)
+        is_carried_on = kept.manifest.status != "failed" and self._goes_on(after, follower)
+        return (
+            notes.carried_from == carried_from
+            and notes.is_carried_on == is_carried_on
+            and _is_same(kept, recording)
+        )
+
+    def _goes_on(self, last: _Last, follower: Recording | None) -> bool:
+        """Return whether the tracks of a recording go on in the one behind it."""
+        if follower is None or follower.problem or not self._tracker.can_be_saved:
+            return False
+        return self._seam(last, follower).is_carried
+
+    def _keep(self, kept: Kept, recording: Recording) -> None:
+        notes, name = kept.notes, kept.manifest.segment
+        if kept.manifest.status == "failed":
+            self._last = _Last()
+        else:
+            self._last = _Last(recording, notes.ended_at_s, notes.token, name, is_loaded=False)
+        self._report(Update("kept", self._camera, str(recording.path), reason=notes.reason))
+
+    def _set_aside(self, segment: Segment, recording: Recording, reason: str) -> None:
+        """Note in the dataset that a recording cannot be read, and why.
+
+        Trajectories that were to go on in it end there.
+        """
+        log.warning("%s; set aside", reason)
+        store = self._context.store
+        opened_by = store.kept(self._last.segment)
+        previous = self._last.segment if opened_by and opened_by.notes.is_carried_on else ""
+        carried_from = self._last.token if previous else ""
+        writer = SegmentWriter(
+            store.dataset, replace(segment, hash=_digest(recording)), previous=previous
+        )
+        writer.abort()
+        writer = SegmentWriter(
+            store.dataset, replace(segment, hash=_digest(recording)), previous=previous
+        )
+        size, mtime_ns = _stamp(recording)
+        notes = Notes("", carried_from, False, size, mtime_ns, reason=reason)
+        row = video_row(recording, status="failed", reason=reason)
+        store.commit(writer, row, notes, None)
+        self._last = _Last()
+        self._report(Update("failed", self._camera, str(recording.path), reason=reason))
+
+    def _process(
+        self, segment: Segment, recording: Recording, follower: Recording | None, seam: Seam
+    ) -> bool:
+        """Process a recording, or the rest of it; returns False where it was stopped."""
+        store, began = self._context.store, time.monotonic()
+        digest, stamp = content_hash(recording.path), _stamp(recording)
+        carried_from = self._last.token if seam.is_carried else ""
+        self._begin(seam)
+        token = _token(digest, carried_from, self._tracker.last_id)
+        segment = replace(segment, hash=digest, offset_s=self._tracker.offset_s)
+        previous = self._last.segment if seam.is_carried else ""
+        with self._writer(segment, previous, token) as writer:
+            reader = self._read(writer, recording, token)
+            if reader.was_stopped:
+                return False
+            after = _Last(recording, self._tracker.ended_at_s, token, segment.name)
+            goes_on = self._goes_on(after, follower)
+            state = self._tracker.save_state() if goes_on else None
+            broken = reader.broken or ""
+            notes = Notes(token, carried_from, goes_on, *stamp, after.ended_at_s, broken)
+            row = video_row(
+                recording,
+                status="partial" if broken else "ok",
+                reason=broken,
+                dropped=reader.dropped,
+                wall_s=time.monotonic() - began,
+                report=reader.report(),
+            )
+            store.commit(writer, row, notes, state)
+        self._last = after
+        self._report(Update("done", self._camera, str(recording.path), reason=broken))
+        return True
+
+    def _begin(self, seam: Seam) -> None:
+        """Bring the tracker to the beginning of the next recording."""
+        store, last = self._context.store, self._last
+        if not seam.is_carried:
+            self._tracker.begin(gap_s=None, last_id=store.highest_id(self._camera))
+            return
+        if not last.is_loaded:
+            state = store.state_after(last.segment)
+            if state is None:
+                raise UsageError(
+                    f"{store.dataset}: the state after segment {last.segment} is lost; "
+                    f"remove manifest/{last.segment}.json, and it is done anew"
+                )
+            self._tracker.load_state(state)
+        self._tracker.begin(gap_s=seam.gap_s, last_id=0)
+
+    @contextmanager
+    def _writer(self, segment: Segment, previous: str, token: str) -> Iterator[SegmentWriter]:
+        """Yield the segment's writer, at its checkpoint where it can be gone on from."""
+        dataset = self._context.store.dataset
+        writer = SegmentWriter(dataset, segment, previous=previous)
+        if (resumed := writer.resumed) is not None:
+            if resumed.state.get("token") == token and self._can_checkpoint:
+                self._tracker.load_state(resumed.state["tracker"])
+            else:
+                writer.abort()
+                writer = SegmentWriter(dataset, segment, previous=previous)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+    def _read(self, writer: SegmentWriter, recording: Recording, token: str) -> RecordingReader:
+        """Read, track and write a recording from the writer's checkpoint on, to its end or a stop.
+
+        Returns its reader, which says how that went.
+        """
+        context, segment = self._context, writer.segment
+        first = 0 if writer.resumed is None else writer.resumed.frame + 1
+        zone = context.options.timezone
+        detector = context.detector()
+        reader = RecordingReader(recording.path, context.config, detector, first, zone)
+        pace = _Pace(context.options.checkpoint_s, first)
+
+        def checkpoint() -> None:
+            writer.checkpoint({"token": token, "tracker": self._tracker.save_state()})
+            pace.checkpoint_made()
+
+        with ExitStack() as stack:
+            video = None
+            if context.options.save_video:
+                zones = context.zones
+                video = AnnotatedVideo(context.config, writer.dataset, segment, zones)
+                stack.enter_context(video)
+            for result in reader.results():
+                tracked = self._tracker.track(result)
+                writer.add(tracked)
+                if video is not None:
+                    video.write(tracked, reader.info)
+                pace.add(tracked.frame.index, tracked.frame.pts_s)
+                if pace.is_update_due:
+                    self._report(pace.update(self._camera, recording))
+                if self._is_stopped():
+                    reader.stop()
+                elif pace.is_checkpoint_due and self._can_checkpoint:
+                    checkpoint()
+            self._report(pace.update(self._camera, recording))
+            if reader.was_stopped:
+                if self._can_checkpoint and pace.frame >= first:
+                    checkpoint()
+            elif video is not None:
+                video.finish()
+        return reader
+
+    @property
+    def _can_checkpoint(self) -> bool:
+        """Return whether a recording can be gone on with in the middle.
+
+        Not where boxes between two detections depend on the next, nor in the middle of a video.
+        """
+        return (
+            self._tracker.can_be_saved
+            and self._context.config.run.detect_every == 1
+            and not self._context.options.save_video
+        )
+
+
+class _Pace:
+    """How far a recording is, and when it is time for a checkpoint or an update."""
+
+    def __init__(self, checkpoint_s: float, first: int) -> None:
+        self.frame = first - 1
+        self._checkpoint_s = checkpoint_s
+        self._checkpoint_at = time.monotonic() + checkpoint_s
+        self._update_at = 0.0
+        self._at_s = self._told_s = 0.0
+        self._told_frame = first - 1
+
+    def add(self, frame: int, pts_s: float) -> None:
+        """Note a frame that was written."""
+        self.frame, self._at_s = frame, pts_s
+
+    @property
+    def is_update_due(self) -> bool:
+        """Return whether the job is to be told."""
+        return time.monotonic() >= self._update_at
+
+    def update(self, camera: str, recording: Recording) -> Update:
+        """Return what was done since the last update."""
+        seconds, frames = self._at_s - self._told_s, self.frame - self._told_frame
+        self._told_s, self._told_frame = self._at_s, self.frame
+        self._update_at = time.monotonic() + UPDATE_EVERY_S
+        return Update("frames", camera, str(recording.path), max(0.0, seconds), frames)
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Return whether so much work was done since the last checkpoint."""
+        return time.monotonic() >= self._checkpoint_at
+
+    def checkpoint_made(self) -> None:
+        """Begin to count anew."""
+        self._checkpoint_at = time.monotonic() + self._checkpoint_s
+
+
+def _is_same(kept: Kept, recording: Recording) -> bool:
+    """Return whether a recording has the content that is in the dataset.
+
+    Where size and time of change are the same it is not read.
+    """
+    size, mtime_ns = _stamp(recording)
+    if (size, mtime_ns) == (kept.notes.size, kept.notes.mtime_ns):
+        return True
+    return size == kept.notes.size and _digest(recording) == kept.manifest.hash
+
+
+def _stamp(recording: Recording) -> tuple[int, int]:
+    """Return size and time of change of the file now, zeros where it is gone."""
+    try:
+        status = recording.path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest(recording: Recording) -> str:
+    try:
+        return content_hash(recording.path)
+    except SourceError:
+        return ""
+
+
+def _token(digest: str, carried_from: str, base_id: int) -> str:
+    """Return what stands for a recording's results: its content, what it goes on from, its ids."""
+    text = f"{digest} {carried_from} {base_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

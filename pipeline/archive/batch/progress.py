@@ -1,0 +1,109 @@
+"""Progress of a batch job in numbers: files, hours of video, multiple of real time, time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.archive.batch.grouping import Recording
+
+UpdateKind = Literal["begun", "frames", "done", "kept", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What happened to one recording: `seconds` of it were read since its last update.
+
+    "kept": it was in the dataset already. "failed" and, where it broke off, "done" have a reason.
+    """
+
+    kind: UpdateKind
+    camera: str
+    path: str
+    seconds: float = 0.0
+    frames: int = 0
+    reason: str = ""
+
+
+Report = Callable[[Update], None]
+
+
+@dataclass
+class JobProgress:
+    """How far a job is, by the updates so far.
+
+    Durations are the files' own words; a file counts by its duration once it is done, so that the
+    hours end at their total whatever the files really hold.
+    """
+
+    files: int
+    total_s: float
+    durations: dict[str, float]
+    files_done: int = 0
+    files_kept: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    """Reasons by path: files that could not be read, or broke off."""
+    frames: int = 0
+    read_s: float = 0.0
+    _settled_s: float = 0.0
+    _kept_s: float = 0.0
+    _open: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recordings: Iterable[Recording]) -> JobProgress:
+        """Return the progress of a job that has not begun."""
+        durations = {str(one.path): one.duration_s for one in recordings}
+        return cls(len(durations), sum(durations.values()), durations)
+
+    def add(self, update: Update) -> None:
+        """Count an update."""
+        path, duration_s = update.path, self.durations.get(update.path, 0.0)
+        self.frames += update.frames
+        self.read_s += update.seconds
+        if update.kind in ("begun", "frames"):
+            self._open[path] = min(self._open.get(path, 0.0) + update.seconds, duration_s)
+            return
+        self._open.pop(path, None)
+        self._settled_s += duration_s
+        self.files_done += 1
+        if update.kind == "kept":
+            self.files_kept += 1
+            self._kept_s += duration_s
+        if update.reason:
+            self.failures[path] = update.reason
+
+    @property
+    def done_s(self) -> float:
+        """Return how many seconds of video are done."""
+        return self._settled_s + sum(self._open.values())
+
+    def speed(self, elapsed_s: float) -> float:
+        """Return how many seconds of video were done in a second by this run, 0 at first."""
+        done_s = self.done_s - self._kept_s
+        return done_s / elapsed_s if elapsed_s > 0 else 0.0
+
+    def left_s(self, elapsed_s: float) -> float | None:
+        """Return how many seconds are left at this speed, None while that cannot be told."""
+        speed = self.speed(elapsed_s)
+        return max(0.0, self.total_s - self.done_s) / speed if speed > 0 else None
+
+    def line(self, elapsed_s: float) -> str:
+        """Return all of it in one line."""
+        parts = [
+            f"{self.files_done} of {self.files} files",
+            f"{hours(self.done_s)} of {hours(self.total_s)} of video",
+        ]
+        if speed := self.speed(elapsed_s):
+            parts.append(f"{speed:.1f} x real time")
+        if (left_s := self.left_s(elapsed_s)) is not None and self.files_done < self.files:
+            parts.append(f"{hours(left_s)} left")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        return ", ".join(parts)
+
+
+def hours(seconds: float) -> str:
+    """Return a duration as 0:59:03 (hours, minutes, seconds)."""
+    whole = round(max(0.0, seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,171 @@
+"""The dataset as a batch job sees it: what is committed, who works on a camera, highest ids."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.archive.batch.grouping import Recording
+from pipeline.archive.dataset.layout import (
+    WORK,
+    Manifest,
+    dataset_job,
+    read_manifests,
+    read_state,
+    remove_segment,
+)
+from pipeline.archive.dataset.writer import SegmentWriter
+from pipeline.core.errors import OutputError, WriteError, writing
+from pipeline.core.file_lock import LockHeldError, lock_file
+
+ANNOTATED = "annotated"
+_POLL_S = 0.1
+_PATIENCE_S = 15.0
+"""How long a worker of a job that was killed may take to notice that and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a committed segment's manifest notes for the job that goes on.
+
+    `token` stands for the segment's results: its content, the token of what its tracks go on from
+    (`carried_from`, "" for nothing) and its first id. `is_carried_on` says that the next segment
+    goes on from it. `size` and `mtime_ns` are the video's, `ended_at_s` is where it really ended.
+    """
+
+    token: str
+    carried_from: str
+    is_carried_on: bool
+    size: int
+    mtime_ns: int
+    ended_at_s: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A committed segment."""
+
+    manifest: Manifest
+    notes: Notes
+
+
+class JobStore:
+    """The committed segments of a dataset that this job has locked, as they were at the start.
+
+    Each camera is one process's at a time (`camera_lock`), and that one keeps it up to date.
+    """
+
+    def __init__(self, dataset: Path) -> None:
+        self.dataset = dataset
+        self._kept: dict[str, Kept] = {}
+        for name, manifest in read_manifests(dataset).items():
+            if (notes := _notes(manifest)) is not None:
+                self._kept[name] = Kept(manifest, notes)
+
+    def kept(self, segment: str) -> Kept | None:
+        """Return a committed segment by its name, None where there is none."""
+        return self._kept.get(segment)
+
+    def highest_id(self, camera: str) -> int:
+        """Return the highest track id that a committed segment of the camera has."""
+        found = (one.manifest for one in self._kept.values())
+        return max((one.max_track_id for one in found if one.camera == camera), default=0)
+
+    def state_after(self, segment: str) -> Any:
+        """Return the tracker's state after a committed segment, None where it was not kept."""
+        return read_state(self.dataset, segment).state
+
+    def remove(self, segment: str) -> None:
+        """Take a committed segment out of the dataset, with its annotated video."""
+        kept = self._kept.pop(segment, None)
+        remove_segment(self.dataset, segment)
+        if kept is not None:
+            place = self.dataset / ANNOTATED / Path(kept.manifest.parts["videos"].path).parent.name
+            for video in place.parent.glob(f"*/*/{segment}*.mp4"):
+                video.unlink(missing_ok=True)
+
+    def commit(
+        self, writer: SegmentWriter, video: Mapping[str, Any], notes: Notes, state: Any
+    ) -> None:
+        """Commit a segment; `state` is the tracker's after it."""
+        carry = notes.is_carried_on
+        kept_state = state if carry else None
+        manifest = writer.commit(video, state=kept_state, carry=carry, notes=asdict(notes))
+        self._kept[writer.segment.name] = Kept(manifest, notes)
+
+    @contextmanager
+    def camera_lock(self, camera: str) -> Iterator[None]:
+        """Keep other processes from a camera: a worker whose job was killed ends a little later."""
+        digest = hashlib.sha256(camera.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        path = self.dataset / WORK / f"camera-{digest}.lock"
+        with writing(path, WriteError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            release = _lock(path)
+        try:
+            yield
+        finally:
+            release()
+
+
+@contextmanager
+def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Iterator[None]:
+    """Lock a dataset for one job, as `dataset_job` does, once workers of a killed one have ended."""
+    for path in sorted((dataset / WORK).glob("camera-*.lock")):
+        with writing(path):
+            _lock(path)()
+    with dataset_job(dataset, options, program=_program(), fresh=fresh):
+        if fresh:
+            shutil.rmtree(dataset / ANNOTATED, ignore_errors=True)
+        yield
+
+
+def _program() -> str:
+    from pipeline.report import versions
+
+    return f"trackline {versions()['trackline']}"
+
+
+def _lock(path: Path) -> Any:
+    """Return what unlocks the file; waits for a process that is about to end."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return lock_file(path)
+        except LockHeldError as error:
+            if time.monotonic() > deadline:
+                who = f"process {error.pid}" if error.pid else "another process"
+                raise OutputError(
+                    f"{path.parent.parent}: {who} is still working on a camera of it"
+                ) from None
+            time.sleep(_POLL_S)
+
+
+def _notes(manifest: Manifest) -> Notes | None:
+    """Return what this job's manifests note, None for a segment that another program wrote."""
+    try:
+        return Notes(**manifest.notes)
+    except TypeError:
+        return None
+
+
+def video_row(recording: Recording, **more: Any) -> dict[str, Any]:
+    """Return the columns of `videos` that a recording and its run give."""
+    facts = recording.probe
+    row: dict[str, Any] = dict(more)
+    if facts is not None:
+        row |= {
+            "size_bytes": facts.size,
+            "duration_s": facts.duration_s,
+            "width": facts.width,
+            "height": facts.height,
+            "fps": facts.fps or 0.0,
+            "codec": facts.codec,
+        }
+    return row

@@ -1,0 +1,210 @@
+"""Worker processes of a batch job: each takes one camera after the other from the main process.
+
+Plain processes (spawn), each with its own detector, that talk over a pipe: a process that is killed
+in the middle of a message harms no other. A worker ends with the main process, however that ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from pipeline.archive.batch.progress import Report, Update
+from pipeline.core.cpu_count import cores
+from pipeline.core.errors import PipelineError, StageError
+
+_POLL_S = 0.2
+_PATIENCE_S = 60.0
+"""How long workers may take to make a checkpoint when the job is stopped."""
+
+
+class CameraJob(Protocol):
+    """What a worker does: process one camera. It is made in the worker, of what can be pickled."""
+
+    def run(self, camera: str, report: Report, is_stopped: Callable[[], bool]) -> None:
+        """Process a camera's recordings, or stop soon; raises PipelineError."""
+
+    def close(self) -> None:
+        """Release the detector."""
+
+
+NewJob = Callable[[], CameraJob]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A worker's last message about a camera; `error` is why it failed, with its exit code."""
+
+    camera: str
+    error: str = ""
+    exit_code: int = 0
+
+
+class _FailedInWorkerError(PipelineError):
+    """An error that a worker sent, with its exit code."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def run_here(
+    new_job: NewJob, cameras: Iterable[str], report: Report, is_stopped: Callable[[], bool]
+) -> None:
+    """Process the cameras one after the other in this process."""
+    job = new_job()
+    try:
+        for camera in cameras:
+            if is_stopped():
+                return
+            job.run(camera, report, is_stopped)
+    finally:
+        job.close()
+
+
+def run_in_workers(
+    new_job: NewJob,
+    cameras: Iterable[str],
+    count: int,
+    report: Report,
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Process the cameras in `count` processes, the first ones first; raises the first error.
+
+    After an error the other workers stop as after a signal: with a checkpoint.
+    """
+    waiting = deque(cameras)
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    workers = [
+        _Worker(context, new_job, number, count, stop) for number in range(min(count, len(waiting)))
+    ]
+    error: BaseException | None = None
+    try:
+        for worker in workers:
+            worker.give(waiting.popleft() if waiting else None)
+        while busy := [worker for worker in workers if worker.is_busy]:
+            if (is_stopped() or error) and not stop.is_set():
+                stop.set()
+                waiting.clear()
+            for worker in _ready(busy):
+                message = worker.receive()
+                if isinstance(message, Update):
+                    report(message)
+                    continue
+                if message.error and error is None:
+                    error = _FailedInWorkerError(message.error, message.exit_code)
+                    waiting.clear()
+                worker.give(waiting.popleft() if waiting else None)
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.end()
+    if error is not None:
+        raise error
+
+
+def _ready(workers: list[_Worker]) -> list[_Worker]:
+    """Return the workers that sent something or ended; waits a moment for one."""
+    by_handle: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
+    return [by_handle[each] for each in wait([*by_handle], _POLL_S)]
+
+
+class _Worker:
+    """One worker process, as the main process sees it."""
+
+    def __init__(self, context: Any, new_job: NewJob, number: int, count: int, stop: Any) -> None:
+        self.connection, theirs = context.Pipe()
+        self.is_busy = False
+        self._camera = ""
+        self._process: BaseProcess = context.Process(
+            target=_work,
+            args=(new_job, theirs, stop, _share_of_cores(number, count)),
+            name=f"batch worker {number + 1}",
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+
+    def give(self, camera: str | None) -> None:
+        """Let it process a camera, or end."""
+        self.is_busy = camera is not None
+        self._camera = camera or ""
+        with suppress(OSError):  # it has died; `receive` says so
+            self.connection.send(camera)
+
+    def receive(self) -> Update | _Ended:
+        """Return its next message; one that has died says so."""
+        try:
+            message: Update | _Ended = self.connection.recv()
+        except (EOFError, OSError):
+            self._process.join(_PATIENCE_S)
+            code = self._process.exitcode
+            why = f"by {signal.Signals(-code).name}" if code and code < 0 else f"with code {code}"
+            text = f"worker of camera {self._camera}: ended {why}; the same command goes on"
+            message = _Ended(self._camera, text, 1)
+        return message
+
+    def end(self) -> None:
+        """Wait for its end, and end it by force after a while."""
+        with suppress(OSError):
+            self.connection.close()
+        self._process.join(_PATIENCE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def _share_of_cores(number: int, count: int) -> tuple[int, ...]:
+    """Return the cores one of several workers runs on: each its own, as far as there are enough."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    each = min(len(allowed), cores().threads) // count
+    return tuple(allowed[number * each : (number + 1) * each]) if each else ()
+
+
+def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
+    """Process the cameras that the main process names until it says that there are no more."""
+    # The main process gets Ctrl-C too, and says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    if own_cores:
+        os.sched_setaffinity(0, own_cores)
+    job: CameraJob | None = None
+    try:
+        while (camera := connection.recv()) is not None:
+            try:
+                job = job or new_job()
+                job.run(camera, connection.send, stop.is_set)
+                ended = _Ended(camera)
+            except PipelineError as error:
+                ended = _Ended(camera, str(error), error.exit_code)
+            except Exception as error:  # noqa: BLE001 - the process's outermost frame forwards
+                traceback.print_exc()
+                ended = _Ended(camera, str(StageError(f"camera {camera}: {error!r}")), 1)
+            connection.send(ended)
+    except (EOFError, OSError):
+        return  # the main process is gone or has enough
+    finally:
+        if job is not None:
+            job.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the main one is gone: killed, it cannot say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,144 @@
+"""Track recorded videos of any number into one dataset; the same command again goes on.
+
+Recordings are grouped by camera and put in order; ids go on from one to the next. Nothing is done
+twice and nothing is lost, after Ctrl-C and after a power cut too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from pipeline.archive.batch.job import plan_job, run_job
+from pipeline.archive.batch.options import DEFAULT_MAX_SEAM_S, BatchOptions, saved_kinds
+from pipeline.archive.batch.progress import JobProgress, Report, Update, hours
+from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
+from pipeline.cli._progress import stderr_console
+from pipeline.cli._signals import StopSignals
+from pipeline.config.schema import load_config
+from pipeline.core.paths import home_path
+
+HELP = "track recorded videos of any number into one dataset, resumable"
+LINE_EVERY_S = 10.0
+MAX_SHOWN = 20
+"""Failures that are listed at the end; the dataset's table `videos` has all."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="videos, folders with subfolders")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DATASET", help="folder of the dataset"
+    )
+    parser.add_argument(
+        "--group-by", default="folder", metavar="folder|REGEX",
+        help="what tells the cameras apart: folders and names, or a pattern with (?P<camera>...) "
+        "and perhaps (?P<time>...)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-seam", type=float, default=DEFAULT_MAX_SEAM_S, metavar="SECONDS",
+        help="longest gap between two recordings over which ids go on (%(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="of times in names: Europe/Berlin, +01:00; or this one's"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; each takes a camera"
+    )
+    parser.add_argument("--save", metavar="video", help="write annotated videos, too")
+    parser.add_argument("--fresh", action="store_true", help="start over, whatever is there")
+    add_detecting_arguments(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the job; 1 where a recording could not be read, or not to its end."""
+    options = BatchOptions(
+        paths=tuple(args.paths),
+        dataset=home_path(args.output),
+        group_by=args.group_by,
+        max_seam_s=args.max_seam,
+        timezone=args.timezone,
+        workers=args.workers,
+        save_video=saved_kinds(args.save),
+        fresh=args.fresh,
+    )
+    config = load_config(args.config, detecting_changes(args))
+    signals = StopSignals()
+    job = plan_job(options, config)
+    progress = job.progress()
+    began = time.monotonic()
+    try:
+        with signals, _display(progress) as report:
+            run_job(job, report, lambda: signals.is_stopped)
+    finally:
+        _summarise(progress, time.monotonic() - began, options.dataset)
+    return signals.exit_code or int(bool(progress.failures))
+
+
+@contextmanager
+def _display(progress: JobProgress) -> Iterator[Report]:
+    """Yield what takes the updates and draws: a bar on a terminal, else a line now and then."""
+    console = stderr_console()
+    began = time.monotonic()
+    if not console.is_terminal:
+        next_line = began + LINE_EVERY_S
+
+        def write(update: Update) -> None:
+            nonlocal next_line
+            progress.add(update)
+            now = time.monotonic()
+            if now >= next_line:
+                next_line = now + LINE_EVERY_S
+                console.print(progress.line(now - began), highlight=False)
+
+        yield write
+        return
+    columns = (
+        TextColumn("{task.fields[files]} files"),
+        BarColumn(),
+        TextColumn("{task.fields[hours]}  {task.fields[speed]:.1f} x real time"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("[red]{task.fields[failed]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("batch", total=max(progress.total_s, 1e-9), **_fields(progress, 0.0))
+
+        def draw(update: Update) -> None:
+            progress.add(update)
+            fields = _fields(progress, time.monotonic() - began)
+            bar.update(task, completed=progress.done_s, **fields)
+
+        yield draw
+
+
+def _fields(progress: JobProgress, elapsed_s: float) -> dict[str, object]:
+    left_s = progress.left_s(elapsed_s)
+    return {
+        "files": f"{progress.files_done}/{progress.files}",
+        "hours": f"{hours(progress.done_s)}/{hours(progress.total_s)}",
+        "speed": progress.speed(elapsed_s),
+        "left": "" if left_s is None else f"{hours(left_s)} left",
+        "failed": f"{len(progress.failures)} failed" if progress.failures else "",
+    }
+
+
+def _summarise(progress: JobProgress, elapsed_s: float, dataset: Path) -> None:
+    """Print on stdout what was done, and which recordings could not be read."""
+    if not progress.files_done and not progress.frames:
+        return
+    shown = list(progress.failures.items())[:MAX_SHOWN]
+    lines = [f"not read, or not to its end: {reason}" for _, reason in shown]
+    if more := len(progress.failures) - len(shown):
+        lines.append(f"and {more} more: see the table videos of {dataset}")
+    kept = f", {progress.files_kept} of them before" if progress.files_kept else ""
+    lines.append(
+        f"{progress.files_done} of {progress.files} files{kept}; {progress.frames} frames in "
+        f"{hours(elapsed_s)}, {progress.speed(elapsed_s):.1f} x real time; written to {dataset}"
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
