@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -117,7 +118,7 @@ def _display(progress: JobProgress) -> Iterator[Report]:
         yield draw
 
 
-def _fields(progress: JobProgress, elapsed_s: float) -> dict[str, object]:
+def _fields(progress: JobProgress, elapsed_s: float) -> dict[str, Any]:
     left_s = progress.left_s(elapsed_s)
     return {
         "files": f"{progress.files_done}/{progress.files}",

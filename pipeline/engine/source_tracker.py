@@ -49,7 +49,8 @@ class SourceTracker:
         self._last_id = last_id
         self._source = source
         self._use(tracker)
-        self._id_offset = last_id
+        # (the tracker's id, what is added to ids above it), by rising id.
+        self._id_shifts = [(0, last_id)]
         self._last: _Last | None = None
         self._usual_s: float | None = None
 
@@ -62,6 +63,11 @@ class SourceTracker:
     def last_id(self) -> int:
         """Return the largest id given so far."""
         return self._last_id
+
+    @property
+    def memory_s(self) -> float | None:
+        """Return for how long the tracker keeps unmatched tracks, None where it does not say."""
+        return None if self._has_memory is None else self._has_memory.memory_s
 
     def set_watcher(self, watcher: Watcher | None) -> None:
         """Make events with another watcher from the next frame on."""
@@ -98,7 +104,7 @@ class SourceTracker:
             self._use(tracker)
             return
         self._use(new_tracker())  # the other may have loaded half of a state
-        self._id_offset = self._last_id
+        self._id_shifts = [(0, self._last_id)]
         if self._watcher is not None:
             with located(f"watcher of {self._source}"):
                 self._watcher.reset()
@@ -119,7 +125,7 @@ class SourceTracker:
             "tracker": _stateful(self._tracker).save_state(),
             "watcher": None if self._watcher is None else _stateful(self._watcher).save_state(),
             "last_id": self._last_id,
-            "id_offset": self._id_offset,
+            "id_shifts": self._id_shifts,
             "last": None if last is None else [last.epoch, list(last.shape), last.pts_s],
             "usual_s": self._usual_s,
         }
@@ -134,12 +140,20 @@ class SourceTracker:
             _stateful(self._tracker).load_state(state["tracker"])
             if self._watcher is not None and watched is not None:
                 _stateful(self._watcher).load_state(watched)
-            self._last_id, self._id_offset = int(state["last_id"]), int(state["id_offset"])
+            self._last_id = int(state["last_id"])
+            self._id_shifts = [(int(above), int(shift)) for above, shift in state["id_shifts"]]
             last, usual_s = state["last"], state["usual_s"]
             self._last = None if last is None else _Last(last[0], tuple(last[1]), float(last[2]))
             self._usual_s = None if usual_s is None else float(usual_s)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UsageError(f"state of {self._source}: damaged ({error})") from None
+
+    def give_ids_above(self, last_id: int) -> None:
+        """Give new tracks ids above `last_id` from now on; those that are there keep theirs."""
+        if last_id > self._last_id:
+            own = self._last_id - self._id_shifts[-1][1]
+            self._id_shifts.append((own, last_id - own))
+            self._last_id = last_id
 
     def _use(self, tracker: Tracker) -> None:
         self._tracker = tracker
@@ -161,7 +175,7 @@ class SourceTracker:
         usual_s = self._usual_s
         # Large ones count too: a camera that was slowed down is not reset for ever.
         self._usual_s = gap_s if usual_s is None else usual_s + 0.2 * (gap_s - usual_s)
-        memory_s = None if self._has_memory is None else self._has_memory.memory_s
+        memory_s = self.memory_s
         if memory_s is None or usual_s is None:
             return False
         return bool(gap_s > memory_s and gap_s > USUAL_GAPS * usual_s)
@@ -170,8 +184,10 @@ class SourceTracker:
         """Return the tracks with ids above those of the trackers before."""
         if not len(tracks):
             return tracks
-        if self._id_offset:
-            ids = np.where(tracks.track_id > 0, tracks.track_id + self._id_offset, 0)
+        if self._id_shifts != [(0, 0)]:
+            ids = tracks.track_id
+            for above, shift in self._id_shifts:
+                ids = np.where(tracks.track_id > above, tracks.track_id + shift, ids)
             tracks = replace(tracks, track_id=ids.astype(np.int64, copy=False))
         self._last_id = max(self._last_id, int(tracks.track_id.max()))
         return tracks

@@ -98,3 +98,22 @@ def test_a_tracker_without_a_state_says_so():
     assert not one.is_stateful
     with pytest.raises(UsageError, match="cannot save its state"):
         one.save_state()
+
+
+def test_ids_may_begin_higher_from_a_frame_on():
+    """A recording that is done anew takes no id that a later one of the camera has."""
+    plain, raised = follower(None), follower(None)
+    frames = [*scene()]
+    for frame, found in frames[:5]:
+        assert rows(plain, frame, found) == rows(raised, frame, found)
+    assert plain.last_id == 2
+    raised.give_ids_above(100)
+    raised.give_ids_above(50)
+    assert raised.last_id == 100
+    for frame, found in frames[5:]:
+        want = [each if each <= 2 else each + 98 for each in rows(plain, frame, found)[0][3]]
+        state = from_json(json.loads(json.dumps(to_json(raised.save_state()))))
+        raised = follower(None)
+        raised.load_state(state)
+        assert rows(raised, frame, found)[0][3] == want
+    assert raised.last_id == plain.last_id + 98

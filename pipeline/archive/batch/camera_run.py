@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pipeline.archive.batch.annotated import AnnotatedVideo
 from pipeline.archive.batch.camera_tracker import CameraTracker
@@ -33,6 +34,8 @@ from pipeline.events.zones.watcher import ZoneWatcher
 log = logging.getLogger("trackline")
 
 UPDATE_EVERY_S = 0.5
+_UNKNOWN_MEMORY_S = 60.0
+"""How long a track may be unseen where the tracker does not say how long it remembers."""
 _LOST_S = 1.0
 """What a file holds less than it says, beyond which that counts into the gap behind it."""
 
@@ -108,7 +111,7 @@ class CameraRun:
             log.info("%s: done anew: it, or what its tracks go on from, changed", recording.path)
             store.remove(name)
         self._report(Update("begun", self._camera, str(recording.path)))
-        segment = Segment(name, self._camera, str(recording.path), recording.start_utc)
+        segment = Segment(name, self._camera, str(recording.path), start_utc=recording.start_utc)
         if recording.problem:
             self._set_aside(segment, recording, recording.problem)
             return True
@@ -169,13 +172,9 @@ class CameraRun:
         opened_by = store.kept(self._last.segment)
         previous = self._last.segment if opened_by and opened_by.notes.is_carried_on else ""
         carried_from = self._last.token if previous else ""
-        writer = SegmentWriter(
-            store.dataset, replace(segment, hash=_digest(recording)), previous=previous
-        )
-        writer.abort()
-        writer = SegmentWriter(
-            store.dataset, replace(segment, hash=_digest(recording)), previous=previous
-        )
+        segment = replace(segment, hash=_digest(recording))
+        SegmentWriter(store.dataset, segment, previous=previous).abort()  # with its checkpoint
+        writer = SegmentWriter(store.dataset, segment, previous=previous)
         size, mtime_ns = _stamp(recording)
         notes = Notes("", carried_from, False, size, mtime_ns, reason=reason)
         row = video_row(recording, status="failed", reason=reason)
@@ -219,8 +218,9 @@ class CameraRun:
     def _begin(self, seam: Seam) -> None:
         """Bring the tracker to the beginning of the next recording."""
         store, last = self._context.store, self._last
+        highest = store.highest_id(self._camera)
         if not seam.is_carried:
-            self._tracker.begin(gap_s=None, last_id=store.highest_id(self._camera))
+            self._tracker.begin(gap_s=None, last_id=highest)
             return
         if not last.is_loaded:
             state = store.state_after(last.segment)
@@ -230,19 +230,26 @@ class CameraRun:
                     f"remove manifest/{last.segment}.json, and it is done anew"
                 )
             self._tracker.load_state(state)
-        self._tracker.begin(gap_s=seam.gap_s, last_id=0)
+        self._tracker.begin(gap_s=seam.gap_s, last_id=highest)
 
     @contextmanager
     def _writer(self, segment: Segment, previous: str, token: str) -> Iterator[SegmentWriter]:
         """Yield the segment's writer, at its checkpoint where it can be gone on from."""
-        dataset = self._context.store.dataset
-        writer = SegmentWriter(dataset, segment, previous=previous)
+        memory_s = self._tracker.memory_s
+        new = partial(
+            SegmentWriter,
+            self._context.store.dataset,
+            segment,
+            previous=previous,
+            memory_s=_UNKNOWN_MEMORY_S if memory_s is None else memory_s + _LOST_S,
+        )
+        writer = new()
         if (resumed := writer.resumed) is not None:
             if resumed.state.get("token") == token and self._can_checkpoint:
                 self._tracker.load_state(resumed.state["tracker"])
             else:
                 writer.abort()
-                writer = SegmentWriter(dataset, segment, previous=previous)
+                writer = new()
         try:
             yield writer
         finally:
@@ -268,7 +275,7 @@ class CameraRun:
             video = None
             if context.options.save_video:
                 zones = context.zones
-                video = AnnotatedVideo(context.config, writer.dataset, segment, zones)
+                video = AnnotatedVideo(context.config, context.store.dataset, segment, zones)
                 stack.enter_context(video)
             for result in reader.results():
                 tracked = self._tracker.track(result)

@@ -55,6 +55,11 @@ class CameraTracker:
         return self._at_s + self._step_s - self._offset_s
 
     @property
+    def memory_s(self) -> float | None:
+        """Return how long an unseen track may come back, None where the tracker does not say."""
+        return self._source.memory_s
+
+    @property
     def can_be_saved(self) -> bool:
         """Return whether tracker and zones can save their states."""
         return self._source.is_stateful
@@ -62,12 +67,15 @@ class CameraTracker:
     def begin(self, *, gap_s: float | None, last_id: int = 0) -> None:
         """Begin a recording that comes `gap_s` after the end of the one before.
 
-        None: tracks end, and the next ids are above `last_id`, the highest of the camera.
+        None: tracks end. New ids are above `last_id`, the highest of the camera so far.
         """
         if gap_s is None:
             self._last_id = last_id
             self._start_anew()
-        elif self._frame >= 0:
+            return
+        self._source.give_ids_above(last_id)
+        self._last_id = max(self._last_id, last_id)
+        if self._frame >= 0:
             self._offset_s = self._at_s + self._step_s + gap_s
             self._offset_frames = self._frame + 1
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.archive.batch.grouping import Recording
 from pipeline.archive.dataset.layout import (
+    LOCK,
     WORK,
     Manifest,
     dataset_job,
@@ -116,7 +117,11 @@ class JobStore:
 
 @contextmanager
 def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Iterator[None]:
-    """Lock a dataset for one job, as `dataset_job` does, once workers of a killed one have ended."""
+    """Lock a dataset for one job, once the workers of a killed one have ended.
+
+    Raises what `dataset_job` does.
+    """
+    _refuse_second_job(dataset)
     for path in sorted((dataset / WORK).glob("camera-*.lock")):
         with writing(path):
             _lock(path)()
@@ -124,6 +129,21 @@ def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Ite
         if fresh:
             shutil.rmtree(dataset / ANNOTATED, ignore_errors=True)
         yield
+
+
+def _refuse_second_job(dataset: Path) -> None:
+    """Raise OutputError where another job is at work; else its workers would be waited for."""
+    path = dataset / LOCK
+    if not path.exists():
+        return
+    try:
+        with writing(path):
+            lock_file(path)()
+    except LockHeldError as error:
+        who = f"process {error.pid}" if error.pid else "another process"
+        raise OutputError(
+            f"{dataset}: another job ({who}) is writing it; wait, or choose another folder with -o"
+        ) from None
 
 
 def _program() -> str:

@@ -1,0 +1,82 @@
+"""Videos cut into recordings of a dashcam's kind, with detections for the replay detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.data import Detections
+
+START = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
+TICKS = 90_000
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One recording, and the frames of the whole that it holds."""
+
+    path: Path
+    first: int
+    count: int
+
+
+def pictures(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Yield (seconds, BGR picture) of a video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for number, picture in enumerate(container.decode(stream)):
+            seconds = picture.time if picture.time is not None else number / 10
+            yield float(seconds), picture.to_ndarray(format="bgr24")
+
+
+def write_pieces(
+    video: Sequence[tuple[float, NDArray[np.uint8]]], folder: Path, camera: str, count: int
+) -> list[Piece]:
+    """Write a video in `count` pieces, named by camera and time as dashcams name theirs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    edges = np.linspace(0, len(video), count + 1).astype(int).tolist()
+    pieces = []
+    for first, end in pairwise(edges):
+        began = START + timedelta(seconds=video[first][0] - video[0][0])
+        path = folder / f"{camera}_{began:%Y%m%d_%H%M%S}.mp4"
+        if path.exists():
+            raise SystemExit(f"{path}: two pieces in one second")
+        _encode(path, video[first:end])
+        pieces.append(Piece(path, first, end - first))
+    return pieces
+
+
+def _encode(path: Path, frames: Sequence[tuple[float, NDArray[np.uint8]]]) -> None:
+    with av.open(str(path), "w") as container:
+        height, width = frames[0][1].shape[:2]
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "20"}
+        stream.codec_context.time_base = Fraction(1, TICKS)
+        for seconds, image in frames:
+            picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+            picture.pts = round((seconds - frames[0][0]) * TICKS)
+            picture.time_base = Fraction(1, TICKS)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+def write_detections(path: Path, found: Sequence[Detections]) -> None:
+    """Write detections, one per frame, as MOTChallenge text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, each in enumerate(found, 1):
+        for (x1, y1, x2, y2), score in zip(each.xyxy.tolist(), each.score.tolist(), strict=True):
+            box = f"{x1:.3f},{y1:.3f},{x2 - x1:.3f},{y2 - y1:.3f}"
+            lines.append(f"{number},-1,{box},{score:.5f},-1,-1,-1")
+    # A piece without detections has a file all the same: a line of a score below all limits.
+    path.write_text("\n".join(lines or ["1,-1,0,0,1,1,0.0,-1,-1,-1"]) + "\n")
