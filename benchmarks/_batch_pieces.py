@@ -41,15 +41,18 @@ def pictures(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
 def write_pieces(
     video: Sequence[tuple[float, NDArray[np.uint8]]], folder: Path, camera: str, count: int
 ) -> list[Piece]:
-    """Write a video in `count` pieces, named by camera and time as dashcams name theirs."""
+    """Write a video in `count` pieces, named by camera and time as dashcams name theirs.
+
+    Times are whole seconds where pieces are longer than one, else with milliseconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     edges = np.linspace(0, len(video), count + 1).astype(int).tolist()
+    short = min((video[b][0] - video[a][0] for a, b in pairwise(edges[:-1])), default=9.0) < 1.5
     pieces = []
     for first, end in pairwise(edges):
         began = START + timedelta(seconds=video[first][0] - video[0][0])
-        path = folder / f"{camera}_{began:%Y%m%d_%H%M%S}.mp4"
-        if path.exists():
-            raise SystemExit(f"{path}: two pieces in one second")
+        tail = f"{began.microsecond // 1000:03d}" if short else ""
+        path = folder / f"{camera}_{began:%Y%m%d_%H%M%S}{tail}.mp4"
         _encode(path, video[first:end])
         pieces.append(Piece(path, first, end - first))
     return pieces

@@ -107,7 +107,7 @@ def track(
         {"detector": {"kind": "replay", "paths": [str(root / "det")]}, "tracker": tracker}
     )
     # The name in front of the time would be one camera per piece.
-    by_folder = r"videos/(?P<camera>[^/]+)/[^/]*_(?P<time>\d{8}_\d{6})"
+    by_folder = r"videos/(?P<camera>[^/]+)/[^/]*_(?P<time>\d{8}_\d{6,9})"
     options = BatchOptions(
         (str(root / "videos"),), root / "dataset", group_by=by_folder, timezone="UTC"
     )

@@ -82,6 +82,7 @@ def test_done_is_not_done_again(scene):
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "checkpoint_s"), [(7, 0.0), (16, 0.0), (40, 1e9)])
 def test_killed_and_resumed_it_is_the_same_dataset(scene, copy, every, checkpoint_s, monkeypatch):
     """Killed again and again, with a checkpoint at every frame and with none at all."""
@@ -121,6 +122,7 @@ def test_stopped_in_the_middle_of_a_recording_it_goes_on_there(scene, copy, monk
     assert portable(rows(copy), copy) == portable(rows(scene), scene)
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_dataset(scene, copy):
     assert job(copy, workers=2).files_done == 6
     assert portable(rows(copy), copy) == portable(rows(scene), scene)
@@ -185,6 +187,7 @@ def test_other_options_are_refused_by_name(scene, tree, options, what):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_fresh_starts_over(copy):
     job(copy, tree={"tracker": "sort"})
     progress = job(copy, fresh=True)
@@ -263,6 +266,7 @@ def test_two_jobs_on_one_dataset_are_one_too_many(scene):
     assert seen
 
 
+@pytest.mark.slow
 def test_a_newer_schema_is_not_touched(copy):
     job(copy)
     header = copy / "dataset/dataset.json"
@@ -286,6 +290,7 @@ def test_where_nothing_can_be_written_is_one_line(place, scene, tmp_path):
     assert str(path).rpartition("/")[0] in str(caught.value)
 
 
+@pytest.mark.slow
 def test_zones_give_events_over_seams(copy):
     """The line is crossed in the second recording; in front of it the walker was in the first."""
     zones = copy / "zones.yaml"
@@ -310,6 +315,7 @@ def test_zones_of_other_cameras_are_refused(scene, tmp_path):
         job(scene, tree={"zones": str(zones)})
 
 
+@pytest.mark.slow
 def test_annotated_videos_lie_beside(copy):
     job(copy, save_video=True)
     videos = sorted((copy / "dataset/annotated").rglob("*.mp4"))
@@ -326,6 +332,7 @@ def test_without_tracking_there_are_boxes_without_ids(copy):
     assert found["trajectories"] == []
 
 
+@pytest.mark.slow
 def test_skipped_detections_resume_at_the_recordings_beginning(scene, copy):
     tree = {"run": {"detect_every": 3}}
     job(copy, dataset="whole", tree=tree)

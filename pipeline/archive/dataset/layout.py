@@ -40,7 +40,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a committed segment consists of. `max_track_id` is 0 where it has no track."""
+    """What a committed segment consists of. `max_track_id` is 0 where it has no track.
+
+    `notes` are those of the job that wrote it, for itself.
+    """
 
     segment: str
     camera: str
@@ -52,6 +55,7 @@ class Manifest:
     max_track_id: int
     continues: str
     parts: Mapping[str, Part]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,13 +128,19 @@ class SegmentWriter:
             write_json(self._work / PROGRESS, to_json(progress))
 
     def commit(
-        self, video: Mapping[str, Any], *, state: Any = None, carry: bool = False
+        self,
+        video: Mapping[str, Any],
+        *,
+        state: Any = None,
+        carry: bool = False,
+        notes: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """Finish the segment: readers see all of it from now on. Return what it consists of.
 
         `video` gives the columns of `videos` that only the caller knows (`status`, `reason`,
         `width`, ...); `report` may be a mapping. With `carry` the next segment of the camera goes
-        on from here: tracks seen lately stay open, and `state` is kept for it.
+        on from here: tracks seen lately stay open, and `state` is kept for it. `notes` are the
+        job's own, as JSON, in the manifest.
         """
         row = self._video_row(video)
         self._take_rows()
@@ -160,6 +166,7 @@ class SegmentWriter:
             max(self._ids, default=0),
             self._previous,
             parts,
+            dict(notes or {}),
         )
         with writing(self._dataset, WriteError):
             open_tracks = self._trajectories.save_state() if carry else {}
