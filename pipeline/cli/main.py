@@ -25,6 +25,7 @@ from pipeline.core.masking import masked
 COMMANDS = (
     "run", "live", "batch", "check", "list", "models", "count", "doctor", "bench", "eval", "refine",
     "tune", "render", "clip", "convert",
+    "calibrate",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143
