@@ -20,8 +20,8 @@ log = logging.getLogger("trackline")
 
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
-RESERVED = frozenset({"clips"})
-"""Names below the output folder that no source gets: the sink `events` has its clips there."""
+RESERVED = frozenset({"clips", "events", "tracks"})
+"""Names below the output folder that no source gets: those of clips and of tables in parts."""
 
 
 class OutputFolder:

@@ -35,8 +35,12 @@ class FolderUse:
             if self._owners.get(path, owner) is not owner:
                 raise OutputError(f"{path}: another run in this program is writing it")
             if path not in self._owners and path.is_file():
-                self._replaced.append(path.name)
+                self._replaced.append(self._shown(path))
             self._owners[path] = owner
+
+    def _shown(self, path: Path) -> str:
+        below = path.is_relative_to(self._folder)
+        return path.relative_to(self._folder).as_posix() if below else path.name
 
     def log_replaced(self) -> None:
         """Log in one line which files of an earlier run this one replaces, each file once."""

@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "events_csv": {},
     "jsonl": {},
     "mot": {"coasting": True},
+    "parquet": {"part_rows": 1000},
     "subtitles": {"mkv": True},
     "video": {"preset": "ultrafast", "threads": 1},
     "window": {},
@@ -41,9 +42,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 MADE_BY: dict[str, Callable[[Any, Any, FakeGui], Any]] = {
     "window": lambda plugin, options, gui: plugin.WindowSink(options, gui),
 }
-WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "subtitles", "video"}
+WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "parquet", "subtitles", "video"}
 
-HEAVY = ("cv2", "av", "openvino", "torch", "ultralytics")
+HEAVY = ("cv2", "av", "pyarrow", "openvino", "torch", "ultralytics")
 NAMES = {0: "person", 1: 'a "quoted", long\nname'}
 
 

@@ -25,6 +25,7 @@ FILES = {
     "jsonl": "tracks.jsonl",
     "mot": "cam.txt",
     "events_csv": "events.csv",
+    "parquet": "tracks/part-00001.parquet",
     "video": "cam.mp4",
 }
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")

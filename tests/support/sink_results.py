@@ -10,10 +10,17 @@ import numpy as np
 
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.interfaces import RunInfo, SourceInfo
-from pipeline.sinks import csv, events_csv, jsonl, mot, video
+from pipeline.sinks import csv, events_csv, jsonl, mot, parquet, video
 
 NAMES = {0: "person", 1: 'a "quoted", long\nname', 2: "行人"}
-PLUGINS = {"csv": csv, "jsonl": jsonl, "mot": mot, "events_csv": events_csv, "video": video}
+PLUGINS = {
+    "csv": csv,
+    "jsonl": jsonl,
+    "mot": mot,
+    "parquet": parquet,
+    "events_csv": events_csv,
+    "video": video,
+}
 EVENT = Event("cross", "cam", 'a "line",\nlong', "in", 1, 0, "x", 3, 0.3, 1.0, (1.0, 2.0, 3.0, 4.0))
 
 
