@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive.render.output import opened, target_of, written
 from pipeline.archive.render.render import DEFAULT_FPS, Progress, Rendered, check_start, results_of
-from pipeline.archive.render.tracks import VideoTracks, load_tracks
+from pipeline.archive.render.tracks import VideoTracks, tracks_of
 from pipeline.core.boxes import cxcywh_from_xyxy
 from pipeline.core.data import Image, Result, Tracks
 from pipeline.core.errors import UsageError
@@ -38,7 +38,7 @@ class ClipJob:
 
 def clip(job: ClipJob, progress: Progress | None = None) -> Rendered:
     """Write the clip; raises UsageError where there is no such track or it is of another video."""
-    every = load_tracks(job.tracks, job.video, job.source)
+    every = tracks_of(job.tracks, job.video, job.source)
     one = every.only(job.track_id)
     check_start(every, job.video)
     done = Rendered()

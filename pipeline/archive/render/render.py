@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.archive.render.output import opened, target_of, written
-from pipeline.archive.render.tracks import VideoTracks, load_tracks
+from pipeline.archive.render.tracks import VideoTracks, tracks_of
 from pipeline.core.atomic_file import replacing
 from pipeline.core.blur.blurrer import FACE_HOLD_S
 from pipeline.core.blur.faces import FaceDetector, FaceTracker
@@ -65,7 +65,7 @@ class Rendered:
 
 def render(job: RenderJob, progress: Progress | None = None) -> Rendered:
     """Write the video and the heat map; raises UsageError where tracks are of another video."""
-    tracks = load_tracks(job.tracks, job.video, job.source)
+    tracks = tracks_of(job.tracks, job.video, job.source)
     check_start(tracks, job.video)
     done = Rendered()
     with opened(job.video) as (_, info):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archive.tracks import load_tracks
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import SourceInfo
-from pipeline.core.sequences import find_files
-from pipeline.core.track_files import BoxTable, Recording, read_recording
-from pipeline.events.zones.replay import picture_size
+from pipeline.core.sequences import RecordedSequence
+from pipeline.core.track_files import BoxTable
 
 TIME_TOLERANCE_S = 0.005
 _MAX_OUTSIDE = 0.2  # of the boxes' middles may lie outside of the picture
@@ -106,47 +106,40 @@ class VideoTracks:
         return UsageError(f"{self.path}: the tracks of '{self.name}' are of another video: {why}")
 
 
-def load_tracks(path: Path, video: Path, source: str | None) -> VideoTracks:
+def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
     """Return the tracks of `video` in a file or folder; `source` names them where it must.
 
-    Without it they are those whose rows name this file, or whose source is called as it is, or the
-    only ones there are. Raises UsageError.
+    Without it they are those that name this file, or whose source is called as it is, or the only
+    ones there are. Raises UsageError.
     """
-    found: dict[str, Recording] = {}
-    for file in find_files(path, "tracks.csv"):
-        recording = read_recording(file)
-        if recording.kind == "kitti":
-            raise UsageError(f"{file}: holds detections, not tracks")
-        found |= dict.fromkeys(recording.tables, recording)
-    name = _chosen(found, path, video, source)
-    recording = found[name]
-    table = recording.tables[name]
+    found = load_tracks(path)
+    sequence = found[_chosen(found, path, video, source)]
+    known = sequence.video
     return VideoTracks(
-        recording.path,
-        name,
-        table[np.argsort(table.frame, kind="stable")],
-        recording.class_names,
-        picture_size(recording, name),
+        sequence.path,
+        sequence.name,
+        sequence.table[np.argsort(sequence.table.frame, kind="stable")],
+        sequence.class_names,
+        (known.width, known.height) if known.has_known_size else None,
     )
 
 
-def _chosen(found: Mapping[str, Recording], path: Path, video: Path, source: str | None) -> str:
+def _chosen(
+    found: Mapping[str, RecordedSequence], path: Path, video: Path, source: str | None
+) -> str:
     known = ", ".join(sorted(found)) or "no source at all"
     if source is not None:
         if source not in found:
             raise UsageError(f"{path}: has no source '{source}' (there is: {known})")
         return source
-    by_file = [name for name, recording in found.items() if _file_of(recording, name) == video.name]
+    by_file = [
+        name
+        for name, sequence in found.items()
+        if any(Path(file).name == video.name for file in sequence.media.values())
+    ]
     candidates = by_file or [name for name in found if name == video.stem] or [*found]
     if len(candidates) != 1:
         raise UsageError(
             f"{path}: which source is {video.name}? say it with --source (there is: {known})"
         )
     return candidates[0]
-
-
-def _file_of(recording: Recording, name: str) -> str:
-    """Return the name of the file that the rows say they are of, "" where they do not."""
-    table = recording.tables[name]
-    record = recording.records[int(table.record[0])] if len(table) else None
-    return Path(str(record.get("file") or "")).name if isinstance(record, Mapping) else ""

@@ -336,7 +336,7 @@ def test_the_commands_name_what_they_wrote(plain: Path, capsys: pytest.CaptureFi
         (["render", "run", "a.mp4", "--labels", "name"], "--labels: unknown part 'name'"),
         (["render", "run", "a.mp4", "--trail", "-1"], "--trail: want 0 or more seconds, got -1"),
         (["render", "run", "none.mp4"], "none.mp4: no such file"),
-        (["render", "none.csv", "a.mp4"], "none.csv: cannot be read"),
+        (["render", "none.csv", "a.mp4"], "none.csv: no such file"),
         (["clip", "run", "a.mp4", "--track", "1", "--pad", "nan"], "--pad: want 0 or more"),
         (["clip", "run", "a.mp4", "--track", "5"], "has no track 5"),
     ],
