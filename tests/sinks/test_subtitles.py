@@ -22,6 +22,7 @@ from pipeline.core.drawing import Annotator
 from pipeline.core.errors import OutputError, WriteError
 from pipeline.core.interfaces import RunInfo
 from pipeline.sinks import subtitles
+from pipeline.sinks._mkv import write_mkv
 from pipeline.sources.file import Options as FileOptions
 from pipeline.sources.file import build as file_source
 
@@ -311,17 +312,36 @@ def test_the_original_streams_are_copied_bit_for_bit(kind: str, tmp_path: Path) 
         assert any(at - 0.0125 <= begins <= at for begins, _ in tracks), at
 
 
+def with_timecode(path: Path) -> Path:
+    """A QuickTime file with a track of time codes, which Matroska has no place for."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.metadata["timecode"] = "01:00:00:00"
+        for n in range(FRAMES):
+            picture = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "bgr24")
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
 def test_a_stream_that_matroska_has_no_place_for_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    video = plain_video(tmp_path / "a.ts")
+    video = with_timecode(tmp_path / "a.mov")
+    assert [each.type for each in av.open(str(video)).streams] == ["video", "data"]
+    followed(video, tmp_path / "out", mkv=True)
+    assert "a.mov: not in the Matroska file, which has no place for it: data 1" in caplog.text
+    copy = packets(tmp_path / "out" / "a.mkv")
+    assert len(copy[0]) == FRAMES
+    assert set(copy) == {0, 1}
+
+
+def test_what_cannot_be_copied_leaves_the_subtitles_and_says_so(tmp_path: Path) -> None:
     damaged = tmp_path / "b.mp4"
     damaged.write_bytes(b"no video")
-    from pipeline.sinks._mkv import write_mkv
-
     script = written(tmp_path, [result(blank(0, 0.0), [moving_box(0)])])
-    write_mkv(video, script, tmp_path / "a.mkv")
-    assert (tmp_path / "a.mkv").stat().st_size
-    with pytest.raises(WriteError, match=r"b\.mp4 cannot be copied into Matroska"):
+    with pytest.raises(WriteError, match=r"b\.mp4 cannot be copied .* subtitles are in cam\.ass"):
         write_mkv(damaged, script, tmp_path / "b.mkv")
     assert not list(tmp_path.glob("*b.mkv*"))

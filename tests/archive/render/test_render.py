@@ -228,6 +228,32 @@ def test_a_file_without_class_names_blurs_all_or_says_so(tmp_path: Path) -> None
     assert detail(last, [70, 30, 120, 60]) < 6
 
 
+class _Seen:
+    """A face detector that sees the head of the person of `two_tracks`, but for some frames."""
+
+    missed = (0, 3, 4, 7)
+
+    def __init__(self) -> None:
+        self._frames = 0
+
+    def detect(self, image: np.ndarray, persons: np.ndarray) -> np.ndarray:
+        index, self._frames = self._frames, self._frames + 1
+        assert image.shape == (HEIGHT, WIDTH, 3)
+        assert len(persons) == (index not in (5, 6)), "where to look for faces"
+        seen = [] if index in self.missed else [[14.0 + 4 * index, 20, 30 + 4 * index, 40]]
+        return np.array(seen, float).reshape(-1, 4)
+
+
+def test_a_face_is_blurred_in_the_frames_in_which_it_is_missed(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.archive.render.render.FaceDetector", _Seen)
+    render(job(plain, blur=("face",), boxes=False))
+    for index, picture in enumerate(pictures(plain.parent / "out" / "a.mp4")):
+        assert detail(picture, [14.0 + 4 * index, 20, 30 + 4 * index, 40]) < 7, index
+        assert detail(picture, [14.0 + 4 * index, 62, 30 + 4 * index, 80]) > 20
+
+
 def test_the_end_without_tracks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = grey_video(tmp_path / "a.mkv", 40, step_s=0.2)
     run_over(path, tmp_path / "run", [TABLES["tracks.csv"]()],
