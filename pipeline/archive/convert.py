@@ -12,7 +12,8 @@ import numpy as np
 
 from pipeline.archive.annotations import check_identities
 from pipeline.archive.formats._format import TrackFormat
-from pipeline.archive.tracks import at_one_size, load_tracks, with_videos
+from pipeline.archive.tracks import TrackInput, open_tracks
+from pipeline.archive.videos import assigned_videos, at_one_size, with_video
 from pipeline.config.plugins import FORMATS, plugin
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
@@ -62,7 +63,7 @@ def make_format(
         if place is None:
             raise UsageError(f"--homography: the format {kind} has no positions on the ground")
         given["homography"] = home_path(homography)
-    made: TrackFormat = module.build(validated(module.Options, given, f"--set ({kind})"))
+    made: TrackFormat = module.build(validated(module.Options, given, kind))
     return made
 
 
@@ -75,61 +76,81 @@ def convert(
     appears in one step. Raises UsageError and OutputError.
     """
     selection = selection or Selection()
-    chosen = _chosen(load_tracks(tracks), selection)
+    given = open_tracks(tracks)
     output = home_path(output)
-    if output.exists() and not output.is_dir() and any(_same(output, s.path) for s in chosen):
-        raise UsageError(f"{output}: is the input; choose another output with -o")
+    names = _chosen(given, selection)
+    if form.layout == "file per source" and len(names) > 1 and _is_file(form, output):
+        raise OutputError(
+            f"{output}: holds one source, and there are {len(names)} ({', '.join(names)}): give a "
+            "folder, or choose with --source"
+        )
+    videos = assigned_videos(names, selection.videos)
+    sequences = (_with_facts(each, videos, selection) for each in given.load(names))
     done = Converted()
     try:
-        _write(form, _prepared(chosen, form, selection, done), output, done)
+        if output.is_file() and output.samefile(tracks):
+            raise UsageError(f"{output}: is the input; choose another output with -o")
+        _write(form, _prepared(sequences, form, selection, done), output, done)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written: {error.strerror or error}") from None
     return done
 
 
-def _chosen(found: dict[str, RecordedSequence], selection: Selection) -> list[RecordedSequence]:
-    """Return the sequences to export, with their videos; raises UsageError for unknown names."""
-    if missing := [name for name in selection.sources if name not in found]:
-        raise UsageError(f"--source: {unknown('source', missing[0], [*found])}")
-    if selection.sources:
-        found = {name: found[name] for name in selection.sources}
-    if not found:
+def _chosen(given: TrackInput, selection: Selection) -> list[str]:
+    """Return the sequences to export; raises UsageError for unknown names."""
+    if not given.names:
         raise UsageError("there are no sources in these tracks")
-    names = {label.casefold() for each in found.values() for label in each.class_names.values()}
-    if missing := [name for name in selection.classes if name.casefold() not in names]:
-        raise UsageError(f"--classes: {unknown('class', missing[0], sorted(names))}")
-    return [*with_videos(found, selection.videos).values()]
+    known = [*dict.fromkeys([*given.names, *given.names.values()])]
+    if missing := [name for name in selection.sources if name not in known]:
+        raise UsageError(f"--source: {unknown('source', missing[0], known)}")
+    wanted = set(selection.sources or known)
+    return [name for name, source in given.names.items() if {name, source} & wanted]
 
 
 def _prepared(
-    chosen: list[RecordedSequence], form: TrackFormat, selection: Selection, done: Converted
+    sequences: Iterable[RecordedSequence],
+    form: TrackFormat,
+    selection: Selection,
+    done: Converted,
 ) -> Iterator[RecordedSequence]:
-    """Yield the sequences one at a time as the format wants them."""
-    for each in chosen:
-        each = _with_given(each, selection)
-        if form.needs_size and not each.video.has_known_size:
-            raise UsageError(
-                f"{each.path}: {each.name}: the picture size is not in there: give --video FILE or "
-                "--size WxH"
-            )
-        each = replace(each, table=each.table[_kept(each, selection)])
-        check_identities(each)
-        if form.one_size:
-            each, others = at_one_size(each)
-            if others:
-                log.warning(
-                    "%s: pictures of %s too; their boxes are scaled to %dx%d, for the format holds "
-                    "one size", each.name, ", ".join(others), each.video.width, each.video.height,
-                )  # fmt: skip
-        done.sources += 1
-        done.boxes += len(each.table)
-        done.tracks += len(np.unique(each.table.track_id[each.table.track_id > 0]))
-        yield each
+    """Yield the sequences one at a time as the format wants them; raises UsageError."""
+    labels: set[str] = set()
+    for each in sequences:
+        labels |= {label.casefold() for label in each.class_names.values()}
+        yield _as_wanted(each, form, selection, done)
+    if missing := [name for name in selection.classes if name.casefold() not in labels]:
+        raise UsageError(f"--classes: {unknown('class', missing[0], sorted(labels))}")
 
 
-def _with_given(each: RecordedSequence, selection: Selection) -> RecordedSequence:
-    if selection.videos:
-        return each
+def _as_wanted(
+    each: RecordedSequence, form: TrackFormat, selection: Selection, done: Converted
+) -> RecordedSequence:
+    if form.needs_size and not each.video.has_known_size:
+        raise UsageError(
+            f"{each.path}: {each.name}: the picture size is not in there: give --video FILE or "
+            "--size WxH"
+        )
+    each = replace(each, table=each.table[_kept(each, selection)])
+    check_identities(each)
+    if form.one_size:
+        each, others = at_one_size(each)
+        if others:
+            log.warning(
+                "%s: pictures of %s too; their boxes are scaled to %dx%d, for the format holds one "
+                "size", each.name, ", ".join(others), each.video.width, each.video.height,
+            )  # fmt: skip
+    done.sources += 1
+    done.boxes += len(each.table)
+    done.tracks += len(np.unique(each.table.track_id[each.table.track_id > 0]))
+    return each
+
+
+def _with_facts(
+    each: RecordedSequence, videos: Mapping[str, Path], selection: Selection
+) -> RecordedSequence:
+    """Return the sequence with what its video says, or what was given instead."""
+    if each.name in videos:
+        return with_video(each, videos[each.name])
     video = each.video
     if selection.fps is not None:
         video = replace(video, fps=selection.fps)
@@ -154,7 +175,7 @@ def _write(
     form: TrackFormat, sequences: Iterator[RecordedSequence], output: Path, done: Converted
 ) -> None:
     """Write to a file or a folder, whichever `output` and the format's layout say."""
-    is_file = output.suffix.lower() == form.suffix and not output.is_dir()
+    is_file = _is_file(form, output)
     if form.layout == "file per source" and not is_file:
         taken: set[str] = set()
         for each in sequences:
@@ -171,15 +192,6 @@ def _write(
         return
     if output.is_dir():
         raise OutputError(f"{output}: is a folder; want a file, {output / f'tracks{form.suffix}'}")
-    if form.layout == "file per source":
-        first, *more = sequences
-        if more:
-            names = ", ".join(each.name for each in (first, *more))
-            raise OutputError(
-                f"{output}: holds one source, and there are {len(more) + 1} ({names}): give a "
-                "folder, or choose with --source"
-            )
-        sequences = iter([first])
     _write_file(form, sequences, output, done)
 
 
@@ -192,5 +204,5 @@ def _write_file(
     done.paths.append(path)
 
 
-def _same(path: Path, other: Path) -> bool:
-    return other.exists() and path.samefile(other)
+def _is_file(form: TrackFormat, output: Path) -> bool:
+    return output.suffix.lower() == form.suffix and not output.is_dir()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.archive.annotations import looks_like_annotations, read_annotations
-from pipeline.config.plugins import plugin
+from pipeline.archive.dataset.reader import Dataset, open_dataset
 from pipeline.core.errors import UsageError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.parquet_file import import_pyarrow
 from pipeline.core.paths import home_path
 from pipeline.core.sequences import (
     DEFAULT_FPS,
@@ -23,47 +24,84 @@ from pipeline.core.sequences import (
     VideoInfo,
     find_files,
     load_sequences,
+    video_of_table,
 )
 from pipeline.core.track_files import SUFFIXES, BoxTable, meta_path
 
 _INNER = "det/det.txt"
+_NEEDED = ("frame", "x1", "y1", "x2", "y2")
+_USED = (
+    "source", "track_id", "class_id", "class_name", "score", "state", "pts_s", "utc", "width",
+    "height", "file",
+)  # fmt: skip
 
 
-def load_tracks(path: Path) -> dict[str, RecordedSequence]:
-    """Return {source: tracks} of tracks.csv, tracks.jsonl, MOTChallenge text, a run's folder, or
-    annotations of another tool; raises UsageError.
+@dataclass(frozen=True, slots=True)
+class TrackInput:
+    """Where tracks come from: {sequence: its camera or source}, and what loads the named ones.
 
-    Sources of the run in which nothing was found are there too, with an empty table.
+    Sequences of a dataset are its videos; they are loaded one at a time.
+    """
+
+    names: Mapping[str, str]
+    load: Callable[[Collection[str]], Iterable[RecordedSequence]]
+
+
+def open_tracks(path: Path) -> TrackInput:
+    """Return tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, a dataset, a run's folder or
+    annotations of another tool to load; raises UsageError.
+
+    Sources in which nothing was found are there too, with an empty table, where a report.json or
+    the dataset names them.
     """
     path = home_path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if path.suffix.lower() not in SUFFIXES and looks_like_annotations(path):
+    if (path / "dataset.json").exists():
+        return _of_dataset(open_dataset(path))
+    found = _loaded(path)
+
+    def load(names: Collection[str]) -> Iterator[RecordedSequence]:
+        return (each for name, each in found.items() if name in names)
+
+    return TrackInput({name: name for name in found}, load)
+
+
+def _loaded(path: Path) -> dict[str, RecordedSequence]:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    if suffix not in SUFFIXES and looks_like_annotations(path):
         return read_annotations(path)
+    table = path / "tracks.parquet"
+    if table.exists() and not any((path / f"tracks{each}").exists() for each in SUFFIXES):
+        return _read_parquet(table)
     found = load_sequences([path], _INNER)
     for file in find_files(path, _INNER):
         _complete(found, file)
     return found
 
 
+# -- what the run's report says -------------------------------------------------------------------
+
+
 def _complete(found: dict[str, RecordedSequence], file: Path) -> None:
     """Add what the run's report and metadata beside a table say of its sources."""
     report = _section(file.with_name("report.json"))
     meta = _section(meta_path(file))
-    if file.suffix.lower() == ".txt":
+    if file.suffix.lower() == ".txt":  # one of several files: the others are no part of it
         report = {name: about for name, about in report.items() if name in found}
         meta = {}
     for name in {**report, **meta}:
         about, more = report.get(name, {}), meta.get(name, {})
-        there = found.get(name) or RecordedSequence(
-            name,
-            BoxTable.of((), (), ()),
-            {},
-            file,
-            VideoInfo(DEFAULT_FPS, 0, *DEFAULT_SIZE, has_known_size=False),
-        )
+        there = found.get(name) or _empty(name, file)
         if there.path.parent == file.parent:
             found[name] = _with_facts(there, about, more)
+
+
+def _empty(name: str, path: Path) -> RecordedSequence:
+    video = VideoInfo(DEFAULT_FPS, 0, *DEFAULT_SIZE, has_known_size=False)
+    return RecordedSequence(name, BoxTable.joined([]), {}, path, video)
 
 
 def _section(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -93,68 +131,138 @@ def _with_facts(
     return replace(sequence, video=video, media=media)
 
 
-def with_videos(
-    sequences: Mapping[str, RecordedSequence], videos: Sequence[Path]
-) -> dict[str, RecordedSequence]:
-    """Return the sequences with size, frame rate, length and path of their videos.
-
-    A video belongs to the source of its name without suffix; a single one to a single source.
-    Raises UsageError where one belongs to none, SourceError where it cannot be read.
-    """
-    found = dict(sequences)
-    for path in map(home_path, videos):
-        name = path.stem
-        if name not in found:
-            if len(found) > 1 or len(videos) > 1:
-                there = ", ".join(sorted(found))
-                raise UsageError(
-                    f"--video {path}: no source is called '{name}' (there are: {there})"
-                )
-            name = next(iter(found), "")
-        if name:
-            found[name] = _with_video(found[name], _probe(path), path)
-    return found
+# -- Parquet --------------------------------------------------------------------------------------
 
 
-def _probe(path: Path) -> SourceInfo:
-    module = plugin("sources", "file", "--video")
-    source = module.build(module.Options(path=path))
+def _of_dataset(dataset: Dataset) -> TrackInput:
+    videos = dataset.videos()
+    stems = Counter(Path(str(video["path"])).stem for video in videos)
+    names: dict[str, str] = {}
+    by_segment: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for video in videos:
+        stem = Path(str(video["path"])).stem
+        name = stem if stem and stems[stem] == 1 else str(video["segment"])
+        names[name] = str(video["camera"])
+        by_segment[str(video["segment"])] = (name, video)
+
+    def load(wanted: Collection[str]) -> Iterator[RecordedSequence]:
+        left = {segment: each for segment, each in by_segment.items() if each[0] in wanted}
+        cameras = dict.fromkeys(names[name] for name, _ in left.values())
+        for camera in cameras:
+            for segment, columns in _by_segment(dataset, camera, left.keys()):
+                name, video = left.pop(segment)
+                yield _of_video(name, dataset.path, columns, video)
+        for name, video in left.values():
+            yield _of_video(name, dataset.path, _Columns(), video)
+
+    return TrackInput(names, load)
+
+
+def _by_segment(
+    dataset: Dataset, camera: str, wanted: Collection[str]
+) -> Iterator[tuple[str, _Columns]]:
+    """Yield (segment, rows) of those with rows, one at a time."""
+    last, columns = "", _Columns()
+    for batch in dataset.batches("tracks", ["segment", *_NEEDED, *_USED], camera):
+        segment = batch["segment"][0].as_py()  # a batch is of one part, which is one segment
+        if segment != last and last in wanted:
+            yield last, columns
+        if segment != last:
+            last, columns = segment, _Columns()
+        if segment in wanted:
+            columns.add(batch)
+    if last in wanted:
+        yield last, columns
+
+
+def _of_video(
+    name: str, path: Path, columns: _Columns, video: Mapping[str, Any]
+) -> RecordedSequence:
+    table = columns.table()
+    known = bool(video["width"] and video["height"])
+    size = (int(video["width"]), int(video["height"])) if known else DEFAULT_SIZE
+    length = max(int(video["frames"] or 0), int(table.frame.max(initial=-1)) + 1)
+    info = VideoInfo(float(video["fps"] or 0) or DEFAULT_FPS, length, *size, has_known_size=known)
+    media = {0: str(video["path"])} if video["path"] else {}
+    return RecordedSequence(name, table, columns.names, path, info, media)
+
+
+def _read_parquet(path: Path) -> dict[str, RecordedSequence]:
+    """Return {source: tracks} of a Parquet file with the columns of tracks.csv."""
+    pa = import_pyarrow("Parquet")
+    found: dict[str, _Columns] = {}
     try:
-        info: SourceInfo = source.open()
-    finally:
-        source.close()
-    return info
-
-
-def _with_video(sequence: RecordedSequence, info: SourceInfo, path: Path) -> RecordedSequence:
-    video = sequence.video
-    last = int(sequence.table.frame.max(initial=-1)) + 1
-    if info.frame_count and last > info.frame_count:
-        raise UsageError(
-            f"--video {path}: has {info.frame_count} frames, the tracks of {sequence.name} go on "
-            f"to frame {last}"
+        with pa.parquet.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            if missing := [name for name in _NEEDED if name not in there]:
+                shown = ", ".join(there[:20])
+                raise UsageError(f"{path}: has no column '{missing[0]}' (it has: {shown})")
+            used = [name for name in (*_NEEDED, *_USED) if name in there]
+            for batch in file.iter_batches(1 << 16, columns=used):
+                _by_source(pa.Table.from_batches([batch]), path.stem, found)
+    except (OSError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{path}: cannot be read as Parquet: {reason}") from None
+    sequences = {}
+    for name, columns in found.items():
+        table = columns.table()
+        media = {0: columns.file} if columns.file else {}
+        sequences[name] = RecordedSequence(
+            name, table, columns.names, path, video_of_table(table), media
         )
-    return replace(
-        sequence,
-        video=VideoInfo(
-            info.fps or video.fps, max(info.frame_count or 0, last), info.width, info.height
-        ),
-        media={0: str(path)},
-    )
+    _complete(sequences, path)
+    return sequences
 
 
-def at_one_size(sequence: RecordedSequence) -> tuple[RecordedSequence, list[str]]:
-    """Return the sequence with all boxes in pixels of its video's size, and the other sizes.
+def _by_source(table: Any, stem: str, found: dict[str, _Columns]) -> None:
+    """Add a batch's rows to the columns of their sources."""
+    if "source" not in table.column_names:
+        found.setdefault(stem, _Columns()).add(table)
+        return
+    import pyarrow.compute as pc
 
-    A camera may send another picture size after a reconnect, and a video may change in the middle.
-    """
-    table, video = sequence.table, sequence.video
-    own = np.array((video.width, video.height))
-    other = (table.size > 0).all(axis=1) & (table.size != own).any(axis=1)
-    if not other.any():
-        return sequence, []
-    sizes = [f"{w}x{h}" for w, h in np.unique(table.size[other], axis=0).tolist()]
-    factor = np.where(other[:, None], own / np.maximum(table.size, 1), 1.0)
-    xyxy = table.xyxy * np.hstack([factor, factor])
-    size = np.where(other[:, None], own, table.size).astype(np.int32)
-    return replace(sequence, table=replace(table, xyxy=xyxy, size=size)), sizes
+    for source in pc.unique(table["source"]).to_pylist():
+        rows = table.filter(pc.equal(table["source"], source))
+        found.setdefault(str(source), _Columns()).add(rows)
+
+
+class _Columns:
+    """Rows of one sequence, gathered from pyarrow tables as arrays."""
+
+    def __init__(self) -> None:
+        self._parts: list[BoxTable] = []
+        self.names: dict[int, str] = {}
+        self.file = ""
+
+    def add(self, table: Any) -> None:
+        """Take the rows of a pyarrow table."""
+        if not table.num_rows:
+            return
+        given = {name: table[name] for name in table.column_names}
+        known: dict[str, Any] = {}
+        for name in ("score", "class_id", "pts_s"):
+            if name in given:
+                known[name] = given[name].to_numpy()
+        if "state" in given:
+            known["state"] = np.array(given["state"].to_pylist(), "U8")
+        if "utc" in given:
+            import pyarrow as pa
+
+            stamps = given["utc"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+            known["utc_s"] = stamps.to_numpy(zero_copy_only=False).astype(np.float64) / 1000
+        if "width" in given and "height" in given:
+            known["size"] = np.column_stack([given[key].to_numpy() for key in ("width", "height")])
+        frame = given["frame"].to_numpy()
+        track_id = given["track_id"].to_numpy() if "track_id" in given else np.zeros(len(frame))
+        xyxy = np.column_stack([given[key].to_numpy() for key in ("x1", "y1", "x2", "y2")])
+        self._parts.append(BoxTable.of(frame, track_id, xyxy, **known))
+        if "class_id" in given and "class_name" in given:
+            classes, first = np.unique(known["class_id"], return_index=True)
+            for class_id, row in zip(classes.tolist(), first.tolist(), strict=True):
+                self.names[class_id] = str(given["class_name"][row].as_py())
+        if "file" in given and not self.file:
+            self.file = str(given["file"][0].as_py() or "")
+
+    def table(self) -> BoxTable:
+        """Return the rows."""
+        return BoxTable.joined(self._parts)

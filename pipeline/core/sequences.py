@@ -130,13 +130,25 @@ def video_of(recording: Recording, name: str) -> VideoInfo:
     if recording.kind == "kitti":
         return VideoInfo(KITTI_FPS, last, *KITTI_SIZE, has_known_size=False)
     known: Mapping[str, Any] = dict(recording.header.get("sources") or {}).get(name) or {}
+    video = video_of_table(table)
+    return VideoInfo(
+        fps=float(known.get("fps") or video.fps),
+        length=max(int(known.get("frame_count") or 0), last),
+        width=int(known.get("width") or video.width),
+        height=int(known.get("height") or video.height),
+        has_known_size=bool(known.get("width")) or video.has_known_size,
+    )
+
+
+def video_of_table(table: BoxTable) -> VideoInfo:
+    """Return what the rows themselves tell of their video, and defaults."""
     width, height = _size_of(table)
     return VideoInfo(
-        fps=float(known.get("fps") or _fps_of(table)),
-        length=max(int(known.get("frame_count") or 0), last),
-        width=int(known.get("width") or width or DEFAULT_SIZE[0]),
-        height=int(known.get("height") or height or DEFAULT_SIZE[1]),
-        has_known_size=bool(known.get("width") or width),
+        fps=_fps_of(table),
+        length=int(table.frame.max(initial=-1)) + 1,
+        width=width or DEFAULT_SIZE[0],
+        height=height or DEFAULT_SIZE[1],
+        has_known_size=bool(width),
     )
 
 

@@ -1,0 +1,76 @@
+"""Videos that belong to recorded tracks: their size, frame rate, length and path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config.plugins import plugin
+from pipeline.core.errors import UsageError
+from pipeline.core.interfaces import SourceInfo
+from pipeline.core.options import unknown
+from pipeline.core.paths import home_path
+from pipeline.core.sequences import RecordedSequence, VideoInfo
+
+
+def assigned_videos(names: Collection[str], videos: Sequence[Path]) -> dict[str, Path]:
+    """Return {source: video}: the video called like it, or the only one for the only source.
+
+    Raises UsageError for a video that belongs to none.
+    """
+    found = {}
+    for path in map(home_path, videos):
+        name = path.stem
+        if name not in names:
+            if len(names) > 1 or len(videos) > 1:
+                raise UsageError(f"--video {path}: {unknown('source', name, [*names])}")
+            (name,) = names
+        found[name] = path
+    return found
+
+
+def with_video(sequence: RecordedSequence, path: Path) -> RecordedSequence:
+    """Return the sequence with what its video says; raises SourceError if it cannot be read.
+
+    Raises UsageError for a video with fewer frames than the tracks have.
+    """
+    info = _probe(path)
+    last = int(sequence.table.frame.max(initial=-1)) + 1
+    if info.frame_count and last > info.frame_count:
+        raise UsageError(
+            f"--video {path}: has {info.frame_count} frames, the tracks of {sequence.name} go on "
+            f"to frame {last}"
+        )
+    fps, length = info.fps or sequence.video.fps, max(info.frame_count or 0, last)
+    video = VideoInfo(fps, length, info.width, info.height)
+    return replace(sequence, video=video, media={0: str(path)})
+
+
+def _probe(path: Path) -> SourceInfo:
+    module = plugin("sources", "file", "--video")
+    source = module.build(module.Options(path=path))
+    try:
+        info: SourceInfo = source.open()
+    finally:
+        source.close()
+    return info
+
+
+def at_one_size(sequence: RecordedSequence) -> tuple[RecordedSequence, list[str]]:
+    """Return the sequence with all boxes in pixels of its video's size, and the other sizes.
+
+    A camera may send another picture size after a reconnect, and a video may change in the middle.
+    """
+    table, video = sequence.table, sequence.video
+    own = np.array((video.width, video.height))
+    other = (table.size > 0).all(axis=1) & (table.size != own).any(axis=1)
+    if not other.any():
+        return sequence, []
+    sizes = [f"{w}x{h}" for w, h in np.unique(table.size[other], axis=0).tolist()]
+    factor = np.where(other[:, None], own / np.maximum(table.size, 1), 1.0)
+    xyxy = table.xyxy * np.hstack([factor, factor])
+    size = np.where(other[:, None], own, table.size).astype(np.int32)
+    return replace(sequence, table=replace(table, xyxy=xyxy, size=size)), sizes

@@ -1,0 +1,355 @@
+"""`trackline convert`: every command of its page, what each format holds, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from support import dataset_results, tiny_videos
+from support.track_tables import row, walk, write_csv
+
+from pipeline.archive.annotations import read_annotations
+from pipeline.archive.convert import Selection, convert, make_format
+from pipeline.cli.main import main
+from pipeline.config.plugins import FORMATS, plugin_names
+from pipeline.core.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "convert.md").read_text("utf-8")
+COMMANDS = dict.fromkeys(re.findall(r"trackline ((?:convert|eval|tune) [^`|\n]*[^`|\n ])", PAGE))
+PLANE = "matrix: [[0.05, 0, -16], [0, -0.05, 20], [0, 0, 1]]\nsize: [640, 480]\n"
+
+
+def run(*arguments: object) -> int:
+    return main(["convert", *map(str, arguments)])
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "out" / "tracks.csv", walk(range(20), pts_s=0.0))
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def test_every_command_of_the_page_works(tmp_path: Path, monkeypatch, capsys) -> None:
+    rows = walk(range(40), source="street") + walk(
+        range(40), 2, 300, source="street", class_id=2, class_name="car"
+    )
+    write_csv(tmp_path / "out" / "tracks.csv", rows)
+    (yaml,) = re.findall(r"```yaml\n(matrix.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "homography.yaml").write_text(yaml)
+    monkeypatch.chdir(tmp_path)
+    commands = [each for each in COMMANDS if "TRACKS" not in each]
+    assert len(commands) == 14
+    for command in commands:
+        assert main(shlex.split(command)) == 0, (command, capsys.readouterr().err)
+    used = {shlex.split(each)[3] for each in commands if each.startswith("convert out")}
+    assert used == set(plugin_names(FORMATS))
+
+
+def test_every_format_is_in_the_page_and_in_the_list(capsys) -> None:
+    assert main(["list", "formats"]) == 0
+    listed = capsys.readouterr().out
+    for name in plugin_names(FORMATS):
+        assert f"| `{name}` |" in PAGE
+        assert f"  {name}: " in listed
+
+
+# -- what the formats hold ------------------------------------------------------------------------
+
+
+def test_cvat_tracks_end_outside_and_gaps_too(tmp_path: Path) -> None:
+    rows = walk([2, 3, 6]) + walk([3], 4, state="coasting")
+    table = write_csv(tmp_path / "tracks.csv", [*rows, row(9, 7, 0)])
+    convert(table, make_format("cvat", {}), tmp_path / "a.xml", Selection(coasting=True))
+    root = ElementTree.parse(tmp_path / "a.xml").getroot()
+    found = {
+        track.get("id"): [
+            (int(box.attrib["frame"]), int(box.attrib["outside"]), int(box.attrib["occluded"]))
+            for box in track
+        ]
+        for track in root.iter("track")
+    }
+    assert found == {
+        "1": [(2, 0, 0), (3, 0, 0), (4, 1, 0), (6, 0, 0), (7, 1, 0)],
+        "4": [(3, 0, 1), (4, 1, 1)],
+        "7": [(9, 0, 0)],  # the last frame of the video: nothing follows
+    }
+    task = root.find("meta/task")
+    assert task is not None
+    assert (task.findtext("size"), task.findtext("original_size/width")) == ("10", "640")
+
+
+def test_mot_zip_has_what_benchmarks_want(tmp_path: Path) -> None:
+    rows = walk([0], class_id=2, class_name="car") + walk([0], 2, 300)
+    rows += walk([1], 3, class_id=16, class_name="dog")
+    table = write_csv(tmp_path / "tracks.csv", rows)
+    convert(table, make_format("mot", {}), tmp_path / "a.zip", Selection(fps=29.97))
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        assert file.read("gate/gt/gt.txt").decode().splitlines() == [
+            "1,1,100.00,50.25,40.00,80.25,1,3,1",
+            "1,2,300.00,50.25,40.00,80.25,1,1,1",
+            "2,3,103.00,50.25,40.00,80.25,1,14,1",
+        ]
+        labels = file.read("gate/gt/labels.txt").decode().splitlines()
+        assert (labels[0], labels[2], labels[13]) == ("person", "car", "dog")
+        info = file.read("gate/seqinfo.ini").decode()
+    assert "frameRate=29.97\nseqLength=2\nimWidth=640\nimHeight=480\n" in info
+    convert(table, make_format("mot", {"part": "det"}), tmp_path / "det")
+    line = (tmp_path / "det" / "gate" / "det" / "det.txt").read_text().splitlines()[0]
+    assert line == "1,-1,100.00,50.25,40.00,80.25,0.9000,-1,-1,-1"
+
+
+def test_coco_lists_empty_frames_unless_told_otherwise(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "tracks.csv", walk([1, 3], width=800, height=600))
+    for options, frames in (({}, [0, 1, 2, 3]), ({"empty_frames": False}, [1, 3])):
+        convert(table, make_format("coco_vid", options), tmp_path / "a.json")
+        tree = json.loads((tmp_path / "a.json").read_text())
+        assert [image["frame_id"] for image in tree["images"]] == frames
+        by_id = {image["id"]: image for image in tree["images"]}
+        boxes = tree["annotations"]
+        assert [by_id[box["image_id"]]["frame_id"] for box in boxes] == [1, 3]
+        assert {image["width"] for image in tree["images"]} == {800}
+        assert boxes[0]["track_id"] == boxes[0]["instance_id"] == 1
+        assert boxes[0]["bbox"] == [103, 50.25, 40, 80.25]
+
+
+def test_fiftyone_boxes_are_shares_of_their_own_frame(tmp_path: Path) -> None:
+    rows = [*walk([0, 1]), row(2, 1, 320, width=1280, height=960)]
+    table = write_csv(tmp_path / "tracks.csv", rows)
+    convert(table, make_format("fiftyone", {"field": "found"}), tmp_path / "samples")
+    (sample,) = json.loads((tmp_path / "samples" / "samples.json").read_text())["samples"]
+    assert sample["filepath"].endswith("/clips/gate.mp4")
+    assert os.path.isabs(sample["filepath"])
+    assert "version" not in json.loads((tmp_path / "samples" / "metadata.json").read_text())
+    frames = json.loads((tmp_path / "samples" / sample["frames"]).read_text())["frames"]
+    assert {key: frame["frame_number"] for key, frame in frames.items()} == {"1": 1, "2": 2, "3": 3}
+    (box,) = frames["3"]["found"]["detections"]
+    assert box["bounding_box"] == pytest.approx([0.25, 50.25 / 960, 40 / 1280, 80.25 / 960])
+    assert (box["_cls"], box["label"], box["index"]) == ("Detection", "person", 1)
+
+
+@pytest.mark.parametrize("geometry", ["lines", "points"])
+@pytest.mark.parametrize("origin", ["", "origin: {lat: 60, lon: 10}\n"])
+def test_geojson_is_where_tracks_stood(tmp_path: Path, geometry: str, origin: str) -> None:
+    """Feet at x + 20 and y 130.5: by the matrix 0.05 * x - 16 and 20 - 0.05 * y metres."""
+    rows = [row(0, at=300), row(1, at=400), row(2, at=600, width=1280, height=960)]
+    rows[2] |= {"y2": 261.0, "x2": 640.0}
+    table = write_csv(tmp_path / "tracks.csv", [*rows, row(5, 2, 300)])
+    (tmp_path / "h.yaml").write_text(PLANE + origin)
+    form = make_format("geojson", {"geometry": geometry}, tmp_path / "h.yaml")
+    convert(table, form, tmp_path / "a.geojson")
+    tree = json.loads((tmp_path / "a.geojson").read_text())
+    assert tree["coordinate_system"] == ("WGS84" if origin else "local metres")
+    metres = [(0.0, 13.475), (5.0, 13.475), (-0.5, 13.475)]
+    scale = (1.0, 1.0)
+    if (
+        origin
+    ):  # metres per degree at 60 degrees north: 55,800.0 of longitude, 111,412.2 of latitude
+        scale = (1 / 55800.0, 1 / 111412.2)
+    start = (10, 60) if origin else (0, 0)
+    wanted = [(start[0] + x * scale[0], start[1] + y * scale[1]) for x, y in metres]
+    features = tree["features"]
+    if geometry == "lines":
+        line, alone = features
+        assert line["geometry"]["type"] == "LineString"
+        found = line["geometry"]["coordinates"]
+        assert line["properties"]["times"] == [0.0, 0.1, 0.2]
+        assert alone["geometry"]["type"] == "Point"
+    else:
+        found = [each["geometry"]["coordinates"] for each in features[:3]]
+        assert [each["properties"]["frame"] for each in features] == [0, 1, 2, 5]
+    assert np.abs(np.array(found) - wanted).max() < (1e-7 if origin else 2e-3)
+
+
+def test_boxes_above_the_horizon_are_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_text("matrix: [[1, 0, 0], [0, 1, 0], [0, 0.01, -1]]\n")
+    table = write_csv(tmp_path / "tracks.csv", [row(0, y2=90.0), row(1, y2=200.0)])
+    form = make_format("geojson", {}, tmp_path / "h.yaml")
+    convert(table, form, tmp_path / "a.geojson")
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert feature["geometry"] == {"type": "Point", "coordinates": [120.0, 200.0]}
+
+
+# -- where tracks come from -----------------------------------------------------------------------
+
+
+def test_mot_text_needs_the_video_for_its_size(tmp_path: Path, capsys) -> None:
+    (tmp_path / "clip.txt").write_text("1,1,10,20,30,40,0.9,-1,-1,-1\n")
+    output = tmp_path / "a.xml"
+    assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output) == 2
+    assert "clip: the picture size is not in there: give --video" in capsys.readouterr().err
+    video = tiny_videos.grey_video(tmp_path / "any name.mp4", 12)
+    assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--video", video) == 0
+    found = read_annotations(output)["clip"]
+    assert (found.video.length, found.video.width, found.video.height) == (12, 64, 48)
+    assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--size", "640x480") == 0
+
+
+def test_a_dataset_gives_a_sequence_for_each_video(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "set"
+    for _ in dataset_results.write_all(path, 3, 30):
+        pass
+    done = convert(path, make_format("coco_vid", {}), tmp_path / "a.json", Selection(coasting=True))
+    assert (done.sources, done.boxes) == (3, 3 * 30 * 3)
+    found = read_annotations(tmp_path / "a.json")
+    assert len(found) == 3
+    for each in found.values():
+        assert set(each.table.frame.tolist()) == set(range(30))
+    one = next(iter(found))
+    convert(path, make_format("mot", {}), tmp_path / "one", Selection(sources=(one,)))
+    assert len([*(tmp_path / "one").iterdir()]) == 1
+    done = convert(path, make_format("mot", {}), tmp_path / "yard", Selection(sources=("yard",)))
+    assert done.sources == 3
+
+
+def test_parquet_of_the_same_columns_is_the_same(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    rows = walk(range(5)) + walk(range(3), 2**40, 300, source="b", class_id=2, class_name="car")
+    table = write_csv(tmp_path / "tracks.csv", rows)
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(table), tmp_path / "tracks.parquet")
+    outputs = []
+    for source in (table, tmp_path / "tracks.parquet"):
+        convert(source, make_format("coco_vid", {}), tmp_path / "a.json")
+        outputs.append((tmp_path / "a.json").read_text())
+    assert outputs[0] == outputs[1]
+    pyarrow.parquet.write_table(pa.table({"frame": [1]}), tmp_path / "b.parquet")
+    with pytest.raises(UsageError, match=r"b\.parquet: has no column 'x1'"):
+        convert(tmp_path / "b.parquet", make_format("mot", {}), tmp_path / "b.zip")
+
+
+# -- mistakes -------------------------------------------------------------------------------------
+
+MISTAKES = {
+    "format": (["--to", "kity"], "--to: unknown format 'kity'; did you mean kitti"),
+    "option": (
+        ["--to", "mot", "--set", "tolerance=1"],
+        "mot: unknown key 'tolerance' (known: part)",
+    ),
+    "value": (
+        ["--to", "cvat", "--set", "tolerance=-1"],
+        "cvat.tolerance: want 0.0 or more, got -1",
+    ),
+    "nested": (["--to", "cvat", "--set", "a.b=1"], "want an option of the format"),
+    "homography": (["--to", "geojson"], "need --homography FILE"),
+    "no use": (["--to", "mot", "--homography", "h.yaml"], "no positions on the ground"),
+    "source": (["--to", "mot", "--source", "gat"], "unknown source 'gat'; did you mean gate"),
+    "class": (["--to", "mot", "--classes", "dog"], "unknown class 'dog' (known: person)"),
+    "no video": (["--to", "mot", "--video", "nowhere.mp4"], "nowhere.mp4"),
+    "fps": (["--to", "mot", "--fps", "0"], "want a number above 0"),
+    "size": (["--to", "mot", "--size", "big"], "want WIDTHxHEIGHT"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_one_line_and_writes_nothing(what: str, tmp_path, tracks, capsys) -> None:
+    arguments, message = MISTAKES[what]
+    output = tmp_path / "a.zip"
+    assert run(tracks, "-o", output, *arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+    assert [*tmp_path.iterdir()] == [tracks.parent]
+
+
+BAD_TRACKS = {
+    "missing": (None, "no such file or folder"),
+    "a picture": (("a.csv", b"\x89PNG\r\n\x1a\n\0\0"), "not a text file"),
+    "no columns": (("a.csv", b"source,frame\nA,1\n"), "want a header with frame, x1"),
+    "a number": (("a.csv", b"frame,x1,y1,x2,y2\n0,1,2,3,four\n"), "a.csv:2: not a row of boxes"),
+    "huge id": (
+        ("a.csv", b"frame,x1,y1,x2,y2,track_id\n0,1,2,3,4,99999999999999999999\n"), "62 bits",
+    ),
+    "huge cell": (("a.csv", b'frame,x1,y1,x2,y2\n0,1,2,3,"' + b"4" * 200_000), "not CSV"),
+    "half a line": (("a.jsonl", b'{"frame": 0, "x1"'), "a.jsonl:1: not JSON"),
+    "twice": (
+        ("a.csv", b"frame,x1,y1,x2,y2,track_id\n0,1,2,3,4,7\n0,1,2,3,4,7\n"), "has two boxes",
+    ),
+    "not parquet": (("a.parquet", b"PAR1 but no more"), "cannot be read as Parquet"),
+    "empty": (("a.csv", b""), "want a header"),
+    "rows of nothing": (("a.csv", b"frame,x1,y1,x2,y2\n"), "there are no sources"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD_TRACKS)
+def test_tracks_that_are_none_are_one_line(what: str, tmp_path: Path, capsys) -> None:
+    given, message = BAD_TRACKS[what]
+    path = tmp_path / (given[0] if given else "nowhere.csv")
+    if given:
+        path.write_bytes(given[1])
+    assert run(path, "--to", "mot", "-o", tmp_path / "a.zip") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_outputs_that_cannot_be(tmp_path: Path, capsys) -> None:
+    table = write_csv(tmp_path / "tracks.csv", walk(range(2)) + walk(range(2), source="b"))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "other").write_text("")
+    cases = {
+        ("cvat", tmp_path / "a.xml"): "holds one source, and there are 2 (gate, b)",
+        ("coco_vid", tmp_path / "there"): "is a folder; want a file",
+        ("kitti", tmp_path / "other"): "want a folder or a .zip file",
+        ("coco_vid", table): "is the input",
+        ("cvat", table / "x"): "cannot be written",
+    }
+    for (kind, output), message in cases.items():
+        assert run(table, "--to", kind, "-o", output) == 2
+        assert message in capsys.readouterr().err
+    assert [*(tmp_path / "there").iterdir()] == []
+    assert table.read_text().count("\n") == 5
+
+
+def test_a_folder_keeps_what_else_is_in_it(tmp_path: Path, tracks: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for kind in ("mot", "kitti", "cvat", "fiftyone"):
+        convert(tracks, make_format(kind, {}), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "gate.xml").exists()
+    assert (tmp_path / "label_02" / "gate.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mot", "cvat", "coco_vid", "label_studio", "fiftyone"])
+def test_half_a_million_rows_do_not_need_much_memory(kind: str, tmp_path: Path) -> None:
+    """A row once kept its whole record: 2.5 KB, or 2.5 GB for a million."""
+    path = tmp_path / "tracks.csv"
+    write_csv(path, [])
+    line = "gate,{},{},,{},0,person,0.9,{}.25,50,{}.5,130,matched,0,640,480,0,gate.mp4\n"
+    with path.open("a") as file:
+        for frame in range(50_000):
+            file.writelines(
+                line.format(frame, frame / 10, i + 10 * (frame // 500), 60 * i, 60 * i + 40)
+                for i in range(10)
+            )
+    code = (
+        "import resource, sys; from pipeline.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
+    )
+    output = tmp_path / (
+        "a" + {"cvat": ".xml", "coco_vid": ".json", "label_studio": ".json"}.get(kind, ".zip")
+    )
+    given = ["convert", str(path), "--to", kind, "-o", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "500,000 boxes" in done.stdout
+    assert int(done.stdout.split()[-1]) < 600
