@@ -67,6 +67,12 @@ def open_tracks(path: Path) -> TrackInput:
     return TrackInput({name: name for name in found}, load)
 
 
+def load_tracks(path: Path) -> dict[str, RecordedSequence]:
+    """Return all sequences of `open_tracks` at once; raises UsageError."""
+    given = open_tracks(path)
+    return {each.name: each for each in given.load(given.names)}
+
+
 def _loaded(path: Path) -> dict[str, RecordedSequence]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
