@@ -245,7 +245,13 @@ class PartWriter:
     """
 
     def __init__(
-        self, path: Path, columns: Sequence[Column], partial: Path, *, durable: bool = False
+        self,
+        path: Path,
+        columns: Sequence[Column],
+        partial: Path,
+        *,
+        durable: bool = False,
+        compression: str = "zstd",
     ) -> None:
         import pyarrow.parquet as pq
 
@@ -259,7 +265,7 @@ class PartWriter:
         self._file = self._partial.open("wb")
         # A stored Arrow schema would make text categories of pandas and polars, not strings.
         self._writer = pq.ParquetWriter(
-            self._file, self._schema, store_schema=False, compression="zstd",
+            self._file, self._schema, store_schema=False, compression=compression,
             use_dictionary=True, write_statistics=True,
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ class OpenTrack:
 
     Sums are whole numbers (of 0.0001 score, 0.01 pixels, microseconds), so that they do not depend
     on where a job was interrupted. A point is x, y and seconds on the group's clock: `begin` and
-    `end` the first and last seen, `points` f64[N,3] the means in between. `mean` sums up the
+    `end` the first and last seen, `points` the means in between. `mean` sums up the
     newest: its number (time / MEAN_S), frames, x, y and time.
     """
 
@@ -56,7 +56,7 @@ class OpenTrack:
     begin: list[float] = field(default_factory=list)
     end: list[float] = field(default_factory=list)
     mean: list[int] = field(default_factory=lambda: [0] * 5)
-    points: Float64 = field(default_factory=lambda: np.empty((0, 3)))
+    points: list[list[float]] = field(default_factory=list)
 
     @property
     def tolerance(self) -> float:
@@ -67,28 +67,27 @@ class OpenTrack:
     def move(self, number: int, sums: list[int]) -> None:
         """Take frames of one mean: how many, the sums of x, y, time, width and height."""
         if number != self.mean[0]:
-            self.points = self._with_mean()
+            self.points += self._newest_mean()
             self.mean = [number, 0, 0, 0, 0]
             while len(self.points) >= MAX_POINTS:
-                self.points = self.points[simplified(self.points, self.tolerance)]
+                kept = simplified(np.array(self.points), self.tolerance)
+                self.points = [self.points[row] for row in kept]
                 if len(self.points) > MAX_POINTS // 2:
                     self.coarser *= 2
         count, x, y, time_us, width, height = sums
-        self.mean = [number, *np.add(self.mean[1:], [count, x, y, time_us]).tolist()]
+        before = self.mean
+        self.mean = [number, before[1] + count, before[2] + x, before[3] + y, before[4] + time_us]
         self.frames += count
         self.widths += width
         self.heights += height
 
-    def _with_mean(self) -> Float64:
+    def _newest_mean(self) -> list[list[float]]:
         _, count, x, y, time_us = self.mean
-        if count == 0:
-            return self.points
-        mean = np.array([[x / 200, y / 100, time_us / 1e6]]) / count
-        return np.concatenate([self.points, mean])
+        return [[x / 200 / count, y / 100 / count, time_us / 1e6 / count]] if count else []
 
     def path(self) -> Float64:
         """Return the simplified path from the first point to the last, f64[N,3]."""
-        whole = np.concatenate([[self.begin], self._with_mean(), [self.end]])
+        whole = np.array([self.begin, *self.points, *self._newest_mean(), self.end])
         return whole[simplified(whole, self.tolerance)]
 
 
@@ -102,7 +101,12 @@ class Trajectories:
         self._names: dict[str, str] = dict(saved.get("class_names", {}))
         self._tracks = {
             int(track_id): OpenTrack(
-                **{**each, "first": Moment(**each["first"]), "last": Moment(**each["last"])}
+                **{
+                    **each,
+                    "first": Moment(**each["first"]),
+                    "last": Moment(**each["last"]),
+                    "points": each["points"].tolist(),
+                }
             )
             for track_id, each in saved.get("tracks", {}).items()
         }
@@ -111,7 +115,10 @@ class Trajectories:
         """Return all that another object needs to go on, as plain data."""
         return {
             "class_names": self._names,
-            "tracks": {str(track_id): asdict(track) for track_id, track in self._tracks.items()},
+            "tracks": {
+                str(track_id): {**asdict(track), "points": np.array(track.points).reshape(-1, 3)}
+                for track_id, track in self._tracks.items()
+            },
         }
 
     def add(self, table: Any) -> None:

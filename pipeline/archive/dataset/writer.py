@@ -242,7 +242,11 @@ class SegmentWriter:
             if name not in self._writers:
                 piece = self._work / f"{name}-{len(self._pieces[name]) + 1:05}.parquet"
                 self._writers[name] = PartWriter(
-                    piece, TABLES[name].columns, piece.with_suffix(".part"), durable=True
+                    piece,
+                    TABLES[name].columns,
+                    piece.with_suffix(".part"),
+                    durable=True,
+                    compression="lz4",  # it is read once and written anew
                 )
             self._writers[name].write(table)
         self._counts[name] += table.num_rows
