@@ -121,22 +121,18 @@ def table_of(table: Any, first: Mapping[str, int]) -> BoxTable:
     """Return the matched rows with the frame numbers of the whole clip."""
     columns = {
         name: table[name].to_numpy(zero_copy_only=False)
-        for name in ("frame", "track_id", "x1", "y1", "x2", "y2", "score", "class_id", "pts_s")
+        for name in ("frame", "track_id", "x1", "y1", "x2", "y2", "score")
     }
     text = {name: np.array(table[name].to_pylist()) for name in ("file", "state")}
     at = np.array([first[name] for name in text["file"].tolist()], np.int64)
+    boxes = np.stack([columns[name] for name in ("x1", "y1", "x2", "y2")], 1).astype(float)
     kept = text["state"] == "matched"
-    boxes = BoxTable(
-        frame=columns["frame"] + at,
-        track_id=columns["track_id"].astype(np.int64),
-        xyxy=np.stack([columns[name] for name in ("x1", "y1", "x2", "y2")], 1).astype(float),
-        score=columns["score"].astype(float),
-        class_id=columns["class_id"].astype(np.int64),
-        state=text["state"],
-        pts_s=columns["pts_s"],
-        record=np.arange(len(at)),
+    return BoxTable.of(
+        (columns["frame"] + at)[kept],
+        columns["track_id"][kept],
+        boxes[kept],
+        score=columns["score"][kept].astype(float),
     )
-    return boxes[kept]
 
 
 def write_truth(

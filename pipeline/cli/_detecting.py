@@ -24,7 +24,7 @@ def add_detecting_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
     parser.add_argument(
         "--detections", nargs="+", metavar="FILE|DIR",
-        help="take boxes from MOT, KITTI, CSV or JSONL files, by the names of the videos",
+        help="take boxes from MOT, KITTI, CSV or JSONL files, by the names of the sources",
     )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
     parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")

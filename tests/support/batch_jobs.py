@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,6 @@ from pipeline.config.schema import Config
 FPS = 25
 FRAMES = 25
 START = datetime(2024, 1, 2, 3, 4, 0)
-PICTURE = np.full((96, 128, 3), 90, np.uint8)
 
 
 def boxes_at(k: int) -> list[tuple[float, float, float, float]]:
@@ -47,9 +47,10 @@ def lay_out(
 def record(root: Path, camera: str, name: str, first: int, *, frames: int = FRAMES) -> Path:
     """Write one recording that begins with frame `first` of the scene, and its detections."""
     path = root / "videos" / camera / f"{name}.mp4"
-    # No two files have the same content.
-    pictures = [np.full_like(PICTURE, 40 + (first + sum(name.encode())) % 160)] * frames
-    write_video(path, pictures)
+    # No two files have the same content: large squares whose shades depend on name and scene.
+    seed = zlib.crc32(f"{name} {first}".encode())
+    shades = np.random.default_rng(seed).integers(60, 120, (6, 8, 1), np.uint8)
+    write_video(path, [shades.repeat(16, 0).repeat(16, 1).repeat(3, 2)] * frames)
     (root / "det").mkdir(exist_ok=True)
     rows = [
         f"{index + 1},-1,{x:.2f},{y:.2f},{w},{h},0.9,-1,-1,-1"

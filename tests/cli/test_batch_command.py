@@ -1,0 +1,147 @@
+"""`trackline batch` as a command: exit codes, lines, signals and kills."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.batch_jobs import job, lay_out, rows
+from support.paths import ROOT
+
+from pipeline.cli.main import main
+
+pytest.importorskip("pyarrow")
+
+
+def words(root: Path, *more: str) -> list[str]:
+    detections = ["--detections", str(root / "det")]
+    return ["batch", str(root / "videos"), "-o", str(root / "dataset"), *detections, *more]
+
+
+def start(root: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipeline", *words(root, *more)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_manifests(root: Path, process: subprocess.Popen[str], count: int) -> None:
+    while process.poll() is None:
+        if len([*(root / "dataset/manifest").glob("*.json")]) >= count:
+            return
+        time.sleep(0.005)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that a process has spawned."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_it_says_what_was_done_and_what_could_not_be_read(tmp_path, capfd):
+    paths = lay_out(tmp_path, count=3)
+    paths[1].write_bytes(b"")
+    assert main(words(tmp_path)) == 1
+    said, errors = capfd.readouterr()
+    assert said.splitlines()[0] == f"not read, or not to its end: {paths[1]}: the file is empty"
+    assert said.splitlines()[1].startswith("3 of 3 files; 50 frames in 0:00:")
+    assert f"written to {tmp_path / 'dataset'}" in said
+    assert "set aside" in errors
+    assert main(words(tmp_path)) == 1, "it is still not there"
+    assert "3 of 3 files, 3 of them before; 0 frames" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--set", "tracker.max_age_s=2"], "tracker.max_age_s was 1.0, is 2.0"),
+        (["--group-by", "("], "--group-by: not a regular expression"),
+        (["--save", "csv"], "--save: unknown kind 'csv'"),
+        (["--max-seam", "-1"], "--max-seam: want 0 to 3600 seconds"),
+        (["--tracker", "nothing"], "unknown"),
+        (["--zones", "/nowhere.yaml"], "/nowhere.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line_and_touches_nothing(more, line, tmp_path, capfd):
+    lay_out(tmp_path, count=1)
+    assert main(words(tmp_path)) == 0
+    before = rows(tmp_path)
+    capfd.readouterr()
+    assert main(words(tmp_path, *more)) == 2
+    said, errors = capfd.readouterr()
+    assert (said, errors.count("\n")) == ("", 1)
+    assert line in errors
+    assert rows(tmp_path) == before
+
+
+@pytest.fixture
+def long_scene(tmp_path: Path) -> Path:
+    """Two cameras, and the dataset `whole` of an uninterrupted job."""
+    lay_out(tmp_path, "door", count=6)
+    lay_out(tmp_path, "yard", count=6)
+    job(tmp_path, "whole", timezone=None)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
+def test_a_signal_ends_it_in_order(number, workers, long_scene):
+    process = start(long_scene, "--workers", workers)
+    wait_for_manifests(long_scene, process, 2)
+    process.send_signal(number)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    assert "of 12 files" in said
+    assert main(words(long_scene, "--workers", workers)) == 0
+    assert rows(long_scene) == rows(long_scene, "whole")
+
+
+@pytest.mark.slow
+def test_killed_with_its_workers_it_goes_on(long_scene):
+    """The workers notice that the main process is gone, and end before the next job begins."""
+    process = start(long_scene, "--workers", "2")
+    wait_for_manifests(long_scene, process, 3)
+    workers = workers_of(process.pid)
+    process.kill()
+    process.communicate()
+    assert main(words(long_scene, "--workers", "2")) == 0
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert rows(long_scene) == rows(long_scene, "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_job_with_a_line(long_scene):
+    process = start(long_scene, "--workers", "2")
+    wait_for_manifests(long_scene, process, 3)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ended by SIGKILL; the same command goes on" in errors
+    assert main(words(long_scene, "--workers", "2")) == 0
+    assert rows(long_scene) == rows(long_scene, "whole")
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_worker_is_the_commands(long_scene):
+    """Detections of one recording are missing: the line says which, and no traceback is shown."""
+    for path in (long_scene / "det").glob("yard*"):
+        path.unlink()
+    shutil.rmtree(long_scene / "whole")
+    process = start(long_scene, "--workers", "2")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "no detections for source 'yard_" in errors
+    assert "Traceback" not in errors
