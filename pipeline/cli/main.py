@@ -26,6 +26,7 @@ COMMANDS = (
     "run", "live", "batch", "check", "list", "models", "count", "doctor", "bench", "eval", "refine",
     "tune", "render", "clip", "convert",
     "calibrate",
+    "speeds",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -1,0 +1,131 @@
+"""Positions and speeds of recorded tracks on the ground, each number with its standard deviation.
+
+TRACKS is what a run has written; the homography is what `trackline calibrate` wrote. Smoothed on
+the plane with the jitter of the boxes and the errors of the calibration; what is not known well
+enough is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.archive.ground.export import check_output, write_speeds
+from pipeline.archive.ground.speeds import SpeedOptions, ground_speeds
+from pipeline.archive.ground.summary import TrackSummary, summarize
+from pipeline.archive.tracks import load_tracks
+from pipeline.core.atomic_file import replacing
+from pipeline.core.errors import OutputError, UsageError
+from pipeline.core.homography import read_homography
+from pipeline.core.options import validated
+from pipeline.core.sequences import RecordedSequence
+
+HELP = "positions and speeds in metres of recorded tracks"
+_MAX_SHOWN = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments; the limits are the fields of SpeedOptions."""
+    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
+    parser.add_argument(
+        "--homography", required=True, type=Path, metavar="FILE", help="from trackline calibrate"
+    )
+    parser.add_argument(
+        "-o", "--output", action="append", default=[], type=Path, metavar="FILE",
+        help="speeds.csv, .parquet (GeoParquet with an origin), .geojson; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--per-track", type=Path, metavar="FILE.csv", help="write the table, too")
+    parser.add_argument("--source", metavar="NAME", help="which source, where there are several")
+    for name, field in SpeedOptions.model_fields.items():
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=float, metavar="N",
+            help=f"{field.description} (default: {field.default})",
+        )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the files and print a row for each track."""
+    given = {name: getattr(args, name) for name in SpeedOptions.model_fields}
+    known = {name: value for name, value in given.items() if value is not None}
+    options = validated(SpeedOptions, known, "speeds")
+    homography = read_homography(args.homography)
+    for path in args.output:
+        check_output(path, homography)
+    if args.per_track is not None and args.per_track.suffix.lower() != ".csv":
+        raise UsageError(f"{args.per_track}: want a file called .csv")
+    sequence = _chosen(load_tracks(args.tracks), args)
+    tracks = ground_speeds(sequence, homography, options)
+    for path in args.output:
+        write_speeds(path, tracks, homography)
+    summaries = summarize(tracks, homography)
+    if args.per_track is not None:
+        _write(args.per_track, summaries)
+    _print(summaries)
+    return 0
+
+
+def _chosen(sequences: dict[str, RecordedSequence], args: argparse.Namespace) -> RecordedSequence:
+    there = ", ".join(sorted(sequences))
+    if args.source is None:
+        if len(sequences) == 1:
+            return next(iter(sequences.values()))
+        if not sequences:
+            raise UsageError(f"{args.tracks}: has no tracks")
+        raise UsageError(
+            f"{args.tracks}: a homography is of one camera, and there are more sources ({there}): "
+            "choose with --source"
+        )
+    if args.source not in sequences:
+        raise UsageError(f"{args.tracks}: has no source '{args.source}' (there are: {there})")
+    return sequences[args.source]
+
+
+def _write(path: Path, summaries: list[TrackSummary]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(field.name for field in fields(TrackSummary))
+            for each in summaries:
+                writer.writerow(_cell(value) for value in astuple(each))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return round(value, 3) if math.isfinite(value) else ""
+
+
+def _print(summaries: list[TrackSummary]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("track", justify="right")
+    table.add_column("class", no_wrap=True)
+    for name in ("seconds", "path", "median speed", "km/h"):
+        table.add_column(name, justify="right")
+    longest = sorted(summaries, key=lambda each: -(each.path_m if each.rows else 0))[:_MAX_SHOWN]
+    for each in sorted(longest, key=lambda each: each.track_id):
+        table.add_row(
+            f"{each.track_id}", each.class_name, f"{each.last_s - each.first_s:.1f}",
+            _with_sd(each.path_m, each.path_sd_m, "m"),
+            _with_sd(each.median_speed, each.median_speed_sd, "m/s"),
+            f"{each.median_speed * 3.6:.1f}" if math.isfinite(each.median_speed) else "",
+        )  # fmt: skip
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console.print(table)
+    if len(summaries) > _MAX_SHOWN:
+        left = len(summaries) - _MAX_SHOWN
+        console.print(f"and {left} tracks with shorter paths (--per-track FILE.csv has all)")
+
+
+def _with_sd(value: float, sd: float, unit: str) -> str:
+    if not math.isfinite(value):
+        return "unsure"
+    return f"{value:.1f} ± {sd:.1f} {unit}" if math.isfinite(sd) else f"{value:.1f} {unit}"
