@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.archive.annotations import check_identities
-from pipeline.archive.formats._format import TrackFormat
+from pipeline.archive.formats._format import TrackFormat, with_file_names
 from pipeline.archive.tracks import TrackInput, open_tracks
 from pipeline.archive.videos import assigned_videos, at_one_size, with_video
 from pipeline.config.plugins import FORMATS, plugin
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.options import unknown, validated
-from pipeline.core.paths import folded, home_path, unused_name
+from pipeline.core.paths import home_path
 from pipeline.core.sequences import RecordedSequence
 
 log = logging.getLogger("trackline")
@@ -177,10 +177,7 @@ def _write(
     """Write to a file or a folder, whichever `output` and the format's layout say."""
     is_file = _is_file(form, output)
     if form.layout == "file per source" and not is_file:
-        taken: set[str] = set()
-        for each in sequences:
-            name = unused_name(each.name, form.suffix, taken)
-            taken.add(folded(name))
+        for name, each in with_file_names(sequences, form.suffix):
             _write_file(form, [each], output / name, done)
         return
     if form.layout == "tree" and not is_file:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.paths import folded, unused_name
 from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import BoxTable
 
@@ -67,6 +68,17 @@ class Row(NamedTuple):
     y2: float
     hidden: bool
     pts_s: float
+
+
+def with_file_names(
+    sequences: Iterable[RecordedSequence], suffix: str = ""
+) -> Iterator[tuple[str, RecordedSequence]]:
+    """Yield each sequence with a safe file name of its own."""
+    taken: set[str] = set()
+    for each in sequences:
+        name = unused_name(each.name, suffix, taken)
+        taken.add(folded(name))
+        yield name, each
 
 
 def rows_by_frame(table: BoxTable) -> Iterator[Row]:

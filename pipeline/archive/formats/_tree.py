@@ -20,15 +20,10 @@ MAX_UNPACKED_BYTES = 3 << 30
 MAX_LINE = 1 << 16
 
 
-class TreeWriter:
-    """Writes text files below a path: into the folder that is there, else into a new zip file.
+class _Tree:
+    """A folder, or a zip file that is closed at the end of a `with` block."""
 
-    In a folder each file appears in one step.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._folder = path if path.is_dir() else None
-        self._zip = None if self._folder else zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
+    _zip: zipfile.ZipFile | None
 
     def __enter__(self) -> Self:
         return self
@@ -41,6 +36,17 @@ class TreeWriter:
     ) -> None:
         if self._zip is not None:
             self._zip.close()
+
+
+class TreeWriter(_Tree):
+    """Writes text files below a path: into the folder that is there, else into a new zip file.
+
+    In a folder each file appears in one step.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path if path.is_dir() else None
+        self._zip = None if self._folder else zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
 
     @contextmanager
     def file(self, name: str) -> Iterator[IO[str]]:
@@ -58,27 +64,15 @@ class TreeWriter:
             text.detach()
 
 
-class TreeReader:
+class TreeReader(_Tree):
     """Reads files below a folder or in a zip file; raises UsageError with what is broken."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._zip: zipfile.ZipFile | None = None
+        self._zip = None
         if not path.is_dir():
             with self._readable(str(path)):
                 self._zip = zipfile.ZipFile(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._zip is not None:
-            self._zip.close()
 
     def names(self, *patterns: str) -> list[str]:
         """Return the paths, with slashes, of files that match one of the patterns, sorted."""

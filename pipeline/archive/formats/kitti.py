@@ -19,12 +19,12 @@ from pipeline.archive.formats._format import (
     counted_from_1,
     label_of,
     rows_by_frame,
+    with_file_names,
     with_identities,
 )
 from pipeline.archive.formats._tree import TreeReader, TreeWriter
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.core.paths import folded, unused_name
 from pipeline.core.sequences import KITTI_FPS, KITTI_SIZE, RecordedSequence, VideoInfo
 from pipeline.core.track_files import BoxTable, whole
 
@@ -58,11 +58,8 @@ class KittiFormat:
 
     def write(self, sequences: Iterable[RecordedSequence], path: Path) -> None:
         """Write a file per sequence; raises OSError."""
-        taken: set[str] = set()
         with TreeWriter(path) as tree:
-            for each in sequences:
-                name = unused_name(each.name, ".txt", taken)
-                taken.add(folded(name))
+            for name, each in with_file_names(sequences, ".txt"):
                 types = {
                     class_id: _type_of(label_of(each.class_names, class_id))
                     for class_id in set(each.table.class_id.tolist())

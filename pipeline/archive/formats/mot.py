@@ -15,12 +15,12 @@ from pipeline.archive.formats._format import (
     label_of,
     labels_in,
     rows_by_frame,
+    with_file_names,
 )
 from pipeline.archive.formats._mot_text import CLASSES, gt_lines, read_gt, read_labels, sequence
 from pipeline.archive.formats._tree import TreeReader, TreeWriter
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.core.paths import folded, unused_name
 from pipeline.core.sequences import RecordedSequence, VideoInfo, parse_seqinfo
 
 _SAME = {"person": "pedestrian", "motorcycle": "motorbike"}
@@ -52,11 +52,8 @@ class MotFormat:
 
     def write(self, sequences: Iterable[RecordedSequence], path: Path) -> None:
         """Write a folder per sequence; raises OSError."""
-        taken: set[str] = set()
         with TreeWriter(path) as tree:
-            for each in sequences:
-                folder = unused_name(each.name, "", taken)
-                taken.add(folded(folder))
+            for folder, each in with_file_names(sequences):
                 with tree.file(f"{folder}/seqinfo.ini") as file:
                     file.write(_seqinfo(each))
                 if self._part == "det":
