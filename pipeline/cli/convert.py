@@ -1,8 +1,8 @@
 """Export tracks to the formats of other tools: annotation, evaluation, maps.
 
-TRACKS is what a run has written (tracks.csv, tracks.jsonl, MOTChallenge text, or its folder), or
-annotations in one of the formats that are read back. `trackline list formats` shows the formats
-with their options.
+TRACKS is what a run has written (tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its
+folder), a dataset, or annotations in one of the formats that are read back.
+`trackline list formats` shows the formats with their options.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ HELP = "export tracks to CVAT, MOTChallenge, COCO, KITTI, GeoJSON, Label Studio,
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder, annotations"
+        "tracks",
+        type=Path,
+        metavar="TRACKS",
+        help="CSV, JSONL, MOT text, Parquet, folder, dataset, annotations",
     )
     parser.add_argument(
         "--to", required=True, metavar="FORMAT", help=f"one of {', '.join(plugin_names(FORMATS))}"
