@@ -11,6 +11,7 @@ from support.paths import ROOT
 
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES
 from pipeline.archive.ground.export import COLUMNS as SPEED_COLUMNS
+from pipeline.archive.ground.geotag import POSITION_COLUMNS
 from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
         ("outputs.md", "## The columns of tracks", TRACK_COLUMNS),
         ("outputs.md", "## The columns of events", EVENT_COLUMNS),
         ("ground.md", "### The columns of speeds", SPEED_COLUMNS),
+        ("ground.md", "### The columns of positions", POSITION_COLUMNS),
         *(("dataset.md", f"### `{table.name}`", table.columns) for table in TABLES.values()),
         ("dataset.md", "### Columns of every table", PARTITIONS),
     ],

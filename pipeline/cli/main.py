@@ -27,6 +27,7 @@ COMMANDS = (
     "tune", "render", "clip", "convert",
     "calibrate",
     "speeds",
+    "geotag",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

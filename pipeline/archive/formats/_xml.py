@@ -45,7 +45,7 @@ def parse(file: IO[bytes], where: str, on_start: OnStart, on_end: OnEnd) -> None
 
     def refuse(*doctype: object) -> None:
         del doctype
-        raise ValueError("a DOCTYPE, which annotations have not")
+        raise ValueError("a DOCTYPE, which these files do not have")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,14 @@ COLUMNS = (
         "`predicted` box, box `cut` by the picture's edge, above the `horizon`, `unsure`",
     ),
 )  # fmt: skip
+_SUFFIXES = (".csv", ".parquet", ".geojson")
 _DIGITS = {"pts_s": 6, "lat": 8, "lon": 8, "heading_deg": 1, "heading_sd_deg": 1, "speed_kmh": 2}
 _USUAL_DIGITS = 3
 _CHUNK = 50_000
 _GEO_VERSION = "1.1.0"
+
+Arrays = Mapping[str, NDArray[Any]]
+FeaturesOf = Callable[[Arrays], Iterator[dict[str, Any]]]
 
 
 def rows_of(tracks: GroundTracks, origin: Origin | None) -> dict[str, NDArray[Any]]:
@@ -83,28 +87,47 @@ def rows_of(tracks: GroundTracks, origin: Origin | None) -> dict[str, NDArray[An
     return columns
 
 
-def check_output(path: Path, homography: Homography) -> None:
-    """Raise UsageError for a suffix that is none of ours, or a map without an origin."""
-    if path.suffix.lower() not in _WRITERS:
-        raise UsageError(f"{path}: want a file called {', '.join(_WRITERS)}")
-    if path.suffix.lower() == ".geojson" and homography.origin is None:
-        raise UsageError(f"{path}: a map needs the homography's origin: calibrate with --origin")
+def check_suffix(path: Path) -> None:
+    """Raise UsageError for a suffix that is none of ours, or one whose library is missing."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{path}: want a file called {', '.join(_SUFFIXES)}")
     if path.suffix.lower() == ".parquet":
         import_pyarrow(str(path))
 
 
+def check_output(path: Path, homography: Homography) -> None:
+    """Raise UsageError as `check_suffix`, and for a map without an origin."""
+    check_suffix(path)
+    if path.suffix.lower() == ".geojson" and homography.origin is None:
+        raise UsageError(f"{path}: a map needs the homography's origin: calibrate with --origin")
+
+
 def write_speeds(path: Path, tracks: GroundTracks, homography: Homography) -> None:
     """Write the rows as the suffix says, in one step; raises OutputError."""
-    columns = rows_of(tracks, homography.origin)
+    write_columns(path, COLUMNS, rows_of(tracks, homography.origin), _features)
+
+
+def write_columns(
+    path: Path, columns: Sequence[Column], arrays: Arrays, features: FeaturesOf
+) -> None:
+    """Write arrays by name as the suffix says, `features` of them as GeoJSON; raises OutputError.
+
+    Of Parquet's columns those called `lon` and `lat` make the geometry.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            _WRITERS[path.suffix.lower()](partial, columns)
+            if path.suffix.lower() == ".csv":
+                _write_csv(partial, arrays)
+            elif path.suffix.lower() == ".parquet":
+                _write_parquet(partial, columns, arrays)
+            else:
+                _write_geojson(partial, features(arrays))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _write_csv(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+def _write_csv(path: Path, columns: Arrays) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -123,14 +146,14 @@ def _texts(name: str, values: NDArray[Any]) -> list[Any]:
     return ["" if math.isnan(each) else each for each in values.tolist()]
 
 
-def _write_parquet(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+def _write_parquet(path: Path, columns: Sequence[Column], found: Arrays) -> None:
     """Write a table; with degrees in it as GeoParquet (version 1.1.0, points as WKB)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrays = {}
-    for column in COLUMNS:
-        values = columns[column.name]
+    for column in columns:
+        values = found[column.name]
         if column.type == "time":
             known = np.isfinite(values)
             stamps = np.round(np.where(known, values, 0) * 1000).astype(np.int64)
@@ -140,7 +163,7 @@ def _write_parquet(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
         else:
             arrays[column.name] = pa.array(values, from_pandas=True)
     metadata = None
-    lon_lat = np.column_stack([columns["lon"], columns["lat"]])
+    lon_lat = np.column_stack([found["lon"], found["lat"]])
     if np.isfinite(lon_lat).any():
         arrays["geometry"] = _wkb(lon_lat)
         metadata = {"geo": json.dumps(geo_metadata(lon_lat))}
@@ -170,15 +193,16 @@ def _wkb(lon_lat: NDArray[np.float64]) -> Any:
     return pa.Array.from_buffers(pa.binary(), len(known), buffers)
 
 
-def _write_geojson(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write a line for each track (RFC 7946), with times, speeds and errors of its points."""
+def _write_geojson(path: Path, features: Iterator[dict[str, Any]]) -> None:
+    """Write features as RFC 7946 has them."""
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.write('{"type":"FeatureCollection",\n"features":')
-        write_array(file, _features(columns))
+        write_array(file, features)
         file.write("}\n")
 
 
-def _features(columns: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
+def _features(columns: Arrays) -> Iterator[dict[str, Any]]:
+    """Yield a line for each track, with times, speeds and errors of its points."""
     ids, known = columns["track_id"], np.isfinite(columns["lon"])
     starts = np.flatnonzero(np.diff(ids, prepend=-1))
     for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=True):
@@ -189,7 +213,7 @@ def _features(columns: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
                 yield _feature(columns, part)
 
 
-def _feature(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dict[str, Any]:
+def _feature(columns: Arrays, rows: NDArray[np.int64]) -> dict[str, Any]:
     part = {name: values[rows] for name, values in columns.items()}
     line = np.column_stack([part["lon"], part["lat"]]).tolist()
     is_utc = bool(np.isfinite(part["utc"]).all())
@@ -211,10 +235,3 @@ def _feature(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> di
 
 def _nulls(values: NDArray[np.float64]) -> list[float | None]:
     return [None if math.isnan(each) else each for each in values.tolist()]
-
-
-_WRITERS: Mapping[str, Callable[[Path, Mapping[str, NDArray[Any]]], None]] = {
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
-    ".geojson": _write_geojson,
-}

@@ -1,0 +1,140 @@
+"""Where a moving camera was at each frame: frames joined to a GPS track by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.archive.ground.gps import GpsTrack, positions_at
+from pipeline.archive.tracks import load_tracks
+from pipeline.config.plugins import plugin
+from pipeline.core.errors import UsageError
+from pipeline.core.export_columns import Column
+from pipeline.core.track_files import SUFFIXES
+
+Floats = NDArray[np.float64]
+
+POSITION_COLUMNS = (
+    Column("source", "text", "", "name of the video"),
+    Column("frame", "int64", "", "number of the frame, from 0"),
+    Column("pts_s", "float64", "s", "time from the start of the file"),
+    Column("utc", "time", "UTC", "when the picture was taken; empty where nothing says it"),
+    Column("lat", "float64", "degrees", "north, WGS84; empty where the GPS says nothing"),
+    Column("lon", "float64", "degrees", "east, WGS84"),
+    Column("altitude_m", "float64", "m", "as the receiver gives it"),
+    Column("speed_mps", "float64", "m/s", "speed of the vehicle"),
+    Column("course_deg", "float64", "degrees", "clockwise from north; empty while it stands"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """N frames of one source: `frame` i64[N], `pts_s` f64[N], `utc_s` f64[N] (NaN: unknown)."""
+
+    source: str
+    frame: NDArray[np.int64]
+    pts_s: Floats
+    utc_s: Floats
+
+
+def frames_of(path: Path, source: str | None, start_utc: float | None) -> Frames:
+    """Return every frame of a video, or those that a run's tracks name; raises UsageError.
+
+    `start_utc` is the Unix time of the start, where neither file says it or says it wrongly.
+    """
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        found = _of_tracks(path, source)
+    else:
+        found = _of_video(path)
+    if start_utc is None:
+        return found
+    return Frames(found.source, found.frame, found.pts_s, start_utc + found.pts_s)
+
+
+def _of_tracks(path: Path, source: str | None) -> Frames:
+    sequences = load_tracks(path)
+    name = source or next(iter(sequences), "")
+    if name not in sequences or (source is None and len(sequences) > 1):
+        there = ", ".join(sorted(sequences)) or "none"
+        raise UsageError(f"{path}: want one source, --source NAME (there are: {there})")
+    sequence = sequences[name]
+    table = sequence.table
+    frame, first = np.unique(table.frame, return_index=True)
+    pts_s = table.pts_s[first]
+    pts_s = np.where(np.isfinite(pts_s), pts_s, frame / sequence.video.fps)
+    return Frames(name, frame, pts_s, table.utc_s[first])
+
+
+def _of_video(path: Path) -> Frames:
+    module = plugin("sources", "file", str(path))
+    opened = module.build(module.Options(path=path))
+    try:
+        info = opened.open()
+        times = []
+        while (frame := opened.read()) is not None:
+            times.append(frame.pts_s)
+    finally:
+        opened.close()
+    pts_s = np.array(times, np.float64)
+    start = np.nan if info.start_utc is None else info.start_utc
+    return Frames(path.stem, np.arange(len(pts_s)), pts_s, start + pts_s)
+
+
+def geotagged(
+    frames: Frames, track: GpsTrack, max_gap_s: float, offset_s: float, where: str
+) -> dict[str, NDArray[Any]]:
+    """Return POSITION_COLUMNS as arrays; raises UsageError where no frame has a position.
+
+    `offset_s` is added to the GPS's times; `where` names the track in errors.
+    """
+    times = frames.pts_s if track.clock == "media" else frames.utc_s
+    if not np.isfinite(times).any():
+        raise UsageError(
+            f"{where}: its times are UTC, and nothing says when {frames.source} began: --start"
+        )
+    found = positions_at(track, np.nan_to_num(times, nan=-np.inf) - offset_s, max_gap_s)
+    if len(times) and not np.isfinite(found.lat).any():
+        away = float(np.nanmin(times) - offset_s - track.t[0])
+        raise UsageError(
+            f"{where}: has no position while {frames.source} was taken, which begins {away:+.0f} s "
+            "after the GPS track does (--offset, --start)"
+        )
+    return {
+        "source": np.full(len(times), frames.source),
+        "frame": frames.frame,
+        "pts_s": frames.pts_s.round(6),
+        "utc": frames.utc_s,
+        "lat": found.lat.round(8),
+        "lon": found.lon.round(8),
+        "altitude_m": found.altitude_m.round(2),
+        "speed_mps": found.speed.round(3),
+        "course_deg": found.course.round(1),
+    }
+
+
+def drive_features(columns: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the drive as GeoJSON lines, one for each stretch with positions."""
+    known = np.isfinite(columns["lat"])
+    edges = np.flatnonzero(np.diff(known)) + 1
+    for rows in np.split(np.arange(len(known)), edges):
+        if not len(rows) or not known[rows[0]]:
+            continue
+        part = {name: values[rows] for name, values in columns.items()}
+        line = np.column_stack([part["lon"], part["lat"]]).tolist()
+        geometry: dict[str, Any] = {"type": "LineString", "coordinates": line}
+        if len(line) == 1:
+            geometry = {"type": "Point", "coordinates": line[0]}
+        speeds = part["speed_mps"]
+        properties = {
+            "source": str(part["source"][0]),
+            "first_frame": int(part["frame"][0]),
+            "last_frame": int(part["frame"][-1]),
+            "pts_s": part["pts_s"].tolist(),
+            "speed_mps": [None if np.isnan(each) else each for each in speeds.tolist()],
+        }
+        yield {"type": "Feature", "geometry": geometry, "properties": properties}
