@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from pipeline.core.sequences import (
 from pipeline.core.track_files import SUFFIXES, BoxTable, meta_path
 
 _INNER = "det/det.txt"
+_PARTS = "part-*.parquet"
 _NEEDED = ("frame", "x1", "y1", "x2", "y2")
 _USED = (
     "source", "track_id", "class_id", "class_name", "score", "state", "pts_s", "utc", "width",
@@ -76,12 +77,15 @@ def load_tracks(path: Path) -> dict[str, RecordedSequence]:
 def _loaded(path: Path) -> dict[str, RecordedSequence]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _read_parquet(path)
+        return _read_parquet(path, [path])
     if suffix not in SUFFIXES and looks_like_annotations(path):
         return read_annotations(path)
-    table = path / "tracks.parquet"
-    if table.exists() and not any((path / f"tracks{each}").exists() for each in SUFFIXES):
-        return _read_parquet(table)
+    if not any((path / f"tracks{each}").exists() for each in SUFFIXES):
+        if (table := path / "tracks.parquet").exists():
+            return _read_parquet(table, [table])
+        for folder in (path / "tracks", path):  # what the sink `parquet` writes, part by part
+            if parts := sorted(folder.glob(_PARTS), key=lambda part: (len(part.name), part.name)):
+                return _read_parquet(folder, parts)
     found = load_sequences([path], _INNER)
     for file in find_files(path, _INNER):
         _complete(found, file)
@@ -193,22 +197,23 @@ def _of_video(
     return RecordedSequence(name, table, columns.names, path, info, media)
 
 
-def _read_parquet(path: Path) -> dict[str, RecordedSequence]:
-    """Return {source: tracks} of a Parquet file with the columns of tracks.csv."""
+def _read_parquet(path: Path, files: Sequence[Path]) -> dict[str, RecordedSequence]:
+    """Return {source: tracks} of the Parquet files of one table, with the columns of tracks.csv."""
     pa = import_pyarrow("Parquet")
     found: dict[str, _Columns] = {}
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            there = file.schema_arrow.names
-            if missing := [name for name in _NEEDED if name not in there]:
-                shown = ", ".join(there[:20])
-                raise UsageError(f"{path}: has no column '{missing[0]}' (it has: {shown})")
-            used = [name for name in (*_NEEDED, *_USED) if name in there]
-            for batch in file.iter_batches(1 << 16, columns=used):
-                _by_source(pa.Table.from_batches([batch]), path.stem, found)
-    except (OSError, pa.ArrowException) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{path}: cannot be read as Parquet: {reason}") from None
+    for each in files:
+        try:
+            with pa.parquet.ParquetFile(each) as file:
+                there = file.schema_arrow.names
+                if missing := [name for name in _NEEDED if name not in there]:
+                    shown = ", ".join(there[:20])
+                    raise UsageError(f"{each}: has no column '{missing[0]}' (it has: {shown})")
+                used = [name for name in (*_NEEDED, *_USED) if name in there]
+                for batch in file.iter_batches(1 << 16, columns=used):
+                    _by_source(pa.Table.from_batches([batch]), path.stem, found)
+        except (OSError, pa.ArrowException) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(f"{each}: cannot be read as Parquet: {reason}") from None
     sequences = {}
     for name, columns in found.items():
         table = columns.table()

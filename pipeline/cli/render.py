@@ -1,7 +1,7 @@
 """Draw recorded tracks on their video, without the model: boxes, a blur, a heat map.
 
-TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder. VIDEO
-is the file they are of; another one is refused.
+TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its
+folder; or a dataset. VIDEO is the file they are of; another one is refused.
 """
 
 from __future__ import annotations

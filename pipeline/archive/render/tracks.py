@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.archive.tracks import load_tracks
+from pipeline.archive.tracks import TrackInput, open_tracks
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import SourceInfo
@@ -107,13 +106,12 @@ class VideoTracks:
 
 
 def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
-    """Return the tracks of `video` in a file or folder; `source` names them where it must.
+    """Return the tracks of `video` in a file, folder or dataset; `source` names them where it must.
 
-    Without it they are those that name this file, or whose source is called as it is, or the only
+    Without it they are those whose source is called as the file is, or that name it, or the only
     ones there are. Raises UsageError.
     """
-    found = load_tracks(path)
-    sequence = found[_chosen(found, path, video, source)]
+    sequence = _chosen(open_tracks(path), path, video, source)
     known = sequence.video
     return VideoTracks(
         sequence.path,
@@ -124,22 +122,21 @@ def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
     )
 
 
-def _chosen(
-    found: Mapping[str, RecordedSequence], path: Path, video: Path, source: str | None
-) -> str:
-    known = ", ".join(sorted(found)) or "no source at all"
-    if source is not None:
-        if source not in found:
-            raise UsageError(f"{path}: has no source '{source}' (there is: {known})")
-        return source
-    by_file = [
-        name
-        for name, sequence in found.items()
-        if any(Path(file).name == video.name for file in sequence.media.values())
-    ]
-    candidates = by_file or [name for name in found if name == video.stem] or [*found]
-    if len(candidates) != 1:
+def _chosen(given: TrackInput, path: Path, video: Path, source: str | None) -> RecordedSequence:
+    known = ", ".join(sorted(given.names)[:20]) or "no source at all"
+    if source is not None and source not in given.names:
+        raise UsageError(f"{path}: has no source '{source}' (there is: {known})")
+    name = video.stem if source is None else source
+    if name in given.names:
+        return next(iter(given.load([name])))
+    alone = len(given.names) == 1
+    found = [each for each in given.load(given.names) if alone or _is_of(each, video)]
+    if len(found) != 1:
         raise UsageError(
             f"{path}: which source is {video.name}? say it with --source (there is: {known})"
         )
-    return candidates[0]
+    return found[0]
+
+
+def _is_of(sequence: RecordedSequence, video: Path) -> bool:
+    return any(Path(file).name == video.name for file in sequence.media.values())

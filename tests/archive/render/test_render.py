@@ -20,7 +20,7 @@ from pipeline.cli.main import main
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import RunInfo
-from pipeline.sinks import csv, jsonl, mot, video
+from pipeline.sinks import csv, jsonl, mot, parquet, video
 from pipeline.sources.file import Options as FileOptions
 from pipeline.sources.file import build as file_source
 
@@ -72,6 +72,7 @@ def as_result(frame: Frame, boxes: list[tuple[int, int, list[float]]]) -> Result
 TABLES = {
     "tracks.csv": lambda: csv.build(csv.Options()),
     "tracks.jsonl": lambda: jsonl.build(jsonl.Options()),
+    "tracks": lambda: parquet.build(parquet.Options()),
     "a.txt": lambda: mot.build(mot.Options()),
 }
 
@@ -92,13 +93,14 @@ def job(path: Path, **changes: Any) -> RenderJob:
 # -- boxes ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["tracks.csv", "tracks.jsonl"])
+@pytest.mark.parametrize("table", ["tracks.csv", "tracks.jsonl", "tracks", ""])
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_the_video_is_the_one_that_the_run_would_have_written(
     table: str, rotation: int, tmp_path: Path
 ) -> None:
+    """Of Parquet the sink writes parts into a folder, which will do as well as the run's own."""
     path = noise_video(tmp_path / "a.mp4", rotation=rotation)
-    run_over(path, tmp_path / "run", [TABLES[table](), video.build(video.Options())])
+    run_over(path, tmp_path / "run", [TABLES[table or "tracks"](), video.build(video.Options())])
     done = render(job(path, tracks=tmp_path / "run" / table))
     assert (done.files, done.frames) == ([tmp_path / "out" / "a.mp4"], FRAMES)
     ours, theirs = pictures(tmp_path / "out" / "a.mp4"), pictures(tmp_path / "run" / "a.mp4")
