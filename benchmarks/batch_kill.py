@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,15 @@ PIECES = {
 }  # fmt: skip
 SPEED_DEPENDS = ("wall_s", "report")
 NETWORK = ["--imgsz", "320"]
+ZONES = """cameras:
+  videos-plaza-walkers:
+    size: [768, 576]
+    zones: [{name: middle, points: [[200, 100], [600, 100], [600, 560], [200, 560]], dwell_s: 2}]
+    lines: [{name: across, points: [[384, 0], [384, 576]]}]
+  videos-indoor-one-by-one:
+    size: [768, 432]
+    lines: [{name: across, points: [[384, 0], [384, 432]]}]
+"""
 
 
 def main() -> None:
@@ -42,10 +52,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--network", action="store_true")
+    parser.add_argument("--work", type=Path, help="folder to keep recordings and datasets in")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
-        root = Path(text)
-        cut(args.videos, root, detect=not args.network)
+        root = args.work or Path(text)
+        if not (root / "videos").is_dir():
+            cut(args.videos, root, detect=not args.network)
+        (root / "zones.yaml").write_text(ZONES)
+        for old in (root / "whole", *root.glob("killed-*")):
+            shutil.rmtree(old, ignore_errors=True)
         detector = NETWORK if args.network else ["--detections", str(root / "det")]
         began = time.monotonic()
         run(root, "whole", detector, 1)
@@ -75,7 +90,8 @@ def cut(videos: Path, root: Path, *, detect: bool) -> None:
 def start(root: Path, dataset: str, detector: list[str], workers: int) -> subprocess.Popen[bytes]:
     """Start the command."""
     words = [sys.executable, "-m", "trackline", "batch", str(root / "videos"), "-o"]
-    words += [str(root / dataset), "--workers", str(workers), "--timezone", "UTC", *detector]
+    words += [str(root / dataset), "--workers", str(workers), "--timezone", "UTC"]
+    words += ["--zones", str(root / "zones.yaml"), *detector]
     return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
@@ -94,9 +110,12 @@ def killed(  # noqa: PLR0913 - one experiment
     """Kill and resume, then print whether the dataset is the same."""
     done = 0
     while done < kills:
+        began = time.time()
         process = start(root, dataset, detector, workers)
-        # Most of the job is still to be done when the last kill comes.
-        deadline = time.monotonic() + 1.5 + random.uniform(0, whole_s / kills)
+        while not is_at_work(root / dataset, began) and process.poll() is None:
+            time.sleep(0.01)
+        # Some of the job is still to be done when the last kill comes.
+        deadline = time.monotonic() + random.uniform(0, 1.2 * whole_s / kills / workers)
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         if process.poll() is not None:
@@ -119,6 +138,15 @@ def killed(  # noqa: PLR0913 - one experiment
             there = {str(each) for each in got[name]} ^ {str(each) for each in want[name]}
             print(f"  {name}: {len(there)} rows differ, such as {sorted(there)[:2]}")
     return same
+
+
+def is_at_work(dataset: Path, began: float) -> bool:
+    """Return whether a job has begun with a recording since then."""
+    with suppress(OSError):
+        return any(
+            each.is_dir() and each.stat().st_mtime > began for each in (dataset / ".work").iterdir()
+        )
+    return False
 
 
 def children(pid: int) -> list[int]:

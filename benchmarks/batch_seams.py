@@ -37,9 +37,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shared", type=Path)
     parser.add_argument("--tracker", default="trackline")
+    parser.add_argument("--only", choices=["plaza", "mot15"])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
-        plaza(args.shared / "video" / "plaza_walkers.avi", Path(text) / "plaza", args.tracker)
+        if args.only != "mot15":
+            plaza(args.shared / "video" / "plaza_walkers.avi", Path(text) / "plaza", args.tracker)
+        if args.only == "plaza":
+            return
         mot15(args.shared / "mot" / "MOT15", Path(text) / "mot15", args.tracker)
 
 
@@ -65,11 +69,16 @@ def mot15(folder: Path, root: Path, tracker: str) -> None:
     clips: dict[str, tuple[Any, list[Detections], int]] = {}
     for name, sequence in load_sequences([folder], replay.INNER).items():
         info = sequence.video
-        blank = np.zeros((info.height // 2 * 2, info.width // 2 * 2, 3), np.uint8)
-        video = [(index / info.fps, blank) for index in range(info.length)]
+        # A shade for each piece: files of the same content are copies, and left out.
+        size = info.height // 2 * 2, info.width // 2 * 2, 3
+        shades = [np.full(size, 20 + 20 * n + len(clips), np.uint8) for n in range(PIECES + 1)]
+        video = [
+            (index / info.fps, shades[index * PIECES // info.length])
+            for index in range(info.length)
+        ]
         frames = [
-            pipeline.Frame(blank, name, index, seconds, 0.0)
-            for index, (seconds, _) in enumerate(video)
+            pipeline.Frame(image, name, index, seconds, 0.0)
+            for index, (seconds, image) in enumerate(video)
         ]
         clips[name] = video, detector.detect(frames), PIECES
     whole = track(root / "whole", {n: (v, d, 1) for n, (v, d, _) in clips.items()}, tracker)

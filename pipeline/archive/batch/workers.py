@@ -6,6 +6,7 @@ in the middle of a message harms no other. A worker ends with the main process, 
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,8 @@ from typing import Any, Protocol
 from pipeline.archive.batch.progress import Report, Update
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, StageError
+
+log = logging.getLogger("trackline")
 
 _POLL_S = 0.2
 _PATIENCE_S = 60.0
@@ -48,6 +51,14 @@ class _Ended:
     camera: str
     error: str = ""
     exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _LogLine:
+    """A line that a worker logs; the main process shows it, so that lines stay whole."""
+
+    level: int
+    text: str
 
 
 class _FailedInWorkerError(PipelineError):
@@ -102,6 +113,9 @@ def run_in_workers(
                 if isinstance(message, Update):
                     report(message)
                     continue
+                if isinstance(message, _LogLine):
+                    log.log(message.level, "%s", message.text)
+                    continue
                 if message.error and error is None:
                     error = _FailedInWorkerError(message.error, message.exit_code)
                     waiting.clear()
@@ -143,10 +157,10 @@ class _Worker:
         with suppress(OSError):  # it has died; `receive` says so
             self.connection.send(camera)
 
-    def receive(self) -> Update | _Ended:
+    def receive(self) -> Update | _LogLine | _Ended:
         """Return its next message; one that has died says so."""
         try:
-            message: Update | _Ended = self.connection.recv()
+            message: Update | _LogLine | _Ended = self.connection.recv()
         except (EOFError, OSError):
             self._process.join(_PATIENCE_S)
             code = self._process.exitcode
@@ -174,6 +188,25 @@ def _share_of_cores(number: int, count: int) -> tuple[int, ...]:
     return tuple(allowed[number * each : (number + 1) * each]) if each else ()
 
 
+class _Messages(logging.Handler):
+    """Sends a worker's updates and log lines, of any thread, to the main process."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, message: Update | _LogLine | _Ended) -> None:
+        """Send a message; raises OSError once the main process is gone."""
+        with self._sending:
+            self._connection.send(message)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a log line."""
+        with suppress(OSError):
+            self.send(_LogLine(record.levelno, record.getMessage()))
+
+
 def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
     """Process the cameras that the main process names until it says that there are no more."""
     # The main process gets Ctrl-C too, and says when to stop.
@@ -182,19 +215,22 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if own_cores:
         os.sched_setaffinity(0, own_cores)
+    messages = _Messages(connection)
+    log.handlers, log.propagate = [messages], False
+    log.setLevel(logging.INFO)
     job: CameraJob | None = None
     try:
         while (camera := connection.recv()) is not None:
             try:
                 job = job or new_job()
-                job.run(camera, connection.send, stop.is_set)
+                job.run(camera, messages.send, stop.is_set)
                 ended = _Ended(camera)
             except PipelineError as error:
                 ended = _Ended(camera, str(error), error.exit_code)
             except Exception as error:  # noqa: BLE001 - the process's outermost frame forwards
                 traceback.print_exc()
                 ended = _Ended(camera, str(StageError(f"camera {camera}: {error!r}")), 1)
-            connection.send(ended)
+            messages.send(ended)
     except (EOFError, OSError):
         return  # the main process is gone or has enough
     finally:
