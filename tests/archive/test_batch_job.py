@@ -132,11 +132,15 @@ def test_a_recording_that_changed_is_done_anew_with_what_goes_on_from_it(tmp_pat
     """Behind the missing hour everything stays."""
     paths = lay_out(tmp_path, count=6, gap_after=2)
     job(tmp_path)
-    before = {path: path.stat().st_ino for path in (tmp_path / "dataset/tracks").rglob("*.parquet")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "dataset/tracks").rglob("*.parquet")
+    }
     record(tmp_path, "door", paths[1].stem, 3 * FRAMES)
     progress = job(tmp_path)
     assert progress.files_kept == 3 + 1
-    after = {path: path.stat().st_ino for path in (tmp_path / "dataset/tracks").rglob("*.parquet")}
+    after = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "dataset/tracks").rglob("*.parquet")
+    }
     stayed = sorted(path.name for path in before if after[path] == before[path])
     assert len(stayed) == 4
     found = ids(rows(tmp_path))
@@ -160,6 +164,53 @@ def test_what_is_added_later_goes_on(tmp_path):
     found = rows(tmp_path)
     assert ids(found) == [{1, 2}, {1, 2, 3}, {1, 2, 3}, {1, 2, 3}]
     assert sorted(row["track_id"] for row in found["trajectories"]) == [1, 2, 3]
+
+
+def test_what_is_gone_keeps_its_rows_and_its_place(tmp_path):
+    """A dashcam deletes its oldest recordings: the rest is not done anew, and new ones go on."""
+    paths = lay_out(tmp_path, count=4)
+    job(tmp_path)
+    before = rows(tmp_path)
+    for path in (paths[0], paths[2]):
+        path.unlink()
+    assert job(tmp_path).files_kept == 2
+    assert rows(tmp_path) == before
+    lay_out(tmp_path, count=6)
+    for path in (paths[0], paths[2]):
+        path.unlink()
+    progress = job(tmp_path)
+    assert (progress.files, progress.files_kept) == (4, 1)
+    found = rows(tmp_path)
+    assert ids(found) == [{1, 2}] + [{1, 2, 3}] * 5
+    assert sorted(row["track_id"] for row in found["trajectories"]) == [1, 2, 3]
+
+
+def test_what_is_gone_before_a_carried_on_recording_was_done(tmp_path):
+    """Only the last recording is left, and one more has come."""
+    paths = lay_out(tmp_path, count=2)
+    job(tmp_path)
+    lay_out(tmp_path, count=3)
+    for path in paths:
+        path.unlink()
+    assert job(tmp_path).frames == FRAMES
+    found = ids(rows(tmp_path))
+    assert found[:2] == [{1, 2}, {1, 2, 3}]
+    assert min(found[2]) > 3, (
+        "its state was not kept: tracks are new ones, and ids never come twice"
+    )
+
+
+def test_what_was_moved_is_there_once(tmp_path):
+    paths = lay_out(tmp_path, count=2)
+    job(tmp_path)
+    before = rows(tmp_path)
+    paths[0].parent.rename(tmp_path / "archive")
+    (tmp_path / "archive").rename(tmp_path / "elsewhere-door")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere-door").rename(tmp_path / "elsewhere" / "door")
+    progress = job(tmp_path, paths=(str(tmp_path / "elsewhere"),))
+    assert (progress.files_kept, progress.frames) == (2, 0)
+    assert rows(tmp_path) == before
 
 
 def test_over_a_gap_ids_go_on_above(tmp_path):

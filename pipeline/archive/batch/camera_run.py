@@ -21,7 +21,7 @@ from pipeline.archive.batch.grouping import Recording, Seam, seam_between
 from pipeline.archive.batch.options import BatchOptions
 from pipeline.archive.batch.progress import Report, Update
 from pipeline.archive.batch.reading import RecordingReader, content_hash
-from pipeline.archive.batch.store import JobStore, Kept, Notes, video_row
+from pipeline.archive.batch.store import JobStore, Kept, Notes, remembered, video_row
 from pipeline.archive.dataset.schema import Segment, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.config.build import tracker_factory
@@ -30,6 +30,7 @@ from pipeline.core.errors import SourceError, UsageError
 from pipeline.core.interfaces import Detector
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
+from pipeline.sources._file.listing import natural
 
 log = logging.getLogger("trackline")
 
@@ -55,10 +56,25 @@ class CameraContext:
 
 
 @dataclass(frozen=True)
+class _Step:
+    """A recording and its segment's name; `is_gone`: committed, and its file is not here."""
+
+    name: str
+    recording: Recording
+    is_gone: bool = False
+
+    def place(self) -> tuple[bool, float, list[tuple[int, int | str]]]:
+        """Return what steps are sorted by: time, then name."""
+        start = self.recording.start_utc
+        return start is None, start or 0.0, natural(self.recording.path)
+
+
+@dataclass(frozen=True)
 class _Last:
     """The last recording of the camera, which the next may go on from; none if it was unreadable.
 
-    `ended_at_s` is where it really ended; `is_loaded` says that the tracker stands there.
+    `ended_at_s` is where it really ended; `is_loaded` says that the tracker stands there, and
+    `is_open` that the next may go on from it: its state was kept.
     """
 
     recording: Recording | None = None
@@ -66,6 +82,7 @@ class _Last:
     token: str = ""
     segment: str = ""
     is_loaded: bool = True
+    is_open: bool = True
 
 
 class CameraRun:
@@ -86,22 +103,56 @@ class CameraRun:
         self._is_stopped = is_stopped
         self._tracker = CameraTracker(camera, tracker_factory(context.config), self._new_watcher)
         self._last = _Last()
+        self._moved: set[str] = set()
 
     def run(self) -> None:
         """Process all, or up to where it is stopped; raises PipelineError where it cannot go on."""
-        followers = [*self._recordings[1:], None]
-        for recording, follower in zip(self._recordings, followers, strict=True):
-            if self._is_stopped() or not self._step(recording, follower):
+        steps = self._with_gone()
+        for step, follower in zip(steps, [*steps[1:], None], strict=True):
+            after = None if follower is None else follower.recording
+            if step.is_gone:
+                self._pass(step)
+            elif self._is_stopped() or not self._step(step, after):
                 return
+
+    def _with_gone(self) -> list[_Step]:
+        """Return the recordings with those between them whose files are not here any more.
+
+        A camera that deletes its oldest recordings must not have the rest done anew.
+        """
+        named = [
+            _Step(segment_name(self._camera, str(one.path.resolve()), one.start_utc), one)
+            for one in self._recordings
+        ]
+        store = self._context.store
+        gone = store.others(self._camera, {step.name for step in named})
+        steps = [*(_Step(name, one, is_gone=True) for name, one in gone.items()), *named]
+        if gone:
+            steps.sort(key=_Step.place)
+        self._moved = {kept.manifest.hash for name in gone if (kept := store.kept(name))}
+        return steps
+
+    def _pass(self, step: _Step) -> None:
+        """Go over a committed recording whose file is not here: its tracks may go on from it."""
+        if (kept := self._context.store.kept(step.name)) is not None:
+            notes = kept.notes
+            self._last = _Last(
+                step.recording,
+                notes.ended_at_s,
+                notes.token,
+                step.name,
+                is_loaded=False,
+                is_open=notes.is_carried_on,
+            )
 
     def _new_watcher(self) -> ZoneWatcher | None:
         zones = self._context.zones
         return None if zones is None else ZoneWatcher(zones, beyond="error")
 
-    def _step(self, recording: Recording, follower: Recording | None) -> bool:
+    def _step(self, step: _Step, follower: Recording | None) -> bool:
         """Keep or process a recording; returns False where it was stopped in the middle."""
         store, last = self._context.store, self._last
-        name = segment_name(self._camera, str(recording.path.resolve()), recording.start_utc)
+        name, recording = step.name, step.recording
         seam = self._seam(last, recording)
         kept = store.kept(name)
         if kept is not None and self._is_valid(kept, recording, seam, follower):
@@ -110,6 +161,10 @@ class CameraRun:
         if kept is not None:
             log.info("%s: done anew: it, or what its tracks go on from, changed", recording.path)
             store.remove(name)
+        elif self._moved and _digest(recording) in self._moved:
+            log.info("%s: is in the dataset already, from where it was before", recording.path)
+            self._report(Update("kept", self._camera, str(recording.path)))
+            return True
         self._report(Update("begun", self._camera, str(recording.path)))
         segment = Segment(name, self._camera, str(recording.path), start_utc=recording.start_utc)
         if recording.problem:
@@ -124,8 +179,10 @@ class CameraRun:
     def _seam(self, last: _Last, recording: Recording) -> Seam:
         """Return the seam from the last recording to this one."""
         before = last.recording
-        if before is None or recording.probe is None:
+        if before is None or recording.probe is None or recording.problem:
             return Seam(reason="nothing to go on from")
+        if not last.is_open:
+            return Seam(reason="the state before it was not kept")
         limit_s = self._context.options.max_seam_s
         seam = seam_between(before, recording, limit_s)
         lost_s = before.duration_s - last.ended_at_s
@@ -201,7 +258,8 @@ class CameraRun:
             goes_on = self._goes_on(after, follower)
             state = self._tracker.save_state() if goes_on else None
             broken = reader.broken or ""
-            notes = Notes(token, carried_from, goes_on, *stamp, after.ended_at_s, broken)
+            known = remembered(recording)
+            notes = Notes(token, carried_from, goes_on, *stamp, after.ended_at_s, broken, known)
             row = video_row(
                 recording,
                 status="partial" if broken else "ok",

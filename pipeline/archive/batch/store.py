@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pipeline.archive.dataset.layout import (
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
+from pipeline.sources._file.probe import FileProbe
 
 ANNOTATED = "annotated"
 _POLL_S = 0.1
@@ -47,6 +48,18 @@ class Notes:
     mtime_ns: int
     ended_at_s: float = 0.0
     reason: str = ""
+    recording: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the recording, for when the file is gone: see `remembered`."""
+
+
+def remembered(recording: Recording) -> dict[str, Any]:
+    """Return what the seams beside a recording depend on, as JSON."""
+    facts = recording.probe
+    return {
+        "start_utc": recording.start_utc,
+        "continues": recording.continues,
+        "probe": None if facts is None else asdict(facts),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,23 @@ class JobStore:
     def kept(self, segment: str) -> Kept | None:
         """Return a committed segment by its name, None where there is none."""
         return self._kept.get(segment)
+
+    def others(self, camera: str, segments: Collection[str]) -> dict[str, Recording]:
+        """Return the camera's committed segments that could be read, but for `segments`, by name.
+
+        Their files may be gone by now.
+        """
+        found = {}
+        for name, kept in self._kept.items():
+            one = kept.notes.recording
+            manifest = kept.manifest
+            if name in segments or manifest.camera != camera or not one.get("probe"):
+                continue
+            facts = FileProbe(**one["probe"])
+            found[name] = Recording(
+                Path(manifest.path), camera, facts, "", one["start_utc"], one["continues"]
+            )
+        return found
 
     def highest_id(self, camera: str) -> int:
         """Return the highest track id that a committed segment of the camera has."""
