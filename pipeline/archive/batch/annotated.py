@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pipeline.archive.batch.options import video_options
@@ -38,12 +37,7 @@ class AnnotatedVideo:
         shutil.rmtree(self._work, ignore_errors=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         try:
             self._close()
         finally:
