@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -164,6 +165,19 @@ def test_training_resumes_where_it_was(tmp_path):
     assert (second.steps, second.seen, second.progress) == (4, 4, pytest.approx(0.4))
     for name, value in first.average.state_dict().items():
         torch.testing.assert_close(second.average.state_dict()[name], value)
+
+
+def test_a_run_ends_with_its_validation(tmp_path, capsys):
+    """A training of 100 minutes stopped with a TypeError at its last step, the validation."""
+    pytest.importorskip("onnx", reason="onnx is absent: only exporting needs it")
+    from training.train import run
+
+    pictures = [sample([[10, 10, 60, 80]], [0])]
+    stream = BatchStream(pictures, len(CLASS_NAMES), (Phase(0, ((64, 64),), 0.0),), 1, seed=0)
+    trainer = Trainer(Detector(width=16), rate=1e-3, pictures=2, seconds=1000)
+    run(trainer, stream, {"val": pictures}, Namespace(out=tmp_path, validate_every=60.0))
+    assert (tmp_path / "last.pt").exists()
+    assert capsys.readouterr().out.startswith("val ")
 
 
 def test_the_rate_ends_low():

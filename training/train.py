@@ -19,7 +19,7 @@ import torch
 from training.batches import BatchStream, Phase
 from training.data import CLASS_NAMES, Sample, read_shards
 from training.evaluate import Predict, measure, validation_sets
-from training.export import YoloLayout
+from training.export import UNCALIBRATED, YoloLayout
 from training.network import Detector
 from training.trainer import Trainer
 from training.weights import imagenet_weights, load_export, load_imagenet, load_matching
@@ -93,7 +93,7 @@ def validate(trainer: Trainer, validation: dict[str, list[Sample]]) -> None:
 
 def torch_predict(network: Detector) -> Predict:
     """The network as a function of u8 (B, H, W, 3) pictures, in float32."""
-    layout = YoloLayout(network).eval()
+    layout = YoloLayout(network, UNCALIBRATED).eval()
 
     @torch.no_grad()
     def predict(images: np.ndarray) -> np.ndarray:
