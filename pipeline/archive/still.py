@@ -16,6 +16,8 @@ def read_still(source: str, at_s: float = 0.0) -> Frame:
 
     `source` is what people write: a path, an address, a camera's number.
     """
+    if not 0 <= at_s < float("inf"):
+        raise UsageError(f"--at: want seconds from 0 on, got {at_s:g}")
     made = make_sources(resolve_config(Config(sources=[source])))
     if len(made) != 1:
         raise UsageError(f"{source}: want one video, camera or picture, got {len(made)} sources")

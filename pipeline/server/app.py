@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -45,9 +45,17 @@ mimetypes.add_type("text/javascript", ".js")
 
 
 def create_app(
-    backend: RunBackend, hub: Hub, options: WebOptions, auth: Auth, page: Path = PAGE
+    backend: RunBackend,
+    hub: Hub,
+    options: WebOptions,
+    auth: Auth,
+    page: Path = PAGE,
+    more: APIRouter | None = None,
 ) -> SecurityMiddleware:
-    """Return the application behind its middleware; its `app` is the FastAPI application."""
+    """Return the application behind its middleware; its `app` is the FastAPI application.
+
+    `more` are routes that one program alone has.
+    """
     encoder = JpegEncoder(hub, options)
     broadcaster = Broadcaster(backend, hub)
     viewers = ViewerPool(hub, encoder, broadcaster, auth, options)
@@ -77,6 +85,7 @@ def create_app(
         system_routes(context),
         stream_routes(context),
         camera_routes(context),
+        *([more] if more else []),
     ):
         app.include_router(router)
     pages = _page_routes(page)

@@ -1,4 +1,4 @@
-"""`trackline live` in a process of its own, for tests that look at it from outside."""
+"""`trackline live` and `zones` in a process of their own, for tests that look from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 40.0  # a busy machine starts Python and OpenVINO slowly
 
 
 class Running:
-    """A live run in a process of its own."""
+    """A command that serves the page, in a process of its own."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path, folder: Path) -> None:
         self.process = process
@@ -29,7 +29,7 @@ class Running:
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
         assert self.address.startswith("http://"), (self.address, self.log())
-        self.client = httpx.Client(base_url=self.address, timeout=30)
+        self.client = httpx.Client(base_url=self.address.partition("/?")[0], timeout=30)
 
     def log(self) -> str:
         return self._log.read_text()
@@ -78,10 +78,17 @@ def write(folder: Path, *cameras: dict[str, Any], **sections: Any) -> Path:
 
 @contextmanager
 def live(folder: Path, *arguments: str) -> Iterator[Running]:
+    with served(folder, "live", "-c", str(folder / "cams.yaml"), *arguments) as running:
+        yield running
+
+
+@contextmanager
+def served(folder: Path, *words: str) -> Iterator[Running]:
+    """Run `trackline` with these words; its first line is the page's address."""
     log = folder / "log.txt"
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "live", "-c", str(folder / "cams.yaml"), *arguments],
+            [sys.executable, "-m", "pipeline", *words],
             stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip

@@ -47,12 +47,12 @@ def live_config(config: Config) -> Config:
     return config.model_copy(update=update)
 
 
-def check_extra() -> None:
+def check_extra(command: str = "trackline live") -> None:
     """Raise MissingExtraError unless the packages of the live server are installed."""
     missing = [name for name in LIVE_PACKAGES if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"trackline live: {', '.join(missing)} not installed: {install_command('live')}"
+            f"{command}: {', '.join(missing)} not installed: {install_command('live')}"
         )
 
 

@@ -14,6 +14,7 @@ import { Connection } from "./connection.js";
 import { pictureListener } from "./picture_decoder.js";
 import { Layers, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
+import { WORDS, isStill, onlyZones } from "./still.js";
 import { Wall, noCameras } from "./wall.js";
 import { isSeen } from "./format.js";
 
@@ -29,13 +30,14 @@ const clip = new Clip();
 const counts = new Counts();
 const events = new Events((event, all) => clip.play(event, all));
 const details = new CameraDetails();
-const editor = new ZoneEditor();
+const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
 const large = new LargeView(wall, editor, showLarge);
 let watching = 0;
 let version = "";
 
 byId("rail").append(editor.element, details.element, counts.element, events.element);
+if (isStill) onlyZones(editor, connection);
 layers.bind(document.querySelectorAll("[data-layer]"));
 bindTheme(byId("theme"));
 byId("help").addEventListener("click", showKeys);
@@ -120,6 +122,7 @@ function showLarge(name) {
   counts.only(name ?? "");
   details.show(wall.tile(name)?.camera);
   watchSoon();
+  if (isStill && name !== null) large.edit();
 }
 
 async function loadZones(names) {

@@ -34,10 +34,13 @@ export class ZoneEditor extends EventTarget {
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
   #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
 
+  #words;
   #onSizeChange = () => this.#rescale();
 
-  constructor() {
+  /** `words` are what the button that closes is called, and the hint after saving. */
+  constructor(words = { close: "Close", saved: "Saved. It counts from now on." }) {
     super();
+    this.#words = words;
     this.element = el(
       "section", { class: "editor", "aria-labelledby": "editor-title", hidden: true },
       el("div", { class: "head" }, this.#title),
@@ -120,7 +123,7 @@ export class ZoneEditor extends EventTarget {
       const detail = { camera: this.#tile.name, zones: fromServer(saved), size: saved.size };
       this.dispatchEvent(new CustomEvent("saved", { detail }));
       this.#refresh();
-      setText(this.#hint, "Saved. It counts from now on.");
+      setText(this.#hint, this.#words.saved);
       return true;
     } catch (error) {
       setText(this.#problem, `Not saved: ${error.message}`);
@@ -195,7 +198,7 @@ export class ZoneEditor extends EventTarget {
     this.#form.show(zones[chosen] ?? null, anew);
     this.#save.disabled = !this.dirty;
     this.#revert.disabled = !this.#undo.length;
-    setText(this.#close, this.dirty ? "Close …" : "Close");
+    setText(this.#close, `${this.#words.close}${this.dirty ? " …" : ""}`);
     if (this.#problem.textContent && !problemOf(zones)) setText(this.#problem, "");
     this.#fillList(zones, chosen);
     this.#draft.render();

@@ -1,0 +1,110 @@
+"""Draw zones and lines on a frame of a video, picture or camera, in the browser.
+
+Opens the live page's editor on that frame and writes zones.yaml, which run, count and live read.
+Ends with the page's button "Done", or with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from pipeline.archive.still import read_still
+from pipeline.cli._signals import StopSignals
+from pipeline.core.data import Frame
+from pipeline.core.errors import ConfigError, UsageError
+from pipeline.core.options import validated
+from pipeline.events.zones.schema import CameraZones, ZonesFile
+
+HELP = "draw zones and lines on a frame, in the browser"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("source", metavar="VIDEO", help="a video, picture or camera")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("zones.yaml"), metavar="FILE",
+        help="the file to write (default: %(default)s); zones in it are shown, other cameras kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--at", type=float, default=0.0, metavar="S", help="which frame, in seconds"
+    )
+    parser.add_argument(
+        "--camera", metavar="NAME", help="name in the file (default: the source's, as run has it)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="N", help="listen on it (default: a free one)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Serve the editor until the user is done; return 0, or what a signal's end returns."""
+    from pipeline.server.live.run import check_extra
+
+    check_extra("trackline zones")
+    from pipeline.server.live.zone_editor import ZoneEditor
+    from pipeline.server.still import Still, StillBackend, StillPage, misfit
+
+    if args.output.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"{args.output}: want a file called .yaml")
+    if not 0 <= args.port <= 65535:
+        raise UsageError(f"--port: want 0 to 65535, got {args.port}")
+    editor = ZoneEditor(args.output)
+    frame = read_still(args.source, args.at)
+    still = Still(*_named(frame, args.camera))
+    if problem := misfit(editor.zones(still.camera), still.size):
+        _say(f"trackline: {args.output}: zones of '{still.camera}': {problem}", sys.stderr)
+    saved: list[CameraZones] = []
+
+    def on_save(zones: CameraZones) -> None:
+        saved.append(zones)
+        _say(f"{args.output}: {still.camera}: {_counted(zones)} written")
+
+    page = StillPage(still, StillBackend(still, editor, on_save), args.port)
+
+    def on_start() -> None:
+        _say(page.address)
+        if not args.no_browser and _has_display():
+            webbrowser.open(page.address)
+
+    signals = StopSignals()
+    with signals:
+        page.serve(lambda: signals.is_stopped, on_start)
+    if not saved:
+        _say(f"{args.output}: nothing was saved")
+    return signals.exit_code
+
+
+def _named(frame: Frame, name: str | None) -> tuple[Frame, str]:
+    """Return the frame and the name its camera has in the file; raises UsageError."""
+    name = frame.source if name is None else name
+    try:
+        validated(ZonesFile, {"cameras": {name: {}}}, "")
+    except ConfigError:
+        raise UsageError(
+            f"'{name}': no name for a camera in a zones file (64 printable characters): "
+            "give one with --camera NAME"
+        ) from None
+    return replace(frame, source=name), name
+
+
+def _counted(zones: CameraZones) -> str:
+    parts = [(len(zones.zones), "zone"), (len(zones.lines), "line")]
+    return " and ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in parts)
+
+
+def _has_display() -> bool:
+    """Return whether a browser could show a window: without one, a text browser would start."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _say(line: str, file: TextIO | None = None) -> None:
+    print(line, file=file or sys.stdout, flush=True)

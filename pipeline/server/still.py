@@ -1,0 +1,185 @@
+"""Zones drawn on one picture: the page's editor on a frame, served until the user is done."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Response
+from starlette.background import BackgroundTask
+
+from pipeline.config.web import WebOptions
+from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.errors import StageError
+from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.zones.schema import CameraZones, outside
+from pipeline.server.app import create_app
+from pipeline.server.auth import Auth
+from pipeline.server.http_server import HttpServer
+from pipeline.server.live.zone_editor import ZoneEditor
+from pipeline.server.schemas import Ages, Camera, ConfigState, Counts, Deliveries, Status
+from pipeline.server.viewers.hub import Hub
+
+JPEG_QUALITY = 92
+"""Quality of the picture on the page: one is sent, not fifteen a second."""
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The picture to draw on, and the name of the camera whose zones are drawn."""
+
+    frame: Frame
+    camera: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the picture's width and height."""
+        height, width = self.frame.image.shape[:2]
+        return width, height
+
+
+class StillBackend:
+    """RunBackend of one camera that shows one picture: its zones can be changed, nothing moves.
+
+    `on_save` is called on a thread of the server with what has just been written.
+    """
+
+    def __init__(
+        self, still: Still, editor: ZoneEditor, on_save: Callable[[CameraZones], None]
+    ) -> None:
+        from pipeline import __version__
+
+        self.version = __version__
+        self._still = still
+        self._editor = editor
+        self._on_save = on_save
+        self._began = time.time()
+
+    def cameras(self) -> Sequence[Camera]:
+        """Return the one camera; its picture has no age."""
+        width, height = self._still.size
+        return [
+            Camera(
+                name=self._still.camera, state="live", since=self._began, fps=0.0,
+                width=width, height=height, age_ms=Ages(now=None, p50=None, p95=None, p99=None),
+                grabbed=1, delivered=1, dropped={}, reconnects=0, error=None, warning=None,
+                next_try=None, next_try_in_s=None, tracks=0,
+            )
+        ]  # fmt: skip
+
+    def queues(self) -> Mapping[str, int]:
+        """Return that no frame waits."""
+        return {self._still.camera: 0}
+
+    def inside(self, camera: str) -> Mapping[str, int | None]:
+        """Return no zone: nothing is counted."""
+        del camera
+        return {}
+
+    def zones(self, camera: str) -> CameraZones:
+        """Return the camera's zones and lines as the file has them."""
+        return self._editor.zones(camera)
+
+    def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
+        """Write the file, other cameras in it kept; raises OutputError and ConfigError."""
+        saved = self._editor.save(camera, zones, lambda *_: None)
+        self._on_save(saved)
+        return saved
+
+    def counts(self, camera: str | None, hours: float) -> Counts:
+        """Return no counts."""
+        del camera, hours
+        return Counts(counts=[], inside=[])
+
+    def events(self, query: EventQuery) -> Sequence[StoredEvent]:
+        """Return no events."""
+        del query
+        return []
+
+    def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return no events."""
+        del limit
+        return [], event_id or 0
+
+    def clip(self, event_id: int) -> Path | None:
+        """Return None: there are no clips."""
+        del event_id
+        return None
+
+    def deliveries(self) -> Deliveries:
+        """Return no targets."""
+        return Deliveries(keeping=None, deliveries=[])
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the file that is written; there is no configuration."""
+        return {"zones": str(self._editor.path)}
+
+    def status(self) -> Status:
+        """Return how long the page has been there."""
+        return Status(
+            uptime_s=round(time.time() - self._began, 1), fps=0.0, limited_by="", stages={},
+            config=ConfigState(path=None, loaded_at=self._began, error=None),
+        )  # fmt: skip
+
+    def healthy(self) -> bool:
+        """Return True: a picture cannot fail."""
+        return True
+
+
+class StillPage:
+    """The page with the editor of one picture's zones, on this machine only."""
+
+    def __init__(self, still: Still, backend: StillBackend, port: int) -> None:
+        """Listen on `port`, 0 for a free one; raises ConfigError."""
+        options = WebOptions(port=port, jpeg_quality=JPEG_QUALITY)
+        self._done = threading.Event()
+        self._failure: BaseException | None = None
+        self._hub = Hub()
+        self._hub.write(Result(still.frame, Detections.empty(), Tracks.empty(), {}))
+        done = APIRouter()
+        done.add_api_route("/api/done", self._on_done, methods=["POST"], status_code=204)
+        app = create_app(backend, self._hub, options, Auth(options, None), more=done)
+        self._server = HttpServer(app, options)
+        self.address = f"{self._server.address}/?zones#camera/{quote(still.camera, safe='')}"
+
+    def serve(self, is_stopped: Callable[[], bool], on_start: Callable[[], None]) -> bool:
+        """Serve until the user is done, True, or `is_stopped`, False; raises StageError.
+
+        `on_start` is called once the page can be opened.
+        """
+        self._server.start(self._fail)
+        try:
+            on_start()
+            while not (is_stopped() or self._done.wait(_LOOK_S)):
+                pass
+        finally:
+            self._hub.close()
+            self._server.stop()
+        if self._failure is not None:
+            shown = f"{type(self._failure).__name__}: {self._failure}"
+            raise StageError(f"page: {shown}") from self._failure
+        return self._done.is_set()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._done.set()
+
+    async def _on_done(self) -> Response:
+        """End the program, once this answer has been sent."""
+        return Response(status_code=204, background=BackgroundTask(self._done.set))
+
+
+def misfit(zones: CameraZones, size: tuple[int, int]) -> str | None:
+    """Return in one line how existing zones do not fit a picture of `size`, None if they do."""
+    if not zones.zones_and_lines:
+        return None
+    if zones.size is None or zones.size == size:
+        return outside(zones, size)
+    drawn, now = (f"{width}x{height}" for width, height in (zones.size, size))
+    return f"drawn on {drawn}, this picture is {now}: shown scaled, and saved so"
