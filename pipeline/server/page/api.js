@@ -44,9 +44,14 @@ export async function signInIfNeeded() {
   return false;
 }
 
+/** Abort requests under way; later ones fail at once, without being sent. */
+export function endRequests() {
+  untilSignOut.abort();
+}
+
 /** End the session. Requests under way are aborted, later ones fail at once. */
 export async function signOut() {
-  untilSignOut.abort();
+  endRequests();
   try {
     await fetchJson("api/logout", { method: "POST", signal: null });
   } catch {

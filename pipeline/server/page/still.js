@@ -1,5 +1,5 @@
 // One picture whose zones are drawn, and nothing else: the page of `trackline zones`.
-import { fetchJson } from "./api.js";
+import { endRequests, fetchJson } from "./api.js";
 import { el } from "./dom.js";
 
 export const WORDS = { close: "Done", saved: "Saved." };
@@ -12,8 +12,9 @@ export function onlyZones(editor, connection) {
   document.body.dataset.still = "";
   editor.addEventListener("closed", async () => {
     connection.close();
+    endRequests(); // the server will not be there to answer
     try {
-      await fetchJson("api/done", { method: "POST" });
+      await fetchJson("api/done", { method: "POST", signal: null });
     } catch {
       // The program has ended already, by Ctrl-C.
     }
