@@ -18,6 +18,7 @@ export function onlyZones(editor, connection) {
     } catch {
       // The program has ended already, by Ctrl-C.
     }
+    document.getElementById("rail").hidden = true;
     document.getElementById("wall").replaceChildren(el(
       "p", { class: "empty", role: "status" },
       el("b", {}, "Done"), "What you saved is in the file. This window can be closed.",
