@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 from support.live_process import Running, served
 from support.tiny_videos import noise_picture, write_picture, write_video
 
+from pipeline.cli._signals import StopSignals
 from pipeline.cli.main import main
 from pipeline.events.zones.zones_file import load_zones
 
@@ -44,6 +46,31 @@ def test_mistakes(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "zones.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "display", "opened"),
+    [([], ":0", True), ([], "", False), (["--no-browser"], ":0", False)],
+    ids=["a display", "none", "not wanted"],
+)
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a display")
+def test_the_browser_is_opened_where_there_is_a_display(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+    words: list[str], display: str, opened: bool,
+) -> None:  # fmt: skip
+    """Without a display a text browser would take the terminal."""
+    addresses: list[str] = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(StopSignals, "is_stopped", True)
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "still.png", 90, 60, 100)
+    assert main(["zones", "still.png", *words]) == 0
+    address, last = capsys.readouterr().out.splitlines()
+    assert address.startswith("http://127.0.0.1:")
+    assert last == "zones.yaml: nothing was saved"
+    assert addresses == ([address] if opened else [])
 
 
 def said(run: Running) -> list[str]:
