@@ -25,7 +25,10 @@ SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 3}
 
 HOMES_OF_PLUGIN_NAMES = ("core.data", "core.errors", "core.interfaces")
 """Modules whose public classes, Protocols and types a plug-in's author may need."""
-INTERNAL = {"Float32", "Int32", "Int64", "StoreError", "StoreRefusedError", "located"}
+INTERNAL = {
+    "Float32", "Int32", "Int64",
+    "StoreError", "StoreRefusedError", "located", "system_reason", "writing",
+}  # fmt: skip
 
 
 def public_names(module: ModuleType) -> set[str]:

@@ -52,6 +52,18 @@ def cores(root: Path = Path("/")) -> Cores:
     return Cores(machine, allowed, min(quotas, default=None))
 
 
+def share_of_cores(number: int, count: int) -> tuple[int, ...]:
+    """Return the cores for one of several worker processes, `number` of `count`.
+
+    Each gets its own as far as there are enough; empty where the system binds none.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    each = min(len(allowed), cores().threads) // count
+    return tuple(allowed[number * each : (number + 1) * each]) if each else ()
+
+
 def control_groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of this process's control groups, up to the outermost: each may limit."""
     for line in read_text(root / "proc/self/cgroup").splitlines():

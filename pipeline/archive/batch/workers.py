@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from pipeline.archive.batch.progress import Report, Update
-from pipeline.core.cpu_count import cores
+from pipeline.core.cpu_count import share_of_cores
 from pipeline.core.errors import PipelineError, StageError
 
 log = logging.getLogger("trackline")
@@ -143,7 +143,7 @@ class _Worker:
         self._camera = ""
         self._process: BaseProcess = context.Process(
             target=_work,
-            args=(new_job, theirs, stop, _share_of_cores(number, count)),
+            args=(new_job, theirs, stop, share_of_cores(number, count)),
             name=f"batch worker {number + 1}",
             daemon=True,
         )
@@ -177,15 +177,6 @@ class _Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-def _share_of_cores(number: int, count: int) -> tuple[int, ...]:
-    """Return the cores one of several workers runs on: each its own, as far as there are enough."""
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    allowed = sorted(os.sched_getaffinity(0))
-    each = min(len(allowed), cores().threads) // count
-    return tuple(allowed[number * each : (number + 1) * each]) if each else ()
 
 
 class _Messages(logging.Handler):
