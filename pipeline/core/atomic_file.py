@@ -57,3 +57,13 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         partial.write_text(text, "utf-8", "backslashreplace")
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until what was renamed into a folder, or made in it, outlives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.atomic_file import sync_folder
 from pipeline.core.data import ClassNames, Event, Result
 from pipeline.core.errors import MissingExtraError
 from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column, UtcOf, event_rows
@@ -303,6 +304,9 @@ class PartWriter:
             self._file.close()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._partial.replace(self.path)
+            if self._durable:
+                for folder in (self.path.parent, *self.path.parent.parents[:2]):
+                    sync_folder(folder)  # up to the table's: the partitions may be new
         except BaseException:
             self.abort()
             raise

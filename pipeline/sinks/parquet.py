@@ -101,6 +101,8 @@ class ParquetSink:
     def _begin(self, run: RunInfo) -> None:
         for name in self._names(run):
             self._parts(name)
+        for name in {"tracks", "events"} - {*self._names(run)}:
+            self._remove_old_parts(name)  # an earlier run's events have other tracks' ids
 
     def _parts(self, name: str) -> _Parts:
         if self._folder is None:
@@ -108,15 +110,21 @@ class ParquetSink:
         if name not in self._tables:
             path = self._folder.path / name
             columns = TRACK_COLUMNS if name == "tracks" else EVENT_COLUMNS
-            old = _old_parts(path)
-            for part in old:
-                self._folder.check(part)
+            self._remove_old_parts(name)
             self._folder.begin(self._folder.path / _partial_name(name))
-            with writing(path, WriteError):
-                for part in old:
-                    part.unlink()
             self._tables[name] = _Parts(path, columns, self._options)
         return self._tables[name]
+
+    def _remove_old_parts(self, name: str) -> None:
+        if self._folder is None:
+            raise ValueError("ParquetSink.write: open() comes first")
+        path = self._folder.path / name
+        old = _old_parts(path)
+        for part in old:
+            self._folder.check(part)
+        with writing(path, WriteError):
+            for part in old:
+                part.unlink()
 
 
 class _Parts:

@@ -390,6 +390,62 @@ def test_two_jobs_on_one_dataset_the_second_says_who_has_it(tmp_path: Path) -> N
         pass
 
 
+@pytest.mark.parametrize("name", ["videos", "events", "tracks", "manifest", "annotated"])
+def test_a_folder_named_like_a_table_is_no_dataset(tmp_path: Path, name: str) -> None:
+    """A dashcam's folder held only videos/, and its recordings were deleted without a word."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "trip.mp4").write_text("mine")
+    for fresh in (False, True):
+        with pytest.raises(OutputError, match=name), dataset_job(tmp_path, {}, fresh=fresh):
+            pass
+    assert (tmp_path / name / "trip.mp4").read_text() == "mine"
+
+
+def test_starting_over_removes_only_what_jobs_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    assert [*write_all(path, 1, 10)]
+    (path / "videos" / "trip.mp4").write_text("mine")
+    annotated = path / "annotated" / "camera=a" / "date=unknown"
+    annotated.mkdir(parents=True)
+    (annotated / "a.mp4").write_text("drawn")
+    with dataset_job(path, {}, fresh=True):
+        pass
+    assert sorted(each.name for each in path.iterdir() if each.name != ".lock") == [
+        "dataset.json",
+        "videos",
+    ]
+    assert (path / "videos" / "trip.mp4").read_text() == "mine"
+
+
+def test_starting_over_does_not_take_another_programs_dataset_json(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"format": "another"}')
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(UsageError, match="not the header"), dataset_job(tmp_path, {}, fresh=True):
+        pass
+    assert (tmp_path / "videos").is_dir()
+
+
+def test_a_dataset_without_results_takes_other_options(tmp_path: Path) -> None:
+    """A typo in a class left a folder that refused the corrected command."""
+    path = tmp_path / "set"
+    with dataset_job(path, {"classes": ["persn"]}):
+        pass
+    with dataset_job(path, {"classes": ["person"]}):
+        pass
+    assert open_dataset(path).options == {"classes": ["person"]}
+
+
+def test_a_job_killed_while_it_started_over_can_start_again(tmp_path: Path) -> None:
+    """Without the header, what was left looked like somebody's folder, and was refused for ever."""
+    path = tmp_path / "set"
+    assert [*write_all(path, 1, 10)]
+    (path / "dataset.json").rename(path / ".dataset.json.begun")
+    with dataset_job(path, {}):
+        pass
+    assert open_dataset(path).segments() == []
+    assert seen_by_glob(path) == {}
+
+
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(OutputError, match=r"thesis\.tex"), dataset_job(tmp_path, {}, fresh=True):

@@ -133,6 +133,18 @@ def test_a_new_run_leaves_no_part_of_the_old_one(
     assert "tracks/part-00003.parquet" in line
 
 
+def test_a_run_without_zones_leaves_no_events_of_the_run_before(tmp_path: Path) -> None:
+    """Its events named tracks of the run before by ids that are now other objects'."""
+    old = tmp_path / "events" / "part-00001.parquet"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    one = parquet.build(parquet.Options())
+    one.open(run_info(tmp_path, "cam"))
+    one.write(result(0))
+    one.close()
+    assert not old.exists()
+
+
 def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "tracks").write_text("mine")
     one = parquet.build(parquet.Options())

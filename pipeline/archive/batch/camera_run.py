@@ -195,6 +195,8 @@ class CameraRun:
         self, kept: Kept, recording: Recording, seam: Seam, follower: Recording | None
     ) -> bool:
         """Return whether a committed segment is what it would be now."""
+        if kept.manifest.status == "failed" and not kept.manifest.hash:
+            return False  # nothing of it could be read then; now perhaps it can
         notes = kept.notes
         carried_from = self._last.token if seam.is_carried else ""
         after = _Last(recording, notes.ended_at_s)
@@ -244,7 +246,7 @@ class CameraRun:
     ) -> bool:
         """Process a recording, or the rest of it; returns False where it was stopped."""
         store, began = self._context.store, time.monotonic()
-        digest, stamp = content_hash(recording.path), _stamp(recording)
+        stamp, digest = _stamp(recording), content_hash(recording.path)  # it may still grow
         carried_from = self._last.token if seam.is_carried else ""
         self._begin(seam)
         token = _token(digest, carried_from, self._tracker.last_id)

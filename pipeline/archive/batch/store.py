@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipeline.archive.batch.grouping import Recording
 from pipeline.archive.dataset.layout import (
+    ANNOTATED,
     LOCK,
     WORK,
     Manifest,
@@ -26,7 +26,6 @@ from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.sources._file.probe import FileProbe
 
-ANNOTATED = "annotated"
 _POLL_S = 0.1
 _PATIENCE_S = 15.0
 """How long a worker of a job that was killed may take to notice that and end."""
@@ -118,8 +117,7 @@ class JobStore:
         kept = self._kept.pop(segment, None)
         remove_segment(self.dataset, segment)
         if kept is not None:
-            place = self.dataset / ANNOTATED / Path(kept.manifest.parts["videos"].path).parent.name
-            for video in place.parent.glob(f"*/*/{segment}*.mp4"):
+            for video in (self.dataset / ANNOTATED).glob(f"*/*/{segment}*.mp4"):
                 video.unlink(missing_ok=True)
 
     def commit(
@@ -156,8 +154,6 @@ def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Ite
         with writing(path):
             _lock(path)()
     with dataset_job(dataset, options, program=_program(), fresh=fresh):
-        if fresh:
-            shutil.rmtree(dataset / ANNOTATED, ignore_errors=True)
         yield
 
 

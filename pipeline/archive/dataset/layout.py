@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archive.dataset.schema import FORMAT, SCHEMA_VERSION, TABLES, Segment
-from pipeline.core.atomic_file import replacing
+from pipeline.core.atomic_file import replacing, sync_folder
 from pipeline.core.errors import OutputError, UsageError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.parquet_file import import_pyarrow
@@ -24,8 +24,11 @@ from pipeline.core.plain_data import from_json, to_json
 
 HEADER = "dataset.json"
 MANIFESTS = "manifest"
+BEGUN = ".dataset.json.begun"
+"""Marks a folder as a dataset while it has no header: from before its first folder is made."""
 STATES = ".state"
 WORK = ".work"
+ANNOTATED = "annotated"
 LOCK = ".lock"
 
 
@@ -109,8 +112,8 @@ def dataset_job(
         is_new = not dataset.exists()
         if not is_new and not dataset.is_dir():
             raise OutputError(f"{dataset}: want a folder for the dataset, there is a file")
-        names = [] if is_new else [each.name for each in dataset.iterdir() if each.name != LOCK]
-        if names and HEADER not in names and not _is_remnant(names):
+        names = [] if is_new else sorted({each.name for each in dataset.iterdir()} - {LOCK})
+        if names and not {HEADER, BEGUN} & set(names):
             raise OutputError(f"{dataset}: holds other files ({names[0]}); choose another folder")
         dataset.mkdir(parents=True, exist_ok=True)
         release = _lock(dataset)
@@ -119,11 +122,6 @@ def dataset_job(
         yield dataset
     finally:
         release()
-
-
-def _is_remnant(names: list[str]) -> bool:
-    """Return whether a job was killed before, or while, it wrote the header."""
-    return set(names) <= {f".{HEADER}.part", MANIFESTS, STATES, WORK, *TABLES}
 
 
 def _lock(dataset: Path) -> Any:
@@ -137,11 +135,13 @@ def _lock(dataset: Path) -> Any:
 
 
 def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) -> None:
-    if (dataset / HEADER).exists() and not fresh:
-        before = read_header(dataset).get("options", {})
-        if changed := sorted(
+    header = read_header(dataset) if (dataset / HEADER).exists() else None
+    if header is not None and not fresh:
+        before = header.get("options", {})
+        changed = sorted(
             name for name in {*before, *options} if before.get(name) != options.get(name)
-        ):
+        )
+        if changed and _holds_results(dataset):
             shown = "; ".join(
                 f"{name} was {_short(before.get(name))}, is {_short(options.get(name))}"
                 for name in changed
@@ -149,15 +149,40 @@ def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) ->
             raise UsageError(
                 f"{dataset}: was made with other options: {shown} (--fresh starts over)"
             )
-        with writing(dataset):
-            remove_orphans(dataset)
-        return
+        if not changed:
+            with writing(dataset):
+                remove_orphans(dataset)
+                (dataset / BEGUN).unlink(missing_ok=True)
+            return
     with writing(dataset):
-        (dataset / HEADER).unlink(missing_ok=True)  # first: the rest is no dataset without it
-        for name in (MANIFESTS, STATES, WORK, *TABLES):
-            shutil.rmtree(dataset / name, ignore_errors=not (dataset / name).exists())
-        header = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
-        write_json(dataset / HEADER, {**header, "options": options})
+        if header is None:
+            (dataset / BEGUN).touch()
+        else:
+            (dataset / HEADER).replace(dataset / BEGUN)  # no reader takes the rest for a dataset
+        _remove_results(dataset)
+        start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
+        write_json(dataset / HEADER, {**start, "options": options})
+        (dataset / BEGUN).unlink()
+
+
+def _holds_results(dataset: Path) -> bool:
+    """Return whether a segment is committed or has a checkpoint."""
+    pieces = (dataset / WORK).glob("*/*.parquet")
+    return bool(read_manifests(dataset)) or next(pieces, None) is not None
+
+
+def _remove_results(dataset: Path) -> None:
+    """Remove what jobs wrote, and nothing else that lies in the folders of tables and videos."""
+    for name in (MANIFESTS, STATES, WORK):
+        if (dataset / name).exists():
+            shutil.rmtree(dataset / name)
+    for name in (*TABLES, ANNOTATED):
+        for path in (dataset / name).glob("camera=*/date=*/*"):
+            if path.suffix in (".parquet", ".mp4", ".part"):
+                path.unlink()
+        for folder, _, _ in os.walk(dataset / name, topdown=False):
+            with suppress(OSError):  # not empty: somebody else's files
+                os.rmdir(folder)
 
 
 def _short(value: Any) -> str:
@@ -172,6 +197,7 @@ def write_json(path: Path, value: Any) -> None:
         json.dump(value, file, ensure_ascii=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
 
 
 def manifest_path(dataset: Path, segment: str) -> Path:
