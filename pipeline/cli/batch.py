@@ -79,6 +79,8 @@ def execute(args: argparse.Namespace) -> int:
             run_job(job, report, lambda: signals.is_stopped)
     finally:
         _summarise(progress, time.monotonic() - began, options.dataset)
+        if signals.is_stopped:
+            sys.stderr.write("interrupted: the same command goes on from here\n")
     return signals.exit_code or int(bool(progress.failures))
 
 
@@ -138,8 +140,11 @@ def _summarise(progress: JobProgress, elapsed_s: float, dataset: Path) -> None:
     if more := len(progress.failures) - len(shown):
         lines.append(f"and {more} more: see the table videos of {dataset}")
     kept = f", {progress.files_kept} of them before" if progress.files_kept else ""
+    failed = f", {len(progress.failures)} failed" if progress.failures else ""
+    speed = progress.speed(elapsed_s)
     lines.append(
-        f"{progress.files_done} of {progress.files} files{kept}; {progress.frames} frames in "
-        f"{hours(elapsed_s)}, {progress.speed(elapsed_s):.1f} x real time; written to {dataset}"
+        f"{progress.files_done} of {progress.files} files{kept}{failed}; {progress.frames} frames "
+        f"in {hours(elapsed_s)}{f', {speed:.1f} x real time' if speed else ''}; "
+        f"written to {dataset}"
     )
     sys.stdout.write("\n".join(lines) + "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.archive.batch.options import video_options
+from pipeline.archive.dataset.layout import ANNOTATED, WORK
 from pipeline.archive.dataset.schema import Segment
 from pipeline.config.build import make_sinks
 from pipeline.config.schema import Config
@@ -29,8 +30,8 @@ class AnnotatedVideo:
         self._config = config.model_copy(update={"sinks": (video_options(config),)})
         self._segment = segment
         self._zones = zones
-        self._work = dataset / ".work" / f"{segment.name}.video"
-        self._target = dataset / "annotated" / segment.folder
+        self._work = dataset / WORK / f"{segment.name}.video"
+        self._target = dataset / ANNOTATED / segment.folder
         self._sink: Sink | None = None
 
     def __enter__(self) -> Self:
