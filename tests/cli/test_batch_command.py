@@ -56,11 +56,11 @@ def test_it_says_what_was_done_and_what_could_not_be_read(tmp_path, capfd):
     assert main(words(tmp_path)) == 1
     said, errors = capfd.readouterr()
     assert said.splitlines()[0] == f"not read, or not to its end: {paths[1]}: the file is empty"
-    assert said.splitlines()[1].startswith("3 of 3 files; 50 frames in 0:00:")
+    assert said.splitlines()[1].startswith("3 of 3 files, 1 failed; 50 frames in 0:00:")
     assert f"written to {tmp_path / 'dataset'}" in said
     assert "set aside" in errors
     assert main(words(tmp_path)) == 1, "it is still not there"
-    assert "3 of 3 files, 3 of them before; 0 frames" in capfd.readouterr().out
+    assert "3 of 3 files, 3 of them before, 1 failed; 0 frames" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
