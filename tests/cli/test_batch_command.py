@@ -135,6 +135,19 @@ def test_a_killed_worker_ends_the_job_with_a_line(long_scene):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_worker_does_not_end_the_job(number, long_scene):
+    """One worker that got SIGTERM stopped them all, and the unfinished job ended with code 0."""
+    process = start(long_scene, "--workers", "2")
+    wait_for_manifests(long_scene, process, 2)
+    os.kill(workers_of(process.pid)[0], number)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "12 of 12 files" in said
+    assert rows(long_scene) == rows(long_scene, "whole")
+
+
+@pytest.mark.slow
 def test_a_failure_in_a_worker_is_the_commands(long_scene):
     """Detections of one recording are missing: the line says which, and no traceback is shown."""
     for path in (long_scene / "det").glob("yard*"):

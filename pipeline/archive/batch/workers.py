@@ -96,17 +96,19 @@ def run_in_workers(
     """
     waiting = deque(cameras)
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    # Not an Event: a process killed while it holds the lock of one would block all the others.
+    stop = context.RawValue("b", 0)
     workers = [
         _Worker(context, new_job, number, count, stop) for number in range(min(count, len(waiting)))
     ]
     error: BaseException | None = None
+    was_stopped = False
     try:
         for worker in workers:
             worker.give(waiting.popleft() if waiting else None)
         while busy := [worker for worker in workers if worker.is_busy]:
-            if (is_stopped() or error) and not stop.is_set():
-                stop.set()
+            if (is_stopped() or error) and not stop.value:
+                stop.value = 1
                 waiting.clear()
             for worker in _ready(busy):
                 message = worker.receive()
@@ -120,12 +122,15 @@ def run_in_workers(
                     error = _FailedInWorkerError(message.error, message.exit_code)
                     waiting.clear()
                 worker.give(waiting.popleft() if waiting else None)
+        was_stopped = bool(stop.value)
     finally:
-        stop.set()
+        stop.value = 1
         for worker in workers:
             worker.end()
     if error is not None:
         raise error
+    if was_stopped and not is_stopped():
+        raise StageError("batch: the workers stopped early; the same command goes on")
 
 
 def _ready(workers: list[_Worker]) -> list[_Worker]:
@@ -200,9 +205,10 @@ class _Messages(logging.Handler):
 
 def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
     """Process the cameras that the main process names until it says that there are no more."""
-    # The main process gets Ctrl-C too, and says when to stop.
+    # The main process gets such signals too, and says when to stop: a worker that stopped on its
+    # own would leave the job unfinished without an error.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if own_cores:
         os.sched_setaffinity(0, own_cores)
@@ -214,7 +220,7 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
         while (camera := connection.recv()) is not None:
             try:
                 job = job or new_job()
-                job.run(camera, messages.send, stop.is_set)
+                job.run(camera, messages.send, lambda: bool(stop.value))
                 ended = _Ended(camera)
             except PipelineError as error:
                 ended = _Ended(camera, str(error), error.exit_code)
