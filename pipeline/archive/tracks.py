@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,10 @@ from pipeline.core.sequences import (
     video_of_table,
 )
 from pipeline.core.track_files import SUFFIXES, BoxTable, meta_path
+
+log = logging.getLogger("trackline")
+
+_MAX_NAMED = 3
 
 _INNER = "det/det.txt"
 _PARTS = "part-*.parquet"
@@ -145,15 +150,24 @@ def _with_facts(
 
 
 def _of_dataset(dataset: Dataset) -> TrackInput:
+    """Return a dataset's videos as sequences, without those that could not be read."""
     videos = dataset.videos()
     stems = Counter(Path(str(video["path"])).stem for video in videos)
     names: dict[str, str] = {}
     by_segment: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    failed: list[str] = []
     for video in videos:
         stem = Path(str(video["path"])).stem
         name = stem if stem and stems[stem] == 1 else str(video["segment"])
+        if video["status"] == "failed":
+            failed.append(name)
+            continue
         names[name] = str(video["camera"])
         by_segment[str(video["segment"])] = (name, video)
+    if failed:
+        more = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
+        shown = ", ".join(failed[:_MAX_NAMED]) + more
+        log.warning("%s: left out, for it could not be read: %s", dataset.path, shown)
 
     def load(wanted: Collection[str]) -> Iterator[RecordedSequence]:
         left = {segment: each for segment, each in by_segment.items() if each[0] in wanted}

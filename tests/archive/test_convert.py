@@ -19,6 +19,8 @@ from support.track_tables import row, walk, write_csv
 
 from pipeline.archive.annotations import read_annotations
 from pipeline.archive.convert import Selection, convert, make_format
+from pipeline.archive.dataset.layout import dataset_job
+from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.cli.main import main
 from pipeline.config.plugins import FORMATS, plugin_names
 from pipeline.core.errors import UsageError
@@ -212,6 +214,23 @@ def test_a_dataset_gives_a_sequence_for_each_video(tmp_path: Path) -> None:
     assert len([*(tmp_path / "one").iterdir()]) == 1
     done = convert(path, make_format("mot", {}), tmp_path / "yard", Selection(sources=("yard",)))
     assert done.sources == 3
+
+
+@pytest.mark.parametrize("kind", ["coco_vid", "cvat", "kitti", "mot"])
+def test_a_video_that_could_not_be_read_is_left_out(kind, tmp_path, caplog) -> None:
+    """One failed video of a dataset ended CVAT and COCO exports, and was an empty one in MOT."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "set"
+    for _ in dataset_results.write_all(path, 2, 10):
+        pass
+    with dataset_job(path, {"tracker": "sort"}, program="test"):
+        writer = SegmentWriter(path, dataset_results.segment(7, 10))
+        writer.commit({"status": "failed", "reason": "the file is empty"})
+    done = convert(path, make_format(kind, {}), tmp_path / "out", Selection())
+    assert done.sources == 2
+    said = [each for each in caplog.messages if "could not be read" in each]
+    assert len(said) == 1
+    assert said[0].endswith(": 7")
 
 
 def test_parquet_of_the_same_columns_is_the_same(tmp_path: Path) -> None:
