@@ -63,6 +63,16 @@ def test_it_says_what_was_done_and_what_could_not_be_read(tmp_path, capfd):
     assert "3 of 3 files, 3 of them before, 1 failed; 0 frames" in capfd.readouterr().out
 
 
+def test_videos_of_what_was_done_before_are_not_made(tmp_path, capfd):
+    """`--save video` on a finished dataset wrote nothing and said nothing."""
+    lay_out(tmp_path, count=2)
+    assert main(words(tmp_path)) == 0
+    assert "annotated" not in capfd.readouterr().err
+    assert main(words(tmp_path, "--save", "video")) == 0
+    said = capfd.readouterr().err
+    assert "have no annotated video (2); --fresh makes them" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

@@ -21,6 +21,8 @@ from pipeline.archive.batch.progress import JobProgress, Report
 from pipeline.archive.batch.reading import content_hash
 from pipeline.archive.batch.store import JobStore, open_store
 from pipeline.archive.batch.workers import run_here, run_in_workers
+from pipeline.archive.dataset.layout import ANNOTATED
+from pipeline.archive.dataset.reader import open_dataset
 from pipeline.config.build import make_detector
 from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError, SourceError
@@ -91,6 +93,18 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
             run_here(new, longest_first, report, is_stopped)
         else:
             run_in_workers(new, longest_first, count, report, is_stopped)
+    if options.save_video and (missing := _without_video(options.dataset)):
+        log.warning(
+            "%s: recordings done before have no annotated video (%d); --fresh makes them",
+            options.dataset, missing,
+        )  # fmt: skip
+
+
+def _without_video(dataset: Path) -> int:
+    """Return how many recordings of a dataset have frames, but no annotated video."""
+    videos = {path.stem for path in (dataset / ANNOTATED).rglob("*.mp4")}
+    segments = open_dataset(dataset).segments()
+    return sum(each.frames > 0 and each.segment not in videos for each in segments)
 
 
 class _CameraJob:
