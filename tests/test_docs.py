@@ -12,7 +12,7 @@ from support.paths import ROOT
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES
 from pipeline.archive.ground.export import COLUMNS as SPEED_COLUMNS
 from pipeline.archive.ground.geotag import POSITION_COLUMNS
-from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
+from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

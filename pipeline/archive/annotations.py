@@ -19,7 +19,7 @@ def readers() -> dict[str, ReadsAnnotations]:
     for name in plugin_names(FORMATS):
         module = plugin(FORMATS, name, FORMATS)
         if any(field.is_required() for field in module.Options.model_fields.values()):
-            continue  # only exports need to be told something
+            continue  # only exports have required options
         each = module.build(module.Options())
         if isinstance(each, ReadsAnnotations):
             found[name] = each

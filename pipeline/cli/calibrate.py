@@ -17,7 +17,7 @@ from rich.table import Table
 from pipeline.archive.ground.calibration import Calibration, Errors
 from pipeline.archive.ground.grid_picture import draw_grid, png_of
 from pipeline.archive.ground.points_file import calibrated, measured_of_options
-from pipeline.archive.still import read_still
+from pipeline.archive.single_frame import read_still
 from pipeline.core.atomic_file import replacing, write_text
 from pipeline.core.data import Image
 from pipeline.core.errors import OutputError, UsageError
@@ -122,7 +122,7 @@ def _positive(option: str, number: float) -> float:
 
 
 def _text(homography: Homography) -> str:
-    """Return the file; the matrix first, the covariance, which nobody reads, last."""
+    """Return the file; the matrix first, the covariance, made for programs, last."""
     tree = homography.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     return dump(tree)
 

@@ -19,7 +19,7 @@ from pipeline.cli._arguments import checked_fps, parsed_size
 from pipeline.cli._progress import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
-from pipeline.core.export_columns import EVENT_NAMES, event_rows
+from pipeline.core.output_columns import EVENT_NAMES, event_rows
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import Recording, read_recording
 from pipeline.events.zones.counts import count_rows

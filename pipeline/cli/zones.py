@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from pipeline.archive.still import read_still
+from pipeline.archive.single_frame import read_still
 from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Frame
 from pipeline.core.errors import ConfigError, UsageError
@@ -49,7 +49,7 @@ def execute(args: argparse.Namespace) -> int:
 
     check_extra("trackline zones")
     from pipeline.server.live.zone_editor import ZoneEditor
-    from pipeline.server.still import Still, StillBackend, StillPage, misfit
+    from pipeline.server.zones_page import Still, StillBackend, StillPage, misfit
 
     if args.output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"{args.output}: want a file called .yaml")

@@ -16,8 +16,8 @@ import numpy as np
 from pipeline.core.atomic_file import sync_folder
 from pipeline.core.data import ClassNames, Event, Result
 from pipeline.core.errors import MissingExtraError
-from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column, UtcOf, event_rows
 from pipeline.core.install_hints import install_command
+from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column, UtcOf, event_rows
 
 ROW_GROUP = 1 << 17
 """Rows that are encoded at once; what a writer holds in memory, and a reader skips or reads."""

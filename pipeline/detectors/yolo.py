@@ -132,7 +132,7 @@ class Yolo:
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
         mark_used()
-        from pipeline.detectors.common.classes import default_names, names_from, wanted_ids
+        from pipeline.detectors.common.class_names import default_names, names_from, wanted_ids
         from pipeline.detectors.common.output_check import OutputCheck
         from pipeline.detectors.common.postprocess import Postprocess
 

@@ -1,9 +1,13 @@
-"""One table of all tracks of all sources: OUT/tracks.csv, with a header row."""
+"""One table of all tracks of all sources: OUT/tracks.csv, with a header row.
+
+Its columns, with their types and meanings, are in core/output_columns.py, as are those of JSONL and
+Parquet.
+"""
 
 from __future__ import annotations
 
-from pipeline.core.export_columns import TRACK_NAMES, track_rows
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import TRACK_NAMES, track_rows
 from pipeline.sinks._table import TableSink
 
 FILE_NAME = "tracks.csv"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.core.export_columns import EVENT_NAMES, event_rows
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import EVENT_NAMES, event_rows
 from pipeline.sinks._table import TableSink
 
 FILE_NAME = "events.csv"

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.core.data import Result
-from pipeline.core.export_columns import EVENT_NAMES, TRACK_NAMES, event_rows, track_rows, utc_text
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import EVENT_NAMES, TRACK_NAMES, event_rows, track_rows, utc_text
 from pipeline.sinks._files import LineFile, OutputFolder
 
 FILE_NAME = "tracks.jsonl"

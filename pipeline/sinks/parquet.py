@@ -16,9 +16,9 @@ from pydantic import Field
 
 from pipeline.core.data import Result
 from pipeline.core.errors import OutputError, WriteError, writing
-from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 from pipeline.core.parquet_file import PartWriter, TrackColumns, event_table, import_pyarrow
 from pipeline.sinks._files import OutputFolder
 

@@ -16,7 +16,7 @@ from support.tiny_networks import colour_network, constant_network
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.classes import wanted_ids
+from pipeline.detectors.common.class_names import wanted_ids
 from pipeline.detectors.common.metadata import check_task, read_metadata
 from pipeline.detectors.openvino.model import PictureModel
 from pipeline.detectors.yolo import Options, build, resolve

@@ -17,7 +17,7 @@ from support.sink_program import sink_program
 from support.sink_results import NAMES, opened, result, rich, run_info
 
 from pipeline.core.errors import OutputError
-from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS
+from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS
 from pipeline.sinks import parquet
 
 pq = pytest.importorskip("pyarrow.parquet")

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.core.export_columns import TRACK_NAMES
+from pipeline.core.output_columns import TRACK_NAMES
 
 Row = dict[str, object]
 

@@ -378,8 +378,8 @@ class _Pace:
         self._checkpoint_s = checkpoint_s
         self._checkpoint_at = time.monotonic() + checkpoint_s
         self._update_at = 0.0
-        self._at_s = self._told_s = 0.0
-        self._told_frame = first - 1
+        self._at_s = self._reported_s = 0.0
+        self._reported_frame = first - 1
 
     def add(self, frame: int, pts_s: float) -> None:
         """Note a frame that was written."""
@@ -387,13 +387,13 @@ class _Pace:
 
     @property
     def is_update_due(self) -> bool:
-        """Return whether the job is to be told."""
+        """Return whether an update is due."""
         return time.monotonic() >= self._update_at
 
     def update(self, camera: str, recording: Recording) -> Update:
         """Return what was done since the last update."""
-        seconds, frames = self._at_s - self._told_s, self.frame - self._told_frame
-        self._told_s, self._told_frame = self._at_s, self.frame
+        seconds, frames = self._at_s - self._reported_s, self.frame - self._reported_frame
+        self._reported_s, self._reported_frame = self._at_s, self.frame
         self._update_at = time.monotonic() + UPDATE_EVERY_S
         return Update("frames", camera, str(recording.path), max(0.0, seconds), frames)
 

@@ -84,7 +84,7 @@ class JobProgress:
         return done_s / elapsed_s if elapsed_s > 0 else 0.0
 
     def left_s(self, elapsed_s: float) -> float | None:
-        """Return how many seconds are left at this speed, None while that cannot be told."""
+        """Return how many seconds are left at this speed, None while that is unknown."""
         speed = self.speed(elapsed_s)
         return max(0.0, self.total_s - self.done_s) / speed if speed > 0 else None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from pipeline.core.export_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
+from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 
 FORMAT = "trackline-dataset"
 SCHEMA_VERSION = 1

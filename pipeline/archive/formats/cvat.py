@@ -177,7 +177,7 @@ def _allowed(text: str) -> str:
 
 
 class _Reader:
-    """Collects tasks and tracks while the XML goes by."""
+    """Collects tasks and tracks while the XML is parsed."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, dict[str, str]] = {}

@@ -16,8 +16,8 @@ from pipeline.archive.formats._json import write_array
 from pipeline.archive.ground.speeds import GroundTracks
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
-from pipeline.core.export_columns import Column, utc_text
 from pipeline.core.homography import Homography, Origin
+from pipeline.core.output_columns import Column, utc_text
 from pipeline.core.parquet_file import import_pyarrow
 
 COLUMNS = (

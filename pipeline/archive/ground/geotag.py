@@ -14,7 +14,7 @@ from pipeline.archive.ground.gps import GpsTrack, positions_at
 from pipeline.archive.tracks import load_tracks
 from pipeline.config.plugins import plugin
 from pipeline.core.errors import UsageError
-from pipeline.core.export_columns import Column
+from pipeline.core.output_columns import Column
 from pipeline.core.track_files import SUFFIXES
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.core.data import Float32
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.classes import COCO
+from pipeline.detectors.common.class_names import COCO
 from pipeline.detectors.common.decoding import (
     STRIDE_SETS,
     STRIDES,

@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.core.atomic_file import replacing
 from pipeline.core.cpu_count import cores
 from pipeline.detectors.common import (
-    classes as _classes,
+    class_names as _class_names,
 )
 from pipeline.detectors.common import (
     decoding as _decoding,
@@ -50,7 +50,8 @@ from pipeline.models.cache import cache_folder
 MAX_BYTES = 2**30
 """How much is kept: a small network takes 11 MB for each size of pictures."""
 _CODE = (
-    _classes, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_model, _probe
+    _class_names, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_model,
+    _probe,
 )  # fmt: skip
 _DIGEST_BYTES = hashlib.sha256().digest_size
 

@@ -1,4 +1,7 @@
-"""JpegEncoder: encodes pictures on demand, once for all viewers, on low-priority threads."""
+"""JpegEncoder: encodes pictures on demand, once for all viewers, on low-priority threads.
+
+The quality is `web.jpeg_quality`, see config/web.py.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pipeline.core.data import Frame
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.zones_file import load_zones
 from pipeline.server.live.zone_editor import ZoneEditor
-from pipeline.server.still import Still, StillBackend, StillPage, misfit
+from pipeline.server.zones_page import Still, StillBackend, StillPage, misfit
 
 BROWSER = {"X-Trackline": "1"}
 GATE = {"name": "gate", "points": [[10, 10], [90, 10], [90, 50]]}

@@ -1,4 +1,7 @@
-"""What a network's class numbers mean, and which of them the user wants."""
+"""Names of a network's classes, and the ids of those the user wants.
+
+Boxes of other classes are dropped in postprocess.py.
+"""
 
 from __future__ import annotations
 
