@@ -22,10 +22,8 @@ from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.output_columns import EVENT_NAMES, event_rows
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import Recording, read_recording
-from pipeline.events.zones.counts import count_rows
-from pipeline.events.zones.replay import VideoInfo, check_classes, picture_size, replay
-from pipeline.events.zones.schema import CameraZones, ZonesFile
-from pipeline.events.zones.watcher import ZoneWatcher
+from pipeline.events.zones.replay import VideoInfo, picture_size, recount, zones_of_sources
+from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.zones_file import load_zones
 from pipeline.sinks._table import csv_rows
 
@@ -58,7 +56,8 @@ def execute(args: argparse.Namespace) -> int:
         if recording.kind == "kitti":
             raise UsageError(f"{path}: holds detections, not tracks")
         seen |= set(recording.tables)
-        for name, camera in _chosen(recording, zones, args.camera).items():
+        chosen = zones_of_sources(recording.tables, zones, args.camera, path)
+        for name, camera in chosen.items():
             if name in report:
                 raise UsageError(f"{path}: source '{name}' is in another file already")
             report[name], found = _count(recording, name, zones.cameras[camera], video)
@@ -75,38 +74,17 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(recording: Recording, zones: ZonesFile, camera: str | None) -> Mapping[str, str]:
-    """Return {source: camera whose zones it has}."""
-    sources = list(recording.tables)
-    if camera is None:
-        return {name: name for name in sources if name in zones.cameras}
-    if camera not in zones.cameras:
-        return {}
-    if camera in sources:
-        return {camera: camera}
-    if len(sources) == 1:
-        return {sources[0]: camera}
-    shown = ", ".join(sources)
-    raise UsageError(f"{recording.path}: has no source '{camera}' (there are: {shown})")
-
-
 def _count(
     recording: Recording, name: str, camera: CameraZones, video: VideoInfo
 ) -> tuple[dict[str, Any], list[Event]]:
-    check_classes(recording, camera)
     if camera.size and not video.size and not picture_size(recording, name):
-        video = video._replace(size=camera.size)
         shown = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201
             f"trackline: {recording.path}: tells no picture size, taken as {shown}",
             file=sys.stderr,
         )
-    known = video.size or picture_size(recording, name)
-    # A file names the classes that were seen, so another one is no mistake.
-    watcher = ZoneWatcher(camera, warn=False, beyond="error" if known else "ignore")
-    events = [*replay(recording, name, watcher, video)]
-    inside = {zone: sum(classes.values()) for zone, classes in watcher.inside().items()}
-    return {"counts": count_rows(watcher.counts(), camera), "inside": inside}, events
+    found = recount(recording, name, camera, video)
+    return {"counts": found.counts, "inside": found.inside}, found.events
 
 
 def _print(report: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ import numpy as np
 from pipeline.core.data import Event, Frame, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.track_files import BoxTable, Recording
-from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
 
 _NO_CLASS = {-1: "object"}
@@ -33,6 +34,54 @@ class Step(NamedTuple):
 
     frame: Frame
     tracks: Tracks
+
+
+class Recount(NamedTuple):
+    """What happened at one source's zones and lines: rows of counts, tracks inside, events."""
+
+    counts: list[dict[str, Any]]
+    inside: dict[str, int]
+    events: list[Event]
+
+
+def zones_of_sources(
+    sources: Collection[str], zones: ZonesFile, camera: str | None, where: Path
+) -> dict[str, str]:
+    """Return {source: camera whose zones it has}: its namesake, or `camera` for the only source.
+
+    Raises UsageError where `camera` has zones and is none of several sources.
+    """
+    if camera is None:
+        return {name: name for name in sources if name in zones.cameras}
+    if camera not in zones.cameras:
+        return {}
+    if camera in sources:
+        return {camera: camera}
+    if len(sources) == 1:
+        return dict.fromkeys(sources, camera)
+    raise UsageError(f"{where}: has no source '{camera}' (there are: {', '.join(sources)})")
+
+
+def recount(recording: Recording, name: str, camera: CameraZones, video: VideoInfo) -> Recount:
+    """Count one source again; raises UsageError, and ConfigError for zones outside the picture.
+
+    Without a known picture size it is the zones' own.
+    """
+    check_classes(recording, camera)
+    known = picture_size(recording, name)
+    if camera.size and not video.size and not known:
+        video = video._replace(size=camera.size)
+    # A file names the classes that were seen, so another one is no mistake.
+    is_known = video.size or known
+    watcher = ZoneWatcher(camera, warn=False, beyond="error" if is_known else "ignore")
+    events = [*replay(recording, name, watcher, video)]
+    return recounted(watcher, camera, events)
+
+
+def recounted(watcher: ZoneWatcher, camera: CameraZones, events: list[Event]) -> Recount:
+    """Return what a watcher has counted over one or more replays."""
+    inside = {zone: sum(classes.values()) for zone, classes in watcher.inside().items()}
+    return Recount(count_rows(watcher.counts(), camera), inside, events)
 
 
 def replay(
@@ -72,7 +121,7 @@ def _steps(recording: Recording, name: str, video: VideoInfo) -> Iterator[Step]:
         rows = table[first:end]
         last = _frame(recording, name, rows, VideoInfo(video.fps, size))
         yield Step(last, _tracks(rows))
-    in_report = _source_report(recording.path, name).get("last") or {}
+    in_report = _facts(recording, name).get("last") or {}
     if last is not None and int(in_report.get("frame", -1)) > last.index:
         index, pts_s = int(in_report["frame"]), float(in_report["pts_s"])
         end_ = Frame(last.image, name, index, pts_s, last.captured_at, last.epoch)
@@ -98,7 +147,7 @@ def picture_size(recording: Recording, name: str) -> tuple[int, int] | None:
     record = recording.records[int(table.record[0])] if len(table) else None
     if isinstance(record, Mapping) and (size := _size(record)):
         return size
-    if size := _size(dict(recording.header.get("sources") or {}).get(name) or {}):
+    if size := _size(_in_header(recording, name)):
         return size
     width, height = _source_report(recording.path, name).get("size") or (0, 0)
     return _size({"width": width, "height": height})
@@ -122,6 +171,16 @@ def _tracks(rows: BoxTable) -> Tracks:
         detection=np.where(rows.state == "coasting", -1, np.arange(n)).astype(np.int32),
         age_s=np.zeros(n, np.float32),
     )
+
+
+def _in_header(recording: Recording, name: str) -> Mapping[str, Any]:
+    return dict(recording.header.get("sources") or {}).get(name) or {}
+
+
+def _facts(recording: Recording, name: str) -> Mapping[str, Any]:
+    """Return what the recording's header, else the run's report, says of the source's end."""
+    header = _in_header(recording, name)
+    return header if "last" in header else _source_report(recording.path, name)
 
 
 def _source_report(path: Path, name: str) -> Mapping[str, Any]:
