@@ -24,7 +24,7 @@ from pipeline.core.masking import masked
 
 COMMANDS = (
     "run", "live", "batch", "check", "list", "models", "count", "doctor", "bench", "eval", "refine",
-    "tune", "render", "clip", "convert", "calibrate", "speeds", "geotag", "zones",
+    "tune", "render", "clip", "report", "convert", "calibrate", "speeds", "geotag", "zones",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -1,0 +1,166 @@
+"""Counts of a report: events as `trackline count` finds them, or as the run or job stored them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.archive.dataset.reader import Dataset
+from pipeline.core.data import Event
+from pipeline.core.errors import UsageError
+from pipeline.core.sequences import RecordedSequence
+from pipeline.core.track_files import SUFFIXES, Recording, read_recording, unix_s
+from pipeline.core.zone_counts import CountKey
+from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.replay import Recount, VideoInfo, recount, recounted, replay
+from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.watcher import ZoneWatcher
+
+
+class Happened(NamedTuple):
+    """One event of a report, at a time of the source's axis."""
+
+    time_s: float
+    key: CountKey
+    dwell_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The counts of one source: rows as `trackline count` prints them, tracks inside, events.
+
+    `zones` is None where they come from stored events.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    inside: dict[str, int]
+    events: Sequence[Happened]
+    zones: CameraZones | None = None
+
+
+class Chain(NamedTuple):
+    """Recordings over whose seams tracks go on: (sequence, its start, in seconds) in order.
+
+    The chain begins at `base_s` of the source's axis.
+    """
+
+    base_s: float
+    parts: Sequence[tuple[RecordedSequence, float, float]]
+    """Sequence, offset on the chain's clock, length in seconds."""
+
+
+def recount_file(sequence: RecordedSequence, camera: CameraZones, *, is_utc: bool) -> Counted:
+    """Count one source of a run's file."""
+    if sequence.path.suffix.lower() in SUFFIXES:
+        recording = read_recording(sequence.path)
+    else:
+        recording = _as_recording(sequence)
+    fps = sequence.video.fps if not np.isfinite(sequence.table.pts_s).all() else None
+    found = recount(recording, sequence.name, camera, VideoInfo(fps))
+    return _counted(found, camera, is_utc, 0.0)
+
+
+def recount_chains(
+    source: str, chains: Iterable[Chain], camera: CameraZones, *, is_utc: bool
+) -> Counted:
+    """Count a camera of a dataset: over seams as its job does, anew behind a gap."""
+    rows: Counter[CountKey] = Counter()
+    inside: Counter[str] = Counter()
+    events: list[Happened] = []
+    for chain in chains:
+        watcher = ZoneWatcher(camera, warn=False, beyond="error")
+        found = recounted(watcher, camera, [*_over_seams(source, chain, watcher)])
+        events += _happened(found.events, is_utc, chain.base_s)
+        rows.update(watcher.counts())
+        inside = Counter(found.inside)  # behind a gap it is forgotten who was inside before
+    return Counted(count_rows(rows, camera), dict(inside), events, camera)
+
+
+def stored_in_dataset(dataset: Dataset, camera: str, offsets: dict[str, float] | None) -> Counted:
+    """Return the events that the job stored; `offsets` of segments where the axis is not UTC."""
+    events = []
+    names = ["segment", "pts_s", "utc", *CountKey._fields, "dwell_s"]
+
+    for batch in dataset.batches("events", names, camera):
+        for row in batch.to_pylist():
+            if offsets is None and row["utc"] is not None:
+                time_s = row["utc"].timestamp()
+            else:
+                time_s = (offsets or {}).get(row["segment"], 0.0) + row["pts_s"]
+            key = CountKey(*(row[name] or "" for name in CountKey._fields))
+            events.append(Happened(time_s, key, row["dwell_s"] or 0.0))
+    return _stored(events)
+
+
+def stored_in_run(folder: Path, *, utc_sources: set[str]) -> dict[str, Counted]:
+    """Return {source: its events} of the events.csv that a run has written; {} without one."""
+    path = folder / "events.csv"
+    if not path.is_file():
+        return {}
+    found: dict[str, list[Happened]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                time_s = unix_s(row["utc"]) if row["source"] in utc_sources else float(row["pts_s"])
+                key = CountKey(*(row[name] for name in CountKey._fields))
+                one = Happened(time_s, key, float(row["dwell_s"] or 0))
+                found.setdefault(row["source"], []).append(one)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path}: no table of events: {reason}") from None
+    return {name: _stored(events) for name, events in found.items()}
+
+
+def _stored(events: list[Happened]) -> Counted:
+    return Counted(count_rows(Counter(one.key for one in events), None), {}, events)
+
+
+def _counted(found: Recount, camera: CameraZones, is_utc: bool, base_s: float) -> Counted:
+    return Counted(found.counts, found.inside, _happened(found.events, is_utc, base_s), camera)
+
+
+def _happened(events: Iterable[Event], is_utc: bool, base_s: float) -> list[Happened]:
+    return [
+        Happened(
+            one.captured_at if is_utc else base_s + one.pts_s,
+            CountKey(one.area, one.kind, one.direction, one.class_name),
+            one.dwell_s,
+        )
+        for one in events
+    ]
+
+
+def _over_seams(source: str, chain: Chain, watcher: ZoneWatcher) -> Iterator[Event]:
+    """Yield the events of recordings that follow each other, in the chain's time."""
+    first_frame, names = 0, dict[int, str]()
+    for sequence, offset_s, length_s in chain.parts:
+        names |= sequence.class_names
+        table = sequence.table
+        shifted = replace(table, pts_s=table.pts_s + offset_s, frame=table.frame + first_frame)
+        first_frame += max(sequence.video.length, int(table.frame.max(initial=-1)) + 1)
+        end_s = offset_s + length_s - 1 / sequence.video.fps
+        last = {"frame": first_frame - 1, "pts_s": end_s}
+        moved = replace(sequence, name=source, table=shifted, class_names=names)
+        recording = _as_recording(moved, last)
+        yield from replay(recording, source, watcher, VideoInfo())
+
+
+def _as_recording(sequence: RecordedSequence, last: dict[str, float] | None = None) -> Recording:
+    """Return a sequence as what is replayed; its last frame, where known, as a run's report has it.
+
+    Epochs are not known: the columns of Parquet that are read have none.
+    """
+    video = sequence.video
+    about: dict[str, Any] = {} if last is None else {"last": last}
+    if video.has_known_size:
+        about |= {"width": video.width, "height": video.height}
+    tables = {sequence.name: sequence.table}
+    header = {"sources": {sequence.name: about}}
+    names = sequence.class_names
+    return Recording(sequence.path, "csv", tables, names, [None], header=header)

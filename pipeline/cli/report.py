@@ -1,0 +1,52 @@
+"""One page about recorded tracks: counts, time in zones, heat map, trajectories, quality.
+
+TRACKS is a dataset of `trackline batch`, a run's folder or a file of tracks. The page is one HTML
+file that needs neither network nor script.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.archive.report.page import page_of
+from pipeline.archive.report.sources import ReportInputs, collect
+from pipeline.core.atomic_file import write_text
+from pipeline.core.errors import OutputError, UsageError
+
+HELP = "one page about recorded tracks: counts, heat map, quality"
+FILE = "report.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument(
+        "tracks", type=Path, metavar="TRACKS", help="dataset, a run's folder, file of tracks"
+    )
+    parser.add_argument(
+        "--zones", type=Path, metavar="FILE", help="count here, instead of what the run counted"
+    )
+    parser.add_argument("--video", type=Path, metavar="VIDEO", help="video to take a frame from")
+    parser.add_argument(
+        "--homography", type=Path, metavar="FILE", help="from trackline calibrate, for speeds"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path(FILE), metavar="FILE.html",
+        help=f"the page (default: {FILE})",
+    )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Write the page and name it."""
+    from pipeline import __version__
+
+    if args.output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"-o {args.output}: want a file called .html")
+    sources = collect(ReportInputs(args.tracks, args.zones, args.video, args.homography))
+    page = page_of(args.tracks.resolve().name, sources, f"trackline {__version__}")
+    try:
+        write_text(args.output, page)
+    except OSError as error:
+        raise OutputError(f"{args.output}: cannot be written: {error.strerror}") from None
+    print(args.output)  # noqa: T201
+    return 0
