@@ -38,6 +38,7 @@ class Tables(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tables: dict[str, list[list[str]]] = {}
+        self.all_tables: list[list[list[str]]] = []
         self.tags: Counter[str] = Counter()
         self.attributes: list[tuple[str, str | None]] = []
         self._rows: list[list[str]] = []
@@ -49,6 +50,7 @@ class Tables(HTMLParser):
         self.attributes += attrs
         if tag == "table":
             self._rows = []
+            self.all_tables.append(self._rows)
             self.tables.setdefault(dict(attrs).get("class") or "", self._rows)
         elif tag == "tr":
             self._rows.append([])
@@ -202,3 +204,22 @@ def test_mistakes_are_one_line(
     assert line.count("\n") == 1
     assert re.search(words, line)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_without_zones_a_runs_own_events_are_shown(tmp_path: Path, capsys) -> None:
+    tracks, where = walkers(tmp_path / "tracks.csv"), zones(tmp_path)
+    events = tmp_path / "events.csv"
+    assert main(["count", str(tracks), "--zones", str(where), "--events", str(events)]) == 0
+    counted = Tables(report(tracks, "--zones", str(where))).counts()
+    assert Tables(report(tracks)).counts() == {key: n for key, n in counted.items() if n}
+
+
+def test_with_a_homography_there_are_speeds(tmp_path: Path) -> None:
+    """Ten pixels are a metre: 12 and 11 px/s are 4.3 and 4 km/h."""
+    path = tmp_path / "homography.yaml"
+    path.write_text("matrix: [[0.1, 0, 0], [0, 0.1, 0], [0, 0, 1]]\nsize: [128, 96]\n")
+    page = Tables(report(walkers(tmp_path / "tracks.csv"), "--homography", str(path)))
+    speeds = next(rows for rows in page.all_tables if "median, km/h" in rows[0])
+    name, tracks, median, _ = speeds[1]
+    assert (name, tracks) == ("person", "3")
+    assert 3.5 < float(median.split()[0]) < 4.5

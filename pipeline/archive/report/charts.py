@@ -95,7 +95,7 @@ def with_paths(picture: Picture, caption: str) -> Element:
         points = " ".join(f"{x:.0f},{y:.0f}" for x, y in path.tolist())
         paths.append(element("polyline", points=points, class_="path"))
         x, y = path[-1].tolist()
-        paths.append(element("circle", cx=f"{x:.0f}", cy=f"{y:.0f}", r=f"{2.5 * unit:.1f}"))
+        paths.append(element("circle", cx=f"{x:.0f}", cy=f"{y:.0f}", r=f"{5 * unit:.1f}"))
     return _picture(picture, picture.frame, caption, paths)
 
 

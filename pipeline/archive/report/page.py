@@ -121,7 +121,11 @@ def _busiest(one: SourceReport) -> Element:
 def _areas(counted: Counted | None, span: Span, colours: dict[str, int]) -> Element:
     title = element("h3", "Zones and lines")
     if counted is None or not (counted.rows or counted.events):
-        return element("div", title, element("p", "No counts: give zones with --zones."))
+        return element(
+            "div",
+            title,
+            element("p", "No counts: give zones with ", element("code", "--zones"), "."),
+        )
     header = ("zone or line", "event", "direction", "class", "count")
     rows = [
         (row["area"], row["kind"], row["direction"], row["class_name"], int(row["count"]))
@@ -131,7 +135,8 @@ def _areas(counted: Counted | None, span: Span, colours: dict[str, int]) -> Elem
     still = [f"{zone}: {count}" for zone, count in counted.inside.items() if count]
     if still:
         body.append(element("p", f"Inside at the end: {', '.join(still)}"))
-    body.append(legend(colours))
+    happened = {event.key.class_name for event in counted.events}
+    body.append(legend({name: c for name, c in colours.items() if name in happened}))
     for area in dict.fromkeys(row["area"] for row in counted.rows):
         events = [event for event in counted.events if event.key.area == area]
         body += _area(area, events, span, colours)
@@ -186,7 +191,8 @@ def _bins_table(
 def _speeds(speeds: Sequence[TrackSummary] | None) -> Element:
     title = element("h3", "Speeds")
     if speeds is None:
-        text = "Not known: pixels become metres with --homography, from trackline calibrate."
+        option = element("code", "--homography")
+        text = ["Not known: pixels become metres with ", option, ", from trackline calibrate."]
         return element("div", title, element("p", text))
     known = [one for one in speeds if math.isfinite(one.median_speed)]
     if not known:

@@ -11,7 +11,8 @@ STYLE = """
 body { margin: 0; background: var(--ground); color: var(--text);
   font: 16px/1.45 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 16px; }
-h1, h2, h3, td, th, li, figcaption, p { overflow-wrap: anywhere; }
+h1, h2, h3, li, figcaption, p { overflow-wrap: anywhere; }
+code { white-space: nowrap; }
 h1 { font-size: 1.6rem; margin: 8px 0 16px; }
 h2 { font-size: 1.3rem; margin: 24px 0 4px; padding-top: 12px; border-top: 2px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 24px 0 8px; }
@@ -25,7 +26,8 @@ figcaption b { color: var(--text); }
   padding: 8px 14px; border-radius: 4px; }
 .warnings h3 { margin: 4px 0; } .warnings ul { margin: 4px 0; padding-left: 20px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; min-width: min(100%, 420px); }
-th, td { text-align: left; padding: 4px 12px 4px 0; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: top; padding: 4px 12px 4px 0; max-width: 320px;
+  overflow-wrap: break-word; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; } td.number { font-variant-numeric: tabular-nums; }
 figure { margin: 14px 0; } .pair { display: grid; gap: 16px;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
@@ -33,7 +35,8 @@ figure { margin: 14px 0; } .pair { display: grid; gap: 16px;
   border-radius: 6px; }
 .plot { position: relative; border-bottom: 1px solid var(--line); padding-left: 36px; }
 .plot svg { width: 100%; height: 130px; display: block; border-top: 1px dashed var(--line); }
-.top { position: absolute; left: 0; top: -0.7em; color: var(--soft); font-size: 0.85rem; }
+.top { position: absolute; left: 0; top: 1px; line-height: 1;
+  color: var(--soft); font-size: 0.85rem; }
 .axis { display: flex; justify-content: space-between; gap: 8px; padding-left: 36px;
   color: var(--soft); font-size: 0.8rem; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin-top: 16px; }
@@ -47,7 +50,7 @@ figure { margin: 14px 0; } .pair { display: grid; gap: 16px;
 .row .label { color: var(--soft); } .track { height: 14px; }
 .bar { display: block; height: 100%; background: var(--bar); border-radius: 2px; }
 details { margin: 4px 0 12px; } summary { cursor: pointer; color: var(--soft); }
-.path { fill: none; stroke: #ffd34d; stroke-opacity: 0.75; stroke-width: calc(1.6 * var(--u));
+.path { fill: none; stroke: #ffd34d; stroke-opacity: 0.85; stroke-width: calc(2.4 * var(--u));
   stroke-linejoin: round; }
 .picture circle { fill: #ffd34d; stroke: #222; stroke-width: calc(0.6 * var(--u)); }
 .zone { fill: #38bdf8; fill-opacity: 0.14; } .line { fill: none; }
