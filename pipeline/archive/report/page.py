@@ -192,8 +192,8 @@ def _speeds(speeds: Sequence[TrackSummary] | None) -> Element:
     title = element("h3", "Speeds")
     if speeds is None:
         option = element("code", "--homography")
-        text = ["Not known: pixels become metres with ", option, ", from trackline calibrate."]
-        return element("div", title, element("p", text))
+        how = "Not known: pixels become metres with ", option, ", from trackline calibrate."
+        return element("div", title, element("p", *how))
     known = [one for one in speeds if math.isfinite(one.median_speed)]
     if not known:
         return element("div", title, element("p", "No track's speed is known well enough."))
