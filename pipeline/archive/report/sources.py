@@ -238,9 +238,9 @@ class _Recordings:
         if gaps:
             longest = sorted(gaps, reverse=True)[:_MAX_NAMED]
             shown = "; ".join(f"{gap_s:.0f} s before {name}" for gap_s, name in longest)
-            found.append(f"{len(gaps)} gaps between recordings, the longest: {shown}")
+            found.append(f"gaps between recordings: {len(gaps)}, the longest: {shown}")
         if overlaps:
-            found.append(f"{overlaps} recordings overlap with the one before")
+            found.append(f"recordings that overlap with the one before: {overlaps}")
         return found
 
     def _load(self, video: Mapping[str, Any]) -> RecordedSequence:
