@@ -15,7 +15,7 @@ from support.batch_jobs import job, lay_out
 
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.cli.main import main
-from pipeline.core.export_columns import TRACK_NAMES
+from pipeline.core.output_columns import TRACK_NAMES
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;\u202e"
 ZONES = """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive.report.counting import Counted
 from pipeline.archive.report.summary import SourceSummary
-from pipeline.archive.still import read_still
+from pipeline.archive.single_frame import read_still
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.events.zones.schema import CameraZones, Zone
