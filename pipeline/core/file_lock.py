@@ -21,6 +21,11 @@ class LockHeldError(Exception):
         super().__init__(f"held by process {pid}")
         self.pid = pid
 
+    @property
+    def holder(self) -> str:
+        """Return who holds it, for a message: "process 123"."""
+        return f"process {self.pid}" if self.pid else "another process"
+
 
 def lock_file(path: Path) -> Callable[[], None]:
     """Make and lock the file, return what unlocks and removes it; raises LockHeldError, OSError.

@@ -80,9 +80,9 @@ def use_folder(folder: Path) -> FolderUse:
             try:
                 use = FolderUse(folder, lock_file(folder / LOCK_NAME))
             except LockHeldError as error:
-                who = f"process {error.pid}" if error.pid else "another process"
                 raise OutputError(
-                    f"{folder}: another run ({who}) is writing there; choose another folder with -o"
+                    f"{folder}: another run ({error.holder}) is writing there; choose another "
+                    "folder with -o"
                 ) from None
             _uses[use._key] = use
         use.users += 1

@@ -17,6 +17,7 @@ from pipeline.archive.dataset.layout import (
     WORK,
     Manifest,
     dataset_job,
+    lock_dataset,
     read_manifests,
     read_state,
     remove_segment,
@@ -162,14 +163,8 @@ def _refuse_second_job(dataset: Path) -> None:
     path = dataset / LOCK
     if not path.exists():
         return
-    try:
-        with writing(path):
-            lock_file(path)()
-    except LockHeldError as error:
-        who = f"process {error.pid}" if error.pid else "another process"
-        raise OutputError(
-            f"{dataset}: another job ({who}) is writing it; wait, or choose another folder with -o"
-        ) from None
+    with writing(path):
+        lock_dataset(dataset)()
 
 
 def _program() -> str:
@@ -186,9 +181,8 @@ def _lock(path: Path) -> Any:
             return lock_file(path)
         except LockHeldError as error:
             if time.monotonic() > deadline:
-                who = f"process {error.pid}" if error.pid else "another process"
                 raise OutputError(
-                    f"{path.parent.parent}: {who} is still working on a camera of it"
+                    f"{path.parent.parent}: {error.holder} is still working on a camera of it"
                 ) from None
             time.sleep(_POLL_S)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +116,7 @@ def dataset_job(
         if names and not {HEADER, BEGUN} & set(names):
             raise OutputError(f"{dataset}: holds other files ({names[0]}); choose another folder")
         dataset.mkdir(parents=True, exist_ok=True)
-        release = _lock(dataset)
+        release = lock_dataset(dataset)
     try:
         _begin(dataset, json.loads(json.dumps(dict(options), default=str)), program, fresh)
         yield dataset
@@ -124,13 +124,14 @@ def dataset_job(
         release()
 
 
-def _lock(dataset: Path) -> Any:
+def lock_dataset(dataset: Path) -> Callable[[], None]:
+    """Lock a dataset for one job, return what unlocks it; raises OutputError where one has it."""
     try:
         return lock_file(dataset / LOCK)
     except LockHeldError as error:
-        who = f"process {error.pid}" if error.pid else "another process"
         raise OutputError(
-            f"{dataset}: another job ({who}) is writing it; wait, or choose another folder with -o"
+            f"{dataset}: another job ({error.holder}) is writing it; wait, or choose another "
+            "folder with -o"
         ) from None
 
 
