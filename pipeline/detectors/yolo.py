@@ -24,6 +24,7 @@ from pipeline.core.options import OptionsModel, split_names
 from pipeline.detectors.common.backend import (
     Backend,
     LayoutOverrides,
+    NmsMethod,
     Precision,
     Settings,
     not_int8,
@@ -73,6 +74,11 @@ class Options(OptionsModel):
     """Most boxes kept per frame, best first."""
     agnostic_nms: bool = False
     """Let boxes of different classes suppress each other."""
+    nms: NmsMethod = "greedy"
+    """How duplicates are suppressed: greedy, diou (neighbours in a row stay), soft (they get lower
+    scores, `iou` does not matter) or wbf (boxes are averaged)."""
+    nms_sigma: float = Field(default=0.5, gt=0)
+    """How far overlap lowers scores with nms: soft; the higher, the less."""
     batch: int | None = Field(default=None, ge=1)
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"
@@ -157,6 +163,8 @@ class Yolo:
             by_class=not options.agnostic_nms,
             wanted=None if wanted is None else np.array(wanted, np.int32),
             output_check=OutputCheck(options.model, names),
+            nms=options.nms,
+            nms_sigma=options.nms_sigma,
         )
         backend.start(postprocess)
         self._backend = backend

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pipeline.core.data import Detections
 from pipeline.detectors.common.layouts import identify
 from pipeline.detectors.common.letterbox import PADDING, fit, paste
-from pipeline.detectors.common.postprocess import Postprocess, suppress
+from pipeline.detectors.common.nms import suppress
+from pipeline.detectors.common.postprocess import Postprocess
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread")]
 torch = pytest.importorskip("torch", reason="needs torch and ultralytics")
@@ -223,6 +224,13 @@ def test_what_no_fixed_shape_holds_is_an_error_and_no_guess():
     assert answers.unpack(answer[0], box) is not None
     assert answers.unpack(answer[1], box) is None
     assert answer[1, 0, 1] > 64
+
+
+@pytest.mark.parametrize("method", ["diou", "soft", "wbf"])
+def test_other_methods_of_suppression_are_left_to_the_cpu(method):
+    output = torch.from_numpy(v8_output(np.random.default_rng(1), 30, 4)[None])
+    answers = GpuPostprocess(rules((1, 8, 252), 4, nms=method))
+    assert answers.unpack(answers(output).numpy()[0], fit((96, 128), SIZE, None)) is None
 
 
 def test_broken_boxes_suppress_no_other_and_are_passed_on_to_be_counted():

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detecto
     from pipeline.detectors.common.probe import RecognisedLayout
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+NmsMethod = Literal["greedy", "diou", "soft", "wbf"]
+"""Methods of suppressing duplicates: see `common.nms`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,25 @@
-"""Non-maximum suppression: of boxes that show the same object, keep the best one."""
+"""Non-maximum suppression: of boxes that show the same object, keep the best one.
+
+| method | what happens to a box that overlaps a better one                                        |
+|--------|-----------------------------------------------------------------------------------------|
+| greedy | it goes, where intersection over union (IoU) is above `iou`                             |
+| diou   | as greedy, but IoU less the squared distance of the centres as a part of the squared    |
+|        | diagonal of what encloses both: neighbours in a row stay (Zheng et al., Distance-IoU    |
+|        | Loss, AAAI 2020, section "Non-Maximum Suppression using DIoU")                          |
+| soft   | it stays with a lower score, times exp(-IoU^2 / sigma), as long as that is above `conf` |
+|        | (Bodla et al., Soft-NMS, ICCV 2017, equation 4)                                         |
+| wbf    | the box becomes the average of both by score, where their IoU is above `iou` (Solovyev  |
+|        | et al., Weighted boxes fusion, Image and Vision Computing 107, 2021)                    |
+
+The score of a fused box is that of its best one. The paper takes the average, as it fuses several
+networks' boxes: of one network's, every object has many doubtful ones that would pull it down.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,9 +27,63 @@ from numpy.typing import NDArray
 
 from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import Float32, Int32
+from pipeline.detectors.common.backend import NmsMethod
 
 MAX_CANDIDATES = 30_000
 """Boxes beyond the best this many are not looked at: a bound on time, not on quality."""
+MAX_IN_VARIANTS = 3_000
+"""The same for all methods but greedy, which take a step in Python for each box."""
+
+Float64 = NDArray[np.float64]
+
+
+class Kept(NamedTuple):
+    """Boxes that stay, best first: their rows i64[K] among the candidates, `xyxy` and `score`.
+
+    A fused box has the row of its best one.
+    """
+
+    rows: NDArray[np.int64]
+    xyxy: Float32
+    score: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionRules:
+    """Which boxes compete, and how; `conf` and `sigma` are for soft alone."""
+
+    method: NmsMethod = "greedy"
+    iou: float = 0.7
+    max_det: int = 300
+    conf: float = 0.0
+    sigma: float = 0.5
+
+
+def keep_best(
+    xyxy: Float32, score: Float32, class_id: Int32 | None, rules: SuppressionRules
+) -> Kept:
+    """Return what stays of candidates by any method; arguments as of `suppress`."""
+    if rules.method == "greedy":
+        rows = suppress(xyxy, score, class_id, rules.iou, rules.max_det)
+        return Kept(rows, xyxy[rows], score[rows])
+    usable = usable_xyxy(xyxy) & np.isfinite(score)
+    rows = np.flatnonzero(usable)
+    rows = rows[np.argsort(-score[rows], kind="stable")[:MAX_IN_VARIANTS]]
+    exact = xyxy[rows].astype(np.float64)
+    # Moved apart by class, boxes of two classes share nothing.
+    apart = np.zeros((len(rows), 1))
+    if class_id is not None and len(rows):
+        extent = float(exact.max() - exact.min()) + 1
+        apart = class_id[rows, None].astype(np.float64) * extent * 2
+    places, boxes, scores = _METHODS[rules.method](exact + apart, score[rows], rules)
+    boxes = boxes - apart[places]
+    # Boxes that are not finite or have no area stand at the end, so that they can be counted.
+    broken = np.flatnonzero(~usable)
+    return Kept(
+        np.concatenate((rows[places], broken))[: rules.max_det],
+        np.concatenate((boxes.astype(np.float32), xyxy[broken]))[: rules.max_det],
+        np.concatenate((scores.astype(np.float32), score[broken]))[: rules.max_det],
+    )
 
 
 def suppress(
@@ -47,3 +118,66 @@ def _greedy(xyxy: Float32, score: Float32, class_id: Int32 | None, iou: float) -
     else:
         stay = dnn.NMSBoxesBatched(ltwh, score, class_id, *rest)
     return np.asarray(stay, np.int64).reshape(-1)
+
+
+def _diou(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, Float64, Float32]:
+    """Greedy suppression by distance-IoU; boxes f64[N,4] come best first, as for all below."""
+    stay: list[int] = []
+    waiting = np.arange(len(xyxy))
+    while len(waiting) and len(stay) < rules.max_det:
+        best, rest = int(waiting[0]), waiting[1:]
+        stay.append(best)
+        one, others = xyxy[best], xyxy[rest]
+        between = (one[:2] + one[2:] - others[:, :2] - others[:, 2:]) / 2
+        outer = np.maximum(one[2:], others[:, 2:]) - np.minimum(one[:2], others[:, :2])
+        distance = (between**2).sum(axis=1) / (outer**2).sum(axis=1)
+        waiting = rest[_iou(one, others) - distance <= rules.iou]
+    return stay, xyxy[stay], score[stay]
+
+
+def _soft(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, Float64, Float64]:
+    """Scores of what overlaps a better box decay, the Gaussian way."""
+    left = score.astype(np.float64)
+    waiting = np.arange(len(xyxy))
+    stay: list[int] = []
+    while len(waiting) and len(stay) < rules.max_det:
+        at = int(left[waiting].argmax())
+        best = int(waiting[at])
+        stay.append(best)
+        waiting = np.delete(waiting, at)
+        left[waiting] *= np.exp(-(_iou(xyxy[best], xyxy[waiting]) ** 2) / rules.sigma)
+        waiting = waiting[left[waiting] > rules.conf]
+    return stay, xyxy[stay], left[stay]
+
+
+def _wbf(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, Float64, Float32]:
+    """Boxes of one object are averaged, weighted by score; a box joins the cluster it fits best."""
+    fused, weight = np.empty_like(xyxy), np.zeros(len(xyxy))
+    first: list[int] = []
+    for row, (box, value) in enumerate(zip(xyxy, score.astype(np.float64), strict=True)):
+        count = len(first)
+        overlap = _iou(box, fused[:count])
+        at = int(overlap.argmax()) if count else 0
+        if not count or overlap[at] <= rules.iou:
+            first.append(row)
+            at = count
+            fused[at] = box
+        fused[at] += (box - fused[at]) * value / (weight[at] + value)
+        weight[at] += value
+    return first, fused[: len(first)], score[first]
+
+
+def _iou(one: Float64, others: Float64) -> Float64:
+    """Return f64[N]: intersection over union of a box f64[4] with each of f64[N,4]."""
+    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    shared = sides.clip(0).prod(axis=1)
+    area = (one[2:] - one[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1)
+    found: Float64 = shared / (area - shared)
+    return found
+
+
+_METHODS: dict[str, Callable[[Float64, Float32, SuppressionRules], tuple[Any, Float64, Any]]] = {
+    "diou": _diou,
+    "soft": _soft,
+    "wbf": _wbf,
+}

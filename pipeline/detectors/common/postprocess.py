@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.data import Detections, Float32, Int32
+from pipeline.detectors.common.backend import NmsMethod
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import Letterbox, undo_xyxy
-from pipeline.detectors.common.nms import suppress
+from pipeline.detectors.common.nms import SuppressionRules, keep_best
 from pipeline.detectors.common.output_check import OutputCheck
 
 
@@ -19,7 +20,7 @@ class Postprocess:
 
     Called with `output` f32[rows, columns] of one picture and its letterbox; returns Detections,
     best score first. `wanted` i32[K] holds the class ids to keep, None for all; `output_check`
-    looks at all boxes before they are filtered.
+    looks at all boxes before they are filtered. `nms` and `nms_sigma` as in `common.nms`.
     """
 
     layout: Layout
@@ -29,6 +30,8 @@ class Postprocess:
     by_class: bool = True
     wanted: Int32 | None = None
     output_check: OutputCheck | None = None
+    nms: NmsMethod = "greedy"
+    nms_sigma: float = 0.5
 
     def __call__(self, output: Float32, box: Letterbox) -> Detections:
         """Return the Detections of one picture."""
@@ -40,8 +43,7 @@ class Postprocess:
             xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
         if self.layout.final:
             rows = np.argsort(-score, kind="stable")[: self.max_det]
-        else:
-            rows = suppress(
-                xyxy, score, class_id if self.by_class else None, self.iou, self.max_det
-            )
-        return Detections(undo_xyxy(xyxy[rows], box), score[rows], class_id[rows])
+            return Detections(undo_xyxy(xyxy[rows], box), score[rows], class_id[rows])
+        rules = SuppressionRules(self.nms, self.iou, self.max_det, self.conf, self.nms_sigma)
+        kept = keep_best(xyxy, score, class_id if self.by_class else None, rules)
+        return Detections(undo_xyxy(kept.xyxy, box), kept.score, class_id[kept.rows])

@@ -2,7 +2,8 @@
 
 The result is exactly that of `common.postprocess`, without a wait for the CPU in between. What a
 fixed shape cannot hold, more candidates than `CANDIDATES` or chains of overlaps that are too long,
-is flagged in the answer, and that picture is postprocessed on the CPU.
+is flagged in the answer, and that picture is postprocessed on the CPU; with another method of
+suppression than greedy every picture is.
 
 Non-maximum suppression works in shapes that do not depend on the data, so that a CUDA graph can
 hold it. Which box stays is greedy suppression's answer exactly: let S[i,j] say that a better box j
@@ -132,7 +133,8 @@ class GpuPostprocess:
                 suppression_matrix(best.xyxy, usable, class_id, rules.iou)
             )
             stay = stay & kept
-            final = final & settled
+            # Other methods are not written for fixed shapes: the CPU does all pictures.
+            final = final & settled if rules.nms == "greedy" else torch.zeros_like(final)
         packed = _packed(best, stay, min(rules.max_det, stay.shape[1]))
         packed[:, 0, 1], packed[:, 0, 2] = count, final
         return packed
