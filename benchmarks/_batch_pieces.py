@@ -53,12 +53,13 @@ def write_pieces(
         began = START + timedelta(seconds=video[first][0] - video[0][0])
         tail = f"{began.microsecond // 1000:03d}" if short else ""
         path = folder / f"{camera}_{began:%Y%m%d_%H%M%S}{tail}.mp4"
-        _encode(path, video[first:end])
+        encode(path, video[first:end])
         pieces.append(Piece(path, first, end - first))
     return pieces
 
 
-def _encode(path: Path, frames: Sequence[tuple[float, NDArray[np.uint8]]]) -> None:
+def encode(path: Path, frames: Sequence[tuple[float, NDArray[np.uint8]]]) -> None:
+    """Write pictures with their times in seconds as one H.264 file."""
     with av.open(str(path), "w") as container:
         height, width = frames[0][1].shape[:2]
         stream = container.add_stream("libx264", rate=30)

@@ -211,6 +211,97 @@ def test_what_was_moved_is_there_once(tmp_path):
     assert rows(tmp_path) == before
 
 
+def _renamed(root: Path) -> tuple[str, ...]:
+    (root / "videos/door").rename(root / "videos/gate")
+    return (str(root / "videos"),)
+
+
+def _copied_over(root: Path) -> tuple[str, ...]:
+    shutil.copytree(root / "videos/door", root / "copies/gate")
+    return (str(root / "copies"),)
+
+
+def _linked(root: Path) -> tuple[str, ...]:
+    _renamed(root)
+    (root / "videos/gate").rename(root / "gate")
+    (root / "link").symlink_to(root / "gate")
+    return (str(root / "link"),)
+
+
+@pytest.mark.parametrize("change", [_renamed, _copied_over, _linked])
+def test_what_is_found_under_another_cameras_name_stays_under_the_first(change, tmp_path, caplog):
+    """A renamed folder was tracked again, and its rows stood beside the old ones."""
+    lay_out(tmp_path, count=2)
+    job(tmp_path)
+    before = rows(tmp_path)
+    paths = change(tmp_path)
+    for _ in range(2):
+        caplog.clear()
+        progress = job(tmp_path, paths=paths)
+        assert (progress.files, progress.files_kept, progress.frames) == (2, 2, 0)
+        assert "2 recordings are in the dataset already as camera door-door" in caplog.text
+        assert "--fresh" in caplog.text
+    assert rows(tmp_path) == before
+
+
+def test_cameras_whose_names_were_swapped_are_there_once(tmp_path):
+    """Each path holds another content then, and each content has another path."""
+    door, yard = lay_out(tmp_path, "door", count=2), lay_out(tmp_path, "yard", count=2)
+    job(tmp_path)
+    before = rows(tmp_path)
+    aside = tmp_path / "aside"
+    door[0].parent.rename(aside)
+    yard[0].parent.rename(door[0].parent)
+    aside.rename(yard[0].parent)
+    assert job(tmp_path).frames == 0
+    assert rows(tmp_path) == before
+
+
+def test_names_that_move_on_keep_their_rows(tmp_path):
+    """The newest recording is always `latest`: its place has a new content, the old one moved."""
+    (newest,) = lay_out(tmp_path, count=1)
+    job(tmp_path)
+    older = newest.with_name("older.mp4")
+    newest.rename(older)
+    record(tmp_path, "door", newest.stem, 7)
+    for frames in (FRAMES, 0):
+        assert job(tmp_path).frames == frames
+    found = rows(tmp_path)
+    assert len(found["videos"]) == 2
+    assert len(ids(found)) == 2
+
+
+def test_another_file_of_the_same_size_and_time_is_another(tmp_path):
+    """`cp -p` of a recording over another one of the same size was taken for the old one."""
+    (path,) = lay_out(tmp_path, count=1)
+    status = path.stat()
+    job(tmp_path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 40
+    data[at : at + 8] = bytes(8)
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert job(tmp_path).files_kept == 0
+
+
+def test_known_files_are_not_opened_again(tmp_path, monkeypatch):
+    """Each start opened all files with FFmpeg, which a dataset of 100,000 has waited for."""
+    lay_out(tmp_path, count=3)
+    job(tmp_path)
+    opened = []
+    probe = "pipeline.archive.batch.grouping.probe"
+    monkeypatch.setattr(probe, lambda path, _: opened.append(path))
+    assert job(tmp_path).files_kept == 3
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "videos", moved)
+    monkeypatch.undo()
+    assert job(tmp_path, paths=(str(moved),)).files_kept == 3
+    monkeypatch.setattr(probe, lambda path, _: opened.append(path))
+    assert job(tmp_path, paths=(str(moved),)).files_kept == 3
+    assert opened == []
+
+
 def test_over_a_gap_ids_go_on_above(tmp_path):
     lay_out(tmp_path, count=4, gap_after=1)
     job(tmp_path)
@@ -294,12 +385,39 @@ def test_a_recording_that_breaks_off_is_kept_up_to_there(tmp_path):
     assert job(tmp_path).failures == progress.failures
 
 
-def test_copies_are_left_out(tmp_path, caplog):
-    paths = lay_out(tmp_path, count=2)
-    shutil.copy(paths[0], paths[0].with_name("door_20240102_050000.mp4"))
-    progress = job(tmp_path)
-    assert progress.files == 2
-    assert f"has the same content as {paths[0]}; left out" in caplog.text
+@pytest.mark.parametrize(
+    ("copy", "kept"),
+    [
+        ("door/door_20240102_050000.mp4", "door/door_20240102_030400.mp4"),  # the first by name
+        ("backup/a.mp4", "door/door_20240102_030400.mp4"),  # the one with a time
+        ("again/copy of it.mp4", "door/door_20240102_030400.mp4"),
+        ("backup/door_20240102_030400.mp4", "backup/door_20240102_030400.mp4"),
+    ],
+)
+def test_of_copies_the_one_with_a_time_is_taken(copy, kept, tmp_path, caplog):
+    """Of equal files the first by name was taken, though its name has no time."""
+    (original,) = lay_out(tmp_path, count=1)
+    path = tmp_path / "videos" / copy
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(original, path)
+    taken = tmp_path / "videos" / kept
+    left = path if taken == original else original
+    for _ in range(2):
+        caplog.clear()
+        assert job(tmp_path).files == 1
+        assert f"{left}: has the same content as {taken}; left out as a copy" in caplog.text
+    assert [row["path"] for row in rows(tmp_path)["videos"]] == [str(taken)]
+
+
+def test_of_copies_the_one_that_is_in_the_dataset_is_taken(tmp_path):
+    (original,) = lay_out(tmp_path, count=1)
+    unnamed = original.rename(original.with_name("street.mp4"))
+    shutil.copy(tmp_path / "det" / f"{original.stem}.txt", tmp_path / "det/street.txt")
+    job(tmp_path)
+    before = rows(tmp_path)
+    shutil.copy(unnamed, original)
+    assert job(tmp_path).frames == 0
+    assert rows(tmp_path) == before
 
 
 def test_two_jobs_on_one_dataset_are_one_too_many(scene):
@@ -361,7 +479,7 @@ def test_zones_of_other_cameras_are_refused(scene, tmp_path):
     zones = tmp_path / "zones.yaml"
     zones.write_text("cameras:\n  gate:\n    lines:\n    - {name: a, points: [[0, 0], [9, 9]]}\n")
     with pytest.raises(ConfigError, match=r"want a camera of this job \(door-door, yard-yard\)"):
-        job(scene, tree={"zones": str(zones)})
+        job(scene, "elsewhere", tree={"zones": str(zones)})
 
 
 @pytest.mark.slow

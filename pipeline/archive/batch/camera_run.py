@@ -11,18 +11,20 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.archive.batch.annotated import AnnotatedVideo
 from pipeline.archive.batch.camera_tracker import CameraTracker
+from pipeline.archive.batch.content import Stamp, content_hash, sample_of
 from pipeline.archive.batch.grouping import Recording, Seam, seam_between
+from pipeline.archive.batch.identity import is_same
 from pipeline.archive.batch.options import BatchOptions
 from pipeline.archive.batch.progress import Report, Update
-from pipeline.archive.batch.reading import RecordingReader, content_hash
+from pipeline.archive.batch.reading import RecordingReader
 from pipeline.archive.batch.store import JobStore, Kept, Notes, remembered, video_row
-from pipeline.archive.dataset.schema import Segment, segment_name
+from pipeline.archive.dataset.schema import Segment
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.config.build import tracker_factory
 from pipeline.config.schema import Config
@@ -30,7 +32,6 @@ from pipeline.core.errors import SourceError, UsageError
 from pipeline.core.interfaces import Detector
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
-from pipeline.sources._file.listing import natural
 
 log = logging.getLogger("trackline")
 
@@ -62,11 +63,6 @@ class _Step:
     name: str
     recording: Recording
     is_gone: bool = False
-
-    def place(self) -> tuple[bool, float, list[tuple[int, int | str]]]:
-        """Return what steps are sorted by: time, then name."""
-        start = self.recording.start_utc
-        return start is None, start or 0.0, natural(self.recording.path)
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,6 @@ class CameraRun:
         self._is_stopped = is_stopped
         self._tracker = CameraTracker(camera, tracker_factory(context.config), self._new_watcher)
         self._last = _Last()
-        self._moved: set[str] = set()
 
     def run(self) -> None:
         """Process all, or up to where it is stopped; raises PipelineError where it cannot go on."""
@@ -120,16 +115,11 @@ class CameraRun:
 
         A camera that deletes its oldest recordings must not have the rest done anew.
         """
-        named = [
-            _Step(segment_name(self._camera, str(one.path.resolve()), one.start_utc), one)
-            for one in self._recordings
-        ]
-        store = self._context.store
-        gone = store.others(self._camera, {step.name for step in named})
+        named = [_Step(one.segment, one) for one in self._recordings]
+        gone = self._context.store.others(self._camera, {step.name for step in named})
         steps = [*(_Step(name, one, is_gone=True) for name, one in gone.items()), *named]
         if gone:
-            steps.sort(key=_Step.place)
-        self._moved = {kept.manifest.hash for name in gone if (kept := store.kept(name))}
+            steps.sort(key=lambda step: step.recording.sort_key())
         return steps
 
     def _pass(self, step: _Step) -> None:
@@ -161,10 +151,6 @@ class CameraRun:
         if kept is not None:
             log.info("%s: done anew: it, or what its tracks go on from, changed", recording.path)
             store.remove(name)
-        elif self._moved and _digest(recording) in self._moved:
-            log.info("%s: is in the dataset already, from where it was before", recording.path)
-            self._report(Update("kept", self._camera, str(recording.path)))
-            return True
         self._report(Update("begun", self._camera, str(recording.path)))
         segment = Segment(name, self._camera, str(recording.path), start_utc=recording.start_utc)
         if recording.problem:
@@ -204,7 +190,7 @@ class CameraRun:
         return (
             notes.carried_from == carried_from
             and notes.is_carried_on == is_carried_on
-            and _is_same(kept, recording)
+            and is_same(kept, recording)
         )
 
     def _goes_on(self, last: _Last, follower: Recording | None) -> bool:
@@ -231,11 +217,15 @@ class CameraRun:
         opened_by = store.kept(self._last.segment)
         previous = self._last.segment if opened_by and opened_by.notes.is_carried_on else ""
         carried_from = self._last.token if previous else ""
-        segment = replace(segment, hash=_digest(recording))
+        stamp, sample = Stamp.of(recording.path), sample_of(recording.path)
+        with suppress(SourceError):  # none: tried again by the next job
+            segment = replace(segment, hash=content_hash(recording.path))
         SegmentWriter(store.dataset, segment, previous=previous).abort()  # with its checkpoint
         writer = SegmentWriter(store.dataset, segment, previous=previous)
-        size, mtime_ns = _stamp(recording)
-        notes = Notes("", carried_from, False, size, mtime_ns, reason=reason)
+        notes = Notes(
+            "", carried_from, False, stamp.size, stamp.mtime_ns,
+            reason=reason, sample=sample, place=recording.place,
+        )  # fmt: skip
         row = video_row(recording, status="failed", reason=reason)
         store.commit(writer, row, notes, None)
         self._last = _Last()
@@ -246,7 +236,8 @@ class CameraRun:
     ) -> bool:
         """Process a recording, or the rest of it; returns False where it was stopped."""
         store, began = self._context.store, time.monotonic()
-        stamp, digest = _stamp(recording), content_hash(recording.path)  # it may still grow
+        stamp, sample = Stamp.of(recording.path), sample_of(recording.path)
+        digest = content_hash(recording.path)  # after the stamp: it may still grow
         carried_from = self._last.token if seam.is_carried else ""
         self._begin(seam)
         token = _token(digest, carried_from, self._tracker.last_id)
@@ -260,8 +251,10 @@ class CameraRun:
             goes_on = self._goes_on(after, follower)
             state = self._tracker.save_state() if goes_on else None
             broken = reader.broken or ""
-            known = remembered(recording)
-            notes = Notes(token, carried_from, goes_on, *stamp, after.ended_at_s, broken, known)
+            notes = Notes(
+                token, carried_from, goes_on, stamp.size, stamp.mtime_ns, after.ended_at_s, broken,
+                remembered(recording), sample, recording.place,
+            )  # fmt: skip
             row = video_row(
                 recording,
                 status="partial" if broken else "ok",
@@ -405,33 +398,6 @@ class _Pace:
     def checkpoint_made(self) -> None:
         """Begin to count anew."""
         self._checkpoint_at = time.monotonic() + self._checkpoint_s
-
-
-def _is_same(kept: Kept, recording: Recording) -> bool:
-    """Return whether a recording has the content that is in the dataset.
-
-    Where size and time of change are the same it is not read.
-    """
-    size, mtime_ns = _stamp(recording)
-    if (size, mtime_ns) == (kept.notes.size, kept.notes.mtime_ns):
-        return True
-    return size == kept.notes.size and _digest(recording) == kept.manifest.hash
-
-
-def _stamp(recording: Recording) -> tuple[int, int]:
-    """Return size and time of change of the file now, zeros where it is gone."""
-    try:
-        status = recording.path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _digest(recording: Recording) -> str:
-    try:
-        return content_hash(recording.path)
-    except SourceError:
-        return ""
 
 
 def _token(digest: str, carried_from: str, base_id: int) -> str:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.archive.batch.content import SeenFile
 from pipeline.archive.batch.names import Chapter, RecordingName, folder_name, read_name
 from pipeline.core.errors import ConfigError, SourceError, UsageError
 from pipeline.core.paths import home_path
@@ -38,6 +40,8 @@ class Recording:
 
     `start_utc` is the Unix time of its first picture, None if unknown; `continues` says that it
     goes on where the one before it in the group ends, by chapter or number, whatever the times say.
+    `place` is the file's resolved path, `sample` that of its content ("" where none was taken),
+    `segment` the name of the dataset's segment that holds the recording, or will.
     """
 
     path: Path
@@ -46,6 +50,9 @@ class Recording:
     problem: str = ""
     start_utc: float | None = None
     continues: bool = False
+    place: str = ""
+    sample: str = ""
+    segment: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -56,6 +63,10 @@ class Recording:
     def end_utc(self) -> float | None:
         """Return the Unix time of its end by its own word."""
         return None if self.start_utc is None else self.start_utc + self.duration_s
+
+    def sort_key(self) -> tuple[bool, float, list[tuple[int, int | str]]]:
+        """Return what recordings of a camera are sorted by: time (none last), then name."""
+        return self.start_utc is None, self.start_utc or 0.0, natural(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +104,30 @@ class GroupRule:
 
 
 def group_recordings(
-    paths: Sequence[str], rule: GroupRule, *, leave_out: Path, zone: tzinfo | None = None
+    paths: Sequence[str],
+    rule: GroupRule,
+    *,
+    leave_out: Path,
+    zone: tzinfo | None = None,
+    seen: Mapping[str, SeenFile] | None = None,
 ) -> Grouping:
     """Return the recordings below `paths` by camera; raises SourceError where there is none.
 
-    Nothing below the folder `leave_out` is taken. `zone` is that of times in names.
+    Nothing below the folder `leave_out` is taken. `zone` is that of times in names. Files that an
+    earlier job has `seen`, by resolved path, are not opened by FFmpeg again.
     """
     notes: list[str] = []
     found = _found(paths, leave_out, notes)
-    named = [_named(path, root, rule) for path, root in found]
+    named = [_named(each, rule) for each in found]
+    before = seen or {}
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
-        probed = list(pool.map(lambda one: _probed(one, zone), named))
+        probed = list(pool.map(lambda one: _probed(one, zone, before.get(one.place)), named))
     by_camera: dict[str, list[Recording]] = {}
     for recording in probed:
         by_camera.setdefault(recording.camera, []).append(recording)
     roots: dict[str, set[Path]] = {}
-    for (_, root), recording in zip(found, probed, strict=True):
-        roots.setdefault(recording.camera, set()).add(root)
+    for each, recording in zip(found, probed, strict=True):
+        roots.setdefault(recording.camera, set()).add(each.root)
     _refuse_ambiguous(roots, rule)
     cameras = {name: _ordered(group) for name, group in sorted(by_camera.items())}
     for name, group in cameras.items():
@@ -117,9 +135,17 @@ def group_recordings(
     return Grouping(cameras, notes)
 
 
-def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[tuple[Path, Path]]:
-    """Return (file, the folder that names are relative to), each file once, in natural order."""
-    found: dict[Path, tuple[Path, Path]] = {}
+class _Found(NamedTuple):
+    """A file, the folder that names are relative to, and its resolved path."""
+
+    path: Path
+    root: Path
+    place: str
+
+
+def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Found]:
+    """Return the videos there, each file once, in natural order."""
+    found: dict[Path, _Found] = {}
     kept_out = leave_out.resolve()
     for text in paths:
         path = home_path(text)
@@ -142,29 +168,31 @@ def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[tupl
             if real != kept_out and kept_out not in real.parents:
                 # Behind a pattern each file is named by its own folder.
                 inside = root if root in video.parents else video.parent
-                found.setdefault(real, (video, inside))
+                found.setdefault(real, _Found(video, inside, str(real)))
     if not found:
         raise SourceError(f"{', '.join(paths)}: no videos there")
-    return sorted(found.values(), key=lambda one: natural(one[0]))
+    return sorted(found.values(), key=lambda one: natural(one.path))
 
 
 class _Named(NamedTuple):
     """A file, its camera ("" if a pattern does not match it) and the pattern's text of the time."""
 
     path: Path
+    place: str
     camera: str
     when: str = ""
 
 
-def _named(path: Path, root: Path, rule: GroupRule) -> _Named:
+def _named(found: _Found, rule: GroupRule) -> _Named:
+    path, root, place = found
     if rule.pattern is None:
         names = (folder_name(path.parent, root), read_name(path).view)
-        return _Named(path, _clean("-".join(filter(None, names))))
+        return _Named(path, place, _clean("-".join(filter(None, names))))
     match = rule.pattern.search(path.as_posix())
     if match is None or not match["camera"]:
-        return _Named(path, "")
+        return _Named(path, place, "")
     when = match["time"] if "time" in rule.pattern.groupindex else None
-    return _Named(path, _clean(match["camera"]), when or "")
+    return _Named(path, place, _clean(match["camera"]), when or "")
 
 
 def _clean(name: str) -> str:
@@ -172,25 +200,27 @@ def _clean(name: str) -> str:
     return printable[:_MAX_NAME] or "camera"
 
 
-def _probed(named: _Named, zone: tzinfo | None) -> Recording:
-    path, camera, when = named
+def _probed(named: _Named, zone: tzinfo | None, seen: SeenFile | None) -> Recording:
+    path, place, camera, when = named
+    new = partial(Recording, path, camera or UNMATCHED, place=place)
     if not camera:
-        return Recording(path, UNMATCHED, problem=f"{path}: does not match --group-by")
+        return new(problem=f"{path}: does not match --group-by")
+    if seen is not None and seen.is_at(path):
+        return new(seen.probe, start_utc=seen.probe.start_utc, sample=seen.sample)
     try:
         facts = probe(path, zone)
     except SourceError as error:
         start = named_time(path)
         begun = None if start is None else _unix_s(start.moment, zone)
-        return Recording(path, camera, problem=" ".join(str(error).split()), start_utc=begun)
+        return new(problem=" ".join(str(error).split()), start_utc=begun)
     if not when:
-        return Recording(path, camera, facts, start_utc=facts.start_utc)
+        return new(facts, start_utc=facts.start_utc)
     moment = _time_of(path, when)
     if moment is None:
-        problem = f"{path}: the time by --group-by is none: '{when}'"
-        return Recording(path, camera, facts, problem)
+        return new(facts, f"{path}: the time by --group-by is none: '{when}'")
     start_utc = _unix_s(moment, zone)
     facts = replace(facts, start_utc=start_utc, start_exact=False, start_from="--group-by")
-    return Recording(path, camera, facts, start_utc=start_utc)
+    return new(facts, start_utc=start_utc)
 
 
 def _time_of(path: Path, text: str) -> datetime | None:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.archive.batch.camera_run import CameraContext, CameraRun
+from pipeline.archive.batch.content import SeenFile
 from pipeline.archive.batch.grouping import GroupRule, Recording, group_recordings
+from pipeline.archive.batch.identity import copies_noted, find_copies, match
 from pipeline.archive.batch.options import (
     BatchOptions,
     camera_zones,
     result_options,
 )
-from pipeline.archive.batch.progress import JobProgress, Report
-from pipeline.archive.batch.reading import content_hash
+from pipeline.archive.batch.progress import JobProgress, Report, Update
 from pipeline.archive.batch.store import JobStore, open_store
 from pipeline.archive.batch.workers import run_here, run_in_workers
-from pipeline.archive.dataset.layout import ANNOTATED
+from pipeline.archive.dataset.layout import ANNOTATED, is_dataset, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.config.build import make_detector
 from pipeline.config.schema import Config
-from pipeline.core.errors import PipelineError, SourceError
+from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector
 from pipeline.core.malloc import share_arenas
 from pipeline.detectors.common.loaded import LoadedModel
@@ -33,9 +34,6 @@ from pipeline.events.zones.schema import CameraZones
 from pipeline.sources._file.recording_start import zone_of
 
 log = logging.getLogger("trackline")
-
-_EDGE_BYTES = 1 << 16
-_MAX_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,8 @@ class BatchJob:
     cameras: Mapping[str, Sequence[Recording]]
     zones: Mapping[str, CameraZones] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    kept_options: Mapping[str, Any] = field(default_factory=dict)
+    """The options that change results, as the dataset keeps them."""
 
     def progress(self) -> JobProgress:
         """Return its progress before it has begun."""
@@ -56,19 +56,26 @@ class BatchJob:
 def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     """Return the job: what is there is looked at, nothing is written.
 
-    Raises SourceError where there are no videos, ConfigError for zones of other cameras.
+    Raises UsageError for options that the dataset was not made with, before files are searched for;
+    SourceError where there are no videos, ConfigError for zones of other cameras.
     """
     zone = None if options.timezone is None else zone_of(options.timezone)
     rule = GroupRule.of(options.group_by)
-    found = group_recordings(options.paths, rule, leave_out=options.dataset, zone=zone)
-    copies = _copies([one for group in found.cameras.values() for one in group])
+    kept_options = result_options(options, config)
+    seen: Mapping[str, SeenFile] = {}
+    if not options.fresh and is_dataset(options.dataset):
+        refuse_other_options(options.dataset, kept_options)
+        seen = JobStore(options.dataset).seen()
+    found = group_recordings(options.paths, rule, leave_out=options.dataset, zone=zone, seen=seen)
+    copies = find_copies([one for group in found.cameras.values() for one in group], seen)
     cameras = {
         name: left
         for name, group in found.cameras.items()
         if (left := [one for one in group if one.path not in copies])
     }
     zones = camera_zones(config, list(cameras))
-    return BatchJob(options, config, cameras, zones, [*found.notes, *_copies_noted(copies)])
+    notes = [*found.notes, *copies_noted(copies)]
+    return BatchJob(options, config, cameras, zones, notes, kept_options)
 
 
 def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> None:
@@ -81,15 +88,20 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
     share_arenas()
     for note in job.notes:
         log.warning("%s", note)
-    longest_first = sorted(
-        job.cameras, key=lambda name: -sum(one.duration_s for one in job.cameras[name])
-    )
     options = job.options
-    kept_options = result_options(options, job.config)
-    with open_store(options.dataset, kept_options, fresh=options.fresh):
-        new = partial(_CameraJob, job)
+    with open_store(options.dataset, job.kept_options, fresh=options.fresh):
+        matched = match(job.cameras, JobStore(options.dataset))
+        for note in matched.notes():
+            log.warning("%s", note)
+        for recording, _ in matched.elsewhere:
+            report(Update("kept", recording.camera, str(recording.path)))
+        cameras = matched.cameras
+        longest_first = sorted(
+            cameras, key=lambda name: -sum(one.duration_s for one in cameras[name])
+        )
+        new = partial(_CameraJob, replace(job, cameras=cameras))
         count = min(options.workers, len(longest_first))
-        if count == 1:
+        if count <= 1:
             run_here(new, longest_first, report, is_stopped)
         else:
             run_in_workers(new, longest_first, count, report, is_stopped)
@@ -135,48 +147,3 @@ class _CameraJob:
         if self._model is None:
             self._model = LoadedModel(make_detector(self._job.config), {})
         return self._model.detector()
-
-
-def _copies(recordings: Sequence[Recording]) -> dict[Path, Path]:
-    """Return {file: the file before it that has the same content}.
-
-    Whole files are read only where size, beginning and end are the same.
-    """
-    by_edges: dict[tuple[int, str], list[Path]] = {}
-    sizes: dict[int, list[Path]] = {}
-    for one in recordings:
-        if one.probe is not None:
-            sizes.setdefault(one.probe.size, []).append(one.path)
-    for size, paths in sizes.items():
-        for path in paths if len(paths) > 1 else ():
-            by_edges.setdefault((size, _edges(path)), []).append(path)
-    copies: dict[Path, Path] = {}
-    for paths in by_edges.values():
-        first: dict[str, Path] = {}
-        for path in sorted(paths) if len(paths) > 1 else ():
-            with suppress(SourceError):  # it is set aside later, with this reason
-                original = first.setdefault(content_hash(path), path)
-                if original != path:
-                    copies[path] = original
-    return copies
-
-
-def _edges(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256(file.read(_EDGE_BYTES))
-            file.seek(max(0, path.stat().st_size - _EDGE_BYTES))
-            digest.update(file.read(_EDGE_BYTES))
-    except OSError:
-        return str(path)
-    return digest.hexdigest()
-
-
-def _copies_noted(copies: Mapping[Path, Path]) -> list[str]:
-    """Return a line for each of the first copies, and how many more there are."""
-    lines = [
-        f"{copy}: has the same content as {original}; left out"
-        for copy, original in list(copies.items())[:_MAX_NAMED]
-    ]
-    more = len(copies) - len(lines)
-    return [*lines, f"{more} more files have the content of others; left out"] if more else lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,20 +15,6 @@ from pipeline.core.interfaces import Detector, SourceInfo
 from pipeline.engine import Pipeline
 from pipeline.sources.file import FileSource, Options
 from pipeline.sources.file import build as build_file
-
-_BLOCK = 1 << 20
-
-
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 class _FromFrame:

@@ -6,10 +6,11 @@ import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.archive.batch.content import SeenFile, Stamp
 from pipeline.archive.batch.grouping import Recording
 from pipeline.archive.dataset.layout import (
     ANNOTATED,
@@ -21,6 +22,7 @@ from pipeline.archive.dataset.layout import (
     read_manifests,
     read_state,
     remove_segment,
+    write_manifest,
 )
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.core.errors import OutputError, WriteError, writing
@@ -38,7 +40,8 @@ class Notes:
 
     `token` stands for the segment's results: its content, the token of what its tracks go on from
     (`carried_from`, "" for nothing) and its first id. `is_carried_on` says that the next segment
-    goes on from it. `size` and `mtime_ns` are the video's, `ended_at_s` is where it really ended.
+    goes on from it. `size`, `mtime_ns` and `sample` are the video's, `place` is the resolved path
+    where it was last found, `ended_at_s` is where it really ended.
     """
 
     token: str
@@ -50,6 +53,8 @@ class Notes:
     reason: str = ""
     recording: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the recording, for when the file is gone: see `remembered`."""
+    sample: str = ""
+    place: str = ""
 
 
 def remembered(recording: Recording) -> dict[str, Any]:
@@ -83,6 +88,40 @@ class JobStore:
             if (notes := _notes(manifest)) is not None:
                 self._kept[name] = Kept(manifest, notes)
 
+    def by_place(self) -> dict[str, list[str]]:
+        """Return the segments by the resolved path where their file was last found."""
+        found: dict[str, list[str]] = {}
+        for name, kept in self._kept.items():
+            found.setdefault(kept.notes.place, []).append(name)
+        return found
+
+    def by_size(self) -> dict[int, list[str]]:
+        """Return the segments by the size of their file."""
+        found: dict[int, list[str]] = {}
+        for name, kept in self._kept.items():
+            found.setdefault(kept.notes.size, []).append(name)
+        return found
+
+    def seen(self) -> dict[str, SeenFile]:
+        """Return the files that could be read, by resolved path."""
+        found = {}
+        for kept in self._kept.values():
+            if (one := self.recording(kept)) is not None and one.probe is not None:
+                notes = kept.notes
+                facts = replace(one.probe, size=notes.size, mtime_ns=notes.mtime_ns)
+                found[notes.place] = SeenFile(notes.sample, facts)
+        return found
+
+    def recording(self, kept: Kept) -> Recording | None:
+        """Return the recording of a segment as it was found then, None if it could not be read."""
+        one = kept.notes.recording
+        if not one.get("probe"):
+            return None
+        facts = FileProbe(**one["probe"])
+        path = Path(kept.manifest.path)
+        camera = kept.manifest.camera
+        return Recording(path, camera, facts, "", one["start_utc"], one["continues"])
+
     def kept(self, segment: str) -> Kept | None:
         """Return a committed segment by its name, None where there is none."""
         return self._kept.get(segment)
@@ -94,14 +133,10 @@ class JobStore:
         """
         found = {}
         for name, kept in self._kept.items():
-            one = kept.notes.recording
-            manifest = kept.manifest
-            if name in segments or manifest.camera != camera or not one.get("probe"):
+            if name in segments or kept.manifest.camera != camera:
                 continue
-            facts = FileProbe(**one["probe"])
-            found[name] = Recording(
-                Path(manifest.path), camera, facts, "", one["start_utc"], one["continues"]
-            )
+            if (recording := self.recording(kept)) is not None:
+                found[name] = recording
         return found
 
     def highest_id(self, camera: str) -> int:
@@ -112,6 +147,18 @@ class JobStore:
     def state_after(self, segment: str) -> Any:
         """Return the tracker's state after a committed segment, None where it was not kept."""
         return read_state(self.dataset, segment).state
+
+    def note_file(self, segment: str, place: str, stamp: Stamp, sample: str) -> None:
+        """Note where a committed segment's file lies now, so that the next job knows it there."""
+        kept = self._kept[segment]
+        notes = replace(
+            kept.notes, place=place, size=stamp.size, mtime_ns=stamp.mtime_ns, sample=sample
+        )
+        if notes != kept.notes:
+            manifest = replace(kept.manifest, notes=asdict(notes))
+            with writing(self.dataset, WriteError):
+                write_manifest(self.dataset, manifest)
+            self._kept[segment] = Kept(manifest, notes)
 
     def remove(self, segment: str) -> None:
         """Take a committed segment out of the dataset, with its annotated video."""
@@ -190,9 +237,10 @@ def _lock(path: Path) -> Any:
 def _notes(manifest: Manifest) -> Notes | None:
     """Return what this job's manifests note, None for a segment that another program wrote."""
     try:
-        return Notes(**manifest.notes)
+        notes = Notes(**manifest.notes)
     except TypeError:
         return None
+    return notes if notes.place else replace(notes, place=str(Path(manifest.path).resolve()))
 
 
 def video_row(recording: Recording, **more: Any) -> dict[str, Any]:

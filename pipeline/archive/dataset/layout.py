@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,31 @@ def read_header(dataset: Path) -> dict[str, Any]:
     return header
 
 
+def is_dataset(path: Path) -> bool:
+    """Return whether a folder has the header of a dataset, readable or not."""
+    return (path / HEADER).exists()
+
+
+def refuse_other_options(dataset: Path, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of options that are others than before, of a dataset without results.
+
+    Raises UsageError where there are results, with the options' names and values.
+    """
+    before, now = read_header(dataset).get("options", {}), _as_json(options)
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if changed and _holds_results(dataset):
+        shown = "; ".join(
+            f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in changed
+        )
+        raise UsageError(f"{dataset}: was made with other options: {shown} (--fresh starts over)")
+    return changed
+
+
+def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
+    return found
+
+
 @contextmanager
 def dataset_job(
     dataset: Path, options: Mapping[str, Any], *, program: str = "", fresh: bool = False
@@ -118,7 +143,7 @@ def dataset_job(
         dataset.mkdir(parents=True, exist_ok=True)
         release = lock_dataset(dataset)
     try:
-        _begin(dataset, json.loads(json.dumps(dict(options), default=str)), program, fresh)
+        _begin(dataset, _as_json(options), program, fresh)
         yield dataset
     finally:
         release()
@@ -136,25 +161,12 @@ def lock_dataset(dataset: Path) -> Callable[[], None]:
 
 
 def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) -> None:
-    header = read_header(dataset) if (dataset / HEADER).exists() else None
-    if header is not None and not fresh:
-        before = header.get("options", {})
-        changed = sorted(
-            name for name in {*before, *options} if before.get(name) != options.get(name)
-        )
-        if changed and _holds_results(dataset):
-            shown = "; ".join(
-                f"{name} was {_short(before.get(name))}, is {_short(options.get(name))}"
-                for name in changed
-            )
-            raise UsageError(
-                f"{dataset}: was made with other options: {shown} (--fresh starts over)"
-            )
-        if not changed:
-            with writing(dataset):
-                remove_orphans(dataset)
-                (dataset / BEGUN).unlink(missing_ok=True)
-            return
+    header = read_header(dataset) if is_dataset(dataset) else None
+    if header is not None and not fresh and not refuse_other_options(dataset, options):
+        with writing(dataset):
+            remove_orphans(dataset)
+            (dataset / BEGUN).unlink(missing_ok=True)
+        return
     with writing(dataset):
         if header is None:
             (dataset / BEGUN).touch()
@@ -214,6 +226,11 @@ def work_folder(dataset: Path, segment: str) -> Path:
 def part_path(segment: Segment, table: str) -> str:
     """Return where a table's part of a segment lies, relative to the dataset."""
     return f"{table}/{segment.folder}/{segment.name}.parquet"
+
+
+def write_manifest(dataset: Path, manifest: Manifest) -> None:
+    """Make a segment part of the dataset, or change what is noted of it; raises OSError."""
+    write_json(manifest_path(dataset, manifest.segment), asdict(manifest))
 
 
 def read_manifest(dataset: Path, segment: str) -> Manifest | None:

@@ -15,11 +15,11 @@ from pipeline.archive.dataset.layout import (
     CameraState,
     Manifest,
     Part,
-    manifest_path,
     part_path,
     read_state,
     work_folder,
     write_json,
+    write_manifest,
     write_state,
 )
 from pipeline.archive.dataset.schema import (
@@ -171,7 +171,7 @@ class SegmentWriter:
         with writing(self._dataset, WriteError):
             open_tracks = self._trajectories.save_state() if carry else {}
             write_state(self._dataset, self.segment.name, CameraState(state, open_tracks))
-            write_json(manifest_path(self._dataset, self.segment.name), asdict(manifest))
+            write_manifest(self._dataset, manifest)
             shutil.rmtree(self._work, ignore_errors=True)  # else with the next job
         return manifest
 

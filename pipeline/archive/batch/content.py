@@ -1,0 +1,75 @@
+"""Content of files: hash, sample, and files seen before that need no second look.
+
+A sample is the hash of a file's beginning, middle and end. With the size and the time of change it
+tells whether a file is the one that was seen before, at the cost of three short reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import SourceError
+from pipeline.sources._file.probe import FileProbe
+
+_BLOCK = 1 << 20
+_SAMPLE_BYTES = 1 << 16
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def sample_of(path: Path) -> str:
+    """Return the hash of a file's beginning, middle and end, "" where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            last = max(0, size - _SAMPLE_BYTES)
+            for at in sorted({0, last // 2, last}):
+                file.seek(at)
+                digest.update(file.read(_SAMPLE_BYTES))
+    except OSError:
+        return ""
+    return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Size and time of change of a file, zeros where it is gone."""
+
+    size: int = 0
+    mtime_ns: int = 0
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Return the file's stamp now."""
+        try:
+            status = path.stat()
+        except OSError:
+            return cls()
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file as an earlier job saw it: its sample, and what it says of itself."""
+
+    sample: str
+    probe: FileProbe
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether the file there is still the same."""
+        seen = Stamp(self.probe.size, self.probe.mtime_ns)
+        return bool(self.sample) and Stamp.of(path) == seen and sample_of(path) == self.sample

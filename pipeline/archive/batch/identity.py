@@ -1,0 +1,204 @@
+"""Which recordings a dataset holds already, and which files are copies: content is identity.
+
+A recording whose content is in the dataset is not tracked again, wherever its file lies now and
+whatever its camera is called now: its rows stay under the first name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from pipeline.archive.batch.content import Stamp, content_hash, sample_of
+from pipeline.archive.batch.grouping import Recording
+from pipeline.archive.batch.store import JobStore, Kept
+from pipeline.archive.dataset.schema import segment_name
+from pipeline.core.errors import SourceError
+from pipeline.sources._file.listing import natural
+from pipeline.sources._file.recording_start import named_time
+
+MAX_NAMED = 3
+"""Copies that are named in a line of their own; more are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Recordings by camera, each with its segment's name, and those of which nothing is to do.
+
+    `elsewhere` are (recording, camera in the dataset): they stay under the camera's first name.
+    """
+
+    cameras: Mapping[str, Sequence[Recording]]
+    elsewhere: Sequence[tuple[Recording, str]] = ()
+
+    def notes(self) -> list[str]:
+        """Return a line for each camera that the dataset knows by another name."""
+        groups: dict[tuple[str, str], list[Recording]] = {}
+        for recording, before in self.elsewhere:
+            groups.setdefault((recording.camera, before), []).append(recording)
+        return [
+            f"camera {camera}: {_count(len(group))} in the dataset already as camera {before}, and "
+            f"keep that name ({group[0].path}{', ...' if len(group) > 1 else ''}); --fresh tracks "
+            "everything anew"
+            for (camera, before), group in groups.items()
+        ]
+
+
+def _count(recordings: int) -> str:
+    return "1 recording is" if recordings == 1 else f"{recordings} recordings are"
+
+
+def match(cameras: Mapping[str, Sequence[Recording]], store: JobStore) -> Matched:
+    """Return the recordings with the segments that hold their content, or will.
+
+    Only under the dataset's lock: the store is noted where the files lie now.
+    """
+    claims = _claims([one for group in cameras.values() for one in group], store)
+    taken = set(claims.values())
+    named: dict[str, list[Recording]] = {}
+    elsewhere = []
+    for camera, group in cameras.items():
+        found = []
+        for one in group:
+            name = claims.get(one.place)
+            if name is None:
+                found.append(replace(one, segment=_new_name(one, taken)))
+                continue
+            one = _as_seen(one, name, store)
+            before = store.kept(name)
+            if before is not None and before.manifest.camera != camera:
+                elsewhere.append((one, before.manifest.camera))
+            else:
+                found.append(one)
+        if found:
+            named[camera] = sorted(found, key=Recording.sort_key)
+    return Matched(named, elsewhere)
+
+
+def _claims(recordings: Sequence[Recording], store: JobStore) -> dict[str, str]:
+    """Return {place of a recording: segment with its content}, each segment once."""
+    claims: dict[str, str] = {}
+    rest = []
+    by_place = store.by_place()
+    for one in recordings:
+        same = _first_same(one, by_place.get(one.place, ()), store)
+        if same is None:
+            rest.append(one)
+        else:
+            claims[one.place] = same
+    taken = set(claims.values())
+    by_size = store.by_size()
+    for one in rest:
+        size = Stamp.of(one.path).size
+        free = [name for name in by_size.get(size, ()) if name not in taken] if size else []
+        if (same := _first_same(one, free, store)) is not None:
+            claims[one.place] = same
+            taken.add(same)
+    return claims
+
+
+def _first_same(one: Recording, names: Collection[str], store: JobStore) -> str | None:
+    """Return which of these segments holds the recording's content, one of its camera first."""
+    kept = [(name, found) for name in names if (found := store.kept(name)) is not None]
+    kept.sort(key=lambda each: (each[1].manifest.camera != one.camera, each[0]))
+    digest = cache(_digest)
+    return next((name for name, each in kept if is_same(each, one, digest)), None)
+
+
+def is_same(kept: Kept, recording: Recording, digest: Callable[[Path], str] | None = None) -> bool:
+    """Return whether a recording has the content of a committed segment.
+
+    Where size, time of change and sample are the same, the whole file is not read.
+    """
+    manifest, notes = kept.manifest, kept.notes
+    stamp, facts = Stamp.of(recording.path), recording.probe
+    if not manifest.hash or stamp.size != notes.size:
+        return False
+    if notes.sample:
+        is_probed = facts is not None and stamp == Stamp(facts.size, facts.mtime_ns)
+        sample = (recording.sample if is_probed else "") or sample_of(recording.path)
+        if sample != notes.sample:
+            return False
+    knows = notes.sample or recording.place == notes.place
+    if knows and stamp.mtime_ns == notes.mtime_ns:
+        return True
+    return (digest or _digest)(recording.path) == manifest.hash
+
+
+def _digest(path: Path) -> str:
+    try:
+        return content_hash(path)
+    except SourceError:
+        return ""
+
+
+def _new_name(one: Recording, taken: Collection[str]) -> str:
+    """Return the name of a segment that is to come, none of those that other recordings have."""
+    name = segment_name(one.camera, one.place, one.start_utc)
+    if name in taken:  # another file was there then, which lies elsewhere now
+        name = segment_name(one.camera, f"{one.place}\0{_digest(one.path)}", one.start_utc)
+    return name
+
+
+def _as_seen(one: Recording, name: str, store: JobStore) -> Recording:
+    """Return a recording with its segment, and with its first name's time if it was moved.
+
+    The store notes where it lies now.
+    """
+    kept = store.kept(name)
+    assert kept is not None
+    stamp, sample = Stamp.of(one.path), kept.notes.sample or sample_of(one.path)
+    before = store.recording(kept)
+    if one.place != kept.notes.place and before is not None and not one.problem:
+        one = replace(one, probe=before.probe, start_utc=before.start_utc)
+    store.note_file(name, one.place, stamp, sample)
+    if one.probe is not None:
+        facts = replace(one.probe, size=stamp.size, mtime_ns=stamp.mtime_ns)
+        one = replace(one, probe=facts)
+    return replace(one, segment=name, sample=sample)
+
+
+def find_copies(recordings: Iterable[Recording], known: Collection[str]) -> dict[Path, Path]:
+    """Return {file: the file with the same content that is taken instead}.
+
+    Taken is the one at a place that is `known` from before, else one with a time in its name, else
+    the first by name. Whole files are read only where size and sample are the same.
+    """
+    sizes: dict[int, list[Recording]] = {}
+    for one in recordings:
+        if one.probe is not None:
+            sizes.setdefault(one.probe.size, []).append(one)
+    samples: dict[tuple[int, str], list[Recording]] = {}
+    for size, group in sizes.items():
+        for one in group if len(group) > 1 else ():
+            sample = one.sample or sample_of(one.path) or str(one.path)
+            samples.setdefault((size, sample), []).append(one)
+    copies: dict[Path, Path] = {}
+    for group in samples.values():
+        first: dict[str, Path] = {}
+        best_first = sorted(group, key=lambda one: _rank(one, known)) if len(group) > 1 else ()
+        for one in best_first:
+            with suppress(SourceError):  # it is set aside later, with this reason
+                original = first.setdefault(content_hash(one.path), one.path)
+                if original != one.path:
+                    copies[one.path] = original
+    return copies
+
+
+def _rank(one: Recording, known: Collection[str]) -> tuple[bool, bool, bool, object]:
+    facts = one.probe
+    is_timed = named_time(one.path) is not None or (facts and facts.start_from == "--group-by")
+    return bool(one.problem), one.place not in known, not is_timed, natural(one.path)
+
+
+def copies_noted(copies: Mapping[Path, Path]) -> list[str]:
+    """Return a line for each of the first copies, and how many more there are."""
+    lines = [
+        f"{copy}: has the same content as {original}; left out as a copy"
+        for copy, original in list(copies.items())[:MAX_NAMED]
+    ]
+    more = len(copies) - len(lines)
+    return [*lines, f"{more} more files are copies of others; left out"] if more else lines
