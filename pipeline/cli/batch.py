@@ -19,11 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from pipeline.archive.batch.job import plan_job, run_job
 from pipeline.archive.batch.options import DEFAULT_MAX_SEAM_S, BatchOptions, saved_kinds
 from pipeline.archive.batch.progress import JobProgress, Report, Update, hours
+from pipeline.archive.remote import place_of
 from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
 from pipeline.cli._progress import stderr_console
 from pipeline.cli._signals import StopSignals
 from pipeline.config.schema import load_config
-from pipeline.core.paths import home_path
 
 HELP = "track recorded videos of any number into one dataset, resumable"
 LINE_EVERY_S = 10.0
@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="videos, folders with subfolders")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="DATASET", help="folder of the dataset"
+        "-o",
+        "--output",
+        required=True,
+        metavar="DATASET",
+        help="folder of the dataset, or its address: s3://bucket/name",
     )
     parser.add_argument(
         "--group-by", default="folder", metavar="folder|REGEX",
@@ -61,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
     """Run the job; 1 where a recording could not be read, or not to its end."""
     options = BatchOptions(
         paths=tuple(args.paths),
-        dataset=home_path(args.output),
+        dataset=place_of(args.output),
         group_by=args.group_by,
         max_seam_s=args.max_seam,
         timezone=args.timezone,

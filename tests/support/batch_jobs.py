@@ -73,7 +73,7 @@ class Killed(BaseException):
 
 def job(
     root: Path,
-    dataset: str = "dataset",
+    dataset: str | Path = "dataset",
     *,
     on_update: Callable[[Update], None] = lambda _: None,
     is_stopped: Callable[[], bool] = lambda: False,
@@ -83,7 +83,7 @@ def job(
     """Run a job over the videos below `root` and return how far it came."""
     paths = options.pop("paths", (str(root / "videos"),))
     chosen = BatchOptions(
-        **{"timezone": "UTC", "paths": paths, "dataset": root / dataset, **options}
+        **{"timezone": "UTC", "paths": paths, "dataset": _place(root, dataset), **options}
     )
     planned = plan_job(chosen, config(root, **(tree or {})))
     progress = planned.progress()
@@ -96,9 +96,14 @@ def job(
     return progress
 
 
-def rows(root: Path, dataset: str = "dataset") -> dict[str, list[Any]]:
+def _place(root: Path, dataset: str | Path) -> Path:
+    """Return a dataset's folder; one in a store is a place already."""
+    return root / dataset if isinstance(dataset, str) else dataset
+
+
+def rows(root: Path, dataset: str | Path = "dataset") -> dict[str, list[Any]]:
     """Return all rows of all tables in order, but for what a run's speed decides."""
-    opened = open_dataset(root / dataset)
+    opened = open_dataset(_place(root, dataset))
     found = {}
     for name in ("tracks", "trajectories", "events", "videos"):
         table = opened.table(name).to_pylist()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.archive.batch.options import video_options
-from pipeline.archive.dataset.layout import ANNOTATED, WORK
+from pipeline.archive.dataset.files import move_into_place, work_root
+from pipeline.archive.dataset.layout import ANNOTATED
 from pipeline.archive.dataset.schema import Segment
 from pipeline.config.build import make_sinks
 from pipeline.config.schema import Config
@@ -30,7 +31,7 @@ class AnnotatedVideo:
         self._config = config.model_copy(update={"sinks": (video_options(config),)})
         self._segment = segment
         self._zones = zones
-        self._work = dataset / WORK / f"{segment.name}.video"
+        self._work = work_root(dataset) / f"{segment.name}.video"
         self._target = dataset / ANNOTATED / segment.folder
         self._sink: Sink | None = None
 
@@ -56,9 +57,8 @@ class AnnotatedVideo:
         try:
             files = sorted(self._work.glob("*.mp4")) if self._work.is_dir() else []
             for number, file in enumerate(files, 1):
-                self._target.mkdir(parents=True, exist_ok=True)
                 part = f".{number}" if number > 1 else ""
-                file.replace(self._target / f"{self._segment.name}{part}.mp4")
+                move_into_place(file, self._target / f"{self._segment.name}{part}.mp4")
         except OSError as error:
             raise WriteError(f"{self._target}: cannot be written: {error.strerror}") from None
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from pipeline.archive.batch.content import SeenFile
 from pipeline.archive.batch.names import Chapter, RecordingName, folder_name, read_name
+from pipeline.archive.remote import is_remote
 from pipeline.core.errors import ConfigError, SourceError, UsageError
 from pipeline.core.paths import home_path
 from pipeline.sources._file.listing import list_files, natural
@@ -146,7 +147,7 @@ class _Found(NamedTuple):
 def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Found]:
     """Return the videos there, each file once, in natural order."""
     found: dict[Path, _Found] = {}
-    kept_out = leave_out.resolve()
+    kept_out = leave_out if is_remote(leave_out) else leave_out.resolve()
     for text in paths:
         path = home_path(text)
         try:

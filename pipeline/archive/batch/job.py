@@ -20,8 +20,9 @@ from pipeline.archive.batch.options import (
     result_options,
 )
 from pipeline.archive.batch.progress import JobProgress, Report, Update
-from pipeline.archive.batch.store import JobStore, open_store
+from pipeline.archive.batch.store import JobStore, camera_lock, open_store
 from pipeline.archive.batch.workers import run_here, run_in_workers
+from pipeline.archive.dataset.files import children_with
 from pipeline.archive.dataset.layout import ANNOTATED, is_dataset, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.config.build import make_detector
@@ -114,7 +115,7 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
 
 def _without_video(dataset: Path) -> int:
     """Return how many recordings of a dataset have frames, but no annotated video."""
-    videos = {path.stem for path in (dataset / ANNOTATED).rglob("*.mp4")}
+    videos = {path.stem for path in children_with(dataset / ANNOTATED, (".mp4",))}
     segments = open_dataset(dataset).segments()
     return sum(each.frames > 0 and each.segment not in videos for each in segments)
 
@@ -125,15 +126,15 @@ class _CameraJob:
     def __init__(self, job: BatchJob) -> None:
         self._job = job
         self._model: LoadedModel | None = None
-        self._store = JobStore(job.options.dataset)
 
     def run(self, camera: str, report: Report, is_stopped: Callable[[], bool]) -> None:
         """Process one camera."""
         job = self._job
-        context = CameraContext(
-            job.options, job.config, job.zones.get(camera), self._detector, self._store
-        )
-        with self._store.camera_lock(camera):
+        with camera_lock(job.options.dataset, camera):
+            # Read under the lock: a process before this one may have committed until just now.
+            store = JobStore(job.options.dataset, camera)
+            zones = job.zones.get(camera)
+            context = CameraContext(job.options, job.config, zones, self._detector, store)
             CameraRun(camera, job.cameras[camera], context, report, is_stopped).run()
 
     def close(self) -> None:

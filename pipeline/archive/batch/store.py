@@ -12,10 +12,10 @@ from typing import Any
 
 from pipeline.archive.batch.content import SeenFile, Stamp
 from pipeline.archive.batch.grouping import Recording
+from pipeline.archive.dataset.files import children_with, remove_file, work_root
 from pipeline.archive.dataset.layout import (
     ANNOTATED,
     LOCK,
-    WORK,
     Manifest,
     dataset_job,
     lock_dataset,
@@ -25,6 +25,7 @@ from pipeline.archive.dataset.layout import (
     write_manifest,
 )
 from pipeline.archive.dataset.writer import SegmentWriter
+from pipeline.archive.remote import is_remote
 from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.sources._file.probe import FileProbe
@@ -78,13 +79,14 @@ class Kept:
 class JobStore:
     """The committed segments of a dataset that this job has locked, as they were at the start.
 
-    Each camera is one process's at a time (`camera_lock`), and that one keeps it up to date.
+    All of them, or one camera's: of a hundred thousand, a worker wants those it works on. Each
+    camera is one process's at a time (`camera_lock`), and that one keeps it up to date.
     """
 
-    def __init__(self, dataset: Path) -> None:
+    def __init__(self, dataset: Path, camera: str | None = None) -> None:
         self.dataset = dataset
         self._kept: dict[str, Kept] = {}
-        for name, manifest in read_manifests(dataset).items():
+        for name, manifest in read_manifests(dataset, camera).items():
             if (notes := _notes(manifest)) is not None:
                 self._kept[name] = Kept(manifest, notes)
 
@@ -165,8 +167,9 @@ class JobStore:
         kept = self._kept.pop(segment, None)
         remove_segment(self.dataset, segment)
         if kept is not None:
-            for video in (self.dataset / ANNOTATED).glob(f"*/*/{segment}*.mp4"):
-                video.unlink(missing_ok=True)
+            for video in [*children_with(self.dataset / ANNOTATED, (".mp4",))]:
+                if video.name.startswith(segment):
+                    remove_file(video)
 
     def commit(
         self, writer: SegmentWriter, video: Mapping[str, Any], notes: Notes, state: Any
@@ -177,18 +180,22 @@ class JobStore:
         manifest = writer.commit(video, state=kept_state, carry=carry, notes=asdict(notes))
         self._kept[writer.segment.name] = Kept(manifest, notes)
 
-    @contextmanager
-    def camera_lock(self, camera: str) -> Iterator[None]:
-        """Keep other processes from a camera: a worker whose job was killed ends a little later."""
-        digest = hashlib.sha256(camera.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        path = self.dataset / WORK / f"camera-{digest}.lock"
-        with writing(path, WriteError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            release = _lock(path)
-        try:
-            yield
-        finally:
-            release()
+
+@contextmanager
+def camera_lock(dataset: Path, camera: str) -> Iterator[None]:
+    """Keep other processes from a camera: a worker whose job was killed ends a little later.
+
+    Where the dataset is in a store, other processes of this machine only.
+    """
+    digest = hashlib.sha256(camera.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    path = work_root(dataset) / f"camera-{digest}.lock"
+    with writing(path, WriteError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        release = _lock(path)
+    try:
+        yield
+    finally:
+        release()
 
 
 @contextmanager
@@ -198,7 +205,7 @@ def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Ite
     Raises what `dataset_job` does.
     """
     _refuse_second_job(dataset)
-    for path in sorted((dataset / WORK).glob("camera-*.lock")):
+    for path in sorted(work_root(dataset).glob("camera-*.lock")):
         with writing(path):
             _lock(path)()
     with dataset_job(dataset, options, program=_program(), fresh=fresh):
@@ -208,7 +215,7 @@ def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Ite
 def _refuse_second_job(dataset: Path) -> None:
     """Raise OutputError where another job is at work; else its workers would be waited for."""
     path = dataset / LOCK
-    if not path.exists():
+    if is_remote(dataset) or not path.exists():
         return
     with writing(path):
         lock_dataset(dataset)()

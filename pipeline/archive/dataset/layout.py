@@ -7,16 +7,29 @@ else about it is an orphan, or work to go on from.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.archive.dataset.schema import FORMAT, SCHEMA_VERSION, TABLES, Segment
-from pipeline.core.atomic_file import replacing, sync_folder
+from pipeline.archive.dataset.files import (
+    children_with,
+    files_below,
+    is_there,
+    names_in,
+    read_text,
+    read_texts,
+    remove_empty_folders,
+    remove_file,
+    remove_folder,
+    work_root,
+    write_json,
+)
+from pipeline.archive.dataset.lease import is_lease, take_lease
+from pipeline.archive.dataset.schema import FORMAT, SCHEMA_VERSION, TABLES, Segment, segment_stem
+from pipeline.archive.remote import is_remote
 from pipeline.core.errors import OutputError, UsageError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.parquet_file import import_pyarrow
@@ -27,7 +40,6 @@ MANIFESTS = "manifest"
 BEGUN = ".dataset.json.begun"
 """Marks a folder as a dataset while it has no header: from before its first folder is made."""
 STATES = ".state"
-WORK = ".work"
 ANNOTATED = "annotated"
 LOCK = ".lock"
 
@@ -76,9 +88,10 @@ def read_header(dataset: Path) -> dict[str, Any]:
     """Return what dataset.json says; raises UsageError unless this program can read the dataset."""
     path = dataset / HEADER
     try:
-        header = json.loads(path.read_text("utf-8"))
+        header = json.loads(read_text(path))
     except FileNotFoundError:
-        reason = "has no dataset.json" if dataset.is_dir() else "there is no such folder"
+        is_folder = is_remote(dataset) or dataset.is_dir()
+        reason = "has no dataset.json" if is_folder else "there is no such folder"
         raise UsageError(f"{dataset}: is no dataset: {reason}") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
@@ -100,7 +113,10 @@ def read_header(dataset: Path) -> dict[str, Any]:
 
 def is_dataset(path: Path) -> bool:
     """Return whether a folder has the header of a dataset, readable or not."""
-    return (path / HEADER).exists()
+    try:
+        return is_there(path / HEADER)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def refuse_other_options(dataset: Path, options: Mapping[str, Any]) -> list[str]:
@@ -133,18 +149,24 @@ def dataset_job(
     unless `fresh` begins the dataset anew. Raises UsageError, OutputError, MissingExtraError.
     """
     import_pyarrow("a dataset")
+    if str(dataset).startswith(("http://", "https://")):
+        raise OutputError(f"{dataset}: a web server cannot be written to; want a folder or a store")
     with writing(dataset):
-        is_new = not dataset.exists()
-        if not is_new and not dataset.is_dir():
+        if not is_remote(dataset) and dataset.exists() and not dataset.is_dir():
             raise OutputError(f"{dataset}: want a folder for the dataset, there is a file")
-        names = [] if is_new else sorted({each.name for each in dataset.iterdir()} - {LOCK})
+        names = sorted(each for each in names_in(dataset) if each != LOCK and not is_lease(each))
         if names and not {HEADER, BEGUN} & set(names):
             raise OutputError(f"{dataset}: holds other files ({names[0]}); choose another folder")
-        dataset.mkdir(parents=True, exist_ok=True)
+        if not is_remote(dataset):
+            dataset.mkdir(parents=True, exist_ok=True)
         release = lock_dataset(dataset)
     try:
         _begin(dataset, _as_json(options), program, fresh)
         yield dataset
+        if is_remote(dataset):
+            # Parts of workers that were lost: some read whole folders as they are.
+            with writing(dataset, WriteError):
+                remove_orphans(dataset)
     finally:
         release()
 
@@ -152,7 +174,7 @@ def dataset_job(
 def lock_dataset(dataset: Path) -> Callable[[], None]:
     """Lock a dataset for one job, return what unlocks it; raises OutputError where one has it."""
     try:
-        return lock_file(dataset / LOCK)
+        return take_lease(dataset) if is_remote(dataset) else lock_file(dataset / LOCK)
     except LockHeldError as error:
         raise OutputError(
             f"{dataset}: another job ({error.holder}) is writing it; wait, or choose another "
@@ -165,52 +187,36 @@ def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) ->
     if header is not None and not fresh and not refuse_other_options(dataset, options):
         with writing(dataset):
             remove_orphans(dataset)
-            (dataset / BEGUN).unlink(missing_ok=True)
+            remove_file(dataset / BEGUN)
         return
     with writing(dataset):
-        if header is None:
-            (dataset / BEGUN).touch()
-        else:
-            (dataset / HEADER).replace(dataset / BEGUN)  # no reader takes the rest for a dataset
+        write_json(dataset / BEGUN, {})
+        remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
         _remove_results(dataset)
         start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
         write_json(dataset / HEADER, {**start, "options": options})
-        (dataset / BEGUN).unlink()
+        remove_file(dataset / BEGUN)
 
 
 def _holds_results(dataset: Path) -> bool:
     """Return whether a segment is committed or has a checkpoint."""
-    pieces = (dataset / WORK).glob("*/*.parquet")
-    return bool(read_manifests(dataset)) or next(pieces, None) is not None
+    pieces = work_root(dataset).glob("*/*.parquet")
+    return any(map(_is_manifest, names_in(dataset / MANIFESTS))) or next(pieces, None) is not None
 
 
 def _remove_results(dataset: Path) -> None:
     """Remove what jobs wrote, and nothing else that lies in the folders of tables and videos."""
-    for name in (MANIFESTS, STATES, WORK):
-        if (dataset / name).exists():
-            shutil.rmtree(dataset / name)
+    for folder in (dataset / MANIFESTS, dataset / STATES, work_root(dataset)):
+        remove_folder(folder)
     for name in (*TABLES, ANNOTATED):
-        for path in (dataset / name).glob("camera=*/date=*/*"):
-            if path.suffix in (".parquet", ".mp4", ".part"):
-                path.unlink()
-        for folder, _, _ in os.walk(dataset / name, topdown=False):
-            with suppress(OSError):  # not empty: somebody else's files
-                os.rmdir(folder)
+        for path in [*children_with(dataset / name, (".parquet", ".mp4", ".part"))]:
+            remove_file(path)
+        remove_empty_folders(dataset / name)  # somebody else's files stay
 
 
 def _short(value: Any) -> str:
     text = "not set" if value is None else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one step, so that it is on the disk before this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
 
 
 def manifest_path(dataset: Path, segment: str) -> Path:
@@ -220,44 +226,64 @@ def manifest_path(dataset: Path, segment: str) -> Path:
 
 def work_folder(dataset: Path, segment: str) -> Path:
     """Return the folder of a segment in progress."""
-    return dataset / WORK / segment
+    return work_root(dataset) / segment
 
 
-def part_path(segment: Segment, table: str) -> str:
-    """Return where a table's part of a segment lies, relative to the dataset."""
-    return f"{table}/{segment.folder}/{segment.name}.parquet"
+def part_path(segment: Segment, table: str, attempt: str = "") -> str:
+    """Return where a table's part of a segment lies, relative to the dataset.
+
+    In a store each attempt to write it has a name of its own, so that none replaces another's.
+    """
+    own = f".{attempt}" if attempt else ""
+    return f"{table}/{segment.folder}/{segment.name}{own}.parquet"
 
 
-def write_manifest(dataset: Path, manifest: Manifest) -> None:
-    """Make a segment part of the dataset, or change what is noted of it; raises OSError."""
-    write_json(manifest_path(dataset, manifest.segment), asdict(manifest))
+def write_manifest(dataset: Path, manifest: Manifest, *, is_new: bool = False) -> None:
+    """Make a segment part of the dataset, or change what is noted of it; raises OSError.
+
+    With `is_new` a store refuses it where the segment is there already (FileExistsError).
+    """
+    write_json(manifest_path(dataset, manifest.segment), asdict(manifest), is_new=is_new)
 
 
 def read_manifest(dataset: Path, segment: str) -> Manifest | None:
     """Return what a segment consists of, None where it is not committed; raises UsageError."""
-    path = manifest_path(dataset, segment)
-    try:
-        value = json.loads(path.read_text("utf-8"))
-        parts = {name: Part(**part) for name, part in value.pop("parts").items()}
-        return Manifest(**value, parts=parts)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UsageError(f"{path}: is damaged; remove it, and its segment is done anew") from None
+    return _manifests(dataset, [segment]).get(segment)
 
 
-def read_manifests(dataset: Path) -> dict[str, Manifest]:
-    """Return every committed segment by its name, in the order of names."""
+def read_manifests(dataset: Path, camera: str | None = None) -> dict[str, Manifest]:
+    """Return every committed segment, or one camera's, by its name, in the order of names."""
     try:
-        names = sorted(each[:-5] for each in os.listdir(dataset / MANIFESTS) if _is_manifest(each))
-    except FileNotFoundError:
-        return {}
+        names = [each for each in names_in(dataset / MANIFESTS) if _is_manifest(each)]
     except OSError as error:
         raise UsageError(f"{dataset / MANIFESTS}: cannot be read: {error.strerror}") from None
-    found = {name: read_manifest(dataset, name) for name in names}
-    return {name: each for name, each in found.items() if each is not None}
+    stem = "" if camera is None else segment_stem(camera)
+    found = _manifests(dataset, sorted(each[:-5] for each in names if each.startswith(stem)))
+    return {name: each for name, each in found.items() if camera in (None, each.camera)}
+
+
+def _manifests(dataset: Path, segments: Sequence[str]) -> dict[str, Manifest]:
+    found = {}
+    files = [f"{segment}.json" for segment in segments]
+    try:
+        texts = read_texts(dataset / MANIFESTS, files)
+    except OSError as error:
+        raise UsageError(f"{dataset / MANIFESTS}: cannot be read: {error.strerror}") from None
+    for segment, (file, text) in zip(segments, texts.items(), strict=True):
+        path = dataset / MANIFESTS / file
+        if isinstance(text, FileNotFoundError):
+            continue
+        if isinstance(text, OSError):
+            raise UsageError(f"{path}: cannot be read: {text.strerror or text}")
+        try:
+            value = json.loads(text)
+            parts = {name: Part(**part) for name, part in value.pop("parts").items()}
+            found[segment] = Manifest(**value, parts=parts)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UsageError(
+                f"{path}: is damaged; remove it, and its segment is done anew"
+            ) from None
+    return found
 
 
 def _is_manifest(name: str) -> bool:
@@ -268,7 +294,7 @@ def read_state(dataset: Path, segment: str) -> CameraState:
     """Return the state of the camera after a committed segment, empty where it was not kept."""
     path = dataset / STATES / f"{segment}.json"
     try:
-        value = json.loads(path.read_text("utf-8"))
+        value = json.loads(read_text(path))
         return CameraState(from_json(value["state"]), from_json(value["open_tracks"]))
     except FileNotFoundError:
         return CameraState()
@@ -288,10 +314,10 @@ def remove_segment(dataset: Path, segment: str) -> None:
     """Take a committed segment out of the dataset, and its work; raises WriteError."""
     manifest = read_manifest(dataset, segment)
     with writing(dataset, WriteError):
-        manifest_path(dataset, segment).unlink(missing_ok=True)
+        remove_file(manifest_path(dataset, segment))
         for part in manifest.parts.values() if manifest else ():
-            (dataset / part.path).unlink(missing_ok=True)
-        (dataset / STATES / f"{segment}.json").unlink(missing_ok=True)
+            remove_file(dataset / part.path)
+        remove_file(dataset / STATES / f"{segment}.json")
         shutil.rmtree(work_folder(dataset, segment), ignore_errors=True)
 
 
@@ -303,26 +329,16 @@ def remove_orphans(dataset: Path) -> None:
     committed = read_manifests(dataset)
     kept = {part.path for each in committed.values() for part in each.parts.values()}
     for table in TABLES:
-        for folder, _, names in os.walk(dataset / table, topdown=False):
-            for name in names:
-                path = Path(folder, name)
-                if path.relative_to(dataset).as_posix() not in kept:
-                    path.unlink()
-            with suppress(OSError):
-                os.rmdir(folder)
-    for name in _names(dataset / STATES):
+        for name in files_below(dataset / table):
+            if f"{table}/{name}" not in kept:
+                remove_file(dataset / table / name)
+        remove_empty_folders(dataset / table)
+    for name in names_in(dataset / STATES):
         if name.removesuffix(".json") not in committed:
-            (dataset / STATES / name).unlink()
-    for name in _names(dataset / MANIFESTS):
+            remove_file(dataset / STATES / name)
+    for name in names_in(dataset / MANIFESTS):
         if not _is_manifest(name):
-            (dataset / MANIFESTS / name).unlink()
-    for name in _names(dataset / WORK):
+            remove_file(dataset / MANIFESTS / name)
+    for name in names_in(work_root(dataset)):
         if name in committed:
-            shutil.rmtree(dataset / WORK / name)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
+            remove_folder(work_root(dataset) / name)

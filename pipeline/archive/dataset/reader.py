@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.archive.dataset.layout import Manifest, read_header, read_manifests
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
+from pipeline.archive.remote import is_remote, place_of, reaching, store_of
 from pipeline.core.errors import UsageError
 from pipeline.core.parquet_file import arrow_schema, import_pyarrow, with_constants
 
@@ -54,7 +56,7 @@ class Dataset:
             part = self.path / manifest.parts[name].path
             folder = {"camera": manifest.camera, "date": manifest.date}
             try:
-                with pq.ParquetFile(part, read_dictionary=text) as file:
+                with _opened(part) as opened, pq.ParquetFile(opened, read_dictionary=text) as file:
                     for batch in file.iter_batches(BATCH_ROWS, columns=own):
                         table = pa.Table.from_batches([batch])
                         yield with_constants(table, folder).select(names)
@@ -102,6 +104,17 @@ class Dataset:
 def open_dataset(path: Path | str) -> Dataset:
     """Return a dataset to read; raises UsageError for none, a damaged one or a newer schema."""
     import_pyarrow("a dataset")
-    path = Path(path)
-    header = read_header(path)
-    return Dataset(path, header.get("options", {}), read_manifests(path))
+    place = place_of(str(path)) if isinstance(path, str) else path
+    header = read_header(place)
+    return Dataset(place, header.get("options", {}), read_manifests(place))
+
+
+@contextmanager
+def _opened(part: Path) -> Iterator[Any]:
+    """Yield what pyarrow reads a part from: its path, or an open file of its store."""
+    if not is_remote(part):
+        yield part
+        return
+    fs, name = store_of(part)
+    with reaching(), fs.open(name, "rb") as file:
+        yield file

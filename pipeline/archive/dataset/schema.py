@@ -145,9 +145,14 @@ class Segment:
 def segment_name(camera: str, path: str, start_utc: float | None = None) -> str:
     """Return a segment's name: camera, start, and a short hash of the path that keeps it apart."""
     start = "" if start_utc is None else f"-{datetime.fromtimestamp(start_utc, UTC):%Y%m%dT%H%M%S}"
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", camera).strip("_")[:60] or "camera"
+    stem = segment_stem(camera)
     digest = hashlib.sha256(f"{camera}\0{path}".encode("utf-8", "surrogateescape")).hexdigest()
     return f"{stem}{start}-{digest[:10]}"
+
+
+def segment_stem(camera: str) -> str:
+    """Return how the names of a camera's segments begin; other cameras' may begin alike."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", camera).strip("_")[:60] or "camera"
 
 
 _NO_TEXT = re.compile(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.archive.dataset.files import move_into_place, remove_file, write_json
 from pipeline.archive.dataset.layout import (
     CameraState,
     Manifest,
     Part,
     part_path,
+    read_manifest,
     read_state,
     work_folder,
-    write_json,
     write_manifest,
     write_state,
 )
@@ -29,6 +31,7 @@ from pipeline.archive.dataset.schema import (
     Segment,
 )
 from pipeline.archive.dataset.trajectories import Trajectories
+from pipeline.archive.remote import is_remote
 from pipeline.core.data import Result
 from pipeline.core.errors import UsageError, WriteError, writing
 from pipeline.core.parquet_file import (
@@ -73,10 +76,11 @@ class SegmentWriter:
         import_pyarrow("a dataset")
         self.segment = segment
         self.resumed: Checkpoint | None = None
-        self._dataset = Path(dataset)
+        self._dataset = dataset
         self._previous = previous
         self._memory_s = memory_s
         self._work = work_folder(self._dataset, segment.name)
+        self._attempt = uuid.uuid4().hex[:8] if is_remote(dataset) else ""
         self._constant = {"segment": segment.name}
         self._rows = TrackColumns(self._constant)
         self._writers: dict[str, PartWriter] = {}
@@ -171,7 +175,7 @@ class SegmentWriter:
         with writing(self._dataset, WriteError):
             open_tracks = self._trajectories.save_state() if carry else {}
             write_state(self._dataset, self.segment.name, CameraState(state, open_tracks))
-            write_manifest(self._dataset, manifest)
+            manifest = self._publish(manifest)
             shutil.rmtree(self._work, ignore_errors=True)  # else with the next job
         return manifest
 
@@ -185,6 +189,23 @@ class SegmentWriter:
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
+
+    def _publish(self, manifest: Manifest) -> Manifest:
+        """Write the manifest, and return it, or the one that another attempt wrote before.
+
+        In a store the machine that was taken for lost may still be at work: the first one counts.
+        """
+        try:
+            write_manifest(self._dataset, manifest, is_new=is_remote(self._dataset))
+        except FileExistsError:
+            theirs = read_manifest(self._dataset, self.segment.name)
+            if theirs is None:
+                raise
+            if theirs.parts != manifest.parts:  # else it is ours, and the answer was lost
+                for part in manifest.parts.values():
+                    remove_file(self._dataset / part.path)
+            return theirs
+        return manifest
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -277,13 +298,12 @@ class SegmentWriter:
             yield pa.concat_tables(tables).unify_dictionaries().combine_chunks().sort_by("track_id")
 
     def _write_part(self, name: str, tables: Iterator[Any]) -> Part:
-        path = part_path(self.segment, name)
-        with writing(self._dataset / path, WriteError):
+        path = part_path(self.segment, name, self._attempt)
+        target = self._dataset / path
+        local = self._work / f"{name}.parquet" if is_remote(target) else target
+        with writing(target, WriteError):
             writer = PartWriter(
-                self._dataset / path,
-                TABLES[name].columns,
-                self._work / f"{name}.whole",
-                durable=True,
+                local, TABLES[name].columns, self._work / f"{name}.whole", durable=local == target
             )
             try:
                 for table in tables:
@@ -291,6 +311,8 @@ class SegmentWriter:
                 size = writer.commit()
             finally:
                 writer.abort()
+            if local != target:
+                move_into_place(local, target)
         return Part(path, writer.rows, size)
 
     def _video_row(self, video: Mapping[str, Any]) -> dict[str, Any]:
