@@ -237,6 +237,8 @@ class AspectHeightFilters(BoxFilters):
         height = self.position[_HEIGHT]
         noise = self._variance(height, _POSITION, 1e-2)
         self.predict(steps, noise, self._variance(height, _VELOCITY, 1e-5))
+        # Unlike the published filter: over a gap, a box that shrank would turn inside out.
+        np.maximum(self.position[2:], _MIN_SIZE, out=self.position[2:])
 
     def update_boxes(self, rows: Rows, xyxy: Float64, score: Float64) -> None:  # noqa: ARG002
         noise = self._variance(self.position[_HEIGHT, rows], _POSITION, 1e-1)
@@ -264,7 +266,6 @@ class WidthHeightFilters(AspectHeightFilters):
     def predict_boxes(self, steps: Steps, missed: Rows) -> None:
         self.velocity[2, missed] = 0
         super().predict_boxes(steps, missed)
-        np.maximum(self.position[2:], _MIN_SIZE, out=self.position[2:])
 
     def boxes(self, position: Float64) -> Float64:
         return xyxy_from_cxcywh(position.T).T

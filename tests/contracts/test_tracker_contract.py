@@ -120,6 +120,23 @@ def test_any_input_gives_finite_tracks_with_ids_and_rows_once(name, stream):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sides", [(1.0, 0.9), (0.9, 1.0), (0.8, 0.8)])
+@pytest.mark.parametrize("gap_s", [1 / 30, 0.3, 0.9])
+def test_a_box_that_shrank_does_not_turn_inside_out_over_a_gap(name, sides, gap_s):
+    """ByteTrack's height went through zero over some lost frames: the box was inside out, and with
+    enough others about, the search for overlapping boxes raised ValueError and ended the run."""
+    tracker = build(name)
+    at_s, size = 0.0, np.array([200.0, 200.0])
+    for k in range(24):
+        at_s += gap_s if k == 18 else 1 / 30
+        size *= sides
+        xyxy = np.array([[50, 50, *(50 + size)], [300, 50, 400, 200]], np.float32)
+        found = Detections(xyxy, np.full(2, 0.9, np.float32), np.zeros(2, np.int32))
+        tracks = tracker.update(frame_at(at_s, k), found if k < 20 else Detections.empty())
+        assert (tracks.xyxy[:, 2:] >= tracks.xyxy[:, :2]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=25)
 @given(one=streams(), other=streams())
 def test_instances_share_nothing(name, one, other):
