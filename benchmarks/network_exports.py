@@ -28,8 +28,8 @@ from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.decoding import STRIDES, grid
 from pipeline.detectors.common.probe import picture
-from pipeline.detectors.openvino.model import openvino_core
 from pipeline.detectors.yolo import Options, build
+from pipeline.models.openvino_library import openvino_core
 
 SIZE = (128, 192)
 CONF = 0.3

@@ -154,7 +154,7 @@ def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
     import cv2  # noqa: F401
 
     import pipeline
-    from pipeline.detectors.openvino.model import import_openvino
+    from pipeline.models.openvino_library import import_openvino
 
     import_openvino()
 

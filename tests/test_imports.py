@@ -67,7 +67,7 @@ HEAVY = {
     "paho",
     "pyarrow",
 }
-MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"events", "server", "tools", "archive"}
+MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"models", "events", "server", "tools", "archive"}
 CORE_LIBRARIES = {"numpy", "pydantic", "pydantic_core", "yaml"}
 """What the core may import at import time besides the standard library."""
 

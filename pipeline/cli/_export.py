@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Convert and print where the result lies; with --int8 also what it costs and gains."""
-    from pipeline.detectors.yolo import resolve
+    from pipeline.models.resolve import find_weights
 
     _check(args)
-    weights = resolve(args.weights)
+    weights = find_weights(args.weights)
     from_pt = weights.suffix.lower() == ".pt"
     wanted = args.format or ("onnx" if from_pt and not args.int8 else "openvino")
     if wanted == "onnx" and not from_pt:

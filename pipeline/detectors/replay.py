@@ -13,7 +13,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.interfaces import Detector
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import RecordedSequence, load_sequences
-from pipeline.detectors.common.class_names import wanted_ids
+from pipeline.models.class_names import wanted_ids
 
 INNER = "det/det.txt"
 BATCH = 16

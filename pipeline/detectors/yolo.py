@@ -138,9 +138,9 @@ class Yolo:
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
         mark_used()
-        from pipeline.detectors.common.class_names import default_names, names_from, wanted_ids
         from pipeline.detectors.common.output_check import OutputCheck
         from pipeline.detectors.common.postprocess import Postprocess
+        from pipeline.models.class_names import default_names, names_from, wanted_ids
 
         options = self._options
         given = {} if options.names is None else names_from(options.names)
@@ -205,36 +205,16 @@ class Yolo:
         return {} if self._backend is None else self._backend.stage_ms
 
 
-def resolve(model: str) -> Path:
-    """Return the path of the weights that `model` names: a file, or an OpenVINO folder's .xml.
-
-    Names and addresses are downloaded unless they are in the cache. Raises ModelError.
-    """
-    from pipeline.models.resolve import FILE_SUFFIXES
-    from pipeline.models.resolve import resolve as resolve_name
-
-    path = resolve_name(model)
-    if path.is_dir():
-        found = sorted(path.glob("*.xml"))
-        if len(found) != 1:
-            raise ModelError(f"model: {model} holds {len(found)} .xml files, want an OpenVINO one")
-        return found[0]
-    if path.suffix.lower() not in FILE_SUFFIXES:
-        raise ModelError(
-            f"model: {model} has suffix {path.suffix!r}; "
-            f"known are {', '.join(FILE_SUFFIXES)} and OpenVINO folders"
-        )
-    return path
-
-
 def _weights(options: Options) -> Path:
     """Return the path of the weights; for int8 that of the quantized ones beside them, if any."""
-    path = resolve(options.model)
+    from pipeline.models.resolve import find_weights
+
+    path = find_weights(options.model)
     if options.precision != "int8":
         return path
     quantized = path.with_name(f"{path.stem}{INT8_SUFFIX}")
     if quantized.is_dir():
-        return resolve(str(quantized))
+        return find_weights(str(quantized))
     if path.suffix.lower() in (".pt", ".engine"):
         raise not_int8(path)
     return path

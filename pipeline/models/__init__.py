@@ -1,1 +1,1 @@
-"""Weights by name: a registry of published networks, downloads, and their cache."""
+"""Weights by name (registry, downloads, cache), and what reads the files of every network."""

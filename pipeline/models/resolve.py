@@ -47,6 +47,25 @@ def resolve(
     raise ModelError(f"model: {unknown('name', model, list(published()))}; or a path or an address")
 
 
+def find_weights(model: str) -> Path:
+    """Return the file of the weights that `model` names: of an OpenVINO folder its .xml.
+
+    Names and addresses are downloaded unless they are in the cache. Raises ModelError.
+    """
+    path = resolve(model)
+    if path.is_dir():
+        found = sorted(path.glob("*.xml"))
+        if len(found) != 1:
+            raise ModelError(f"model: {model} holds {len(found)} .xml files, want an OpenVINO one")
+        return found[0]
+    if path.suffix.lower() not in FILE_SUFFIXES:
+        raise ModelError(
+            f"model: {model} has suffix {path.suffix!r}; "
+            f"known are {', '.join(FILE_SUFFIXES)} and OpenVINO folders"
+        )
+    return path
+
+
 def locate(model: str) -> Path | None:
     """Return the path of what `model` names if it is on this machine, None if it is not.
 

@@ -16,10 +16,11 @@ from support.tiny_networks import colour_network, constant_network
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.class_names import wanted_ids
-from pipeline.detectors.common.metadata import check_task, read_metadata
 from pipeline.detectors.openvino.model import PictureModel
-from pipeline.detectors.yolo import Options, build, resolve
+from pipeline.detectors.yolo import Options, build
+from pipeline.models.class_names import wanted_ids
+from pipeline.models.metadata import check_task, read_metadata
+from pipeline.models.resolve import find_weights
 
 NAMES = {"names": "{0: 'a', 1: 'b', 2: 'c'}"}
 
@@ -219,7 +220,7 @@ def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_a_fixed_size_is_recognised_with_and_without_names(tmp_path: Path, size, named) -> None:
-    model = onnx.load(str(resolve("builtin")))
+    model = onnx.load(str(find_weights("builtin")))
     if not named:
         del model.metadata_props[:]
     dims = model.graph.input[0].type.tensor_type.shape.dim

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.class_names import COCO, default_names, parse_names, wanted_ids
 from pipeline.detectors.common.layouts import cell_count, identify
+from pipeline.models.class_names import COCO, default_names, parse_names, wanted_ids
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from support.tiny_networks import colour_network
 
 from pipeline.detectors.openvino.graph import find_best_class
-from pipeline.detectors.openvino.model import PictureModel, import_openvino
+from pipeline.detectors.openvino.model import PictureModel
+from pipeline.models.openvino_library import import_openvino
 
 FP32 = {"INFERENCE_PRECISION_HINT": "f32"}
 PICTURE = np.random.default_rng(5).integers(0, 256, (96, 128, 3), np.uint8)

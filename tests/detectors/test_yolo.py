@@ -15,7 +15,8 @@ from support.tiny_networks import colour_network, constant_network
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
-from pipeline.detectors.yolo import Options, build, resolve
+from pipeline.detectors.yolo import Options, build
+from pipeline.models.resolve import find_weights
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
 
@@ -168,7 +169,7 @@ def test_openvino_folder_with_names_beside_it(tmp_path, colours):
     folder = tmp_path / "net"
     openvino.save_model(openvino.Core().read_model(colours), folder / "net.xml")
     (folder / "metadata.yaml").write_text("names:\n  0: r\n  1: g\n  2: b\n")
-    assert resolve(str(folder)) == folder / "net.xml"
+    assert find_weights(str(folder)) == folder / "net.xml"
     assert build(Options(model=str(folder))).open() == {0: "r", 1: "g", 2: "b"}
     assert detect(folder, [frame(GREEN)], imgsz=64, conf=0.5)[0].class_id.tolist() == [1]
 

@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 
 from pipeline.core.data import Float32
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.class_names import COCO
 from pipeline.detectors.common.decoding import (
     STRIDE_SETS,
     STRIDES,
@@ -47,6 +46,7 @@ from pipeline.detectors.common.decoding import (
     transposed,
 )
 from pipeline.detectors.common.layout_evidence import Evidence
+from pipeline.models.class_names import COCO
 
 __all__ = ["Candidates", "Layout", "LayoutVariant", "cell_count", "identify"]
 

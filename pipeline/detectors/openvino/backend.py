@@ -34,7 +34,7 @@ from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
-from pipeline.detectors.openvino.model import one_line
+from pipeline.models.openvino_library import one_line
 
 MAX_IN_FLIGHT = 32
 """Bounds the memory that frames in flight hold on machines with very many cores."""

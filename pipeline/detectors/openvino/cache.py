@@ -22,36 +22,26 @@ import numpy as np
 
 from pipeline.core.atomic_file import replacing
 from pipeline.core.cpu_count import cores
-from pipeline.detectors.common import (
-    class_names as _class_names,
-)
-from pipeline.detectors.common import (
-    decoding as _decoding,
-)
-from pipeline.detectors.common import (
-    layout_evidence as _evidence,
-)
-from pipeline.detectors.common import (
-    layouts as _layouts,
-)
-from pipeline.detectors.common import (
-    metadata as _metadata,
-)
-from pipeline.detectors.common import (
-    probe as _probe,
-)
+from pipeline.detectors.common import decoding as _decoding
+from pipeline.detectors.common import layout_evidence as _evidence
+from pipeline.detectors.common import layouts as _layouts
+from pipeline.detectors.common import probe as _probe
 from pipeline.detectors.common.backend import LayoutOverrides, Network
 from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.openvino import graph as _openvino_graph
 from pipeline.detectors.openvino import model as _openvino_model
-from pipeline.detectors.openvino.model import PictureModel, import_openvino, openvino_core
+from pipeline.detectors.openvino.model import PictureModel
+from pipeline.models import class_names as _class_names
+from pipeline.models import metadata as _metadata
+from pipeline.models import openvino_library as _openvino_library
 from pipeline.models.cache import cache_folder
+from pipeline.models.openvino_library import import_openvino, openvino_core
 
 MAX_BYTES = 2**30
 """How much is kept: a small network takes 11 MB for each size of pictures."""
 _CODE = (
-    _class_names, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_model,
-    _probe,
+    _class_names, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_library,
+    _openvino_model, _probe,
 )  # fmt: skip
 _DIGEST_BYTES = hashlib.sha256().digest_size
 

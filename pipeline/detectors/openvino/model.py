@@ -2,63 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pipeline.core.data import Float32, Image
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.backend import LayoutOverrides, Network
-from pipeline.detectors.common.metadata import Metadata, check_task, read_metadata
 from pipeline.detectors.common.probe import RecognisedLayout, recognise
 from pipeline.detectors.openvino.graph import find_best_class, pixel_max_of, take_pictures
+from pipeline.models.metadata import Metadata, check_task, read_metadata
+from pipeline.models.openvino_library import (
+    import_openvino,
+    metadata_of,
+    one_line,
+    openvino_core,
+    openvino_errors,
+    read_network,
+    sides_of,
+)
 
 STRIDE = 32
 _CHEAP_SIDE = 320
 PROBE_SIZE = (640, 640)
 """What a network for pictures of any size is asked about; (height, width)."""
-
-
-def import_openvino() -> Any:
-    """Return the module `openvino`, imported without its telemetry.
-
-    `import openvino` reports itself to an analytics service and leaves an id in the home folder.
-    Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
-    """
-    with no_telemetry():
-        import openvino
-    return openvino
-
-
-@cache
-def openvino_core() -> Any:
-    """Return OpenVINO's Core, the same for as long as the process lives.
-
-    Its CPU plug-in gives the thread that first uses it a stack for signals, and takes that memory
-    away when the plug-in goes, on whatever thread: the next signal would then kill the process.
-    """
-    return import_openvino().Core()
-
-
-@contextmanager
-def no_telemetry() -> Iterator[None]:
-    """Make the package that reports to the analytics service missing while others are imported."""
-    name = "openvino_telemetry"
-    hide = name not in sys.modules
-    if hide:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hide:
-            del sys.modules[name]
 
 
 class PictureModel:
@@ -72,10 +43,10 @@ class PictureModel:
         self._ov = import_openvino()
         self._path = path
         with one_line(f"model: {path} is not a network that OpenVINO can read"):
-            self._model = _read(path)
+            self._model = read_network(path)
         self.fixed_size = self._check_input()
         with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
-            self.metadata = _metadata(self._model, path)
+            self.metadata = metadata_of(self._model, path)
             self.network = self._describe(read_metadata(self.metadata))
 
     def _check_input(self) -> tuple[int, int] | None:
@@ -83,7 +54,7 @@ class PictureModel:
         if len(inputs) != 1:
             raise ModelError(f"model: {self._path} has {len(inputs)} inputs, want one, a picture")
         shape = inputs[0].partial_shape
-        sides = [] if shape.rank.is_dynamic else _sides(shape)
+        sides = [] if shape.rank.is_dynamic else sides_of(shape)
         if len(sides) != 4 or sides[1] not in (3, None):
             raise ModelError(f"model: {self._path} has input {shape}, want [1,3,height,width]")
         if sides[0] not in (1, None):
@@ -112,7 +83,7 @@ class PictureModel:
         self.output = flat[0]
         return Network(
             size,
-            tuple(_sides(shapes[self.output])),
+            tuple(sides_of(shapes[self.output])),
             metadata.names,
             metadata.final,
             metadata.stride or self._find_stride(),
@@ -130,7 +101,7 @@ class PictureModel:
             return STRIDE
         for stride in (STRIDE, 2 * STRIDE, 4 * STRIDE):
             side = stride * (PROBE_SIZE[0] // stride | 1)  # an odd multiple: of no larger stride
-            with suppress(*_openvino_errors()):
+            with suppress(*openvino_errors()):
                 self._output_shapes((side, side))
                 return stride
         return STRIDE
@@ -193,41 +164,6 @@ class PictureModel:
         return openvino_core().compile_model(model, "CPU", dict(config))
 
 
-@contextmanager
-def one_line(what: str) -> Iterator[None]:
-    """Turn what OpenVINO raises into a ModelError without its list of C++ source files."""
-    try:
-        yield
-    except _openvino_errors() as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reasons = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-        raise ModelError(f"{what}: {reasons[-1] if reasons else type(error).__name__}") from error
-
-
-def _openvino_errors() -> tuple[type[Exception], ...]:
-    with no_telemetry():
-        from openvino import frontend
-    return (
-        RuntimeError,
-        ValueError,
-        frontend.GeneralFailure,
-        frontend.InitializationFailure,
-        frontend.NotImplementedFailure,
-        frontend.OpConversionFailure,
-        frontend.OpValidationFailure,
-    )
-
-
-def _read(path: Path) -> Any:
-    # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
-    # damaged file, which prints to stderr.
-    with no_telemetry():
-        from openvino.frontend import FrontEndManager
-    kind = "onnx" if path.suffix.lower() == ".onnx" else "ir"
-    frontend = FrontEndManager().load_by_framework(kind)
-    return frontend.convert(frontend.load(str(path)))
-
-
 _INPUT_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 _PIXEL_MAX = {"u8": 255}
 _INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
@@ -235,23 +171,3 @@ _INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
 
 def _is_weights(op: Any) -> bool:
     return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4
-
-
-def _sides(shape: Any) -> list[int | None]:
-    return [side.get_length() if side.is_static else None for side in shape]
-
-
-def _metadata(model: Any, path: Path) -> dict[str, str]:
-    """Return what an exporter wrote into the ONNX file, or beside or into the OpenVINO one."""
-    beside = path.with_name("metadata.yaml")
-    if path.suffix.lower() == ".xml" and beside.is_file():
-        found = yaml.safe_load(beside.read_text(encoding="utf-8"))
-        return {str(key): str(value) for key, value in found.items()}
-    info = model.get_rt_info()
-    if "framework" in info:
-        values = info["framework"]
-        return {key: values[key].astype(str) for key in values}
-    if "model_info" in info and "labels" in info["model_info"]:
-        labels = info["model_info"]["labels"].astype(str).split()
-        return {"names": repr([label.replace("_", " ") for label in labels])}
-    return {}

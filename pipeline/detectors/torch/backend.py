@@ -89,7 +89,7 @@ class TorchBackend:
 
     def read(self) -> Network:
         """Read the weights; raises ModelError, or MissingExtraError without what they need."""
-        from pipeline.detectors.torch.weights import import_libraries
+        from pipeline.models.pt_files import import_libraries
 
         settings = self._settings
         is_engine = settings.path.suffix.lower() == ENGINE

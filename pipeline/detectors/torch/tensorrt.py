@@ -18,7 +18,7 @@ import torch
 from pipeline.core.errors import MissingExtraError, ModelError
 from pipeline.core.install_hints import pip_command
 from pipeline.detectors.common.backend import Network
-from pipeline.detectors.common.metadata import check_task, read_metadata
+from pipeline.models.metadata import check_task, read_metadata
 
 Tensor = Any
 STRIDE = 32

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import MissingExtraError, ModelError
-from pipeline.core.install_hints import install_command
-from pipeline.detectors.common.metadata import Metadata, check_task
-
-_ENVIRONMENT = {
-    # ultralytics looks for the internet, installs what it misses and greets, unless these are set.
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "YOLO_VERBOSE": "false",
-    # Since 8.4 it can refuse pickles that hold anything but a network. Set this to false for
-    # weights of your own making that are refused.
-    "ULTRALYTICS_SAFE_LOAD": "true",
-}
-
-_ZIP = b"PK\x03\x04"
-
-
-def import_libraries() -> tuple[Any, Any]:
-    """Return torch and ultralytics, imported quietly; raises MissingExtraError."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        import torch
-        import ultralytics
-    except ImportError as error:
-        raise MissingExtraError(
-            f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
-        ) from error
-    return torch, ultralytics
+from pipeline.models.metadata import Metadata, check_task
+from pipeline.models.pt_files import load_pt, not_loadable
 
 
 def load_yolo(path: Path) -> Any:
     """Return a file that detects as an ultralytics.YOLO; raises ModelError or MissingExtraError."""
-    _, ultralytics = import_libraries()
-    yolo = _load(ultralytics, path)
+    yolo = load_pt(path)
     check_task(Metadata(task=yolo.task), path)
     return yolo
 
@@ -55,7 +23,7 @@ def load_network(path: Path) -> Any:
         model = model.eval().fuse(verbose=False).requires_grad_(False)
         model.stride.max(), dict(model.names)  # what the rest of the program asks for
     except Exception as error:
-        raise _not_loadable(path, error) from error
+        raise not_loadable(path, error) from error
     return model
 
 
@@ -91,30 +59,3 @@ def grid_of(network: Any) -> tuple[Any, ...]:
     """
     head = network.model[-1]
     return tuple(getattr(head, name, None) for name in ("anchors", "strides"))
-
-
-def _load(ultralytics: Any, path: Path) -> Any:
-    with path.open("rb") as file:
-        if file.read(len(_ZIP)) != _ZIP:
-            # Unpickled all the same, random bytes can do and raise anything.
-            raise ModelError(
-                f"model: {path} is not a file that torch.save of torch 1.6 or later made"
-            )
-    try:
-        # It prints what it thinks of foreign files, over many lines.
-        with redirect_stdout(StringIO()):
-            return ultralytics.YOLO(path)
-    except Exception as error:  # weights of other programs raise whatever their classes do
-        raise _not_loadable(path, error) from error
-
-
-def _not_loadable(path: Path, error: Exception) -> ModelError:
-    lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
-    reason = next((line for line in lines if line), type(error).__name__)
-    return ModelError(
-        f"model: ultralytics cannot load {path}: {reason} (weights of other programs: export them "
-        "to .onnx there)"
-    )
-
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")

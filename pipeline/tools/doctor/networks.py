@@ -16,7 +16,7 @@ _OLDEST_CAPABILITY = (7, 5)
 
 def openvino() -> Iterable[Finding]:
     """Yield what OpenVINO sees; raises ImportError where it cannot be loaded."""
-    from pipeline.detectors.openvino.model import openvino_core
+    from pipeline.models.openvino_library import openvino_core
 
     core = openvino_core()
     devices = {

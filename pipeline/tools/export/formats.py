@@ -16,13 +16,9 @@ import yaml
 from pipeline.core.atomic_file import replacing, replacing_folder
 from pipeline.core.errors import MissingExtraError, ModelError, OutputError
 from pipeline.core.install_hints import install_command
-from pipeline.detectors.openvino.model import (
-    PictureModel,
-    import_openvino,
-    no_telemetry,
-    openvino_core,
-)
+from pipeline.detectors.openvino.model import PictureModel
 from pipeline.detectors.torch.weights import load_yolo
+from pipeline.models.openvino_library import import_openvino, no_telemetry, openvino_core
 
 
 def onnx_from_pt(weights: Path, onnx: Path, imgsz: int) -> None:

@@ -15,9 +15,10 @@ from pipeline.core.data import Float32, Image
 from pipeline.core.errors import MissingExtraError
 from pipeline.core.install_hints import install_command
 from pipeline.detectors.common.backend import LayoutOverrides
-from pipeline.detectors.common.class_names import default_names
 from pipeline.detectors.common.letterbox import PADDING, fit, paste
-from pipeline.detectors.openvino.model import PictureModel, import_openvino, no_telemetry
+from pipeline.detectors.openvino.model import PictureModel
+from pipeline.models.class_names import default_names
+from pipeline.models.openvino_library import import_openvino, no_telemetry
 from pipeline.tools.export.formats import plain_metadata, read_graph, save_openvino
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")

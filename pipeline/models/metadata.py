@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.core.data import ClassNames
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.class_names import parse_names
+from pipeline.models.class_names import parse_names
 
 TASK = "detect"
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")

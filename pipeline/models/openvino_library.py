@@ -1,0 +1,107 @@
+"""The library OpenVINO: imported quietly, networks read from files, its errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.core.errors import ModelError
+
+
+def import_openvino() -> Any:
+    """Return the module `openvino`, imported without its telemetry.
+
+    `import openvino` reports itself to an analytics service and leaves an id in the home folder.
+    Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
+    """
+    with no_telemetry():
+        import openvino
+    return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's Core, the same for as long as the process lives.
+
+    Its CPU plug-in gives the thread that first uses it a stack for signals, and takes that memory
+    away when the plug-in goes, on whatever thread: the next signal would then kill the process.
+    """
+    return import_openvino().Core()
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Make the package that reports to the analytics service missing while others are imported."""
+    name = "openvino_telemetry"
+    hide = name not in sys.modules
+    if hide:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hide:
+            del sys.modules[name]
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn what OpenVINO raises into a ModelError without its list of C++ source files."""
+    try:
+        yield
+    except openvino_errors() as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reasons = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+        raise ModelError(f"{what}: {reasons[-1] if reasons else type(error).__name__}") from error
+
+
+def openvino_errors() -> tuple[type[Exception], ...]:
+    """Return what OpenVINO raises for networks that it cannot read or run."""
+    with no_telemetry():
+        from openvino import frontend
+    return (
+        RuntimeError,
+        ValueError,
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
+
+
+def read_network(path: Path) -> Any:
+    """Return an `.onnx` or `.xml` file as an openvino.Model; wrap it in `one_line`."""
+    # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
+    # damaged file, which prints to stderr.
+    with no_telemetry():
+        from openvino.frontend import FrontEndManager
+    kind = "onnx" if path.suffix.lower() == ".onnx" else "ir"
+    frontend = FrontEndManager().load_by_framework(kind)
+    return frontend.convert(frontend.load(str(path)))
+
+
+def sides_of(shape: Any) -> list[int | None]:
+    """Return the sides of a partial shape of known rank, None for one that is not fixed."""
+    return [side.get_length() if side.is_static else None for side in shape]
+
+
+def metadata_of(network: Any, path: Path) -> dict[str, str]:
+    """Return what an exporter wrote into the ONNX file, or beside or into the OpenVINO one."""
+    beside = path.with_name("metadata.yaml")
+    if path.suffix.lower() == ".xml" and beside.is_file():
+        found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in found.items()}
+    info = network.get_rt_info()
+    if "framework" in info:
+        values = info["framework"]
+        return {key: values[key].astype(str) for key in values}
+    if "model_info" in info and "labels" in info["model_info"]:
+        labels = info["model_info"]["labels"].astype(str).split()
+        return {"names": repr([label.replace("_", " ") for label in labels])}
+    return {}
