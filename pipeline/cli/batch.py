@@ -33,7 +33,9 @@ MAX_SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="videos, folders with subfolders")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="videos, folders with subfolders, s3:// and so on"
+    )
     parser.add_argument(
         "-o",
         "--output",

@@ -23,6 +23,7 @@ from pipeline.archive.batch.identity import is_same
 from pipeline.archive.batch.options import BatchOptions
 from pipeline.archive.batch.progress import Report, Update
 from pipeline.archive.batch.reading import RecordingReader
+from pipeline.archive.batch.remote_files import LocalCopies
 from pipeline.archive.batch.store import JobStore, Kept, Notes, remembered, video_row
 from pipeline.archive.dataset.schema import Segment
 from pipeline.archive.dataset.writer import SegmentWriter
@@ -32,6 +33,7 @@ from pipeline.core.errors import SourceError, UsageError
 from pipeline.core.interfaces import Detector
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
+from pipeline.sources.file import Options
 
 log = logging.getLogger("trackline")
 
@@ -99,16 +101,20 @@ class CameraRun:
         self._is_stopped = is_stopped
         self._tracker = CameraTracker(camera, tracker_factory(context.config), self._new_watcher)
         self._last = _Last()
+        self._copies = LocalCopies()
 
     def run(self) -> None:
         """Process all, or up to where it is stopped; raises PipelineError where it cannot go on."""
         steps = self._with_gone()
-        for step, follower in zip(steps, [*steps[1:], None], strict=True):
-            after = None if follower is None else follower.recording
-            if step.is_gone:
-                self._pass(step)
-            elif self._is_stopped() or not self._step(step, after):
-                return
+        try:
+            for step, follower in zip(steps, [*steps[1:], None], strict=True):
+                after = None if follower is None else follower.recording
+                if step.is_gone:
+                    self._pass(step)
+                elif self._is_stopped() or not self._step(step, after):
+                    return
+        finally:
+            self._copies.close()
 
     def _with_gone(self) -> list[_Step]:
         """Return the recordings with those between them whose files are not here any more.
@@ -237,6 +243,9 @@ class CameraRun:
         """Process a recording, or the rest of it; returns False where it was stopped."""
         store, began = self._context.store, time.monotonic()
         stamp, sample = Stamp.of(recording.path), sample_of(recording.path)
+        self._copies.begin(recording.path)
+        if follower is not None and not follower.problem and store.kept(follower.segment) is None:
+            self._copies.begin(follower.path)
         digest = content_hash(recording.path)  # after the stamp: it may still grow
         carried_from = self._last.token if seam.is_carried else ""
         self._begin(seam)
@@ -315,9 +324,7 @@ class CameraRun:
         """
         context, segment = self._context, writer.segment
         first = 0 if writer.resumed is None else writer.resumed.frame + 1
-        zone = context.options.timezone
         detector = context.detector()
-        reader = RecordingReader(recording.path, context.config, detector, first, zone)
         pace = _Pace(context.options.checkpoint_s, first)
 
         def checkpoint() -> None:
@@ -325,6 +332,9 @@ class CameraRun:
             pace.checkpoint_made()
 
         with ExitStack() as stack:
+            local = stack.enter_context(self._copies.of(recording.path))
+            opened = Options(path=local, timezone=context.options.timezone)
+            reader = RecordingReader(recording.path, opened, context.config, detector, first)
             video = None
             if context.options.save_video:
                 zones = context.zones

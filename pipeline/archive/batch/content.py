@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.archive.batch.remote_files import RemotePath, hash_remote, version_hash
 from pipeline.core.errors import SourceError
 from pipeline.sources._file.probe import FileProbe
 
@@ -19,7 +20,12 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read."""
+    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read.
+
+    Of one in a store it is that of the store's checksum or time of change, where it has one.
+    """
+    if isinstance(path, RemotePath):
+        return hash_remote(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -32,6 +38,8 @@ def content_hash(path: Path) -> str:
 
 def sample_of(path: Path) -> str:
     """Return the hash of a file's beginning, middle and end, "" where it cannot be read."""
+    if isinstance(path, RemotePath):
+        return version_hash(path)[:32]
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
@@ -54,7 +62,9 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        """Return the file's stamp now."""
+        """Return the file's stamp now; of one in a store, as it was listed."""
+        if isinstance(path, RemotePath):
+            return cls(path.size)
         try:
             status = path.stat()
         except OSError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 from pipeline.archive.batch.content import SeenFile
 from pipeline.archive.batch.names import Chapter, RecordingName, folder_name, read_name
-from pipeline.archive.remote import is_remote
+from pipeline.archive.batch.remote_files import RemotePath, list_remote, probe_remote
+from pipeline.archive.remote import is_address, is_remote
 from pipeline.core.errors import ConfigError, SourceError, UsageError
+from pipeline.core.masking import masked_address
 from pipeline.core.paths import home_path
 from pipeline.sources._file.listing import list_files, natural
 from pipeline.sources._file.probe import FileProbe, probe
@@ -149,6 +151,10 @@ def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Fou
     found: dict[Path, _Found] = {}
     kept_out = leave_out if is_remote(leave_out) else leave_out.resolve()
     for text in paths:
+        if is_address(text):
+            for each in _found_remote(text, leave_out, notes):
+                found.setdefault(each.path, each)
+            continue
         path = home_path(text)
         try:
             listing = list_files(path, recursive=True)
@@ -171,8 +177,18 @@ def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Fou
                 inside = root if root in video.parents else video.parent
                 found.setdefault(real, _Found(video, inside, str(real)))
     if not found:
-        raise SourceError(f"{', '.join(paths)}: no videos there")
+        raise SourceError(f"{', '.join(map(masked_address, paths))}: no videos there")
     return sorted(found.values(), key=lambda one: natural(one.path))
+
+
+def _found_remote(address: str, leave_out: Path, notes: list[str]) -> Iterator[_Found]:
+    """Yield the videos below an address of a store."""
+    listing = list_remote(address)
+    if listing.left_out:
+        notes.append(f"left out of {masked_address(address)}: {listing.left_out} other files")
+    for video in listing.videos:
+        if not str(video).startswith(f"{leave_out}/"):
+            yield _Found(video, listing.root, str(video))
 
 
 class _Named(NamedTuple):
@@ -209,7 +225,7 @@ def _probed(named: _Named, zone: tzinfo | None, seen: SeenFile | None) -> Record
     if seen is not None and seen.is_at(path):
         return new(seen.probe, start_utc=seen.probe.start_utc, sample=seen.sample)
     try:
-        facts = probe(path, zone)
+        facts = probe_remote(path, zone) if isinstance(path, RemotePath) else probe(path, zone)
     except SourceError as error:
         start = named_time(path)
         begun = None if start is None else _unix_s(start.moment, zone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,16 @@ class _FromFrame:
 class RecordingReader:
     """Detects on the frames of one recording; tracking is for the caller.
 
+    `path` is the recording's, `opened` says what is read: the same, or its copy on this machine.
     After `results` has ended, `broken` says why and where the file broke off, None if it did not.
     """
 
     def __init__(
-        self, path: Path, config: Config, detector: Detector, first: int, timezone: str | None
+        self, path: Path, opened: Options, config: Config, detector: Detector, first: int
     ) -> None:
-        source = build_file(Options(path=path, timezone=timezone))
+        source = build_file(opened)
         without_tracks = config.model_copy(update={"tracker": PluginChoice(kind="none")})
+        self._path, self._local = path, opened.path
         self.broken: str | None = None
         self.was_stopped = False
         self._pipeline = Pipeline(
@@ -80,9 +83,19 @@ class RecordingReader:
         """Yield the frames in order, with detections; raises SourceError where it cannot open."""
         try:
             with closing(self._pipeline.results()) as results:
-                yield from results
+                for result in results:
+                    frame = result.frame
+                    if self._path != self._local:
+                        frame = replace(frame, file=str(self._path))
+                    yield replace(result, frame=frame) if frame is not result.frame else result
         except SourceBrokenError as error:
-            self.broken = " ".join(str(error).split())
+            self.broken = self._shown(error)
+        except SourceError as error:
+            raise SourceError(self._shown(error)) from None
+
+    def _shown(self, error: Exception) -> str:
+        """Return an error in one line, with where the recording really is."""
+        return " ".join(str(error).split()).replace(str(self._local), str(self._path))
 
     @property
     def dropped(self) -> int:

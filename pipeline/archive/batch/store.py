@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.archive.batch.content import SeenFile, Stamp
 from pipeline.archive.batch.grouping import Recording
+from pipeline.archive.batch.remote_files import path_of
 from pipeline.archive.dataset.files import children_with, remove_file, work_root
 from pipeline.archive.dataset.layout import (
     ANNOTATED,
@@ -120,7 +121,7 @@ class JobStore:
         if not one.get("probe"):
             return None
         facts = FileProbe(**one["probe"])
-        path = Path(kept.manifest.path)
+        path = path_of(kept.manifest.path)
         camera = kept.manifest.camera
         return Recording(path, camera, facts, "", one["start_utc"], one["continues"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.core.errors import SourceError, system_reason
 from pipeline.core.paths import ffmpeg_path
@@ -46,12 +47,23 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
     if not status.st_size:
         raise SourceError(f"{path}: the file is empty")
+    return _probed(ffmpeg_path(path), path, (status.st_size, status.st_mtime_ns), zone)
+
+
+def probe_opened(file: BinaryIO, path: Path, size: int, zone: tzinfo | None = None) -> FileProbe:
+    """Return what an open file says; `path` is its name, which need not be on this machine."""
+    return _probed(file, path, (size, 0), zone)
+
+
+def _probed(
+    opened: str | BinaryIO, path: Path, stamp: tuple[int, int], zone: tzinfo | None
+) -> FileProbe:
     import av
 
     from pipeline.sources._file.picture import picture_stream
 
     try:
-        with av.open(ffmpeg_path(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(opened, "r", options={"protocol_whitelist": "file"}) as container:
             stream = picture_stream(container)
             if stream is None:
                 raise SourceError(
@@ -66,8 +78,7 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
             began = recording_start(path, tags, long_s, None, zone)
             named = named_time(path)
             return FileProbe(
-                status.st_size,
-                status.st_mtime_ns,
+                *stamp,
                 long_s,
                 width,
                 height,
