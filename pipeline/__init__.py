@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
+    from pipeline.sources._file.still_picture import read_picture
 
 __version__ = "0.1.0"
 __distribution__ = "trackline"
@@ -114,6 +115,7 @@ __all__ = [
     "detect",
     "load_config",
     "load_model",
+    "read_picture",
     "run",
     "track",
     "unix_time",
@@ -169,6 +171,7 @@ _HOMES = {
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
     "detectors.common.loaded": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
+    "sources._file.still_picture": ("read_picture",),
 }
 """The module that defines each name, imported when one of its names is first used."""
 

@@ -51,8 +51,8 @@ def _split(source: Any, fps: float) -> tuple[list[str | Mapping[str, Any]], list
         return [], [_one_array(source, fps)]
     if isinstance(source, bytes | bytearray | memoryview):
         raise SourceError(
-            f"source: {_WANT}; got {describe(source)}. A picture's bytes are decoded with "
-            "cv2.imdecode(numpy.frombuffer(data, numpy.uint8), cv2.IMREAD_COLOR)"
+            f"source: {_WANT}; got {describe(source)}. read_picture makes a picture "
+            "of a file's bytes"
         )
     if not _is_iterable(source):
         raise SourceError(f"source: {_WANT}; got {describe(source)}")

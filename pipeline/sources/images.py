@@ -17,7 +17,7 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, list_files
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
-from pipeline.sources._file.still_picture import StillPicture, decode_picture
+from pipeline.sources._file.still_picture import load_picture
 
 log = logging.getLogger("trackline")
 
@@ -121,7 +121,7 @@ class ImageSource:
         while frame is None and self._place < len(self._paths):
             place, path = self._place, self._paths[self._place]
             self._place += 1
-            picture = self._decoded(path)
+            picture = load_picture(path, self._max_megapixels)
             if picture.image is None:
                 self._unreadable.append((path, picture.why))
                 continue
@@ -134,14 +134,6 @@ class ImageSource:
             for path, why in self._unreadable[first_skipped:]:
                 log.warning("%s: not a readable picture: %s; skipped", path, why)
         return frame
-
-    def _decoded(self, path: Path) -> StillPicture:
-        """Return one picture; read here and not by OpenCV, which dies of names not in UTF-8."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            return StillPicture(None, error.strerror or "it cannot be read")
-        return decode_picture(data, self._max_megapixels)
 
     def _note_pages(self, path: Path, pages: int) -> None:
         """Note that only the first of a file's pictures is read."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"))
 
@@ -17,7 +17,8 @@ class HeifHeader:
     """The main picture's stored (width, height), and how it is shown.
 
     `angle` is counter-clockwise, in quarters; `mirror` comes after it: "left-right", "up-down" or
-    None. `is_tiled` says that the picture is a grid of other items.
+    None. `is_tiled` says that the picture is a grid of other items, `is_avif` that it is AV1 rather
+    than HEVC.
     """
 
     width: int
@@ -26,6 +27,7 @@ class HeifHeader:
     mirror: str | None = None
     is_tiled: bool = False
     is_sequence: bool = False
+    is_avif: bool = False
 
 
 def heif_header(data: bytes) -> HeifHeader | None:
@@ -35,26 +37,30 @@ def heif_header(data: bytes) -> HeifHeader | None:
     if data[4:8] != b"ftyp" or not brands & _BRANDS:
         return None
     try:
-        return _main_picture(data, is_sequence=bool(brands & {b"avis", b"msf1", b"hevc"}))
+        found = _main_picture(data)
     except (struct.error, IndexError, KeyError):
         return None
+    is_sequence = bool(brands & {b"avis", b"msf1", b"hevc"})
+    is_avif = bool(brands & {b"avif", b"avis"})
+    return None if found is None else replace(found, is_sequence=is_sequence, is_avif=is_avif)
 
 
-def _main_picture(data: bytes, *, is_sequence: bool) -> HeifHeader | None:
-    top = dict(_boxes(data))
+def _main_picture(data: bytes) -> HeifHeader | None:
+    top = dict(boxes(data))
     if b"meta" not in top:
         return None
-    meta = dict(_boxes(top[b"meta"][4:]))
+    meta = dict(boxes(top[b"meta"][4:]))
     primary = meta[b"pitm"]
     (main,) = struct.unpack_from(">I" if primary[0] else ">H", primary, 4)
-    container = dict(_boxes(meta[b"iprp"]))
-    properties = list(_boxes(container[b"ipco"]))
+    container = dict(boxes(meta[b"iprp"]))
+    properties = list(boxes(container[b"ipco"]))
     width = height = angle = 0
     mirror = None
     for number in _properties_of(main, container[b"ipma"]):
         kind, body = properties[number - 1]
         if kind == b"ispe":
-            width, height = struct.unpack_from(">II", body, 4)
+            wide, high = struct.unpack_from(">II", body, 4)
+            width, height = max(width, wide), max(height, high)
         elif kind == b"irot":
             angle = body[0] & 3
         elif kind == b"imir":
@@ -62,10 +68,10 @@ def _main_picture(data: bytes, *, is_sequence: bool) -> HeifHeader | None:
     if not (width and height):
         return None
     tiled = _kind_of(main, meta[b"iinf"]) == b"grid"
-    return HeifHeader(width, height, angle, mirror, tiled, is_sequence)
+    return HeifHeader(width, height, angle, mirror, tiled)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (kind, content) of boxes that follow one another."""
     at = 0
     while at + 8 <= len(data):
@@ -101,7 +107,7 @@ def _properties_of(item: int, ipma: bytes) -> list[int]:
 
 def _kind_of(item: int, iinf: bytes) -> bytes | None:
     """Return an item's type, such as av01, hvc1 or grid (ItemInfoBox)."""
-    for kind, body in _boxes(iinf[6 if iinf[0] == 0 else 8 :]):
+    for kind, body in boxes(iinf[6 if iinf[0] == 0 else 8 :]):
         if kind == b"infe" and body[0] >= 2:
             (found,) = struct.unpack_from(">I" if body[0] > 2 else ">H", body, 4)
             at = 10 if body[0] > 2 else 8

@@ -16,8 +16,8 @@ from pipeline.core.paths import ffmpeg_path
 
 PICTURE_SUFFIXES = frozenset(
     (
-        ".avif", ".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
-        ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+        ".avif", ".bmp", ".dib", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe",
+        ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
     )
 )  # fmt: skip
 """What counts as a picture without a look into the file."""
@@ -25,7 +25,7 @@ PICTURE_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset(
     (
         ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".dav", ".divx", ".dv", ".f4v", ".flv",
-        ".gif", ".gxf", ".h264", ".h265", ".heic", ".heif", ".hevc", ".insv", ".ivf", ".lrv",
+        ".gif", ".gxf", ".h264", ".h265", ".hevc", ".insv", ".ivf", ".lrv",
         ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4",
         ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogv", ".qt", ".rmvb", ".trp",
         ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
@@ -36,7 +36,7 @@ VIDEO_SUFFIXES = frozenset(
 _HEAD_BYTES = 4096
 _PROBE_BYTES = 1_000_000
 _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  \r\n")
-_AVIF_BRANDS = (b"avif", b"mif1avif")
+_HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
 # Formats of text art that any file of their suffix passes for, and lists of other files.
 _NOT_PROBED = frozenset(("adf", "bin", "concat", "dash", "hls", "idf", "sdp", "tty", "xbin"))
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
@@ -158,7 +158,7 @@ def _kind_by_content(path: Path) -> str | None:
         return None
     if head.startswith(_PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "picture"
-    if head[4:8] == b"ftyp" and head[8:12] in _AVIF_BRANDS:
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "picture"
     if not head or _is_text(head):
         return None  # labels beside thousands of pictures, say: FFmpeg would take a while

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.sources._file.heif import heif_header
+from pipeline.sources._file.heif import boxes, heif_header
 
 if TYPE_CHECKING:
     from av import FFmpegError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_MEGAPIXELS = 400.0
 """Default limit; the largest cameras have 150 to 250 megapixels."""
+_MAX_TAGS = 4096
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+"""Types of TIFF's tags: BYTE, SHORT, LONG and LONG8."""
 
 
 def too_large(width: int, height: int, max_megapixels: float) -> str | None:
@@ -66,6 +69,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # without a length
+            at += 2
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
             return width, height
@@ -89,8 +94,12 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    """Return ImageWidth and ImageLength of the first directory (TIFF 6.0, section 2; BigTIFF)."""
+def tiff_tags(data: bytes) -> dict[int, int]:
+    """Return {tag: number} of the first directory of a TIFF or of EXIF, whole numbers only.
+
+    TIFF 6.0, section 2, and BigTIFF. Of a tag that is there twice the first counts, as in libtiff.
+    Raises struct.error where the directory is cut off.
+    """
     order = "<" if data[:2] == b"II" else ">"
     is_big = b"+" in data[2:4]
     offset, number, entry, value = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
@@ -98,17 +107,24 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     (count,) = struct.unpack_from(order + number, data, at)
     at += struct.calcsize(number)
     found: dict[int, int] = {}
-    for n in range(min(count, 4096)):
+    for n in range(min(count, _MAX_TAGS)):
         tag, kind = struct.unpack_from(f"{order}HH", data, at + n * entry)
-        if tag in (256, 257):
-            size = {3: "H", 4: "I"}.get(kind, offset)
-            (found[tag],) = struct.unpack_from(order + size, data, at + n * entry + value)
-    return (found[256], found[257]) if len(found) == 2 else None
+        if kind in _WHOLE_NUMBERS and tag not in found:
+            (found[tag],) = struct.unpack_from(
+                order + _WHOLE_NUMBERS[kind], data, at + n * entry + value
+            )
+    return found
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    """Return ImageWidth and ImageLength of the first directory."""
+    tags = tiff_tags(data)
+    return (tags[256], tags[257]) if 256 in tags and 257 in tags else None
 
 
 def _netpbm_size(data: bytes) -> tuple[int, int] | None:
     """Return the size in the text at the head of a PBM, PGM, PPM or PAM."""
-    words = re.sub(rb"#[^\n]*", b" ", data[2:2048]).split()
+    words = re.sub(rb"#[^\r\n]*", b" ", data[2:2048]).split()
     if data[1:2] == b"7":
         return int(words[words.index(b"WIDTH") + 1]), int(words[words.index(b"HEIGHT") + 1])
     return int(words[0]), int(words[1])
@@ -120,8 +136,15 @@ def _jpeg2000_size(data: bytes) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-def _boxed_jpeg2000_size(data: bytes) -> tuple[int, int]:
-    return _jpeg2000_size(data[data.index(b"jp2c") + 4 :])
+def _boxed_jpeg2000_size(data: bytes) -> tuple[int, int] | None:
+    """Return the size in the codestream's box (ITU-T T.800, I.5.4), or None without one.
+
+    The boxes are walked: a search would find a box's name in another box's content.
+    """
+    for kind, body in boxes(data):
+        if kind == b"jp2c":
+            return _jpeg2000_size(body)
+    return None
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:

@@ -1,18 +1,37 @@
-"""One still picture, from its file's bytes to an upright BGR array."""
+"""Pictures from files and bytes: the one reader of every command and of the Python interface."""
 
 from __future__ import annotations
 
-import struct
+import io
+import os
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.data import Image
+from pipeline.core.errors import SourceError
+from pipeline.core.install_hints import install_command
+from pipeline.core.paths import home_path
 from pipeline.sources._file.heif import HeifHeader, heif_header
-from pipeline.sources._file.picture_size import picture_size, too_large
+from pipeline.sources._file.picture_header import (
+    READABLE,
+    alpha_of,
+    objection,
+    orientation_of,
+    other_kind,
+    page_count,
+)
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 
-_MAX_PAGES = 10_000
+_HEAD_BYTES = 4096
+_MAX_BYTES_PER_PIXEL = 8
+"""Of a file without compression: four channels of 16 bits."""
+_MAX_OTHER_BYTES = 2**26
+"""Of a file, beside its pixels: previews, and the video that telephones put behind a picture."""
+_BAND_PIXELS = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,42 +47,174 @@ class StillPicture:
     pages: int = 1
 
 
+def read_picture(
+    picture: str | os.PathLike[str] | bytes, max_megapixels: float = MAX_MEGAPIXELS
+) -> Image:
+    """Return the picture in a file, or in a file's bytes, as it is meant to be seen: BGR u8[H,W,3].
+
+    JPEG, PNG, WebP, AVIF, HEIC (tiled ones with the extra `heic`), GIF, TIFF, BMP, JPEG 2000 and
+    Netpbm are read: turned as EXIF says, 16 bits as 8, transparent parts as white, of animations
+    and files of several pages the first. Safe to call from many threads.
+
+    Raises SourceError that says in one line why there is no picture. What has more than
+    `max_megapixels`, by its header, is refused before anything is decoded.
+    """
+    if isinstance(picture, bytes | bytearray | memoryview):
+        where, found = "picture", decode_picture(bytes(picture), max_megapixels)
+    else:
+        try:
+            path = home_path(picture)
+        except TypeError:
+            kind = type(picture).__name__
+            raise SourceError(
+                f"picture: want a path or the bytes of a picture's file, got {kind}"
+            ) from None
+        where, found = str(path), load_picture(path, max_megapixels)
+    if found.image is None:
+        raise SourceError(f"{where}: not a readable picture: {found.why}")
+    return found.image
+
+
+def load_picture(path: Path, max_megapixels: float) -> StillPicture:
+    """Return the picture in a file; why there is none is said, and no exception raised.
+
+    The file is not read by OpenCV, which dies of names that are not in UTF-8.
+    """
+    try:
+        data = _content(path, max_megapixels)
+    except (OSError, ValueError) as error:  # ValueError: a null character in its name
+        return StillPicture(None, getattr(error, "strerror", None) or "it cannot be read")
+    return (
+        StillPicture(None, data) if isinstance(data, str) else decode_picture(data, max_megapixels)
+    )
+
+
+def _content(path: Path, max_megapixels: float) -> bytes | str:
+    """Return a file's bytes, or why they are not worth reading: a pipe, or endless zeros."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return "it is a folder" if path.is_dir() else "it is a pipe or device, not a file"
+    limit = int(max_megapixels * 1e6 * _MAX_BYTES_PER_PIXEL) + _MAX_OTHER_BYTES
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        if (kind := other_kind(head)) is not None:
+            return f"it is {kind}; want {READABLE}"
+        data = head + file.read(limit + 1 - len(head))
+    if len(data) > limit:
+        return (
+            f"its file is larger than {limit / 1e6:.0f} MB, by max_megapixels: {max_megapixels:g}"
+        )
+    return data
+
+
 def decode_picture(data: bytes, max_megapixels: float) -> StillPicture:
     """Return the picture in a file's bytes, turned and mirrored as it says, as BGR u8[H,W,3].
 
     Its size is read from the header first: more than `max_megapixels` is not decoded, nor is what
     does not say its size. What is cut off counts as unreadable.
     """
+    if (why := objection(data, max_megapixels)) is not None:
+        return StillPicture(None, why)
+    header = heif_header(data)
+    if header is not None and not header.is_avif:
+        image, why = _decoded_heic(data, header)
+    else:
+        image, why = _decoded(data, header), ""
+    if image is None:
+        why = why or "it is damaged, cut off or of a kind that cannot be decoded"
+        return StillPicture(None, why)
+    return StillPicture(image, pages=page_count(data))
+
+
+def _decoded(data: bytes, header: HeifHeader | None) -> Image | None:
+    """Return what OpenCV decodes, upright, None where it cannot."""
     import cv2
 
-    if not data:
-        return StillPicture(None, "the file is empty")
-    if (why := _objection(data, max_megapixels)) is not None:
-        return StillPicture(None, why)
-    image: Any
+    # OpenCV follows EXIF; AVIF says it in its own way, and repeats it in EXIF.
+    flags = cv2.IMREAD_COLOR | (0 if header is None else cv2.IMREAD_IGNORE_ORIENTATION)
+    array = np.frombuffer(data, np.uint8)
+    image: Any = None
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        return StillPicture(None, "it is damaged, cut off or of a kind that cannot be decoded")
-    header = heif_header(data)
-    if header is not None:
-        image = _upright(image, header)  # OpenCV follows EXIF, which AVIF does not use for this
-    pages = 0 if header is not None and header.is_sequence else _pages(data)
-    return StillPicture(image, pages=pages)
+        if (alpha := alpha_of(data)) is not None:
+            image = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.ndim == 3 and image.shape[2] == 4:
+            image = _on_white(image, is_premultiplied=alpha == "premultiplied")
+            image = _oriented(image, orientation_of(data))
+        else:
+            image = cv2.imdecode(array, flags)
+    except (cv2.error, MemoryError):
+        return None
+    return image if image is None or header is None else _upright(image, header)
 
 
-def _objection(data: bytes, max_megapixels: float) -> str | None:
-    """Return why a picture is not to be decoded, by its header and end; None if it is."""
-    size = picture_size(data)
-    if size is None:
-        return "it is cut off or of a kind that is not known"
-    if (why := too_large(*size, max_megapixels)) is not None:
-        return why
-    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        return "it is cut off, the end of the JPEG is missing"
-    return None
+def _decoded_heic(data: bytes, header: HeifHeader) -> tuple[Image | None, str]:
+    """Return a HEIC's picture, or None and why: FFmpeg decodes those that are not made of tiles."""
+    try:
+        import pi_heif as heif
+    except ImportError:
+        try:
+            import pillow_heif as heif
+        except ImportError:
+            heif = None
+    if heif is not None:
+        return _from_libheif(heif, data), ""
+    if header.is_tiled:
+        return None, f"it is a HEIC made of tiles: {install_command('heic')}"
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            image: Any = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    except (av.FFmpegError, StopIteration, IndexError, ValueError):
+        return None, ""
+    return _upright(image, header), ""
+
+
+def _from_libheif(heif: Any, data: bytes) -> Image | None:
+    """Return what libheif decodes, which is upright."""
+    try:
+        opened = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True, bgr_mode=True)
+        image = np.asarray(opened)
+    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError, MemoryError):
+        return None
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, 2)
+    if image.shape[2] == 4:
+        return _on_white(image.copy(), is_premultiplied=opened.mode.endswith("a"))
+    return np.ascontiguousarray(image)
+
+
+def _on_white(image: Any, *, is_premultiplied: bool) -> Image:
+    """Return the BGR of a BGRA picture, u8 or u16, laid on white.
+
+    One that is transparent everywhere is taken as it is: it has an alpha channel by mistake.
+    """
+    height, width = image.shape[:2]
+    result = np.empty((height, width, 3), np.uint8)
+    is_empty = not image[..., 3].any()
+    rows = max(1, _BAND_PIXELS // width)
+    for first in range(0, height, rows):
+        band = image[first : first + rows]
+        if band.dtype == np.uint16:
+            band = (band >> 8).astype(np.uint8)
+        bgr, alpha = band[..., :3], band[..., 3:].astype(np.uint16)
+        if is_empty:
+            result[first : first + rows] = bgr
+        elif is_premultiplied:
+            result[first : first + rows] = np.minimum(bgr + (255 - alpha), 255)
+        else:
+            result[first : first + rows] = (bgr * alpha + 255 * (255 - alpha) + 127) // 255
+    return result
+
+
+def _oriented(image: Image, orientation: int) -> Image:
+    """Return a stored picture as EXIF's orientation, 1 to 8, says it is seen."""
+    if orientation > 4:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
 
 
 def _upright(image: Image, header: HeifHeader) -> Image:
@@ -72,33 +223,3 @@ def _upright(image: Image, header: HeifHeader) -> Image:
     if header.mirror is not None:
         image = image[:, ::-1] if header.mirror == "left-right" else image[::-1]
     return np.ascontiguousarray(image)
-
-
-def _pages(data: bytes) -> int:
-    """Return how many pictures an APNG, animated WebP or TIFF holds; 1 for what else it is."""
-    try:
-        if data[:4] == b"\x89PNG":
-            at = data.find(b"acTL", 0, data.find(b"IDAT"))
-            return int.from_bytes(data[at + 4 : at + 8], "big") if at > 0 else 1
-        if data[:4] == b"RIFF" and data[12:16] == b"VP8X" and data[20] & 2:
-            return data.count(b"ANMF")
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            return _tiff_pages(data)
-    except (struct.error, IndexError):
-        pass
-    return 1
-
-
-def _tiff_pages(data: bytes) -> int:
-    """Return how many directories there are, smaller copies (NewSubfileType 1) left out."""
-    order = "<" if data[:2] == b"II" else ">"
-    (at,) = struct.unpack_from(f"{order}I", data, 4)
-    pages = 0
-    for _ in range(_MAX_PAGES):
-        if at == 0:
-            break
-        (count,) = struct.unpack_from(f"{order}H", data, at)
-        entries = [struct.unpack_from(f"{order}HHII", data, at + 2 + n * 12) for n in range(count)]
-        pages += not any(tag == 254 and value & 1 for tag, _, _, value in entries)
-        (at,) = struct.unpack_from(f"{order}I", data, at + 2 + count * 12)
-    return max(1, pages)
