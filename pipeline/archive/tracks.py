@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.archive.annotations import looks_like_annotations, read_annotations
 from pipeline.archive.dataset.reader import Dataset, open_dataset
+from pipeline.core.dataset_folder import dataset_at
 from pipeline.core.errors import UsageError
 from pipeline.core.parquet_file import import_pyarrow
 from pipeline.core.paths import home_path
@@ -63,8 +64,8 @@ def open_tracks(path: Path) -> TrackInput:
     path = home_path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if (path / "dataset.json").exists():
-        return _of_dataset(open_dataset(path))
+    if (dataset := dataset_at(path)) is not None:
+        return _of_dataset(open_dataset(dataset))
     found = _loaded(path)
 
     def load(names: Collection[str]) -> Iterator[RecordedSequence]:

@@ -198,10 +198,12 @@ def test_mot_text_needs_the_video_for_its_size(tmp_path: Path, capsys) -> None:
     assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--size", "640x480") == 0
 
 
-def test_a_dataset_gives_a_sequence_for_each_video(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [".", "tracks"])
+def test_a_dataset_gives_a_sequence_for_each_video(named: str, tmp_path: Path) -> None:
+    """DATASET/tracks, as pandas reads it, was refused."""
     pytest.importorskip("pyarrow")
-    path = tmp_path / "set"
-    for _ in dataset_results.write_all(path, 3, 30):
+    path = tmp_path / "set" / named
+    for _ in dataset_results.write_all(tmp_path / "set", 3, 30):
         pass
     done = convert(path, make_format("coco_vid", {}), tmp_path / "a.json", Selection(coasting=True))
     assert (done.sources, done.boxes) == (3, 3 * 30 * 3)

@@ -177,7 +177,8 @@ def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Fou
                 inside = root if root in video.parents else video.parent
                 found.setdefault(real, _Found(video, inside, str(real)))
     if not found:
-        raise SourceError(f"{', '.join(map(masked_address, paths))}: no videos there")
+        there = "".join(f"; {note}" for note in notes)
+        raise SourceError(f"{', '.join(map(masked_address, paths))}: no videos there{there}")
     return sorted(found.values(), key=lambda one: natural(one.path))
 
 

@@ -54,10 +54,12 @@ def _count(recordings: int) -> str:
 def match(cameras: Mapping[str, Sequence[Recording]], store: JobStore) -> Matched:
     """Return the recordings with the segments that hold their content, or will.
 
-    Only under the dataset's lock: the store is noted where the files lie now.
+    Only under the dataset's lock: the store notes where the files lie now.
     """
-    claims = _claims([one for group in cameras.values() for one in group], store)
+    everything = [one for group in cameras.values() for one in group]
+    claims = _claims(everything, store)
     taken = set(claims.values())
+    kept = {name: each for name in taken if (each := store.kept(name)) is not None}
     named: dict[str, list[Recording]] = {}
     elsewhere = []
     for camera, group in cameras.items():
@@ -67,14 +69,13 @@ def match(cameras: Mapping[str, Sequence[Recording]], store: JobStore) -> Matche
             if name is None:
                 found.append(replace(one, segment=_new_name(one, taken)))
                 continue
-            one = _as_seen(one, name, store)
-            before = store.kept(name)
-            if before is not None and before.manifest.camera != camera:
-                elsewhere.append((one, before.manifest.camera))
+            if (before := kept[name].manifest.camera) != camera:
+                elsewhere.append((one, before))
             else:
-                found.append(one)
+                found.append(_as_seen(one, kept[name], store))
         if found:
             named[camera] = sorted(found, key=Recording.sort_key)
+    store.note_files({claims[one.place]: one for one in everything if one.place in claims})
     return Matched(named, elsewhere)
 
 
@@ -143,22 +144,15 @@ def _new_name(one: Recording, taken: Collection[str]) -> str:
     return name
 
 
-def _as_seen(one: Recording, name: str, store: JobStore) -> Recording:
-    """Return a recording with its segment, and with its first name's time if it was moved.
-
-    The store notes where it lies now.
-    """
-    kept = store.kept(name)
-    assert kept is not None
-    stamp, sample = Stamp.of(one.path), kept.notes.sample or sample_of(one.path)
+def _as_seen(one: Recording, kept: Kept, store: JobStore) -> Recording:
+    """Return a recording with its segment, and with its first name's time if it was moved."""
     before = store.recording(kept)
-    if one.place != kept.notes.place and before is not None and not one.problem:
-        one = replace(one, probe=before.probe, start_utc=before.start_utc)
-    store.note_file(name, one.place, stamp, sample)
-    if one.probe is not None:
-        facts = replace(one.probe, size=stamp.size, mtime_ns=stamp.mtime_ns)
-        one = replace(one, probe=facts)
-    return replace(one, segment=name, sample=sample)
+    is_moved = one.place != kept.notes.place
+    if is_moved and one.probe is not None and before is not None and before.probe is not None:
+        facts = replace(before.probe, size=one.probe.size, mtime_ns=one.probe.mtime_ns)
+        one = replace(one, probe=facts, start_utc=before.start_utc)
+    sample = one.sample or kept.notes.sample or sample_of(one.path)
+    return replace(one, segment=kept.manifest.segment, sample=sample)
 
 
 def find_copies(recordings: Iterable[Recording], known: Collection[str]) -> dict[Path, Path]:

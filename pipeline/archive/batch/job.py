@@ -23,7 +23,7 @@ from pipeline.archive.batch.progress import JobProgress, Report, Update
 from pipeline.archive.batch.store import JobStore, camera_lock, open_store
 from pipeline.archive.batch.workers import run_here, run_in_workers
 from pipeline.archive.dataset.files import children_with
-from pipeline.archive.dataset.layout import ANNOTATED, is_dataset, refuse_other_options
+from pipeline.archive.dataset.layout import ANNOTATED, has_header, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.config.build import make_detector
 from pipeline.config.schema import Config
@@ -64,7 +64,7 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     rule = GroupRule.of(options.group_by)
     kept_options = result_options(options, config)
     seen: Mapping[str, SeenFile] = {}
-    if not options.fresh and is_dataset(options.dataset):
+    if not options.fresh and has_header(options.dataset):
         refuse_other_options(options.dataset, kept_options)
         seen = JobStore(options.dataset).seen()
     found = group_recordings(options.paths, rule, leave_out=options.dataset, zone=zone, seen=seen)

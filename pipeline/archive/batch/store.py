@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,20 +11,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.archive.batch.content import SeenFile, Stamp
+from pipeline.archive.batch.content import SeenFile, Stamp, sample_of
 from pipeline.archive.batch.grouping import Recording
 from pipeline.archive.batch.remote_files import path_of
-from pipeline.archive.dataset.files import children_with, remove_file, work_root
+from pipeline.archive.dataset.files import (
+    children_with,
+    read_text,
+    remove_file,
+    work_root,
+    write_json,
+)
 from pipeline.archive.dataset.layout import (
     ANNOTATED,
     LOCK,
+    MOVED,
     Manifest,
     dataset_job,
     lock_dataset,
     read_manifests,
     read_state,
     remove_segment,
-    write_manifest,
 )
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.archive.remote import is_remote
@@ -70,6 +77,31 @@ def remembered(recording: Recording) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Moved:
+    """Where a segment's file was found after the segment was committed, by its content."""
+
+    hash: str
+    place: str
+    size: int
+    mtime_ns: int
+    sample: str
+
+    def noted(self, notes: Notes) -> Notes:
+        """Return a segment's notes with the file as it is now."""
+        return replace(
+            notes, place=self.place, size=self.size, mtime_ns=self.mtime_ns, sample=self.sample
+        )
+
+
+def _read_moved(path: Path) -> dict[str, _Moved]:
+    """Return what is noted of moved files, nothing where that is damaged: they are read again."""
+    try:
+        return {name: _Moved(**each) for name, each in json.loads(read_text(path)).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A committed segment."""
 
@@ -87,8 +119,12 @@ class JobStore:
     def __init__(self, dataset: Path, camera: str | None = None) -> None:
         self.dataset = dataset
         self._kept: dict[str, Kept] = {}
+        self._moved = _read_moved(dataset / MOVED)
         for name, manifest in read_manifests(dataset, camera).items():
             if (notes := _notes(manifest)) is not None:
+                moved = self._moved.get(name)
+                if moved is not None and moved.hash == manifest.hash:
+                    notes = moved.noted(notes)
                 self._kept[name] = Kept(manifest, notes)
 
     def by_place(self) -> dict[str, list[str]]:
@@ -151,17 +187,24 @@ class JobStore:
         """Return the tracker's state after a committed segment, None where it was not kept."""
         return read_state(self.dataset, segment).state
 
-    def note_file(self, segment: str, place: str, stamp: Stamp, sample: str) -> None:
-        """Note where a committed segment's file lies now, so that the next job knows it there."""
-        kept = self._kept[segment]
-        notes = replace(
-            kept.notes, place=place, size=stamp.size, mtime_ns=stamp.mtime_ns, sample=sample
-        )
-        if notes != kept.notes:
-            manifest = replace(kept.manifest, notes=asdict(notes))
+    def note_files(self, found: Mapping[str, Recording]) -> None:
+        """Note where committed segments' files lie now, so that the next job knows them there.
+
+        All in one file: a write that waits for the disk for each of 100,000 would take an hour.
+        """
+        changed = False
+        for segment, one in found.items():
+            kept = self._kept[segment]
+            stamp, sample = Stamp.of(one.path), kept.notes.sample or sample_of(one.path)
+            moved = _Moved(kept.manifest.hash, one.place, stamp.size, stamp.mtime_ns, sample)
+            if moved.noted(kept.notes) != kept.notes:
+                changed = True
+                self._moved[segment] = moved
+                self._kept[segment] = replace(kept, notes=moved.noted(kept.notes))
+        if changed:
+            there = {name: asdict(each) for name, each in self._moved.items() if name in self._kept}
             with writing(self.dataset, WriteError):
-                write_manifest(self.dataset, manifest)
-            self._kept[segment] = Kept(manifest, notes)
+                write_json(self.dataset / MOVED, there)
 
     def remove(self, segment: str) -> None:
         """Take a committed segment out of the dataset, with its annotated video."""

@@ -28,19 +28,19 @@ from pipeline.archive.dataset.files import (
     write_json,
 )
 from pipeline.archive.dataset.lease import is_lease, take_lease
-from pipeline.archive.dataset.schema import FORMAT, SCHEMA_VERSION, TABLES, Segment, segment_stem
+from pipeline.archive.dataset.schema import SCHEMA_VERSION, TABLES, Segment, segment_stem
 from pipeline.archive.remote import is_remote
+from pipeline.core.dataset_folder import BEGUN, FORMAT, HEADER
 from pipeline.core.errors import OutputError, UsageError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.parquet_file import import_pyarrow
 from pipeline.core.plain_data import from_json, to_json
 
-HEADER = "dataset.json"
 MANIFESTS = "manifest"
-BEGUN = ".dataset.json.begun"
-"""Marks a folder as a dataset while it has no header: from before its first folder is made."""
 STATES = ".state"
 ANNOTATED = "annotated"
+MOVED = ".moved.json"
+"""Where files lie now that lay elsewhere when they were processed; the job's own."""
 LOCK = ".lock"
 
 
@@ -111,8 +111,8 @@ def read_header(dataset: Path) -> dict[str, Any]:
     return header
 
 
-def is_dataset(path: Path) -> bool:
-    """Return whether a folder has the header of a dataset, readable or not."""
+def has_header(path: Path) -> bool:
+    """Return whether there is a dataset to go on with, readable or not."""
     try:
         return is_there(path / HEADER)
     except OSError as error:
@@ -183,7 +183,7 @@ def lock_dataset(dataset: Path) -> Callable[[], None]:
 
 
 def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) -> None:
-    header = read_header(dataset) if is_dataset(dataset) else None
+    header = read_header(dataset) if has_header(dataset) else None
     if header is not None and not fresh and not refuse_other_options(dataset, options):
         with writing(dataset):
             remove_orphans(dataset)
@@ -208,6 +208,7 @@ def _remove_results(dataset: Path) -> None:
     """Remove what jobs wrote, and nothing else that lies in the folders of tables and videos."""
     for folder in (dataset / MANIFESTS, dataset / STATES, work_root(dataset)):
         remove_folder(folder)
+    remove_file(dataset / MOVED)
     for name in (*TABLES, ANNOTATED):
         for path in [*children_with(dataset / name, (".parquet", ".mp4", ".part"))]:
             remove_file(path)
@@ -239,7 +240,7 @@ def part_path(segment: Segment, table: str, attempt: str = "") -> str:
 
 
 def write_manifest(dataset: Path, manifest: Manifest, *, is_new: bool = False) -> None:
-    """Make a segment part of the dataset, or change what is noted of it; raises OSError.
+    """Make a segment part of the dataset; raises OSError.
 
     With `is_new` a store refuses it where the segment is there already (FileExistsError).
     """

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
 
-FORMAT = "trackline-dataset"
 SCHEMA_VERSION = 1
 UNKNOWN_DATE = "unknown"
 

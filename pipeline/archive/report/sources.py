@@ -27,6 +27,7 @@ from pipeline.archive.report.picture import Picture, picture_of
 from pipeline.archive.report.summary import SHORT_S, Facts, SourceSummary, Span, times_of
 from pipeline.archive.tracks import TrackInput, load_tracks, open_tracks
 from pipeline.archive.videos import assigned_videos
+from pipeline.core.dataset_folder import dataset_at
 from pipeline.core.errors import UsageError
 from pipeline.core.homography import Homography, read_homography
 from pipeline.core.paths import home_path
@@ -65,8 +66,8 @@ class SourceReport:
 def collect(inputs: ReportInputs) -> Iterator[SourceReport]:
     """Yield each source's report; raises UsageError and ConfigError, as `trackline count` does."""
     path = home_path(inputs.tracks)
-    if (path / "dataset.json").exists():
-        return _of_dataset(path, inputs)
+    if (dataset := dataset_at(path)) is not None:
+        return _of_dataset(dataset, inputs)
     return _of_file(path, inputs)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from pipeline.core.dataset_folder import holds_dataset
 from pipeline.core.paths import ffmpeg_path
 
 PICTURE_SUFFIXES = frozenset(
@@ -52,7 +53,8 @@ _SPECIAL = (
 class Listing:
     """The readable files of a folder or pattern in natural order, and what is left out.
 
-    `left_out` maps what it is (".txt", "subfolder", "named pipe") to how many of it there are.
+    `left_out` maps what it is (".txt", "subfolder", "named pipe", "dataset", "hidden .mp4") to how
+    many of it there are.
     """
 
     pictures: tuple[Path, ...]
@@ -69,13 +71,15 @@ class Listing:
 def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
     """Return what a folder or glob pattern holds; None where `path` is neither.
 
-    Named pipes, devices and sockets are never opened, hidden files are passed over: macOS leaves a
-    `._clip.mp4` beside each file it copies. A pattern that ends in a suffix takes all it names.
-    Raises OSError where the folder itself cannot be looked at.
+    Named pipes, devices and sockets are never opened. Hidden files are passed over: macOS leaves a
+    `._clip.mp4` beside each file it copies. So are datasets of this program below the path, whose
+    videos are annotated ones. A pattern that ends in a suffix takes all it names. Raises OSError
+    where the folder itself cannot be looked at.
     """
     named = None
     if path.is_dir():
-        found = _walk(path) if recursive else _entries(path)
+        found = _walk(path) if recursive else path.iterdir()
+        found = (each for each in found if not each.name.startswith(".") or _is_media(each))
     elif glob.has_magic(str(path)) and not os.path.exists(path):
         # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
         suffix = Path(path.name).suffix.lower()
@@ -83,11 +87,14 @@ def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
         found = map(Path, glob.iglob(str(path), recursive=True))
         if "**" in path.parts:  # which names the folders on its way, too
             found = (each for each in found if not each.is_dir())
+        found = _outside_datasets(path, found)
     else:
         return None
+    is_pattern = not path.is_dir()
     pictures, videos, left_out = [], [], Counter[str]()
     for each in sorted(set(found), key=natural):
-        kind = _kind(each)
+        is_hidden = each.name.startswith(".") and not is_pattern  # a pattern says so itself
+        kind = f"hidden {each.suffix.lower()}" if is_hidden else _kind(each)
         if kind not in ("picture", "video") and named is not None and kind == named:
             kind = "video"  # tried, and set aside with the reason where it is none
         if kind == "picture":
@@ -105,12 +112,31 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    return (each for each in folder.iterdir() if not each.name.startswith("."))
+def _is_media(path: Path) -> bool:
+    """Return whether a path has a picture's or a video's suffix."""
+    return path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+
+
+def _outside_datasets(pattern: Path, found: Iterator[Path]) -> Iterator[Path]:
+    """Yield the files a pattern names but for those of datasets, which come as their folders.
+
+    Folders that the pattern names without a wildcard are searched, whatever they are.
+    """
+    fixed = next(n for n, part in enumerate(pattern.parts) if glob.has_magic(part))
+    is_dataset = cache(holds_dataset)
+    for each in found:
+        below = reversed(each.parents[: len(each.parts) - 1 - fixed])
+        yield next((folder for folder in below if is_dataset(folder)), each)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, links followed, no folder twice: links may form a circle."""
+    """Yield all files below a folder, links followed, no folder twice: links may form a circle.
+
+    Datasets are yielded, not entered.
+    """
+    if holds_dataset(folder):
+        yield folder
+        return
     seen: set[tuple[int, int]] = set()
     for inside, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [each for each in folders if not each.startswith(".")]
@@ -123,11 +149,11 @@ def _walk(folder: Path) -> Iterator[Path]:
                 continue
             if (there.st_dev, there.st_ino) in seen:
                 folders.remove(name)
-            elif unreadable:
+            elif unreadable or holds_dataset(Path(inside, name)):
                 folders.remove(name)
                 yield Path(inside, name)
             seen.add((there.st_dev, there.st_ino))
-        yield from (Path(inside, name) for name in files if not name.startswith("."))
+        yield from (Path(inside, name) for name in files)
 
 
 def _kind(path: Path) -> str:
@@ -137,7 +163,7 @@ def _kind(path: Path) -> str:
     except OSError:
         return "broken link" if path.is_symlink() else "unreadable"
     if stat.S_ISDIR(mode):
-        return "subfolder"
+        return "dataset" if holds_dataset(path) else "subfolder"
     for is_one, what in _SPECIAL:
         if is_one(mode):
             return what
