@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     )
     from pipeline.core.options import OptionsModel
     from pipeline.core.secret_types import Address, Secret, SecretUrl
-    from pipeline.detectors.common.loaded import LoadedModel
+    from pipeline.detectors.common.loaded_model import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
     from pipeline.sources._file.still_picture import read_picture
 
@@ -169,7 +169,7 @@ _HOMES = {
     ),
     "core.options": ("OptionsModel",),
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
-    "detectors.common.loaded": ("LoadedModel",),
+    "detectors.common.loaded_model": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
     "sources._file.still_picture": ("read_picture",),
 }

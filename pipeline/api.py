@@ -16,7 +16,7 @@ from pipeline.config.source_argument import split_sources
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
-from pipeline.detectors.common.loaded import LoadedModel
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.report import run_config
 from pipeline.sources._frames import describe
 

@@ -21,10 +21,10 @@ from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.malloc import share_arenas
-from pipeline.core.masking import masked
+from pipeline.core.secret_masking import masked
 from pipeline.core.zone_counts import ZoneCounts
 from pipeline.engine import Pipeline
-from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.count_table import count_rows
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.zones_file import load_zones
 

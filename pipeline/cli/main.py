@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.install_hints import broken_opencv, is_opencv
-from pipeline.core.masking import masked
+from pipeline.core.secret_masking import masked
 
 COMMANDS = (
     "run", "live", "batch", "check", "list", "models", "count", "doctor", "bench", "eval", "refine",

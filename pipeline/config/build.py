@@ -14,8 +14,8 @@ from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, w
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
-from pipeline.core.masking import masked_all
 from pipeline.core.options import HasConf, HasModel, HasWantedConf, validated
+from pipeline.core.secret_masking import masked_all
 from pipeline.engine import Pipeline
 from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import yaml
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.masking import PLACE
+from pipeline.core.secret_masking import PLACE
 
 log = logging.getLogger("trackline")
 

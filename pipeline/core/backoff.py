@@ -1,4 +1,9 @@
-"""Retry delays: exponential backoff with jitter."""
+"""Retry delays: exponential backoff with jitter.
+
+Cameras are retried by `Grabber._grab_live` (engine/grabber.py) with `retry_first_s` and
+`retry_longest_s` (engine/options.py). Deliveries, the event store and downloads wait by the same
+formula with delays of their own.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.install_hints import broken_opencv, is_opencv
-from pipeline.core.masking import masked
+from pipeline.core.secret_masking import masked
 
 
 class PipelineError(Exception):

@@ -218,7 +218,7 @@ class Stateful(Protocol):
     def save_state(self) -> Mapping[str, Any]:
         """Return all that `load_state` needs as plain data: arrays, numbers, text, lists, mappings.
 
-        Later frames do not change it, and `core/plain_data.py` writes it to a file.
+        Later frames do not change it, and `core/state_json.py` writes it to a file.
         """
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.masking import masked_address
+from pipeline.core.secret_masking import masked_address
 
 
 class OptionsModel(BaseModel):

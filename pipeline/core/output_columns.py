@@ -1,6 +1,7 @@
 """The exported tables, tracks and events: each column's type, unit and meaning, and their rows.
 
 CSV, JSONL, Parquet, the dataset of `trackline batch` and docs/outputs.md all use these columns.
+A new column also needs its values in core/parquet_file.py, which builds whole columns at once.
 """
 
 from __future__ import annotations

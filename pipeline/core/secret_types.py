@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
-from pipeline.core.masking import MASK, PLACE, masked_address
+from pipeline.core.secret_masking import MASK, PLACE, masked_address
 
 
 class SecretUrl:

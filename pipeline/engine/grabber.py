@@ -69,13 +69,13 @@ class Grabbed(NamedTuple):
 class GrabRules:
     """How one source is grabbed: how many frames, when it is retried, which failures end the run.
 
-    A lost camera is retried after `retry_first_s`, doubled each time up to `retry_max_s`. A file
-    that is `optional` is set aside where it fails. Any failure of an `isolated` source is logged
-    instead of ending the run, and a live one is reconnected whatever the failure.
+    A lost camera is retried after `retry_first_s`, doubled each time up to `retry_longest_s`. A
+    file that is `optional` is set aside where it fails. Any failure of an `isolated` source is
+    logged instead of ending the run, and a live one is reconnected whatever the failure.
     """
 
     retry_first_s: float
-    retry_max_s: float
+    retry_longest_s: float
     max_frames: int | None = None
     optional: bool = False
     isolated: bool = False
@@ -109,7 +109,7 @@ class Grabber:
         self._stop = stop or threading.Event()
         self._where = f"source {source.name}"
         self._max_frames = rules.max_frames
-        self._backoff = Backoff(rules.retry_first_s, rules.retry_max_s)
+        self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
         self._lost = False
         self._undecoded = 0
         self._counts_undecoded: CountsUndecoded | None = None

@@ -11,7 +11,7 @@ from support.walkers import boxes
 
 from pipeline.archive.batch.camera_tracker import CameraTracker
 from pipeline.core.data import Frame, Result, Tracks
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.trackers import trackline

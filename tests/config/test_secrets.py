@@ -21,8 +21,8 @@ from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.secrets import Secrets, UnknownSecretError
 from pipeline.core.errors import ConfigError, SourceError, SourceLostError
-from pipeline.core.masking import masked
 from pipeline.core.options import validated
+from pipeline.core.secret_masking import masked
 from pipeline.core.secret_types import SecretUrl
 from pipeline.sources import stream
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import pipeline.trackers
 from pipeline.core.data import Detections, Frame, Tracks
 from pipeline.core.errors import UsageError
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 
 NAMES = [
     name

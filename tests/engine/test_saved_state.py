@@ -10,7 +10,7 @@ from support.walkers import boxes
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import UsageError
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 from pipeline.engine.source_tracker import SourceTracker
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher

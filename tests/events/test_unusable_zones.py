@@ -12,7 +12,7 @@ from pipeline.cli.main import main
 from pipeline.core.data import Frame, Tracks
 from pipeline.core.errors import ConfigError
 from pipeline.core.zone_counts import CountKey
-from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.count_table import count_rows
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher
 

@@ -10,7 +10,7 @@ from support.scenery import scenery, view
 from support.walkers import boxes, feed, held_tracks, tracker_after, walker
 
 from pipeline.core.data import Frame
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 from pipeline.tools.evaluate.scoring import combined_hota
 from pipeline.tools.evaluate.tracking import follow, recorded_frames
 from pipeline.tools.evaluate.truth import load_truth

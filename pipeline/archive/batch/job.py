@@ -30,7 +30,7 @@ from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector
 from pipeline.core.malloc import share_arenas
-from pipeline.detectors.common.loaded import LoadedModel
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.zones.schema import CameraZones
 from pipeline.sources._file.recording_start import zone_of
 

@@ -34,7 +34,7 @@ from pipeline.core.dataset_folder import BEGUN, FORMAT, HEADER
 from pipeline.core.errors import OutputError, UsageError, WriteError, writing
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.parquet_file import import_pyarrow
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 
 MANIFESTS = "manifest"
 STATES = ".state"

@@ -42,7 +42,7 @@ from pipeline.core.parquet_file import (
     table_of,
     with_constants,
 )
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 
 BLOCK_ROWS = 1 << 14
 """Rows of `tracks` that are gathered before they are encoded."""

@@ -17,7 +17,7 @@ from pipeline.core.errors import UsageError
 from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import SUFFIXES, Recording, read_recording, unix_s
 from pipeline.core.zone_counts import CountKey
-from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.count_table import count_rows
 from pipeline.events.zones.replay import Recount, VideoInfo, recount, recounted, replay
 from pipeline.events.zones.schema import CameraZones
 from pipeline.events.zones.watcher import ZoneWatcher

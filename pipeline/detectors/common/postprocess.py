@@ -1,4 +1,8 @@
-"""Postprocessing: from a network's output for one picture to that picture's Detections."""
+"""Postprocessing: from a network's output for one picture to that picture's Detections.
+
+The same on a GPU: detectors/torch/postprocess.py. Recorded boxes have a class filter of their own
+in detectors/replay.py.
+"""
 
 from __future__ import annotations
 

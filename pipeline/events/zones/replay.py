@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core.data import Event, Frame, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.track_files import BoxTable, Recording
-from pipeline.events.zones.counts import count_rows
+from pipeline.events.zones.count_table import count_rows
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
 

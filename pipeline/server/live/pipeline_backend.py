@@ -13,7 +13,7 @@ from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
 from pipeline.events.store.records import EventQuery, StoredEvent
-from pipeline.events.zones.counts import possible_counts
+from pipeline.events.zones.count_table import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.event_log import EventLog

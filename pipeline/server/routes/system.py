@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from pipeline.core.masking import MASK, masked
+from pipeline.core.secret_masking import MASK, masked
 from pipeline.server import metrics
 from pipeline.server.context import AppContext
 from pipeline.server.schemas import Health, Status

@@ -1,4 +1,4 @@
-"""Plain data as JSON: mappings, lists, text, numbers, and NumPy arrays to the last bit.
+"""Saved state as JSON: mappings, lists, text, numbers, and NumPy arrays to the last bit.
 
 States of trackers and watchers are kept in files this way. Nothing in such a file is ever executed.
 """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from pipeline.core.errors import UsageError
-from pipeline.core.plain_data import from_json, to_json
+from pipeline.core.state_json import from_json, to_json
 
 
 def through_json(value):
