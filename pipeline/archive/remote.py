@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from pipeline.core.errors import MissingExtraError, PipelineError, UsageError
 from pipeline.core.install_hints import install_command, pip_command
-from pipeline.core.masking import masked_address
 from pipeline.core.paths import home_path
+from pipeline.core.secret_masking import masked_address
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 _LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp"))

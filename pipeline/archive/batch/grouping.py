@@ -22,8 +22,8 @@ from pipeline.archive.batch.names import Chapter, RecordingName, folder_name, re
 from pipeline.archive.batch.remote_files import RemotePath, list_remote, probe_remote
 from pipeline.archive.remote import is_address, is_remote
 from pipeline.core.errors import ConfigError, SourceError, UsageError
-from pipeline.core.masking import masked_address
 from pipeline.core.paths import home_path
+from pipeline.core.secret_masking import masked_address
 from pipeline.sources._file.listing import list_files, natural
 from pipeline.sources._file.probe import FileProbe, probe
 from pipeline.sources._file.recording_start import named_time

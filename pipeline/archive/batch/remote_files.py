@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pipeline.archive.remote import file_system, is_address, reaching
 from pipeline.core.errors import SourceError, StageError
-from pipeline.core.masking import masked_address
+from pipeline.core.secret_masking import masked_address
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from pipeline.sources._file.probe import FileProbe, probe_opened
 
