@@ -12,10 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.api import detect, load_model, run, track
+    from pipeline.api import detect, load_model, localize, run, track
     from pipeline.config.schema import Config, load_config
     from pipeline.core.data import (
         ClassNames,
+        Detection,
         Detections,
         Event,
         EventKind,
@@ -73,6 +74,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "CountsUndecoded",
+    "Detection",
     "Detections",
     "Detector",
     "Event",
@@ -115,6 +117,7 @@ __all__ = [
     "detect",
     "load_config",
     "load_model",
+    "localize",
     "read_picture",
     "run",
     "track",
@@ -122,10 +125,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("detect", "load_model", "run", "track"),
+    "api": ("detect", "load_model", "localize", "run", "track"),
     "config.schema": ("Config", "load_config"),
     "core.data": (
         "ClassNames",
+        "Detection",
         "Detections",
         "Event",
         "EventKind",

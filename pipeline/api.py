@@ -1,7 +1,8 @@
-"""The front door for programs: track, detect, run."""
+"""The front door for programs: track, detect, localize, run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from pipeline.config.build import build, lowest_score, make_detector
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.source_argument import split_sources
-from pipeline.core.data import Result
+from pipeline.core.data import Detection, Result
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
+from pipeline.core.paths import home_path
 from pipeline.detectors.common.loaded_model import LoadedModel
+from pipeline.models.class_names import wanted_ids
 from pipeline.report import run_config
-from pipeline.sources._frames import describe
+from pipeline.sources._file.listing import PICTURE_SUFFIXES
+from pipeline.sources._file.still_picture import read_picture
+from pipeline.sources._frames import checked_image, describe
 
 SourceLike = str | Path | int | Mapping[str, Any]
 """A file, folder, glob, address, camera number, or a mapping with `kind`."""
@@ -85,10 +90,50 @@ def detect(
     fps: float | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:
-    """Yield one Result per frame like `track`, with detections only: nothing is followed."""
+    """Yield one Result per frame like `track`, with detections only: nothing is followed.
+
+    `[result] = detect("bus.jpg")` for one picture. A list of pictures' paths is one source,
+    "pictures": one that cannot be read is left out, and SourceBrokenError names it at the end.
+    """
+    if (paths := _picture_paths(source)) is not None:
+        source = {"kind": "images", "path": paths, "name": "pictures", "sequence": False}
     return track(
         source, model=model, tracker="none", max_frames=max_frames, fps=fps, **detector_options
     )
+
+
+def localize(
+    picture: str | Path | Picture,
+    *,
+    classes: Sequence[int | str] | int | str | None = None,
+    model: str | Path | LoadedModel | None = None,
+    **detector_options: Any,
+) -> Detection | None:
+    """Return the one best object on a picture: of the highest score, of equal ones the largest.
+
+    `picture` is the path of a picture or an array u8[H,W,3] in BGR, `classes` the names or ids of
+    the classes that count. None where there is no such object. `model` and `detector_options` are
+    those of `track`; with a loaded model, any number of threads may call this at once.
+    """
+    if isinstance(picture, str | os.PathLike):
+        picture = read_picture(picture)
+    picture = checked_image(picture, "picture")
+    if not isinstance(model, LoadedModel):
+        if classes is not None:
+            detector_options["classes"] = classes
+        classes = None
+    [result] = detect(picture, model=model, **detector_options)
+    found, names = result.detections, result.class_names
+    if classes is not None:
+        wanted = [classes] if isinstance(classes, str | int) else classes
+        found = found[np.isin(found.class_id, wanted_ids(tuple(wanted), names))]
+    if not len(found):
+        return None
+    best = found.best()
+    left, top, right, bottom = best.xyxy[0].tolist()
+    class_id = int(best.class_id[0])
+    name = names.get(class_id, str(class_id))
+    return Detection((left, top, right, bottom), float(best.score[0]), class_id, name)
 
 
 def load_model(
@@ -121,6 +166,17 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
             f"want a configuration: a Config, a mapping or a file's path, got {describe(config)}"
         )
     return run_config(resolve_config(config))
+
+
+def _picture_paths(source: object) -> tuple[str, ...] | None:
+    """Return the paths of a list that holds nothing but names of pictures' files, else None."""
+    if not isinstance(source, list | tuple) or not source:
+        return None
+    if not all(isinstance(each, str | Path) for each in source):
+        return None
+    paths = [home_path(each) for each in source]
+    fine = all(each.suffix.lower() in PICTURE_SUFFIXES and "://" not in str(each) for each in paths)
+    return tuple(map(str, paths)) if fine else None
 
 
 def _model_name(model: object) -> str:

@@ -1,4 +1,4 @@
-"""Data types of the pipeline: Frame, Detections, Tracks, Event, Result.
+"""Data types of the pipeline: Frame, Detection, Detections, Tracks, Event, Result.
 
 All are frozen; box sets are struct-of-arrays without optional columns, and an empty set has
 length 0. Boxes are `xyxy` (left, top, right, bottom) in pixels of the original frame.
@@ -87,6 +87,21 @@ class Detections:
     def empty(cls) -> Self:
         """Return a set of no boxes."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+    def best(self) -> Self:
+        """Return the box of the highest score alone, of equal ones the largest; none of none."""
+        area = (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
+        return self[np.lexsort((-area, -self.score))[:1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object on a picture: `xyxy` in its pixels, `score` 0..1, class by number and name."""
+
+    xyxy: tuple[float, float, float, float]
+    score: float
+    class_id: int
+    class_name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

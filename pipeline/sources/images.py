@@ -1,4 +1,4 @@
-"""Pictures: one file, all in a folder, or a glob; in natural order (2 before 10)."""
+"""Pictures: one file, all in a folder, a glob, or a list; in natural order (2 before 10)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import glob
 import logging
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -25,8 +27,8 @@ log = logging.getLogger("trackline")
 class Options(OptionsModel):
     """Which pictures to read, and how far apart in time they are."""
 
-    path: str = Field(min_length=1)
-    """A picture, a folder, or a pattern such as frames/*.png."""
+    path: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+    """A picture, a folder, a pattern such as frames/*.png, or a list of pictures."""
     fps: float = Field(25.0, gt=0)
     """Pictures per second, for times and the tracker's thresholds in seconds. Giving it says that
     the pictures are the frames of a video."""
@@ -51,14 +53,20 @@ class ImageSource:
     """Pictures in natural order (2 before 10); they may differ in size.
 
     A picture that cannot be read is skipped, so that the others are processed; at the end
-    SourceBrokenError names it. A frame's index is its picture's place in the listing, so it stays
+    SourceBrokenError names it. `on_unreadable` gets its path and the reason as it is found; without
+    that they are logged. A frame's index is its picture's place in the listing, so it stays
     the same whichever of the others can be read; `left_out` counts those that cannot.
     """
 
     live = False
 
-    def __init__(self, options: Options) -> None:
-        self._pattern = str(home_path(options.path))
+    def __init__(
+        self, options: Options, on_unreadable: Callable[[Path, str], None] | None = None
+    ) -> None:
+        paths = [options.path] if isinstance(options.path, str) else options.path
+        self._given = [str(home_path(each)) for each in paths]
+        self._pattern = self._given[0] if len(paths) == 1 else _shared_folder(self._given)
+        self._on_unreadable = on_unreadable
         self._fps = options.fps
         self._recursive = options.recursive
         self._unrelated = options.sequence is False
@@ -75,7 +83,10 @@ class ImageSource:
         """Find the pictures; raises SourceError where there are none."""
         self.close()
         self._in_part = 0
-        self._paths = _find(self._pattern, recursive=self._recursive)
+        if len(self._given) == 1:
+            self._paths = _find(self._pattern, recursive=self._recursive)
+        else:
+            self._paths = [Path(each) for each in dict.fromkeys(self._given)]
         # The sizes of the others are their own; the first stands for them.
         self._next = self._load()
         if self._next is None:
@@ -124,13 +135,17 @@ class ImageSource:
             picture = load_picture(path, self._max_megapixels)
             if picture.image is None:
                 self._unreadable.append((path, picture.why))
+                if self._on_unreadable is not None:
+                    self._on_unreadable(path, picture.why)
                 continue
             if picture.pages != 1:
                 self._note_pages(path, picture.pages)
             self.left_out = len(self._unreadable)
             pts_s, now = place / self._fps, time.monotonic()
             frame = Frame(picture.image, self.name, place, pts_s, now, file=str(path))
-        if len(self._unreadable) < self._place:  # else `open` says in one line: nothing to read
+        if (
+            self._on_unreadable is None and len(self._unreadable) < self._place
+        ):  # else `open` says in one line: nothing to read
             for path, why in self._unreadable[first_skipped:]:
                 log.warning("%s: not a readable picture: %s; skipped", path, why)
         return frame
@@ -142,6 +157,14 @@ class ImageSource:
             several = f"{pages} pictures" if pages else "several pictures"
             self._first_in_part = f"{path}: holds {several}, of which the first is read"
             log.warning("%s", self._first_in_part)
+
+
+def _shared_folder(paths: Sequence[str]) -> str:
+    """Return the folder that all the pictures are in, or below; "" where there is none."""
+    try:
+        return os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each in paths])
+    except ValueError:  # on several drives
+        return ""
 
 
 def _find(pattern: str, *, recursive: bool) -> list[Path]:

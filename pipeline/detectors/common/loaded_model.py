@@ -47,13 +47,14 @@ class LoadedModel:
                 self._fail(ModelError("model: closed while a run was using it"))
                 detector.close()
 
-    def detector(self, conf: float | None = None) -> SharedDetector:
+    def detector(self, conf: float | None = None, *, best_only: bool = False) -> SharedDetector:
         """Return a detector for one run, with boxes of a score above `conf`, if given.
 
-        Closing it leaves the weights loaded.
+        With `best_only` it finds the one best object of each picture. Closing it leaves the weights
+        loaded.
         """
         check_not_forked()
-        return SharedDetector(self, conf)
+        return SharedDetector(self, conf, best_only=best_only)
 
     def open_detector(self) -> Detector:
         """Return the detector behind it; raises ModelError after `close`."""
@@ -121,9 +122,12 @@ Answer = tuple[list[Detections], Mapping[str, float]] | Exception
 class SharedDetector:
     """An Overlapping detector for one run, on weights that others may use at the same time."""
 
-    def __init__(self, model: LoadedModel, conf: float | None = None) -> None:
+    def __init__(
+        self, model: LoadedModel, conf: float | None = None, *, best_only: bool = False
+    ) -> None:
         detector = model.open_detector()
         self._conf = conf
+        self._best_only = best_only
         self._model = model
         self.answers: deque[Answer] = deque()
         self.batch_size = detector.batch_size
@@ -148,9 +152,9 @@ class SharedDetector:
     def collect(self) -> list[Detections]:
         """Return the answers to this run's oldest batch."""
         found, self.stage_ms = self._model.collect(self)
-        if self._conf is None:
-            return found
-        return [each[each.score > self._conf] for each in found]
+        if self._conf is not None:
+            found = [each[each.score > self._conf] for each in found]
+        return [each.best() for each in found] if self._best_only else found
 
     def close(self) -> None:
         """Forget what this run began; the weights stay loaded."""
