@@ -27,6 +27,8 @@ from typing import Any
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Detections
 from pipeline.detectors import yolo
+from pipeline.detectors.common.backend import FamilyOptions
+from pipeline.detectors.common.network_detector import NetworkDetector
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.sources import file
 from pipeline.tools.bench.jobs import Job, MeasurementError, measure
@@ -52,11 +54,11 @@ class Busy:
         return f"{statistics.fmean(self.samples):.0f} %" if self.samples else "unknown"
 
 
-class Watched(yolo.Yolo):
+class Watched(NetworkDetector):
     """The detector, adding up what the GPU's own clock says of each batch."""
 
     def __init__(self, options: yolo.Options) -> None:
-        super().__init__(options)
+        super().__init__("yolo", options, FamilyOptions(imgsz=options.imgsz), suppression=options)
         self.total_ms: Counter[str] = Counter()
         self.frames = self.batches = 0
 

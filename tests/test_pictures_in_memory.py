@@ -218,16 +218,16 @@ def test_run_takes_configurations_only(wrong: Any) -> None:
 
 def test_a_loaded_model_is_loaded_once(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve pictures cost twelve loads."""
-    from pipeline.detectors.yolo import Yolo
+    from pipeline.detectors.common.network_detector import NetworkDetector
 
     opened = []
-    original = Yolo.open
+    original = NetworkDetector.open
 
-    def counting(self: Yolo, **options: Any) -> Any:
+    def counting(self: NetworkDetector, **options: Any) -> Any:
         opened.append(self)
         return original(self, **options)
 
-    monkeypatch.setattr(Yolo, "open", counting)
+    monkeypatch.setattr(NetworkDetector, "open", counting)
     with trackline.load_model(network) as model:
         assert model.class_names == {0: "person", 1: "car"}
         for number in range(12):

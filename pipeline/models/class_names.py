@@ -29,6 +29,9 @@ COCO = (
 # fmt: on
 """The 80 classes of COCO (Lin et al., 2014) in the order every YOLO uses."""
 
+_UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+"""Numbers of COCO's categories, 1 to 90, that no box has."""
+
 MAX_SHOWN = 20
 MAX_UNKNOWN_CLASSES = 1000
 
@@ -47,13 +50,18 @@ def parse_names(text: str) -> dict[int, str]:
     return {}
 
 
-def default_names(count: int | None) -> dict[int, str]:
+def default_names(count: int | None, *, gaps: bool = False) -> dict[int, str]:
     """Return names for a network that brings none: COCO's if there are 80, else class_0 ...
 
-    A count of None stands for a network whose output does not tell how many classes it has.
+    With `gaps` 90 classes are COCO's too, by their numbers less one, as torchvision and TensorFlow
+    count them. A count of None stands for a network that does not tell how many classes it has.
     """
     if count == len(COCO):
         return dict(enumerate(COCO))
+    if gaps and count == len(COCO) + len(_UNUSED):
+        numbers = [number for number in range(1, count + 1) if number not in _UNUSED]
+        known = {number - 1: name for number, name in zip(numbers, COCO, strict=True)}
+        return {index: known.get(index, f"class_{index}") for index in range(count)}
     return {index: f"class_{index}" for index in range(count or MAX_UNKNOWN_CLASSES)}
 
 

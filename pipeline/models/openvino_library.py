@@ -76,12 +76,12 @@ def openvino_errors() -> tuple[type[Exception], ...]:
 
 
 def read_network(path: Path) -> Any:
-    """Return an `.onnx` or `.xml` file as an openvino.Model; wrap it in `one_line`."""
+    """Return an `.onnx`, `.xml` or `.pb` file as an openvino.Model; wrap it in `one_line`."""
     # By the frontend's name: left to guess, OpenVINO lets its TensorFlow reader have a go at any
     # damaged file, which prints to stderr.
     with no_telemetry():
         from openvino.frontend import FrontEndManager
-    kind = "onnx" if path.suffix.lower() == ".onnx" else "ir"
+    kind = {".onnx": "onnx", ".pb": "tf"}.get(path.suffix.lower(), "ir")
     frontend = FrontEndManager().load_by_framework(kind)
     return frontend.convert(frontend.load(str(path)))
 

@@ -18,7 +18,7 @@ from pipeline.models.file_check import SUFFIXES
 from pipeline.models.registry import BUILTIN, PublishedModel, find, published
 from pipeline.models.transfer import SCHEMES, Progress
 
-FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine")
+FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine", ".pb")
 """What says that a path is meant, not a name."""
 LOG_EVERY_S = 5.0
 _PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")

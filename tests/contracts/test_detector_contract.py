@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.tiny_families import network, seeing_network
 from support.tiny_networks import colour_network
 
 import pipeline.detectors
@@ -32,8 +33,20 @@ def _detections(folder: Path) -> dict[str, Any]:
     return {"paths": [str(path)]}
 
 
+def _pixels(folder: Path) -> dict[str, Any]:
+    """A network that answers one box in pixels."""
+    outputs = {
+        "boxes": np.array([[1, 2, 30, 40]], np.float32),
+        "labels": np.array([1]),
+        "scores": np.array([0.9], np.float32),
+    }
+    return {"model": str(network(folder / "net.onnx", outputs, (3, "height", "width")))}
+
+
 # How each plug-in is set up for a test, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "detr": lambda folder: {"model": str(seeing_network(folder / "net.onnx")), "scores": "none"},
+    "rcnn": _pixels,
     "replay": _detections,
     "yolo": lambda folder: {"model": str(colour_network(folder / "net.onnx")), "imgsz": 64},
 }

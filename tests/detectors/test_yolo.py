@@ -223,7 +223,7 @@ def test_damaged_network_prints_nothing_to_stderr(tmp_path):
     """Left to guess the format, OpenVINO's TensorFlow reader complains there in C++."""
     (tmp_path / "bad.onnx").write_bytes(b"hello" * 99)
     code = (
-        "import sys; from pipeline.detectors.yolo import *\n"
+        "import sys; from pipeline.detectors.yolo import *; from pipeline.core.errors import *\n"
         "try: build(Options(model=sys.argv[1])).open()\n"
         "except ModelError as error: print(error)"
     )

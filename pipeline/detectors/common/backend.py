@@ -14,9 +14,33 @@ if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detecto
     from pipeline.detectors.common.postprocess import Postprocess
     from pipeline.detectors.common.probe import RecognisedLayout
 
+Placing = Literal["letterbox", "corner", "stretch", "native", "shortest"]
+"""How a picture is placed in a network's input: see `common.letterbox`."""
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 NmsMethod = Literal["greedy", "diou", "soft", "wbf"]
 """Methods of suppressing duplicates: see `common.nms`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyOptions:
+    """Options about networks of families beyond YOLO (see `common.families`); None: the family's.
+
+    `kind` is the family, None for what the file surely is. `anchors` says how many there are per
+    cell, for each feature map; () without anchors.
+    """
+
+    kind: str | None = None
+    imgsz: int | None = None
+    placing: Placing | None = None
+    colours: Literal["rgb", "bgr"] | None = None
+    input_scale: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    scores: Literal["none", "sigmoid", "softmax"] | None = None
+    background: Literal["none", "first", "last"] | None = None
+    style: Literal["torchvision", "detectron2"] | None = None
+    multi_label: bool = False
+    anchors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +53,7 @@ class Settings:
     batch: int | None
     precision: Precision
     prefer_latency: bool
+    family: FamilyOptions = FamilyOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.core.data import Float32
 from pipeline.core.errors import ModelError
+from pipeline.detectors.common.backend import Placing
 from pipeline.detectors.common.decoding import (
     STRIDE_SETS,
     STRIDES,
@@ -73,7 +74,8 @@ class Layout:
     corner, otherwise RGB with the picture centred. `pixel_max` is the number that stands for white:
     1 or 255. `best_only`, where there is one, is the layout that is left when the network itself
     looks for each box's best class: 6 rows (box, score, class) in place of 4 + class_count.
-    `flipped` and `normalised` as in LayoutVariant.
+    `flipped` and `normalised` as in LayoutVariant; `placing` says how pictures are put into the
+    input. `repeats`: a box may come once for each of several classes, of which the best counts.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Layout:
     pixel_max: int = 1
     flipped: bool = False
     normalised: bool = False
+    placing: Placing = "letterbox"
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class LayoutVariant:
             pixel_max=pixel_max or (255 if raw_bgr else 1),
             flipped=self.flipped,
             normalised=self.normalised,
+            placing="corner" if raw_bgr else "letterbox",
         )
 
     def objection(self, answer: Float32, size: Size) -> str | None:
@@ -168,6 +173,7 @@ _DECODERS: dict[str, Decode] = {
     "detr-best": lambda output, threshold, size: decode_best(output.T, threshold, size),
     "end-to-end": decode_final,
     "class-first": decode_class_first,
+    "anchors": decode_final,  # its boxes are offsets, which the detector decodes in its place
 }
 
 _Check = Callable[[Evidence, LayoutVariant], Sequence[str | None]]

@@ -1,4 +1,4 @@
-"""Letterbox: fit a picture into a network's input without distortion, and map boxes back."""
+"""Letterbox: place a picture in a network's input, and map boxes back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from pipeline.core.data import Float32, Image
+from pipeline.detectors.common.backend import Placing
 
 PADDING = 114
 """Grey level around the picture: what YOLO networks are trained with."""
@@ -45,6 +46,33 @@ def fit(
         pad_y, pad_x = pad_y % stride, pad_x % stride
     offset = (pad_y // 2, pad_x // 2) if centred else (0, 0)
     return Letterbox(image_size, (height + pad_y, width + pad_x), (height, width), offset)
+
+
+SHORTEST, LONGEST = 800, 1333
+"""Sides that R-CNN networks are trained with (Lin et al., Feature Pyramid Networks, 2017)."""
+
+
+@lru_cache(maxsize=64)
+def place(
+    image_size: tuple[int, int], target: tuple[int, int], stride: int | None, placing: Placing
+) -> Letterbox:
+    """Return the letterbox of a picture that is placed in that way; arguments as of `fit`.
+
+    Its shape is kept with padding around it (`letterbox`) or right and below (`corner`), or it is
+    stretched to the target. `native` and `shortest` are for networks that take every size, and
+    look at no target: the picture as it is, or scaled so that its shortest side is `SHORTEST`.
+    """
+    if placing in ("letterbox", "corner"):
+        return fit(image_size, target, stride, placing == "letterbox")
+    if placing == "stretch":
+        size = target
+    elif placing == "native":
+        size = image_size
+    else:
+        scale = min(SHORTEST / min(image_size), LONGEST / max(image_size))
+        height, width = (max(round(side * scale), 1) for side in image_size)
+        size = (height, width)
+    return Letterbox(image_size, size, size, (0, 0))
 
 
 def paste(image: Image, box: Letterbox, canvas: Image) -> None:

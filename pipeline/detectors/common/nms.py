@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.boxes import usable_xyxy
+from pipeline.core.boxes import iou_of_xyxy, usable_xyxy
 from pipeline.core.data import Float32, Int32
 from pipeline.detectors.common.backend import NmsMethod
 
@@ -131,7 +131,7 @@ def _diou(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, 
         between = (one[:2] + one[2:] - others[:, :2] - others[:, 2:]) / 2
         outer = np.maximum(one[2:], others[:, 2:]) - np.minimum(one[:2], others[:, :2])
         distance = (between**2).sum(axis=1) / (outer**2).sum(axis=1)
-        waiting = rest[_iou(one, others) - distance <= rules.iou]
+        waiting = rest[iou_of_xyxy(one[None], others)[0] - distance <= rules.iou]
     return stay, xyxy[stay], score[stay]
 
 
@@ -145,7 +145,7 @@ def _soft(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, 
         best = int(waiting[at])
         stay.append(best)
         waiting = np.delete(waiting, at)
-        left[waiting] *= np.exp(-(_iou(xyxy[best], xyxy[waiting]) ** 2) / rules.sigma)
+        left[waiting] *= np.exp(-(iou_of_xyxy(xyxy[[best]], xyxy[waiting])[0] ** 2) / rules.sigma)
         waiting = waiting[left[waiting] > rules.conf]
     return stay, xyxy[stay], left[stay]
 
@@ -156,7 +156,7 @@ def _wbf(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, F
     first: list[int] = []
     for row, (box, value) in enumerate(zip(xyxy, score.astype(np.float64), strict=True)):
         count = len(first)
-        overlap = _iou(box, fused[:count])
+        overlap = iou_of_xyxy(box[None], fused[:count])[0]
         at = int(overlap.argmax()) if count else 0
         if not count or overlap[at] <= rules.iou:
             first.append(row)
@@ -165,15 +165,6 @@ def _wbf(xyxy: Float64, score: Float32, rules: SuppressionRules) -> tuple[Any, F
         fused[at] += (box - fused[at]) * value / (weight[at] + value)
         weight[at] += value
     return first, fused[: len(first)], score[first]
-
-
-def _iou(one: Float64, others: Float64) -> Float64:
-    """Return f64[N]: intersection over union of a box f64[4] with each of f64[N,4]."""
-    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
-    shared = sides.clip(0).prod(axis=1)
-    area = (one[2:] - one[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1)
-    found: Float64 = shared / (area - shared)
-    return found
 
 
 _METHODS: dict[str, Callable[[Float64, Float32, SuppressionRules], tuple[Any, Float64, Any]]] = {

@@ -46,7 +46,10 @@ class Postprocess:
             keep = np.isin(class_id, self.wanted)
             xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
         if self.layout.final:
-            rows = np.argsort(-score, kind="stable")[: self.max_det]
+            rows = np.argsort(-score, kind="stable")
+            if self.layout.repeats:
+                rows = rows[np.sort(np.unique(xyxy[rows], axis=0, return_index=True)[1])]
+            rows = rows[: self.max_det]
             return Detections(undo_xyxy(xyxy[rows], box), score[rows], class_id[rows])
         rules = SuppressionRules(self.nms, self.iou, self.max_det, self.conf, self.nms_sigma)
         kept = keep_best(xyxy, score, class_id if self.by_class else None, rules)

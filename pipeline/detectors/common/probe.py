@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.data import Float32, Image
-from pipeline.detectors.common.backend import LayoutOverrides, Network
+from pipeline.detectors.common.backend import LayoutOverrides, Network, Placing
 from pipeline.detectors.common.decoding import Size
 from pipeline.detectors.common.layouts import (
     Layout,
@@ -30,16 +30,25 @@ Run = Callable[[Image, int], Float32]
 
 @dataclass(frozen=True, slots=True)
 class RecognisedLayout:
-    """Result of the probe: the layout, the number that stands for white, and warnings."""
+    """The layout of a network's output, the number that stands for white, and warnings.
+
+    `placing` and `repeats` as in Layout, None for the layout's own; `is_family` is said of networks
+    of families beyond YOLO.
+    """
 
     variant: LayoutVariant
     pixel_max: int | None
     doubts: tuple[str, ...] = ()
+    placing: Placing | None = None
+    repeats: bool = False
+    is_family: bool = False
 
     @property
     def layout(self) -> Layout:
-        """Return how to find_variant the network's output."""
-        return self.variant.layout(self.pixel_max)
+        """Return how to read the network's output."""
+        layout = self.variant.layout(self.pixel_max)
+        placing = self.placing or layout.placing
+        return replace(layout, placing=placing, repeats=self.repeats)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RecognisedLayout:
@@ -47,7 +56,7 @@ class RecognisedLayout:
         variant = LayoutVariant(
             **{**values["variant"], "strides": tuple(values["variant"]["strides"])}
         )
-        return cls(variant, values["pixel_max"], tuple(values["doubts"]))
+        return cls(**{**values, "variant": variant, "doubts": tuple(values["doubts"])})
 
 
 def recognise(network: Network, run: Run, forced: LayoutOverrides) -> RecognisedLayout:

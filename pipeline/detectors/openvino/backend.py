@@ -29,8 +29,9 @@ from pipeline.detectors.common.backend import (
     not_int8,
     stage_milliseconds,
 )
+from pipeline.detectors.common.families import check_table
 from pipeline.detectors.common.layouts import Layout
-from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste
+from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste, place
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
@@ -82,7 +83,7 @@ class OpenVinoBackend:
 
     def read(self) -> Network:
         """Read the weights; raises ModelError."""
-        self._model = CompiledModelCache(self._settings.path)
+        self._model = CompiledModelCache(self._settings.path, options=self._settings.family)
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
         network = self._described = self._model.network
@@ -94,7 +95,10 @@ class OpenVinoBackend:
     def recognise(self, forced: LayoutOverrides) -> RecognisedLayout:
         """Return the layout of the answer to a probe picture; raises ModelError."""
         assert self._model is not None
-        return self._model.recognise(forced, lambda: self._confirm(forced))
+        found = self._model.recognise(forced, lambda: self._confirm(forced))
+        if self._model.family is None:
+            found = check_table(self._settings.path, found, self._settings.family)
+        return found
 
     def _confirm(self, forced: LayoutOverrides) -> RecognisedLayout | None:
         """Return the only layout possible if the network as it will run answers in it, else None.
@@ -103,7 +107,7 @@ class OpenVinoBackend:
         what is compiled for them here is what they are run on.
         """
         expected = expect(self._described, forced)
-        if expected is None:
+        if expected is None or self._settings.family.kind is not None:
             return None
         self._choose(expected.layout)
         size = fit(_USUAL_PICTURE, self._target, self._stride).input_size
@@ -134,7 +138,7 @@ class OpenVinoBackend:
     def _choose(self, layout: Layout) -> None:
         """Set how networks are compiled."""
         self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
-        self._pixel_max = layout.pixel_max
+        self._pixel_max, self._placing = layout.pixel_max, layout.placing
 
     def submit(self, images: Sequence[Image]) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once."""
@@ -142,7 +146,7 @@ class OpenVinoBackend:
         self._batches.append(batch)
         try:
             for image in images:
-                box = fit(image.shape[:2], self._target, self._stride, not self._raw_bgr)
+                box = place(image.shape[:2], self._target, self._stride, self._placing)
                 pool = self._pool_for(box.input_size)
                 while not pool.idle:
                     self._finish_oldest()

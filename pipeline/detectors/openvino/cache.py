@@ -23,14 +23,17 @@ import numpy as np
 from pipeline.core.atomic_file import replacing
 from pipeline.core.cpu_count import cores
 from pipeline.detectors.common import decoding as _decoding
+from pipeline.detectors.common import families as _families
 from pipeline.detectors.common import layout_evidence as _evidence
 from pipeline.detectors.common import layouts as _layouts
 from pipeline.detectors.common import probe as _probe
-from pipeline.detectors.common.backend import LayoutOverrides, Network
+from pipeline.detectors.common.backend import FamilyOptions, LayoutOverrides, Network
 from pipeline.detectors.common.probe import RecognisedLayout
+from pipeline.detectors.openvino import family_model as _family_model
 from pipeline.detectors.openvino import graph as _openvino_graph
 from pipeline.detectors.openvino import model as _openvino_model
-from pipeline.detectors.openvino.model import PictureModel
+from pipeline.detectors.openvino.family_model import FamilyModel
+from pipeline.detectors.openvino.model import PictureModel, open_network
 from pipeline.models import class_names as _class_names
 from pipeline.models import metadata as _metadata
 from pipeline.models import openvino_library as _openvino_library
@@ -40,8 +43,8 @@ from pipeline.models.openvino_library import import_openvino, openvino_core
 MAX_BYTES = 2**30
 """How much is kept: a small network takes 11 MB for each size of pictures."""
 _CODE = (
-    _class_names, _decoding, _evidence, _layouts, _metadata, _openvino_graph, _openvino_library,
-    _openvino_model, _probe,
+    _class_names, _decoding, _evidence, _families, _layouts, _metadata, _family_model,
+    _openvino_graph, _openvino_library, _openvino_model, _probe,
 )  # fmt: skip
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -49,10 +52,13 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class CompiledModelCache:
     """PictureModel behind the disk cache: the weights are read only where something is missing."""
 
-    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int = MAX_BYTES, options: FamilyOptions | None = None
+    ) -> None:
         self._path = path
+        self._options = options or FamilyOptions()
         self._max_bytes = max_bytes
-        self._model: PictureModel | None = None
+        self._model: PictureModel | FamilyModel | None = None
         self._core = openvino_core()
         self._folder = cache_folder() / "compiled"
         self._digest = None if _has_weights_elsewhere(path) else self._digest_of_all()
@@ -60,6 +66,7 @@ class CompiledModelCache:
         self.network: Network = facts[0]
         self.fixed_size: tuple[int, int] | None = facts[1]
         self.quantized: bool = facts[2]
+        self.family: str | None = facts[3]
 
     def compile(
         self,
@@ -105,9 +112,9 @@ class CompiledModelCache:
         _save(path, json.dumps(asdict(found)).encode())
         return found
 
-    def _read(self) -> PictureModel:
+    def _read(self) -> PictureModel | FamilyModel:
         if self._model is None:
-            self._model = PictureModel(self._path)
+            self._model = open_network(self._path, self._options)
         return self._model
 
     def _path_of(self, suffix: str) -> Path | None:
@@ -126,19 +133,20 @@ class CompiledModelCache:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         for of_device in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"):
             digest.update(repr(self._core.get_property("CPU", of_device)).encode())
+        digest.update(repr(self._options).encode())
         digest.update(repr(self._core.get_versions("CPU")["CPU"].build_number).encode())
         return digest.hexdigest()[:32]
 
-    def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool]:
-        """Return network, fixed_size and quantized, as the model says them."""
+    def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool, str | None]:
+        """Return network, fixed_size, quantized and family, as the model says them."""
         path = self._path_of(".json")
         kept = _load(path)
         if kept is None:
             model = self._read()
-            facts = (asdict(model.network), model.fixed_size, model.quantized)
-            _save(path, json.dumps(facts).encode())
-            return model.network, model.fixed_size, model.quantized
-        network, fixed_size, quantized = json.loads(kept[_DIGEST_BYTES:])
+            known = (model.fixed_size, model.quantized, model.family)
+            _save(path, json.dumps((asdict(model.network), *known)).encode())
+            return model.network, *known
+        network, fixed_size, quantized, family = json.loads(kept[_DIGEST_BYTES:])
         network = Network(
             (network["input_size"][0], network["input_size"][1]),
             tuple(network["output_shape"]),
@@ -147,7 +155,8 @@ class CompiledModelCache:
             network["stride"],
             network["pixel_max"],
         )
-        return network, None if fixed_size is None else (fixed_size[0], fixed_size[1]), quantized
+        size = None if fixed_size is None else (fixed_size[0], fixed_size[1])
+        return network, size, quantized, family
 
     def _remove_oldest(self) -> None:
         with suppress(OSError):

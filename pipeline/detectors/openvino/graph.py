@@ -43,12 +43,25 @@ def take_pictures(
     return build.build()
 
 
+def is_quantized(model: Any) -> bool:
+    """Return whether a model's convolutions or their weights are int8."""
+    kinds = {str(op.get_element_type()) for op in model.get_ops() if _is_weights(op)}
+    return bool(kinds & _INT8)
+
+
+_INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
+
+
+def _is_weights(op: Any) -> bool:
+    return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4
+
+
 def pixel_max_of(model: Any) -> int | None:
     """Return 255 where the graph begins with the scaling of such pixels, 1 where it undoes it.
 
     None where the graph does not show it: most begin with a convolution.
     """
-    waiting = [port.get_node() for port in model.inputs[0].get_target_inputs()]
+    waiting = [port.get_node() for each in model.inputs[:1] for port in each.get_target_inputs()]
     for _ in range(_LOOK_AT):
         if not waiting:
             return None

@@ -12,9 +12,16 @@ import numpy as np
 
 from pipeline.core.data import Float32, Image
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import LayoutOverrides, Network
+from pipeline.detectors.common.backend import FamilyOptions, LayoutOverrides, Network
+from pipeline.detectors.common.families import find_reading, hint
 from pipeline.detectors.common.probe import RecognisedLayout, recognise
-from pipeline.detectors.openvino.graph import find_best_class, pixel_max_of, take_pictures
+from pipeline.detectors.openvino.family_model import FamilyModel, graph_of
+from pipeline.detectors.openvino.graph import (
+    find_best_class,
+    is_quantized,
+    pixel_max_of,
+    take_pictures,
+)
 from pipeline.models.metadata import Metadata, check_task, read_metadata
 from pipeline.models.openvino_library import (
     import_openvino,
@@ -32,6 +39,22 @@ PROBE_SIZE = (640, 640)
 """What a network for pictures of any size is asked about; (height, width)."""
 
 
+def open_network(path: Path, options: FamilyOptions) -> PictureModel | FamilyModel:
+    """Return a network read in the way that it, and the options, say; raises ModelError."""
+    model = _read(path)
+    with one_line(f"model: {path} is not a network that OpenVINO can read"):
+        reading = find_reading(path, graph_of(model), options)
+        if reading is None:
+            return PictureModel(path, model)
+        libraries = import_openvino(), openvino_core()
+        return FamilyModel(libraries, model, reading, metadata_of(model, path), options.imgsz)
+
+
+def _read(path: Path) -> Any:
+    with one_line(f"model: {path} is not a network that OpenVINO can read"):
+        return read_network(path)
+
+
 class PictureModel:
     """An OpenVINO network with one picture as input; raises ModelError for anything else.
 
@@ -39,11 +62,13 @@ class PictureModel:
     weights say about themselves, `metadata` all that the exporter wrote.
     """
 
-    def __init__(self, path: Path) -> None:
+    family: str | None = None
+    """The family beyond YOLO that it is of: see FamilyModel."""
+
+    def __init__(self, path: Path, model: Any = None) -> None:
         self._ov = import_openvino()
         self._path = path
-        with one_line(f"model: {path} is not a network that OpenVINO can read"):
-            self._model = read_network(path)
+        self._model = _read(path) if model is None else model
         self.fixed_size = self._check_input()
         with one_line(f"model: {path} does not fit input of {PROBE_SIZE}"):
             self.metadata = metadata_of(self._model, path)
@@ -79,7 +104,10 @@ class PictureModel:
         # Some exports put the raw feature maps beside the boxes.
         if len(flat) != 1 or any(shape.rank.is_dynamic or len(shape) < 4 for shape in others):
             came = ", ".join(str(shape) for shape in shapes)
-            raise ModelError(f"model: {self._path} has outputs {came}, want one with 3 dimensions")
+            raise ModelError(
+                f"model: {self._path} has outputs {came}, want one with 3 dimensions"
+                f"{hint(graph_of(self._model))}"
+            )
         self.output = flat[0]
         return Network(
             size,
@@ -136,8 +164,7 @@ class PictureModel:
     @property
     def quantized(self) -> bool:
         """Return whether convolutions or their weights are int8."""
-        kinds = {str(op.get_element_type()) for op in self._model.get_ops() if _is_weights(op)}
-        return bool(kinds & _INT8)
+        return is_quantized(self._model)
 
     def compile(
         self,
@@ -166,8 +193,3 @@ class PictureModel:
 
 _INPUT_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 _PIXEL_MAX = {"u8": 255}
-_INT8 = {"<Type: 'int8_t'>", "<Type: 'uint8_t'>"}
-
-
-def _is_weights(op: Any) -> bool:
-    return op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == 4

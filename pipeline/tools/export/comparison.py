@@ -11,6 +11,7 @@ from time import perf_counter
 from pipeline.core.data import Detections, Frame, Image
 from pipeline.detectors import yolo
 from pipeline.detectors.common.backend import Precision
+from pipeline.detectors.common.network_detector import NetworkDetector
 from pipeline.tools.export.agreement import Agreement, agreement
 
 CONF = 0.25
@@ -60,7 +61,7 @@ def compare(original: Path, int8: Path, images: Sequence[Image], imgsz: int) -> 
     )
 
 
-def _opened(path: Path, precision: Precision, imgsz: int, conf: float) -> yolo.Yolo:
+def _opened(path: Path, precision: Precision, imgsz: int, conf: float) -> NetworkDetector:
     options = yolo.Options(model=str(path), conf=conf, imgsz=imgsz, precision=precision)
     detector = yolo.build(options)
     detector.open()
@@ -78,7 +79,7 @@ def _boxes(
         detector.close()
 
 
-def _timed(detectors: Sequence[yolo.Yolo], frames: Sequence[Frame]) -> list[list[float]]:
+def _timed(detectors: Sequence[NetworkDetector], frames: Sequence[Frame]) -> list[list[float]]:
     """Return ms per frame of each detector in each of several turns; closes the detectors."""
     # Spread over the footage, so that crowded and empty scenes are both in.
     some = frames[:: max(len(frames) // FRAMES_PER_ROUND, 1)][:FRAMES_PER_ROUND]
@@ -91,7 +92,7 @@ def _timed(detectors: Sequence[yolo.Yolo], frames: Sequence[Frame]) -> list[list
             each.close()
 
 
-def _ms_per_frame(detector: yolo.Yolo, frames: Sequence[Frame]) -> float:
+def _ms_per_frame(detector: NetworkDetector, frames: Sequence[Frame]) -> float:
     started = perf_counter()
     detector.detect(frames)
     return (perf_counter() - started) * 1000 / len(frames)

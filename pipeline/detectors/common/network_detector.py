@@ -1,0 +1,186 @@
+"""Detector that runs a network: what the plug-ins `yolo`, `detr`, `rcnn` and `ssd` all are.
+
+`.onnx`, OpenVINO and TensorFlow networks run on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
+`.pt` files are Python pickles and can run any code when they are loaded: open only weights from
+people you trust. The others hold no code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.errors import ModelError
+from pipeline.core.fork_check import check_not_forked, mark_used
+from pipeline.detectors.common.backend import (
+    Backend,
+    FamilyOptions,
+    LayoutOverrides,
+    Settings,
+    not_int8,
+)
+from pipeline.detectors.common.network_options import IMGSZ, NetworkOptions, SuppressionOptions
+
+if TYPE_CHECKING:
+    from pipeline.detectors.common.decoding import Decode
+    from pipeline.detectors.common.layouts import Layout
+
+_log = logging.getLogger("trackline.detectors")
+
+INT8_SUFFIX = "_int8_openvino"
+"""What the export adds to the name of a network that it quantizes."""
+
+
+class NetworkDetector:
+    """An Overlapping detector (pipeline.core.interfaces) for one network.
+
+    `kind` is the plug-in's name, `family` what it wants of the network, `forced_layout` the layout
+    that the user gives for it; `decode` reads boxes of a network that gives offsets to anchors.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        options: NetworkOptions,
+        family: FamilyOptions,
+        *,
+        suppression: SuppressionOptions | None = None,
+        forced_layout: str | None = None,
+        decode: Decode | None = None,
+    ) -> None:
+        self._kind, self._options, self._family = kind, options, family
+        self._suppression = suppression or SuppressionOptions()
+        self._forced_layout, self._decode = forced_layout, decode
+        self._backend: Backend | None = None
+        self.batch_size = options.batch or 1
+        self.in_flight = 1
+        self.layout = ""  # in words, once it is open
+
+    def open(self, *, prefer_latency: bool = False) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
+        mark_used()
+        from pipeline.detectors.common.output_check import OutputCheck
+        from pipeline.detectors.common.postprocess import Postprocess
+        from pipeline.models.class_names import default_names, names_from, wanted_ids
+
+        options = self._options
+        given = {} if options.names is None else names_from(options.names)
+        backend = _backend(options, self._family, prefer_latency)
+        network = backend.read()
+        found = backend.recognise(
+            LayoutOverrides(self._forced_layout, len(given) or None, self._family.input_scale)
+        )
+        for doubt in found.doubts:
+            _log.warning("model: %s: %s", options.model, doubt)
+        layout = self._decoding(found.layout)
+        self.layout = str(found.variant)
+        # Only families beyond YOLO count COCO's classes by their numbers, with gaps.
+        names = given or network.names or default_names(layout.class_count, gaps=found.is_family)
+        wanted = None if options.classes is None else wanted_ids(options.classes, names)
+        rules = self._suppression
+        postprocess = Postprocess(
+            layout=layout,
+            conf=options.conf,
+            iou=rules.iou,
+            max_det=options.max_det,
+            by_class=not rules.agnostic_nms,
+            wanted=None if wanted is None else np.array(wanted, np.int32),
+            output_check=OutputCheck(options.model, names),
+            nms=rules.nms,
+            nms_sigma=rules.nms_sigma,
+        )
+        backend.start(postprocess)
+        self._backend = backend
+        self.batch_size = backend.batch_size
+        self.in_flight = backend.in_flight
+        return names
+
+    def _decoding(self, layout: Layout) -> Layout:
+        """Return the layout with the detector's own decoding, where boxes are offsets."""
+        if layout.name != "anchors":
+            return layout
+        assert self._decode is not None
+        return replace(layout, decode=self._decode)
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return one Detections per frame, in the same order. Frames may differ in size."""
+        check_not_forked()
+        self.submit(frames)
+        return self.collect()
+
+    def submit(self, frames: Sequence[Frame]) -> None:
+        """Begin with a batch and return soon; the frames are held until it is collected."""
+        check_not_forked()
+        if self._backend is None:
+            raise ModelError(f"detector {self._kind}: detect before open")
+        self._backend.submit([frame.image for frame in frames])
+
+    def collect(self) -> list[Detections]:
+        """Return what `detect` returns for the oldest batch submitted; waits for it."""
+        check_not_forked()
+        if self._backend is None:
+            raise ModelError(f"detector {self._kind}: collect before open")
+        return self._backend.collect()
+
+    def close(self) -> None:
+        """Release the network; safe to call twice and when never opened."""
+        check_not_forked()
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    @property
+    def stage_ms(self) -> Mapping[str, float]:
+        """Return ms per frame of the last call: preprocess, infer (waiting), postprocess."""
+        return {} if self._backend is None else self._backend.stage_ms
+
+
+def _weights(options: NetworkOptions) -> Path:
+    """Return the path of the weights; for int8 that of the quantized ones beside them, if any."""
+    from pipeline.models.resolve import find_weights
+
+    path = find_weights(options.model)
+    if options.precision != "int8":
+        return path
+    quantized = path.with_name(f"{path.stem}{INT8_SUFFIX}")
+    if quantized.is_dir():
+        return find_weights(str(quantized))
+    if path.suffix.lower() in (".pt", ".engine"):
+        raise not_int8(path)
+    return path
+
+
+def _backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: bool) -> Backend:
+    devices = [options.device] if isinstance(options.device, str) else [*options.device]
+    settings = Settings(
+        path=_weights(options),
+        device=devices[0],
+        imgsz=family.imgsz or IMGSZ,
+        batch=options.batch,
+        precision=options.precision,
+        prefer_latency=prefer_latency,
+        family=family,
+    )
+    if settings.path.suffix.lower() in (".pt", ".engine"):
+        from pipeline.detectors.torch.backend import TorchBackend
+
+        if len(devices) == 1:
+            return TorchBackend(settings)
+        from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
+
+        several = [(TorchBackend(replace(settings, device=each)), each) for each in devices]
+        ready = 0 if prefer_latency else 1
+        return MultiDeviceBackend([DeviceWorker(*each, ready=ready) for each in several])
+    if len(devices) > 1:
+        raise ModelError(
+            f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"
+        )
+    from pipeline.detectors.openvino.backend import OpenVinoBackend
+
+    return OpenVinoBackend(settings)

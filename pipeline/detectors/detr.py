@@ -1,0 +1,35 @@
+"""DETR detector: RT-DETR, D-FINE, RF-DETR and their kin, whose boxes need no suppression.
+
+Takes what transformers, the authors' own repositories and ultralytics export: class logits and
+boxes, or labels, boxes and scores with an input for the size wanted (see `common.families`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.detectors.common.network_detector import NetworkDetector
+from pipeline.detectors.common.network_options import FamilyNetworkOptions
+
+
+class Options(FamilyNetworkOptions):
+    """Options of the DETR detector. Pictures are stretched to the input unless `fit` says so."""
+
+    scores: Literal["sigmoid", "softmax", "none"] | None = None
+    """What makes scores of the logits; by default sigmoid, and softmax for the first DETR."""
+    background: Literal["first", "last", "none"] | None = None
+    """Where among the classes "nothing" stands, in place of what their number says."""
+    multi_label: bool = False
+    """Report a box once for each class above `conf`, as the published postprocessing does, not for
+    its best class alone: trackers take them for objects of their own."""
+
+
+def build(options: Options) -> NetworkDetector:
+    """Return the detector, not yet open."""
+    family = options.family(
+        "detr",
+        scores=options.scores,
+        background=options.background,
+        multi_label=options.multi_label,
+    )
+    return NetworkDetector("detr", options, family)
