@@ -1,30 +1,39 @@
 """A lock file that one program holds at a time, and that names the process that holds it.
 
-The lock itself is `filelock`'s; the process id in the file, and removing the file again, are ours.
+The lock itself is `filelock`'s; the holder in the file, and removing the file again, are ours.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import platform
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class LockHeldError(Exception):
-    """Another program holds the lock; `pid` is its process id, None where it cannot be read."""
+    """Another program holds the lock; `pid` is its process id, None where it cannot be read.
 
-    def __init__(self, pid: int | None) -> None:
-        super().__init__(f"held by process {pid}")
-        self.pid = pid
+    `host` is its machine, which a network file system shares with others, `since` the time (UTC) it
+    got the lock, as text; "" where they cannot be read.
+    """
+
+    def __init__(self, pid: int | None, host: str = "", since: str = "") -> None:
+        self.pid, self.host, self.since = pid, host, since
+        super().__init__(f"held by {self.holder}")
 
     @property
     def holder(self) -> str:
-        """Return who holds it, for a message: "process 123"."""
-        return f"process {self.pid}" if self.pid else "another process"
+        """Return who holds it, for a message: "process 12 on host3 since 2024-01-31T14:25:01Z"."""
+        if not self.pid:
+            return "another process"
+        where = f" on {self.host}" if self.host else ""
+        return f"process {self.pid}{where}{f' since {self.since}' if self.since else ''}"
 
 
 def lock_file(path: Path) -> Callable[[], None]:
@@ -43,7 +52,7 @@ def lock_file(path: Path) -> Callable[[], None]:
             break
         except Timeout:
             if path.exists():
-                raise LockHeldError(_pid_in(path)) from None
+                raise _holder_in(path) from None
             # the one before has just removed it
         except OSError as error:
             if error.errno not in _WITHOUT_LOCKS:
@@ -52,8 +61,9 @@ def lock_file(path: Path) -> Callable[[], None]:
                 path.unlink()
             return lambda: None
     owner = os.getpid()
-    with suppress(OSError):  # a full disk: the lock holds, only its pid is missing
-        path.write_text(f"{owner}\n", "ascii")
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    with suppress(OSError):  # a full disk: the lock holds, only its holder is missing
+        path.write_text(f"{owner} {now} {platform.node()}\n", "utf-8")
 
     def release() -> None:
         if os.getpid() != owner:
@@ -65,7 +75,9 @@ def lock_file(path: Path) -> Callable[[], None]:
     return release
 
 
-def _pid_in(path: Path) -> int | None:
+def _holder_in(path: Path) -> LockHeldError:
+    """Return who holds the lock by its file, which is empty for a moment after it was taken."""
     with suppress(OSError, ValueError):
-        return int(path.read_text("ascii"))
-    return None
+        pid, since, host = [*path.read_text("utf-8").split(maxsplit=2), "", ""][:3]
+        return LockHeldError(int(pid), host.strip(), since)
+    return LockHeldError(None)

@@ -267,11 +267,15 @@ class PartWriter:
         # Coordinates hardly repeat: split by bytes they take two thirds of what a dictionary takes.
         split = [each.name for each in columns if each.type == "float32" and each.unit == "px"]
         # A stored Arrow schema would make text categories of pandas and polars, not strings.
-        self._writer = pq.ParquetWriter(
-            self._file, self._schema, store_schema=False, compression=compression,
-            use_dictionary=[each.name for each in columns if each.name not in split],
-            column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
-        )  # fmt: skip
+        try:
+            self._writer = pq.ParquetWriter(
+                self._file, self._schema, store_schema=False, compression=compression,
+                use_dictionary=[each.name for each in columns if each.name not in split],
+                column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
+            )  # fmt: skip
+        except BaseException:  # it writes the file's first bytes: the disk may be full
+            self._close()
+            raise
 
     def write(self, table: Any) -> None:
         """Take a table of the writer's columns."""
@@ -317,6 +321,10 @@ class PartWriter:
         self._waiting, self._waiting_rows = [], 0
         with suppress(Exception):  # its footer does not matter any more, the disk may be full
             self._writer.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Close and remove the unfinished file."""
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):

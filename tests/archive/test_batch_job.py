@@ -11,6 +11,7 @@ import pytest
 from support.batch_jobs import FRAMES, Killed, job, lay_out, record, rows
 
 from pipeline.archive.batch.options import BatchOptions
+from pipeline.archive.dataset.reader import open_dataset
 from pipeline.core.errors import ConfigError, OutputError, PipelineError, UsageError
 
 pytest.importorskip("pyarrow")
@@ -300,6 +301,26 @@ def test_known_files_are_not_opened_again(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, lambda path, _: opened.append(path))
     assert job(tmp_path, paths=(str(moved),)).files_kept == 3
     assert opened == []
+
+
+def test_a_recording_whose_part_is_missing_is_tracked_anew(scene, copy, caplog):
+    job(copy)
+    (next(iter((copy / "dataset/tracks/camera=door-door").rglob("*030401*.parquet")))).unlink()
+    progress = job(copy)
+    assert "is missing; its recording is tracked anew" in caplog.text
+    assert progress.files_kept < 6
+    found = rows(copy)
+    assert len(found["tracks"]) == len(rows(scene)["tracks"])
+
+
+def test_a_missing_part_of_a_recording_that_is_gone_is_said(tmp_path, caplog):
+    paths = lay_out(tmp_path, count=2)
+    job(tmp_path)
+    (next(iter((tmp_path / "dataset/events").rglob("*030400*.parquet")))).unlink()
+    paths[0].unlink()
+    job(tmp_path)
+    assert "the rows are lost" in caplog.text
+    assert len(open_dataset(tmp_path / "dataset").table("videos")) == 2
 
 
 def test_over_a_gap_ids_go_on_above(tmp_path):

@@ -316,6 +316,53 @@ def test_orphans_of_a_crash_are_removed(tmp_path: Path, whole: Path) -> None:
     assert not (path / ".state" / f"{name}.json").exists()
 
 
+def test_videos_and_work_that_nothing_goes_on_from_are_removed(tmp_path: Path) -> None:
+    """Annotated videos of a job killed before its commit, and work of deleted videos, stayed."""
+    path = tmp_path / "set"
+    assert [*write_all(path, 1, 5)]
+    whole = segment(0, 5)
+    videos = path / "annotated" / whole.folder
+    videos.mkdir(parents=True)
+    for name in (f"{whole.name}.mp4", f"{whole.name}.2.mp4", "gone-0123456789.mp4"):
+        (videos / name).touch()
+    here = tmp_path / "here.mp4"
+    here.touch()
+    for name, video in {
+        "half": here,
+        "gone": tmp_path / "gone.mp4",
+        "relative": "clip.mp4",
+    }.items():
+        writer = SegmentWriter(path, Segment(name, "yard", str(video)))
+        writer.add(moving(0))
+        writer.checkpoint({})
+        writer.close()
+    for name in ("half.video", "without-checkpoint"):
+        (path / ".work" / name).mkdir()
+    (path / ".work/camera-1.lock").touch()
+    remove_orphans(path)
+    assert {each.name for each in videos.iterdir()} == {f"{whole.name}.mp4", f"{whole.name}.2.mp4"}
+    left = {each.name for each in (path / ".work").iterdir()}
+    assert left == {"half", "relative", "camera-1.lock"}
+
+
+@pytest.mark.parametrize("table", ["tracks", "trajectories", "events", "videos"])
+def test_a_missing_part_is_said_to_the_job_and_to_the_reader(table: str, tmp_path: Path) -> None:
+    """A part that somebody deleted was noticed by nobody but the reader, who was misled."""
+    path = tmp_path / "set"
+    assert [*write_all(path, 2, 5)]
+    lost = open_dataset(path).segments()[0]
+    (path / lost.parts[table].path).unlink()
+    seen = []
+    with dataset_job(path, {"tracker": "sort"}, on_missing=lambda *each: seen.append(each)):
+        pass
+    assert seen == [(lost, lost.parts[table].path)]
+    with pytest.raises(
+        UsageError, match=r"is missing, though segment .* trackline batch"
+    ) as caught:
+        open_dataset(path).table(table)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_segment_can_be_taken_out_and_done_anew(tmp_path: Path, whole: Path) -> None:
     path = tmp_path / "set"
     assert [*write_all(path, 3, 30)]
@@ -382,7 +429,7 @@ def test_other_options_are_refused_by_name_and_fresh_starts_over(tmp_path: Path)
 def test_two_jobs_on_one_dataset_the_second_says_who_has_it(tmp_path: Path) -> None:
     with (
         dataset_job(tmp_path / "set", {}),
-        pytest.raises(OutputError, match=rf"another job \(process {os.getpid()}\)"),
+        pytest.raises(OutputError, match=rf"another job \(process {os.getpid()} on \S+ since"),
         dataset_job(tmp_path / "set", {}),
     ):
         pass
@@ -508,7 +555,7 @@ def test_a_part_that_cannot_be_read_is_one_line(tmp_path: Path, damage: str) -> 
     data = open_dataset(tmp_path / "set")
     part = data.path / data.segments()[0].parts["tracks"].path
     part.unlink() if damage == "gone" else os.truncate(part, 100)
-    with pytest.raises(UsageError, match=r"tracks.*parquet: (is gone|cannot be read)") as caught:
+    with pytest.raises(UsageError, match=r"tracks.*parquet: (is missing|cannot be read)") as caught:
         data.table("tracks")
     assert "\n" not in str(caught.value)
 

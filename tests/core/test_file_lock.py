@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -36,11 +37,12 @@ def holder(path: Path) -> subprocess.Popen[str]:
 def test_the_file_names_its_process_and_goes_with_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     release = lock_file(path)
-    assert path.read_text() == f"{os.getpid()}\n"
+    pid, since, host = path.read_text().split()
+    assert (int(pid), host) == (os.getpid(), platform.node())
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(LockHeldError) as caught:
         lock_file(path)
-    assert caught.value.pid == os.getpid()
+    assert caught.value.holder == f"process {pid} on {host} since {since}", "NFS: on which machine?"
     thread = threading.Thread(target=release)  # the thread that ends a run is not always its first
     thread.start()
     thread.join()
@@ -55,12 +57,12 @@ def test_a_killed_process_leaves_a_lock_that_the_next_one_takes(tmp_path: Path) 
     with pytest.raises(LockHeldError) as caught:
         lock_file(path)
     assert caught.value.pid == process.pid
-    assert path.read_text() == f"{process.pid}\n"
+    assert path.read_text().startswith(f"{process.pid} ")
     process.kill()
     process.communicate()
     assert path.exists()
     release = lock_file(path)
-    assert path.read_text() == f"{os.getpid()}\n"
+    assert path.read_text().startswith(f"{os.getpid()} ")
     release()
 
 

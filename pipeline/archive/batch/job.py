@@ -90,8 +90,10 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
     for note in job.notes:
         log.warning("%s", note)
     options = job.options
-    with open_store(options.dataset, job.kept_options, fresh=options.fresh):
-        matched = match(job.cameras, JobStore(options.dataset))
+    with open_store(options.dataset, job.kept_options, fresh=options.fresh) as missing:
+        store = JobStore(options.dataset)
+        matched = match(job.cameras, store)
+        _remove_damaged(missing, matched.cameras, store)
         for note in matched.notes():
             log.warning("%s", note)
         for recording, _ in matched.elsewhere:
@@ -106,11 +108,27 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
             run_here(new, longest_first, report, is_stopped)
         else:
             run_in_workers(new, longest_first, count, report, is_stopped)
-    if options.save_video and (missing := _without_video(options.dataset)):
+    if options.save_video and (unseen := _without_video(options.dataset)):
         log.warning(
             "%s: recordings done before have no annotated video (%d); --fresh makes them",
-            options.dataset, missing,
+            options.dataset, unseen,
         )  # fmt: skip
+
+
+def _remove_damaged(
+    missing: Mapping[str, str], cameras: Mapping[str, Sequence[Recording]], store: JobStore
+) -> None:
+    """Take segments that lack a part out of the dataset, where their recordings are here."""
+    here = {one.segment for group in cameras.values() for one in group}
+    for segment, part in missing.items():
+        if segment in here:
+            log.warning("%s: is missing; its recording is tracked anew", store.dataset / part)
+            store.remove(segment)
+        else:
+            log.warning(
+                "%s: is missing, and its recording is not among the inputs: the rows are lost",
+                store.dataset / part,
+            )
 
 
 def _without_video(dataset: Path) -> int:

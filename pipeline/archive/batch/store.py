@@ -243,17 +243,25 @@ def camera_lock(dataset: Path, camera: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_store(dataset: Path, options: Mapping[str, Any], *, fresh: bool) -> Iterator[None]:
+def open_store(
+    dataset: Path, options: Mapping[str, Any], *, fresh: bool
+) -> Iterator[dict[str, str]]:
     """Lock a dataset for one job, once the workers of a killed one have ended.
 
-    Raises what `dataset_job` does.
+    Yields {segment: part} of those of which a part is missing. Raises what `dataset_job` does.
     """
     _refuse_second_job(dataset)
     for path in sorted(work_root(dataset).glob("camera-*.lock")):
         with writing(path):
             _lock(path)()
-    with dataset_job(dataset, options, program=_program(), fresh=fresh):
-        yield
+    missing: dict[str, str] = {}
+
+    def note(manifest: Manifest, part: str) -> None:
+        missing.setdefault(manifest.segment, part)
+
+    program = _program()
+    with dataset_job(dataset, options, program=program, fresh=fresh, on_missing=note):
+        yield missing
 
 
 def _refuse_second_job(dataset: Path) -> None:

@@ -7,6 +7,7 @@ else about it is an orphan, or work to go on from.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from pipeline.core.state_json import from_json, to_json
 
 MANIFESTS = "manifest"
 STATES = ".state"
+PROGRESS = "progress.json"
+"""Name of the checkpoint in a segment's work."""
 ANNOTATED = "annotated"
 MOVED = ".moved.json"
 """Where files lie now that lay elsewhere when they were processed; the job's own."""
@@ -141,12 +144,18 @@ def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def dataset_job(
-    dataset: Path, options: Mapping[str, Any], *, program: str = "", fresh: bool = False
+    dataset: Path,
+    options: Mapping[str, Any],
+    *,
+    program: str = "",
+    fresh: bool = False,
+    on_missing: Callable[[Manifest, str], None] | None = None,
 ) -> Iterator[Path]:
     """Lock a dataset for one job, made where it is missing, and clear what a killed job left.
 
     `options` are those that change results, as JSON: other ones than before are refused by name,
-    unless `fresh` begins the dataset anew. Raises UsageError, OutputError, MissingExtraError.
+    unless `fresh` begins the dataset anew. `on_missing` gets each committed segment of which a part
+    is gone, with the part's path. Raises UsageError, OutputError, MissingExtraError.
     """
     import_pyarrow("a dataset")
     if str(dataset).startswith(("http://", "https://")):
@@ -161,7 +170,9 @@ def dataset_job(
             dataset.mkdir(parents=True, exist_ok=True)
         release = lock_dataset(dataset)
     try:
-        _begin(dataset, _as_json(options), program, fresh)
+        for manifest, part in _begin(dataset, _as_json(options), program, fresh):
+            if on_missing is not None:
+                on_missing(manifest, part)
         yield dataset
         if is_remote(dataset):
             # Parts of workers that were lost: some read whole folders as they are.
@@ -182,13 +193,16 @@ def lock_dataset(dataset: Path) -> Callable[[], None]:
         ) from None
 
 
-def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) -> None:
+def _begin(
+    dataset: Path, options: dict[str, Any], program: str, fresh: bool
+) -> list[tuple[Manifest, str]]:
+    """Bring a dataset to where a job can begin; return segments that lack a part, and that."""
     header = read_header(dataset) if has_header(dataset) else None
     if header is not None and not fresh and not refuse_other_options(dataset, options):
         with writing(dataset):
-            remove_orphans(dataset)
+            missing = remove_orphans(dataset)
             remove_file(dataset / BEGUN)
-        return
+        return missing
     with writing(dataset):
         write_json(dataset / BEGUN, {})
         remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
@@ -196,6 +210,7 @@ def _begin(dataset: Path, options: dict[str, Any], program: str, fresh: bool) ->
         start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
         write_json(dataset / HEADER, {**start, "options": options})
         remove_file(dataset / BEGUN)
+    return []
 
 
 def _holds_results(dataset: Path) -> bool:
@@ -322,18 +337,25 @@ def remove_segment(dataset: Path, segment: str) -> None:
         shutil.rmtree(work_folder(dataset, segment), ignore_errors=True)
 
 
-def remove_orphans(dataset: Path) -> None:
-    """Remove parts and states without a manifest, and the work of committed segments.
+def remove_orphans(dataset: Path) -> list[tuple[Manifest, str]]:
+    """Remove parts, states and videos without a manifest, and work that no job can go on from.
 
-    Only under the dataset's lock: another process's commit looks the same. Raises OSError.
+    Return the committed segments of which a part is missing, and the part's path. Only under the
+    dataset's lock: another process's commit looks the same. Raises OSError.
     """
     committed = read_manifests(dataset)
-    kept = {part.path for each in committed.values() for part in each.parts.values()}
+    kept = {part.path: each for each in committed.values() for part in each.parts.values()}
+    there = set()
     for table in TABLES:
         for name in files_below(dataset / table):
+            there.add(f"{table}/{name}")
             if f"{table}/{name}" not in kept:
                 remove_file(dataset / table / name)
         remove_empty_folders(dataset / table)
+    for video in [*children_with(dataset / ANNOTATED, (".mp4",))]:
+        if video.name.partition(".")[0] not in committed:
+            remove_file(video)
+    remove_empty_folders(dataset / ANNOTATED)
     for name in names_in(dataset / STATES):
         if name.removesuffix(".json") not in committed:
             remove_file(dataset / STATES / name)
@@ -341,5 +363,16 @@ def remove_orphans(dataset: Path) -> None:
         if not _is_manifest(name):
             remove_file(dataset / MANIFESTS / name)
     for name in names_in(work_root(dataset)):
-        if name in committed:
-            remove_folder(work_root(dataset) / name)
+        folder = work_root(dataset) / name
+        if folder.is_dir() and (name in committed or not _can_go_on(folder)):
+            remove_folder(folder)
+    return [(kept[part], part) for part in sorted(set(kept) - there)]
+
+
+def _can_go_on(work: Path) -> bool:
+    """Return whether a segment's work has a checkpoint, of a video that may still be there."""
+    try:
+        video = json.loads((work / PROGRESS).read_text("utf-8"))["segment"]["path"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return not os.path.isabs(video) or os.path.exists(video)

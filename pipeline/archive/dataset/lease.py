@@ -34,8 +34,8 @@ class LeaseHeldError(LockHeldError):
     """Another job holds the lease; `holder` says which process on which machine."""
 
     def __init__(self, holder: str) -> None:
-        super().__init__(None)
         self._holder = holder
+        super().__init__(None)
 
     @property
     def holder(self) -> str:

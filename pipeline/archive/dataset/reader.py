@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.archive.dataset.layout import Manifest, read_header, read_manifests
+from pipeline.archive.dataset.layout import Manifest, read_header, read_manifest, read_manifests
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
 from pipeline.archive.remote import is_remote, place_of, reaching, store_of
 from pipeline.core.errors import UsageError
@@ -61,9 +61,7 @@ class Dataset:
                         table = pa.Table.from_batches([batch])
                         yield with_constants(table, folder).select(names)
             except FileNotFoundError:
-                raise UsageError(
-                    f"{part}: is gone; was the segment done anew meanwhile? Open the dataset again"
-                ) from None
+                raise UsageError(f"{part}: {self._why_gone(manifest)}") from None
             except (OSError, pa.ArrowException) as error:
                 reason = str(error).splitlines()[0]
                 raise UsageError(f"{part}: cannot be read: {reason}") from None
@@ -84,6 +82,15 @@ class Dataset:
         """Return the rows of `videos`, one per segment."""
         rows: list[dict[str, Any]] = self.table("videos").to_pylist()
         return rows
+
+    def _why_gone(self, manifest: Manifest) -> str:
+        """Return why a part that was there when the dataset was opened is not there now."""
+        if read_manifest(self.path, manifest.segment) != manifest:
+            return "is gone: its segment was done anew meanwhile; open the dataset again"
+        return (
+            f"is missing, though segment {manifest.segment} has it; the same trackline batch again "
+            f"makes the segment anew from {manifest.path}"
+        )
 
     def folder_of(self, camera: str) -> str:
         """Return how a camera is called in the folders' names, which other readers show."""

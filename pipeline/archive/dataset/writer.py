@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.archive.dataset.files import move_into_place, remove_file, write_json
 from pipeline.archive.dataset.layout import (
+    PROGRESS,
     CameraState,
     Manifest,
     Part,
@@ -46,7 +47,6 @@ from pipeline.core.state_json import from_json, to_json
 
 BLOCK_ROWS = 1 << 14
 """Rows of `tracks` that are gathered before they are encoded."""
-PROGRESS = "progress.json"
 STATUSES = ("ok", "partial", "failed")
 _PIECES = ("tracks", "trajectories", "events")
 

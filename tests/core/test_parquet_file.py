@@ -1,0 +1,30 @@
+"""The writer of one Parquet file: nothing is left of one that could not be begun."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.output_columns import TRACK_COLUMNS
+from pipeline.core.parquet_file import PartWriter
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="counts open files there")
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_writer_that_cannot_begin_leaves_nothing(error, tmp_path, monkeypatch):
+    """On a full disk each attempt left a file, open for as long as the program ran."""
+
+    def refuse(*_, **__) -> None:
+        raise error
+
+    monkeypatch.setattr(parquet, "ParquetWriter", refuse)
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(type(error)):
+        PartWriter(tmp_path / "a.parquet", TRACK_COLUMNS, tmp_path / "a.part")
+    assert [*tmp_path.iterdir()] == []
+    assert len(os.listdir("/dev/fd")) == before
