@@ -23,6 +23,9 @@ NO_PROGRAM = re.compile(r"\S+ is not installed")
 """How tests say that they need a program: see tests/programs.py."""
 ROOT = Path(__file__).resolve().parent.parent
 
+_PLAIN = re.compile(r"\w+(\[[\w .:/-]*\])?")
+"""A test's name that JUnit's file holds as it is."""
+
 Key = tuple[str, str]
 
 
@@ -68,9 +71,12 @@ def main(paths: list[str]) -> int:
 
 
 def skipped_for_want_of_programs(path: str) -> list[str]:
-    """Return pytest's names of the functions whose tests need a program that was not there."""
+    """Return pytest's names of the tests that need a program that was not there.
+
+    Of a table only the rows that were skipped, unless JUnit's file cannot hold their names.
+    """
     found = {
-        f"{_file(where)}::{name.partition('[')[0]}": None
+        f"{_file(where)}::{name if _PLAIN.fullmatch(name) else name.partition('[')[0]}": None
         for (where, name), outcome, reason in cases(path)
         if outcome == "skipped" and NO_PROGRAM.search(reason)
     }

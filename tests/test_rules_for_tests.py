@@ -10,10 +10,7 @@ import pytest
 from support.paths import ROOT
 
 TESTS = ROOT / "tests"
-TREES = {
-    str(path.relative_to(TESTS)): ast.parse(path.read_text("utf-8"))
-    for path in sorted(TESTS.rglob("*.py"))
-}
+NAMES = sorted(str(path.relative_to(TESTS)) for path in TESTS.rglob("*.py"))
 ACCESSORS = {"getattr", "setattr", "hasattr", "delattr"}
 
 # Names of other people's code that begin with an underscore and have no public twin.
@@ -45,8 +42,13 @@ def on_self(node: ast.Attribute) -> bool:
     return isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
 
 
-OWN_NAMES = set().union(*map(own_names, TREES.values()))
-TEST_MODULES = {Path(name).stem for name in TREES if not name.startswith("support/")}
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """The test files by name. Not parsed on import, which every worker of every run would do."""
+    return {name: ast.parse((TESTS / name).read_text("utf-8")) for name in NAMES}
+
+
+TEST_MODULES = {Path(name).stem for name in NAMES if not name.startswith("support/")}
 
 
 def imported_tests(tree: ast.AST) -> Iterator[str]:
@@ -89,17 +91,16 @@ def private_names(tree: ast.AST, own: set[str]) -> Iterator[str]:
                     yield f"line {node.lineno}: {name} of {text}"
 
 
-def test_no_test_file_imports_another() -> None:
+def test_no_test_file_imports_another(trees: dict[str, ast.Module]) -> None:
     """What two files need is in tests/support; a file that is renamed then breaks no other."""
-    wrong = [f"{name}, {each}" for name, tree in TREES.items() for each in imported_tests(tree)]
+    wrong = [f"{name}, {each}" for name, tree in trees.items() for each in imported_tests(tree)]
     assert not wrong, "move what is shared to tests/support/:\n" + "\n".join(wrong)
 
 
-def test_tests_use_public_names_only() -> None:
+def test_tests_use_public_names_only(trees: dict[str, ast.Module]) -> None:
     """Tests of privates hold a refactoring up, and say nothing of what users get."""
-    wrong = [
-        f"{name}, {each}" for name, tree in TREES.items() for each in private_names(tree, OWN_NAMES)
-    ]
+    own = set().union(*map(own_names, trees.values()))
+    wrong = [f"{name}, {each}" for name, tree in trees.items() for each in private_names(tree, own)]
     assert not wrong, "\n".join(wrong)
 
 

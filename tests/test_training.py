@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
-pytestmark = pytest.mark.needs_torch
+pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread")]
 
 from training.augment import letterbox, mirror, mosaic, single  # noqa: E402
 from training.batches import BatchStream, Phase, collate  # noqa: E402

@@ -22,13 +22,13 @@ from pipeline.sources import stream
 pytestmark = pytest.mark.timeout(120)
 
 TIMES = {
-    "mjpeg": 30,
+    "mjpeg": 10,
     "hls": 6,
     "rtsp": 8,
     "https": 6,
     "https of a stranger": 4,
     "missing page": 10,
-    "nobody there": 30,
+    "nobody there": 10,
 }
 """How often each kind of camera is opened again."""
 
