@@ -256,7 +256,7 @@ def test_schemathesis_finds_no_violation(made: ServerParts, tmp_path: Path) -> N
     made.show(1)
     seen = set()
     with serving(made) as address:
-        tree = httpx.get(f"{address}/openapi.json", headers=BEARER).json()
+        tree = httpx.get(f"{address}/openapi.json", headers=BEARER, timeout=60).json()
         for methods in tree["paths"].values():
             for each in methods.values():
                 each.pop("security", None)  # the walk over every route in test_security.py

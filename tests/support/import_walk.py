@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from support.paths import PACKAGE
@@ -47,19 +48,22 @@ def is_helper(name: str) -> bool:
     return name.count(".") > 1 or is_package(name) or name.rpartition(".")[2].startswith("_")
 
 
-def imports(name: str) -> Iterator[Import]:
+@cache
+def imports(name: str) -> tuple[Import, ...]:
     tree = ast.parse(MODULES[name].read_text("utf-8"))
-    yield from imports_in(name, tree, at_import_time=True, for_types_only=False)
+    return tuple(imports_in(name, tree, at_import_time=True, for_types_only=False))
 
 
 def imports_in(
     name: str, tree: ast.AST, *, at_import_time: bool, for_types_only: bool
 ) -> Iterator[Import]:
     for node in ast.iter_child_nodes(tree):
-        where = f"pipeline/{MODULES[name].relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.expr):
+            continue  # an expression holds no import
         for target in targets(name, node):
+            where = f"pipeline/{MODULES[name].relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)}"
             yield Import(target, where, at_import_time and not for_types_only, for_types_only)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         yield from imports_in(
             name,
