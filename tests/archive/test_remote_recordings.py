@@ -169,7 +169,7 @@ def test_a_signature_of_another_day_is_the_same_recording(tmp_path):
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_server_that_stumbles_is_asked_again(status, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.archive.batch.remote_files._PAUSE_S", 0.0)
+    monkeypatch.setattr("pipeline.archive.batch.remote_files.PAUSE_S", 0.0)
     (path,) = lay_out(tmp_path, count=1)
     with web_server(tmp_path / "videos") as (host, handler):
         (found,) = list_remote(f"http://{host}/door/{path.name}").videos

@@ -36,7 +36,7 @@ _SECRET = re.compile(
 """Parameters of an address that let one in, and change from day to day."""
 _BLOCK_BYTES = 1 << 18
 _TRIES = 4
-_PAUSE_S = 0.5
+PAUSE_S = 0.5
 
 
 class RemotePath(PurePosixPath):
@@ -226,7 +226,7 @@ def fetch(path: RemotePath, folder: Path) -> Path:
             if error.errno == errno.ENOSPC:
                 break
         if number < _TRIES - 1:
-            time.sleep(_PAUSE_S * 2**number)
+            time.sleep(PAUSE_S * 2**number)
     raise StageError(f"{path}: cannot be fetched: {problem}; the same command goes on")
 
 
