@@ -12,16 +12,7 @@ from pipeline.core.paths import home_path
 
 def add_detecting_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments; none has a default here, the configuration has them."""
-    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
-    parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
-    parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
-    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
-    parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
-    parser.add_argument(
-        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
-    )
-    parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
+    add_detector_arguments(parser)
     parser.add_argument(
         "--detections", nargs="+", metavar="FILE|DIR",
         help="take boxes from MOT, KITTI, CSV or JSONL files, by the names of the sources",
@@ -35,6 +26,20 @@ def add_detecting_arguments(parser: argparse.ArgumentParser) -> None:
         help="detect on every Nth frame only, or where it is needed",
     )
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about the configuration and its detector."""
+    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
+    parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
+    parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
+    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
+    parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
+    parser.add_argument(
+        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
+    )
+    parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="set any configuration key, for instance tracker.max_age_s=2",
@@ -49,16 +54,22 @@ def detecting_changes(args: argparse.Namespace) -> dict[str, Any]:
         changes["detector.paths"] = args.detections
     if args.tracker is not None:
         changes["tracker.kind"] = args.tracker
-    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
-        if (value := vars(args)[key]) is not None:
-            changes[f"detector.{key}"] = value
-    if args.classes is not None:
-        changes["detector.classes"] = split_names(args.classes)
     if args.zones is not None:
         changes["zones"] = str(home_path(args.zones))
     for key in ("max_frames", "detect_every"):
         if (value := vars(args)[key]) is not None:
             changes[f"run.{key}"] = value
+    return changes | detector_changes(args)
+
+
+def detector_changes(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the arguments of `add_detector_arguments` change, by dotted key."""
+    changes: dict[str, Any] = {}
+    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
+        if (value := vars(args)[key]) is not None:
+            changes[f"detector.{key}"] = value
+    if args.classes is not None:
+        changes["detector.classes"] = split_names(args.classes)
     changes.update(parse_assignment(text) for text in args.changes)
     return changes
 

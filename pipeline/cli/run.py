@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_detecting_arguments(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
     parser.add_argument(
-        "--save", metavar="KIND,...", help="video,csv,jsonl,parquet,mot,events_csv,subtitles"
+        "--save",
+        metavar="KIND,...",
+        help="video,csv,jsonl,parquet,mot,events_csv,subtitles,coco,yolo",
     )
     parser.add_argument("--show", action="store_true", help="show a window while running")
 

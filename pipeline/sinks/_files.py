@@ -20,8 +20,8 @@ log = logging.getLogger("trackline")
 
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
-RESERVED = frozenset({"clips", "events", "tracks"})
-"""Names below the output folder that no source gets: those of clips and of tables in parts."""
+RESERVED = frozenset({"clips", "events", "labels", "tracks"})
+"""Names below the output folder that no source gets: those of clips, labels, tables in parts."""
 
 
 class OutputFolder:

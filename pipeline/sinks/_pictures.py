@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from pipeline.core.data import Frame, Image
 from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.paths import folded, safe_stem
 from pipeline.sinks._files import OutputFolder, is_same_file
+from pipeline.sinks._picture_names import folder_read_from, path_below
 
 log = logging.getLogger("trackline")
 
@@ -33,7 +32,7 @@ class PictureFolder:
     def __init__(self, output: OutputFolder, source: str, read_from: str) -> None:
         self.path = output.path_of(source, "")
         self._output = output
-        self._root = _folder_of(read_from)
+        self._root = folder_read_from(read_from)
         self._taken: set[str] = set()
         self._began = self._has_replaced = False
         of_folder = bool(read_from) and Path(read_from).is_dir()
@@ -65,8 +64,8 @@ class PictureFolder:
         """Return a path that no other picture of the source has, in any case of its letters."""
         read = Path(frame.file or f"{frame.index}.jpg")
         folder = self.path
-        if self._root is not None and read.parent.is_relative_to(self._root):
-            inside = read.parent.relative_to(self._root)
+        inside = path_below(self._root, read.parent)
+        if inside is not None:
             folder = folder.joinpath(*map(safe_stem, inside.parts))
         suffix = _written_suffix(read.suffix, image)
         stem = safe_stem(read.stem)
@@ -81,23 +80,6 @@ class PictureFolder:
         path = folder / names[0]
         self._taken.add(folded(str(path)))
         return path
-
-
-def _folder_of(text: str) -> Path | None:
-    """Return the folder that a picture, a folder or a pattern of pictures is in."""
-    if not text:
-        return None
-    path = Path(text)
-    if path.is_dir():
-        return path
-    if glob.has_magic(text) and not os.path.exists(path):
-        plain: list[str] = []
-        for part in path.parts:
-            if glob.has_magic(part):
-                break
-            plain.append(part)
-        return Path(*plain)
-    return path.parent
 
 
 def _written_suffix(suffix: str, image: Image) -> str:

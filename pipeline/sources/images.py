@@ -65,7 +65,8 @@ class ImageSource:
     ) -> None:
         paths = [options.path] if isinstance(options.path, str) else options.path
         self._given = [str(home_path(each)) for each in paths]
-        self._pattern = self._given[0] if len(paths) == 1 else _shared_folder(self._given)
+        self._is_list = not isinstance(options.path, str)
+        self._pattern = _shared_folder(self._given) if self._is_list else self._given[0]
         self._on_unreadable = on_unreadable
         self._fps = options.fps
         self._recursive = options.recursive
@@ -83,10 +84,10 @@ class ImageSource:
         """Find the pictures; raises SourceError where there are none."""
         self.close()
         self._in_part = 0
-        if len(self._given) == 1:
-            self._paths = _find(self._pattern, recursive=self._recursive)
-        else:
+        if self._is_list:
             self._paths = [Path(each) for each in dict.fromkeys(self._given)]
+        else:
+            self._paths = _find(self._pattern, recursive=self._recursive)
         # The sizes of the others are their own; the first stands for them.
         self._next = self._load()
         if self._next is None:

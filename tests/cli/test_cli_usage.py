@@ -25,7 +25,7 @@ from pipeline.detectors.yolo import Options
         (["0"], "trackline run 0"),
         (["."], "trackline run ."),
         (["rum", "a.mp4"], "unknown command 'rum'; did you mean run"),
-        (["detections"], "(known: run, live, batch"),
+        (["colours"], "(known: run, live, detect"),
         (["--modl", "x"], "COMMAND"),
     ],
 )

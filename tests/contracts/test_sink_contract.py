@@ -29,6 +29,7 @@ PLUGINS = [
 
 # How each plug-in is set up for a test, and how one is made where no screen or server is.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "coco": {},
     "csv": {},
     "events": {"webhooks": [{"url": "http://localhost:9/nobody", "name": "nobody"}]},
     "events_csv": {},
@@ -38,11 +39,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "subtitles": {"mkv": True},
     "video": {"preset": "ultrafast", "threads": 1},
     "window": {},
+    "yolo": {"scores": True},
 }
 MADE_BY: dict[str, Callable[[Any, Any, FakeGui], Any]] = {
     "window": lambda plugin, options, gui: plugin.WindowSink(options, gui),
 }
-WRITES_FILES = {"csv", "events", "events_csv", "jsonl", "mot", "parquet", "subtitles", "video"}
+WRITES_FILES = {
+    "coco", "csv", "events", "events_csv", "jsonl", "mot", "parquet", "subtitles", "video", "yolo",
+}  # fmt: skip
 
 HEAVY = ("cv2", "av", "pyarrow", "openvino", "torch", "ultralytics")
 NAMES = {0: "person", 1: 'a "quoted", long\nname'}
@@ -158,7 +162,11 @@ def test_a_source_that_appears_later_is_written_too(
     if kind == "window":
         assert shown == ["Trackline: late"]
         return
-    written = {path.name: path.read_bytes() for path in files(tmp_path) if path.is_file()}
+    written = {
+        str(path.relative_to(tmp_path)): path.read_bytes()
+        for path in files(tmp_path)
+        if path.is_file()
+    }
     assert any("late" in name or b"late" in data for name, data in written.items()), [*written]
 
 

@@ -7,13 +7,13 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from pipeline.core.dataset_folder import holds_dataset
-from pipeline.core.paths import ffmpeg_path
+from pipeline.core.paths import ffmpeg_path, home_path
 
 PICTURE_SUFFIXES = frozenset(
     (
@@ -104,6 +104,36 @@ def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
         else:
             left_out[kind] += 1
     return Listing(tuple(pictures), tuple(videos), dict(left_out))
+
+
+def picture_files(names: Iterable[str], *, recursive: bool = False) -> dict[Path, str]:
+    """Return the pictures that files, folders and patterns name, in order, each once.
+
+    Each has "" or, for what holds no picture, why. GIFs count, of which the first picture is read.
+    """
+    found: dict[Path, str] = {}
+    for name in names:
+        path = home_path(name)
+        try:
+            listing = list_files(path, recursive=recursive)
+        except OSError as error:
+            found.setdefault(path, f"cannot be read: {error.strerror}")
+            continue
+        if listing is None:
+            found.setdefault(path, "")
+            continue
+        gifs = [each for each in listing.videos if each.suffix.lower() == ".gif"]
+        pictures = sorted((*listing.pictures, *gifs), key=natural)
+        if not pictures:
+            there = f"; there are: {listing.left_out_text}" if listing.left_out else ""
+            what = "the folder holds" if path.is_dir() else "matches"
+            found.setdefault(path, f"{what} no pictures ({_known()}){there}")
+        found |= {each: "" for each in pictures if each not in found}
+    return found
+
+
+def _known() -> str:
+    return ", ".join(sorted({*PICTURE_SUFFIXES, ".gif"}))
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:

@@ -1,0 +1,59 @@
+"""Names of pictures in tables of pictures: their own, or those that extracted frames would have."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path, PurePosixPath
+
+from pipeline.core.data import Frame
+from pipeline.core.interfaces import RunInfo
+
+
+class PictureNames:
+    """The name of each frame's picture, with `/` on every system.
+
+    Pictures that have nothing to do with each other have the path of their file below the folder
+    that they were read from. A frame of a video or camera is `<source>/<index from 1>.jpg`, as a
+    frame extractor names it.
+    """
+
+    def __init__(self, run: RunInfo) -> None:
+        self._roots = {
+            source: folder_read_from(info.file)
+            for source, info in run.sources.items()
+            if info.unrelated
+        }
+
+    def of(self, frame: Frame) -> PurePosixPath:
+        """Return the frame's name, in general with a folder."""
+        if frame.source not in self._roots or not frame.file:
+            return PurePosixPath(frame.source, f"{frame.index + 1:06d}.jpg")
+        path = Path(frame.file)
+        inside = path_below(self._roots[frame.source], path)
+        return PurePosixPath(*(inside or Path(path.name)).parts)
+
+
+def folder_read_from(text: str) -> Path | None:
+    """Return the folder that a picture, a folder or a pattern of pictures is in."""
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir():
+        return path
+    if glob.has_magic(text) and not os.path.exists(path):
+        plain: list[str] = []
+        for part in path.parts:
+            if glob.has_magic(part):
+                break
+            plain.append(part)
+        return Path(*plain)
+    return path.parent
+
+
+def path_below(folder: Path | None, path: Path) -> Path | None:
+    """Return a path as seen from a folder it is below, None where it is not."""
+    if folder is None:
+        return None
+    absolute, above = Path(os.path.abspath(path)), os.path.abspath(folder)
+    return absolute.relative_to(above) if absolute.is_relative_to(above) else None
