@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-EXPECTED = ("no CUDA device", "there is a GPU")
+EXPECTED = ("no CUDA device", "there is a GPU", "needs ray")
 """What may be missing everywhere."""
 EXTRAS = ("needs torch", "needs nncf")
 """What may be missing in every run but the last."""

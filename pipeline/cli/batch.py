@@ -58,6 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes; each takes a camera"
     )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="on a Ray cluster: auto (the one this machine is in), HOST:PORT, or local",
+    )
+    parser.add_argument(
+        "--task-cpus", type=int, metavar="N", help="cores for each camera at work (with --ray)"
+    )
+    parser.add_argument(
+        "--task-gpus", type=float, metavar="N", help="GPUs for each, or a part of one (with --ray)"
+    )
     parser.add_argument("--save", metavar="video", help="write annotated videos, too")
     parser.add_argument("--fresh", action="store_true", help="start over, whatever is there")
     add_detecting_arguments(parser)
@@ -72,6 +83,9 @@ def execute(args: argparse.Namespace) -> int:
         max_seam_s=args.max_seam,
         timezone=args.timezone,
         workers=args.workers,
+        ray=args.ray,
+        task_cpus=args.task_cpus,
+        task_gpus=args.task_gpus,
         save_video=saved_kinds(args.save),
         fresh=args.fresh,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.archive.batch.camera_run import CameraContext, CameraRun
 from pipeline.archive.batch.content import SeenFile
+from pipeline.archive.batch.distributed import run_on_cluster
 from pipeline.archive.batch.grouping import GroupRule, Recording, group_recordings
 from pipeline.archive.batch.identity import copies_noted, find_copies, match
 from pipeline.archive.batch.options import (
@@ -20,14 +21,16 @@ from pipeline.archive.batch.options import (
     result_options,
 )
 from pipeline.archive.batch.progress import JobProgress, Report, Update
-from pipeline.archive.batch.store import JobStore, camera_lock, open_store
+from pipeline.archive.batch.ray_cluster import TaskShare, ray_cluster
+from pipeline.archive.batch.store import LOCK_PATIENCE_S, JobStore, camera_lock, open_store
 from pipeline.archive.batch.workers import run_here, run_in_workers
 from pipeline.archive.dataset.files import children_with
 from pipeline.archive.dataset.layout import ANNOTATED, has_header, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
-from pipeline.config.build import make_detector
+from pipeline.archive.remote import is_remote
+from pipeline.config.build import make_detector, model_of
 from pipeline.config.schema import Config
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.interfaces import Detector
 from pipeline.core.malloc import share_arenas
 from pipeline.detectors.common.loaded_model import LoadedModel
@@ -35,6 +38,9 @@ from pipeline.events.zones.schema import CameraZones
 from pipeline.sources._file.recording_start import zone_of
 
 log = logging.getLogger("trackline")
+
+_LOST_MACHINE_S = 90.0
+"""How long a machine that was taken for lost may keep a camera: Ray ends it after a minute."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,12 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
         )
         new = partial(_CameraJob, replace(job, cameras=cameras))
         count = min(options.workers, len(longest_first))
-        if count <= 1:
+        if options.ray is not None and longest_first:
+            gpu = _wants_gpu(job.config)
+            share = TaskShare(options.task_cpus, options.task_gpus)
+            with ray_cluster(options.ray, new, share, len(longest_first), wants_gpu=gpu) as cluster:
+                run_on_cluster(cluster, longest_first, report, is_stopped)
+        elif count <= 1:
             run_here(new, longest_first, report, is_stopped)
         else:
             run_in_workers(new, longest_first, count, report, is_stopped)
@@ -131,6 +142,14 @@ def _remove_damaged(
             )
 
 
+def _wants_gpu(config: Config) -> bool:
+    """Return whether the detector runs on a GPU where there is one."""
+    detector = config.detector
+    if detector.options.get("device", "auto") == "cpu":
+        return False
+    return detector.kind == "yolo" and str(model_of(config)).endswith((".pt", ".engine"))
+
+
 def _without_video(dataset: Path) -> int:
     """Return how many recordings of a dataset have frames, but no annotated video."""
     videos = {path.stem for path in children_with(dataset / ANNOTATED, (".mp4",))}
@@ -145,10 +164,26 @@ class _CameraJob:
         self._job = job
         self._model: LoadedModel | None = None
 
+    def check_machine(self, camera: str) -> None:
+        """Raise UsageError where dataset or recordings are not on this machine.
+
+        Else all of a camera would be set aside as unreadable.
+        """
+        missing = None if has_header(self._job.options.dataset) else self._job.options.dataset
+        for recording in self._job.cameras[camera]:
+            path = recording.path
+            if not recording.problem and not is_remote(path):
+                if not path.exists() and not path.parent.exists():
+                    missing = path.parent
+                break
+        if missing is not None:
+            raise UsageError(f"{missing}: is not there; want a disk all machines see, or a store")
+
     def run(self, camera: str, report: Report, is_stopped: Callable[[], bool]) -> None:
         """Process one camera."""
         job = self._job
-        with camera_lock(job.options.dataset, camera):
+        patience_s = LOCK_PATIENCE_S if job.options.ray is None else _LOST_MACHINE_S
+        with camera_lock(job.options.dataset, camera, patience_s):
             # Read under the lock: a process before this one may have committed until just now.
             store = JobStore(job.options.dataset, camera)
             zones = job.zones.get(camera)

@@ -29,6 +29,7 @@ class BatchOptions:
     """What is said about a batch job on the command line, beside the configuration.
 
     `group_by` is "folder" or a pattern, `timezone` that of times in names, this machine's if None.
+    `ray` is the address of a cluster, `task_cpus` and `task_gpus` what a camera's task has there.
     A checkpoint is made after `checkpoint_s` seconds of work on a recording.
     """
 
@@ -38,6 +39,9 @@ class BatchOptions:
     max_seam_s: float = DEFAULT_MAX_SEAM_S
     timezone: str | None = None
     workers: int = 1
+    ray: str | None = None
+    task_cpus: int | None = None
+    task_gpus: float | None = None
     save_video: bool = False
     fresh: bool = False
     checkpoint_s: float = CHECKPOINT_EVERY_S
@@ -49,6 +53,10 @@ class BatchOptions:
             raise ConfigError(f"--max-seam: want 0 to 3600 seconds, got {self.max_seam_s:g}")
         if not 1 <= self.workers <= 256:
             raise ConfigError(f"--workers: want 1 to 256, got {self.workers}")
+        if self.ray is not None and self.workers != 1:
+            raise UsageError("batch: --workers and --ray exclude each other")
+        if self.ray is None and not (self.task_cpus is None and self.task_gpus is None):
+            raise UsageError("batch: --task-cpus and --task-gpus go with --ray")
         if self.timezone is not None:
             try:
                 zone_of(self.timezone)

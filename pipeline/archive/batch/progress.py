@@ -49,6 +49,7 @@ class JobProgress:
     _settled_s: float = 0.0
     _kept_s: float = 0.0
     _open: dict[str, float] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, recordings: Iterable[Recording]) -> JobProgress:
@@ -57,7 +58,12 @@ class JobProgress:
         return cls(len(durations), sum(durations.values()), durations)
 
     def add(self, update: Update) -> None:
-        """Count an update."""
+        """Count an update.
+
+        A recording ends once: a task that ran again elsewhere finds those before in the dataset.
+        """
+        if update.path in self._ended:
+            return
         path, duration_s = update.path, self.durations.get(update.path, 0.0)
         self.frames += update.frames
         self.read_s += update.seconds
@@ -65,6 +71,7 @@ class JobProgress:
             self._open[path] = min(self._open.get(path, 0.0) + update.seconds, duration_s)
             return
         self._open.pop(path, None)
+        self._ended.add(path)
         self._settled_s += duration_s
         self.files_done += 1
         if update.kind == "kept":

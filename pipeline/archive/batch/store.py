@@ -39,7 +39,7 @@ from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.sources._file.probe import FileProbe
 
 _POLL_S = 0.1
-_PATIENCE_S = 15.0
+LOCK_PATIENCE_S = 15.0
 """How long a worker of a job that was killed may take to notice that and end."""
 
 
@@ -226,7 +226,7 @@ class JobStore:
 
 
 @contextmanager
-def camera_lock(dataset: Path, camera: str) -> Iterator[None]:
+def camera_lock(dataset: Path, camera: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
     """Keep other processes from a camera: a worker whose job was killed ends a little later.
 
     Where the dataset is in a store, other processes of this machine only.
@@ -235,7 +235,7 @@ def camera_lock(dataset: Path, camera: str) -> Iterator[None]:
     path = work_root(dataset) / f"camera-{digest}.lock"
     with writing(path, WriteError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        release = _lock(path)
+        release = _lock(path, patience_s)
     try:
         yield
     finally:
@@ -279,9 +279,9 @@ def _program() -> str:
     return f"trackline {versions()['trackline']}"
 
 
-def _lock(path: Path) -> Any:
+def _lock(path: Path, patience_s: float = LOCK_PATIENCE_S) -> Any:
     """Return what unlocks the file; waits for a process that is about to end."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return lock_file(path)

@@ -34,6 +34,9 @@ _PATIENCE_S = 60.0
 class CameraJob(Protocol):
     """What a worker does: process one camera. It is made in the worker, of what can be pickled."""
 
+    def check_machine(self, camera: str) -> None:
+        """Raise UsageError where this machine, perhaps another one, has not what the job needs."""
+
     def run(self, camera: str, report: Report, is_stopped: Callable[[], bool]) -> None:
         """Process a camera's recordings, or stop soon; raises PipelineError."""
 
@@ -45,7 +48,7 @@ NewJob = Callable[[], CameraJob]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class Ended:
     """A worker's last message about a camera; `error` is why it failed, with its exit code."""
 
     camera: str
@@ -54,19 +57,33 @@ class _Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class _LogLine:
+class LogLine:
     """A line that a worker logs; the main process shows it, so that lines stay whole."""
 
     level: int
     text: str
 
 
-class _FailedInWorkerError(PipelineError):
+class FailedInWorkerError(PipelineError):
     """An error that a worker sent, with its exit code."""
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def process_camera(
+    new_job: NewJob, camera: str, report: Report, is_stopped: Callable[[], bool]
+) -> Ended:
+    """Process a camera with a job made for it, and return how that ended: nothing is raised."""
+    try:
+        new_job().run(camera, report, is_stopped)
+    except PipelineError as error:
+        return Ended(camera, str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the process's outermost frame forwards
+        traceback.print_exc()
+        return Ended(camera, str(StageError(f"camera {camera}: {error!r}")), 1)
+    return Ended(camera)
 
 
 def run_here(
@@ -115,11 +132,11 @@ def run_in_workers(
                 if isinstance(message, Update):
                     report(message)
                     continue
-                if isinstance(message, _LogLine):
+                if isinstance(message, LogLine):
                     log.log(message.level, "%s", message.text)
                     continue
                 if message.error and error is None:
-                    error = _FailedInWorkerError(message.error, message.exit_code)
+                    error = FailedInWorkerError(message.error, message.exit_code)
                     waiting.clear()
                 worker.give(waiting.popleft() if waiting else None)
         was_stopped = bool(stop.value)
@@ -162,16 +179,16 @@ class _Worker:
         with suppress(OSError):  # it has died; `receive` says so
             self.connection.send(camera)
 
-    def receive(self) -> Update | _LogLine | _Ended:
+    def receive(self) -> Update | LogLine | Ended:
         """Return its next message; one that has died says so."""
         try:
-            message: Update | _LogLine | _Ended = self.connection.recv()
+            message: Update | LogLine | Ended = self.connection.recv()
         except (EOFError, OSError):
             self._process.join(_PATIENCE_S)
             code = self._process.exitcode
             why = f"by {signal.Signals(-code).name}" if code and code < 0 else f"with code {code}"
             text = f"worker of camera {self._camera}: ended {why}; the same command goes on"
-            message = _Ended(self._camera, text, 1)
+            message = Ended(self._camera, text, 1)
         return message
 
     def end(self) -> None:
@@ -192,7 +209,7 @@ class _Messages(logging.Handler):
         self._connection = connection
         self._sending = threading.Lock()
 
-    def send(self, message: Update | _LogLine | _Ended) -> None:
+    def send(self, message: Update | LogLine | Ended) -> None:
         """Send a message; raises OSError once the main process is gone."""
         with self._sending:
             self._connection.send(message)
@@ -200,7 +217,7 @@ class _Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send a log line."""
         with suppress(OSError):
-            self.send(_LogLine(record.levelno, record.getMessage()))
+            self.send(LogLine(record.levelno, record.getMessage()))
 
 
 def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
@@ -216,17 +233,15 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
     log.handlers, log.propagate = [messages], False
     log.setLevel(logging.INFO)
     job: CameraJob | None = None
+
+    def loaded() -> CameraJob:
+        nonlocal job
+        job = job or new_job()
+        return job
+
     try:
         while (camera := connection.recv()) is not None:
-            try:
-                job = job or new_job()
-                job.run(camera, messages.send, lambda: bool(stop.value))
-                ended = _Ended(camera)
-            except PipelineError as error:
-                ended = _Ended(camera, str(error), error.exit_code)
-            except Exception as error:  # noqa: BLE001 - the process's outermost frame forwards
-                traceback.print_exc()
-                ended = _Ended(camera, str(StageError(f"camera {camera}: {error!r}")), 1)
+            ended = process_camera(loaded, camera, messages.send, lambda: bool(stop.value))
             messages.send(ended)
     except (EOFError, OSError):
         return  # the main process is gone or has enough
