@@ -105,6 +105,7 @@ def test_the_command_runs_beside_a_pipeline(shadow, tmp_path) -> None:
     assert done.stdout == f"trackline {pipeline.__version__}\n"
 
 
+@pytest.mark.slow
 @SHADOWS
 def test_the_command_runs_with_a_pipeline_on_pythonpath(shadow, tmp_path) -> None:
     (tmp_path / "lib").mkdir()

@@ -129,6 +129,7 @@ def test_two_workers_give_the_same_dataset(scene, copy):
     assert portable(rows(copy), copy) == portable(rows(scene), scene)
 
 
+@pytest.mark.slow
 def test_a_recording_that_changed_is_done_anew_with_what_goes_on_from_it(tmp_path):
     """Behind the missing hour everything stays."""
     paths = lay_out(tmp_path, count=6, gap_after=2)
@@ -167,6 +168,7 @@ def test_what_is_added_later_goes_on(tmp_path):
     assert sorted(row["track_id"] for row in found["trajectories"]) == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_is_gone_keeps_its_rows_and_its_place(tmp_path):
     """A dashcam deletes its oldest recordings: the rest is not done anew, and new ones go on."""
     paths = lay_out(tmp_path, count=4)

@@ -193,6 +193,7 @@ def test_a_useless_pattern_is_refused(text, why):
         GroupRule.of(text)
 
 
+@pytest.mark.slow
 def test_two_cameras_mixed_in_one_folder_are_noticed(tmp_path):
     for name, size in (("20240102_030405", 48), ("20240102_030415", 96)):
         long = [np.zeros((size, 64, 3), np.uint8)] * 25 * 30

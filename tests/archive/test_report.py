@@ -116,6 +116,7 @@ def test_its_counts_are_those_of_trackline_count(tmp_path: Path, capsys) -> None
     assert in_bins == sum(counted[key] for key in first_area)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap_after", [None, 1])
 def test_a_dataset_counted_again_gives_its_own_events(
     tmp_path: Path, gap_after: int | None

@@ -105,6 +105,7 @@ def test_output_that_cannot_be_written_is_one_line(
     assert (done.returncode, done.stderr) == (1, f"trackline: {says}\n" if says else "")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_closed_error_output_is_no_failure() -> None:
     done = shell("list trackers 2>&-")

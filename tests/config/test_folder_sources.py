@@ -278,6 +278,7 @@ def test_whatever_one_file_does_the_others_are_read(script: Any, at_once: int) -
     assert (written["first"], written["last"]) == ([0, 1, 2], [0, 1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_file_that_vanishes_before_its_turn_is_set_aside(tmp_path: Path) -> None:
     write_video(tmp_path / "1.mkv", PICTURES * 30)

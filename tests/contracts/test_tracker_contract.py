@@ -96,6 +96,7 @@ def test_options_are_frozen_documented_and_know_their_keys(name):
             setattr(options(), key, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None)
 @given(stream=streams())

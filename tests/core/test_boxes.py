@@ -29,6 +29,7 @@ def iou_of_two(a, b) -> float:
     return shared / (areas - shared)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(xyxy_arrays(), xyxy_arrays())
 def test_iou_matrix_is_the_definition(a, b):
@@ -38,6 +39,7 @@ def test_iou_matrix_is_the_definition(a, b):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(xyxy_arrays(), xyxy_arrays(), st.sampled_from(["C", "F"]))
 def test_overlapping_pairs_are_those_with_iou_above_zero(a, b, order):

@@ -162,6 +162,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(kept: Path, colours: Path) 
     assert len(detect(colours)[1])
 
 
+@pytest.mark.slow
 def test_a_kept_network_runs_on_when_what_loaded_it_is_gone(kept: Path, colours: Path) -> None:
     """Its numbers lie in a file mapped into memory, which OpenVINO itself does not hold on to."""
 

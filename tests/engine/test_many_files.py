@@ -86,6 +86,7 @@ def test_so_many_files_are_open_at_a_time(at_once: int) -> None:
         assert [name for name in order if name != "door"] == names
 
 
+@pytest.mark.slow
 def test_short_files_are_not_all_decoded_ahead_of_a_slow_run() -> None:
     """Each file that fits its ring ended at once and started the next: 60 clips of three frames in
     1080p waited in memory together, 1.1 GB."""

@@ -102,6 +102,7 @@ def test_a_run_over_files_ends_where_a_database_stays_away() -> None:
     writer.close(0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fails", "lost"), [(False, 4), (True, 5)])
 def test_a_step_under_way_at_the_end_is_lost_only_where_it_fails(fails: bool, lost: int) -> None:
     """A slow database took the events that had been counted as lost."""

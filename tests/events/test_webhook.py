@@ -189,6 +189,7 @@ def test_one_event_that_always_fails_does_not_hold_up_the_rest(
         outbox.unsend(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_s", [-3600, 3600])
 def test_a_clock_that_is_set_holds_up_no_delivery(
     store: EventStore, hook: Hook, by_s: int, monkeypatch: pytest.MonkeyPatch

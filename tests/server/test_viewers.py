@@ -113,6 +113,7 @@ def test_a_page_gets_cameras_tracks_and_pictures(made: ServerParts) -> None:
         assert abs(int(image.mean()) - 7) <= 2
 
 
+@pytest.mark.slow
 def test_a_session_cookie_opens_the_websocket(made: ServerParts) -> None:
     with serving(made) as address:
         answer = httpx.post(f"{address}/api/login", json={"token": TOKEN})
@@ -147,6 +148,7 @@ def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: ServerParts)
         assert (second["camera"], second["index"]) == (FRONT, 59)
 
 
+@pytest.mark.slow
 def test_boxes_ride_with_their_picture(made: ServerParts) -> None:
     with serving(made) as address, page(address) as link, showing(made, 100):
         watch(link, FRONT, pictures=True)
@@ -156,6 +158,7 @@ def test_boxes_ride_with_their_picture(made: ServerParts) -> None:
             ack(link, header)
 
 
+@pytest.mark.slow
 def test_a_page_gets_new_events_and_not_old_ones(made: ServerParts) -> None:
     with serving(made) as address, page(address) as link:
         next_text(link, "cameras")
@@ -177,6 +180,7 @@ def test_invalid_messages_are_ignored_until_there_are_too_many(made: ServerParts
         assert closing_code(link) == 1008
 
 
+@pytest.mark.slow
 def test_cameras_that_are_not_watched_are_not_sent(made: ServerParts) -> None:
     made.show(1)
     made.show(1, YARD)
@@ -187,6 +191,7 @@ def test_cameras_that_are_not_watched_are_not_sent(made: ServerParts) -> None:
         assert made.app.context.viewers.encoder.encoded == 0, "no picture was requested"
 
 
+@pytest.mark.slow
 def test_the_number_of_viewers_is_limited(tmp_path: Path) -> None:
     made = ServerParts(tmp_path, viewers=1)
     with serving(made) as address, page(address) as link:
@@ -201,6 +206,7 @@ def test_the_number_of_viewers_is_limited(tmp_path: Path) -> None:
 # -- viewers that stall ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_viewer_that_reads_nothing_delays_no_other(made: ServerParts) -> None:
     """Neither the pipeline nor the other viewers; the server keeps one message for it."""
     with serving(made) as address:

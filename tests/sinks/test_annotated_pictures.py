@@ -124,6 +124,7 @@ def test_photos_that_are_asked_to_be_tracked_give_a_video(
     assert not (out / "photos").exists()
 
 
+@pytest.mark.slow
 def test_videos_beside_photos_are_tracked(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +152,7 @@ def test_sequence_of_a_mixed_folder_is_about_its_pictures(photos: Path) -> None:
     assert "sequence" not in video.choice.options
 
 
+@pytest.mark.slow
 def test_track_means_asked_and_detect_never(photos: Path) -> None:
     tracked = [each.tracks.track_id for each in pipeline.track(photos)]
     assert tracked[0].min() > 0

@@ -154,6 +154,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     assert (tmp_path / "tracks").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits on Windows")
 def test_a_full_disk_is_one_line_and_leaves_whole_parts(tmp_path: Path) -> None:
     code = (

@@ -62,6 +62,7 @@ def test_a_camera_with_a_password(scheme: str) -> None:
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_mjpeg_over_http() -> None:
     with http_camera() as site:
         check(read_frames(f"{site}/cam.mjpg", 20))

@@ -41,6 +41,7 @@ def source_behind(proxy: FaultProxy, **options: Any) -> stream.StreamSource:
     return stream.build(stream.Options(url=url, name="door", **{**LIMITS, **options}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ENDING)
 def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
     proxy: FaultProxy, fault: Fault
@@ -96,6 +97,7 @@ def test_a_bad_line_gives_pictures_all_the_same(proxy: FaultProxy) -> None:
     source.close()
 
 
+@pytest.mark.slow
 def test_bytes_that_never_become_a_picture_are_a_lost_camera(proxy: FaultProxy) -> None:
     """FFmpeg's own time limit begins anew with every byte; ours with every picture."""
     source = open_patiently(source_behind(proxy))
@@ -105,6 +107,7 @@ def test_bytes_that_never_become_a_picture_are_a_lost_camera(proxy: FaultProxy) 
     source.close()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_down_at_the_start_is_waited_for(proxy: FaultProxy) -> None:
     proxy.set("refuse")
     opener = threading.Timer(0.5, lambda: proxy.set("none"))

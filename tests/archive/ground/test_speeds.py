@@ -57,6 +57,7 @@ def test_raw_differences_would_be_nonsense_and_smoothed_ones_are_not() -> None:
     assert np.nanmax(np.abs(found.speed - speeds)) < 3
 
 
+@pytest.mark.slow
 def test_errors_of_the_calibration_are_in_the_errors_of_speeds() -> None:
     """A ground measured too short makes all speeds too low together: smoothing cannot see it."""
     ground = np.array([[-4.0, 12.0], [4.0, 12.0], [4.0, 30.0], [-4.0, 30.0]])
