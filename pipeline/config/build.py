@@ -42,7 +42,7 @@ def build(
     `patience_s` is the longest wait for sources that hang at the end.
     """
     config = resolved.config
-    if sources is None and not config.sources:
+    if sources is None and not (config.sources or config.run.wait_for_sources):
         raise ConfigError("sources: needed but not given")
     detector = make_detector(config) if detector is None else detector
     optional: frozenset[str] = frozenset()

@@ -213,3 +213,33 @@ class Health(ApiModel):
 
     ok: bool
     keeping: bool
+
+
+class PictureObject(ApiModel):
+    """One object in an uploaded picture."""
+
+    class_name: str
+    class_id: int
+    score: float
+    """How sure the detector is, 0 to 1."""
+    xyxy: Box
+    """Left, top, right, bottom in pixels of the picture as it is seen."""
+
+
+class PictureAnswer(ApiModel):
+    """What is on one uploaded picture, the best first."""
+
+    name: str
+    """The file's name in the form, "" where it had none."""
+    width: int
+    """Size in pixels, turned as the picture says; 0 where it cannot be read."""
+    height: int
+    objects: list[PictureObject]
+    error: str | None = None
+    """Why it cannot be read, in one line."""
+
+
+class Pictures(ApiModel):
+    """What is on the uploaded pictures, in their order."""
+
+    pictures: list[PictureAnswer]

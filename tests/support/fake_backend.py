@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.fakes import FakeDetector
 
 from pipeline.config.web import WebOptions
-from pipeline.core.data import Frame, Result, Tracks
+from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
 from pipeline.server.http_server import HttpServer
+from pipeline.server.picture_analyser import PictureAnalyser
+from pipeline.server.routes.pictures import picture_routes
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -54,13 +58,7 @@ def result_of(camera: str, index: int, tracks: int = 2, size: tuple[int, int] = 
     image = np.full((*size, 3), index % 200, np.uint8)
     frame = Frame(image, camera, index, index / 10, time.monotonic())
     found = tracks_of(tracks)
-    return Result(frame, _no_detections(), found, {0: "<person>"}, {"infer": 4.0}, age_ms=12.0)
-
-
-def _no_detections() -> Any:
-    from pipeline.core.data import Detections
-
-    return Detections.empty()
+    return Result(frame, Detections.empty(), found, {0: "<person>"}, {"infer": 4.0}, age_ms=12.0)
 
 
 class FakeBackend:
@@ -168,6 +166,14 @@ class FakeBackend:
         )  # fmt: skip
 
 
+def _one_and_a_doubtful_one(batch: int, frames: Sequence[Frame]) -> list[Detections]:
+    """Two boxes in every picture, of scores 0.9 and 0.2."""
+    del batch
+    xyxy = np.array([[1, 2, 3, 4], [0, 0, 2, 2]], np.float32)
+    score, class_id = np.array([0.9, 0.2], np.float32), np.array([0, 7], np.int32)
+    return [Detections(xyxy, score, class_id) for _ in frames]
+
+
 class ServerParts:
     """A server's parts, not listening."""
 
@@ -186,9 +192,12 @@ class ServerParts:
             folder.mkdir()
             (folder / "index.html").write_text("<!doctype html><title>Trackline</title>")
             (folder / "app.js").write_text("'use strict';\n" * 200)
+        self.detector = FakeDetector(_one_and_a_doubtful_one)
+        self.pictures = PictureAnalyser(lambda: LoadedModel(self.detector, {}))
         self.app: SecurityMiddleware = create_app(
-            self.backend, self.hub, self.options, self.auth, folder
-        )
+            self.backend, self.hub, self.options, self.auth, folder,
+            more=picture_routes(self.pictures),
+        )  # fmt: skip
 
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:
         """Have the pipeline put out a result."""

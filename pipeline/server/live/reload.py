@@ -144,6 +144,9 @@ class Reloader:
         path = self._running.path
         try:
             new = self._load()
+            if not new.sources and self._running.names:
+                # An editor that empties the file before it writes it leaves one for a moment.
+                raise ConfigError("sources: needed but not given")
             waiting = unchangeable(new, self._running)
             changes = apply(new, self._running, self._pipeline)
         except ConfigError as error:

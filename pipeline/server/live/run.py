@@ -11,40 +11,55 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import build, make_sinks
+from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.plugins import plugin_names
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError
 from pipeline.core.install_hints import install_command
 from pipeline.core.interfaces import Sink
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
 from pipeline.server.live.config_changes import running_config
 from pipeline.server.live.event_log import EventLog, EventStoreSink, RecentEvents, StoredEvents
 from pipeline.server.live.zone_editor import ZoneEditor
+from pipeline.server.picture_analyser import MIN_CONF, PictureAnalyser
 
 log = logging.getLogger("trackline")
 
 CLOSE_TIMEOUT_S = 1.5
 """How long the end waits for cameras that hang: after SIGTERM there are five seconds in all."""
-LIVE_PACKAGES = ("fastapi", "uvicorn", "websockets", "prometheus_client")
+LIVE_PACKAGES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart")
 
 
 def live_config(config: Config) -> Config:
     """Return the configuration with the defaults of a live run.
 
     Without `sinks` in the file only events are stored; a camera that fails is retried for ever.
-    Raises ConfigError without sources: a file that was emptied must not take all cameras out.
+    Sources may be added later: without any, the page takes uploaded pictures.
     """
-    if not config.sources:
-        raise ConfigError("sources: needed but not given")
     run = config.run.model_copy(update={"wait_for_sources": True})
     update: dict[str, Any] = {"run": run}
     if "sinks" not in config.model_fields_set:
         kept = "events" in plugin_names("sinks") and find_spec("sqlalchemy") is not None
         update["sinks"] = (PluginChoice(kind="events"),) if kept else ()
     return config.model_copy(update=update)
+
+
+def picture_model(config: Config) -> LoadedModel:
+    """Return the configured detector, loaded once more for uploaded pictures.
+
+    Every score is kept that a request may ask for. Raises ConfigError where the detector reads
+    recorded boxes, which know no picture, and ModelError.
+    """
+    choice = config.detector
+    if choice.kind == "replay":
+        raise ConfigError("detector: replay reads recorded boxes; pictures want a network")
+    options = {**choice.options, "conf": MIN_CONF}
+    changed = PluginChoice.model_validate({"kind": choice.kind, **options})
+    detector = make_detector(config.model_copy(update={"detector": changed}))
+    return LoadedModel(detector, options, prefer_latency=True)
 
 
 def check_extra(command: str = "trackline live") -> None:
@@ -73,6 +88,7 @@ def run_live(
     from pipeline.server.http_server import HttpServer
     from pipeline.server.live.pipeline_backend import PipelineBackend
     from pipeline.server.live.reload import Reloader
+    from pipeline.server.routes.pictures import picture_routes
     from pipeline.server.viewers.hub import Hub
 
     resolved = resolve_config(load())
@@ -84,7 +100,9 @@ def run_live(
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
     running = running_config(resolved, path)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running)
-    server = HttpServer(create_app(backend, hub, config.web, auth), config.web)
+    pictures = PictureAnalyser(lambda: picture_model(config))
+    app = create_app(backend, hub, config.web, auth, more=picture_routes(pictures))
+    server = HttpServer(app, config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
     reloader = Reloader(pipeline, running, zone_editor, load, backend.each_second)
@@ -106,6 +124,7 @@ def run_live(
         notify_systemd(f"READY=1\nSTATUS=Page at {server.address}")
 
     with ExitStack() as steps:
+        steps.callback(pictures.close)
         report = run_config(resolved, begin, pipeline=pipeline)
     if failures:
         raise StageError(f"page: {type(failures[0]).__name__}: {failures[0]}") from failures[0]

@@ -15,12 +15,13 @@ const untilSignOut = new AbortController();
 export async function fetchJson(path, { method = "GET", body, signal = untilSignOut.signal } = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Trackline"] = "1";
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined && !(body instanceof Blob)) headers["Content-Type"] = "application/json";
+  if (body instanceof Blob) headers["Content-Type"] = "application/octet-stream"; // the server looks itself
   let answer;
   try {
     answer = await fetch(new URL(path, document.baseURI), {
       method, headers, credentials: "same-origin", cache: "no-store", signal,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
     });
   } catch {
     throw new ApiError("The server does not answer.", 0);
@@ -32,6 +33,11 @@ export async function fetchJson(path, { method = "GET", body, signal = untilSign
 /** Return the REST path of a camera's resource; the name is escaped. */
 export function cameraPath(name, rest) {
   return `api/cameras/${encodeURIComponent(name)}/${rest}`;
+}
+
+/** Return what the server finds in a picture's file, scores from `conf` on. */
+export function postPicture(file, conf) {
+  return fetchJson(`api/images?conf=${conf}`, { method: "POST", body: file });
 }
 
 /** Go to the sign-in page if a token is required and there is no session; return whether. */

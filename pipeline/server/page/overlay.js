@@ -83,7 +83,7 @@ function paintLabel(context, view, track, small) {
   const [x, y, w] = boxOf(view, track.xyxy);
   // On a small picture the class name would hide the object: only the id is drawn.
   const name = small && w < 60 ? "" : clipped(track.class_name);
-  const text = `${name} ${track.id || ""}`.trim();
+  const text = track.text ?? `${name} ${track.id || ""}`.trim();
   if (!text) return;
   context.font = FONT.replace("PX", px);
   context.textBaseline = "alphabetic";

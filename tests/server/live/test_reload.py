@@ -95,6 +95,19 @@ def test_zones_stay_in_force_when_their_file_is_deleted(
     assert ZoneEditor(path).zones("yard") == zones_of(ZONE), "all of it"
 
 
+def test_a_file_that_was_emptied_takes_no_camera_out(tmp_path: Path) -> None:
+    """An editor that empties the file before it writes it leaves one for a moment."""
+    before = config(tmp_path)
+    state = running_config(resolve_config(before), tmp_path / "cams.yaml")
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    reloader = Reloader(FakeRun(), state, editor, Config, lambda: None)  # type: ignore[arg-type]
+    (tmp_path / "cams.yaml").write_text("")
+    reloader.check()
+    assert state.error is not None
+    assert "sources: needed but not given" in state.error
+    assert state.names == ["a", "b"]
+
+
 def test_an_error_about_a_key_gets_its_line(tmp_path: Path) -> None:
     file = tmp_path / "cams.yaml"
     file.write_text("sources: [synthetic]\ndetector:\n  kind: yolo\n  conf: 7\n")

@@ -1,0 +1,104 @@
+"""Route of uploaded pictures: what is on them and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from pipeline.core.errors import SourceError
+from pipeline.server.context import Responses
+from pipeline.server.picture_analyser import (
+    MAX_PICTURES,
+    MAX_UPLOAD_BYTES,
+    MIN_CONF,
+    BusyError,
+    PictureAnalyser,
+)
+from pipeline.server.schemas import PictureAnswer, Pictures, Problem
+
+_BINARY = {"type": "string", "format": "binary"}
+_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "image/*": {"schema": _BINARY},
+        "application/octet-stream": {"schema": _BINARY},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"file": {"type": "array", "items": _BINARY}},
+                "required": ["file"],
+            }
+        },
+    },
+}
+_REFUSALS: Responses = {
+    415: {"model": Problem, "description": "Neither a picture nor a form with pictures."},
+    422: {"model": Problem, "description": "No picture in it can be read."},
+    503: {"model": Problem, "description": "Too many uploads at once, or no weights."},
+}
+
+
+def picture_routes(analyser: PictureAnalyser) -> APIRouter:
+    """Return the route that detects objects in uploaded pictures."""
+    router = APIRouter(tags=["pictures"])
+
+    @router.post(
+        "/api/images",
+        responses=_REFUSALS,
+        max_body_size=MAX_UPLOAD_BYTES,
+        openapi_extra={"requestBody": _REQUEST_BODY},
+    )
+    async def images(
+        request: Request, conf: Annotated[float, Query(ge=MIN_CONF, lt=1)] = 0.25
+    ) -> Pictures:
+        """Return the objects in one picture (the body) or in those of a form; nothing is kept.
+
+        In a form, a picture that cannot be read has `error`; the others are answered.
+        """
+        try:
+            with analyser.slot():
+                return await _answers(request, analyser, conf)
+        except BusyError:
+            detail = "too many pictures are being uploaded; try again in a moment"
+            raise HTTPException(503, detail, {"Retry-After": "2"}) from None
+
+    return router
+
+
+async def _answers(request: Request, analyser: PictureAnalyser, conf: float) -> Pictures:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        answers = await _form_answers(request, analyser, conf)
+    elif kind.startswith("image/") or kind == "application/octet-stream":
+        answers = [await _answer(await request.body(), "", analyser, conf)]
+    else:
+        raise HTTPException(
+            415, "want a picture (image/*, application/octet-stream) or a form with pictures"
+        )
+    if all(answer.error for answer in answers):
+        raise HTTPException(422, answers[0].error)
+    return Pictures(pictures=answers)
+
+
+async def _form_answers(
+    request: Request, analyser: PictureAnalyser, conf: float
+) -> list[PictureAnswer]:
+    """Return an answer for each file of a form, one after the other."""
+    async with request.form(max_files=MAX_PICTURES, max_fields=MAX_PICTURES) as form:
+        files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
+        if not files:
+            raise HTTPException(422, "the form holds no file")
+        return [
+            await _answer(await file.read(), file.filename or "", analyser, conf) for file in files
+        ]
+
+
+async def _answer(data: bytes, name: str, analyser: PictureAnalyser, conf: float) -> PictureAnswer:
+    try:
+        return await run_in_threadpool(analyser.analyse, data, name[:200], conf)
+    except SourceError as error:
+        reason = " ".join(str(error).split()).removeprefix("picture: ")
+        return PictureAnswer(name=name[:200], width=0, height=0, objects=[], error=reason)

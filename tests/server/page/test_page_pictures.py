@@ -1,0 +1,130 @@
+"""The page of uploaded pictures, with the real program: chosen, dropped, filtered, downloaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from support.live_process import live, write
+from support.tiny_networks import one_box_network
+
+pytest.importorskip("fastapi")
+pytest.importorskip("python_multipart")
+
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(120)]
+
+DROP = """([name, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  const about = { dataTransfer: data, bubbles: true, cancelable: true };
+  document.dispatchEvent(new DragEvent("drop", about));
+}"""
+# The outermost bright pixels on the canvas over a picture, in pixels of the picture.
+DRAWN = """() => {
+  const [picture, boxes] = document.querySelectorAll(".card canvas");
+  const { data } = boxes.getContext("2d").getImageData(0, 0, boxes.width, boxes.height);
+  const scale = Math.min(boxes.width / 64, boxes.height / 48);
+  const [left, top] = [(boxes.width - 64 * scale) / 2, (boxes.height - 48 * scale) / 2];
+  let found = null;
+  for (let p = 0; p < data.length / 4; p += 1) {
+    if (data[4 * p + 3] < 200 || Math.max(data[4 * p], data[4 * p + 1]) < 200) continue;
+    const [x, y] = [(p % boxes.width - left) / scale, (Math.floor(p / boxes.width) - top) / scale];
+    const [x1, y1, x2, y2] = found ?? [x, y, x, y];
+    found = [Math.min(x1, x), Math.min(y1, y), Math.max(x2, x), Math.max(y2, y)];
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A live run without any camera, of a network that finds a person in every picture."""
+    folder = tmp_path_factory.mktemp("live")
+    one_box_network(folder / "one.onnx")
+    write(folder, sinks=[])
+    with live(folder) as run:
+        yield run.address
+        assert run.end() == 143
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    page.get_by_role("link", name="Pictures").click()
+    expect(page.locator("#theme")).to_contain_text("Auto")  # its script runs
+    yield page
+    context.close()
+    # The browser itself reports a refused upload, and that a test reads a canvas.
+    assert [each for each in complaints if "422" not in each and "getImageData" not in each] == []
+
+
+def picture(folder: Path, name: str = "door.png") -> Path:
+    path = folder / name
+    cv2.imwrite(str(path), np.full((48, 64, 3), 40, np.uint8))
+    return path
+
+
+def test_a_picture_is_looked_at_filtered_and_downloaded(page: Page, tmp_path: Path) -> None:
+    page.set_input_files("#files", picture(tmp_path))
+    expect(page.locator(".found")).to_have_text("1 × person")
+    expect(page.locator("#summary")).to_have_text("1 picture, 1 object")
+    [found] = downloaded(page)["pictures"][0]["objects"]
+    assert found["class_name"] == "person"
+    left, _, _, bottom = found["xyxy"]
+    drawn = page.evaluate(DRAWN)
+    assert (drawn[0], drawn[3]) == pytest.approx((left, bottom), abs=1.5)
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download with boxes").click()
+    annotated = cv2.imread(str(download.value.path()))
+    assert download.value.suggested_filename == "door-boxes.jpg"
+    assert annotated.shape == (48, 64, 3)
+    assert annotated.max() > 150, "a box"
+
+    page.get_by_role("button", name="person 1").click()
+    expect(page.locator(".found")).to_have_text("Nothing found at this score")
+    assert downloaded(page)["pictures"][0]["objects"] == []
+    page.get_by_role("button", name="person 1").click()
+    page.locator("#score").fill("0.95")
+    expect(page.locator(".found")).to_have_text("Nothing found at this score")
+
+
+def test_dropped_pictures_and_what_is_none(page: Page, tmp_path: Path) -> None:
+    """One that cannot be read says why; the next ones are looked at all the same."""
+    page.set_input_files(
+        "#files", [{"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture"}]
+    )
+    page.evaluate(DROP, ["dropped.png", list(picture(tmp_path).read_bytes())])
+    expect(page.locator(".card .problem")).to_contain_text("not a readable picture")
+    expect(page.locator(".card .found").first).to_have_text("1 × person")
+    expect(page.locator(".card h2")).to_have_text(["dropped.png", "notes.png"])
+    page.get_by_role("button", name="Remove notes.png").click()
+    expect(page.locator(".card")).to_have_count(1)
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator(".card")).to_have_count(0)
+    expect(page.locator("#filters")).to_be_hidden()
+
+
+def test_a_phone_has_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.set_input_files("#files", picture(tmp_path, "a-rather-long-name" * 6 + ".png"))
+    expect(page.locator(".found")).to_have_text("1 × person")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def downloaded(page: Page) -> Any:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download JSON").click()
+    return json.loads(download.value.path().read_text())

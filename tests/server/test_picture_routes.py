@@ -1,0 +1,142 @@
+"""Uploaded pictures over REST: what is answered, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+pytest.importorskip("python_multipart")
+
+import cv2
+import numpy as np
+from starlette.testclient import TestClient
+from support.fake_backend import TOKEN, ServerParts
+
+from pipeline.core.errors import ModelError
+from pipeline.server.picture_analyser import MAX_PICTURES, MAX_UNDER_WAY, MAX_UPLOAD_BYTES
+
+PATH = "/api/images"
+RAW = {"content-type": "image/jpeg"}
+BEST = {"class_name": "person", "class_id": 0, "score": 0.9, "xyxy": [1, 2, 3, 4]}
+DOUBTFUL = {"class_name": "7", "class_id": 7, "score": 0.2, "xyxy": [0, 0, 2, 2]}
+
+
+def picture(suffix: str = ".jpg", height: int = 6, width: int = 8) -> bytes:
+    return cv2.imencode(suffix, np.full((height, width, 3), 90, np.uint8))[1].tobytes()
+
+
+def huge_png() -> bytes:
+    """A picture of a few bytes that says it has 60,000 x 60,000 pixels."""
+    data = bytearray(picture(".png"))
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    return bytes(data)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> ServerParts:
+    return ServerParts(tmp_path)
+
+
+@pytest.fixture
+def client(made: ServerParts) -> Iterator[TestClient]:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(made.app, base_url="http://127.0.0.1:8642", headers=bearer) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("query", "objects"), [("", [BEST]), ("?conf=0.95", []), ("?conf=0.01", [BEST, DOUBTFUL])]
+)
+def test_a_picture_is_answered(client: TestClient, query: str, objects: list[Any]) -> None:
+    answer = client.post(PATH + query, content=picture(), headers=RAW)
+    assert answer.status_code == 200
+    [found] = answer.json()["pictures"]
+    assert found == {"name": "", "width": 8, "height": 6, "objects": objects, "error": None}
+
+
+def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerParts) -> None:
+    """One that is broken does not take the others' answers; the weights are loaded once."""
+    files = [
+        ("file", ("a.png", picture(".png"))),
+        ("file", ("notes.txt", b"no picture")),
+        ("more", ("b.jpg", picture(height=4, width=4))),
+    ]
+    pictures = client.post(PATH, files=files).json()["pictures"]
+    assert [(each["name"], each["width"]) for each in pictures] == [
+        ("a.png", 8), ("notes.txt", 0), ("b.jpg", 4),
+    ]  # fmt: skip
+    assert pictures[1]["objects"] == []
+    assert "\n" not in pictures[1]["error"]
+    assert [each["objects"] for each in (pictures[0], pictures[2])] == [[BEST], [BEST]]
+    assert len(made.detector.batches) == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        ({"content": b"no picture", "headers": RAW}, 422, "not a readable picture"),
+        ({"content": b"", "headers": RAW}, 422, "not a readable picture"),
+        ({"content": picture()[:60], "headers": RAW}, 422, "not a readable picture"),
+        ({"content": huge_png(), "headers": RAW}, 422, "megapixels"),
+        ({"files": {"file": ("a.jpg", b"no picture")}}, 422, "not a readable picture"),
+        ({"data": {"note": "x"}, "files": {}}, 415, "want a picture"),
+        ({"content": b"1", "headers": {"content-type": "application/json"}}, 415, "want a pict"),
+        (
+            {"content": b"--x", "headers": {"content-type": "multipart/form-data"}},
+            400,
+            "Missing boundary",
+        ),
+        (
+            {"files": [("f", (f"{n}.jpg", b"x")) for n in range(MAX_PICTURES + 1)]},
+            400,
+            "Too many files",
+        ),
+        ({"content": bytes(MAX_UPLOAD_BYTES + 1), "headers": RAW}, 413, "Large"),
+        ({"files": {"f": ("a.jpg", bytes(MAX_UPLOAD_BYTES))}}, 413, "Large"),
+    ],
+    ids=["text", "empty", "cut off", "huge by its header", "form without picture", "plain form",
+         "JSON", "no boundary", "too many", "too large", "too large in a form"],
+)  # fmt: skip
+def test_what_is_refused(
+    client: TestClient, request_: dict[str, Any], status: int, words: str
+) -> None:
+    answer = client.post(PATH, **request_)
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
+
+
+def test_a_request_over_the_limit_is_refused_at_once(client: TestClient, made: ServerParts) -> None:
+    """Each upload may hold 32 MB: more at once than the limit would fill the memory."""
+    slots = [made.pictures.slot() for _ in range(MAX_UNDER_WAY)]
+    for each in slots:
+        each.__enter__()
+    answer = client.post(PATH, content=picture(), headers=RAW)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    for each in slots:
+        each.__exit__(None, None, None)
+    assert client.post(PATH, content=picture(), headers=RAW).status_code == 200
+
+
+def test_refused_requests_give_their_place_back(client: TestClient) -> None:
+    for _ in range(MAX_UNDER_WAY + 1):
+        assert client.post(PATH, content=b"x", headers=RAW).status_code == 422
+
+
+def test_without_weights_it_says_so(client: TestClient, made: ServerParts) -> None:
+    made.detector.open_error = ModelError("model: nothing.onnx: no such file")
+    answer = client.post(PATH, content=picture(), headers=RAW)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503, "model: nothing.onnx: no such file",
+    )  # fmt: skip
+
+
+def test_the_weights_are_released(client: TestClient, made: ServerParts) -> None:
+    client.post(PATH, content=picture(), headers=RAW)
+    made.pictures.close()
+    assert made.detector.closed == 1
