@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.page_browser import CHROMIUM, FLAGS, Open, shows_pictures
 from support.page_scenes import Scene, street, synthetic
 from support.page_server import Camera, FakeServer
 
 # What tests themselves cause, by reading canvases.
 OWN = "willReadFrequently"
+
+# Five seconds, the default, were too few on a busy machine.
+expect.set_options(timeout=15_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
