@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -56,6 +56,17 @@ def write_pieces(
         encode(path, video[first:end])
         pieces.append(Piece(path, first, end - first))
     return pieces
+
+
+def cut_videos(videos: Path, folder: Path, pieces: Mapping[str, int]) -> list[Piece]:
+    """Cut {name of a video: number of pieces}; each video is a camera's recordings."""
+    return [
+        piece
+        for name, count in pieces.items()
+        for piece in write_pieces(
+            [*pictures(videos / name)], folder, Path(name).stem.replace("_", "-"), count
+        )
+    ]
 
 
 def encode(path: Path, frames: Sequence[tuple[float, NDArray[np.uint8]]]) -> None:

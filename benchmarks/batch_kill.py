@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from _batch_pieces import pictures, write_detections, write_pieces
+from _batch_pieces import cut_videos, write_detections
 
 import pipeline
 from pipeline.archive.dataset.reader import open_dataset
@@ -78,12 +78,10 @@ def main() -> None:
 
 def cut(videos: Path, root: Path, *, detect: bool) -> None:
     """Cut the videos into recordings, and detect on them once."""
-    for name, count in PIECES.items():
-        camera = Path(name).stem.replace("_", "-")
-        for piece in write_pieces([*pictures(videos / name)], root / "videos", camera, count):
-            if detect:
-                found = [each.detections for each in pipeline.detect(piece.path, imgsz=320)]
-                write_detections(root / "det" / f"{piece.path.stem}.txt", found)
+    for piece in cut_videos(videos, root / "videos", PIECES):
+        if detect:
+            found = [each.detections for each in pipeline.detect(piece.path, imgsz=320)]
+            write_detections(root / "det" / f"{piece.path.stem}.txt", found)
     print(f"{sum(PIECES.values())} recordings", flush=True)
 
 

@@ -27,8 +27,6 @@ from pipeline.config.schema import load_config
 
 HELP = "track recorded videos of any number into one dataset, resumable"
 LINE_EVERY_S = 10.0
-MAX_SHOWN = 20
-"""Failures that are listed at the end; the dataset's table `videos` has all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run the job; 1 where a recording could not be read, or not to its end."""
+    """Run the job; 1 where this run found a recording that cannot be read, or not to its end."""
     options = BatchOptions(
         paths=tuple(args.paths),
         dataset=place_of(args.output),
@@ -152,19 +150,21 @@ def _fields(progress: JobProgress, elapsed_s: float) -> dict[str, Any]:
 
 
 def _summarise(progress: JobProgress, elapsed_s: float, dataset: Path) -> None:
-    """Print on stdout what was done, and which recordings could not be read."""
+    """Print on stdout what was done; which recordings could not be read was said when it was."""
     if not progress.files_done and not progress.frames:
         return
-    shown = list(progress.failures.items())[:MAX_SHOWN]
-    lines = [f"not read, or not to its end: {reason}" for _, reason in shown]
-    if more := len(progress.failures) - len(shown):
-        lines.append(f"and {more} more: see the table videos of {dataset}")
+    before = progress.failed_before
+    aside = f"{before} {'file' if before == 1 else 'files'} set aside earlier"
+    if progress.files_kept == progress.files:
+        more = f"; {aside}: see its table videos" if before else ""
+        sys.stdout.write(f"nothing new: {progress.files} files are in {dataset}{more}\n")
+        return
     kept = f", {progress.files_kept} of them before" if progress.files_kept else ""
     failed = f", {len(progress.failures)} failed" if progress.failures else ""
+    earlier = f", {aside}" if before else ""
     speed = progress.speed(elapsed_s)
-    lines.append(
-        f"{progress.files_done} of {progress.files} files{kept}{failed}; {progress.frames} frames "
-        f"in {hours(elapsed_s)}{f', {speed:.1f} x real time' if speed else ''}; "
-        f"written to {dataset}"
+    sys.stdout.write(
+        f"{progress.files_done} of {progress.files} files{kept}{failed}{earlier}; "
+        f"{progress.frames} frames in {hours(elapsed_s)}"
+        f"{f', {speed:.1f} x real time' if speed else ''}; written to {dataset}\n"
     )
-    sys.stdout.write("\n".join(lines) + "\n")

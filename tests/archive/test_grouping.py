@@ -88,6 +88,27 @@ def test_front_and_rear_are_two_cameras(scheme, tmp_path, clip):
     assert names(group(tmp_path)) == {"dash-front": SCHEMES[scheme], rear: [REAR[scheme]]}
 
 
+SAID_ONCE = {  # file -> its camera, below the folder "all"
+    "front/2024_0102_030405_0001F.MP4": "front",
+    "Front/20240102_030405_NF.mp4": "Front",
+    "dash-front/20240102_030405_NF.mp4": "dash-front",
+    "dash_rear/20240102_030405_NR.mp4": "dash_rear",
+    "a/front/20240102_030405_NF.mp4": "a/front",
+    "door/door_20240102_030405.mp4": "door",
+    "front/20240102_030405_NR.mp4": "front-rear",
+    "front/x/20240102_030405_NF.mp4": "front/x-front",
+    "seafront/20240102_030405_NF.mp4": "seafront-front",
+    "20240102_030405_NF.mp4": "all-front",
+}
+
+
+@pytest.mark.parametrize(("file", "camera"), SAID_ONCE.items())
+def test_a_word_of_folder_and_name_is_said_once(file, camera, tmp_path, clip):
+    """A folder `front` of files that end in F was the camera `front-front`."""
+    lay_out(tmp_path / "all", clip, file)
+    assert [*names(group(tmp_path / "all"))] == [camera]
+
+
 ELSEWHERE = {  # name -> what of the camera the name tells
     "2024_0102_030405_0001.MP4": "",
     "2024_0102_030405_0001I.MP4": "inside",

@@ -122,7 +122,7 @@ def test_a_dataset_counted_again_gives_its_own_events(
     tmp_path: Path, gap_after: int | None
 ) -> None:
     """Over seams and behind a gap: the page with zones equals the job's table of events."""
-    where = zones(tmp_path, "door-door")
+    where = zones(tmp_path, "door")
     lay_out(tmp_path, gap_after=gap_after)
     job(tmp_path, tree={"zones": str(where)})
     dataset = tmp_path / "dataset"

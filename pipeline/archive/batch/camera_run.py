@@ -18,7 +18,7 @@ from functools import partial
 from pipeline.archive.batch.annotated import AnnotatedVideo
 from pipeline.archive.batch.camera_tracker import CameraTracker
 from pipeline.archive.batch.content import Stamp, content_hash, sample_of
-from pipeline.archive.batch.grouping import Recording, Seam, seam_between
+from pipeline.archive.batch.grouping import Recording, Seam, reason_of, seam_between
 from pipeline.archive.batch.identity import is_same
 from pipeline.archive.batch.options import BatchOptions
 from pipeline.archive.batch.progress import Report, Update
@@ -150,12 +150,11 @@ class CameraRun:
         store, last = self._context.store, self._last
         name, recording = step.name, step.recording
         seam = self._seam(last, recording)
-        kept = store.kept(name)
-        if kept is not None and self._is_valid(kept, recording, seam, follower):
-            self._keep(kept, recording)
-            return True
-        if kept is not None:
-            log.info("%s: done anew: it, or what its tracks go on from, changed", recording.path)
+        if (kept := store.kept(name)) is not None:
+            if not (why := self._why_anew(kept, recording, seam, follower)):
+                self._keep(kept, recording)
+                return True
+            log.info("%s: tracked once more: %s", recording.path, why)
             store.remove(name)
         self._report(Update("begun", self._camera, str(recording.path)))
         segment = Segment(name, self._camera, str(recording.path), start_utc=recording.start_utc)
@@ -165,7 +164,7 @@ class CameraRun:
         try:
             return self._process(segment, recording, follower, seam)
         except SourceError as error:
-            self._set_aside(segment, recording, " ".join(str(error).split()))
+            self._set_aside(segment, recording, reason_of(error, recording.path))
             return True
 
     def _seam(self, last: _Last, recording: Recording) -> Seam:
@@ -183,21 +182,23 @@ class CameraRun:
         gap_s = seam.gap_s + lost_s
         return Seam(gap_s, f"{gap_s:.1f} s are missing" if gap_s > limit_s else "")
 
-    def _is_valid(
+    def _why_anew(
         self, kept: Kept, recording: Recording, seam: Seam, follower: Recording | None
-    ) -> bool:
-        """Return whether a committed segment is what it would be now."""
+    ) -> str:
+        """Return why a committed segment is not what it would be now, "" where it is."""
         if kept.manifest.status == "failed" and not kept.manifest.hash:
-            return False  # nothing of it could be read then; now perhaps it can
+            return "it could not be read before"
+        if not is_same(kept, recording):
+            return "its content changed"
         notes = kept.notes
         carried_from = self._last.token if seam.is_carried else ""
         after = _Last(recording, notes.ended_at_s)
         is_carried_on = kept.manifest.status != "failed" and self._goes_on(after, follower)
-        return (
-            notes.carried_from == carried_from
-            and notes.is_carried_on == is_carried_on
-            and is_same(kept, recording)
-        )
+        if notes.carried_from != carried_from:
+            return "what its tracks go on from changed"
+        if notes.is_carried_on != is_carried_on:
+            return "its tracks go on in the next one" if is_carried_on else "its tracks end with it"
+        return ""
 
     def _goes_on(self, last: _Last, follower: Recording | None) -> bool:
         """Return whether the tracks of a recording go on in the one behind it."""
@@ -218,7 +219,7 @@ class CameraRun:
 
         Trajectories that were to go on in it end there.
         """
-        log.warning("%s; set aside", reason)
+        log.warning("%s: %s; set aside", recording.path, reason)
         store = self._context.store
         opened_by = store.kept(self._last.segment)
         previous = self._last.segment if opened_by and opened_by.notes.is_carried_on else ""
@@ -268,11 +269,14 @@ class CameraRun:
                 recording,
                 status="partial" if broken else "ok",
                 reason=broken,
+                read_s=after.ended_at_s,
                 dropped=reader.dropped,
                 wall_s=time.monotonic() - began,
                 report=reader.report(),
             )
             store.commit(writer, row, notes, state)
+        if broken:
+            log.warning("%s: %s; kept up to there", recording.path, broken)
         self._last = after
         self._report(Update("done", self._camera, str(recording.path), reason=broken))
         return True

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.archive.batch.content import SeenFile
-from pipeline.archive.batch.names import Chapter, RecordingName, folder_name, read_name
+from pipeline.archive.batch.names import Chapter, RecordingName, camera_name, read_name
 from pipeline.archive.batch.remote_files import RemotePath, list_remote, probe_remote
 from pipeline.archive.remote import is_address, is_remote
 from pipeline.core.errors import ConfigError, SourceError, UsageError
@@ -70,6 +70,14 @@ class Recording:
     def sort_key(self) -> tuple[bool, float, list[tuple[int, int | str]]]:
         """Return what recordings of a camera are sorted by: time (none last), then name."""
         return self.start_utc is None, self.start_utc or 0.0, natural(self.path)
+
+
+def reason_of(error: Exception, path: Path) -> str:
+    """Return an error's text in one line, without the recording's path in front of it."""
+    text, name = (" ".join(each.split()) for each in (str(error), f"{path.name}:"))
+    head, found, reason = text.partition(name)
+    is_path = found and (not head or head.endswith(("/", "\\")))
+    return reason.strip() if is_path else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +212,7 @@ class _Named(NamedTuple):
 def _named(found: _Found, rule: GroupRule) -> _Named:
     path, root, place = found
     if rule.pattern is None:
-        names = (folder_name(path.parent, root), read_name(path).view)
-        return _Named(path, place, _clean("-".join(filter(None, names))))
+        return _Named(path, place, _clean(camera_name(path, root)))
     match = rule.pattern.search(path.as_posix())
     if match is None or not match["camera"]:
         return _Named(path, place, "")
@@ -222,7 +229,7 @@ def _probed(named: _Named, zone: tzinfo | None, seen: SeenFile | None) -> Record
     path, place, camera, when = named
     new = partial(Recording, path, camera or UNMATCHED, place=place)
     if not camera:
-        return new(problem=f"{path}: does not match --group-by")
+        return new(problem="does not match --group-by")
     if seen is not None and seen.is_at(path):
         return new(seen.probe, start_utc=seen.probe.start_utc, sample=seen.sample)
     try:
@@ -230,12 +237,12 @@ def _probed(named: _Named, zone: tzinfo | None, seen: SeenFile | None) -> Record
     except SourceError as error:
         start = named_time(path)
         begun = None if start is None else _unix_s(start.moment, zone)
-        return new(problem=" ".join(str(error).split()), start_utc=begun)
+        return new(problem=reason_of(error, path), start_utc=begun)
     if not when:
         return new(facts, start_utc=facts.start_utc)
     moment = _time_of(path, when)
     if moment is None:
-        return new(facts, f"{path}: the time by --group-by is none: '{when}'")
+        return new(facts, f"the time by --group-by is none: '{when}'")
     start_utc = _unix_s(moment, zone)
     facts = replace(facts, start_utc=start_utc, start_exact=False, start_from="--group-by")
     return new(facts, start_utc=start_utc)

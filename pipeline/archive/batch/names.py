@@ -104,6 +104,17 @@ _DCF_FOLDER = re.compile(r"\d{3}(?=[A-Z_0-9]{5}$)")
 """The number of a folder by the rule of digital cameras, as in 100GOPRO, 101GOPRO."""
 
 
+def camera_name(path: Path, root: Path) -> str:
+    """Return the camera's name by a recording's folder and name, each word of them once.
+
+    `front/20240102_030405F.mp4` is of the camera `front`, as are those in `dash-front` of that.
+    """
+    folder, view = folder_name(path.parent, root), read_name(path).view
+    last = "-".join(_words(folder.rpartition("/")[2])).casefold()
+    is_said = f"-{last}".endswith(f"-{view.casefold()}")
+    return f"{folder}-{view}" if view and not is_said else folder
+
+
 def folder_name(folder: Path, root: Path) -> str:
     """Return the camera's name by its folder: the part below `root` that is no date, or `root`'s.
 

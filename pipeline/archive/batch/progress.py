@@ -43,7 +43,9 @@ class JobProgress:
     files_done: int = 0
     files_kept: int = 0
     failures: dict[str, str] = field(default_factory=dict)
-    """Reasons by path: files that could not be read, or broke off."""
+    """Reasons by path: files that this run could not read, or that broke off."""
+    failed_before: int = 0
+    """Files of which an earlier run found that; it is not tried again."""
     frames: int = 0
     read_s: float = 0.0
     _settled_s: float = 0.0
@@ -77,7 +79,8 @@ class JobProgress:
         if update.kind == "kept":
             self.files_kept += 1
             self._kept_s += duration_s
-        if update.reason:
+            self.failed_before += bool(update.reason)
+        elif update.reason:
             self.failures[path] = update.reason
 
     @property

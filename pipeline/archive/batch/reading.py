@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.archive.batch.grouping import reason_of
 from pipeline.config.build import tracker_factory
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.data import Frame, Result
@@ -89,7 +90,7 @@ class RecordingReader:
                         frame = replace(frame, file=str(self._path))
                     yield replace(result, frame=frame) if frame is not result.frame else result
         except SourceBrokenError as error:
-            self.broken = self._shown(error)
+            self.broken = reason_of(error, self._local)
         except SourceError as error:
             raise SourceError(self._shown(error)) from None
 

@@ -302,14 +302,19 @@ def _notes(manifest: Manifest) -> Notes | None:
     return notes if notes.place else replace(notes, place=str(Path(manifest.path).resolve()))
 
 
-def video_row(recording: Recording, **more: Any) -> dict[str, Any]:
-    """Return the columns of `videos` that a recording and its run give."""
+def video_row(
+    recording: Recording, *, status: str, read_s: float = 0.0, **more: Any
+) -> dict[str, Any]:
+    """Return the columns of `videos` that a recording and its run give.
+
+    `read_s` is where it broke off, which its own word for its length knows nothing of.
+    """
     facts = recording.probe
-    row: dict[str, Any] = dict(more)
+    row: dict[str, Any] = {"status": status, **more}
     if facts is not None:
         row |= {
             "size_bytes": facts.size,
-            "duration_s": facts.duration_s,
+            "duration_s": facts.duration_s if status == "ok" else read_s,
             "width": facts.width,
             "height": facts.height,
             "fps": facts.fps or 0.0,

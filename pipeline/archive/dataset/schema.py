@@ -86,7 +86,10 @@ VIDEO_COLUMNS = (
     Column("reason", "text", "", "why it is not `ok`, in one line"),
     Column("utc", "time", "UTC", "when the recording began; empty where nothing says it"),
     Column("offset_s", "float64", "s", "start of the segment from the start of its group"),
-    Column("duration_s", "float64", "s", "length of the video"),
+    Column(
+        "duration_s", "float64", "s",
+        "length of the video; where it broke off, of what could be read",
+    ),
     Column("width", "int32", "px", "width of the picture"),
     Column("height", "int32", "px", "height of the picture"),
     Column("fps", "float64", "1/s", "nominal rate; 0 where the container does not say it"),
