@@ -19,18 +19,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-OURS, THEIRS = "trackline", "ultralytics"
+from _side_by_side import OURS, THEIRS, machine_name, measured, print_row, timed
 
 
 def main() -> int:
@@ -39,7 +34,7 @@ def main() -> int:
     if arguments.worker:
         print(json.dumps(_work(arguments)))
         return 0
-    print(f"{_machine()}; {arguments.video.name}, {arguments.model.name}")
+    print(f"{machine_name()}; {arguments.video.name}, {arguments.model.name}")
     print(f"median of {arguments.repeats} (range); one after the other, in turn\n")
     print(f"{'':28}{OURS:>22}{THEIRS:>22}{'ratio':>20}")
     settings = [("track", False, arguments.ultralytics_model or arguments.model)]
@@ -52,9 +47,9 @@ def main() -> int:
     with _busy(arguments.busy):
         for title, save, theirs in settings:
             rounds = [_round(arguments, save, theirs) for _ in range(arguments.repeats)]
-            _print_row(f"{title}, fps", rounds, lambda one: one["frames"] / one["seconds"])
-            _print_row(f"{title}, CPU ms", rounds, lambda one: one["cpu_s"] / one["frames"] * 1e3)
-            _print_row(f"{title}, MB", rounds, lambda one: one["peak_mb"])
+            print_row(f"{title}, fps", rounds, lambda one: one["frames"] / one["seconds"])
+            print_row(f"{title}, CPU ms", rounds, lambda one: one["cpu_s"] / one["frames"] * 1e3)
+            print_row(f"{title}, MB", rounds, lambda one: one["peak_mb"])
     return 0
 
 
@@ -114,39 +109,14 @@ def _measure(
     command += ["--worker", side, "--precision", arguments.precision]
     command += ["--save"] if save else []
     command += ["--max-frames", str(arguments.max_frames)] if arguments.max_frames else []
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    quiet = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, **quiet, "PYTHONPATH": path},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        sys.exit(f"{side} failed with exit code {done.returncode}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return measured(command, side)
 
 
 def _work(arguments: argparse.Namespace) -> dict[str, float]:
     """In the process that is measured: do the job and say what it took."""
-    import resource  # not on Windows
-
     job = _ours if arguments.worker == OURS else _theirs
     start = job(arguments)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    frames = sum(1 for _ in start())
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "frames": frames,
-        "seconds": seconds,
-        "cpu_s": time.process_time() - cpu_started,
-        "peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e3),
-    }
+    return timed(start)
 
 
 def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
@@ -202,33 +172,6 @@ def _theirs(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
         return itertools.islice(results, arguments.max_frames)
 
     return run
-
-
-def _print_row(
-    title: str,
-    rounds: list[dict[str, dict[str, float]]],
-    value: Callable[[dict[str, float]], float],
-) -> None:
-    ours, theirs = ([value(one[side]) for one in rounds] for side in (OURS, THEIRS))
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    spread = f"{ratio:.2f}x ({min(ratios):.2f}..{max(ratios):.2f})"
-    print(f"{title:28}{_cell(ours):>22}{_cell(theirs):>22}{spread:>22}", flush=True)
-
-
-def _cell(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f} ({min(values):.1f}..{max(values):.1f})"
-
-
-def _machine() -> str:
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
