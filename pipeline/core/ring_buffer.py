@@ -62,10 +62,18 @@ class RingBuffer(Generic[T]):
         # One lock for both conditions, so that a taker and a producer never disagree.
         self._space = threading.Condition(self.ready.lock)
 
-    def put(self, item: T) -> bool:
-        """Store `item`; return False (and count it as dropped) once the ring is closed."""
+    def put(self, item: T, *, behind: int | None = None) -> bool:
+        """Store `item`; return False (and count it as dropped) once the ring is closed.
+
+        A large item waits until there are at most `behind` others, where its policy is `block`.
+        """
+        limit = None if behind is None else behind + 1
         with self.ready:
-            while self.policy == "block" and len(self) >= self.capacity and not self._closed:
+            while (
+                self.policy == "block"
+                and len(self) >= min(self.capacity, limit or self.capacity)
+                and not self._closed
+            ):
                 self._space.wait(WAKE_S)
             if self._closed:
                 self._drop(item, self._closed_for)

@@ -111,6 +111,7 @@ class Grabber:
         self._max_frames = rules.max_frames
         self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
         self._lost = False
+        self._ring_bytes: int | None = None
         self._undecoded = 0
         self._counts_undecoded: CountsUndecoded | None = None
         self._last_pts_s: float | None = None
@@ -136,6 +137,7 @@ class Grabber:
                 self.source.close()
             return False
         self.stats.unrelated = self.info.unrelated
+        self._ring_bytes = ring_megabytes * 2**20
         self.ring.capacity = min(self.ring.capacity, frames_in_memory(ring_megabytes, self.info))
         return True
 
@@ -276,9 +278,19 @@ class Grabber:
             frame = self._numbered(frame)
             frozen = self.monitor.add_frame(frame)
             self.stats.grabbed += 1
-            self.ring.put(Grabbed(frame, read_ms))
+            self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))
             if frozen:
                 raise SourceLostError(f"{self._where}: the same picture again and again")
+
+    def _behind(self, frame: Frame) -> int | None:
+        """Return how many frames may wait in front of one that is larger than a file's first.
+
+        Pictures differ in size: the ring has room for so many as small as the first.
+        """
+        if self._ring_bytes is None or self.info is None:
+            return None
+        size = frame.image.nbytes
+        return None if size <= _frame_bytes(self.info) else max(0, self._ring_bytes // size - 1)
 
     def _has_enough(self) -> bool:
         return self._max_frames is not None and self.stats.grabbed >= self._max_frames

@@ -83,6 +83,17 @@ def test_a_taken_item_lets_a_blocked_producer_go_on() -> None:
     join(producer)
 
 
+def test_a_large_item_waits_until_few_are_in_front_of_it() -> None:
+    """A folder's first picture was small, and sixteen of a gigabyte each waited at once."""
+    ring = filled("block", "abc")
+    thread = in_thread(lambda: ring.put("large", behind=1))
+    assert ring.take(1) == ["a"]
+    assert len(ring) == 2
+    assert ring.take(1) == ["b"]
+    join(thread)
+    assert ring.take(9) == ["c", "large"]
+
+
 @pytest.mark.parametrize("capacity", [0, -1])
 def test_a_ring_holds_something(capacity: int) -> None:
     with pytest.raises(ValueError, match=f"want at least 1, got {capacity}"):

@@ -256,6 +256,28 @@ def test_a_file_too_large_for_any_picture_is_not_read(tmp_path: Path) -> None:
     assert read_picture(path, 400).shape == PICTURE.shape
 
 
+def test_no_more_memory_is_taken_than_a_file_has(tmp_path: Path) -> None:
+    """Reading a small file asked for as much memory as the largest file may have: 3.2 GB."""
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(".png"))
+    assert read_picture(path, 1e9).shape == PICTURE.shape
+
+
+def test_too_little_memory_for_a_picture_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole run ended with "MemoryError", and the pictures after it were not looked at."""
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(".png"))
+
+    def decode(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    with pytest.raises(SourceError, match="not enough memory"):
+        read_picture(path)
+
+
 def tiff_with(*tags: tuple[int, int, int]) -> bytes:
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)

@@ -82,23 +82,27 @@ def load_picture(path: Path, max_megapixels: float) -> StillPicture:
     """
     try:
         data = _content(path, max_megapixels)
+        if isinstance(data, bytes):
+            return decode_picture(data, max_megapixels)
+    except MemoryError:
+        return StillPicture(None, "there is not enough memory for it")
     except (OSError, ValueError) as error:  # ValueError: a null character in its name
         return StillPicture(None, getattr(error, "strerror", None) or "it cannot be read")
-    return (
-        StillPicture(None, data) if isinstance(data, str) else decode_picture(data, max_megapixels)
-    )
+    return StillPicture(None, data)
 
 
 def _content(path: Path, max_megapixels: float) -> bytes | str:
     """Return a file's bytes, or why they are not worth reading: a pipe, or endless zeros."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    there = path.stat()
+    if not stat.S_ISREG(there.st_mode):
         return "it is a folder" if path.is_dir() else "it is a pipe or device, not a file"
     limit = int(max_megapixels * 1e6 * _MAX_BYTES_PER_PIXEL) + _MAX_OTHER_BYTES
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         if (kind := other_kind(head)) is not None:
             return f"it is {kind}; want {READABLE}"
-        data = head + file.read(limit + 1 - len(head))
+        # No more at once than there is: Python takes the memory for what is asked of it.
+        data = head + file.read(max(0, min(there.st_size, limit + 1) - len(head)))
     if len(data) > limit:
         return (
             f"its file is larger than {limit / 1e6:.0f} MB, by max_megapixels: {max_megapixels:g}"
@@ -141,7 +145,9 @@ def _decoded(data: bytes, header: HeifHeader | None) -> Image | None:
             image = _oriented(image, orientation_of(data))
         else:
             image = cv2.imdecode(array, flags)
-    except (cv2.error, MemoryError):
+    except cv2.error as error:
+        if error.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError from None
         return None
     return image if image is None or header is None else _upright(image, header)
 
@@ -174,7 +180,7 @@ def _from_libheif(heif: Any, data: bytes) -> Image | None:
     try:
         opened = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True, bgr_mode=True)
         image = np.asarray(opened)
-    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError, MemoryError):
+    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError):
         return None
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, 2)
