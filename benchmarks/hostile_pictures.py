@@ -34,10 +34,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from _damage import Random, flipped, flipped_header, truncated, zeroed
 
 SOUND = "sound"
 SUFFIXES = (".jpg", ".png", ".webp", ".tiff", ".gif", ".bmp", ".avif", ".jp2", ".ppm")
-Random = np.random.Generator
 
 
 def picture(random: Random, height: int = 120, width: int = 160) -> np.ndarray:
@@ -55,34 +55,6 @@ def encoded(suffix: str, random: Random) -> bytes:
 
 
 # -- damage to a sound picture --------------------------------------------------------------------
-
-
-def truncated(data: bytes, random: Random) -> bytes:
-    """Cut it off somewhere."""
-    return data[: int(len(data) * random.uniform(0.01, 0.98))]
-
-
-def flipped(data: bytes, random: Random) -> bytes:
-    """Flip 1 to 1,000 bits anywhere."""
-    array = np.frombuffer(data, np.uint8).copy()
-    at = random.integers(0, len(array), int(10 ** random.uniform(0, 3)))
-    array[at] ^= (1 << random.integers(0, 8, len(at))).astype(np.uint8)
-    return array.tobytes()
-
-
-def flipped_header(data: bytes, random: Random) -> bytes:
-    """Flip 20 bits within the first 256 bytes."""
-    array = np.frombuffer(data, np.uint8).copy()
-    for at in random.integers(0, min(256, len(array)), 20):
-        array[at] ^= 1 << int(random.integers(0, 8))
-    return array.tobytes()
-
-
-def zeroed(data: bytes, random: Random) -> bytes:
-    """Zero a stretch of 1 to 50 % of it."""
-    length = int(len(data) * random.uniform(0.01, 0.5))
-    first = int(random.integers(0, len(data) - length))
-    return data[:first] + bytes(length) + data[first + length :]
 
 
 def absurd(data: bytes, _random: Random) -> bytes:

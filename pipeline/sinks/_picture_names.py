@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from pipeline.core.data import Frame
 from pipeline.core.interfaces import RunInfo
+from pipeline.core.paths import folded, safe_stem
 
 
 class PictureNames:
@@ -57,3 +58,21 @@ def path_below(folder: Path | None, path: Path) -> Path | None:
         return None
     absolute, above = Path(os.path.abspath(path)), os.path.abspath(folder)
     return absolute.relative_to(above) if absolute.is_relative_to(above) else None
+
+
+def unused_path(folder: Path, read: PurePath, suffix: str, taken: set[str]) -> Path:
+    """Return a path in `folder` for a picture that was read, and note it in `taken`.
+
+    No other picture has it, in any case of its letters: where a.jpg is there, a.webp becomes
+    a.webp.jpg, and the next one a-2.jpg.
+    """
+    stem = safe_stem(read.stem)
+    names = [f"{stem}{suffix}", f"{safe_stem(read.name)}{suffix}"]
+    count = 1
+    while folded(str(folder / names[0])) in taken:
+        names.pop(0)
+        if not names:
+            count += 1
+            names.append(f"{stem}-{count}{suffix}")
+    taken.add(folded(str(folder / names[0])))
+    return folder / names[0]

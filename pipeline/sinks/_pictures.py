@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import OutputError, WriteError, writing
-from pipeline.core.paths import folded, safe_stem
+from pipeline.core.paths import safe_stem
 from pipeline.sinks._files import OutputFolder, is_same_file
-from pipeline.sinks._picture_names import folder_read_from, path_below
+from pipeline.sinks._picture_names import folder_read_from, path_below, unused_path
 
 log = logging.getLogger("trackline")
 
@@ -68,18 +68,7 @@ class PictureFolder:
         if inside is not None:
             folder = folder.joinpath(*map(safe_stem, inside.parts))
         suffix = _written_suffix(read.suffix, image)
-        stem = safe_stem(read.stem)
-        # a.webp beside a.jpg becomes a.webp.jpg
-        names = [f"{stem}{suffix}", f"{safe_stem(read.name)}{suffix}"]
-        count = 1
-        while folded(str(folder / names[0])) in self._taken:
-            names.pop(0)
-            if not names:
-                count += 1
-                names.append(f"{stem}-{count}{suffix}")
-        path = folder / names[0]
-        self._taken.add(folded(str(path)))
-        return path
+        return unused_path(folder, read, suffix, self._taken)
 
 
 def _written_suffix(suffix: str, image: Image) -> str:

@@ -6,7 +6,7 @@ https://docs.ultralytics.com/datasets/detect/
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from pipeline.core.data import Result
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
-from pipeline.core.paths import folded, safe_stem
+from pipeline.core.paths import safe_stem
 from pipeline.core.yaml_file import dump
 from pipeline.sinks._files import OutputFolder
-from pipeline.sinks._picture_names import PictureNames
+from pipeline.sinks._picture_names import PictureNames, unused_path
 
 FOLDER_NAME, CLASSES_NAME = "labels", "data.yaml"
 
@@ -101,15 +101,7 @@ class YoloSink:
             lines.append(f"{class_id} {' '.join(f'{number:.6f}' for number in numbers)}\n")
         return lines
 
-    def _free(self, name: PurePosixPath) -> PurePosixPath:
-        """Return the path of a picture's labels, which no other picture has."""
-        folder = PurePosixPath(*map(safe_stem, name.parts[:-1]))
-        names = [f"{safe_stem(name.stem)}.txt", f"{safe_stem(name.name)}.txt"]
-        count = 1
-        while folded(str(folder / names[0])) in self._taken:
-            names.pop(0)
-            if not names:
-                count += 1
-                names.append(f"{safe_stem(name.stem)}-{count}.txt")
-        self._taken.add(folded(str(folder / names[0])))
-        return folder / names[0]
+    def _free(self, name: PurePosixPath) -> Path:
+        """Return the path of a picture's labels below their folder, which no other picture has."""
+        folder = Path(*map(safe_stem, name.parts[:-1]))
+        return unused_path(folder, name, ".txt", self._taken)
