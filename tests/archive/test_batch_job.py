@@ -334,10 +334,10 @@ def test_over_a_gap_ids_go_on_above(tmp_path):
 @pytest.mark.parametrize(
     ("tree", "options", "what"),
     [
-        ({"tracker": {"max_age_s": 2.0}}, {}, "tracker.max_age_s was 1.0, is 2.0"),
-        ({"tracker": "sort"}, {}, 'tracker.kind was "trackline", is "sort"'),
+        ({"tracker": {"max_age_s": 2.0}}, {}, "tracker.max_age_s was 1.0 by default, is 2.0"),
+        ({"tracker": "sort"}, {}, 'tracker.kind was "trackline" by default, is "sort" ('),
         ({"run": {"max_frames": 5}}, {}, "run.max_frames was not set, is 5"),
-        ({}, {"max_seam_s": 9.0}, "max_seam was 3.0, is 9.0"),
+        ({}, {"max_seam_s": 9.0}, "max_seam was 3.0 by default, is 9.0"),
         ({}, {"timezone": "+01:00"}, 'timezone was "UTC", is "+01:00"'),
         ({}, {"group_by": "(?P<camera>door|yard)"}, 'group_by was "folder"'),
     ],
@@ -348,6 +348,23 @@ def test_other_options_are_refused_by_name(scene, tree, options, what):
     assert what in str(caught.value)
     assert "--fresh" in str(caught.value)
     assert "\n" not in str(caught.value)
+    # What follows from the tracker's choice was in it, as "detector.conf was 0.1".
+    assert str(caught.value).count(" was ") == 2, "only what the user set"
+
+
+def test_defaults_that_an_update_changed_are_named(copy):
+    """Nobody set any of them: all that differ are named, without a word about who set them."""
+    job(copy)
+    header = copy / "dataset/dataset.json"
+    tree = json.loads(header.read_text())
+    tree["options"]["tracker.max_age_s"] = 0.5
+    header.write_text(json.dumps(tree))
+    with pytest.raises(UsageError, match=r"max_age_s was 0\.5 by default, is 1\.0 by default"):
+        job(copy)
+    del tree["written"]  # an older version's
+    header.write_text(json.dumps(tree))
+    with pytest.raises(UsageError, match=r"max_age_s was 0\.5, is 1\.0 by default"):
+        job(copy)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_videos_of_what_was_done_before_are_not_made(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--set", "tracker.max_age_s=2"], "tracker.max_age_s was 1.0, is 2.0"),
+        (["--set", "tracker.max_age_s=2"], "tracker.max_age_s was 1.0 by default, is 2.0"),
         (["--group-by", "("], "--group-by: not a regular expression"),
         (["--save", "csv"], "--save: unknown kind 'csv'"),
         (["--max-seam", "-1"], "--max-seam: want 0 to 3600 seconds"),
@@ -114,6 +114,26 @@ def test_a_mistake_is_one_line_and_touches_nothing(more, line, tmp_path, capfd):
     assert (said, errors.count("\n")) == ("", 1)
     assert line in errors
     assert rows(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--detections", "/nowhere"], "/nowhere"),
+        (["--model", "nonsense"], "unknown name 'nonsense'"),
+        (["--model", "builtin", "--classes", "zebra"], "no class 'zebra'"),
+        (["--model", "builtin", "--classes", "zebra", "--workers", "2"], "no class 'zebra'"),
+        (["--zones", "/nowhere.yaml"], "/nowhere.yaml"),
+    ],
+)
+def test_mistakes_in_options_are_found_before_files_are_searched_for(more, line, tmp_path, capfd):
+    """A wrong name of a model was said after all files of a large disk had been looked at."""
+    words = ["batch", str(tmp_path / "nowhere"), "-o", str(tmp_path / "dataset"), *more]
+    assert main(words) == 2
+    errors = capfd.readouterr().err
+    assert line in errors
+    assert "no such file or folder" not in errors
+    assert not (tmp_path / "dataset").exists()
 
 
 @pytest.fixture

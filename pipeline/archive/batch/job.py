@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +21,7 @@ from pipeline.archive.batch.options import (
     BatchOptions,
     camera_zones,
     result_options,
+    written_options,
 )
 from pipeline.archive.batch.progress import JobProgress, Report, Update
 from pipeline.archive.batch.ray_cluster import TaskShare, ray_cluster
@@ -54,6 +57,8 @@ class BatchJob:
     notes: Sequence[str] = ()
     kept_options: Mapping[str, Any] = field(default_factory=dict)
     """The options that change results, as the dataset keeps them."""
+    written: Sequence[str] = ()
+    """Which of them the user set."""
 
     def progress(self) -> JobProgress:
         """Return its progress before it has begun."""
@@ -63,16 +68,24 @@ class BatchJob:
 def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     """Return the job: what is there is looked at, nothing is written.
 
-    Raises UsageError for options that the dataset was not made with, before files are searched for;
+    Options are checked before files are searched for, which may take minutes. Raises UsageError for
+    others than the dataset was made with, what the detector raises where the dataset is new,
     SourceError where there are no videos, ConfigError for zones of other cameras.
     """
     zone = None if options.timezone is None else zone_of(options.timezone)
     rule = GroupRule.of(options.group_by)
     kept_options = result_options(options, config)
     seen: Mapping[str, SeenFile] = {}
+    written = written_options(options, config)
     if not options.fresh and has_header(options.dataset):
-        refuse_other_options(options.dataset, kept_options)
+        refuse_other_options(options.dataset, kept_options, written)
         seen = JobStore(options.dataset).seen()
+    elif options.workers == 1:
+        _try_detector(config)
+    else:  # the libraries stay in memory: not in that of the main process, which needs none
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            pool.submit(_try_detector, config).result()
     found = group_recordings(options.paths, rule, leave_out=options.dataset, zone=zone, seen=seen)
     copies = find_copies([one for group in found.cameras.values() for one in group], seen)
     cameras = {
@@ -82,7 +95,17 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     }
     zones = camera_zones(config, list(cameras))
     notes = [*found.notes, *copies_noted(copies)]
-    return BatchJob(options, config, cameras, zones, notes, kept_options)
+    return BatchJob(options, config, cameras, zones, notes, kept_options, written)
+
+
+def _try_detector(config: Config) -> None:
+    """Raise what opening the detector does: unknown classes, missing weights."""
+    model = LoadedModel(make_detector(config), {})
+    try:
+        model.detector()
+    finally:
+        with suppress(PipelineError):
+            model.close()
 
 
 def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> None:
@@ -96,7 +119,8 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
     for note in job.notes:
         log.warning("%s", note)
     options = job.options
-    with open_store(options.dataset, job.kept_options, fresh=options.fresh) as missing:
+    fresh = options.fresh
+    with open_store(options.dataset, job.kept_options, job.written, fresh=fresh) as missing:
         store = JobStore(options.dataset)
         matched = match(job.cameras, store)
         _remove_damaged(missing, matched.cameras, store)

@@ -118,6 +118,22 @@ def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
     return _flat(json.loads(json.dumps(wanted)))
 
 
+def written_options(options: BatchOptions, config: Config) -> list[str]:
+    """Return the dotted keys of `result_options`, or of what is above them, that the user set."""
+    dumped = config.model_dump(exclude_unset=True)
+    keys = [
+        *_flat({name: dumped[name] for name in ("detector", "tracker", "run") if name in dumped})
+    ]
+    keys = ["detector.weights" if key == "detector.model" else key for key in keys]
+    own = {
+        "zones": config.zones is not None,
+        "group_by": options.group_by != "folder",
+        "max_seam": options.max_seam_s != DEFAULT_MAX_SEAM_S,
+        "timezone": options.timezone is not None,
+    }
+    return sorted([*keys, *(name for name, is_set in own.items() if is_set)])
+
+
 def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -244,7 +244,7 @@ def camera_lock(dataset: Path, camera: str, patience_s: float = LOCK_PATIENCE_S)
 
 @contextmanager
 def open_store(
-    dataset: Path, options: Mapping[str, Any], *, fresh: bool
+    dataset: Path, options: Mapping[str, Any], written: Sequence[str], *, fresh: bool
 ) -> Iterator[dict[str, str]]:
     """Lock a dataset for one job, once the workers of a killed one have ended.
 
@@ -260,7 +260,9 @@ def open_store(
         missing.setdefault(manifest.segment, part)
 
     program = _program()
-    with dataset_job(dataset, options, program=program, fresh=fresh, on_missing=note):
+    with dataset_job(
+        dataset, options, program=program, fresh=fresh, written=written, on_missing=note
+    ):
         yield missing
 
 

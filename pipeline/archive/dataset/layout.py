@@ -45,6 +45,8 @@ ANNOTATED = "annotated"
 MOVED = ".moved.json"
 """Where files lie now that lay elsewhere when they were processed; the job's own."""
 LOCK = ".lock"
+_MAX_NAMED = 6
+"""Options that a refusal names; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +124,39 @@ def has_header(path: Path) -> bool:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def refuse_other_options(dataset: Path, options: Mapping[str, Any]) -> list[str]:
+def refuse_other_options(
+    dataset: Path, options: Mapping[str, Any], written: Sequence[str] | None = None
+) -> list[str]:
     """Return the names of options that are others than before, of a dataset without results.
 
-    Raises UsageError where there are results, with the options' names and values.
+    `written` are those that the user set, or what is above them (`zones`); None: it is not known.
+    Raises UsageError where there are results: it names what a user set now or then, else (after an
+    update of the program) all that differ.
     """
-    before, now = read_header(dataset).get("options", {}), _as_json(options)
+    header = read_header(dataset)
+    before, now = header.get("options", {}), _as_json(options)
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    if changed and _holds_results(dataset):
-        shown = "; ".join(
-            f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in changed
-        )
-        raise UsageError(f"{dataset}: was made with other options: {shown} (--fresh starts over)")
-    return changed
+    if not changed or not _holds_results(dataset):
+        return changed
+    sets = (header.get("written"), written)
+    told = {name: [_is_below(name, each or ()) for each in sets] for name in changed}
+    named = [name for name in changed if any(told[name])] or changed
+    shown = []
+    for name in named[:_MAX_NAMED]:
+        by_default = [
+            "" if known is None or is_told or value.get(name) is None else " by default"
+            for known, value, is_told in zip(sets, (before, now), told[name], strict=True)
+        ]
+        was, value = _short(before.get(name)), _short(now.get(name))
+        shown.append(f"{name} was {was}{by_default[0]}, is {value}{by_default[1]}")
+    more = f"; and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
+    raise UsageError(
+        f"{dataset}: was made with other options: {'; '.join(shown)}{more} (--fresh starts over)"
+    )
+
+
+def _is_below(name: str, written: Sequence[str]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in written)
 
 
 def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,13 +171,15 @@ def dataset_job(
     *,
     program: str = "",
     fresh: bool = False,
+    written: Sequence[str] | None = None,
     on_missing: Callable[[Manifest, str], None] | None = None,
 ) -> Iterator[Path]:
     """Lock a dataset for one job, made where it is missing, and clear what a killed job left.
 
     `options` are those that change results, as JSON: other ones than before are refused by name,
-    unless `fresh` begins the dataset anew. `on_missing` gets each committed segment of which a part
-    is gone, with the part's path. Raises UsageError, OutputError, MissingExtraError.
+    unless `fresh` begins the dataset anew; `written` are those the user set. `on_missing` gets each
+    committed segment of which a part is gone, with the part's path. Raises UsageError, OutputError,
+    MissingExtraError.
     """
     import_pyarrow("a dataset")
     if str(dataset).startswith(("http://", "https://")):
@@ -170,7 +194,7 @@ def dataset_job(
             dataset.mkdir(parents=True, exist_ok=True)
         release = lock_dataset(dataset)
     try:
-        for manifest, part in _begin(dataset, _as_json(options), program, fresh):
+        for manifest, part in _begin(dataset, _as_json(options), written, program, fresh):
             if on_missing is not None:
                 on_missing(manifest, part)
         yield dataset
@@ -194,11 +218,15 @@ def lock_dataset(dataset: Path) -> Callable[[], None]:
 
 
 def _begin(
-    dataset: Path, options: dict[str, Any], program: str, fresh: bool
+    dataset: Path,
+    options: dict[str, Any],
+    written: Sequence[str] | None,
+    program: str,
+    fresh: bool,
 ) -> list[tuple[Manifest, str]]:
     """Bring a dataset to where a job can begin; return segments that lack a part, and that."""
     header = read_header(dataset) if has_header(dataset) else None
-    if header is not None and not fresh and not refuse_other_options(dataset, options):
+    if header is not None and not fresh and not refuse_other_options(dataset, options, written):
         with writing(dataset):
             missing = remove_orphans(dataset)
             remove_file(dataset / BEGUN)
@@ -207,8 +235,9 @@ def _begin(
         write_json(dataset / BEGUN, {})
         remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
         _remove_results(dataset)
+        told = {} if written is None else {"written": [*written]}
         start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
-        write_json(dataset / HEADER, {**start, "options": options})
+        write_json(dataset / HEADER, {**start, "options": options, **told})
         remove_file(dataset / BEGUN)
     return []
 
