@@ -43,11 +43,22 @@ def _pixels(folder: Path) -> dict[str, Any]:
     return {"model": str(network(folder / "net.onnx", outputs, (3, "height", "width")))}
 
 
+def _tensorflow(folder: Path) -> dict[str, Any]:
+    """A network that answers one box as TensorFlow's do."""
+    outputs = {
+        "detection_boxes": np.array([[[0.1, 0.1, 0.5, 0.5]]], np.float32),
+        "detection_scores": np.array([[0.9]], np.float32),
+        "detection_classes": np.array([[1.0]], np.float32),
+    }
+    return {"model": str(network(folder / "net.onnx", outputs, (1, "height", "width", 3)))}
+
+
 # How each plug-in is set up for a test, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "detr": lambda folder: {"model": str(seeing_network(folder / "net.onnx")), "scores": "none"},
     "rcnn": _pixels,
     "replay": _detections,
+    "ssd": _tensorflow,
     "yolo": lambda folder: {"model": str(colour_network(folder / "net.onnx")), "imgsz": 64},
 }
 

@@ -289,8 +289,8 @@ def _ssd(graph: Graph, options: FamilyOptions) -> Reading | None:
     corners: Corners = "offsets" if options.anchors else "xyxy"
     activation = _activation(graph, scores, "softmax" if options.anchors else "none")
     return Reading(
-        "ssd", "anchors", boxes, scores, corners=corners, normalised=True, activation=activation,
-        background="first", class_count=graph.outputs[scores].shape[2],
+        "ssd", "anchors", boxes, scores, corners=corners, normalised=corners == "xyxy",
+        activation=activation, background="first", class_count=graph.outputs[scores].shape[2],
     )  # fmt: skip
 
 
