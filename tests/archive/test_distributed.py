@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.batch_jobs import job, lay_out, rows
+from support.paths import ROOT
 
 from pipeline.archive.batch import distributed
 from pipeline.archive.batch.distributed import Message, run_on_cluster
@@ -289,3 +292,14 @@ def test_a_machine_that_is_lost_in_the_middle_changes_nothing(ray, tmp_path):
     assert (progress.files_done, progress.failures) == (24, {})
     assert rows(tmp_path, "lost") == rows(tmp_path)
     assert not [*(tmp_path / "lost/.work").glob("*/*")]
+
+
+def test_the_table_of_the_documentation_is_what_the_simulation_prints():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/scale_simulation.py")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    page = (ROOT / "docs/scale.md").read_text("utf-8")
+    table, rest = done.stdout.strip().split("\n\n")[1:]
+    assert table in page
+    assert rest in page

@@ -33,6 +33,7 @@ SURE_OVERLAP_S = 5.0
 UNMATCHED = "unmatched"
 """The camera of files that the pattern of `--group-by` does not match; all are set aside."""
 _PROBES_AT_ONCE = 8
+_REMOTE_PROBES_AT_ONCE = 32
 _TIME_FORMATS = ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%y%m%d%H%M%S")
 _MAX_NAME = 100
 
@@ -131,7 +132,8 @@ def group_recordings(
     found = _found(paths, leave_out, notes)
     named = [_named(each, rule) for each in found]
     before = seen or {}
-    with ThreadPoolExecutor(_PROBES_AT_ONCE) as pool:
+    is_far = any(isinstance(each.path, RemotePath) for each in found)
+    with ThreadPoolExecutor(_REMOTE_PROBES_AT_ONCE if is_far else _PROBES_AT_ONCE) as pool:
         probed = list(pool.map(lambda one: _probed(one, zone, before.get(one.place)), named))
     by_camera: dict[str, list[Recording]] = {}
     for recording in probed:

@@ -158,8 +158,8 @@ def ray_cluster(
         ]
         share = share_for(asked, machines, cameras, wants_gpu=wants_gpu)
         log.info(
-            "ray: %d machines, %d cameras, %d cores%s for each",
-            len(machines), cameras, share[0], f" and {share[1]:g} GPUs" if share[1] else "",
+            "ray: cameras: %d, machines: %d, cores of a task: %d%s",
+            cameras, len(machines), share[0], f", GPUs: {share[1]:g}" if share[1] else "",
         )  # fmt: skip
         yield RayCluster(ray, new_job, share)
     finally:
