@@ -193,6 +193,7 @@ def test_a_server_that_stumbles_is_asked_again(status, tmp_path, monkeypatch):
     ],
 )
 def test_what_is_not_there_is_one_line(address, why, tmp_path):
+    lay_out(tmp_path, count=1)
     with pytest.raises(UsageError, match=why) as caught:
         job(tmp_path, paths=(address,))
     assert "\n" not in str(caught.value)
