@@ -1,4 +1,4 @@
-"""Videos cut into recordings of a dashcam's kind, with detections for the replay detector."""
+"""Videos cut into recordings of a dashcam's kind, with detections; what a dataset then holds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.archive.dataset.reader import open_dataset
 from pipeline.core.data import Detections
 
 START = datetime(2024, 1, 2, 3, 4, 0, tzinfo=UTC)
@@ -95,3 +97,17 @@ def write_detections(path: Path, found: Sequence[Detections]) -> None:
             lines.append(f"{number},-1,{box},{score:.5f},-1,-1,-1")
     # A piece without detections has a file all the same: a line of a score below all limits.
     path.write_text("\n".join(lines or ["1,-1,0,0,1,1,0.0,-1,-1,-1"]) + "\n")
+
+
+SPEED_DEPENDS = ("wall_s", "report")
+
+
+def dataset_rows(dataset: Path) -> dict[str, list[Any]]:
+    """Return all rows of all tables, in order, but for what a run's speed decides."""
+    opened = open_dataset(dataset)
+    found = {}
+    for name in ("tracks", "trajectories", "events", "videos"):
+        table = opened.table(name)
+        kept = [each for each in table.column_names if each not in SPEED_DEPENDS]
+        found[name] = sorted(table.select(kept).to_pylist(), key=str)
+    return found

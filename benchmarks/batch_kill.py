@@ -22,16 +22,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from _batch_pieces import cut_videos, write_detections
+from _batch_pieces import cut_videos, dataset_rows, write_detections
 
 import pipeline
-from pipeline.archive.dataset.reader import open_dataset
 
 PIECES = {
     "plaza_walkers.avi": 12, "indoor_one_by_one.mp4": 21, "dashcam_highway.mp4": 4,
     "dashcam_two_cars.mp4": 1, "junction_cars_cyclist.mp4": 1, "junction_cars_truck.mp4": 1,
 }  # fmt: skip
-SPEED_DEPENDS = ("wall_s", "report")
 NETWORK = ["--imgsz", "320"]
 ZONES = """cameras:
   videos-plaza-walkers:
@@ -65,7 +63,7 @@ def main() -> None:
         began = time.monotonic()
         run(root, "whole", detector, 1)
         whole_s = time.monotonic() - began
-        want = rows(root / "whole")
+        want = dataset_rows(root / "whole")
         counts = ", ".join(f"{len(each)} {name}" for name, each in want.items())
         print(f"uninterrupted: {whole_s:.1f} s; {counts}", flush=True)
         random.seed(args.seed)
@@ -126,7 +124,7 @@ def killed(  # noqa: PLR0913 - one experiment
         parts = len([*(root / dataset / "manifest").glob("*.json")])
         print(f"  kill {done}: {parts} of {sum(PIECES.values())} recordings done", flush=True)
     run(root, dataset, detector, workers)
-    got = rows(root / dataset)
+    got = dataset_rows(root / dataset)
     same = got == want
     print(
         f"workers {workers}: {done} kills; {'the same' if same else 'DIFFERENT'} rows", flush=True
@@ -156,17 +154,6 @@ def children(pid: int) -> list[int]:
             words = (folder / "cmdline").read_bytes()
             if parent == pid and b"spawn_main" in words:
                 found.append(int(folder.name))
-    return found
-
-
-def rows(dataset: Path) -> dict[str, list[Any]]:
-    """Return all rows of all tables, in order, but for what a run's speed decides."""
-    opened = open_dataset(dataset)
-    found = {}
-    for name in ("tracks", "trajectories", "events", "videos"):
-        table = opened.table(name)
-        kept = [each for each in table.column_names if each not in SPEED_DEPENDS]
-        found[name] = sorted(table.select(kept).to_pylist(), key=str)
     return found
 
 

@@ -21,13 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from _batch_pieces import pictures, write_pieces
-
-from pipeline.archive.dataset.reader import open_dataset
+from _batch_pieces import dataset_rows, pictures, write_pieces
 
 CAMERAS = 4
 PIECES = 4
-SPEED_DEPENDS = ("wall_s", "report")
 NETWORK = ["--imgsz", "320"]
 BATCH = 8
 SHARED_FRAMES = 160
@@ -94,7 +91,7 @@ def compare(root: Path, rounds: int) -> bool:
     finally:
         cluster.shutdown()
     workers_s, ray_s = (statistics.median(each) for each in times.values())
-    same = rows(root / "ray") == rows(root / "workers")
+    same = dataset_rows(root / "ray") == dataset_rows(root / "workers")
     print(
         f"median: --workers 2 {workers_s:.1f} s, --ray {ray_s:.1f} s: Ray takes "
         f"{ray_s - workers_s:+.1f} s ({ray_s / workers_s - 1:+.0%}); "
@@ -122,7 +119,7 @@ def lose(root: Path) -> bool:
         said, _ = job.communicate()
     finally:
         cluster.shutdown()
-    same = job.returncode == 0 and rows(root / "lost") == rows(root / "workers")
+    same = job.returncode == 0 and dataset_rows(root / "lost") == dataset_rows(root / "workers")
     print(f"a machine lost after {at} of {CAMERAS * PIECES} recordings: {said.strip()}")
     print(f"{'the same' if same else 'DIFFERENT'} rows", flush=True)
     return same
@@ -133,17 +130,6 @@ def manifests(root: Path) -> int:
     with suppress(OSError):
         return len([*(root / "lost/manifest").glob("*.json")])
     return 0
-
-
-def rows(dataset: Path) -> dict[str, list[Any]]:
-    """Return all rows of all tables, in order, but for what a run's speed decides."""
-    opened = open_dataset(dataset)
-    found = {}
-    for name in ("tracks", "trajectories", "events", "videos"):
-        table = opened.table(name)
-        kept = [each for each in table.column_names if each not in SPEED_DEPENDS]
-        found[name] = sorted(table.select(kept).to_pylist(), key=str)
-    return found
 
 
 # -- one detector for all tasks? ------------------------------------------------------------------
