@@ -12,7 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.api import detect, load_model, localize, run, track
+    from pipeline.api import (
+        detect,
+        load_classifier,
+        load_model,
+        localize,
+        run,
+        tag,
+        track,
+    )
+    from pipeline.classifiers._loaded import LoadedClassifier
     from pipeline.config.schema import Config, load_config
     from pipeline.core.data import (
         ClassNames,
@@ -39,6 +48,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from pipeline.core.interfaces import (
+        Classifier,
         CountsUndecoded,
         Detector,
         HasMemory,
@@ -71,6 +81,7 @@ __distribution__ = "trackline"
 __all__ = [
     "Address",
     "ClassNames",
+    "Classifier",
     "Config",
     "ConfigError",
     "CountsUndecoded",
@@ -84,6 +95,7 @@ __all__ = [
     "HasNotes",
     "Image",
     "Interruptible",
+    "LoadedClassifier",
     "LoadedModel",
     "MayDrop",
     "MissingExtraError",
@@ -115,17 +127,28 @@ __all__ = [
     "Watcher",
     "WriteError",
     "detect",
+    "load_classifier",
     "load_config",
     "load_model",
     "localize",
     "read_picture",
     "run",
+    "tag",
     "track",
     "unix_time",
 ]
 
 _HOMES = {
-    "api": ("detect", "load_model", "localize", "run", "track"),
+    "api": (
+        "detect",
+        "load_classifier",
+        "load_model",
+        "localize",
+        "run",
+        "tag",
+        "track",
+    ),
+    "classifiers._loaded": ("LoadedClassifier",),
     "config.schema": ("Config", "load_config"),
     "core.data": (
         "ClassNames",
@@ -152,6 +175,7 @@ _HOMES = {
         "WriteError",
     ),
     "core.interfaces": (
+        "Classifier",
         "CountsUndecoded",
         "Detector",
         "HasMemory",

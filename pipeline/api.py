@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.build import build, lowest_score, make_detector
+from pipeline.classifiers._loaded import LoadedClassifier
+from pipeline.classifiers._tags.merge import Seen, merge
+from pipeline.classifiers._tags.shapes import Box, Tagged
+from pipeline.classifiers._tags.words import load_words
+from pipeline.config.build import build, lowest_score, make_classifier, make_detector
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.source_argument import split_sources
@@ -24,6 +29,8 @@ from pipeline.report import run_config
 from pipeline.sources._file.listing import PICTURE_SUFFIXES
 from pipeline.sources._file.still_picture import read_picture
 from pipeline.sources._frames import checked_image, describe
+
+NO_DETECTOR = "none"
 
 SourceLike = str | Path | int | Mapping[str, Any]
 """A file, folder, glob, address, camera number, or a mapping with `kind`."""
@@ -149,6 +156,90 @@ def load_model(
         detector_options["model"] = _model_name(model)
     config = validated(Config, {"detector": detector_options}, "")
     return LoadedModel(make_detector(config), detector_options, prefer_latency=prefer_latency)
+
+
+def tag(
+    picture: str | Path | Picture,
+    *,
+    top: int = 5,
+    threshold: float = 0.1,
+    model: str | Path | LoadedClassifier | None = None,
+    detector: str | Path | LoadedModel | None = None,
+) -> dict[str, float]:
+    """Return words for what is on a picture and their scores, people first, then the best.
+
+    `picture` is the path of a picture or an array u8[H,W,3] in BGR. At most `top` words with a
+    score from `threshold` on are given: those of the classifier `model` and of the `detector`,
+    synonyms and general words folded. Both are names, paths or addresses of weights, or what
+    `load_classifier` and `load_model` returned: then any number of threads may call this at once.
+    The detector "none" leaves the classifier alone.
+    """
+    if isinstance(picture, str | os.PathLike):
+        picture = read_picture(picture)
+    images = [checked_image(picture, "picture")]
+    check_limits(top, threshold)
+    with ExitStack() as loaded:
+        if not isinstance(model, LoadedClassifier):
+            model = loaded.enter_context(load_classifier(model))
+        if detector == NO_DETECTOR:
+            detector = None
+        elif not isinstance(detector, LoadedModel):
+            detector = loaded.enter_context(load_model(detector, prefer_latency=True))
+        [tagged] = tags_of(images, model, detector, top=top, threshold=threshold)
+        return dict(tagged.tags)
+
+
+def tags_of(
+    images: Sequence[Picture],
+    classifier: LoadedClassifier,
+    detector: LoadedModel | None,
+    *,
+    top: int,
+    threshold: float,
+) -> list[Tagged]:
+    """Return what `tag` does for each of several pictures in memory, with loaded networks."""
+    scores = classifier.classify(images)
+    objects: list[list[tuple[str, float, Box]]] = [[] for _ in images]
+    if detector is not None:
+        for seen, result in zip(objects, detect(list(images), model=detector), strict=True):
+            found, names = result.detections, result.class_names
+            rows = (found.class_id.tolist(), found.score.tolist(), found.xyxy.tolist())
+            seen += [
+                (names[each], score, tuple(box)) for each, score, box in zip(*rows, strict=True)
+            ]
+    names = classifier.class_names
+    tagged = []
+    for image, row, seen in zip(images, scores.tolist(), objects, strict=True):
+        pairs = [(names.get(place, f"class_{place}"), score) for place, score in enumerate(row)]
+        all_seen = Seen(pairs, [(name, score) for name, score, _ in seen])
+        height, width = image.shape[:2]
+        tags = merge(all_seen, load_words(), threshold, top)
+        tagged.append(Tagged(tags, seen, (height, width)))
+    return tagged
+
+
+def check_limits(top: int, threshold: float) -> None:
+    """Raise ConfigError for limits of `tag` that mean nothing."""
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise ConfigError(f"top: want a whole number from 1 on, got {describe(top)}")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+        raise ConfigError(f"threshold: want a number from 0 to 1, got {describe(threshold)}")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"threshold: want a number from 0 to 1, got {threshold}")
+
+
+def load_classifier(
+    model: str | Path | None = None, *, kind: str = "imagenet", **classifier_options: Any
+) -> LoadedClassifier:
+    """Load a classifier once, for many calls of `tag`; close it when done.
+
+    `model` is a name, path or address of weights, the network in the package if not given.
+    `kind` is the plug-in, one of ours or "package.module", and `classifier_options` are its
+    options: size, mean, std, crop, names, ... Raises ModelError, ConfigError or MissingExtraError.
+    """
+    if model is not None:
+        classifier_options["model"] = _model_name(model)
+    return LoadedClassifier(make_classifier(kind, classifier_options))
 
 
 def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from pipeline.core.install_hints import broken_opencv, is_opencv
 from pipeline.core.secret_masking import masked
 
 COMMANDS = (
-    "run", "live", "detect", "batch", "check", "list", "models", "count", "doctor", "bench", "eval",
-    "refine", "tune", "render", "clip", "report", "convert", "calibrate", "speeds", "geotag",
-    "zones",
+    "run", "live", "detect", "tag", "batch", "check", "list", "models", "count", "doctor",
+    "bench", "eval", "refine", "tune", "render", "clip", "report", "convert", "calibrate", "speeds",
+    "geotag", "zones",
 )  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli import _export
 from pipeline.core.errors import ModelError
 from pipeline.core.install_hints import install_command
-from pipeline.models.registry import BUILTIN, PublishedModel, published
+from pipeline.models.registry import PublishedModel, published
 
 if TYPE_CHECKING:
     from pipeline.models.transfer import Progress
@@ -122,7 +122,7 @@ def _here(entry: PublishedModel) -> Path | None:
     from pipeline.models.cache import path_of
     from pipeline.models.resolve import inside_package
 
-    path = inside_package(entry) if entry.name == BUILTIN else path_of(entry)
+    path = inside_package(entry) if entry.url is None else path_of(entry)
     return path if path.is_file() else None
 
 

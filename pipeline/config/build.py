@@ -13,7 +13,7 @@ from pipeline.config.plugins import PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError
-from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
+from pipeline.core.interfaces import Classifier, Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.options import HasConf, HasModel, HasWantedConf, validated
 from pipeline.core.secret_masking import masked_all
 from pipeline.engine import Pipeline
@@ -92,6 +92,13 @@ def make_detector(config: Config) -> Detector:
     """Return the detector, not opened yet."""
     detector: Detector = _make("detectors", detector_choice(config), "detector")
     return detector
+
+
+def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
+    """Return a classifier, not opened yet."""
+    choice = PluginChoice.model_validate({"kind": kind, **options})
+    classifier: Classifier = _make("classifiers", choice, "classifier")
+    return classifier
 
 
 def detector_choice(config: Config) -> PluginChoice:

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from pipeline.core.data import ClassNames, Detections, Event, Frame, Result, Tracks
+from pipeline.core.data import (
+    ClassNames,
+    Detections,
+    Event,
+    Float32,
+    Frame,
+    Image,
+    Result,
+    Tracks,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +190,19 @@ class Overlapping(Detector, Protocol):
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
+
+
+class Classifier(Protocol):
+    """Pictures to the score of each class. Never used by two threads at once."""
+
+    def open(self) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError."""
+
+    def classify(self, pictures: Sequence[Image]) -> Float32:
+        """Return the scores f32[N,classes], 0 to 1, of pictures BGR u8[H,W,3] of any sizes."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
 
 
 class Tracker(Protocol):

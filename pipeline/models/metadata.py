@@ -61,10 +61,10 @@ def read_metadata(values: Mapping[str, Any]) -> Metadata:
     )
 
 
-def check_task(metadata: Metadata, path: Path) -> None:
-    """Raise ModelError for a file that was made for something else than boxes."""
-    if metadata.task not in (None, TASK):
-        raise ModelError(f"model: {path}: this file is for the task {metadata.task}, want {TASK}")
+def check_task(metadata: Metadata, path: Path, want: str = TASK) -> None:
+    """Raise ModelError for a file that was made for another task than `want`."""
+    if metadata.task not in (None, want):
+        raise ModelError(f"model: {path}: this file is for the task {metadata.task}, want {want}")
 
 
 def _names(value: Any) -> dict[int, str]:

@@ -16,13 +16,16 @@ from types import MappingProxyType
 from typing import Any
 
 BUILTIN = "builtin"
+TAGS = "tags"
+"""Names of the detector and the classifier inside this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """Published network; `url` is None for the one inside this package.
+    """Published network; `url` is None for those inside this package.
 
-    `size` is in bytes, `classes` is "coco80" or the names in order, `licence` an SPDX identifier.
+    `size` is in bytes, `classes` is "coco80", "imagenet1000" or the names in order,
+    `licence` an SPDX identifier.
     """
 
     name: str

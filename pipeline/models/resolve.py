@@ -15,7 +15,7 @@ from pipeline.core.paths import home_path
 from pipeline.models.cache import name_in_url, path_of, path_of_url
 from pipeline.models.download import RetryPolicy, WeightsDownload, download, shown
 from pipeline.models.file_check import SUFFIXES
-from pipeline.models.registry import BUILTIN, PublishedModel, find, published
+from pipeline.models.registry import PublishedModel, find, published
 from pipeline.models.transfer import SCHEMES, Progress
 
 FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine", ".pb")
@@ -75,7 +75,7 @@ def locate(model: str) -> Path | None:
     if _is_weights(path):
         return path
     entry = find(model)
-    if entry is not None and entry.name == BUILTIN:
+    if entry is not None and entry.url is None:
         path = inside_package(entry)
         if not path.is_file():
             raise ModelError(f"model: {path} is missing from this installation of trackline")

@@ -17,7 +17,7 @@ from pipeline.cli.main import main
 from pipeline.core.errors import ModelError
 from pipeline.models.cache import cache_folder, path_of, path_of_url
 from pipeline.models.file_check import SUFFIXES
-from pipeline.models.registry import BUILTIN, PublishedModel, find, published
+from pipeline.models.registry import BUILTIN, TAGS, PublishedModel, find, published
 from pipeline.models.resolve import download_for, locate, resolve
 
 ENTRIES = list(published().values())
@@ -41,7 +41,7 @@ def test_every_entry_is_complete_and_consistent(entry: PublishedModel) -> None:
     assert entry.hash_from in (None, "release", "pinned")
     if entry.sha256 is not None:
         assert len(bytes.fromhex(entry.sha256)) == 32
-    if entry.name == BUILTIN:
+    if entry.name in (BUILTIN, TAGS):
         assert entry.url is None
         return
     assert entry.url is not None

@@ -67,6 +67,30 @@ def colour_network(
     return _save(path, nodes, constants, shapes, metadata or {"names": str(COLOURS)})
 
 
+def brightness_classifier(
+    path: Path,
+    *,
+    size: tuple[int | str, int | str] = (8, 8),
+    channels_last: bool = False,
+    softmax: bool = False,
+    factors: tuple[float, ...] = (4.0, 0.0, -4.0),
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """A classifier that answers the mean of all it received times a factor for each class."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["bright"]),
+        helper.make_node("MatMul", ["bright", "factors"], ["answer"]),
+        helper.make_node("Softmax" if softmax else "Identity", ["answer"], ["output0"]),
+    ]
+    constants = {
+        "column": np.array([-1, 1], np.int64),
+        "factors": np.array([factors], np.float32),
+    }
+    picture = [*size, 3] if channels_last else [3, *size]
+    return _save(path, nodes, constants, (["batch", *picture], ["batch", len(factors)]), metadata)
+
+
 def _save(
     path: Path,
     nodes: list[onnx.NodeProto],

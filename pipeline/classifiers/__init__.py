@@ -1,0 +1,1 @@
+"""Classifiers: one plug-in per file, from pictures to the score of each class."""

@@ -1,0 +1,230 @@
+"""Image classifier in the way of ImageNet's: `.onnx` and OpenVINO on the CPU, `.pt` with torch.
+
+The middle of a picture is resized to the network's input, RGB, less a mean and divided by a
+deviation; the answer is a number per class. What the file does not say, the options do.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from pipeline.classifiers._input import InputOptions, Interpolation, Three, network_input
+from pipeline.classifiers._network import Facts, Network
+from pipeline.core.data import ClassNames, Float32, Image
+from pipeline.core.errors import ModelError
+from pipeline.core.fork_check import check_not_forked, mark_used
+from pipeline.core.options import OptionsModel, split_names
+from pipeline.models.metadata import Metadata, check_task, read_metadata
+from pipeline.models.registry import TAGS
+
+TASK = "classify"
+DEFAULT_SIZE = (224, 224)
+MAX_SIDE = 4096
+
+Scores = Literal["logits", "probabilities"]
+
+
+class Options(OptionsModel):
+    """Options of an ImageNet classifier: weights, device, how pictures are put in."""
+
+    model: str = TAGS
+    """Weights: a name, a .onnx or .pt file, an OpenVINO folder, a URL."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """auto, cpu or cuda:N (.pt). auto takes a GPU where the weights can use one."""
+    size: int | None = Field(default=None, ge=16, le=MAX_SIDE)
+    """Side of the network's input in pixels, if it is not fixed; 224 where the file is silent."""
+    mean: Three | None = None
+    """Mean of the pixels, RGB from 0 to 1; ImageNet's (0.485, 0.456, 0.406) if nothing says."""
+    std: Three | None = None
+    """Deviation of the pixels, likewise; ImageNet's (0.229, 0.224, 0.225)."""
+    crop: float | None = Field(default=None, gt=0, le=1)
+    """Share of the shorter side that is cut out of the middle; 0.875 if nothing says."""
+    interpolation: Interpolation | None = None
+    """How pictures are resized: bicubic, as if nothing says, or bilinear."""
+    names: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Class names in order, in place of those in the file; or a text file with one a line. Where
+    neither is given, 1000 classes are ImageNet's."""
+    scores: Scores | None = None
+    """Whether the network answers with logits or probabilities, where that is not seen."""
+    temperature: float | None = Field(default=None, gt=0)
+    """Divides the logits, so that scores are neither too sure nor too timid; 1 if nothing says."""
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: object) -> object:
+        """Take `cat,dog` as it is written on a command line."""
+        return split_names(value) if isinstance(value, str) else value
+
+    @field_validator("std")
+    @classmethod
+    def _not_zero(cls, value: Three | None) -> Three | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("want numbers above 0")
+        return value
+
+
+def build(options: Options) -> ImageNet:
+    """Return the classifier, not yet open."""
+    return ImageNet(options)
+
+
+class ImageNet:
+    """A Classifier (pipeline.core.interfaces) for every network with an input of one picture."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._network: Network | None = None
+
+    def open(self) -> ClassNames:
+        """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
+        mark_used()
+        from pipeline.models.resolve import find_weights
+
+        options = self._options
+        path = find_weights(options.model)
+        network = _network(path, options.device)
+        facts = network.facts
+        said = read_metadata(facts.metadata)
+        check_task(said, path, TASK)
+        self._input = _input(options, facts, said)
+        self._pixel_max = facts.pixel_max
+        network.start(self._input.size)
+        self._network = network
+        try:
+            self._temperature = options.temperature or _number(facts, "temperature") or 1.0
+            probe = _probe(self._input)
+            answer = network.run(self._planes(probe))
+            self._logits = (
+                _is_logits(answer) if options.scores is None else (options.scores == "logits")
+            )
+            return _class_names(options, said, answer.shape[1])
+        except BaseException:
+            self.close()
+            raise
+
+    def classify(self, pictures: Sequence[Image]) -> Float32:
+        """Return the scores f32[N,classes] of pictures BGR u8[H,W,3], which may differ in size."""
+        check_not_forked()
+        if self._network is None:
+            raise ModelError("classifier imagenet: classify before open")
+        if not pictures:
+            return np.empty((0, 0), np.float32)
+        answer = self._network.run(self._planes(pictures))
+        if not np.isfinite(answer).all():
+            raise ModelError(f"model: {self._options.model} answers numbers that are not finite")
+        if not self._logits:
+            return answer
+        logits = answer / np.float32(self._temperature)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    def close(self) -> None:
+        """Release the network; safe to call twice and when never opened."""
+        if self._network is not None:
+            self._network.close()
+            self._network = None
+
+    def _planes(self, pictures: Sequence[Image]) -> Float32:
+        return np.stack([network_input(each, self._input) for each in pictures])
+
+
+def _network(path: Path, device: str) -> Network:
+    suffix = path.suffix.lower()
+    if suffix == ".pt":
+        from pipeline.classifiers._torch import TorchNetwork
+
+        return TorchNetwork(path, device)
+    if suffix not in (".onnx", ".xml"):
+        raise ModelError(
+            f"model: {path} has suffix {suffix!r}; classifiers are .onnx, .pt and OpenVINO folders"
+        )
+    if device not in ("auto", "cpu"):
+        raise ModelError(
+            f"device: {path.name} runs on the CPU, got {device!r}; "
+            "allowed are auto and cpu (.pt weights run on CUDA)"
+        )
+    from pipeline.classifiers._openvino import OpenVinoNetwork
+
+    return OpenVinoNetwork(path)
+
+
+def _input(options: Options, facts: Facts, said: Metadata) -> InputOptions:
+    """Return how pictures are put in: by the options, else the file, else as is usual."""
+    size = facts.size or (options.size and (options.size, options.size)) or said.imgsz
+    given: dict[str, Any] = {}
+    if facts.pixel_max == 255:  # it takes bytes, and scales them itself
+        given = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}
+    elif said.task == TASK and "mean" not in facts.metadata:
+        # ultralytics' classifiers: pixels from 0 to 1, the whole shorter side, bilinear.
+        given = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "crop": 1.0, "interpolation": "bilinear"}
+    for key in ("mean", "std"):
+        if (three := _three(facts, key)) is not None:
+            given[key] = three
+    if (crop := _number(facts, "crop")) is not None and 0 < crop <= 1:
+        given["crop"] = crop
+    if (how := facts.metadata.get("interpolation")) in ("bilinear", "bicubic"):
+        given["interpolation"] = how
+    chosen = {"mean", "std", "crop", "interpolation"}
+    given |= {key: value for key in chosen if (value := getattr(options, key)) is not None}
+    return InputOptions(size=size or DEFAULT_SIZE, **given)
+
+
+def _class_names(options: Options, said: Metadata, count: int) -> ClassNames:
+    """Return {class id: name} of all classes; raises ModelError where names are too few."""
+    from pipeline.classifiers._tags.words import load_words
+    from pipeline.models.class_names import names_from
+
+    given = {} if options.names is None else names_from(options.names)
+    imagenet = load_words().classes
+    if given and len(given) != count:
+        raise ModelError(f"names: got {len(given)} names, the network has {count} classes")
+    if given or said.names:
+        return given or said.names
+    if count == len(imagenet):
+        return dict(enumerate(imagenet))
+    if count == len(imagenet) + 1:  # TensorFlow's, which begin with one for nothing of these
+        return dict(enumerate(("background", *imagenet)))
+    return {index: f"class_{index}" for index in range(count)}
+
+
+def _probe(options: InputOptions) -> list[Image]:
+    """Return pictures to see by what kind of numbers comes: noise, black and white."""
+    noise = np.random.default_rng(0).integers(0, 256, (*options.size, 3), np.uint8)
+    return [noise, np.zeros_like(noise), np.full_like(noise, 255)]
+
+
+def _is_logits(answer: Float32) -> bool:
+    """Return whether any number is outside 0 to 1.
+
+    What the numbers of a picture add up to is not asked: independent classes (sigmoids) are
+    probabilities as well.
+    """
+    return bool(answer.min() < 0 or answer.max() > 1 + 1e-3)
+
+
+def _three(facts: Facts, key: str) -> Three | None:
+    """Return three numbers of the metadata, a list as JSON or Python writes it."""
+    value = facts.metadata.get(key)
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return None
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return None
+    first, second, third = (float(each) for each in value)
+    return first, second, third
+
+
+def _number(facts: Facts, key: str) -> float | None:
+    try:
+        return float(json.loads(str(facts.metadata[key])))
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,128 @@
+"""Name what is on pictures: a line of words for each on stdout, or a JSON object.
+
+Pictures that cannot be read have a line each on stderr; the others are processed, and the exit code
+is 1. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.api import NO_DETECTOR, check_limits, load_classifier, load_model, tags_of
+from pipeline.classifiers._tags.shapes import SHAPES, Tagged
+from pipeline.cli._pictures import (
+    PictureList,
+    add_picture_arguments,
+    picture_progress,
+    quiet_libraries,
+)
+from pipeline.core.data import Image
+from pipeline.core.errors import UsageError
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
+from pipeline.sources._file.still_picture import load_picture
+
+HELP = "name what is on pictures"
+BATCH = 8
+"""Most pictures that are looked at together."""
+MAX_BATCH_PIXELS = 2**26
+"""Of a batch: 64 megapixels take 200 MB."""
+_MAX_NAME = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_picture_arguments(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="most words a picture; 5")
+    parser.add_argument(
+        "--threshold", type=float, default=0.1, metavar="T", help="lowest score; 0.1"
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line for each picture")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="of the JSON: as named services answer; trackline"
+    )
+    parser.add_argument("--model", metavar="NAME|FILE|URL", help="the classifier; tags")
+    parser.add_argument(
+        "--detector", metavar="NAME|FILE|URL", help="the detector; builtin. 'none' for none"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Tag all pictures and print their words; 1 where one could not be read."""
+    check_limits(args.top, args.threshold)
+    if args.shape is not None and not args.json:
+        raise UsageError("--shape: is for --json")
+    with quiet_libraries():
+        pictures = PictureList(args.pictures, recursive=args.recursive)
+        if not pictures.paths:
+            return 1
+        show = _as_json(args.shape or "trackline") if args.json else _as_line(pictures.paths)
+        with picture_progress(len(pictures.paths)) as advance:
+            for path, tagged in _tagged(args, pictures):
+                sys.stdout.write(_printable(show(path, tagged)) + "\n")
+                advance()
+    return int(bool(pictures.failed))
+
+
+def _tagged(args: argparse.Namespace, pictures: PictureList) -> Iterator[tuple[Path, Tagged]]:
+    """Yield the tags of each picture that can be read, in order; the others are named."""
+    with load_classifier(args.model) as classifier:
+        detector = None if args.detector == NO_DETECTOR else load_model(args.detector)
+        try:
+            for batch in _batches(pictures):
+                images = list(batch.values())
+                found = tags_of(
+                    images, classifier, detector, top=args.top, threshold=args.threshold
+                )
+                yield from zip(batch, found, strict=True)
+        finally:
+            if detector is not None:
+                detector.close()
+
+
+def _batches(pictures: PictureList) -> Iterator[dict[Path, Image]]:
+    batch: dict[Path, Image] = {}
+    pixels = 0
+    for path in pictures.paths:
+        picture = load_picture(path, MAX_MEGAPIXELS)
+        if picture.image is None:
+            pictures.fail_to_read(path, picture.why)
+            continue
+        here = picture.image.shape[0] * picture.image.shape[1]
+        if batch and (len(batch) == BATCH or pixels + here > MAX_BATCH_PIXELS):
+            yield batch
+            batch, pixels = {}, 0
+        batch[path] = picture.image
+        pixels += here
+    if batch:
+        yield batch
+
+
+def _as_json(shape: str) -> Callable[[Path, Tagged], str]:
+    """Return what writes a picture's tags as one line of JSON, its file first."""
+
+    def line(path: Path, tagged: Tagged) -> str:
+        answer: dict[str, Any] = {"file": str(path)} | SHAPES[shape](tagged)
+        return json.dumps(answer, ensure_ascii=False)
+
+    return line
+
+
+def _as_line(paths: list[Path]) -> Callable[[Path, Tagged], str]:
+    """Return what writes a picture's tags for people, names in a column of their own."""
+    width = min(max(len(str(path)) for path in paths), _MAX_NAME)
+
+    def line(path: Path, tagged: Tagged) -> str:
+        words = ", ".join(f"{word} {score:.2f}" for word, score in tagged.tags.items())
+        return f"{path!s:{width}}  {words or '-'}"
+
+    return line
+
+
+def _printable(text: str) -> str:
+    """Return a text that can be printed: names that are not UTF-8 have surrogates in them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
