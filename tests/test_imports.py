@@ -66,6 +66,9 @@ HEAVY = {
     "sqlalchemy",
     "paho",
     "pyarrow",
+    "fsspec",
+    "upath",
+    "ray",
 }
 MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"models", "events", "server", "tools", "archive"}
 CORE_LIBRARIES = {"numpy", "pydantic", "pydantic_core", "yaml"}
