@@ -62,7 +62,7 @@ def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> PublishedMod
         publisher=row["publisher"],
         licence=publisher["licence"],
         classes=classes if isinstance(classes, str) else tuple(classes),
-        url=None if url is None else url.format(file=row["file"]),
+        url=None if url is None else url.format(file=row["file"], path=row.get("path")),
         size=row["size"],
         sha256=row["sha256"],
         hash_from=row["hash_from"],

@@ -148,6 +148,21 @@ def test_what_the_network_sees(tmp_path, options, seen):
     assert [by_class[each] for each in range(3)] == pytest.approx(seen, abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("count", "names", "score"),
+    [
+        (3, ("logits", "pred_boxes"), 0.5),
+        (3, ("labels", "dets"), (0.5 - 0.456) / 0.224),
+        (91, ("logits", "pred_boxes"), (0.5 - 0.456) / 0.224),  # RF-DETR as transformers exports it
+    ],
+)
+def test_colours_are_normalised_where_networks_of_a_kind_want_it(tmp_path, count, names, score):
+    path = seeing_network(tmp_path / "n.onnx", count=count, names=names)
+    grey = frame(colour=(127.5, 127.5, 127.5))
+    _, found = detect("detr", path, grey, scores="none", background="none", conf=0.0)
+    assert found.score[found.class_id == 1] == pytest.approx([score], abs=0.02)
+
+
 def test_labels_for_a_size_wanted_come_once_for_each_box(tmp_path):
     outputs = {
         "labels": np.array([[2, 0, 1]]),

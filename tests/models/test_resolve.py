@@ -45,8 +45,11 @@ def test_every_entry_is_complete_and_consistent(entry: PublishedModel) -> None:
         assert entry.url is None
         return
     assert entry.url is not None
-    assert entry.url.startswith("https://github.com/")
-    assert entry.url.endswith(f"/{entry.file}")
+    assert entry.url.startswith(("https://github.com/", "https://huggingface.co/onnx-community/"))
+    # At Hugging Face every file of a repository has the same name.
+    of_one_name = entry.publisher == "onnx-community"
+    assert entry.url.endswith("/onnx/model.onnx" if of_one_name else f"/{entry.file}")
+    assert "None" not in entry.url
 
 
 def test_nothing_in_the_registry_is_there_twice() -> None:

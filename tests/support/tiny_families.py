@@ -51,23 +51,30 @@ def network(
     return _save(path, nodes, constants, given, outputs)
 
 
-def seeing_network(path: Path, picture: Sequence[int | str] = (1, 3, 64, 64)) -> Path:
+def seeing_network(
+    path: Path,
+    picture: Sequence[int | str] = (1, 3, 64, 64),
+    *,
+    count: int = 3,
+    names: tuple[str, str] = ("logits", "pred_boxes"),
+) -> Path:
     """A DETR with three queries: query i finds class i, its logit the average of channel i."""
     nodes = [
         helper.make_node("ReduceMean", ["picture"], ["averages"], axes=[2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["averages", "last"], ["column"]),
         helper.make_node("Mul", ["column", "each its own"], ["own"]),
-        helper.make_node("Add", ["own", "none else"], ["logits"]),
-        helper.make_node("Identity", ["boxes"], ["pred_boxes"]),
+        helper.make_node("Add", ["own", "none else"], [names[0]]),
+        helper.make_node("Identity", ["boxes"], [names[1]]),
     ]
+    own = np.eye(3, count, dtype=np.float32)[None]
     constants = {
         "last": np.array([2], np.int64),
-        "each its own": np.eye(3, dtype=np.float32)[None],
-        "none else": np.where(np.eye(3), 0, -50).astype(np.float32)[None],
+        "each its own": own,
+        "none else": np.where(own, 0, -50).astype(np.float32),
         "boxes": np.full((1, 3, 4), 0.5, np.float32),
     }
     given = [helper.make_tensor_value_info("picture", TensorProto.FLOAT, list(picture))]
-    outputs = {"logits": np.zeros((1, 3, 3)), "pred_boxes": np.zeros((1, 3, 4))}
+    outputs = dict(zip(names, (np.zeros((1, 3, count)), np.zeros((1, 3, 4))), strict=True))
     return _save(path, nodes, constants, given, outputs)
 
 

@@ -222,7 +222,7 @@ def _detr(graph: Graph, options: FamilyOptions) -> Reading | None:
         background="both" if is_first else "first" if count == _COCO_NUMBERS else "none",
         class_count=count,
         format=PictureFormat(mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        if (is_first or is_rf)
+        if is_rf or count in (_COCO_NUMBERS, _COCO_NUMBERS + 1)
         else PictureFormat(pixel_max=graph.pixel_max or 1),
     )
 
