@@ -72,6 +72,7 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     others than the dataset was made with, what the detector raises where the dataset is new,
     SourceError where there are no videos, ConfigError for zones of other cameras.
     """
+    share_arenas()  # before there are threads
     zone = None if options.timezone is None else zone_of(options.timezone)
     rule = GroupRule.of(options.group_by)
     kept_options = result_options(options, config)
@@ -80,6 +81,8 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     if not options.fresh and has_header(options.dataset):
         refuse_other_options(options.dataset, kept_options, written)
         seen = JobStore(options.dataset).seen()
+    elif options.ray is not None:
+        pass  # what the cluster has, this machine may lack
     elif options.workers == 1:
         _try_detector(config)
     else:  # the libraries stay in memory: not in that of the main process, which needs none

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from pipeline.archive.batch.progress import Report, Update
 from pipeline.core.cpu_count import share_of_cores
 from pipeline.core.errors import PipelineError, StageError
+from pipeline.core.malloc import share_arenas
 
 log = logging.getLogger("trackline")
 
@@ -226,6 +227,7 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
     # own would leave the job unfinished without an error.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    share_arenas()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if own_cores:
         os.sched_setaffinity(0, own_cores)
