@@ -380,6 +380,42 @@ class TestStartingFromAnExport:
         with pytest.raises(ValueError, match=r"no convolution lateral\.0\.0 of shape"):
             load_export(Detector(width=24), tmp_path / "tiny.onnx", [torch.rand(1, 3, 64, 64)])
 
+    @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+    def test_an_average_lies_between_its_files(self, tmp_path, share):
+        """At both ends it computes what that file does."""
+        from training.weights import load_average
+
+        ends = [self.exported(tmp_path / "a.onnx", width=16, frozen=0)]
+        torch.manual_seed(1)
+        changed = self.exported(tmp_path / "b.onnx", width=16, frozen=0)
+        with torch.no_grad():
+            for each in changed.parameters():
+                each.mul_(1.01)
+        from training.export import export
+
+        export(changed, tmp_path / "b.onnx")
+        ends.append(changed)
+        mixed = Detector(width=16, frozen=0)
+        load_average(mixed, tmp_path / "a.onnx", tmp_path / "b.onnx", share)
+        images = torch.rand(2, 3, 64, 96)
+        with torch.no_grad():
+            got = mixed.eval()(images)[0]
+            first, second = (network(images)[0] for network in ends)
+        if share in (0.0, 1.0):
+            wanted = (first, second)[int(share)]
+            assert (got - wanted).abs().max() < 1e-3 * wanted.abs().max()
+        else:
+            assert (got - first).abs().max() > 0
+            assert (got - second).abs().max() > 0
+
+    def test_files_of_different_networks_have_no_average(self, tmp_path):
+        from training.weights import load_average
+
+        self.exported(tmp_path / "a.onnx", width=16)
+        self.exported(tmp_path / "b.onnx", width=24)
+        with pytest.raises((ValueError, RuntimeError)):
+            load_average(Detector(width=16), tmp_path / "a.onnx", tmp_path / "b.onnx", 0.5)
+
 
 def test_calibrated_scores_are_the_share_of_right_boxes():
     """A sure hit had a score of 0.6, and trackers that wait for 0.7 followed nobody."""

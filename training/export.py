@@ -125,6 +125,15 @@ def calibrate(path: Path, data: Path) -> Calibration:
     return fit(measure(predict, read_shards([data / "val.tar"]), CALIBRATION_SIZE))
 
 
+def check(network: Detector, path: Path, calibration: Calibration) -> str:
+    """Return a line about the file; SystemExit where it differs from the network it came from."""
+    worst = worst_difference(network, path, calibration)
+    if worst > TOLERANCE:
+        raise SystemExit(f"{path}: differs from the network by {worst:.2g}, more than {TOLERANCE}")
+    size = path.stat().st_size / 1e6
+    return f"{path}: {size:.1f} MB, within {worst:.1g} of the network, {calibration}"
+
+
 def main() -> None:
     """Export, calibrate, compare, say how large the file is."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -137,13 +146,7 @@ def main() -> None:
     export(network, options.out)
     calibration = calibrate(options.out, options.data)
     export(network, options.out, calibration)
-    worst = worst_difference(network, options.out, calibration)
-    if worst > TOLERANCE:
-        raise SystemExit(
-            f"{options.out}: differs from the network by {worst:.2g}, more than {TOLERANCE}"
-        )
-    size = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {size:.1f} MB, within {worst:.1g} of the network, {calibration}")
+    print(check(network, options.out, calibration))
 
 
 if __name__ == "__main__":

@@ -72,21 +72,45 @@ def load_export(network: Detector, path: Path, batches: Iterable[Tensor]) -> Non
     The calibration of the scores lies behind the logits and is left out.  ValueError where a
     convolution of the network is not in the file or has another shape.
     """
-    folded = _convolutions(path)
+    norms = _fill(network, _convolutions(path), path)
+    _refresh_norms(network, norms, batches)
+
+
+def load_average(network: Detector, first: Path, second: Path, share: float) -> None:
+    """Fill the network with the average of two exports' convolutions, `share` of the second.
+
+    In evaluation it computes with them; its norms only add, so it is not for training. ValueError
+    as from `load_export`.
+    """
+    one, other = _convolutions(first), _convolutions(second)
+    if one.keys() != other.keys():
+        raise ValueError(f"{second}: other convolutions than {first}")
+    mixed = {
+        name: (weight.lerp(other[name][0], share), bias.lerp(other[name][1], share))
+        for name, (weight, bias) in one.items()
+    }
+    _fill(network, mixed, first)
+
+
+def _fill(
+    network: Detector, folded: dict[str, tuple[Tensor, Tensor]], path: Path
+) -> dict[str, nn.BatchNorm2d]:
+    """Put an export's convolutions into the network, its norms into additions; return the norms."""
     norms = _norm_after_convolution(network)
+    left = dict(folded)
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d):
             continue
-        weight, bias = folded.pop(name, (None, None))
+        weight, bias = left.pop(name, (None, None))
         if weight is None or bias is None or weight.shape != layer.weight.shape:
             raise ValueError(f"{path}: no convolution {name} of shape {tuple(layer.weight.shape)}")
         layer.weight.data.copy_(weight)
         norms.get(name, layer).bias.data.copy_(bias)
         if name in norms:
             _as_addition(norms[name])
-    if folded:
-        raise ValueError(f"{path}: convolutions that the network lacks: {', '.join(folded)}")
-    _refresh_norms(network, norms, batches)
+    if left:
+        raise ValueError(f"{path}: convolutions that the network lacks: {', '.join(left)}")
+    return norms
 
 
 def _convolutions(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
