@@ -16,6 +16,7 @@ from pipeline.models.openvino_library import (
     metadata_of,
     one_line,
     openvino_core,
+    picture_input,
     read_network,
     sides_of,
 )
@@ -40,20 +41,16 @@ class OpenVinoNetwork:
         self.facts = Facts(size, metadata, 255 if self._type == "u8" else 1)
 
     def _check_input(self) -> tuple[int, int] | None:
-        inputs = self._model.inputs
-        if len(inputs) != 1:
-            raise ModelError(f"model: {self._path} has {len(inputs)} inputs, want one, a picture")
-        shape = inputs[0].partial_shape
-        sides = [] if shape.rank.is_dynamic else sides_of(shape)
+        port, sides = picture_input(self._model, self._path)
         self._channels_last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
         if self._channels_last:
             sides = [sides[0], sides[3], sides[1], sides[2]]
         if len(sides) != 4 or sides[1] not in (3, None) or sides[0] not in (1, None):
             raise ModelError(
-                f"model: {self._path} has input {shape}, want [1,3,height,width] or "
+                f"model: {self._path} has input {port.partial_shape}, want [1,3,height,width] or "
                 "[1,height,width,3], one picture at a time or any number"
             )
-        self._type = inputs[0].element_type.to_string()
+        self._type = port.element_type.to_string()
         if self._type not in _TYPES:
             raise ModelError(f"model: {self._path} takes {self._type}, want {' or '.join(_TYPES)}")
         height, width = sides[2:]

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.config.plugins import FORMATS, PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.plugins import CLASSIFIERS, FORMATS, PLUGIN_TYPES, plugin, plugin_names
 
-HELP = "list sources, detectors, trackers, sinks and export formats with their options"
-LISTED = (*PLUGIN_TYPES, FORMATS)
+HELP = "list sources, detectors, trackers, sinks, classifiers and export formats with their options"
+LISTED = (*PLUGIN_TYPES, CLASSIFIERS, FORMATS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.config.plugins import PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.plugins import CLASSIFIERS, PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
 from pipeline.config.schema import Config, PluginChoice
 from pipeline.core.errors import ConfigError
@@ -97,7 +97,7 @@ def make_detector(config: Config) -> Detector:
 def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
     """Return a classifier, not opened yet."""
     choice = PluginChoice.model_validate({"kind": kind, **options})
-    classifier: Classifier = _make("classifiers", choice, "classifier")
+    classifier: Classifier = _make(CLASSIFIERS, choice, "classifier")
     return classifier
 
 

@@ -11,6 +11,8 @@ from pipeline.core.options import unknown
 
 PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
 """Types of plug-in that a configuration names."""
+CLASSIFIERS = "classifiers"
+"""Type of plug-in that pictures get their tags from."""
 FORMATS = "formats"
 """Type of plug-in that tracks are exported by."""
 _PACKAGES = {FORMATS: "pipeline.archive.formats"}

@@ -91,6 +91,17 @@ def sides_of(shape: Any) -> list[int | None]:
     return [side.get_length() if side.is_static else None for side in shape]
 
 
+def picture_input(network: Any, path: Path) -> tuple[Any, list[int | None]]:
+    """Return a network's only input, and its sides as of `sides_of`, empty where their number
+    is not fixed; raises ModelError where there is not one input.
+    """
+    if len(network.inputs) != 1:
+        raise ModelError(f"model: {path} has {len(network.inputs)} inputs, want one, a picture")
+    [port] = network.inputs
+    shape = port.partial_shape
+    return port, [] if shape.rank.is_dynamic else sides_of(shape)
+
+
 def metadata_of(network: Any, path: Path) -> dict[str, str]:
     """Return what an exporter wrote into the ONNX file, or beside or into the OpenVINO one."""
     beside = path.with_name("metadata.yaml")

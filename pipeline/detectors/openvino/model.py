@@ -29,6 +29,7 @@ from pipeline.models.openvino_library import (
     one_line,
     openvino_core,
     openvino_errors,
+    picture_input,
     read_network,
     sides_of,
 )
@@ -75,19 +76,17 @@ class PictureModel:
             self.network = self._describe(read_metadata(self.metadata))
 
     def _check_input(self) -> tuple[int, int] | None:
-        inputs = self._model.inputs
-        if len(inputs) != 1:
-            raise ModelError(f"model: {self._path} has {len(inputs)} inputs, want one, a picture")
-        shape = inputs[0].partial_shape
-        sides = [] if shape.rank.is_dynamic else sides_of(shape)
+        port, sides = picture_input(self._model, self._path)
         if len(sides) != 4 or sides[1] not in (3, None):
-            raise ModelError(f"model: {self._path} has input {shape}, want [1,3,height,width]")
+            raise ModelError(
+                f"model: {self._path} has input {port.partial_shape}, want [1,3,height,width]"
+            )
         if sides[0] not in (1, None):
             raise ModelError(
                 f"model: {self._path} takes {sides[0]} pictures at a time, want one or any number: "
                 "export it with batch 1 or with dynamic axes"
             )
-        self._type = inputs[0].element_type.to_string()
+        self._type = port.element_type.to_string()
         if self._type not in _INPUT_TYPES:
             raise ModelError(
                 f"model: {self._path} takes {self._type}, want {' or '.join(_INPUT_TYPES)}"
