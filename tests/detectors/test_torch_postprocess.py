@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.data import Detections
-from pipeline.detectors.common.layouts import identify
+from pipeline.detectors.common.layouts import LayoutVariant, identify
 from pipeline.detectors.common.letterbox import PADDING, fit, paste
 from pipeline.detectors.common.nms import suppress
 from pipeline.detectors.common.postprocess import Postprocess
@@ -214,6 +214,23 @@ def test_answers_of_the_other_layouts():
             found = answers.unpack(answer, box)
             assert_same(found, reading(output, box))
             assert len(found) > 5
+
+
+def test_boxes_of_detr_are_parts_of_the_sides():
+    rng = np.random.default_rng(2)
+    scores = rng.uniform(0, 1, (1, 300, 3)).astype(np.float32)
+    boxes = rng.uniform(0.1, 0.9, (1, 300, 4)).astype(np.float32)
+    best = np.concatenate((scores.max(2)[..., None], scores.argmax(2)[..., None]), axis=2)
+    box = fit((96, 128), SIZE, None)
+    for name, rest in (("detr", scores), ("detr-best", best.astype(np.float32))):
+        layout = LayoutVariant(name, 3, normalised=True).layout()
+        reading = Postprocess(layout=layout, conf=0.5, iou=0.7, max_det=50)
+        output = np.concatenate((boxes, rest), axis=2)
+        answers = GpuPostprocess(reading)
+        found = answers.unpack(answers(torch.from_numpy(output)).numpy()[0], box)
+        assert_same(found, reading(output[0], box))
+        assert len(found) == 50
+        assert found.xyxy.max() > 2
 
 
 def test_what_no_fixed_shape_holds_is_an_error_and_no_guess():

@@ -100,11 +100,10 @@ class GpuPostprocess:
 
     def __init__(self, postprocess: Postprocess, candidates: int = CANDIDATES) -> None:
         layout = postprocess.layout
-        if layout.name not in _READERS or layout.flipped or layout.normalised:
+        if layout.name not in _READERS or layout.flipped:
             raise ModelError(
-                f"model: layout {layout.name}{' (flipped)' if layout.flipped else ''}"
-                f"{' (boxes from 0 to 1)' if layout.normalised else ''} is not run on CUDA; "
-                f"known are {', '.join(_READERS)} (export to .onnx for the CPU)"
+                f"model: layout {layout.name}{' (flipped)' if layout.flipped else ''} is not run "
+                f"on CUDA; known are {', '.join(_READERS)} (export to .onnx for the CPU)"
             )
         self._read = _READERS[layout.name]
         self._candidates = candidates
@@ -147,6 +146,9 @@ class GpuPostprocess:
         rows = answer[1 : 1 + int(kept)]
         xyxy = np.ascontiguousarray(rows[:, :4])
         score, class_id = rows[:, 4].copy(), rows[:, 5].astype(np.int32)
+        if self._postprocess.layout.normalised:  # overlaps are the same in parts of the sides
+            height, width = box.input_size
+            xyxy *= np.array((width, height, width, height), np.float32)
         if self._postprocess.output_check is not None:
             self._postprocess.output_check(xyxy, score, class_id, box.input_size)
         return Detections(undo_xyxy(xyxy, box), score, class_id)
@@ -177,8 +179,18 @@ def _read_class_first(output: Tensor) -> _Boxes:
     return _Boxes(output[:, :, :4], output[:, :, 5], output[:, :, 4].long())
 
 
+def _read_detr(output: Tensor) -> _Boxes:
+    return _read_v8(output.transpose(1, 2))
+
+
+def _read_detr_best(output: Tensor) -> _Boxes:
+    return _Boxes(_xyxy(output[:, :, :4]), output[:, :, 4], output[:, :, 5].long())
+
+
 _READERS = {
     "v8": _read_v8,
+    "detr": _read_detr,
+    "detr-best": _read_detr_best,
     "v5": _read_v5,
     "v6": _read_v5,
     "deepstream": _read_final,
