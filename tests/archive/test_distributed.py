@@ -100,7 +100,7 @@ def test_when_stopped_what_is_under_way_ends_with_its_messages():
 
 def test_tasks_that_do_not_end_are_not_waited_for_forever(monkeypatch):
     """A cluster without machines keeps tasks queued; Ctrl-C must end the job all the same."""
-    monkeypatch.setattr(distributed, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(distributed, "PATIENCE_S", 0.05)
     cluster = FakeCluster({"a": [lambda: time.sleep(0.01)] * 1000})
     began = time.monotonic()
     run_on_cluster(cluster, ["a"], lambda _: None, lambda: True)

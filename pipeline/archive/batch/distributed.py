@@ -18,7 +18,7 @@ from pipeline.core.errors import PipelineError, StageError
 log = logging.getLogger("trackline")
 
 _POLL_S = 0.2
-_PATIENCE_S = 90.0
+PATIENCE_S = 90.0
 """How long tasks may take to make a checkpoint when the job is stopped."""
 
 Message = Update | LogLine
@@ -54,7 +54,7 @@ def run_on_cluster(
     while tasks and time.monotonic() < give_up_at:
         if (is_stopped() or error) and not was_stopped:
             was_stopped = True
-            give_up_at = time.monotonic() + _PATIENCE_S
+            give_up_at = time.monotonic() + PATIENCE_S
             cluster.stop()
         for task, ended in cluster.ended(tasks, _POLL_S):
             tasks.remove(task)

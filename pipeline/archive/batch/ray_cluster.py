@@ -22,7 +22,7 @@ from typing import Any, TypeGuard
 from pipeline.archive.batch.distributed import Message
 from pipeline.archive.batch.progress import Update
 from pipeline.archive.batch.workers import CameraJob, Ended, LogLine, NewJob, process_camera
-from pipeline.core.cpu_count import cores
+from pipeline.core.cpu_count import cores, share_of_cores
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError, UsageError
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.install_hints import install_command
@@ -301,14 +301,13 @@ def own_cores(count: int) -> Callable[[], None] | None:
     None where there are no more of them than that, or all are taken: then it runs on any. Ray
     counts cores, but does not say which; decoders and networks would start a thread for each.
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    allowed = sorted(os.sched_getaffinity(0))
-    for first in range(0, len(allowed) - count + 1, count) if len(allowed) > count else ():
-        path = Path(tempfile.gettempdir()) / f"trackline-cores-{os.getuid()}-{count}-{first}.lock"
+    groups = cores().threads // max(count, 1)
+    shares = [share_of_cores(number, groups) for number in range(groups)] if groups > 1 else []
+    for own in filter(None, shares):
+        path = Path(tempfile.gettempdir()) / f"trackline-cores-{os.getuid()}-{count}-{own[0]}.lock"
         with suppress(LockHeldError, OSError):
             unlock = lock_file(path)
-            os.sched_setaffinity(0, allowed[first : first + count])
+            os.sched_setaffinity(0, own)
             return unlock
     return None
 
