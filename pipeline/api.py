@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.classifiers._loaded import LoadedClassifier
-from pipeline.classifiers._tags.merge import Seen, merge
+from pipeline.classifiers._tags.merge import Seen, class_scores, merge
 from pipeline.classifiers._tags.shapes import Box, Tagged
 from pipeline.classifiers._tags.words import load_words
 from pipeline.config.build import build, lowest_score, make_classifier, make_detector
@@ -210,8 +210,7 @@ def tags_of(
     names = classifier.class_names
     tagged = []
     for image, row, seen in zip(images, scores.tolist(), objects, strict=True):
-        pairs = [(names.get(place, f"class_{place}"), score) for place, score in enumerate(row)]
-        all_seen = Seen(pairs, [(name, score) for name, score, _ in seen])
+        all_seen = Seen(class_scores(names, row), [(name, score) for name, score, _ in seen])
         height, width = image.shape[:2]
         tags = merge(all_seen, load_words(), threshold, top)
         tagged.append(Tagged(tags, seen, (height, width)))

@@ -235,6 +235,8 @@ class PictureAnswer(ApiModel):
     """Size in pixels, turned as the picture says; 0 where it cannot be read."""
     height: int
     objects: list[PictureObject]
+    tags: dict[str, float] | None = None
+    """Words for what it shows and their scores, people first; null where not asked for."""
     error: str | None = None
     """Why it cannot be read, in one line."""
 

@@ -56,7 +56,14 @@ def test_a_picture_is_answered(client: TestClient, query: str, objects: list[Any
     answer = client.post(PATH + query, content=picture(), headers=RAW)
     assert answer.status_code == 200
     [found] = answer.json()["pictures"]
-    assert found == {"name": "", "width": 8, "height": 6, "objects": objects, "error": None}
+    tags = {"person": 0.9, "minibus": 0.8}  # whatever score the objects are asked for with
+    about = {"name": "", "width": 8, "height": 6, "tags": tags, "error": None}
+    assert found == {**about, "objects": objects}
+
+
+def test_tags_are_left_out_where_they_are_not_wanted(client: TestClient) -> None:
+    answer = client.post(f"{PATH}?tags=false", content=picture(), headers=RAW)
+    assert answer.json()["pictures"][0]["tags"] is None
 
 
 def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerParts) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from support.fakes import FakeDetector
 
+from pipeline.classifiers._loaded import LoadedClassifier
 from pipeline.config.web import WebOptions
-from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.data import ClassNames, Detections, Float32, Frame, Image, Result, Tracks
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
 from pipeline.detectors.common.loaded_model import LoadedModel
@@ -174,6 +175,19 @@ def _one_and_a_doubtful_one(batch: int, frames: Sequence[Frame]) -> list[Detecti
     return [Detections(xyxy, score, class_id) for _ in frames]
 
 
+class FakeClassifier:
+    """Sees a minibus in every picture."""
+
+    def open(self) -> ClassNames:
+        return {0: "minibus", 1: "teapot"}
+
+    def classify(self, pictures: Sequence[Image]) -> Float32:
+        return np.array([[0.8, 0.05]] * len(pictures), np.float32)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 class ServerParts:
     """A server's parts, not listening."""
 
@@ -193,7 +207,9 @@ class ServerParts:
             (folder / "index.html").write_text("<!doctype html><title>Trackline</title>")
             (folder / "app.js").write_text("'use strict';\n" * 200)
         self.detector = FakeDetector(_one_and_a_doubtful_one)
-        self.pictures = PictureAnalyser(lambda: LoadedModel(self.detector, {}))
+        self.pictures = PictureAnalyser(
+            lambda: LoadedModel(self.detector, {}), lambda: LoadedClassifier(FakeClassifier())
+        )
         self.app: SecurityMiddleware = create_app(
             self.backend, self.hub, self.options, self.auth, folder,
             more=picture_routes(self.pictures),

@@ -8,10 +8,11 @@ them: five breeds at 0.19 each are a dog at 0.95.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classifiers._tags.words import Words
+from pipeline.core.data import ClassNames
 
 PERSON = "person"
 MIN_SHARE = 0.5
@@ -30,6 +31,11 @@ class Seen:
 
     classes: Sequence[tuple[str, float]]
     objects: Sequence[tuple[str, float]] = ()
+
+
+def class_scores(names: ClassNames, row: Iterable[float]) -> list[tuple[str, float]]:
+    """Return name and score of each class, from a classifier's scores of one picture."""
+    return [(names.get(place, f"class_{place}"), score) for place, score in enumerate(row)]
 
 
 def merge(seen: Seen, words: Words, threshold: float, top: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipeline.api import load_classifier
 from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.plugins import plugin_names
 from pipeline.config.resolve import resolve_config
@@ -100,7 +101,7 @@ def run_live(
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
     running = running_config(resolved, path)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running)
-    pictures = PictureAnalyser(lambda: picture_model(config))
+    pictures = PictureAnalyser(lambda: picture_model(config), load_classifier)
     app = create_app(backend, hub, config.web, auth, more=picture_routes(pictures))
     server = HttpServer(app, config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):

@@ -12,6 +12,7 @@ export class PictureCard {
   #picture = el("canvas", { class: "picture", "aria-hidden": "true" });
   #boxes = el("canvas", { "aria-hidden": "true" });
   #text = el("p", { class: "hint" }, "Waiting");
+  #tags = el("p", { class: "found tags-of" });
   #found = el("p", { class: "found" });
   #annotated;
 
@@ -24,7 +25,7 @@ export class PictureCard {
       "li", { class: "card" },
       el("div", { class: "stage" }, this.#picture, this.#boxes),
       el("div", { class: "about" },
-        el("h2", {}, this.name), this.#text, this.#found,
+        el("h2", {}, this.name), this.#text, this.#tags, this.#found,
         el("div", { class: "row" }, this.#annotated,
           el("button", { type: "button", "aria-label": `Remove ${this.name}`, on: { click: () => onRemove(this) } }, "Remove"))),
     );
@@ -38,6 +39,9 @@ export class PictureCard {
 
   answered(answer) {
     this.answer = { ...answer, name: this.name };
+    const tags = Object.entries(answer.tags ?? {});
+    this.#tags.replaceChildren(...tags.map(([word, score]) => el("span", {}, `${word} ${Math.round(score * 100)} %`)));
+    this.#tags.hidden = tags.length === 0;
     this.#draw();
   }
 

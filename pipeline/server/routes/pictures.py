@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -19,6 +21,8 @@ from pipeline.server.picture_analyser import (
 )
 from pipeline.server.schemas import PictureAnswer, Pictures, Problem
 
+Analyse = Callable[[bytes, str], PictureAnswer]
+"""Looks at one picture: the bytes of its file, and its name."""
 _BINARY = {"type": "string", "format": "binary"}
 _REQUEST_BODY: dict[str, Any] = {
     "required": True,
@@ -52,15 +56,17 @@ def picture_routes(analyser: PictureAnalyser) -> APIRouter:
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def images(
-        request: Request, conf: Annotated[float, Query(ge=MIN_CONF, lt=1)] = 0.25
+        request: Request,
+        conf: Annotated[float, Query(ge=MIN_CONF, lt=1)] = 0.25,
+        tags: Annotated[bool, Query()] = True,
     ) -> Pictures:
-        """Return the objects in one picture (the body) or in those of a form; nothing is kept.
+        """Return objects and tags of one picture (the body) or of those in a form; nothing is kept.
 
         In a form, a picture that cannot be read has `error`; the others are answered.
         """
         try:
             with analyser.slot():
-                return await _answers(request, analyser, conf)
+                return await _answers(request, partial(analyser.analyse, conf=conf, tags=tags))
         except BusyError:
             detail = "too many pictures are being uploaded; try again in a moment"
             raise HTTPException(503, detail, {"Retry-After": "2"}) from None
@@ -68,12 +74,12 @@ def picture_routes(analyser: PictureAnalyser) -> APIRouter:
     return router
 
 
-async def _answers(request: Request, analyser: PictureAnalyser, conf: float) -> Pictures:
+async def _answers(request: Request, analyse: Analyse) -> Pictures:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        answers = await _form_answers(request, analyser, conf)
+        answers = await _form_answers(request, analyse)
     elif kind.startswith("image/") or kind == "application/octet-stream":
-        answers = [await _answer(await request.body(), "", analyser, conf)]
+        answers = [await _answer(await request.body(), "", analyse)]
     else:
         raise HTTPException(
             415, "want a picture (image/*, application/octet-stream) or a form with pictures"
@@ -83,22 +89,18 @@ async def _answers(request: Request, analyser: PictureAnalyser, conf: float) -> 
     return Pictures(pictures=answers)
 
 
-async def _form_answers(
-    request: Request, analyser: PictureAnalyser, conf: float
-) -> list[PictureAnswer]:
+async def _form_answers(request: Request, analyse: Analyse) -> list[PictureAnswer]:
     """Return an answer for each file of a form, one after the other."""
     async with request.form(max_files=MAX_PICTURES, max_fields=MAX_PICTURES) as form:
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
         if not files:
             raise HTTPException(422, "the form holds no file")
-        return [
-            await _answer(await file.read(), file.filename or "", analyser, conf) for file in files
-        ]
+        return [await _answer(await file.read(), file.filename or "", analyse) for file in files]
 
 
-async def _answer(data: bytes, name: str, analyser: PictureAnalyser, conf: float) -> PictureAnswer:
+async def _answer(data: bytes, name: str, analyse: Analyse) -> PictureAnswer:
     try:
-        return await run_in_threadpool(analyser.analyse, data, name[:200], conf)
+        return await run_in_threadpool(analyse, data, name[:200])
     except SourceError as error:
         reason = " ".join(str(error).split()).removeprefix("picture: ")
         return PictureAnswer(name=name[:200], width=0, height=0, objects=[], error=reason)
