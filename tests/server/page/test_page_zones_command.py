@@ -49,6 +49,7 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         for useless in ("Boxes", "All cameras", "Next camera"):
             expect(page.get_by_role("button", name=useless)).to_have_count(0)
+        expect(page.get_by_role("link", name="Pictures")).to_have_count(0)
         page.get_by_role("button", name="Done", exact=True).click()
         expect(page.get_by_text("This window can be closed.")).to_be_visible()
         assert run.process.wait(40) == 0
