@@ -8,7 +8,7 @@ import struct
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -175,8 +175,9 @@ def test_invalid_messages_are_ignored_until_there_are_too_many(made: ServerParts
         link.send(b"\x00")
         watch(link, "no such camera", FRONT)
         assert next_text(link, "tracks")["camera"] == FRONT
-        for _ in range(10):
-            link.send('{"type":"watch","width":"NaN"}')
+        with suppress(ConnectionClosed):  # the server may close before the last one is sent
+            for _ in range(10):
+                link.send('{"type":"watch","width":"NaN"}')
         assert closing_code(link) == 1008
 
 
