@@ -88,6 +88,7 @@ def test_the_core_imports_only_its_four_libraries(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.slow
 def test_imports_go_down(name: str) -> None:
     here = room(name)
     assert here in ALLOWED, f"pipeline.{here} is not in the picture: say where it stands in ALLOWED"
@@ -165,6 +166,7 @@ PLUGINS = [
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("also", [[], PLUGINS], ids=["the package", "every plug-in"])
+@pytest.mark.slow
 def test_importing_loads_no_heavy_library(also: list[str]) -> None:
     """Users of one plug-in must not wait, nor have installed, what another one needs."""
     wanted = ["pipeline", *(f"pipeline.{name}" for name in also)]

@@ -113,6 +113,7 @@ def test_mistakes_are_one_line(
         trackline.localize(given, model=model, **options)
 
 
+@pytest.mark.slow
 def test_many_threads_localize_with_one_model(model: trackline.LoadedModel) -> None:
     """The answer to a picture of another size has another box: none may be mixed up."""
     sizes = [(48, 64), (96, 128), (480, 640), (48, 128), (64, 48), (200, 100)]

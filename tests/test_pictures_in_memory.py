@@ -258,6 +258,7 @@ def test_the_lowest_score_is_the_runs_own(tmp_path: Path, score, tracker, boxes)
     assert len(result.detections) == len(expected.detections) == boxes
 
 
+@pytest.mark.slow
 def test_runs_on_many_threads_get_their_own_answers(network: Path) -> None:
     """Each run's pictures have a size of their own, and so have the boxes it must get."""
     found: dict[int, list[float]] = {}

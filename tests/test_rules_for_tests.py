@@ -91,12 +91,14 @@ def private_names(tree: ast.AST, own: set[str]) -> Iterator[str]:
                     yield f"line {node.lineno}: {name} of {text}"
 
 
+@pytest.mark.slow
 def test_no_test_file_imports_another(trees: dict[str, ast.Module]) -> None:
     """What two files need is in tests/support; a file that is renamed then breaks no other."""
     wrong = [f"{name}, {each}" for name, tree in trees.items() for each in imported_tests(tree)]
     assert not wrong, "move what is shared to tests/support/:\n" + "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_tests_use_public_names_only(trees: dict[str, ast.Module]) -> None:
     """Tests of privates hold a refactoring up, and say nothing of what users get."""
     own = set().union(*map(own_names, trees.values()))

@@ -136,6 +136,7 @@ def test_there_are_ten_questions() -> None:
     list(zip(QUESTIONS, ANSWERS, strict=True)),
     ids=[each.title for each in QUESTIONS],
 )
+@pytest.mark.slow
 def test_a_question_has_its_answer(
     dataset: Path,
     question: Question,
@@ -155,6 +156,7 @@ def test_a_question_has_its_answer(
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=[each.title for each in QUESTIONS])
+@pytest.mark.slow
 def test_a_plot_shows_the_answer(
     dataset: Path, question: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def corrected(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["cvat", "cvat_mot", "coco_vid", "mot", "label_studio", "kitti"])
+@pytest.mark.slow
 def test_corrected_annotations_are_truth_for_eval(kind: str, tmp_path: Path, tracked, capsys):
     """One of two halves of one identity: IDF1 50, one switch; the car takes no part."""
     truth = corrected(tmp_path, kind)
@@ -203,6 +204,7 @@ def test_truth_of_other_classes_only_is_a_mistake(tmp_path: Path, tracked: Path,
     assert "no truth of class pedestrian, person (there are: car)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_corrected_annotations_are_truth_for_tune(tmp_path: Path, capsys):
     rows = walk(range(40)) + walk(range(40), 2, 300)
     tracks = write_csv(tmp_path / "run" / "tracks.csv", rows)
@@ -268,6 +270,7 @@ def test_a_broken_file_is_one_line(what: str, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_truncated_zip_is_one_line_wherever_it_is_cut(tmp_path: Path) -> None:
     rows = walk(range(200)) + walk(range(200), 2, 300)
     tracks = write_csv(tmp_path / "tracks.csv", rows)

@@ -54,6 +54,7 @@ def portable(found, root: Path):
     return json.loads(text)
 
 
+@pytest.mark.slow
 def test_ids_go_on_over_seams(scene):
     found = rows(scene)
     assert ids(found) == [{1, 2}, {1, 2, 3}, {1, 2, 3}, {1, 2, 3}]
@@ -108,6 +109,7 @@ def test_killed_and_resumed_it_is_the_same_dataset(scene, copy, every, checkpoin
     assert portable(rows(copy), copy) == portable(rows(scene), scene)
 
 
+@pytest.mark.slow
 def test_stopped_in_the_middle_of_a_recording_it_goes_on_there(scene, copy, monkeypatch):
     """Ctrl-C makes a checkpoint, whatever the time since the last one."""
     frames: list[int] = []
@@ -149,6 +151,7 @@ def test_a_recording_that_changed_is_done_anew_with_what_goes_on_from_it(tmp_pat
     assert not (found[1] | found[2]) & (found[3] | found[4] | found[5])
 
 
+@pytest.mark.slow
 def test_touched_is_not_changed(copy):
     job(copy)
     for path in (copy / "videos").rglob("*.mp4"):
@@ -156,6 +159,7 @@ def test_touched_is_not_changed(copy):
     assert job(copy).files_kept == 6
 
 
+@pytest.mark.slow
 def test_what_is_added_later_goes_on(tmp_path):
     """The last recording is done once more, so that its tracks stay one trajectory."""
     lay_out(tmp_path, count=2)
@@ -188,6 +192,7 @@ def test_what_is_gone_keeps_its_rows_and_its_place(tmp_path):
     assert sorted(row["track_id"] for row in found["trajectories"]) == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_is_gone_before_a_carried_on_recording_was_done(tmp_path):
     """Only the last recording is left, and one more has come."""
     paths = lay_out(tmp_path, count=2)
@@ -203,6 +208,7 @@ def test_what_is_gone_before_a_carried_on_recording_was_done(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_was_moved_is_there_once(tmp_path):
     paths = lay_out(tmp_path, count=2)
     job(tmp_path)
@@ -232,6 +238,7 @@ def _linked(root: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("change", [_renamed, _copied_over, _linked])
+@pytest.mark.slow
 def test_what_is_found_under_another_cameras_name_stays_under_the_first(change, tmp_path, caplog):
     """A renamed folder was tracked again, and its rows stood beside the old ones."""
     lay_out(tmp_path, count=2)
@@ -247,6 +254,7 @@ def test_what_is_found_under_another_cameras_name_stays_under_the_first(change, 
     assert rows(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_cameras_whose_names_were_swapped_are_there_once(tmp_path):
     """Each path holds another content then, and each content has another path."""
     door, yard = lay_out(tmp_path, "door", count=2), lay_out(tmp_path, "yard", count=2)
@@ -260,6 +268,7 @@ def test_cameras_whose_names_were_swapped_are_there_once(tmp_path):
     assert rows(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_names_that_move_on_keep_their_rows(tmp_path):
     """The newest recording is always `latest`: its place has a new content, the old one moved."""
     (newest,) = lay_out(tmp_path, count=1)
@@ -274,6 +283,7 @@ def test_names_that_move_on_keep_their_rows(tmp_path):
     assert len(ids(found)) == 2
 
 
+@pytest.mark.slow
 def test_another_file_of_the_same_size_and_time_is_another(tmp_path):
     """`cp -p` of a recording over another one of the same size was taken for the old one."""
     (path,) = lay_out(tmp_path, count=1)
@@ -288,6 +298,7 @@ def test_another_file_of_the_same_size_and_time_is_another(tmp_path):
     assert job(tmp_path).files_kept == 0
 
 
+@pytest.mark.slow
 def test_known_files_are_not_opened_again(tmp_path, monkeypatch):
     """Each start opened all files with FFmpeg, which a dataset of 100,000 has waited for."""
     lay_out(tmp_path, count=3)
@@ -305,6 +316,7 @@ def test_known_files_are_not_opened_again(tmp_path, monkeypatch):
     assert opened == []
 
 
+@pytest.mark.slow
 def test_a_recording_whose_part_is_missing_is_tracked_anew(scene, copy, caplog):
     job(copy)
     (next(iter((copy / "dataset/tracks/camera=door").rglob("*030401*.parquet")))).unlink()
@@ -315,6 +327,7 @@ def test_a_recording_whose_part_is_missing_is_tracked_anew(scene, copy, caplog):
     assert len(found["tracks"]) == len(rows(scene)["tracks"])
 
 
+@pytest.mark.slow
 def test_a_missing_part_of_a_recording_that_is_gone_is_said(tmp_path, caplog):
     paths = lay_out(tmp_path, count=2)
     job(tmp_path)
@@ -325,6 +338,7 @@ def test_a_missing_part_of_a_recording_that_is_gone_is_said(tmp_path, caplog):
     assert len(open_dataset(tmp_path / "dataset").table("videos")) == 2
 
 
+@pytest.mark.slow
 def test_over_a_gap_ids_go_on_above(tmp_path):
     lay_out(tmp_path, count=4, gap_after=1)
     job(tmp_path)
@@ -352,6 +366,7 @@ def test_other_options_are_refused_by_name(scene, tree, options, what):
     assert str(caught.value).count(" was ") == 2, "only what the user set"
 
 
+@pytest.mark.slow
 def test_defaults_that_an_update_changed_are_named(copy):
     """Nobody set any of them: all that differ are named, without a word about who set them."""
     job(copy)
@@ -383,6 +398,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "why"), BAD.values(), ids=BAD)
+@pytest.mark.slow
 def test_what_cannot_be_read_is_set_aside(content, why, tmp_path):
     """The job goes on, says why, and does not try again; tracks end there."""
     paths = lay_out(tmp_path, count=4)
@@ -405,6 +421,7 @@ def test_what_cannot_be_read_is_set_aside(content, why, tmp_path):
     assert len(found["trajectories"]) == 5
 
 
+@pytest.mark.slow
 def test_a_recording_that_breaks_off_is_kept_up_to_there(tmp_path):
     """What it lost counts into the gap: tracks do not go on over it."""
     paths = lay_out(tmp_path, count=2)
@@ -442,6 +459,7 @@ def test_a_recording_that_breaks_off_is_kept_up_to_there(tmp_path):
         ("backup/door_20240102_030400.mp4", "backup/door_20240102_030400.mp4"),
     ],
 )
+@pytest.mark.slow
 def test_of_copies_the_one_with_a_time_is_taken(copy, kept, tmp_path, caplog):
     """Of equal files the first by name was taken, though its name has no time."""
     (original,) = lay_out(tmp_path, count=1)
@@ -457,6 +475,7 @@ def test_of_copies_the_one_with_a_time_is_taken(copy, kept, tmp_path, caplog):
     assert [row["path"] for row in rows(tmp_path)["videos"]] == [str(taken)]
 
 
+@pytest.mark.slow
 def test_of_copies_the_one_that_is_in_the_dataset_is_taken(tmp_path):
     (original,) = lay_out(tmp_path, count=1)
     unnamed = original.rename(original.with_name("street.mp4"))
@@ -540,6 +559,7 @@ def test_annotated_videos_lie_beside(copy):
     assert not [*(copy / "dataset/.work").glob("*.video")]
 
 
+@pytest.mark.slow
 def test_without_tracking_there_are_boxes_without_ids(copy):
     job(copy, tree={"tracker": "none"})
     found = rows(copy)

@@ -43,6 +43,7 @@ def tracks(tmp_path: Path) -> Path:
 # -- the page -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_works(tmp_path: Path, monkeypatch, capsys) -> None:
     rows = walk(range(40), source="street") + walk(
         range(40), 2, 300, source="street", class_id=2, class_name="car"
@@ -199,6 +200,7 @@ def test_mot_text_needs_the_video_for_its_size(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("named", [".", "tracks"])
+@pytest.mark.slow
 def test_a_dataset_gives_a_sequence_for_each_video(named: str, tmp_path: Path) -> None:
     """DATASET/tracks, as pandas reads it, was refused."""
     pytest.importorskip("pyarrow")
@@ -219,6 +221,7 @@ def test_a_dataset_gives_a_sequence_for_each_video(named: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["coco_vid", "cvat", "kitti", "mot"])
+@pytest.mark.slow
 def test_a_video_that_could_not_be_read_is_left_out(kind, tmp_path, caplog) -> None:
     """One failed video of a dataset ended CVAT and COCO exports, and was an empty one in MOT."""
     pytest.importorskip("pyarrow")

@@ -50,6 +50,7 @@ def rows(path: Path, name: str) -> list[dict[str, Any]]:
 # -- what is written ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_segment_has_a_row_per_track_and_frame(whole: Path) -> None:
     found = rows(whole, "tracks")
     assert len(found) == 3 * 30 * 3
@@ -155,6 +156,7 @@ def test_the_direction_is_as_on_the_picture(
     assert found["direction_deg"] == (None if degrees is None else pytest.approx(degrees))
 
 
+@pytest.mark.slow
 def test_a_parked_car_that_jitters_has_gone_nowhere(tmp_path: Path) -> None:
     """The sum of the steps between boxes said kilometres after an hour in the car park."""
     jitter = np.random.default_rng(1).normal(0, 1.0, (3000, 2))
@@ -182,6 +184,7 @@ def test_a_path_is_simplified_within_its_tolerance() -> None:
 
 
 @pytest.mark.parametrize(("every", "frames"), [(1, 20), (83, 700), (600, 700)])
+@pytest.mark.slow
 def test_checkpoints_change_no_trajectory(tmp_path: Path, every: int, frames: int) -> None:
     """Sums and simplification depend on the rows alone, not on where the work was cut."""
     found = []
@@ -363,6 +366,7 @@ def test_a_missing_part_is_said_to_the_job_and_to_the_reader(table: str, tmp_pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_segment_can_be_taken_out_and_done_anew(tmp_path: Path, whole: Path) -> None:
     path = tmp_path / "set"
     assert [*write_all(path, 3, 30)]

@@ -49,6 +49,7 @@ def lines() -> dict[str, str]:
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "duckdb"])
 @pytest.mark.parametrize("table", ["tracks", "trajectories", "events", "videos"])
+@pytest.mark.slow
 def test_one_line_reads_a_table(
     dataset: Path, library: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def writer_of(dataset: Path, number: int = 0, *, frames: int = 5) -> SegmentWrit
     return writer
 
 
+@pytest.mark.slow
 def test_it_holds_the_rows_of_a_local_one(place, tmp_path):
     assert len([*write_all(tmp_path / "local", 2, 20)]) == len([*write_all(place, 2, 20)])
     assert rows(place) == rows(str(place)) == rows(tmp_path / "local")
@@ -81,6 +82,7 @@ def test_it_holds_the_rows_of_a_local_one(place, tmp_path):
     assert len(files_below(place / "tracks")) == 2
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_goes_on(memory, tmp_path):
     """Checkpoints are on this machine, commits in the store."""
     [*write_all(tmp_path / "local", 2, 20)]
@@ -92,6 +94,7 @@ def test_stopped_anywhere_it_goes_on(memory, tmp_path):
     assert rows(memory) == rows(tmp_path / "local")
 
 
+@pytest.mark.slow
 def test_before_its_manifest_a_segment_is_not_there(place, monkeypatch):
     """A reader sees the dataset as it was; what a lost attempt left is removed with the job."""
     with dataset_job(place, OPTIONS):
@@ -112,6 +115,7 @@ def refuse(*_: Any, **__: Any) -> None:
     raise OSError(5, "no")
 
 
+@pytest.mark.slow
 def test_of_two_attempts_the_first_counts(place, tmp_path, monkeypatch):
     """A machine that was taken for lost commits after its successor."""
     with dataset_job(place, OPTIONS):
@@ -154,6 +158,7 @@ def test_manifests_of_one_camera_are_read_alone(memory):
     assert [each.camera for each in read_manifests(memory, "yard").values()] == ["yard"]
 
 
+@pytest.mark.slow
 def test_one_job_at_a_time(place):
     with (
         dataset_job(place, OPTIONS),
@@ -189,6 +194,7 @@ def test_a_lock_that_was_left_behind(memory, lock, is_free):
         assert leases(memory) == [".lock-000008"]
 
 
+@pytest.mark.slow
 def test_a_lock_is_renewed_and_its_loss_is_noticed(memory, monkeypatch):
     monkeypatch.setattr("pipeline.archive.dataset.lease.RENEW_S", 0.01)
 
@@ -253,6 +259,7 @@ def test_what_is_an_address(text, expected, tmp_path):
         ("libarchive://secret@x", MissingExtraError, "one more package"),
     ],
 )
+@pytest.mark.slow
 def test_stores_that_cannot_be_opened_are_one_line_without_secrets(address, error, why):
     with pytest.raises(error, match=why) as caught:
         file_system(address)

@@ -113,6 +113,7 @@ def test_a_folder_in_a_store_gives_the_rows_of_a_local_one(kind, store, tmp_path
     assert not [*(tmp_path / "temporary").iterdir()], "copies are removed"
 
 
+@pytest.mark.slow
 def test_what_changed_in_the_store_is_done_anew(store, tmp_path):
     paths = lay_out(tmp_path, count=2)
     upload(tmp_path / "videos", store)
@@ -124,6 +125,7 @@ def test_what_changed_in_the_store_is_done_anew(store, tmp_path):
     assert (progress.files_kept, progress.files_done) == (1, 2)
 
 
+@pytest.mark.slow
 def test_what_a_job_wrote_into_the_store_is_no_recording(store, tmp_path):
     lay_out(tmp_path, count=1)
     upload(tmp_path / "videos", store)
@@ -159,6 +161,7 @@ def test_recordings_on_a_web_server_and_no_secret_is_kept(tmp_path, caplog):
     assert str(tmp_path / "temporary").encode() not in kept, "nor where copies lay"
 
 
+@pytest.mark.slow
 def test_a_signature_of_another_day_is_the_same_recording(tmp_path):
     (path,) = lay_out(tmp_path, count=1)
     with web_server(tmp_path / "videos") as (host, _):
@@ -168,6 +171,7 @@ def test_a_signature_of_another_day_is_the_same_recording(tmp_path):
 
 
 @pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.slow
 def test_a_server_that_stumbles_is_asked_again(status, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.archive.batch.remote_files.PAUSE_S", 0.0)
     (path,) = lay_out(tmp_path, count=1)

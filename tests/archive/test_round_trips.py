@@ -92,6 +92,7 @@ def test_every_format_that_is_read_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.slow
 def test_what_was_written_comes_back(kind: str, case: str, tmp_path: Path) -> None:
     name, precision = FORMATS[kind]
     tracks = write_csv(tmp_path / "tracks.csv", CASES[case])

@@ -32,6 +32,7 @@ def scores(path: Path, *pictures: np.ndarray, **options: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("size", [(8, 8), (6, 10), ("height", "width")])
+@pytest.mark.slow
 def test_any_size_and_order_of_axes(tmp_path: Path, size: Any, channels_last: bool) -> None:
     path = brightness_classifier(tmp_path / "n.onnx", size=size, channels_last=channels_last)
     found = scores(path, GREY, 2 * GREY, **ZERO_TO_ONE)

@@ -97,6 +97,7 @@ def networks(tmp_path: Path) -> tuple[Path, Path]:
     return classifier, constant_network(tmp_path / "d.onnx", box, metadata=names)
 
 
+@pytest.mark.slow
 def test_tag_joins_both_networks(networks: tuple[Path, Path]) -> None:
     classifier, detector = networks
     white = np.full((48, 64, 3), 255, np.uint8)
@@ -106,6 +107,7 @@ def test_tag_joins_both_networks(networks: tuple[Path, Path]) -> None:
     assert list(pipeline.tag(white, model=classifier, detector="none")) == ["minibus"]
 
 
+@pytest.mark.slow
 def test_a_kept_classifier_serves_many_threads(networks: tuple[Path, Path]) -> None:
     classifier, detector = networks
     found: dict[int, dict[str, float]] = {}

@@ -50,6 +50,7 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_it_says_what_was_done_and_what_could_not_be_read(tmp_path, capfd):
     paths = lay_out(tmp_path, count=3)
     paths[1].write_bytes(b"")
@@ -62,6 +63,7 @@ def test_it_says_what_was_done_and_what_could_not_be_read(tmp_path, capfd):
     assert (said + errors).count("the file is empty") == 1, "each file was reported twice"
 
 
+@pytest.mark.slow
 def test_a_rerun_of_a_finished_dataset_is_a_success(tmp_path, capfd):
     """One bad file made each of a nightly job's runs exit with 1 for ever."""
     paths = lay_out(tmp_path, count=3)
@@ -83,6 +85,7 @@ def test_a_rerun_of_a_finished_dataset_is_a_success(tmp_path, capfd):
     assert main(words(tmp_path)) == 1, "this one is new"
 
 
+@pytest.mark.slow
 def test_videos_of_what_was_done_before_are_not_made(tmp_path, capfd):
     """`--save video` on a finished dataset wrote nothing and said nothing."""
     lay_out(tmp_path, count=2)
@@ -104,6 +107,7 @@ def test_videos_of_what_was_done_before_are_not_made(tmp_path, capfd):
         (["--zones", "/nowhere.yaml"], "/nowhere.yaml"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_is_one_line_and_touches_nothing(more, line, tmp_path, capfd):
     lay_out(tmp_path, count=1)
     assert main(words(tmp_path)) == 0
@@ -126,6 +130,7 @@ def test_a_mistake_is_one_line_and_touches_nothing(more, line, tmp_path, capfd):
         (["--zones", "/nowhere.yaml"], "/nowhere.yaml"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_in_options_are_found_before_files_are_searched_for(more, line, tmp_path, capfd):
     """A wrong name of a model was said after all files of a large disk had been looked at."""
     words = ["batch", str(tmp_path / "nowhere"), "-o", str(tmp_path / "dataset"), *more]

@@ -50,6 +50,7 @@ def test_it_writes_the_file_and_the_picture(tmp_path: Path, capsys: pytest.Captu
         ([*POINTS, "--rectangle", "1,1;2,1;2,2;1,2=1x1m"], "not both"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
     words: list[str], message: str,

@@ -211,6 +211,7 @@ def test_an_interrupt_leaves_complete_files_and_a_report(
     assert int(last["frame"]) == source["delivered"] - 1
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_is_kept_up_to_the_break(
     tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +254,7 @@ def test_real_weights_on_a_real_video_lose_no_frame(tmp_path: Path, shared: Path
     assert len((out / "junction_cars_truck.txt").read_text().splitlines()) == len(matched)
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_heavy_library() -> None:
     code = (
         "import sys; from pipeline import *;"

@@ -69,6 +69,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["tracks.csv", "tracks.jsonl", "scene.txt"])
+@pytest.mark.slow
 def test_counting_again_gives_the_same_events(ran: Path, tmp_path: Path, name: str, capsys) -> None:
     zones, out = str(ran / "zones.yaml"), tmp_path / "events.csv"
     arguments = ["--zones", zones, "--fps", str(FPS), "--json", "--events", str(out)]

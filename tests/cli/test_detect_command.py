@@ -186,6 +186,7 @@ def test_mistakes_are_one_line(
     assert says in line
 
 
+@pytest.mark.slow
 def test_no_library_adds_lines_of_its_own(photos: Path, network: Path) -> None:
     """libpng, libjpeg and OpenCV each wrote theirs about the same damaged picture."""
     for name in ("a.jpg", "a.png", "c.webp"):

@@ -136,6 +136,7 @@ def test_a_report_that_cannot_be_written_is_a_failure_and_no_mistake(
     assert sorted(path.name for path in out.iterdir()) == ["report.json", "tracks.csv"]
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_hides_no_error_before_it(
     tmp_path: Path, network: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

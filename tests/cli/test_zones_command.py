@@ -54,6 +54,7 @@ def test_mistakes(
     ids=["a display", "none", "not wanted"],
 )
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a display")
+@pytest.mark.slow
 def test_the_browser_is_opened_where_there_is_a_display(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
     words: list[str], display: str, opened: bool,

@@ -116,6 +116,7 @@ def test_the_command_line_overrides_the_file(
         ("a: b: c", ["config.yaml:1", "not valid YAML"]),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_is_one_line_that_says_where_and_what(
     tmp_path: Path, text: str, says: list[str]
 ) -> None:

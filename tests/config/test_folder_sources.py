@@ -134,6 +134,7 @@ def test_a_pattern_takes_what_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["recursive", "**"])
+@pytest.mark.slow
 def test_subfolders_are_read_on_request(how: str, tmp_path: Path) -> None:
     deep = tmp_path / "day" / "hour"
     deep.mkdir(parents=True)
@@ -204,6 +205,7 @@ def run(tmp_path: Path, *arguments: object) -> int:
 
 
 @pytest.mark.parametrize("kind", list(UNREADABLE))
+@pytest.mark.slow
 def test_one_bad_file_of_a_folder_is_set_aside(
     kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +308,7 @@ def test_a_file_that_vanishes_before_its_turn_is_set_aside(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_what_the_run_writes_into_its_folder_is_no_source(folder: Path, tmp_path: Path) -> None:
     """The folder was listed anew for the report, which named the outputs as sources."""
     network = one_box_network(tmp_path / "one.onnx")

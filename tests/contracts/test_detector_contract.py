@@ -109,6 +109,7 @@ def test_options_are_strict_frozen_and_described(plugin, options):
     assert undescribed == []
 
 
+@pytest.mark.slow
 def test_import_and_build_load_no_heavy_library(plugin, options):
     code = (
         "import sys, importlib\n"
@@ -126,6 +127,7 @@ def test_import_and_build_load_no_heavy_library(plugin, options):
 
 
 @pytest.mark.parametrize("prefer_latency", [False, True])
+@pytest.mark.slow
 def test_one_answer_per_frame_in_pixels_of_that_frame(detector, prefer_latency):
     names = detector.open(prefer_latency=prefer_latency)
     assert names

@@ -113,6 +113,7 @@ def test_options_are_strict_frozen_and_described(kind: str, plugin: Any) -> None
             setattr(options, name, None)
 
 
+@pytest.mark.slow
 def test_import_and_build_load_no_heavy_library(kind: str, plugin: Any) -> None:
     code = (
         "import sys, importlib\n"

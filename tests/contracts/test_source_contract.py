@@ -113,6 +113,7 @@ def test_options_are_strict_frozen_and_described(plugin, options):
     assert undescribed == []
 
 
+@pytest.mark.slow
 def test_import_and_build_load_no_heavy_library(plugin, options):
     code = (
         "import sys, importlib\n"
@@ -135,6 +136,7 @@ def test_a_name_can_be_given_and_is_never_empty(plugin, options):
     assert plugin.build(options).name
 
 
+@pytest.mark.slow
 def test_frames_are_numbered_timed_and_read_only(source):
     info = source.open()
     assert isinstance(info, SourceInfo)
@@ -152,6 +154,7 @@ def test_frames_are_numbered_timed_and_read_only(source):
     assert frames[0].pts_s >= 0
 
 
+@pytest.mark.slow
 def test_earlier_frames_stay_as_they_were(source):
     """Frame memory is pooled: what somebody still holds must never be written to again."""
     source.open()
@@ -162,6 +165,7 @@ def test_earlier_frames_stay_as_they_were(source):
     np.testing.assert_array_equal(second.image, copies[1])
 
 
+@pytest.mark.slow
 def test_the_end_stays_the_end(source):
     source.open()
     read_to_end(source)
@@ -173,6 +177,7 @@ def test_the_end_stays_the_end(source):
         assert source.read() is None
 
 
+@pytest.mark.slow
 def test_close_is_safe_at_any_time_and_open_works_again(source):
     source.close()
     source.open()

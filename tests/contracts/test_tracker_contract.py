@@ -123,6 +123,7 @@ def test_any_input_gives_finite_tracks_with_ids_and_rows_once(name, stream):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sides", [(1.0, 0.9), (0.9, 1.0), (0.8, 0.8)])
 @pytest.mark.parametrize("gap_s", [1 / 30, 0.3, 0.9])
+@pytest.mark.slow
 def test_a_box_that_shrank_does_not_turn_inside_out_over_a_gap(name, sides, gap_s):
     """ByteTrack's height went through zero over some lost frames: the box was inside out, and with
     enough others about, the search for overlapping boxes raised ValueError and ended the run."""
@@ -140,6 +141,7 @@ def test_a_box_that_shrank_does_not_turn_inside_out_over_a_gap(name, sides, gap_
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=25)
 @given(one=streams(), other=streams())
+@pytest.mark.slow
 def test_instances_share_nothing(name, one, other):
     """A tracker between whose frames another one runs reports what it reports alone: original
     SORT and its heirs number tracks in a class variable, so two cameras disturb each other."""
@@ -195,6 +197,7 @@ def run(tracker, frames: int) -> list[Tracks]:
 @pytest.mark.parametrize("classes", ["separate", "together"])
 @settings(deadline=None, max_examples=25)
 @given(stream=streams(), data=st.data())
+@pytest.mark.slow
 def test_a_run_stopped_and_continued_is_the_same_run(name, classes, stream, data):
     """Ids, ages and boxes go on exactly; the state stays what it was while its owner runs on."""
     module = importlib.import_module(f"pipeline.trackers.{name}")
@@ -212,6 +215,7 @@ def test_a_run_stopped_and_continued_is_the_same_run(name, classes, stream, data
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 7, 30, 59])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_state_goes_through_a_file(name, cut, tmp_path):
     """Saved at any frame, as JSON, and loaded elsewhere: rows and ids go on to the last bit."""
     tracker, other = build(name), build(name)

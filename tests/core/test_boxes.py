@@ -62,6 +62,7 @@ def test_boxes_that_only_touch_do_not_overlap():
 
 @settings(deadline=None)
 @given(xyxy_arrays(), st.sampled_from([np.float32, np.float64]))
+@pytest.mark.slow
 def test_conversions_are_inverse(xyxy, dtype):
     xyxy = xyxy.astype(dtype)
     loose = 1e-3 if dtype is np.float32 else 1e-9

@@ -124,6 +124,7 @@ def test_sources_do_not_share_trails() -> None:
     assert not image[FEET, :100].any()
 
 
+@pytest.mark.slow
 def test_a_day_of_tracks_does_not_pile_up() -> None:
     """A camera runs for weeks: tracks that ended must be forgotten, long ones thinned out."""
     trails = Trails(length_s=1.0)

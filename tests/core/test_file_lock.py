@@ -51,6 +51,7 @@ def test_the_file_names_its_process_and_goes_with_the_lock(tmp_path: Path) -> No
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_lock_that_the_next_one_takes(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     process = holder(path)

@@ -58,6 +58,7 @@ def test_from_an_editable_checkout_it_stays_editable(monkeypatch: pytest.MonkeyP
     assert f"./{ROOT.name}[live]" in install_command("live")
 
 
+@pytest.mark.slow
 def test_a_checkout_elsewhere_is_named_by_its_path(tmp_path: Path) -> None:
     checkout = tmp_path / "my clones" / "trackline"
     checkout.mkdir(parents=True)
@@ -75,6 +76,7 @@ def test_a_wheel_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", [None, "file:///nowhere/trackline", "https://example.org/t.whl"])
+@pytest.mark.slow
 def test_without_its_origin_the_requirements_themselves_are_named(
     tmp_path: Path, url: str | None
 ) -> None:
@@ -83,6 +85,7 @@ def test_without_its_origin_the_requirements_themselves_are_named(
     assert hint(site, "postgres", tmp_path) == ["psycopg[binary]>=3.2"]
 
 
+@pytest.mark.slow
 def test_the_pip_is_that_of_the_interpreter() -> None:
     words = shlex.split(pip_command("torch", "x>=1"))
     assert words[-3:] == ["install", "torch", "x>=1"]

@@ -25,6 +25,7 @@ def through_json(value):
         st_numpy.array_shapes(min_dims=0, max_dims=3, min_side=0),
     )
 )
+@pytest.mark.slow
 def test_arrays_are_kept_to_the_last_bit(array):
     got = through_json({"x": array})["x"]
     assert (got.dtype, got.shape) == (array.dtype, array.shape)

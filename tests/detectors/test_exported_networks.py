@@ -115,6 +115,7 @@ def p6_network(path: Path, metadata: dict[str, str] | None) -> Path:
 
 @pytest.mark.parametrize("metadata", [None, {**NAMES, "stride": "64"}], ids=["silent", "said"])
 @pytest.mark.parametrize("size", [(96, 160), (360, 640), (64, 64)])
+@pytest.mark.slow
 def test_p6_networks_get_multiples_of_their_stride(tmp_path: Path, metadata, size) -> None:
     """They died after the run had begun: rectangles were cut to multiples of 32."""
     path = p6_network(tmp_path / "p6.onnx", metadata)
@@ -180,6 +181,7 @@ def test_the_probe_runs_once_and_is_kept(tmp_path: Path, monkeypatch) -> None:
         opened(layout="v8")  # another question
 
 
+@pytest.mark.slow
 def test_names_come_from_the_option_or_its_file(tmp_path: Path) -> None:
     path = colour_network(tmp_path / "a.onnx")
     listed = tmp_path / "my.names"

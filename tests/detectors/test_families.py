@@ -81,6 +81,7 @@ def test_queries_of_a_detr_need_no_kind_and_are_stretched(tmp_path, kind, shape)
     assert names == {0: "class_0", 1: "class_1", 2: "class_2"}
 
 
+@pytest.mark.slow
 def test_a_query_is_reported_for_each_class_only_if_asked(tmp_path):
     path = network(tmp_path / "n.onnx", queries([[0.5, 0.9, 0.1], [0.6, 0.2, 0.1]]))
     _, found = detect("detr", path, frame(), multi_label=True, conf=0.4)
@@ -214,6 +215,7 @@ def test_a_network_of_one_size_gets_letterboxed_pictures(tmp_path):
     check(found, [[10, 0, 30, 15], [50, 35, 70, 50]], [0.9, 0.6], [2, 0])
 
 
+@pytest.mark.slow
 def test_detectron2_s_networks_are_known_by_their_means_and_get_a_side_of_800(tmp_path):
     path = network(tmp_path / "n.onnx", PIXELS, (3, "height", "width"), subtracts=110.0)
     _, found = detect("yolo", path, frame((400, 600)))
@@ -278,6 +280,7 @@ def test_the_option_layout_is_for_yolo_s_tables(tmp_path):
     assert "of kind: detr" in refusal("yolo", path, layout="v8")
 
 
+@pytest.mark.slow
 def test_answers_are_kept_with_the_compiled_network(tmp_path, monkeypatch):
     """The second start reads nothing but the cache, and options are part of what is kept."""
     monkeypatch.setenv("TRACKLINE_CACHE", str(tmp_path / "cache"))

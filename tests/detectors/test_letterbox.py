@@ -37,6 +37,7 @@ def test_top_left_fit_pads_right_and_below_only():
 
 
 @given(height=SIDE, width=SIDE, imgsz=st.integers(1, 40).map(lambda n: 32 * n), data=st.data())
+@pytest.mark.slow
 def test_a_box_comes_back_where_it_was(height, width, imgsz, data):
     """Boxes handed to trackers are in pixels of the original picture, whatever its shape."""
     stride = data.draw(st.sampled_from([32, None]))

@@ -23,6 +23,7 @@ def by_definition(xyxy, score, class_id, iou, most):
 
 @settings(max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 60), aware=st.booleans())
+@pytest.mark.slow
 def test_equals_the_definition(seed, count, aware):
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 60, (count, 2))

@@ -70,6 +70,7 @@ def test_what_was_kept_is_what_runs(kept: Path, colours: Path, tmp_path: Path) -
     np.testing.assert_array_equal(detect(colours)[1].score, others.score)
 
 
+@pytest.mark.slow
 def test_what_the_weights_say_is_kept(kept: Path, colours: Path) -> None:
     detect(colours)
     facts = only(kept, "*.json")
@@ -106,6 +107,7 @@ def test_damage_is_noticed_and_mended(kept: Path, colours: Path, pattern: str, d
     assert not [*kept.glob("*.part")]
 
 
+@pytest.mark.slow
 def test_what_openvino_does_not_take_is_compiled_again(kept: Path, colours: Path) -> None:
     _, found = detect(colours)
     rewrite(only(kept, "*.blob"), b"no network at all")

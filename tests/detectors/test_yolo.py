@@ -89,6 +89,7 @@ def test_yolox_sees_bgr_up_to_255_and_pictures_in_the_corner(tmp_path):
     assert len(red) == 0
 
 
+@pytest.mark.slow
 def test_v5_and_end_to_end_boxes_come_out_of_a_network(tmp_path):
     v5 = np.zeros((1, 252, 5 + 80), np.float32)
     v5[0, 7, :5] = [32, 16, 20, 10, 0.9]
@@ -157,12 +158,14 @@ def test_options_out_of_range_are_refused(wrong):
         Options(model="x.onnx", **wrong)
 
 
+@pytest.mark.slow
 def test_names_come_from_the_file_or_are_numbers(tmp_path, colours):
     assert build(Options(model=str(colours))).open() == {0: "red", 1: "green", 2: "blue"}
     nameless = constant_network(tmp_path / "a.onnx", np.zeros((1, 6, 84), np.float32))
     assert build(Options(model=str(nameless))).open() == {0: "class_0", 1: "class_1"}
 
 
+@pytest.mark.slow
 def test_openvino_folder_with_names_beside_it(tmp_path, colours):
     import openvino
 

@@ -200,6 +200,7 @@ def test_the_warning_goes_when_the_pictures_are_fresh_again() -> None:
 
 
 @given(st.lists(st.sampled_from(["overrun", "stale", "old", ""]), max_size=400), st.data())
+@pytest.mark.slow
 def test_drops_are_reported_once_with_the_next_result(causes: list[str], data: st.DataObject):
     """Empty stands for a frame that was inferred; some of those are looked at late."""
     losses, told, expected = DropLog(), Counter[str](), Counter[str]()

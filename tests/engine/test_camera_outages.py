@@ -61,6 +61,7 @@ def test_drops_can_be_read_while_they_happen() -> None:
     setup.check_end()
 
 
+@pytest.mark.slow
 def test_no_frame_is_counted_twice_while_frames_flow() -> None:
     """What waited was counted before what was dropped: a frame between the two was in both."""
     over = Latch()
@@ -157,6 +158,7 @@ def test_a_run_ends_though_a_camera_hangs() -> None:
         live.wait_more("yard")
 
 
+@pytest.mark.slow
 def test_a_picture_that_stands_still_is_stale_then_opened_again() -> None:
     door = Camera("door")
     door.frozen = True

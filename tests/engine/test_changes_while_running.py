@@ -202,6 +202,7 @@ class Naming(FakeDetector):
 
 
 @pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.slow
 def test_a_detector_is_swapped_between_batches(overlap: bool) -> None:
     """With batches in flight, the old one answers those before it is closed."""
     first: FakeDetector = FakeOverlapping(3, batch_size=2) if overlap else Naming("person")
@@ -325,6 +326,7 @@ def test_watchers_come_with_their_source_and_can_be_changed() -> None:
     assert "watch" in live.pipeline.stats.report()["stages"]
 
 
+@pytest.mark.slow
 def test_changes_under_load_keep_the_counts_and_the_run() -> None:
     """Everything at once, for as long as a few hundred frames take."""
     files = [FakeSource(f"file{i}", frames(300)) for i in range(2)]

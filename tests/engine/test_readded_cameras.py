@@ -91,6 +91,7 @@ def config(folder: Path, *names: str) -> Config:
     return load_config(path)
 
 
+@pytest.mark.slow
 def test_a_renamed_camera_begins_new_counts_and_its_old_ones_stay(tmp_path: Path) -> None:
     """The old name's frames must be accounted for, and its ids not given again when it returns."""
     first = resolve_config(config(tmp_path, "door", "yard"))

@@ -50,6 +50,7 @@ def rows(one: SourceTracker, frame, found):
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 20, 23, 40, 60, 61, 62, 79, 80, 81])
 @pytest.mark.parametrize("module", [sort, trackline])
+@pytest.mark.slow
 def test_a_source_stopped_at_any_frame_goes_on_the_same(cut, module):
     """At a gap and at a new size too, where what is reset depends on the frames before."""
     frames = [*scene()]
@@ -100,6 +101,7 @@ def test_a_tracker_without_a_state_says_so():
         one.save_state()
 
 
+@pytest.mark.slow
 def test_ids_may_begin_higher_from_a_frame_on():
     """A recording that is done anew takes no id that a later one of the camera has."""
     plain, raised = follower(None), follower(None)

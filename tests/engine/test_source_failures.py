@@ -106,6 +106,7 @@ def test_frames_must_carry_their_sources_name() -> None:
 
 
 @pytest.mark.timeout(10)
+@pytest.mark.slow
 def test_sources_that_hang_are_left_behind_all_at_once() -> None:
     """Each hanging camera was waited for in turn: a switch that was down delayed the end by five
     seconds for every camera behind it. The frame one brought afterwards counted as grabbed, in a

@@ -13,6 +13,7 @@ from pipeline.engine.stats import Histogram, Stats
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("percent", [1, 50, 95, 99])
 @pytest.mark.parametrize("shape", ["exponential", "lognormal", "uniform"])
+@pytest.mark.slow
 def test_percentiles_are_within_the_buckets_of_numpys(seed: int, percent: int, shape: str) -> None:
     rng = np.random.default_rng(seed)
     values = {

@@ -195,6 +195,7 @@ def _paths(store: EventStore) -> list[str]:
     [_new_database, _new_database_in_use, _unmarked, _two_that_share_a_folder],
     ids=lambda accident: accident.__name__.strip("_"),
 )
+@pytest.mark.slow
 def test_no_clip_is_lost_with_the_database(
     store: EventStore,
     accident: Callable[[EventStore], EventStore],

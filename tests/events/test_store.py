@@ -168,6 +168,7 @@ def test_asking_before_anything_was_kept_gives_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_reader_sees_what_a_writer_keeps_meanwhile(tmp_path: Path) -> None:
     """The live server reads on its own threads, through a store of its own."""
     writer = EventStore(str(tmp_path / "events.db"), tmp_path)
@@ -411,6 +412,7 @@ def test_sqlite_is_set_up_for_a_reader_beside_a_writer_and_for_kills(tmp_path: P
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
+@pytest.mark.slow
 def test_what_an_event_takes_on_the_disk_is_as_estimated(tmp_path: Path) -> None:
     """Retention by size adds up estimates: deleting rows does not shrink a file by itself."""
     store = EventStore(str(tmp_path / "events.db"), tmp_path)
@@ -432,6 +434,7 @@ def test_other_databases_are_refused_without_showing_a_password(address: str) ->
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_one_line_without_password(tmp_path: Path) -> None:
     store = EventStore("postgresql://u:hunter2@127.0.0.1:1/db?sslpassword=hunter2", tmp_path)
     with pytest.raises(StoreError) as caught:

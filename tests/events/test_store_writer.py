@@ -73,6 +73,7 @@ def test_monitoring_outlives_a_full_disk_and_says_what_waits(tmp_path: Path, dis
     assert sink.store_status() is None
 
 
+@pytest.mark.slow
 def test_a_run_over_files_says_what_it_could_not_keep(tmp_path: Path, disk: Disk) -> None:
     """Recordings can be read again with more room; a run that looks complete must be so."""
     sink, store = opened(tmp_path, files=True)

@@ -219,6 +219,7 @@ def test_what_was_put_back_by_a_clock_that_was_ahead_is_due(store: EventStore) -
     assert outbox.take(1e6) is None, "the other one waits as it was asked to"
 
 
+@pytest.mark.slow
 def test_ending_does_not_wait_for_a_server_that_hangs(store: EventStore, hook: Hook) -> None:
     add(store)
     hook.usual = "hang"  # type: ignore[assignment]

@@ -83,12 +83,14 @@ def test_a_length_that_is_too_short_is_noticed(site: DownloadServer, tmp_path: P
     assert left_over(want.path) == set()
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_tried_again(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(HALF)]
     often = RetryPolicy(timeout_s=0.3, tries=50, pause_s=0.01)
     assert download(wanted(site, tmp_path), retry_policy=often).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_silent_is_given_up(site: DownloadServer, tmp_path: Path) -> None:
     site.answers = [stalled(0)] * 3
     with pytest.raises(ModelError, match=r"silent for 0\.3 s; put the file by hand"):

@@ -107,6 +107,7 @@ def test_a_file_in_the_way_of_the_cache_is_said(tmp_path: Path) -> None:
         download(WeightsDownload("http://127.0.0.1:9/a.onnx", tmp_path / "cache" / "a.onnx"))
 
 
+@pytest.mark.slow
 def test_three_threads_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     site.answers = [held(HALF)]
@@ -125,6 +126,7 @@ def test_three_threads_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     assert len(site.requests) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(site: DownloadServer, tmp_path: Path) -> None:
     want = wanted(site, tmp_path)
     site.answers = [held(HALF)]

@@ -21,6 +21,7 @@ def test_an_ipv6_client_counts_by_its_network() -> None:
     tries.check("2001:db8:1:3::1")
 
 
+@pytest.mark.slow
 def test_the_number_of_limited_clients_is_bounded() -> None:
     tries = AttemptLimiter()
     clients = [f"10.{n // 256 % 256}.{n % 256}.{n // 65536}" for n in range(10_000)]

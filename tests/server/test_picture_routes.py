@@ -109,6 +109,7 @@ def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerPar
     ids=["text", "empty", "cut off", "huge by its header", "form without picture", "plain form",
          "JSON", "no boundary", "too many", "too large", "too large in a form"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_what_is_refused(
     client: TestClient, request_: dict[str, Any], status: int, words: str
 ) -> None:

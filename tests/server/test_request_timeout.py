@@ -55,6 +55,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", HEAD, BODY], ids=("nothing", "head", "body"))
+@pytest.mark.slow
 def test_an_incomplete_request_is_aborted_in_time(tmp_path: Path, said: bytes) -> None:
     with (
         serving(ServerParts(tmp_path), request_s=0.3) as address,
@@ -63,6 +64,7 @@ def test_an_incomplete_request_is_aborted_in_time(tmp_path: Path, said: bytes) -
         assert rest(connection) == b""
 
 
+@pytest.mark.slow
 def test_a_later_request_of_a_connection_is_aborted_too(tmp_path: Path) -> None:
     whole = HEAD + b"\r\n"
     with (
@@ -103,6 +105,7 @@ def test_idle_connections_are_not_timed_out(tmp_path: Path) -> None:
         assert client.sock is before, "it was opened again"
 
 
+@pytest.mark.slow
 def test_incomplete_requests_do_not_lock_others_out(tmp_path: Path) -> None:
     made = ServerParts(tmp_path, viewers=1)  # 68 connections in all
     with serving(made, request_s=60) as address, ExitStack() as steps:
@@ -159,6 +162,7 @@ def test_useless_connections_do_not_lock_others_out(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a loopback of many addresses")
+@pytest.mark.slow
 def test_signed_in_idle_connections_are_closed_last(tmp_path: Path) -> None:
     made = ServerParts(tmp_path, **CRAMPED)
     with serving(made, request_s=60) as address, ExitStack() as steps:

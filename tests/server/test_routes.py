@@ -47,6 +47,7 @@ def test_a_camera_without_a_picture_has_none(client: TestClient) -> None:
 
 @pytest.mark.parametrize("what", ["", "/tracks", "/zones", "/snapshot.jpg", "/stream.mjpg"])
 @pytest.mark.parametrize("name", ["unknown", "..", "%2e%2e%2fetc%2fpasswd", "a%00b", "%ff"])
+@pytest.mark.slow
 def test_an_unknown_camera_is_404(client: TestClient, name: str, what: str) -> None:
     answer = client.get(f"/api/cameras/{name}{what}")
     assert answer.status_code == 404
@@ -86,6 +87,7 @@ def test_zones_are_saved_and_returned(made: ServerParts, client: TestClient) -> 
         [],
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_zones_that_cannot_be_are_refused_in_one_line(
     made: ServerParts, client: TestClient, body: Any
 ) -> None:
@@ -228,6 +230,7 @@ def test_the_page_is_asked_for_once(client: TestClient) -> None:
 # -- the description ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_route_is_described(made: ServerParts, client: TestClient) -> None:
     tree = client.get("/openapi.json").json()
     for path, methods in tree["paths"].items():

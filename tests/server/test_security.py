@@ -67,6 +67,7 @@ def walk(routes: Any) -> Iterator[Any]:
 OPEN = {"/healthz", "/api/login", "/api/session", "/", "/index.html", "/app.js"}
 
 
+@pytest.mark.slow
 def test_every_route_wants_a_token(made: ServerParts, client: TestClient) -> None:
     """A new route is closed unless its path is in the list of open ones."""
     app: Any = made.app.app
@@ -230,6 +231,7 @@ LINK = {**CROSS, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
         ("GET", "/api/cameras", {"sec-fetch-site": "same-origin"}, 200),
     ],
 )
+@pytest.mark.slow
 def test_cross_site_requests_are_refused(
     made: ServerParts, open_client: TestClient, method: str, path: str, headers: dict[str, str],
     status: int,
@@ -258,6 +260,7 @@ def test_cross_site_requests_are_refused(
     ],
 )
 @pytest.mark.parametrize("way", ["session", "open"])
+@pytest.mark.slow
 def test_changes_need_the_same_origin(
     made: ServerParts, client: TestClient, open_client: TestClient, way: str,
     headers: dict[str, str],

@@ -96,6 +96,7 @@ def closing_code(link: ClientConnection) -> int | None:
 # -- the page's WebSocket -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_page_gets_cameras_tracks_and_pictures(made: ServerParts) -> None:
     made.show(7)
     with serving(made) as address, page(address) as link:
@@ -125,6 +126,7 @@ def test_a_session_cookie_opens_the_websocket(made: ServerParts) -> None:
             assert closing_code(link) == 4401, "who signs out elsewhere sees no more"
 
 
+@pytest.mark.slow
 def test_the_next_picture_waits_for_the_ack_and_is_the_newest(made: ServerParts) -> None:
     """A slow viewer gets fewer pictures, never older ones: nothing is queued for it."""
     made.show(0)
@@ -167,6 +169,7 @@ def test_a_page_gets_new_events_and_not_old_ones(made: ServerParts) -> None:
         assert next_text(link, "event")["event"]["id"] == 6
 
 
+@pytest.mark.slow
 def test_invalid_messages_are_ignored_until_there_are_too_many(made: ServerParts) -> None:
     made.show(1)
     with serving(made) as address, page(address) as link:
@@ -228,6 +231,7 @@ def test_a_viewer_that_reads_nothing_delays_no_other(made: ServerParts) -> None:
         stalled.close()
 
 
+@pytest.mark.slow
 def test_each_frame_is_encoded_once_for_all(made: ServerParts) -> None:
     made.show(1)
     with serving(made) as address, page(address) as one, page(address) as two:
@@ -290,6 +294,7 @@ def test_the_hub_holds_one_frame_of_a_camera(made: ServerParts) -> None:
 # -- MJPEG and snapshots --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mjpeg_gives_picture_after_picture(made: ServerParts) -> None:
     url = f"/api/cameras/{quote(FRONT, safe='')}/stream.mjpg?width=64"
     with serving(made) as address, showing(made, 50):
@@ -303,6 +308,7 @@ def test_mjpeg_gives_picture_after_picture(made: ServerParts) -> None:
         assert got.startswith(b"--trackline-picture\r\nContent-Type: image/jpeg\r\n")
 
 
+@pytest.mark.slow
 def test_a_snapshot_has_boxes_if_asked_for(made: ServerParts) -> None:
     made.show(0, size=(240, 320))
     with serving(made) as address:
@@ -318,6 +324,7 @@ def test_a_snapshot_has_boxes_if_asked_for(made: ServerParts) -> None:
     assert painted.max() > 100
 
 
+@pytest.mark.slow
 def test_the_end_of_the_server_disconnects_viewers(
     made: ServerParts, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,7 @@ def serving(path: Path) -> Iterator[tuple[Serving, httpx.Client]]:
         one.thread.join(20)
 
 
+@pytest.mark.slow
 def test_it_shows_the_picture_and_writes_the_file(tmp_path: Path) -> None:
     """Other cameras, and what the page does not know of this one, stay as they were."""
     path = tmp_path / "zones.yaml"
@@ -87,6 +88,7 @@ def test_it_shows_the_picture_and_writes_the_file(tmp_path: Path) -> None:
     assert one.is_done is False
 
 
+@pytest.mark.slow
 def test_done_ends_it_and_only_this_page_may_say_so(tmp_path: Path) -> None:
     """A page of another site must not end the program, nor save a zone."""
     with serving(tmp_path / "zones.yaml") as (one, client):
@@ -100,6 +102,7 @@ def test_done_ends_it_and_only_this_page_may_say_so(tmp_path: Path) -> None:
     assert not (tmp_path / "zones.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_broke_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "zones.yaml"
     with serving(path) as (one, client):

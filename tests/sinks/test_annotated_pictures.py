@@ -74,6 +74,7 @@ ASKED = [
 
 @pytest.mark.parametrize("given", ["source", "images"])
 @pytest.mark.parametrize(("fps", "sequence", "tracker", "video"), ASKED)
+@pytest.mark.slow
 def test_pictures_are_a_video_only_where_asked(
     photos: Path, given: str, fps: Any, sequence: Any, tracker: Any, video: bool
 ) -> None:
@@ -85,6 +86,7 @@ def test_pictures_are_a_video_only_where_asked(
     assert entry.choice.options["sequence"] is video
 
 
+@pytest.mark.slow
 def test_recorded_detections_belong_to_a_video(photos: Path) -> None:
     tree = {"sources": [str(photos)], "detector": {"kind": "replay", "paths": ["det.txt"]}}
     (entry,) = resolve_config(validated(Config, tree, "")).sources
@@ -115,6 +117,7 @@ def test_a_folder_of_photos_gives_annotated_photos(
 
 
 @pytest.mark.parametrize("more", [["--tracker", "sort"], ["--set", "sources.0.fps=1"]])
+@pytest.mark.slow
 def test_photos_that_are_asked_to_be_tracked_give_a_video(
     photos: Path, tmp_path: Path, more: list[str]
 ) -> None:
@@ -168,6 +171,7 @@ INTO_THE_INPUT = {
 
 
 @pytest.mark.parametrize("case", INTO_THE_INPUT)
+@pytest.mark.slow
 def test_an_output_among_the_pictures_is_refused_in_one_line(
     photos: Path,
     case: str,
@@ -187,6 +191,7 @@ def test_an_output_among_the_pictures_is_refused_in_one_line(
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
 
 
+@pytest.mark.slow
 def test_tables_may_lie_beside_the_pictures(photos: Path) -> None:
     assert main(["run", str(photos), "-o", str(photos), "--save", "csv"]) == 0
 
@@ -221,6 +226,7 @@ def test_photos_are_written_upright(tmp_path: Path, street: list[np.ndarray]) ->
     assert sizes(tmp_path / "out" / "turned") == {"turned.jpg": (480, 270)}
 
 
+@pytest.mark.slow
 def test_zones_over_unrelated_pictures_are_said_to_count_nothing(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

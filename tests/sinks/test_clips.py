@@ -85,6 +85,7 @@ def test_clips_and_database_are_their_owners_alone(tmp_path: Path) -> None:
         os.umask(before)
 
 
+@pytest.mark.slow
 def test_a_clip_shows_the_seconds_before_and_after(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.frames(0, 50)
@@ -101,6 +102,7 @@ def test_a_clip_shows_the_seconds_before_and_after(tmp_path: Path) -> None:
     assert corner == pytest.approx([80 + n for n in range(31)], abs=4), "the very frames"
 
 
+@pytest.mark.slow
 def test_an_event_reported_late_is_in_the_middle_of_its_clip(tmp_path: Path) -> None:
     """Zones tell who vanished two seconds after it was last seen."""
     run = Run(tmp_path)
@@ -125,6 +127,7 @@ def test_boxes_are_drawn_unless_they_are_not_wanted(tmp_path: Path) -> None:
         assert coloured == boxes
 
 
+@pytest.mark.slow
 def test_events_that_overlap_share_a_longer_clip(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.frames(0, 50)
@@ -174,6 +177,7 @@ def test_pictures_are_made_small_and_fewer(tmp_path: Path) -> None:
     assert len(times) < 15
 
 
+@pytest.mark.slow
 def test_the_memory_of_the_ring_is_bounded(tmp_path: Path) -> None:
     from pipeline.sinks.clips import pre_roll as pre_roll
 
@@ -283,6 +287,7 @@ def recorded(path: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_clips_a_kill_left_half_recorded_are_finished_at_the_next_start(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.frames(0, 10)

@@ -136,6 +136,7 @@ def test_a_database_that_goes_away_costs_no_event_and_no_time(tmp_path: Path) ->
         sink.close()
 
 
+@pytest.mark.slow
 def test_events_of_cameras_kept_by_others_are_delivered_too(tmp_path: Path) -> None:
     """The live server keeps "lost" and "live" through a store of its own."""
     with webhook() as hook:

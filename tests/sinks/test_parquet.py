@@ -181,6 +181,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_parts(tmp_path: Path) -> None:
     assert len(read(tmp_path / "out")) >= 1000
 
 
+@pytest.mark.slow
 def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"

@@ -144,6 +144,7 @@ def test_colours_come_back_whatever_matrix_range_and_depth(tmp_path, pixels, col
 
 @pytest.mark.parametrize("share", [0.61, 0.97])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mp4"])
+@pytest.mark.slow
 def test_a_cut_file_gives_all_frames_before_the_break_and_says_where(
     tmp_path, kind, share, pictures
 ):
@@ -191,6 +192,7 @@ def test_a_losslessly_trimmed_file_is_healthy(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.mp4", "film.ts"])
+@pytest.mark.slow
 def test_a_recording_that_does_not_start_at_zero_is_healthy(tmp_path, name, pictures):
     """What recorders and `ffmpeg -f segment` write was called broken off, and the run failed.
 
@@ -207,6 +209,7 @@ def test_a_recording_that_does_not_start_at_zero_is_healthy(tmp_path, name, pict
     assert info.frame_count == pytest.approx(COUNT, abs=2)
 
 
+@pytest.mark.slow
 def test_a_recording_cut_short_is_reported_wherever_its_times_start(tmp_path, pictures):
     """The start is taken off its length, not its length believed less."""
     path = write_video(tmp_path / "film.mkv", pictures, [10 + t for t in even_times(COUNT)])
@@ -228,6 +231,7 @@ def no_videos(folder: Path, pictures: list[Any]) -> dict[str, tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("case", ["missing", "folder", "empty", "text", "mp4 cut before its index"])
+@pytest.mark.slow
 def test_what_is_no_video_is_one_line_with_the_path(tmp_path, case, pictures):
     path, says = no_videos(tmp_path, pictures)[case]
     source = build(Options(path=path))
@@ -298,6 +302,7 @@ def test_real_videos_are_read_whole_and_as_opencv_reads_them(shared):
 
 @pytest.mark.parametrize("first", [0, 1, 7, 19, 20, 25])
 @pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.slow
 def test_a_file_read_from_the_middle_has_the_same_frames(first, damaged, tmp_path):
     """A job that was killed goes on there: numbers, times, pictures and damage are as they were."""
     path = write_video(tmp_path / "a.mp4", [noise_picture(n) for n in range(20)])

@@ -61,6 +61,7 @@ def read(path: Path, **options: Any) -> tuple[FileSource, float | None, list[flo
 
 @pytest.mark.parametrize("fps", [25, 30, 50])
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.slow
 def test_even_steps_from_zero(tmp_path, name, fps):
     """AVI with B-frames had steps of 0 and 0.12 s; raw H.264 ran at 25 whatever its header said."""
     _, told, times = read(write(tmp_path / name, *KINDS[name], fps))

@@ -147,6 +147,7 @@ def test_the_truth_is_what_is_drawn():
         np.testing.assert_array_equal(frame.image, drawn)
 
 
+@pytest.mark.slow
 def test_the_truth_has_one_box_per_id_inside_the_picture_with_one_class_for_life():
     scene = synthetic.Scene(SCENE)
     class_of: dict[int, int] = {}

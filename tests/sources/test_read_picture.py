@@ -246,6 +246,7 @@ def test_what_is_no_file_is_refused(given: Any, says: str) -> None:
         read_picture(given)
 
 
+@pytest.mark.slow
 def test_a_file_too_large_for_any_picture_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.ppm"
     with path.open("wb") as file:

@@ -46,12 +46,14 @@ def free_udp_port() -> int:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.slow
 def test_rtsp(transport: str) -> None:
     with rtsp_server.running() as camera:
         check(read_frames(camera.url, 20, transport=transport))
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Digest"])
+@pytest.mark.slow
 def test_a_camera_with_a_password(scheme: str) -> None:
     """The password holds what ends a login in an address, as its percent codes."""
     with rtsp_server.running(Camera(login=(scheme, "admin", "p@ss:w/rd?"))) as camera:
@@ -79,6 +81,7 @@ def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
 
 @pytest.mark.parametrize("path", ["index.m3u8", "camera"])
 @pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.slow
 def test_a_playlist_leads_to_no_other_host_by_default(path: str, allowed: bool) -> None:
     """A camera that was taken over had the program ask any machine of the network."""
     with http_camera() as other:
@@ -92,6 +95,7 @@ def test_a_playlist_leads_to_no_other_host_by_default(path: str, allowed: bool) 
                     read_frames(address, 1)
 
 
+@pytest.mark.slow
 def test_a_playlist_under_another_name_and_on_another_port_is_read() -> None:
     with http_camera() as other, http_camera(segments_at=f"{other}/live/") as site:
         check(read_frames(f"{site}/live/camera", 5))
@@ -113,6 +117,7 @@ def test_rtmp() -> None:
         check(read_frames(f"rtmp://127.0.0.1:{port}/live/cam", 20))
 
 
+@pytest.mark.slow
 def test_a_recording_is_no_camera_and_a_missing_page_is_a_lost_one() -> None:
     """Read as a camera, a recording would be raced through with most of its pictures dropped."""
     with http_camera() as site:
@@ -190,6 +195,7 @@ def test_time_stamps_that_repeat_jump_and_wrap_do_not_stop_time() -> None:
     assert abs((frames[-1].pts_s - frames[0].pts_s) - real_s) < 1.5
 
 
+@pytest.mark.slow
 def test_pictures_that_change_their_size_on_the_way() -> None:
     small, large = (
         encoded([noise_picture(n, *size) for n in range(5)], 25) for size in [(96, 128), (128, 192)]
@@ -205,6 +211,7 @@ def test_pictures_that_change_their_size_on_the_way() -> None:
     assert len({id(frame.image.base) for frame in frames}) == 15, "a held picture was used again"
 
 
+@pytest.mark.slow
 def test_another_codec_and_size_after_a_reconnect() -> None:
     first, second = transport_stream(0.6), transport_stream(0.6, "mpeg4", (64, 96))
     with tcp_camera(first, second) as port, opened(f"tcp://127.0.0.1:{port}") as source:
@@ -229,12 +236,14 @@ def test_damage_is_counted_said_once_and_not_shown(caplog: pytest.LogCaptureFixt
     assert len([line for line in caplog.messages if "damaged" in line]) == 1
 
 
+@pytest.mark.slow
 def test_many_lost_packets_of_rtsp_over_udp_do_not_lose_the_camera() -> None:
     with rtsp_server.running(Camera(loss=0.1)) as camera:
         check(read_frames(camera.url, 15, transport="udp"))
 
 
 @pytest.mark.parametrize("waits_in", ["open", "read"])
+@pytest.mark.slow
 def test_interrupt_ends_a_wait_at_once(waits_in: str) -> None:
     """Ctrl-C and SIGTERM had to wait for the time limits of every camera that hung."""
     connected, go_on = threading.Event(), threading.Event()
@@ -261,6 +270,7 @@ def test_interrupt_ends_a_wait_at_once(waits_in: str) -> None:
         source.close()
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_the_wait_is_not_lost() -> None:
     """The engine may interrupt in the moment before the source begins to connect."""
     with rtsp_server.running() as camera:
@@ -273,6 +283,7 @@ def test_an_interrupt_before_the_wait_is_not_lost() -> None:
         source.close()
 
 
+@pytest.mark.slow
 def test_steady_state_allocates_no_picture_memory() -> None:
     with rtsp_server.running() as camera, opened(camera.url) as source:
         owners = Owners()

@@ -36,6 +36,7 @@ def site() -> Iterator[int]:
         yield int(address.rpartition(":")[2])
 
 
+@pytest.mark.slow
 def test_a_camera_with_a_self_signed_certificate(site: int, camera: Identity) -> None:
     """Whoever stood between us and the camera could show other pictures and learn the password."""
     with tls_before(site, camera) as port:

@@ -117,6 +117,7 @@ def test_a_camera_that_is_down_at_the_start_is_waited_for(proxy: FaultProxy) -> 
     assert epochs == {0}
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_waits_for_no_camera_that_hangs(
     proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:

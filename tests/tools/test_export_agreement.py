@@ -59,6 +59,7 @@ row = st.tuples(st.integers(0, 40), st.integers(26, 99).map(lambda n: n / 100), 
 
 
 @given(st.lists(row, max_size=8), st.lists(row, max_size=8))
+@pytest.mark.slow
 def test_pairs_use_each_box_once_and_only_within_a_class(
     a: list[tuple[int, float, int]], b: list[tuple[int, float, int]]
 ) -> None:
@@ -69,6 +70,7 @@ def test_pairs_use_each_box_once_and_only_within_a_class(
 
 
 @given(st.lists(row, min_size=1, max_size=8))
+@pytest.mark.slow
 def test_everything_agrees_with_itself(rows: list[tuple[int, float, int]]) -> None:
     """Unless boxes of a class lie so close that they can be taken for each other."""
     spread = boxes(*((20 * i, score, kind) for i, (_, score, kind) in enumerate(rows)))

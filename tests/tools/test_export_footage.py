@@ -23,6 +23,7 @@ def levels(images: list[Image]) -> list[float]:
     return [float(image.mean()) for image in images]
 
 
+@pytest.mark.slow
 def test_frames_are_spread_and_the_end_is_kept_aside(tmp_path: Path) -> None:
     footage = gather([grey_video(tmp_path / "a.mkv", 100)], 30, same)
     assert (len(footage.calibration), len(footage.held_out)) == (24, 6)
@@ -61,6 +62,7 @@ def test_a_folder_of_pictures_and_videos(tmp_path: Path) -> None:
     assert any(image.shape == (48, 64, 3) for image in footage.held_out)
 
 
+@pytest.mark.slow
 def test_a_cut_video_gives_what_it_has(tmp_path: Path) -> None:
     path = grey_video(tmp_path / "a.avi", 200)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -164,6 +164,7 @@ def test_a_better_setting_is_found_and_the_same_again(tmp_path: Path):
     assert tune(dial(), tuning, held_out, trials=10, seed=1) == tuned
 
 
+@pytest.mark.slow
 def test_a_loss_on_the_held_out_clips_is_said(tmp_path: Path):
     """Detections that come only where the tuned setting is bad: tuned on one, lost on the other."""
     clips = clips_in(labelled(tmp_path, "A", "B"), 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lap
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -25,6 +26,7 @@ def gated(cost):
 
 @settings(deadline=None)
 @given(TABLES)
+@pytest.mark.slow
 def test_gains_as_much_as_laps_gated_assignment(cost):
     """The shortcut for sure pairs and the small matrix must not cost the optimum."""
     rows, columns, pair = gated(cost)

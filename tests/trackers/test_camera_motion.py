@@ -39,6 +39,7 @@ def test_a_known_motion_is_found(x, y, zoom, turn):
     assert motion.scale == pytest.approx(zoom, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_fixed_camera_with_noise_and_walkers_does_not_move():
     land, rng = view(scenery(), 700, 450), np.random.default_rng(0)
     camera = CameraMotion()
@@ -48,6 +49,7 @@ def test_a_fixed_camera_with_noise_and_walkers_does_not_move():
         assert camera.estimate(picture, NOBODY) is None
 
 
+@pytest.mark.slow
 def test_a_slow_pan_is_noticed_in_the_end():
     """A tenth of a pixel per frame is below any frame's noise: the sum must come out."""
     land, camera = scenery(), CameraMotion()

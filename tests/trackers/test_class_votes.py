@@ -31,6 +31,7 @@ FLIPS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flip", FLIPS)
+@pytest.mark.slow
 def test_a_class_that_flips_keeps_the_id_and_leaves_no_frame_out(kind, flip):
     """Nothing was reported of a car for 25 frames once it was called a truck: the lost track of
     the car silenced the seen one of the truck as its duplicate."""

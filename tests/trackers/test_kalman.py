@@ -105,6 +105,7 @@ def test_one_prediction_over_n_frames_equals_n_predictions(n, updates):
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 300), max_size=20))
+@pytest.mark.slow
 def test_covariances_stay_positive_at_any_frame_interval(intervals):
     start = random_measurements(np.random.default_rng(0), 2)
     tracks = sort_tracks(start)

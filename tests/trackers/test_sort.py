@@ -191,6 +191,7 @@ def test_measured_boxes_on_request():
     np.testing.assert_allclose(coasting.xyxy, [jump], atol=12)
 
 
+@pytest.mark.slow
 def test_tracks_that_leave_free_their_memory():
     """Lost tracks that are never pruned grow for ever: 20000 short ones must not."""
     tracker = sort.build(sort.Options(max_age_s=0.1, coast_s=None))

@@ -177,6 +177,7 @@ def test_a_long_gap_does_not_let_a_track_take_anybody():
 
 
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
+@pytest.mark.slow
 def test_a_run_stopped_while_the_camera_moves_goes_on_the_same(kind):
     """The picture that the next is compared with is part of the state."""
     land = scenery()

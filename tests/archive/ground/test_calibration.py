@@ -39,6 +39,7 @@ def test_exact_points_give_the_exact_matrix(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.slow
 def test_positions_are_within_the_stated_covariance(count: int) -> None:
     """Mean squared Mahalanobis distance of two coordinates is 2 if the covariance is true."""
     rng = np.random.default_rng(count)
@@ -79,6 +80,7 @@ def test_jacobians_are_the_derivatives() -> None:
         np.testing.assert_allclose(found[:, :, number], slope, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_lengths_alone_find_the_ground() -> None:
     pairs = [(0, 1), (1, 2), (2, 3), (0, 3), (0, 2), (1, 5)]
     ends = np.array([(*PIXELS[a], *PIXELS[b]) for a, b in pairs])
@@ -124,6 +126,7 @@ def ends_of(*pairs: tuple[int, int]) -> Any:
         (ends_of((0, 0), (1, 2), (2, 3)), [8, 18, 8], "same pixel"),
     ],
 )
+@pytest.mark.slow
 def test_lengths_that_give_no_ground_are_refused(ends: Any, metres: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         calibrate_lengths(ends, np.array(metres, float), SIZE, Errors())

@@ -46,6 +46,7 @@ def test_speeds_are_within_two_sigma_as_often_as_stated(how: Any) -> None:
     assert np.mean(inside) > 0.90
 
 
+@pytest.mark.slow
 def test_raw_differences_would_be_nonsense_and_smoothed_ones_are_not() -> None:
     sequence, _, speeds = driving(np.random.default_rng(1), jitter=0.04)
     boxes = sequence.table.xyxy
@@ -73,6 +74,7 @@ def test_errors_of_the_calibration_are_in_the_errors_of_speeds() -> None:
     assert 0.7 < np.sqrt(np.mean(np.square(z))) < 1.4
 
 
+@pytest.mark.slow
 def test_pieces_of_a_long_track_fit_together() -> None:
     count = 3000
     t = np.arange(count) / 25
@@ -183,6 +185,7 @@ def test_csv(tmp_path: Path) -> None:
     assert seen[0]["lat"] == ""
 
 
+@pytest.mark.slow
 def test_geoparquet(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     path = written(tmp_path, ".parquet")

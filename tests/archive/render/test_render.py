@@ -95,6 +95,7 @@ def job(path: Path, **changes: Any) -> RenderJob:
 
 @pytest.mark.parametrize("table", ["tracks.csv", "tracks.jsonl", "tracks", ""])
 @pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.slow
 def test_the_video_is_the_one_that_the_run_would_have_written(
     table: str, rotation: int, tmp_path: Path
 ) -> None:
@@ -346,6 +347,7 @@ def test_a_track_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pat
 # -- the commands ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_name_what_they_wrote(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracks, out = str(plain.parent / "run"), plain.parent / "out"
     arguments = ["--blur", "person,vehicle", "--heatmap", "--labels", "id,class"]
@@ -369,6 +371,7 @@ def test_the_commands_name_what_they_wrote(plain: Path, capsys: pytest.CaptureFi
         (["clip", "run", "a.mp4", "--track", "5"], "has no track 5"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_answered_in_one_line(
     arguments: list[str],
     why: str,
