@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.classifiers._loaded import LoadedClassifier
-from pipeline.classifiers._tags.merge import Seen, class_scores, merge
+from pipeline.classifiers._tags.merge import (
+    DEFAULT_THRESHOLD,
+    DEFAULT_TOP,
+    Seen,
+    class_scores,
+    merge,
+)
 from pipeline.classifiers._tags.shapes import Box, Tagged
 from pipeline.classifiers._tags.words import load_words
 from pipeline.config.build import build, lowest_score, make_classifier, make_detector
@@ -161,8 +167,8 @@ def load_model(
 def tag(
     picture: str | Path | Picture,
     *,
-    top: int = 5,
-    threshold: float = 0.1,
+    top: int = DEFAULT_TOP,
+    threshold: float = DEFAULT_THRESHOLD,
     model: str | Path | LoadedClassifier | None = None,
     detector: str | Path | LoadedModel | None = None,
 ) -> dict[str, float]:

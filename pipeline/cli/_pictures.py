@@ -16,6 +16,8 @@ from pipeline.cli._progress import stderr_console
 from pipeline.core.secret_masking import masked
 from pipeline.sources._file.listing import picture_files
 
+_MAX_NAME = 60
+
 
 def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the pictures themselves."""
@@ -51,6 +53,16 @@ class PictureList:
     def fail_to_read(self, path: Path, why: str) -> None:
         """Say why a file is no picture."""
         self.fail(path, f"not a readable picture: {why}")
+
+
+def name_width(paths: Sequence[Path]) -> int:
+    """Return the width of the column of names, in characters."""
+    return min(max(len(str(path)) for path in paths), _MAX_NAME)
+
+
+def printable(text: str) -> str:
+    """Return a text that can be printed: names that are not UTF-8 have surrogates in them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

@@ -18,7 +18,9 @@ from pipeline.cli._detecting import add_detector_arguments, detector_changes
 from pipeline.cli._pictures import (
     PictureList,
     add_picture_arguments,
+    name_width,
     picture_progress,
+    printable,
     quiet_libraries,
 )
 from pipeline.cli._signals import Signals
@@ -42,7 +44,6 @@ COLUMNS = (
     "file", "width", "height", "class_id", "class_name", "score", "x1", "y1", "x2", "y2",
 )  # fmt: skip
 ANNOTATED_NAME = "annotated"
-_MAX_NAME = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,16 +154,16 @@ def _as_json(result: Result) -> Iterator[str]:
         for _, _, _, class_id, name, score, *box in _rows(result)
     ]
     picture = {"file": result.frame.file, "width": width, "height": height, "objects": objects}
-    yield _printable(json.dumps(picture, ensure_ascii=False)) + "\n"
+    yield printable(json.dumps(picture, ensure_ascii=False)) + "\n"
 
 
 def _as_table(paths: list[Path]) -> Callable[[Result], Iterator[str]]:
     """Return what yields a picture's lines, in columns that are wide enough for every name."""
-    width = min(max(len(str(path)) for path in paths), _MAX_NAME)
+    width = name_width(paths)
 
     def lines(result: Result) -> Iterator[str]:
         rows = _rows(result)
-        name = _printable(result.frame.file)
+        name = printable(result.frame.file)
         if not rows:
             yield f"{name:{width}}  -\n"
         for _, _, _, _, class_name, score, *box in rows:
@@ -170,8 +171,3 @@ def _as_table(paths: list[Path]) -> Callable[[Result], Iterator[str]]:
             yield f"{name:{width}}  {class_name:16} {score:.2f}{edges}\n"
 
     return lines
-
-
-def _printable(text: str) -> str:
-    """Return a text that can be printed: names that are not UTF-8 have surrogates in them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api import NO_DETECTOR, check_limits, load_classifier, load_model, tags_of
+from pipeline.classifiers._tags.merge import DEFAULT_THRESHOLD, DEFAULT_TOP
 from pipeline.classifiers._tags.shapes import SHAPES, Tagged
 from pipeline.cli._pictures import (
     PictureList,
     add_picture_arguments,
+    name_width,
     picture_progress,
+    printable,
     quiet_libraries,
 )
 from pipeline.core.data import Image
@@ -31,16 +34,19 @@ BATCH = 8
 """Most pictures that are looked at together."""
 MAX_BATCH_PIXELS = 2**26
 """Of a batch: 64 megapixels take 200 MB."""
-_MAX_NAME = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_picture_arguments(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="most words a picture; 5")
     parser.add_argument(
-        "--threshold", type=float, default=0.1, metavar="T", help="lowest score; 0.1"
-    )
+        "--top", type=int, default=DEFAULT_TOP, metavar="N",
+        help="most words a picture; %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=float, default=DEFAULT_THRESHOLD, metavar="T",
+        help="lowest score; %(default)s",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a JSON object a line for each picture")
     parser.add_argument(
         "--shape", choices=SHAPES, help="of the JSON: as named services answer; trackline"
@@ -63,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
         show = _as_json(args.shape or "trackline") if args.json else _as_line(pictures.paths)
         with picture_progress(len(pictures.paths)) as advance:
             for path, tagged in _tagged(args, pictures):
-                sys.stdout.write(_printable(show(path, tagged)) + "\n")
+                sys.stdout.write(printable(show(path, tagged)) + "\n")
                 advance()
     return int(bool(pictures.failed))
 
@@ -114,15 +120,10 @@ def _as_json(shape: str) -> Callable[[Path, Tagged], str]:
 
 def _as_line(paths: list[Path]) -> Callable[[Path, Tagged], str]:
     """Return what writes a picture's tags for people, names in a column of their own."""
-    width = min(max(len(str(path)) for path in paths), _MAX_NAME)
+    width = name_width(paths)
 
     def line(path: Path, tagged: Tagged) -> str:
         words = ", ".join(f"{word} {score:.2f}" for word, score in tagged.tags.items())
         return f"{path!s:{width}}  {words or '-'}"
 
     return line
-
-
-def _printable(text: str) -> str:
-    """Return a text that can be printed: names that are not UTF-8 have surrogates in them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

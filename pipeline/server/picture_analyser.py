@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.classifiers._loaded import LoadedClassifier
-from pipeline.classifiers._tags.merge import Seen, class_scores, merge
+from pipeline.classifiers._tags.merge import (
+    DEFAULT_THRESHOLD,
+    DEFAULT_TOP,
+    Seen,
+    class_scores,
+    merge,
+)
 from pipeline.classifiers._tags.words import load_words
 from pipeline.core.data import Frame, Image
 from pipeline.detectors.common.loaded_model import LoadedModel
@@ -24,10 +30,8 @@ MAX_UNDER_WAY = 8
 MAX_UPLOAD_BYTES = 32 * 2**20
 MAX_PICTURES = 20
 """Most pictures in one request."""
-
-
-TAG_CONF, TAG_THRESHOLD, MAX_TAGS = 0.25, 0.1, 5
-"""Objects from this score on make tags, of which the best are given: as `trackline tag` does."""
+TAG_CONF = 0.25
+"""Objects above this score make tags, as in `trackline tag`."""
 
 
 class BusyError(Exception):
@@ -74,7 +78,7 @@ class PictureAnalyser:
                 self._detector = self._load_detector()
             image = read_picture(data, MAX_MEGAPIXELS)
             frame = Frame(image, name or "picture", 0, 0.0, time.monotonic())
-            [found] = self._detector.detector(MIN_CONF).detect([frame])
+            [found] = self._detector.detector(min(conf, TAG_CONF)).detect([frame])
             names = self._detector.class_names
             rows = zip(
                 found.class_id.tolist(), found.score.tolist(), found.xyxy.tolist(), strict=True
@@ -99,7 +103,7 @@ class PictureAnalyser:
         [scores] = self._classifier.classify([image])
         classes = class_scores(self._classifier.class_names, scores.tolist())
         sure = [(each.class_name, each.score) for each in objects if each.score > TAG_CONF]
-        return merge(Seen(classes, sure), load_words(), TAG_THRESHOLD, MAX_TAGS)
+        return merge(Seen(classes, sure), load_words(), DEFAULT_THRESHOLD, DEFAULT_TOP)
 
     def close(self) -> None:
         """Release the weights."""

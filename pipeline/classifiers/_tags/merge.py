@@ -15,6 +15,8 @@ from pipeline.classifiers._tags.words import Words
 from pipeline.core.data import ClassNames
 
 PERSON = "person"
+DEFAULT_TOP, DEFAULT_THRESHOLD = 5, 0.1
+"""Most words of a picture, and their lowest score, where nothing else is asked for."""
 MIN_SHARE = 0.5
 """A more specific word replaces a general one if it has this share of its score."""
 MIN_GENERAL = 0.5
