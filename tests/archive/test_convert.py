@@ -175,6 +175,19 @@ def test_geojson_is_where_tracks_stood(tmp_path: Path, geometry: str, origin: st
     assert np.abs(np.array(found) - wanted).max() < (1e-7 if origin else 2e-3)
 
 
+@pytest.mark.parametrize("geometry", ["lines", "points"])
+def test_times_of_geojson_are_those_of_the_table(geometry: str, tmp_path: Path) -> None:
+    """UTC was "+00:00" here and "Z" in all other tables: the same moment did not join as text."""
+    utc = "2026-01-31T12:00:00.250Z"
+    table = write_csv(tmp_path / "tracks.csv", [row(0, utc=utc)])
+    (tmp_path / "h.yaml").write_text(PLANE)
+    form = make_format("geojson", {"geometry": geometry}, tmp_path / "h.yaml")
+    convert(table, form, tmp_path / "a.geojson")
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    about = feature["properties"]
+    assert (about["times"] if geometry == "lines" else [about["time"]]) == [utc]
+
+
 def test_boxes_above_the_horizon_are_nowhere(tmp_path: Path) -> None:
     (tmp_path / "h.yaml").write_text("matrix: [[1, 0, 0], [0, 1, 0], [0, 0.01, -1]]\n")
     table = write_csv(tmp_path / "tracks.csv", [row(0, y2=90.0), row(1, y2=200.0)])

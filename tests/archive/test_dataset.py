@@ -27,7 +27,6 @@ from pipeline.archive.dataset.layout import (
 )
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.dataset.schema import TABLES, Segment, partition_value, segment_name
-from pipeline.archive.dataset.trajectories import simplified
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.core.data import Result
 from pipeline.core.errors import OutputError, UsageError, WriteError
@@ -172,15 +171,6 @@ def test_a_stop_stays_in_the_path(tmp_path: Path) -> None:
     stood = np.interp([3, 7, 11], found["path_t_s"], found["path_x"])
     assert stood == pytest.approx([200] * 3, abs=5)
     assert found["path_length_px"] == pytest.approx(200)
-
-
-def test_a_path_is_simplified_within_its_tolerance() -> None:
-    t = np.linspace(0, 10, 400)
-    points = np.stack([100 * np.sin(t), 50 * t, t], 1)
-    kept = points[simplified(points, 3.0)]
-    back = np.stack([np.interp(t, kept[:, 2], kept[:, axis]) for axis in (0, 1)], 1)
-    assert 5 < len(kept) < 40
-    assert np.hypot(*(back - points[:, :2]).T).max() <= 3.0
 
 
 @pytest.mark.parametrize(("every", "frames"), [(1, 20), (83, 700), (600, 700)])

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.simplification import simplified
+
 Float64 = NDArray[np.float64]
 
 MAX_POINTS = 512
@@ -70,8 +72,8 @@ class OpenTrack:
             self.points += self._newest_mean()
             self.mean = [number, 0, 0, 0, 0]
             while len(self.points) >= MAX_POINTS:
-                kept = simplified(np.array(self.points), self.tolerance)
-                self.points = [self.points[row] for row in kept]
+                points = np.array(self.points)
+                self.points = points[_kept(points, self.tolerance)].tolist()
                 if len(self.points) > MAX_POINTS // 2:
                     self.coarser *= 2
         count, x, y, time_us, width, height = sums
@@ -88,7 +90,7 @@ class OpenTrack:
     def path(self) -> Float64:
         """Return the simplified path from the first point to the last, f64[N,3]."""
         whole = np.array([self.begin, *self.points, *self._newest_mean(), self.end])
-        return whole[simplified(whole, self.tolerance)]
+        return whole[_kept(whole, self.tolerance)]
 
 
 class Trajectories:
@@ -247,29 +249,6 @@ def _equals(column: Any, text: str) -> NDArray[np.bool_]:
     return found
 
 
-def simplified(points: Float64, tolerance: float) -> NDArray[np.int64]:
-    """Return the rows of x, y, t f64[N,3] to keep, first and last included.
-
-    Between kept points the object is at most `tolerance` from where a steady motion would have it
-    at that time. That is the top-down time-ratio algorithm (Meratnia and de By, "Spatiotemporal
-    Compression Techniques for Moving Point Objects", EDBT 2004), the one of Douglas and Peucker
-    with distances at equal times, so that stops stay in the path.
-    """
-    keep = np.zeros(len(points), bool)
-    keep[[0, -1]] = True
-    open_spans = [(0, len(points) - 1)]
-    while open_spans:
-        first, last = open_spans.pop()
-        if last - first < 2:
-            continue
-        begin, end = points[first], points[last]
-        inner = points[first + 1 : last]
-        span_s = end[2] - begin[2]
-        at = (inner[:, 2:] - begin[2]) / span_s if span_s > 0 else np.zeros((len(inner), 1))
-        far = np.hypot(*(inner[:, :2] - begin[:2] - at * (end[:2] - begin[:2])).T)
-        worst = int(far.argmax())
-        if far[worst] > tolerance:
-            middle = first + 1 + worst
-            keep[middle] = True
-            open_spans += [(first, middle), (middle, last)]
-    return np.flatnonzero(keep)
+def _kept(points: Float64, tolerance: float) -> NDArray[np.intp]:
+    """Return the rows of x, y, t f64[N,3] that a path needs."""
+    return simplified(points[:, 2], points[:, :2], tolerance)

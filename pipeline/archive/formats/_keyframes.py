@@ -1,4 +1,4 @@
-"""Keyframes of a track: thinned out for editors, and expanded into a box per frame again."""
+"""Keyframes of a track: stretches that editors show, and a box per frame again."""
 
 from __future__ import annotations
 
@@ -19,33 +19,6 @@ def spans(frame: NDArray[np.int64], *marks: NDArray[np.generic]) -> list[tuple[i
     for mark in marks:
         breaks |= mark[1:] != mark[:-1]
     return [*pairwise([0, *(np.flatnonzero(breaks) + 1).tolist(), len(frame)])]
-
-
-def thinned(
-    frame: NDArray[np.int64], xyxy: NDArray[np.float64], tolerance: float
-) -> NDArray[np.intp]:
-    """Return the rows to keep so that lines between them meet each side within `tolerance` pixels.
-
-    `frame` i64[N] ascends, `xyxy` f64[N,4]; the first and last row stay. Tolerance 0 keeps all.
-    Splits where the line is farthest off (Douglas and Peucker 1973, on the four sides at once).
-    """
-    if tolerance <= 0 or len(frame) < 3:
-        return np.arange(len(frame))
-    keep = np.zeros(len(frame), bool)
-    keep[[0, -1]] = True
-    todo = [(0, len(frame) - 1)]
-    while todo:
-        first, last = todo.pop()
-        if last - first < 2:
-            continue
-        share = (frame[first : last + 1] - frame[first]) / (frame[last] - frame[first])
-        line = xyxy[first] + share[:, None] * (xyxy[last] - xyxy[first])
-        off = np.abs(xyxy[first : last + 1] - line).max(axis=1)
-        worst = int(off.argmax())
-        if off[worst] > tolerance:
-            keep[first + worst] = True
-            todo += [(first, first + worst), (first + worst, last)]
-    return np.flatnonzero(keep)
 
 
 def expanded(

@@ -27,12 +27,13 @@ from pipeline.archive.formats._format import (
     tracks_of,
     usual_class,
 )
-from pipeline.archive.formats._keyframes import expanded, spans, thinned
+from pipeline.archive.formats._keyframes import expanded, spans
 from pipeline.archive.formats._tree import TreeReader
 from pipeline.archive.formats._xml import parse
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import DEFAULT_FPS, DEFAULT_SIZE, RecordedSequence, VideoInfo
+from pipeline.core.simplification import simplified
 from pipeline.core.track_files import BoxTable, whole
 
 log = logging.getLogger("trackline")
@@ -144,7 +145,7 @@ def _boxes(track: BoxTable, length: int, tolerance: float) -> Iterator[str]:
     runs = spans(track.frame, hidden)
     for place, (first, end) in enumerate(runs):
         run = track[first:end]
-        kept = run[thinned(run.frame, run.xyxy, tolerance)]
+        kept = run[simplified(run.frame, run.xyxy, tolerance, norm=math.inf)]
         occluded = int(hidden[first])
         boxes = kept.xyxy.round(2).tolist()
         for frame, box in zip(kept.frame.tolist(), boxes, strict=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from pipeline.archive.formats._json import write_array
 from pipeline.core.errors import UsageError
 from pipeline.core.homography import read_homography
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import utc_text
 from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import BoxTable
 
@@ -143,5 +143,5 @@ def _time(each: RecordedSequence, track: BoxTable, row: int) -> str | float:
     """Return UTC as ISO 8601 where it is known, else seconds since the video's start."""
     utc_s, pts_s = float(track.utc_s[row]), float(track.pts_s[row])
     if math.isfinite(utc_s):
-        return datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds")
+        return utc_text(utc_s)
     return round(pts_s if math.isfinite(pts_s) else int(track.frame[row]) / each.video.fps, 6)

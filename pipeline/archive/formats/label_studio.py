@@ -25,10 +25,11 @@ from pipeline.archive.formats._format import (
     usual_class,
 )
 from pipeline.archive.formats._json import compact, head_of, member, read_json
-from pipeline.archive.formats._keyframes import expanded, spans, thinned
+from pipeline.archive.formats._keyframes import expanded, spans
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import DEFAULT_FPS, RecordedSequence, VideoInfo
+from pipeline.core.simplification import simplified
 from pipeline.core.track_files import BoxTable, whole
 
 _OURS = re.compile(r"track-(\d{1,18})")
@@ -128,7 +129,7 @@ class LabelStudioFormat:
         keyframes: list[dict[str, Any]] = []
         for first, end in spans(track.frame):
             run = track[first:end]
-            kept = run[thinned(run.frame, run.xyxy, self._options.tolerance)]
+            kept = run[simplified(run.frame, run.xyxy, self._options.tolerance, norm=math.inf)]
             corner = (kept.xyxy[:, :2] * per_cent).round(6).tolist()
             size = ((kept.xyxy[:, 2:] - kept.xyxy[:, :2]) * per_cent).round(6).tolist()
             times = np.where(np.isfinite(kept.pts_s), kept.pts_s, kept.frame / video.fps)

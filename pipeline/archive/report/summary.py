@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.dataset.trajectories import simplified
 from pipeline.archive.videos import at_one_size
 from pipeline.core.heatmap import HeatMap, feet_of
 from pipeline.core.sequences import RecordedSequence
+from pipeline.core.simplification import simplified
 from pipeline.core.track_files import BoxTable
 
 Floats = NDArray[np.float64]
@@ -178,8 +178,9 @@ class SourceSummary:
         for class_id, count in zip(*np.unique(rows.class_id, return_counts=True), strict=True):
             name = names.get(int(class_id), "object" if class_id < 0 else str(class_id))
             track.classes[name] += int(count)
-        path = np.column_stack([feet_of(xyxy), times])
-        self.paths.setdefault(track_id, []).append(path[simplified(path, _TOLERANCE_PX)])
+        feet = feet_of(xyxy)
+        kept = simplified(times, feet, _TOLERANCE_PX)
+        self.paths.setdefault(track_id, []).append(np.column_stack([feet, times])[kept])
 
     def _limit_paths(self, limit: int) -> None:
         if len(self.paths) > limit:
