@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Watcher,
         unix_time,
     )
+    from pipeline.core.masks import Mask
     from pipeline.core.options import OptionsModel
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded_model import LoadedModel
@@ -97,6 +98,7 @@ __all__ = [
     "Interruptible",
     "LoadedClassifier",
     "LoadedModel",
+    "Mask",
     "MayDrop",
     "MissingExtraError",
     "ModelError",
@@ -195,6 +197,7 @@ _HOMES = {
         "Watcher",
         "unix_time",
     ),
+    "core.masks": ("Mask",),
     "core.options": ("OptionsModel",),
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
     "detectors.common.loaded_model": ("LoadedModel",),

@@ -1,7 +1,8 @@
 """Data types of the pipeline: Frame, Detection, Detections, Tracks, Event, Result.
 
-All are frozen; box sets are struct-of-arrays without optional columns, and an empty set has
-length 0. Boxes are `xyxy` (left, top, right, bottom) in pixels of the original frame.
+All are frozen; box sets are struct-of-arrays, and an empty set has length 0. Masks and keypoints
+are None but for networks that give them. Boxes are `xyxy` (left, top, right, bottom) in pixels of
+the original frame.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.core.masks import Mask, rows_of
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -64,28 +67,46 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """N boxes of one frame: `xyxy` f32[N,4] in pixels, `score` f32[N] 0..1, `class_id` i32[N]."""
+    """N boxes of one frame: `xyxy` f32[N,4] in pixels, `score` f32[N] 0..1, `class_id` i32[N].
+
+    `masks`: a Mask per box, `keypoints` f32[N,K,3]: x and y in pixels, score 0..1; both are None
+    where the network gives none.
+    """
 
     xyxy: Float32
     score: Float32
     class_id: Int32
+    masks: tuple[Mask, ...] | None = None
+    keypoints: Float32 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.score)
         _check(self, "xyxy", self.xyxy, np.float32, (n, 4))
         _check(self, "score", self.score, np.float32, (n,))
         _check(self, "class_id", self.class_id, np.int32, (n,))
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f"Detections.masks: want {n} masks, got {len(self.masks)}")
+        if self.keypoints is not None:
+            count = np.shape(self.keypoints)[1] if np.ndim(self.keypoints) == 3 else 0
+            _check(self, "keypoints", self.keypoints, np.float32, (n, count, 3))
 
     def __len__(self) -> int:
         return len(self.score)
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> Self:
         """Return the rows picked by a boolean mask, an index array or a slice."""
-        return type(self)(self.xyxy[rows], self.score[rows], self.class_id[rows])
+        masks, keypoints = self.masks, self.keypoints
+        return type(self)(
+            self.xyxy[rows],
+            self.score[rows],
+            self.class_id[rows],
+            None if masks is None else rows_of(masks, rows),
+            None if keypoints is None else keypoints[rows],
+        )
 
     @classmethod
     def empty(cls) -> Self:
-        """Return a set of no boxes."""
+        """Return a set of no boxes, without masks and keypoints."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
     def best(self) -> Self:
@@ -162,6 +183,30 @@ class Tracks:
         """Return bool[N]: true where the box is a prediction without a detection."""
         return self.detection < 0
 
+    def masks(self, detections: Detections) -> tuple[Mask | None, ...] | None:
+        """Return each track's mask, that of its detection; None while it coasts.
+
+        `detections` are the same frame's. None where they have no masks.
+        """
+        masks = detections.masks
+        if masks is None:
+            return None
+        rows = _rows_in(detections, self.detection).tolist()
+        return tuple(None if row < 0 else masks[row] for row in rows)
+
+    def keypoints(self, detections: Detections) -> Float32 | None:
+        """Return each track's keypoints f32[N,K,3], those of its detection; NaN while it coasts.
+
+        `detections` are the same frame's. None where they have no keypoints.
+        """
+        keypoints = detections.keypoints
+        if keypoints is None:
+            return None
+        rows = _rows_in(detections, self.detection)
+        out = np.full((len(self), *keypoints.shape[1:]), np.nan, np.float32)
+        out[rows >= 0] = keypoints[rows[rows >= 0]]
+        return out
+
     @classmethod
     def empty(cls) -> Self:
         """Return a set of no tracks."""
@@ -173,6 +218,11 @@ class Tracks:
             np.empty(0, np.int32),
             np.empty(0, np.float32),
         )
+
+
+def _rows_in(detections: Detections, rows: Int32) -> Int32:
+    """Return rows of detections, -1 for those that are not there: a replayed track's, say."""
+    return np.where(rows < len(detections), rows, np.int32(-1))
 
 
 EventKind = Literal["enter", "leave", "dwell", "cross"]
