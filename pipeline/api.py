@@ -15,12 +15,8 @@ from pipeline.classifiers._loaded import LoadedClassifier
 from pipeline.classifiers._tags.merge import (
     DEFAULT_THRESHOLD,
     DEFAULT_TOP,
-    Seen,
-    class_scores,
-    merge,
+    tags_of,
 )
-from pipeline.classifiers._tags.shapes import Box, Tagged
-from pipeline.classifiers._tags.words import load_words
 from pipeline.config.build import build, lowest_score, make_classifier, make_detector
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
@@ -191,36 +187,10 @@ def tag(
             detector = None
         elif not isinstance(detector, LoadedModel):
             detector = loaded.enter_context(load_model(detector, prefer_latency=True))
-        [tagged] = tags_of(images, model, detector, top=top, threshold=threshold)
-        return dict(tagged.tags)
-
-
-def tags_of(
-    images: Sequence[Picture],
-    classifier: LoadedClassifier,
-    detector: LoadedModel | None,
-    *,
-    top: int,
-    threshold: float,
-) -> list[Tagged]:
-    """Return what `tag` does for each of several pictures in memory, with loaded networks."""
-    scores = classifier.classify(images)
-    objects: list[list[tuple[str, float, Box]]] = [[] for _ in images]
-    if detector is not None:
-        for seen, result in zip(objects, detect(list(images), model=detector), strict=True):
-            found, names = result.detections, result.class_names
-            rows = (found.class_id.tolist(), found.score.tolist(), found.xyxy.tolist())
-            seen += [
-                (names[each], score, tuple(box)) for each, score, box in zip(*rows, strict=True)
-            ]
-    names = classifier.class_names
-    tagged = []
-    for image, row, seen in zip(images, scores.tolist(), objects, strict=True):
-        all_seen = Seen(class_scores(names, row), [(name, score) for name, score, _ in seen])
-        height, width = image.shape[:2]
-        tags = merge(all_seen, load_words(), threshold, top)
-        tagged.append(Tagged(tags, seen, (height, width)))
-    return tagged
+        [seen] = [()] if detector is None else detector.find(images)
+        [scores] = model.classify(images)
+        names = model.class_names
+        return tags_of(names, scores.tolist(), seen, top=top, threshold=threshold)
 
 
 def check_limits(top: int, threshold: float) -> None:

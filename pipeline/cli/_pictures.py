@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.cli._progress import stderr_console
+from pipeline.core.native_stderr import muted, own_stderr
 from pipeline.core.secret_masking import masked
 from pipeline.sources._file.listing import picture_files
 
@@ -85,38 +84,6 @@ def picture_progress(total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what decoders print about damaged pictures off stderr; our own lines still get there.
-
-    libjpeg, libpng and OpenCV write to the descriptor itself, several lines for one picture.
-    """
-    if sys.stderr is None or logging.getLogger("trackline").isEnabledFor(logging.DEBUG):
+    """Keep what decoders print about damaged pictures off stderr; our own lines still get there."""
+    with own_stderr(), muted():
         yield
-        return
-    try:
-        number = sys.stderr.fileno()
-    except (OSError, ValueError):  # something else is in its place
-        yield
-        return
-    sys.stderr.flush()
-    original, ours = sys.stderr, os.dup(number)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with open(
-        ours, "w", encoding=original.encoding, errors=original.errors, buffering=1
-    ) as ours_text:
-        handlers = [
-            each for each in logging.getLogger("trackline").handlers
-            if isinstance(each, logging.StreamHandler) and each.stream is original
-        ]  # fmt: skip
-        try:
-            os.dup2(nowhere, number)
-            sys.stderr = ours_text
-            for handler in handlers:
-                handler.setStream(ours_text)
-            yield
-        finally:
-            ours_text.flush()
-            os.dup2(ours, number)
-            os.close(nowhere)
-            sys.stderr = original
-            for handler in handlers:
-                handler.setStream(original)

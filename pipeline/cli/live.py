@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.cli._signals import Signals
 from pipeline.config.schema import Config, load_config, parse_assignment
 from pipeline.core.errors import ConfigError
+from pipeline.core.native_stderr import own_stderr
 
 HELP = "watch cameras on a page in the browser"
 
@@ -54,7 +55,7 @@ def execute(args: argparse.Namespace) -> int:
 
     if args.token_file:
         _make_token(Path(args.token_file))
-    with signals:
+    with signals, own_stderr():
         run_live(load, path, start, show)
     return signals.exit_code
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.api import NO_DETECTOR, check_limits, load_classifier, load_model, tags_of
-from pipeline.classifiers._tags.merge import DEFAULT_THRESHOLD, DEFAULT_TOP
+from pipeline.api import NO_DETECTOR, check_limits, load_classifier, load_model
+from pipeline.classifiers._tags.merge import DEFAULT_THRESHOLD, DEFAULT_TOP, tags_of
 from pipeline.classifiers._tags.shapes import SHAPES, Tagged
 from pipeline.cli._pictures import (
     PictureList,
@@ -81,10 +81,13 @@ def _tagged(args: argparse.Namespace, pictures: PictureList) -> Iterator[tuple[P
         try:
             for batch in _batches(pictures):
                 images = list(batch.values())
-                found = tags_of(
-                    images, classifier, detector, top=args.top, threshold=args.threshold
-                )
-                yield from zip(batch, found, strict=True)
+                scores = classifier.classify(images).tolist()
+                objects = [[]] * len(images) if detector is None else detector.find(images)
+                for path, row, seen in zip(batch, scores, objects, strict=True):
+                    tags = tags_of(
+                        classifier.class_names, row, seen, top=args.top, threshold=args.threshold
+                    )
+                    yield path, Tagged(tags, seen, batch[path].shape[:2])
         finally:
             if detector is not None:
                 detector.close()

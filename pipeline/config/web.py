@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.config.secrets import Secrets, UnknownSecretError
+from pipeline.config.uploads import UploadOptions
 from pipeline.core.errors import ConfigError, system_reason
 from pipeline.core.options import OptionsModel
 
@@ -46,6 +47,8 @@ class WebOptions(OptionsModel):
     """Quality of the pictures on the page, as JPEG counts it."""
     viewers: int = Field(64, ge=1, le=1000)
     """The most pages and streams that are open at once."""
+    uploads: UploadOptions = UploadOptions()
+    """Limits of uploaded pictures and videos."""
 
     @field_validator("token", mode="before")
     @classmethod

@@ -17,6 +17,7 @@ import pipeline
 from pipeline.classifiers._tags.merge import Seen, merge
 from pipeline.classifiers._tags.shapes import SHAPES, Tagged
 from pipeline.classifiers._tags.words import load_words
+from pipeline.core.data import Detection
 from pipeline.core.errors import ConfigError, ModelError, SourceError
 
 BEST = json.loads(Path(__file__).with_name("tags_reference.json").read_text())
@@ -65,7 +66,10 @@ def test_top_and_threshold() -> None:
 def test_the_shapes_of_services() -> None:
     tagged = Tagged(
         {"person": 0.912, "minibus": 0.66},
-        [("person", 0.912, (10.0, 20.0, 60.0, 80.0)), ("bus", 0.7, (0.0, 0.0, 200.0, 100.0))],
+        [
+            Detection((10.0, 20.0, 60.0, 80.0), 0.912, 0, "person"),
+            Detection((0.0, 0.0, 200.0, 100.0), 0.7, 5, "bus"),
+        ],
         (100, 200),
     )
     assert SHAPES["trackline"](tagged) == {"tags": {"person": 0.912, "minibus": 0.66}}

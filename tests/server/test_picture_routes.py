@@ -17,10 +17,12 @@ import numpy as np
 from starlette.testclient import TestClient
 from support.fake_backend import TOKEN, ServerParts
 
+from pipeline.config.uploads import UploadOptions
 from pipeline.core.errors import ModelError
-from pipeline.server.picture_analyser import MAX_PICTURES, MAX_UNDER_WAY, MAX_UPLOAD_BYTES
 
 PATH = "/api/images"
+LIMITS = UploadOptions()
+MAX_BYTES = LIMITS.picture_mb * 2**20
 RAW = {"content-type": "image/jpeg"}
 BEST = {"class_name": "person", "class_id": 0, "score": 0.9, "xyxy": [1, 2, 3, 4]}
 DOUBTFUL = {"class_name": "7", "class_id": 7, "score": 0.2, "xyxy": [0, 0, 2, 2]}
@@ -99,12 +101,12 @@ def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerPar
             "Missing boundary",
         ),
         (
-            {"files": [("f", (f"{n}.jpg", b"x")) for n in range(MAX_PICTURES + 1)]},
+            {"files": [("f", (f"{n}.jpg", b"x")) for n in range(LIMITS.pictures + 1)]},
             400,
             "Too many files",
         ),
-        ({"content": bytes(MAX_UPLOAD_BYTES + 1), "headers": RAW}, 413, "Large"),
-        ({"files": {"f": ("a.jpg", bytes(MAX_UPLOAD_BYTES))}}, 413, "Large"),
+        ({"content": bytes(MAX_BYTES + 1), "headers": RAW}, 413, "Large"),
+        ({"files": {"f": ("a.jpg", bytes(MAX_BYTES))}}, 413, "Large"),
     ],
     ids=["text", "empty", "cut off", "huge by its header", "form without picture", "plain form",
          "JSON", "no boundary", "too many", "too large", "too large in a form"],
@@ -121,7 +123,7 @@ def test_what_is_refused(
 
 def test_a_request_over_the_limit_is_refused_at_once(client: TestClient, made: ServerParts) -> None:
     """Each upload may hold 32 MB: more at once than the limit would fill the memory."""
-    slots = [made.pictures.slot() for _ in range(MAX_UNDER_WAY)]
+    slots = [made.pictures.slot() for _ in range(LIMITS.picture_requests)]
     for each in slots:
         each.__enter__()
     answer = client.post(PATH, content=picture(), headers=RAW)
@@ -132,7 +134,7 @@ def test_a_request_over_the_limit_is_refused_at_once(client: TestClient, made: S
 
 
 def test_refused_requests_give_their_place_back(client: TestClient) -> None:
-    for _ in range(MAX_UNDER_WAY + 1):
+    for _ in range(LIMITS.picture_requests + 1):
         assert client.post(PATH, content=b"x", headers=RAW).status_code == 422
 
 
@@ -146,5 +148,5 @@ def test_without_weights_it_says_so(client: TestClient, made: ServerParts) -> No
 
 def test_the_weights_are_released(client: TestClient, made: ServerParts) -> None:
     client.post(PATH, content=picture(), headers=RAW)
-    made.pictures.close()
+    made.networks.close()
     assert made.detector.closed == 1

@@ -38,6 +38,7 @@ from pipeline.server.schemas import (
     StoreStatus,
 )
 from pipeline.server.security import SecurityMiddleware
+from pipeline.server.upload_networks import UploadNetworks
 from pipeline.server.viewers.hub import Hub
 
 TOKEN = "a-token-for-tests-only"
@@ -207,12 +208,14 @@ class ServerParts:
             (folder / "index.html").write_text("<!doctype html><title>Trackline</title>")
             (folder / "app.js").write_text("'use strict';\n" * 200)
         self.detector = FakeDetector(_one_and_a_doubtful_one)
-        self.pictures = PictureAnalyser(
+        self.networks = UploadNetworks(
             lambda: LoadedModel(self.detector, {}), lambda: LoadedClassifier(FakeClassifier())
         )
+        limits = self.options.uploads
+        self.pictures = PictureAnalyser(self.networks, limits)
         self.app: SecurityMiddleware = create_app(
             self.backend, self.hub, self.options, self.auth, folder,
-            more=picture_routes(self.pictures),
+            more=picture_routes(self.pictures, limits),
         )  # fmt: skip
 
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.classifiers._tags.words import Words
-from pipeline.core.data import ClassNames
+from pipeline.classifiers._tags.words import Words, load_words
+from pipeline.core.data import ClassNames, Detection
 
 PERSON = "person"
 DEFAULT_TOP, DEFAULT_THRESHOLD = 5, 0.1
@@ -35,9 +35,21 @@ class Seen:
     objects: Sequence[tuple[str, float]] = ()
 
 
-def class_scores(names: ClassNames, row: Iterable[float]) -> list[tuple[str, float]]:
-    """Return name and score of each class, from a classifier's scores of one picture."""
-    return [(names.get(place, f"class_{place}"), score) for place, score in enumerate(row)]
+def tags_of(
+    names: ClassNames,
+    scores: Iterable[float],
+    objects: Iterable[Detection],
+    *,
+    top: int = DEFAULT_TOP,
+    threshold: float = DEFAULT_THRESHOLD,
+) -> dict[str, float]:
+    """Return the words of one picture and their scores.
+
+    `scores` are a classifier's, by class id, `names` its classes; `objects` are those detected.
+    """
+    classes = [(names.get(place, f"class_{place}"), score) for place, score in enumerate(scores)]
+    seen = Seen(classes, [(each.class_name, each.score) for each in objects])
+    return merge(seen, load_words(), threshold, top)
 
 
 def merge(seen: Seen, words: Words, threshold: float, top: int) -> dict[str, float]:

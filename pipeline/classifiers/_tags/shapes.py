@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.classifiers._tags.words import Words, load_words
-
-Box = tuple[float, float, float, float]
+from pipeline.core.data import Detection
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """Tags of one picture, best first, and its detected objects: (name, score, xyxy in pixels).
+    """Tags of one picture, best first, and its detected objects.
 
     `size` is the picture's (height, width).
     """
 
     tags: Mapping[str, float]
-    objects: Sequence[tuple[str, float, Box]]
+    objects: Sequence[Detection]
     size: tuple[int, int]
 
 
@@ -62,20 +61,25 @@ SHAPES = {"trackline": trackline, "filestack": filestack, "rekognition": rekogni
 
 
 def _instances(word: str, tagged: Tagged, words: Words) -> list[dict[str, Any]]:
-    height, width = tagged.size
     return [
         {
-            "BoundingBox": {
-                "Width": round((right - left) / width, 5),
-                "Height": round((bottom - top) / height, 5),
-                "Left": round(left / width, 5),
-                "Top": round(top / height, 5),
-            },
-            "Confidence": round(100 * score, 2),
+            "BoundingBox": _shares(each, tagged.size),
+            "Confidence": round(100 * each.score, 2),
         }
-        for name, score, (left, top, right, bottom) in tagged.objects
-        if words.same(name) in (word, *words.parents_of(word))
+        for each in tagged.objects
+        if words.same(each.class_name) in (word, *words.parents_of(word))
     ]
+
+
+def _shares(found: Detection, size: tuple[int, int]) -> dict[str, float]:
+    """Return a box as shares of the picture's sides."""
+    (height, width), (left, top, right, bottom) = size, found.xyxy
+    return {
+        "Width": round((right - left) / width, 5),
+        "Height": round((bottom - top) / height, 5),
+        "Left": round(left / width, 5),
+        "Top": round(top / height, 5),
+    }
 
 
 def _title(word: str) -> str:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from pipeline.core.data import ClassNames, Detections, Frame
+from pipeline.core.data import ClassNames, Detection, Detections, Frame, Image
 from pipeline.core.errors import ModelError
 from pipeline.core.fork_check import check_not_forked
 from pipeline.core.interfaces import Detector, Overlapping, Timed
@@ -55,6 +55,29 @@ class LoadedModel:
         """
         check_not_forked()
         return SharedDetector(self, conf, best_only=best_only)
+
+    def find(self, pictures: Sequence[Image], conf: float | None = None) -> list[list[Detection]]:
+        """Return the objects on each of several pictures BGR u8[H,W,3], which may differ in size.
+
+        Those with a score above `conf` if given, else above that the model was loaded with.
+        """
+        run = self.detector(conf)
+        frames = [Frame(image, "picture", n, 0.0, 0.0) for n, image in enumerate(pictures)]
+        batches = range(0, len(frames), max(run.batch_size, 1))
+        try:
+            for first in batches:
+                run.submit(frames[first : first + run.batch_size])
+            found = [each for _ in batches for each in run.collect()]
+        finally:
+            run.close()
+        return [self._objects(each) for each in found]
+
+    def _objects(self, found: Detections) -> list[Detection]:
+        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.class_id.tolist(), strict=True)
+        return [
+            Detection(tuple(xyxy), score, number, self.class_names.get(number, str(number)))
+            for xyxy, score, number in rows
+        ]
 
     def open_detector(self) -> Detector:
         """Return the detector behind it; raises ModelError after `close`."""

@@ -25,7 +25,8 @@ from pipeline.report import run_config
 from pipeline.server.live.config_changes import running_config
 from pipeline.server.live.event_log import EventLog, EventStoreSink, RecentEvents, StoredEvents
 from pipeline.server.live.zone_editor import ZoneEditor
-from pipeline.server.picture_analyser import MIN_CONF, PictureAnalyser
+from pipeline.server.picture_analyser import PictureAnalyser
+from pipeline.server.upload_networks import MIN_CONF, UploadNetworks
 
 log = logging.getLogger("trackline")
 
@@ -101,8 +102,10 @@ def run_live(
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
     running = running_config(resolved, path)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running)
-    pictures = PictureAnalyser(lambda: picture_model(config), load_classifier)
-    app = create_app(backend, hub, config.web, auth, more=picture_routes(pictures))
+    networks = UploadNetworks(lambda: picture_model(config), load_classifier)
+    limits = config.web.uploads
+    pictures = PictureAnalyser(networks, limits)
+    app = create_app(backend, hub, config.web, auth, more=picture_routes(pictures, limits))
     server = HttpServer(app, config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
@@ -125,7 +128,7 @@ def run_live(
         notify_systemd(f"READY=1\nSTATUS=Page at {server.address}")
 
     with ExitStack() as steps:
-        steps.callback(pictures.close)
+        steps.callback(networks.close)
         report = run_config(resolved, begin, pipeline=pipeline)
     if failures:
         raise StageError(f"page: {type(failures[0]).__name__}: {failures[0]}") from failures[0]

@@ -10,16 +10,12 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from pipeline.config.uploads import UploadOptions
 from pipeline.core.errors import SourceError
 from pipeline.server.context import Responses
-from pipeline.server.picture_analyser import (
-    MAX_PICTURES,
-    MAX_UPLOAD_BYTES,
-    MIN_CONF,
-    BusyError,
-    PictureAnalyser,
-)
+from pipeline.server.picture_analyser import BusyError, PictureAnalyser
 from pipeline.server.schemas import PictureAnswer, Pictures, Problem
+from pipeline.server.upload_networks import MIN_CONF
 
 Analyse = Callable[[bytes, str], PictureAnswer]
 """Looks at one picture: the bytes of its file, and its name."""
@@ -45,14 +41,14 @@ _REFUSALS: Responses = {
 }
 
 
-def picture_routes(analyser: PictureAnalyser) -> APIRouter:
+def picture_routes(analyser: PictureAnalyser, limits: UploadOptions) -> APIRouter:
     """Return the route that detects objects in uploaded pictures."""
     router = APIRouter(tags=["pictures"])
 
     @router.post(
         "/api/images",
         responses=_REFUSALS,
-        max_body_size=MAX_UPLOAD_BYTES,
+        max_body_size=limits.picture_mb * 2**20,
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def images(
@@ -66,7 +62,8 @@ def picture_routes(analyser: PictureAnalyser) -> APIRouter:
         """
         try:
             with analyser.slot():
-                return await _answers(request, partial(analyser.analyse, conf=conf, tags=tags))
+                analyse = partial(analyser.analyse, conf=conf, tags=tags)
+                return await _answers(request, analyse, limits.pictures)
         except BusyError:
             detail = "too many pictures are being uploaded; try again in a moment"
             raise HTTPException(503, detail, {"Retry-After": "2"}) from None
@@ -74,10 +71,10 @@ def picture_routes(analyser: PictureAnalyser) -> APIRouter:
     return router
 
 
-async def _answers(request: Request, analyse: Analyse) -> Pictures:
+async def _answers(request: Request, analyse: Analyse, most: int) -> Pictures:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        answers = await _form_answers(request, analyse)
+        answers = await _form_answers(request, analyse, most)
     elif kind.startswith("image/") or kind == "application/octet-stream":
         answers = [await _answer(await request.body(), "", analyse)]
     else:
@@ -89,9 +86,9 @@ async def _answers(request: Request, analyse: Analyse) -> Pictures:
     return Pictures(pictures=answers)
 
 
-async def _form_answers(request: Request, analyse: Analyse) -> list[PictureAnswer]:
-    """Return an answer for each file of a form, one after the other."""
-    async with request.form(max_files=MAX_PICTURES, max_fields=MAX_PICTURES) as form:
+async def _form_answers(request: Request, analyse: Analyse, most: int) -> list[PictureAnswer]:
+    """Return an answer for each of at most `most` files of a form, one after the other."""
+    async with request.form(max_files=most, max_fields=most) as form:
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
         if not files:
             raise HTTPException(422, "the form holds no file")
