@@ -155,7 +155,7 @@ def outcome(row: dict[str, Any] | None) -> str:
     if row is None:
         return "no row"
     if row["status"] == "ok" and row["frames"] != FRAMES:
-        return "ok, fewer frames"
+        return "ok, doubtful" if row["reason"] else "ok, fewer frames"
     return str(row["status"])
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import WriteError, system_reason
+from pipeline.core.media_file import open_media, packets_of
 from pipeline.core.paths import ffmpeg_path
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def write_mkv(video: Path, subtitles: Path, path: Path) -> None:
     try:
         with (
             replacing(path) as partial,
-            av.open(ffmpeg_path(video), options=_READING) as source,
-            av.open(ffmpeg_path(subtitles)) as track,
+            open_media(video, options=_READING) as source,
+            open_media(subtitles) as track,
             av.open(ffmpeg_path(partial), "w", format="matroska") as target,
         ):
             _copy(source, track, target, video.name)
@@ -100,7 +101,7 @@ def _timed(
 ) -> _Packets:
     """Yield (decoding time, order, packet, stream it goes to), the packets `shift_s` later."""
     now_s = 0.0
-    for packet in container.demux([container.streams[index] for index in streams]):
+    for packet in packets_of(container, [container.streams[index] for index in streams]):
         if packet.dts is None and not packet.size:  # PyAV's own mark for the end
             continue
         base = packet.time_base or Fraction(1, 1000)

@@ -17,8 +17,9 @@ from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
+from pipeline.core.media_file import open_media, packets_of
 from pipeline.core.options import OptionsModel
-from pipeline.core.paths import ffmpeg_path, home_path
+from pipeline.core.paths import home_path
 from pipeline.sources._file.damage import DamageLog, duration_s
 from pipeline.sources._file.heif import HeifHeader, heif_header
 from pipeline.sources._file.hwaccel import Decode, accelerator, came_from_gpu
@@ -102,6 +103,7 @@ class FileSource:
         self._start = options.start
         self._zone = zone_of(options.timezone) if options.timezone else None
         self.notes: list[str] = []
+        self.doubts: list[str] = []
         self._pool = FramePool()
         self._container: InputContainer | None = None
         self._frames: Iterator[Frame] = iter(())
@@ -111,6 +113,7 @@ class FileSource:
         """Return what the container says; raises SourceError, one line, if this is no video."""
         self.close()
         self.notes.clear()
+        self.doubts.clear()
         self._first_wanted = 0
         self._check_path()
         gpu = accelerator(self._decode_on)
@@ -126,14 +129,14 @@ class FileSource:
 
     def _open(self, gpu: HWAccel | None) -> SourceInfo:
         """Open, on the GPU's decoder if one is given."""
-        import av
+        from av import FFmpegError
 
         from pipeline.sources._file.picture import picture_stream
 
         limit = decoder_limit(self._max_megapixels)
         try:
-            container = av.open(ffmpeg_path(self._path), "r", hwaccel=gpu, options=limit)
-        except (av.FFmpegError, OSError) as error:
+            container = open_media(self._path, hwaccel=gpu, options=limit)
+        except (FFmpegError, OSError) as error:
             raise self._not_a_video(error.strerror or str(error)) from None
         self._container = container
         self._on_gpu = gpu is not None
@@ -264,7 +267,7 @@ class FileSource:
                 self._clock = clock = file_clock(container, stream, self._fps)
             seconds = clock.seconds(picture.pts, picture.dts)
             index, file = damage.frames, str(self._path)
-            if picture.is_corrupt and _is_damage(container, damage):
+            if picture.is_corrupt and (_is_damage(container, damage) or _is_key(picture, damage)):
                 damage.bad(index, seconds)
             if index < self._first_wanted:
                 damage.good(seconds, float(picture.duration * _time_base(stream)))
@@ -278,6 +281,12 @@ class FileSource:
             del frame
         if damage.joins:
             self.notes.append(f"its packets' counters begin anew at {damage.joins} key frames")
+        timed = self._fps is None and says_times(container)
+        if timed:
+            self.doubts += damage.doubts(stream, clock.back if clock else None)
+        for doubt in self.doubts:
+            self.notes.append(doubt)
+            log.warning("%s: %s", self._path, doubt)
         if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
             raise SourceBrokenError(f"{self._path}: {verdict}")
 
@@ -301,7 +310,8 @@ def _pictures(
         except FFmpegError as error:
             if large := was_too_large(error, stream.codec_context, max_megapixels):
                 log.too_large += 1
-            if large or _is_damage(container, log):
+            at_first = log.begins_with_key and log.packets == 1
+            if large or at_first or _is_damage(container, log):
                 log.bad(log.packets - 1, _seconds(packet, stream))
             continue
         yield from pictures
@@ -319,7 +329,7 @@ def _packets(
     from av import FFmpegError
 
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, [stream]):
             if not packet.size and packet.dts is None:  # PyAV's own mark for the end
                 continue
             log.packets += 1
@@ -344,6 +354,13 @@ def _heif_header(path: Path) -> HeifHeader | None:
 
 def _is_damage(container: InputContainer, log: DamageLog) -> bool:
     return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
+
+
+def _is_key(picture: VideoFrame, log: DamageLog) -> bool:
+    """Return whether a file's first picture needs no other to be whole: damage is its own."""
+    from av.video.frame import PictureType
+
+    return log.begins_with_key and picture.pict_type == PictureType.I
 
 
 def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:

@@ -268,7 +268,7 @@ class CameraRun:
             row = video_row(
                 recording,
                 status="partial" if broken else "ok",
-                reason=broken,
+                reason=broken or reader.doubts,
                 read_s=after.ended_at_s,
                 dropped=reader.dropped,
                 wall_s=time.monotonic() - began,

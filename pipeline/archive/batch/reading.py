@@ -58,7 +58,7 @@ class RecordingReader:
     def __init__(
         self, path: Path, opened: Options, config: Config, detector: Detector, first: int
     ) -> None:
-        source = build_file(opened)
+        source = self._source = build_file(opened)
         without_tracks = config.model_copy(update={"tracker": PluginChoice(kind="none")})
         self._path, self._local = path, opened.path
         self.broken: str | None = None
@@ -74,6 +74,11 @@ class RecordingReader:
     def info(self) -> SourceInfo | None:
         """Return what the file says of itself, once it is open."""
         return next(iter(self._pipeline.source_infos.values()), None)
+
+    @property
+    def doubts(self) -> str:
+        """Return in one line what lets one think that pictures are missing, "" for nothing."""
+        return "; ".join(self._source.doubts)
 
     def stop(self) -> None:
         """End soon: what is detected is still given; any thread."""

@@ -83,7 +83,7 @@ VIDEO_COLUMNS = (
         "status", "text", "",
         "`ok`; `partial`: broken off, what came before is here; `failed`: could not be read",
     ),
-    Column("reason", "text", "", "why it is not `ok`, in one line"),
+    Column("reason", "text", "", "why it is not `ok`, or what seemed odd, in one line"),
     Column("utc", "time", "UTC", "when the recording began; empty where nothing says it"),
     Column("offset_s", "float64", "s", "start of the segment from the start of its group"),
     Column(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.archive.ground.gps import Fix, GpsTrack, track_of
 from pipeline.core.errors import UsageError
-from pipeline.core.paths import ffmpeg_path
+from pipeline.core.media_file import open_media, packets_of
 
 _NESTED = 0
 _HEAD = 8
@@ -44,18 +44,17 @@ class _Stream:
 
 def read_gopro(path: Path) -> GpsTrack:
     """Return the GPS track of a GoPro video on the video's clock; raises UsageError."""
-    import av
     from av.error import FFmpegError
 
     fixes: list[Fix] = []
     try:
-        with av.open(ffmpeg_path(str(path))) as container:
+        with open_media(path) as container:
             tracks = [each for each in container.streams if each.type == "data"]
             video = container.streams.video[0] if container.streams.video else None
             start = 0.0
             if video is not None and video.start_time is not None and video.time_base is not None:
                 start = float(video.start_time * video.time_base)
-            for packet in container.demux(tracks) if tracks else ():
+            for packet in packets_of(container, tracks) if tracks else ():
                 data = bytes(packet)
                 if data[:4] == b"DEVC" and packet.pts is not None and packet.time_base:
                     begin = float(packet.pts * packet.time_base) - start

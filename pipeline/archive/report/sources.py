@@ -217,8 +217,9 @@ class _Recordings:
             facts.video_s += video["duration_s"] or 0.0
             facts.frames += video["frames"] or 0
             facts.dropped += video["dropped"] or 0
-        for status, text in (("failed", "could not be read"), ("partial", "break off")):
-            of_status = [video for video in self.videos if video["status"] == status]
+        kinds = {"failed": "could not be read", "partial": "break off", "ok": "may lack pictures"}
+        for status, text in kinds.items():
+            of_status = [v for v in self.videos if v["status"] == status and v["reason"]]
             shown = [f"{Path(v['path']).name} ({v['reason']})" for v in of_status[:_MAX_NAMED]]
             if of_status:
                 facts.warnings.append(

@@ -1,20 +1,28 @@
-"""Damage log of a video file, and its summary in one line."""
+"""Damage log of a video file, its summary in one line, and what its times leave open."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.sources._file.container_structure import structure_fault
 from pipeline.sources._file.declared_length import is_whole, missing_bytes
+from pipeline.sources._file.time_steps import JUMP_RATIO, TimeSteps
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
+
+    from pipeline.sources._file.times import StepsBack
 
 # A healthy variable-rate file may show its last picture for long, so its declared duration alone
 # is no proof: the silence at the end must also dwarf every pause before it.
 _MIN_GAP_S = 1.0
 _GAP_RATIO = 4.0
 _MARK_AHEAD = 3
+# Longer steps than this make a look at the container's structure worth its cost.
+_DOUBT_RATIO = 1.5
+# A few less than an AVI's header says may be the recorder's way of counting.
+_COUNT_SHARE = 0.95
 
 
 class DamageLog:
@@ -24,18 +32,23 @@ class DamageLog:
         self.packets = 0
         self.frames = 0
         self.joins = 0
+        self.begins_with_key = False
         self._marked: tuple[int, float | None] | None = None
         self.stopped_by: str | None = None
         self.too_large = 0
         self._bad = 0
         self._first_bad: tuple[int, float] | None = None
         self._last_s = 0.0
+        self._first_s = 0.0
         self._last_shown_s = 0.0
-        self._longest_gap_s = 0.0
+        self._steps = TimeSteps()
 
     def good(self, seconds: float, shown_s: float = 0.0) -> None:
         """Note a delivered frame, shown for `shown_s` by its container's word, 0 if unknown."""
-        self._longest_gap_s = max(self._longest_gap_s, seconds - self._last_s)
+        if self.frames:
+            self._steps.note(self.frames - 1, self._last_s, seconds - self._last_s)
+        else:
+            self._first_s = seconds
         self._last_s = seconds
         self._last_shown_s = shown_s
         self.frames += 1
@@ -46,6 +59,8 @@ class DamageLog:
         A mark at or shortly before a key frame is a join, any other is damage: parsers give the
         mark to a packet or two before the one it came with.
         """
+        if self.packets == 1:
+            self.begins_with_key = keyframe
         if self._marked is not None:
             if keyframe:
                 self.joins += 1
@@ -96,13 +111,53 @@ class DamageLog:
             )
         if (unread := len(stream.index_entries) - self.packets) > 0:
             return f"{unread} frames of its index are missing; {self.frames} frames were read"
+        if self._lacks_frames(stream) and self.packets < _COUNT_SHARE * stream.frames:
+            return f"{_counted(stream.frames, self.packets)}; {self.frames} frames were read"
         if timed and not (complete or _is_whole(path)) and self._ends_early(stream):
             return f"{end} (its duration is {duration_s(stream):.3f} s)"
+        if timed and self._is_doubtful(stream) and (fault := _structure_fault(path, stream)):
+            return f"damaged: {fault}; {self.frames} frames were read"
         return None
 
+    def doubts(self, stream: VideoStream, back: StepsBack | None) -> list[str]:
+        """Return a line for each sign that pictures are missing which may be meant all the same.
+
+        `back` are the steps back of the container's times, which must be what the frames have.
+        """
+        jumps = self._steps.jumps()
+        found = [str(each) for each in (jumps, back) if each is not None]
+        if self._lacks_frames(stream):
+            found.append(_counted(stream.frames, self.packets))
+        elif not found and self._steps.is_even and not 0 < stream.frames <= self.packets:
+            silence_s = self._silence_s(stream)
+            if silence_s > max(_MIN_GAP_S, JUMP_RATIO * self._steps.usual_s):
+                found.append(f"its last picture is shown {silence_s:.3f} s before its end")
+        return found
+
     def _ends_early(self, stream: VideoStream) -> bool:
-        silence = duration_s(stream) - self._last_s - self._last_shown_s
-        return silence > max(_MIN_GAP_S, _GAP_RATIO * self._longest_gap_s)
+        longest_s = max(self._first_s, self._steps.longest_s)
+        return self._silence_s(stream) > max(_MIN_GAP_S, _GAP_RATIO * longest_s)
+
+    def _silence_s(self, stream: VideoStream) -> float:
+        """Return how long the container says the stream goes on behind its last picture."""
+        return duration_s(stream) - self._last_s - self._last_shown_s
+
+    def _is_doubtful(self, stream: VideoStream) -> bool:
+        """Return whether something of the times or counts is not as in a healthy even recording."""
+        limit_s = _DOUBT_RATIO * self._steps.usual_s
+        longest_s = max(self._first_s, self._steps.longest_s)
+        return longest_s > limit_s or self.joins > 0 or self._lacks_frames(stream)
+
+    def _lacks_frames(self, stream: VideoStream) -> bool:
+        """Return whether an AVI's header counts more frames than came; elsewhere it may say less.
+
+        The index of MP4 counts what an edit list hides, too.
+        """
+        return stream.container.format.name == "avi" and 0 < self.packets < stream.frames
+
+
+def _counted(says: int, holds: int) -> str:
+    return f"says that it has {says} frames, {holds} are in it"
 
 
 def _missing_bytes(path: Path) -> int:
@@ -110,6 +165,13 @@ def _missing_bytes(path: Path) -> int:
         return missing_bytes(path)
     except OSError:  # a pipe, or a file that was taken away meanwhile: nothing can be said
         return 0
+
+
+def _structure_fault(path: Path, stream: VideoStream) -> str:
+    try:
+        return structure_fault(path, stream.id)
+    except OSError:
+        return ""
 
 
 def _is_whole(path: Path) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-_EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+EBML, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _MP4_FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide"})
-_TS_SYNC, _TS_PACKET = 0x47, 188
+TS_SYNC, TS_PACKET = 0x47, 188
 # Some writers round sizes up to even or aligned numbers.
-_PADDING = 16
+PADDING = 16
 
 
 def missing_bytes(path: Path) -> int:
@@ -21,13 +21,13 @@ def missing_bytes(path: Path) -> int:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(_TS_PACKET + 1)
+        head = file.read(TS_PACKET + 1)
         file.seek(0)
-        if head[:1] == head[_TS_PACKET:] == bytes([_TS_SYNC]):
-            return -size % _TS_PACKET
+        if head[:1] == head[TS_PACKET:] == bytes([TS_SYNC]):
+            return -size % TS_PACKET
         end = _declared_end(file, head)
     missing = 0 if end is None else end - size
-    return missing if missing > _PADDING else 0
+    return missing if missing > PADDING else 0
 
 
 def is_whole(path: Path) -> bool:
@@ -40,14 +40,14 @@ def is_whole(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(8)
         file.seek(0)
-        end = _declared_end(file, head) if head[:4] in (b"RIFF", _EBML) else None
-    return end is not None and size + _PADDING >= end
+        end = _declared_end(file, head) if head[:4] in (b"RIFF", EBML) else None
+    return end is not None and size + PADDING >= end
 
 
 def _declared_end(file: BinaryIO, head: bytes) -> int | None:
     if head[:4] == b"RIFF":
         return _end_of_riff(file)
-    if head[:4] == _EBML:
+    if head[:4] == EBML:
         return _end_of_segment(file)
     if head[4:8] in _MP4_FIRST_BOXES:
         return _end_of_boxes(file)
@@ -88,17 +88,17 @@ def _end_of_boxes(file: BinaryIO) -> int | None:
 def _end_of_segment(file: BinaryIO) -> int | None:
     """Return where the Segment element ends (RFC 8794, sections 4 and 5)."""
     file.read(4)
-    header_size = _ebml_size(file)
+    header_size = ebml_size(file)
     if header_size is None:
         return None
     file.seek(header_size, 1)
-    if file.read(4) != _MATROSKA_SEGMENT:
+    if file.read(4) != MATROSKA_SEGMENT:
         return None
-    size = _ebml_size(file)
+    size = ebml_size(file)
     return None if size is None else file.tell() + size
 
 
-def _ebml_size(file: BinaryIO) -> int | None:
+def ebml_size(file: BinaryIO) -> int | None:
     """Return the variable-length number at the file's position; None for "unknown" and the end."""
     first = file.read(1)
     if not first or first[0] == 0:

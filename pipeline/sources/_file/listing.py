@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.core.dataset_folder import holds_dataset
-from pipeline.core.paths import ffmpeg_path, home_path
+from pipeline.core.media_file import open_media
+from pipeline.core.paths import home_path
 
 PICTURE_SUFFIXES = frozenset(
     (
@@ -243,7 +244,7 @@ def _is_video(path: Path) -> bool:
         "protocol_whitelist": "file",
     }
     try:
-        with av.open(ffmpeg_path(path), options=options) as container:
+        with open_media(path, options=options) as container:
             stream = picture_stream(container)
             return stream is not None and stream.width > 0 and stream.height > 0
     except (av.FFmpegError, OSError, ValueError):

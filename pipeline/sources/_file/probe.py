@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.core.errors import SourceError, system_reason
-from pipeline.core.paths import ffmpeg_path
+from pipeline.core.media_file import open_media
 from pipeline.sources._file.damage import duration_s
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
 from pipeline.sources._file.recording_start import named_time, recording_start
@@ -47,7 +47,7 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
     if not status.st_size:
         raise SourceError(f"{path}: the file is empty")
-    return _probed(ffmpeg_path(path), path, (status.st_size, status.st_mtime_ns), zone)
+    return _probed(path, path, (status.st_size, status.st_mtime_ns), zone)
 
 
 def probe_opened(file: BinaryIO, path: Path, size: int, zone: tzinfo | None = None) -> FileProbe:
@@ -56,14 +56,14 @@ def probe_opened(file: BinaryIO, path: Path, size: int, zone: tzinfo | None = No
 
 
 def _probed(
-    opened: str | BinaryIO, path: Path, stamp: tuple[int, int], zone: tzinfo | None
+    opened: Path | BinaryIO, path: Path, stamp: tuple[int, int], zone: tzinfo | None
 ) -> FileProbe:
     import av
 
     from pipeline.sources._file.picture import picture_stream
 
     try:
-        with av.open(opened, "r", options={"protocol_whitelist": "file"}) as container:
+        with open_media(opened, options={"protocol_whitelist": "file"}) as container:
             stream = picture_stream(container)
             if stream is None:
                 raise SourceError(

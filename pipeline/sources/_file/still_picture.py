@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
 from pipeline.core.install_hints import install_command
+from pipeline.core.media_file import open_media
 from pipeline.core.paths import home_path
 from pipeline.sources._file.heif import HeifHeader, heif_header
 from pipeline.sources._file.picture_header import (
@@ -168,7 +169,7 @@ def _decoded_heic(data: bytes, header: HeifHeader) -> tuple[Image | None, str]:
     import av
 
     try:
-        with av.open(io.BytesIO(data), "r") as container:
+        with open_media(io.BytesIO(data)) as container:
             image: Any = next(container.decode(video=0)).to_ndarray(format="bgr24")
     except (av.FFmpegError, StopIteration, IndexError, ValueError):
         return None, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 # Steps back up to this are noise of the muxer; longer ones are a clock that was set anew.
 _JITTER_S = 1.0
+# More than a picture out of order explains.
+_NOTED_S = 0.3
 
 _USUAL_FPS = 25.0
 # Raw streams have no times; FFmpeg counts them at a rate of its own, 25 by default.
@@ -52,6 +55,29 @@ def file_clock(
         1 / rate,
         uses="nothing" if fps or not says_times(container) else "pts" if has_pts else "dts",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StepsBack:
+    """Steps back of a file's times: how many, the longest, and when the first was."""
+
+    count: int
+    longest_s: float
+    at_s: float
+
+    @classmethod
+    def after(cls, before: StepsBack | None, at_s: float, step_s: float) -> StepsBack:
+        """Return those before and one more."""
+        if before is None:
+            return cls(1, step_s, at_s)
+        return cls(before.count + 1, max(before.longest_s, step_s), before.at_s)
+
+    def __str__(self) -> str:
+        often = "" if self.count == 1 else f" {self.count} times"
+        return (
+            f"times go back{often}, first at {self.at_s:.3f} s, by up to {self.longest_s:.3f} s: "
+            "files were joined, a clock was set, or parts are out of order"
+        )
 
 
 class BestEffort:
@@ -108,6 +134,7 @@ class PresentationClock:
         self._step_s = step_s
         self._shift_s = 0.0
         self._last_s: float | None = None
+        self.back: StepsBack | None = None
 
     @property
     def start_s(self) -> float | None:
@@ -128,6 +155,8 @@ class PresentationClock:
                 self._start = pts
             now = float((pts - self._start) * self._time_base) + self._shift_s
         if last is not None and now < last:
+            if last - now > _NOTED_S:
+                self.back = StepsBack.after(self.back, last, last - now)
             if last - now > _JITTER_S:
                 self._shift_s += last + self._step_s - now
                 now = last + self._step_s

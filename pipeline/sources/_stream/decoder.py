@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
+from pipeline.core.media_file import packets_of
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
     decoder_limit,
@@ -238,7 +239,7 @@ class StreamDecoder:
     ) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the pictures; ends between any two packets on request."""
         # All streams: a camera that sends nothing but sound any more must not hang here.
-        for packet in container.demux():
+        for packet in packets_of(container):
             if self._stopped():
                 return
             if packet.stream_index != stream.index or not packet.size:
@@ -246,7 +247,7 @@ class StreamDecoder:
             if packet.is_corrupt:
                 self._note_damage()
             else:
-                yield packet  # type: ignore[misc]
+                yield packet
 
     def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
         episodes = self.backlog.episodes

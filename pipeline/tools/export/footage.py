@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
-from pipeline.core.paths import ffmpeg_path
+from pipeline.core.media_file import open_media
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 HELD_OUT = 0.2
@@ -107,7 +107,7 @@ def _thinned(frames: Iterator[Image], count: int, shrink: Shrink) -> list[Image]
 def _video(path: Path, count: int) -> Iterator[Image]:
     """Yield a video's frames, or `count` of them where they are far apart. A break is the end."""
     try:
-        container = av.open(ffmpeg_path(path))
+        container = open_media(path)
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"calibrate: not a video: {path} ({error.strerror})") from error
     with container, suppress(av.FFmpegError):
