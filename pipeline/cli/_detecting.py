@@ -34,6 +34,9 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
+    parser.add_argument(
+        "--slice", type=int, metavar="PIXELS", help="look at tiles of this side, for small objects"
+    )
     parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
     parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
     parser.add_argument(
@@ -65,7 +68,7 @@ def detecting_changes(args: argparse.Namespace) -> dict[str, Any]:
 def detector_changes(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the arguments of `add_detector_arguments` change, by dotted key."""
     changes: dict[str, Any] = {}
-    for key in ("model", "device", "imgsz", "conf", "iou", "precision"):
+    for key in ("model", "device", "imgsz", "slice", "conf", "iou", "precision"):
         if (value := vars(args)[key]) is not None:
             changes[f"detector.{key}"] = value
     if args.classes is not None:

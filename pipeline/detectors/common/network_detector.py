@@ -120,6 +120,7 @@ class NetworkDetector:
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
         self._backend.submit([frame.image for frame in frames])
+        self.in_flight = self._backend.in_flight  # with `slice` it depends on the pictures
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
@@ -157,6 +158,16 @@ def _weights(options: NetworkOptions) -> Path:
 
 
 def _backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: bool) -> Backend:
+    if options.slice is None:
+        return _plain_backend(options, family, prefer_latency)
+    from pipeline.detectors.common.sliced_backend import SlicedBackend
+
+    # A picture is soonest done when all its tiles are computed at once, not one after the other.
+    plain = _plain_backend(options, family, prefer_latency=False)
+    return SlicedBackend(plain, options.slice, options.overlap, prefer_latency=prefer_latency)
+
+
+def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: bool) -> Backend:
     devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
         path=_weights(options),

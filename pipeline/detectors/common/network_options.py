@@ -32,6 +32,11 @@ class NetworkOptions(OptionsModel):
     """Names or ids of the classes to keep; all if not given."""
     max_det: int = Field(default=300, ge=1)
     """Most boxes kept per frame, best first."""
+    slice: ImageSize | None = None
+    """For small objects: side in pixels of the tiles that larger pictures are cut into. The network
+    sees each tile, and the whole picture once."""
+    overlap: float = Field(default=0.2, ge=0, le=0.9)
+    """How much of a tile's side neighbours share; an object wider than that may be cut by both."""
     batch: int | None = Field(default=None, ge=1)
     """Most frames taken at once; by default what suits the machine."""
     precision: Precision = "auto"

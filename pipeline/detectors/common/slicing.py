@@ -1,0 +1,193 @@
+"""Sliced inference: overlapping tiles of a picture, and the boxes of all tiles as one set.
+
+Small objects vanish when a large picture is scaled down to a network's input. Cut into tiles they
+keep their pixels (Akyon et al., Slicing Aided Hyper Inference, ICIP 2022). Fusion here differs from
+the paper's, which merges boxes of a class where half of the smaller one is in the other, and so
+loses a car in front of a lorry: boxes of two tiles are one object where they agree on the part that
+both tiles show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.boxes import area_of_xyxy, iou_of_pairs, overlapping_pairs, usable_xyxy
+from pipeline.core.data import Detections, Float32, Int32
+
+AGREEMENT = 0.5
+"""Intersection over union from which two boxes are one object; over the area of a box that is cut,
+from which it is a part of the other."""
+AGREEMENT_OVER_CLASSES = 0.7
+"""The same for boxes of two classes: one tile says car and another lorry, of the same thing."""
+REACH = 0.01
+"""A box that ends within this part of its tile's side from an inner edge is cut by it: networks
+end such boxes a few pixels early."""
+MAX_CANDIDATES = 3_000
+"""Boxes beyond the best this many are not looked at: a bound on time, not on quality."""
+
+
+@lru_cache(maxsize=64)
+def tiles_xyxy(size: tuple[int, int], side: int, overlap: float) -> Int32:
+    """Return i32[T,4]: the whole picture of `size` (height, width), then its tiles row by row.
+
+    All tiles have the same size, `side` or that of a picture that is smaller, and neighbours share
+    at least `overlap` of it; the last ones are moved inwards. A picture of one tile is not cut.
+    """
+    height, width = size
+    tops, lefts = _starts(height, side, overlap), _starts(width, side, overlap)
+    whole = np.array([[0, 0, width, height]], np.int32)
+    if len(tops) == len(lefts) == 1:
+        return whole
+    top, left = (each.ravel() for each in np.meshgrid(tops, lefts, indexing="ij"))
+    tiles = np.stack((left, top, left + min(side, width), top + min(side, height)), axis=1)
+    found = np.concatenate((whole, tiles.astype(np.int32)))
+    found.flags.writeable = False
+    return found
+
+
+def _starts(length: int, side: int, overlap: float) -> NDArray[np.int64]:
+    last = max(length - side, 0)
+    step = max(round(side * (1 - overlap)), 1)
+    return np.append(np.arange(0, last, step), last)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionRules:
+    """Whether boxes of two classes have to agree better, and how many are kept, best first."""
+
+    by_class: bool = True
+    max_det: int = 300
+
+
+def fuse(found: list[Detections], tiles: Int32, rules: FusionRules) -> Detections:
+    """Return the boxes of a whole picture, best first, from those found on each of its `tiles`.
+
+    `tiles` is i32[T,4] as `tiles_xyxy` gives it, `found` has one set for each of them, in pixels of
+    the tile. A box that an inner edge of its tile cuts off yields to the whole one; parts of an
+    object that no tile shows whole become one box. Boxes of one tile are left as they are. Boxes
+    that are not finite or have no area stand at the end, so that the caller can count them.
+    """
+    if len(found) == 1:
+        return found[0]
+    boxes, tile = _in_picture(found, tiles)
+    usable = usable_xyxy(boxes.xyxy) & np.isfinite(boxes.score)
+    rows = np.flatnonzero(usable)
+    best = rows[np.argsort(-boxes.score[rows], kind="stable")[:MAX_CANDIDATES]]
+    kept = _fused(boxes[best], tiles[tile[best]].astype(np.float32), tiles[0], rules.by_class)
+    kept = kept[np.argsort(-kept.score, kind="stable")]
+    if len(rows) < len(usable):
+        kept = _joined([kept, boxes[~usable]])
+    return kept[: rules.max_det]
+
+
+def _in_picture(found: list[Detections], tiles: Int32) -> tuple[Detections, NDArray[np.int64]]:
+    """Return the boxes of all tiles in pixels of the picture, and the tile of each."""
+    tile = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    boxes = _joined(found)
+    offset = np.tile(tiles[tile, :2], 2).astype(np.float32)
+    return Detections(boxes.xyxy + offset, boxes.score, boxes.class_id), tile
+
+
+def _joined(sets: list[Detections]) -> Detections:
+    return Detections(
+        np.concatenate([each.xyxy for each in sets]),
+        np.concatenate([each.score for each in sets]),
+        np.concatenate([each.class_id for each in sets]),
+    )
+
+
+class _Seen(NamedTuple):
+    """Boxes, best first, and their tiles; edges where a box is cut reach beyond both.
+
+    So parts on both sides of a seam have a piece in common where tiles do not overlap, too, and
+    a box that ends a little before the edge is as wide as what the other tile shows of it.
+    """
+
+    xyxy: Float32
+    tile: Float32
+    is_cut: NDArray[np.bool_]
+
+
+def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> Detections:
+    """Return what stays of usable boxes, best first, `tile` f32[N,4] being that of each."""
+    seen = _with_reach(boxes.xyxy, tile, whole)
+    # Whole ones first, so that each pair begins with what the other yields to.
+    order = np.argsort(seen.is_cut, kind="stable")
+    boxes, tile = boxes[order], tile[order]
+    seen = _Seen(seen.xyxy[order], seen.tile[order], seen.is_cut[order])
+    one, other = _pairs_of_one_object(boxes, tile, seen, by_class)
+    stays = np.ones(len(boxes), np.bool_)
+    whole_count = int(np.count_nonzero(~seen.is_cut))
+    ends = one.searchsorted(np.arange(whole_count + 1))
+    for row in range(whole_count):
+        if stays[row]:
+            stays[other[ends[row] : ends[row + 1]]] = False
+    parts = stays[one] & stays[other] & seen.is_cut[one]
+    return _merged(boxes, one[parts], other[parts], stays)
+
+
+def _with_reach(xyxy: Float32, tile: Float32, whole: Int32) -> _Seen:
+    reach = np.tile((tile[:, 2:] - tile[:, :2]) * np.float32(REACH), 2)
+    # Left and top edges point to smaller numbers, right and bottom ones to larger.
+    outwards = np.array((-1, -1, 1, 1), np.float32)
+    is_inner = tile != whole
+    cut = is_inner & ((tile - xyxy) * outwards <= reach)
+    further = tile + outwards * reach
+    return _Seen(
+        np.where(cut, further, xyxy), np.where(is_inner, further, tile), np.any(cut, axis=1)
+    )
+
+
+def _pairs_of_one_object(
+    boxes: Detections, tile: Float32, seen: _Seen, by_class: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows (i, j), i < j, of all pairs that are one object, sorted by i."""
+    one, other = overlapping_pairs(seen.xyxy, seen.xyxy)
+    candidates = (one < other) & (tile[one] != tile[other]).any(axis=1)
+    one, other = one[candidates], other[candidates]
+    # What both tiles show of each box. Whole boxes are compared as they are: where one reaches out
+    # of the other's tile, the other is another object.
+    both_whole = ~seen.is_cut[other]
+    a, b = seen.xyxy[one], seen.xyxy[other]
+    a = np.where(both_whole[:, None], a, _clipped(a, seen.tile[other]))
+    b = np.where(both_whole[:, None], b, _clipped(b, seen.tile[one]))
+    pairs = np.arange(len(one))
+    same_class = boxes.class_id[one] == boxes.class_id[other] if by_class else np.True_
+    needed = np.where(same_class, AGREEMENT, AGREEMENT_OVER_CLASSES)
+    same = iou_of_pairs(a, b, pairs, pairs) >= needed
+    is_part = seen.is_cut[other] & ~seen.is_cut[one] & same_class
+    shared = area_of_xyxy(_clipped(boxes.xyxy[one], boxes.xyxy[other]))
+    same |= is_part & (shared >= AGREEMENT * area_of_xyxy(boxes.xyxy[other]))
+    return one[same], other[same]
+
+
+def _clipped(xyxy: Float32, within: Float32) -> Float32:
+    """Return the part of each box that is in the box `within` of the same row."""
+    return np.concatenate(
+        (np.maximum(xyxy[:, :2], within[:, :2]), np.minimum(xyxy[:, 2:], within[:, 2:])), axis=1
+    )
+
+
+def _merged(
+    boxes: Detections, one: NDArray[np.intp], other: NDArray[np.intp], stays: NDArray[np.bool_]
+) -> Detections:
+    """Return the boxes that stay; what pairs connect becomes the box around it, in its best row."""
+    first = np.arange(len(boxes))
+    while True:
+        lower = np.minimum(first[one], first[other])
+        before = first.copy()
+        np.minimum.at(first, one, lower)
+        np.minimum.at(first, other, lower)
+        if np.array_equal(first, before):
+            break
+    xyxy = boxes.xyxy.copy()
+    rows = np.flatnonzero(stays)
+    np.minimum.at(xyxy[:, :2], first[rows], boxes.xyxy[rows, :2])
+    np.maximum.at(xyxy[:, 2:], first[rows], boxes.xyxy[rows, 2:])
+    heads = np.flatnonzero(stays & (first == np.arange(len(boxes))))
+    return Detections(xyxy[heads], boxes.score[heads], boxes.class_id[heads])
