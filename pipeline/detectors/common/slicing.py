@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from pipeline.core.boxes import area_of_xyxy, iou_of_pairs, overlapping_pairs, usable_xyxy
 from pipeline.core.data import Detections, Float32, Int32
+from pipeline.core.masks import Mask
+
+Rows = NDArray[np.intp]
 
 AGREEMENT = 0.5
 """Intersection over union from which two boxes are one object; over the area of a box that is cut,
@@ -50,7 +53,7 @@ def tiles_xyxy(size: tuple[int, int], side: int, overlap: float) -> Int32:
     return found
 
 
-def _starts(length: int, side: int, overlap: float) -> NDArray[np.int64]:
+def _starts(length: int, side: int, overlap: float) -> Rows:
     last = max(length - side, 0)
     step = max(round(side * (1 - overlap)), 1)
     return np.append(np.arange(0, last, step), last)
@@ -69,36 +72,56 @@ def fuse(found: list[Detections], tiles: Int32, rules: FusionRules) -> Detection
 
     `tiles` is i32[T,4] as `tiles_xyxy` gives it, `found` has one set for each of them, in pixels of
     the tile. A box that an inner edge of its tile cuts off yields to the whole one; parts of an
-    object that no tile shows whole become one box. Boxes of one tile are left as they are. Boxes
-    that are not finite or have no area stand at the end, so that the caller can count them.
+    object that no tile shows whole become one box, with the mask and keypoints of its best part.
+    Boxes of one tile are left as they are. Boxes that are not finite or have no area stand at the
+    end, so that the caller can count them.
     """
     if len(found) == 1:
         return found[0]
-    boxes, tile = _in_picture(found, tiles)
+    tile = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    offset = np.tile(tiles[tile, :2], 2).astype(np.float32)
+    boxes = Detections(
+        np.concatenate([each.xyxy for each in found]) + offset,
+        np.concatenate([each.score for each in found]),
+        np.concatenate([each.class_id for each in found]),
+    )
     usable = usable_xyxy(boxes.xyxy) & np.isfinite(boxes.score)
     rows = np.flatnonzero(usable)
     best = rows[np.argsort(-boxes.score[rows], kind="stable")[:MAX_CANDIDATES]]
-    kept = _fused(boxes[best], tiles[tile[best]].astype(np.float32), tiles[0], rules.by_class)
-    kept = kept[np.argsort(-kept.score, kind="stable")]
-    if len(rows) < len(usable):
-        kept = _joined([kept, boxes[~usable]])
-    return kept[: rules.max_det]
-
-
-def _in_picture(found: list[Detections], tiles: Int32) -> tuple[Detections, NDArray[np.int64]]:
-    """Return the boxes of all tiles in pixels of the picture, and the tile of each."""
-    tile = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    boxes = _joined(found)
-    offset = np.tile(tiles[tile, :2], 2).astype(np.float32)
-    return Detections(boxes.xyxy + offset, boxes.score, boxes.class_id), tile
-
-
-def _joined(sets: list[Detections]) -> Detections:
+    kept, xyxy = _fused(boxes[best], tiles[tile[best]].astype(np.float32), tiles[0], rules.by_class)
+    kept = best[kept]
+    order = np.argsort(-boxes.score[kept], kind="stable")
+    kept = np.concatenate((kept[order], np.flatnonzero(~usable)))[: rules.max_det]
+    xyxy = np.concatenate((xyxy[order], boxes.xyxy[~usable]))[: rules.max_det]
     return Detections(
-        np.concatenate([each.xyxy for each in sets]),
-        np.concatenate([each.score for each in sets]),
-        np.concatenate([each.class_id for each in sets]),
+        xyxy,
+        boxes.score[kept],
+        boxes.class_id[kept],
+        _masks_in_picture(found, tiles, tile, kept),
+        _keypoints_in_picture(found, offset, kept),
     )
+
+
+def _masks_in_picture(
+    found: list[Detections], tiles: Int32, tile: Rows, kept: Rows
+) -> tuple[Mask, ...] | None:
+    sets = [each.masks for each in found if each.masks is not None]
+    if not sets:
+        return None
+    masks = [mask for each in sets for mask in each]
+    width, height = tiles[0, 2:].tolist()
+    return tuple(
+        masks[row].moved(*tiles[tile[row], :2].tolist(), (height, width)) for row in kept.tolist()
+    )
+
+
+def _keypoints_in_picture(found: list[Detections], offset: Float32, kept: Rows) -> Float32 | None:
+    sets = [each.keypoints for each in found if each.keypoints is not None]
+    if not sets:
+        return None
+    keypoints = np.concatenate(sets)[kept]
+    keypoints[..., :2] += offset[kept, None, :2]
+    return keypoints
 
 
 class _Seen(NamedTuple):
@@ -113,8 +136,8 @@ class _Seen(NamedTuple):
     is_cut: NDArray[np.bool_]
 
 
-def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> Detections:
-    """Return what stays of usable boxes, best first, `tile` f32[N,4] being that of each."""
+def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> tuple[Rows, Float32]:
+    """Return rows and xyxy of what stays of usable boxes, best first; `tile` f32[N,4] is theirs."""
     seen = _with_reach(boxes.xyxy, tile, whole)
     # Whole ones first, so that each pair begins with what the other yields to.
     order = np.argsort(seen.is_cut, kind="stable")
@@ -128,7 +151,8 @@ def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> De
         if stays[row]:
             stays[other[ends[row] : ends[row + 1]]] = False
     parts = stays[one] & stays[other] & seen.is_cut[one]
-    return _merged(boxes, one[parts], other[parts], stays)
+    kept, xyxy = _merged(boxes.xyxy, one[parts], other[parts], stays)
+    return order[kept], xyxy
 
 
 def _with_reach(xyxy: Float32, tile: Float32, whole: Int32) -> _Seen:
@@ -145,7 +169,7 @@ def _with_reach(xyxy: Float32, tile: Float32, whole: Int32) -> _Seen:
 
 def _pairs_of_one_object(
     boxes: Detections, tile: Float32, seen: _Seen, by_class: bool
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+) -> tuple[Rows, Rows]:
     """Return the rows (i, j), i < j, of all pairs that are one object, sorted by i."""
     one, other = overlapping_pairs(seen.xyxy, seen.xyxy)
     candidates = (one < other) & (tile[one] != tile[other]).any(axis=1)
@@ -174,9 +198,12 @@ def _clipped(xyxy: Float32, within: Float32) -> Float32:
 
 
 def _merged(
-    boxes: Detections, one: NDArray[np.intp], other: NDArray[np.intp], stays: NDArray[np.bool_]
-) -> Detections:
-    """Return the boxes that stay; what pairs connect becomes the box around it, in its best row."""
+    boxes: Float32, one: Rows, other: Rows, stays: NDArray[np.bool_]
+) -> tuple[Rows, Float32]:
+    """Return rows and xyxy of the boxes that stay.
+
+    Those that pairs connect become the box around them, in the row of the best.
+    """
     first = np.arange(len(boxes))
     while True:
         lower = np.minimum(first[one], first[other])
@@ -185,9 +212,9 @@ def _merged(
         np.minimum.at(first, other, lower)
         if np.array_equal(first, before):
             break
-    xyxy = boxes.xyxy.copy()
+    xyxy = boxes.copy()
     rows = np.flatnonzero(stays)
-    np.minimum.at(xyxy[:, :2], first[rows], boxes.xyxy[rows, :2])
-    np.maximum.at(xyxy[:, 2:], first[rows], boxes.xyxy[rows, 2:])
-    heads = np.flatnonzero(stays & (first == np.arange(len(boxes))))
-    return Detections(xyxy[heads], boxes.score[heads], boxes.class_id[heads])
+    np.minimum.at(xyxy[:, :2], first[rows], boxes[rows, :2])
+    np.maximum.at(xyxy[:, 2:], first[rows], boxes[rows, 2:])
+    kept = np.flatnonzero(stays & (first == np.arange(len(boxes))))
+    return kept, xyxy[kept]
