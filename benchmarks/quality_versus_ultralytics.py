@@ -32,8 +32,9 @@ def main() -> int:
     if given.worker:
         _their_rows(given.video, str(given.model), given.worker.split(","), given.output)
         return 0
+    from pipeline.archive.tracks import load_tracks
     from pipeline.tools.evaluate.scoring import COMBINED, score
-    from pipeline.tools.evaluate.tracks import load_tracks
+    from pipeline.tools.evaluate.tracks import rows_to_score
     from pipeline.tools.evaluate.truth import load_truth
 
     print(f"{given.video.name}, {given.model.name}; every box of visibility", end=" ")
@@ -44,7 +45,9 @@ def main() -> int:
             truths = load_truth(_write_truth(given, number, folder / group), "mot")
             print(f"{group:32}", *(f"{figure:>7}" for figure in FIGURES))
             for side, rows in _runs(given, names, folder / group).items():
-                found = score(truths, load_tracks(rows, "mot"))[COMBINED]
+                found = score(truths, rows_to_score(load_tracks(rows, "tracks.csv"), "mot"))[
+                    COMBINED
+                ]
                 print(f"  {side:30}", *(f"{found[f]:7.1f}" for f in FIGURES), flush=True)
     return 0
 

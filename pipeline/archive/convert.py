@@ -12,7 +12,8 @@ import numpy as np
 
 from pipeline.archive.annotations import check_identities
 from pipeline.archive.formats._format import TrackFormat, with_file_names
-from pipeline.archive.tracks import TrackInput, open_tracks
+from pipeline.archive.remote import is_remote
+from pipeline.archive.tracks import open_tracks
 from pipeline.archive.videos import assigned_videos, at_one_size, with_video
 from pipeline.config.plugins import FORMATS, plugin
 from pipeline.core.atomic_file import replacing
@@ -78,7 +79,7 @@ def convert(
     selection = selection or Selection()
     given = open_tracks(tracks)
     output = home_path(output)
-    names = _chosen(given, selection)
+    names = given.named(selection.sources)
     if form.layout == "file per source" and len(names) > 1 and _is_file(form, output):
         raise OutputError(
             f"{output}: holds one source, and there are {len(names)} ({', '.join(names)}): give a "
@@ -88,23 +89,12 @@ def convert(
     sequences = (_with_facts(each, videos, selection) for each in given.load(names))
     done = Converted()
     try:
-        if output.is_file() and output.samefile(tracks):
+        if not is_remote(tracks) and output.is_file() and output.samefile(home_path(tracks)):
             raise UsageError(f"{output}: is the input; choose another output with -o")
         _write(form, _prepared(sequences, form, selection, done), output, done)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written: {error.strerror or error}") from None
     return done
-
-
-def _chosen(given: TrackInput, selection: Selection) -> list[str]:
-    """Return the sequences to export; raises UsageError for unknown names."""
-    if not given.names:
-        raise UsageError("there are no sources in these tracks")
-    known = [*dict.fromkeys([*given.names, *given.names.values()])]
-    if missing := [name for name in selection.sources if name not in known]:
-        raise UsageError(f"--source: {unknown('source', missing[0], known)}")
-    wanted = set(selection.sources or known)
-    return [name for name, source in given.names.items() if {name, source} & wanted]
 
 
 def _prepared(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.archive.annotations import looks_like_annotations, read_annotations
-from pipeline.archive.dataset.reader import Dataset, open_dataset
-from pipeline.core.dataset_folder import dataset_at
+from pipeline.archive.dataset.reader import Dataset, dataset_named, open_dataset
 from pipeline.core.errors import UsageError
+from pipeline.core.options import unknown
 from pipeline.core.parquet_file import import_pyarrow
 from pipeline.core.paths import home_path
 from pipeline.core.sequences import (
@@ -47,53 +47,78 @@ _USED = (
 class TrackInput:
     """Where tracks come from: {sequence: its camera or source}, and what loads the named ones.
 
-    Sequences of a dataset are its videos; they are loaded one at a time.
+    Sequences of a dataset are its videos; they are loaded one at a time. `media` is {sequence: path
+    of its video}, without those that nothing names.
     """
 
+    path: Path
     names: Mapping[str, str]
+    media: Mapping[str, str]
     load: Callable[[Collection[str]], Iterable[RecordedSequence]]
 
+    def named(self, wanted: Sequence[str] = ()) -> list[str]:
+        """Return the sequences that names stand for: their own, or their camera's; without, all.
 
-def open_tracks(path: Path) -> TrackInput:
+        Raises UsageError for an unknown name, and where there is no sequence at all.
+        """
+        if not self.names:
+            raise UsageError(
+                f"{self.path}: has no tracks: no source, or no recording that was read"
+            )
+        known = [*dict.fromkeys([*self.names.values(), *self.names])]
+        if missing := [name for name in wanted if name not in known]:
+            raise UsageError(f"{self.path}: {unknown('source', missing[0], known)}")
+        chosen = set(wanted or known)
+        return [name for name, camera in self.names.items() if {name, camera} & chosen]
+
+
+def open_tracks(path: Path, inner: str = _INNER) -> TrackInput:
     """Return tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, a dataset, a run's folder or
     annotations of another tool to load; raises UsageError.
 
-    Sources in which nothing was found are there too, with an empty table, where a report.json or
-    the dataset names them.
+    A dataset may be in a store: a path of `place_of`. In a folder of folders each one's file
+    `inner` is read. Sources in which nothing was found are there too, with an empty table, where a
+    report.json or the dataset names them.
     """
+    if (dataset := dataset_named(path)) is not None:
+        return _of_dataset(open_dataset(dataset))
     path = home_path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    if (dataset := dataset_at(path)) is not None:
-        return _of_dataset(open_dataset(dataset))
-    found = _loaded(path)
+    found = _loaded(path, inner)
 
     def load(names: Collection[str]) -> Iterator[RecordedSequence]:
         return (each for name, each in found.items() if name in names)
 
-    return TrackInput({name: name for name in found}, load)
+    media = {name: file for name, each in found.items() for file in [*each.media.values()][:1]}
+    return TrackInput(path, {name: name for name in found}, media, load)
 
 
-def load_tracks(path: Path) -> dict[str, RecordedSequence]:
-    """Return all sequences of `open_tracks` at once; raises UsageError."""
-    given = open_tracks(path)
-    return {each.name: each for each in given.load(given.names)}
+def load_tracks(path: Path, inner: str = _INNER) -> dict[str, RecordedSequence]:
+    """Return all sequences of `open_tracks` at once; raises UsageError where there is none."""
+    given = open_tracks(path, inner)
+    return {each.name: each for each in given.load(given.named())}
 
 
-def _loaded(path: Path) -> dict[str, RecordedSequence]:
+def _loaded(path: Path, inner: str) -> dict[str, RecordedSequence]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _read_parquet(path, [path])
     if suffix not in SUFFIXES and looks_like_annotations(path):
         return read_annotations(path)
+    if path.is_file() and suffix not in SUFFIXES:
+        raise UsageError(
+            f"{path}: want tracks: {', '.join(SUFFIXES)}, .parquet, a run's folder, a "
+            "dataset, or annotations of another tool"
+        )
     if not any((path / f"tracks{each}").exists() for each in SUFFIXES):
         if (table := path / "tracks.parquet").exists():
             return _read_parquet(table, [table])
         for folder in (path / "tracks", path):  # what the sink `parquet` writes, part by part
             if parts := sorted(folder.glob(_PARTS), key=lambda part: (len(part.name), part.name)):
                 return _read_parquet(folder, parts)
-    found = load_sequences([path], _INNER)
-    for file in find_files(path, _INNER):
+    found = load_sequences([path], inner)
+    for file in find_files(path, inner):
         _complete(found, file)
     return found
 
@@ -155,6 +180,7 @@ def _of_dataset(dataset: Dataset) -> TrackInput:
     videos = dataset.videos()
     stems = Counter(Path(str(video["path"])).stem for video in videos)
     names: dict[str, str] = {}
+    media: dict[str, str] = {}
     by_segment: dict[str, tuple[str, Mapping[str, Any]]] = {}
     failed: list[str] = []
     for video in videos:
@@ -164,6 +190,7 @@ def _of_dataset(dataset: Dataset) -> TrackInput:
             failed.append(name)
             continue
         names[name] = str(video["camera"])
+        media[name] = str(video["path"])
         by_segment[str(video["segment"])] = (name, video)
     if failed:
         more = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
@@ -180,7 +207,7 @@ def _of_dataset(dataset: Dataset) -> TrackInput:
         for name, video in left.values():
             yield _of_video(name, dataset.path, _Columns(), video)
 
-    return TrackInput(names, load)
+    return TrackInput(dataset.path, names, media, load)
 
 
 def _by_segment(
@@ -188,15 +215,14 @@ def _by_segment(
 ) -> Iterator[tuple[str, _Columns]]:
     """Yield (segment, rows) of those with rows, one at a time."""
     last, columns = "", _Columns()
-    for batch in dataset.batches("tracks", ["segment", *_NEEDED, *_USED], camera):
+    for batch in dataset.batches("tracks", ["segment", *_NEEDED, *_USED], camera, wanted):
         segment = batch["segment"][0].as_py()  # a batch is of one part, which is one segment
-        if segment != last and last in wanted:
-            yield last, columns
         if segment != last:
+            if last:
+                yield last, columns
             last, columns = segment, _Columns()
-        if segment in wanted:
-            columns.add(batch)
-    if last in wanted:
+        columns.add(batch)
+    if last:
         yield last, columns
 
 

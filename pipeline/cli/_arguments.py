@@ -1,8 +1,36 @@
-"""Arguments that several commands have, checked: frame rate and picture size."""
+"""Arguments that several commands have, checked: tracks, paths, frame rate, picture size."""
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
+from pipeline.archive.remote import is_address, place_of
 from pipeline.core.errors import UsageError
+
+
+def add_tracks_argument(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """Add TRACKS, which becomes a path of `place_of`; `what` is read besides what all read."""
+    text = "CSV, JSONL, MOT text or Parquet, a run's folder, a dataset (of a store, too: s3://...)"
+    parser.add_argument("tracks", type=place_of, metavar="TRACKS", help=text + what)
+
+
+def local_path(text: str) -> Path:
+    """Return the path that an argument names; raises UsageError for an address in a store."""
+    if is_address(text):
+        raise UsageError(f"{text}: want a file or folder on this machine; stores hold datasets")
+    return Path(text)
+
+
+def given_video(args: argparse.Namespace) -> Path:
+    """Return VIDEO of a command that wants TRACKS before it; raises UsageError without one."""
+    video: Path | None = args.video
+    if video is None:
+        raise UsageError(
+            f"{args.tracks}: want tracks and the video they are of: "
+            f"trackline {args.command} TRACKS VIDEO"
+        )
+    return video
 
 
 def checked_fps(fps: float | None) -> float | None:

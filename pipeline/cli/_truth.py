@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from pipeline.archive.annotations import looks_like_annotations, read_annotations
+from pipeline.cli._arguments import local_path
 from pipeline.core.errors import UsageError
 from pipeline.core.options import split_names
 from pipeline.core.paths import home_path
@@ -23,7 +24,7 @@ BENCHMARKS: tuple[Data, ...] = get_args(Data)
 def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --gt, --data and --classes."""
     parser.add_argument(
-        "--gt", required=True, type=Path, metavar="DIR|FILE",
+        "--gt", required=True, type=local_path, metavar="DIR|FILE",
         help="<seq>/gt/gt.txt (mot), label_02/<seq>.txt (kitti), or corrected annotations",
     )  # fmt: skip
     parser.add_argument(

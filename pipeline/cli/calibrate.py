@@ -18,6 +18,7 @@ from pipeline.archive.ground.calibration import Calibration, Errors
 from pipeline.archive.ground.grid_picture import draw_grid, png_of
 from pipeline.archive.ground.points_file import calibrated, measured_of_options
 from pipeline.archive.single_frame import read_still
+from pipeline.cli._arguments import local_path
 from pipeline.core.atomic_file import replacing, write_text
 from pipeline.core.data import Image
 from pipeline.core.errors import OutputError, UsageError
@@ -32,7 +33,7 @@ _STRANGE = 4.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("source", metavar="VIDEO", help="a video, picture or camera")
-    parser.add_argument("--points", type=Path, metavar="FILE", help="points.yaml")
+    parser.add_argument("--points", type=local_path, metavar="FILE", help="points.yaml")
     parser.add_argument(
         "--point", action="append", default=[], metavar="x,y=X,Y",
         help="a pixel and its place on the ground in metres (right, ahead); four or more",
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", type=float, default=0.0, metavar="S", help="which frame, in seconds"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("homography.yaml"), metavar="FILE",
+        "-o", "--output", type=local_path, default=Path("homography.yaml"), metavar="FILE",
         help="the file to write (default: %(default)s); the picture is beside it, as .png",
     )  # fmt: skip
 

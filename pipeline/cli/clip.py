@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline.archive.render.clip import ClipJob, clip
+from pipeline.cli._arguments import add_tracks_argument, given_video, local_path
 from pipeline.cli._file_progress import file_progress
 from pipeline.core.errors import UsageError
 
@@ -18,11 +19,13 @@ HELP = "cut one track out of its video"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="file of tracks, or its folder")
-    parser.add_argument("video", type=Path, metavar="VIDEO", help="the video they are of")
+    add_tracks_argument(parser)
+    parser.add_argument(
+        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video they are of"
+    )
     parser.add_argument("--track", type=int, required=True, metavar="ID", help="the track's id")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="OUT",
+        "-o", "--output", type=local_path, default=Path(), metavar="OUT",
         help="file that ends in .mp4, or folder (default: VIDEO.trackID.mp4 here)",
     )  # fmt: skip
     parser.add_argument("--source", metavar="NAME", help="source in TRACKS that VIDEO is")
@@ -34,12 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the clip and name it; exit code 1 where the video is damaged before its end."""
+    video = given_video(args)
     if not 0 <= args.pad < float("inf"):
         raise UsageError(f"--pad: want 0 or more seconds, got {args.pad:g}")
-    job = ClipJob(
-        args.tracks, args.video, args.track, args.output, args.source, args.pad, args.crop
-    )
-    with file_progress(args.video.name) as progress:
+    job = ClipJob(args.tracks, video, args.track, args.output, args.source, args.pad, args.crop)
+    with file_progress(video.name) as progress:
         done = clip(job, progress)
     print(done.files[0])  # noqa: T201
     if done.broken:

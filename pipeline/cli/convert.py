@@ -8,13 +8,12 @@ folder), a dataset, or annotations in one of the formats that are read back.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from pipeline.archive.convert import Converted, Selection, convert, make_format
-from pipeline.cli._arguments import checked_fps, parsed_size
+from pipeline.cli._arguments import add_tracks_argument, checked_fps, local_path, parsed_size
 from pipeline.config.plugins import FORMATS, plugin_names
 from pipeline.config.schema import parse_assignment
 from pipeline.core.errors import UsageError
@@ -25,25 +24,20 @@ HELP = "export tracks to CVAT, MOTChallenge, COCO, KITTI, GeoJSON, Label Studio,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument(
-        "tracks",
-        type=Path,
-        metavar="TRACKS",
-        help="CSV, JSONL, MOT text, Parquet, folder, dataset, annotations",
-    )
+    add_tracks_argument(parser, ", annotations")
     parser.add_argument(
         "--to", required=True, metavar="FORMAT", help=f"one of {', '.join(plugin_names(FORMATS))}"
     )
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT",
+        "-o", "--output", required=True, type=local_path, metavar="OUT",
         help="file, or folder for formats of several files and for several sources",
     )  # fmt: skip
     parser.add_argument(
-        "--video", action="append", default=[], type=Path, metavar="FILE",
+        "--video", action="append", default=[], type=local_path, metavar="FILE",
         help="video of the tracks, for its size, frame rate, length and path; once for each source",
     )  # fmt: skip
     parser.add_argument(
-        "--homography", type=Path, metavar="FILE", help="pixels to ground plane, for geojson"
+        "--homography", type=local_path, metavar="FILE", help="pixels to ground plane, for geojson"
     )
     parser.add_argument("--source", metavar="NAME,...", help="export these sources only")
     parser.add_argument("--classes", metavar="NAME,...", help="export these classes only")

@@ -1,6 +1,7 @@
 """Count events at zones and lines from recorded tracks, without video or model.
 
-TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder.
+TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder; or a
+dataset, which is counted over the seams of its recordings.
 """
 
 from __future__ import annotations
@@ -9,31 +10,50 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pipeline.cli._arguments import checked_fps, parsed_size
+from pipeline.archive.counting import recount_chains
+from pipeline.archive.dataset.reader import dataset_named, open_dataset
+from pipeline.archive.recordings import CameraRecordings
+from pipeline.archive.remote import place_of
+from pipeline.archive.tracks import open_tracks
+from pipeline.cli._arguments import checked_fps, local_path, parsed_size
 from pipeline.cli._progress import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
+from pipeline.core.options import listed
 from pipeline.core.output_columns import EVENT_NAMES, event_rows
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import Recording, read_recording
-from pipeline.events.zones.replay import VideoInfo, picture_size, recount, zones_of_sources
-from pipeline.events.zones.schema import CameraZones
+from pipeline.events.zones.replay import (
+    Recount,
+    VideoInfo,
+    picture_size,
+    recount,
+    zones_of_sources,
+)
+from pipeline.events.zones.schema import CameraZones, ZonesFile
 from pipeline.events.zones.zones_file import load_zones
 from pipeline.sinks._table import csv_rows
+
+Counts = Iterator[tuple[str, Recount]]
 
 HELP = "count at zones and lines from recorded tracks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
-    parser.add_argument("--zones", required=True, type=Path, metavar="FILE", help="zones and lines")
+    parser.add_argument(
+        "tracks", type=place_of, metavar="TRACKS",
+        help="CSV, JSONL or MOT text, a run's folder, a dataset (of a store, too: s3://...)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--zones", required=True, type=local_path, metavar="FILE", help="zones and lines"
+    )
     parser.add_argument(
         "--camera", metavar="NAME",
         help="count this source only; or, in a file of one source, with this camera's zones",
@@ -41,30 +61,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, metavar="N", help="frame rate, where no times are")
     parser.add_argument("--size", metavar="WxH", help="picture size, where the file tells none")
     parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--events", type=Path, metavar="FILE.csv", help="write the events too")
+    parser.add_argument(
+        "--events", type=local_path, metavar="FILE.csv", help="write the events too"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print the counts of each source."""
     video = VideoInfo(checked_fps(args.fps), parsed_size(args.size))
     zones = load_zones(args.zones)
+    dataset = dataset_named(args.tracks)
+    counts = _of_files(args, zones, video) if dataset is None else _of_dataset(args, zones, dataset)
     report: dict[str, Any] = {}
     events: list[Event] = []
-    seen: set[str] = set()
-    for path in find_files(args.tracks, "tracks.csv"):
-        recording = read_recording(path)
-        if recording.kind == "kitti":
-            raise UsageError(f"{path}: holds detections, not tracks")
-        seen |= set(recording.tables)
-        chosen = zones_of_sources(recording.tables, zones, args.camera, path)
-        for name, camera in chosen.items():
-            if name in report:
-                raise UsageError(f"{path}: source '{name}' is in another file already")
-            report[name], found = _count(recording, name, zones.cameras[camera], video)
-            events += found
-    if not report:
-        known, came = ", ".join(sorted(zones.cameras)), args.camera or ", ".join(sorted(seen))
-        raise UsageError(f"{args.zones}: has no camera '{came}' of {args.tracks} (known: {known})")
+    for name, found in counts:
+        report[name] = {"counts": found.counts, "inside": found.inside}
+        events += found.events
     if args.events:
         _write(args.events, events)
     if args.json:
@@ -74,17 +86,54 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def _count(
-    recording: Recording, name: str, camera: CameraZones, video: VideoInfo
-) -> tuple[dict[str, Any], list[Event]]:
+def _of_files(args: argparse.Namespace, zones: ZonesFile, video: VideoInfo) -> Counts:
+    """Yield (source, its counts) of a file of tracks or a run's folder."""
+    counted: set[str] = set()
+    seen: set[str] = set()
+    for path in find_files(args.tracks, "tracks.csv"):
+        recording = read_recording(path)
+        if recording.kind == "kitti":
+            raise UsageError(f"{path}: holds detections, not tracks")
+        seen |= set(recording.tables)
+        chosen = zones_of_sources(recording.tables, zones, args.camera, path)
+        for name, camera in chosen.items():
+            if name in counted:
+                raise UsageError(f"{path}: source '{name}' is in another file already")
+            counted.add(name)
+            yield name, _count(recording, name, zones.cameras[camera], video)
+    if not counted:
+        raise _no_zones(args, zones, seen)
+
+
+def _of_dataset(args: argparse.Namespace, zones: ZonesFile, path: Path) -> Counts:
+    """Yield (camera, its counts) of a dataset, over seams as its job counted."""
+    if args.fps is not None or args.size is not None:
+        raise UsageError(f"{path}: says frame rate and picture size itself; no --fps or --size")
+    dataset, given = open_dataset(path), open_tracks(path)
+    given.named()
+    chosen = zones_of_sources(dataset.cameras(), zones, args.camera, path)
+    if not chosen:
+        raise _no_zones(args, zones, dataset.cameras())
+    for name, camera in chosen.items():
+        recordings = CameraRecordings(dataset, given, name)
+        yield name, recount_chains(name, recordings.chains(), zones.cameras[camera])
+
+
+def _no_zones(args: argparse.Namespace, zones: ZonesFile, seen: Collection[str]) -> UsageError:
+    came = args.camera or listed(seen)
+    return UsageError(
+        f"{args.zones}: has no camera '{came}' of {args.tracks} (known: {listed(zones.cameras)})"
+    )
+
+
+def _count(recording: Recording, name: str, camera: CameraZones, video: VideoInfo) -> Recount:
     if camera.size and not video.size and not picture_size(recording, name):
         shown = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201
             f"trackline: {recording.path}: tells no picture size, taken as {shown}",
             file=sys.stderr,
         )
-    found = recount(recording, name, camera, video)
-    return {"counts": found.counts, "inside": found.inside}, found.events
+    return recount(recording, name, camera, video)
 
 
 def _print(report: Mapping[str, Any]) -> None:

@@ -6,14 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Collection
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.archive.remote import place_of
+from pipeline.archive.tracks import load_tracks
 from pipeline.cli._truth import add_truth_arguments, benchmark, chosen_classes, load_truths
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
-from pipeline.tools.evaluate.tracks import in_common, load_tracks
+from pipeline.tools.evaluate.tracks import in_common, rows_to_score
 
 HELP = "score tracks against ground truth"
 COUNTS = ("IDSW", "Frag")
@@ -23,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_truth_arguments(parser)
     parser.add_argument(
-        "--tracks", required=True, type=Path, metavar="DIR|FILE",
-        help="output of a run, a folder of <seq>.txt in MOTChallenge's form, or one file",
+        "--tracks", required=True, type=place_of, metavar="DIR|FILE",
+        help="output of a run, a folder of <seq>.txt in MOTChallenge's form, one file, a dataset",
     )  # fmt: skip
     parser.add_argument("--coasting", action="store_true", help="count predicted boxes too")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -33,8 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print the figures of each sequence and of all together."""
     given = load_truths(args)
-    tracks = load_tracks(
-        args.tracks, benchmark(args), coasting=args.coasting, classes=chosen_classes(args)
+    tracks = rows_to_score(
+        load_tracks(args.tracks, "tracks.csv"),
+        benchmark(args),
+        coasting=args.coasting,
+        classes=chosen_classes(args),
     )
     truths = given.of(tracks)
     common = in_common(truths, tracks)

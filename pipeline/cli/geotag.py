@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +21,8 @@ from pipeline.archive.ground.geotag import (
     geotagged,
 )
 from pipeline.archive.ground.gps import read_gps
+from pipeline.archive.remote import place_of
+from pipeline.cli._arguments import local_path
 from pipeline.core.errors import UsageError
 
 HELP = "positions of a moving camera at each frame, from GPX, NMEA or a GoPro"
@@ -30,16 +31,23 @@ DEFAULT_GAP_S = 5.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a video, or a run's tracks")
     parser.add_argument(
-        "--gps", required=True, type=Path, metavar="FILE",
+        "source", type=place_of, metavar="SOURCE", help="a video, a run's tracks, or a dataset"
+    )
+    parser.add_argument(
+        "--gps", required=True, type=local_path, metavar="FILE",
         help=".gpx, .nmea (.txt, .log), or the GoPro's .mp4 itself",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", action="append", default=[], type=Path, metavar="FILE", required=True,
-        help="positions.csv, .parquet (GeoParquet) or .geojson; may be repeated",
+        "-o", "--output", action="append", default=[], type=local_path, metavar="FILE",
+        required=True, help="positions.csv, .parquet (GeoParquet) or .geojson; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--source", dest="name", metavar="NAME", help="which source of the tracks")
+    parser.add_argument(
+        "--source",
+        dest="name",
+        metavar="NAME",
+        help="which source of the tracks; of a dataset, a camera or a recording",
+    )
     parser.add_argument(
         "--offset", type=float, default=0.0, metavar="S",
         help="seconds added to the GPS's clock (default: %(default)s)",
@@ -67,9 +75,9 @@ def execute(args: argparse.Namespace) -> int:
     columns = geotagged(frames, track, args.max_gap_s, args.offset, str(args.gps))
     for path in args.output:
         write_columns(path, POSITION_COLUMNS, columns, drive_features)
-    known = int(np.isfinite(columns["lat"]).sum())
+    has_position = np.isfinite(columns["lat"])
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    console.print(f"{known} of {len(frames.frame)} frames have a position")
+    console.print(f"{has_position.sum()} of {len(has_position)} frames have a position")
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli._arguments import checked_fps
+from pipeline.cli._arguments import checked_fps, local_path
 from pipeline.core.errors import UsageError
 from pipeline.core.options import validated
 from pipeline.core.sequences import find_files, video_of
@@ -28,9 +28,11 @@ FOLDER = "refined"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; those about refining are the fields of RefineOptions."""
-    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT",
+        "tracks", type=local_path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder"
+    )
+    parser.add_argument(
+        "-o", "--output", type=local_path, metavar="OUT",
         help=f"file, or folder for files of the same names (default: {FOLDER}/ beside TRACKS)",
     )  # fmt: skip
     parser.add_argument(

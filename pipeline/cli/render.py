@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.archive.render.render import RenderJob, render
+from pipeline.cli._arguments import add_tracks_argument, given_video, local_path
 from pipeline.cli._file_progress import file_progress
 from pipeline.core.drawing import ALL_LABELS, LabelPart
 from pipeline.core.errors import UsageError
@@ -23,10 +24,12 @@ FOLDER = "rendered"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="file of tracks, or its folder")
-    parser.add_argument("video", type=Path, metavar="VIDEO", help="the video they are of")
+    add_tracks_argument(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path(FOLDER), metavar="OUT",
+        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video they are of"
+    )
+    parser.add_argument(
+        "-o", "--output", type=local_path, default=Path(FOLDER), metavar="OUT",
         help=f"folder, or file that ends in .mp4 (default: {FOLDER})",
     )  # fmt: skip
     parser.add_argument("--source", metavar="NAME", help="source in TRACKS that VIDEO is")
@@ -49,13 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the files and name them; exit code 1 where the video is damaged."""
+    video = given_video(args)
     if args.no_video and not args.heatmap:
         raise UsageError("--no-video: nothing is left to write without --heatmap")
     if not 0 <= args.trail < float("inf"):
         raise UsageError(f"--trail: want 0 or more seconds, got {args.trail:g}")
     job = RenderJob(
         tracks=args.tracks,
-        video=args.video,
+        video=video,
         output=args.output,
         source=args.source,
         blur=tuple(split_names(args.blur)) if args.blur is not None else (),
@@ -65,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
         labels=_labels(args.labels),
         trail_s=args.trail,
     )
-    with file_progress(args.video.name) as progress:
+    with file_progress(video.name) as progress:
         done = render(job, progress)
     for path in done.files:
         print(path)  # noqa: T201

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pipeline.archive.remote import is_remote
 from pipeline.archive.report.page import page_of
 from pipeline.archive.report.sources import ReportInputs, collect
+from pipeline.cli._arguments import add_tracks_argument, local_path
 from pipeline.core.atomic_file import write_text
 from pipeline.core.errors import OutputError, UsageError
 
@@ -20,18 +22,21 @@ FILE = "report.html"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
+    add_tracks_argument(parser)
     parser.add_argument(
-        "tracks", type=Path, metavar="TRACKS", help="dataset, a run's folder, file of tracks"
+        "--zones",
+        type=local_path,
+        metavar="FILE",
+        help="count here, instead of what the run counted",
     )
     parser.add_argument(
-        "--zones", type=Path, metavar="FILE", help="count here, instead of what the run counted"
-    )
-    parser.add_argument("--video", type=Path, metavar="VIDEO", help="video to take a frame from")
-    parser.add_argument(
-        "--homography", type=Path, metavar="FILE", help="from trackline calibrate, for speeds"
+        "--video", type=local_path, metavar="VIDEO", help="video to take a frame from"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path(FILE), metavar="FILE.html",
+        "--homography", type=local_path, metavar="FILE", help="from trackline calibrate, for speeds"
+    )
+    parser.add_argument(
+        "-o", "--output", type=local_path, default=Path(FILE), metavar="FILE.html",
         help=f"the page (default: {FILE})",
     )  # fmt: skip
 
@@ -43,10 +48,14 @@ def execute(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {args.output}: want a file called .html")
     sources = collect(ReportInputs(args.tracks, args.zones, args.video, args.homography))
-    page = page_of(args.tracks.resolve().name, sources, f"trackline {__version__}")
+    page = page_of(_title(args.tracks), sources, f"trackline {__version__}")
     try:
         write_text(args.output, page)
     except OSError as error:
         raise OutputError(f"{args.output}: cannot be written: {error.strerror}") from None
     print(args.output)  # noqa: T201
     return 0
+
+
+def _title(tracks: Path) -> str:
+    return (tracks if is_remote(tracks) else tracks.resolve()).name or str(tracks)

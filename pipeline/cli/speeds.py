@@ -16,15 +16,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.archive.ground.export import check_output, write_speeds
+from pipeline.archive.ground.export import Arrays, check_output, rows_of, write_speeds
 from pipeline.archive.ground.speeds import SpeedOptions, ground_speeds
 from pipeline.archive.ground.summary import TrackSummary, summarize
-from pipeline.archive.tracks import load_tracks
+from pipeline.archive.tracks import TrackInput, open_tracks
+from pipeline.cli._arguments import add_tracks_argument, local_path
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.homography import read_homography
-from pipeline.core.options import validated
-from pipeline.core.sequences import RecordedSequence
+from pipeline.core.options import listed, validated
 
 HELP = "positions and speeds in metres of recorded tracks"
 _MAX_SHOWN = 40
@@ -32,16 +32,22 @@ _MAX_SHOWN = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; the limits are the fields of SpeedOptions."""
-    parser.add_argument("tracks", type=Path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder")
+    add_tracks_argument(parser)
     parser.add_argument(
-        "--homography", required=True, type=Path, metavar="FILE", help="from trackline calibrate"
+        "--homography",
+        required=True,
+        type=local_path,
+        metavar="FILE",
+        help="from trackline calibrate",
     )
     parser.add_argument(
-        "-o", "--output", action="append", default=[], type=Path, metavar="FILE",
+        "-o", "--output", action="append", default=[], type=local_path, metavar="FILE",
         help="speeds.csv, .parquet (GeoParquet with an origin), .geojson; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--per-track", type=Path, metavar="FILE.csv", help="write the table, too")
-    parser.add_argument("--source", metavar="NAME", help="which source, where there are several")
+    parser.add_argument(
+        "--per-track", type=local_path, metavar="FILE.csv", help="write the table, too"
+    )
+    parser.add_argument("--source", metavar="NAME", help="which camera, or recording of a dataset")
     for name, field in SpeedOptions.model_fields.items():
         parser.add_argument(
             "--" + name.replace("_", "-"), type=float, metavar="N",
@@ -51,39 +57,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the files and print a row for each track."""
-    given = {name: getattr(args, name) for name in SpeedOptions.model_fields}
-    known = {name: value for name, value in given.items() if value is not None}
+    limits = {name: getattr(args, name) for name in SpeedOptions.model_fields}
+    known = {name: value for name, value in limits.items() if value is not None}
     options = validated(SpeedOptions, known, "speeds")
     homography = read_homography(args.homography)
     for path in args.output:
         check_output(path, homography)
     if args.per_track is not None and args.per_track.suffix.lower() != ".csv":
         raise UsageError(f"{args.per_track}: want a file called .csv")
-    sequence = _chosen(load_tracks(args.tracks), args)
-    tracks = ground_speeds(sequence, homography, options)
+    given = open_tracks(args.tracks)
+    rows: list[Arrays] = []
+    summaries: list[TrackSummary] = []
+    for sequence in given.load(_chosen(given, args.source)):
+        tracks = ground_speeds(sequence, homography, options)
+        summaries += summarize(tracks, homography)
+        if args.output:
+            rows.append(rows_of(tracks, homography.origin))
     for path in args.output:
-        write_speeds(path, tracks, homography)
-    summaries = summarize(tracks, homography)
+        write_speeds(path, rows)
     if args.per_track is not None:
         _write(args.per_track, summaries)
     _print(summaries)
     return 0
 
 
-def _chosen(sequences: dict[str, RecordedSequence], args: argparse.Namespace) -> RecordedSequence:
-    there = ", ".join(sorted(sequences))
-    if args.source is None:
-        if len(sequences) == 1:
-            return next(iter(sequences.values()))
-        if not sequences:
-            raise UsageError(f"{args.tracks}: has no tracks")
+def _chosen(given: TrackInput, source: str | None) -> list[str]:
+    """Return the sequences of the one camera that the homography is of; raises UsageError."""
+    names = given.named([source] if source is not None else [])
+    cameras = list(dict.fromkeys(given.names[name] for name in names))
+    if len(cameras) > 1:
         raise UsageError(
-            f"{args.tracks}: a homography is of one camera, and there are more sources ({there}): "
-            "choose with --source"
+            f"{given.path}: a homography is of one camera, and there are more sources "
+            f"({listed(cameras)}): choose with --source"
         )
-    if args.source not in sequences:
-        raise UsageError(f"{args.tracks}: has no source '{args.source}' (there are: {there})")
-    return sequences[args.source]
+    return names
 
 
 def _write(path: Path, summaries: list[TrackSummary]) -> None:
@@ -106,13 +113,17 @@ def _cell(value: object) -> object:
 
 def _print(summaries: list[TrackSummary]) -> None:
     table = Table(box=None, pad_edge=False)
+    sources = {each.source for each in summaries}
+    if len(sources) > 1:
+        table.add_column("source", no_wrap=True)
     table.add_column("track", justify="right")
     table.add_column("class", no_wrap=True)
     for name in ("seconds", "path", "median speed", "km/h"):
         table.add_column(name, justify="right")
     longest = sorted(summaries, key=lambda each: -(each.path_m if each.rows else 0))[:_MAX_SHOWN]
-    for each in sorted(longest, key=lambda each: each.track_id):
+    for each in sorted(longest, key=lambda each: (each.source, each.track_id)):
         table.add_row(
+            *([each.source] if len(sources) > 1 else []),
             f"{each.track_id}", each.class_name, f"{each.last_s - each.first_s:.1f}",
             _with_sd(each.path_m, each.path_sd_m, "m"),
             _with_sd(each.median_speed, each.median_speed_sd, "m/s"),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pipeline.cli._arguments import local_path
 from pipeline.cli._truth import add_truth_arguments, chosen_classes, load_truths
 from pipeline.config.plugins import plugin
 from pipeline.config.schema import Config
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_truth_arguments(parser)
     parser.add_argument(
-        "--detections", required=True, type=Path, metavar="DIR|FILE",
+        "--detections", required=True, type=local_path, metavar="DIR|FILE",
         help="<seq>/det/det.txt, <seq>.txt, or the table of a run with --tracker none",
     )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="see trackline list trackers")
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--conf", type=float, default=0.0, metavar="0..1", help="lowest score")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("best.yaml"), metavar="FILE.yaml",
+        "-o", "--output", type=local_path, default=Path("best.yaml"), metavar="FILE.yaml",
         help="configuration to write (default: best.yaml)",
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.secret_masking import masked_address
+
+_MAX_LISTED = 100
+"""Names that a message lists: more is no line that anybody reads."""
 
 
 class OptionsModel(BaseModel):
@@ -87,10 +90,16 @@ def split_names(text: str) -> list[str]:
 
 
 def unknown(what: str, came: str, known: list[str]) -> str:
-    """Return "unknown WHAT 'CAME'", the near ones first where there are any, and all known."""
+    """Return "unknown WHAT 'CAME'", the near ones first where there are any, and those known."""
     near = get_close_matches(came, known, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"unknown {what} '{came}'{hint} (known: {', '.join(sorted(known))})"
+    return f"unknown {what} '{came}'{hint} (known: {listed(known)})"
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names in order for a message, the first hundred and how many there are of more."""
+    more = f", ... ({len(names)} in all)" if len(names) > _MAX_LISTED else ""
+    return ", ".join(sorted(names)[:_MAX_LISTED]) + more
 
 
 def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple[str, str]:

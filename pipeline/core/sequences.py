@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.dataset_folder import holds_dataset
 from pipeline.core.errors import UsageError
 from pipeline.core.paths import home_path
 from pipeline.core.track_files import SUFFIXES, BoxTable, Recording, read_recording
@@ -58,10 +59,18 @@ def find_files(path: Path, inner: str) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    for pattern in ("tracks.csv", "tracks.jsonl", inner, f"*/{inner}", "*.txt"):
+    if holds_dataset(path):
+        raise UsageError(
+            f"{path}: is a dataset, which this does not read: trackline convert {path} --to mot "
+            "-o FOLDER makes files of it"
+        )
+    patterns = [*dict.fromkeys(("tracks.csv", "tracks.jsonl", inner, f"*/{inner}", "*.txt"))]
+    for pattern in patterns:
         if found := sorted(path.glob(pattern)):
             return found
-    raise UsageError(f"{path}: no tracks.csv, tracks.jsonl, {inner}, */{inner} or *.txt in there")
+    if above := next(filter(holds_dataset, path.absolute().parents), None):
+        raise UsageError(f"{path}: is a part of the dataset {above}: give that (and --source NAME)")
+    raise UsageError(f"{path}: no {', '.join(patterns[:-1])} or {patterns[-1]} in there")
 
 
 def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSequence]:

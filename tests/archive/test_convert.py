@@ -319,7 +319,7 @@ BAD_TRACKS = {
     ),
     "not parquet": (("a.parquet", b"PAR1 but no more"), "cannot be read as Parquet"),
     "empty": (("a.csv", b""), "want a header"),
-    "rows of nothing": (("a.csv", b"frame,x1,y1,x2,y2\n"), "there are no sources"),
+    "rows of nothing": (("a.csv", b"frame,x1,y1,x2,y2\n"), "has no tracks"),
 }  # fmt: skip
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archive.tracks import load_tracks
 from pipeline.core.interfaces import Tracker
 from pipeline.tools.evaluate.scoring import Scores
 from pipeline.tools.evaluate.scoring import score as score_tracks
 from pipeline.tools.evaluate.tracking import follow, recorded_frames
-from pipeline.tools.evaluate.tracks import load_tracks
+from pipeline.tools.evaluate.tracks import rows_to_score
 from pipeline.tools.evaluate.truth import load_truth
 
 
@@ -49,4 +50,4 @@ def score(sequences: list[Sequence], tracks: Path, benchmark: str) -> Scores:
     """Return {sequence: figures} and "COMBINED" by the rules of "MOT15" or "MOT17"."""
     truths = {each.name: load_truth(each.folder, "mot")[each.name] for each in sequences}
     assert {truth.rules for truth in truths.values()} == {benchmark}
-    return score_tracks(truths, load_tracks(tracks, "mot"))
+    return score_tracks(truths, rows_to_score(load_tracks(tracks, "tracks.csv"), "mot"))

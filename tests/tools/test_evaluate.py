@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.archive.tracks import load_tracks
 from pipeline.cli.main import main
 from pipeline.core.errors import UsageError
 from pipeline.tools.evaluate.scoring import COMBINED, score
 from pipeline.tools.evaluate.tracking import follow, recorded_frames
-from pipeline.tools.evaluate.tracks import in_common, load_tracks
+from pipeline.tools.evaluate.tracks import in_common, rows_to_score
 from pipeline.tools.evaluate.truth import load_truth
 from pipeline.trackers import sort
 
@@ -32,7 +33,8 @@ def walk(track_id: int, frames: range, x: int = 10, tail: str = "1,-1,-1,-1") ->
 
 
 def scored(gt: Path, tracks: Path, data="mot", **options):
-    truths, tables = load_truth(gt, data), load_tracks(tracks, data, **options)
+    truths = load_truth(gt, data)
+    tables = rows_to_score(load_tracks(tracks, "tracks.csv"), data, **options)
     return score(in_common(truths, tables), tables)
 
 
@@ -114,7 +116,7 @@ def test_coasting_rows_and_other_classes_do_not_count(tmp_path: Path):
     both = scored(gt, tracks, classes=["person", "CAR"])
     assert both["A"]["MOTA"] == pytest.approx(-20)
     with pytest.raises(UsageError, match=r"class dog \(there are: car, person\)"):
-        load_tracks(tracks, "mot", classes=["dog"])
+        rows_to_score(load_tracks(tracks, "tracks.csv"), "mot", classes=["dog"])
 
 
 def test_one_sequence_folder_is_enough_and_seqinfo_is_not_needed(tmp_path: Path):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.archive.dataset.layout import Manifest, read_header, read_manifest, read_manifests
+from pipeline.archive.dataset.layout import (
+    Manifest,
+    has_header,
+    read_header,
+    read_manifest,
+    read_manifests,
+)
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
 from pipeline.archive.remote import is_remote, place_of, reaching, store_of
+from pipeline.core.dataset_folder import dataset_at
 from pipeline.core.errors import UsageError
 from pipeline.core.parquet_file import arrow_schema, import_pyarrow, with_constants
+from pipeline.core.paths import home_path
 
 BATCH_ROWS = 1 << 16
 
@@ -35,12 +43,17 @@ class Dataset:
         return sorted({one.camera for one in self.manifests.values()})
 
     def batches(
-        self, name: str, columns: Sequence[str] | None = None, camera: str | None = None
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        camera: str | None = None,
+        segments: Collection[str] | None = None,
     ) -> Iterator[Any]:
         """Yield a table's rows as pyarrow tables, segment by segment, in bounded memory.
 
-        Its columns are followed by `camera` and `date`. Raises UsageError for an unknown table,
-        column or camera, and where a part is missing or damaged.
+        Its columns are followed by `camera` and `date`; `segments` are those to read, None for all.
+        Raises UsageError for an unknown table, column or camera, and where a part is missing or
+        damaged.
         """
         names = self._checked(name, columns)
         if camera is not None and camera not in self.cameras():
@@ -53,6 +66,8 @@ class Dataset:
         own = [each for each in names if each in TABLES[name].names]
         text = [column.name for column in TABLES[name].columns if column.type == "text"]
         for manifest in self.segments(camera):
+            if segments is not None and manifest.segment not in segments:
+                continue
             part = self.path / manifest.parts[name].path
             folder = {"camera": manifest.camera, "date": manifest.date}
             try:
@@ -78,9 +93,9 @@ class Dataset:
             return schema.empty_table().select(self._checked(name, columns))
         return pa.concat_tables(tables).unify_dictionaries()
 
-    def videos(self) -> list[dict[str, Any]]:
-        """Return the rows of `videos`, one per segment."""
-        rows: list[dict[str, Any]] = self.table("videos").to_pylist()
+    def videos(self, camera: str | None = None) -> list[dict[str, Any]]:
+        """Return the rows of `videos`, one per segment, of one camera if named."""
+        rows: list[dict[str, Any]] = self.table("videos", camera=camera).to_pylist()
         return rows
 
     def _why_gone(self, manifest: Manifest) -> str:
@@ -114,6 +129,20 @@ def open_dataset(path: Path | str) -> Dataset:
     place = place_of(str(path)) if isinstance(path, str) else path
     header = read_header(place)
     return Dataset(place, header.get("options", {}), read_manifests(place))
+
+
+def dataset_named(path: Path) -> Path | None:
+    """Return the dataset that a path or address names, as itself or as its table `tracks`.
+
+    None for what else may be on this machine. Raises UsageError for an address that is no dataset:
+    of a store, nothing else is read.
+    """
+    if not is_remote(path):
+        return dataset_at(home_path(path))
+    for place in (path, path.parent) if path.name == "tracks" else (path,):
+        if has_header(place):
+            return place
+    raise UsageError(f"{path}: is no dataset; other tracks are read from this machine only")
 
 
 @contextmanager

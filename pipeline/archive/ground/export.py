@@ -102,9 +102,16 @@ def check_output(path: Path, homography: Homography) -> None:
         raise UsageError(f"{path}: a map needs the homography's origin: calibrate with --origin")
 
 
-def write_speeds(path: Path, tracks: GroundTracks, homography: Homography) -> None:
-    """Write the rows as the suffix says, in one step; raises OutputError."""
-    write_columns(path, COLUMNS, rows_of(tracks, homography.origin), _features)
+def write_speeds(path: Path, parts: Sequence[Arrays]) -> None:
+    """Write what `rows_of` gave of each source as the suffix says; raises OutputError."""
+    write_columns(path, COLUMNS, joined(parts), _features)
+
+
+def joined(parts: Sequence[Arrays]) -> Arrays:
+    """Return the rows of columns one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def write_columns(
@@ -204,7 +211,9 @@ def _write_geojson(path: Path, features: Iterator[dict[str, Any]]) -> None:
 def _features(columns: Arrays) -> Iterator[dict[str, Any]]:
     """Yield a line for each track, with times, speeds and errors of its points."""
     ids, known = columns["track_id"], np.isfinite(columns["lon"])
-    starts = np.flatnonzero(np.diff(ids, prepend=-1))
+    new = np.diff(ids, prepend=-1) != 0
+    new[1:] |= columns["source"][1:] != columns["source"][:-1]
+    starts = np.flatnonzero(new)
     for a, b in zip(starts.tolist(), [*starts[1:].tolist(), len(ids)], strict=True):
         rows = np.arange(a, b)[known[a:b]]
         # Rows without identity are not one track: a point each.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archive.ground.gps import GpsTrack, positions_at
-from pipeline.archive.tracks import load_tracks
+from pipeline.archive.remote import is_remote
+from pipeline.archive.tracks import open_tracks
 from pipeline.config.plugins import plugin
 from pipeline.core.errors import UsageError
+from pipeline.core.options import listed
 from pipeline.core.output_columns import Column
+from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import SUFFIXES
 
 Floats = NDArray[np.float64]
@@ -42,32 +45,39 @@ class Frames:
     utc_s: Floats
 
 
-def frames_of(path: Path, source: str | None, start_utc: float | None) -> Frames:
-    """Return every frame of a video, or those that a run's tracks name; raises UsageError.
+def frames_of(path: Path, source: str | None, start_utc: float | None) -> list[Frames]:
+    """Return every frame of a video, or those that tracks name, by source; raises UsageError.
 
-    `start_utc` is the Unix time of the start, where neither file says it or says it wrongly.
+    `source` is one of several, or a dataset's camera: all its recordings. `start_utc` is the Unix
+    time of the start, where neither file says it or says it wrongly.
     """
-    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+    if is_remote(path) or path.is_dir() or path.suffix.lower() in (*SUFFIXES, ".parquet"):
         found = _of_tracks(path, source)
     else:
-        found = _of_video(path)
+        found = [_of_video(path)]
     if start_utc is None:
         return found
-    return Frames(found.source, found.frame, found.pts_s, start_utc + found.pts_s)
+    if len(found) > 1:
+        raise UsageError(f"--start: is of one recording, and there are {len(found)}: --source NAME")
+    (one,) = found
+    return [Frames(one.source, one.frame, one.pts_s, start_utc + one.pts_s)]
 
 
-def _of_tracks(path: Path, source: str | None) -> Frames:
-    sequences = load_tracks(path)
-    name = source or next(iter(sequences), "")
-    if name not in sequences or (source is None and len(sequences) > 1):
-        there = ", ".join(sorted(sequences)) or "none"
-        raise UsageError(f"{path}: want one source, --source NAME (there are: {there})")
-    sequence = sequences[name]
+def _of_tracks(path: Path, source: str | None) -> list[Frames]:
+    given = open_tracks(path)
+    names = given.named([source] if source is not None else [])
+    cameras = list(dict.fromkeys(given.names[name] for name in names))
+    if len(cameras) > 1:
+        raise UsageError(f"{path}: want one source, --source NAME (there are: {listed(cameras)})")
+    return [_of_sequence(each) for each in given.load(names)]
+
+
+def _of_sequence(sequence: RecordedSequence) -> Frames:
     table = sequence.table
     frame, first = np.unique(table.frame, return_index=True)
     pts_s = table.pts_s[first]
     pts_s = np.where(np.isfinite(pts_s), pts_s, frame / sequence.video.fps)
-    return Frames(name, frame, pts_s, table.utc_s[first])
+    return Frames(sequence.name, frame, pts_s, table.utc_s[first])
 
 
 def _of_video(path: Path) -> Frames:
@@ -86,12 +96,24 @@ def _of_video(path: Path) -> Frames:
 
 
 def geotagged(
-    frames: Frames, track: GpsTrack, max_gap_s: float, offset_s: float, where: str
+    parts: Sequence[Frames], track: GpsTrack, max_gap_s: float, offset_s: float, where: str
 ) -> dict[str, NDArray[Any]]:
     """Return POSITION_COLUMNS as arrays; raises UsageError where no frame has a position.
 
     `offset_s` is added to the GPS's times; `where` names the track in errors.
     """
+    frames = Frames(
+        parts[0].source,
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("frame", "pts_s", "utc_s")
+        ),
+    )
+    if track.clock == "media" and len(parts) > 1:
+        raise UsageError(
+            f"{where}: runs on the clock of one recording, and there are {len(parts)}: "
+            "--source NAME"
+        )
     times = frames.pts_s if track.clock == "media" else frames.utc_s
     if not np.isfinite(times).any():
         raise UsageError(
@@ -105,7 +127,7 @@ def geotagged(
             "after the GPS track does (--offset, --start)"
         )
     return {
-        "source": np.full(len(times), frames.source),
+        "source": np.repeat([part.source for part in parts], [len(p.frame) for p in parts]),
         "frame": frames.frame,
         "pts_s": frames.pts_s.round(6),
         "utc": frames.utc_s,
@@ -118,9 +140,9 @@ def geotagged(
 
 
 def drive_features(columns: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the drive as GeoJSON lines, one for each stretch with positions."""
-    known = np.isfinite(columns["lat"])
-    edges = np.flatnonzero(np.diff(known)) + 1
+    """Yield the drive as GeoJSON lines, one for each stretch of a recording with positions."""
+    known, source = np.isfinite(columns["lat"]), columns["source"]
+    edges = np.flatnonzero((np.diff(known)) | (source[1:] != source[:-1])) + 1
     for rows in np.split(np.arange(len(known)), edges):
         if not len(rows) or not known[rows[0]]:
             continue

@@ -38,12 +38,12 @@ class ClipJob:
 
 def clip(job: ClipJob, progress: Progress | None = None) -> Rendered:
     """Write the clip; raises UsageError where there is no such track or it is of another video."""
+    with opened(job.video) as (_, info):
+        fps = info.fps or DEFAULT_FPS
     every = tracks_of(job.tracks, job.video, job.source)
     one = every.only(job.track_id)
     check_start(every, job.video)
     done = Rendered()
-    with opened(job.video) as (_, info):
-        fps = info.fps or DEFAULT_FPS
     target = target_of(job.output, f"{job.video.stem}.track{job.track_id}")
     first, last = int(one.table.frame[0]), int(one.table.frame[-1])
     pad = round(job.pad_s * fps)

@@ -65,11 +65,11 @@ class Rendered:
 
 def render(job: RenderJob, progress: Progress | None = None) -> Rendered:
     """Write the video and the heat map; raises UsageError where tracks are of another video."""
+    with opened(job.video) as (_, info):
+        fps = info.fps or DEFAULT_FPS
     tracks = tracks_of(job.tracks, job.video, job.source)
     check_start(tracks, job.video)
     done = Rendered()
-    with opened(job.video) as (_, info):
-        fps = info.fps or DEFAULT_FPS
     target = target_of(job.output, job.video.stem)
     blurred = _Blur(job, tracks, fps) if job.blur else None
     if blurred is not None and info.frame_count:

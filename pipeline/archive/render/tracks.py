@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from pipeline.archive.tracks import TrackInput, open_tracks
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import SourceInfo
-from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import BoxTable
 
 TIME_TOLERANCE_S = 0.005
+_MAX_NAMED = 20
 _MAX_OUTSIDE = 0.2  # of the boxes' middles may lie outside of the picture
 _LENGTH_SLACK = 1.02, 2
 """Containers that do not count their frames give them by duration and rate."""
@@ -51,7 +52,9 @@ class VideoTracks:
             ids, counts = np.unique(self.table.track_id, return_counts=True)
             longest = ids[np.argsort(-counts, kind="stable")][:8].tolist()
             shown = ", ".join(map(str, longest)) or "none at all"
-            raise UsageError(f"{self.path}: has no track {track_id} (the longest are: {shown})")
+            raise UsageError(
+                f"{self.path}: {self.name} has no track {track_id} (the longest are: {shown})"
+            )
         return replace(self, table=table)
 
     def result(self, frame: Frame) -> Result:
@@ -108,10 +111,11 @@ class VideoTracks:
 def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
     """Return the tracks of `video` in a file, folder or dataset; `source` names them where it must.
 
-    Without it they are those whose source is called as the file is, or that name it, or the only
-    ones there are. Raises UsageError.
+    `source` may be a camera. Of several sources it is the one whose path is most like the video's,
+    from the file's name upwards, else the one that is called like it. Raises UsageError.
     """
-    sequence = _chosen(open_tracks(path), path, video, source)
+    given = open_tracks(path)
+    (sequence,) = given.load([_chosen(given, video, source)])
     known = sequence.video
     return VideoTracks(
         sequence.path,
@@ -122,21 +126,25 @@ def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
     )
 
 
-def _chosen(given: TrackInput, path: Path, video: Path, source: str | None) -> RecordedSequence:
-    known = ", ".join(sorted(given.names)[:20]) or "no source at all"
-    if source is not None and source not in given.names:
-        raise UsageError(f"{path}: has no source '{source}' (there is: {known})")
-    name = video.stem if source is None else source
-    if name in given.names:
-        return next(iter(given.load([name])))
-    alone = len(given.names) == 1
-    found = [each for each in given.load(given.names) if alone or _is_of(each, video)]
+def _chosen(given: TrackInput, video: Path, source: str | None) -> str:
+    names = given.named([source] if source is not None else [])
+    if len(names) == 1:
+        return names[0]
+    likeness = {name: _equal_parts(given.media.get(name, ""), video) for name in names}
+    best = max(likeness.values())
+    found = [name for name in names if best and likeness[name] == best]
+    if len(found) > 1 or not found:
+        found = [name for name in names if name == video.stem]
     if len(found) != 1:
+        more = f", ... ({len(names)})" if len(names) > _MAX_NAMED else ""
         raise UsageError(
-            f"{path}: which source is {video.name}? say it with --source (there is: {known})"
+            f"{given.path}: which source is {video}? say it with --source "
+            f"(there are: {', '.join(sorted(names)[:_MAX_NAMED])}{more})"
         )
     return found[0]
 
 
-def _is_of(sequence: RecordedSequence, video: Path) -> bool:
-    return any(Path(file).name == video.name for file in sequence.media.values())
+def _equal_parts(media: str, video: Path) -> int:
+    """Return how many names two paths have in common at their ends."""
+    pairs = zip(Path(media).absolute().parts[::-1], video.absolute().parts[::-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from pipeline.archive.counting import Counted, Happened
 from pipeline.archive.ground.summary import TrackSummary
 from pipeline.archive.report.charts import (
     bars_over_time,
@@ -18,7 +19,6 @@ from pipeline.archive.report.charts import (
     with_heat,
     with_paths,
 )
-from pipeline.archive.report.counting import Counted, Happened
 from pipeline.archive.report.markup import Child, Element, document, element, table
 from pipeline.archive.report.sources import SourceReport
 from pipeline.archive.report.style import STYLE

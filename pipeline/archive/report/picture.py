@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.archive.report.counting import Counted
+from pipeline.archive.counting import Counted
 from pipeline.archive.report.summary import SourceSummary
 from pipeline.archive.single_frame import read_still
 from pipeline.core.data import Image

@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.archive.dataset.reader import Dataset, open_dataset
-from pipeline.archive.ground.speeds import SpeedOptions, ground_speeds
-from pipeline.archive.ground.summary import TrackSummary, summarize
-from pipeline.archive.report.counting import (
-    Chain,
+from pipeline.archive.counting import (
     Counted,
+    counted,
     recount_chains,
     recount_file,
     stored_in_dataset,
     stored_in_run,
 )
+from pipeline.archive.dataset.reader import dataset_named, open_dataset
+from pipeline.archive.ground.speeds import SpeedOptions, ground_speeds
+from pipeline.archive.ground.summary import TrackSummary, summarize
+from pipeline.archive.recordings import CameraRecordings, start_of
 from pipeline.archive.report.picture import Picture, picture_of
 from pipeline.archive.report.summary import SHORT_S, Facts, SourceSummary, Span, times_of
-from pipeline.archive.tracks import TrackInput, load_tracks, open_tracks
+from pipeline.archive.tracks import load_tracks, open_tracks
 from pipeline.archive.videos import assigned_videos
-from pipeline.core.dataset_folder import dataset_at
 from pipeline.core.errors import UsageError
 from pipeline.core.homography import Homography, read_homography
 from pipeline.core.paths import home_path
@@ -65,16 +65,13 @@ class SourceReport:
 
 def collect(inputs: ReportInputs) -> Iterator[SourceReport]:
     """Yield each source's report; raises UsageError and ConfigError, as `trackline count` does."""
-    path = home_path(inputs.tracks)
-    if (dataset := dataset_at(path)) is not None:
+    if (dataset := dataset_named(inputs.tracks)) is not None:
         return _of_dataset(dataset, inputs)
-    return _of_file(path, inputs)
+    return _of_file(home_path(inputs.tracks), inputs)
 
 
 def _of_file(path: Path, inputs: ReportInputs) -> Iterator[SourceReport]:
     found = load_tracks(path)
-    if not found:
-        raise UsageError(f"{path}: has no tracks")
     zones, videos, homography = _extras(inputs, list(found))
     utc = {name for name, each in found.items() if _has_utc(each)}
     folders = {each.path.parent for each in found.values()}
@@ -85,13 +82,13 @@ def _of_file(path: Path, inputs: ReportInputs) -> Iterator[SourceReport]:
         summary.add(sequence, 0.0)
         facts = _facts_of_run(sequence)
         _judge(summary, facts)
-        counted = stored.get(name)
+        counts = stored.get(name)
         if name in zones:
-            counted = recount_file(sequence, zones[name], is_utc=is_utc)
+            counts = recount_file(sequence, zones[name], is_utc=is_utc)
         speeds = _speeds([sequence], homography)
         media = next(iter(sequence.media.values()), None)
-        picture = picture_of(summary, counted, videos.get(name), [media] if media else [])
-        yield SourceReport(summary, facts, counted, speeds, picture)
+        picture = picture_of(summary, counts, videos.get(name), [media] if media else [])
+        yield SourceReport(summary, facts, counts, speeds, picture)
 
 
 def _of_dataset(path: Path, inputs: ReportInputs) -> Iterator[SourceReport]:
@@ -101,25 +98,25 @@ def _of_dataset(path: Path, inputs: ReportInputs) -> Iterator[SourceReport]:
         raise UsageError(f"{path}: has no recordings yet")
     zones, videos, homography = _extras(inputs, cameras)
     for camera in cameras:
-        recordings = _Recordings(dataset, given, camera)
-        summary = SourceSummary(camera, recordings.span, recordings.size)
+        recordings = CameraRecordings(dataset, given, camera)
+        span = _span_of_camera(recordings)
+        summary = SourceSummary(camera, span, recordings.size)
         speeds: list[TrackSummary] = []
         for sequence, video in recordings.load():
             summary.add(sequence, recordings.offsets[video["segment"]])
             speeds += _speeds([sequence], homography) or ()
-        facts = recordings.facts()
+        facts = _facts_of_camera(recordings)
         _judge(summary, facts)
-        is_utc = recordings.span.is_utc
         if camera in zones:
-            chains = recordings.chains()
-            counted = recount_chains(camera, chains, zones[camera], is_utc=is_utc)
+            found = recount_chains(camera, recordings.chains(), zones[camera])
+            counts = counted(found, zones[camera], is_utc=span.is_utc)
         else:
-            offsets = None if is_utc else recordings.offsets
-            counted = stored_in_dataset(dataset, camera, offsets)
-        media = [str(video["path"]) for video in recordings.videos if video["status"] != "failed"]
-        picture = picture_of(summary, counted, videos.get(camera), media)
+            offsets = None if span.is_utc else recordings.offsets
+            counts = stored_in_dataset(dataset, camera, offsets)
+        media = [str(video["path"]) for video in recordings.read]
+        picture = picture_of(summary, counts, videos.get(camera), media)
         shown = speeds if homography is not None else None
-        yield SourceReport(summary, facts, counted, shown, picture)
+        yield SourceReport(summary, facts, counts, shown, picture)
 
 
 def _extras(
@@ -163,124 +160,49 @@ def _speeds(
 # -- a dataset's camera ---------------------------------------------------------------------------
 
 
-class _Recordings:
-    """The recordings of one camera in order, and where each begins on the camera's axis."""
-
-    def __init__(self, dataset: Dataset, given: TrackInput, camera: str) -> None:
-        self._given = given
-        videos = [video for video in dataset.videos() if video["camera"] == camera]
-        self.videos = _in_order(videos)
-        read = [video for video in self.videos if video["status"] != "failed"]
-        is_utc = bool(read) and all(video["utc"] is not None for video in read)
-        self.offsets: dict[str, float] = {}
-        self._bases: dict[str, float] = {}
-        base_s = end_s = 0.0
-        for video in self.videos:
-            if not video["continues"]:
-                base_s = end_s
-            self._bases[video["segment"]] = base_s
-            begin_s = base_s + (video["offset_s"] or 0.0 if video["continues"] else 0.0)
-            self.offsets[video["segment"]] = begin_s
-            end_s = max(end_s, begin_s + (video["duration_s"] or 0.0))
-        if is_utc:
-            starts = [video["utc"].timestamp() for video in read]
-            ends = [_start(video) + (video["duration_s"] or 0.0) for video in read]
-            self.span = Span(min(starts), max(ends), is_utc=True)
-        else:
-            self.span = Span(0.0, end_s, is_utc=False)
-        sizes = [(v["width"], v["height"]) for v in read if v["width"] and v["height"]]
-        self.size: tuple[int, int] = sizes[0] if sizes else (1920, 1080)
-
-    def load(self) -> Iterator[tuple[RecordedSequence, Mapping[str, Any]]]:
-        """Yield (tracks, row of `videos`) of each recording in order, one in memory at a time."""
-        for video in self.videos:
-            yield self._load(video), video
-
-    def chains(self) -> Iterator[Chain]:
-        """Yield the recordings over whose seams tracks go on."""
-        chain: list[Mapping[str, Any]] = []
-        for video in [*(v for v in self.videos if v["status"] != "failed"), None]:
-            if chain and (video is None or not video["continues"]):
-                yield Chain(self._bases[chain[0]["segment"]], _Parts(self, chain))
-                chain = []
-            if video is not None:
-                chain.append(video)
-
-    def part(self, video: Mapping[str, Any]) -> tuple[RecordedSequence, float, float]:
-        """Return a recording as a part of its chain."""
-        return self._load(video), video["offset_s"] or 0.0, video["duration_s"] or 0.0
-
-    def facts(self) -> Facts:
-        """Return what the table `videos` says, with warnings about it."""
-        facts = Facts(len(self.videos))
-        for video in self.videos:
-            facts.video_s += video["duration_s"] or 0.0
-            facts.frames += video["frames"] or 0
-            facts.dropped += video["dropped"] or 0
-        kinds = {"failed": "could not be read", "partial": "break off", "ok": "may lack pictures"}
-        for status, text in kinds.items():
-            of_status = [v for v in self.videos if v["status"] == status and v["reason"]]
-            shown = [f"{Path(v['path']).name} ({v['reason']})" for v in of_status[:_MAX_NAMED]]
-            if of_status:
-                facts.warnings.append(
-                    f"{len(of_status)} of {len(self.videos)} recordings {text}: {'; '.join(shown)}"
-                )
-        facts.warnings += self._gaps()
-        return facts
-
-    def _gaps(self) -> list[str]:
-        timed = [v for v in self.videos if v["utc"] is not None and v["status"] != "failed"]
-        gaps, overlaps = [], 0
-        for before, after in pairwise(timed):
-            gap_s = _start(after) - _start(before) - (before["duration_s"] or 0.0)
-            if gap_s > _GAP_S:
-                gaps.append((gap_s, Path(after["path"]).name))
-            overlaps += gap_s < -_OVERLAP_S
-        found = []
-        if gaps:
-            longest = sorted(gaps, reverse=True)[:_MAX_NAMED]
-            shown = "; ".join(f"{gap_s:.0f} s before {name}" for gap_s, name in longest)
-            found.append(f"gaps between recordings: {len(gaps)}, the longest: {shown}")
-        if overlaps:
-            found.append(f"recordings that overlap with the one before: {overlaps}")
-        return found
-
-    def _load(self, video: Mapping[str, Any]) -> RecordedSequence:
-        stem = Path(str(video["path"])).stem
-        named = stem if stem in self._given.names else str(video["segment"])
-        return next(iter(self._given.load([named])))
+def _span_of_camera(recordings: CameraRecordings) -> Span:
+    if not recordings.is_utc:
+        return Span(0.0, recordings.end_s, is_utc=False)
+    starts = [start_of(video) for video in recordings.read]
+    ends = [start_of(video) + (video["duration_s"] or 0.0) for video in recordings.read]
+    return Span(min(starts), max(ends), is_utc=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts(Sequence[tuple[RecordedSequence, float, float]]):
-    """The parts of a chain, each loaded when it is asked for."""
+def _facts_of_camera(recordings: CameraRecordings) -> Facts:
+    """Return what the table `videos` says, with warnings about it."""
+    videos = recordings.videos
+    facts = Facts(len(videos))
+    for video in videos:
+        facts.video_s += video["duration_s"] or 0.0
+        facts.frames += video["frames"] or 0
+        facts.dropped += video["dropped"] or 0
+    kinds = {"failed": "could not be read", "partial": "break off", "ok": "may lack pictures"}
+    for status, text in kinds.items():
+        of_status = [v for v in videos if v["status"] == status and v["reason"]]
+        shown = [f"{Path(v['path']).name} ({v['reason']})" for v in of_status[:_MAX_NAMED]]
+        if of_status:
+            facts.warnings.append(
+                f"{len(of_status)} of {len(videos)} recordings {text}: {'; '.join(shown)}"
+            )
+    facts.warnings += _gaps([video for video in recordings.read if video["utc"] is not None])
+    return facts
 
-    recordings: _Recordings
-    videos: Sequence[Mapping[str, Any]]
 
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __getitem__(self, number: Any) -> Any:
-        return self.recordings.part(self.videos[number])
-
-
-def _in_order(videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows by time; one that goes on from another comes right behind it."""
-    after = {video["continues"]: video for video in videos if video["continues"]}
-    heads = [video for video in videos if not video["continues"]]
-    heads.sort(key=lambda v: (v["utc"] is None, _start(v), str(v["path"])))
+def _gaps(timed: Sequence[Mapping[str, Any]]) -> list[str]:
+    gaps, overlaps = [], 0
+    for before, after in pairwise(timed):
+        gap_s = start_of(after) - start_of(before) - (before["duration_s"] or 0.0)
+        if gap_s > _GAP_S:
+            gaps.append((gap_s, Path(after["path"]).name))
+        overlaps += gap_s < -_OVERLAP_S
     found = []
-    for head in heads:
-        link: dict[str, Any] | None = head
-        while link is not None:
-            found.append(link)
-            link = after.pop(link["segment"], None)
+    if gaps:
+        longest = sorted(gaps, reverse=True)[:_MAX_NAMED]
+        shown = "; ".join(f"{gap_s:.0f} s before {name}" for gap_s, name in longest)
+        found.append(f"gaps between recordings: {len(gaps)}, the longest: {shown}")
+    if overlaps:
+        found.append(f"recordings that overlap with the one before: {overlaps}")
     return found
-
-
-def _start(video: Mapping[str, Any]) -> float:
-    return float(video["utc"].timestamp()) if video["utc"] is not None else 0.0
 
 
 # -- a file ---------------------------------------------------------------------------------------

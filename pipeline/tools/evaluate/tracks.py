@@ -1,14 +1,13 @@
-"""The rows of track files that count in an evaluation, and which truth they belong to."""
+"""The rows of tracks that count in an evaluation, and which truth they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import UsageError
-from pipeline.core.sequences import RecordedSequence, load_sequences
+from pipeline.core.sequences import RecordedSequence
 from pipeline.core.track_files import BoxTable
 from pipeline.tools.evaluate.truth import Data, Truth
 
@@ -20,19 +19,23 @@ USUAL_CLASSES: Mapping[Data, tuple[str, ...]] = {
 _SHOWN = 12
 
 
-def load_tracks(
-    path: Path, data: Data, *, coasting: bool = False, classes: Collection[str] | None = None
+def rows_to_score(
+    sequences: Mapping[str, RecordedSequence],
+    data: Data,
+    *,
+    coasting: bool = False,
+    classes: Collection[str] | None = None,
 ) -> dict[str, BoxTable]:
-    """Return {sequence: rows that count} of a file or folder of tracks.
+    """Return {sequence: rows that count} of tracks.
 
     Rows a detection was matched to and those filled in afterwards count, coasting ones on
     request. Rows that say their class count if it is in `classes`, by default the one the data
     set is about; rows that do not say it count always. Raises UsageError.
     """
-    sequences = load_sequences([path], "tracks.csv")
     wanted = {name.casefold() for name in classes or USUAL_CLASSES[data]}
     tables = {name: _counting(each, wanted, coasting) for name, each in sequences.items()}
     if not any(map(len, tables.values())) and any(len(each.table) for each in sequences.values()):
+        path = next(iter(sequences.values())).path
         there = {name for each in sequences.values() for name in each.class_names.values()}
         raise UsageError(
             f"{path}: no tracks of class {', '.join(sorted(wanted))} "

@@ -1,4 +1,4 @@
-"""Counts of a report: events as `trackline count` finds them, or as the run or job stored them."""
+"""Counts of recorded tracks: events found again, or as the run or job stored them."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ class Counted:
 class Chain(NamedTuple):
     """Recordings over whose seams tracks go on: (sequence, its start, in seconds) in order.
 
-    The chain begins at `base_s` of the source's axis.
+    The chain begins at `base_s` of the source's axis, `base_frame` frames after its first.
     """
 
     base_s: float
+    base_frame: int
     parts: Sequence[tuple[RecordedSequence, float, float]]
     """Sequence, offset on the chain's clock, length in seconds."""
 
@@ -63,23 +64,27 @@ def recount_file(sequence: RecordedSequence, camera: CameraZones, *, is_utc: boo
         recording = _as_recording(sequence)
     fps = sequence.video.fps if not np.isfinite(sequence.table.pts_s).all() else None
     found = recount(recording, sequence.name, camera, VideoInfo(fps))
-    return _counted(found, camera, is_utc, 0.0)
+    return counted(found, camera, is_utc=is_utc)
 
 
-def recount_chains(
-    source: str, chains: Iterable[Chain], camera: CameraZones, *, is_utc: bool
-) -> Counted:
-    """Count a camera of a dataset: over seams as its job does, anew behind a gap."""
+def recount_chains(source: str, chains: Iterable[Chain], camera: CameraZones) -> Recount:
+    """Count a camera of a dataset: over seams as its job does, anew behind a gap.
+
+    Times and frames of the events are those of the source's axis.
+    """
     rows: Counter[CountKey] = Counter()
-    inside: Counter[str] = Counter()
-    events: list[Happened] = []
+    inside: dict[str, int] = {}
+    events: list[Event] = []
     for chain in chains:
         watcher = ZoneWatcher(camera, warn=False, beyond="error")
         found = recounted(watcher, camera, [*_over_seams(source, chain, watcher)])
-        events += _happened(found.events, is_utc, chain.base_s)
+        events += [
+            replace(one, pts_s=one.pts_s + chain.base_s, index=one.index + chain.base_frame)
+            for one in found.events
+        ]
         rows.update(watcher.counts())
-        inside = Counter(found.inside)  # behind a gap it is forgotten who was inside before
-    return Counted(count_rows(rows, camera), dict(inside), events, camera)
+        inside = found.inside  # behind a gap it is forgotten who was inside before
+    return Recount(count_rows(rows, camera), inside, events)
 
 
 def stored_in_dataset(dataset: Dataset, camera: str, offsets: dict[str, float] | None) -> Counted:
@@ -121,19 +126,17 @@ def _stored(events: list[Happened]) -> Counted:
     return Counted(count_rows(Counter(one.key for one in events), None), {}, events)
 
 
-def _counted(found: Recount, camera: CameraZones, is_utc: bool, base_s: float) -> Counted:
-    return Counted(found.counts, found.inside, _happened(found.events, is_utc, base_s), camera)
-
-
-def _happened(events: Iterable[Event], is_utc: bool, base_s: float) -> list[Happened]:
-    return [
+def counted(found: Recount, camera: CameraZones, *, is_utc: bool) -> Counted:
+    """Return what was counted again, its events at times of the source's axis."""
+    events = [
         Happened(
-            one.captured_at if is_utc else base_s + one.pts_s,
+            one.captured_at if is_utc else one.pts_s,
             CountKey(one.area, one.kind, one.direction, one.class_name),
             one.dwell_s,
         )
-        for one in events
+        for one in found.events
     ]
+    return Counted(found.counts, found.inside, events, camera)
 
 
 def _over_seams(source: str, chain: Chain, watcher: ZoneWatcher) -> Iterator[Event]:
