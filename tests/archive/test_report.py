@@ -135,6 +135,19 @@ def test_a_dataset_counted_again_gives_its_own_events(
     assert sum(stored.values()) >= 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("with_zones", [True, False])
+def test_a_recording_that_could_not_be_read_is_a_warning(with_zones: bool, tmp_path: Path) -> None:
+    """The report of a dataset with one was an internal error: its tracks were asked for, too."""
+    paths = lay_out(tmp_path, count=3)
+    paths[1].write_bytes(b"no video")
+    job(tmp_path)
+    given = ["--zones", str(zones(tmp_path))] if with_zones else []
+    page = report(tmp_path / "dataset", *given)
+    assert "1 of 3 recordings could not be read" in page
+    assert paths[1].name in page
+
+
 def test_it_needs_nothing_from_elsewhere_and_no_script(tmp_path: Path) -> None:
     tracks = walkers(tmp_path / "tracks.csv")
     page = report(tracks, "--zones", str(zones(tmp_path)))

@@ -41,7 +41,7 @@ def test_files_and_a_row_per_track(tmp_path: Path, capsys: pytest.CaptureFixture
         (["one.csv", "--homography", "h.yaml", "-o", "x.geojson"], "origin"),
         (["one.csv", "--homography", "h.yaml", "--per-track", "x.txt"], "want a file called .csv"),
         (["one.csv", "--homography", "h.yaml", "--max-gap-s", "0"], "max_gap_s"),
-        (["one.csv", "--homography", "h.yaml", "--source", "b"], "has no source 'b'"),
+        (["one.csv", "--homography", "h.yaml", "--source", "b"], "unknown source 'b' (known: a)"),
         (["two.csv", "--homography", "h.yaml"], "choose with --source"),
         (["none.csv", "--homography", "h.yaml"], "none.csv"),
         (["h.yaml", "--homography", "h.yaml"], "h.yaml"),

@@ -183,7 +183,10 @@ def mistakes(folder: Path) -> dict[str, tuple[list[str], str]]:
         "id twice": ([*gt, "--tracks", str(folder / "twice")], "A: "),
         "no identity": ([*gt, "--tracks", str(folder / "ids")], "A has boxes without identity"),
         "no tracks": ([*gt, "--tracks", str(folder / "empty")], "no tracks.csv"),
-        "absent": ([*gt, "--tracks", str(folder / "absent.txt")], "absent.txt: cannot be read"),
+        "absent": (
+            [*gt, "--tracks", str(folder / "absent.txt")],
+            "absent.txt: no such file or folder",
+        ),
         "no truth": (["--gt", str(folder / "empty"), "--tracks", "x.txt"], "gt/gt.txt"),
         "no folder": (
             ["--gt", str(folder / "nowhere"), "--tracks", "x.txt"],

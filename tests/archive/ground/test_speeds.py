@@ -15,7 +15,7 @@ from support.ground_tracks import FPS, driving, sequence_of
 from support.ground_views import SIZE, homography, view
 
 from pipeline.archive.ground.calibration import Errors, calibrate_points
-from pipeline.archive.ground.export import COLUMNS, write_speeds
+from pipeline.archive.ground.export import COLUMNS, rows_of, write_speeds
 from pipeline.archive.ground.smoothing import Measurements, smooth
 from pipeline.archive.ground.speeds import QUALITIES, SpeedOptions, ground_speeds
 from pipeline.archive.ground.summary import summarize
@@ -171,7 +171,7 @@ def written(tmp_path: Path, suffix: str, origin: Origin | None = ORIGIN) -> Path
     sequence, _, _ = driving(np.random.default_rng(0), tracks=2, rows=40)
     one = homography(origin=origin)
     path = tmp_path / f"speeds{suffix}"
-    write_speeds(path, ground_speeds(sequence, one, OPTIONS), one)
+    write_speeds(path, [rows_of(ground_speeds(sequence, one, OPTIONS), one.origin)])
     return path
 
 
