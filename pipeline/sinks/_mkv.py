@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import WriteError, system_reason
 from pipeline.core.media_file import open_media, packets_of
+from pipeline.core.own_video import OWN_TAG
 from pipeline.core.paths import ffmpeg_path
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _copy(
     subtitles = target.add_stream_from_template(track.streams.subtitles[0])
     subtitles.metadata["title"] = "Tracks"
     subtitles.disposition = Disposition.default
-    target.metadata.update(source.metadata)
+    target.metadata.update({**source.metadata, **OWN_TAG})
     if chapters := source.chapters():
         target.set_chapters(chapters)
     began_s = (source.start_time or 0) / 1e6  # FFmpeg's AV_TIME_BASE

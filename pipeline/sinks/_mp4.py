@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import WriteError, system_reason, writing
+from pipeline.core.own_video import OWN_TAG
 from pipeline.core.paths import ffmpeg_path
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
@@ -97,6 +98,7 @@ class Mp4Writer:
         self._container = av.open(
             ffmpeg_path(path), "w", format="mp4", container_options=_RECORDING
         )
+        self._container.metadata.update(OWN_TAG)
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
         self._stream.width, self._stream.height = even_width, even_height
         self._stream.pix_fmt = "yuv420p"
@@ -195,6 +197,7 @@ def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
         av.open(ffmpeg_path(finished), "w", format="mp4", container_options=_FINISHED) as target,
     ):
         stream = source.streams.video[0]
+        target.metadata.update(OWN_TAG)
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
             if say_at is not None and time.monotonic() >= say_at:

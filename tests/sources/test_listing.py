@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from support.file_tree import write_files
+from support.sink_results import opened, result
+from support.tiny_videos import corner_picture, write_video
 
+from pipeline.sinks._mkv import write_mkv
 from pipeline.sources._file.listing import list_files
 
 HEADER = '{"format": "trackline-dataset", "schema": 1, "options": {}}'
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[Events]
+Format: Layer, Start, End, Style, Text
+Dialogue: 0,0:00:00.00,0:00:00.10,Default,1
+"""
 
 
 @pytest.fixture
@@ -62,3 +73,28 @@ def test_hidden_videos_are_counted_as_left_out(recursive, tmp_path):
 def test_a_pattern_may_name_hidden_files(tmp_path):
     write_files(tmp_path, {".a.mp4": ""})
     assert [each.name for each in list_files(tmp_path / ".*.mp4").videos] == [".a.mp4"]
+
+
+def test_annotated_videos_are_no_recordings(tmp_path):
+    """What `trackline run -o out` had left below the recordings was tracked as a recording.
+
+    They are known by a tag, also where the run was killed, or the file was moved and renamed.
+    Named by itself, one is taken.
+    """
+    (tmp_path / "in").mkdir()
+    recording = write_video(tmp_path / "in/door.mp4", [corner_picture()] * 3)
+    sink = opened("video", tmp_path / "in/out", "cam")
+    for index in range(3):
+        sink.write(result(index))
+    (written,) = (tmp_path / "in/out").glob("*.mp4")
+    killed = shutil.copy(written, tmp_path / "in/killed.mp4")
+    sink.close()
+    moved = shutil.copy(written, tmp_path / "in/moved.mp4")
+    subtitles = tmp_path / "boxes.ass"
+    subtitles.write_text(ASS)
+    write_mkv(recording, subtitles, tmp_path / "in/door.mkv")
+    found = list_files(tmp_path / "in", recursive=True)
+    assert found.videos == (recording,)
+    assert found.left_out == {"annotated video": 4}
+    assert found.left_out_text == "4 annotated video"
+    assert [list_files(Path(each)) for each in (killed, moved, written)] == [None] * 3

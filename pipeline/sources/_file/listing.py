@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.core.dataset_folder import holds_dataset
 from pipeline.core.media_file import open_media
+from pipeline.core.own_video import is_own_video
 from pipeline.core.paths import home_path
 
 PICTURE_SUFFIXES = frozenset(
@@ -35,6 +36,7 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 """What counts as a video without a look into the file: one that cannot be read is then named."""
 
+_OWN_SUFFIXES = (".mp4", ".mkv")
 _HEAD_BYTES = 4096
 _PROBE_BYTES = 1_000_000
 _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  \r\n")
@@ -54,8 +56,8 @@ _SPECIAL = (
 class Listing:
     """The readable files of a folder or pattern in natural order, and what is left out.
 
-    `left_out` maps what it is (".txt", "subfolder", "named pipe", "dataset", "hidden .mp4") to how
-    many of it there are.
+    `left_out` maps what it is (".txt", "subfolder", "named pipe", "dataset", "hidden .mp4",
+    "annotated video") to how many of it there are.
     """
 
     pictures: tuple[Path, ...]
@@ -73,9 +75,9 @@ def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
     """Return what a folder or glob pattern holds; None where `path` is neither.
 
     Named pipes, devices and sockets are never opened. Hidden files are passed over: macOS leaves a
-    `._clip.mp4` beside each file it copies. So are datasets of this program below the path, whose
-    videos are annotated ones. A pattern that ends in a suffix takes all it names. Raises OSError
-    where the folder itself cannot be looked at.
+    `._clip.mp4` beside each file it copies. So are datasets of this program below the path, and
+    annotated videos of other runs. A pattern that ends in a suffix takes all else that it names.
+    Raises OSError where the folder itself cannot be looked at.
     """
     named = None
     if path.is_dir():
@@ -202,7 +204,8 @@ def _kind(path: Path) -> str:
     if suffix in PICTURE_SUFFIXES:
         return "picture"
     if suffix in VIDEO_SUFFIXES:
-        return "video"
+        is_own = suffix in _OWN_SUFFIXES and is_own_video(path)
+        return "annotated video" if is_own else "video"
     return _kind_by_content(path) or suffix or "without suffix"
 
 
