@@ -316,15 +316,58 @@ def test_known_files_are_not_opened_again(tmp_path, monkeypatch):
     assert opened == []
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (Path.unlink, "is missing; its recording is tracked anew"),
+        (lambda part: os.truncate(part, 100), "has 100 bytes of the "),
+        (lambda part: os.truncate(part, part.stat().st_size + 9), "its recording is tracked anew"),
+    ],
+)
 @pytest.mark.slow
-def test_a_recording_whose_part_is_missing_is_tracked_anew(scene, copy, caplog):
+def test_a_recording_whose_part_is_damaged_is_tracked_anew(damage, says, scene, copy, caplog):
+    """A part that a full disk had cut short was kept, and no reader could open its table."""
     job(copy)
-    (next(iter((copy / "dataset/tracks/camera=door").rglob("*030401*.parquet")))).unlink()
+    damage(next(iter((copy / "dataset/tracks/camera=door").rglob("*030401*.parquet"))))
     progress = job(copy)
-    assert "is missing; its recording is tracked anew" in caplog.text
+    assert says in caplog.text
     assert progress.files_kept < 6
     found = rows(copy)
     assert len(found["tracks"]) == len(rows(scene)["tracks"])
+
+
+@pytest.mark.slow
+def test_manifests_without_sizes_are_accepted(tmp_path, caplog):
+    """Older ones have none."""
+    lay_out(tmp_path, count=2)
+    job(tmp_path)
+    for path in (tmp_path / "dataset/manifest").iterdir():
+        tree = json.loads(path.read_text())
+        for part in tree["parts"].values():
+            del part["bytes"]
+        path.write_text(json.dumps(tree))
+    assert job(tmp_path).files_kept == 2
+    assert caplog.text == ""
+
+
+@pytest.mark.slow
+def test_a_damaged_part_is_made_anew_under_the_cameras_first_name(tmp_path, caplog):
+    """The folder was renamed meanwhile: its rows were called lost, with the recording there."""
+    lay_out(tmp_path, count=3)
+    job(tmp_path)
+    before = rows(tmp_path)
+    paths = _renamed(tmp_path)
+    next(iter((tmp_path / "dataset/tracks").rglob("*030401*.parquet"))).unlink()
+    job(tmp_path, paths=paths)
+    assert "its recording is tracked anew" in caplog.text
+    assert "lost" not in caplog.text
+    found = rows(tmp_path)
+    assert len(found["tracks"]) == len(before["tracks"])
+    assert {row["camera"] for row in found["tracks"]} == {"door"}
+    assert [row["segment"] for row in found["videos"]] == [
+        row["segment"] for row in before["videos"]
+    ]
+    assert job(tmp_path, paths=paths).files_kept == 3
 
 
 @pytest.mark.slow

@@ -346,9 +346,9 @@ def test_a_missing_part_is_said_to_the_job_and_to_the_reader(table: str, tmp_pat
     lost = open_dataset(path).segments()[0]
     (path / lost.parts[table].path).unlink()
     seen = []
-    with dataset_job(path, {"tracker": "sort"}, on_missing=lambda *each: seen.append(each)):
+    with dataset_job(path, {"tracker": "sort"}, on_damage=lambda *each: seen.append(each)):
         pass
-    assert seen == [(lost, lost.parts[table].path)]
+    assert seen == [(lost, f"{path / lost.parts[table].path}: is missing")]
     with pytest.raises(
         UsageError, match=r"is missing, though segment .* trackline batch"
     ) as caught:

@@ -51,10 +51,14 @@ def _count(recordings: int) -> str:
     return "1 recording is" if recordings == 1 else f"{recordings} recordings are"
 
 
-def match(cameras: Mapping[str, Sequence[Recording]], store: JobStore) -> Matched:
+def match(
+    cameras: Mapping[str, Sequence[Recording]], store: JobStore, damaged: Collection[str] = ()
+) -> Matched:
     """Return the recordings with the segments that hold their content, or will.
 
-    Only under the dataset's lock: the store notes where the files lie now.
+    Where one of `damaged` segments is of a camera's first name, all of that name are among its
+    recordings: tracks may go on from one to the next. Only under the dataset's lock: the store
+    notes where the files lie now.
     """
     everything = [one for group in cameras.values() for one in group]
     claims = _claims(everything, store)
@@ -69,12 +73,18 @@ def match(cameras: Mapping[str, Sequence[Recording]], store: JobStore) -> Matche
             if name is None:
                 found.append(replace(one, segment=_new_name(one, taken)))
                 continue
+            one = _as_seen(one, kept[name], store)
             if (before := kept[name].manifest.camera) != camera:
                 elsewhere.append((one, before))
             else:
-                found.append(_as_seen(one, kept[name], store))
+                found.append(one)
         if found:
             named[camera] = sorted(found, key=Recording.sort_key)
+    anew = {before for one, before in elsewhere if one.segment in damaged}
+    for before in anew:
+        own = [replace(one, camera=before) for one, name in elsewhere if name == before]
+        named[before] = sorted([*named.get(before, ()), *own], key=Recording.sort_key)
+    elsewhere = [each for each in elsewhere if each[1] not in anew]
     store.note_files({claims[one.place]: one for one in everything if one.place in claims})
     return Matched(named, elsewhere)
 

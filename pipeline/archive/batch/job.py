@@ -123,10 +123,10 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
         log.warning("%s", note)
     options = job.options
     fresh = options.fresh
-    with open_store(options.dataset, job.kept_options, job.written, fresh=fresh) as missing:
+    with open_store(options.dataset, job.kept_options, job.written, fresh=fresh) as damaged:
         store = JobStore(options.dataset)
-        matched = match(job.cameras, store)
-        _remove_damaged(missing, matched.cameras, store)
+        matched = match(job.cameras, store, damaged)
+        _remove_damaged(damaged, matched.cameras, store)
         for note in matched.notes():
             log.warning("%s", note)
         for recording, _ in matched.elsewhere:
@@ -135,7 +135,8 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
         longest_first = sorted(
             cameras, key=lambda name: -sum(one.duration_s for one in cameras[name])
         )
-        new = partial(_CameraJob, replace(job, cameras=cameras))
+        zones = {**camera_zones(job.config, [*job.cameras, *cameras]), **job.zones}
+        new = partial(_CameraJob, replace(job, cameras=cameras, zones=zones))
         count = min(options.workers, len(longest_first))
         if options.ray is not None and longest_first:
             gpu = _wants_gpu(job.config)
@@ -154,19 +155,16 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
 
 
 def _remove_damaged(
-    missing: Mapping[str, str], cameras: Mapping[str, Sequence[Recording]], store: JobStore
+    damaged: Mapping[str, str], cameras: Mapping[str, Sequence[Recording]], store: JobStore
 ) -> None:
-    """Take segments that lack a part out of the dataset, where their recordings are here."""
+    """Take segments with a damaged part out of the dataset, where their recordings are here."""
     here = {one.segment for group in cameras.values() for one in group}
-    for segment, part in missing.items():
+    for segment, why in damaged.items():
         if segment in here:
-            log.warning("%s: is missing; its recording is tracked anew", store.dataset / part)
+            log.warning("%s; its recording is tracked anew", why)
             store.remove(segment)
         else:
-            log.warning(
-                "%s: is missing, and its recording is not among the inputs: the rows are lost",
-                store.dataset / part,
-            )
+            log.warning("%s, and its recording is not among the inputs: the rows are lost", why)
 
 
 def _wants_gpu(config: Config) -> bool:

@@ -26,6 +26,7 @@ from pipeline.core.cpu_count import cores, share_of_cores
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError, UsageError
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.install_hints import install_command
+from pipeline.core.malloc import share_arenas
 
 log = logging.getLogger("trackline")
 
@@ -286,6 +287,7 @@ class _Process:
         if self.ray_job == ray_job:
             return
         self.ray_job, self.job = ray_job, None
+        share_arenas()
         with suppress(OSError):  # another machine may not have it; whole paths need it not
             os.chdir(folder)
         if self.unlock is None:

@@ -248,22 +248,22 @@ def open_store(
 ) -> Iterator[dict[str, str]]:
     """Lock a dataset for one job, once the workers of a killed one have ended.
 
-    Yields {segment: part} of those of which a part is missing. Raises what `dataset_job` does.
+    Yields {segment: a line on its first part that is not whole}. Raises what `dataset_job` does.
     """
     _refuse_second_job(dataset)
     for path in sorted(work_root(dataset).glob("camera-*.lock")):
         with writing(path):
             _lock(path)()
-    missing: dict[str, str] = {}
+    damaged: dict[str, str] = {}
 
-    def note(manifest: Manifest, part: str) -> None:
-        missing.setdefault(manifest.segment, part)
+    def note(manifest: Manifest, why: str) -> None:
+        damaged.setdefault(manifest.segment, why)
 
     program = _program()
     with dataset_job(
-        dataset, options, program=program, fresh=fresh, written=written, on_missing=note
+        dataset, options, program=program, fresh=fresh, written=written, on_damage=note
     ):
-        yield missing
+        yield damaged
 
 
 def _refuse_second_job(dataset: Path) -> None:

@@ -55,22 +55,19 @@ def names_in(folder: Path) -> list[str]:
     return [last for each in found if (last := each.rstrip("/").rpartition("/")[2])]
 
 
-def files_below(folder: Path) -> list[str]:
-    """Return all files below a folder, relative to it, with `/` between the folders."""
+def files_below(folder: Path) -> dict[str, int]:
+    """Return {file: its size} of all below a folder, relative to it, with `/` between folders."""
     if not is_remote(folder):
-        return [
-            Path(inside, name).relative_to(folder).as_posix()
-            for inside, _, names in os.walk(folder)
-            for name in names
-        ]
+        paths = [Path(inside, name) for inside, _, names in os.walk(folder) for name in names]
+        return {each.relative_to(folder).as_posix(): each.lstat().st_size for each in paths}
     fs, name = store_of(folder)
     try:
         with reaching():
-            found = fs.find(name)
+            found = fs.find(name, detail=True)
     except FileNotFoundError:
-        return []
+        return {}
     start = len(fs._strip_protocol(name).rstrip("/")) + 1
-    return [each[start:] for each in found]
+    return {each[start:]: int(info.get("size") or 0) for each, info in found.items()}
 
 
 def read_text(path: Path) -> str:

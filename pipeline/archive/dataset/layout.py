@@ -51,11 +51,14 @@ _MAX_NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a table; `path` is relative to the dataset."""
+    """One file of a table; `path` is relative to the dataset.
+
+    `bytes` is its size, None where an older program did not note it.
+    """
 
     path: str
     rows: int
-    bytes: int
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +175,14 @@ def dataset_job(
     program: str = "",
     fresh: bool = False,
     written: Sequence[str] | None = None,
-    on_missing: Callable[[Manifest, str], None] | None = None,
+    on_damage: Callable[[Manifest, str], None] | None = None,
 ) -> Iterator[Path]:
     """Lock a dataset for one job, made where it is missing, and clear what a killed job left.
 
     `options` are those that change results, as JSON: other ones than before are refused by name,
-    unless `fresh` begins the dataset anew; `written` are those the user set. `on_missing` gets each
-    committed segment of which a part is gone, with the part's path. Raises UsageError, OutputError,
-    MissingExtraError.
+    unless `fresh` begins the dataset anew; `written` are those the user set. `on_damage` gets each
+    committed segment of which a part is not whole, with a line on that. Raises UsageError,
+    OutputError, MissingExtraError.
     """
     import_pyarrow("a dataset")
     if str(dataset).startswith(("http://", "https://")):
@@ -194,9 +197,9 @@ def dataset_job(
             dataset.mkdir(parents=True, exist_ok=True)
         release = lock_dataset(dataset)
     try:
-        for manifest, part in _begin(dataset, _as_json(options), written, program, fresh):
-            if on_missing is not None:
-                on_missing(manifest, part)
+        for manifest, why in _begin(dataset, _as_json(options), written, program, fresh):
+            if on_damage is not None:
+                on_damage(manifest, why)
         yield dataset
         if is_remote(dataset):
             # Parts of workers that were lost: some read whole folders as they are.
@@ -224,13 +227,13 @@ def _begin(
     program: str,
     fresh: bool,
 ) -> list[tuple[Manifest, str]]:
-    """Bring a dataset to where a job can begin; return segments that lack a part, and that."""
+    """Bring a dataset to where a job can begin; return segments with a damaged part, and why."""
     header = read_header(dataset) if has_header(dataset) else None
     if header is not None and not fresh and not refuse_other_options(dataset, options, written):
         with writing(dataset):
-            missing = remove_orphans(dataset)
+            damaged = remove_orphans(dataset)
             remove_file(dataset / BEGUN)
-        return missing
+        return damaged
     with writing(dataset):
         write_json(dataset / BEGUN, {})
         remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
@@ -369,15 +372,16 @@ def remove_segment(dataset: Path, segment: str) -> None:
 def remove_orphans(dataset: Path) -> list[tuple[Manifest, str]]:
     """Remove parts, states and videos without a manifest, and work that no job can go on from.
 
-    Return the committed segments of which a part is missing, and the part's path. Only under the
-    dataset's lock: another process's commit looks the same. Raises OSError.
+    Return the committed segments of which a part is missing or of another size than was written,
+    and a line on that. Only under the dataset's lock: another process's commit looks the same.
+    Raises OSError.
     """
     committed = read_manifests(dataset)
     kept = {part.path: each for each in committed.values() for part in each.parts.values()}
-    there = set()
+    there = {}
     for table in TABLES:
-        for name in files_below(dataset / table):
-            there.add(f"{table}/{name}")
+        for name, size in files_below(dataset / table).items():
+            there[f"{table}/{name}"] = size
             if f"{table}/{name}" not in kept:
                 remove_file(dataset / table / name)
         remove_empty_folders(dataset / table)
@@ -395,7 +399,19 @@ def remove_orphans(dataset: Path) -> list[tuple[Manifest, str]]:
         folder = work_root(dataset) / name
         if folder.is_dir() and (name in committed or not _can_go_on(folder)):
             remove_folder(folder)
-    return [(kept[part], part) for part in sorted(set(kept) - there)]
+    return [
+        (manifest, f"{dataset / part.path}: {why}")
+        for manifest in committed.values()
+        for part in manifest.parts.values()
+        if (why := _damage_of(part, there.get(part.path)))
+    ]
+
+
+def _damage_of(part: Part, size: int | None) -> str:
+    """Return what is wrong with a part of this size (None: not there), "" if nothing."""
+    if size is None:
+        return "is missing"
+    return "" if part.bytes in (None, size) else f"has {size} bytes of the {part.bytes} written"
 
 
 def _can_go_on(work: Path) -> bool:
