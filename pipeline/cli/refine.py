@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,11 +15,10 @@ from rich.table import Table
 from pipeline.cli._arguments import checked_fps, local_path
 from pipeline.core.errors import UsageError
 from pipeline.core.options import validated
-from pipeline.core.sequences import find_files, video_of
-from pipeline.core.track_files import SUFFIXES, read_recording
+from pipeline.core.sequences import find_files
+from pipeline.core.track_files import SUFFIXES
 from pipeline.tools.refine.options import RefineOptions
-from pipeline.tools.refine.refine import Refined, refine
-from pipeline.tools.refine.writing import write_recording
+from pipeline.tools.refine.writing import RefinedSequences, refine_file
 
 HELP = "join, fill and smooth recorded tracks"
 FOLDER = "refined"
@@ -42,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         flag = "--" + name.replace("_", "-")
         text = f"{field.description} (default: {field.default})"
         if field.annotation is bool:
-            parser.add_argument(flag, action="store_true", default=None, help=text)
+            switch = argparse.BooleanOptionalAction
+            parser.add_argument(flag, action=switch, default=None, help=text)
         else:
             parser.add_argument(flag, type=float, metavar="N", help=text)
 
@@ -54,19 +53,10 @@ def execute(args: argparse.Namespace) -> int:
     chosen = validated(RefineOptions, options, "refine")
     given_fps = checked_fps(args.fps)
     files = find_files(args.tracks, "tracks.csv")
-    done: dict[str, Any] = {}
+    done: RefinedSequences = {}
     for path in files:
-        recording = read_recording(path)
-        if recording.kind == "kitti":
-            raise UsageError(f"{path}: holds detections, not tracks")
-        refined: dict[str, Refined] = {}
-        for name, table in recording.tables.items():
-            video = video_of(recording, name)
-            fps = given_fps if given_fps is not None else video.fps
-            refined[name] = refine(table, fps, chosen)
-            done[name] = fps, refined[name]
-        write_recording(_target(args, path, alone=len(files) == 1), recording, refined)
-    _print(done)
+        done |= refine_file(path, _target(args, path, alone=len(files) == 1), chosen, given_fps)
+    print_refined(done)
     return 0
 
 
@@ -82,7 +72,8 @@ def _target(args: argparse.Namespace, path: Path, *, alone: bool) -> Path:
     return output
 
 
-def _print(done: dict[str, Any]) -> None:
+def print_refined(done: RefinedSequences) -> None:
+    """Print what was joined, filled and dropped in each sequence."""
     table = Table(box=None, pad_edge=False)
     table.add_column("sequence", no_wrap=True)
     for name in ("fps", "joined", "filled boxes", "ghosts dropped"):

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
 from pipeline.cli._progress import print_summary, progress
 from pipeline.cli._signals import Signals
+from pipeline.cli.refine import FOLDER, print_refined
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, PluginChoice, load_config
 from pipeline.core.errors import UsageError
@@ -19,8 +20,13 @@ from pipeline.core.track_files import SUFFIXES
 from pipeline.core.yaml_file import read_yaml
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
+from pipeline.tools.refine.options import RefineOptions
+from pipeline.tools.refine.smoothing import require_filterpy
+from pipeline.tools.refine.writing import RefinedSequences, refine_file
 
 HELP = "process cameras, videos or images"
+# The tables that --refine refines, by the sink that writes them.
+REFINABLE = {"csv": "tracks.csv", "jsonl": "tracks.jsonl"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="video,csv,jsonl,parquet,mot,events_csv,subtitles,coco,yolo",
     )
     parser.add_argument("--show", action="store_true", help="show a window while running")
+    parser.add_argument(
+        "--refine", action="store_true",
+        help="of files: write refined tracks as well, to OUT/refined (see 'trackline refine')",
+    )  # fmt: skip
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run to the end; the summary is printed and report.json written on every way out."""
     config = configured(args)
+    if args.refine:
+        require_filterpy()  # before hours of work
     signals = Signals()
     reports: list[dict[str, Any]] = []  # none where the run did not start
     try:
@@ -47,6 +59,8 @@ def execute(args: argparse.Namespace) -> int:
 
             def start(pipeline: Pipeline) -> None:
                 signals.pipeline = pipeline
+                if args.refine:
+                    _check_refinable(pipeline)
                 show.start(pipeline)
 
             run_config(resolve_config(config), start, show.update, reports.append)
@@ -55,7 +69,27 @@ def execute(args: argparse.Namespace) -> int:
             _summarise(reports, config)
         raise
     _summarise(reports, config)
+    if args.refine and signals.exit_code == 0:
+        _refine(config)
     return signals.exit_code
+
+
+def _check_refinable(pipeline: Pipeline) -> None:
+    """Raise UsageError where a source has no end: refining needs what comes after."""
+    live = [name for name, source in pipeline.stats.sources.items() if source.live]
+    if live:
+        raise UsageError(f"--refine: works on files, and '{live[0]}' is a camera")
+
+
+def _refine(config: Config) -> None:
+    """Refine the tables that the run wrote, each to a file of its name in OUT/refined."""
+    written = {sink.kind for sink in config.sinks}
+    done: RefinedSequences = {}
+    for kind, file_name in REFINABLE.items():
+        path = config.run.output / file_name
+        if kind in written and path.exists():
+            done |= refine_file(path, path.parent / FOLDER / file_name, RefineOptions())
+    print_refined(done)
 
 
 def _summarise(reports: list[dict[str, Any]], config: Config) -> None:
@@ -84,6 +118,8 @@ def configured(args: argparse.Namespace) -> Config:
     kinds = list(configured) if args.save is None else split_names(args.save)
     if args.show and "window" not in kinds:
         kinds.append("window")
+    if args.refine and not REFINABLE.keys() & set(kinds):
+        kinds.append("csv")
     sinks = tuple(configured.get(kind, PluginChoice(kind=kind)) for kind in kinds)
     return config.model_copy(update={"sinks": sinks})
 

@@ -262,3 +262,46 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_run_with_refine_writes_refined_tables_beside_the_plain_ones(
+    tmp_path: Path, network: Path, settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["run", "-c", str(settings), "--model", str(network), "-o", str(out), "--refine"]
+    assert main([*arguments, "--set", "tracker.confirm_s=0", "--save", "jsonl"]) == 0
+    assert "filled boxes" in capsys.readouterr().out
+    plain, refined = (
+        [json.loads(line)["frame"] for line in (folder / "tracks.jsonl").read_text().splitlines()]
+        for folder in (out, out / "refined")
+    )
+    assert plain == refined == [0, 1, 2, 3, 4]
+    # Without a table that can be refined, the CSV table is written as well.
+    assert main([*arguments, "--set", "tracker.confirm_s=0", "--save", "mot"]) == 0
+    assert (out / "refined" / "tracks.csv").exists()
+
+
+REFINE_REFUSED = {
+    "a camera has no end": ({"kind": "synthetic", "live": True}, "works on files"),
+    "without filterpy": (SMALL, "filterpy"),
+}
+
+
+@pytest.mark.parametrize(("source", "said"), REFINE_REFUSED.values(), ids=REFINE_REFUSED)
+def test_refine_is_refused_before_the_run(
+    source: dict[str, object],
+    said: str,
+    tmp_path: Path,
+    network: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if said == "filterpy":
+        monkeypatch.setitem(sys.modules, "filterpy", None)
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps({"sources": [source], "sinks": ["csv"]}))
+    out = tmp_path / "out"
+    arguments = ["run", "-c", str(path), "--model", str(network), "-o", str(out), "--refine"]
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not (out / "tracks.csv").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,18 +21,21 @@ _RESTLESSNESS = 1.0
 _MIN_SIZE_PX = 1.0
 
 
+def require_filterpy() -> None:
+    """Raise MissingExtraError where filterpy is not installed."""
+    if importlib.util.find_spec("filterpy") is None:
+        raise MissingExtraError(f"refine: needs the package filterpy: {install_command('refine')}")
+
+
 def smoothed(frame: NDArray[np.int64], xyxy: Float64, fps: float) -> Float64:
     """Return f64[L,4] xyxy for all frames from the first to the last of N ascending ones.
 
     A Kalman filter of constant speed for centre, width and height, then the smoother of Rauch,
     Tung and Striebel (1965), which knows what comes after. Raises MissingExtraError.
     """
-    try:
-        from filterpy.kalman import KalmanFilter
-    except ImportError:
-        raise MissingExtraError(
-            f"refine: needs the package filterpy: {install_command('refine')}"
-        ) from None
+    require_filterpy()
+    from filterpy.kalman import KalmanFilter
+
     measured = cxcywh_from_xyxy(xyxy)
     # In heights, around the first box: one set of noises for boxes of any size.
     unit, origin = max(float(np.median(measured[:, 3])), _MIN_SIZE_PX), measured[0].copy()

@@ -1,4 +1,4 @@
-"""Writing of refined tracks in their input's format; measured rows keep their own text."""
+"""Files of tracks refined and written in their input's format; unchanged boxes keep their text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,35 @@ import numpy as np
 
 from pipeline.core.atomic_file import write_text
 from pipeline.core.errors import OutputError, UsageError
-from pipeline.core.track_files import FILLED_MARK, Recording, meta_path
-from pipeline.tools.refine.refine import Refined
+from pipeline.core.sequences import video_of
+from pipeline.core.track_files import FILLED_MARK, Recording, meta_path, read_recording
+from pipeline.tools.refine.options import RefineOptions
+from pipeline.tools.refine.refine import Refined, refine
 
 _MOT_COLUMNS = 10
 _BOX = ("x1", "y1", "x2", "y2")
+
+RefinedSequences = dict[str, tuple[float, Refined]]
+"""By sequence, the frame rate that was used and the refined tracks."""
+
+
+def refine_file(
+    path: Path, output: Path, options: RefineOptions, fps: float | None = None
+) -> RefinedSequences:
+    """Refine the tracks of the file `path` into `output`.
+
+    `fps` is used instead of the frame rate that the file says. Raises UsageError for a file that
+    holds no tracks, OutputError and MissingExtraError.
+    """
+    recording = read_recording(path)
+    if recording.kind == "kitti":
+        raise UsageError(f"{path}: holds detections, not tracks")
+    done: RefinedSequences = {}
+    for name, table in recording.tables.items():
+        rate = fps if fps is not None else video_of(recording, name).fps
+        done[name] = rate, refine(table, rate, options)
+    write_recording(output, recording, {name: refined for name, (_, refined) in done.items()})
+    return done
 
 
 def write_recording(path: Path, recording: Recording, refined: Mapping[str, Refined]) -> None:
