@@ -28,10 +28,10 @@ WAYS = {
 }
 CHANGES = {
     "refined": RefineOptions(),
-    "joined only": RefineOptions(fill_s=0, ghost_s=0),
-    "filled only": RefineOptions(join_s=0, ghost_s=0),
-    "ghosts only": RefineOptions(join_s=0, fill_s=0),
-    "smoothed too": RefineOptions(smooth_measured=True),
+    "not smoothed": RefineOptions(smooth_measured=False),
+    "joined only": RefineOptions(fill_s=0, ghost_s=0, smooth_measured=False),
+    "filled only": RefineOptions(join_s=0, ghost_s=0, smooth_measured=False),
+    "ghosts only": RefineOptions(join_s=0, fill_s=0, smooth_measured=False),
 }
 
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import suppress
 from typing import Any
 
-from pipeline.config.schema import parse_assignment
+from pipeline.config.build import model_of
+from pipeline.config.schema import Config, parse_assignment
 from pipeline.core.options import split_names
 from pipeline.core.paths import home_path
+from pipeline.models.cache import cache_folder
+from pipeline.models.registry import BUILTIN
+
+BETTER_MODELS = (
+    "trackline: using the small built-in detector (road users only). More accurate, downloaded "
+    "once: --model dfine-s (Apache-2.0); 'trackline models' lists all\n"
+)
+MENTIONED = "better-models-mentioned"
+"""Name of the empty file in the cache folder that says the line above was printed once."""
 
 
 def add_detecting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +87,17 @@ def detector_changes(args: argparse.Namespace) -> dict[str, Any]:
         changes["detector.classes"] = split_names(args.classes)
     changes.update(parse_assignment(text) for text in args.changes)
     return changes
+
+
+def mention_better_models(config: Config) -> None:
+    """Print, the first time on this machine, that there are better detectors than the built-in."""
+    marker = cache_folder() / MENTIONED
+    if model_of(config) != BUILTIN or marker.exists():
+        return
+    sys.stderr.write(BETTER_MODELS)
+    with suppress(OSError):  # where nothing can be cached the line is printed each time
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
 
 
 def _number_or_word(text: str) -> int | str:

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli._detecting import add_detector_arguments, detector_changes
+from pipeline.cli._detecting import add_detector_arguments, detector_changes, mention_better_models
 from pipeline.cli._pictures import (
     PictureList,
     add_picture_arguments,
@@ -63,6 +63,7 @@ def execute(args: argparse.Namespace) -> int:
         pictures = PictureList(args.pictures, recursive=args.recursive)
         if not pictures.paths:
             return 1
+        mention_better_models(config)
         signals = Signals()
         show = _as_json if args.json else _as_table(pictures.paths)
         with signals, picture_progress(len(pictures.paths)) as advance:

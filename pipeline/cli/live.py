@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli._detecting import mention_better_models
 from pipeline.cli._signals import Signals
 from pipeline.config.schema import Config, load_config, parse_assignment
 from pipeline.core.errors import ConfigError
@@ -43,7 +44,9 @@ def execute(args: argparse.Namespace) -> int:
     signals = Signals()
 
     def load() -> Config:
-        return live_config(load_config(path, changes))
+        config = live_config(load_config(path, changes))
+        mention_better_models(config)
+        return config
 
     def start(pipeline: Any) -> None:
         signals.pipeline = pipeline

@@ -7,7 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
+from pipeline.cli._detecting import (
+    add_detecting_arguments,
+    detecting_changes,
+    mention_better_models,
+)
 from pipeline.cli._progress import print_summary, progress
 from pipeline.cli._signals import Signals
 from pipeline.cli.refine import FOLDER, print_refined
@@ -52,6 +56,7 @@ def execute(args: argparse.Namespace) -> int:
     config = configured(args)
     if args.refine:
         require_filterpy()  # before hours of work
+    mention_better_models(config)
     signals = Signals()
     reports: list[dict[str, Any]] = []  # none where the run did not start
     try:

@@ -305,3 +305,19 @@ def test_refine_is_refused_before_the_run(
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
     assert not (out / "tracks.csv").exists()
+
+
+def test_the_first_run_with_the_built_in_detector_names_a_better_one(
+    tmp_path: Path,
+    settings: Path,
+    network: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TRACKLINE_CACHE", str(tmp_path / "cache"))
+    arguments = ["run", "-c", str(settings), "-o", str(tmp_path / "out"), "--imgsz", "64"]
+    said = []
+    for model in (["--model", str(network)], [], []):
+        assert main([*arguments, "--max-frames", "1", *model]) == 0
+        said.append("dfine-s" in capsys.readouterr().err)
+    assert said == [False, True, False]

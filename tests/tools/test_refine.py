@@ -20,6 +20,7 @@ from pipeline.tools.refine.smoothing import smoothed
 from pipeline.trackers import sort
 
 FPS = 10.0
+AS_MEASURED = ("--no-smooth-measured",)
 HEADER = "source,frame,pts_s,utc,track_id,class_id,class_name,score,x1,y1,x2,y2,state,age_s\n"
 
 
@@ -92,7 +93,7 @@ def test_of_two_that_could_go_on_the_nearer_does():
     tracks = table(
         (1, walk(range(10))), (2, walk(range(13, 30))), (3, walk(range(13, 30), at=112)),
     )  # fmt: skip
-    refined = refine(tracks, FPS, RefineOptions(reach=1))
+    refined = refine(tracks, FPS, RefineOptions(reach=1, smooth_measured=False))
     ids = {frame: set(refined.table.track_id[refined.table.frame == frame]) for frame in (5, 20)}
     assert ids == {5: {1}, 20: {1, 3}}
     now = refined.table[(refined.table.track_id == 1) & (refined.table.frame == 20)]
@@ -124,15 +125,15 @@ def test_ghosts_are_short_and_unsure(frames: int, score: float, left: int):
     assert len(refine(tracks, FPS, RefineOptions()).table) == left
 
 
-def test_measured_boxes_stay_unless_asked():
+def test_measured_boxes_are_smoothed_unless_switched_off():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 3, (40, 4))
     frames = [frame for frame in range(40) if not 17 <= frame < 20]
     noisy = [(frame, tuple(np.array(walker(frame)) + noise[frame])) for frame in frames]
     tracks = table((1, noisy))
-    kept = refine(tracks, FPS, RefineOptions()).table
+    kept = refine(tracks, FPS, RefineOptions(smooth_measured=False)).table
     np.testing.assert_array_equal(kept.xyxy[kept.state == "matched"], tracks.xyxy)
-    smooth = refine(tracks, FPS, RefineOptions(smooth_measured=True)).table
+    smooth = refine(tracks, FPS, RefineOptions()).table
     truth = np.array([walker(frame) for frame in range(40)])
     measured_error = np.abs(tracks.xyxy - truth[frames]).mean()
     assert np.abs(smooth.xyxy - truth).mean() < 0.75 * measured_error
@@ -187,7 +188,7 @@ def test_csv_keeps_measured_lines_and_marks_added_ones(tmp_path: Path, capsys):
     lines += [csv_row(n, 3, source="B") for n in range(10)]
     path = tmp_path / "tracks.csv"
     path.write_text(HEADER + "".join(lines))
-    assert main(["refine", str(path)]) == 0
+    assert main(["refine", *AS_MEASURED, str(path)]) == 0
     text = (tmp_path / "refined" / "tracks.csv").read_text()
     assert text.startswith(HEADER)
     assert [line in text for line in lines] == [line.split(",")[4] != "8" for line in lines]
@@ -211,13 +212,13 @@ def test_jsonl_keeps_its_header(tmp_path: Path):
     path = tmp_path / "tracks.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in [header, *rows]))
     out = tmp_path / "better.jsonl"
-    assert main(["refine", str(path), "-o", str(out)]) == 0
+    assert main(["refine", *AS_MEASURED, str(path), "-o", str(out)]) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     meta = json.loads((tmp_path / "better.meta.json").read_text())
     assert {"type": "header", **meta} == header, "of an old file: it stands beside the new one"
     assert [line for line in lines if line["state"] == "matched"] == rows
     assert [line["frame"] for line in lines] == list(range(20))
-    assert main(["refine", str(out), "-o", str(tmp_path / "again.jsonl")]) == 0
+    assert main(["refine", *AS_MEASURED, str(out), "-o", str(tmp_path / "again.jsonl")]) == 0
     assert json.loads((tmp_path / "again.meta.json").read_text()) == meta
 
 
@@ -227,7 +228,9 @@ def test_mot_text_marks_added_rows_in_the_last_column(tmp_path: Path):
     for name in ("A", "B"):
         lines = [f"{n},3,{6 * n},50.5,40,80,0.9,-1,-1,-1\n" for n in range(1, 20) if n != 8]
         (folder / f"{name}.txt").write_text("".join(lines))
-    assert main(["refine", str(folder), "-o", str(tmp_path / "out"), "--fps", "10"]) == 0
+    assert (
+        main(["refine", *AS_MEASURED, str(folder), "-o", str(tmp_path / "out"), "--fps", "10"]) == 0
+    )
     text = (tmp_path / "out" / "B.txt").read_text()
     assert all(line in text for line in lines)
     (added,) = [line for line in text.splitlines() if line.endswith(",-2")]
@@ -240,8 +243,8 @@ def test_refining_twice_changes_nothing_more(tmp_path: Path):
     lines = [csv_row(n, 5) for n in range(10)] + [csv_row(n, 8) for n in range(12, 25)]
     (tmp_path / "tracks.csv").write_text(HEADER + "".join(lines))
     once, twice = tmp_path / "once.csv", tmp_path / "twice.csv"
-    assert main(["refine", str(tmp_path / "tracks.csv"), "-o", str(once)]) == 0
-    assert main(["refine", str(once), "-o", str(twice)]) == 0
+    assert main(["refine", *AS_MEASURED, str(tmp_path / "tracks.csv"), "-o", str(once)]) == 0
+    assert main(["refine", *AS_MEASURED, str(once), "-o", str(twice)]) == 0
     assert once.read_text() == twice.read_text()
 
 

@@ -10,8 +10,8 @@ from pipeline.core.options import OptionsModel
 class RefineOptions(OptionsModel):
     """Seconds are the video's own; heights are those of the boxes.
 
-    The defaults were chosen on the outputs of SORT, with its own and with the published settings,
-    on MOT15, MOT17 and KITTI: they raise HOTA on each (`benchmarks/refine_gain.py`).
+    The defaults were chosen on the outputs of SORT and of the default tracker on MOT15, MOT17 and
+    KITTI, at full and a third of the frame rate (`benchmarks/refine_gain.py`).
     """
 
     join_s: float = Field(2.0, ge=0)
@@ -29,5 +29,5 @@ class RefineOptions(OptionsModel):
     """Tracks seen for a shorter time are dropped if their scores are low; 0 drops none."""
     ghost_score: float = Field(0.7, ge=0)
     """Mean score below which a short track is dropped."""
-    smooth_measured: bool = False
-    """Smooth the measured boxes too, instead of only placing the filled ones."""
+    smooth_measured: bool = True
+    """Smooth the measured boxes too; without it they stay to the digit."""

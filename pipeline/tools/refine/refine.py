@@ -35,7 +35,7 @@ def refine(table: BoxTable, fps: float, options: RefineOptions) -> Refined:
 
     Coasting rows were guesses made without knowing what comes; they go, and where the track was
     found again within `fill_s`, filled rows stand in their place. Joined tracks take the smallest
-    id. Measured boxes change only with `smooth_measured`. `fps` turns frames into seconds.
+    id. Without `smooth_measured` measured boxes stay as they are. `fps` turns frames into seconds.
     """
     tracked = table.track_id > 0
     fragments = _fragments(table[tracked & (table.state != "coasting")])

@@ -17,7 +17,7 @@ Float64 = NDArray[np.float64]
 # how its speed changes (the density of white acceleration, heights^2 / s^3).
 _MEASURED = 0.05
 _FIRST_SPEED = 4.0
-_RESTLESSNESS = 1.0
+_RESTLESSNESS = 3.0
 _MIN_SIZE_PX = 1.0
 
 
