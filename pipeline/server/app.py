@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def create_app(
     options: WebOptions,
     auth: Auth,
     page: Path = PAGE,
-    more: APIRouter | None = None,
+    more: Sequence[APIRouter] = (),
 ) -> SecurityMiddleware:
     """Return the application behind its middleware; its `app` is the FastAPI application.
 
@@ -85,7 +85,7 @@ def create_app(
         system_routes(context),
         stream_routes(context),
         camera_routes(context),
-        *([more] if more else []),
+        *more,
     ):
         app.include_router(router)
     pages = _page_routes(page)

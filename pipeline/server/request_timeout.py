@@ -21,6 +21,8 @@ REQUEST_S = 20.0
 MAX_UNFINISHED = 32
 MAX_IDLE = 32
 """Connections of one address that were answered, wait for the next request and did not sign in."""
+MIN_UPLOAD_BYTES = 256 * 1024
+"""An upload that signed in may go on as long as it brings so much in the time of a request."""
 
 
 class TimeoutProtocol(H11Protocol):
@@ -37,11 +39,12 @@ class TimeoutProtocol(H11Protocol):
     max_connections = 1000
     trusted: Collection[str] = ()
     _timer: asyncio.TimerHandle | None = None
+    _received = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the request's timer; close connections beyond the limits."""
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self.request_s, self._abort)
+        self._start_timer()
         same = [
             each for each in self._http_connections() if each._timer and each._is_same_client(self)
         ]
@@ -52,12 +55,13 @@ class TimeoutProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receive data; the timer runs until the request is complete."""
+        self._received += len(data)
         super().data_received(data)
         handed_over = self.transport.get_protocol() is not self  # to the WebSocket's protocol
         if handed_over or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._cancel_timer()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self.request_s, self._abort)
+            self._start_timer()
 
     def on_response_complete(self) -> None:
         """Close the address's oldest idle connection if this one makes them too many."""
@@ -102,6 +106,17 @@ class TimeoutProtocol(H11Protocol):
             min(anonymous or idle, key=_keep_alive_end).timeout_keep_alive_handler()
         elif unfinished := [each for each in ours if each._timer]:
             min(unfinished, key=_timer_end)._abort()
+
+    def _start_timer(self) -> None:
+        self._received = 0
+        self._timer = self.loop.call_later(self.request_s, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        """Abort the request, unless it is a large upload that goes on."""
+        if self._is_signed_in and self._received >= MIN_UPLOAD_BYTES:
+            self._start_timer()
+        else:
+            self._abort()
 
     def _abort(self) -> None:
         self._cancel_timer()

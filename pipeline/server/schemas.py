@@ -245,3 +245,74 @@ class Pictures(ApiModel):
     """What is on the uploaded pictures, in their order."""
 
     pictures: list[PictureAnswer]
+
+
+VideoState = Literal["uploading", "waiting", "analysing", "done", "failed"]
+
+
+class VideoJob(ApiModel):
+    """An uploaded video and how far its analysis is."""
+
+    id: str
+    name: str
+    """As the request said, "" where it did not."""
+    state: VideoState
+    width: int
+    """Size of a frame in pixels, turned as the video says."""
+    height: int
+    duration_s: float
+    """By the file's own word; 0 where it does not say."""
+    analysed_s: float
+    """So much of it is analysed."""
+    annotated: bool
+    """Whether a video with boxes drawn on it was asked for."""
+    problem: str | None
+    """Why it failed, in one line."""
+
+
+class VideoObject(PictureObject):
+    """One object in a frame of an uploaded video."""
+
+    track_id: int
+    """Same for the same object in all frames; 0 with the tracker `none`."""
+    coasting: bool
+    """Whether the box is predicted: the object was not detected in this frame."""
+
+
+class VideoFrame(ApiModel):
+    """One frame of an uploaded video."""
+
+    time: float
+    """In seconds from the beginning of the file, as players count them."""
+    objects: list[VideoObject]
+
+
+class VideoTrack(ApiModel):
+    """One object that was followed through an uploaded video."""
+
+    track_id: int
+    class_name: str
+    """Its class in most frames."""
+    class_id: int
+    score: float
+    """Its best score in any frame."""
+    first_s: float
+    last_s: float
+    frames: int
+    """In how many frames it was."""
+
+
+class VideoAnswer(ApiModel):
+    """What is in an uploaded video."""
+
+    name: str
+    width: int
+    height: int
+    duration_s: float
+    """Time of the last frame."""
+    tags: dict[str, float] | None
+    """Words for what it shows and their scores, people first; null where not asked for."""
+    tracks: list[VideoTrack]
+    frames: list[VideoFrame]
+    problem: str | None
+    """Where the file breaks off, null if it is whole; what came before is in the answer."""

@@ -144,7 +144,7 @@ class StillPage:
         self._hub.write(Result(still.frame, Detections.empty(), Tracks.empty(), {}))
         done = APIRouter()
         done.add_api_route("/api/done", self._on_done, methods=["POST"], status_code=204)
-        app = create_app(backend, self._hub, options, Auth(options, None), more=done)
+        app = create_app(backend, self._hub, options, Auth(options, None), more=(done,))
         self._server = HttpServer(app, options)
         self.address = f"{self._server.address}/?zones#camera/{quote(still.camera, safe='')}"
 

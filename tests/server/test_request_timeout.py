@@ -6,6 +6,7 @@ import ast
 import asyncio
 import socket
 import sys
+import time
 import tomllib
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
@@ -28,6 +29,7 @@ from websockets.sync.client import connect
 
 from pipeline.server.request_timeout import TimeoutProtocol
 
+BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY = (
     b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -62,6 +64,32 @@ def test_an_incomplete_request_is_aborted_in_time(tmp_path: Path, said: bytes) -
         begun(address, said) as connection,
     ):
         assert rest(connection) == b""
+
+
+@pytest.mark.parametrize(
+    ("bearer", "piece", "status"), [(True, 2**18, b" 422 "), (False, 2**18, b""), (True, 100, b"")],
+    ids=["signed in", "not signed in", "too slow"],
+)  # fmt: skip
+@pytest.mark.slow
+def test_a_large_upload_may_take_longer(
+    tmp_path: Path, bearer: bool, piece: int, status: bytes
+) -> None:
+    """A phone takes minutes for a video: who signed in may, as long as something comes."""
+    head = (
+        b"POST /api/videos HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: video/mp4\r\n"
+        b"Content-Length: %d\r\n%s\r\n" % (piece * 8, BEARER if bearer else b"")
+    )
+    with (
+        serving(ServerParts(tmp_path), request_s=0.5) as address,
+        begun(address, head) as connection,
+    ):
+        with suppress(ConnectionError):
+            for _ in range(8):
+                connection.sendall(bytes(piece))
+                time.sleep(0.2)
+        answer = answer_on(connection) if status else rest(connection)
+    assert status in answer
+    assert status or b" 422 " not in answer
 
 
 @pytest.mark.slow
@@ -114,7 +142,6 @@ def test_incomplete_requests_do_not_lock_others_out(tmp_path: Path) -> None:
         assert httpx.get(f"{address}/healthz").status_code == 200
 
 
-BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 ASKED = HEAD + b"\r\n"
 CRAMPED: dict[str, Any] = {"viewers": 1}  # 68 connections before others are closed
 

@@ -13,6 +13,7 @@ import numpy as np
 from support.fakes import FakeDetector
 
 from pipeline.classifiers._loaded import LoadedClassifier
+from pipeline.config.schema import Config, PluginChoice
 from pipeline.config.web import WebOptions
 from pipeline.core.data import ClassNames, Detections, Float32, Frame, Image, Result, Tracks
 from pipeline.core.errors import ConfigError
@@ -25,6 +26,7 @@ from pipeline.server.auth import Auth
 from pipeline.server.http_server import HttpServer
 from pipeline.server.picture_analyser import PictureAnalyser
 from pipeline.server.routes.pictures import picture_routes
+from pipeline.server.routes.videos import video_routes
 from pipeline.server.schemas import (
     Ages,
     Camera,
@@ -39,6 +41,7 @@ from pipeline.server.schemas import (
 )
 from pipeline.server.security import SecurityMiddleware
 from pipeline.server.upload_networks import UploadNetworks
+from pipeline.server.video_jobs import VideoJobs
 from pipeline.server.viewers.hub import Hub
 
 TOKEN = "a-token-for-tests-only"
@@ -213,9 +216,11 @@ class ServerParts:
         )
         limits = self.options.uploads
         self.pictures = PictureAnalyser(self.networks, limits)
+        config = Config(web=self.options, tracker=PluginChoice(kind="sort", confirm_s=0.0))
+        self.videos = VideoJobs(self.networks, config, clock=lambda: self.clock())
         self.app: SecurityMiddleware = create_app(
             self.backend, self.hub, self.options, self.auth, folder,
-            more=picture_routes(self.pictures, limits),
+            more=(picture_routes(self.pictures, limits), video_routes(self.videos, limits)),
         )  # fmt: skip
 
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:

@@ -91,6 +91,8 @@ def run_live(
     from pipeline.server.live.pipeline_backend import PipelineBackend
     from pipeline.server.live.reload import Reloader
     from pipeline.server.routes.pictures import picture_routes
+    from pipeline.server.routes.videos import video_routes
+    from pipeline.server.video_jobs import VideoJobs
     from pipeline.server.viewers.hub import Hub
 
     resolved = resolve_config(load())
@@ -105,7 +107,9 @@ def run_live(
     networks = UploadNetworks(lambda: picture_model(config), load_classifier)
     limits = config.web.uploads
     pictures = PictureAnalyser(networks, limits)
-    app = create_app(backend, hub, config.web, auth, more=picture_routes(pictures, limits))
+    videos = VideoJobs(networks, config, lambda: any(backend.queues().values()))
+    routes = (picture_routes(pictures, limits), video_routes(videos, limits))
+    app = create_app(backend, hub, config.web, auth, more=routes)
     server = HttpServer(app, config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
         log.warning("web: without certificate and key the token travels readably; see docs/live.md")
@@ -129,6 +133,7 @@ def run_live(
 
     with ExitStack() as steps:
         steps.callback(networks.close)
+        steps.callback(videos.close)
         report = run_config(resolved, begin, pipeline=pipeline)
     if failures:
         raise StageError(f"page: {type(failures[0]).__name__}: {failures[0]}") from failures[0]
