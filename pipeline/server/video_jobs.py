@@ -245,12 +245,12 @@ class VideoJobs:
             job.answer = analysis.answer(problem)
 
     def _end(self, job: Job) -> None:
-        """Delete the upload, and everything where there is no answer."""
+        """Delete the upload, and all files unless an annotated video is to be fetched."""
         job.upload.unlink(missing_ok=True)
         with self._wake:
             job.pipeline = None
             job.state = "done" if job.answer is not None else "failed"
-            if job.answer is None or job.removed:
+            if job.answer is None or job.removed or not job.annotated:
                 shutil.rmtree(job.folder, ignore_errors=True)
 
 
