@@ -21,8 +21,8 @@ from pipeline.core.data import Detection, Float32, Frame, Result
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.detectors.common.loaded_model import LoadedModel, SharedDetector
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.server.short_video import ShortVideo, VideoLimits
 from pipeline.server.upload_networks import TAG_CONF, UploadNetworks
-from pipeline.sources._file.short_video import ShortVideo, VideoLimits
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """Of the JSON: half a million boxes."""

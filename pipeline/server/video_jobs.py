@@ -27,6 +27,7 @@ from pipeline.engine import Pipeline
 from pipeline.server.picture_analyser import BusyError
 from pipeline.server.schemas import VideoJob, VideoState
 from pipeline.server.security import INTERNAL
+from pipeline.server.short_video import ShortVideo, VideoLimits, check_short_video
 from pipeline.server.upload_networks import UploadNetworks
 from pipeline.server.video_analysis import (
     ANNOTATED_NAME,
@@ -36,7 +37,6 @@ from pipeline.server.video_analysis import (
     yielding_detector,
 )
 from pipeline.server.viewers.jpeg_encoder import lower_thread_priority
-from pipeline.sources._file.short_video import ShortVideo, VideoLimits, check_short_video
 
 log = logging.getLogger("trackline")
 
