@@ -73,6 +73,13 @@ if TYPE_CHECKING:
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded_model import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
+    from pipeline.interop import (
+        from_supervision,
+        from_ultralytics,
+        to_pandas,
+        to_polars,
+        to_supervision,
+    )
     from pipeline.sources._file.still_picture import read_picture
 
 __version__ = "0.1.0"
@@ -129,6 +136,8 @@ __all__ = [
     "Watcher",
     "WriteError",
     "detect",
+    "from_supervision",
+    "from_ultralytics",
     "load_classifier",
     "load_config",
     "load_model",
@@ -136,6 +145,9 @@ __all__ = [
     "read_picture",
     "run",
     "tag",
+    "to_pandas",
+    "to_polars",
+    "to_supervision",
     "track",
     "unix_time",
 ]
@@ -202,6 +214,13 @@ _HOMES = {
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
     "detectors.common.loaded_model": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),
+    "interop": (
+        "from_supervision",
+        "from_ultralytics",
+        "to_pandas",
+        "to_polars",
+        "to_supervision",
+    ),
     "sources._file.still_picture": ("read_picture",),
 }
 """The module that defines each name, imported when one of its names is first used."""

@@ -44,9 +44,10 @@ ALLOWED: dict[str, set[str]] = {
     "tools": BELOW_API | {"report", "api"},
     "server": BELOW_API | {"report", "api"},
     "archive": BELOW_API | {"report", "api"},
+    "interop": CORE,
     "cli": BELOW_CLI,
     "__main__": {"cli"},
-    "__init__": BELOW_CLI,
+    "__init__": BELOW_CLI | {"interop"},
 }
 FORMATS = "archive.formats"
 """The room of export formats, inside another one: its plug-ins keep the rules of plug-ins."""
@@ -69,6 +70,9 @@ HEAVY = {
     "fsspec",
     "upath",
     "ray",
+    "pandas",
+    "polars",
+    "supervision",
 }
 MAY_IMPORT_HEAVY = PLUGIN_ROOMS | {"models", "events", "server", "tools", "archive"}
 CORE_LIBRARIES = {"numpy", "pydantic", "pydantic_core", "yaml"}
