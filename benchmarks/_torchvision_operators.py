@@ -6,12 +6,12 @@ torchvision::nms does not exist", and so does what else imports it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch._dynamo
 
 _kept: list[Any] = []
 """The library of operators: they go with it."""
@@ -41,7 +41,7 @@ def import_torchvision() -> Any:
         ours = isinstance(name, str) and name.startswith("torchvision::")
         return (lambda function: function) if ours else register(name, *more, **options)
 
-    torch._dynamo.config.disable = True  # torchvision compiles its own stand-in for roi_align
+    _compile_nothing()
     torch.library.register_fake = register_others
     try:
         import torchvision
@@ -53,6 +53,21 @@ def import_torchvision() -> Any:
     plain = getattr(module._roi_align, "_torchdynamo_orig_callable", module._roi_align)
     library.impl("roi_align", lambda *arguments: plain(*arguments), "CPU")
     return torchvision
+
+
+def has_stand_ins() -> bool:
+    """Return whether operators are the stand-ins."""
+    return bool(_kept)
+
+
+def _compile_nothing() -> None:
+    """Switch torch's compiler off: torchvision compiles its own stand-in for roi_align.
+
+    Loading the compiler to say so would take 80 MB, which comparisons of memory would show.
+    """
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    if (compiler := sys.modules.get("torch._dynamo")) is not None:
+        compiler.config.disable = True
 
 
 def _has_ops() -> bool:

@@ -128,9 +128,9 @@ def _run(command: list[str]) -> None:
 
 def _their_rows(video: Path, model: str, names: list[str], output: Path) -> None:
     """In a process of its own: write what ultralytics tracks as MOTChallenge rows."""
-    import _torchvision_stand_in
+    import _torchvision_operators
 
-    _torchvision_stand_in.install_if_torchvision_fails()
+    _torchvision_operators.import_torchvision()
     import ultralytics
 
     network = ultralytics.YOLO(model, task="detect")

@@ -14,7 +14,7 @@ import argparse
 import os
 from pathlib import Path
 
-import _torchvision_stand_in
+import _torchvision_operators
 import cv2
 import numpy as np
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()
 
-    stand_in = _torchvision_stand_in.install_if_torchvision_fails()
+    _torchvision_operators.import_torchvision()
     import ultralytics
 
     model = ultralytics.YOLO(arguments.model, task="detect")
@@ -52,7 +52,10 @@ def main() -> None:
         class_id=np.concatenate(class_id).astype(np.uint8),
         made_by=f"ultralytics {ultralytics.__version__}, {arguments.model.name}",
     )
-    print(f"{len(count)} frames, {sum(count)} boxes, NumPy NMS stand-in: {stand_in}")
+    print(
+        f"{len(count)} frames, {sum(count)} boxes, "
+        f"stand-ins for torchvision's operators: {_torchvision_operators.has_stand_ins()}"
+    )
 
 
 if __name__ == "__main__":

@@ -146,9 +146,9 @@ def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
 
 
 def _theirs(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
-    import _torchvision_stand_in
+    import _torchvision_operators
 
-    _torchvision_stand_in.install_if_torchvision_fails()
+    _torchvision_operators.import_torchvision()
     import itertools
 
     import ultralytics

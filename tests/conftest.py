@@ -36,6 +36,15 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="module")
+def model(network: Path) -> Iterator[Any]:
+    """A loaded model of the test file's own `network`, kept for all of its tests."""
+    import pipeline
+
+    with pipeline.load_model(network) as loaded:
+        yield loaded
+
+
 @pytest.fixture
 def cuda() -> Any:
     """The first CUDA device; without one the test is skipped, or fails where REQUIRE_CUDA=1."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.tiny_networks import constant_network
+from support.tiny_videos import grey_picture as picture
 from support.tiny_videos import write_picture
 
 import trackline
@@ -24,16 +24,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = np.array(ROWS, np.float32).T[None]
     path = tmp_path_factory.mktemp("network") / "three.onnx"
     return constant_network(path, rows, metadata={"names": "{0: 'person', 1: 'car'}"})
-
-
-@pytest.fixture(scope="module")
-def model(network: Path) -> Iterator[trackline.LoadedModel]:
-    with trackline.load_model(network) as loaded:
-        yield loaded
-
-
-def picture(value: int = 0, height: int = 48, width: int = 64) -> np.ndarray:
-    return np.full((height, width, 3), value, np.uint8)
 
 
 def test_one_picture_is_one_result(tmp_path: Path, model: trackline.LoadedModel) -> None:

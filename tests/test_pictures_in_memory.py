@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.tiny_networks import constant_network
+from support.tiny_networks import constant_network, one_box_network
+from support.tiny_videos import grey_picture as picture
 from support.tiny_videos import noise_picture, write_video
 
 import trackline
@@ -21,19 +22,7 @@ from trackline import ConfigError, ModelError, SourceError
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """It finds one box in the middle of every picture."""
-    one_box = np.array([[32], [24], [20], [10], [0.9], [0.0]], np.float32)[None]
-    path = tmp_path_factory.mktemp("network") / "one.onnx"
-    return constant_network(path, one_box, metadata={"names": "{0: 'person', 1: 'car'}"})
-
-
-@pytest.fixture(scope="module")
-def model(network: Path) -> Iterator[trackline.LoadedModel]:
-    with trackline.load_model(network) as loaded:
-        yield loaded
-
-
-def picture(value: int = 0, height: int = 48, width: int = 64) -> np.ndarray:
-    return np.full((height, width, 3), value, np.uint8)
+    return one_box_network(tmp_path_factory.mktemp("network") / "one.onnx")
 
 
 def several(count: int = 3) -> list[np.ndarray]:

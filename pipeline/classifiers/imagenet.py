@@ -104,7 +104,8 @@ class ImageNet:
             self._logits = (
                 _is_logits(answer) if options.scores is None else (options.scores == "logits")
             )
-            return _class_names(options, said, answer.shape[1])
+            self._class_count = answer.shape[1]
+            return _class_names(options, said, self._class_count)
         except BaseException:
             self.close()
             raise
@@ -115,7 +116,7 @@ class ImageNet:
         if self._network is None:
             raise ModelError("classifier imagenet: classify before open")
         if not pictures:
-            return np.empty((0, 0), np.float32)
+            return np.empty((0, self._class_count), np.float32)
         answer = self._network.run(self._planes(pictures))
         if not np.isfinite(answer).all():
             raise ModelError(f"model: {self._options.model} answers numbers that are not finite")

@@ -19,6 +19,11 @@ def even_times(count: int) -> list[float]:
     return [n / FPS for n in range(count)]
 
 
+def grey_picture(value: int = 0, height: int = 48, width: int = 64) -> Any:
+    """BGR u8[H,W,3] of one grey level."""
+    return np.full((height, width, 3), value, np.uint8)
+
+
 def noise_picture(index: int, height: int = 96, width: int = 128) -> Any:
     """BGR u8[H,W,3], different for each index, with enough detail to fill a file with bytes."""
     rng = np.random.default_rng(7)
