@@ -1,7 +1,7 @@
 """Name what is on pictures: a line of words for each on stdout, or a JSON object.
 
 Pictures that cannot be read have a line each on stderr; the others are processed, and the exit code
-is 1. Nothing is written.
+is 1. Nothing is written. Ctrl-C ends it after the pictures that are looked at just then.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipeline.cli._pictures import (
     printable,
     quiet_libraries,
 )
+from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Image
 from pipeline.core.errors import UsageError
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
@@ -67,19 +68,22 @@ def execute(args: argparse.Namespace) -> int:
         if not pictures.paths:
             return 1
         show = _as_json(args.shape or "trackline") if args.json else _as_line(pictures.paths)
-        with picture_progress(len(pictures.paths)) as advance:
-            for path, tagged in _tagged(args, pictures):
+        signals = StopSignals()
+        with signals, picture_progress(len(pictures.paths)) as advance:
+            for path, tagged in _tagged(args, pictures, signals):
                 sys.stdout.write(printable(show(path, tagged)) + "\n")
                 advance()
-    return int(bool(pictures.failed))
+    return signals.exit_code or int(bool(pictures.failed))
 
 
-def _tagged(args: argparse.Namespace, pictures: PictureList) -> Iterator[tuple[Path, Tagged]]:
+def _tagged(
+    args: argparse.Namespace, pictures: PictureList, signals: StopSignals
+) -> Iterator[tuple[Path, Tagged]]:
     """Yield the tags of each picture that can be read, in order; the others are named."""
     with load_classifier(args.model) as classifier:
         detector = None if args.detector == NO_DETECTOR else load_model(args.detector)
         try:
-            for batch in _batches(pictures):
+            for batch in _batches(pictures, signals):
                 images = list(batch.values())
                 scores = classifier.classify(images).tolist()
                 objects = [[]] * len(images) if detector is None else detector.find(images)
@@ -93,11 +97,14 @@ def _tagged(args: argparse.Namespace, pictures: PictureList) -> Iterator[tuple[P
                 detector.close()
 
 
-def _batches(pictures: PictureList) -> Iterator[dict[Path, Image]]:
+def _batches(pictures: PictureList, signals: StopSignals) -> Iterator[dict[Path, Image]]:
+    """Yield pictures that are looked at together, until there are no more or a signal comes."""
     batch: dict[Path, Image] = {}
     pixels = 0
     for path in pictures.paths:
         picture = load_picture(path, MAX_MEGAPIXELS)
+        if signals.is_stopped:
+            return
         if picture.image is None:
             pictures.fail_to_read(path, picture.why)
             continue

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from support.tiny_networks import brightness_classifier
 
+import pipeline.cli.tag
 from pipeline.cli.main import main
 
 
@@ -100,3 +103,29 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert (code, lines) == (2, [])
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_signal_ends_it_after_the_pictures_at_work(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    network: Path,
+    number: signal.Signals,
+) -> None:
+    """Ctrl-C ended `tag` in the middle of a batch: pictures already looked at had no line."""
+    for place in range(20):
+        cv2.imwrite(str(tmp_path / f"{place:02d}.png"), np.full((20, 30, 3), 255, np.uint8))
+    load = pipeline.cli.tag.load_picture
+
+    def load_and_signal(path: Path, *more: Any) -> Any:
+        if path.stem == "12":
+            signal.raise_signal(number)
+        return load(path, *more)
+
+    monkeypatch.setattr(pipeline.cli.tag, "load_picture", load_and_signal)
+    code, lines, err = tag(capsys, tmp_path, "--model", network)
+    assert code == 128 + number
+    assert err == ""
+    assert [Path(line.split()[0]).stem for line in lines] == [f"{n:02d}" for n in range(8)]
