@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.classifiers._network import Facts
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Float32
 from pipeline.core.errors import ModelError
+from pipeline.models.compiled_files import CompiledFiles
 from pipeline.models.openvino_library import (
     import_openvino,
     metadata_of,
@@ -33,46 +35,61 @@ class OpenVinoNetwork:
     def __init__(self, path: Path) -> None:
         self._ov = import_openvino()
         self._path = path
+        self._model: Any = None
         self._compiled: Any = None
-        with one_line(f"model: {path} is not a network that OpenVINO can read"):
-            self._model = read_network(path)
-            metadata = metadata_of(self._model, path)
-        size = self._check_input()
-        self.facts = Facts(size, metadata, 255 if self._type == "u8" else 1)
+        self._files = CompiledFiles(path, (sys.modules[__name__],), None)
+        found = self._files.facts(None, ".json", self._look)
+        size, metadata, self._type, self._channels_last = found
+        self.facts = Facts(size and (size[0], size[1]), metadata, 255 if self._type == "u8" else 1)
 
-    def _check_input(self) -> tuple[int, int] | None:
-        port, sides = picture_input(self._model, self._path)
-        self._channels_last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
-        if self._channels_last:
+    def _read(self) -> Any:
+        if self._model is None:
+            with one_line(f"model: {self._path} is not a network that OpenVINO can read"):
+                self._model = read_network(self._path)
+        return self._model
+
+    def _look(self) -> list[Any]:
+        """Return size, metadata, type and whether channels come last; raises ModelError."""
+        network = self._read()
+        port, sides = picture_input(network, self._path)
+        channels_last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
+        if channels_last:
             sides = [sides[0], sides[3], sides[1], sides[2]]
         if len(sides) != 4 or sides[1] not in (3, None) or sides[0] not in (1, None):
             raise ModelError(
                 f"model: {self._path} has input {port.partial_shape}, want [1,3,height,width] or "
                 "[1,height,width,3], one picture at a time or any number"
             )
-        self._type = port.element_type.to_string()
-        if self._type not in _TYPES:
-            raise ModelError(f"model: {self._path} takes {self._type}, want {' or '.join(_TYPES)}")
-        height, width = sides[2:]
-        return None if height is None or width is None else (height, width)
+        kind = port.element_type.to_string()
+        if kind not in _TYPES:
+            raise ModelError(f"model: {self._path} takes {kind}, want {' or '.join(_TYPES)}")
+        size = None if None in sides[2:] else sides[2:]
+        return [size, metadata_of(network, self._path), kind, channels_last]
 
     def start(self, size: tuple[int, int]) -> None:
         """Compile for input of `size`; raises ModelError for what is no classifier."""
         shape = [1, *size, 3] if self._channels_last else [1, 3, *size]
-        with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
-            self._model.reshape(shape)
-            shapes = [output.partial_shape for output in self._model.outputs]
-            self._output = self._find_output(shapes)
-            config = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-            if (available := cores()).rationed:
-                config["INFERENCE_NUM_THREADS"] = str(available.threads)
-            self._compiled = openvino_core().compile_model(self._model, "CPU", config)
+        config = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        if (available := cores()).rationed:
+            config["INFERENCE_NUM_THREADS"] = str(available.threads)
 
-    def _find_output(self, shapes: list[Any]) -> int:
+        def compile_it() -> Any:
+            network = self._read()
+            network.reshape(shape)
+            self._find_output(network)
+            return openvino_core().compile_model(network, "CPU", config)
+
+        with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
+            self._compiled = self._files.compiled(shape, config, compile_it)
+        self._model = None
+        self._output = self._find_output(self._compiled)
+
+    def _find_output(self, network: Any) -> int:
         """Return which output holds one number per class: [1,C], or [1,C,1,1] as of a convolution.
 
         Beside it may be features; anything with boxes or maps is no classifier.
         """
+        shapes = [output.partial_shape for output in network.outputs]
         rows = [sides_of(shape) if shape.rank.is_static else [] for shape in shapes]
         found = [
             place
