@@ -316,3 +316,14 @@ class VideoAnswer(ApiModel):
     frames: list[VideoFrame]
     problem: str | None
     """Where the file breaks off, null if it is whole; what came before is in the answer."""
+
+
+class UploadLimits(ApiModel):
+    """What may be uploaded. MB are 2**20 bytes."""
+
+    picture_mb: int
+    """Largest request with pictures."""
+    pictures: int
+    """Most pictures in one request."""
+    video_mb: int
+    video_s: float

@@ -32,8 +32,6 @@ STOP_TIMEOUT_S = 1.5
 _POLL_S = 0.01
 _SAMPLES = 12
 """Frames that the classifier looks at, evenly over the video."""
-_BEST_SAMPLES = 3
-"""Of the scores of a class, the mean of so many best counts: one frame alone may be a mistake."""
 _MIN_SAMPLE_S = 0.25
 _SOURCE = "video"
 ANNOTATED_NAME = f"{_SOURCE}.mp4"
@@ -182,7 +180,10 @@ class VideoAnalysis:
         if self.networks is None:
             return None
         names = self.networks.classifier().class_names
-        best = np.sort(np.array(self._scores), axis=0)[-_BEST_SAMPLES:].mean(axis=0)
+        # The better half of each class's scores: one frame may be a mistake, and what passes
+        # through is not in all of them.
+        rows = np.sort(np.array(self._scores), axis=0)
+        best = rows[len(rows) // 2 :].mean(axis=0)
         return tags_of(names, best.tolist(), self._best.values())
 
 

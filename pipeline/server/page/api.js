@@ -17,15 +17,9 @@ export async function fetchJson(path, { method = "GET", body, signal = untilSign
   if (method !== "GET") headers["X-Trackline"] = "1";
   if (body !== undefined && !(body instanceof Blob)) headers["Content-Type"] = "application/json";
   if (body instanceof Blob) headers["Content-Type"] = "application/octet-stream"; // the server looks itself
-  let answer;
-  try {
-    answer = await fetch(new URL(path, document.baseURI), {
-      method, headers, credentials: "same-origin", cache: "no-store", signal,
-      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
-    });
-  } catch {
-    throw new ApiError("The server does not answer.", 0);
-  }
+  const answer = await sent(path, {
+    method, headers, signal, body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
+  });
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   throw new ApiError(await reason(answer), answer.status);
 }
@@ -38,6 +32,38 @@ export function cameraPath(name, rest) {
 /** Return what the server finds in a picture's file, scores from `conf` on. */
 export function postPicture(file, conf) {
   return fetchJson(`api/images?conf=${conf}`, { method: "POST", body: file });
+}
+
+/**
+ * Send a short video and return its job. `onProgress` gets the share that is uploaded; a request of
+ * the other kind cannot tell that.
+ */
+export function postVideo(file, name, onProgress, signal) {
+  const request = new XMLHttpRequest();
+  const query = new URLSearchParams({ name: name.slice(0, 200), annotated: "true" });
+  request.open("POST", new URL(`api/videos?${query}`, document.baseURI));
+  request.setRequestHeader("X-Trackline", "1");
+  request.setRequestHeader("Content-Type", "application/octet-stream");
+  request.responseType = "json";
+  const answered = new Promise((resolve, reject) => {
+    request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
+    request.onload = () => {
+      if (request.status < 300) resolve(request.response);
+      else reject(new ApiError(request.response?.detail || `The server answers ${request.status}`, request.status));
+    };
+    request.onerror = () => reject(new ApiError("The server does not answer.", 0));
+    request.onabort = () => reject(new ApiError("Cancelled.", 0));
+  });
+  signal.addEventListener("abort", () => request.abort());
+  request.send(file);
+  return answered;
+}
+
+/** Return a file of the server's as a Blob. */
+export async function fetchBlob(path, signal) {
+  const answer = await sent(path, { signal });
+  if (!answer.ok) throw new ApiError(await reason(answer), answer.status);
+  return answer.blob();
 }
 
 /** Go to the sign-in page if a token is required and there is no session; return whether. */
@@ -62,6 +88,14 @@ export async function signOut() {
     await fetchJson("api/logout", { method: "POST", signal: null });
   } catch {
     // The server is away or the session has expired: the sign-in page shows which.
+  }
+}
+
+async function sent(path, request) {
+  try {
+    return await fetch(new URL(path, document.baseURI), { credentials: "same-origin", cache: "no-store", ...request });
+  } catch {
+    throw new ApiError("The server does not answer.", 0);
   }
 }
 

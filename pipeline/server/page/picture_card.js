@@ -1,4 +1,5 @@
 // One uploaded picture: its canvas, the boxes over it, and what was found in words.
+import { postPicture } from "./api.js";
 import { el, setText } from "./dom.js";
 import { fit, paint } from "./overlay.js";
 
@@ -32,12 +33,24 @@ export class PictureCard {
     this.#load();
   }
 
+  /** Return what is counted by class: the objects. */
+  get things() {
+    return this.answer?.objects ?? [];
+  }
+
+  /** Have the picture looked at, for scores from `conf` on; raises ApiError. */
+  async analyse(conf) {
+    this.say("Looking…");
+    const { pictures } = await postPicture(this.file, conf);
+    this.#answered(pictures[0]);
+  }
+
   say(text) {
     setText(this.#text, text);
     this.#text.className = "hint";
   }
 
-  answered(answer) {
+  #answered(answer) {
     this.answer = { ...answer, name: this.name };
     const tags = Object.entries(answer.tags ?? {});
     this.#tags.replaceChildren(...tags.map(([word, score]) => el("span", {}, `${word} ${Math.round(score * 100)} %`)));
@@ -49,6 +62,7 @@ export class PictureCard {
     this.element.firstChild.hidden = true; // no picture is better than an empty one
     setText(this.#text, reason);
     this.#text.className = "problem";
+    this.#annotated.hidden = true;
   }
 
   /** Draw what has at least `score` and a class that is not in `hidden`. */

@@ -1,10 +1,12 @@
-// The page of uploaded pictures: sends each to the server, draws what it finds, downloads it.
-import { ApiError, postPicture, signInIfNeeded } from "./api.js";
+// The page of uploaded pictures and videos: sends each to the server, draws what it finds, downloads it.
+import { ApiError, fetchJson, signInIfNeeded } from "./api.js";
 import { colourOf } from "./colours.js";
 import { el, isTyping, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, span } from "./format.js";
 import { PictureCard } from "./picture_card.js";
 import { bindTheme } from "./settings.js";
+import { VideoCard } from "./video_card.js";
+import { isVideo } from "./video_upload.js";
 
 const LOWEST = 0.05; // asked for once; the slider then filters without asking again
 const MAX_CARDS = 200;
@@ -12,8 +14,9 @@ const MAX_CARDS = 200;
 const byId = (id) => document.getElementById(id);
 const cards = []; // the newest first
 const hidden = new Set(); // names of classes that are switched off
-const waiting = [];
-let running = false;
+// The server looks at one picture and at one video at a time: no video keeps a picture waiting.
+const lanes = { picture: { waiting: [], isBusy: false }, video: { waiting: [], isBusy: false } };
+let limits = null; // in MB and seconds, as the server has them
 let dragDepth = 0;
 
 bindTheme(byId("theme"));
@@ -24,12 +27,13 @@ byId("files").addEventListener("change", ({ target }) => {
 });
 byId("score").addEventListener("input", show);
 byId("download").addEventListener("click", () => {
-  const pictures = cards.filter((card) => card.answer !== null).map((card) => card.shownAnswer());
-  save(new Blob([JSON.stringify({ pictures }, null, 1)], { type: "application/json" }), "pictures.json");
+  const answered = (kind) => cards.filter((card) => card instanceof kind && card.answer !== null).map((card) => card.shownAnswer());
+  const all = { pictures: answered(PictureCard), videos: answered(VideoCard) };
+  save(new Blob([JSON.stringify(all, null, 1)], { type: "application/json" }), "pictures.json");
 });
 byId("clear").addEventListener("click", () => {
-  waiting.length = 0;
   for (const card of [...cards]) remove(card);
+  byId("choose").focus();
 });
 document.addEventListener("paste", ({ clipboardData }) => add(clipboardData.files));
 document.addEventListener("keydown", (event) => {
@@ -38,7 +42,14 @@ document.addEventListener("keydown", (event) => {
 for (const kind of ["dragenter", "dragleave", "dragover", "drop"]) document.addEventListener(kind, onDrag);
 addEventListener("resize", show);
 show();
-signInIfNeeded().catch(() => {}); // the server is away: the next picture says so
+begin().catch(() => {}); // the server is away: the next picture says so
+
+async function begin() {
+  if (await signInIfNeeded()) return;
+  limits = await fetchJson("api/uploads");
+  const { picture_mb, video_mb, video_s } = limits;
+  setText(byId("limits"), `Pictures up to ${picture_mb} MB, videos up to ${video_mb} MB and ${span(video_s)}.`);
+}
 
 function onDrag(event) {
   if (!event.dataTransfer?.types.includes("Files")) return;
@@ -54,29 +65,30 @@ function onDrag(event) {
 
 function add(files) {
   for (const file of files) {
-    const card = new PictureCard(file, { onRemove: remove, onSave: save });
+    const kind = isVideo(file) ? "video" : "picture";
+    const card = new (kind === "video" ? VideoCard : PictureCard)(file, { onRemove: remove, onSave: save });
     cards.unshift(card);
     byId("list").prepend(card.element);
-    waiting.push(card);
+    const most = limits?.[`${kind}_mb`] ?? Infinity;
+    if (file.size > most * 2 ** 20) card.failed(`The file is larger than ${most} MB.`);
+    else lanes[kind].waiting.push(card);
   }
   for (const card of cards.slice(MAX_CARDS)) remove(card);
   show();
-  if (!running) sendAll();
+  for (const lane of Object.values(lanes)) if (!lane.isBusy) sendAll(lane);
 }
 
-/** Send the waiting pictures one after the other: the server looks at one at a time. */
-async function sendAll() {
-  running = true;
-  while (waiting.length) await send(waiting.shift());
-  running = false;
+/** Have what waits in a lane looked at, one after the other. */
+async function sendAll(lane) {
+  lane.isBusy = true;
+  while (lane.waiting.length) await send(lane.waiting.shift());
+  lane.isBusy = false;
 }
 
 async function send(card) {
-  card.say("Looking…");
   try {
-    const { pictures } = await postPicture(card.file, LOWEST);
-    card.answered(pictures[0]);
-    for (const { class_name } of pictures[0].objects) colourOf(class_name);
+    await card.analyse(LOWEST);
+    for (const { class_name } of card.things) colourOf(class_name);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) await signInIfNeeded().catch(() => {});
@@ -88,10 +100,13 @@ async function send(card) {
 function remove(card) {
   const place = cards.indexOf(card);
   if (place < 0) return;
+  const isFocused = card.element.contains(document.activeElement);
   cards.splice(place, 1);
-  if (waiting.includes(card)) waiting.splice(waiting.indexOf(card), 1);
+  for (const { waiting } of Object.values(lanes)) if (waiting.includes(card)) waiting.splice(waiting.indexOf(card), 1);
   card.close();
   show();
+  // Where it was, or else nowhere: the keyboard would begin at the top again.
+  if (isFocused) (cards[Math.min(place, cards.length - 1)]?.element.querySelector("button:last-of-type") ?? byId("choose")).focus();
 }
 
 /** Draw every card with what the slider and the classes let through. */
@@ -102,13 +117,15 @@ function show() {
   let objects = 0;
   for (const card of cards) {
     card.show({ score, hidden });
-    for (const { class_name, score: own } of card.answer?.objects ?? []) {
+    for (const { class_name, score: own } of card.things) {
       if (own >= score) totals.set(class_name, (totals.get(class_name) ?? 0) + 1);
     }
     objects += card.shown.length;
   }
   byId("filters").hidden = cards.length === 0;
-  const summary = `${count(cards.length, "picture")}, ${count(objects, "object")}`;
+  const videos = cards.filter((card) => card instanceof VideoCard).length;
+  const kinds = [[cards.length - videos, "picture"], [videos, "video"]].filter(([number]) => number > 0);
+  const summary = [...kinds, [objects, "object"]].map(([number, kind]) => count(number, kind)).join(", ");
   setText(byId("summary"), cards.length ? summary : "");
   showClasses(totals);
 }

@@ -14,7 +14,7 @@ from pipeline.config.uploads import UploadOptions
 from pipeline.core.errors import SourceError
 from pipeline.server.context import Responses
 from pipeline.server.picture_analyser import BusyError, PictureAnalyser
-from pipeline.server.schemas import PictureAnswer, Pictures, Problem
+from pipeline.server.schemas import PictureAnswer, Pictures, Problem, UploadLimits
 from pipeline.server.upload_networks import MIN_CONF
 
 Analyse = Callable[[bytes, str], PictureAnswer]
@@ -44,6 +44,13 @@ _REFUSALS: Responses = {
 def picture_routes(analyser: PictureAnalyser, limits: UploadOptions) -> APIRouter:
     """Return the route that detects objects in uploaded pictures."""
     router = APIRouter(tags=["pictures"])
+
+    @router.get("/api/uploads")
+    async def uploads() -> UploadLimits:
+        """Return how much may be uploaded."""
+        return UploadLimits.model_validate(
+            limits.model_dump(include=set(UploadLimits.model_fields))
+        )
 
     @router.post(
         "/api/images",

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.live_process import live, write
 from support.tiny_networks import one_box_network
+from support.tiny_videos import write_video
 
 pytest.importorskip("fastapi")
 pytest.importorskip("python_multipart")
@@ -122,6 +124,99 @@ def test_a_phone_has_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#files", picture(tmp_path, "a-rather-long-name" * 6 + ".png"))
     expect(page.locator(".found:not(.tags-of)")).to_have_text("1 × person")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def video(folder: Path, name: str, codec: str = "libx264") -> Path:
+    """Two seconds whose pictures grow brighter."""
+    pictures = [np.full((48, 64, 3), 20 + 3 * n, np.uint8) for n in range(50)]
+    return write_video(folder / name, pictures, codec=codec)
+
+
+def seeked(page: Page, to_s: float) -> None:
+    """Go to a time of the video and wait until its boxes are drawn."""
+    page.evaluate("to => { document.querySelector('video').currentTime = to; }", to_s)
+    page.wait_for_function(
+        "to => Math.abs(Number(document.querySelector('video + canvas').dataset.time) - to) < .05",
+        arg=to_s,
+    )
+
+
+def test_a_video_is_analysed_played_filtered_and_downloaded(page: Page, tmp_path: Path) -> None:
+    """Its boxes follow the frame that the browser shows; what is filtered is in no download."""
+    page.set_input_files("#files", video(tmp_path, "gate.mp4"))
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+    expect(page.locator("#summary")).to_have_text("1 video, 1 object")
+    expect(page.locator(".card .hint").first).to_have_text("64 × 48, 2.0 s")
+    [kept] = downloaded(page)["videos"]
+    [track] = kept["tracks"]
+    assert [frame["time"] for frame in kept["frames"]] == pytest.approx(
+        [n / 25 for n in range(50)], abs=0.002
+    )
+    for to_s in (0.4, 1.2):
+        seeked(page, to_s)
+        left, _, _, bottom = kept["frames"][round(to_s * 25)]["objects"][0]["xyxy"]
+        drawn = page.evaluate(DRAWN.replace(".card canvas", ".card video, .card canvas"))
+        assert (drawn[0], drawn[3]) == pytest.approx((left, bottom), abs=1.5)
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download with boxes").click()
+    assert download.value.suggested_filename == "gate-boxes.mp4"
+    with av.open(str(download.value.path())) as container:
+        assert len(list(container.decode(video=0))) == 50
+
+    seeked(page, 0.4)
+    page.get_by_role("button", name=f"person {track['track_id']} ·").click()
+    page.wait_for_function("document.querySelector('video').currentTime === 0")
+    page.locator("#score").fill("0.95")
+    expect(page.locator(".found:not(.tags-of)")).to_have_text("Nothing found at this score")
+    [kept] = downloaded(page)["videos"]
+    assert kept["tracks"] == []
+    assert not any(frame["objects"] for frame in kept["frames"])
+
+
+def test_a_video_that_the_browser_cannot_play(page: Page, tmp_path: Path) -> None:
+    page.set_input_files("#files", video(tmp_path, "old.avi", "mpeg4"))
+    expect(page.locator(".card .hint").first).to_contain_text("cannot play", timeout=60_000)
+    page.wait_for_function("document.querySelector('video').videoWidth === 64")
+
+
+def test_videos_that_are_refused_and_removed(page: Page, tmp_path: Path) -> None:
+    """One that is none says why; one that is removed while it is looked at is cancelled."""
+    page.set_input_files(
+        "#files", [{"name": "notes.mp4", "mimeType": "video/mp4", "buffer": b"no video"}]
+    )
+    expect(page.locator(".card .problem")).to_contain_text("not a video")
+    expect(page.get_by_role("button", name="Download with boxes")).to_be_hidden()
+    page.get_by_role("button", name="Remove notes.mp4").click()
+    expect(page.locator("#choose")).to_be_focused()
+    page.set_input_files("#files", [video(tmp_path, "a.mp4"), video(tmp_path, "b.mp4")])
+    page.get_by_role("button", name="Remove a.mp4").click()
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+
+
+def test_by_keyboard_alone(page: Page, tmp_path: Path) -> None:
+    """Every control has a name, can be reached, and the focus is never lost."""
+    page.set_input_files("#files", [picture(tmp_path), video(tmp_path, "gate.mp4")])
+    expect(page.locator(".found:not(.tags-of)")).to_have_text(["1 × person"] * 2, timeout=60_000)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, video, progress, a, ul")]
+          .filter((one) => one.checkVisibility())
+          .filter((one) => !one.getAttribute("aria-label") && !one.labels?.length)
+          .filter((one) => !one.textContent.trim())
+          .map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
+    page.locator("body").press("Tab")
+    expect(page.locator(":focus")).to_have_text("To the pictures")
+    reached = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.outerHTML"))
+    for what in ('id="choose"', 'id="score"', "data-class", "<video", "data-track", "Remove door"):
+        assert any(what in each for each in reached), what
+    page.get_by_role("button", name="person 2").press("Enter")
+    expect(page.locator(":focus")).to_have_text("person 2")
+    expect(page.locator(":focus")).to_have_attribute("aria-pressed", "false")
 
 
 def downloaded(page: Page) -> Any:
