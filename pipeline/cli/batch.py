@@ -24,6 +24,7 @@ from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
 from pipeline.cli._progress import stderr_console
 from pipeline.cli._signals import StopSignals
 from pipeline.config.schema import load_config
+from pipeline.core.parquet_file import keep_pandas_out
 
 HELP = "track recorded videos of any number into one dataset, resumable"
 LINE_EVERY_S = 10.0
@@ -88,6 +89,7 @@ def execute(args: argparse.Namespace) -> int:
         fresh=args.fresh,
     )
     config = load_config(args.config, detecting_changes(args))
+    keep_pandas_out()
     signals = StopSignals()
     job = plan_job(options, config)
     progress = job.progress()

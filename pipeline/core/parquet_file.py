@@ -6,8 +6,10 @@ pyarrow is the extra `data`; it is imported when the first file is made.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,31 @@ def import_pyarrow(wanted_by: str) -> Any:
             f"{wanted_by} needs the extra 'data': {install_command('data')}"
         ) from None
     return pyarrow
+
+
+def keep_pandas_out() -> None:
+    """Let pyarrow do without pandas, which it loads with its first array where it is installed.
+
+    That is half a second and tens of MB that writing files has no use for. pyarrow looks for it
+    once, and again where something is to become a DataFrame; what it would not know any more are
+    columns of pandas given to it. So this is for processes of our own.
+    """
+    pyarrow = import_pyarrow("a dataset")
+    if "pandas" not in sys.modules:
+        hidden = _Hidden()
+        sys.meta_path.insert(0, hidden)
+        try:
+            pyarrow.array([0])
+        finally:
+            sys.meta_path.remove(hidden)
+
+
+class _Hidden(MetaPathFinder):
+    """Finder of modules by which pandas is not installed."""
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
 def arrow_schema(columns: Sequence[Column]) -> Any:

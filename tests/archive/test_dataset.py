@@ -207,6 +207,26 @@ def test_a_track_long_gone_is_written_out_while_the_segment_goes_on(tmp_path: Pa
     assert [row["track_id"] for row in rows(path, "trajectories")] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("checkpoint_at", [None, 20])
+def test_rows_are_written_once_where_no_checkpoint_asks_for_them(
+    checkpoint_at: int | None, tmp_path: Path
+) -> None:
+    """Short recordings were written as pieces first, and waited for the disk for each."""
+    with dataset_job(tmp_path / "set", {}) as path:
+        writer = SegmentWriter(path, segment(0, 40))
+        for index in range(40):
+            writer.add(moving(index, tracks=2))
+            if index == checkpoint_at:
+                writer.checkpoint(None)
+        pieces = {each.name for each in (path / ".work").rglob("*.parquet")}
+        assert pieces == (
+            {"tracks-00001.parquet", "events-00001.parquet"} if checkpoint_at else set()
+        )
+        writer.commit({})
+    assert len(rows(path, "tracks")) == 80
+    assert len(rows(path, "trajectories")) == 2
+
+
 # -- kills, resuming, readers ---------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,18 @@ def test_a_writer_that_cannot_begin_leaves_nothing(error, tmp_path, monkeypatch)
         PartWriter(tmp_path / "a.parquet", TRACK_COLUMNS, tmp_path / "a.part")
     assert [*tmp_path.iterdir()] == []
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_process_of_our_own_does_without_pandas_until_it_is_asked_for():
+    """pyarrow loads it with the first array: half a second and 40 MB in each worker."""
+    pytest.importorskip("pandas")
+    program = (
+        "import sys\n"
+        "from pipeline.core.parquet_file import import_pyarrow, keep_pandas_out\n"
+        "keep_pandas_out()\n"
+        "pa = import_pyarrow('a test')\n"
+        "table = pa.table({'a': pa.array([1, 2])})\n"
+        "print('pandas' in sys.modules, table['a'].to_numpy().sum(), len(table.to_pandas()))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.stdout == "False 3 2\n", said.stderr

@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,8 @@ class BatchJob:
     """The options that change results, as the dataset keeps them."""
     written: Sequence[str] = ()
     """Which of them the user set."""
+    model: LoadedModel | None = None
+    """The detector, where this process has tried it and is to use it; `run_job` releases it."""
 
     def progress(self) -> JobProgress:
         """Return its progress before it has begun."""
@@ -78,27 +80,34 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     kept_options = result_options(options, config)
     seen: Mapping[str, SeenFile] = {}
     written = written_options(options, config)
+    model = None
     if not options.fresh and has_header(options.dataset):
         refuse_other_options(options.dataset, kept_options, written)
         seen = JobStore(options.dataset).seen()
     elif options.ray is not None:
         pass  # what the cluster has, this machine may lack
     elif options.workers == 1:
-        _try_detector(config)
+        model = LoadedModel(make_detector(config), {})
     else:  # the libraries stay in memory: not in that of the main process, which needs none
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             pool.submit(_try_detector, config).result()
-    found = group_recordings(options.paths, rule, leave_out=options.dataset, zone=zone, seen=seen)
-    copies = find_copies([one for group in found.cameras.values() for one in group], seen)
-    cameras = {
-        name: left
-        for name, group in found.cameras.items()
-        if (left := [one for one in group if one.path not in copies])
-    }
-    zones = camera_zones(config, list(cameras))
+    with ExitStack() as undo:
+        if model is not None:
+            undo.callback(model.close)
+        found = group_recordings(
+            options.paths, rule, leave_out=options.dataset, zone=zone, seen=seen
+        )
+        copies = find_copies([one for group in found.cameras.values() for one in group], seen)
+        cameras = {
+            name: left
+            for name, group in found.cameras.items()
+            if (left := [one for one in group if one.path not in copies])
+        }
+        zones = camera_zones(config, list(cameras))
+        undo.pop_all()
     notes = [*found.notes, *copies_noted(copies)]
-    return BatchJob(options, config, cameras, zones, notes, kept_options, written)
+    return BatchJob(options, config, cameras, zones, notes, kept_options, written, model)
 
 
 def _try_detector(config: Config) -> None:
@@ -136,14 +145,16 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
             cameras, key=lambda name: -sum(one.duration_s for one in cameras[name])
         )
         zones = {**camera_zones(job.config, [*job.cameras, *cameras]), **job.zones}
-        new = partial(_CameraJob, replace(job, cameras=cameras, zones=zones))
         count = min(options.workers, len(longest_first))
+        here = count <= 1 and options.ray is None  # else it is sent to other processes
+        model = job.model if here else None
+        new = partial(_CameraJob, replace(job, cameras=cameras, zones=zones, model=model))
         if options.ray is not None and longest_first:
             gpu = _wants_gpu(job.config)
             share = TaskShare(options.task_cpus, options.task_gpus)
             with ray_cluster(options.ray, new, share, len(longest_first), wants_gpu=gpu) as cluster:
                 run_on_cluster(cluster, longest_first, report, is_stopped)
-        elif count <= 1:
+        elif here or not longest_first:
             run_here(new, longest_first, report, is_stopped)
         else:
             run_in_workers(new, longest_first, count, report, is_stopped)
@@ -187,7 +198,7 @@ class _CameraJob:
 
     def __init__(self, job: BatchJob) -> None:
         self._job = job
-        self._model: LoadedModel | None = None
+        self._model = job.model
 
     def check_machine(self, camera: str) -> None:
         """Raise UsageError where dataset or recordings are not on this machine.

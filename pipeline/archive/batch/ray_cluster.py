@@ -27,6 +27,7 @@ from pipeline.core.errors import ConfigError, MissingExtraError, StageError, Usa
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.install_hints import install_command
 from pipeline.core.malloc import share_arenas
+from pipeline.core.parquet_file import keep_pandas_out
 
 log = logging.getLogger("trackline")
 
@@ -288,6 +289,7 @@ class _Process:
             return
         self.ray_job, self.job = ray_job, None
         share_arenas()
+        keep_pandas_out()
         with suppress(OSError):  # another machine may not have it; whole paths need it not
             os.chdir(folder)
         if self.unlock is None:

@@ -24,6 +24,7 @@ from pipeline.archive.batch.progress import Report, Update
 from pipeline.core.cpu_count import share_of_cores
 from pipeline.core.errors import PipelineError, StageError
 from pipeline.core.malloc import share_arenas
+from pipeline.core.parquet_file import keep_pandas_out
 
 log = logging.getLogger("trackline")
 
@@ -228,6 +229,7 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     share_arenas()
+    keep_pandas_out()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if own_cores:
         os.sched_setaffinity(0, own_cores)

@@ -355,7 +355,7 @@ def read_state(dataset: Path, segment: str) -> CameraState:
 def write_state(dataset: Path, segment: str, state: CameraState) -> None:
     """Keep the state of the camera after a segment; raises OSError."""
     value = {"state": to_json(state.state), "open_tracks": to_json(state.open_tracks)}
-    write_json(dataset / STATES / f"{segment}.json", value)
+    write_json(dataset / STATES / f"{segment}.json", value, indent=None)
 
 
 def remove_segment(dataset: Path, segment: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,12 @@ class Trajectories:
         return {
             "class_names": self._names,
             "tracks": {
-                str(track_id): {**asdict(track), "points": np.array(track.points).reshape(-1, 3)}
+                str(track_id): {
+                    **_fields(track),
+                    "first": _fields(track.first),
+                    "last": _fields(track.last),
+                    "points": np.array(track.points).reshape(-1, 3),
+                }
                 for track_id, track in self._tracks.items()
             },
         }
@@ -230,6 +235,11 @@ class Trajectories:
             displacement,
             direction if moved else None,
         )
+
+
+def _fields(one: OpenTrack | Moment) -> dict[str, Any]:
+    """Return the fields as they are: `asdict` copies every number of them, which takes long."""
+    return {each.name: getattr(one, each.name) for each in fields(one)}
 
 
 def _columns(moment: Moment) -> Iterator[Any]:

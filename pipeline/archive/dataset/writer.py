@@ -36,8 +36,10 @@ from pipeline.archive.remote import is_remote
 from pipeline.core.data import Result
 from pipeline.core.errors import UsageError, WriteError, writing
 from pipeline.core.parquet_file import (
+    ROW_GROUP,
     PartWriter,
     TrackColumns,
+    arrow_schema,
     event_table,
     import_pyarrow,
     table_of,
@@ -83,6 +85,8 @@ class SegmentWriter:
         self._attempt = uuid.uuid4().hex[:8] if is_remote(dataset) else ""
         self._constant = {"segment": segment.name}
         self._rows = TrackColumns(self._constant)
+        # Rows of no checkpoint yet: a piece is begun where they get many, else with the checkpoint.
+        self._held: dict[str, list[Any]] = {name: [] for name in _PIECES}
         self._writers: dict[str, PartWriter] = {}
         self._pieces: dict[str, list[str]] = {name: [] for name in _PIECES}
         self._counts = dict.fromkeys(_PIECES, 0)
@@ -115,6 +119,8 @@ class SegmentWriter:
         """
         self._take_rows()
         self._append_trajectories(self._memory_s)
+        for name in _PIECES:
+            self._spill(name)
         with writing(self._work, WriteError):
             self._close_pieces()
             progress = {
@@ -129,7 +135,7 @@ class SegmentWriter:
                 "open_tracks": self._trajectories.save_state(),
                 "state": state,
             }
-            write_json(self._work / PROGRESS, to_json(progress))
+            write_json(self._work / PROGRESS, to_json(progress), indent=None)
 
     def commit(
         self,
@@ -186,6 +192,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Let go of files, as after a failure; checkpoints stay to go on from."""
+        self._held = {name: [] for name in _PIECES}
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
@@ -259,6 +266,16 @@ class SegmentWriter:
             self._append("trajectories", table_of(TABLES["trajectories"].columns, rows))
 
     def _append(self, name: str, table: Any) -> None:
+        self._counts[name] += table.num_rows
+        self._held[name].append(table)
+        if sum(each.num_rows for each in self._held[name]) >= ROW_GROUP:
+            self._spill(name)
+
+    def _spill(self, name: str) -> None:
+        """Write the rows that are held to the piece in progress, or begin one."""
+        held, self._held[name] = self._held[name], []
+        if not held:
+            return
         with writing(self._work, WriteError):
             if name not in self._writers:
                 piece = self._work / f"{name}-{len(self._pieces[name]) + 1:05}.parquet"
@@ -269,8 +286,8 @@ class SegmentWriter:
                     durable=True,
                     compression="lz4",  # it is read once and written anew
                 )
-            self._writers[name].write(table)
-        self._counts[name] += table.num_rows
+            for table in held:
+                self._writers[name].write(table)
 
     def _close_pieces(self) -> None:
         for name in list(self._writers):
@@ -279,7 +296,7 @@ class SegmentWriter:
             self._pieces[name].append(writer.path.name)
 
     def _read_pieces(self, name: str) -> Iterator[Any]:
-        """Yield the rows of a table's pieces; trajectories by track, wherever checkpoints were."""
+        """Yield a table's rows: pieces, then those held; trajectories by track in any case."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -289,11 +306,16 @@ class SegmentWriter:
         for piece in self._pieces[name]:
             with pq.ParquetFile(self._work / piece, read_dictionary=text) as file:
                 for group in range(file.num_row_groups):
-                    table = file.read_row_group(group)
+                    table = file.read_row_group(group).cast(arrow_schema(columns))
                     if name == "trajectories":
                         tables.append(table)
                     else:
                         yield table
+        held, self._held[name] = self._held[name], []
+        if name == "trajectories":
+            tables += held
+        else:
+            yield from held
         if tables:
             yield pa.concat_tables(tables).unify_dictionaries().combine_chunks().sort_by("track_id")
 
