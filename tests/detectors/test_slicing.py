@@ -138,6 +138,20 @@ def test_the_tiles_are_those_of_the_table() -> None:
             id="unless it is of another class",
         ),
         pytest.param(
+            [(WHOLE, (70, 10, 82, 20), 0.9, CAR), (LEFT, (72, 12, 78, 18), 0.3, CAR)],
+            [((72, 12, 78, 18), 0.3)],
+            id="a rough guess at a small one yields to a closer look",
+        ),
+        pytest.param(
+            [
+                (WHOLE, (70, 10, 82, 20), 0.9, CAR),
+                (LEFT, (72, 12, 78, 18), 0.3, CAR),
+                (LEFT, (70, 10, 81, 20), 0.4, CAR),
+            ],
+            [((70, 10, 82, 20), 0.9), ((72, 12, 78, 18), 0.3)],
+            id="unless a tile has a box for it",
+        ),
+        pytest.param(
             [(LEFT, (10, 10, 30, 30), 0.6, CAR), (LEFT, (12, 10, 32, 30), 0.7, CAR)],
             [((12, 10, 32, 30), 0.7), ((10, 10, 30, 30), 0.6)],
             id="one tile's are the network's to suppress",

@@ -30,6 +30,10 @@ AGREEMENT_OVER_CLASSES = 0.7
 REACH = 0.01
 """A box that ends within this part of its tile's side from an inner edge is cut by it: networks
 end such boxes a few pixels early."""
+SMALL, NESTED = 0.125, 0.7
+"""A box of the whole picture whose longer side is at most this part of a tile's is a rough guess:
+it yields to a tile's box of its class that shares this part of the smaller one, unless a tile has
+a box for itself."""
 MAX_CANDIDATES = 3_000
 """Boxes beyond the best this many are not looked at: a bound on time, not on quality."""
 
@@ -144,7 +148,7 @@ def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> tu
     boxes, tile = boxes[order], tile[order]
     seen = _Seen(seen.xyxy[order], seen.tile[order], seen.is_cut[order])
     one, other = _pairs_of_one_object(boxes, tile, seen, by_class)
-    stays = np.ones(len(boxes), np.bool_)
+    stays = ~_rough_guesses(boxes, tile, whole, np.union1d(one, other))
     whole_count = int(np.count_nonzero(~seen.is_cut))
     ends = one.searchsorted(np.arange(whole_count + 1))
     for row in range(whole_count):
@@ -188,6 +192,29 @@ def _pairs_of_one_object(
     shared = area_of_xyxy(_clipped(boxes.xyxy[one], boxes.xyxy[other]))
     same |= is_part & (shared >= AGREEMENT * area_of_xyxy(boxes.xyxy[other]))
     return one[same], other[same]
+
+
+def _rough_guesses(
+    boxes: Detections, tile: Float32, whole: Int32, agreeing: Rows
+) -> NDArray[np.bool_]:
+    """Return bool[N]: boxes of the whole picture that a tile knows better; see SMALL.
+
+    `agreeing` are the rows of boxes that agree with another one.
+    """
+    of_whole = (tile == whole).all(axis=1)
+    side = (tile[:, 2:] - tile[:, :2])[~of_whole].max(initial=0)
+    rough = of_whole & ((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).max(axis=1) <= SMALL * side)
+    rough[agreeing] = False
+    guesses, others = np.flatnonzero(rough), np.flatnonzero(~of_whole)
+    one, other = overlapping_pairs(boxes.xyxy[guesses], boxes.xyxy[others])
+    one, other = guesses[one], others[other]
+    area = area_of_xyxy(boxes.xyxy)
+    shared = area_of_xyxy(_clipped(boxes.xyxy[one], boxes.xyxy[other]))
+    nested = shared >= NESTED * np.minimum(area[one], area[other])
+    nested &= boxes.class_id[one] == boxes.class_id[other]
+    found = np.zeros(len(boxes), np.bool_)
+    found[one[nested]] = True
+    return found
 
 
 def _clipped(xyxy: Float32, within: Float32) -> Float32:
