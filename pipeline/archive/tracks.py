@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +29,7 @@ from pipeline.core.sequences import (
     load_sequences,
     video_of_table,
 )
-from pipeline.core.track_files import SUFFIXES, BoxTable, meta_path
+from pipeline.core.track_files import STATES, SUFFIXES, BoxTable, meta_path
 
 log = logging.getLogger("trackline")
 
@@ -41,6 +42,13 @@ _USED = (
     "source", "track_id", "class_id", "class_name", "score", "state", "pts_s", "utc", "width",
     "height", "file",
 )  # fmt: skip
+_TYPES: Mapping[str, tuple[str, Any]] = {
+    "frame": ("int64", None),
+    **dict.fromkeys(("x1", "y1", "x2", "y2"), ("float64", None)),
+    "track_id": ("int64", 0), "class_id": ("int64", -1), "score": ("float64", 1.0),
+    "pts_s": ("float64", math.nan), "width": ("int32", 0), "height": ("int32", 0),
+}  # fmt: skip
+"""Columns of numbers: their type, and what stands for an empty one; None: there must be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,8 @@ def _with_facts(
     with suppress(KeyError, TypeError, ValueError):
         video = replace(video, length=max(video.length, int(meta["frame_count"])))
     with suppress(KeyError, TypeError, ValueError):
-        video = replace(video, fps=float(meta["fps"]))
+        if 0 < (fps := float(meta["fps"])) < math.inf:
+            video = replace(video, fps=fps)
     if not video.has_known_size:
         with suppress(KeyError, TypeError, ValueError):
             width, height = report.get("size") or (meta["width"], meta["height"])
@@ -252,7 +261,7 @@ def _read_parquet(path: Path, files: Sequence[Path]) -> dict[str, RecordedSequen
                 used = [name for name in (*_NEEDED, *_USED) if name in there]
                 for batch in file.iter_batches(1 << 16, columns=used):
                     _by_source(pa.Table.from_batches([batch]), path.stem, found)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UsageError(f"{each}: cannot be read as Parquet: {reason}") from None
     sequences = {}
@@ -274,8 +283,37 @@ def _by_source(table: Any, stem: str, found: dict[str, _Columns]) -> None:
     import pyarrow.compute as pc
 
     for source in pc.unique(table["source"]).to_pylist():
-        rows = table.filter(pc.equal(table["source"], source))
-        found.setdefault(str(source), _Columns()).add(rows)
+        is_null = source is None  # which equals nothing
+        mine = pc.is_null(table["source"]) if is_null else pc.equal(table["source"], source)
+        name = stem if is_null else str(source)
+        found.setdefault(name, _Columns()).add(table.filter(mine))
+
+
+def _checked(table: Any) -> dict[str, Any]:
+    """Return the columns by name in the types of a BoxTable, defaults where optional ones are null.
+
+    Raises ValueError, as readers of text do, for rows that are no boxes.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given = {name: table[name] for name in table.column_names}
+    for name, (kind, default) in _TYPES.items():
+        if name in given:
+            column = given[name].cast(getattr(pa, kind)())
+            if column.null_count:
+                if default is None:
+                    raise ValueError(f"column '{name}' has empty rows")
+                column = pc.fill_null(column, default)
+            given[name] = column
+    for name in ("x1", "y1", "x2", "y2", "score"):
+        if name in given and not pc.all(pc.is_finite(given[name])).as_py():
+            raise ValueError(f"column '{name}' has a number that is not finite")
+    if pc.min(given["frame"]).as_py() < 0:
+        raise ValueError("number of the frame is too small")
+    if "track_id" in given:
+        given["track_id"] = pc.max_element_wise(given["track_id"], 0)
+    return given
 
 
 class _Columns:
@@ -287,16 +325,18 @@ class _Columns:
         self.file = ""
 
     def add(self, table: Any) -> None:
-        """Take the rows of a pyarrow table."""
+        """Take the rows of a pyarrow table; raises ValueError for what are no boxes."""
         if not table.num_rows:
             return
-        given = {name: table[name] for name in table.column_names}
+        given = _checked(table)
         known: dict[str, Any] = {}
         for name in ("score", "class_id", "pts_s"):
             if name in given:
                 known[name] = given[name].to_numpy()
         if "state" in given:
-            known["state"] = np.array(given["state"].to_pylist(), "U8")
+            known["state"] = np.array([each or STATES[0] for each in given["state"].to_pylist()])
+            if wrong := set(known["state"].tolist()).difference(STATES):
+                raise ValueError(f"state '{min(wrong)}' is none of {', '.join(STATES)}")
         if "utc" in given:
             import pyarrow as pa
 

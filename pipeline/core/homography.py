@@ -48,11 +48,14 @@ class Origin(OptionsModel):
         """
         degrees: Floats = plane @ self._rotation() / self._metres_per_degree()
         degrees += (self.lon, self.lat)
+        degrees[:, 0] = (degrees[:, 0] + 180) % 360 - 180
         return degrees
 
     def plane_of(self, lon_lat: Floats) -> Floats:
         """Return f64[N,2] metres on the plane of f64[N,2] degrees east and north."""
-        east_north = (lon_lat - (self.lon, self.lat)) * self._metres_per_degree()
+        away = lon_lat - (self.lon, self.lat)
+        away[:, 0] = (away[:, 0] + 180) % 360 - 180  # over the date line the short way
+        east_north = away * self._metres_per_degree()
         plane: Floats = east_north @ self._rotation().T
         return plane
 

@@ -31,7 +31,7 @@ FILLED_MARK = -2
 _KITTI_COLUMNS = 15
 _KITTI_TYPES = {1: "pedestrian", 2: "car", 3: "cyclist"}
 _NEEDED = ("frame", "x1", "y1", "x2", "y2")
-_STATES = ("matched", "coasting", "filled")
+STATES = ("matched", "coasting", "filled")
 _NO_TIME_OR_SIZE = (math.nan, math.nan, 0, 0)
 _CHUNK_ROWS = 20_000
 _MAX_WHOLE = 1 << 62
@@ -320,8 +320,8 @@ def _named_row(
     if "class_name" in values:
         names[class_id] = str(values["class_name"])
     state = values.get("state", "matched")
-    if state not in _STATES:
-        raise ValueError(f"state '{state}' is none of {', '.join(_STATES)}")
+    if state not in STATES:
+        raise ValueError(f"state '{state}' is none of {', '.join(STATES)}")
     row = (
         whole(values["frame"]),
         whole(values.get("track_id", 0)),

@@ -312,3 +312,58 @@ def test_two_boxes_of_a_track_in_one_frame_are_a_mistake(tmp_path: Path) -> None
     (tmp_path / "A" / "gt" / "gt.txt").write_text("4,7,1,2,3,4,1,1,1\n4,7,9,2,3,4,1,1,1\n")
     with pytest.raises(UsageError, match="A: track 7 has two boxes in frame 3"):
         read_annotations(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "frames"),
+    [
+        (["10.jpg", "2.jpg", "1.jpg"], [2, 1, 0]),
+        (["a/img_9.png", "a/img_10.png"], [0, 1]),
+        (["b.jpg", "a.jpg"], [1, 0]),
+        (["000010.jpg", "000002.jpg"], [1, 0]),
+    ],
+)
+def test_coco_images_without_a_number_are_in_order_of_their_names(
+    names: list[str], frames: list[int], tmp_path: Path
+) -> None:
+    """Frame 10 came before frame 2."""
+    images = [
+        {"id": k, "file_name": name, "width": 9, "height": 9} for k, name in enumerate(names, 1)
+    ]
+    boxes = [
+        {"id": k, "image_id": k, "category_id": 1, "track_id": k, "bbox": [1, 1, 2, 2]}
+        for k in range(1, len(names) + 1)
+    ]
+    tree = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "car"}]}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(tree))
+    (each,) = read_annotations(path).values()
+    by_track = dict(zip(each.table.track_id.tolist(), each.table.frame.tolist(), strict=True))
+    assert [by_track[k] for k in range(1, len(names) + 1)] == frames
+
+
+@pytest.mark.parametrize("fps", [-5, "nan", "inf", 1e400])
+@pytest.mark.parametrize("kind", ["coco_vid", "label_studio"])
+def test_a_frame_rate_that_is_none_is_one_line(kind: str, fps: object, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    if kind == "coco_vid":
+        video = {"id": 1, "name": "a", "fps": fps}
+        tree: object = {"videos": [video], "images": [], "annotations": [], "categories": []}
+    else:
+        tree = [{"data": {"video": "a.mp4", "width": 9, "height": 9, "fps": fps}}]
+    path.write_text(json.dumps(tree))
+    with pytest.raises(UsageError, match="want fps above 0"):
+        read_annotations(path)
+
+
+def test_keyframes_that_stand_for_too_many_boxes_are_refused(tmp_path: Path, monkeypatch) -> None:
+    """A few kilobytes of far keyframes could ask for all memory, a track at a time."""
+    monkeypatch.setattr("pipeline.archive.formats._keyframes.MAX_ROWS", 1000)
+    box = '<box frame="{}" outside="{}" occluded="0" xtl="1" ytl="1" xbr="2" ybr="2"/>'
+    track = f'<track label="car">{box.format(0, 0)}{box.format(400, 1)}</track>'
+    path = tmp_path / "a.xml"
+    path.write_text(f"<annotations>{track * 2}</annotations>")
+    assert read_annotations(path)
+    path.write_text(f"<annotations>{track * 3}</annotations>")
+    with pytest.raises(UsageError, match="keyframes stand for more than 1,000 boxes"):
+        read_annotations(path)

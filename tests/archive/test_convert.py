@@ -395,3 +395,69 @@ def test_many_rows_do_not_need_much_memory(kind: str, tmp_path: Path) -> None:
     )
     assert "80,000 boxes" in done.stdout
     assert int(done.stdout.split()[-1]) < 220
+
+
+PARQUET = {
+    "no number": ({"x1": [1.0, float("nan")]}, "column 'x1' has a number that is not finite"),
+    "infinite score": ({"score": [0.5, float("inf")]}, "column 'score' has a number that is not"),
+    "empty box": ({"y2": [4.0, None]}, "column 'y2' has empty rows"),
+    "empty frame": ({"frame": [0, None]}, "column 'frame' has empty rows"),
+    "before the start": ({"frame": [-1, 0]}, "number of the frame is too small"),
+    "words": ({"x2": ["three", "4"]}, "cannot be read as Parquet"),
+    "state": ({"state": ["matched", "lost"]}, "state 'lost' is none of"),
+}
+
+
+@pytest.mark.parametrize("what", PARQUET)
+def test_parquet_of_no_boxes_is_one_line(what: str, tmp_path: Path, capsys) -> None:
+    """NaN went through to JSON and ended as an internal error; empty ids became huge numbers."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    changes, message = PARQUET[what]
+    box = {"frame": [0, 1], "x1": [1.0, 1.0], "y1": [2.0, 2.0], "x2": [3.0, 3.0], "y2": [4.0, 4.0]}
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pa.table({**box, **changes}), path)
+    assert run(path, "-o", tmp_path / "a.json", "--to", "coco_vid", "--size", "9x9") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_empty_optional_cells_of_parquet_are_unknown(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    from pipeline.archive.tracks import load_tracks
+
+    columns = {
+        "frame": [0, 1], "x1": [1, 1], "y1": [2, 2], "x2": [3, 3], "y2": [4, 4],
+        "source": ["b", None], "track_id": [7, None], "class_id": [2, None], "score": [0.5, None],
+        "state": ["coasting", None], "pts_s": [0.0, None], "width": [9, None], "height": [9, None],
+    }  # fmt: skip
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    found = load_tracks(tmp_path / "a.parquet")
+    assert sorted(found) == ["a", "b"]
+    table = found["a"].table
+    assert (table.track_id[0], table.class_id[0], table.score[0]) == (0, -1, 1.0)
+    assert (table.state[0], table.size[0].tolist()) == ("matched", [0, 0])
+    assert np.isnan(table.pts_s[0])
+
+
+def test_fiftyone_keeps_the_address_of_a_video_in_a_store(tmp_path: Path) -> None:
+    """It became a path below the current folder."""
+    table = write_csv(tmp_path / "tracks.csv", [row(0, file="s3://bucket/gate.mp4")])
+    convert(table, make_format("fiftyone", {}), tmp_path / "out")
+    (sample,) = json.loads((tmp_path / "out" / "samples.json").read_text())["samples"]
+    assert sample["filepath"] == "s3://bucket/gate.mp4"
+
+
+def test_two_labels_of_one_motchallenge_class_stay_two(tmp_path: Path) -> None:
+    """All of the first became the second when they were read back."""
+    from pipeline.archive.annotations import read_annotations
+
+    rows = [row(0), row(0, 2, 300, class_id=1, class_name="pedestrian")]
+    convert(write_csv(tmp_path / "tracks.csv", rows), make_format("mot", {}), tmp_path / "a.zip")
+    (each,) = read_annotations(tmp_path / "a.zip").values()
+    labels = [each.class_names[number] for number in each.table.class_id.tolist()]
+    assert labels == ["person", "pedestrian"]

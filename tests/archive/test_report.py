@@ -14,6 +14,8 @@ import pytest
 from support.batch_jobs import job, lay_out
 
 from pipeline.archive.dataset.reader import open_dataset
+from pipeline.archive.report.page import clock
+from pipeline.archive.report.summary import Span
 from pipeline.cli.main import main
 from pipeline.core.output_columns import TRACK_NAMES
 
@@ -56,7 +58,7 @@ class Tables(HTMLParser):
             self._rows.append([])
         elif tag in ("td", "th"):
             self._rows[-1].append("")
-        self._in_cell = tag in ("td", "th")
+        self._in_cell = tag in ("td", "th") or (tag == "a" and self._in_cell)
 
     def handle_endtag(self, tag: str) -> None:
         self._in_cell = False
@@ -234,3 +236,36 @@ def test_with_a_homography_there_are_speeds(tmp_path: Path) -> None:
     name, tracks, median, _ = speeds[1]
     assert (name, tracks) == ("person", "3")
     assert 3.5 < float(median.split()[0]) < 4.5
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "is_utc", "bins", "label"),
+    [
+        (0.0, 6.0, False, 6, "0:03"),
+        (0.0, 5.99, False, 6, "0:03"),
+        (0.0, 0.0, False, 1, "0:03"),
+        (86_400.0, 86_406.0, True, 6, "00:00:03"),
+        (86_399.0, 86_405.0, True, 6, "1970-01-02 00:00:02"),
+    ],
+)
+def test_bins_and_their_labels(
+    start_s: float, end_s: float, is_utc: bool, bins: int, label: str
+) -> None:
+    """The last bin was empty where a video ends on a whole second; days filled up the axis."""
+    span = Span(start_s, end_s, is_utc=is_utc)
+    assert span.bin_count(1.0) == bins
+    assert span.bin_of(end_s, 1.0) == bins - 1
+    assert clock(span.bin_start(3, 1.0), span) == label
+
+
+def test_several_sources_have_a_table_before_them(tmp_path: Path) -> None:
+    walkers(tmp_path / "a.csv", source="a")
+    rows = walkers(tmp_path / "b.csv", source="b").read_text().partition("\n")[2]
+    both = tmp_path / "both.csv"
+    both.write_text((tmp_path / "a.csv").read_text() + rows)
+    page = Tables(report(both))
+    assert [row[0] for row in page.all_tables[0]] == ["source", "a", "b"]
+    links = [value for name, value in page.attributes if name == "href" and value[:1] == "#"]
+    places = {value for name, value in page.attributes if name == "id"}
+    assert len(links) == 2
+    assert {link[1:] for link in links} == places

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.paths import folded, unused_name
-from pipeline.core.sequences import RecordedSequence
+from pipeline.core.sequences import DEFAULT_FPS, RecordedSequence
 from pipeline.core.track_files import BoxTable
 
 Layout = Literal["file", "file per source", "tree"]
@@ -162,6 +163,14 @@ class Labels:
     def names(self) -> dict[int, str]:
         """Return {class id: label} of those seen."""
         return {class_id: label for label, class_id in self._ids.items()}
+
+
+def read_fps(values: Mapping[str, Any]) -> float:
+    """Return `fps` of a file's values, the usual rate where it has none; raises ValueError."""
+    fps = float(values.get("fps") or DEFAULT_FPS)
+    if not 0 < fps < math.inf:
+        raise ValueError(f"want fps above 0, got {fps:g}")
+    return fps
 
 
 def counted_from_1(track_id: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 MAX_FILLED = 10_000_000
 """Rows between the keyframes of one track; four days at 25 frames per second."""
+MAX_ROWS = 50_000_000
+"""Rows of a whole file: its keyframes say nothing about how much memory they are worth."""
 
 
 def spans(frame: NDArray[np.int64], *marks: NDArray[np.generic]) -> list[tuple[int, int]]:
@@ -42,3 +44,9 @@ def expanded(
     boxes = np.concatenate([xyxy, xyxy[left] * (1 - share) + xyxy[left + 1] * share])
     order = frames.argsort(kind="stable")
     return frames[order], boxes[order]
+
+
+def check_filled(rows: int) -> None:
+    """Raise ValueError where the tracks of a file have got more than MAX_ROWS rows."""
+    if rows > MAX_ROWS:
+        raise ValueError(f"its keyframes stand for more than {MAX_ROWS:,} boxes")

@@ -7,6 +7,7 @@ COCO's keys, and besides them `frame_id` from 0 and `instance_id` (MMTracking), 
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import tempfile
 from bisect import bisect_right
@@ -23,12 +24,13 @@ from pipeline.archive.formats._format import (
     label_of,
     media_of,
     other_sizes,
+    read_fps,
     rows_by_frame,
 )
 from pipeline.archive.formats._json import compact, head_of, member, read_json, write_array
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.core.sequences import DEFAULT_FPS, DEFAULT_SIZE, RecordedSequence, VideoInfo
+from pipeline.core.sequences import DEFAULT_SIZE, RecordedSequence, VideoInfo
 from pipeline.core.track_files import BoxTable, whole
 
 MAX_IMAGES = 50_000_000
@@ -211,7 +213,8 @@ class _Reader:
         self.boxes.append((whole(found["image_id"]), track_id, class_id, x, y, x + w, y + h))
 
     def frames(self) -> dict[int, int]:
-        """Return {image id: frame from 0}; images that have no number are in order of their names.
+        """Return {image id: frame from 0}; images that have no number are in order of their names,
+        numbers in them by size.
 
         Some converters count `frame_id` from 1: then no image is 0 and the last is their number.
         """
@@ -222,7 +225,7 @@ class _Reader:
         for images in by_video.values():
             numbers = [image.frame for _, image in images if image.frame is not None]
             if len(numbers) < len(images):
-                images.sort(key=lambda one: one[1].file_name)
+                images.sort(key=lambda one: _natural(one[1].file_name))
                 numbers = [*range(len(images))]
             first = min(numbers)
             if first < 0:
@@ -234,6 +237,12 @@ class _Reader:
 
 
 _NO_VIDEO = -1
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key by which `2.jpg` comes before `10.jpg`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), "") if k % 2 else (0, 0, part) for k, part in enumerate(parts)]
 
 
 def _is_image(found: Mapping[str, Any]) -> bool:
@@ -296,7 +305,7 @@ def _sequence(
         size=size,
     )
     try:
-        fps = float(video.get("fps") or DEFAULT_FPS)
+        fps = read_fps(video)
         known = whole(video.get("width") or 0), whole(video.get("height") or 0)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path}: video {video.get('id')}: {error}") from None

@@ -27,7 +27,7 @@ from pipeline.archive.formats._format import (
     tracks_of,
     usual_class,
 )
-from pipeline.archive.formats._keyframes import expanded, spans
+from pipeline.archive.formats._keyframes import check_filled, expanded, spans
 from pipeline.archive.formats._tree import TreeReader
 from pipeline.archive.formats._xml import parse
 from pipeline.core.errors import UsageError
@@ -188,6 +188,7 @@ class _Reader:
         self._track: Mapping[str, str] = {}
         self._rows: list[tuple[int, float, float, float, float, bool]] = []
         self._others = 0
+        self._boxes = 0
 
     def start(self, path: tuple[str, ...], attributes: Mapping[str, str]) -> None:
         """Take an element's beginning."""
@@ -227,6 +228,8 @@ class _Reader:
         kept = ~np.isin(frames, np.array(frame)[~seen])
         track_id = whole(self._track.get("id", str(len(tables) + 1)))
         n = int(kept.sum())
+        self._boxes += n
+        check_filled(self._boxes)
         tables.append(
             BoxTable.of(frames[kept], np.full(n, track_id), boxes[kept], class_id=np.full(n, label))
         )

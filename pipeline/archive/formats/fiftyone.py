@@ -93,7 +93,7 @@ def _sample(each: RecordedSequence) -> dict[str, Any]:
     if not media:
         raise UsageError(f"{each.name}: FiftyOne's samples name their video: give --video FILE")
     return {
-        "filepath": str(Path(media).absolute()),
+        "filepath": media if "://" in media else str(Path(media).absolute()),
         "tags": [],
         "source": each.name,
         "metadata": {

@@ -21,14 +21,15 @@ from pipeline.archive.formats._format import (
     Layout,
     label_of,
     media_of,
+    read_fps,
     tracks_of,
     usual_class,
 )
 from pipeline.archive.formats._json import compact, head_of, member, read_json
-from pipeline.archive.formats._keyframes import expanded, spans
+from pipeline.archive.formats._keyframes import check_filled, expanded, spans
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.core.sequences import DEFAULT_FPS, RecordedSequence, VideoInfo
+from pipeline.core.sequences import RecordedSequence, VideoInfo
 from pipeline.core.simplification import simplified
 from pipeline.core.track_files import BoxTable, whole
 
@@ -163,19 +164,20 @@ def _sequence(
     path: Path, where: str, task: Mapping[str, Any], data: Mapping[str, Any]
 ) -> RecordedSequence:
     labels = Labels()
-    tables = []
+    tables: list[BoxTable] = []
     length = 0
     try:
         size = whole(data.get("width") or 0), whole(data.get("height") or 0)
         if not all(size):
             raise ValueError("the task's data has no width and height to turn percent into pixels")
-        fps = float(data.get("fps") or DEFAULT_FPS)
+        fps = read_fps(data)
         regions = [*_regions(task)]
         ids = _ids([str(region.get("id", "")) for region in regions])
         for region, track_id in zip(regions, ids, strict=True):
             value = region["value"]
             length = max(length, whole(value.get("framesCount") or 0))
             frame, xyxy = _boxes(value["sequence"], length)
+            check_filled(sum(len(each) for each in tables) + len(frame))
             n = len(frame)
             label = str((value.get("labels") or ["object"])[0])
             tables.append(

@@ -122,11 +122,14 @@ def _numbered(each: RecordedSequence) -> tuple[Mapping[int, int], list[str]]:
     """Return ({class id: number from 1}, labels in the order of their numbers)."""
     labels = [*CLASSES]
     places = {label: place for place, label in enumerate(labels)}
+    used: set[int] = set()  # of two labels for one class the second has a number of its own
     for label in labels_in(each):
         usual = _SAME.get(label.casefold(), label.casefold())
-        if usual in places and places[usual] < len(CLASSES):
-            labels[places[usual]] = label  # "person" stays "person" when it is read back
-            places[label] = places[usual]
+        place = places.get(usual, len(CLASSES))
+        if place < len(CLASSES) and place not in used:
+            labels[place] = label  # "person" stays "person" when it is read back
+            places[label] = place
+            used.add(place)
         else:
             places[label] = len(labels)
             labels.append(label)

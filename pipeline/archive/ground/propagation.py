@@ -45,7 +45,9 @@ def velocity_jacobian(h: Floats, xy: Floats, velocity: Floats) -> Floats:
     The derivative in time of `matrix_jacobian` along the pixel's own way: what is measured is how
     the pixel moves, its velocity on the ground is computed with the matrix.
     """
-    pixel_velocity = np.linalg.solve(pixel_jacobian(h, xy), velocity[:, :, None])[:, :, 0]
+    (a, b), (c, d) = pixel_jacobian(h, xy).transpose(1, 2, 0)
+    u, v = velocity.T
+    pixel_velocity = np.column_stack([d * u - b * v, a * v - c * u]) / (a * d - b * c)[:, None]
     points = homogeneous(xy)
     seen = points @ h.T
     w = seen[:, 2:]
@@ -63,6 +65,8 @@ def velocity_jacobian(h: Floats, xy: Floats, velocity: Floats) -> Floats:
 
 
 def propagated(jacobian: Floats, covariance: Floats) -> Floats:
-    """Return f64[N,M,M], J cov J' of f64[N,M,K] Jacobians and f64[K,K] or f64[N,K,K]."""
-    found: Floats = jacobian @ covariance @ np.swapaxes(jacobian, -1, -2)
+    """Return f64[N,M,M], J cov J' of f64[N,M,K] Jacobians and one f64[K,K]."""
+    count, size, inner = jacobian.shape
+    half = (jacobian.reshape(-1, inner) @ covariance).reshape(count, size, inner)
+    found: Floats = np.einsum("nik,njk->nij", half, jacobian)
     return found

@@ -10,6 +10,7 @@ true uncertainties.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ Ints = NDArray[np.int64]
 
 # Long tracks are smoothed in pieces that overlap by far more than the smoother remembers.
 _CORE, _OVERLAP = 512, 128
+_AT_ONCE = 1024
+"""Pieces that are smoothed at the same time: a step works on a few megabytes."""
 _NOT_MEASURED = 1e4
 """Variance in m^2 of a row that says nothing; small enough to keep all digits of the others."""
 _TIMES_Q = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0)
@@ -70,26 +73,24 @@ def smooth(rows: Measurements) -> tuple[Floats, Floats]:
     states, covariances = np.empty((count, 4)), np.empty((count, 4, 4))
     if not count:
         return states, covariances
-    covariance = rows.covariance.copy()
-    covariance[~rows.measured] = np.eye(2) * _NOT_MEASURED
-    rows = Measurements(
-        rows.t, rows.xy, covariance, rows.measured, rows.segment, rows.acceleration_psd,
-        rows.speed_sd,
-    )  # fmt: skip
-    pieces = _cut(rows.segment)
-    times_q, scale = _best_acceleration(rows, pieces)
-    x, p = _filter(rows, pieces, times_q)
-    _smooth_back(rows, pieces, times_q, x, p)
-    p *= np.repeat(scale, pieces.length)[:, None, None]
-    for first, offset, keep_first, keep_end in zip(
-        pieces.first, pieces.offset, pieces.keep_first, pieces.keep_end, strict=True
-    ):
-        at = slice(offset + keep_first - first, offset + keep_end - first)
-        states[keep_first:keep_end], covariances[keep_first:keep_end] = x[at], p[at]
+    arrays = _Arrays.of(rows)
+    for pieces in _cut(rows.segment):
+        walk = _Walk(arrays, pieces)
+        times_q, scale = _best_acceleration(walk)
+        x, p = _filter(walk, times_q)
+        _smooth_back(walk, times_q, x, p)
+        p *= np.repeat(scale, pieces.length)
+        # The place of each row that counts in the work arrays.
+        kept = pieces.keep_end - pieces.keep_first
+        at = np.repeat(pieces.offset + pieces.keep_first - pieces.first, kept)
+        at += np.arange(len(at)) - np.repeat(np.cumsum(kept) - kept, kept)
+        row = at - np.repeat(pieces.offset - pieces.first, kept)
+        states[row], covariances[row] = x[:, at].T, p[:, :, at].transpose(2, 0, 1)
     return states, covariances
 
 
-def _cut(segment: Ints) -> _Pieces:
+def _cut(segment: Ints) -> Iterator[_Pieces]:
+    """Yield the pieces of all segments, the longest first, as many as are smoothed at once."""
     starts = np.flatnonzero(np.diff(segment, prepend=segment[0] - 1))
     ends = np.append(starts[1:], len(segment))
     keep_first, keep_end, first, end = [], [], [], []
@@ -101,128 +102,195 @@ def _cut(segment: Ints) -> _Pieces:
             keep_end.append(stop)
             first.append(max(a, core - _OVERLAP))
             end.append(min(b, stop + _OVERLAP))
-    length = np.array(end) - np.array(first)
-    order = np.argsort(-length, kind="stable")
-    length = length[order]
-    offset = np.concatenate([[0], np.cumsum(length)[:-1]])
-    return _Pieces(
-        np.array(first)[order], length, offset, np.array(keep_first)[order],
-        np.array(keep_end)[order],
-    )  # fmt: skip
+    every = np.array((first, end, keep_first, keep_end), np.int64)
+    every = every[:, np.argsort(every[0] - every[1], kind="stable")]
+    for place in range(0, every.shape[1], _AT_ONCE):
+        some = every[:, place : place + _AT_ONCE]
+        length = some[1] - some[0]
+        offset = np.concatenate([[0], np.cumsum(length)[:-1]])
+        yield _Pieces(some[0], length, offset, some[2], some[3])
 
 
-def _best_acceleration(rows: Measurements, pieces: _Pieces) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrays:
+    """The measurements with numbers of a kind side by side: `xy` [2,N], `covariance` [2,2,N]."""
+
+    rows: Measurements
+    xy: Floats
+    covariance: Floats
+    dt: Floats
+
+    @classmethod
+    def of(cls, rows: Measurements) -> _Arrays:
+        """Return them; rows that are not measured say nothing."""
+        covariance = np.where(
+            rows.measured[:, None, None], rows.covariance, np.eye(2) * _NOT_MEASURED
+        )
+        xy = np.ascontiguousarray(rows.xy.T)
+        columns = np.ascontiguousarray(covariance.transpose(1, 2, 0))
+        return cls(rows, xy, columns, np.diff(rows.t, prepend=rows.t[0]))
+
+
+class _Walk:
+    """The measurements of each step of all pieces that have it; pieces are the last axis.
+
+    With numbers of a kind side by side in memory, a step is a few sums over long arrays; small
+    matrices one by one took ten times as long.
+    """
+
+    def __init__(self, arrays: _Arrays, pieces: _Pieces) -> None:
+        self.pieces = pieces
+        self.steps = int(pieces.length[0])
+        self._rows = arrays.rows
+        self._xy, self._covariance, self._dt = arrays.xy, arrays.covariance, arrays.dt
+        self._psd = arrays.rows.acceleration_psd[pieces.first]
+
+    def first(self, *shape: int) -> tuple[Floats, Floats]:
+        """Return states [4,...,K] and covariances [4,4,...,K] at the first rows of K pieces."""
+        at = self.pieces.first
+        x, p = np.zeros((4, *shape, len(at))), np.zeros((4, 4, *shape, len(at)))
+        wide = (slice(None), *[None] * len(shape))
+        x[:2] = self._xy[:, at][wide]
+        p[:2, :2] = self._covariance[:, :, at][(slice(None), *wide)]
+        p[2, 2] = p[3, 3] = self._rows.speed_sd[at] ** 2
+        return x, p
+
+    def measured(self, step: int) -> NDArray[np.bool_]:
+        """Return which pieces have a measurement at this step."""
+        return self._rows.measured[self.pieces.first[: self.pieces.active(step)] + step]
+
+    def dt(self, step: int) -> Floats:
+        """Return the seconds since the step before."""
+        dt: Floats = self._dt[self.pieces.first[: self.pieces.active(step)] + step]
+        return dt
+
+    def predicted(self, step: int, times_q: Floats, x: Floats, p: Floats) -> tuple[Floats, Floats]:
+        """Return F x and F P F' + Q for the pieces that have this step; `times_q` [...,K]."""
+        dt = self.dt(step)
+        n = len(dt)
+        q = self._psd[:n] * times_q[..., :n]
+        x, p = x[..., :n].copy(), p[..., :n].copy()
+        x[:2] += dt * x[2:]
+        p[:, :2] += dt * p[:, 2:]
+        p[:2] += dt * p[2:]
+        place, both, speed = q * dt**3 / 3, q * dt**2 / 2, q * dt
+        for axis in (0, 1):
+            p[axis, axis] += place
+            p[axis, axis + 2] += both
+            p[axis + 2, axis] += both
+            p[axis + 2, axis + 2] += speed
+        return x, p
+
+    def updated(self, step: int, x: Floats, p: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return state and covariance with the step's positions, squared innovation, log det S."""
+        at = self.pieces.first[: x.shape[-1]] + step
+        wide = (slice(None), *[None] * (x.ndim - 2))
+        away = self._xy[:, at][wide] - x[:2]
+        spread = self._covariance[:, :, at][(slice(None), *wide)] + p[:2, :2]
+        a, b, c = spread[0, 0], spread[0, 1], spread[1, 1]
+        determinant = a * c - b * b
+        a, b, c = c / determinant, -b / determinant, a / determinant  # the inverse
+        gain_x, gain_y = p[:, 0] * a + p[:, 1] * b, p[:, 0] * b + p[:, 1] * c
+        new_x = x + gain_x * away[0] + gain_y * away[1]
+        new_p = p - gain_x[:, None] * p[0] - gain_y[:, None] * p[1]
+        new_p += new_p.swapaxes(0, 1).copy()
+        new_p *= 0.5
+        nis = a * away[0] ** 2 + 2 * b * away[0] * away[1] + c * away[1] ** 2
+        return new_x, new_p, nis, np.log(determinant)
+
+
+def _best_acceleration(walk: _Walk) -> tuple[Floats, Floats]:
     """Return for each piece the factor on the usual q, and one on all covariances.
 
     The factor on covariances is above 1 where the innovations are larger than stated even so.
     """
-    found = []
-    for times in _TIMES_Q:
-        likelihood, misfit = _likelihood(rows, pieces, np.full(len(pieces.length), times))
-        found.append((likelihood - 0.5 * (np.log(times) / _LOG_PRIOR_SD) ** 2, misfit))
-    likelihoods, misfits = np.array(found).transpose(1, 0, 2)
+    times = np.array(_TIMES_Q)[:, None]
+    likelihoods, misfits = _likelihoods(walk, times)
+    likelihoods -= 0.5 * (np.log(times) / _LOG_PRIOR_SD) ** 2
     weights = np.exp(likelihoods - likelihoods.max(axis=0))
     weights /= weights.sum(axis=0)
     # The mean, not the likeliest: a q too small makes errors look smaller than they are.
     return np.array(_TIMES_Q) @ weights, np.maximum(1.0, (misfits * weights).sum(axis=0))
 
 
-def _likelihood(rows: Measurements, pieces: _Pieces, times_q: Floats) -> tuple[Floats, Floats]:
-    """Return the log likelihood of each piece and its mean squared innovation (1: as stated)."""
-    total, squares, counts = (np.zeros(len(pieces.length)) for _ in range(3))
-    x, p = _first(rows, pieces)
-    for step in range(1, int(pieces.length[0])):
-        n = pieces.active(step)
-        x, p = _predicted(rows, pieces, times_q, x[:n], p[:n], step)
-        x, p, nis, log_det = _updated(rows, pieces.first[:n] + step, x, p)
-        seen = rows.measured[pieces.first[:n] + step]
-        total[:n] -= np.where(seen, 0.5 * (nis + log_det), 0.0)
-        squares[:n] += np.where(seen, nis / 2, 0.0)
+def _likelihoods(walk: _Walk, times_q: Floats) -> tuple[Floats, Floats]:
+    """Return [T,K] log likelihoods of K pieces by [T,1] factors, and mean squared innovations.
+
+    The innovations are as stated where that mean is 1.
+    """
+    count = len(walk.pieces.length)
+    times = np.repeat(times_q, count, axis=1)
+    total, squares, counts = np.zeros(times.shape), np.zeros(times.shape), np.zeros(count)
+    x, p = walk.first(len(times))
+    for step in range(1, walk.steps):
+        x, p = walk.predicted(step, times, x, p)
+        x, p, nis, log_det = walk.updated(step, x, p)
+        n = x.shape[-1]
+        seen = walk.measured(step)
+        total[:, :n] -= np.where(seen, 0.5 * (nis + log_det), 0.0)
+        squares[:, :n] += np.where(seen, nis / 2, 0.0)
         counts[:n] += seen
     misfit = np.where(counts >= _MIN_FOR_SCALE, squares / np.maximum(counts, 1), 1.0)
     return total, misfit
 
 
-def _first(rows: Measurements, pieces: _Pieces) -> tuple[Floats, Floats]:
-    at, n = pieces.first, len(pieces.first)
-    x, p = np.zeros((n, 4)), np.zeros((n, 4, 4))
-    x[:, :2] = rows.xy[at]
-    p[:, :2, :2] = rows.covariance[at]
-    p[:, 2, 2] = p[:, 3, 3] = rows.speed_sd[at] ** 2
-    return x, p
-
-
-def _filter(rows: Measurements, pieces: _Pieces, times_q: Floats) -> tuple[Floats, Floats]:
-    """Return filtered states and covariances in the places of the pieces."""
+def _filter(walk: _Walk, times_q: Floats) -> tuple[Floats, Floats]:
+    """Return filtered states [4,M] and covariances [4,4,M] in the places of the pieces."""
+    pieces = walk.pieces
     total = int(pieces.length.sum())
-    every_x, every_p = np.empty((total, 4)), np.empty((total, 4, 4))
-    x, p = _first(rows, pieces)
-    every_x[pieces.offset], every_p[pieces.offset] = x, p
-    for step in range(1, int(pieces.length[0])):
-        n = pieces.active(step)
-        x, p = _predicted(rows, pieces, times_q, x[:n], p[:n], step)
-        x, p, _, _ = _updated(rows, pieces.first[:n] + step, x, p)
-        every_x[pieces.offset[:n] + step], every_p[pieces.offset[:n] + step] = x, p
+    every_x, every_p = np.empty((4, total)), np.empty((4, 4, total))
+    x, p = walk.first()
+    every_x[:, pieces.offset], every_p[:, :, pieces.offset] = x, p
+    for step in range(1, walk.steps):
+        x, p = walk.predicted(step, times_q, x, p)
+        x, p, _, _ = walk.updated(step, x, p)
+        at = pieces.offset[: x.shape[-1]] + step
+        every_x[:, at], every_p[:, :, at] = x, p
     return every_x, every_p
 
 
-def _smooth_back(
-    rows: Measurements, pieces: _Pieces, times_q: Floats, every_x: Floats, every_p: Floats
-) -> None:
+def _smooth_back(walk: _Walk, times_q: Floats, every_x: Floats, every_p: Floats) -> None:
     """Turn filtered states and covariances into smoothed ones, in place."""
-    for step in range(int(pieces.length[0]) - 1, 0, -1):
-        n = pieces.active(step)
-        here, after = pieces.offset[:n] + step - 1, pieces.offset[:n] + step
-        x, p = every_x[here], every_p[here]
-        ahead_x, ahead_p = _predicted(rows, pieces, times_q, x, p, step)
-        # P F': the columns of position gain dt times those of velocity.
+    for step in range(walk.steps - 1, 0, -1):
+        dt = walk.dt(step)
+        after = walk.pieces.offset[: len(dt)] + step
+        x, p = every_x[:, after - 1], every_p[:, :, after - 1]
+        ahead_x, ahead_p = walk.predicted(step, times_q, x, p)
+        # F P: the rows of position gain dt times those of velocity.
         crossed = p.copy()
-        crossed[:, :, :2] += _dt(rows, pieces, n, step)[:, None, None] * p[:, :, 2:]
-        gain = crossed @ np.linalg.inv(ahead_p)
-        every_x[here] = x + (gain @ (every_x[after] - ahead_x)[:, :, None])[:, :, 0]
-        every_p[here] = p + gain @ (every_p[after] - ahead_p) @ gain.transpose(0, 2, 1)
+        crossed[:2] += dt * p[2:]
+        gain = _solved(ahead_p, crossed).swapaxes(0, 1)
+        every_x[:, after - 1] = x + _product(gain, (every_x[:, after] - ahead_x)[:, None])[:, 0]
+        spread = _product(gain, every_p[:, :, after] - ahead_p)
+        every_p[:, :, after - 1] = p + _product(spread, gain.swapaxes(0, 1))
 
 
-def _dt(rows: Measurements, pieces: _Pieces, n: int, step: int) -> Floats:
-    at = pieces.first[:n] + step
-    dt: Floats = rows.t[at] - rows.t[at - 1]
-    return dt
+def _product(a: Floats, b: Floats) -> Floats:
+    """Return the products of matrices [I,J,K] and [J,L,K], as [I,L,K]."""
+    found: Floats = a[:, 0, None] * b[0]
+    for j in range(1, len(b)):
+        found += a[:, j, None] * b[j]
+    return found
 
 
-def _predicted(
-    rows: Measurements, pieces: _Pieces, times_q: Floats, x: Floats, p: Floats, step: int
-) -> tuple[Floats, Floats]:
-    """Return F x and F P F' + Q for the pieces that have row `step`."""
-    n = len(x)
-    dt = _dt(rows, pieces, n, step)
-    q = rows.acceleration_psd[pieces.first[:n]] * times_q[:n]
-    ahead_x, ahead_p = x.copy(), p.copy()
-    ahead_x[:, :2] += dt[:, None] * x[:, 2:]
-    wide = dt[:, None, None]
-    ahead_p[:, :, :2] += wide * p[:, :, 2:]
-    ahead_p[:, :2, :] += wide * ahead_p[:, 2:, :]
-    for axis in (0, 1):
-        ahead_p[:, axis, axis] += q * dt**3 / 3
-        ahead_p[:, axis, axis + 2] += q * dt**2 / 2
-        ahead_p[:, axis + 2, axis] += q * dt**2 / 2
-        ahead_p[:, axis + 2, axis + 2] += q * dt
-    return ahead_x, ahead_p
+def _solved(a: Floats, b: Floats) -> Floats:
+    """Return x of a x = b for symmetric positive definite `a` [4,4,K] and `b` [4,L,K].
 
-
-def _updated(
-    rows: Measurements, at: Ints, x: Floats, p: Floats
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return state and covariance with the row's position, its squared innovation, log det S."""
-    spread = p[:, :2, :2] + rows.covariance[at]
-    a, b, c = spread[:, 0, 0], spread[:, 0, 1], spread[:, 1, 1]
-    determinant = a * c - b * b
-    inverse = np.empty_like(spread)
-    inverse[:, 0, 0], inverse[:, 1, 1] = c / determinant, a / determinant
-    inverse[:, 0, 1] = inverse[:, 1, 0] = -b / determinant
-    gain = p[:, :, :2] @ inverse
-    away = rows.xy[at] - x[:, :2]
-    new_x = x + (gain @ away[:, :, None])[:, :, 0]
-    new_p = p - gain @ p[:, :2, :]
-    new_p = (new_p + new_p.transpose(0, 2, 1)) / 2
-    nis = ((inverse @ away[:, :, None])[:, :, 0] * away).sum(axis=1)
-    return new_x, new_p, nis, np.log(determinant)
+    By the decomposition L D L' (Golub & Van Loan, "Matrix Computations", section 4.1).
+    """
+    size = len(a)
+    low = np.zeros_like(a)
+    diagonal = np.empty((size, a.shape[-1]))
+    x = b.copy()
+    for j in range(size):
+        scaled = low[j, :j] * diagonal[:j]
+        diagonal[j] = a[j, j] - (low[j, :j] * scaled).sum(axis=0)
+        for i in range(j + 1, size):
+            low[i, j] = (a[i, j] - (low[i, :j] * scaled).sum(axis=0)) / diagonal[j]
+        for k in range(j):
+            x[j] -= low[j, k] * x[k]
+    x /= diagonal[:, None]
+    for j in range(size - 1, -1, -1):
+        for k in range(j + 1, size):
+            x[j] -= low[k, j] * x[k]
+    return x

@@ -87,15 +87,14 @@ def ground_speeds(
     """Return positions and speeds of a source's tracks; rows without identity have positions."""
     table, t = _in_order(sequence)
     feet, heights, cut = _feet(sequence, table, homography)
-    motions = [motion_of(sequence.class_names.get(int(n), "")) for n in np.unique(table.class_id)]
-    kind = np.searchsorted(np.unique(table.class_id), table.class_id)
+    motions, kind = _motions(sequence, table)
     raw = homography.plane_of(feet)
     horizon = ~np.isfinite(raw).all(axis=1)
     matched = table.state == "matched"
     usable = matched & ~cut & ~horizon
     track = _track_keys(table)
     covariance = np.zeros((len(t), 2, 2))
-    variances = _variances(feet, heights, track, t, usable, [motions[k] for k in kind.tolist()])
+    variances = _variances(feet, heights, track, t, usable, kind)
     jacobian = pixel_jacobian(homography.h, feet[usable])
     covariance[usable] = jacobian @ (variances[usable, :, None] * jacobian.transpose(0, 2, 1))
     covariance += np.eye(2) * 1e-6
@@ -137,6 +136,15 @@ def _in_order(sequence: RecordedSequence) -> tuple[BoxTable, Floats]:
     return table[order], t[order]
 
 
+def _motions(sequence: RecordedSequence, table: BoxTable) -> tuple[list[Motion], Ints]:
+    """Return the kinds of motion that occur, and for each row which one it has."""
+    classes, number = np.unique(table.class_id, return_inverse=True)
+    of_class = [motion_of(sequence.class_names.get(each, "")) for each in classes.tolist()]
+    motions = list(dict.fromkeys(of_class))
+    kind = np.array([motions.index(each) for each in of_class], np.int64)[number]
+    return motions, kind
+
+
 def _track_keys(table: BoxTable) -> Ints:
     """Return a number for each row's track; a row without identity is a track of its own."""
     alone = table.track_id == 0
@@ -165,15 +173,13 @@ def _feet(
 
 
 def _variances(
-    feet: Floats, heights: Floats, track: Ints, t: Floats, usable: Bools, motions: list[Motion]
+    feet: Floats, heights: Floats, track: Ints, t: Floats, usable: Bools, kind: Ints
 ) -> Floats:
     """Return f64[N,2] px^2: the jitter of each kind of object, of all where one is rare."""
     every = measure_jitter(feet[usable], heights[usable], track[usable], t[usable])
-    kinds = list(dict.fromkeys(motions))
-    number = np.array([kinds.index(each) for each in motions], np.int64)
     found = np.zeros((len(t), 2))
-    for place in range(len(kinds)):
-        own = number == place
+    for number in np.unique(kind).tolist():
+        own = kind == number
         these = own & usable
         jitter = measure_jitter(feet[these], heights[these], track[these], t[these])
         chosen: Jitter = every if jitter == DEFAULT_JITTER else jitter

@@ -119,7 +119,7 @@ def _picture(picture: Picture, jpeg: bytes, caption: str, more: list[Element]) -
 def _shape(shape: Shape, unit: float, size: tuple[int, int]) -> list[Element]:
     points = " ".join(f"{x:.0f},{y:.0f}" for x, y in shape.points)
     x = min(max(min(x for x, _ in shape.points) + 6 * unit, 4 * unit), size[0] * 0.85)
-    y = min(max(min(y for _, y in shape.points) - 8 * unit, 24 * unit), size[1] - 8 * unit)
+    y = min(max(min(y for _, y in shape.points) - 8 * unit, 40 * unit), size[1] - 8 * unit)
     tag, kind = ("polygon", "zone") if shape.is_zone else ("polyline", "line")
     return [
         element(tag, points=points, class_=kind),

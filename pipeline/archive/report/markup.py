@@ -58,15 +58,25 @@ def table(
     header: Iterable[Child], rows: Iterable[Iterable[Child]], **attributes: object
 ) -> Element:
     """Return a table that scrolls by itself where it is too wide; numbers stand to the right."""
-    head = element("thead", element("tr", [element("th", one) for one in header]))
-    body = [element("tr", [_cell(cell) for cell in row]) for row in rows]
+    lines = [list(row) for row in rows]
+    # A column's header stands where its cells do.
+    kinds = [_is_number(cell) for cell in lines[0]] if lines else []
+    head = element(
+        "thead",
+        element("tr", [_cell("th", one, k < len(kinds) and kinds[k])
+                       for k, one in enumerate(header)]),
+    )  # fmt: skip
+    body = [element("tr", [_cell("td", cell, _is_number(cell)) for cell in row]) for row in lines]
     inner = element("table", head, element("tbody", body), **attributes)
     return element("div", inner, class_="scroll")
 
 
-def _cell(value: Child) -> Element:
-    is_number = isinstance(value, int) or (isinstance(value, str) and value[:1].isdigit())
-    return element("td", value, class_="number") if is_number else element("td", value)
+def _is_number(value: Child) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value[:1].isdigit())
+
+
+def _cell(tag: str, value: Child, is_number: bool) -> Element:
+    return element(tag, value, class_="number") if is_number else element(tag, value)
 
 
 def jpeg_uri(data: bytes) -> str:

@@ -30,35 +30,47 @@ _SPEED_KMH = (0, 2, 4, 6, 8, 10, 15, 20, 30, 40, 50, 60, 80, 100, 130, math.inf)
 
 def page_of(title: str, sources: Iterable[SourceReport], program: str) -> str:
     """Return the whole page of a report about `title`."""
-    parts = [part for source in sources for part in _source(source)]
+    parts, overview = [], []
+    for number, source in enumerate(sources, 1):
+        parts.append(_source(source, f"source-{number}"))
+        overview.append(_overview_row(source, f"source-{number}"))
+    if len(parts) > 1:
+        parts.insert(0, table(("source", "recordings", "video", "tracks", "warnings"), overview))
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     foot = element("footer", f"Made {made} by {program}. Counts are those of trackline count.")
     return document(f"Report: {title}", STYLE, [element("h1", title), *parts, foot])
 
 
-def _source(one: SourceReport) -> list[Element]:
+def _overview_row(one: SourceReport, anchor: str) -> Sequence[Child]:
+    facts, warnings = one.facts, len(one.facts.warnings)
+    link = element("a", one.summary.name, href=f"#{anchor}")
+    video = duration(facts.video_s)
+    return link, facts.recordings, video, len(one.summary.tracks), warnings
+
+
+def _source(one: SourceReport, anchor: str) -> Element:
     summary = one.summary
     classes = list(summary.tracks_by_class())
     more = sorted({event.key.class_name for event in (one.counted.events if one.counted else ())})
     colours = colours_of(list(dict.fromkeys([*classes, *more])))
-    return [
-        element(
-            "section",
-            element("h2", summary.name),
-            _tiles(one),
-            _warnings(one.facts.warnings),
-            _classes(one),
-            _pictures(one),
-            _busiest(one),
-            _areas(one.counted, summary.span, colours),
-            _speeds(one.speeds),
-        )
-    ]
+    return element(
+        "section",
+        element("h2", summary.name),
+        _tiles(one),
+        _warnings(one.facts.warnings),
+        _classes(one),
+        _pictures(one),
+        _busiest(one),
+        _areas(one.counted, summary.span, colours),
+        _speeds(one.speeds),
+        id=anchor,
+    )
 
 
 def _tiles(one: SourceReport) -> Element:
     summary, facts, span = one.summary, one.facts, one.summary.span
-    when = f"{clock(span.start_s, span)} to {clock(span.end_s, span)}"
+    day = "" if not span.is_utc or span.crosses_days else f"{_moment(span.start_s, '%Y-%m-%d')}, "
+    when = f"{day}{clock(span.start_s, span)} to {clock(span.end_s, span)}"
     figures = [
         (f"{facts.recordings}", "recording" if facts.recordings == 1 else "recordings"),
         (duration(facts.video_s), "of video"),
@@ -124,7 +136,9 @@ def _areas(counted: Counted | None, span: Span, colours: dict[str, int]) -> Elem
         return element(
             "div",
             title,
-            element("p", "No counts: give zones with ", element("code", "--zones"), "."),
+            element(
+                "p", "No zones or lines of it: give them with ", element("code", "--zones"), "."
+            ),
         )
     header = ("zone or line", "event", "direction", "class", "count")
     rows = [
@@ -233,14 +247,17 @@ def clock(time_s: float, span: Span) -> str:
         whole = int(max(time_s, 0))
         hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    moment = datetime.fromtimestamp(time_s, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S" if span.seconds < 600 else "%Y-%m-%d %H:%M")
+    day = "%Y-%m-%d " if span.crosses_days else ""
+    return _moment(time_s, day + ("%H:%M:%S" if span.seconds < 600 else "%H:%M"))
+
+
+def _moment(unix_s: float, form: str) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime(form)
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time: 45 s, 12.5 min, 3.2 h."""
-    for unit, name in ((86_400 * 2, "days"), (3600, "h"), (60, "min")):
-        size = 86_400 if name == "days" else unit
-        if seconds >= unit:
+    """Return a length of time: 45 s, 12.5 min, 3.2 h; two of a unit before the next begins."""
+    for size, name in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
             return f"{seconds / size:.3g} {name}"
     return f"{seconds:.3g} s"

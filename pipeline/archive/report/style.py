@@ -21,14 +21,17 @@ footer { margin-top: 32px; font-size: 0.85rem; }
 figcaption b { color: var(--text); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(100px, 1fr)); gap: 8px; }
 .tile { background: var(--card); border-radius: 8px; padding: 10px 12px; }
-.tile b { display: block; font-size: 1.3rem; } .tile span { color: var(--soft); }
+.tile b { display: block; font-size: 1.3rem; white-space: nowrap; }
+.tile span { color: var(--soft); }
 .warnings { background: var(--warn); border-left: 4px solid var(--warn-line); margin: 16px 0;
   padding: 8px 14px; border-radius: 4px; }
 .warnings h3 { margin: 4px 0; } .warnings ul { margin: 4px 0; padding-left: 20px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; min-width: min(100%, 420px); }
 th, td { text-align: left; vertical-align: top; padding: 4px 12px 4px 0; max-width: 320px;
   overflow-wrap: break-word; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 500; } td.number { font-variant-numeric: tabular-nums; }
+th { color: var(--soft); font-weight: 500; }
+.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number:not(:first-child) { text-align: right; }
 figure { margin: 14px 0; } .pair { display: grid; gap: 16px;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
 .pair figure { margin: 0; } .picture { width: 100%; height: auto; display: block;
@@ -57,4 +60,9 @@ details { margin: 4px 0 12px; } summary { cursor: pointer; color: var(--soft); }
 .zone, .line { stroke: #38bdf8; stroke-width: calc(3 * var(--u)); }
 .picture text { font: 600 calc(22 * var(--u)) system-ui, sans-serif; fill: #fff; stroke: #111;
   stroke-width: calc(4 * var(--u)); paint-order: stroke; }
+a { color: var(--bar); }
+@media (max-width: 600px) {
+  table { min-width: 0; font-size: 0.9rem; } th, td { padding-right: 10px; }
+  .picture text { font-size: calc(36 * var(--u)); stroke-width: calc(6 * var(--u)); }
+  .path { stroke-width: calc(4 * var(--u)); } .zone, .line { stroke-width: calc(5 * var(--u)); } }
 """

@@ -62,6 +62,11 @@ class Span:
         """Return its length."""
         return max(self.end_s - self.start_s, 0.0)
 
+    @property
+    def crosses_days(self) -> bool:
+        """Return whether midnight, in UTC, lies in it."""
+        return math.floor(self.start_s / 86_400) != math.floor(self.end_s / 86_400)
+
     def bin_s(self) -> float:
         """Return the width of time bins: a round number, at most about 60 of them."""
         fitting = (step for step in _STEPS_S if self.seconds / step <= _MAX_BINS)
@@ -73,7 +78,9 @@ class Span:
 
     def bin_count(self, width_s: float) -> int:
         """Return how many bins there are."""
-        return self._bin(self.end_s, width_s) + 1
+        # What ends where a bin would begin has nothing in it.
+        first = math.floor(self.start_s / width_s)
+        return max(math.ceil(self.end_s / width_s) - first, 1)
 
     def bin_start(self, number: int, width_s: float) -> float:
         """Return when a bin begins; bins begin at round times."""

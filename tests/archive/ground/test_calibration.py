@@ -202,3 +202,13 @@ def test_the_grid_is_drawn_where_the_ground_is() -> None:
     assert min(on) > 100
     assert max(between) < 30
     assert not drawn[:60].any()  # the sky
+
+
+@pytest.mark.parametrize("lon", [179.9999, -179.9999, 13.0])
+def test_the_plane_goes_on_over_the_date_line(lon: float) -> None:
+    """Degrees went on beyond 180, and places on the other side were 40,000 km away."""
+    origin = Origin(lat=-17, lon=lon)
+    plane = np.array([[100.0, 5.0], [-100.0, 5.0]])
+    degrees = origin.lon_lat_of(plane)
+    assert (np.abs(degrees[:, 0]) <= 180).all()
+    assert origin.plane_of(degrees) == pytest.approx(plane, abs=1e-4)
