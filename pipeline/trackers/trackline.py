@@ -44,14 +44,14 @@ class Options(TwoStageOptions):
     size_filter: bool = True
     """Filter width and height; without, height and aspect ratio as ByteTrack does."""
     reach: float = Field(3.0, ge=0)
-    """Grow boxes before their overlap is taken where a frame comes more than four nominal frames
-    after the last (below 7.5 a second), by so many standard deviations of the track's velocity
+    """Grow boxes before their overlap is taken where a frame comes more than 1.8 nominal frames
+    after the last (below 16 a second), by so many standard deviations of the track's velocity
     times the time beyond: much for a new track, little for a steady one; 0: never."""
 
 
 # Frames that are no farther apart, in nominal ones, need no buffer: there it measured worse. And no
 # box grows by more than this part of its height: after a long gap anybody may be anywhere.
-_CLOSE = 4.0
+_CLOSE = 1.8
 _MAX_REACH = 0.5
 # What a sure detector's scores are like, the least factor, and how long scores are remembered. To
 # begin with so many such scores are taken for seen, so that one odd detection decides nothing.

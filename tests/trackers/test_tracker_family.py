@@ -154,9 +154,9 @@ def test_a_brisk_walker_is_one_object_at_5_fps(reach, ids):
         assert tracks.track_id.tolist() == (ids if k > 1 else [])
 
 
-@pytest.mark.parametrize("fps", [30.0, 29.97, 10.0])
+@pytest.mark.parametrize("fps", [30.0, 29.97, 20.0])
 def test_buffers_change_nothing_where_frames_are_close(fps):
-    """Figures measured at the rates of the data sets hold for every reach."""
+    """At full frame rates buffers measured worse."""
     told = []
     for reach in (0.0, 5.0):
         tracker = trackline.build(trackline.Options(reach=reach))
