@@ -187,7 +187,7 @@ def tag(
             detector = None
         elif not isinstance(detector, LoadedModel):
             detector = loaded.enter_context(load_model(detector, prefer_latency=True))
-        [seen] = [()] if detector is None else detector.find(images)
+        seen = [] if detector is None else detector.named(detector.find(images)[0])
         [scores] = model.classify(images)
         names = model.class_names
         return tags_of(names, scores.tolist(), seen, top=top, threshold=threshold)

@@ -86,7 +86,11 @@ def _tagged(
             for batch in _batches(pictures, signals):
                 images = list(batch.values())
                 scores = classifier.classify(images).tolist()
-                objects = [[]] * len(images) if detector is None else detector.find(images)
+                objects = (
+                    [[]] * len(images)
+                    if detector is None
+                    else [detector.named(each) for each in detector.find(images)]
+                )
                 for path, row, seen in zip(batch, scores, objects, strict=True):
                     tags = tags_of(
                         classifier.class_names, row, seen, top=args.top, threshold=args.threshold

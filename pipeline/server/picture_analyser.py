@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from pipeline.classifiers._tags.merge import tags_of
 from pipeline.config.uploads import UploadOptions
-from pipeline.core.data import Detection
+from pipeline.core.data import Detections
+from pipeline.core.masks import Mask
 from pipeline.core.native_stderr import muted
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.server.schemas import PictureAnswer, PictureObject
 from pipeline.server.upload_networks import TAG_CONF, UploadNetworks
 from pipeline.sources._file.still_picture import read_picture
@@ -57,18 +59,31 @@ class PictureAnalyser:
             if tags:
                 classifier = self._networks.classifier()
                 [scores] = classifier.classify([image])
-                sure = [each for each in found if each.score > TAG_CONF]
+                sure = detector.named(found[found.score > TAG_CONF])
                 words = tags_of(classifier.class_names, scores.tolist(), sure)
         height, width = image.shape[:2]
-        objects = [_object(each) for each in found if each.score > conf]
+        objects = _objects(found[found.score > conf], detector)
         return PictureAnswer(name=name, width=width, height=height, objects=objects, tags=words)
 
 
-def _object(found: Detection) -> PictureObject:
-    left, top, right, bottom = (round(each, 2) for each in found.xyxy)
-    return PictureObject(
-        class_name=found.class_name,
-        class_id=found.class_id,
-        score=round(found.score, 4),
-        xyxy=(left, top, right, bottom),
-    )
+def _objects(found: Detections, detector: LoadedModel) -> list[PictureObject]:
+    """Return the boxes with their masks and keypoints, where the network gives them."""
+    none = [None] * len(found)
+    masks = none if found.masks is None else [_outlines(each) for each in found.masks]
+    keypoints = none if found.keypoints is None else found.keypoints.round(3).tolist()
+    return [
+        PictureObject(
+            class_name=each.class_name,
+            class_id=each.class_id,
+            score=round(each.score, 4),
+            xyxy=tuple(round(side, 2) for side in each.xyxy),
+            mask=mask,
+            keypoints=points,
+        )
+        for each, mask, points in zip(detector.named(found), masks, keypoints, strict=True)
+    ]
+
+
+def _outlines(mask: Mask) -> list[list[tuple[float, float]]]:
+    """Return the outlines of a mask, to a tenth of a pixel."""
+    return [[tuple(point) for point in each.round(1).tolist()] for each in mask.polygons()]

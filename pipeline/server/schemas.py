@@ -215,8 +215,8 @@ class Health(ApiModel):
     keeping: bool
 
 
-class PictureObject(ApiModel):
-    """One object in an uploaded picture."""
+class FoundObject(ApiModel):
+    """One object that was found."""
 
     class_name: str
     class_id: int
@@ -224,6 +224,15 @@ class PictureObject(ApiModel):
     """How sure the detector is, 0 to 1."""
     xyxy: Box
     """Left, top, right, bottom in pixels of the picture as it is seen."""
+
+
+class PictureObject(FoundObject):
+    """One object in an uploaded picture."""
+
+    mask: list[list[tuple[float, float]]] | None = None
+    """Outlines of its parts, x and y in pixels; null where the network gives no masks."""
+    keypoints: list[tuple[float, float, float]] | None = None
+    """x and y in pixels and score, in the network's order; null where it gives none."""
 
 
 class PictureAnswer(ApiModel):
@@ -270,7 +279,7 @@ class VideoJob(ApiModel):
     """Why it failed, in one line."""
 
 
-class VideoObject(PictureObject):
+class VideoObject(FoundObject):
     """One object in a frame of an uploaded video."""
 
     track_id: int

@@ -18,14 +18,17 @@ from starlette.testclient import TestClient
 from support.fake_backend import TOKEN, ServerParts
 
 from pipeline.config.uploads import UploadOptions
+from pipeline.core.data import Detections
 from pipeline.core.errors import ModelError
+from pipeline.core.masks import Mask
 
 PATH = "/api/images"
 LIMITS = UploadOptions()
 MAX_BYTES = LIMITS.picture_mb * 2**20
 RAW = {"content-type": "image/jpeg"}
-BEST = {"class_name": "person", "class_id": 0, "score": 0.9, "xyxy": [1, 2, 3, 4]}
-DOUBTFUL = {"class_name": "7", "class_id": 7, "score": 0.2, "xyxy": [0, 0, 2, 2]}
+BARE = {"mask": None, "keypoints": None}
+BEST = {"class_name": "person", "class_id": 0, "score": 0.9, "xyxy": [1, 2, 3, 4], **BARE}
+DOUBTFUL = {"class_name": "7", "class_id": 7, "score": 0.2, "xyxy": [0, 0, 2, 2], **BARE}
 
 
 def picture(suffix: str = ".jpg", height: int = 6, width: int = 8) -> bytes:
@@ -66,6 +69,29 @@ def test_a_picture_is_answered(client: TestClient, query: str, objects: list[Any
 def test_tags_are_left_out_where_they_are_not_wanted(client: TestClient) -> None:
     answer = client.post(f"{PATH}?tags=false", content=picture(), headers=RAW)
     assert answer.json()["pictures"][0]["tags"] is None
+
+
+def test_masks_and_keypoints_are_answered(client: TestClient, made: ServerParts) -> None:
+    pixels = np.zeros((6, 8), bool)
+    pixels[2:5, 1:4] = True
+
+    def seen(batch: int, frames: Any) -> list[Detections]:
+        del batch, frames
+        return [
+            Detections(
+                np.array([[1, 2, 4, 5]], np.float32),
+                np.array([0.9], np.float32),
+                np.array([0], np.int32),
+                (Mask.from_pixels(pixels),),
+                np.array([[[2, 3, 0.75]]], np.float32),
+            )
+        ]
+
+    made.detector.on_batch = seen
+    [found] = client.post(PATH, content=picture(), headers=RAW).json()["pictures"][0]["objects"]
+    assert found["keypoints"] == [[2, 3, 0.75]]
+    [outline] = found["mask"]
+    assert sorted(outline) == [[1, 2], [1, 4], [3, 2], [3, 4]]
 
 
 def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerParts) -> None:

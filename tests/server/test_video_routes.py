@@ -269,7 +269,7 @@ class Held:
 
     def __init__(self, made: ServerParts) -> None:
         self.reached, self.go_on = threading.Event(), threading.Event()
-        made.detector._on_batch = self._hold
+        made.detector.on_batch = self._hold
 
     def _hold(self, batch: int, frames: Any) -> None:
         del frames

@@ -124,7 +124,7 @@ class FakeDetector:
         self.prefer_latency: bool | None = None
         self.batches: list[list[tuple[str, int]]] = []
         self.closed = 0
-        self._on_batch = on_batch
+        self.on_batch = on_batch
         self._alone = OneAtATime("detector")
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
@@ -137,7 +137,7 @@ class FakeDetector:
         with self._alone():
             assert not self.closed, "detect after close"
             self.batches.append([(frame.source, frame.index) for frame in frames])
-            found = self._on_batch(len(self.batches) - 1, frames) if self._on_batch else None
+            found = self.on_batch(len(self.batches) - 1, frames) if self.on_batch else None
             return [boxes((0, 0, 2, 2)) for _ in frames] if found is None else found
 
     def close(self) -> None:

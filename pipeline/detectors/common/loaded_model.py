@@ -56,10 +56,10 @@ class LoadedModel:
         check_not_forked()
         return SharedDetector(self, conf, best_only=best_only)
 
-    def find(self, pictures: Sequence[Image], conf: float | None = None) -> list[list[Detection]]:
-        """Return the objects on each of several pictures BGR u8[H,W,3], which may differ in size.
+    def find(self, pictures: Sequence[Image], conf: float | None = None) -> list[Detections]:
+        """Return what is on each of several pictures BGR u8[H,W,3], which may differ in size.
 
-        Those with a score above `conf` if given, else above that the model was loaded with.
+        Of a score above `conf` if given, else above that the model was loaded with.
         """
         run = self.detector(conf)
         frames = [Frame(image, "picture", n, 0.0, 0.0) for n, image in enumerate(pictures)]
@@ -67,12 +67,12 @@ class LoadedModel:
         try:
             for first in batches:
                 run.submit(frames[first : first + run.batch_size])
-            found = [each for _ in batches for each in run.collect()]
+            return [each for _ in batches for each in run.collect()]
         finally:
             run.close()
-        return [self._objects(each) for each in found]
 
-    def _objects(self, found: Detections) -> list[Detection]:
+    def named(self, found: Detections) -> list[Detection]:
+        """Return the boxes one by one, with the names of their classes."""
         rows = zip(found.xyxy.tolist(), found.score.tolist(), found.class_id.tolist(), strict=True)
         return [
             Detection(tuple(xyxy), score, number, self.class_names.get(number, str(number)))

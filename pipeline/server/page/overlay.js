@@ -8,6 +8,13 @@ const MAX_GAP_MS = 800;
 const MAX_TRAIL_POINTS = 80;
 const FONT = '600 PXpx system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
+// Pairs of COCO's 17 keypoints that are joined: face, arms, trunk, legs.
+const LIMBS = [
+  [0, 1], [0, 2], [1, 3], [2, 4], [5, 7], [7, 9], [6, 8], [8, 10], [5, 6], [5, 11], [6, 12], [11, 12],
+  [11, 13], [13, 15], [12, 14], [14, 16],
+];
+const MIN_KEYPOINT_SCORE = 0.5;
+
 /** Trails: the bottom centre of each track in the last seconds, in pixels of the picture. */
 export class Trails {
   #points = new Map();
@@ -55,7 +62,9 @@ export function paint(context, view, ratio, scene, layers) {
   if (layers.zones) for (const zone of scene.zones) paintZone(context, view, zone, scene.inside);
   if (layers.trails) for (const trail of scene.trails.values()) paintTrail(context, view, trail);
   const small = view.across < 300;
+  if (layers.boxes) for (const track of scene.tracks) paintMask(context, view, track);
   if (layers.boxes) for (const track of scene.tracks) paintBox(context, view, ratio, track, small);
+  if (layers.boxes) for (const track of scene.tracks) paintSkeleton(context, view, track);
   if (layers.labels) for (const track of scene.tracks) paintLabel(context, view, track, small);
 }
 
@@ -76,6 +85,45 @@ function paintBox(context, view, ratio, track, small) {
   context.lineWidth = line;
   context.strokeRect(x, y, w, h);
   context.setLineDash([]);
+}
+
+function paintMask(context, view, { mask, class_name }) {
+  if (!mask) return;
+  context.beginPath();
+  for (const outline of mask) {
+    outline.forEach(([px, py], i) => {
+      const [x, y] = [view.x + px * view.scale, view.y + py * view.scale];
+      if (i) context.lineTo(x, y);
+      else context.moveTo(x, y);
+    });
+    context.closePath();
+  }
+  context.globalAlpha = 0.4;
+  context.fillStyle = colourOf(class_name);
+  context.fill("evenodd");
+  context.globalAlpha = 1;
+}
+
+function paintSkeleton(context, view, { keypoints, class_name }) {
+  if (!keypoints) return;
+  const points = keypoints.map(([px, py, score]) =>
+    score >= MIN_KEYPOINT_SCORE ? [view.x + px * view.scale, view.y + py * view.scale] : null);
+  const limbs = points.length === 17 ? LIMBS.filter(([a, b]) => points[a] && points[b]) : [];
+  for (const [colour, line, radius] of [[RIM, 4, 4], [colourOf(class_name), 2, 3]]) {
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineWidth = line;
+    context.beginPath();
+    for (const [a, b] of limbs) {
+      context.moveTo(...points[a]);
+      context.lineTo(...points[b]);
+    }
+    context.stroke();
+    for (const [x, y] of points.filter(Boolean)) {
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
 }
 
 function paintLabel(context, view, track, small) {

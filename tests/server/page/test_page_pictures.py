@@ -126,6 +126,30 @@ def test_a_phone_has_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_masks_and_keypoints_are_drawn(page: Page, tmp_path: Path) -> None:
+    """A mask fills its outline, two fifths opaque; a keypoint is a solid dot, if it is likely."""
+    seen = {
+        "class_name": "person", "class_id": 0, "score": 0.9, "xyxy": [4, 4, 60, 44],
+        "mask": [[[10, 10], [30, 10], [30, 30], [10, 30]]],
+        "keypoints": [[45, 20, 0.9], [45, 35, 0.1]],
+    }  # fmt: skip
+    about = {"name": "", "width": 64, "height": 48, "objects": [seen], "tags": None, "error": None}
+    page.route("**/api/images?*", lambda route: route.fulfill(json={"pictures": [about]}))
+    page.set_input_files("#files", picture(tmp_path))
+    expect(page.locator(".found:not(.tags-of)")).to_have_text("1 × person")
+    alpha = page.evaluate(
+        """points => {
+          const boxes = document.querySelectorAll(".card canvas")[1];
+          const scale = Math.min(boxes.width / 64, boxes.height / 48);
+          const [left, top] = [(boxes.width - 64 * scale) / 2, (boxes.height - 48 * scale) / 2];
+          return points.map(([x, y]) =>
+            boxes.getContext("2d").getImageData(left + x * scale, top + y * scale, 1, 1).data[3]);
+        }""",
+        [[20, 20], [38, 25], [45, 20], [45, 35]],
+    )
+    assert alpha == [pytest.approx(102, abs=2), 0, 255, 0]
+
+
 def video(folder: Path, name: str, codec: str = "libx264") -> Path:
     """Two seconds whose pictures grow brighter."""
     pictures = [np.full((48, 64, 3), 20 + 3 * n, np.uint8) for n in range(50)]
