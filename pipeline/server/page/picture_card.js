@@ -1,6 +1,7 @@
 // One uploaded picture: its canvas, the boxes over it, and what was found in words.
 import { postPicture } from "./api.js";
 import { el, setText } from "./dom.js";
+import { showCounts, showTags } from "./found_words.js";
 import { fit, paint } from "./overlay.js";
 
 const LAYERS = { boxes: true, labels: true, trails: false, zones: false };
@@ -52,9 +53,7 @@ export class PictureCard {
 
   #answered(answer) {
     this.answer = { ...answer, name: this.name };
-    const tags = Object.entries(answer.tags ?? {});
-    this.#tags.replaceChildren(...tags.map(([word, score]) => el("span", {}, `${word} ${Math.round(score * 100)} %`)));
-    this.#tags.hidden = tags.length === 0;
+    showTags(this.#tags, answer.tags);
     this.#draw();
   }
 
@@ -69,11 +68,8 @@ export class PictureCard {
   show({ score, hidden }) {
     if (this.answer === null) return;
     this.shown = this.answer.objects.filter((each) => each.score >= score && !hidden.has(each.class_name));
-    const numbers = new Map();
-    for (const { class_name } of this.shown) numbers.set(class_name, (numbers.get(class_name) ?? 0) + 1);
     this.say(`${this.answer.width} × ${this.answer.height}`);
-    const words = [...numbers].map(([name, number]) => el("span", {}, `${number} × ${name}`));
-    this.#found.replaceChildren(...(words.length ? words : [el("span", { class: "hint" }, "Nothing found at this score")]));
+    showCounts(this.#found, this.shown);
     this.#drawBoxes();
   }
 

@@ -2,6 +2,7 @@
 import { colourOf } from "./colours.js";
 import { el, setText } from "./dom.js";
 import { span } from "./format.js";
+import { showCounts, showTags } from "./found_words.js";
 import { fit, paint } from "./overlay.js";
 import { analyseVideo } from "./video_upload.js";
 
@@ -90,10 +91,7 @@ export class VideoCard {
     if (this.answer === null) return;
     this.shown = this.answer.tracks.filter((each) => this.#isShown(each));
     this.#ids = new Set(this.shown.map((each) => each.track_id));
-    const numbers = new Map();
-    for (const { class_name } of this.shown) numbers.set(class_name, (numbers.get(class_name) ?? 0) + 1);
-    const words = [...numbers].map(([name, number]) => el("span", {}, `${number} × ${name}`));
-    this.#found.replaceChildren(...(words.length ? words : [el("span", { class: "hint" }, "Nothing found at this score")]));
+    showCounts(this.#found, this.shown);
     const focused = this.#tracks.contains(document.activeElement) ? document.activeElement.dataset.track : null;
     this.#tracks.replaceChildren(...this.shown.map((each) => el("li", {}, this.#trackButton(each))));
     this.#tracks.hidden = this.shown.length === 0;
@@ -131,9 +129,7 @@ export class VideoCard {
   #showAnswer() {
     const { width, height, duration_s, tags, problem } = this.answer;
     this.say(`${width} × ${height}, ${span(duration_s)}${problem ? `; ${problem}` : ""}`);
-    const words = Object.entries(tags ?? {});
-    this.#tags.replaceChildren(...words.map(([word, score]) => el("span", {}, `${word} ${Math.round(score * 100)} %`)));
-    this.#tags.hidden = words.length === 0;
+    showTags(this.#tags, tags);
     if (this.#cannotPlay) this.#showAnnotated();
     this.#shape();
   }

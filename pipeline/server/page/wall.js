@@ -162,11 +162,12 @@ function bestColumns(n, width, height, aspect) {
 
 /** Return the element shown while there is no camera. */
 export function noCameras(path) {
-  const file = path ? `the configuration ${path}` : "the configuration file";
+  const file = path ? `the configuration ${path}` : "a configuration file (trackline live -c FILE)";
   return el(
     "div", { class: "empty" },
     el("b", {}, "No cameras yet"),
     `Add one to ${file} and save it; this page shows it by itself.`,
     el("pre", {}, "sources:\n  - kind: stream\n    name: front-door\n    url: rtsp://user:${CAMERA_PASSWORD}@192.168.1.20/stream"),
+    el("p", {}, "Or try it with ", el("a", { class: "button", href: "pictures.html" }, "photos and short videos"), "."),
   );
 }

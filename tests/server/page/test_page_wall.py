@@ -189,6 +189,8 @@ def test_no_cameras_says_what_to_do(open_page: Open, fake: FakeServer) -> None:
     page = open_page()
     expect(page.get_by_text("No cameras yet")).to_be_visible()
     expect(page.locator(".wall pre")).to_contain_text("kind: stream")
+    link = page.get_by_role("link", name="photos and short videos")
+    expect(link).to_have_attribute("href", "pictures.html")
     fake.cameras.extend(cameras)
     shows_pictures(page)
     expect(page.get_by_text("No cameras yet")).to_have_count(0)
