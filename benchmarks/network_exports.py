@@ -212,6 +212,12 @@ def segment(p: Parts) -> list[str]:
     return [flipped(p, p.graph.join(p.centre, p.side, p.scores, p.extra))]
 
 
+def segment_whole(p: Parts) -> list[str]:
+    """Return boxes with 32 mask coefficients, and the prototypes they are for."""
+    maps = np.random.default_rng(0).normal(size=(1, 32, SIZE[0] // 4, SIZE[1] // 4))
+    return [*segment(p), p.graph.op("Identity", maps)]
+
+
 def pose(p: Parts) -> list[str]:
     """Return boxes with 17 key points."""
     points = p.graph.op("Mul", p.extra, 50.0)
@@ -319,6 +325,9 @@ def _refused() -> Iterator[Export]:
     yield Export("YOLOv8, boxes as corners",
                  lambda p: [flipped(p, p.graph.join(p.corners(), p.scores))])  # fmt: skip
     yield Export("YOLOv8, boxes are NaN", not_a_number)
+    yield Export("segment with prototypes", segment_whole, extra=32, named=True,
+                 metadata={"task": "segment"})  # fmt: skip
+    yield Export("segment with prototypes, no metadata", segment_whole, extra=32)
     for task, make, extra in (("segment", segment, 32), ("pose", pose, 51), ("obb", obb, 1)):
         said = {"task": task}
         yield Export(f"{task}", make, extra=extra, named=True, metadata=said)

@@ -1,9 +1,11 @@
 """Mask of one object: which pixels of the frame it covers; kept small, worked out on demand.
 
-What is kept is the network's own coarse mask, a byte per cell inside of the object's box: 160 x 160
-cells at most for an input of 640 x 640, whatever the size of the frame. A bit per cell would be
-smaller, but outlines would come out in steps of several pixels: networks are trained for outlines
-between cells, where their numbers change sign. Names of formats are COCO's (Lin et al., 2014).
+What is kept is the network's own coarse mask, an fp16 number per cell inside of the object's box:
+160 x 160 cells at most for an input of 640 x 640, whatever the size of the frame. That takes as
+much as a bit per pixel of the network's input. A bit per cell would be smaller, but networks are
+trained for outlines that run between cells, where their numbers change sign: of the masks of
+random networks bits gave three quarters, a byte per cell all but two hundredths. Names of formats
+are COCO's (Lin et al., 2014).
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 
-_LEVELS = 127
 _MAX_IN_MATRIX = 1 << 21
 """Pixels worked out at a time: 8 MB."""
 
@@ -26,23 +27,22 @@ _MAX_IN_MATRIX = 1 << 21
 class Mask:
     """Mask of one object in a frame of `size` (height, width), cut by its box `xyxy`.
 
-    `levels` i8[h,w] are the cells of a grid that lies at `region` (left, top, right, bottom), in
-    pixels of the frame. The number of a cell is above 0 inside of the object and below outside,
-    near 0 at its outline: sign and square root of the network's number, so that small ones keep
-    their digits. Between the middles of cells numbers change linearly; a pixel is part of the
-    object where its middle is above 0. Raises ValueError for another type or shape.
+    `numbers` f16[h,w] are the cells of a grid that lies at `region` (left, top, right, bottom), in
+    pixels of the frame: above 0 inside of the object, below outside. Between the middles of cells
+    they change linearly; a pixel is part of the object where its middle is above 0. Raises
+    ValueError for another type or shape.
     """
 
-    levels: NDArray[np.int8]
+    numbers: NDArray[np.float16]
     region: Box
     xyxy: Box
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        levels = self.levels
-        if not isinstance(levels, np.ndarray) or levels.dtype != np.int8 or levels.ndim != 2:
-            came = getattr(levels, "dtype", type(levels).__name__)
-            raise ValueError(f"Mask.levels: want int8 array (h, w), got {came}")
+        numbers = self.numbers
+        if not isinstance(numbers, np.ndarray) or numbers.dtype != np.float16 or numbers.ndim != 2:
+            came = getattr(numbers, "dtype", type(numbers).__name__)
+            raise ValueError(f"Mask.numbers: want float16 array (h, w), got {came}")
         if not all(np.isfinite((*self.region, *self.xyxy))):
             raise ValueError("Mask: region and xyxy want finite numbers")
 
@@ -50,40 +50,39 @@ class Mask:
     def from_numbers(
         cls, numbers: NDArray[Any], region: Box, xyxy: Box, size: tuple[int, int]
     ) -> Self:
-        """Return the mask of a network's numbers f[h,w], above 0 inside; the rest as in Mask."""
+        """Return the mask of a network's numbers f[h,w], above 0 inside; the rest as in Mask.
+
+        They are divided by the largest, since fp16 ends at 65,504.
+        """
         numbers = np.nan_to_num(np.asarray(numbers, np.float32))
-        largest = float(np.abs(numbers).max(initial=0))
-        if largest == 0:
-            return cls(np.zeros(numbers.shape, np.int8), region, xyxy, size)
-        roots = np.sqrt(np.abs(numbers) / largest) * _LEVELS
-        return cls(np.copysign(np.rint(roots), numbers).astype(np.int8), region, xyxy, size)
+        largest = np.float32(np.abs(numbers).max(initial=0) or 1)
+        return cls((numbers / largest).astype(np.float16), region, xyxy, size)
 
     @classmethod
     def from_pixels(cls, pixels: NDArray[np.bool_], xyxy: Box | None = None) -> Self:
         """Return the mask of pixels bool[H,W] of a whole frame; without `xyxy` around all of them.
 
-        It takes a byte for each pixel of the box: masks of networks are smaller.
+        It takes two bytes for each pixel of the box: masks of networks are smaller.
         """
         size = pixels.shape[0], pixels.shape[1]
         if xyxy is None:
             rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
             if not len(rows):
-                return cls(np.zeros((0, 0), np.int8), (0, 0, 0, 0), (0, 0, 0, 0), size)
+                return cls(np.zeros((0, 0), np.float16), (0, 0, 0, 0), (0, 0, 0, 0), size)
             ends = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
             xyxy = float(ends[0]), float(ends[1]), float(ends[2]), float(ends[3])
         left, top, right, bottom = _whole_pixels(xyxy, size)
         cut = pixels[top:bottom, left:right]
-        levels = np.where(cut, np.int8(1), np.int8(-1))
-        return cls(levels, (left, top, right, bottom), xyxy, size)
+        numbers = np.where(cut, np.float16(1), np.float16(-1))
+        return cls(numbers, (left, top, right, bottom), xyxy, size)
 
     def cropped(self) -> tuple[NDArray[np.bool_], int, int]:
         """Return bool[h,w], the pixels of the box, and where its left top corner is: left, top."""
         left, top, right, bottom = _whole_pixels(self.xyxy, self.size)
         out = np.zeros((max(bottom - top, 0), max(right - left, 0)), np.bool_)
-        if not out.size or not self.levels.size:
+        if not out.size or not self.numbers.size:
             return out, left, top
-        numbers = self.levels.astype(np.float32)
-        numbers *= np.abs(numbers)
+        numbers = self.numbers.astype(np.float32)
         x0, y0, x1, y1 = self.region
         rows = _weights(top, bottom, y0, y1, len(numbers)) @ numbers
         columns = _weights(left, right, x0, x1, numbers.shape[1]).T
@@ -107,7 +106,7 @@ class Mask:
     @property
     def nbytes(self) -> int:
         """Return how much memory the numbers take, in bytes."""
-        return int(self.levels.nbytes)
+        return int(self.numbers.nbytes)
 
     def polygons(self) -> list[NDArray[np.float32]]:
         """Return the outlines f32[K,2] of the parts it consists of, K >= 3, in pixels of the frame.

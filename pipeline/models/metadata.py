@@ -18,6 +18,8 @@ from pipeline.core.errors import ModelError
 from pipeline.models.class_names import parse_names
 
 TASK = "detect"
+BOX_TASKS = (TASK, "segment", "pose")
+"""What networks do that find boxes: alone, with masks, with keypoints."""
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
 
 
@@ -28,7 +30,7 @@ class Metadata:
     `task` is detect, segment, pose, ...; `head` the class of the last layer; `stride` what both
     sides of the input are multiples of; `end2end` whether the head itself leaves one box per
     object; `nms` whether the export suppresses duplicates behind the head; `imgsz` the (height,
-    width) it was exported for.
+    width) it was exported for; `keypoints` how many there are, and of how many numbers, 2 or 3.
     """
 
     names: ClassNames = field(default_factory=dict)
@@ -38,6 +40,7 @@ class Metadata:
     end2end: bool | None = None
     nms: bool | None = None
     imgsz: tuple[int, int] | None = None
+    keypoints: tuple[int, int] | None = None
 
     @property
     def final(self) -> bool | None:
@@ -58,13 +61,18 @@ def read_metadata(values: Mapping[str, Any]) -> Metadata:
         end2end=_flag(values.get("end2end")),
         nms=_flag(nms),
         imgsz=_size(values.get("imgsz")),
+        keypoints=_keypoints(values.get("kpt_shape")),
     )
 
 
-def check_task(metadata: Metadata, path: Path, want: str = TASK) -> None:
-    """Raise ModelError for a file that was made for another task than `want`."""
-    if metadata.task not in (None, want):
-        raise ModelError(f"model: {path}: this file is for the task {metadata.task}, want {want}")
+def check_task(metadata: Metadata, path: Path, *wanted: str) -> None:
+    """Raise ModelError for a file that was made for none of the tasks `wanted`; default: TASK."""
+    *others, last = wanted or (TASK,)
+    if metadata.task not in (None, last, *others):
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        raise ModelError(
+            f"model: {path}: this file is for the task {metadata.task}, want {allowed}"
+        )
 
 
 def _names(value: Any) -> dict[int, str]:
@@ -97,6 +105,11 @@ def _flag(value: Any) -> bool | None:
     if value is None or text not in (*_TRUE, *_FALSE):
         return None
     return text in _TRUE
+
+
+def _keypoints(value: Any) -> tuple[int, int] | None:
+    value = _size(value)
+    return value if value is not None and value[0] > 0 and value[1] in (2, 3) else None
 
 
 def _size(value: Any) -> tuple[int, int] | None:

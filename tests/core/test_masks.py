@@ -86,7 +86,7 @@ def test_outlines_run_between_coarse_cells() -> None:
 )
 def test_a_mask_ends_at_its_box(xyxy, rows, columns) -> None:
     """The first pixel at or behind the box's edge is in: what ultralytics cuts by."""
-    mask = Mask(np.full((3, 3), 1, np.int8), (0, 0, 100, 80), xyxy, (80, 100))
+    mask = Mask(np.ones((3, 3), np.float16), (0, 0, 100, 80), xyxy, (80, 100))
     wanted = np.zeros((80, 100), np.bool_)
     wanted[slice(*rows), slice(*columns)] = True
     np.testing.assert_array_equal(mask.decode(), wanted)
@@ -100,14 +100,14 @@ def test_numbers_of_any_size_give_the_same_mask(scale: float) -> None:
     np.testing.assert_array_equal(one.decode(), other.decode())
 
 
-def test_a_byte_per_cell_is_as_good_as_the_numbers_themselves() -> None:
+def test_sixteen_bits_per_cell_are_as_good_as_the_numbers_themselves() -> None:
     numbers = np.random.default_rng(1).normal(size=(40, 30)).astype(np.float32)
     where = (0.0, 0.0, 240.0, 320.0)
     kept = Mask.from_numbers(numbers, where, where, (320, 240)).decode()
     y, x = ((np.arange(end) + 0.5) / 8 - 0.5 for end in (320, 240))
     rows = np.array([np.interp(y, np.arange(40), column) for column in numbers.T]).T
     exact = np.array([np.interp(x, np.arange(30), row) for row in rows]) > 0
-    assert (kept & exact).sum() / (kept | exact).sum() > 0.99
+    assert (kept & exact).sum() / (kept | exact).sum() > 0.999
 
 
 @pytest.mark.parametrize("numbers", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.zeros((0, 3))])
@@ -120,10 +120,10 @@ def test_numbers_that_say_nothing_give_an_empty_mask(numbers) -> None:
 @pytest.mark.parametrize(
     ("levels", "box"),
     [
-        (np.zeros((2, 2), np.uint8), (0, 0, 1, 1)),
-        (np.zeros(4, np.int8), (0, 0, 1, 1)),
+        (np.zeros((2, 2), np.float32), (0, 0, 1, 1)),
+        (np.zeros(4, np.float16), (0, 0, 1, 1)),
         ([[1]], (0, 0, 1, 1)),
-        (np.zeros((2, 2), np.int8), (0, 0, np.nan, 1)),
+        (np.zeros((2, 2), np.float16), (0, 0, np.nan, 1)),
     ],
 )
 def test_what_is_no_mask_is_refused(levels, box) -> None:
@@ -137,7 +137,7 @@ def test_three_hundred_masks_of_a_4k_frame_stay_small() -> None:
     for left, top in random.random((300, 2)) * (3000, 1500):
         box = (left, top, left + 400, top + 600)  # 17 x 25 cells of an input of 640 x 640
         masks.append(Mask.from_numbers(random.normal(size=(27, 19)), box, box, (2160, 3840)))
-    assert sum(mask.nbytes for mask in masks) < 200_000
+    assert sum(mask.nbytes for mask in masks) < 400_000
 
 
 def test_a_mask_of_a_part_moves_into_the_whole() -> None:

@@ -17,15 +17,25 @@ def constant_network(
     output: np.ndarray,
     size: tuple[int, int] = (64, 64),
     metadata: dict[str, str] | None = None,
+    *,
+    prototypes: np.ndarray | None = None,
 ) -> Path:
-    """A network that answers `output` [1, rows, columns] whatever picture it sees."""
+    """A network that answers `output` [1, rows, columns] whatever picture it sees.
+
+    `prototypes` [1, C, h, w] are a second answer.
+    """
     nodes = [
         helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
         helper.make_node("Add", ["answer", "nothing"], ["output0"]),
     ]
     constants = {"zero": np.zeros(1, np.float32), "answer": output.astype(np.float32)}
-    return _save(path, nodes, constants, ([1, 3, *size], list(output.shape)), metadata)
+    shapes: tuple[list[int | str], ...] = ([1, 3, *size], [*output.shape])
+    if prototypes is not None:
+        nodes.append(helper.make_node("Add", ["masks", "nothing"], ["output1"]))
+        constants["masks"] = prototypes.astype(np.float32)
+        shapes = (*shapes, [*prototypes.shape])
+    return _save(path, nodes, constants, shapes, metadata)
 
 
 def one_box_network(path: Path) -> Path:
@@ -95,14 +105,17 @@ def _save(
     path: Path,
     nodes: list[onnx.NodeProto],
     constants: dict[str, np.ndarray],
-    shapes: tuple[list[int | str], list[int | str]],
+    shapes: tuple[list[int | str], ...],
     metadata: dict[str, str] | None,
 ) -> Path:
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, shapes[0])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, shapes[1])],
+        [
+            helper.make_tensor_value_info(f"output{place}", TensorProto.FLOAT, shape)
+            for place, shape in enumerate(shapes[1:])
+        ],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(

@@ -211,7 +211,7 @@ def decoder(file: AnchorsFile) -> Decode:
         else:
             read = decode_yolov3 if file.coding == "yolov3" else decode_yolov5
             xyxy = read(found[:, :4], anchors[rows], cells[rows])
-        return Candidates(xyxy, found[:, 4].copy(), found[:, 5].astype(np.int32))
+        return Candidates(xyxy, found[:, 4].copy(), found[:, 5].astype(np.int32), rows)
 
     return decode
 

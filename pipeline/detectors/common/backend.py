@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipeline.core.data import ClassNames, Detections, Image
+from pipeline.core.data import ClassNames, Detections, Float32, Image
 from pipeline.core.errors import ModelError
 
 if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
@@ -57,13 +58,43 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraColumns:
+    """Numbers that a network gives for each box behind its scores: see `masks_and_keypoints`.
+
+    `coefficients` is how many weights of mask prototypes there are, `keypoints` how many keypoints
+    and of how many numbers each, 2 or 3. `by_column`: a box is a column of the output, not a row.
+    """
+
+    coefficients: int = 0
+    keypoints: tuple[int, int] | None = None
+    by_column: bool = True
+
+    @property
+    def count(self) -> int:
+        """Return how many numbers there are for each box."""
+        return self.coefficients if self.keypoints is None else math.prod(self.keypoints)
+
+    def split(self, output: Float32) -> tuple[Float32, Float32]:
+        """Return an output f32[rows,columns] without them, and them alone f32[N,count]; views."""
+        if self.by_column:
+            return output[: -self.count], output[-self.count :].T
+        return output[:, : -self.count], output[:, -self.count :]
+
+    def __str__(self) -> str:
+        if self.keypoints is None:
+            return f"{self.coefficients} mask coefficients"
+        return f"{self.keypoints[0]} keypoints of {self.keypoints[1]} numbers"
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """Facts about a network: input, output shape, classes, stride.
 
-    `output_shape` holds for input of `input_size` (height, width); None is a side that depends on
-    the picture. `names` is empty where the file does not say. `end2end`: duplicates are suppressed
-    in the network already, None where the file does not say. Sides of the input are multiples of
-    `stride`. `pixel_max` is the number for white, 1 or 255, None where the file does not show it.
+    `output_shape` holds for input of `input_size` (height, width), without the columns that `extra`
+    says are there for masks or keypoints; None is a side that depends on the picture. `names` is
+    empty where the file does not say. `end2end`: duplicates are suppressed in the network already,
+    None where the file does not say. Sides of the input are multiples of `stride`. `pixel_max` is
+    the number for white, 1 or 255, None where the file does not show it.
     """
 
     input_size: tuple[int, int]
@@ -72,6 +103,7 @@ class Network:
     end2end: bool | None = None
     stride: int = 32
     pixel_max: int | None = None
+    extra: ExtraColumns | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.boxes import xyxy_from_cxcywh
 from pipeline.core.data import Float32, Int32
@@ -18,14 +19,19 @@ STRIDE_SETS = (STRIDES, (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16), (
 """Feature maps in use: ordinary networks, P6, P2, tiny ones of YOLOv3 and 4, and rare ones."""
 
 Size = tuple[int, int]
+Places = NDArray[np.int64]
 
 
 class Candidates(NamedTuple):
-    """Boxes above a score before suppression: `xyxy` f32[N,4] in pixels of the network's input."""
+    """Boxes above a score before suppression: `xyxy` f32[N,4] in pixels of the network's input.
+
+    `place` i64[N] says which of the output's boxes they are.
+    """
 
     xyxy: Float32
     score: Float32
     class_id: Int32
+    place: Places
 
 
 Decode = Callable[[Float32, float, Size], Candidates]
@@ -46,10 +52,10 @@ def normalised(decode: Decode) -> Decode:
     """Return the variant of an output whose boxes are parts of the input's sides, 0 to 1."""
 
     def scaled(output: Float32, threshold: float, size: Size) -> Candidates:
-        xyxy, score, class_id = decode(output, threshold, size)
+        found = decode(output, threshold, size)
         height, width = size
         sides = np.array((width, height, width, height), np.float32)
-        return Candidates(xyxy * sides, score, class_id)
+        return found._replace(xyxy=found.xyxy * sides)
 
     return scaled
 
@@ -61,7 +67,7 @@ def decode_v8(output: Float32, threshold: float, _size: Size) -> Candidates:
     columns = np.flatnonzero(best > threshold)
     class_id = scores[:, columns].argmax(axis=0).astype(np.int32)
     cxcywh = np.ascontiguousarray(output[:4, columns].T)
-    return Candidates(xyxy_from_cxcywh(cxcywh), best[columns], class_id)
+    return Candidates(xyxy_from_cxcywh(cxcywh), best[columns], class_id, columns)
 
 
 def decode_best(output: Float32, threshold: float, _size: Size) -> Candidates:
@@ -69,14 +75,15 @@ def decode_best(output: Float32, threshold: float, _size: Size) -> Candidates:
     columns = np.flatnonzero(output[4] > threshold)
     found = output[:, columns]
     cxcywh = np.ascontiguousarray(found[:4].T)
-    return Candidates(xyxy_from_cxcywh(cxcywh), found[4], found[5].astype(np.int32))
+    return Candidates(xyxy_from_cxcywh(cxcywh), found[4], found[5].astype(np.int32), columns)
 
 
 def decode_v5(output: Float32, threshold: float, _size: Size) -> Candidates:
     """Read columns cx cy w h, objectness and a score per class, a box per row."""
     # A class probability is at most 1, so objectness alone already rules out nearly every row.
-    found = output[output[:, 4] > threshold]
-    return _with_objectness(found, found[:, :4], threshold)
+    rows = np.flatnonzero(output[:, 4] > threshold)
+    found = output[rows]
+    return _with_objectness(found, found[:, :4], rows, threshold)
 
 
 def decode_yolox(strides: tuple[int, ...]) -> Decode:
@@ -90,37 +97,40 @@ def decode_yolox(strides: tuple[int, ...]) -> Decode:
         cxcywh[:, :2] = (found[:, :2] + corner[rows]) * stride[rows]
         with np.errstate(over="ignore"):
             cxcywh[:, 2:] = np.exp(found[:, 2:4]) * stride[rows]
-        return _with_objectness(found, cxcywh, threshold)
+        return _with_objectness(found, cxcywh, rows, threshold)
 
     return decode
 
 
 def decode_final(output: Float32, threshold: float, _size: Size) -> Candidates:
     """Read columns left top right bottom, score, class, a box per row."""
-    found = output[output[:, 4] > threshold]
-    return _corners(found, found[:, 4], found[:, 5])
+    rows = np.flatnonzero(output[:, 4] > threshold)
+    found = output[rows]
+    return _corners(found, found[:, 4], found[:, 5], rows)
 
 
 def decode_class_first(output: Float32, threshold: float, _size: Size) -> Candidates:
     """Read columns left top right bottom, class, score, a box per row."""
-    found = output[output[:, 5] > threshold]
-    return _corners(found, found[:, 5], found[:, 4])
+    rows = np.flatnonzero(output[:, 5] > threshold)
+    found = output[rows]
+    return _corners(found, found[:, 5], found[:, 4], rows)
 
 
-def _corners(found: Float32, score: Float32, class_id: Float32) -> Candidates:
+def _corners(found: Float32, score: Float32, class_id: Float32, rows: Places) -> Candidates:
     return Candidates(
         np.ascontiguousarray(found[:, :4]),
         np.ascontiguousarray(score),
         class_id.astype(np.int32),
+        rows,
     )
 
 
-def _with_objectness(found: Float32, cxcywh: Float32, threshold: float) -> Candidates:
+def _with_objectness(found: Float32, cxcywh: Float32, rows: Places, threshold: float) -> Candidates:
     class_id = found[:, 5:].argmax(axis=1)
     score = found[:, 4] * found[np.arange(len(found)), 5 + class_id]
     above = score > threshold
     return Candidates(
-        xyxy_from_cxcywh(cxcywh[above]), score[above], class_id[above].astype(np.int32)
+        xyxy_from_cxcywh(cxcywh[above]), score[above], class_id[above].astype(np.int32), rows[above]
     )
 
 

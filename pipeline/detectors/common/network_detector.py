@@ -80,6 +80,8 @@ class NetworkDetector:
             _log.warning("model: %s: %s", options.model, doubt)
         layout = self._decoding(found.layout)
         self.layout = str(found.variant)
+        if network.extra is not None:
+            self.layout += f", {network.extra}"
         # Only families beyond YOLO count COCO's classes by their numbers, with gaps.
         names = given or network.names or default_names(layout.class_count, gaps=found.is_family)
         wanted = None if options.classes is None else wanted_ids(options.classes, names)
@@ -94,6 +96,7 @@ class NetworkDetector:
             output_check=OutputCheck(options.model, names),
             nms=rules.nms,
             nms_sigma=rules.nms_sigma,
+            extra=network.extra,
         )
         backend.start(postprocess)
         self._backend = backend

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.data import Detections, Float32, Int32
-from pipeline.detectors.common.backend import NmsMethod
+from pipeline.detectors.common.backend import ExtraColumns, NmsMethod
+from pipeline.detectors.common.decoding import Places
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import Letterbox, undo_xyxy
-from pipeline.detectors.common.nms import SuppressionRules, keep_best
+from pipeline.detectors.common.masks_and_keypoints import keypoints_of, masks_of
+from pipeline.detectors.common.nms import Kept, SuppressionRules, keep_best
 from pipeline.detectors.common.output_check import OutputCheck
 
 
@@ -24,7 +26,8 @@ class Postprocess:
 
     Called with `output` f32[rows, columns] of one picture and its letterbox; returns Detections,
     best score first. `wanted` i32[K] holds the class ids to keep, None for all; `output_check`
-    looks at all boxes before they are filtered. `nms` and `nms_sigma` as in `common.nms`.
+    looks at all boxes before they are filtered. `nms` and `nms_sigma` as in `common.nms`. `extra`
+    says which columns masks or keypoints are made of, where there are any.
     """
 
     layout: Layout
@@ -36,21 +39,39 @@ class Postprocess:
     output_check: OutputCheck | None = None
     nms: NmsMethod = "greedy"
     nms_sigma: float = 0.5
+    extra: ExtraColumns | None = None
 
-    def __call__(self, output: Float32, box: Letterbox) -> Detections:
-        """Return the Detections of one picture."""
-        xyxy, score, class_id = self.layout.decode(output, self.conf, box.input_size)
+    def __call__(
+        self, output: Float32, box: Letterbox, prototypes: Float32 | None = None
+    ) -> Detections:
+        """Return the Detections of one picture; with `prototypes` f32[C,h,w] they have masks."""
+        if self.extra is None:
+            kept, class_id, _ = self._kept(output, box)
+            return Detections(undo_xyxy(kept.xyxy, box), kept.score, class_id[kept.rows])
+        output, columns = self.extra.split(output)
+        kept, class_id, place = self._kept(output, box)
+        xyxy, numbers = undo_xyxy(kept.xyxy, box), columns[place[kept.rows]]
+        masks = keypoints = None
+        if self.extra.keypoints is not None:
+            keypoints = keypoints_of(numbers, self.extra.keypoints, box)
+        elif prototypes is not None:
+            masks = masks_of(numbers, prototypes, kept.xyxy, box, xyxy)
+        return Detections(xyxy, kept.score, class_id[kept.rows], masks, keypoints)
+
+    def _kept(self, output: Float32, box: Letterbox) -> tuple[Kept, Int32, Places]:
+        """Return the boxes that stay, in pixels of the input; each candidate's class and place."""
+        xyxy, score, class_id, place = self.layout.decode(output, self.conf, box.input_size)
         if self.output_check is not None:
             self.output_check(xyxy, score, class_id, box.input_size)
         if self.wanted is not None:
             keep = np.isin(class_id, self.wanted)
-            xyxy, score, class_id = xyxy[keep], score[keep], class_id[keep]
+            xyxy, score, class_id, place = xyxy[keep], score[keep], class_id[keep], place[keep]
         if self.layout.final:
             rows = np.argsort(-score, kind="stable")
             if self.layout.repeats:
                 rows = rows[np.sort(np.unique(xyxy[rows], axis=0, return_index=True)[1])]
             rows = rows[: self.max_det]
-            return Detections(undo_xyxy(xyxy[rows], box), score[rows], class_id[rows])
+            return Kept(rows, xyxy[rows], score[rows]), class_id, place
         rules = SuppressionRules(self.nms, self.iou, self.max_det, self.conf, self.nms_sigma)
         kept = keep_best(xyxy, score, class_id if self.by_class else None, rules)
-        return Detections(undo_xyxy(kept.xyxy, box), kept.score, class_id[kept.rows])
+        return kept, class_id, place

@@ -115,6 +115,8 @@ class OpenVinoBackend:
         self._guessed = size
         request.launch(picture(size), fit(size, size, None))
         answer, _ = request.wait()
+        if self._described.extra is not None:
+            answer, _ = self._described.extra.split(answer)
         if expected.variant.is_confirmed(answer, size):
             return expected
         self._drop_pools()
@@ -189,7 +191,7 @@ class OpenVinoBackend:
         started = perf_counter()
         output, box = request.wait()
         landed = perf_counter()
-        batch.answers.append(self._postprocess(output, box))
+        batch.answers.append(self._postprocess(output, box, request.prototypes()))
         batch.infer_s += landed - started
         batch.after_s += perf_counter() - landed
         self._in_flight.popleft()
@@ -233,6 +235,7 @@ class _RequestPool:
 
     def __init__(self, compiled: Any, waiting: int) -> None:
         self._network = compiled  # its requests alone do not keep all of it
+        self.has_prototypes = len(compiled.outputs) > 1
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.idle = [
             _PictureRequest(self, compiled.create_infer_request()) for _ in range(streams + waiting)
@@ -263,6 +266,13 @@ class _PictureRequest:
         assert self._box is not None
         self._request.wait()
         return self._request.get_output_tensor(0).data[0], self._box
+
+    def prototypes(self) -> Float32 | None:
+        """Return the prototypes of masks f32[C,h,w], valid until the next launch, if there are."""
+        if not self.pool.has_prototypes:
+            return None
+        prototypes: Float32 = self._request.get_output_tensor(1).data[0]
+        return prototypes
 
     def cancel(self) -> None:
         """Stop; the answer is not wanted."""

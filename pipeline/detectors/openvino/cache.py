@@ -11,8 +11,14 @@ from pipeline.detectors.common import decoding as _decoding
 from pipeline.detectors.common import families as _families
 from pipeline.detectors.common import layout_evidence as _evidence
 from pipeline.detectors.common import layouts as _layouts
+from pipeline.detectors.common import masks_and_keypoints as _masks_and_keypoints
 from pipeline.detectors.common import probe as _probe
-from pipeline.detectors.common.backend import FamilyOptions, LayoutOverrides, Network
+from pipeline.detectors.common.backend import (
+    ExtraColumns,
+    FamilyOptions,
+    LayoutOverrides,
+    Network,
+)
 from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.openvino import family_model as _family_model
 from pipeline.detectors.openvino import graph as _openvino_graph
@@ -25,7 +31,7 @@ from pipeline.models.compiled_files import MAX_BYTES, CompiledFiles
 
 _CODE = (
     _class_names, _decoding, _evidence, _families, _layouts, _metadata, _family_model,
-    _openvino_graph, _openvino_model, _probe,
+    _masks_and_keypoints, _openvino_graph, _openvino_model, _probe,
 )  # fmt: skip
 
 
@@ -93,6 +99,15 @@ class CompiledModelCache:
             network["end2end"],
             network["stride"],
             network["pixel_max"],
+            _extra_from(network["extra"]),
         )
         size = None if fixed_size is None else (fixed_size[0], fixed_size[1])
         return network, size, quantized, family
+
+
+def _extra_from(values: dict[str, Any] | None) -> ExtraColumns | None:
+    """Return what `dataclasses.asdict` made a dictionary of."""
+    if values is None:
+        return None
+    keypoints = values["keypoints"]
+    return ExtraColumns(**{**values, "keypoints": None if keypoints is None else (*keypoints,)})

@@ -39,7 +39,8 @@ def take_pictures(
             steps.scale(255.0)
     if not raw_bgr:
         steps.convert_color(preprocess.ColorFormat.RGB)
-    build.output(0).tensor().set_element_type(ov.Type.f32)
+    for place in range(len(model.outputs)):
+        build.output(place).tensor().set_element_type(ov.Type.f32)
     return build.build()
 
 
@@ -123,18 +124,21 @@ def _scale_in_rows(size: Size) -> Callable[[Any], Any]:
     return scale
 
 
-def find_best_class(ov: Any, model: Any) -> Any:
+def find_best_class(ov: Any, model: Any, extra: int = 0) -> Any:
     """Return the model with f32[1,6,N] for f32[1,4+nc,N]: box, best score and its class.
 
-    Of 80 classes' 84 rows a fourteenth is left to copy out, search and keep for each request.
+    Of 80 classes' 84 rows a fourteenth is left to copy out, search and keep for each request. The
+    last `extra` rows stay as they are, and so do outputs other than the first.
     """
     from openvino import opset13 as ops
 
-    full = model.get_results()[0].input_value(0)
-    logits = _logits_by_level(full.get_node())
+    results = model.get_results()
+    full = results[0].input_value(0)
+    logits = _logits_by_level(full.get_node(), inputs=3 if extra else 2)
+    end = -extra if extra else 2**31 - 1
     if logits is None:
         boxes = ops.slice(full, [0], [4], [1], [1])
-        best, class_id = _best(ops, ops.slice(full, [4], [2**31 - 1], [1], [1]), axis=1)
+        best, class_id = _best(ops, ops.slice(full, [4], [end], [1], [1]), axis=1)
     else:
         # The sigmoid keeps the order, so the best class can be found before it, per feature map.
         boxes = full.get_node().input_value(0)
@@ -144,8 +148,9 @@ def find_best_class(ov: Any, model: Any) -> Any:
             for part in (0, 1)
         )
         best = ops.sigmoid(best)
-    rows = ops.concat([boxes, best, class_id], 1)
-    return ov.Model([ops.result(rows)], model.get_parameters(), "best class")
+    behind = [ops.slice(full, [end], [2**31 - 1], [1], [1])] if extra else []
+    rows = ops.concat([boxes, best, class_id, *behind], 1)
+    return ov.Model([ops.result(rows), *results[1:]], model.get_parameters(), "best class")
 
 
 def _best(ops: Any, scores: Any, axis: int) -> tuple[Any, Any]:
@@ -154,13 +159,13 @@ def _best(ops: Any, scores: Any, axis: int) -> tuple[Any, Any]:
     return best.output(0), ops.convert(best.output(1), "f32").output(0)
 
 
-def _logits_by_level(full: Any) -> list[Any] | None:
+def _logits_by_level(full: Any, inputs: int) -> list[Any] | None:
     """Return each feature map's class logits f32[1,nc,h,w], None where the graph is another.
 
     The graph known here is the one that ultralytics exports: boxes beside the sigmoid of the
-    feature maps' logits, each flattened.
+    feature maps' logits, each flattened; masks or keypoints are a third of the `inputs`.
     """
-    sigmoid = full.input_value(1).get_node() if _is_concat(full, inputs=2, axis=1) else None
+    sigmoid = full.input_value(1).get_node() if _is_concat(full, inputs=inputs, axis=1) else None
     if sigmoid is None or sigmoid.get_type_name() != "Sigmoid":
         return None
     levels = sigmoid.input_value(0).get_node()

@@ -12,8 +12,20 @@ import numpy as np
 
 from pipeline.core.data import Float32, Image
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import FamilyOptions, LayoutOverrides, Network
+from pipeline.detectors.common.backend import (
+    ExtraColumns,
+    FamilyOptions,
+    LayoutOverrides,
+    Network,
+)
 from pipeline.detectors.common.families import find_reading, hint
+from pipeline.detectors.common.masks_and_keypoints import (
+    Shape,
+    find_extra,
+    find_prototypes,
+    other_task,
+    without_extra,
+)
 from pipeline.detectors.common.probe import RecognisedLayout, recognise
 from pipeline.detectors.openvino.family_model import FamilyModel, graph_of
 from pipeline.detectors.openvino.graph import (
@@ -22,7 +34,7 @@ from pipeline.detectors.openvino.graph import (
     pixel_max_of,
     take_pictures,
 )
-from pipeline.models.metadata import Metadata, check_task, read_metadata
+from pipeline.models.metadata import BOX_TASKS, Metadata, check_task, read_metadata
 from pipeline.models.openvino_library import (
     import_openvino,
     metadata_of,
@@ -95,7 +107,7 @@ class PictureModel:
         return None if height is None or width is None else (height, width)
 
     def _describe(self, metadata: Metadata) -> Network:
-        check_task(metadata, self._path)
+        check_task(metadata, self._path, *BOX_TASKS)
         size = self.fixed_size or PROBE_SIZE
         shapes = self._output_shapes(size)
         flat = [i for i, shape in enumerate(shapes) if shape.rank.is_static and len(shape) == 3]
@@ -105,17 +117,34 @@ class PictureModel:
             came = ", ".join(str(shape) for shape in shapes)
             raise ModelError(
                 f"model: {self._path} has outputs {came}, want one with 3 dimensions"
-                f"{hint(graph_of(self._model))}"
+                f"{other_task(shapes) or hint(graph_of(self._model))}"
             )
         self.output = flat[0]
+        table, extra = self._find_extra(metadata, shapes, size)
         return Network(
             size,
-            tuple(sides_of(shapes[self.output])),
+            table,
             metadata.names,
             metadata.final,
             metadata.stride or self._find_stride(),
             _PIXEL_MAX.get(self._type) or pixel_max_of(self._model),
+            extra,
         )
+
+    def _find_extra(
+        self, metadata: Metadata, shapes: list[Any], size: tuple[int, int]
+    ) -> tuple[Shape, ExtraColumns | None]:
+        """Return the table's shape without the columns of masks or keypoints, and those."""
+        sides = {place: tuple(sides_of(shape)) for place, shape in enumerate(shapes)}
+        table = sides.pop(self.output)
+        found = find_prototypes([*sides.values()], metadata.task, size)
+        self.prototypes = None if found is None else [*sides][found]
+        count = None if self.prototypes is None else sides[self.prototypes][1]
+        try:
+            extra = find_extra(metadata, table, count)
+            return without_extra(table, extra), extra
+        except ModelError as error:
+            raise ModelError(f"model: {self._path}: {error}") from None
 
     def _output_shapes(self, size: tuple[int, int]) -> list[Any]:
         trial = self._model.clone()
@@ -156,7 +185,9 @@ class PictureModel:
                 answer: Any = compiled(given)[0].astype(np.float32)
             if answer.ndim != 3 or len(answer) != 1:
                 raise ModelError(f"model: {self._path} answers {answer.shape} to one picture")
-            return np.asarray(answer[0], np.float32)
+            table = np.asarray(answer[0], np.float32)
+            extra = self.network.extra
+            return table if extra is None else extra.split(table)[0]
 
         return recognise(replace(self.network, input_size=size), run, forced)
 
@@ -177,16 +208,20 @@ class PictureModel:
         """Return the network compiled for pictures u8[1,H,W,3] BGR of one size, or any (None).
 
         `raw_bgr` and `pixel_max` as in Layout; with `best` it gives each box's best class,
-        not all. Its answer is output 0.
+        not all. Its answer is output 0; output 1, where there is one, are prototypes of masks.
         """
         model = self._model.clone()
         model.reshape([1, 3, *(size or (-1, -1))])
-        model = self._ov.Model([model.get_results()[self.output]], model.get_parameters(), "one")
+        results = model.get_results()
+        wanted = [results[self.output]]
+        wanted += [] if self.prototypes is None else [results[self.prototypes]]
+        model = self._ov.Model(wanted, model.get_parameters(), "one")
         # What is quantized takes its own way into the first convolution.
         rows = None if self.quantized else size
         model = take_pictures(self._ov, model, rows, raw_bgr=raw_bgr, pixel_max=pixel_max)
         if best:
-            model = find_best_class(self._ov, model)
+            extra = self.network.extra
+            model = find_best_class(self._ov, model, 0 if extra is None else extra.count)
         return openvino_core().compile_model(model, "CPU", dict(config))
 
 
