@@ -124,6 +124,30 @@ def test_answers_keep_the_frames_order_over_many_sizes(colours):
         assert {int(one.class_id[0]) for one in found} == {1}
 
 
+A, B, C, D = (64, 64), (64, 96), (96, 64), (128, 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sizes",
+    [[A, B, A, C, A, B, C], [A] * 210 + [B, C, A, B] + [C] * 210 + [D, A, B, C]],
+    ids=["all seldom", "two often"],
+)
+def test_sizes_lose_and_get_networks_of_their_own_without_a_trace(colours, sizes):
+    """A third size replaces networks that are in use just then; a size that comes often gets one.
+
+    Before, five networks were kept for a folder of photographs, which took 300 MB, and each bound
+    its threads to the same cores, so that of two cores 1.6 worked.
+    """
+    shades = 130 + np.arange(len(sizes)) % 120
+    frames = [
+        frame((0, int(shade), 0), size, index)
+        for index, (shade, size) in enumerate(zip(shades, sizes, strict=True))
+    ]
+    found = detect(colours, frames, conf=0.48, imgsz=128, precision="fp32")
+    np.testing.assert_allclose([one.score[0] for one in found], shades / 255, atol=1e-4)
+
+
 def test_one_frame_at_a_time_gives_the_same(colours):
     detector = build(Options(model=str(colours), conf=0.5, imgsz=64, precision="fp32"))
     detector.open(prefer_latency=True)

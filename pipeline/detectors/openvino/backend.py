@@ -9,7 +9,7 @@ Pictures go in as they come out of the decoder, u8 and BGR, straight into the re
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -40,9 +40,13 @@ from pipeline.models.openvino_library import one_line
 MAX_IN_FLIGHT = 32
 """Bounds the memory that frames in flight hold on machines with very many cores."""
 
-STATIC_SIZES = 4
-"""Input sizes that get a network compiled for them (0.2 s, then faster by a tenth); any further
-ones, as in a folder of photographs, share one compiled for every size."""
+SIZES_AT_ONCE = 2
+"""Input sizes that get a network of their own as they come: cameras and videos have one or two.
+With a third, as in a folder of photographs, one network for every size takes over: a twentieth
+slower, but each further network takes 60 MB and as long to compile as 3 to 10 pictures to run."""
+MANY_PICTURES = 200
+"""Of one size: then it has a network of its own again."""
+MAX_OWN_SIZES = 4
 
 _USUAL_PICTURE = (1080, 1920)
 """The (height, width) whose shape most cameras and videos have."""
@@ -73,6 +77,7 @@ class OpenVinoBackend:
         self._settings = settings
         self._model: CompiledModelCache | None = None
         self._pools: dict[tuple[int, int] | None, _RequestPool] = {}
+        self._seen: Counter[tuple[int, int]] = Counter()
         self._guessed: tuple[int, int] | None = None
         self._batches: deque[_Batch] = deque()
         self._in_flight: deque[tuple[_PictureRequest, _Batch]] = deque()
@@ -211,23 +216,41 @@ class OpenVinoBackend:
             if self._guessed != size:
                 self._drop_pools()  # no picture had the shape that was guessed
             self._guessed = None
-        key = size if size in self._pools or len(self._pools) < STATIC_SIZES else None
-        pool = self._pools.get(key)
-        if pool is None:
-            assert self._model is not None
-            with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
-                options = compile_options(self._settings, cores())
-                compiled = self._model.compile(
-                    key,
-                    options,
-                    raw_bgr=self._raw_bgr,
-                    best=self._best,
-                    pixel_max=self._pixel_max,
-                )
-            return_freed()
-            waiting = 0 if self._settings.prefer_latency else 1
-            pool = self._pools[key] = _RequestPool(compiled, waiting)
+        self._seen[size] += 1
+        pool = self._pools.get(size)
+        if pool is None and self._deserves_own(size):
+            pool = self._pools[size] = self._compile(size)
+        elif pool is None:
+            pool = self._pools.get(None) or self._take_over()
         return pool
+
+    def _deserves_own(self, size: tuple[int, int]) -> bool:
+        if None not in self._pools and len(self._pools) < SIZES_AT_ONCE:
+            return True
+        own = len(self._pools) - (None in self._pools)
+        return self._seen[size] >= MANY_PICTURES and own < MAX_OWN_SIZES
+
+    def _take_over(self) -> _RequestPool:
+        """Return requests for input of every size; sizes that came seldom lose their network."""
+        while self._in_flight:
+            self._finish_oldest()
+        for size in [size for size in self._pools if size and self._seen[size] < MANY_PICTURES]:
+            self._pools.pop(size).idle.clear()
+        pool = self._pools[None] = self._compile(None)
+        return pool
+
+    def _compile(self, size: tuple[int, int] | None) -> _RequestPool:
+        assert self._model is not None
+        with one_line(f"model: {self._settings.path} cannot be compiled for input {size}"):
+            compiled = self._model.compile(
+                size,
+                compile_options(self._settings, cores(), pinned=not self._pools),
+                raw_bgr=self._raw_bgr,
+                best=self._best,
+                pixel_max=self._pixel_max,
+            )
+        return_freed()
+        return _RequestPool(compiled, 0 if self._settings.prefer_latency else 1)
 
 
 class _RequestPool:
@@ -296,8 +319,13 @@ class _Batch:
         return stage_milliseconds(max(self.size, 1), total, self.before_s, self.after_s)
 
 
-def compile_options(settings: Settings, available: Cores) -> dict[str, str]:
-    """Return OpenVINO's compile options: it sees CPU affinity by itself, but no quota."""
+def compile_options(settings: Settings, available: Cores, *, pinned: bool = True) -> dict[str, str]:
+    """Return OpenVINO's compile options: it sees CPU affinity by itself, but no quota.
+
+    Each network binds its threads to cores, beginning with the first core. Of several in use at a
+    time only one may, or two of them work on one core while another has nothing to do.
+    """
     hint = "LATENCY" if settings.prefer_latency else "THROUGHPUT"
     rationed = {"INFERENCE_NUM_THREADS": str(available.threads)} if available.rationed else {}
-    return {"PERFORMANCE_HINT": hint, **rationed, **_PRECISION[settings.precision]}
+    free = {} if pinned else {"ENABLE_CPU_PINNING": "NO"}
+    return {"PERFORMANCE_HINT": hint, **rationed, **free, **_PRECISION[settings.precision]}
