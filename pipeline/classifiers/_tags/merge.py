@@ -23,6 +23,12 @@ MIN_GENERAL = 0.5
 """Least score of a word that neither a class nor an object has as its name: what is left over of a
 picture's scores adds up to something for the hundreds of classes that are animals."""
 
+SURE_OBJECT, MIN_OBJECT = 0.6, 0.4
+MIN_SUPPORT = 0.02
+"""An object counts from the score SURE_OBJECT on: what the detector in the package sees with a
+lower one is wrong more often than right. Below that, it counts if the classifier gives its word
+MIN_SUPPORT at least; people, and what the classifier knows no word for, from MIN_OBJECT on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -63,6 +69,11 @@ def merge(seen: Seen, words: Words, threshold: float, top: int) -> dict[str, flo
     by_object: dict[str, float] = {}
     for name, score in seen.objects:
         word = words.same(name)
+        support = None if word == PERSON else by_class.get(word)
+        if score < SURE_OBJECT and (
+            score < MIN_OBJECT if support is None else support < MIN_SUPPORT
+        ):
+            continue
         by_object[word] = max(by_object.get(word, 0), score)
     scores = {
         word: max(by_class.get(word, 0), by_object.get(word, 0)) for word in {*by_class, *by_object}
