@@ -206,15 +206,14 @@ def _timed(arguments: argparse.Namespace) -> dict[str, float]:
 
 def _predict(arguments: argparse.Namespace) -> Callable[[], Iterable[Any]]:
     """Return their side of the job, its libraries imported."""
+    import _torchvision_operators
+
+    _torchvision_operators.import_torchvision()  # ultralytics does so itself when it warms up
     import ultralytics
 
     with suppress(ImportError):
         import onnxruntime  # noqa: F401
     (folder,) = arguments.pictures
-    if len(list(folder.iterdir())) > 1000:  # it loads torchvision for no fewer: that takes 80 MB
-        import _torchvision_operators
-
-        _torchvision_operators.import_torchvision()
 
     def run() -> Iterable[Any]:
         model = ultralytics.YOLO(arguments.model, task="detect")
