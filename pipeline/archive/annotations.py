@@ -47,6 +47,7 @@ def read_annotations(path: Path, kind: str | None = None) -> dict[str, RecordedS
     found = known[kind].read(path)
     for each in found.values():
         check_identities(each)
+        _check_sides(each)
     return found
 
 
@@ -61,6 +62,18 @@ def check_identities(sequence: RecordedSequence) -> None:
         raise UsageError(
             f"{sequence.path}: {sequence.name}: track {track_id[place]} has two boxes in frame "
             f"{frame[place]} (frames count from 0)"
+        )
+
+
+def _check_sides(sequence: RecordedSequence) -> None:
+    """Raise UsageError for a box whose right edge is left of its left one, or bottom above top."""
+    table = sequence.table
+    turned = (table.xyxy[:, 2:] < table.xyxy[:, :2]).any(axis=1)
+    if turned.any():
+        frame, (x1, y1, x2, y2) = table.frame[turned][0], table.xyxy[turned][0].tolist()
+        raise UsageError(
+            f"{sequence.path}: {sequence.name}: a box in frame {frame} (frames count from 0) has a "
+            f"negative width or height: {x1:g}, {y1:g} to {x2:g}, {y2:g}"
         )
 
 

@@ -367,3 +367,28 @@ def test_keyframes_that_stand_for_too_many_boxes_are_refused(tmp_path: Path, mon
     path.write_text(f"<annotations>{track * 3}</annotations>")
     with pytest.raises(UsageError, match="keyframes stand for more than 1,000 boxes"):
         read_annotations(path)
+
+
+TURNED = {
+    "a.json": json.dumps(
+        {
+            "images": [{"id": 1, "file_name": "1.jpg", "width": 9, "height": 9}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, -2, 3]}],
+            "categories": [{"id": 1, "name": "car"}],
+        }
+    ),
+    "a.xml": '<annotations><track label="car"><box frame="0" outside="0" xtl="5" ytl="5" xbr="3" '
+    'ybr="8"/></track></annotations>',
+    "s/gt/gt.txt": "1,1,5,5,-2,3,1,1,1\n",
+    "label_02/a.txt": "0 1 Car 0 0 -10 5 5 3 8 -1 -1 -1 -1000 -1000 -1000 -10\n",
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_a_box_of_negative_width_is_one_line(name: str, tmp_path: Path) -> None:
+    """It was taken as truth, which no track can meet: a box too many that is missed."""
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(TURNED[name])
+    with pytest.raises(UsageError, match=r"frame 0 .* negative width or height: 5, 5 to 3, 8"):
+        read_annotations(path if path.parent == tmp_path else tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.batch_jobs import job, lay_out
+from support.batch_jobs import ZONES, job, lay_out
 
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.report.page import clock
@@ -20,18 +20,6 @@ from pipeline.cli.main import main
 from pipeline.core.output_columns import TRACK_NAMES
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;\u202e"
-ZONES = """
-cameras:
-  {camera}:
-    size: [128, 96]
-    gone_s: 1
-    settle_s: 0.1
-    zones:
-      - {{name: "{zone}", points: [[30, 0], [90, 0], [90, 96], [30, 96]]}}
-    lines:
-      - {{name: gate, points: [[64, 96], [64, 0]]}}
-      - {{name: never, points: [[1, 1], [1, 4]]}}
-"""
 
 
 class Tables(HTMLParser):

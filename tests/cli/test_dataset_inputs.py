@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.batch_jobs import job, lay_out, record
+from support.batch_jobs import ZONES, job, lay_out, record
 from support.ground_views import write_homography
 from support.remote_stores import memory_store, new_bucket, s3_server
 
@@ -17,17 +17,6 @@ from pipeline.cli.main import main
 
 pytest.importorskip("pyarrow")
 
-ZONES = """
-cameras:
-  {camera}:
-    size: [128, 96]
-    gone_s: 1
-    settle_s: 0.1
-    zones:
-      - {{name: middle, points: [[30, 0], [90, 0], [90, 96], [30, 96]]}}
-    lines:
-      - {{name: gate, points: [[64, 96], [64, 0]]}}
-"""
 FIXES = """<gpx version="1.1"><trk><trkseg>
 <trkpt lat="52.0" lon="13.0"><time>2024-01-02T03:03:59Z</time></trkpt>
 <trkpt lat="52.001" lon="13.0"><time>2024-01-02T03:04:03Z</time></trkpt>
@@ -59,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset of one camera of four recordings, and all that the commands want."""
     root = tmp_path_factory.mktemp("made")
     lay_out(root)
-    (root / "zones.yaml").write_text(ZONES.format(camera="door"))
+    (root / "zones.yaml").write_text(ZONES.format(camera="door", zone="middle"))
     job(root, tree={"zones": str(root / "zones.yaml")})
     write_homography(root / "h.yaml", origin={"lat": 52, "lon": 13})
     (root / "drive.gpx").write_text(FIXES)

@@ -20,6 +20,18 @@ from pipeline.config.schema import Config
 FPS = 25
 FRAMES = 25
 START = datetime(2024, 1, 2, 3, 4, 0)
+ZONES = """
+cameras:
+  {camera}:
+    size: [128, 96]
+    gone_s: 1
+    settle_s: 0.1
+    zones:
+      - {{name: "{zone}", points: [[30, 0], [90, 0], [90, 96], [30, 96]]}}
+    lines:
+      - {{name: gate, points: [[64, 96], [64, 0]]}}
+      - {{name: never, points: [[1, 1], [1, 4]]}}
+"""
 
 
 def boxes_at(k: int) -> list[tuple[float, float, float, float]]:
