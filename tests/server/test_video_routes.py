@@ -20,10 +20,14 @@ import cv2
 import numpy as np
 from starlette.testclient import TestClient
 from support.fake_backend import TOKEN, ServerParts
+from support.fakes import FakeDetector
 from support.tiny_videos import cut, noise_picture, write_video
 
+from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
+from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.server.schemas import VideoAnswer
+from pipeline.server.video_analysis import YieldingDetector
 from pipeline.server.video_jobs import KEPT_S, UNASKED_S
 
 PATH = "/api/videos"
@@ -328,11 +332,27 @@ def test_an_answer_is_kept_for_a_while(
     assert client.get(f"{PATH}/{second}").status_code == 404
     assert ended(client, third)["state"] == "done"
     now[0] += KEPT_S + 1
-    for _ in range(300):
-        if not made.videos._jobs:
-            break
-        time.sleep(0.01)
-    assert client.get(f"{PATH}/{first}").status_code == 404
+    fourth = sent(client, content)  # before it is analysed, what is too old is dropped
+    assert ended(client, fourth)["state"] == "done"
+    assert {client.get(f"{PATH}/{each}").status_code for each in (first, third)} == {404}
+
+
+def test_a_frame_waits_for_the_cameras() -> None:
+    answers = [True, True, False, True, False]
+    seen: list[int] = []
+
+    def cameras_wait() -> bool:
+        return answers.pop(0)
+
+    def detect(batch: int, frames: Any) -> None:
+        del batch, frames
+        seen.append(len(answers))
+
+    detector = YieldingDetector(LoadedModel(FakeDetector(detect), {}), None, cameras_wait)
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), "video", 0, 0.0, 0.0)
+    detector.detect([frame])
+    detector.detect([frame])
+    assert seen == [2, 0], "each was detected on only once no camera waited"
 
 
 @pytest.mark.slow
