@@ -11,8 +11,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.cli._detecting import add_detector_arguments, detector_changes, mention_better_models
 from pipeline.cli._pictures import (
@@ -27,11 +30,11 @@ from pipeline.cli._signals import Signals
 from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, PluginChoice, load_config
-from pipeline.core.data import Result
+from pipeline.core.data import Result, Tracks
 from pipeline.core.errors import SourceBrokenError, SourceError, UsageError
 from pipeline.core.interfaces import Detector, Sink
 from pipeline.core.options import split_names
-from pipeline.core.output_columns import UtcOf
+from pipeline.core.output_columns import UtcOf, masks_and_keypoints
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.sinks._table import TableSink
 from pipeline.sources.images import ImageSource, Options
@@ -150,10 +153,15 @@ def _rows(result: Result, utc_of: UtcOf | None = None) -> list[tuple[Any, ...]]:
 def _as_json(result: Result) -> Iterator[str]:
     """Yield the picture's objects as one line of JSON."""
     height, width = result.frame.image.shape[:2]
-    objects = [
+    found = result.detections
+    order = np.argsort(-found.score.astype(np.float64).round(4), kind="stable")
+    result = replace(result, detections=found[order], tracks=Tracks.untracked(found[order]))
+    objects: list[dict[str, Any]] = [
         {"class": name, "class_id": class_id, "score": score, "box": box}
         for _, _, _, class_id, name, score, *box in _rows(result)
     ]
+    for one, more in zip(objects, masks_and_keypoints(result) or (), strict=False):
+        one.update({key: value for key, value in more.items() if value is not None})
     picture = {"file": result.frame.file, "width": width, "height": height, "objects": objects}
     yield printable(json.dumps(picture, ensure_ascii=False)) + "\n"
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.data import Image, Result
+from pipeline.core.mask_drawing import paint_masks, paint_skeleton
 from pipeline.core.zone_counts import ZoneCounts
 
 _INK = (255, 255, 255)
@@ -243,6 +244,7 @@ class Annotator:
 
     One painter serves all sources of a sink. `trail_s` 0 draws no trails; `zones` are the zones and
     lines of each source, as in the run's metadata; `labels` is what a label says of its track.
+    `masks` and `keypoints` draw those of networks that give them.
     """
 
     def __init__(
@@ -250,7 +252,11 @@ class Annotator:
         trail_s: float,
         zones: Mapping[str, Any] | None = None,
         labels: Sequence[LabelPart] = ALL_LABELS,
+        *,
+        masks: bool = True,
+        keypoints: bool = True,
     ) -> None:
+        self._masks, self._keypoints = masks, keypoints
         self._zone_annotator = ZoneAnnotator(zones)
         self._trail_s = trail_s
         self._labels = labels
@@ -267,6 +273,10 @@ class Annotator:
         self._zone_annotator.paint(image, result)
         unicode = hasattr(cv2, "FontFace")
         marks = marks_of(result, (height, width), self._labels, unicode=unicode)
+        found = result.detections
+        if self._masks and found.masks is not None:
+            colours = [mark.colour for mark in marks]
+            paint_masks(image, result.tracks.masks(found), colours)
         for mark in marks:
             if mark.track_id in trails.points:
                 self._paint_trail(image, trails, mark.track_id, style)
@@ -275,6 +285,9 @@ class Annotator:
                 _dashed_box(image, mark.xyxy, mark.colour, max(1, style.line // 2))
             else:
                 cv2.rectangle(image, mark.xyxy[:2], mark.xyxy[2:], mark.colour, style.line)
+        if self._keypoints and (points := result.tracks.keypoints(found)) is not None:
+            for mark, of_one in zip(marks, points, strict=True):
+                paint_skeleton(image, of_one, mark.colour, style.line)
         for mark in marks:  # last: never under a box
             if mark.label:
                 _label(image, mark.xyxy, mark.label, mark.colour, style)

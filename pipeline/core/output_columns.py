@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.data import Event, Result
 
@@ -130,6 +131,37 @@ def track_rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
             strict=True,
         )
     ]
+
+
+def masks_and_keypoints(result: Result) -> list[dict[str, Any]] | None:
+    """Return `mask` and `keypoints` of each track, in JSON's types; None where there are neither.
+
+    A mask is COCO's RLE {"size": [H, W], "counts": text}, keypoints are [x, y, score] each, in
+    pixels to 0.01. What a coasting track, or the network, does not have is None.
+    """
+    tracks, found = result.tracks, result.detections
+    if found.masks is None and found.keypoints is None:
+        return None
+    masks = tracks.masks(found) or (None,) * len(tracks)
+    keypoints = tracks.keypoints(found)
+    return [
+        {
+            "mask": None if mask is None else mask.rle(),
+            "keypoints": None if keypoints is None else plain_keypoints(keypoints[row]),
+        }
+        for row, mask in enumerate(masks)
+    ]
+
+
+def plain_keypoints(points: NDArray[np.float32]) -> list[list[float]] | None:
+    """Return keypoints f32[K,3] as lists of numbers, None where they are not known."""
+    if not np.isfinite(points).all():
+        return None
+    exact = points.astype(np.float64)
+    exact[:, :2] = exact[:, :2].round(2)
+    exact[:, 2] = exact[:, 2].round(4)
+    plain: list[list[float]] = exact.tolist()
+    return plain
 
 
 def event_rows(

@@ -15,3 +15,12 @@ class DrawingOptions(OptionsModel):
     """Seconds of each track's path that are drawn; 0 draws none."""
     labels: tuple[LabelPart, ...] = ALL_LABELS
     """What a label says: class, id, score; an empty list draws no labels."""
+
+
+class PictureDrawingOptions(DrawingOptions):
+    """What is drawn on pictures themselves; a base of the Options of sinks that do so."""
+
+    masks: bool = True
+    """Draw the masks of objects half-transparently, of networks that give some."""
+    keypoints: bool = True
+    """Draw keypoints, and the skeleton of people, of networks that give some."""

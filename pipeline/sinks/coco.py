@@ -10,10 +10,12 @@ import json
 from typing import Any
 
 from pipeline.core.atomic_file import replacing
-from pipeline.core.data import Result
+from pipeline.core.data import Detections, Result, Tracks
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.interfaces import RunInfo
+from pipeline.core.mask_drawing import COCO_EDGES, COCO_JOINTS, MIN_SCORE
 from pipeline.core.options import OptionsModel
+from pipeline.core.output_columns import plain_keypoints
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._picture_names import PictureNames
 
@@ -42,6 +44,7 @@ class CocoSink:
         self._folder: OutputFolder | None = None
         self._names: PictureNames | None = None
         self._classes: dict[int, str] = {}
+        self._joints: dict[int, int] = {}
         self._images: list[str] = []
         self._annotations: list[str] = []
 
@@ -52,7 +55,7 @@ class CocoSink:
         self._folder.check(run.output / FILE_NAME)
         self._names = PictureNames(run)
         self._classes = dict(run.class_names)
-        self._images, self._annotations = [], []
+        self._images, self._annotations, self._joints = [], [], {}
 
     def write(self, result: Result) -> None:
         """Add the result's picture and its boxes."""
@@ -65,8 +68,13 @@ class CocoSink:
             _compact({"id": image_id, "file_name": name, "width": width, "height": height})
         )
         tracks = result.tracks[~result.tracks.coasting]
-        for (x1, y1, x2, y2), score, class_id in zip(
-            tracks.xyxy.tolist(), tracks.score.tolist(), tracks.class_id.tolist(), strict=True
+        shapes = _shapes(tracks, result.detections)
+        for (x1, y1, x2, y2), score, class_id, shape in zip(
+            tracks.xyxy.tolist(),
+            tracks.score.tolist(),
+            tracks.class_id.tolist(),
+            shapes,
+            strict=True,
         ):
             self._classes.setdefault(class_id, str(class_id))
             wide, high = round(x2 - x1, 2), round(y2 - y1, 2)
@@ -78,7 +86,10 @@ class CocoSink:
                 "area": round(wide * high, 2),
                 "iscrowd": 0,
                 "score": round(score, 4),
+                **shape,
             }
+            if "keypoints" in shape:
+                self._joints[class_id] = len(shape["keypoints"]) // 3
             self._annotations.append(_compact(annotation))
 
     def close(self) -> None:
@@ -96,12 +107,48 @@ class CocoSink:
             folder.drop_if_empty()
 
     def _text(self) -> str:
-        categories = [_compact({"id": n + 1, "name": name}) for n, name in self._classes.items()]
+        categories = [
+            _compact({"id": n + 1, "name": name, **_joints_of(self._joints.get(n, 0))})
+            for n, name in self._classes.items()
+        ]
         parts = (
             ("images", self._images), ("annotations", self._annotations), ("categories", categories)
         )  # fmt: skip
         arrays = [f'"{key}":[\n' + ",\n".join(rows) + "]" for key, rows in parts]
         return '{"info":{"description":"boxes of trackline"},\n' + ",\n".join(arrays) + "}\n"
+
+
+def _shapes(tracks: Tracks, found: Detections) -> list[dict[str, Any]]:
+    """Return what COCO says of each track's mask and keypoints; nothing without them.
+
+    Outlines are polygons, as most readers want of single objects; what is too small for one is RLE.
+    """
+    shapes: list[dict[str, Any]] = [{} for _ in range(len(tracks))]
+    for shape, mask in zip(shapes, tracks.masks(found) or (), strict=False):
+        if mask is not None:
+            polygons = [polygon.ravel().tolist() for polygon in mask.polygons()]
+            shape["segmentation"] = polygons or mask.rle()
+            shape["area"] = mask.area
+    keypoints = tracks.keypoints(found)
+    for shape, points in zip(shapes, () if keypoints is None else keypoints, strict=False):
+        plain = plain_keypoints(points)
+        if plain is not None:
+            # COCO says whether a joint is seen (2) or not there (0), where networks have a score.
+            seen = [2 if score >= MIN_SCORE else 0 for _, _, score in plain]
+            flags = zip(plain, seen, strict=True)
+            shape["keypoints"] = [number for (x, y, _), flag in flags for number in (x, y, flag)]
+            shape["num_keypoints"] = sum(flag > 0 for flag in seen)
+    return shapes
+
+
+def _joints_of(count: int) -> dict[str, Any]:
+    """Return the names and lines of a category's keypoints, which COCO counts from 1."""
+    if not count:
+        return {}
+    if count != len(COCO_JOINTS):
+        return {"keypoints": [f"point {n + 1}" for n in range(count)], "skeleton": []}
+    skeleton = [[one + 1, other + 1] for one, other in COCO_EDGES]
+    return {"keypoints": list(COCO_JOINTS), "skeleton": skeleton}
 
 
 def _compact(value: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl.
 
-Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers.
+Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers; those
+of networks that give masks or keypoints have two more, `mask` (COCO's RLE) and `keypoints`.
 Metadata of the run is in OUT/tracks.meta.json, events are in OUT/events.jsonl.
 """
 
@@ -14,7 +15,14 @@ from typing import Any
 from pipeline.core.data import Result
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
-from pipeline.core.output_columns import EVENT_NAMES, TRACK_NAMES, event_rows, track_rows, utc_text
+from pipeline.core.output_columns import (
+    EVENT_NAMES,
+    TRACK_NAMES,
+    event_rows,
+    masks_and_keypoints,
+    track_rows,
+    utc_text,
+)
 from pipeline.sinks._files import LineFile, OutputFolder
 
 FILE_NAME = "tracks.jsonl"
@@ -57,7 +65,9 @@ class JsonlSink:
         if not self._files:
             began_s = self._run.utc_at_monotonic_zero + result.frame.captured_at
             self._begin(self._run, utc_text(began_s))
-        self._append(FILE_NAME, TRACK_NAMES, track_rows(result, utc_of))
+        self._append(
+            FILE_NAME, TRACK_NAMES, track_rows(result, utc_of), masks_and_keypoints(result)
+        )
         if result.events:
             self._append(EVENTS_NAME, EVENT_NAMES, event_rows(result.events, utc_of))
 
@@ -89,8 +99,17 @@ class JsonlSink:
         )
         meta.close()
 
-    def _append(self, name: str, columns: tuple[str, ...], table: list[tuple[Any, ...]]) -> None:
-        self._file(name).write(_line(dict(zip(columns, row, strict=True))) for row in table)
+    def _append(
+        self,
+        name: str,
+        columns: tuple[str, ...],
+        table: list[tuple[Any, ...]],
+        more: list[dict[str, Any]] | None = None,
+    ) -> None:
+        rows = [dict(zip(columns, row, strict=True)) for row in table]
+        if more is not None:
+            rows = [row | other for row, other in zip(rows, more, strict=True)]
+        self._file(name).write(map(_line, rows))
 
     def _file(self, name: str) -> LineFile:
         if self._folder is None:

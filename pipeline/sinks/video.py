@@ -19,7 +19,7 @@ from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
-from pipeline.sinks._drawing_options import DrawingOptions
+from pipeline.sinks._drawing_options import PictureDrawingOptions
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
 
@@ -38,7 +38,7 @@ _REFINED = {"ultrafast": "no-deblock=0:deblock=0,0:subme=1"}
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
-class Options(DrawingOptions):
+class Options(PictureDrawingOptions):
     """Options of the annotated video."""
 
     crf: int = Field(23, ge=0, le=51)
@@ -101,7 +101,11 @@ class VideoSink:
         self._sources = run.sources
         _log_lost_sound([info.file for info in run.sources.values() if info.has_sound])
         self._painter = Annotator(
-            self._options.trail_s, run.metadata.get("areas"), self._options.labels
+            self._options.trail_s,
+            run.metadata.get("areas"),
+            self._options.labels,
+            masks=self._options.masks,
+            keypoints=self._options.keypoints,
         )
 
     def write(self, result: Result) -> None:

@@ -14,7 +14,7 @@ from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.install_hints import broken_opencv, gui_toolkit, window_command
 from pipeline.core.interfaces import RunInfo
-from pipeline.sinks._drawing_options import DrawingOptions
+from pipeline.sinks._drawing_options import PictureDrawingOptions
 
 if TYPE_CHECKING:
     from pipeline.core.drawing import Annotator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _END_KEYS = (ord("q"), 27)  # 27 is Esc
 
 
-class Options(DrawingOptions):
+class Options(PictureDrawingOptions):
     """Options of the window."""
 
 
@@ -74,7 +74,11 @@ class WindowSink:
         except self._gui.error:
             raise _without_windows() from None
         self._painter = Annotator(
-            self._options.trail_s, run.metadata.get("areas"), self._options.labels
+            self._options.trail_s,
+            run.metadata.get("areas"),
+            self._options.labels,
+            masks=self._options.masks,
+            keypoints=self._options.keypoints,
         )
 
     def write(self, result: Result) -> None:

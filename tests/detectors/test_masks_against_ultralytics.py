@@ -26,25 +26,16 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "end2end"),
-    [
-        ("yolo11n-seg", False),
-        ("yolo11n-pose", False),
-        ("yolo26n-seg", False),
-        ("yolo26n-seg", True),
-        ("yolo26n-pose", True),
-    ],
-)
+@pytest.mark.parametrize("name", ["yolo11n-seg", "yolo11n-pose", "yolo26n-seg", "yolo26n-pose"])
 def test_masks_and_keypoints_are_those_of_ultralytics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, end2end: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("TRACKLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from masks_versus_ultralytics import compared
 
     pictures = [picture(240, 320, 1), picture(400, 300, 2)]
-    for found in compared(name, pictures, SIDE, tmp_path, end2end=end2end):
+    for found in compared(name, pictures, SIDE, tmp_path):
         assert found.pairs > 5
         assert found.is_good, found
         assert bool(found.mask_iou) == ("seg" in name)

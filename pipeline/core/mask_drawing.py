@@ -1,0 +1,66 @@
+"""Masks and skeletons drawn on a picture, in the colour of their track."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.core.data import Float32, Image
+from pipeline.core.masks import Mask
+
+SHARE = 0.45
+"""How much of a mask's colour covers the picture."""
+MIN_SCORE = 0.3
+"""Keypoints with lower scores are not drawn: a network guesses those that it does not see."""
+COCO_EDGES = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+"""Pairs of the 17 keypoints of COCO's persons that a line connects, as COCO numbers them less 1."""
+COCO_JOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+    "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+
+Colour = tuple[int, int, int]
+
+
+def paint_mask(image: Image, mask: Mask, colour: Colour) -> None:
+    """Cover an object's pixels half-transparently; nothing outside of its box is looked at."""
+    import cv2
+
+    if mask.size != image.shape[:2]:
+        return
+    pixels, left, top = mask.cropped()
+    if not pixels.size:
+        return
+    region = image[top : top + pixels.shape[0], left : left + pixels.shape[1]]
+    ground = np.full_like(region, colour)
+    covered = cv2.addWeighted(region, 1 - SHARE, ground, SHARE, 0)
+    np.copyto(region, covered, where=pixels[..., None])
+
+
+def paint_skeleton(image: Image, points: Float32, colour: Colour, line: int) -> None:
+    """Draw keypoints f32[K,3], connected where they are COCO's 17; unseen ones are left out."""
+    import cv2
+
+    seen = np.isfinite(points).all(axis=1) & (points[:, 2] >= MIN_SCORE)
+    places = np.where(seen[:, None], points[:, :2], 0).round().astype(int).tolist()
+    if len(points) == len(COCO_JOINTS):
+        for one, other in COCO_EDGES:
+            if seen[one] and seen[other]:
+                cv2.line(image, places[one], places[other], colour, line, cv2.LINE_AA)
+    for place in np.flatnonzero(seen).tolist():
+        cv2.circle(image, places[place], line + 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(image, places[place], line + 1, colour, cv2.FILLED, cv2.LINE_AA)
+
+
+def paint_masks(
+    image: Image, masks: Sequence[Mask | None] | None, colours: Sequence[Colour]
+) -> None:
+    """Draw the masks that there are, each in its colour."""
+    for mask, colour in zip(masks or (), colours, strict=False):
+        if mask is not None:
+            paint_mask(image, mask, colour)
