@@ -124,7 +124,9 @@ def test_of_two_attempts_the_first_counts(place, tmp_path, monkeypatch):
         successor = writer_of(place)
         kept = successor.commit({"width": 1})
         assert lost.commit({"width": 2}) == kept == read_manifest(place, kept.segment)
-        assert files_below(place / "videos") == [kept.parts["videos"].path.removeprefix("videos/")]
+        assert [*files_below(place / "videos")] == [
+            kept.parts["videos"].path.removeprefix("videos/")
+        ]
         assert [row["width"] for row in open_dataset(place).videos()] == [1]
 
 
