@@ -75,6 +75,16 @@ def check_task(metadata: Metadata, path: Path, *wanted: str) -> None:
         )
 
 
+def check_boxes_only(metadata: Metadata, path: Path) -> None:
+    """Raise ModelError for a file that does not detect; where it may run if it finds boxes."""
+    if metadata.task in BOX_TASKS and metadata.task != TASK:
+        raise ModelError(
+            f"model: {path}: this file is for the task {metadata.task}, want {TASK}; masks and "
+            "keypoints are read from .onnx, on the CPU: export it with ultralytics"
+        )
+    check_task(metadata, path)
+
+
 def _names(value: Any) -> dict[int, str]:
     return {} if value is None else parse_names(value if isinstance(value, str) else repr(value))
 

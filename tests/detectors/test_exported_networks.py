@@ -19,7 +19,7 @@ from pipeline.core.errors import ModelError
 from pipeline.detectors.openvino.model import PictureModel
 from pipeline.detectors.yolo import Options, build
 from pipeline.models.class_names import wanted_ids
-from pipeline.models.metadata import BOX_TASKS, check_task, read_metadata
+from pipeline.models.metadata import BOX_TASKS, check_boxes_only, check_task, read_metadata
 from pipeline.models.resolve import find_weights
 
 NAMES = {"names": "{0: 'a', 1: 'b', 2: 'c'}"}
@@ -82,6 +82,9 @@ def test_metadata_is_read_typed_or_as_text(values, wanted) -> None:
 def test_a_file_for_another_task_says_so(task: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"this file is for the task {task}, want detect$"):
         check_task(read_metadata({"task": task}), Path("a.engine"))
+    with pytest.raises(ModelError, match=f"this file is for the task {task}, want detect") as said:
+        check_boxes_only(read_metadata({"task": task}), Path("a.engine"))
+    assert ("are read from .onnx, on the CPU" in str(said.value)) == (task in BOX_TASKS)
     if task in BOX_TASKS:
         return
     path = colour_network(tmp_path / "a.onnx", metadata={**NAMES, "task": task})

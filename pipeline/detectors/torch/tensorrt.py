@@ -18,7 +18,7 @@ import torch
 from pipeline.core.errors import MissingExtraError, ModelError
 from pipeline.core.install_hints import pip_command
 from pipeline.detectors.common.backend import Network
-from pipeline.models.metadata import check_task, read_metadata
+from pipeline.models.metadata import check_boxes_only, read_metadata
 
 Tensor = Any
 STRIDE = 32
@@ -132,7 +132,7 @@ def read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise ModelError(f"model: {path} begins with JSON that is no table of what is in it")
-    check_task(read_metadata(found), path)
+    check_boxes_only(read_metadata(found), path)
     return found
 
 

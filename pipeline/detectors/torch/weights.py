@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.models.metadata import Metadata, check_task
+from pipeline.models.metadata import Metadata, check_boxes_only
 from pipeline.models.pt_files import load_pt, not_loadable
 
 
 def load_yolo(path: Path) -> Any:
     """Return a file that detects as an ultralytics.YOLO; raises ModelError or MissingExtraError."""
     yolo = load_pt(path)
-    check_task(Metadata(task=yolo.task), path)
+    check_boxes_only(Metadata(task=yolo.task), path)
     return yolo
 
 
