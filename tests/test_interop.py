@@ -16,6 +16,7 @@ from pipeline.core.errors import MissingExtraError, UsageError
 from pipeline.core.masks import Mask
 from pipeline.core.output_columns import TRACK_NAMES
 
+NEEDS_TORCH = "needs torch and ultralytics"
 NAMES = {0: "person", 2: "car"}
 BOXES = np.array([[10, 20, 30, 60], [100.5, 50, 200, 90.25]], np.float32)
 SCORE, CLASS_ID = np.array([0.9, 0.4], np.float32), np.array([0, 2], np.int32)
@@ -189,8 +190,8 @@ def test_what_is_not_one_pictures_boxes_is_refused(came: Any, message: str) -> N
 @pytest.mark.needs_torch
 @pytest.mark.slow
 def test_results_of_ultralytics_itself_come_over() -> None:
-    results = pytest.importorskip("ultralytics.engine.results")
-    torch = pytest.importorskip("torch")
+    results = pytest.importorskip("ultralytics.engine.results", reason=NEEDS_TORCH)
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
     rows = torch.tensor([[*BOXES[0].tolist(), 4, 0.9, 0], [*BOXES[1].tolist(), 9, 0.4, 2]])
     image = np.zeros((*SIZE, 3), np.uint8)
     for boxes, kind in ((rows, Tracks), (rows[:, [0, 1, 2, 3, 5, 6]], Detections)):
