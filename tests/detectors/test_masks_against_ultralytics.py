@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.needs_torch, pytest.mark.usefixtures("one_torch_thread
 pytest.importorskip("torch", reason="needs torch and ultralytics")
 pytest.importorskip("ultralytics", reason="needs torch and ultralytics")
 
-SIDE = 160
+SIDE = 320
 
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolo11n-seg", "yolo11n-pose", "yolo26n-seg", "yolo26n-pose"])
+@pytest.mark.parametrize("name", ["yolo11n-seg", "yolo11n-pose"])
 def test_masks_and_keypoints_are_those_of_ultralytics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -34,8 +34,9 @@ def test_masks_and_keypoints_are_those_of_ultralytics(
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from masks_versus_ultralytics import compared
 
-    pictures = [picture(240, 320, 1), picture(400, 300, 2)]
-    for found in compared(name, pictures, SIDE, tmp_path):
+    # One picture: scores of another, of weights that were not made for it, may all be 1, and then
+    # rounding decides the class.
+    for found in compared(name, [picture(240, 320, 1)], SIDE, tmp_path):
         assert found.pairs > 5
         assert found.is_good, found
         assert bool(found.mask_iou) == ("seg" in name)
