@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline.core.data import Event, Result
 
-ColumnType = Literal["text", "int32", "int64", "float32", "float64", "time", "float32 list"]
-"""`text` repeats itself and is written as a dictionary; `time` is UTC to a millisecond, or none."""
+ColumnType = Literal[
+    "text", "string", "int32", "int64", "float32", "float64", "time", "float32 list"
+]
+"""`text` repeats itself and is written as a dictionary, `string` does not, and may be missing;
+`time` is UTC to a millisecond, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,12 @@ EVENT_COLUMNS = (
     Column("dwell_s", "float32", "s", "time since the track entered, for `leave` and `dwell`"),
     *_BOX,
 )
+EXTRA_COLUMNS = (
+    Column("mask", "string", "", "the mask, as `counts` of COCO's RLE of the whole picture"),
+    Column("keypoints", "float32 list", "px", "x, y and score of each keypoint, one after another"),
+)
+"""Columns of networks that give masks or keypoints; null of a coasting track."""
+
 TRACK_NAMES = tuple(column.name for column in TRACK_COLUMNS)
 EVENT_NAMES = tuple(column.name for column in EVENT_COLUMNS)
 
@@ -151,6 +160,13 @@ def masks_and_keypoints(result: Result) -> list[dict[str, Any]] | None:
         }
         for row, mask in enumerate(masks)
     ]
+
+
+def extra_columns(result: Result) -> tuple[Column, ...]:
+    """Return the columns that Parquet has for this result beside TRACK_COLUMNS."""
+    found = result.detections
+    there = (found.masks is not None, found.keypoints is not None)
+    return tuple(column for column, has in zip(EXTRA_COLUMNS, there, strict=True) if has)
 
 
 def plain_keypoints(points: NDArray[np.float32]) -> list[list[float]] | None:

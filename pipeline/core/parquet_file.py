@@ -19,7 +19,14 @@ from pipeline.core.atomic_file import sync_folder
 from pipeline.core.data import ClassNames, Event, Result
 from pipeline.core.errors import MissingExtraError
 from pipeline.core.install_hints import install_command
-from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column, UtcOf, event_rows
+from pipeline.core.output_columns import (
+    EVENT_COLUMNS,
+    TRACK_COLUMNS,
+    Column,
+    UtcOf,
+    event_rows,
+    masks_and_keypoints,
+)
 
 ROW_GROUP = 1 << 17
 """Rows that are encoded at once; what a writer holds in memory, and a reader skips or reads."""
@@ -68,6 +75,7 @@ def arrow_schema(columns: Sequence[Column]) -> Any:
 
     types = {
         "text": pa.dictionary(pa.int32(), pa.string()),
+        "string": pa.string(),
         "int32": pa.int32(),
         "int64": pa.int64(),
         "float32": pa.float32(),
@@ -125,12 +133,16 @@ def milliseconds(unix_s: float) -> int:
 class TrackColumns:
     """Gathers the rows of `tracks` from results, as columns; rounded as `track_rows` rounds.
 
-    `constant` are text columns of one value each, in front of the others.
+    `constant` are text columns of one value each, in front of the others; `extra`, of
+    EXTRA_COLUMNS, come behind them.
     """
 
-    def __init__(self, constant: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, constant: Mapping[str, str] | None = None, extra: tuple[Column, ...] = ()
+    ) -> None:
         text = [Column(name, "text", "", "") for name in constant or {}]
-        self.columns = (*text, *TRACK_COLUMNS)
+        self.columns = (*text, *TRACK_COLUMNS, *extra)
+        self._extra = extra
         self._constant = dict(constant or {})
         self._clear()
 
@@ -164,6 +176,8 @@ class TrackColumns:
             (tracks.track_id, tracks.class_id, tracks.score, tracks.xyxy,
              tracks.coasting, tracks.age_s)
         )  # fmt: skip
+        if self._extra:
+            self._masks_and_keypoints += masks_and_keypoints(result) or [{}] * count
         self._count += count
 
     def take(self) -> Any:
@@ -201,6 +215,9 @@ class TrackColumns:
         }
         for name, value in self._constant.items():
             columns[name] = _constant(value, self._count)
+        for column in self._extra:
+            values = [_flat(row.get(column.name)) for row in self._masks_and_keypoints]
+            columns[column.name] = pa.array(values, schema.field(column.name).type)
         self._clear()
         arrays = [
             each
@@ -216,6 +233,7 @@ class TrackColumns:
         self._frames: list[tuple[Any, ...]] = []
         self._rows: list[tuple[Any, ...]] = []
         self._class_name: list[int] = []
+        self._masks_and_keypoints: list[dict[str, Any]] = []
         self._text = {name: _Codes() for name in ("source", "class_name", "file")}
         self._named: ClassNames | None = None
         self._codes: _ClassCodes = _ClassCodes({}, self._text["class_name"])
@@ -228,6 +246,13 @@ class TrackColumns:
 
 
 _NO_TIME = np.iinfo(np.int64).min
+
+
+def _flat(value: Any) -> Any:
+    """Return the value of a cell for a mask's RLE or a list of keypoints, None for neither."""
+    if isinstance(value, dict):
+        return value["counts"]
+    return None if value is None else [number for point in value for number in point]
 
 
 class _Codes:
@@ -297,7 +322,11 @@ class PartWriter:
         try:
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, store_schema=False, compression=compression,
-                use_dictionary=[each.name for each in columns if each.name not in split],
+                use_dictionary=[
+                    each.name
+                    for each in columns
+                    if each.name not in split and each.type != "string"
+                ],
                 column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
             )  # fmt: skip
         except BaseException:  # it writes the file's first bytes: the disk may be full

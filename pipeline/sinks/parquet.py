@@ -18,7 +18,7 @@ from pipeline.core.data import Result
 from pipeline.core.errors import OutputError, WriteError, writing
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
-from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
+from pipeline.core.output_columns import EVENT_COLUMNS, Column, extra_columns
 from pipeline.core.parquet_file import PartWriter, TrackColumns, event_table, import_pyarrow
 from pipeline.sinks._files import OutputFolder
 
@@ -71,7 +71,10 @@ class ParquetSink:
         if self._run is None:
             raise ValueError("ParquetSink.write: open() comes first")
         if not self._tables:
+            self._rows = TrackColumns(extra=extra_columns(result))
             self._begin(self._run)
+        elif not set(extra_columns(result)) <= set(self._rows.columns):
+            self._change_columns(extra_columns(result))
         self._rows.add(result, self._run.utc_of)
         if result.events:
             self._parts("events").add(event_table(result.events, self._run.utc_of))
@@ -109,11 +112,18 @@ class ParquetSink:
             raise ValueError("ParquetSink.write: open() comes first")
         if name not in self._tables:
             path = self._folder.path / name
-            columns = TRACK_COLUMNS if name == "tracks" else EVENT_COLUMNS
+            columns = self._rows.columns if name == "tracks" else EVENT_COLUMNS
             self._remove_old_parts(name)
             self._folder.begin(self._folder.path / _partial_name(name))
             self._tables[name] = _Parts(path, columns, self._options)
         return self._tables[name]
+
+    def _change_columns(self, extra: tuple[Column, ...]) -> None:
+        """Begin a part with more columns: another network took the place of the first."""
+        tracks = self._tables["tracks"]
+        tracks.add(self._rows.take())
+        self._rows = TrackColumns(extra=extra)
+        tracks.change_columns(self._rows.columns)
 
     def _remove_old_parts(self, name: str) -> None:
         if self._folder is None:
@@ -149,6 +159,11 @@ class _Parts:
         rows = waiting + (self._writer.rows if self._writer else 0)
         is_old = time.monotonic() - self._began >= self._options.part_s
         return rows > 0 and (is_old or rows >= self._options.part_rows)
+
+    def change_columns(self, columns: tuple[Column, ...]) -> None:
+        """Finish the newest part; those that follow have other columns."""
+        self.finish()
+        self._columns = columns
 
     def finish(self) -> None:
         """Rename the newest part into place."""

@@ -13,8 +13,9 @@ from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.drawing import Annotator
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.masks import Mask
+from pipeline.core.output_columns import TRACK_NAMES
 from pipeline.core.track_files import read_recording
-from pipeline.sinks import coco, jsonl
+from pipeline.sinks import coco, jsonl, parquet
 
 SIZE = (60, 80)
 
@@ -120,3 +121,29 @@ def test_coco_of_plain_boxes_is_as_it_was(tmp_path: Path) -> None:
     assert not {"segmentation", "keypoints"} & set(annotation)
     assert annotation["area"] == 400
     assert file["categories"] == [{"id": 1, "name": "person"}]
+
+
+def test_parquet_has_columns_of_what_the_network_gives(tmp_path: Path) -> None:
+    """The first part has no keypoints; a network that gives them begins another one."""
+    duckdb = pytest.importorskip("duckdb")
+    sink = parquet.build(parquet.Options())
+    sink.open(RunInfo(tmp_path, {0: "person"}, {}, 0.0))
+    sink.write(a_result(joints=0))
+    sink.write(a_result(joints=5))
+    sink.close()
+    parts = f"read_parquet('{tmp_path}/tracks/*.parquet', union_by_name=true, filename=true)"
+    rows = duckdb.sql(f"select mask, keypoints from {parts} order by filename, track_id").fetchall()
+    counts = Mask.from_pixels(pixels()).rle()["counts"]
+    assert [mask for mask, _ in rows] == [counts, None, counts, None]
+    points = [keypoints for _, keypoints in rows]
+    assert points[:2] == [None, None]
+    assert points[3] is None
+    np.testing.assert_allclose(points[2][:3], [20.13, 25, 0.9], atol=1e-5)
+    assert len(points[2]) == 15
+
+
+def test_parquet_of_a_plain_detector_has_no_further_columns(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    sink = parquet.build(parquet.Options())
+    written(sink, tmp_path, a_result(masks=False, joints=0))
+    assert tuple(pq.read_schema(tmp_path / "tracks" / "part-00001.parquet").names) == TRACK_NAMES
