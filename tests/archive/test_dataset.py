@@ -440,6 +440,22 @@ def test_other_options_are_refused_by_name_and_fresh_starts_over(tmp_path: Path)
     assert seen_by_glob(path) == {}
 
 
+def test_an_option_that_came_with_an_update_counts_only_where_the_user_set_it(
+    tmp_path: Path,
+) -> None:
+    """Each new option of the detector, at its default, ended all jobs begun before the update."""
+    path = tmp_path / "set"
+    assert [*write_all(path, 1, 10)]
+    newer = {"tracker": "sort", "overlap": 0.2}
+    with dataset_job(path, newer, written=()):
+        pass
+    with (
+        pytest.raises(UsageError, match="overlap was not set, is 0.2"),
+        dataset_job(path, newer, written=("overlap",)),
+    ):
+        pass
+
+
 def test_two_jobs_on_one_dataset_the_second_says_who_has_it(tmp_path: Path) -> None:
     with (
         dataset_job(tmp_path / "set", {}),

@@ -133,12 +133,15 @@ def refuse_other_options(
     """Return the names of options that are others than before, of a dataset without results.
 
     `written` are those that the user set, or what is above them (`zones`); None: it is not known.
-    Raises UsageError where there are results: it names what a user set now or then, else (after an
-    update of the program) all that differ.
+    One that the program that made the dataset did not have counts only where the user set it: its
+    default is what that program did. Raises UsageError where there are results: it names what a
+    user set now or then, else (after an update of the program) all that differ.
     """
     header = read_header(dataset)
     before, now = header.get("options", {}), _as_json(options)
-    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    known = now if written is None else written
+    added = {name for name in now.keys() - before.keys() if not _is_below(name, [*known])}
+    changed = sorted(name for name in {*before, *now} - added if before.get(name) != now.get(name))
     if not changed or not _holds_results(dataset):
         return changed
     sets = (header.get("written"), written)
