@@ -281,14 +281,13 @@ class FileSource:
             del frame
         if damage.joins:
             self.notes.append(f"its packets' counters begin anew at {damage.joins} key frames")
-        timed = self._fps is None and says_times(container)
-        if timed:
-            self.doubts += damage.doubts(stream, clock.back if clock else None)
+        if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
+            raise SourceBrokenError(f"{self._path}: {verdict}")
+        if self._fps is None and says_times(container):
+            self.doubts += damage.doubts(self._path, stream, clock.back if clock else None)
         for doubt in self.doubts:
             self.notes.append(doubt)
             log.warning("%s: %s", self._path, doubt)
-        if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
-            raise SourceBrokenError(f"{self._path}: {verdict}")
 
 
 def _is_still(container: InputContainer) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a container's own structure holds together: a check for files whose times raise doubts.
+"""A container's own structure, read where times raise doubts: whether it is whole, what it counts.
 
 Demuxers search for the next part that makes sense where one does not, and often say nothing of it.
 """
@@ -21,6 +21,8 @@ from pipeline.sources._file.declared_length import (
 )
 
 _BLOCK_PACKETS = 1 << 14
+_RIFF_HEADER = 12
+_INDEX_ENTRY = np.dtype([("id", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")])
 
 
 def structure_fault(path: Path, pid: int) -> str:
@@ -43,6 +45,24 @@ def structure_fault(path: Path, pid: int) -> str:
             if end is None or end > size + PADDING:
                 return f"its structure is broken at byte {start}"
     return ""
+
+
+def empty_frames(path: Path, stream: int) -> int:
+    """Return how many frames of an AVI's stream hold nothing and show the one before for longer.
+
+    They have a size of 0 in its index; 0 where there is no index. Raises OSError.
+    """
+    with path.open("rb") as file:
+        file.seek(_RIFF_HEADER)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"idx1":
+                data = file.read(size)
+                entries = np.frombuffer(data[: len(data) // 16 * 16], _INDEX_ENTRY)
+                own = np.isin(entries["id"], [b"%02ddc" % stream, b"%02ddb" % stream])
+                return int((own & (entries["size"] == 0)).sum())
+            file.seek(size + size % 2, 1)
+    return 0
 
 
 def _transport_fault(file: BinaryIO, pid: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.sources._file.container_structure import structure_fault
+from pipeline.sources._file.container_structure import empty_frames, structure_fault
 from pipeline.sources._file.declared_length import is_whole, missing_bytes
 from pipeline.sources._file.time_steps import JUMP_RATIO, TimeSteps
 
@@ -111,22 +111,23 @@ class DamageLog:
             )
         if (unread := len(stream.index_entries) - self.packets) > 0:
             return f"{unread} frames of its index are missing; {self.frames} frames were read"
-        if self._lacks_frames(stream) and self.packets < _COUNT_SHARE * stream.frames:
+        lacking = self._lacking_frames(path, stream)
+        if lacking > (1 - _COUNT_SHARE) * stream.frames:
             return f"{_counted(stream.frames, self.packets)}; {self.frames} frames were read"
         if timed and not (complete or _is_whole(path)) and self._ends_early(stream):
             return f"{end} (its duration is {duration_s(stream):.3f} s)"
-        if timed and self._is_doubtful(stream) and (fault := _structure_fault(path, stream)):
+        if timed and (lacking or self._is_doubtful()) and (fault := _structure_fault(path, stream)):
             return f"damaged: {fault}; {self.frames} frames were read"
         return None
 
-    def doubts(self, stream: VideoStream, back: StepsBack | None) -> list[str]:
+    def doubts(self, path: Path, stream: VideoStream, back: StepsBack | None) -> list[str]:
         """Return a line for each sign that pictures are missing which may be meant all the same.
 
         `back` are the steps back of the container's times, which must be what the frames have.
         """
         jumps = self._steps.jumps()
         found = [str(each) for each in (jumps, back) if each is not None]
-        if self._lacks_frames(stream):
+        if self._lacking_frames(path, stream):
             found.append(_counted(stream.frames, self.packets))
         elif not found and self._steps.is_even and not 0 < stream.frames <= self.packets:
             silence_s = self._silence_s(stream)
@@ -142,18 +143,21 @@ class DamageLog:
         """Return how long the container says the stream goes on behind its last picture."""
         return duration_s(stream) - self._last_s - self._last_shown_s
 
-    def _is_doubtful(self, stream: VideoStream) -> bool:
-        """Return whether something of the times or counts is not as in a healthy even recording."""
+    def _is_doubtful(self) -> bool:
+        """Return whether something of the times is not as in a healthy even recording."""
         limit_s = _DOUBT_RATIO * self._steps.usual_s
         longest_s = max(self._first_s, self._steps.longest_s)
-        return longest_s > limit_s or self.joins > 0 or self._lacks_frames(stream)
+        return longest_s > limit_s or self.joins > 0
 
-    def _lacks_frames(self, stream: VideoStream) -> bool:
-        """Return whether an AVI's header counts more frames than came; elsewhere it may say less.
+    def _lacking_frames(self, path: Path, stream: VideoStream) -> int:
+        """Return how many frames an AVI's header counts that did not come.
 
-        The index of MP4 counts what an edit list hides, too.
+        Those that only show the one before for longer are no loss. Elsewhere a header may say more:
+        the index of MP4 counts what an edit list hides, too.
         """
-        return stream.container.format.name == "avi" and 0 < self.packets < stream.frames
+        if stream.container.format.name != "avi" or not 0 < self.packets < stream.frames:
+            return 0
+        return max(stream.frames - self.packets - _empty_frames(path, stream), 0)
 
 
 def _counted(says: int, holds: int) -> str:
@@ -172,6 +176,13 @@ def _structure_fault(path: Path, stream: VideoStream) -> str:
         return structure_fault(path, stream.id)
     except OSError:
         return ""
+
+
+def _empty_frames(path: Path, stream: VideoStream) -> int:
+    try:
+        return empty_frames(path, stream.index)
+    except OSError:
+        return 0
 
 
 def _is_whole(path: Path) -> bool:
