@@ -24,13 +24,14 @@ from pipeline.core.track_files import SUFFIXES
 from pipeline.core.yaml_file import read_yaml
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
+from pipeline.sinks import csv, jsonl
 from pipeline.tools.refine.options import RefineOptions
 from pipeline.tools.refine.smoothing import require_filterpy
 from pipeline.tools.refine.writing import RefinedSequences, refine_file
 
 HELP = "process cameras, videos or images"
 # The tables that --refine refines, by the sink that writes them.
-REFINABLE = {"csv": "tracks.csv", "jsonl": "tracks.jsonl"}
+REFINABLE = {"csv": csv.FILE_NAME, "jsonl": jsonl.FILE_NAME}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

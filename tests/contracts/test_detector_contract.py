@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.fresh_imports import loaded_by_building
 from support.tiny_families import network, seeing_network
 from support.tiny_networks import colour_network
 
@@ -111,19 +111,7 @@ def test_options_are_strict_frozen_and_described(plugin, options):
 
 @pytest.mark.slow
 def test_import_and_build_load_no_heavy_library(plugin, options):
-    code = (
-        "import sys, importlib\n"
-        "plugin = importlib.import_module(sys.argv[1])\n"
-        "plugin.build(plugin.Options.model_validate_json(sys.argv[2]))\n"
-        f"print([name for name in {HEAVY} if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, plugin.__name__, options.model_dump_json()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
+    assert loaded_by_building(plugin, options, HEAVY) == "[]"
 
 
 @pytest.mark.parametrize("prefer_latency", [False, True])

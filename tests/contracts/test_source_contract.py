@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 from support import rtsp_server
 from support.fake_capture import FakeCapture, FakeDriver
+from support.fresh_imports import loaded_by_building
 from support.live_video import noise
 from support.tiny_videos import noise_picture, write_picture, write_video
 
@@ -115,19 +114,7 @@ def test_options_are_strict_frozen_and_described(plugin, options):
 
 @pytest.mark.slow
 def test_import_and_build_load_no_heavy_library(plugin, options):
-    code = (
-        "import sys, importlib\n"
-        "plugin = importlib.import_module(sys.argv[1])\n"
-        "plugin.build(plugin.Options.model_validate_json(sys.argv[2]))\n"
-        f"print([name for name in {HEAVY} if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, plugin.__name__, options.model_dump_json()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
+    assert loaded_by_building(plugin, options, HEAVY) == "[]"
 
 
 def test_a_name_can_be_given_and_is_never_empty(plugin, options):
