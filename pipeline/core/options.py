@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, Protocol, TypeVar, Union, get_args, get_origin, runtime_checkable
+from typing import (
+    Any,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.secret_masking import masked_address
@@ -18,10 +29,43 @@ _MAX_LISTED = 100
 """Names that a message lists: more is no line that anybody reads."""
 
 
+class Needs(NamedTuple):
+    """Rule about `options` that do nothing unless `other` has a value that `suits`.
+
+    `how` says in words what `other` has to be.
+    """
+
+    options: tuple[str, ...]
+    other: str
+    suits: Callable[[Any], object]
+    how: str
+
+
 class OptionsModel(BaseModel):
-    """Base for a plug-in's `Options` and for the sections of the configuration file."""
+    """Base for a plug-in's `Options` and for the sections of the configuration file.
+
+    `needs` names options that do nothing without another: giving one alone is an error. Those of
+    base classes hold too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    needs: ClassVar[tuple[Needs, ...]] = ()
+
+    @model_validator(mode="after")
+    def _check_needs(self) -> Self:
+        rules = [rule for base in type(self).__mro__ for rule in vars(base).get("needs", ())]
+        for rule in rules:
+            if rule.suits(getattr(self, rule.other)):
+                continue
+            for name in rule.options:
+                value = getattr(self, name)
+                # A whole section may be written out, with every option at its default.
+                said = rule.other in self.model_fields_set
+                default = type(self).model_fields[name].default
+                if name in self.model_fields_set and not (said and value == default):
+                    raise useless(name, value, f"does nothing without {rule.how}")
+        return self
 
     @classmethod
     def keys_below(cls) -> dict[str, list[str]]:
@@ -83,6 +127,13 @@ def validated(
     raise ConfigError("; ".join(shown))
 
 
+def useless(option: str, value: object, why: str) -> PydanticCustomError:
+    """Return the error of an option, given with `value`, that does nothing beside the others."""
+    return PydanticCustomError(
+        "useless", "{option}: {why}", {"option": option, "came": value, "why": why}
+    )
+
+
 def split_names(text: str) -> list[str]:
     """Return the names in "person,car"; one that holds a comma is quoted: '"car, small",person'."""
     rows = csv.reader([text.replace("\n", " ")], skipinitialspace=True)
@@ -109,6 +160,9 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
         path = _keys(above)
         return _place(where, path), _unknown_key(_model_at(model, path), str(key))
     place = _place(where, _keys(problem["loc"]))
+    if problem["type"] == "useless":
+        found = problem["ctx"]
+        return _place(place, [found["option"]]), _with_value(found["why"], found["came"])
     if problem["type"] == "missing":
         return place, "needed but not given"
     text = problem["msg"].removeprefix("Value error, ")
@@ -119,15 +173,20 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
     if context.get("class_name") == "PluginChoice":
         message = "want a name or a section"
     came = problem["input"]
+    if problem["type"] == "too_short" and not isinstance(came, str):
+        return place, message
+    return place, _with_value(message, came)
+
+
+def _with_value(message: str, came: object) -> str:
+    """Return a message with what came behind it, where that can be shown."""
     if isinstance(came, str) and "://" in came:
         came = masked_address(came)
     if isinstance(came, str | int | float | bool | None):
-        return place, f"{message}, got {came!r}"
-    if problem["type"] == "too_short":
-        return place, message
+        return f"{message}, got {came!r}"
     if isinstance(came, list | tuple):
-        return place, f"{message}, got a list"
-    return place, f"{message}, got a section" if isinstance(came, dict) else message
+        return f"{message}, got a list"
+    return f"{message}, got a section" if isinstance(came, dict) else message
 
 
 _WANT = {

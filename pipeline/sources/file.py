@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -18,7 +18,7 @@ from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.media_file import open_media, packets_of
-from pipeline.core.options import OptionsModel
+from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.sources._file.damage import DamageLog, duration_s
 from pipeline.sources._file.heif import HeifHeader, heif_header
@@ -49,6 +49,10 @@ _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
 class Options(OptionsModel):
     """One video file."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("threads",), "decode", lambda decode: decode != "cuda", "decode: auto or cpu"),
+    )
 
     path: Path
     """The video file."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -13,7 +14,7 @@ from pipeline.core.data import Frame
 from pipeline.core.errors import SourceError, SourceLostError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
-from pipeline.core.options import OptionsModel
+from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.core.secret_types import SecretUrl, has_placeholder
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
@@ -27,8 +28,35 @@ log = logging.getLogger("trackline")
 _LEAVE_TIMEOUT_S = 0.5
 
 
+def _begins_with(*schemes: str) -> Callable[[SecretUrl], bool]:
+    """Return a rule for addresses of these schemes; it lets pass what is still a placeholder."""
+
+    def suits(url: SecretUrl) -> bool:
+        scheme = url.reveal().partition("://")[0].lower()
+        return scheme in schemes or has_placeholder(scheme)
+
+    return suits
+
+
 class Options(OptionsModel):
     """One network camera."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("transport",), "url", _begins_with("rtsp", "rtsps"), "an address of rtsp://"),
+        Needs(
+            ("verify_tls", "ca_file", "certificate_name"),
+            "url",
+            # http:// may lead to https://
+            _begins_with("http", "https", "rtsps", "rtmps"),
+            "an address of https://, rtsps:// or rtmps://",
+        ),
+        Needs(
+            ("other_hosts",),
+            "url",
+            _begins_with("http", "https"),
+            "an address of http:// or https://",
+        ),
+    )
 
     url: SecretUrl
     """Address, as in rtsp://user:${CAM_PASSWORD}@10.0.0.5/stream1; the password is never shown."""

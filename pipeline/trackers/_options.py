@@ -6,13 +6,13 @@ Limits are in seconds of the frames' own times, or in frames where the user asks
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.core.options import OptionsModel
+from pipeline.core.options import Needs, OptionsModel
 
 # Containers round times to a millisecond, so three frames at 30 fps may be 0.099 s.
 _ROUNDING_S = 0.002
@@ -101,6 +101,21 @@ class TrackClock:
 
 class TrackerOptions(OptionsModel):
     """What can be set about every tracker."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(
+            ("max_age_s", "coast_s", "confirm_s"),
+            "frames",
+            lambda frames: frames is None,
+            "frames: null",
+        ),
+        Needs(
+            ("same_object_iou",),
+            "classes",
+            lambda classes: classes == "together",
+            "classes: together",
+        ),
+    )
 
     max_age_s: float = Field(1.0, ge=0)
     """Seconds a track survives without a detection."""

@@ -6,10 +6,13 @@ Multi-Object Tracking, CVPR 2023.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from pipeline.core.data import Detections
+from pipeline.core.options import Needs
 from pipeline.trackers._association import Matches
 from pipeline.trackers._camera_motion import Similarity
 from pipeline.trackers._kalman import AreaRatioFilters, BoxFilters
@@ -136,6 +139,12 @@ def _centre(xyxy: Float64) -> Float64:
 
 class Options(TrackerOptions):
     """What can be set about OC-SORT."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("coast_s",), "published", lambda published: not published, "published: false"),
+        Needs(("direction_s",), "frames", lambda frames: frames is None, "frames: null"),
+        Needs(("direction_s",), "inertia", bool, "inertia"),
+    )
 
     min_score: float = Field(0.6, ge=0, le=1)
     """Detections below this score are not looked at."""

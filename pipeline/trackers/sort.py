@@ -5,11 +5,12 @@ Bewley, Ge, Ott, Ramos, Upcroft: Simple Online and Realtime Tracking, ICIP 2016.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.core.data import Detections
+from pipeline.core.options import Needs
 from pipeline.trackers._association import Matches
 from pipeline.trackers._kalman import AreaRatioFilters, BoxFilters
 from pipeline.trackers._options import FrameRule, TrackerOptions
@@ -21,6 +22,10 @@ __all__ = ["FrameRule", "Options", "Sort", "build"]
 
 class Options(TrackerOptions):
     """What can be set about SORT."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("coast_s",), "published", lambda published: not published, "published: false"),
+    )
 
     min_iou: float = Field(0.3, ge=0, lt=1)
     """Least overlap of a track's predicted box and a detection that may be one object."""

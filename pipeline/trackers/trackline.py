@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from pipeline.core.options import Needs
 from pipeline.trackers._association import CandidatePairs, Matches
 from pipeline.trackers._camera_motion import shared_motion
 from pipeline.trackers._kalman import (
@@ -30,6 +31,10 @@ from pipeline.trackers._tracker import State, TwoStageOptions, TwoStageTracker
 
 class Options(TwoStageOptions):
     """What can be set about the tracker `trackline`."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("reach",), "frames", lambda frames: frames is None, "frames: null"),
+    )
 
     camera_motion: Literal["auto", "off"] = "auto"
     """auto: find out from the picture how the camera moved, and move the tracks along. A fixed

@@ -235,15 +235,17 @@ def test_boxes_with_their_scores_in_one_output(tmp_path):
 # -- SSD as TensorFlow and OpenVINO have it -------------------------------------------------------
 
 
+TENSORFLOW = {
+    "detection_boxes": f32([[[0, 0, 1, 0.5], [0.5, 0.5, 1, 1], [0, 0, 0, 0]]]),
+    "detection_scores": f32([[0.9, 0.6, 0]]),
+    "detection_classes": f32([[3, 1, 1]]),
+    "num_detections": f32([2]),
+}
+
+
 def test_tensorflow_s_detections_are_known_by_their_names(tmp_path):
     """Corners come y before x, parts of the sides; classes from 1; rows of zeros fill up."""
-    outputs = {
-        "detection_boxes": f32([[[0, 0, 1, 0.5], [0.5, 0.5, 1, 1], [0, 0, 0, 0]]]),
-        "detection_scores": f32([[0.9, 0.6, 0]]),
-        "detection_classes": f32([[3, 1, 1]]),
-        "num_detections": f32([2]),
-    }
-    path = network(tmp_path / "n.onnx", outputs, (1, "h", "w", 3), pixel=TensorProto.UINT8)
+    path = network(tmp_path / "n.onnx", TENSORFLOW, (1, "h", "w", 3), pixel=TensorProto.UINT8)
     _, found = detect("yolo", path, frame())
     check(found, [LEFT, QUARTER], [0.9, 0.6], [2, 0])
 
@@ -278,6 +280,34 @@ def test_a_yolo_network_is_named_as_one(tmp_path, kind):
 def test_the_option_layout_is_for_yolo_s_tables(tmp_path):
     path = network(tmp_path / "n.onnx", queries([[0.9], [0.6]]))
     assert "of kind: detr" in refusal("yolo", path, layout="v8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "options"),
+    [
+        ("ssd", TENSORFLOW, {"scores": "sigmoid"}),
+        ("ssd", TENSORFLOW, {"anchors": "anchors.yaml"}),
+    ],
+)
+def test_options_for_raw_heads_are_refused_where_the_network_finishes_its_boxes(
+    tmp_path, kind, outputs, options
+):
+    """They were ignored without a word."""
+    (tmp_path / "anchors.yaml").write_text("levels: [{stride: 8, sizes: [8]}]\nunit: pixels\n")
+    [option] = options
+    if option == "anchors":
+        options = {"anchors": tmp_path / options["anchors"]}
+    said = refusal(kind, network(tmp_path / "n.onnx", outputs), **options)
+    assert said.startswith(f"{option}: does nothing for ")
+
+
+def test_a_yolo_network_is_run_without_what_it_does_itself_and_says_so(tmp_path, caplog):
+    """`iou` and `nms` were ignored without a word by networks that suppress duplicates."""
+    path = network(tmp_path / "n.onnx", queries([[0.3, 0.9], [0.6, 0.2]]))
+    detect("yolo", path, frame(), iou=0.4, nms="diou")
+    detect("yolo", path, frame())
+    [line] = [each.message for each in caplog.records]
+    assert line.endswith("iou, nms: without effect, as it suppresses duplicates itself")
 
 
 @pytest.mark.slow

@@ -166,12 +166,27 @@ def find_reading(path: Path, graph: Graph, options: FamilyOptions) -> Reading | 
             f"model: {path} has outputs {came}, want {_WANTED[options.kind]}"
             f"{f'; it is of kind: {right}' if right else ''}"
         )
+    _check_options(path, found, options)
     found = _with_options(_with_inputs(path, graph, found), options)
     if found.placing in ("native", "shortest") and (
         options.imgsz or None not in graph.inputs[found.picture].shape[-3:]
     ):
         return replace(found, placing="letterbox")
     return found
+
+
+def _check_options(path: Path, found: Reading, options: FamilyOptions) -> None:
+    """Raise ModelError for an option that does nothing for a network of this form."""
+    given: dict[str, object] = {}
+    if found.form == "detections":
+        given["scores"] = options.scores
+    if found.corners != "offsets":
+        given["anchors"] = options.anchors
+    for option, value in given.items():
+        if value:
+            raise ModelError(
+                f"{option}: does nothing for {path}, which finishes its boxes itself; leave it out"
+            )
 
 
 def check_table(path: Path, found: RecognisedLayout, options: FamilyOptions) -> RecognisedLayout:

@@ -79,6 +79,7 @@ class NetworkDetector:
         for doubt in found.doubts:
             _log.warning("model: %s: %s", options.model, doubt)
         layout = self._decoding(found.layout)
+        self._warn_of_unused(layout)
         self.layout = str(found.variant)
         if network.extra is not None:
             self.layout += f", {network.extra}"
@@ -103,6 +104,19 @@ class NetworkDetector:
         self.batch_size = backend.batch_size
         self.in_flight = backend.in_flight
         return names
+
+    def _warn_of_unused(self, layout: Layout) -> None:
+        """Say which options do nothing, as this network suppresses duplicates itself."""
+        names = ["iou", "nms", "nms_sigma"]
+        if self._options.slice is None:  # fusion of tiles makes use of it
+            names.append("agnostic_nms")
+        unused = [name for name in names if name in self._suppression.model_fields_set]
+        if layout.final and unused:
+            _log.warning(
+                "model: %s: %s: without effect, as it suppresses duplicates itself",
+                self._options.model,
+                ", ".join(unused),
+            )
 
     def _decoding(self, layout: Layout) -> Layout:
         """Return the layout with the detector's own decoding, where boxes are offsets."""

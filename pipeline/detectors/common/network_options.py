@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.core.options import OptionsModel, split_names
+from pipeline.core.options import Needs, OptionsModel, split_names
 from pipeline.detectors.common.backend import FamilyOptions, NmsMethod, Precision
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
@@ -19,6 +19,8 @@ IMGSZ = 640
 
 class NetworkOptions(OptionsModel):
     """Options of every detector that runs a network."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (Needs(("overlap",), "slice", bool, "slice"),)
 
     model: str
     """Weights: a .onnx file, an OpenVINO folder, a URL, or a name (see `trackline models`)."""
@@ -77,6 +79,11 @@ class NetworkOptions(OptionsModel):
 
 class SuppressionOptions(OptionsModel):
     """Options of detectors that suppress duplicates."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("nms_sigma",), "nms", lambda nms: nms == "soft", "nms: soft"),
+        Needs(("iou",), "nms", lambda nms: nms != "soft", "nms: greedy, diou or wbf"),
+    )
 
     iou: float = Field(default=0.7, ge=0, le=1)
     """Of two boxes of a class that overlap by more than this, only the better one is kept."""

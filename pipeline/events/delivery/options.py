@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from pipeline.core.options import OptionsModel
+from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.secret_types import Address, Secret
 
 EventName = Literal["enter", "leave", "dwell", "cross", "lost", "live"]
@@ -36,6 +36,12 @@ class WebhookOptions(OptionsModel):
 
 class MqttOptions(OptionsModel):
     """A broker that gets events, and the state of every camera in Home Assistant's way."""
+
+    needs: ClassVar[tuple[Needs, ...]] = (
+        Needs(("password",), "username", bool, "username"),
+        Needs(("ca_file", "client_cert", "client_key"), "tls", bool, "tls: true"),
+        Needs(("client_key",), "client_cert", bool, "client_cert"),
+    )
 
     host: str = Field(min_length=1)
     """Name or address of the broker."""
