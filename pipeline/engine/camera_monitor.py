@@ -131,6 +131,12 @@ class CameraMonitor:
             self._set_state("lost", since, error)
             self._next_try = now + wait_s
 
+    def set_trying(self) -> None:
+        """Note that a lost source is being tried again now, before the time that was set for it."""
+        with self._lock:
+            if self._next_try is not None:
+                self._next_try = min(self._next_try, self._clock())
+
     def set_ended(self, error: str | None = None) -> None:
         """Set the state `ended`, with the reason of a failure; the first one stays."""
         with self._lock:

@@ -85,7 +85,7 @@ class Grabber:
     """Moves one source's frames into its ring until the end, `max_frames` or `halt`.
 
     A lost camera is reconnected and a broken file is noted: neither ends the run. Any other failure
-    goes to `fail`, but for what `rules` says. `stop` is what the waits between two tries end with.
+    goes to `fail`, but for what `rules` says. `wake` is what the waits between two tries end with.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Grabber:
         stats: SourceStats,
         monitor: CameraMonitor,
         rules: GrabRules,
-        stop: threading.Event | None = None,
+        wake: threading.Event | None = None,
     ) -> None:
         self.source = source
         self.ring = ring
@@ -106,7 +106,8 @@ class Grabber:
         self.parked = False
         self._isolated = rules.isolated
         self._optional = rules.optional
-        self._stop = stop or threading.Event()
+        self._stop = threading.Event()
+        self._wake = wake or threading.Event()
         self._where = f"source {source.name}"
         self._max_frames = rules.max_frames
         self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
@@ -172,9 +173,15 @@ class Grabber:
     def halt(self, cause: str = "stopped") -> None:
         """Grab no more, and drop what waits; any thread. Ends a wait where the source can."""
         self._stop.set()
+        self._wake.set()
         if isinstance(self.source, Interruptible):
             self.source.interrupt()
         self.ring.close(discard=True, cause=cause)
+
+    def retry_now(self) -> None:
+        """Try a lost camera again at once, and begin with short waits again; any thread."""
+        self._backoff.reset()
+        self._wake.set()
 
     def close(self, timeout: float) -> None:
         """Wait for the thread, which closes its source, or close a source that has none.
@@ -249,8 +256,11 @@ class Grabber:
                 level = logging.DEBUG if str(error) == last_error else logging.WARNING
                 last_error = str(error)
                 log.log(level, "%s; next try in %.1f s", error, wait_s)
+            self._wake.clear()
             self._close_lost()
-            self._stop.wait(wait_s)
+            if not self._stop.is_set():  # `halt` sets it before it wakes
+                self._wake.wait(wait_s)
+                self.monitor.set_trying()
 
     def _close_lost(self) -> None:
         try:

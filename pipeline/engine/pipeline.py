@@ -179,6 +179,14 @@ class Pipeline:
             self._limit_results()
         grabber.close(self._patience_s)
 
+    def retry_now(self, source: str) -> None:
+        """Try a lost camera again at once instead of when its wait is over.
+
+        One that is not lost goes on as it is. Raises ValueError for an unknown name.
+        """
+        check_not_forked()
+        self._sources.retry_now(source)
+
     def replace_detector(self, detector: Detector) -> None:
         """Detect with another detector from the next batch on; the old one is closed.
 

@@ -142,6 +142,14 @@ class SourceGroup:
             self._gone = (*self._gone, grabber)
         return grabber
 
+    def retry_now(self, name: str) -> None:
+        """Try a lost camera again at once; raises ValueError for an unknown name."""
+        for grabber in self._grabbers:
+            if grabber.source.name == name:
+                grabber.retry_now()
+                return
+        raise ValueError(f"Pipeline.sources: no source '{name}'")
+
     def open_files(self) -> None:
         """Open what must exist now; cameras open on their own threads. Raises SourceError.
 

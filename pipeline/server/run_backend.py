@@ -34,6 +34,9 @@ class RunBackend(Protocol):
     def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises PipelineError. May take a while."""
 
+    def retry_now(self, camera: str) -> None:
+        """Try a lost camera again at once."""
+
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return counts of events in the last hours and who is inside now. May take a while."""
 

@@ -92,6 +92,10 @@ class StillBackend:
         self._on_save(saved)
         return saved
 
+    def retry_now(self, camera: str) -> None:
+        """Do nothing: a picture is never lost."""
+        del camera
+
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return no counts."""
         del camera, hours

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, camera, frames
+from support.live_fakes import until
 from support.threads import Latch
 
 from pipeline.core.backoff import Backoff
@@ -202,3 +203,20 @@ def test_only_a_frame_makes_the_waits_short_again() -> None:
     assert not errors
     nominal = [1, 2, 4, 1, 2]
     assert [round(w / n) for w, n in zip(stop.waits, nominal, strict=True)] == [1] * 5
+
+
+def test_a_lost_camera_is_tried_at_once_when_that_is_asked_for() -> None:
+    """Who plugged a camera in again had to wait up to half a minute."""
+    door = camera("door", LOST, LOST, frames(2))
+    ring: RingBuffer[Grabbed] = RingBuffer(2, "drop_oldest")
+    monitor = CameraMonitor("door", live=True, stale_after_s=1, frozen_after_s=1)
+    errors: list[BaseException] = []
+    stats = SourceStats(live=True)
+    grabber = Grabber(door, ring, stats, monitor, GrabRules(3600.0, 3600.0))
+    grabber.start(errors.append)
+    for tries in (1, 2):
+        until(lambda n=tries: door.opened == n and monitor.status(stats, 0).state == "lost")  # type: ignore[misc]
+        grabber.retry_now()
+    assert ring.take() is not None
+    grabber.close(15)
+    assert not errors

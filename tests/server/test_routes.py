@@ -61,6 +61,12 @@ def test_a_name_with_a_slash_is_a_name(made: ServerParts, client: TestClient) ->
     assert client.get(f"/api/cameras/{CAMERAS[0]}").json()["name"] == CAMERAS[0]
 
 
+def test_a_lost_camera_is_tried_at_once(made: ServerParts, client: TestClient) -> None:
+    assert client.post(f"/api/cameras/{CAMERAS[0]}/retry").status_code == 204
+    assert client.post("/api/cameras/unknown/retry").status_code == 404
+    assert made.backend.retried == [CAMERAS[0]]
+
+
 # -- zones ----------------------------------------------------------------------------------------
 
 

@@ -77,6 +77,7 @@ class FakeBackend:
         self.ok = True
         self.lost: set[str] = set()
         self.refuses: str | None = None
+        self.retried: list[str] = []
         self.stored = [self._event(n) for n in range(1, 6)]
         self.clips = clips
         self.kept: StoreStatus | None = StoreStatus(
@@ -111,6 +112,9 @@ class FakeBackend:
             raise ConfigError(self.refuses)
         self.saved[camera] = areas
         return areas
+
+    def retry_now(self, camera: str) -> None:
+        self.retried.append(camera)
 
     def counts(self, camera: str | None, hours: float) -> Counts:
         about = {"camera": CAMERAS[0], "area": "lawn", "kind": "enter", "direction": ""}

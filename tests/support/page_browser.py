@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 from support.programs import find_program
 
@@ -84,3 +85,11 @@ def until(page: Page, is_so: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError("it did not become so")
+
+
+def accessibility_problems(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it is now, a line each."""
+    named = {"label-content-name-mismatch": {"enabled": True}}  # not among the usual rules
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("rules => axe.run({rules})", named)["violations"]
+    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}" for one in found]

@@ -92,6 +92,11 @@ def add_cameras(app: FastAPI, fake: FakeServer) -> None:
     def zones(name: str) -> Any:
         return fake.zones.get(name, {"size": None, "settle_s": 0.3, "zones": [], "lines": []})
 
+    @app.post("/api/cameras/{name:path}/retry", status_code=204)
+    def retry(name: str) -> Response:
+        fake.retried.append(name)
+        return Response(status_code=204)
+
     @app.put("/api/cameras/{name:path}/zones")
     async def save(name: str, request: Request) -> Any:
         if fake.refuse_zones:

@@ -81,6 +81,7 @@ class FakeServer:
     keeping: dict[str, Any] | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
     watches: list[dict[str, Any]] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
     acks: int = 0
     port: int = 0
     viewers: set[asyncio.Queue[str]] = field(default_factory=set)

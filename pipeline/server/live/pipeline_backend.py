@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ class PipelineBackend:
     def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises OutputError."""
         return self._zone_editor.save(camera, zones, watcher_setter(self._pipeline))
+
+    def retry_now(self, camera: str) -> None:
+        """Try a lost camera again at once."""
+        with suppress(ValueError):  # it has just been removed
+            self._pipeline.retry_now(camera)
 
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return counts of the last hours and the occupancy of zones now; raises StoreError."""

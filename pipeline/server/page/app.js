@@ -5,7 +5,7 @@ import { Clip } from "./clip.js";
 import { Counts } from "./counts.js";
 import { colourOf } from "./colours.js";
 import { showKeys } from "./dialogs.js";
-import { isTyping } from "./dom.js";
+import { isTyping, setAttribute } from "./dom.js";
 import { ZoneEditor } from "./zone_editor.js";
 import { Events } from "./events.js";
 import { CameraDetails } from "./camera_details.js";
@@ -56,6 +56,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "?") showKeys();
 });
 document.addEventListener("visibilitychange", watchSoon);
+addEventListener("resize", nameMain);
 setInterval(() => document.hidden || wall.tick(), 250);
 
 connection.addEventListener("picture", pictureListener(wall, connection));
@@ -152,4 +153,10 @@ function showView(name) {
     if (tab.dataset.view === name) tab.setAttribute("aria-current", "true");
     else tab.removeAttribute("aria-current");
   }
+  nameMain();
+}
+
+/** Make the rail the main part of the page where it stands in place of the wall, as on a phone. */
+function nameMain() {
+  setAttribute(byId("rail"), "role", byId("wall").checkVisibility() ? "complementary" : "main");
 }

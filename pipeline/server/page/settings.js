@@ -34,7 +34,7 @@ export class Layers extends EventTarget {
 export function bindTheme(button) {
   const show = (theme) => {
     button.textContent = { system: "◐ Auto", dark: "● Dark", light: "○ Light" }[theme];
-    button.setAttribute("aria-label", `Theme: ${theme}. Change`);
+    button.setAttribute("aria-label", `Theme: ${button.textContent}. Change`); // what is seen is part of the name
   };
   let theme = THEMES.includes(load("trackline.theme")) ? load("trackline.theme") : "system";
   button.addEventListener("click", () => {

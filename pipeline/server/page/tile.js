@@ -1,5 +1,6 @@
 // Tile of one camera: its picture, the overlay, and a caption with its state and figures.
 import { el, setAttribute, setText } from "./dom.js";
+import { cameraPath, fetchJson } from "./api.js";
 import { rescaled } from "./zones.js";
 import { Trails, fit, paint } from "./overlay.js";
 import { retryText, age, ageLevel, count, span, stateText, time } from "./format.js";
@@ -15,6 +16,7 @@ export class Tile {
   #tracks = el("span", { class: "figure tracks" });
   #fps = el("span", { class: "figure fps", title: "Pictures analysed, of those that arrive" });
   #age = el("span", { class: "figure age", title: "Age of the picture" });
+  #retry = el("button", { type: "button", class: "retry", hidden: true, on: { click: () => this.#tryNow() } }, "Try now");
   #layers;
   #header = null;
   #drawnAt = 0;
@@ -31,7 +33,8 @@ export class Tile {
     this.camera = null;
     this.#layers = layers;
     this.button = el("button", { type: "button", class: "open", "aria-label": `Show ${name} large`, on: { click: () => onOpen(name) } });
-    this.stage = el("div", { class: "stage" }, this.#picture, this.#overlay, this.#veil, this.button);
+    this.stage = el("div", { class: "stage" }, this.#picture, this.#overlay, this.#veil, this.button, this.#retry);
+    setAttribute(this.#retry, "aria-label", `Try now: ${name}`);
     this.tools = el("div", { class: "large-tools" });
     const caption = el(
       "div", { class: "caption" },
@@ -162,6 +165,7 @@ export class Tile {
 
   #showProblem(camera) {
     const [title, text] = problemText(camera, this.#header !== null);
+    this.#retry.hidden = camera.state !== "lost";
     this.#veil.hidden = title === "" && text === "";
     if (this.#veil.hidden) return;
     if (this.#veil.childElementCount === 0) this.#veil.append(el("b"), el("span"), el("span", { class: "again" }));
@@ -173,6 +177,16 @@ export class Tile {
     const again = camera.state === "lost" ? retryText((camera.next_try_in_s ?? NaN) - since) : "";
     this.#veil.children[2].hidden = again === "";
     setText(this.#veil.children[2], again);
+  }
+
+  async #tryNow() {
+    this.#retry.disabled = true;
+    try {
+      await fetchJson(cameraPath(this.name, "retry"), { method: "POST" });
+    } catch (error) {
+      setText(this.#veil.children[2], error.message);
+    }
+    setTimeout(() => { this.#retry.disabled = false; }, 1000); // a try takes a while; the state says how it went
   }
 }
 

@@ -100,6 +100,13 @@ def camera_routes(context: AppContext) -> APIRouter:
         except PipelineError as error:
             raise HTTPException(422, str(error)) from None
 
+    @router.post("/api/cameras/{name:path}/retry", status_code=204, responses=UNKNOWN)
+    async def retry(name: CameraName) -> Response:
+        """Try a lost camera again at once; one that is not lost goes on as it is."""
+        find_camera(context, name)
+        context.backend.retry_now(name)
+        return Response(status_code=204)
+
     # The last route, as a camera's name may contain slashes.
     @router.get("/api/cameras/{name:path}", responses=UNKNOWN)
     async def camera(name: CameraName) -> Camera:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from support.page_browser import Open, goes_on, shows_pictures
+from support.page_browser import Open, accessibility_problems, goes_on, shows_pictures
 from support.page_server import FakeServer
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
@@ -154,6 +154,27 @@ def test_a_phone(open_page: Open, fake: FakeServer) -> None:
     goes_on(page, "yard")
     assert page.evaluate(wide) <= 360
     assert page.evaluate(small) == []
+
+
+def test_axe_finds_nothing(open_page: Open, fake: FakeServer) -> None:
+    """The theme button's name was not its text; on a phone the heading was empty, and events were
+    in no main part of the page."""
+    fake.happen_silently()
+    fake.cameras[1].set("lost", "Connection refused")
+    page = open_page()
+    shows_pictures(page, 1)
+    assert accessibility_problems(page) == []
+    page.locator('[data-camera="yard"] .open').click()
+    page.keyboard.press("e")
+    page.wait_for_selector(".draft")
+    assert accessibility_problems(page) == []
+    page = open_page(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    shows_pictures(page, 1)
+    assert accessibility_problems(page) == []
+    for view in ("Events", "Counts"):
+        page.locator(".tabs").get_by_role("button", name=view).tap()
+        assert accessibility_problems(page) == []
+    assert accessibility_problems(open_page("pictures.html")) == []
 
 
 def test_nothing_moves_where_motion_is_unwanted(open_page: Open, fake: FakeServer) -> None:

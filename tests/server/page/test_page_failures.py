@@ -54,6 +54,16 @@ def test_when_a_lost_camera_is_tried_again_is_counted_down(page: Page, fake: Fak
     expect(again).to_be_hidden()
 
 
+def test_a_lost_camera_is_tried_at_once_by_a_button(page: Page, fake: FakeServer) -> None:
+    fake.cameras[0].again_in_s = 28.0
+    expect(page.locator(".retry")).to_have_count(2)
+    expect(page.locator(".retry:visible")).to_have_count(0)
+    fake.cameras[0].set("lost", "Connection refused")
+    page.get_by_role("button", name="Try now: yard").click()
+    until(page, lambda: fake.retried == ["yard"])
+    expect(page.locator(".tile.large")).to_have_count(0)
+
+
 def test_occupancy_of_a_lost_camera_is_unknown(page: Page, fake: FakeServer) -> None:
     """The last number stood there for days: the yard may be empty by now, or hold ten."""
     fake.cameras[0].inside = {"Lawn": 3}
