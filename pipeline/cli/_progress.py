@@ -190,7 +190,9 @@ def counts_table(sources: Mapping[str, Mapping[str, Any]]) -> Table | None:
     for name, source in sources.items():
         for row in source.get("counts", ()):
             what = row["direction"] or row["kind"]
-            table.add_row(name, row["area"], what, row["class_name"], str(row["count"]))
+            table.add_row(
+                name, row["area"] or "(whole picture)", what, row["class_name"], str(row["count"])
+            )
         for area, count in source.get("inside", {}).items():
             table.add_row(name, area, "inside at the end", "", str(count))
     return table if table.row_count else None

@@ -225,7 +225,7 @@ def _rows_in(detections: Detections, rows: Int32) -> Int32:
     return np.where(rows < len(detections), rows, np.int32(-1))
 
 
-EventKind = Literal["enter", "leave", "dwell", "cross"]
+EventKind = Literal["enter", "leave", "dwell", "cross", "appeared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +234,9 @@ class Event:
 
     It comes with the result that settled it, some time after it happened.
 
-    `area` is the zone's or line's name; `direction` is "in" or "out" for a crossing and "" for
-    the rest; `dwell_s` counts the seconds since the track entered, 0 where it does not apply.
+    `area` is the zone's or line's name, "" for the whole picture ("appeared"); `direction` is "in"
+    or "out" for a crossing and "" for the rest; `dwell_s` counts the seconds since the track
+    entered, 0 where it does not apply.
     `index`, `pts_s` and `captured_at` are the frame's, `xyxy` the track's box in its pixels.
     """
 

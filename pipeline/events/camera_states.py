@@ -34,7 +34,8 @@ class CameraState:
         """
         found: dict[str, Counter[str]] = {}
         for key, count in self.tally.counts.items():
-            found.setdefault(key.area, Counter())[key.direction or key.kind] += count
+            if key.area:  # not of the whole picture
+                found.setdefault(key.area, Counter())[key.direction or key.kind] += count
         return found
 
     def zones_with_events(self) -> dict[str, bool]:

@@ -24,6 +24,7 @@ from pipeline.archive.report.sources import SourceReport
 from pipeline.archive.report.style import STYLE
 from pipeline.archive.report.summary import MAX_PATHS, Span
 
+_WHOLE_PICTURE = "whole picture"
 _DWELL_S = (0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, math.inf)
 _SPEED_KMH = (0, 2, 4, 6, 8, 10, 15, 20, 30, 40, 50, 60, 80, 100, 130, math.inf)
 
@@ -142,7 +143,13 @@ def _areas(counted: Counted | None, span: Span, colours: dict[str, int]) -> Elem
         )
     header = ("zone or line", "event", "direction", "class", "count")
     rows = [
-        (row["area"], row["kind"], row["direction"], row["class_name"], int(row["count"]))
+        (
+            row["area"] or _WHOLE_PICTURE,
+            row["kind"],
+            row["direction"],
+            row["class_name"],
+            int(row["count"]),
+        )
         for row in counted.rows
     ]
     body: list[Element] = [title, table(header, rows, class_="counts")]
@@ -165,14 +172,14 @@ def _area(
     labels = [clock(span.bin_start(k, width_s), span) for k in range(span.bin_count(width_s))]
     shown: dict[str, dict[str, list[int]]] = {}
     for event in events:
-        if event.key.kind in ("cross", "enter"):
-            way = event.key.direction or "entered"
+        if event.key.kind in ("cross", "enter", "appeared"):
+            way = event.key.direction or {"enter": "entered"}.get(event.key.kind, event.key.kind)
             by_class = shown.setdefault(way, {})
             values = by_class.setdefault(event.key.class_name, [0] * len(labels))
             values[span.bin_of(event.time_s, width_s)] += 1
     for way in sorted(shown):
         ordered = dict(sorted(shown[way].items(), key=lambda item: colours.get(item[0], 99)))
-        parts.append(bars_over_time(f"{area}: {way}", ordered, labels, colours))
+        parts.append(bars_over_time(f"{area or _WHOLE_PICTURE}: {way}", ordered, labels, colours))
     if shown:
         parts.append(_bins_table(shown, labels, duration(width_s)))
     stays = sorted(event.dwell_s for event in events if event.key.kind == "leave")

@@ -10,8 +10,8 @@ from pydantic import Field
 from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.secret_types import Address, Secret
 
-EventName = Literal["enter", "leave", "dwell", "cross", "lost", "live"]
-"""Kinds of events: of zones and lines, then of cameras."""
+EventName = Literal["enter", "leave", "dwell", "cross", "appeared", "lost", "live"]
+"""Kinds of events: of zones and lines, of the whole picture, then of cameras."""
 EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 
@@ -27,7 +27,7 @@ class WebhookOptions(OptionsModel):
     name: str = Field("", pattern=r"^[\w.-]*$", max_length=60)
     """What its queue is called; without it a name made of the address."""
     kinds: tuple[EventName, ...] = ()
-    """Only these kinds of event (enter, leave, dwell, cross, lost, live); all if empty."""
+    """Only these kinds (enter, leave, dwell, cross, appeared, lost, live); all if empty."""
     clips: bool = True
     """Post a second message of an event once its clip is ready."""
     timeout_s: float = Field(10.0, gt=0, le=60)

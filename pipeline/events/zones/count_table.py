@@ -32,4 +32,6 @@ def possible_counts(camera: CameraZones) -> list[CountKey]:
         else:
             kinds = ("enter", "leave") if area.dwell_s is None else ("enter", "leave", "dwell")
             found += [CountKey(area.name, kind, "", "") for kind in kinds]
+    if camera.appeared_rules is not None:
+        found.append(CountKey("", "appeared", "", ""))
     return found

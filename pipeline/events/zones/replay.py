@@ -105,6 +105,9 @@ def replay(
 def check_classes(recording: Recording, camera: CameraZones) -> None:
     """Raise UsageError where a zone or line wants classes that the file does not hold."""
     wants = [area.name for area in camera.zones_and_lines if area.classes]
+    rules = camera.appeared_rules
+    if rules is not None and rules.classes:
+        wants.append("appeared")
     if wants and not recording.class_names:
         raise UsageError(f"{recording.path}: tells no classes, but '{wants[0]}' counts some only")
 

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.core.options import OptionsModel
 
@@ -50,12 +57,7 @@ class Zone(ZoneOrLine):
     @field_validator("points")
     @classmethod
     def _is_polygon(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
-        if len(points) < 3:
-            raise ValueError(f"want 3 points or more, got {len(points)}")
-        _check_steps([*points, points[0]])
-        _check_crossings([*pairwise([*points, points[0]])], closed=True)
-        if area_of_polygon(points) < 1:
-            raise ValueError("want a polygon with an area, all points are on one line")
+        check_polygon(points)
         return points
 
 
@@ -74,8 +76,50 @@ class Line(ZoneOrLine):
         return points
 
 
+DEFAULT_CLASSES = (
+    "person", "pedestrian", "bicycle", "car", "van", "truck", "bus", "train", "motorcycle",
+)  # fmt: skip
+"""People and vehicles, as networks call them."""
+
+
+class Appeared(OptionsModel):
+    """Which objects are an event "appeared", wherever in the picture they are."""
+
+    enabled: bool = True
+    """Whether there are such events; `appeared: true` and `false` say just that."""
+    classes: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] | None = Field(
+        DEFAULT_CLASSES, min_length=1, max_length=100
+    )
+    """Classes that count, by name; null for all."""
+    min_height: float = Field(0.03, ge=0, le=1)
+    """Lowest box that counts, as a share of the picture's height."""
+    seen_s: float = Field(1.0, ge=0, le=3600)
+    """Seconds between the first detection that counts and the one that makes it an event."""
+    min_move: float = Field(0.25, ge=0, le=100)
+    """How far it must have moved, in sizes of its box (square root of the area); 0 for no move.
+
+    A parked car is a new track whenever it was hidden for a moment, and must be no event.
+    """
+    masks: tuple[tuple[Point, ...], ...] = Field((), max_length=MAX_ZONES)
+    """Polygons of corners [x, y] in pixels of the camera's `size`; feet in them do not count."""
+
+    @field_validator("masks")
+    @classmethod
+    def _are_polygons(cls, masks: tuple[tuple[Point, ...], ...]) -> tuple[tuple[Point, ...], ...]:
+        for points in masks:
+            if len(points) > MAX_POINTS:
+                raise ValueError(f"want at most {MAX_POINTS} points, got {len(points)}")
+            check_polygon(points)
+        return masks
+
+
+def _rules(value: Any) -> Any:
+    """Return what a bare true or false stands for."""
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class CameraZones(OptionsModel):
-    """The zones and lines of one camera."""
+    """The zones and lines of one camera, and what counts in its whole picture."""
 
     size: tuple[Annotated[int, Field(ge=1, le=65_536)], Annotated[int, Field(ge=1, le=65_536)]] | (
         None
@@ -90,6 +134,9 @@ class CameraZones(OptionsModel):
     """Polygons to enter, stay in and leave."""
     lines: tuple[Line, ...] = Field((), max_length=MAX_ZONES)
     """Lines to cross."""
+    appeared: Annotated[Appeared | None, BeforeValidator(_rules)] = None
+    """Events of the whole picture; true for the defaults, false for none. null is none too, but a
+    live camera without zones and lines has the defaults then."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -105,6 +152,31 @@ class CameraZones(OptionsModel):
         if self.size and (problem := outside(self, self.size)):
             raise ValueError(problem)
         return self
+
+    @property
+    def appeared_rules(self) -> Appeared | None:
+        """Return what counts in the whole picture, None where nothing does."""
+        return self.appeared if self.appeared is not None and self.appeared.enabled else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no event can happen."""
+        return not self.zones_and_lines and self.appeared_rules is None
+
+    def with_live_default(self) -> CameraZones:
+        """Return what a live camera has: the defaults of `appeared` where nothing is said."""
+        if self.zones_and_lines or self.appeared is not None:
+            return self
+        return self.model_copy(update={"appeared": Appeared()})
+
+    def scaled_masks(self, size: tuple[int, int] | None) -> CameraZones:
+        """Return the same with masks for points of another `size`."""
+        rules = self.appeared_rules
+        if rules is None or not rules.masks or not (self.size and size) or self.size == size:
+            return self
+        x, y = size[0] / self.size[0], size[1] / self.size[1]
+        masks = tuple(tuple((px * x, py * y) for px, py in points) for points in rules.masks)
+        return self.model_copy(update={"appeared": rules.model_copy(update={"masks": masks})})
 
     @property
     def zones_and_lines(self) -> tuple[Zone | Line, ...]:
@@ -172,6 +244,16 @@ def _holds(edges: Sequence[tuple[Point, Point]], point: Point) -> bool:
         if (y1 > y) != (y2 > y):
             inside ^= x < x1 + (y - y1) / (y2 - y1) * (x2 - x1)
     return inside
+
+
+def check_polygon(points: Sequence[Point]) -> None:
+    """Raise ValueError unless these are the corners of a simple polygon with an area."""
+    if len(points) < 3:
+        raise ValueError(f"want 3 points or more, got {len(points)}")
+    _check_steps([*points, points[0]])
+    _check_crossings([*pairwise([*points, points[0]])], closed=True)
+    if area_of_polygon(points) < 1:
+        raise ValueError("want a polygon with an area, all points are on one line")
 
 
 def area_of_polygon(points: Sequence[Point]) -> float:

@@ -94,9 +94,7 @@ class TrackStates:
 
     def rows_for(self, ids: Int64) -> tuple[Rows, Bools]:
         """Return (row, whether it is a new one) of each of these different ids."""
-        rows = self.id.searchsorted(ids)
-        fresh = rows == len(self)
-        fresh |= self.id.take(rows, mode="clip") != ids if len(self) else True
+        rows, fresh = rows_of_ids(self.id, ids)
         if fresh.any():
             more = int(np.count_nonzero(fresh))
             for field in fields(self):
@@ -151,6 +149,14 @@ class TrackStates:
                     column[:, new] = kept[:, old]
             setattr(other, field.name, column)
         return other
+
+
+def rows_of_ids(known: Int64, ids: Int64) -> tuple[Rows, Bools]:
+    """Return (row among the sorted `known` ids, whether it is not among them) of each of `ids`."""
+    rows = known.searchsorted(ids)
+    fresh: Bools = rows == len(known)
+    fresh |= known.take(rows, mode="clip") != ids if len(known) else True
+    return rows, fresh
 
 
 _FLAGS = ("inside", "reported", "armed", "pending", "dwelt")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ import numpy as np
 from pipeline.core.data import ClassNames, Event, Frame, Tracks
 from pipeline.core.errors import ConfigError, UsageError
 from pipeline.core.zone_counts import CountKey, ZoneCounts
+from pipeline.events.zones.appeared import Appearance, AppearedDetector
 from pipeline.events.zones.crossing import CrossingDetector
 from pipeline.events.zones.geometry import Bools
-from pipeline.events.zones.schema import CameraZones, outside
+from pipeline.events.zones.schema import DEFAULT_CLASSES, CameraZones, outside
 from pipeline.events.zones.track_states import Decisions, FrameClock, Int64, seen_tracks
 
 log = logging.getLogger("trackline")
@@ -53,7 +55,9 @@ class ZoneWatcher:
         self._wanted: dict[int, Int64] = {}
         self._size = (1, 1)  # until there is a picture
         self._source = ""
+        self._wanted_appeared: Int64 | None = None
         self._detector = CrossingDetector(camera, self._size, self._counts_in)
+        self._appeared = self._new_appeared()
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
         """Return what was decided at this frame, each with the moment in which it happened.
@@ -75,6 +79,9 @@ class ZoneWatcher:
             seen = seen_tracks(frame, tracks)
             if len(seen.id):
                 events += self._events(self._detector.update(now, seen), source)
+                if self._appeared is not None:
+                    found = self._appeared.update(now, seen)
+                    events += [self._event(one, source) for one in found]
             self._tally.add(events)
             return events
 
@@ -86,7 +93,7 @@ class ZoneWatcher:
     def save_state(self) -> dict[str, Any]:
         """Return where every track was, the clock and the counts, as plain data."""
         with self._lock:
-            return {
+            state = {
                 "watcher": self._state_kind(),
                 "size": list(self._size),
                 "source": self._source,
@@ -94,6 +101,9 @@ class ZoneWatcher:
                 "tracks": self._detector.states.save(),
                 "tally": self._tally.save(),
             }
+            if self._appeared is not None:
+                state["appeared"] = self._appeared.save()
+            return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `save_state` returned; raises UsageError where other zones did."""
@@ -107,6 +117,8 @@ class ZoneWatcher:
                 self._clock.load(state["clock"])
                 self._reset_tracks()
                 self._detector.states.load(state["tracks"])
+                if self._appeared is not None:
+                    self._appeared.load(state["appeared"])
                 self._tally.load(state["tally"])
             except (KeyError, IndexError, ValueError) as error:
                 raise UsageError(f"state of a watcher: damaged ({error})") from None
@@ -115,8 +127,10 @@ class ZoneWatcher:
 
     def _state_kind(self) -> str:
         """Return which zones and lines a state is of, and in which version."""
-        names = ", ".join(f"{type(zone).__name__.lower()} {zone.name}" for zone in self._zones)
-        return f"zones, version {STATE_VERSION}: {names}"
+        names = [f"{type(zone).__name__.lower()} {zone.name}" for zone in self._zones]
+        if self._camera.appeared_rules is not None:
+            names.append("whole picture")
+        return f"zones, version {STATE_VERSION}: {', '.join(names)}"
 
     def change(self, camera: CameraZones) -> None:
         """Watch other zones from the next frame on.
@@ -133,6 +147,9 @@ class ZoneWatcher:
             old = self._detector
             self._detector = CrossingDetector(camera, self._size, self._counts_in)
             self._detector.carry_over(old, self._clock.now)
+            known, self._appeared = self._appeared, self._new_appeared()
+            if known is not None and self._appeared is not None:
+                self._appeared.carry_over(known)
             if self._source:
                 self._check_beyond()
 
@@ -166,11 +183,20 @@ class ZoneWatcher:
 
     def _reset_tracks(self) -> None:
         self._detector = CrossingDetector(self._camera, self._size, self._counts_in)
+        self._appeared = self._new_appeared()
         self._tally.forget_positions()
+
+    def _new_appeared(self) -> AppearedDetector | None:
+        """Return what watches the whole picture, None where nothing does."""
+        rules = self._camera.appeared_rules
+        if rules is None:
+            return None
+        return AppearedDetector(rules, self._camera, self._size, self._counts_appeared)
 
     def _find_classes(self) -> None:
         """Find the ids of the classes that count; warns where there is no such class."""
         names = self._names or {}
+        self._find_appeared_classes(names)
         self._wanted = {}
         for i, zone in enumerate(self._zones):
             if zone.classes is None:
@@ -189,26 +215,55 @@ class ZoneWatcher:
             counts[:, zone] = np.isin(class_id, wanted)
         return counts
 
+    def _find_appeared_classes(self, names: ClassNames) -> None:
+        rules = self._camera.appeared_rules
+        wanted = None if rules is None else rules.classes
+        self._wanted_appeared = None
+        if wanted is None:
+            return
+        ids = [number for number, name in names.items() if name in wanted]
+        self._wanted_appeared = np.array(ids, np.int64)
+        missing = sorted(set(wanted) - set(names.values()))
+        if wanted == DEFAULT_CLASSES and ids:
+            return  # a network calls people and vehicles by some of these names
+        if missing and self._warn and names:
+            shown, known = "', '".join(missing), ", ".join(sorted(set(names.values())))
+            log.warning("'appeared': there is no class '%s' (known: %s)", shown, known)
+
+    def _counts_appeared(self, class_id: Int64) -> Bools:
+        """Return bool[n]: objects of this class count in the whole picture."""
+        if self._wanted_appeared is None:
+            return np.ones(len(class_id), np.bool_)
+        return np.isin(class_id, self._wanted_appeared)
+
     def _class_name(self, class_id: int) -> str:
         return (self._names or {}).get(class_id, str(class_id))
+
+    def _event(self, one: Appearance, source: str) -> Event:
+        index, pts_s, captured_at, *xyxy = one.moment.tolist()
+        return Event(
+            kind="appeared",
+            source=source,
+            area="",
+            direction="",
+            track_id=one.track_id,
+            class_id=one.class_id,
+            class_name=self._class_name(one.class_id),
+            index=int(index),
+            pts_s=pts_s,
+            captured_at=captured_at,
+            xyxy=(xyxy[0], xyxy[1], xyxy[2], xyxy[3]),
+        )
 
     def _events(self, found: Decisions, source: str) -> list[Event]:
         states, zones, events = self._detector.states, self._zones, []
         for one in found:
-            index, pts_s, captured_at, *xyxy = one.moment.tolist()
-            class_id = int(states.class_id[one.row])
-            event = Event(
+            track_id, class_id = int(states.id[one.row]), int(states.class_id[one.row])
+            event = replace(
+                self._event(Appearance(track_id, class_id, one.moment), source),
                 kind=one.kind,
-                source=source,
                 area=zones[one.zone].name,
                 direction=one.direction,
-                track_id=int(states.id[one.row]),
-                class_id=class_id,
-                class_name=self._class_name(class_id),
-                index=int(index),
-                pts_s=pts_s,
-                captured_at=captured_at,
-                xyxy=(xyxy[0], xyxy[1], xyxy[2], xyxy[3]),
                 dwell_s=round(one.dwell_us / 1e6, 6),
             )
             events.append(event)

@@ -96,7 +96,7 @@ class PipelineBackend:
         zeros = [
             Count(camera=name, count=0, **key._asdict())
             for name in names
-            for key in possible_counts(self._zone_editor.zones(name))
+            for key in possible_counts(self._zone_editor.watched(name))
             if (name, *key[:3]) not in happened
         ]
         return Counts(counts=[*counts, *zeros], inside=inside)

@@ -40,6 +40,10 @@ class ZoneEditor:
         """Return a camera's zones and lines, which may be none."""
         return self._file.cameras.get(camera, CameraZones())
 
+    def watched(self, camera: str) -> CameraZones:
+        """Return what is watched: the whole picture where the file says nothing of a camera."""
+        return self.zones(camera).with_live_default()
+
     def zones_by_camera(self) -> dict[str, dict[str, bool]]:
         """Return {camera: {zone or line: whether it is a line}} in force now."""
         return {
@@ -48,10 +52,10 @@ class ZoneEditor:
         }
 
     def new_watcher(self, camera: str) -> Watcher | None:
-        """Return the watcher of a camera that is added, None without zones and lines."""
+        """Return the watcher of a camera that is added, None where no event can happen."""
         with self._lock:
-            zones = self.zones(camera)
-            if not zones.zones_and_lines:
+            zones = self.watched(camera)
+            if zones.is_empty:
                 return None
             return self._watchers.setdefault(camera, ZoneWatcher(zones))
 
@@ -103,9 +107,9 @@ class ZoneEditor:
         for name in changed:
             watcher = self._watchers.get(name)
             if watcher is not None:
-                watcher.change(self.zones(name))  # zones that stay keep their counts
+                watcher.change(self.watched(name))  # zones that stay keep their counts
             else:
-                self._watchers[name] = watcher = ZoneWatcher(self.zones(name))
+                self._watchers[name] = watcher = ZoneWatcher(self.watched(name))
             set_watcher(name, watcher)
         return changed
 

@@ -59,6 +59,7 @@ export function eventText(event) {
   if (event.kind === "leave") {
     return `${object} left ${where}${event.dwell_s ? ` after ${span(event.dwell_s)}` : ""}`;
   }
+  if (event.kind === "appeared") return `${object} appeared`;
   if (event.kind === "dwell") return `${object} in ${where} for ${span(event.dwell_s)}`;
   return `${object} ${event.kind} ${where}`;
 }

@@ -67,6 +67,7 @@ export class ZoneEditor extends EventTarget {
   async open(tile) {
     const answer = await fetchJson(cameraPath(tile.name, "zones"));
     const { zones, lines, size, ...others } = answer;
+    delete others.appeared; // its masks are of the old size: the server keeps and scales it
     this.#others = others;
     this.#size = tile.size;
     this.#tile = tile;

@@ -89,12 +89,13 @@ def camera_routes(context: AppContext) -> APIRouter:
     def save_zones(name: CameraName, zones: CameraZones) -> CameraZones:
         """Save the camera's zones and lines and use them from the next frame on.
 
-        `settle_s` and `gone_s` stay as they are where they are not given.
+        `settle_s`, `gone_s` and `appeared` stay as they are where they are not given.
         """
         find_camera(context, name)
         current = context.backend.zones(name)
-        kept = {"settle_s", "gone_s"} - zones.model_fields_set
-        update = {key: value for key, value in current if key in kept}
+        kept = {"settle_s", "gone_s", "appeared"} - zones.model_fields_set
+        kept_values = current.scaled_masks(zones.size)
+        update = {key: value for key, value in kept_values if key in kept}
         try:
             return context.backend.save_zones(name, zones.model_copy(update=update))
         except PipelineError as error:

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi")
 def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
     editor = ZoneEditor(tmp_path / "new" / "zones.yaml")
     watched: list[tuple[str, bool]] = []
-    assert editor.new_watcher("yard") is None
+    assert editor.new_watcher("yard") is not None, "the whole picture is watched without zones"
     editor.save(
         "yard", zones_of(ZONE), lambda name, watcher: watched.append((name, watcher is not None))
     )
