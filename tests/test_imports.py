@@ -28,7 +28,7 @@ from support.import_walk import (
 # Arrows only down: each room may import itself and what is named after it.
 CORE = {"core"}
 BELOW_PLUGINS = CORE | {"models", "events"}
-PLUGIN_ROOMS = {"sources", "detectors", "classifiers", "trackers", "sinks"}
+PLUGIN_ROOMS = {"sources", "detectors", "classifiers", "embedders", "trackers", "sinks"}
 BELOW_CONFIG = BELOW_PLUGINS | PLUGIN_ROOMS | {"engine"}
 BELOW_API = BELOW_CONFIG | {"config"}
 BELOW_CLI = BELOW_API | {"report", "api", "tools", "server", "archive"}

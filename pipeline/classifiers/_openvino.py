@@ -14,16 +14,17 @@ from pipeline.core.data import Float32
 from pipeline.core.errors import ModelError
 from pipeline.models.compiled_files import CompiledFiles
 from pipeline.models.openvino_library import (
+    INPUT_TYPES,
     import_openvino,
     metadata_of,
     one_line,
     openvino_core,
-    picture_input,
+    picture_layout,
     read_network,
-    sides_of,
+    vector_output,
 )
 
-_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
+_OUTPUT = "[1,classes] of a classifier"
 
 
 class OpenVinoNetwork:
@@ -51,20 +52,13 @@ class OpenVinoNetwork:
     def _look(self) -> list[Any]:
         """Return size, metadata, type and whether channels come last; raises ModelError."""
         network = self._read()
-        port, sides = picture_input(network, self._path)
-        channels_last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
-        if channels_last:
-            sides = [sides[0], sides[3], sides[1], sides[2]]
-        if len(sides) != 4 or sides[1] not in (3, None) or sides[0] not in (1, None):
+        layout = picture_layout(network, self._path)
+        if layout.batch not in (1, None):
             raise ModelError(
-                f"model: {self._path} has input {port.partial_shape}, want [1,3,height,width] or "
-                "[1,height,width,3], one picture at a time or any number"
+                f"model: {self._path} takes {layout.batch} pictures at once, want one or any number"
             )
-        kind = port.element_type.to_string()
-        if kind not in _TYPES:
-            raise ModelError(f"model: {self._path} takes {kind}, want {' or '.join(_TYPES)}")
-        size = None if None in sides[2:] else sides[2:]
-        return [size, metadata_of(network, self._path), kind, channels_last]
+        metadata = metadata_of(network, self._path)
+        return [layout.size, metadata, layout.kind, layout.channels_last]
 
     def start(self, size: tuple[int, int]) -> None:
         """Compile for input of `size`; raises ModelError for what is no classifier."""
@@ -76,32 +70,13 @@ class OpenVinoNetwork:
         def compile_it() -> Any:
             network = self._read()
             network.reshape(shape)
-            self._find_output(network)
+            vector_output(network, self._path, _OUTPUT)
             return openvino_core().compile_model(network, "CPU", config)
 
         with one_line(f"model: {self._path} cannot be run on input of {size[1]}x{size[0]}"):
             self._compiled = self._files.compiled(shape, config, compile_it)
         self._model = None
-        self._output = self._find_output(self._compiled)
-
-    def _find_output(self, network: Any) -> int:
-        """Return which output holds one number per class: [1,C], or [1,C,1,1] as of a convolution.
-
-        Beside it may be features; anything with boxes or maps is no classifier.
-        """
-        shapes = [output.partial_shape for output in network.outputs]
-        rows = [sides_of(shape) if shape.rank.is_static else [] for shape in shapes]
-        found = [
-            place
-            for place, sides in enumerate(rows)
-            if len(sides) >= 2 and all(side == 1 for side in (sides[0], *sides[2:]))
-        ]
-        if len(found) != 1:
-            came = ", ".join(map(str, shapes))
-            raise ModelError(
-                f"model: {self._path} has outputs {came}, want one [1,classes] of a classifier"
-            )
-        return found[0]
+        self._output = vector_output(self._compiled, self._path, _OUTPUT)
 
     def run(self, planes: Float32) -> Float32:
         """Return the output for each picture; f32[N,3,H,W] in, f32[N,classes] out."""
@@ -117,7 +92,7 @@ class OpenVinoNetwork:
                 given = each.transpose(1, 2, 0) if self._channels_last else each
                 if self._type == "u8":
                     given = given.round().clip(0, 255)
-                queue.start_async({0: given.astype(_TYPES[self._type])[None]}, place)
+                queue.start_async({0: given.astype(INPUT_TYPES[self._type])[None]}, place)
             queue.wait_all()
         return np.asarray(answers, np.float32)
 

@@ -29,11 +29,11 @@ from pipeline.cli._pictures import (
 from pipeline.cli._signals import Signals
 from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.resolve import resolve_config
-from pipeline.config.schema import Config, PluginChoice, load_config
+from pipeline.config.schema import Config, load_config
 from pipeline.core.data import Result, Tracks
 from pipeline.core.errors import SourceBrokenError, SourceError, UsageError
 from pipeline.core.interfaces import Detector, Sink
-from pipeline.core.options import split_names
+from pipeline.core.options import PluginChoice, split_names
 from pipeline.core.output_columns import UtcOf, masks_and_keypoints
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.sinks._table import TableSink

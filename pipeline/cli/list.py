@@ -11,10 +11,17 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pipeline.config.plugins import CLASSIFIERS, FORMATS, PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.plugins import (
+    CLASSIFIERS,
+    EMBEDDERS,
+    FORMATS,
+    PLUGIN_TYPES,
+    plugin,
+    plugin_names,
+)
 
-HELP = "list sources, detectors, trackers, sinks, classifiers and export formats with their options"
-LISTED = (*PLUGIN_TYPES, CLASSIFIERS, FORMATS)
+HELP = "list sources, detectors, trackers, sinks, classifiers, embedders, formats and their options"
+LISTED = (*PLUGIN_TYPES, CLASSIFIERS, EMBEDDERS, FORMATS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,9 @@ from pipeline.cli._progress import print_summary, progress
 from pipeline.cli._signals import Signals
 from pipeline.cli.refine import FOLDER, print_refined
 from pipeline.config.resolve import resolve_config
-from pipeline.config.schema import Config, PluginChoice, load_config
+from pipeline.config.schema import Config, load_config
 from pipeline.core.errors import UsageError
-from pipeline.core.options import split_names
+from pipeline.core.options import PluginChoice, split_names
 from pipeline.core.sequences import load_sequences, looks_like_boxes
 from pipeline.core.track_files import SUFFIXES
 from pipeline.core.yaml_file import read_yaml

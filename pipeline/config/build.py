@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from pipeline.config.plugins import CLASSIFIERS, PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Classifier, Detector, Sink, Source, Tracker, Watcher
-from pipeline.core.options import HasConf, HasModel, HasWantedConf, validated
+from pipeline.core.options import HasConf, HasModel, HasWantedConf, PluginChoice, validated
 from pipeline.core.secret_masking import masked_all
 from pipeline.engine import Pipeline
 from pipeline.engine.pipeline import PATIENCE_S

@@ -13,6 +13,8 @@ PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
 """Types of plug-in that a configuration names."""
 CLASSIFIERS = "classifiers"
 """Type of plug-in that pictures get their tags from."""
+EMBEDDERS = "embedders"
+"""Type of plug-in that a tracker knows objects again by."""
 FORMATS = "formats"
 """Type of plug-in that tracks are exported by."""
 _PACKAGES = {FORMATS: "pipeline.archive.formats"}

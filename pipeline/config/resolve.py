@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import FROM_TEXT, Config, PluginChoice
+from pipeline.config.schema import FROM_TEXT, Config
 from pipeline.config.secrets import Secrets, UnknownSecretError
 from pipeline.core.errors import ConfigError, SourceError, UsageError
 from pipeline.core.interfaces import Source
+from pipeline.core.options import PluginChoice
 from pipeline.core.paths import home_path
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Listing, list_files
 

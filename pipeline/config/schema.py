@@ -11,37 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from pipeline.config.plugins import plugin
 from pipeline.config.secrets import FILE_NAME, Secrets, read_secrets
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import ConfigError
-from pipeline.core.options import OptionsModel, validated
+from pipeline.core.options import OptionsModel, PluginChoice, validated
 from pipeline.core.paths import home_path
 from pipeline.core.yaml_file import parse_yaml, read_yaml
 from pipeline.engine import RunOptions
 
 FROM_TEXT = "auto"
 """The kind of a source that is given as text, `{source: a.mp4, name: a}`; see resolve.py."""
-
-
-class PluginChoice(BaseModel):
-    """A plug-in by name, with its options; a bare string is a name without options."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Return everything but the name."""
-        return dict(self.model_extra or {})
 
 
 class Config(OptionsModel):

@@ -205,10 +205,29 @@ class Classifier(Protocol):
         """Release everything; safe to call twice and when never opened."""
 
 
+class Embedder(Protocol):
+    """Boxes in a picture to vectors that say how each looks. Never used by two threads at once.
+
+    The cosine of two vectors says how alike two objects look; from `min_similarity` on they may be
+    the same one. It differs from embedder to embedder.
+    """
+
+    min_similarity: float
+
+    def open(self) -> None:
+        """Load the weights, if it has any; raises ModelError."""
+
+    def embed(self, image: Image, xyxy: Float32) -> Float32:
+        """Return a unit vector f32[N,D] for each box f32[N,4] of a picture BGR u8[H,W,3]."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
+
+
 class Tracker(Protocol):
     """Boxes to tracks, for one source. State lives on the instance and nowhere else.
 
-    Optional: `HasMemory`, `Stateful`, `Timed`.
+    Optional: `HasMemory`, `NeedsOpening`, `Stateful`, `Timed`.
     """
 
     def update(self, frame: Frame, detections: Detections) -> Tracks:
@@ -228,6 +247,20 @@ class HasMemory(Protocol):
     @property
     def memory_s(self) -> float | None:
         """Return the seconds."""
+
+
+@runtime_checkable
+class NeedsOpening(Protocol):
+    """Optional, for trackers: has files or libraries to load, as an embedder's.
+
+    The engine opens it before its source's first frame.
+    """
+
+    def open(self) -> None:
+        """Load what it needs; raises ModelError."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice and when never opened."""
 
 
 @runtime_checkable

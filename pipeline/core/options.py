@@ -19,7 +19,7 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.core.errors import ConfigError
@@ -74,6 +74,24 @@ class OptionsModel(BaseModel):
         return {name: [*model.model_fields] for name, model in sections.items() if model}
 
 
+class PluginChoice(BaseModel):
+    """A plug-in by name, with its options; a bare string is a name without options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return everything but the name."""
+        return dict(self.model_extra or {})
+
+
 @runtime_checkable
 class HasConf(Protocol):
     """Optional, for a detector's `Options`: `conf`, the lowest score it reports."""
@@ -95,6 +113,16 @@ class HasWantedConf(Protocol):
     @property
     def wanted_conf(self) -> float:
         """Return the score, from 0 to 1; the detector's `conf` is lowered to it."""
+
+
+@runtime_checkable
+class HasEmbedder(Protocol):
+    """Optional, for a tracker's `Options`: the embedder that `build(options, embedder)` is given.
+
+    Where it is None, `build(options)` is called as for every tracker.
+    """
+
+    embedder: PluginChoice | None
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from pipeline.core.errors import ModelError
@@ -100,6 +101,65 @@ def picture_input(network: Any, path: Path) -> tuple[Any, list[int | None]]:
     [port] = network.inputs
     shape = port.partial_shape
     return port, [] if shape.rank.is_dynamic else sides_of(shape)
+
+
+class PictureInput(NamedTuple):
+    """A network's input of pictures: None for a side, or a number of pictures, that is not fixed.
+
+    `size` is (height, width), `kind` the name of the numbers in `INPUT_TYPES`.
+    """
+
+    batch: int | None
+    size: tuple[int, int] | None
+    kind: str
+    channels_last: bool
+
+    def shape(self, batch: int, size: tuple[int, int]) -> list[int]:
+        """Return the shape of an input of so many pictures of (height, width)."""
+        return [batch, *size, 3] if self.channels_last else [batch, 3, *size]
+
+
+INPUT_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
+
+
+def picture_layout(network: Any, path: Path) -> PictureInput:
+    """Return the layout of a network's only input; raises ModelError where it takes no pictures.
+
+    Channels first or last: what has 3 of them is found by the input's shape.
+    """
+    port, sides = picture_input(network, path)
+    channels_last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
+    if channels_last:
+        sides = [sides[0], sides[3], sides[1], sides[2]]
+    if len(sides) != 4 or sides[1] not in (3, None):
+        raise ModelError(
+            f"model: {path} has input {port.partial_shape}, want [1,3,height,width] or "
+            "[1,height,width,3], one picture at a time or any number"
+        )
+    kind = port.element_type.to_string()
+    if kind not in INPUT_TYPES:
+        raise ModelError(f"model: {path} takes {kind}, want {' or '.join(INPUT_TYPES)}")
+    batch, _, height, width = sides
+    size = None if height is None or width is None else (height, width)
+    return PictureInput(batch, size, kind, channels_last)
+
+
+def vector_output(network: Any, path: Path, what: str, batch: int = 1) -> int:
+    """Return which output holds the numbers of each picture: [1,C], or [1,C,1,1] of a convolution.
+
+    Beside it may be maps. Raises ModelError, which calls the output `what`, where not one fits.
+    """
+    shapes = [output.partial_shape for output in network.outputs]
+    rows = [sides_of(shape) if shape.rank.is_static else [] for shape in shapes]
+    found = [
+        place
+        for place, sides in enumerate(rows)
+        if len(sides) >= 2 and sides[0] == batch and all(side == 1 for side in sides[2:])
+    ]
+    if len(found) != 1:
+        came = ", ".join(map(str, shapes))
+        raise ModelError(f"model: {path} has outputs {came}, want one {what}")
+    return found[0]
 
 
 def metadata_of(network: Any, path: Path) -> dict[str, str]:

@@ -16,9 +16,10 @@ import numpy as np
 from pipeline.classifiers._tags.merge import tags_of
 from pipeline.config.build import build, lowest_score
 from pipeline.config.resolve import resolve_config
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.core.data import Detection, Float32, Frame, Result
 from pipeline.core.errors import SourceBrokenError, SourceError
+from pipeline.core.options import PluginChoice
 from pipeline.detectors.common.loaded_model import LoadedModel, SharedDetector
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.server.short_video import ShortVideo, VideoLimits

@@ -13,11 +13,12 @@ import numpy as np
 from support.fakes import FakeDetector
 
 from pipeline.classifiers._loaded import LoadedClassifier
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.config.web import WebOptions
 from pipeline.core.data import ClassNames, Detections, Float32, Frame, Image, Result, Tracks
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
+from pipeline.core.options import PluginChoice
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones

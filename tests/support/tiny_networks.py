@@ -101,6 +101,32 @@ def brightness_classifier(
     return _save(path, nodes, constants, (["batch", *picture], ["batch", len(factors)]), metadata)
 
 
+def colour_embedder(
+    path: Path,
+    *,
+    size: tuple[int | str, int | str] = (16, 8),
+    channels_last: bool = False,
+    fixed_batch: int | None = None,
+) -> Path:
+    """A network whose vector is the mean of what each channel received.
+
+    `fixed_batch` is in the middle of the graph, as some exports have it, so nothing can change it.
+    """
+    axes = [1, 2] if channels_last else [2, 3]
+    batch: int | str = fixed_batch or "batch"
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["means"], axes=axes, keepdims=1),
+        helper.make_node("Reshape", ["means", "rows"], ["rowed"]),
+        helper.make_node("MatMul", ["rowed", "each"], ["output0"]),
+    ]
+    constants = {
+        "rows": np.array([fixed_batch, -1] if fixed_batch else [-1, 3], np.int64),
+        "each": np.eye(3, dtype=np.float32),
+    }
+    picture = [*size, 3] if channels_last else [3, *size]
+    return _save(path, nodes, constants, ([batch, *picture], [batch, 3]), None)
+
+
 def _save(
     path: Path,
     nodes: list[onnx.NodeProto],

@@ -10,9 +10,9 @@ from typing import Any
 
 from pipeline.config.build import effective, model_of
 from pipeline.config.resolve import ResolvedConfig
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError, UsageError
-from pipeline.core.options import unknown
+from pipeline.core.options import PluginChoice, unknown
 from pipeline.events.zones.schema import CameraZones, plain
 from pipeline.events.zones.zones_file import load_zones
 from pipeline.report import model_facts

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from pipeline.config.build import detector_choice, make_detector, make_sources, tracker_factory
 from pipeline.config.resolve import ResolvedConfig, resolve_config
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector, Source, Tracker
+from pipeline.core.options import PluginChoice
 
 FIXED = ("sinks", "zones", "run", "web")
 """Sections that take effect at the next start only."""

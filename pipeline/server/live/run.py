@@ -15,10 +15,11 @@ from pipeline.api import load_classifier
 from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.plugins import plugin_names
 from pipeline.config.resolve import resolve_config
-from pipeline.config.schema import Config, PluginChoice
+from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError
 from pipeline.core.install_hints import install_command
 from pipeline.core.interfaces import Sink
+from pipeline.core.options import PluginChoice
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
