@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from support.tiny_families import network, seeing_network
 from support.tiny_networks import colour_network
 
@@ -230,6 +231,89 @@ def test_boxes_with_their_scores_in_one_output(tmp_path):
     path = network(tmp_path / "n.onnx", outputs, (1, 3, 100, 200))
     _, found = detect("yolo", path, frame())
     check(found, PIXELS["boxes"], [0.9, 0.6], [3, 1])
+
+
+def over_boxes() -> np.ndarray:
+    """Masks f32[2,1,28,28]: of the first box the left half is inside, of the second the upper."""
+    masks = np.zeros((2, 1, 28, 28), np.float32)
+    masks[0, :, :, :14] = masks[1, :, :14] = 0.9
+    return masks
+
+
+def over_picture() -> np.ndarray:
+    """The same as f32[2,1,100,200], pixels of the picture."""
+    masks = np.zeros((2, 1, 100, 200), np.float32)
+    for mask, box, half in zip(masks, PIXELS["boxes"].astype(int), ("left", "upper"), strict=True):
+        left, top, right, bottom = box
+        if half == "left":
+            right = (left + right) // 2
+        else:
+            bottom = (top + bottom) // 2
+        mask[0, top:bottom, left:right] = 0.9
+    return masks
+
+
+@pytest.mark.parametrize(
+    ("masks", "packed", "options"),
+    [
+        (over_boxes(), False, {}),
+        (over_boxes(), False, {"style": "detectron2", "imgsz": 200}),
+        (over_boxes().swapaxes(0, 1), True, {}),
+        (over_picture(), False, {}),
+        (over_picture() > 0.5, False, {"style": "detectron2", "imgsz": 200}),
+    ],
+    ids=["torchvision", "Detectron2", "MMDetection", "over the picture", "as bits"],
+)
+def test_masks_of_an_r_cnn_stay_with_their_boxes(tmp_path, masks, packed, options):
+    if packed:
+        dets = np.concatenate((PIXELS["boxes"], PIXELS["scores"][:, None]), axis=1)[None]
+        outputs = {"dets": dets, "labels": PIXELS["labels"][None], "masks": masks}
+    else:
+        outputs = {**PIXELS, "masks": masks.astype(np.float32)}
+    shape = (1, 3, 100, 200) if packed or options else (3, "height", "width")
+    path = network(tmp_path / "n.onnx", outputs, shape)
+    _, found = detect("rcnn", path, frame(), **options)
+    assert found.masks is not None
+    for mask, wanted in zip(found.masks, over_picture()[:, 0] > 0.5, strict=True):
+        ours = mask.decode()
+        assert (ours & wanted).sum() / (ours | wanted).sum() > 0.85  # a row more or less
+    # Filtered by class, each mask stays with its box.
+    _, last = detect("rcnn", path, frame(), classes=[int(found.class_id[1])], **options)
+    assert last.masks is not None
+    assert [mask.area for mask in last.masks] == [found.masks[1].area]
+    # A picture twice as large has masks twice as wide and high.
+    _, large = detect("rcnn", path, frame((200, 400)), **{"imgsz": 200, **options})
+    assert large.masks is not None
+    assert [each.area / mask.area for each, mask in zip(large.masks, found.masks, strict=True)] == (
+        pytest.approx([4, 4], rel=0.12)
+    )
+
+
+def without_rows(path: Path) -> Path:
+    """The same network, of whose answers no row is left, which only running it shows."""
+    model = onnx.load(path)
+    ends = helper.make_node("Cast", ["nothing"], ["end"], to=TensorProto.INT64)
+    start = numpy_helper.from_array(np.zeros(1, np.int64), "start")
+    model.graph.initializer.append(start)
+    model.graph.node.extend([ends, helper.make_node("Reshape", ["end", "minus one"], ["ends"])])
+    model.graph.initializer.append(numpy_helper.from_array(-np.ones(1, np.int64), "minus one"))
+    for output in model.graph.output:
+        whole, output.name = output.name, f"few {output.name}"
+        cut = helper.make_node("Slice", [whole, "start", "ends", "start"], [output.name])
+        model.graph.node.append(cut)
+        output.type.tensor_type.shape.dim[0].dim_param = f"rows of {whole}"
+    onnx.save(model, path)
+    return path
+
+
+def test_an_r_cnn_that_finds_nothing_has_no_masks(tmp_path):
+    path = network(tmp_path / "n.onnx", {**PIXELS, "masks": over_boxes()}, (3, "h", "w"))
+    _, found = detect("rcnn", path, frame(), conf=0.95)
+    assert len(found) == 0
+    assert not found.masks
+    _, found = detect("rcnn", without_rows(path), frame())
+    assert len(found) == 0
+    assert not found.masks
 
 
 # -- SSD as TensorFlow and OpenVINO have it -------------------------------------------------------

@@ -206,8 +206,9 @@ def test_detr_s_boxes_are_those_of_transformers(detr):
 # -- torchvision ----------------------------------------------------------------------------------
 
 
-def faster_rcnn() -> Any:
-    from torchvision.models.detection import FasterRCNN
+def faster_rcnn(**more: Any) -> Any:
+    """A small random network; with `mask_roi_pool` a Mask R-CNN."""
+    from torchvision.models.detection import FasterRCNN, MaskRCNN
     from torchvision.models.detection.rpn import AnchorGenerator
 
     backbone = torch.nn.Sequential(
@@ -217,7 +218,7 @@ def faster_rcnn() -> Any:
         torch.nn.ReLU(),
     )
     backbone.out_channels = 16
-    return FasterRCNN(
+    return (MaskRCNN if more else FasterRCNN)(
         backbone,
         num_classes=5,
         min_size=96,
@@ -228,6 +229,7 @@ def faster_rcnn() -> Any:
         rpn_post_nms_top_n_test=20,
         box_detections_per_img=20,
         box_score_thresh=0.1,
+        **more,
     )
 
 
@@ -263,3 +265,84 @@ def test_faster_rcnn_s_boxes_are_those_of_torchvision(rcnn, size):
     result = tracked(path, image)
     check(result, boxes[keep], scores[keep], labels[keep] - 1)
     assert result.class_names[3] == "class_3"
+
+
+class MasksOverBoxes(torch.nn.Module):
+    """A Mask R-CNN of torchvision that leaves masks as they are over their boxes, as Detectron2."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Any) -> Any:
+        from torchvision.models.detection.transform import resize_boxes
+
+        network = self.network
+        pictures, _ = network.transform(images)
+        features = {"0": network.backbone(pictures.tensors)}
+        proposals, _ = network.rpn(pictures, features)
+        (found,), _ = network.roi_heads(features, proposals, pictures.image_sizes)
+        size = [torch.tensor(side) for side in images[0].shape[-2:]]
+        boxes = resize_boxes(found["boxes"], pictures.image_sizes[0], size)
+        return boxes, found["labels"], found["scores"], found["masks"]
+
+
+def centre(network: Any, layer: Any, pixels: Any) -> None:
+    """Scale a layer so that each channel it puts out is 0 on average and varies by 1."""
+
+    def scale(layer: Any, _given: Any, output: Any) -> Any:
+        mean, std = output.mean((0, 2, 3)), output.std((0, 2, 3)).clamp(min=1e-6)
+        layer.weight.div_(std[:, None, None, None])
+        layer.bias.sub_(mean).div_(std)
+
+    hook = layer.register_forward_hook(scale)
+    with torch.no_grad():
+        network([pixels])
+    hook.remove()
+
+
+@pytest.fixture(scope="module")
+def mask_rcnn(tmp_path_factory) -> tuple[Any, dict[str, Path]]:
+    """A random Mask R-CNN, and its export with masks over the picture and over their boxes."""
+    torch.manual_seed(0)
+    network = faster_rcnn(mask_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 14, 2)).eval()
+    torch.nn.init.normal_(network.roi_heads.box_predictor.cls_score.weight, std=1.0)
+    # Outlines of some size, as trained networks draw them: neighbours are alike, half is inside.
+    predictor = network.roi_heads.mask_predictor
+    network.roi_heads.mask_predictor = torch.nn.Sequential(predictor, torch.nn.AvgPool2d(9, 1, 4))
+    centre(network, predictor.mask_fcn_logits, rgb(picture(480, 640)) / 255)
+    folder = tmp_path_factory.mktemp("mask_rcnn")
+    paths = {name: folder / f"{name}.onnx" for name in ("picture", "boxes")}
+    for name, exported in (("picture", network), ("boxes", MasksOverBoxes(network).eval())):
+        outputs = ["boxes", "labels", "scores", "masks"]
+        torch.onnx.export(
+            exported,
+            ([torch.rand(3, 480, 640)],),
+            str(paths[name]),
+            input_names=["images"],
+            output_names=outputs,
+            dynamic_axes={"images": [1, 2], **{each: [0] for each in outputs}},
+            opset_version=17,
+            dynamo=False,
+        )
+    return network, paths
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("over", ["picture", "boxes"])
+@pytest.mark.parametrize("size", [(480, 640), (600, 420)])
+def test_mask_rcnn_s_masks_are_those_of_torchvision(mask_rcnn, over, size):
+    network, paths = mask_rcnn
+    image = picture(*size)
+    with torch.no_grad():
+        (wanted,) = network([rgb(image) / 255])
+    keep = wanted["scores"].numpy() > CONF
+    result = tracked(paths[over], image)
+    boxes, scores, labels = (wanted[name].numpy()[keep] for name in ("boxes", "scores", "labels"))
+    check(result, boxes, scores, labels - 1)
+    masks = result.detections.masks
+    assert masks is not None
+    for mask, theirs in zip(masks, wanted["masks"].numpy()[keep, 0] > 0.5, strict=True):
+        ours = mask.decode()
+        both, either = (ours & theirs).sum(), (ours | theirs).sum()
+        assert both / either >= 0.99, mask.xyxy

@@ -63,11 +63,14 @@ class ExtraColumns:
 
     `coefficients` is how many weights of mask prototypes there are, `keypoints` how many keypoints
     and of how many numbers each, 2 or 3. `by_column`: a box is a column of the output, not a row.
+    `own_masks`: each box has a mask in an output beside the table, which lies over the box
+    exactly, or over whole pixels as torchvision rounds it.
     """
 
     coefficients: int = 0
     keypoints: tuple[int, int] | None = None
     by_column: bool = True
+    own_masks: Literal["", "exact", "rounded"] = ""
 
     @property
     def count(self) -> int:
@@ -76,11 +79,15 @@ class ExtraColumns:
 
     def split(self, output: Float32) -> tuple[Float32, Float32]:
         """Return an output f32[rows,columns] without them, and them alone f32[N,count]; views."""
+        if not self.count:
+            return output, output[:, :0]
         if self.by_column:
             return output[: -self.count], output[-self.count :].T
         return output[:, : -self.count], output[:, -self.count :]
 
     def __str__(self) -> str:
+        if self.own_masks:
+            return "masks"
         if self.keypoints is None:
             return f"{self.coefficients} mask coefficients"
         return f"{self.keypoints[0]} keypoints of {self.keypoints[1]} numbers"

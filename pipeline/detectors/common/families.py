@@ -6,6 +6,7 @@
 | detr   | the size wanted; labels [1,N], boxes [1,N,4], scores [1,N]     | detections | yes    |
 | rcnn   | boxes [N,4] in pixels, labels [N], scores [N]                  | detections | yes    |
 | rcnn   | boxes and scores [1,N,5] in pixels, labels [1,N]               | detections | yes    |
+|        | and masks [N,1,h,w] or [1,N,h,w] beside either of them         |            |        |
 | ssd    | detection_boxes (y x y x), _scores, _classes of TensorFlow     | detections | yes    |
 | ssd    | OpenVINO's DetectionOutput [1,1,N,7]                           | detections | yes    |
 | ssd    | boxes [1,N,4] from 0 to 1, labels [1,N], scores [1,N]          | detections | no     |
@@ -109,9 +110,10 @@ class PictureFormat:
 class Reading:
     """How to read a network of a family: which outputs hold what, and what its input looks like.
 
-    `boxes`, `scores` and `labels` are places of outputs, -1 for none; `packed` names an output that
-    holds them all. `background`: where among the classes "nothing" stands. `several`: a box may be
-    reported for several classes. `class_count` is without "nothing", None where it is not seen.
+    `boxes`, `scores`, `labels` and `masks` (one for each box) are places of outputs, -1 for none;
+    `packed` names an output that holds all but masks. `background`: where among the classes
+    "nothing" stands. `several`: a box may be reported for several classes. `class_count` is without
+    "nothing", None where it is not seen.
     """
 
     kind: str
@@ -119,6 +121,7 @@ class Reading:
     boxes: int = -1
     scores: int = -1
     labels: int = -1
+    masks: int = -1
     packed: Literal["", "dets", "detection-output", "maps"] = ""
     corners: Corners = "xyxy"
     normalised: bool = False
@@ -132,6 +135,11 @@ class Reading:
     placing: Placing = "stretch"
     input_size: tuple[int, int] | None = None
     anchors: tuple[int, ...] = ()
+
+    @property
+    def mask_boxes(self) -> Literal["exact", "rounded"]:
+        """Return what masks lie over: torchvision's are known by their class 0."""
+        return "rounded" if self.background == "first" else "exact"
 
     def recognised(self) -> RecognisedLayout:
         """Return the layout of the table that the outputs are joined into."""
@@ -254,6 +262,7 @@ def _rcnn(graph: Graph, options: FamilyOptions) -> Reading | None:
     if found is None:
         return None
     # Detectron2 subtracts means of pixels up to 255; torchvision's scale pictures themselves.
+    found = replace(found, masks=_masks(graph))
     style = options.style or ("detectron2" if graph.pixel_max == 255 else "torchvision")
     count = graph.score_classes
     if style == "detectron2" or found.packed:
@@ -332,6 +341,14 @@ def _labelled(graph: Graph, *, batched: bool) -> Reading | None:
     if not (True in boxes and True in labels and True in scores):
         return None
     return Reading("", "detections", boxes.index(True), scores.index(True), labels.index(True))
+
+
+def _masks(graph: Graph) -> int:
+    """Return the place of masks [N,1,h,w] or [1,N,h,w], -1 for none."""
+    fitting = [
+        port.fits(None, 1, None, None) or port.fits(1, None, None, None) for port in graph.outputs
+    ]
+    return fitting.index(True) if fitting.count(True) == 1 else -1
 
 
 def _boxes_and_classes(graph: Graph) -> tuple[int, int] | None:

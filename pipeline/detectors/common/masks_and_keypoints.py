@@ -6,15 +6,20 @@
 |         | and prototypes (1, C, H/4, W/4)       | 0 inside of the object                      |
 | pose    | a layout of `layouts`, K*2 or K*3     | x and y of K keypoints in pixels of the     |
 |         | columns more                          | input, and a score for each                 |
+| R-CNN   | masks (N, 1, h, w) beside the boxes   | above 0.5 inside of the object: over the    |
+|         |                                       | box (28 x 28), or over the whole input      |
 
-Prototypes and coefficients are YOLACT's (Bolya et al., ICCV 2019). What stands before these columns
+Prototypes and coefficients are YOLACT's (Bolya et al., ICCV 2019); R-CNN's masks are of He et al.,
+Mask R-CNN, ICCV 2017. What stands before these columns
 is any of the layouts, which is found as if they were not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +33,8 @@ from pipeline.models.metadata import Metadata
 Shape = tuple[int | None, ...]
 
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_MAX_CELLS = 512
+"""Of a side of a mask that comes in pixels of the input: it was made of 28 or so."""
 
 
 def find_prototypes(others: Sequence[Shape], task: str | None, size: tuple[int, int]) -> int | None:
@@ -119,7 +126,7 @@ def masks_of(
     (top, left), (tall, wide) = box.offset, box.scaled_size
     low = np.floor(np.array((left, top)) * scale)
     high = np.ceil(np.array((left + wide, top + tall)) * scale)
-    usable = np.isfinite(np.concatenate((xyxy, cut), axis=1)).all(axis=1).reshape(-1)
+    usable = _usable(xyxy, cut)
     corners = np.where(usable[:, None], xyxy, 0).reshape(-1, 2, 2) * scale
     # Half a cell more on each side, as outlines run between the middles of cells.
     first = np.floor(corners[:, 0] - 0.5).clip(low, high - 1).astype(int)
@@ -128,12 +135,71 @@ def masks_of(
     masks = []
     for row, ((x0, y0), (x1, y1)) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
         if not usable[row]:
-            masks.append(Mask(np.zeros((0, 0), np.float16), _NO_BOX, _NO_BOX, box.image_size))
+            masks.append(_empty(box))
             continue
         cells = prototypes[:, y0:y1, x0:x1].reshape(count, -1)
         numbers = (coefficients[row] @ cells).reshape(y1 - y0, x1 - x0)
         masks.append(Mask.from_numbers(numbers, _box(regions[row]), _box(cut[row]), box.image_size))
     return tuple(masks)
+
+
+def own_masks_of(
+    masks: Sequence[Float32], xyxy: Float32, box: Letterbox, cut: Float32, *, rounded: bool = False
+) -> tuple[Mask, ...]:
+    """Return the masks of N boxes that the network gives itself, f32[h,w] above 0.5 inside.
+
+    Those of the input's size lie over the whole input, others over their box: exactly (Detectron2),
+    or `rounded` to whole pixels as torchvision does. `xyxy` and `cut` as of `masks_of`.
+    """
+    found = []
+    for row, usable in enumerate(_usable(xyxy, cut)):
+        if not usable:
+            found.append(_empty(box))
+        elif masks[row].shape == box.input_size:
+            found.append(_from_whole(masks[row], xyxy[row], box))
+        else:
+            found.append(_from_box(masks[row], xyxy[row], box, None if rounded else cut[row]))
+    return tuple(found)
+
+
+def _from_box(mask: Float32, xyxy: Float32, box: Letterbox, cut: Float32 | None) -> Mask:
+    """Return the mask of a grid over a box, rounded as torchvision does it without `cut`.
+
+    Around it lie cells of nothing.
+    """
+    numbers = np.pad(np.asarray(mask, np.float32) - 0.5, 1, constant_values=-0.5)
+    height, width = mask.shape
+    corners = xyxy.astype(np.float64)
+    cell_x, cell_y = (corners[2:] - corners[:2]) / (width, height)
+    region = corners + np.array((-cell_x, -cell_y, cell_x, cell_y))
+    if cut is None:
+        region = np.trunc(region) + np.array((0, 0, 1, 1))
+    placed = _box(_unclipped(region, box))
+    return Mask.from_numbers(numbers, placed, placed if cut is None else _box(cut), box.image_size)
+
+
+def _from_whole(mask: Float32, xyxy: Float32, box: Letterbox) -> Mask:
+    """Return the mask of pixels of the input: those of a box and, since it is rounded, around."""
+    (top, left), (tall, wide) = box.offset, box.scaled_size
+    low, high = np.array((left, top)), np.array((left + wide, top + tall))
+    x0, y0 = (np.floor(xyxy[:2]) - 1).clip(low, high - 1).astype(int).tolist()
+    x1, y1 = (np.ceil(xyxy[2:]) + 1).clip((x0 + 1, y0 + 1), high).astype(int).tolist()
+    numbers: NDArray[Any] = np.asarray(mask[y0:y1, x0:x1], np.float32) - 0.5
+    if max(numbers.shape) > _MAX_CELLS:
+        height, width = (min(side, _MAX_CELLS) for side in numbers.shape)
+        numbers = cv2.resize(numbers, (width, height), interpolation=cv2.INTER_LINEAR)
+    region = _box(_unclipped(np.array((x0, y0, x1, y1), np.float64), box))
+    return Mask.from_numbers(numbers, region, region, box.image_size)
+
+
+def _usable(xyxy: Float32, cut: Float32) -> NDArray[np.bool_]:
+    """Return bool[N]: whether both boxes are finite."""
+    finite = np.isfinite(np.concatenate((xyxy, cut), axis=1))
+    return np.asarray(finite.all(axis=1).reshape(-1))
+
+
+def _empty(box: Letterbox) -> Mask:
+    return Mask(np.zeros((0, 0), np.float16), _NO_BOX, _NO_BOX, box.image_size)
 
 
 def keypoints_of(columns: Float32, keypoints: tuple[int, int], box: Letterbox) -> Float32:
@@ -161,7 +227,7 @@ def _keypoints_of(table: Shape, names: int) -> tuple[int, int]:
 
 
 def _unclipped(xyxy: NDArray[np.float64], box: Letterbox) -> NDArray[np.float64]:
-    """Return boxes f64[N,4] in pixels of the input as pixels of the picture, not clipped to it."""
+    """Return boxes f64[...,4] in pixels of the input as pixels of the picture, not clipped."""
     (top, left), (height, width) = box.offset, box.image_size
     scale_y, scale_x = box.scaled_size[0] / height, box.scaled_size[1] / width
     return np.asarray((xyxy - (left, top, left, top)) / (scale_x, scale_y, scale_x, scale_y))

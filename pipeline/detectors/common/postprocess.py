@@ -15,7 +15,7 @@ from pipeline.detectors.common.backend import ExtraColumns, NmsMethod
 from pipeline.detectors.common.decoding import Places
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import Letterbox, undo_xyxy
-from pipeline.detectors.common.masks_and_keypoints import keypoints_of, masks_of
+from pipeline.detectors.common.masks_and_keypoints import keypoints_of, masks_of, own_masks_of
 from pipeline.detectors.common.nms import Kept, SuppressionRules, keep_best
 from pipeline.detectors.common.output_check import OutputCheck
 
@@ -44,18 +44,25 @@ class Postprocess:
     def __call__(
         self, output: Float32, box: Letterbox, prototypes: Float32 | None = None
     ) -> Detections:
-        """Return the Detections of one picture; with `prototypes` f32[C,h,w] they have masks."""
+        """Return the Detections of one picture.
+
+        They have masks with `prototypes` f32[C,h,w], or one mask for each box of the output.
+        """
         if self.extra is None:
             kept, class_id, _ = self._kept(output, box)
             return Detections(undo_xyxy(kept.xyxy, box), kept.score, class_id[kept.rows])
         output, columns = self.extra.split(output)
         kept, class_id, place = self._kept(output, box)
-        xyxy, numbers = undo_xyxy(kept.xyxy, box), columns[place[kept.rows]]
+        rows, xyxy = place[kept.rows], undo_xyxy(kept.xyxy, box)
         masks = keypoints = None
         if self.extra.keypoints is not None:
-            keypoints = keypoints_of(numbers, self.extra.keypoints, box)
+            keypoints = keypoints_of(columns[rows], self.extra.keypoints, box)
+        elif prototypes is not None and self.extra.own_masks:
+            own = [prototypes[row] for row in rows]
+            rounded = self.extra.own_masks == "rounded"
+            masks = own_masks_of(own, kept.xyxy, box, xyxy, rounded=rounded)
         elif prototypes is not None:
-            masks = masks_of(numbers, prototypes, kept.xyxy, box, xyxy)
+            masks = masks_of(columns[rows], prototypes, kept.xyxy, box, xyxy)
         return Detections(xyxy, kept.score, class_id[kept.rows], masks, keypoints)
 
     def _kept(self, output: Float32, box: Letterbox) -> tuple[Kept, Int32, Places]:

@@ -291,7 +291,10 @@ class _PictureRequest:
         return self._request.get_output_tensor(0).data[0], self._box
 
     def prototypes(self) -> Float32 | None:
-        """Return the prototypes of masks f32[C,h,w], valid until the next launch, if there are."""
+        """Return f32[C,h,w]: prototypes of masks, or each box's; valid until the next launch.
+
+        None where the network gives neither.
+        """
         if not self.pool.has_prototypes:
             return None
         prototypes: Float32 = self._request.get_output_tensor(1).data[0]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import LayoutOverrides, Network
+from pipeline.detectors.common.backend import ExtraColumns, LayoutOverrides, Network
 from pipeline.detectors.common.families import Graph, Port, Reading
 from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.common.probe import RecognisedLayout
@@ -48,6 +48,7 @@ class FamilyModel:
             end2end=reading.form == "detections",
             stride=1,
             pixel_max=reading.format.pixel_max,
+            extra=ExtraColumns(own_masks=reading.mask_boxes) if reading.masks >= 0 else None,
         )
 
     def _find_size(self, imgsz: int | None) -> Size | None:
@@ -78,12 +79,15 @@ class FamilyModel:
     def compile(self, size: Size | None, config: Mapping[str, Any], **_of_tables: object) -> Any:
         """Return the network compiled for pictures u8[1,H,W,3] BGR of one size, or any (None).
 
-        In fp32 unless `config` says otherwise: places of boxes need more digits than bf16 has.
+        Its answer is output 0; output 1, where there is one, is a mask for each box. In fp32 unless
+        `config` says otherwise: places of boxes need more digits than bf16 has.
         """
         model = self._model.clone()
         picture = _take_pictures(model, self._reading, size)
-        table = _table(model, self._reading)
-        joined = self._ov.Model([table], [picture], self._reading.kind)
+        answers = [_table(model, self._reading)]
+        if self._reading.masks >= 0:
+            answers.append(_masks(model, self._reading.masks))
+        joined = self._ov.Model(answers, [picture], self._reading.kind)
         return self._ov_core.compile_model(
             joined, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **config}
         )
@@ -212,6 +216,16 @@ def _table(model: Any, reading: Reading) -> Any:
     if reading.corners == "yxyx":
         boxes = ops.gather(boxes, ops.constant(np.array([1, 0, 3, 2])), ops.constant(2))
     return ops.result(ops.concat([boxes, score, class_id], 2))
+
+
+def _masks(model: Any, place: int) -> Any:
+    """Return a result with an output of masks as f32[1,N,h,w]."""
+    from openvino import opset13 as ops
+
+    masks = model.get_results()[place].input_value(0)
+    if _sides(masks.get_partial_shape())[1] == 1:
+        masks = ops.unsqueeze(ops.squeeze(masks, [1]), [0]).output(0)
+    return ops.result(ops.convert(masks, "f32"))
 
 
 def _detections(ops: Any, outputs: list[Any], reading: Reading) -> tuple[Any, Any, Any]:
