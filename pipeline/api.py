@@ -21,12 +21,12 @@ from pipeline.config.build import build, lowest_score, make_classifier, make_det
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.source_argument import split_sources
+from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import Detection, Result
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
 from pipeline.core.paths import home_path
 from pipeline.detectors.common.loaded_model import LoadedModel
-from pipeline.models.class_names import wanted_ids
 from pipeline.report import run_config
 from pipeline.sources._file.listing import PICTURE_SUFFIXES
 from pipeline.sources._file.still_picture import read_picture

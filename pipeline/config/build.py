@@ -10,13 +10,27 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.config.plugins import CLASSIFIERS, PLUGIN_TYPES, plugin, plugin_names
-from pipeline.config.resolve import ResolvedConfig, SourceEntry, assign_names, with_secrets
+from pipeline.config.resolve import (
+    DETECT,
+    ResolvedConfig,
+    SourceEntry,
+    assign_names,
+    detect_options,
+    with_secrets,
+)
 from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Classifier, Detector, Sink, Source, Tracker, Watcher
-from pipeline.core.options import HasConf, HasModel, HasWantedConf, PluginChoice, validated
+from pipeline.core.options import (
+    HasClasses,
+    HasConf,
+    HasModel,
+    HasWantedConf,
+    PluginChoice,
+    validated,
+)
 from pipeline.core.secret_masking import masked_all
-from pipeline.engine import Pipeline
+from pipeline.engine import DetectOptions, Pipeline
 from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain
 from pipeline.events.zones.watcher import ZoneWatcher
@@ -46,8 +60,10 @@ def build(
         raise ConfigError("sources: needed but not given")
     detector = make_detector(config) if detector is None else detector
     optional: frozenset[str] = frozenset()
+    detect: dict[str, DetectOptions] = {}
     if sources is None:
         sources = [source for source, _ in make_sources(resolved)]
+        detect = detect_by_source(resolved, sources)
         optional = frozenset(
             source.name
             for source, entry in zip(sources, resolved.sources, strict=True)
@@ -69,6 +85,7 @@ def build(
         metadata=metadata,
         new_watcher=new_watcher,
         optional=optional,
+        detect=detect,
         unrelated_score=_score_of_pictures(config),
         patience_s=patience_s,
     )
@@ -102,6 +119,56 @@ def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
 
 
 def detector_choice(config: Config) -> PluginChoice:
+    """Return the detector's kind and options, `conf` and `classes` as wide as any source needs.
+
+    Each source then keeps what it wants of that: see `detect_by_source`.
+    """
+    choice = _shared_choice(config)
+    own = [detect_options(each, f"sources.{i}") for i, each in enumerate(config.sources)]
+    widest = dict(choice.options)
+    base = _detector_options(choice)
+    scores = [each.conf for each in own if each.conf is not None]
+    if isinstance(base, HasConf) and min(scores, default=base.conf) < base.conf:
+        widest["conf"] = min(scores)
+    classes = base.classes if isinstance(base, HasClasses) else None
+    if classes is not None:
+        more = [name for each in own for name in each.classes or ()]
+        widest["classes"] = [*dict.fromkeys([*classes, *more])]
+    if widest == choice.options:
+        return choice
+    return PluginChoice.model_validate({"kind": choice.kind, **widest})
+
+
+def detect_by_source(
+    resolved: ResolvedConfig, sources: Sequence[Source]
+) -> dict[str, DetectOptions]:
+    """Return what is detected on each source, by name, where that is less than on all together.
+
+    A source without options of its own keeps what the section `detector` says, where the detector
+    reports more for another one. Raises ConfigError for what this detector does not have.
+    """
+    entries = resolved.sources
+    if all(each.detect == DetectOptions() for each in entries):
+        return {}
+    base = _detector_options(_shared_choice(resolved.config))
+    reported = _detector_options(detector_choice(resolved.config))
+    shared: dict[str, Any] = {
+        key: getattr(base, key)
+        for key in ("conf", "classes")
+        if key in type(base).model_fields and getattr(base, key) != getattr(reported, key)
+    }
+    found = {}
+    for source, entry in zip(sources, entries, strict=True):
+        own = entry.detect.model_dump(exclude_none=True)
+        if "imgsz" in own and "imgsz" not in type(base).model_fields:
+            kind = resolved.config.detector.kind
+            raise ConfigError(f"{entry.where}.detect.imgsz: no option of the detector '{kind}'")
+        if options := {**shared, **own}:
+            found[source.name] = DetectOptions(**options)
+    return found
+
+
+def _shared_choice(config: Config) -> PluginChoice:
     """Return the detector's kind and options, `conf` lowered to what the tracker can use.
 
     Trackers that match in two stages continue tracks on detections of low score, and begin none on
@@ -117,17 +184,19 @@ def detector_choice(config: Config) -> PluginChoice:
     return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
 
 
+def _detector_options(choice: PluginChoice) -> BaseModel:
+    return _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+
+
 def lowest_score(config: Config) -> float | None:
     """Return the lowest score the detector reports in this run, None if it has no such option."""
-    choice = detector_choice(config)
-    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    options = _detector_options(detector_choice(config))
     return float(options.conf) if isinstance(options, HasConf) else None
 
 
 def _score_of_pictures(config: Config) -> float:
     """Return the lowest score on unrelated pictures: the detector's own, not the tracker's."""
-    choice = config.detector
-    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    options = _detector_options(config.detector)
     return float(options.conf) if isinstance(options, HasConf) else 0.0
 
 
@@ -174,7 +243,10 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
 
     shown: dict[str, Any] = masked_all(
         {
-            "sources": [full("sources", each.choice, each.where) for each in resolved.sources],
+            "sources": [
+                {**full("sources", each.choice, each.where), **_own_detection(each)}
+                for each in resolved.sources
+            ],
             "detector": full("detectors", detector_choice(config), "detector"),
             "tracker": full("trackers", config.tracker, "tracker"),
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
@@ -186,10 +258,15 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
     return shown
 
 
+def _own_detection(entry: SourceEntry) -> dict[str, Any]:
+    """Return the section `detect` of a source with what it sets, nothing where that is nothing."""
+    own = entry.detect.model_dump(mode="json", exclude_none=True)
+    return {DETECT: own} if own else {}
+
+
 def model_of(config: Config) -> str | None:
     """Return the weights as the detector's options name them, not fit to be shown."""
-    choice = config.detector
-    options = _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
+    options = _detector_options(config.detector)
     if not isinstance(options, HasModel) or options.model is None:
         return None
     return str(options.model)
@@ -199,6 +276,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file, plug-in options included, for editors."""
     tree = Config.model_json_schema()
     definitions = tree.setdefault("$defs", {})
+    definitions["DetectOptions"] = DetectOptions.model_json_schema()
     for plugin_type in PLUGIN_TYPES:
         choices: list[dict[str, Any]] = [{"enum": plugin_names(plugin_type)}]
         for kind in plugin_names(plugin_type):
@@ -207,11 +285,14 @@ def schema() -> dict[str, Any]:
             definitions.update(one.pop("$defs", {}))
             one["properties"] = {"kind": {"const": kind}, **one.get("properties", {})}
             one["required"] = ["kind", *one.get("required", [])]
+            if plugin_type == "sources":
+                one["properties"][DETECT] = {"$ref": "#/$defs/DetectOptions"}
             definitions[f"{plugin_type}.{kind}"] = one
             choices.append({"$ref": f"#/$defs/{plugin_type}.{kind}"})
         definitions[plugin_type] = {"anyOf": choices}
     fields = tree["properties"]
-    as_text = {"type": "object", "properties": {"source": {"type": "string"}}}
+    written = {"source": {"type": "string"}, DETECT: {"$ref": "#/$defs/DetectOptions"}}
+    as_text = {"type": "object", "properties": written}
     guessed = {**as_text, "required": ["source"], "not": {"required": ["kind"]}}
     sources = [{"type": "string"}, guessed, {"$ref": "#/$defs/sources"}]
     fields["sources"]["items"] = {"anyOf": sources}

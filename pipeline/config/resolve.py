@@ -11,11 +11,14 @@ from pipeline.config.schema import FROM_TEXT, Config
 from pipeline.config.secrets import Secrets, UnknownSecretError
 from pipeline.core.errors import ConfigError, SourceError, UsageError
 from pipeline.core.interfaces import Source
-from pipeline.core.options import PluginChoice
+from pipeline.core.options import PluginChoice, validated
 from pipeline.core.paths import home_path
+from pipeline.engine import DetectOptions
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Listing, list_files
 
 MAX_NAME_LENGTH = 200
+DETECT = "detect"
+"""The section of a source with what is detected on it."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,15 @@ class SourceEntry:
 
     Placeholders are still in the options; `with_secrets` fills them in. `has_literal_path`: the
     path was found or filled in already, and a `${NAME}` in it is part of a file's name.
-    `is_member`: it was found in a folder or by a pattern, so the run can do without it.
+    `is_member`: it was found in a folder or by a pattern, so the run can do without it. `detect` is
+    what is detected on it, where that differs from the others.
     """
 
     where: str
     choice: PluginChoice
     has_literal_path: bool = False
     is_member: bool = False
+    detect: DetectOptions = field(default_factory=DetectOptions)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ def _with_sequence(entry: SourceEntry, config: Config) -> SourceEntry:
     sequence = options.get("fps") is not None or (tracked and config.tracker.kind != "none")
     choice = {"kind": "images", **options, "sequence": sequence}
     return replace(entry, choice=PluginChoice.model_validate(choice))
+
+
+def detect_options(source: str | PluginChoice, where: str) -> DetectOptions:
+    """Return the section `detect` of a source as it is written; raises ConfigError."""
+    values = {} if isinstance(source, str) else source.options.get(DETECT, {})
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}.{DETECT}: want a section, got {values!r}")
+    return validated(DetectOptions, values, f"{where}.{DETECT}")
 
 
 def with_secrets(entry: SourceEntry, secrets: Secrets) -> PluginChoice:
@@ -134,8 +147,15 @@ def _resolve_source(source: str | PluginChoice, where: str, secrets: Secrets) ->
     """
     if isinstance(source, str):
         return _from_text(source, {}, where, secrets)
+    options = source.options
+    if DETECT in options:
+        detect = detect_options(source, where)
+        del options[DETECT]
+        rest = PluginChoice.model_validate({"kind": source.kind, **options})
+        found = _resolve_source(rest, where, secrets)
+        entries = tuple(replace(each, detect=detect) for each in found.entries)
+        return replace(found, entries=entries)
     if source.kind == FROM_TEXT:
-        options = source.options
         text = options.pop("source", None)
         if not isinstance(text, str):
             raise ConfigError(f"{where}.source: want a path, a device or an address, got {text!r}")

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import yaml
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.atomic_file import rewrite
+from pipeline.core.errors import ConfigError, writing
 from pipeline.core.secret_masking import PLACE
 
 log = logging.getLogger("trackline")
@@ -40,6 +41,16 @@ class Secrets:
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self._values))})"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names that have a value: those of the file, and of the environment."""
+        return frozenset(self._values) | frozenset(os.environ)
+
+    @property
+    def file_names(self) -> frozenset[str]:
+        """Return the names that have a value in the file."""
+        return frozenset(self._values)
 
     def filled(self, value: Any) -> Any:
         """Return `value` with the placeholders in all its texts filled in; `$${NAME}` is literal.
@@ -72,10 +83,11 @@ class Secrets:
         return found
 
 
-def read_secrets(path: Path) -> Secrets:
+def read_secrets(path: Path, *, warn: bool = True) -> Secrets:
     """Return the keys and values of the secrets file, none where there is no such file.
 
-    Warns where other users can read it; raises ConfigError, which holds none of what is in it.
+    With `warn`, warns where other users can read it. Raises ConfigError, which holds none of
+    what is in it.
     """
     if not path.exists():
         return Secrets(file=path)
@@ -91,9 +103,45 @@ def read_secrets(path: Path) -> Secrets:
     for key, value in tree.items():
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key}: want text, got a list or section")
-    if _read_by_others(path):
+    if warn and _read_by_others(path):
         log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
     return Secrets(tree, path)
+
+
+def save_secret(path: Path, name: str, value: str | None) -> None:
+    """Write a secret into the file, readable by its owner only; None removes it.
+
+    Its other lines stay. Raises OutputError, and ConfigError for a file that is not read.
+    """
+    wanted = dict(read_secrets(path, warn=False)._values)
+    lines = range(0)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if wanted.pop(name, None) is not None:
+        lines = _lines_of(text, name)
+    kept = "".join(line for i, line in enumerate(text.splitlines(keepends=True)) if i not in lines)
+    if value is not None:
+        kept += "" if not kept or kept.endswith("\n") else "\n"
+        quoted = yaml.dump(value, default_style='"', allow_unicode=True, width=1 << 20)
+        kept += f"{name}: {quoted}"
+        wanted[name] = value
+    try:
+        found = yaml.load(kept, yaml.BaseLoader) or {}
+    except (yaml.YAMLError, ValueError):
+        found = None
+    if found != wanted:
+        raise ConfigError(f"{path}: written in a way that only a person can change: one KEY a line")
+    with writing(path):
+        rewrite(path, kept, mode=0o600)
+
+
+def _lines_of(text: str, name: str) -> range:
+    """Return the numbers of the lines in which a secret stands."""
+    root: Any = yaml.compose(text, yaml.SafeLoader)
+    for key, value in root.value:
+        if key.value == name:
+            end: yaml.Mark = value.end_mark
+            return range(key.start_mark.line, end.line + (end.column > 0))
+    return range(0)
 
 
 def _is_in_login_or_query(text: str, match: re.Match[str]) -> bool:

@@ -55,9 +55,9 @@ class _Change:
         root = yaml.compose(self._text, yaml.SafeLoader)
         self._root: Any = root if isinstance(root, yaml.MappingNode) else None
         pairs: Any = [] if self._root is None else self._root.value
-        self._key, self._list = next(
-            (pair for pair in pairs if pair[0].value == _KEY), (None, None)
-        )
+        found: Any = next((pair for pair in pairs if pair[0].value == _KEY), (None, None))
+        self._key: Any = found[0]
+        self._list: Any = found[1]
         entries = self._tree.get(_KEY)
         if not (entries is None or isinstance(entries, list)):
             raise ConfigError(f"{_KEY}: want a list")
@@ -94,9 +94,9 @@ class _Change:
 
     def change(self, index: int, changes: Mapping[str, Any]) -> str:
         before = self._entries[index]
-        changed = {"source": before} if isinstance(before, str) else dict(before)
-        changed |= changes
-        changed = {key: value for key, value in changed.items() if value is not None}
+        mapping = {"source": before} if isinstance(before, str) else before
+        merged = {**mapping, **changes}
+        changed = {key: value for key, value in merged.items() if value is not None}
         wanted = [changed if i == index else each for i, each in enumerate(self._entries)]
         if self._is_flow:
             raw = self._raw()

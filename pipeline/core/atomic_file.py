@@ -59,6 +59,26 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, "utf-8", "backslashreplace")
 
 
+def rewrite(path: Path, text: str, *, new_mode: int = 0o644, mode: int | None = None) -> None:
+    """Write a UTF-8 file that people edit too, in one step; raises OSError.
+
+    A link stays a link, the folder is made where it is missing. The file keeps its permissions, a
+    new one gets `new_mode`; with `mode` it has those in any case, at no moment more.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode is None:
+        mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
+    with replacing(path, concurrent=True) as partial:
+        partial.unlink(missing_ok=True)  # one that a crash left may be readable by others
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+            os.fchmod(descriptor, mode)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until what was renamed into a folder, or made in it, outlives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -157,7 +157,7 @@ class HasNotes(Protocol):
 class Detector(Protocol):
     """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once.
 
-    Optional: `Overlapping`, `Timed`.
+    Optional: `Overlapping`, `SizedBySource`, `Timed`.
     """
 
     batch_size: int
@@ -190,6 +190,18 @@ class Overlapping(Detector, Protocol):
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""
+
+
+@runtime_checkable
+class SizedBySource(Protocol):
+    """Optional, for detectors: the size of the network's input differs from source to source."""
+
+    def set_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Set the longest side of the input in pixels by source, for the frames submitted next.
+
+        The other sources have the detector's own. Called when it is open, never during another
+        call.
+        """
 
 
 class Classifier(Protocol):

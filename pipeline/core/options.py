@@ -100,6 +100,13 @@ class HasConf(Protocol):
 
 
 @runtime_checkable
+class HasClasses(Protocol):
+    """Optional, for a detector's `Options`: `classes`, the only ones it reports, None for all."""
+
+    classes: tuple[int | str, ...] | None
+
+
+@runtime_checkable
 class HasModel(Protocol):
     """Optional, for a detector's `Options`: `model`, its weights, None for the built-in ones."""
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import ModelError
 from pipeline.core.interfaces import Detector
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import RecordedSequence, load_sequences
-from pipeline.models.class_names import wanted_ids
 
 INNER = "det/det.txt"
 BATCH = 16

@@ -2,5 +2,6 @@
 
 from pipeline.engine.options import RunOptions
 from pipeline.engine.pipeline import Pipeline
+from pipeline.engine.source_detection import DetectOptions
 
-__all__ = ["Pipeline", "RunOptions"]
+__all__ = ["DetectOptions", "Pipeline", "RunOptions"]

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import PipelineError, StageError, located
-from pipeline.core.interfaces import Detector, Overlapping, Timed
+from pipeline.core.interfaces import Detector, Overlapping, SizedBySource, Timed
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.stats import SourceStats
 
@@ -59,6 +59,12 @@ class DetectorRunner:
         """Close a detector that was never used, whose failure is known already."""
         with suppress(PipelineError):
             self.close()
+
+    def set_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Set the longest side of the network's input for single sources, where it can differ."""
+        if isinstance(self.detector, SizedBySource):
+            with located(self.name):
+                self.detector.set_sizes(sizes)
 
     def submit(self, frames: Sequence[Frame]) -> None:
         """Begin with a batch, if the detector is an overlapping one; else `collect` detects."""

@@ -53,14 +53,14 @@ class FrameSkipper:
         self._every = every
         self._epoch = 0
         self._gap = self._since = 0
-        self._asked_s = self._last_s = 0.0
+        self._asked_s = self._last_s = self._due_s = 0.0
         self._last: _Key | None = None
         self._before: _Key | None = None
         self._pairs = _NONE, _NONE
         self._forget()
 
-    def wants(self, frame: Frame) -> bool:
-        """Return whether to detect on this frame."""
+    def wants(self, frame: Frame, max_fps: float | None = None) -> bool:
+        """Return whether to detect on this frame, `max_fps` times a second at most."""
         at_s, step_s = frame.pts_s, frame.pts_s - self._last_s
         if frame.epoch != self._epoch:
             self._epoch = frame.epoch
@@ -70,6 +70,11 @@ class FrameSkipper:
         late = self._every == "auto" and at_s - self._asked_s + step_s > MAX_S + 1e-6
         if self._since < self._gap and not late:
             return False
+        if max_fps is not None:
+            if at_s < self._due_s - 1e-6:
+                return False
+            # On average as often as that, whatever the frame rate; what was missed is not made up.
+            self._due_s = max(self._due_s, at_s - 1 / max_fps) + 1 / max_fps
         self._since, self._asked_s = 0, at_s
         return True
 
@@ -114,7 +119,7 @@ class FrameSkipper:
     def _forget(self) -> None:
         self._gap = 1 if self._every == "auto" else self._every
         self._since = self._gap  # the first frame is detected on
-        self._asked_s = self._last_s = 0.0
+        self._asked_s = self._last_s = self._due_s = 0.0
         self._last = self._before = None
         self._pairs = _NONE, _NONE
 

@@ -21,6 +21,7 @@ from pipeline.engine.detector_runner import DetectorRunner, InFlightBatch
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.options import RunOptions
 from pipeline.engine.result_builder import ResultBuilder, ResultQueue
+from pipeline.engine.source_detection import DetectOptions, SourceDetection
 from pipeline.engine.source_tracker import SourceTrackers
 from pipeline.engine.stats import Stats
 from pipeline.engine.step_lock import StepLock
@@ -54,7 +55,10 @@ class Inference:
         self._in_order = options.in_order
         self._in_flight: deque[InFlightBatch] = deque()  # oldest first
         self._lock = StepLock()
-        self._builder = ResultBuilder(trackers, results, stats, self._lock, options.detect_every)
+        self._detection = SourceDetection()
+        self._builder = ResultBuilder(
+            trackers, results, stats, self._lock, options.detect_every, self._detection
+        )
         self._opened = self._closed = False
         self._worker = Worker("infer", self._infer_all, self._finish)
 
@@ -64,10 +68,22 @@ class Inference:
         return self._worker.started
 
     def open(self, *, prefer_latency: bool) -> ClassNames:
-        """Open the detector and return its class names; raises ModelError."""
+        """Open the detector and return its class names; raises ModelError and ConfigError."""
         self._runner.open(prefer_latency=prefer_latency)
         self._opened = True
+        with self._lock.exclusive():
+            self._use(self._runner)
         return self._runner.class_names
+
+    @property
+    def class_names(self) -> ClassNames:
+        """Return the detector's class names, none before it is open."""
+        return self._runner.class_names
+
+    def _use(self, runner: DetectorRunner) -> None:
+        """Let a detector and the sources' own options know of each other; the lock is held."""
+        self._detection.use(runner.class_names)
+        runner.set_sizes(self._detection.sizes)
 
     @property
     def batch_size(self) -> int:
@@ -105,6 +121,8 @@ class Inference:
             with self._lock.exclusive():
                 if self._closed:
                     raise PipelineError(f"{fresh.name}: the run is over")
+                if self._opened:
+                    self._use(fresh)
                 before, self._runner = self._runner, fresh
                 before.retire()
                 idle = self._is_idle(before)
@@ -127,15 +145,28 @@ class Inference:
                 raise ValueError(f"Pipeline.sources: no source '{source}'")
             tracker.set_watcher(watcher)
 
-    def add_source(self, source: str) -> None:
-        """Make a source's tracker, before its first frame."""
+    def add_source(self, source: str, detect: DetectOptions | None = None) -> None:
+        """Make a source's tracker, before its first frame; raises ConfigError."""
         with self._lock.exclusive():
+            self._set_detect(source, detect)
             self._trackers.add(source)
 
     def remove_source(self, source: str) -> None:
         """Remove a source's tracker; its frames in flight are dropped as "removed"."""
         with self._lock.exclusive():
             self._trackers.remove(source)
+            self._set_detect(source, None)
+
+    def set_detect(self, source: str, detect: DetectOptions | None) -> None:
+        """Detect on a source by other options from its next frame on; raises ConfigError."""
+        with self._lock.exclusive():
+            self._set_detect(source, detect)
+
+    def _set_detect(self, source: str, detect: DetectOptions | None) -> None:
+        before = self._detection.sizes
+        self._detection.set(source, detect)
+        if self._opened and self._detection.sizes != before:
+            self._runner.set_sizes(self._detection.sizes)
 
     # -- the thread itself ----------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import ExitStack
 from typing import Any
 
-from pipeline.core.data import Result
+from pipeline.core.data import ClassNames, Result
 from pipeline.core.errors import PipelineError
 from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
 from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
@@ -22,6 +22,7 @@ from pipeline.engine.inference import Inference
 from pipeline.engine.options import RunOptions
 from pipeline.engine.result_builder import ResultQueue
 from pipeline.engine.sink_group import SinkGroup, with_age
+from pipeline.engine.source_detection import DetectOptions
 from pipeline.engine.source_group import SourceGroup
 from pipeline.engine.source_tracker import SourceTrackers
 from pipeline.engine.stats import Stats
@@ -42,7 +43,8 @@ class Pipeline:
     that cannot be opened or read on is set aside with its reason, and named in the error at the
     end. The end waits for sources that hang, all of them together `patience_s` at most.
     `unrelated_score` is the lowest score on pictures that have nothing to do with each other: the
-    trackers of other sources may ask for lower ones.
+    trackers of other sources may ask for lower ones. `detect` has the options of sources that are
+    detected on in a way of their own, by name.
 
     Sources, detector, trackers and watchers may be changed by any thread, before the run and
     while it goes on, but not by a tracker, a watcher or the detector itself.
@@ -61,6 +63,7 @@ class Pipeline:
         optional: Collection[str] = (),
         unrelated_score: float = 0.0,
         patience_s: float = PATIENCE_S,
+        detect: Mapping[str, DetectOptions] | None = None,
     ) -> None:
         self.stop_reason: str | None = None
         self._metadata = metadata or {}
@@ -89,7 +92,7 @@ class Pipeline:
         if len(set(names)) < len(names):
             raise ValueError(f"Pipeline.sources: names must differ, got {names}")
         for source in sources:
-            self.add_source(source)
+            self.add_source(source, (detect or {}).get(source.name))
 
     def run(self) -> dict[str, Any]:
         """Process everything and return the report; raises the first error after closing all."""
@@ -101,6 +104,11 @@ class Pipeline:
     def source_infos(self) -> dict[str, SourceInfo]:
         """Return the properties of the sources that are open, by name."""
         return self._sources.infos
+
+    @property
+    def class_names(self) -> ClassNames:
+        """Return the detector's class names, none before it is open."""
+        return self._inference.class_names
 
     @property
     def max_frames(self) -> int | None:
@@ -146,11 +154,12 @@ class Pipeline:
 
     # -- changes, by any thread, before the run and during it -------------------------------------
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, source: Source, detect: DetectOptions | None = None) -> None:
         """Add a source; one whose name was there before keeps its counters and ids.
 
         Raises ValueError where the name is taken, SourceError for a file that cannot be opened,
-        PipelineError once the run is over. Later failures end this source alone.
+        ConfigError for classes the detector does not know, PipelineError once the run is over.
+        Later failures end this source alone.
         """
         check_not_forked()
         with self._changes:
@@ -158,7 +167,7 @@ class Pipeline:
                 raise PipelineError(f"source {source.name}: the run is over")
             if source.name in self._sources:
                 raise ValueError(f"Pipeline.sources: names must differ, '{source.name}' is there")
-            self._inference.add_source(source.name)
+            self._inference.add_source(source.name, detect)
             try:
                 self._sources.add(source)
             except BaseException:
@@ -178,6 +187,12 @@ class Pipeline:
             self._inference.remove_source(name)
             self._limit_results()
         grabber.close(self._patience_s)
+
+    def set_detect(self, source: str, detect: DetectOptions | None) -> None:
+        """Detect on a source by other options from its next frame on; raises ConfigError."""
+        check_not_forked()
+        with self._changes:
+            self._inference.set_detect(source, detect)
 
     def retry_now(self, source: str) -> None:
         """Try a lost camera again at once instead of when its wait is over.

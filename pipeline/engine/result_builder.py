@@ -16,6 +16,7 @@ from pipeline.core.ring_buffer import RingBuffer
 from pipeline.engine.detector_runner import DetectorRunner
 from pipeline.engine.frame_skipper import Every, FrameSkipper
 from pipeline.engine.grabber import Grabbed
+from pipeline.engine.source_detection import SourceDetection
 from pipeline.engine.source_tracker import SourceTrackers, TrackedFrame
 from pipeline.engine.stats import Stats
 from pipeline.engine.step_lock import StepLock
@@ -52,23 +53,28 @@ class ResultBuilder:
         stats: Stats,
         lock: StepLock,
         detect_every: Every = 1,
+        detection: SourceDetection | None = None,
     ) -> None:
         self._trackers = trackers
         self._results = results
         self._stats = stats
         self._lock = lock
         self._detect_every = detect_every
+        self._detection = detection or SourceDetection()
         self._skippers: dict[str, FrameSkipper] = {}
         self._held: dict[str, list[Grabbed]] = {}
 
     def wants(self, grabbed: Grabbed) -> bool:
         """Return whether to detect on a frame, which is the source's next one."""
         name = grabbed.frame.source
-        if self._detect_every == 1 or self._stats.sources[name].unrelated:
+        max_fps = self._detection.fps(name)
+        if self._stats.sources[name].unrelated:
             return True
         if name not in self._skippers:
+            if self._detect_every == 1 and max_fps is None:
+                return True
             self._skippers[name] = FrameSkipper(self._detect_every)
-        return self._skippers[name].wants(grabbed.frame)
+        return self._skippers[name].wants(grabbed.frame, max_fps)
 
     def add_detected(
         self,
@@ -80,7 +86,7 @@ class ResultBuilder:
         """Hand on a frame that was detected on, and before it those held for it."""
         frame = grabbed.frame
         stats = self._stats.sources[frame.source]
-        found = runner.usable(found, stats)
+        found = self._detection.kept(frame.source, runner.usable(found, stats))
         if stats.unrelated:
             found = found[found.score >= np.float32(self._trackers.unrelated_score)]
         if skipper := self._skippers.get(frame.source):

@@ -1,16 +1,11 @@
-"""Names of a network's classes, and the ids of those the user wants.
-
-Boxes of other classes are dropped in postprocess.py.
-"""
+"""Names of a network's classes."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core.data import ClassNames
 from pipeline.core.errors import ModelError
 
 # fmt: off
@@ -32,7 +27,6 @@ COCO = (
 _UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 """Numbers of COCO's categories, 1 to 90, that no box has."""
 
-MAX_SHOWN = 20
 MAX_UNKNOWN_CLASSES = 1000
 
 
@@ -80,34 +74,3 @@ def names_from(given: Sequence[str]) -> dict[int, str]:
         if not given:
             raise ModelError(f"names: {path} holds no name; want one a line")
     return dict(enumerate(given))
-
-
-def wanted_ids(wanted: Sequence[int | str], names: ClassNames) -> list[int]:
-    """Return the class ids that `wanted` asks for by name (any case) or by number.
-
-    Several classes may have one name: it stands for all of them. Raises ModelError naming the close
-    matches, or all names where there are few.
-    """
-    by_name: dict[str, list[int]] = {}
-    for class_id, name in names.items():
-        by_name.setdefault(name.strip().casefold(), []).append(class_id)
-    ids: list[int] = []
-    for item in wanted:
-        text = str(item).strip()
-        if text.casefold() in by_name:
-            ids += by_name[text.casefold()]
-        elif text.isdecimal() and int(text) in names:
-            ids.append(int(text))
-        else:
-            raise ModelError(f"classes: the model has no class {text!r}; {_hint(text, names)}")
-    return sorted(set(ids))
-
-
-def _hint(text: str, names: ClassNames) -> str:
-    known = {name.casefold(): name for name in names.values()}
-    close = [known[key] for key in difflib.get_close_matches(text.casefold(), known, n=3)]
-    if close:
-        return f"close: {', '.join(close)}"
-    listed = ", ".join(list(names.values())[:MAX_SHOWN])
-    more = ", ..." if len(names) > MAX_SHOWN else ""
-    return f"it knows {len(names)} (or their ids 0 to {max(names)}): {listed}{more}"

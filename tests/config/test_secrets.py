@@ -19,7 +19,13 @@ from pipeline.cli import main as cli
 from pipeline.config.build import build, effective, make_sources
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
-from pipeline.config.secrets import Secrets, UnknownSecretError
+from pipeline.config.secrets import (
+    FILE_NAME,
+    Secrets,
+    UnknownSecretError,
+    read_secrets,
+    save_secret,
+)
 from pipeline.core.errors import ConfigError, SourceError, SourceLostError
 from pipeline.core.options import validated
 from pipeline.core.secret_masking import masked
@@ -255,3 +261,28 @@ def test_failures_do_not_show_it_either(tmp_path: Path, network: Path, password:
 def test_a_models_address_is_reported_without_its_token(tmp_path: Path) -> None:
     tree = {"sources": ["a.mp4"], "detector": {"model": "https://host/m.onnx?token=hunter2"}}
     assert "hunter2" not in json.dumps(effective(resolve_config(validated(Config, tree, ""))))
+
+
+@pytest.mark.parametrize(
+    "before", [None, "", "# mine\nA: x  # kept\nB: 'y'", "{}", "A: >\n  x\n  y\n"]
+)
+@pytest.mark.parametrize("value", ["p@ss/w${A}rd", "no", "", "a: b # \"c'", "ünï\n", "\U0001f600"])
+def test_a_secret_is_saved_for_its_owner_alone(
+    tmp_path: Path, before: str | None, value: str
+) -> None:
+    """All else in the file stays as it is; what is read is what was saved."""
+    path = tmp_path / FILE_NAME
+    if before is not None:
+        path.write_text(before)
+        path.chmod(0o644)
+    if before == "{}":
+        with pytest.raises(ConfigError, match="only a person"):
+            save_secret(path, "CAM", value)
+        return
+    save_secret(path, "CAM", "old")
+    save_secret(path, "CAM", value)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_secrets(path).filled("${CAM}") == value
+    assert (before or "") in path.read_text()
+    save_secret(path, "CAM", None)
+    assert path.read_text().rstrip("\n") == (before or "").rstrip("\n")

@@ -14,11 +14,11 @@ from onnx import helper
 from support.paths import ROOT
 from support.tiny_networks import colour_network, constant_network
 
+from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
 from pipeline.detectors.openvino.model import PictureModel
 from pipeline.detectors.yolo import Options, build
-from pipeline.models.class_names import wanted_ids
 from pipeline.models.metadata import BOX_TASKS, check_boxes_only, check_task, read_metadata
 from pipeline.models.resolve import find_weights
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.core.class_ids import wanted_ids
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.layouts import cell_count, identify
-from pipeline.models.class_names import COCO, default_names, parse_names, wanted_ids
+from pipeline.models.class_names import COCO, default_names, parse_names
 
 
 @pytest.mark.parametrize(

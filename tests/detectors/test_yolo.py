@@ -11,7 +11,7 @@ import onnx
 import openvino
 import pytest
 from pydantic import ValidationError
-from support.tiny_networks import colour_network, constant_network
+from support.tiny_networks import colour_network, constant_network, one_box_network
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
@@ -335,3 +335,35 @@ def test_pt_that_holds_no_network_is_refused_in_one_line(tmp_path):
     assert "cannot load" in refusal(path)
     assert "precision" in refusal(path, precision="bf16", device="cpu")
     assert "no cuda:77" in refusal(path, device="cuda:77")
+
+
+def test_sources_have_inputs_of_their_own_size_on_one_network(tmp_path: Path) -> None:
+    """The network's box is 20 pixels of its input wide, whatever that shows."""
+    network = colour_network(tmp_path / "net.onnx")
+    detector = build(Options(model=str(network), imgsz=64))
+    detector.open()
+    image = np.full((128, 128, 3), 255, np.uint8)
+    near, far = (Frame(image, name, 0, 0.0, 0.0) for name in ("near", "far"))
+
+    def widths() -> list[float]:
+        return [
+            float((found.xyxy[0, 2] - found.xyxy[0, 0]).round())
+            for found in detector.detect([near, far, near])
+        ]
+
+    assert widths() == [40, 40, 40]
+    detector.set_sizes({"far": 128})
+    assert widths() == [40, 20, 40]
+    detector.set_sizes({})
+    assert widths() == [40, 40, 40]
+    detector.close()
+
+
+def test_a_network_of_fixed_size_says_that_it_keeps_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    detector = build(Options(model=str(one_box_network(tmp_path / "one.onnx"))))
+    detector.open()
+    detector.set_sizes({"door": 960})
+    assert "imgsz of door is left out" in caplog.text
+    detector.close()

@@ -19,7 +19,7 @@ from support.threads import Latch, OneAtATime
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import RunInfo, SourceInfo
-from pipeline.engine import Pipeline, RunOptions
+from pipeline.engine import DetectOptions, Pipeline, RunOptions
 from pipeline.engine.pipeline import PATIENCE_S
 
 RETRY_AT_ONCE = {"retry_first_s": 1e-3, "retry_longest_s": 1e-3}
@@ -117,8 +117,10 @@ class FakeDetector:
         on_batch: Callable[[int, Sequence[Frame]], list[Detections] | None] | None = None,
         *,
         batch_size: int = 4,
+        class_names: ClassNames | None = None,
     ) -> None:
         self.batch_size = batch_size
+        self.class_names = {0: "person"} if class_names is None else class_names
         self.open_error: BaseException | None = None
         self.close_error: Exception | None = None
         self.prefer_latency: bool | None = None
@@ -131,7 +133,7 @@ class FakeDetector:
         self.prefer_latency = prefer_latency
         if self.open_error is not None:
             raise self.open_error
-        return {0: "person"}
+        return self.class_names
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         with self._alone():
@@ -257,6 +259,7 @@ class Setup:
         sinks: Mapping[str, FakeSink] | None = None,
         on_update: Callable[[Frame, Detections], None] | None = None,
         patience_s: float = PATIENCE_S,
+        detect: Mapping[str, DetectOptions] | None = None,
         **options: Any,
     ) -> None:
         self.sources = sources
@@ -275,6 +278,7 @@ class Setup:
             self.sinks,
             options=RunOptions(**{**RETRY_AT_ONCE, **options}),
             patience_s=patience_s,
+            detect=detect,
         )
 
     def stats(self, source: str) -> Any:

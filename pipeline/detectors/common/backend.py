@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pipeline.core.data import ClassNames, Detections, Float32, Image
 from pipeline.core.errors import ModelError
@@ -153,6 +153,18 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release everything; safe to call twice."""
+
+
+@runtime_checkable
+class SizedBackend(Backend, Protocol):
+    """Optional, for backends: pictures of one network may have inputs of different sizes."""
+
+    @property
+    def takes_sizes(self) -> bool:
+        """Return whether this network may; that of fixed size may not."""
+
+    def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
+        """Begin with a batch; `sides` are the longest sides of the inputs, None for the usual."""
 
 
 def not_int8(path: Path) -> ModelError:

@@ -23,6 +23,7 @@ from pipeline.detectors.common.backend import (
     FamilyOptions,
     LayoutOverrides,
     Settings,
+    SizedBackend,
     not_int8,
 )
 from pipeline.detectors.common.network_options import IMGSZ, NetworkOptions, SuppressionOptions
@@ -58,6 +59,7 @@ class NetworkDetector:
         self._suppression = suppression or SuppressionOptions()
         self._forced_layout, self._decode = forced_layout, decode
         self._backend: Backend | None = None
+        self._sizes: Mapping[str, int] = {}
         self.batch_size = options.batch or 1
         self.in_flight = 1
         self.layout = ""  # in words, once it is open
@@ -65,9 +67,10 @@ class NetworkDetector:
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
         mark_used()
+        from pipeline.core.class_ids import wanted_ids
         from pipeline.detectors.common.output_check import OutputCheck
         from pipeline.detectors.common.postprocess import Postprocess
-        from pipeline.models.class_names import default_names, names_from, wanted_ids
+        from pipeline.models.class_names import default_names, names_from
 
         options = self._options
         given = {} if options.names is None else names_from(options.names)
@@ -136,8 +139,25 @@ class NetworkDetector:
         check_not_forked()
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
-        self._backend.submit([frame.image for frame in frames])
+        images = [frame.image for frame in frames]
+        if self._sizes and isinstance(self._backend, SizedBackend):
+            self._backend.submit(images, [self._sizes.get(frame.source) for frame in frames])
+        else:
+            self._backend.submit(images)
         self.in_flight = self._backend.in_flight  # with `slice` it depends on the pictures
+
+    def set_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Set the longest side of the input for single sources; the others have `imgsz`.
+
+        Networks of fixed size, `slice` and networks on a GPU have one size for all.
+        """
+        can = isinstance(self._backend, SizedBackend) and self._backend.takes_sizes
+        if sizes and not can:
+            names = ", ".join(sorted(sizes))
+            _log.warning(
+                "model: %s runs at one size: imgsz of %s is left out", self._options.model, names
+            )
+        self._sizes = dict(sizes) if can else {}
 
     def collect(self) -> list[Detections]:
         """Return what `detect` returns for the oldest batch submitted; waits for it."""

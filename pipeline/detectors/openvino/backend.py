@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
@@ -92,8 +93,7 @@ class OpenVinoBackend:
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
         network = self._described = self._model.network
-        side = -(-self._settings.imgsz // network.stride) * network.stride
-        self._target = self._model.fixed_size or (side, side)
+        self._target = self._model.fixed_size or self._square(self._settings.imgsz)
         self._stride = network.stride if self._model.fixed_size is None else None
         return network
 
@@ -147,13 +147,27 @@ class OpenVinoBackend:
         self._raw_bgr, self._best = layout.raw_bgr, layout.best_only is not None
         self._pixel_max, self._placing = layout.pixel_max, layout.placing
 
-    def submit(self, images: Sequence[Image]) -> None:
-        """Begin with pictures; their pixels are copied, so they may go at once."""
+    @property
+    def takes_sizes(self) -> bool:
+        """Return whether pictures may have inputs of different sizes."""
+        return self._stride is not None
+
+    def _square(self, side: int) -> tuple[int, int]:
+        """Return an input size with this longest side or a little more, as the network needs."""
+        side = -(-side // self._described.stride) * self._described.stride
+        return side, side
+
+    def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
+        """Begin with pictures; their pixels are copied, so they may go at once.
+
+        `sides` are the longest sides of their inputs, where these differ from the usual one.
+        """
         batch = _Batch(len(images))
         self._batches.append(batch)
         try:
-            for image in images:
-                box = place(image.shape[:2], self._target, self._stride, self._placing)
+            for image, side in zip_longest(images, sides):
+                target = self._target if side is None else self._square(side)
+                box = place(image.shape[:2], target, self._stride, self._placing)
                 pool = self._pool_for(box.input_size)
                 while not pool.idle:
                     self._finish_oldest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import yaml
 
-from pipeline.core.atomic_file import replacing
-from pipeline.core.errors import ConfigError, OutputError
+from pipeline.core.atomic_file import rewrite
+from pipeline.core.errors import ConfigError, writing
 from pipeline.core.options import validated
 from pipeline.core.yaml_file import dump, read_yaml
 from pipeline.events.zones.schema import ZonesFile, plain
@@ -29,17 +28,9 @@ def save_zones(path: str | Path, zones: ZonesFile) -> None:
 
     What `load_zones` returns afterwards is equal to `zones`. Comments in the file are lost.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        with replacing(path, concurrent=True) as partial:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(dump(plain(zones)))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.chmod(mode)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    path = Path(path)
+    with writing(path):
+        rewrite(path, dump(plain(zones)))
 
 
 def line_of(path: Path, message: str) -> int:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel
 
-from pipeline.config.build import detector_choice, make_detector, make_sources, tracker_factory
+from pipeline.config.build import (
+    detect_by_source,
+    detector_choice,
+    make_detector,
+    make_sources,
+    tracker_factory,
+)
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector, Source, Tracker
 from pipeline.core.options import PluginChoice
+from pipeline.engine import DetectOptions
 
 FIXED = ("sinks", "zones", "run", "web")
 """Sections that take effect at the next start only."""
@@ -24,8 +31,11 @@ FIXED = ("sinks", "zones", "run", "web")
 class ChangeablePipeline(Protocol):
     """The methods of a pipeline that change a run."""
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, source: Source, detect: DetectOptions | None = None) -> None:
         """Add a source."""
+
+    def set_detect(self, source: str, detect: DetectOptions | None) -> None:
+        """Detect on a source by other options."""
 
     def remove_source(self, name: str) -> None:
         """Remove a source."""
@@ -50,6 +60,8 @@ class RunningConfig:
     loaded_at: float
     detector: PluginChoice
     """The options of the detector in use: its `conf` may depend on the tracker."""
+    detect: dict[str, DetectOptions] = field(default_factory=dict)
+    """What is detected on each source, where that is less than the detector reports."""
     error: str | None = None
 
     @property
@@ -65,8 +77,11 @@ class RunningConfig:
 
 def running_config(resolved: ResolvedConfig, path: Path | None) -> RunningConfig:
     """Return the configuration in force at the start of a run."""
-    sources = {source.name: choice for source, choice in make_sources(resolved)}
-    return RunningConfig(resolved, sources, path, time.time(), detector_choice(resolved.config))
+    made = make_sources(resolved)
+    sources = {source.name: choice for source, choice in made}
+    detector = detector_choice(resolved.config)
+    detect = detect_by_source(resolved, [source for source, _ in made])
+    return RunningConfig(resolved, sources, path, time.time(), detector, detect)
 
 
 def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list[str]:
@@ -78,9 +93,12 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     """
     old = now.config
     resolved = resolve_config(new)
-    sources = {source.name: (source, choice) for source, choice in make_sources(resolved)}
+    made = make_sources(resolved)
+    sources = {source.name: (source, choice) for source, choice in made}
+    detect = detect_by_source(resolved, [source for source, _ in made])
     new_detector, new_tracker = make_detector(new), tracker_factory(new)
     before = now.sources
+    wanted = detector_choice(new)
     done = []
     for name in before:
         if name not in sources or sources[name][1] != before[name]:
@@ -88,10 +106,14 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
             done.append(f"camera {name} {'changed' if name in sources else 'removed'}")
     for name, (source, choice) in sources.items():
         if before.get(name) != choice:
-            pipeline.add_source(source)
+            pipeline.add_source(source, detect.get(name))
             if name not in before:
                 done.append(f"camera {name} added")
+        elif now.detect.get(name) != detect.get(name):
+            pipeline.set_detect(name, detect.get(name))
+            done.append(f"camera {name}: what is detected changed")
     now.sources = {name: choice for name, (_, choice) in sources.items()}
+    now.detect = detect
     if new.tracker != old.tracker:
         pipeline.replace_tracker(new_tracker)
         done.append("tracker replaced")
@@ -99,7 +121,6 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     kept = {section: value for section, value in old if section in FIXED}
     config = new.model_copy(update={**kept, "detector": old.detector})
     now.resolved = replace(resolved, config=config)
-    wanted = detector_choice(new)
     if wanted != now.detector:
         pipeline.replace_detector(new_detector)
         done.append("detector replaced")

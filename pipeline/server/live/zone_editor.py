@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.core.errors import ConfigError, OutputError
+from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Watcher
 from pipeline.engine import Pipeline
 from pipeline.events.zones.schema import CameraZones, Line, ZonesFile
@@ -68,10 +68,6 @@ class ZoneEditor:
         with self._lock:
             current = load_zones(self.path) if self.path.exists() else self._file
             changed = current.with_camera(camera, zones)
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from None
             save_zones(self.path, changed)
             self._use(changed, set_watcher)
         return zones

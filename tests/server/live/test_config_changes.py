@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.detectors import yolo
+from pipeline.engine import DetectOptions
 from pipeline.server.live.config_changes import apply, running_config, unchangeable
 
 pytest.importorskip("fastapi")
@@ -27,9 +29,15 @@ class FakePipeline:
         self.calls: list[str] = []
         self.detector_error: ModelError | None = None
         self.detector: Any = None
+        self.detect: dict[str, Any] = {}
 
-    def add_source(self, source: Any) -> None:
+    def add_source(self, source: Any, detect: Any = None) -> None:
         self.calls.append(f"add {source.name}")
+        self.detect[source.name] = detect
+
+    def set_detect(self, source: str, detect: Any) -> None:
+        self.calls.append(f"detect {source}")
+        self.detect[source] = detect
 
     def remove_source(self, name: str) -> None:
         self.calls.append(f"remove {name}")
@@ -57,6 +65,10 @@ class FakePipeline:
             ["remove b", "add b"],
         ),
         ({"tracker": "bytetrack"}, ["tracker"]),
+        (
+            {"sources": [*synthetic("a"), *synthetic("b", detect={"fps": 5})]},
+            ["detect b"],
+        ),
         ({"run": {"max_frames": 3}}, []),
         ({"web": {"port": 77}}, []),
     ],
@@ -105,6 +117,48 @@ def test_a_threshold_is_a_new_detector(tmp_path: Path) -> None:
     apply(config(tmp_path, detector={**_detector(old), "conf": 0.6}), now, pipeline)
     assert pipeline.calls == ["detector"]
     assert now.config.detector.options["conf"] == 0.6
+
+
+def test_one_camera_looks_for_more_and_the_others_keep_what_they_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One network for all: it reports what any of them wants, each keeps its own."""
+    monkeypatch.setattr(yolo, "build", lambda options: SimpleNamespace(options=options))
+    own = {**_detector(config(tmp_path)), "conf": 0.4, "classes": ["person"]}
+    now = running_config(resolve_config(config(tmp_path, detector=own)), None)
+    pipeline = FakePipeline()
+    both = [
+        *synthetic("a"),
+        *synthetic("b", detect={"conf": 0.2, "classes": ["car"], "imgsz": 960}),
+    ]
+    apply(config(tmp_path, detector=own, sources=both), now, pipeline)
+    assert pipeline.calls == ["detect a", "detect b", "detector"]
+    assert (pipeline.detector.options.conf, pipeline.detector.options.classes) == (
+        0.2,
+        ("person", "car"),
+    )
+    assert pipeline.detect == {
+        "a": DetectOptions(conf=0.4, classes=("person",)),
+        "b": DetectOptions(conf=0.2, classes=("car",), imgsz=960),
+    }
+    apply(config(tmp_path, detector=own), now, pipeline)
+    assert pipeline.detect == {"a": None, "b": None}
+    assert pipeline.detector.options.conf == 0.4
+
+
+@pytest.mark.parametrize(
+    ("detect", "message"),
+    [
+        ({"conf": 2}, "sources.0.detect.conf: want less than 1.0, got 2"),
+        ({"size": 2}, "sources.0.detect: unknown key 'size'"),
+        (3, "sources.0.detect: want a section, got 3"),
+    ],
+)
+def test_a_mistake_in_a_cameras_own_section_is_named(
+    tmp_path: Path, detect: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolve_config(config(tmp_path, sources=synthetic("a", detect=detect)))
 
 
 def test_an_invalid_configuration_changes_nothing(tmp_path: Path) -> None:

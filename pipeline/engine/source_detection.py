@@ -1,0 +1,95 @@
+"""What is detected on single sources: their own scores, classes, rates and input sizes.
+
+The detector is one for all: it reports what any of its sources asks for, and each source keeps
+what it wants of that here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from pipeline.core.class_ids import wanted_ids
+from pipeline.core.data import ClassNames, Detections, Int32
+from pipeline.core.errors import ConfigError, ModelError
+from pipeline.core.options import OptionsModel, split_names
+
+
+class DetectOptions(OptionsModel):
+    """What is detected on one source, where it differs from the section `detector`."""
+
+    conf: float | None = Field(None, ge=0, lt=1)
+    """Boxes with a score up to this are dropped."""
+    classes: tuple[int | str, ...] | None = Field(None, min_length=1)
+    """Names or ids of the classes to keep."""
+    imgsz: int | None = Field(None, ge=32, le=8192)
+    """Longest side of the network's input in pixels, where the network leaves it open and runs on
+    the CPU: larger finds smaller objects, and takes longer."""
+    fps: float | None = Field(None, gt=0, le=1000)
+    """Most frames detected on a second; the frames between get boxes on straight lines."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _from_one(cls, value: object) -> object:
+        """Take `person,car` and a lone name or id as they are written on a command line."""
+        if isinstance(value, str):
+            return split_names(value)
+        return [value] if isinstance(value, int) else value
+
+
+class SourceDetection:
+    """The options of each source that has its own; for the inference thread, or under its lock."""
+
+    def __init__(self) -> None:
+        self._options: dict[str, DetectOptions] = {}
+        self._wanted: dict[str, Int32 | None] = {}
+        self._names: ClassNames = {}
+
+    def set(self, source: str, options: DetectOptions | None) -> None:
+        """Set the options of a source, None for no own ones; raises ConfigError.
+
+        The names of its classes are looked up where the detector's are known already.
+        """
+        if options is None or options == DetectOptions():
+            self._options.pop(source, None)
+            self._wanted.pop(source, None)
+            return
+        self._wanted[source] = _ids(source, options, self._names) if self._names else None
+        self._options[source] = options
+
+    def use(self, class_names: ClassNames) -> None:
+        """Look all classes up among those of another detector; raises ConfigError."""
+        wanted = {name: _ids(name, each, class_names) for name, each in self._options.items()}
+        self._names, self._wanted = class_names, wanted
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the longest side of the network's input, by source."""
+        return {name: each.imgsz for name, each in self._options.items() if each.imgsz is not None}
+
+    def fps(self, source: str) -> float | None:
+        """Return how often a source is detected on at most."""
+        options = self._options.get(source)
+        return None if options is None else options.fps
+
+    def kept(self, source: str, found: Detections) -> Detections:
+        """Return the detections that this source keeps."""
+        options = self._options.get(source)
+        if options is None or not len(found):
+            return found
+        keep = np.ones(len(found), np.bool_)
+        if options.conf is not None:
+            keep &= found.score > np.float32(options.conf)
+        if (wanted := self._wanted.get(source)) is not None:
+            keep &= np.isin(found.class_id, wanted)
+        return found if keep.all() else found[keep]
+
+
+def _ids(source: str, options: DetectOptions, names: ClassNames) -> Int32 | None:
+    """Return the ids of the classes a source keeps, None for all; raises ConfigError."""
+    if options.classes is None:
+        return None
+    try:
+        return np.array(wanted_ids(options.classes, names), np.int32)
+    except ModelError as error:
+        raise ConfigError(f"source {source}: detect.{error}") from None
