@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.onnxruntime_on_cpu import use_onnxruntime
 from support.paths import ROOT
 
 
@@ -26,6 +27,13 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 def shared() -> Path:
     """The folder with real weights, videos and ground truth."""
     return shared_folder()
+
+
+@pytest.fixture(params=["OpenVINO", "ONNX Runtime"])
+def any_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks run on the CPU as usual, then as on CUDA: both give the same."""
+    if request.param == "ONNX Runtime":
+        use_onnxruntime(monkeypatch)
 
 
 @pytest.fixture

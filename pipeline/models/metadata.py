@@ -80,7 +80,7 @@ def check_boxes_only(metadata: Metadata, path: Path) -> None:
     if metadata.task in BOX_TASKS and metadata.task != TASK:
         raise ModelError(
             f"model: {path}: this file is for the task {metadata.task}, want {TASK}; masks and "
-            "keypoints are read from .onnx, on the CPU: export it with ultralytics"
+            "keypoints are read from .onnx, on CPU and CUDA: export it with ultralytics"
         )
     check_task(metadata, path)
 

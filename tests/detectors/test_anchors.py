@@ -131,6 +131,7 @@ def heads(best: float) -> dict[str, np.ndarray]:
     return {"offsets": f32(offsets), "classes": f32(classes)}
 
 
+@pytest.mark.usefixtures("any_library")
 def test_raw_heads_of_ssd_are_decoded_and_suppressed(tmp_path):
     path = network(tmp_path / "n.onnx", heads(3))
     found = detect(path, ONE_LEVEL)
@@ -143,6 +144,7 @@ def test_raw_heads_of_ssd_are_decoded_and_suppressed(tmp_path):
     assert 0 < fused.xyxy[0, 0] < 10
 
 
+@pytest.mark.usefixtures("any_library")
 def test_scores_and_background_may_be_others(tmp_path):
     path = network(tmp_path / "n.onnx", heads(2))
     found = detect(path, ONE_LEVEL, scores="sigmoid", background="none", conf=0.8)
@@ -151,6 +153,7 @@ def test_scores_and_background_may_be_others(tmp_path):
 
 @pytest.mark.parametrize("coding", ["yolov3", "yolov5"])
 @pytest.mark.parametrize("five", [False, True])
+@pytest.mark.usefixtures("any_library")
 def test_feature_maps_of_yolo(tmp_path, coding, five):
     """Two maps, coarse one first; one object each, at row 1 and column 0, by the second anchor."""
     outputs = {}
@@ -178,6 +181,7 @@ def test_feature_maps_of_yolo(tmp_path, coding, five):
     assert found.class_id.tolist() == [1, 1]
 
 
+@pytest.mark.usefixtures("any_library")
 def test_anchors_of_another_network_are_refused(tmp_path):
     path = network(tmp_path / "n.onnx", heads(3))
     with pytest.raises(ModelError, match=r"they are 9 .* the network has 4"):
@@ -195,6 +199,7 @@ def test_anchors_of_another_network_are_refused(tmp_path):
         ("a: [", "cannot be read as YAML"),
     ],
 )
+@pytest.mark.usefixtures("any_library")
 def test_mistakes_in_the_file_are_named(tmp_path, text, wrong):
     path = tmp_path / "anchors.yaml"
     path.write_text(text)

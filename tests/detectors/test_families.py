@@ -16,6 +16,8 @@ from pipeline.config.plugins import plugin
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import ModelError
 
+pytestmark = pytest.mark.usefixtures("any_library")
+
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 

@@ -13,6 +13,8 @@ from pipeline.core.data import Detections, Frame, Tracks
 from pipeline.core.errors import ModelError
 from pipeline.detectors.yolo import Options, build
 
+pytestmark = pytest.mark.usefixtures("any_library")
+
 SIZE = (64, 64)
 NAMES = {"names": "{0: 'cat', 1: 'dog'}"}
 SEGMENT = {**NAMES, "task": "segment", "end2end": "False"}

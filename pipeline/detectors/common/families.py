@@ -57,6 +57,11 @@ class Port:
     shape: Shape
     whole: bool = False
 
+    @property
+    def channels_last(self) -> bool:
+        """Return whether it is for pictures whose colours come last."""
+        return self.shape[-1] == 3 and self.shape[-3] != 3
+
     def fits(self, *sides: int | None) -> bool:
         """Return whether its shape is that; None stands for any side, and any side fits 1."""
         pairs = zip(sides, self.shape, strict=False)

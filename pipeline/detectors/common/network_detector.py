@@ -1,6 +1,7 @@
 """Detector that runs a network: what the plug-ins `yolo`, `detr`, `rcnn` and `ssd` all are.
 
-`.onnx`, OpenVINO and TensorFlow networks run on the CPU, `.pt` on CUDA or CPU, `.engine` on CUDA.
+`.onnx` and `.pt` networks run on CUDA or CPU, OpenVINO and TensorFlow ones on the CPU, `.engine` on
+CUDA.
 `.pt` files are Python pickles and can run any code when they are loaded: open only weights from
 people you trust. The others hold no code.
 """
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trackline.detectors")
 
+_ON_TORCH, _ONNX = (".pt", ".engine"), ".onnx"
 INT8_SUFFIX = "_int8_openvino"
 """What the export adds to the name of a network that it quantizes."""
 
@@ -189,7 +191,7 @@ def _weights(options: NetworkOptions) -> Path:
     quantized = path.with_name(f"{path.stem}{INT8_SUFFIX}")
     if quantized.is_dir():
         return find_weights(str(quantized))
-    if path.suffix.lower() in (".pt", ".engine"):
+    if path.suffix.lower() in _ON_TORCH:
         raise not_int8(path)
     return path
 
@@ -215,20 +217,31 @@ def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latenc
         prefer_latency=prefer_latency,
         family=family,
     )
-    if settings.path.suffix.lower() in (".pt", ".engine"):
+    several = [_device_backend(replace(settings, device=each)) for each in devices]
+    if len(several) == 1:
+        return several[0]
+    from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
+
+    if settings.path.suffix.lower() not in (*_ON_TORCH, _ONNX) or "cpu" in devices:
+        raise ModelError(
+            f"device: {settings.path.name} runs on one CPU, got {len(devices)} devices"
+        )
+    ready = 0 if prefer_latency else 1
+    pairs = zip(several, devices, strict=True)
+    return MultiDeviceBackend([DeviceWorker(*each, ready=ready) for each in pairs])
+
+
+def _device_backend(settings: Settings) -> Backend:
+    """Return the backend for the settings' one device."""
+    suffix = settings.path.suffix.lower()
+    if suffix in _ON_TORCH:
         from pipeline.detectors.torch.backend import TorchBackend
 
-        if len(devices) == 1:
-            return TorchBackend(settings)
-        from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
+        return TorchBackend(settings)
+    if suffix == _ONNX and settings.device.startswith("cuda"):
+        from pipeline.detectors.onnxruntime.backend import OnnxRuntimeBackend
 
-        several = [(TorchBackend(replace(settings, device=each)), each) for each in devices]
-        ready = 0 if prefer_latency else 1
-        return MultiDeviceBackend([DeviceWorker(*each, ready=ready) for each in several])
-    if len(devices) > 1:
-        raise ModelError(
-            f"device: {settings.path.name} runs on the CPU, got {len(devices)} devices"
-        )
+        return OnnxRuntimeBackend(settings)
     from pipeline.detectors.openvino.backend import OpenVinoBackend
 
     return OpenVinoBackend(settings)

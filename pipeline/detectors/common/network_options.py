@@ -25,8 +25,8 @@ class NetworkOptions(OptionsModel):
     model: str
     """Weights: a .onnx file, an OpenVINO folder, a URL, or a name (see `trackline models`)."""
     device: Device | Annotated[tuple[Device, ...], Field(min_length=1)] = "auto"
-    """auto, cpu, cuda:N (.pt and .engine), or several: [cuda:0, cuda:1]. auto takes a GPU where
-    the weights can use one."""
+    """auto, cpu, cuda:N (.pt, .engine, .onnx), or several: [cuda:0, cuda:1]. auto takes a GPU for
+    .pt and .engine, where there is one."""
     conf: float = Field(default=0.25, ge=0, lt=1)
     """Boxes with a score up to this are dropped. Unless it is set, trackers that make use of
     doubtful boxes get theirs from 0.1 on."""

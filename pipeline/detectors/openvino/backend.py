@@ -68,7 +68,7 @@ class OpenVinoBackend:
         if settings.device not in ("auto", "cpu"):
             raise ModelError(
                 f"device: {settings.path.name} runs on the CPU, got {settings.device!r}; "
-                "allowed are auto and cpu (.pt weights run on CUDA)"
+                "allowed are auto and cpu (.onnx, .pt and .engine run on CUDA)"
             )
         if settings.precision not in _PRECISION:
             raise ModelError(

@@ -25,7 +25,7 @@ class FamilyModel:
     """An OpenVINO network of a family; has what PictureModel has (see openvino.model).
 
     Made of the module openvino and its Core, the model as it was read, how `find_reading` says it
-    is to be read, what the exporter wrote into it, and the option `imgsz`.
+    is to be read (`reading`), what the exporter wrote into it, and the option `imgsz`.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class FamilyModel:
         imgsz: int | None,
     ) -> None:
         self._ov, self._ov_core = libraries
-        self._model, self._reading = model, reading
+        self._model, self.reading = model, reading
         self.family: str | None = reading.kind
         self.fixed_size = self._find_size(imgsz)
         side = imgsz or IMGSZ
@@ -53,14 +53,14 @@ class FamilyModel:
 
     def _find_size(self, imgsz: int | None) -> Size | None:
         """Return the (height, width) of the input, None where it is the picture's own."""
-        port = port_of(self._model.inputs[self._reading.picture])
+        port = port_of(self._model.inputs[self.reading.picture])
         sides = port.shape[-3:]
-        height, width = sides[:2] if _channels_last(port) else sides[1:]
+        height, width = sides[:2] if port.channels_last else sides[1:]
         if height is not None and width is not None:
             return height, width
-        if self._reading.kind == "rcnn":
+        if self.reading.kind == "rcnn":
             return None
-        return (imgsz, imgsz) if imgsz else self._reading.input_size or (IMGSZ, IMGSZ)
+        return (imgsz, imgsz) if imgsz else self.reading.input_size or (IMGSZ, IMGSZ)
 
     @property
     def quantized(self) -> bool:
@@ -72,9 +72,9 @@ class FamilyModel:
         if forced.layout is not None:
             raise ModelError(
                 f"layout: {forced.layout} is for networks with one output; this one is of kind: "
-                f"{self._reading.kind}"
+                f"{self.reading.kind}"
             )
-        return self._reading.recognised()
+        return self.reading.recognised()
 
     def compile(self, size: Size | None, config: Mapping[str, Any], **_of_tables: object) -> Any:
         """Return the network compiled for pictures u8[1,H,W,3] BGR of one size, or any (None).
@@ -83,11 +83,11 @@ class FamilyModel:
         `config` says otherwise: places of boxes need more digits than bf16 has.
         """
         model = self._model.clone()
-        picture = _take_pictures(model, self._reading, size)
-        answers = [_table(model, self._reading)]
-        if self._reading.masks >= 0:
-            answers.append(_masks(model, self._reading.masks))
-        joined = self._ov.Model(answers, [picture], self._reading.kind)
+        picture = _take_pictures(model, self.reading, size)
+        answers = [_table(model, self.reading)]
+        if self.reading.masks >= 0:
+            answers.append(_masks(model, self.reading.masks))
+        joined = self._ov.Model(answers, [picture], self.reading.kind)
         return self._ov_core.compile_model(
             joined, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **config}
         )
@@ -150,10 +150,6 @@ def _resized_to(ordered: list[Any]) -> Size | None:
     return None
 
 
-def _channels_last(port: Port) -> bool:
-    return port.shape[-1] == 3 and port.shape[-3] != 3
-
-
 def _take_pictures(model: Any, reading: Reading, size: Size | None) -> Any:
     """Give a model one input, the picture u8[1,H,W,3] BGR; returns that parameter."""
     from openvino import PartialShape, Type
@@ -162,7 +158,7 @@ def _take_pictures(model: Any, reading: Reading, size: Size | None) -> Any:
     ports = model.inputs
     picture = ports[reading.picture]
     of_picture = port_of(picture)
-    rows_last, batched = _channels_last(of_picture), len(of_picture.shape) == 4
+    rows_last, batched = of_picture.channels_last, len(of_picture.shape) == 4
     height, width = size or (-1, -1)
     sides = [height, width, 3] if rows_last else [3, height, width]
     shapes = {picture: PartialShape([1, *sides] if batched else sides)}

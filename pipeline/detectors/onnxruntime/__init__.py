@@ -1,0 +1,1 @@
+"""`.onnx` networks of every family on CUDA, with ONNX Runtime."""
