@@ -16,6 +16,15 @@ from pipeline.server.schemas import PictureAnswer, PictureObject
 from pipeline.server.upload_networks import TAG_CONF, UploadNetworks
 from pipeline.sources._file.still_picture import read_picture
 
+MAX_NAME = 100
+"""Characters of an upload's name that are shown."""
+
+
+def shown_name(name: str) -> str:
+    """Return the name of an upload for a message or a log line: one line, not too long."""
+    text = "".join(each if each.isprintable() else "?" for each in name.strip())
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 3]}..."
+
 
 class BusyError(Exception):
     """As many requests as are allowed are under way."""

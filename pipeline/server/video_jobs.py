@@ -7,6 +7,7 @@ The upload itself is deleted as soon as it is analysed.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ from pipeline.core.native_stderr import muted
 from pipeline.core.secret_masking import masked
 from pipeline.core.worker import Worker
 from pipeline.engine import Pipeline
-from pipeline.server.picture_analyser import BusyError
+from pipeline.server.picture_analyser import BusyError, shown_name
 from pipeline.server.schemas import VideoJob, VideoState
 from pipeline.server.security import INTERNAL
 from pipeline.server.short_video import ShortVideo, VideoLimits, check_short_video
@@ -74,6 +75,30 @@ class Job:
     def annotated_video(self) -> Path:
         """Return the file of the annotated video."""
         return self.folder / ANNOTATED_NAME
+
+    def in_words(self, text: str) -> str:
+        """Return a message about it in one line: without the paths of its files, secrets hidden."""
+        own = " ".join(text.split()).replace(f"{self.upload}: ", "")
+        shown = own.replace(str(self.upload), shown_name(self.name) or "the video")
+        return masked(shown.replace(f"{self.folder}{os.sep}", ""))
+
+    @contextmanager
+    def named_in_log(self) -> Iterator[None]:
+        """Put the name of the upload in place of its file's into log lines."""
+        path, name = str(self.upload), shown_name(self.name)
+
+        def rename(record: logging.LogRecord) -> bool:
+            text = record.getMessage()
+            if path in text:
+                record.msg = text.replace(path, f"uploaded video {name}".rstrip())
+                record.args = ()
+            return True
+
+        log.addFilter(rename)
+        try:
+            yield
+        finally:
+            log.removeFilter(rename)
 
     def as_json(self) -> VideoJob:
         """Return what REST says of it."""
@@ -135,7 +160,7 @@ class VideoJobs:
 
     def begin(self, job: Job) -> VideoJob:
         """Check an upload that is complete and have it analysed; raises SourceError."""
-        with muted():
+        with muted(), job.named_in_log():
             job.about = check_short_video(job.upload, self._limits)
         with self._wake:
             if job.removed:
@@ -196,11 +221,13 @@ class VideoJobs:
         lower_thread_priority()
         while (job := self._next()) is not None:
             try:
-                self._analyse(job)
+                with job.named_in_log():
+                    self._analyse(job)
             except PipelineError as error:
-                job.problem = masked(" ".join(str(error).split())).replace(f"{job.upload}: ", "")
+                job.problem = job.in_words(str(error))
             except Exception as error:  # noqa: BLE001 - outermost frame of a job: a bug
-                log.error("uploaded video: %s: %s", type(error).__name__, error)
+                text = f"{shown_name(job.name)}: {type(error).__name__}: {error}"
+                log.error("uploaded video %s", job.in_words(text))
                 job.problem = INTERNAL
             self._end(job)
 

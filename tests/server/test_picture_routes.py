@@ -118,7 +118,8 @@ def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerPar
         ({"content": b"", "headers": RAW}, 422, "not a readable picture"),
         ({"content": picture()[:60], "headers": RAW}, 422, "not a readable picture"),
         ({"content": huge_png(), "headers": RAW}, 422, "megapixels"),
-        ({"files": {"file": ("a.jpg", b"no picture")}}, 422, "not a readable picture"),
+        ({"files": {"file": ("a.jpg", b"no picture")}}, 422, "a.jpg: not a readable picture"),
+        ({"files": {"f": ("a" * 200, b"x")}}, 422, f"{'a' * 97}...: not a readable picture"),
         ({"data": {"note": "x"}, "files": {}}, 415, "want a picture"),
         ({"content": b"1", "headers": {"content-type": "application/json"}}, 415, "want a pict"),
         (
@@ -134,8 +135,8 @@ def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerPar
         ({"content": bytes(MAX_BYTES + 1), "headers": RAW}, 413, "Large"),
         ({"files": {"f": ("a.jpg", bytes(MAX_BYTES))}}, 413, "Large"),
     ],
-    ids=["text", "empty", "cut off", "huge by its header", "form without picture", "plain form",
-         "JSON", "no boundary", "too many", "too large", "too large in a form"],
+    ids=["text", "empty", "cut off", "huge by its header", "form without picture", "long name",
+         "plain form", "JSON", "no boundary", "too many", "too large", "too large in a form"],
 )  # fmt: skip
 @pytest.mark.slow
 def test_what_is_refused(

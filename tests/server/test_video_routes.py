@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from support.fakes import FakeDetector
 from support.tiny_videos import cut, noise_picture, write_video
 
 from pipeline.core.data import Frame
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ModelError, SourceError
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.server.schemas import VideoAnswer
 from pipeline.server.video_analysis import YieldingDetector
@@ -263,6 +264,34 @@ def test_damage_in_the_middle_is_said_beside_the_answer(client: TestClient, tmp_
     assert answer["problem"]
     assert str(tempfile.gettempdir()) not in answer["problem"]
     assert 0 < len(answer["frames"]) <= 20
+
+
+@pytest.mark.parametrize("error", [None, ValueError, SourceError], ids=["doubt", "bug", "failure"])
+def test_what_is_said_of_a_video_names_what_was_uploaded(
+    client: TestClient,
+    made: ServerParts,
+    tmp_path: Path,
+    temporary: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception] | None,
+) -> None:
+    """Log lines named a temporary file, which was gone when they were read."""
+
+    def look(batch: int, frames: Any) -> None:
+        del frames
+        [upload] = temporary.glob("*/upload")
+        if batch == 1:
+            logging.getLogger("trackline").warning("%s: looks odd", upload)
+            if error is not None:
+                raise error(f"{upload}: broken")
+
+    made.detector.on_batch = look
+    job = ended(client, sent(client, video(tmp_path), "?name=my%20holiday%0A.avi&tags=false"))
+    said = [each.getMessage() for each in caplog.records]
+    assert "uploaded video my holiday?.avi: looks odd" in said
+    assert not [each for each in [*said, str(job["problem"])] if str(temporary) in each]
+    if error is SourceError:
+        assert job["problem"].endswith("broken")
 
 
 # -- how a job ends -------------------------------------------------------------------------------

@@ -13,12 +13,14 @@ from starlette.datastructures import UploadFile
 from pipeline.config.uploads import UploadOptions
 from pipeline.core.errors import SourceError
 from pipeline.server.context import Responses
-from pipeline.server.picture_analyser import BusyError, PictureAnalyser
+from pipeline.server.picture_analyser import BusyError, PictureAnalyser, shown_name
 from pipeline.server.schemas import PictureAnswer, Pictures, Problem, UploadLimits
 from pipeline.server.upload_networks import MIN_CONF
 
 Analyse = Callable[[bytes, str], PictureAnswer]
 """Looks at one picture: the bytes of its file, and its name."""
+_MAX_NAMED = 3
+"""Pictures that a refusal names."""
 _BINARY = {"type": "string", "format": "binary"}
 _REQUEST_BODY: dict[str, Any] = {
     "required": True,
@@ -89,8 +91,14 @@ async def _answers(request: Request, analyse: Analyse, most: int) -> Pictures:
             415, "want a picture (image/*, application/octet-stream) or a form with pictures"
         )
     if all(answer.error for answer in answers):
-        raise HTTPException(422, answers[0].error)
+        raise HTTPException(422, "; ".join(map(_refused, answers[:_MAX_NAMED])))
     return Pictures(pictures=answers)
+
+
+def _refused(answer: PictureAnswer) -> str:
+    """Return why a picture cannot be read, with its name if it has one."""
+    name = shown_name(answer.name)
+    return f"{name}: {answer.error}" if name else f"{answer.error}"
 
 
 async def _form_answers(request: Request, analyse: Analyse, most: int) -> list[PictureAnswer]:
