@@ -177,7 +177,7 @@ class TrackColumns:
              tracks.coasting, tracks.age_s)
         )  # fmt: skip
         if self._extra:
-            self._masks_and_keypoints += masks_and_keypoints(result) or [{}] * count
+            self._masks_and_keypoints.append(masks_and_keypoints(result))
         self._count += count
 
     def take(self) -> Any:
@@ -216,8 +216,7 @@ class TrackColumns:
         for name, value in self._constant.items():
             columns[name] = _constant(value, self._count)
         for column in self._extra:
-            values = [_flat(row.get(column.name)) for row in self._masks_and_keypoints]
-            columns[column.name] = pa.array(values, schema.field(column.name).type)
+            columns[column.name] = self._extra_array(column, schema.field(column.name).type)
         self._clear()
         arrays = [
             each
@@ -227,13 +226,24 @@ class TrackColumns:
         ]
         return pa.Table.from_arrays(arrays, schema=schema)
 
+    def _extra_array(self, column: Column, kind: Any) -> Any:
+        """Return a column of masks or keypoints; all null, and made at once, where none came."""
+        import pyarrow as pa
+
+        if not any(self._masks_and_keypoints):
+            return pa.nulls(self._count, kind)
+        values: list[Any] = []
+        for count, rows in zip(self._counts, self._masks_and_keypoints, strict=True):
+            values += [None] * count if rows is None else [_flat(row[column.name]) for row in rows]
+        return pa.array(values, kind)
+
     def _clear(self) -> None:
         self._count = 0
         self._counts: list[int] = []
         self._frames: list[tuple[Any, ...]] = []
         self._rows: list[tuple[Any, ...]] = []
         self._class_name: list[int] = []
-        self._masks_and_keypoints: list[dict[str, Any]] = []
+        self._masks_and_keypoints: list[list[dict[str, Any]] | None] = []
         self._text = {name: _Codes() for name in ("source", "class_name", "file")}
         self._named: ClassNames | None = None
         self._codes: _ClassCodes = _ClassCodes({}, self._text["class_name"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from pipeline.archive.dataset.layout import (
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.dataset.schema import TABLES, Segment, partition_value, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
-from pipeline.core.data import Result
+from pipeline.core.data import Detections, Result
 from pipeline.core.errors import OutputError, UsageError, WriteError
+from pipeline.core.masks import Mask
 
 pytest.importorskip("pyarrow")
 
@@ -58,7 +60,7 @@ def test_a_segment_has_a_row_per_track_and_frame(whole: Path) -> None:
         "segment": segment(0, 30).name, "source": "cam", "frame": 0, "pts_s": 0.0,
         "utc": first["utc"], "track_id": 1, "class_id": 0, "class_name": "person", "score": 0.75,
         "x1": 10.0, "y1": 20.0, "x2": 20.0, "y2": 40.0, "state": "matched", "age_s": 0.0,
-        "width": 640, "height": 48, "epoch": 0, "file": "v.mp4",
+        "width": 640, "height": 48, "epoch": 0, "file": "v.mp4", "mask": None, "keypoints": None,
         "camera": "yard", "date": "2023-11-14",
     }  # fmt: skip
     assert first["utc"].timestamp() == START
@@ -96,6 +98,62 @@ def test_events_and_videos_have_their_rows(whole: Path) -> None:
     ] * 3
     assert [row["continues"] for row in videos] == ["", *(row["segment"] for row in videos[:2])]
     assert {row["status"] for row in videos} == {"ok"}
+
+
+def with_masks(result: Result) -> Result:
+    """The same result of a network that gives masks and a keypoint; a third of it coasts."""
+    found = result.tracks.detection.max(initial=-1) + 1
+    size = result.frame.image.shape[:2]
+    pixels = np.zeros(size, np.bool_)
+    pixels[10:20, 5:15] = True
+    detections = Detections(
+        np.tile(np.array([[5, 10, 15, 20]], np.float32), (found, 1)),
+        np.full(found, 0.75, np.float32),
+        np.zeros(found, np.int32),
+        (Mask.from_pixels(pixels),) * found,
+        np.tile(np.array([[[7, 12, 0.5]]], np.float32), (found, 1, 1)),
+    )
+    return replace(result, detections=detections)
+
+
+def test_masks_and_keypoints_are_in_the_dataset_after_a_kill_too(tmp_path: Path) -> None:
+    path, name = tmp_path / "set", segment(0, 30)
+    for begin, end in ((0, 12), (10, 30)):  # the second writer goes on behind frame 9
+        with dataset_job(path, {}):
+            writer = SegmentWriter(path, name)
+            assert (writer.resumed.frame if writer.resumed else -1) == begin - 1
+            for index in range(begin, end):
+                writer.add(with_masks(moving(index)))
+                if index == 9:
+                    writer.checkpoint(None)
+            if end == 30:
+                writer.commit({})
+            else:
+                writer.close()
+    found = rows(path, "tracks")
+    assert len(found) == 90
+    for row in found:
+        if row["state"] == "coasting":
+            assert (row["mask"], row["keypoints"]) == (None, None)
+        else:
+            assert row["keypoints"] == [7, 12, 0.5]
+            assert len(row["mask"]) > 5
+    assert len({row["mask"] for row in found}) == 2
+
+
+def test_a_dataset_without_the_columns_of_today_is_read(tmp_path: Path) -> None:
+    """Parts of schema 1 have no masks and keypoints."""
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "set"
+    [*write_all(path, 1, 3)]
+    [part] = (path / "tracks").rglob("*.parquet")
+    table = pq.ParquetFile(part).read().drop_columns(["mask", "keypoints"])
+    pq.write_table(table, part)
+    found = open_dataset(path).table("tracks", ["keypoints", "track_id", "mask"])
+    assert found.column_names == ["keypoints", "track_id", "mask"]
+    assert found["mask"].null_count == found.num_rows == 9
+    assert open_dataset(path).table("tracks").column_names[-2:] == ["camera", "date"]
 
 
 def test_every_part_has_the_schema_of_its_table(whole: Path) -> None:
@@ -404,7 +462,7 @@ def test_the_state_for_the_next_segment_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ('{"format": "trackline-dataset", "schema": 2, "program": "9.1"}', "has schema 2.*up to 1"),
+        ('{"format": "trackline-dataset", "schema": 3, "program": "9.1"}', "has schema 3.*up to 2"),
         ('{"format": "trackline-dataset", "schema": "x"}', "is damaged: schema 'x'"),
         ('{"format": "other"}', "not the header of a dataset"),
         ("[]", "not the header of a dataset"),

@@ -19,6 +19,7 @@ from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
 from pipeline.archive.remote import is_remote, place_of, reaching, store_of
 from pipeline.core.dataset_folder import dataset_at
 from pipeline.core.errors import UsageError
+from pipeline.core.output_columns import EXTRA_COLUMNS
 from pipeline.core.parquet_file import arrow_schema, import_pyarrow, with_constants
 from pipeline.core.paths import home_path
 
@@ -65,6 +66,8 @@ class Dataset:
 
         own = [each for each in names if each in TABLES[name].names]
         text = [column.name for column in TABLES[name].columns if column.type == "text"]
+        # An older dataset lacks these.
+        new = {column.name: column for column in EXTRA_COLUMNS if column.name in own}
         for manifest in self.segments(camera):
             if segments is not None and manifest.segment not in segments:
                 continue
@@ -72,8 +75,14 @@ class Dataset:
             folder = {"camera": manifest.camera, "date": manifest.date}
             try:
                 with _opened(part) as opened, pq.ParquetFile(opened, read_dictionary=text) as file:
-                    for batch in file.iter_batches(BATCH_ROWS, columns=own):
+                    there = set(file.schema_arrow.names)
+                    wanted = [each for each in own if each in there]
+                    for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
                         table = pa.Table.from_batches([batch])
+                        for column in new.values():
+                            if column.name not in there:
+                                nulls = pa.nulls(table.num_rows, arrow_schema([column])[0].type)
+                                table = table.append_column(column.name, nulls)
                         yield with_constants(table, folder).select(names)
             except FileNotFoundError:
                 raise UsageError(f"{part}: {self._why_gone(manifest)}") from None

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from pipeline.core.output_columns import EVENT_COLUMNS, TRACK_COLUMNS, Column
+from pipeline.core.output_columns import EVENT_COLUMNS, EXTRA_COLUMNS, TRACK_COLUMNS, Column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 has masks and keypoints in `tracks`; what is written in 1 is read, its columns being null."""
 UNKNOWN_DATE = "unknown"
 
 
@@ -107,7 +108,7 @@ VIDEO_COLUMNS = (
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        Table("tracks", "one track in one frame", (_SEGMENT, *TRACK_COLUMNS)),
+        Table("tracks", "one track in one frame", (_SEGMENT, *TRACK_COLUMNS, *EXTRA_COLUMNS)),
         Table("trajectories", "one track, in the segment in which it ended", TRAJECTORY_COLUMNS),
         Table("events", "one event at a zone or line", (_SEGMENT, *EVENT_COLUMNS)),
         Table("videos", "one segment", VIDEO_COLUMNS),

@@ -35,6 +35,7 @@ from pipeline.archive.dataset.trajectories import Trajectories
 from pipeline.archive.remote import is_remote
 from pipeline.core.data import Result
 from pipeline.core.errors import UsageError, WriteError, writing
+from pipeline.core.output_columns import EXTRA_COLUMNS
 from pipeline.core.parquet_file import (
     ROW_GROUP,
     PartWriter,
@@ -84,7 +85,7 @@ class SegmentWriter:
         self._work = work_folder(self._dataset, segment.name)
         self._attempt = uuid.uuid4().hex[:8] if is_remote(dataset) else ""
         self._constant = {"segment": segment.name}
-        self._rows = TrackColumns(self._constant)
+        self._rows = TrackColumns(self._constant, EXTRA_COLUMNS)
         # Rows of no checkpoint yet: a piece is begun where they get many, else with the checkpoint.
         self._held: dict[str, list[Any]] = {name: [] for name in _PIECES}
         self._writers: dict[str, PartWriter] = {}
