@@ -146,7 +146,7 @@ class Inference:
             tracker.set_watcher(watcher)
 
     def add_source(self, source: str, detect: DetectOptions | None = None) -> None:
-        """Make a source's tracker, before its first frame; raises ConfigError."""
+        """Make a source's tracker, before its first frame."""
         with self._lock.exclusive():
             self._set_detect(source, detect)
             self._trackers.add(source)
@@ -158,7 +158,7 @@ class Inference:
             self._set_detect(source, None)
 
     def set_detect(self, source: str, detect: DetectOptions | None) -> None:
-        """Detect on a source by other options from its next frame on; raises ConfigError."""
+        """Detect on a source by other options from its next frame on."""
         with self._lock.exclusive():
             self._set_detect(source, detect)
 

@@ -158,8 +158,7 @@ class Pipeline:
         """Add a source; one whose name was there before keeps its counters and ids.
 
         Raises ValueError where the name is taken, SourceError for a file that cannot be opened,
-        ConfigError for classes the detector does not know, PipelineError once the run is over.
-        Later failures end this source alone.
+        PipelineError once the run is over. Later failures end this source alone.
         """
         check_not_forked()
         with self._changes:
@@ -189,7 +188,7 @@ class Pipeline:
         grabber.close(self._patience_s)
 
     def set_detect(self, source: str, detect: DetectOptions | None) -> None:
-        """Detect on a source by other options from its next frame on; raises ConfigError."""
+        """Detect on a source by other options from its next frame on."""
         check_not_forked()
         with self._changes:
             self._inference.set_detect(source, detect)

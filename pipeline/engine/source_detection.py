@@ -6,6 +6,8 @@ what it wants of that here.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from pydantic import Field, field_validator
 
@@ -13,6 +15,8 @@ from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import ClassNames, Detections, Int32
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.core.options import OptionsModel, split_names
+
+log = logging.getLogger("trackline")
 
 
 class DetectOptions(OptionsModel):
@@ -46,20 +50,28 @@ class SourceDetection:
         self._names: ClassNames = {}
 
     def set(self, source: str, options: DetectOptions | None) -> None:
-        """Set the options of a source, None for no own ones; raises ConfigError.
+        """Set the options of a source, None for no own ones.
 
-        The names of its classes are looked up where the detector's are known already.
+        Classes that the detector in use does not know are left out with a warning: another one may
+        be on its way.
         """
+        self._options.pop(source, None)
+        self._wanted.pop(source, None)
         if options is None or options == DetectOptions():
-            self._options.pop(source, None)
-            self._wanted.pop(source, None)
             return
-        self._wanted[source] = _ids(source, options, self._names) if self._names else None
+        if self._names:
+            try:
+                self._wanted[source] = wanted_of(source, options, self._names)
+            except ConfigError as error:
+                log.warning("%s", error)
+                known = {name.casefold() for name in self._names.values()} | {*self._names}
+                left = [each for each in options.classes or () if _key(each) in known]
+                self._wanted[source] = np.array(wanted_ids(left, self._names), np.int32)
         self._options[source] = options
 
     def use(self, class_names: ClassNames) -> None:
         """Look all classes up among those of another detector; raises ConfigError."""
-        wanted = {name: _ids(name, each, class_names) for name, each in self._options.items()}
+        wanted = {name: wanted_of(name, each, class_names) for name, each in self._options.items()}
         self._names, self._wanted = class_names, wanted
 
     @property
@@ -85,7 +97,7 @@ class SourceDetection:
         return found if keep.all() else found[keep]
 
 
-def _ids(source: str, options: DetectOptions, names: ClassNames) -> Int32 | None:
+def wanted_of(source: str, options: DetectOptions, names: ClassNames) -> Int32 | None:
     """Return the ids of the classes a source keeps, None for all; raises ConfigError."""
     if options.classes is None:
         return None
@@ -93,3 +105,7 @@ def _ids(source: str, options: DetectOptions, names: ClassNames) -> Int32 | None
         return np.array(wanted_ids(options.classes, names), np.int32)
     except ModelError as error:
         raise ConfigError(f"source {source}: detect.{error}") from None
+
+
+def _key(name: int | str) -> int | str:
+    return name.strip().casefold() if isinstance(name, str) else name

@@ -19,10 +19,12 @@ from pipeline.config.build import (
 )
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
+from pipeline.core.data import ClassNames
 from pipeline.core.errors import PipelineError
 from pipeline.core.interfaces import Detector, Source, Tracker
 from pipeline.core.options import PluginChoice
 from pipeline.engine import DetectOptions
+from pipeline.engine.source_detection import wanted_of
 
 FIXED = ("sinks", "zones", "run", "web")
 """Sections that take effect at the next start only."""
@@ -30,6 +32,10 @@ FIXED = ("sinks", "zones", "run", "web")
 
 class ChangeablePipeline(Protocol):
     """The methods of a pipeline that change a run."""
+
+    @property
+    def class_names(self) -> ClassNames:
+        """Return the detector's class names, none before it is open."""
 
     def add_source(self, source: Source, detect: DetectOptions | None = None) -> None:
         """Add a source."""
@@ -99,6 +105,9 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     new_detector, new_tracker = make_detector(new), tracker_factory(new)
     before = now.sources
     wanted = detector_choice(new)
+    if wanted == now.detector and pipeline.class_names:
+        for name, options in detect.items():
+            wanted_of(name, options, pipeline.class_names)
     done = []
     for name in before:
         if name not in sources or sources[name][1] != before[name]:

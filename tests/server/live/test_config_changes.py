@@ -30,6 +30,7 @@ class FakePipeline:
         self.detector_error: ModelError | None = None
         self.detector: Any = None
         self.detect: dict[str, Any] = {}
+        self.class_names: dict[int, str] = {}
 
     def add_source(self, source: Any, detect: Any = None) -> None:
         self.calls.append(f"add {source.name}")
@@ -144,6 +145,16 @@ def test_one_camera_looks_for_more_and_the_others_keep_what_they_had(
     apply(config(tmp_path, detector=own), now, pipeline)
     assert pipeline.detect == {"a": None, "b": None}
     assert pipeline.detector.options.conf == 0.4
+
+
+def test_a_class_that_the_detector_does_not_know_changes_nothing(tmp_path: Path) -> None:
+    now = running_config(resolve_config(config(tmp_path)), None)
+    pipeline = FakePipeline()
+    pipeline.class_names = {0: "person"}
+    wrong = synthetic("c", detect={"classes": ["cat"]})
+    with pytest.raises(ConfigError, match=r"source c: detect.classes: .*'cat'"):
+        apply(config(tmp_path, sources=wrong), now, pipeline)
+    assert pipeline.calls == []
 
 
 @pytest.mark.parametrize(
