@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.cli._detecting import mention_better_models
 from pipeline.cli._signals import Signals
-from pipeline.config.schema import Config, load_config, parse_assignment
+from pipeline.config.schema import parse_assignment
 from pipeline.core.errors import ConfigError
 from pipeline.core.native_stderr import own_stderr
 
@@ -21,7 +21,9 @@ HELP = "watch cameras on a page in the browser"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments; none has a default here, the configuration has them."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="camera, address, file")
-    parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
+    parser.add_argument(
+        "-c", "--config", metavar="CONFIG.yaml", help="configuration file; made where it is missing"
+    )
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
     parser.add_argument("--host", metavar="ADDRESS", help="listen on it; others need a token")
     parser.add_argument("--port", type=int, metavar="N", help="listen on it; 0 takes a free one")
@@ -37,16 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run until Ctrl-C or SIGTERM, which end it in order."""
+    from pipeline.server.live.config_file import ConfigFile
     from pipeline.server.live.run import live_config, run_live
 
-    changes = _changes(args)
     path = Path(args.config) if args.config else None
+    file = ConfigFile(path, args.sources, _changes(args), live_config)
     signals = Signals()
-
-    def load() -> Config:
-        config = live_config(load_config(path, changes))
-        mention_better_models(config)
-        return config
 
     def start(pipeline: Any) -> None:
         signals.pipeline = pipeline
@@ -59,14 +57,13 @@ def execute(args: argparse.Namespace) -> int:
     if args.token_file:
         _make_token(Path(args.token_file))
     with signals, own_stderr():
-        run_live(load, path, start, show)
+        run_live(file, mention_better_models, start, show)
     return signals.exit_code
 
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says over the file, by key."""
     given = {
-        "sources": args.sources or None,
         "run.output": args.output,
         "web.host": args.host,
         "web.port": args.port,

@@ -26,6 +26,15 @@ _BY_HAND = f"{_KEY}: written in a way that only a person can change"
 Entry = str | Mapping[str, Any]
 
 
+def sources_of(text: str) -> Sequence[Entry]:
+    """Return the entries of the list; raises ConfigError."""
+    tree = _parsed(text) or {}
+    entries = tree.get(_KEY) if isinstance(tree, dict) else None
+    if not (entries is None or isinstance(entries, list)):
+        raise ConfigError(f"{_KEY}: want a list")
+    return entries or []
+
+
 def with_source(text: str, entry: Mapping[str, Any]) -> str:
     """Return the text with a source added behind the others; raises ConfigError."""
     return _Change(text).add(entry)
@@ -58,11 +67,8 @@ class _Change:
         found: Any = next((pair for pair in pairs if pair[0].value == _KEY), (None, None))
         self._key: Any = found[0]
         self._list: Any = found[1]
-        entries = self._tree.get(_KEY)
-        if not (entries is None or isinstance(entries, list)):
-            raise ConfigError(f"{_KEY}: want a list")
-        self._entries: list[Entry] = entries or []
-        starts = [each.start_mark.index for each in self._list.value] if entries else []
+        self._entries = sources_of(self._text)
+        starts = [each.start_mark.index for each in self._list.value] if self._entries else []
         if starts != sorted(set(starts)):  # an alias has the place of what it stands for
             raise ConfigError(_BY_HAND)
 

@@ -84,8 +84,8 @@ def create_app(
         event_routes(context),
         system_routes(context),
         stream_routes(context),
-        camera_routes(context),
         *more,
+        camera_routes(context),  # the last: its last path takes whatever is below /api/cameras
     ):
         app.include_router(router)
     pages = _page_routes(page)

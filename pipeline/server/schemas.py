@@ -195,6 +195,8 @@ class ConfigState(ApiModel):
     path: str | None
     loaded_at: float
     error: str | None
+    fixed: str | None = None
+    """Why cameras cannot be added, changed and removed in it; null where they can."""
 
 
 class Status(ApiModel):

@@ -24,8 +24,12 @@ from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
+from pipeline.server.cameras.editor import CameraEditor
+from pipeline.server.cameras.trial import CameraTrial, Trial
 from pipeline.server.http_server import HttpServer
+from pipeline.server.live.config_file import ConfigFile
 from pipeline.server.picture_analyser import PictureAnalyser
+from pipeline.server.routes.camera_settings import camera_setting_routes
 from pipeline.server.routes.pictures import picture_routes
 from pipeline.server.routes.videos import video_routes
 from pipeline.server.schemas import (
@@ -197,6 +201,26 @@ class FakeClassifier:
         """Nothing to close."""
 
 
+CONFIGURATION = """\
+# The yard.
+sources:
+  - source: rtsp://viewer:geheim@10.0.0.5/1
+    name: yard
+"""
+
+
+class FakeTrial(CameraTrial):
+    """Connects to nothing: shows a JPEG, or fails as `problem` says."""
+
+    problem: Exception | None = None
+
+    def run(self, options: Mapping[str, Any]) -> Trial:
+        self.tried = dict(options)
+        if self.problem is not None:
+            raise self.problem
+        return Trial(b"\xff\xd8jpeg", 640, 360, 12.5)
+
+
 class ServerParts:
     """A server's parts, not listening."""
 
@@ -223,9 +247,19 @@ class ServerParts:
         self.pictures = PictureAnalyser(self.networks, limits)
         config = Config(web=self.options, tracker=PluginChoice(kind="sort", confirm_s=0.0))
         self.videos = VideoJobs(self.networks, config, clock=lambda: self.clock())
+        self.config_file = tmp_path / "config" / "cams.yaml"
+        self.config_file.parent.mkdir()
+        self.config_file.write_text(CONFIGURATION)
+        self.cameras = CameraEditor(
+            ConfigFile(self.config_file, [], {}), lambda old, new: None, lambda: {0: "person"}
+        )
+        self.trial = FakeTrial()
         self.app: SecurityMiddleware = create_app(
             self.backend, self.hub, self.options, self.auth, folder,
-            more=(picture_routes(self.pictures, limits), video_routes(self.videos, limits)),
+            more=(
+                picture_routes(self.pictures, limits), video_routes(self.videos, limits),
+                camera_setting_routes(self.cameras, self.trial),
+            ),
         )  # fmt: skip
 
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:

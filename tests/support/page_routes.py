@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import struct
@@ -31,6 +32,7 @@ def app_of(fake: FakeServer) -> FastAPI:
     app = FastAPI()
     add_access(app, fake)
     add_cameras(app, fake)
+    add_camera_settings(app, fake)
     add_events(app, fake)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
@@ -78,7 +80,12 @@ def signed_in(fake: FakeServer, cookies: dict[str, str]) -> bool:
 def add_cameras(app: FastAPI, fake: FakeServer) -> None:
     @app.get("/api/status")
     def status() -> Any:
-        config = {"path": "cameras.yaml", "loaded_at": time.time(), "error": fake.config_error}
+        config = {
+            "path": "cameras.yaml",
+            "loaded_at": time.time(),
+            "error": fake.config_error,
+            "fixed": fake.fixed,
+        }
         stages = {"infer": {"p50": 31.0}}
         return {
             "uptime_s": 11535.0,
@@ -104,6 +111,50 @@ def add_cameras(app: FastAPI, fake: FakeServer) -> None:
         fake.zones[name] = await request.json()
         fake.saved.append({"camera": name, **fake.zones[name]})
         return fake.zones[name]
+
+
+def add_camera_settings(app: FastAPI, fake: FakeServer) -> None:
+    """What the page's form of a camera asks."""
+
+    def refusal() -> JSONResponse | None:
+        return fake.refuse_camera and JSONResponse({"detail": fake.refuse_camera}, 422)  # type: ignore[return-value]
+
+    def settings(name: str) -> Any:
+        own = {"conf": None, "classes": None, "imgsz": None, "fps": None}
+        return {
+            "name": name, "address": "rtsp://10.0.0.5/1", "user": "viewer", "has_password": True,
+            "detect": own, "shared": {**own, "conf": 0.1}, "classes": ["person", "car"],
+            "version": "v1",
+        }  # fmt: skip
+
+    @app.post("/api/cameras/test")
+    async def test(request: Request) -> Any:
+        fake.tried.append(await request.json())
+        jpeg = (fake.offered or fake.cameras)[-1].scene.jpegs[0]
+        shown = {"jpeg": base64.b64encode(jpeg).decode(), "width": 320, "height": 180, "fps": 12.5}
+        return refusal() or shown
+
+    @app.post("/api/cameras", status_code=201)
+    async def add(request: Request) -> Any:
+        if fake.refuse_camera:
+            return refusal()
+        fake.added.append(await request.json())
+        fake.cameras.append(fake.offered.pop())
+        return settings(fake.cameras[-1].name)
+
+    @app.get("/api/cameras/{name:path}/settings")
+    def told(name: str) -> Any:
+        return refusal() or settings(name)
+
+    @app.put("/api/cameras/{name:path}/settings")
+    async def change(name: str, request: Request) -> Any:
+        fake.changed.append({"camera": name, **await request.json()})
+        return refusal() or settings(name)
+
+    @app.delete("/api/cameras/{name:path}", status_code=204)
+    def remove(name: str) -> Response:
+        fake.cameras[:] = [one for one in fake.cameras if one.name != name]
+        return Response(status_code=204)
 
 
 def add_events(app: FastAPI, fake: FakeServer) -> None:

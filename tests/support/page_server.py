@@ -81,6 +81,13 @@ class FakeServer:
     keeping: dict[str, Any] | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
     watches: list[dict[str, Any]] = field(default_factory=list)
+    offered: list[Camera] = field(default_factory=list)
+    """Cameras that the page adds, the last one first."""
+    fixed: str | None = None
+    refuse_camera: str | None = None
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    added: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[dict[str, Any]] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
     acks: int = 0
     port: int = 0

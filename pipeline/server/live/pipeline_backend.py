@@ -36,7 +36,10 @@ RATE_WINDOW_S = 10.0
 
 
 class PipelineBackend:
-    """RunBackend of a pipeline, its hub, zones and events; any thread may call it."""
+    """RunBackend of a pipeline, its hub, zones and events; any thread may call it.
+
+    `fixed` is why cameras cannot be changed on the page.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class PipelineBackend:
         zone_editor: ZoneEditor,
         events: EventLog,
         running: RunningConfig,
+        fixed: str | None = None,
     ) -> None:
         from pipeline import __version__
 
@@ -54,6 +58,7 @@ class PipelineBackend:
         self._zone_editor = zone_editor
         self._events = events
         self._running = running
+        self._fixed = fixed
         self._began = time.monotonic()
         self._delivered: deque[tuple[float, int, Waits]] = deque(maxlen=64)
 
@@ -138,6 +143,7 @@ class PipelineBackend:
                 path=str(self._running.path) if self._running.path else None,
                 loaded_at=self._running.loaded_at,
                 error=self._running.error,
+                fixed=self._fixed,
             ),
         )
 

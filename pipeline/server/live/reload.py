@@ -144,7 +144,7 @@ class Reloader:
         path = self._running.path
         try:
             new = self._load()
-            if not new.sources and self._running.names:
+            if "sources" not in new.model_fields_set and self._running.names:
                 # An editor that empties the file before it writes it leaves one for a moment.
                 raise ConfigError("sources: needed but not given")
             waiting = unchangeable(new, self._running)

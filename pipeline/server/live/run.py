@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from pipeline.api import load_classifier
@@ -24,8 +23,9 @@ from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
 from pipeline.server.live.config_changes import running_config
+from pipeline.server.live.config_file import ConfigFile
 from pipeline.server.live.event_log import EventLog, EventStoreSink, RecentEvents, StoredEvents
-from pipeline.server.live.zone_editor import ZoneEditor
+from pipeline.server.live.zone_editor import ZoneEditor, watcher_setter
 from pipeline.server.picture_analyser import PictureAnalyser
 from pipeline.server.upload_networks import MIN_CONF, UploadNetworks
 
@@ -33,7 +33,14 @@ log = logging.getLogger("trackline")
 
 CLOSE_TIMEOUT_S = 1.5
 """How long the end waits for cameras that hang: after SIGTERM there are five seconds in all."""
-LIVE_PACKAGES = ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart")
+LIVE_PACKAGES = (
+    "fastapi",
+    "uvicorn",
+    "websockets",
+    "prometheus_client",
+    "python_multipart",
+    "ruamel.yaml",
+)
 
 
 def live_config(config: Config) -> Config:
@@ -75,26 +82,35 @@ def check_extra(command: str = "trackline live") -> None:
 
 
 def run_live(
-    load: Callable[[], Config],
-    path: Path | None,
+    file: ConfigFile,
+    on_load: Callable[[Config], None],
     on_start: Callable[[Pipeline], None],
     on_address: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run until stopped and return the report; `load` reads the configuration, at each reload too.
+    """Run until stopped and return the report; the file is read at each reload, too.
 
-    `on_start` gets the pipeline before it runs, `on_address` the page's URL. Raises ConfigError
-    before anything is opened, and the error that ends a run.
+    `on_load` gets each configuration that the run takes up or tries to, `on_start` the pipeline
+    before it runs, `on_address` the page's URL. Raises ConfigError before anything is opened, and
+    the error that ends a run.
     """
     check_extra()
     from pipeline.server.app import create_app
     from pipeline.server.auth import Auth
+    from pipeline.server.cameras.editor import CameraEditor
+    from pipeline.server.cameras.trial import CameraTrial
     from pipeline.server.http_server import HttpServer
     from pipeline.server.live.pipeline_backend import PipelineBackend
     from pipeline.server.live.reload import Reloader
+    from pipeline.server.routes.camera_settings import camera_setting_routes
     from pipeline.server.routes.pictures import picture_routes
     from pipeline.server.routes.videos import video_routes
     from pipeline.server.video_jobs import VideoJobs
     from pipeline.server.viewers.hub import Hub
+
+    def load() -> Config:
+        config = file.load()
+        on_load(config)
+        return config
 
     resolved = resolve_config(load())
     config = resolved.config
@@ -103,13 +119,24 @@ def run_live(
     zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, zone_editor)
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
-    running = running_config(resolved, path)
-    backend = PipelineBackend(pipeline, hub, zone_editor, events, running)
+    running = running_config(resolved, file.path)
+    backend = PipelineBackend(pipeline, hub, zone_editor, events, running, file.fixed)
     networks = UploadNetworks(lambda: picture_model(config), load_classifier)
     limits = config.web.uploads
     pictures = PictureAnalyser(networks, limits)
     videos = VideoJobs(networks, config, lambda: any(backend.queues().values()))
-    routes = (picture_routes(pictures, limits), video_routes(videos, limits))
+    set_watcher = watcher_setter(pipeline)
+    cameras = CameraEditor(
+        file,
+        lambda old, new: zone_editor.rename(old, new, set_watcher),
+        lambda: pipeline.class_names,
+    )
+    trial = CameraTrial()
+    routes = (
+        picture_routes(pictures, limits),
+        video_routes(videos, limits),
+        camera_setting_routes(cameras, trial),
+    )
     app = create_app(backend, hub, config.web, auth, more=routes)
     server = HttpServer(app, config.web)
     if not (config.web.is_loopback or config.web.certificate or config.web.proxies):
@@ -135,6 +162,7 @@ def run_live(
     with ExitStack() as steps:
         steps.callback(networks.close)
         steps.callback(videos.close)
+        steps.callback(trial.close)
         report = run_config(resolved, begin, pipeline=pipeline)
     if failures:
         raise StageError(f"page: {type(failures[0]).__name__}: {failures[0]}") from failures[0]

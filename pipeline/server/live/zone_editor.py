@@ -72,6 +72,14 @@ class ZoneEditor:
             self._use(changed, set_watcher)
         return zones
 
+    def rename(self, old: str, new: str, set_watcher: SetWatcher) -> None:
+        """Give a camera's zones and lines to its new name; raises OutputError and ConfigError."""
+        zones = self.zones(old)
+        if old not in self.names:
+            return
+        self.save(new, zones, set_watcher)
+        self.save(old, CameraZones(), set_watcher)
+
     def reload(self, set_watcher: SetWatcher | None = None) -> list[str]:
         """Read the file again; return the cameras whose zones or lines have changed.
 

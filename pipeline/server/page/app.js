@@ -1,6 +1,7 @@
 // Starts the page and connects its parts.
 import { fetchJson, cameraPath, signInIfNeeded, signOut } from "./api.js";
 import { fromServer } from "./zones.js";
+import { CameraForm } from "./camera_form.js";
 import { Clip } from "./clip.js";
 import { Counts } from "./counts.js";
 import { colourOf } from "./colours.js";
@@ -25,14 +26,17 @@ const LARGE_FPS = 25;
 const byId = (id) => document.getElementById(id);
 const layers = new Layers();
 const connection = new Connection(new URL("api/ws", document.baseURI.replace(/^http/, "ws")));
-const status = new Status(() => connection.retryNow());
+const status = new Status(() => connection.retryNow(), offerCameras);
 const clip = new Clip();
 const counts = new Counts();
 const events = new Events((event, all) => clip.play(event, all));
 const details = new CameraDetails();
 const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
-const large = new LargeView(wall, editor, showLarge);
+const form = new CameraForm(wall);
+const large = new LargeView(wall, editor, showLarge, (name) => form.edit(name));
+let isOffered = false;
+let hasCameras = null; // before the first word of the server
 let watching = 0;
 let version = "";
 
@@ -40,6 +44,7 @@ byId("rail").append(editor.element, details.element, counts.element, events.elem
 if (isStill) onlyZones(editor, connection);
 layers.bind(document.querySelectorAll("[data-layer]"));
 bindTheme(byId("theme"));
+byId("add-camera").addEventListener("click", () => form.add());
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
   if (!(await editor.close())) return;
@@ -101,7 +106,7 @@ async function start() {
 
 function updateCameras(cameras) {
   const before = new Set(wall.names);
-  const changed = wall.update(cameras, () => noCameras(status.configPath));
+  const changed = wall.update(cameras, () => noCameras(status.configPath, status.fixed, () => form.add()), `${status.configPath} ${status.fixed}`);
   status.cameras(cameras);
   for (const { name, state } of cameras) if (!isSeen(state)) counts.setUnknown(name);
   if (changed) {
@@ -110,6 +115,17 @@ function updateCameras(cameras) {
     large.follow();
   }
   details.show(cameras.find((camera) => camera.name === wall.large));
+  hasCameras = cameras.length > 0;
+}
+
+/** Offer to add cameras where that is possible; a first run without any begins with the form. */
+function offerCameras() {
+  const can = !isStill && status.fixed === null;
+  byId("add-camera").hidden = !can;
+  document.body.toggleAttribute("data-fixed", !can);
+  if (!can || hasCameras !== false || isOffered) return;
+  isOffered = true;
+  form.add();
 }
 
 function updateTracks({ camera, tracks, inside }) {

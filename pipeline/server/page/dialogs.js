@@ -6,6 +6,7 @@ const KEYS = [
   ["Enter", "show the camera large"],
   ["Esc", "back to all cameras"],
   ["← →", "the camera before and after, while one is large"],
+  ["S", "settings of the large camera"],
   ["E", "edit the zones and lines of the large camera"],
   ["B L T Z", "boxes, labels, trails, zones on and off"],
   ["Space Enter", "while drawing: set a point at the cross, finish"],
@@ -42,7 +43,8 @@ export function showKeys() {
   show(dialog, () => {});
 }
 
-function show(dialog, closed) {
+/** Show a dialog; `closed` is called once it is closed, by whatever. */
+export function show(dialog, closed) {
   dialog.addEventListener("close", () => {
     dialog.remove();
     closed();

@@ -8,10 +8,15 @@ export class LargeView {
   #wall;
   #editor;
   #onShow;
+  #onSettings;
   #leaving = false;
 
-  /** `onShow` is called with the name of the camera shown large, or null for the wall. */
-  constructor(wall, editor, onShow) {
+  /**
+   * `onShow` is called with the name of the camera shown large, or null for the wall; `onSettings`
+   * with that whose settings are to be shown.
+   */
+  constructor(wall, editor, onShow, onSettings) {
+    this.#onSettings = onSettings;
     this.#wall = wall;
     this.#editor = editor;
     this.#onShow = onShow;
@@ -94,6 +99,7 @@ export class LargeView {
       button("‹", "ArrowLeft", "Camera before", () => this.step(-1)),
       button("›", "ArrowRight", "Next camera", () => this.step(1)),
       edit,
+      button("Settings", "s", "Settings of this camera", () => this.#onSettings(tile.name), "settings"),
     );
     tile.tools.querySelector(".back").append(el("span", { class: "wide" }, "All cameras"));
   }
@@ -109,6 +115,7 @@ export class LargeView {
     else if (!editing && event.key === "ArrowLeft") this.step(-1);
     else if (!editing && event.key === "ArrowRight") this.step(1);
     else if (event.key === "e" && !editing) this.edit();
+    else if (event.key === "s" && !editing && !document.body.hasAttribute("data-fixed")) this.#onSettings(this.#wall.large);
     else return;
     event.preventDefault();
   }

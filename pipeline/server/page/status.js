@@ -19,8 +19,13 @@ export class Status {
   #version = "";
   #deliveries = new Deliveries((...args) => this.#notice(...args));
   configPath = "";
+  fixed = null; // why cameras cannot be changed here; null where they can, and before that is known
+  isKnown = false;
 
-  constructor(retryNow) {
+  #onRefresh;
+
+  constructor(retryNow, onRefresh) {
+    this.#onRefresh = onRefresh;
     this.#again = el("button", { type: "button", hidden: true, on: { click: retryNow } }, "Try now");
     this.#text.after(this.#again);
     setInterval(() => document.hidden || this.refresh(), REFRESH_MS);
@@ -74,6 +79,9 @@ export class Status {
     }
     const { config } = status;
     this.configPath = config.path ?? "";
+    this.fixed = config.fixed ?? null;
+    this.isKnown = true;
+    this.#onRefresh();
     this.#notice("config", config.error ? "The changed configuration is not in force." : null, config.error ?? "");
     const parts = [
       `${status.fps.toFixed(1)} results/s`,

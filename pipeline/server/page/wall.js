@@ -14,6 +14,7 @@ export class Wall {
   #onWatch;
   #onOpen;
   #empty = null;
+  #shown = "";
   #arrangedFor = 16 / 9;
 
   /** `onWatch` is called when the visible cameras or their sizes change. */
@@ -57,15 +58,19 @@ export class Wall {
   }
 
   /** Update all cameras, in this order; return whether one was added, removed or moved. */
-  update(cameras, hint) {
+  update(cameras, hint, about) {
     const names = cameras.map((camera) => camera.name);
     const changed = names.join("\0") !== this.names.join("\0");
     if (changed) this.#rebuild(names);
     for (const camera of cameras) this.#tiles.get(camera.name).update(camera);
     if (Math.abs(this.#aspect() / this.#arrangedFor - 1) > 0.05) this.#arrange();
-    if (this.#empty) this.#empty.remove();
-    this.#empty = names.length ? null : hint();
-    if (this.#empty) this.element.append(this.#empty);
+    const shown = names.length ? "" : `none ${about}`;
+    if (shown !== this.#shown) { // not each second: a button in it may have the focus
+      this.#shown = shown;
+      if (this.#empty) this.#empty.remove();
+      this.#empty = names.length ? null : hint();
+      if (this.#empty) this.element.append(this.#empty);
+    }
     return changed;
   }
 
@@ -161,13 +166,14 @@ function bestColumns(n, width, height, aspect) {
 }
 
 /** Return the element shown while there is no camera. */
-export function noCameras(path) {
+export function noCameras(path, fixed, add) {
   const file = path ? `the configuration ${path}` : "a configuration file (trackline live -c FILE)";
   return el(
     "div", { class: "empty" },
     el("b", {}, "No cameras yet"),
-    `Add one to ${file} and save it; this page shows it by itself.`,
-    el("pre", {}, "sources:\n  - kind: stream\n    name: front-door\n    url: rtsp://user:${CAMERA_PASSWORD}@192.168.1.20/stream"),
+    fixed === null ? el("p", {}, el("button", { type: "button", class: "strong", on: { click: add } }, "Add a camera")) : null,
+    el("p", {}, `${fixed === null ? "Or write" : "Write"} one into ${file} and save it; this page shows it by itself.`),
+    el("pre", { tabindex: "0" }, "sources:\n  - kind: stream\n    name: front-door\n    url: rtsp://user:${CAMERA_PASSWORD}@192.168.1.20/stream"),
     el("p", {}, "Or try it with ", el("a", { class: "button", href: "pictures.html" }, "photos and short videos"), "."),
   );
 }

@@ -1,0 +1,124 @@
+"""Addresses of cameras as people type them: the login apart, the password never shown.
+
+Only what can be a camera is allowed: network addresses of it, and devices of this machine by number
+or path. Files, playlists and placeholders are refused, so that nothing else of this machine is read
+by giving an address.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import quote, unquote, urlsplit
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.secret_masking import masked, masked_address
+from pipeline.sources._stream.addresses import address_problem, name_of
+
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+_DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}")
+_PLAYLISTS = (".m3u8", ".m3u", ".pls", ".mpd", ".xspf", ".asx", ".sdp", ".ffconcat")
+
+_KEYS = ("pass", "pwd", "token", "secret", "key", "auth", "sig")
+"""What keys of a query are called whose values are secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraAddress:
+    """An address without its login, as it is written; its `user` and `password` in plain text."""
+
+    address: str
+    user: str = ""
+    password: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Return the address as it may be shown: values of its query may be keys."""
+        return masked_address(self.address) if "://" in self.address else self.address
+
+    @property
+    def holds_key(self) -> bool:
+        """Return whether a password seems to stand in the path or the query."""
+        path, _, query = self.address.partition("?")
+        keys = [part.partition("=")[0].lower() for part in query.split("&")]
+        return masked(path) != path or any(word in key for key in keys for word in _KEYS)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return the scheme and host, for which a password is meant; ("", device) for a device."""
+        if "://" not in self.address:
+            return "", self.address
+        parts = urlsplit(self.address)
+        return parts.scheme.lower(), parts.netloc.lower()
+
+    @property
+    def name(self) -> str:
+        """Return what a camera at this address is called where it has no other name."""
+        return name_of(self.address) if "://" in self.address else f"camera{self.address}"
+
+    def with_login(self, user: str, password: str) -> str:
+        """Return the address with a login in it, both texts coded already; none where empty."""
+        if not (user or password):
+            return self.address
+        scheme, mark, rest = self.address.partition("://")
+        colon = ":" if password else ""
+        return f"{scheme}{mark}{user}{colon}{password}@{rest}"
+
+    def complete(self) -> str:
+        """Return the address to connect to; a secret."""
+        return self.with_login(quote(self.user, safe=""), quote(self.password, safe=""))
+
+
+def split_login(text: str) -> CameraAddress:
+    """Return an address with its login apart; what is in it is not looked at."""
+    scheme, mark, rest = text.strip().partition("://")
+    end = min((rest.index(each) for each in "/?#" if each in rest), default=len(rest))
+    login, at, host = rest[:end].rpartition("@")
+    if not (mark and at):
+        return CameraAddress(text.strip())
+    user, _, password = login.partition(":")
+    return CameraAddress(f"{scheme}{mark}{host}{rest[end:]}", unquote(user), unquote(password))
+
+
+def typed_address(text: str, user: str = "", password: str = "") -> CameraAddress:
+    """Return what a person typed; raises ConfigError, which holds no password.
+
+    A login may stand in the address, too, where cameras' manuals show it.
+    """
+    found = split_login(text)
+    found = replace(found, user=user or found.user, password=password or found.password)
+    if not text.isprintable():
+        raise ConfigError("address: want printable text")
+    if "${" in text:
+        raise ConfigError("address: want none of ${NAME}: that belongs into the configuration file")
+    check_login(found)
+    if _DEVICE.fullmatch(found.address):
+        if found.user or found.password:
+            raise ConfigError("user: a camera on this machine has no login")
+        return found
+    scheme = found.address.partition("://")[0].lower()
+    if "://" not in found.address or scheme not in SCHEMES:
+        wanted = ", ".join(f"{each}://" for each in SCHEMES)
+        raise ConfigError(
+            f"address: want one that begins with {wanted}, or a camera's number on this machine"
+        )
+    if (why := address_problem(found.address)) is not None:
+        raise ConfigError(f"address: {why}")
+    parts = urlsplit(found.address)
+    if "@" in parts.netloc or "\\" in found.address:
+        raise ConfigError("address: want one @ at most; give the password on its own")
+    if parts.path.lower().endswith(_PLAYLISTS):
+        raise ConfigError(
+            "address: a playlist may lead anywhere: write it into the configuration file"
+        )
+    return found
+
+
+def check_login(address: CameraAddress) -> None:
+    """Raise ConfigError for a login that no address can hold."""
+    if "${" in address.user:
+        raise ConfigError("user: want none of ${NAME}: that belongs into the configuration file")
+    if not (address.user.isprintable() and address.password.isprintable()):
+        raise ConfigError("user, password: want printable text")
+    if address.password and not address.user:
+        raise ConfigError("user: needed with a password")

@@ -1,0 +1,115 @@
+"""A camera tried before it is added: opened once, one picture shown, its rate measured."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.build import make_sources
+from pipeline.config.resolve import resolve_config
+from pipeline.config.schema import Config
+from pipeline.core.data import Image
+from pipeline.core.errors import PipelineError, SourceError, SourceLostError, located
+from pipeline.core.interfaces import Interruptible, Source, SourceInfo
+
+CONNECT_S = 5.0
+"""Longest wait for the connection, and again for its first picture."""
+WATCH_S = 1.2
+"""For how long pictures are counted after the first."""
+SHOWN_WIDTH = 640
+_QUALITY = 80
+
+
+class TrialBusyError(Exception):
+    """Another camera is being tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a camera showed: a JPEG of its picture, its size, and its pictures a second."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    fps: float | None
+
+
+class CameraTrial:
+    """Tries one camera at a time; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: Source | None = None
+
+    def run(self, options: Mapping[str, Any]) -> Trial:
+        """Return what the camera with these options of `sources` shows.
+
+        Takes a dozen seconds at most. Raises TrialBusyError, and PipelineError with one line where
+        there is no picture.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise TrialBusyError
+        try:
+            return _try(self._made(options))
+        finally:
+            self._source = None
+            self._lock.release()
+
+    def close(self) -> None:
+        """End a trial that is going on."""
+        source = self._source
+        if source is not None and isinstance(source, Interruptible):
+            source.interrupt()
+
+    def _made(self, options: Mapping[str, Any]) -> Source:
+        limits = {"open_timeout_s": CONNECT_S, "read_timeout_s": CONNECT_S}
+        text = str(options.get("source", ""))
+        values = {**options, **(limits if "://" in text else {})}
+        [(source, _)] = make_sources(resolve_config(Config.model_validate({"sources": [values]})))
+        self._source = source
+        return source
+
+
+def _try(source: Source) -> Trial:
+    where = f"source {source.name}: "
+    try:
+        with located(f"source {source.name}"), closing(source):
+            info = source.open()
+            if info.description.endswith(" in hls"):
+                raise SourceError(
+                    "is a playlist, which may lead anywhere: write it into the configuration file"
+                )
+            return _watched(source, info)
+    except PipelineError as error:
+        text = " ".join(str(error).split())
+        raise SourceError(f"{source.name}: {text.removeprefix(where)}") from None
+
+
+def _watched(source: Source, info: SourceInfo) -> Trial:
+    frame = source.read()
+    if frame is None:
+        raise SourceLostError("gives no picture")
+    image = frame.image
+    count, began = 0, time.monotonic()
+    with suppress(SourceLostError):  # the picture is there, and its rate stays unknown
+        while time.monotonic() - began < WATCH_S and source.read() is not None:
+            count += 1
+    took_s = time.monotonic() - began
+    fps = round(count / took_s, 1) if count >= 2 else info.fps
+    height, width = image.shape[:2]
+    return Trial(_jpeg(image), width, height, fps)
+
+
+def _jpeg(image: Image) -> bytes:
+    import cv2
+
+    height, width = image.shape[:2]
+    shown: Any = image
+    if width > SHOWN_WIDTH:
+        size = (SHOWN_WIDTH, max(1, round(height * SHOWN_WIDTH / width)))
+        shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()

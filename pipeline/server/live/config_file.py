@@ -1,0 +1,70 @@
+"""The configuration file of a live run: read again and again, made where it is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.schema import Config, load_config
+from pipeline.core.yaml_file import read_yaml
+from pipeline.engine import RunOptions
+
+log = logging.getLogger("trackline")
+
+FILE_NAME = "cameras.yaml"
+"""What is used, and made, in the output folder where no configuration is named."""
+
+
+class ConfigFile:
+    """Which file a live run has, and the configuration that it and the command line give.
+
+    Without `path` it is `cameras.yaml` in the output folder, if there is one; cameras given on the
+    command line (`addresses`) then come behind those in the file. With `path` they stand in their
+    place, and cannot be changed on the page. A file that is missing counts as empty until it is
+    there: the first camera added on the page makes it. `changes` are those of the command line.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        addresses: Sequence[str],
+        changes: Mapping[str, Any],
+        complete: Callable[[Config], Config] = lambda config: config,
+    ) -> None:
+        self._changes = dict(changes)
+        self._addresses = list(addresses)
+        self._complete = complete
+        self._is_named = path is not None
+        output = Path(self._changes.get("run.output") or RunOptions().output)
+        self.path = path or output / FILE_NAME
+        self._was_there = self.path.exists()
+        if self._is_named and not self._was_there:
+            log.warning("%s: is not there yet; adding a camera on the page makes it", self.path)
+
+    @property
+    def fixed(self) -> str | None:
+        """Return why cameras cannot be changed in the file, None where they can."""
+        given = self._is_named and bool(self._addresses)
+        if given or any(key.partition(".")[0] == "sources" for key in self._changes):
+            return "the cameras stand on the command line, in place of those in the configuration"
+        return None
+
+    def load(self, path: Path | None = None) -> Config:
+        """Return the configuration now, or with the file at `path` in place of its own.
+
+        Raises ConfigError, also for a file that was deleted.
+        """
+        path = path or self.path
+        is_there = path.exists() or self._was_there
+        self._was_there = self._was_there or self.path.exists()
+        changes = dict(self._changes)
+        if self._addresses:
+            listed = self._listed(path) if is_there and not self._is_named else []
+            changes["sources"] = [*listed, *self._addresses]
+        return self._complete(load_config(path if is_there else None, changes))
+
+    def _listed(self, path: Path) -> list[Any]:
+        sources = read_yaml(path).get("sources") or []
+        return sources if isinstance(sources, list) else [sources]

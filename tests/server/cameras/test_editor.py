@@ -1,0 +1,242 @@
+"""Cameras added, changed and removed in a configuration file and its secrets."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("fastapi")
+pytest.importorskip("ruamel.yaml")
+
+from pipeline.config.build import make_sources
+from pipeline.config.resolve import resolve_config
+from pipeline.core.errors import ConfigError, OutputError
+from pipeline.engine import DetectOptions
+from pipeline.server.cameras.editor import CameraEditor, ConflictError, UnknownCameraError
+from pipeline.server.cameras.forms import CameraForm
+from pipeline.server.live.config_file import ConfigFile
+
+PASSWORD = "p@ss/w${X}rd"
+FILE = """\
+# The house.
+sources:
+  # street
+  - source: rtsp://viewer:${DOOR}@10.0.0.5/1?channel=2
+    name: door   # by the bell
+    transport: udp
+  - rtsp://admin:literal@10.0.0.6/1
+  - {kind: synthetic, name: fake, live: true}
+# The rest.
+sinks: [events]
+"""
+
+
+class Setup:
+    """An editor of a file in a folder, and what the run would make of it."""
+
+    def __init__(self, folder: Path, text: str | None = FILE, *addresses: str) -> None:
+        self.path = folder / "cams.yaml"
+        self.secrets = folder / "secrets.yaml"
+        if text is not None:
+            self.path.write_text(text)
+            self.secrets.write_text("DOOR: secret1  # mine\n")
+        self.file = ConfigFile(self.path, addresses, {})
+        self.renamed: list[tuple[str, str]] = []
+        self.editor = CameraEditor(
+            self.file, lambda old, new: self.renamed.append((old, new)), lambda: {0: "person"}
+        )
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """What each camera of the file is connected to."""
+        made = make_sources(resolve_config(self.file.load()))
+        return {source.name: str(choice.options.get("url", "")) for source, choice in made}
+
+    @property
+    def sources(self) -> list[Any]:
+        sources: list[Any] = yaml.safe_load(self.path.read_text())["sources"]
+        return sources
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def form(**values: Any) -> CameraForm:
+    return CameraForm.model_validate(values)
+
+
+def test_a_camera_is_added_and_its_password_kept_apart(setup: Setup) -> None:
+    told = setup.editor.add(
+        form(name="Back yard", address="rtsp://10.0.0.9/1", user="viewer", password=PASSWORD)
+    )
+    assert (told.name, told.user, told.has_password) == ("Back yard", "viewer", True)
+    assert PASSWORD not in told.model_dump_json()
+    text = setup.path.read_text()
+    assert "pass" not in text.replace("PASSWORD", "")
+    assert text.startswith(FILE.partition("# The rest.")[0])
+    assert setup.sources[-1] == {
+        "source": "rtsp://viewer:${CAMERA_BACK_YARD_PASSWORD}@10.0.0.9/1",
+        "name": "Back yard",
+    }
+    assert setup.urls["Back yard"] == "rtsp://viewer:p%40ss%2Fw%24%7BX%7Drd@10.0.0.9/1"
+    assert "# mine" in setup.secrets.read_text()
+    assert stat.S_IMODE(setup.secrets.stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
+    setup = Setup(tmp_path / "new", None)
+    assert setup.file.load().sources == ()
+    setup.editor.add(form(address="rtsp://a:b@10.0.0.9/1"))
+    setup.editor.add(form(address="rtsp://10.0.0.9/2"))
+    assert list(setup.urls) == ["10.0.0.9", "10.0.0.9-2"]
+    for name in list(setup.urls):
+        setup.editor.remove(name)
+    assert setup.sources == []
+    assert setup.secrets.read_text().strip() == "", "nothing of them stays"
+    setup.path.unlink()
+    with pytest.raises(ConfigError):
+        setup.file.load()
+
+
+@pytest.mark.parametrize(
+    ("change", "url"),
+    [
+        ({"name": "gate"}, "rtsp://viewer:secret1@10.0.0.5/1?channel=2"),
+        ({"address": "rtsp://10.0.0.5/1?channel=***"}, "rtsp://viewer:secret1@10.0.0.5/1?channel=2"),
+        ({"password": "new"}, "rtsp://viewer:new@10.0.0.5/1?channel=2"),
+        ({"user": "other"}, "rtsp://other:secret1@10.0.0.5/1?channel=2"),
+        ({"user": "", "password": ""}, "rtsp://10.0.0.5/1?channel=2"),
+        ({"address": "rtsp://10.0.0.5/2"}, "rtsp://viewer:secret1@10.0.0.5/2"),
+        ({"address": "rtsp://evil/1", "password": "x"}, "rtsp://viewer:x@evil/1"),
+        ({"address": "rtsp://evil/1", "user": ""}, "rtsp://evil/1"),
+        ({"address": "rtsp://c/?token=t"}, "rtsp://c/?token=t") ,
+    ],
+)  # fmt: skip
+def test_what_the_form_leaves_out_stays(setup: Setup, change: dict[str, Any], url: str) -> None:
+    if change.get("address", "").startswith("rtsp://c"):
+        change["user"] = ""
+    setup.editor.change("door", form(**change))
+    name = change.get("name", "door")
+    assert setup.urls[name] == url
+    assert setup.sources[0]["transport"] == "udp"
+    assert "# street" in setup.path.read_text()
+    for secret in ("secret1", "new", "token=t"):
+        assert secret not in setup.path.read_text()
+    assert setup.renamed == ([("door", name)] if name != "door" else [])
+
+
+@pytest.mark.parametrize("change", [{"address": "rtsp://evil/1"}, {"address": "http://10.0.0.5/1"}])
+def test_a_password_is_never_sent_to_another_host(setup: Setup, change: dict[str, Any]) -> None:
+    """Whoever may change cameras could have had it sent to a machine of his."""
+    with pytest.raises(ConfigError, match="password: is for the address before"):
+        setup.editor.change("door", form(**change))
+    with pytest.raises(ConfigError, match="password: is for the address before"):
+        setup.editor.options(form(**change), "door")
+    assert setup.path.read_text() == FILE
+
+
+def test_a_password_that_stood_in_the_file_is_not_shown_either(setup: Setup) -> None:
+    told = setup.editor.settings("10.0.0.6")
+    assert (told.address, told.user, told.has_password) == ("rtsp://10.0.0.6/1", "admin", True)
+    assert "literal" not in told.model_dump_json()
+    setup.editor.change("10.0.0.6", form(name="side", user="viewer"))
+    assert setup.urls["side"] == "rtsp://viewer:literal@10.0.0.6/1"
+    assert "literal" not in setup.path.read_text()
+
+
+def test_what_is_detected_is_set_and_unset(setup: Setup) -> None:
+    told = setup.editor.change("door", form(detect={"conf": 0.5, "classes": ["person"], "fps": 5}))
+    assert told.detect == DetectOptions(conf=0.5, classes=("person",), fps=5)
+    assert told.classes == ["person"]
+    assert told.shared.conf is not None
+    with pytest.raises(ConfigError, match="'cat'"):
+        setup.editor.change("door", form(detect={"classes": ["cat"]}))
+    setup.editor.change("door", form(detect=None))
+    assert setup.path.read_text() == FILE
+
+
+def test_a_change_made_by_hand_meanwhile_is_not_lost(setup: Setup) -> None:
+    version = setup.editor.settings("door").version
+    other = FILE.replace("name: fake", "name: other")
+    setup.path.write_text(FILE.replace("sinks: [events]", "sinks: []"))
+    setup.editor.change("door", form(name="gate", version=version))
+    assert "sinks: []" in setup.path.read_text(), "of another section"
+    setup.path.write_text(other.replace("transport: udp", "transport: tcp"))
+    with pytest.raises(ConflictError):
+        setup.editor.change("door", form(name="gate", version=version))
+    assert "transport: tcp" in setup.path.read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["sources: [", "sources: {}\n", FILE.replace("udp", "carrier pigeon"), "sinks: 5\n"]
+)
+def test_a_broken_file_is_not_written_over(tmp_path: Path, text: str) -> None:
+    setup = Setup(tmp_path, text)
+    for act in (
+        lambda: setup.editor.add(form(address="rtsp://u:pw@10.0.0.9/1")),
+        lambda: setup.editor.change("door", form(name="x")),
+        lambda: setup.editor.remove("door"),
+    ):
+        with pytest.raises(ConfigError):
+            act()
+    assert setup.path.read_text() == text
+    assert setup.secrets.read_text() == "DOOR: secret1  # mine\n"
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        (lambda e: e.add(form(name="door", address="rtsp://a:b@c/1")), ConflictError),
+        (lambda e: e.add(form(name="a\nb", address="rtsp://a:b@c/1")), Exception),
+        (lambda e: e.add(form(name="x")), ConfigError),
+        (lambda e: e.change("door", form(name="fake")), ConflictError),
+        (lambda e: e.change("nothing", form(name="x")), UnknownCameraError),
+        (lambda e: e.change("fake", form(address="rtsp://c/1")), ConfigError),
+        (lambda e: e.change("door", form(address="file:///etc/passwd")), ConfigError),
+        (lambda e: e.change("door", form(user="${DOOR}")), ConfigError),
+        (lambda e: e.remove("nothing"), UnknownCameraError),
+        (lambda e: e.options(form(address="/etc/passwd"), None), ConfigError),
+    ],
+)
+def test_what_cannot_be_changes_nothing(setup: Setup, act: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        act(setup.editor)
+    assert setup.path.read_text() == FILE
+    assert setup.secrets.read_text().strip() == "DOOR: secret1  # mine"
+    assert sorted(each.name for each in setup.path.parent.iterdir()) == [
+        "cams.yaml",
+        "secrets.yaml",
+    ]
+
+
+def test_cameras_of_the_command_line_stay_there(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, FILE, "rtsp://10.0.0.7/1")
+    assert list(setup.urls) == ["10.0.0.7"], "in place of those in the file that is named"
+    with pytest.raises(ConfigError, match="command line"):
+        setup.editor.add(form(address="rtsp://10.0.0.9/1"))
+
+    file = ConfigFile(None, ["rtsp://10.0.0.7/1"], {"run.output": str(tmp_path / "out")})
+    editor = CameraEditor(file, lambda old, new: None)
+    editor.add(form(address="rtsp://10.0.0.9/1"))
+    assert [source for source, _ in _made(file)] == ["10.0.0.9", "10.0.0.7"]
+    with pytest.raises(ConfigError, match="command line"):
+        editor.remove("10.0.0.7")
+    again = ConfigFile(None, [], {"run.output": str(tmp_path / "out")})
+    assert [source for source, _ in _made(again)] == ["10.0.0.9"], "the next start has it"
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    setup = Setup(tmp_path / "file" / "below", None)
+    with pytest.raises((OutputError, ConfigError)):
+        setup.editor.add(form(address="rtsp://10.0.0.9/1"))
+
+
+def _made(file: ConfigFile) -> list[tuple[str, Any]]:
+    return [(s.name, choice) for s, choice in make_sources(resolve_config(file.load()))]
