@@ -74,11 +74,17 @@ def picture_model(config: Config) -> LoadedModel:
 
 def check_extra(command: str = "trackline live") -> None:
     """Raise MissingExtraError unless the packages of the live server are installed."""
-    missing = [name for name in LIVE_PACKAGES if find_spec(name) is None]
+    missing = [name for name in LIVE_PACKAGES if not _is_installed(name)]
     if missing:
         raise MissingExtraError(
             f"{command}: {', '.join(missing)} not installed: {install_command('live')}"
         )
+
+
+def _is_installed(name: str) -> bool:
+    with suppress(ModuleNotFoundError):  # of the package that it is in
+        return find_spec(name) is not None
+    return False
 
 
 def run_live(

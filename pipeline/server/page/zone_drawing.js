@@ -98,7 +98,7 @@ export class ZoneDrawing extends EventTarget {
     }
   }
 
-  /** While drawing, a drag sets its end point too: many people draw a line that way. */
+  /** While drawing, a drag sets its end point too: a line is drawn in one go. */
   #release(event) {
     if (this.drawing && this.#pressed && event) {
       const at = this.#where(event);
@@ -146,12 +146,12 @@ export class ZoneDrawing extends EventTarget {
   #addPoint(at) {
     const { kind, points } = this.drawing;
     const near = (point) => point && Math.hypot(...this.#cssPoint(point).map((value, k) => value - at[k])) < CLOSE_PX;
-    if (kind === "zone" && points.length >= 3 && near(points[0])) this.finish();
-    else if (!near(points.at(-1)) && points.length < MAX_POINTS) {
-      points.push(this.#picturePoint(at));
-      this.#emit("point");
-      this.render();
-    }
+    if (kind === "zone" && points.length >= 3 && near(points[0])) return this.finish();
+    if (near(points.at(-1)) || points.length >= MAX_POINTS) return;
+    points.push(this.#picturePoint(at));
+    if (kind === "line" && points.length === 2) return this.finish(); // it is bent afterwards
+    this.#emit("point");
+    this.render();
   }
 
   #key(event) {

@@ -9,7 +9,7 @@ import { ZoneForm } from "./zone_form.js";
 const HINTS = {
   idle: "Choose a zone or a line to change it, or draw a new one.",
   zone: "Set the corners: click, tap, or arrow keys and Space. Enter, double click or the first corner finishes.",
-  line: "Set the line's two ends (or more points to bend it); Enter, double click or “Finish” ends it. The arrow points “in”.",
+  line: "Drag from one end of the line to the other, or click both. The arrow points “in”; the small dot bends it afterwards.",
   chosen: "Drag points to move them, the small dots to add one. Delete removes the point that has the focus.",
 };
 

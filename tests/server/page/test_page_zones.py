@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -95,7 +94,7 @@ def test_draw_a_zone_with_the_mouse(editing: Page, fake: FakeServer) -> None:
 
 
 def test_draw_a_line_with_the_keyboard_alone(editing: Page, fake: FakeServer) -> None:
-    """No mouse: Space sets a point at the cross, Enter finishes, S of Save by Tab and Enter."""
+    """No mouse: Space sets the ends at the cross, S of Save by Tab and Enter."""
     editing.get_by_role("button", name="New line").press("Enter")
     for _ in range(5):
         editing.keyboard.press("Shift+ArrowLeft")
@@ -103,7 +102,6 @@ def test_draw_a_line_with_the_keyboard_alone(editing: Page, fake: FakeServer) ->
     for _ in range(10):
         editing.keyboard.press("Shift+ArrowRight")
     editing.keyboard.press("Space")
-    editing.keyboard.press("Enter")
     editing.keyboard.type("Kerb")
     editing.get_by_role("button", name="Save", exact=True).press("Enter")
     expect(editing.get_by_text("Saved.")).to_be_visible()
@@ -116,15 +114,22 @@ def test_draw_a_line_with_the_keyboard_alone(editing: Page, fake: FakeServer) ->
     assert "dwell_s" not in line
 
 
-@pytest.mark.parametrize("corners", [[(40, 90), (200, 100)], [(40, 90), (200, 100), (250, 30)]])
-def test_draw_a_line_by_dragging(
-    editing: Page, fake: FakeServer, corners: list[tuple[int, int]]
-) -> None:
-    """Pressed at one end and let go at the other: the second point was lost."""
+@pytest.mark.parametrize("by", ["drag", "clicks", "keys"])
+def test_a_line_is_complete_with_its_second_end(editing: Page, fake: FakeServer, by: str) -> None:
+    """Pressed at one end and let go at the other: the second point was lost. Then people clicked
+    both ends and wondered why the line went on."""
+    corners = [(160, 90), (200, 100)] if by == "keys" else [(40, 90), (200, 100)]
     editing.get_by_role("button", name="New line").click()
-    for start, end in pairwise(corners):
-        drag(editing, start, end)
-    editing.get_by_role("button", name="Finish").click()
+    if by == "drag":
+        drag(editing, *corners)
+    elif by == "clicks":
+        for corner in corners:
+            editing.mouse.click(*at(editing, *corner))
+    else:
+        editing.keyboard.press("Space")
+        editing.mouse.move(*at(editing, *corners[1]))
+        editing.keyboard.press("Space")
+    expect(editing.get_by_label("Name")).to_be_focused()
     (line,) = save(editing, fake)["lines"]
     assert len(line["points"]) == len(corners)
     for point, corner in zip(line["points"], corners, strict=True):
