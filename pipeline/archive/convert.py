@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.archive.annotations import check_identities
-from pipeline.archive.formats._format import TrackFormat, with_file_names
+from pipeline.archive.formats._format import TakesShapes, TrackFormat, with_file_names
 from pipeline.archive.remote import is_remote
 from pipeline.archive.tracks import open_tracks
 from pipeline.archive.videos import assigned_videos, at_one_size, with_video
@@ -77,7 +77,7 @@ def convert(
     appears in one step. Raises UsageError and OutputError.
     """
     selection = selection or Selection()
-    given = open_tracks(tracks)
+    given = open_tracks(tracks, shapes=isinstance(form, TakesShapes))
     output = home_path(output)
     names = given.named(selection.sources)
     if form.layout == "file per source" and len(names) > 1 and _is_file(form, output):

@@ -29,7 +29,7 @@ from pipeline.core.sequences import (
     load_sequences,
     video_of_table,
 )
-from pipeline.core.track_files import STATES, SUFFIXES, BoxTable, meta_path
+from pipeline.core.track_files import STATES, SUFFIXES, BoxTable, RowShape, meta_path
 
 log = logging.getLogger("trackline")
 
@@ -42,6 +42,7 @@ _USED = (
     "source", "track_id", "class_id", "class_name", "score", "state", "pts_s", "utc", "width",
     "height", "file",
 )  # fmt: skip
+_SHAPES = ("mask", "keypoints")
 _TYPES: Mapping[str, tuple[str, Any]] = {
     "frame": ("int64", None),
     **dict.fromkeys(("x1", "y1", "x2", "y2"), ("float64", None)),
@@ -80,20 +81,21 @@ class TrackInput:
         return [name for name, camera in self.names.items() if {name, camera} & chosen]
 
 
-def open_tracks(path: Path, inner: str = _INNER) -> TrackInput:
+def open_tracks(path: Path, inner: str = _INNER, *, shapes: bool = False) -> TrackInput:
     """Return tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, a dataset, a run's folder or
     annotations of another tool to load; raises UsageError.
 
     A dataset may be in a store: a path of `place_of`. In a folder of folders each one's file
     `inner` is read. Sources in which nothing was found are there too, with an empty table, where a
-    report.json or the dataset names them.
+    report.json or the dataset names them. With `shapes` those of Parquet and datasets have masks
+    and keypoints, where there are any.
     """
     if (dataset := dataset_named(path)) is not None:
-        return _of_dataset(open_dataset(dataset))
+        return _of_dataset(open_dataset(dataset), shapes=shapes)
     path = home_path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    found = _loaded(path, inner)
+    found = _loaded(path, inner, shapes=shapes)
 
     def load(names: Collection[str]) -> Iterator[RecordedSequence]:
         return (each for name, each in found.items() if name in names)
@@ -108,10 +110,10 @@ def load_tracks(path: Path, inner: str = _INNER) -> dict[str, RecordedSequence]:
     return {each.name: each for each in given.load(given.named())}
 
 
-def _loaded(path: Path, inner: str) -> dict[str, RecordedSequence]:
+def _loaded(path: Path, inner: str, *, shapes: bool) -> dict[str, RecordedSequence]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _read_parquet(path, [path])
+        return _read_parquet(path, [path], shapes=shapes)
     if suffix not in SUFFIXES and looks_like_annotations(path):
         return read_annotations(path)
     if path.is_file() and suffix not in SUFFIXES:
@@ -121,10 +123,10 @@ def _loaded(path: Path, inner: str) -> dict[str, RecordedSequence]:
         )
     if not any((path / f"tracks{each}").exists() for each in SUFFIXES):
         if (table := path / "tracks.parquet").exists():
-            return _read_parquet(table, [table])
+            return _read_parquet(table, [table], shapes=shapes)
         for folder in (path / "tracks", path):  # what the sink `parquet` writes, part by part
             if parts := sorted(folder.glob(_PARTS), key=lambda part: (len(part.name), part.name)):
-                return _read_parquet(folder, parts)
+                return _read_parquet(folder, parts, shapes=shapes)
     found = load_sequences([path], inner)
     for file in find_files(path, inner):
         _complete(found, file)
@@ -184,7 +186,7 @@ def _with_facts(
 # -- Parquet --------------------------------------------------------------------------------------
 
 
-def _of_dataset(dataset: Dataset) -> TrackInput:
+def _of_dataset(dataset: Dataset, *, shapes: bool) -> TrackInput:
     """Return a dataset's videos as sequences, without those that could not be read."""
     videos = dataset.videos()
     stems = Counter(Path(str(video["path"])).stem for video in videos)
@@ -210,7 +212,7 @@ def _of_dataset(dataset: Dataset) -> TrackInput:
         left = {segment: each for segment, each in by_segment.items() if each[0] in wanted}
         cameras = dict.fromkeys(names[name] for name, _ in left.values())
         for camera in cameras:
-            for segment, columns in _by_segment(dataset, camera, left.keys()):
+            for segment, columns in _by_segment(dataset, camera, left.keys(), shapes=shapes):
                 name, video = left.pop(segment)
                 yield _of_video(name, dataset.path, columns, video)
         for name, video in left.values():
@@ -220,11 +222,12 @@ def _of_dataset(dataset: Dataset) -> TrackInput:
 
 
 def _by_segment(
-    dataset: Dataset, camera: str, wanted: Collection[str]
+    dataset: Dataset, camera: str, wanted: Collection[str], *, shapes: bool
 ) -> Iterator[tuple[str, _Columns]]:
     """Yield (segment, rows) of those with rows, one at a time."""
     last, columns = "", _Columns()
-    for batch in dataset.batches("tracks", ["segment", *_NEEDED, *_USED], camera, wanted):
+    used = ["segment", *_NEEDED, *_USED, *(_SHAPES if shapes else ())]
+    for batch in dataset.batches("tracks", used, camera, wanted):
         segment = batch["segment"][0].as_py()  # a batch is of one part, which is one segment
         if segment != last:
             if last:
@@ -247,7 +250,9 @@ def _of_video(
     return RecordedSequence(name, table, columns.names, path, info, media)
 
 
-def _read_parquet(path: Path, files: Sequence[Path]) -> dict[str, RecordedSequence]:
+def _read_parquet(
+    path: Path, files: Sequence[Path], *, shapes: bool
+) -> dict[str, RecordedSequence]:
     """Return {source: tracks} of the Parquet files of one table, with the columns of tracks.csv."""
     pa = import_pyarrow("Parquet")
     found: dict[str, _Columns] = {}
@@ -258,7 +263,8 @@ def _read_parquet(path: Path, files: Sequence[Path]) -> dict[str, RecordedSequen
                 if missing := [name for name in _NEEDED if name not in there]:
                     shown = ", ".join(there[:20])
                     raise UsageError(f"{each}: has no column '{missing[0]}' (it has: {shown})")
-                used = [name for name in (*_NEEDED, *_USED) if name in there]
+                wanted = (*_NEEDED, *_USED, *(_SHAPES if shapes else ()))
+                used = [name for name in wanted if name in there]
                 for batch in file.iter_batches(1 << 16, columns=used):
                     _by_source(pa.Table.from_batches([batch]), path.stem, found)
         except (OSError, pa.ArrowException, ValueError) as error:
@@ -316,6 +322,22 @@ def _checked(table: Any) -> dict[str, Any]:
     return given
 
 
+def _shapes(given: Mapping[str, Any], size: Any) -> Any:
+    """Return a RowShape or None for each row, None where no row has a mask or keypoints."""
+    columns = [given.get(name) for name in _SHAPES]
+    if all(column is None or column.null_count == len(column) for column in columns):
+        return None
+    none = [None] * len(size)
+    masks, points = (none if column is None else column.to_pylist() for column in columns)
+    found = np.full(len(size), None)
+    rows = zip(size.tolist(), masks, points, strict=True)
+    for row, ((width, height), mask, numbers) in enumerate(rows):
+        if mask is not None or numbers is not None:
+            joints = None if numbers is None else np.reshape(numbers, (-1, 3)).tolist()
+            found[row] = RowShape((height, width), mask, joints)
+    return found
+
+
 class _Columns:
     """Rows of one sequence, gathered from pyarrow tables as arrays."""
 
@@ -344,6 +366,7 @@ class _Columns:
             known["utc_s"] = stamps.to_numpy(zero_copy_only=False).astype(np.float64) / 1000
         if "width" in given and "height" in given:
             known["size"] = np.column_stack([given[key].to_numpy() for key in ("width", "height")])
+            known["shape"] = _shapes(given, known["size"])
         frame = given["frame"].to_numpy()
         track_id = given["track_id"].to_numpy() if "track_id" in given else np.zeros(len(frame))
         xyxy = np.column_stack([given[key].to_numpy() for key in ("x1", "y1", "x2", "y2")])

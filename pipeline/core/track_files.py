@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,17 @@ _CHUNK_ROWS = 20_000
 _MAX_WHOLE = 1 << 62
 
 
+class RowShape(NamedTuple):
+    """Mask and keypoints of one box: COCO's RLE text for a picture of `size`, [x, y, score] each.
+
+    `size` is (height, width); either may be None.
+    """
+
+    size: tuple[int, int]
+    mask: str | None
+    keypoints: list[list[float]] | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxTable:
     """N boxes of one sequence in the file's order.
@@ -45,7 +56,7 @@ class BoxTable:
     f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: unknown), `state`
     str[N], `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the place in `Recording.records` (-1:
     none), `utc_s` f64[N] Unix time (NaN: unknown), `size` i32[N,2]: width and height of the
-    picture (0: unknown).
+    picture (0: unknown), `shape` [N] RowShape or None each; None where no row has one.
     """
 
     frame: NDArray[np.int64]
@@ -58,6 +69,7 @@ class BoxTable:
     record: NDArray[np.int64]
     utc_s: NDArray[np.float64]
     size: NDArray[np.int32]
+    shape: NDArray[np.object_] | None = None
 
     @classmethod
     def of(cls, frame: Any, track_id: Any, xyxy: Any, **known: Any) -> BoxTable:
@@ -73,11 +85,15 @@ class BoxTable:
             "size": np.zeros((n, 2)),
             **known,
         }
+        made: dict[str, Any] = {
+            name: np.asarray(columns[name], kind) for name, kind in _KNOWN.items()
+        }
+        made["shape"] = known.get("shape")
         return cls(
             np.asarray(frame, np.int64),
             np.asarray(track_id, np.int64),
             np.asarray(xyxy, np.float64).reshape(-1, 4),
-            *(np.asarray(columns[name], kind) for name, kind in _KNOWN.items()),
+            **made,
         )
 
     def __len__(self) -> int:
@@ -85,14 +101,26 @@ class BoxTable:
 
     def __getitem__(self, rows: NDArray[Any] | slice) -> BoxTable:
         """Return the rows picked by a boolean mask, an index array or a slice."""
-        return BoxTable(*(getattr(self, name)[rows] for name in BoxTable.__slots__))
+        columns: dict[str, Any] = {name: getattr(self, name) for name in BoxTable.__slots__}
+        picked: dict[str, Any] = {
+            name: None if each is None else each[rows] for name, each in columns.items()
+        }
+        return BoxTable(**picked)
 
     @classmethod
     def joined(cls, tables: Sequence[BoxTable]) -> BoxTable:
         """Return the rows of tables one after the other."""
         if not tables:
             return cls.of((), (), ())
-        return cls(*(np.concatenate([getattr(t, name) for t in tables]) for name in cls.__slots__))
+        names = [name for name in cls.__slots__ if name != "shape"]
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(table, name) for table in tables]) for name in names
+        }
+        if any(table.shape is not None for table in tables):
+            columns["shape"] = np.concatenate(
+                [np.full(len(t), None) if t.shape is None else t.shape for t in tables]
+            )
+        return cls(**columns)
 
 
 _KNOWN: dict[str, Any] = {

@@ -10,10 +10,10 @@ import json
 from typing import Any
 
 from pipeline.core.atomic_file import replacing
+from pipeline.core.coco_shapes import joints_of_category, keypoints_of_annotation
 from pipeline.core.data import Detections, Result, Tracks
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.interfaces import RunInfo
-from pipeline.core.mask_drawing import COCO_EDGES, COCO_JOINTS, MIN_SCORE
 from pipeline.core.options import OptionsModel
 from pipeline.core.output_columns import plain_keypoints
 from pipeline.sinks._files import OutputFolder
@@ -108,7 +108,7 @@ class CocoSink:
 
     def _text(self) -> str:
         categories = [
-            _compact({"id": n + 1, "name": name, **_joints_of(self._joints.get(n, 0))})
+            _compact({"id": n + 1, "name": name, **joints_of_category(self._joints.get(n, 0))})
             for n, name in self._classes.items()
         ]
         parts = (
@@ -133,22 +133,8 @@ def _shapes(tracks: Tracks, found: Detections) -> list[dict[str, Any]]:
     for shape, points in zip(shapes, () if keypoints is None else keypoints, strict=False):
         plain = plain_keypoints(points)
         if plain is not None:
-            # COCO says whether a joint is seen (2) or not there (0), where networks have a score.
-            seen = [2 if score >= MIN_SCORE else 0 for _, _, score in plain]
-            flags = zip(plain, seen, strict=True)
-            shape["keypoints"] = [number for (x, y, _), flag in flags for number in (x, y, flag)]
-            shape["num_keypoints"] = sum(flag > 0 for flag in seen)
+            shape |= keypoints_of_annotation(plain)
     return shapes
-
-
-def _joints_of(count: int) -> dict[str, Any]:
-    """Return the names and lines of a category's keypoints, which COCO counts from 1."""
-    if not count:
-        return {}
-    if count != len(COCO_JOINTS):
-        return {"keypoints": [f"point {n + 1}" for n in range(count)], "skeleton": []}
-    skeleton = [[one + 1, other + 1] for one, other in COCO_EDGES]
-    return {"keypoints": list(COCO_JOINTS), "skeleton": skeleton}
 
 
 def _compact(value: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.cli.main import main
 from pipeline.config.plugins import FORMATS, plugin_names
 from pipeline.core.errors import UsageError
+from pipeline.core.interfaces import RunInfo
+from pipeline.sinks import parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "convert.md").read_text("utf-8")
@@ -267,6 +269,40 @@ def test_parquet_of_the_same_columns_is_the_same(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.table({"frame": [1]}), tmp_path / "b.parquet")
     with pytest.raises(UsageError, match=r"b\.parquet: has no column 'x1'"):
         convert(tmp_path / "b.parquet", make_format("mot", {}), tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize("of", ["dataset", "sink"])
+def test_coco_has_the_masks_and_keypoints_of_tables_that_hold_some(tmp_path: Path, of: str) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "set"
+    results = [dataset_results.with_masks(dataset_results.moving(index)) for index in range(4)]
+    if of == "dataset":
+        with dataset_job(path, {}):
+            writer = SegmentWriter(path, dataset_results.segment(0, 4))
+            for result in results:
+                writer.add(result)
+            writer.commit({"width": 640, "height": 48})
+    else:
+        sink = parquet.build(parquet.Options())
+        sink.open(RunInfo(path, dataset_results.NAMES, {}, 0.0))
+        for result in results:
+            sink.write(result)
+        sink.close()
+    convert(path, make_format("coco_vid", {}), tmp_path / "a.json", Selection(coasting=True))
+    tree = json.loads((tmp_path / "a.json").read_text())
+    masked = [each for each in tree["annotations"] if "segmentation" in each]
+    assert len(tree["annotations"]) == len(masked) + 1 == 12  # one coasts
+    [(size, counts)] = {
+        ((*each["segmentation"]["size"],), each["segmentation"]["counts"]) for each in masked
+    }
+    assert size == (48, 640)
+    assert {each["area"] for each in masked} == {100}
+    assert masked[0]["keypoints"] == [7, 12, 2]
+    assert {each["num_keypoints"] for each in masked} == {1}
+    assert [each["keypoints"] for each in tree["categories"]] == [["point 1"]] * 2
+    coco = pytest.importorskip("pycocotools.mask", reason="needs pycocotools")
+    pixels = coco.decode({"size": [*size], "counts": counts})
+    assert pixels.sum() == pixels[10:20, 5:15].sum() == 100
 
 
 # -- mistakes -------------------------------------------------------------------------------------

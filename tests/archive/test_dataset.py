@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import dataset_results
-from support.dataset_results import FPS, START, moving, segment, write_all
+from support.dataset_results import FPS, START, moving, segment, with_masks, write_all
 
 from pipeline.archive.dataset.layout import (
     dataset_job,
@@ -29,9 +29,8 @@ from pipeline.archive.dataset.layout import (
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.dataset.schema import TABLES, Segment, partition_value, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
-from pipeline.core.data import Detections, Result
+from pipeline.core.data import Result
 from pipeline.core.errors import OutputError, UsageError, WriteError
-from pipeline.core.masks import Mask
 
 pytest.importorskip("pyarrow")
 
@@ -98,22 +97,6 @@ def test_events_and_videos_have_their_rows(whole: Path) -> None:
     ] * 3
     assert [row["continues"] for row in videos] == ["", *(row["segment"] for row in videos[:2])]
     assert {row["status"] for row in videos} == {"ok"}
-
-
-def with_masks(result: Result) -> Result:
-    """The same result of a network that gives masks and a keypoint; a third of it coasts."""
-    found = result.tracks.detection.max(initial=-1) + 1
-    size = result.frame.image.shape[:2]
-    pixels = np.zeros(size, np.bool_)
-    pixels[10:20, 5:15] = True
-    detections = Detections(
-        np.tile(np.array([[5, 10, 15, 20]], np.float32), (found, 1)),
-        np.full(found, 0.75, np.float32),
-        np.zeros(found, np.int32),
-        (Mask.from_pixels(pixels),) * found,
-        np.tile(np.array([[[7, 12, 0.5]]], np.float32), (found, 1, 1)),
-    )
-    return replace(result, detections=detections)
 
 
 def test_masks_and_keypoints_are_in_the_dataset_after_a_kill_too(tmp_path: Path) -> None:
@@ -189,7 +172,6 @@ def test_a_segment_without_rows_or_time_is_whole_too(
 
 def walked(tmp_path: Path, points: list[tuple[float, float]]) -> dict[str, Any]:
     """Return the trajectory of one track whose feet are at the points, 10 a second."""
-    from dataclasses import replace
 
     with dataset_job(tmp_path / "set", {}) as path:
         writer = SegmentWriter(path, segment(0, len(points)))
@@ -337,7 +319,6 @@ def test_a_writer_killed_at_any_moment_leaves_whole_segments_and_goes_on(
 def test_work_of_another_video_or_of_damaged_files_is_begun_anew(
     tmp_path: Path, whole: Path
 ) -> None:
-    from dataclasses import replace
 
     with dataset_job(tmp_path / "set", {}) as path:
         one = segment(0, 30)

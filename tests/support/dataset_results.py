@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.archive.dataset.layout import dataset_job, read_manifest
 from pipeline.archive.dataset.schema import Segment, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
+from pipeline.core.masks import Mask
 
 NAMES = {0: "person", 2: "car"}
 START = 1_700_000_000.0
@@ -55,6 +57,22 @@ def moving(index: int, *, first: int = 0, tracks: int = 3, source: str = "cam") 
         else ()
     )
     return Result(frame, Detections.empty(), found, NAMES, events=events)
+
+
+def with_masks(result: Result) -> Result:
+    """The same result of a network that gives masks and a keypoint; a third of it coasts."""
+    found = result.tracks.detection.max(initial=-1) + 1
+    size = result.frame.image.shape[:2]
+    pixels = np.zeros(size, np.bool_)
+    pixels[10:20, 5:15] = True
+    detections = Detections(
+        np.tile(np.array([[5, 10, 15, 20]], np.float32), (found, 1)),
+        np.full(found, 0.75, np.float32),
+        np.zeros(found, np.int32),
+        (Mask.from_pixels(pixels),) * found,
+        np.tile(np.array([[[7, 12, 0.5]]], np.float32), (found, 1, 1)),
+    )
+    return replace(result, detections=detections)
 
 
 def segment(number: int, frames: int, camera: str = "yard") -> Segment:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.paths import folded, unused_name
 from pipeline.core.sequences import DEFAULT_FPS, RecordedSequence
-from pipeline.core.track_files import BoxTable
+from pipeline.core.track_files import BoxTable, RowShape
 
 Layout = Literal["file", "file per source", "tree"]
 """One file for all sources, one for each, or a folder (or zip file) of several files."""
@@ -27,7 +27,7 @@ _CHUNK_ROWS = 50_000
 class TrackFormat(Protocol):
     """A format that tracks are exported to, as `build(options)` of its file returns it.
 
-    Optional: `ReadsAnnotations`.
+    Optional: `ReadsAnnotations`, `TakesShapes`.
     """
 
     layout: Layout
@@ -43,6 +43,13 @@ class TrackFormat(Protocol):
 
         Raises OSError where it cannot be written to, UsageError for what the format cannot hold.
         """
+
+
+@runtime_checkable
+class TakesShapes(Protocol):
+    """Optional, for formats: masks and keypoints are written too, so that they are to be read."""
+
+    takes_shapes: Literal[True]
 
 
 @runtime_checkable
@@ -69,6 +76,7 @@ class Row(NamedTuple):
     y2: float
     hidden: bool
     pts_s: float
+    shape: RowShape | None
 
 
 def with_file_names(
@@ -93,6 +101,7 @@ def _rows(table: BoxTable) -> Iterator[Row]:
     columns = (
         table.frame, table.track_id, table.class_id, table.score, *table.xyxy.T,
         table.state == "coasting", table.pts_s,
+        np.full(len(table), None) if table.shape is None else table.shape,
     )  # fmt: skip
     return map(Row._make, zip(*(column.tolist() for column in columns), strict=True))
 

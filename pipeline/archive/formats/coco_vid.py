@@ -13,7 +13,7 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,11 @@ from pipeline.archive.formats._format import (
     rows_by_frame,
 )
 from pipeline.archive.formats._json import compact, head_of, member, read_json, write_array
+from pipeline.core.coco_shapes import area_of_rle, joints_of_category, keypoints_of_annotation
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import DEFAULT_SIZE, RecordedSequence, VideoInfo
-from pipeline.core.track_files import BoxTable, whole
+from pipeline.core.track_files import BoxTable, RowShape, whole
 
 MAX_IMAGES = 50_000_000
 """Images of one video: three weeks at 25 frames per second."""
@@ -56,6 +57,7 @@ class CocoVidFormat:
     suffix = ".json"
     one_size = False
     needs_size = True
+    takes_shapes: Literal[True] = True
 
     def __init__(self, options: Options) -> None:
         self._empty_frames = options.empty_frames
@@ -74,7 +76,14 @@ class CocoVidFormat:
             shutil.copyfileobj(images, file)
             file.write(f'],\n"videos":{compact(writer.videos)},\n')
             names = writer.labels.names
-            categories = [{"id": place + 1, "name": name} for place, name in names.items()]
+            categories = [
+                {
+                    "id": place + 1,
+                    "name": name,
+                    **joints_of_category(writer.joints.get(place + 1, 0)),
+                }
+                for place, name in names.items()
+            ]
             file.write(f'"categories":{compact(categories)}}}\n')
 
     def matches(self, path: Path) -> bool:
@@ -95,6 +104,7 @@ class _Writer:
     def __init__(self, empty_frames: bool) -> None:
         self.videos: list[dict[str, Any]] = []
         self.labels = Labels()
+        self.joints: dict[int, int] = {}
         self._empty_frames = empty_frames
         self._images = 0
         self._annotations = 0
@@ -117,11 +127,12 @@ class _Writer:
             for row in rows_by_frame(each.table):
                 self._annotations += 1
                 w, h = round(row.x2 - row.x1, 2), round(row.y2 - row.y1, 2)
+                category = self.labels.id_of(label_of(each.class_names, row.class_id)) + 1
                 found = {
                     "id": self._annotations,
                     "image_id": image_id(row.frame),
                     "video_id": video_id,
-                    "category_id": self.labels.id_of(label_of(each.class_names, row.class_id)) + 1,
+                    "category_id": category,
                     "bbox": [round(row.x1, 2), round(row.y1, 2), w, h],
                     "area": round(w * h, 2),
                     "iscrowd": 0,
@@ -131,7 +142,20 @@ class _Writer:
                     found |= {"track_id": row.track_id, "instance_id": row.track_id}
                 if row.hidden:
                     found["occluded"] = True
+                if row.shape is not None:
+                    found |= self._shape(row.shape, category)
                 yield found
+
+    def _shape(self, shape: RowShape, category: int) -> dict[str, Any]:
+        """Return what an annotation says of a mask and keypoints."""
+        found: dict[str, Any] = {}
+        if shape.mask is not None:
+            found["segmentation"] = {"size": [*shape.size], "counts": shape.mask}
+            found["area"] = area_of_rle(shape.mask)
+        if shape.keypoints is not None:
+            found |= keypoints_of_annotation(shape.keypoints)
+            self.joints[category] = len(shape.keypoints)
+        return found
 
     def _write_images(
         self, each: RecordedSequence, video_id: int, images: IO[str]
