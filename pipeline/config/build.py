@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.config.plugins import CLASSIFIERS, PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.plugins import CLASSIFIERS, EMBEDDERS, PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import (
     DETECT,
     ResolvedConfig,
@@ -24,12 +24,14 @@ from pipeline.core.interfaces import Classifier, Detector, Sink, Source, Tracker
 from pipeline.core.options import (
     HasClasses,
     HasConf,
+    HasEmbedder,
     HasModel,
     HasWantedConf,
     PluginChoice,
     validated,
 )
 from pipeline.core.secret_masking import masked_all
+from pipeline.embedders._shared import EmbedderHolders, SharedEmbedder
 from pipeline.engine import DetectOptions, Pipeline
 from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain
@@ -37,6 +39,9 @@ from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones
 
 log = logging.getLogger("trackline")
+
+_EMBEDDER = "embedder"
+"""Option of a tracker that names an embedder."""
 
 NewWatcher = Callable[[str], Watcher | None]
 
@@ -62,6 +67,7 @@ def build(
     optional: frozenset[str] = frozenset()
     detect: dict[str, DetectOptions] = {}
     if sources is None:
+        _check_pictures(resolved)
         sources = [source for source, _ in make_sources(resolved)]
         detect = detect_by_source(resolved, sources)
         optional = frozenset(
@@ -241,6 +247,9 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
         options = _options(plugin(plugin_type, choice.kind, where), choice, where)
         return {"kind": choice.kind, **options.model_dump(mode="json")}
 
+    tracker = full("trackers", config.tracker, "tracker")
+    if (embedder := _embedder_choice(config)) is not None:
+        tracker[_EMBEDDER] = full(EMBEDDERS, embedder, f"tracker.{_EMBEDDER}")
     shown: dict[str, Any] = masked_all(
         {
             "sources": [
@@ -248,7 +257,7 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
                 for each in resolved.sources
             ],
             "detector": full("detectors", detector_choice(config), "detector"),
-            "tracker": full("trackers", config.tracker, "tracker"),
+            "tracker": tracker,
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
             "zones": str(config.zones) if config.zones else None,
             "run": config.run.model_dump(mode="json"),
@@ -277,13 +286,15 @@ def schema() -> dict[str, Any]:
     tree = Config.model_json_schema()
     definitions = tree.setdefault("$defs", {})
     definitions["DetectOptions"] = DetectOptions.model_json_schema()
-    for plugin_type in PLUGIN_TYPES:
+    for plugin_type in (*PLUGIN_TYPES, EMBEDDERS):
         choices: list[dict[str, Any]] = [{"enum": plugin_names(plugin_type)}]
         for kind in plugin_names(plugin_type):
             model: type[BaseModel] = plugin(plugin_type, kind, plugin_type).Options
             one = model.model_json_schema(ref_template="#/$defs/{model}")
             definitions.update(one.pop("$defs", {}))
             one["properties"] = {"kind": {"const": kind}, **one.get("properties", {})}
+            if (embedder := one["properties"].get(_EMBEDDER)) is not None:
+                embedder["anyOf"] = [{"$ref": f"#/$defs/{EMBEDDERS}"}, {"type": "null"}]
             one["required"] = ["kind", *one.get("required", [])]
             if plugin_type == "sources":
                 one["properties"][DETECT] = {"$ref": "#/$defs/DetectOptions"}
@@ -316,7 +327,31 @@ def tracker_factory(config: Config) -> Callable[[], Tracker]:
     """Return a function that makes the tracker of a source."""
     module = plugin("trackers", config.tracker.kind, "tracker")
     options = _options(module, config.tracker, "tracker")
-    return lambda: module.build(options)
+    choice = _embedder_choice(config)
+    if choice is None:
+        return lambda: module.build(options)
+    holders = EmbedderHolders(_make(EMBEDDERS, choice, f"tracker.{_EMBEDDER}"))
+    return lambda: module.build(options, SharedEmbedder(holders))
+
+
+def _embedder_choice(config: Config) -> PluginChoice | None:
+    """Return the embedder that the tracker asks for, None for trackers without."""
+    choice = config.tracker
+    options = _options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
+    return options.embedder if isinstance(options, HasEmbedder) else None
+
+
+def _check_pictures(resolved: ResolvedConfig) -> None:
+    """Raise ConfigError where looks are to be compared in a source without pictures."""
+    if _embedder_choice(resolved.config) is None:
+        return
+    for entry in resolved.sources:
+        if entry.choice.kind == "blank":
+            name = entry.choice.options.get("name", "blank")
+            raise ConfigError(
+                f"tracker.{_EMBEDDER}: wants pictures, and source '{name}' has none; "
+                "name the video before the recorded detections"
+            )
 
 
 def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:

@@ -27,13 +27,13 @@ _COLOURFUL = 0.4
 # Darker pixels have no hue that could be relied on, however saturated they are.
 _DARK = 0.15
 # Standard deviation of the weight of a pixel, in parts of the width.
-_SPREAD = 0.25
+_SPREAD = 0.15
 
 
 class Options(OptionsModel):
     """What can be set about the descriptor of colours and edges."""
 
-    stripes: int = Field(6, ge=1, le=_HEIGHT // 2)
+    stripes: int = Field(8, ge=1, le=_HEIGHT // 2)
     """Horizontal stripes that a box is cut into."""
     texture: float = Field(0.3, ge=0, le=1)
     """Share of the edges in the whole, beside the colours."""

@@ -68,11 +68,12 @@ class Inference:
         return self._worker.started
 
     def open(self, *, prefer_latency: bool) -> ClassNames:
-        """Open the detector and return its class names; raises ModelError and ConfigError."""
+        """Open detector and trackers; return the class names; raises ModelError and ConfigError."""
         self._runner.open(prefer_latency=prefer_latency)
         self._opened = True
         with self._lock.exclusive():
             self._use(self._runner)
+            self._trackers.open()
         return self._runner.class_names
 
     @property
@@ -96,15 +97,16 @@ class Inference:
         self._worker.start(fail)
 
     def close(self, fail: Fail) -> None:
-        """Wait for the thread, then close the detector: never while it is still in `detect`."""
+        """Wait for the thread, then close detector and trackers: never while it is using them."""
         self._results.close(discard=True)
         self._worker.join()
         with self._lock.exclusive():
             self._closed = True
-        try:
-            self._runner.close()
-        except PipelineError as error:
-            fail(error)
+        for close in (self._runner.close, self._trackers.close):
+            try:
+                close()
+            except PipelineError as error:
+                fail(error)
 
     # -- changes, by any other thread -----------------------------------------------------------
 
@@ -133,7 +135,10 @@ class Inference:
             _close_replaced(before)
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Use other trackers from the next frame on; see `SourceTracker.replace_tracker`."""
+        """Use other trackers from the next frame on; see `SourceTracker.replace_tracker`.
+
+        Raises ModelError where they cannot be opened.
+        """
         with self._lock.exclusive():
             self._trackers.replace_tracker(new_tracker)
 

@@ -213,7 +213,8 @@ class Pipeline:
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
         """Track with other trackers from the next frame on; ids are never given again.
 
-        Tracks go on where the new tracker can load the old one's state: one of its kind.
+        Tracks go on where the new tracker can load the old one's state: one of its kind. Raises
+        ModelError where one cannot be opened; the old ones stay then.
         """
         check_not_forked()
         with self._changes:

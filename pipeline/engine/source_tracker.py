@@ -12,7 +12,14 @@ import numpy as np
 
 from pipeline.core.data import ClassNames, Detections, Event, Frame, Tracks
 from pipeline.core.errors import PipelineError, UsageError, located
-from pipeline.core.interfaces import HasMemory, Stateful, Timed, Tracker, Watcher
+from pipeline.core.interfaces import (
+    HasMemory,
+    NeedsOpening,
+    Stateful,
+    Timed,
+    Tracker,
+    Watcher,
+)
 
 USUAL_GAPS = 3.0
 """A gap this many times the usual one resets the tracker; with less the source is merely slow."""
@@ -48,6 +55,7 @@ class SourceTracker:
         self._watcher = watcher
         self._last_id = last_id
         self._source = source
+        self._is_open = False
         self._use(tracker)
         # (the tracker's id, what is added to ids above it), by rising id.
         self._id_shifts = [(0, last_id)]
@@ -68,6 +76,17 @@ class SourceTracker:
     def memory_s(self) -> float | None:
         """Return for how long the tracker keeps unmatched tracks, None where it does not say."""
         return None if self._has_memory is None else self._has_memory.memory_s
+
+    def open(self) -> None:
+        """Open the tracker, where it needs that; raises ModelError. Nothing if it is open."""
+        if not self._is_open:
+            self._open(self._tracker)
+            self._is_open = True
+
+    def close(self) -> None:
+        """Close the tracker; safe to call twice and when never opened."""
+        self._is_open = False
+        self._close(self._tracker)
 
     def set_watcher(self, watcher: Watcher | None) -> None:
         """Make events with another watcher from the next frame on."""
@@ -97,13 +116,19 @@ class SourceTracker:
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
         """Use another tracker: with the same tracks where it can load the old one's state.
 
-        Otherwise its ids begin above all that were given, and the watcher is reset.
+        Otherwise its ids begin above all that were given, and the watcher is reset. Raises
+        ModelError where it cannot be opened; the old one stays then.
         """
-        tracker = new_tracker()
-        if _move_state(self._tracker, tracker):
-            self._use(tracker)
+        before, tracker = self._tracker, new_tracker()
+        is_same = _move_state(before, tracker)
+        if not is_same:
+            tracker = new_tracker()  # the other may have loaded half of a state
+        if self._is_open:
+            self._open(tracker)
+            self._close(before)
+        self._use(tracker)
+        if is_same:
             return
-        self._use(new_tracker())  # the other may have loaded half of a state
         self._id_shifts = [(0, self._last_id)]
         if self._watcher is not None:
             with located(f"watcher of {self._source}"):
@@ -154,6 +179,16 @@ class SourceTracker:
             own = self._last_id - self._id_shifts[-1][1]
             self._id_shifts.append((own, last_id - own))
             self._last_id = last_id
+
+    def _open(self, tracker: Tracker) -> None:
+        if isinstance(tracker, NeedsOpening):
+            with located(f"tracker of {self._source}"):
+                tracker.open()
+
+    def _close(self, tracker: Tracker) -> None:
+        if isinstance(tracker, NeedsOpening):
+            with located(f"tracker of {self._source}"):
+                tracker.close()
 
     def _use(self, tracker: Tracker) -> None:
         self._tracker = tracker
@@ -232,25 +267,48 @@ class SourceTrackers:
         self._new_watcher = new_watcher
         self._trackers: dict[str, SourceTracker] = {}
         self._last_ids: dict[str, int] = {}
+        self._is_open = False
+
+    def open(self) -> None:
+        """Open all trackers, and those of sources still to come as they come; raises ModelError."""
+        self._is_open = True
+        for tracker in self._trackers.values():
+            tracker.open()
+
+    def close(self) -> None:
+        """Close all trackers; safe to call twice and when never opened."""
+        self._is_open = False
+        for tracker in self._trackers.values():
+            tracker.close()
 
     def get(self, source: str) -> SourceTracker | None:
         """Return a source's tracker, None once it is removed."""
         return self._trackers.get(source)
 
     def add(self, source: str) -> None:
-        """Make a tracker for a source; one that comes back goes on with its ids."""
+        """Make a tracker for a source; one that comes back goes on with its ids.
+
+        Raises ModelError where it cannot be opened.
+        """
         watcher = self._new_watcher(source) if self._new_watcher else None
         last_id = self._last_ids.get(source, 0)
-        self._trackers[source] = SourceTracker(source, self._new_tracker(), watcher, last_id)
+        tracker = SourceTracker(source, self._new_tracker(), watcher, last_id)
+        if self._is_open:
+            tracker.open()
+        self._trackers[source] = tracker
 
     def remove(self, source: str) -> None:
         """Forget a source's tracker, but for its last id."""
         tracker = self._trackers.pop(source, None)
         if tracker is not None:
             self._last_ids[source] = tracker.last_id
+            tracker.close()
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Replace every source's tracker, and those of sources still to come."""
-        self._new_tracker = new_tracker
+        """Replace every source's tracker, and those of sources still to come.
+
+        Raises ModelError where one cannot be opened.
+        """
         for tracker in self._trackers.values():
             tracker.replace_tracker(new_tracker)
+        self._new_tracker = new_tracker

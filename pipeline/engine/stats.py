@@ -27,6 +27,7 @@ STAGES = (
     "postprocess",
     "camera",
     "track",
+    "embed",
     "watch",
     "draw",
     "write",

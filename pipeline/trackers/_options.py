@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.core.options import Needs, OptionsModel
+from pipeline.core.options import Needs, OptionsModel, PluginChoice
 
 # Containers round times to a millisecond, so three frames at 30 fps may be 0.099 s.
 _ROUNDING_S = 0.002
@@ -115,6 +115,7 @@ class TrackerOptions(OptionsModel):
             lambda classes: classes == "together",
             "classes: together",
         ),
+        Needs(("remember_s",), "embedder", lambda embedder: embedder is not None, "an embedder"),
     )
 
     max_age_s: float = Field(1.0, ge=0)
@@ -138,6 +139,12 @@ class TrackerOptions(OptionsModel):
     camera_motion: Literal["auto", "off"] = "off"
     """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
     camera costs next to nothing, a moving one some milliseconds a frame."""
+    embedder: PluginChoice | None = None
+    """Know objects again by their looks after they were lost or in contact with others: appearance
+    (colours and edges, without weights), or {kind: reid, model: osnet-x0.25}. Null: by motion
+    alone."""
+    remember_s: float = Field(10.0, ge=0)
+    """Seconds after which an object that is seen again may get its old id, with an embedder."""
 
     def clock(self) -> TrackClock:
         """Return a clock for one tracker."""

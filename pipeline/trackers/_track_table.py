@@ -211,6 +211,11 @@ class TrackTable:
         return self._row(CLASS)
 
     @property
+    def score(self) -> Float64:
+        """f64[n], of the last detection, a view."""
+        return self._row(SCORE)
+
+    @property
     def detection(self) -> Float64:
         """f64[n], the matched row of the last frame's detections, -1 without one, a view."""
         return self._row(ROW)
@@ -249,12 +254,7 @@ class TrackTable:
     def select_reported(self) -> Rows:
         """Give ids to the tracks that are confirmed now; return the rows to report."""
         table, clock = self.table, self._clock
-        reported = table[ROW] >= 0
-        early = self._rules.published and clock.now < clock.confirm
-        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
-        early |= clock.first and not self._rules.published
-        if not early:
-            reported &= table[STREAK] <= clock.now - clock.confirm
+        reported = self._confirmed()
         fresh = (reported & (table[ID] == 0)).nonzero()[0]
         table[ID, fresh] = np.arange(self.last_id + 1, self.last_id + 1 + len(fresh))
         self.last_id += len(fresh)
@@ -263,6 +263,31 @@ class TrackTable:
             reported &= table[SEEN] >= clock.now - clock.coast
         rows: Rows = reported.nonzero()[0]
         return rows
+
+    def due_for_id(self) -> NDArray[np.bool_]:
+        """Return bool[n]: the tentative tracks that `select_reported` is about to give an id."""
+        due: NDArray[np.bool_] = self._confirmed() & (self.table[ID] == 0)
+        return due
+
+    def set_id(self, row: int, track_id: int, born_s: float) -> None:
+        """Make a track the one that had this id, and began then."""
+        self.table[[ID, BORN_S], row] = track_id, born_s
+
+    def swap_ids(self, row: int, other: int) -> None:
+        """Exchange the ids of two tracks, and when they began."""
+        both = np.ix_((ID, BORN_S), (row, other))
+        self.table[both] = self.table[both][:, ::-1]
+
+    def _confirmed(self) -> NDArray[np.bool_]:
+        """Return bool[n]: detected now, and in every frame for long enough."""
+        table, clock = self.table, self._clock
+        confirmed: NDArray[np.bool_] = table[ROW] >= 0
+        early = self._rules.published and clock.now < clock.confirm
+        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
+        early |= clock.first and not self._rules.published
+        if not early:
+            confirmed &= table[STREAK] <= clock.now - clock.confirm
+        return confirmed
 
     def report(self, rows: Rows, xyxy: Float64) -> Tracks:
         """Return the tracks `rows` as Tracks with the boxes f64[4,m]."""

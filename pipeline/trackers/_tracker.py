@@ -17,8 +17,10 @@ from pydantic import Field
 
 from pipeline.core.data import Detections, Frame, Image, Tracks
 from pipeline.core.errors import UsageError
+from pipeline.core.interfaces import Embedder
 from pipeline.trackers._association import CandidatePairs, Matches, duplicates
 from pipeline.trackers._camera_motion import CameraMotion, Similarity
+from pipeline.trackers._identity import Identities
 from pipeline.trackers._kalman import BoxFilters
 from pipeline.trackers._options import TrackerOptions
 from pipeline.trackers._track_table import (
@@ -49,8 +51,12 @@ class BaseTracker:
     Every array of boxes in here is xyxy f64[4,n], a coordinate per row.
     """
 
-    def __init__(self, options: TrackerOptions, rules: ReportRules) -> None:
+    def __init__(
+        self, options: TrackerOptions, rules: ReportRules, embedder: Embedder | None
+    ) -> None:
         self._clock = options.clock()
+        self._identities = Identities(embedder, options.remember_s) if embedder else None
+        self._embedder_name = repr(options.embedder)
         self._separate = options.classes == "separate"
         self._same_object_iou = options.same_object_iou
         self._rules = rules._replace(vote=not self._separate)
@@ -63,10 +69,28 @@ class BaseTracker:
     @property
     def memory_s(self) -> float | None:
         """Return the gap in seconds after which no track survives; None if frames are counted."""
-        return self._clock.memory_s
+        memory_s = self._clock.memory_s
+        if memory_s is None or self._identities is None:
+            return memory_s
+        return max(memory_s, self._identities.remember_s)
+
+    def open(self) -> None:
+        """Load the embedder, if there is one; raises ModelError."""
+        if self._identities:
+            self._identities.open()
+
+    def close(self) -> None:
+        """Release the embedder; safe to call twice and when never opened."""
+        if self._identities:
+            self._identities.close()
 
     def reset(self) -> None:
-        """Forget all tracks; ids already given are not given again."""
+        """Forget all tracks; ids already given are not given to other objects.
+
+        With an embedder, objects that are seen again soon may get their ids back.
+        """
+        if self._identities:
+            self._identities.break_off(self._clock.now_s)
         self._clock.restart()
         self._tracks = TrackTable(self._clock, self._rules, self._tracks.last_id)
         self._filters = self._new_filters()
@@ -86,17 +110,52 @@ class BaseTracker:
         self._match(matches, predicted, seen)
         tracks, found = matches.pairs
         matched = seen.take(found)
+        found_again = self._found_again(tracks) if self._identities else {}
         self._update(tracks, matched)
         self._tracks.record(tracks, matched)
         self._remove_expired()
         new = self._select_new(seen, matches.free_detection.nonzero()[0])
         self._start(seen.take(self._without_duplicates(seen, new, found)))
+        embed_s = self._identify(frame, detections, found_again) if self._identities else 0.0
         rows = self._tracks.select_reported()
         tracks_now = self._tracks.report(rows, self._reported_boxes(rows, detections))
-        if self._camera:
-            taken = time.perf_counter() - followed
-            self.stage_ms = {"camera": (followed - began) * 1e3, "track": taken * 1e3}
+        if self._camera or self._identities:
+            taken = time.perf_counter() - followed - embed_s
+            self.stage_ms = {"track": taken * 1e3}
+            if self._camera:
+                self.stage_ms = {"camera": (followed - began) * 1e3, **self.stage_ms}
+            if self._identities:
+                self.stage_ms["embed"] = embed_s * 1e3
         return tracks_now
+
+    def _found_again(self, tracks: Rows) -> dict[int, Float64]:
+        """Return the motion models of those tracks that were lost, f64[5D,1] by id, predicted."""
+        ids, lost = self._tracks.track_id, tracks[self._tracks.detection.take(tracks) < 0]
+        return {int(ids[row]): self._filters.take(np.array([row])) for row in lost}
+
+    def _identify(
+        self, frame: Frame, detections: Detections, found_again: Mapping[int, Float64]
+    ) -> float:
+        """Give tracks the ids of the objects they look like; return the seconds it took.
+
+        A lost track that was matched with what belongs to another lost one stays lost: the two
+        exchange their motion models with their ids, for neither has moved like the other.
+        """
+        began = time.perf_counter()
+        if self._identities:
+            filters, rows = self._filters, np.arange(len(self._tracks))
+            boxes = self._measured_boxes(rows, detections)
+            gone = self._identities.resolve(frame, self._tracks, boxes, self._clock.now_s)
+            for track_id, row, other in self._identities.exchanged:
+                if track_id in found_again and self._tracks.detection[other] < 0:
+                    here, there = np.array([row]), np.array([other])
+                    filters.put(here, filters.take(there))
+                    filters.put(there, found_again[track_id])
+                    score = self._tracks.score.take(here)
+                    filters.update_boxes(here, boxes.take(here, 1), score)
+            if len(gone):
+                self._keep(np.setdiff1d(rows, gone))
+        return time.perf_counter() - began
 
     def save_state(self) -> State:
         """Return the tracker's state as arrays by name, copies that later frames do not change.
@@ -107,6 +166,8 @@ class BaseTracker:
         state |= {"clock": self._clock.save(), "filters": self._filters.save()}
         state |= {name: columns.table.copy() for name, columns in self._extra.items()}
         state |= self._camera.save() if self._camera else {}
+        if self._identities:
+            state["identities"] = self._identities.save()
         return state | self._tracks.save() | self._save_extra()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -124,13 +185,16 @@ class BaseTracker:
             if self._camera:
                 self._camera.load(state)
             self._load_extra(state)
-        except (KeyError, ValueError) as error:
+            if self._identities:
+                self._identities.load(state["identities"])
+        except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"state of a tracker: not one of {want} ({error})") from None
 
     def _state_kind(self) -> str:
         """Return which tracker a state is of, and in which version."""
         name = type(self).__module__.rpartition(".")[2]
-        return f"{name}, version {STATE_VERSION}"
+        looks = f", embedder {self._embedder_name}" if self._identities else ""
+        return f"{name}, version {STATE_VERSION}{looks}"
 
     def _new_filters(self) -> BoxFilters:
         """Return the motion model of this tracker, empty."""
@@ -189,6 +253,8 @@ class BaseTracker:
 
     def _warp(self, motion: Similarity) -> None:
         self._filters.warp(motion)
+        if self._identities:
+            self._identities.warp(motion)
 
     def _predict(self) -> Float64:
         """Return the predicted boxes; tracks whose numbers are not finite are removed."""
@@ -279,8 +345,8 @@ class TwoStageOptions(TrackerOptions):
 class TwoStageTracker(BaseTracker):
     """Tracker for one source with ByteTrack's two stages; a subclass brings the filters."""
 
-    def __init__(self, options: TwoStageOptions) -> None:
-        super().__init__(options, ReportRules())
+    def __init__(self, options: TwoStageOptions, embedder: Embedder | None = None) -> None:
+        super().__init__(options, ReportRules(), embedder)
         self._options = options
         self._factor = 1.0
 

@@ -6,6 +6,7 @@ Associating Every Detection Box, ECCV 2022.
 
 from __future__ import annotations
 
+from pipeline.core.interfaces import Embedder
 from pipeline.trackers._kalman import AspectHeightFilters, BoxFilters
 from pipeline.trackers._tracker import TwoStageOptions, TwoStageTracker
 
@@ -14,9 +15,9 @@ class Options(TwoStageOptions):
     """What can be set about ByteTrack. Give the detector a `conf` of 0.1, or less is recovered."""
 
 
-def build(options: Options) -> ByteTrack:
+def build(options: Options, embedder: Embedder | None = None) -> ByteTrack:
     """Return a tracker for one source."""
-    return ByteTrack(options)
+    return ByteTrack(options, embedder)
 
 
 class ByteTrack(TwoStageTracker):

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.core.data import Detections
+from pipeline.core.interfaces import Embedder
 from pipeline.core.options import Needs
 from pipeline.trackers._association import Matches
 from pipeline.trackers._camera_motion import Similarity
@@ -163,17 +164,17 @@ class Options(TrackerOptions):
     (again after each miss) or in the first min_hits frames."""
 
 
-def build(options: Options) -> OcSort:
+def build(options: Options, embedder: Embedder | None = None) -> OcSort:
     """Return a tracker for one source."""
-    return OcSort(options)
+    return OcSort(options, embedder)
 
 
 class OcSort(BaseTracker):
     """OC-SORT for one source. What it reports of a detected track is the detection's own box."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, embedder: Embedder | None) -> None:
         self._options = options
-        super().__init__(options, ReportRules(published=options.published))
+        super().__init__(options, ReportRules(published=options.published), embedder)
 
     def _extra_columns(self) -> dict[str, Columns]:
         span = 3 if self._options.frames else self._options.direction_s

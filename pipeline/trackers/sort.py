@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.data import Detections
+from pipeline.core.interfaces import Embedder
 from pipeline.core.options import Needs
 from pipeline.trackers._association import Matches
 from pipeline.trackers._kalman import AreaRatioFilters, BoxFilters
@@ -37,16 +38,16 @@ class Options(TrackerOptions):
     With `frames: {max_age: 1, min_hits: 3}` it yields the published figures."""
 
 
-def build(options: Options) -> Sort:
+def build(options: Options, embedder: Embedder | None = None) -> Sort:
     """Return a tracker for one source."""
-    return Sort(options)
+    return Sort(options, embedder)
 
 
 class Sort(BaseTracker):
     """SORT for one source."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options, ReportRules(published=options.published))
+    def __init__(self, options: Options, embedder: Embedder | None) -> None:
+        super().__init__(options, ReportRules(published=options.published), embedder)
         self._options = options
 
     def _new_filters(self) -> BoxFilters:

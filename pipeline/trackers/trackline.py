@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from pipeline.core.interfaces import Embedder
 from pipeline.core.options import Needs
 from pipeline.trackers._association import CandidatePairs, Matches
 from pipeline.trackers._camera_motion import shared_motion
@@ -67,18 +68,18 @@ _NO_SCORES = 1e-9
 _PRIOR = 10 * np.array([_SURE, _SURE**2])
 
 
-def build(options: Options) -> Trackline:
+def build(options: Options, embedder: Embedder | None = None) -> Trackline:
     """Return a tracker for one source."""
-    return Trackline(options)
+    return Trackline(options, embedder)
 
 
 class Trackline(TwoStageTracker):
     """The default tracker, for one source."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, embedder: Embedder | None) -> None:
         self._own = options
         self._scores = _PRIOR.copy()
-        super().__init__(options)
+        super().__init__(options, embedder)
 
     def _new_filters(self) -> BoxFilters:
         return WidthHeightFilters() if self._own.size_filter else AspectHeightFilters()

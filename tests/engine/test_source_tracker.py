@@ -10,7 +10,7 @@ import pytest
 from support.fakes import boxes
 
 from pipeline.core.data import ClassNames, Detections, Event, Frame, Tracks
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import ModelError, UsageError
 from pipeline.core.interfaces import Tracker
 from pipeline.engine.source_tracker import SourceTracker, SourceTrackers
 from pipeline.trackers import bytetrack, none, sort
@@ -184,3 +184,48 @@ def test_a_source_that_comes_back_goes_on_with_its_ids() -> None:
         assert ids(follower, 0) == expected
         followers.remove("door")
         assert followers.get("door") is None
+
+
+class Opening(Remembering):
+    """A tracker that has something to open, and may fail at it."""
+
+    def __init__(self, name: str, log: list[str], *, fails: bool = False) -> None:
+        super().__init__()
+        self._name, self._log, self._fails = name, log, fails
+
+    def open(self) -> None:
+        self._log.append(f"open {self._name}")
+        if self._fails:
+            raise ModelError("model: not there")
+
+    def close(self) -> None:
+        self._log.append(f"close {self._name}")
+
+
+def test_trackers_that_have_something_to_open_are_opened_and_closed() -> None:
+    log: list[str] = []
+    numbers = iter("abcdefg")
+    trackers = SourceTrackers(lambda: Opening(next(numbers), log), None)
+    trackers.add("door")
+    assert log == []
+    trackers.open()
+    trackers.add("yard")
+    assert log == ["open a", "open b"]
+    trackers.remove("door")
+    assert log[2:] == ["close a"]
+    trackers.replace_tracker(lambda: Opening("new", log))
+    assert log[3:] == ["open new", "close b"]
+    trackers.close()
+    assert log[5:] == ["close new"]
+
+
+def test_a_tracker_that_cannot_be_opened_does_not_take_the_old_ones_place() -> None:
+    log: list[str] = []
+    trackers = SourceTrackers(lambda: Opening("old", log), None)
+    trackers.add("door")
+    trackers.open()
+    with pytest.raises(ModelError, match="not there"):
+        trackers.replace_tracker(lambda: Opening("new", log, fails=True))
+    trackers.add("yard")
+    trackers.close()
+    assert log == ["open old", "open new", "open old", "close old", "close old"]

@@ -115,6 +115,7 @@ class CameraRun:
                     return
         finally:
             self._copies.close()
+            self._tracker.close()
 
     def _with_gone(self) -> list[_Step]:
         """Return the recordings with those between them whose files are not here any more.

@@ -87,6 +87,7 @@ class CameraTracker:
             self._step_s = at_s - self._at_s
         self._at_s, self._frame = at_s, index
         continued = replace(frame, source=self._camera, pts_s=at_s, index=index)
+        self._source.open()
         tracks, events, stage_ms = self._source.update(
             continued, result.detections, result.class_names
         )
@@ -98,6 +99,10 @@ class CameraTracker:
             events=tuple(map(self._in_recording, events)),
             stage_ms={**result.stage_ms, **stage_ms},
         )
+
+    def close(self) -> None:
+        """Release what the tracker has loaded; safe to call twice."""
+        self._source.close()
 
     def save_state(self) -> dict[str, Any]:
         """Return all that the frames to come depend on, as plain data."""
@@ -126,6 +131,7 @@ class CameraTracker:
 
     def _start_anew(self) -> None:
         """Begin without tracks, at time and frame 0 of the camera."""
+        self._source.close()
         self._source = self._new_source()
         self._at_s, self._step_s, self._offset_s = 0.0, _USUAL_STEP_S, 0.0
         self._frame, self._offset_frames = -1, 0
