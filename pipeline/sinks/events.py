@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.events.service import EventService
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import StoreStatus
+    from pipeline.events.visits import OpenVisits, VisitEnd
     from pipeline.sinks.clips.recorder import ClipRecorder
 
 FILE_NAME = "events.db"
@@ -105,6 +107,8 @@ class EventsSink:
         self._only_files = False
         self._wrote = False
         self._release: Callable[[], None] | None = None
+        self._run = uuid.uuid4().hex  # track ids begin anew in each
+        self._visits: OpenVisits | None = None
 
     def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
         """Announce the zones and lines that `zones` returns now and then; before `open`."""
@@ -119,6 +123,9 @@ class EventsSink:
             store = self._open_store(run.output)
             from pipeline.events.camera_events import CameraEvents
             from pipeline.events.delivery.targets import make_targets  # SQLAlchemy is there, then
+            from pipeline.events.visits import OpenVisits
+
+            self._visits = OpenVisits()
 
             cameras = dict.fromkeys([*run.sources, *_names(run.metadata)])
             options = self._options
@@ -144,22 +151,35 @@ class EventsSink:
             raise ValueError("EventsSink.write: open() comes first")
         self._raise_failure()
         from pipeline.events.store.records import EventRecord
+        from pipeline.events.visits import visit_uid
 
         self._wrote = True
         self._service.note(result)
         utc = unix_time(0.0)
-        records = [EventRecord.of(event, utc) for event in result.events]
+        records = [
+            EventRecord.of(event, utc, visit_uid(self._run, event.source, event.track_id))
+            for event in result.events
+        ]
         if records:
             self._service.writer.enqueue(partial(self.store.add, records), len(records))
+        if self._visits is not None:
+            self._end_visits(self._visits.update(result, records))
         if self._clips is not None:
             uids = [one.uid for one in records]
             self._clips.add(result, uids, utc + result.frame.captured_at)
 
+    def _end_visits(self, ends: Sequence[VisitEnd]) -> None:
+        service, store = self._service, self.store
+        if ends and service is not None and store is not None:
+            service.writer.enqueue(partial(store.end_visits, {one.uid: one.pts_s for one in ends}))
+
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
-        """Store the cameras' events since the last call."""
+        """Store the cameras' events since the last call; end visits at silent cameras."""
         service, store = self._service, self.store
         if service is None or store is None:
             return
+        if self._visits is not None:
+            self._end_visits(self._visits.end_silent())
         if records := camera_events.update(time.time()):
             self._wrote = True
             service.writer.enqueue(partial(store.add, records), len(records))
@@ -187,6 +207,8 @@ class EventsSink:
             clips.close(_CLIPS_TIMEOUT_S if timeout_s is None else timeout_s)
         if self._camera_task is not None:
             self._camera_task.close(CLOSE_TIMEOUT_S)
+        if self._visits is not None:
+            self._end_visits(self._visits.close())
         service, self._service = self._service, None
         if service is not None:
             service.close(CLOSE_TIMEOUT_S if timeout_s is None else timeout_s)
@@ -247,6 +269,7 @@ class EventsSink:
             )
             self._clips = make_recorder(store, self._service.writer, wanted)
             self._clips.start(self._fail)
+        self._service.writer.enqueue(store.end_all_visits)  # of a run that was killed
         self._service.start(self._fail)
 
     def _close_store(self) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support.event_servers import Postgres, postgres
+from support.event_servers import Postgres
 
 from pipeline.core.data import Event
 from pipeline.core.errors import ConfigError, StoreError, StoreRefusedError
@@ -23,28 +22,6 @@ from pipeline.events.store.retention import MESSAGE_BYTES, ROW_BYTES
 from pipeline.events.store.store import EventStore
 
 KNOWN = len(schema.STEPS)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "events.db")
-    running = request.getfixturevalue("cluster")
-    running.clear()
-    return str(running.url)
-
-
-@pytest.fixture
-def store(address: str, tmp_path: Path) -> Iterator[EventStore]:
-    made = EventStore(address, tmp_path / "clips")
-    yield made
-    made.close()
 
 
 def event(number: int = 0, **values: object) -> EventRecord:
@@ -62,7 +39,7 @@ def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
     assert shape == {
         "id": number, "time": 1_000_050.25, "kind": "cross", "camera": "Tür <1>", "area": "line",
         "direction": "in", "track_id": 7, "class_name": "car", "dwell_s": 0.5, "index": 41,
-        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "clip": False, "clip_offset_s": None,
+        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "clip": False, "clip_offset_s": None, "visit": None,
     }  # fmt: skip
     assert store.get(number + 1) is None
     assert store.get(1 << 70) is None

@@ -49,9 +49,11 @@ class EventRecord:
     pts_s: float = 0.0
     xyxy: Box = NOWHERE
     uid: str = field(default_factory=new_uid)
+    visit: str = ""
+    """Name of the visit it belongs to; "" where its track's is not known."""
 
     @classmethod
-    def of(cls, event: Event, utc_at_monotonic_zero: float) -> EventRecord:
+    def of(cls, event: Event, utc_at_monotonic_zero: float, visit: str = "") -> EventRecord:
         """Return the record of an event; `utc_at_monotonic_zero` in Unix seconds."""
         return cls(
             time=utc_at_monotonic_zero + event.captured_at,
@@ -66,6 +68,7 @@ class EventRecord:
             index=event.index,
             pts_s=event.pts_s,
             xyxy=event.xyxy,
+            visit=visit,
         )
 
 
@@ -93,18 +96,73 @@ class StoredEvent(BaseModel):
     """Whether a finished clip shows it."""
     clip_offset_s: _Milliseconds | None = None
     """Seconds from the clip's start to the event: events that overlap share one."""
+    visit: int | None = None
+    """Number of the visit it belongs to."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event as JSON, the same in the REST interface and in deliveries."""
         return self.model_dump(mode="json")
 
 
+class Touched(BaseModel):
+    """What a visit did at one zone or line, or in the whole picture (`area` "")."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: str
+    area: str
+    direction: str
+
+
+class StoredVisit(BaseModel):
+    """All events of one track of one camera in one run, as the REST interface has them.
+
+    Track 0 is the camera itself, from "lost" until "live".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    id: int
+    uid: str
+    """Its name, which no other visit anywhere has."""
+    camera: str
+    track_id: int
+    class_name: str
+    started: _Milliseconds
+    """Unix seconds of its first event."""
+    ended: _Milliseconds | None
+    """When the track was last seen; null while it is there."""
+    seconds: _Milliseconds
+    """How long it took, up to its last event while it is there."""
+    dwell_s: _Milliseconds
+    """Its longest stay in a zone."""
+    events: int
+    touched: tuple[Touched, ...]
+    """What it did where, in the order it first did."""
+    event_id: int | None
+    """Its first event, whose clip shows the visit's beginning."""
+    clip: bool
+    """Whether a finished clip shows that."""
+    clip_offset_s: _Milliseconds | None
+    """Seconds from the clip's start to the first event."""
+    thumbnail: int | None
+    """A number that changes with the picture of its best moment; null while there is none."""
+    revision: int
+    """A number that grows with every change of any visit."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the visit as JSON."""
+        return self.model_dump(mode="json")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """A query of events, the newest first; None matches all.
+    """A query of events or visits, the newest first; None matches all.
 
-    `before_id` and `after_id` exclude the event itself; `since` and `until` are Unix seconds,
-    `until` excluded.
+    `area` is a zone or a line, "" the whole picture. `before_id` and `after_id` exclude the event
+    itself; `since` and `until` are Unix seconds, `until` excluded. `min_s` and `max_s` bound how
+    long a visit, or an event's stay, took. `before` is the (time, id) of the last one of an
+    earlier answer. A visit matches with one of its events, and with another at `line`.
     """
 
     camera: str | None = None
@@ -115,6 +173,11 @@ class EventQuery:
     after_id: int | None = None
     since: float | None = None
     until: float | None = None
+    zone: str | None = None
+    line: str | None = None
+    min_s: float | None = None
+    max_s: float | None = None
+    before: tuple[float, int] | None = None
     limit: int = 100
 
 

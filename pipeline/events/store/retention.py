@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from pipeline.events.delivery.outbox import expire
 from pipeline.events.store.clip_cleaning import ClipCleaner
-from pipeline.events.store.store import MAX_IDS_PER_STATEMENT, EventStore
+from pipeline.events.store.rows import MAX_IDS_PER_STATEMENT
+from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips, events, outbox
 
 ROW_BYTES = 200

@@ -7,11 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipeline.events.store.records import EventQuery, EventRecord, StoredEvent
+from pipeline.events.store.records import EventRecord, StoredEvent
 from pipeline.events.store.tables import clips, events
 
 EVENT_COLUMNS = (*events.c, clips.c.finished, clips.c.began)
 MAX_ID = (1 << 63) - 1
+MAX_IDS_PER_STATEMENT = 500
+"""SQLite and PostgreSQL both take many more values in one statement."""
 WITH_CLIP = events.outerjoin(clips, events.c.clip_id == clips.c.id)
 
 
@@ -33,6 +35,7 @@ def stored_event(row: Any) -> StoredEvent:
         xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]),
         clip=bool(row["finished"]),
         clip_offset_s=max(0.0, row["time"] - row["began"]) if row["finished"] else None,
+        visit=row["visit_id"],
     )
 
 
@@ -66,30 +69,6 @@ def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
-def query_conditions(wanted: EventQuery) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions of a WHERE clause."""
-    equal = (
-        (events.c.camera, wanted.camera),
-        (events.c.kind, wanted.kind),
-        (events.c.class_name, wanted.class_name),
-        (events.c.area, wanted.area),
-    )
-    found = [column == storable(text) for column, text in equal if text is not None]
-    if wanted.before_id is not None:
-        found.append(events.c.id < _bounded(wanted.before_id))
-    if wanted.after_id is not None:
-        found.append(events.c.id > _bounded(wanted.after_id))
-    if wanted.since is not None:
-        found.append(events.c.time >= wanted.since)
-    if wanted.until is not None:
-        found.append(events.c.time < wanted.until)
-    return found
-
-
 def storable(text: str) -> str:
     """Return the text without what a database refuses: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _bounded(number: int) -> int:
-    return max(0, min(number, MAX_ID))

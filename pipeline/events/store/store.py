@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,20 +16,37 @@ from pipeline.events.store import tables
 from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
 from pipeline.events.store.enqueue import enqueue_clip, enqueue_events, set_targets
-from pipeline.events.store.records import EventCount, EventQuery, EventRecord, StoredEvent, new_uid
+from pipeline.events.store.records import (
+    EventCount,
+    EventQuery,
+    EventRecord,
+    StoredEvent,
+    StoredVisit,
+    new_uid,
+)
 from pipeline.events.store.rows import (
     EVENT_COLUMNS,
     MAX_ID,
+    MAX_IDS_PER_STATEMENT,
     WITH_CLIP,
     insert_new,
-    query_conditions,
     row_values,
     stored_event,
 )
-from pipeline.events.store.tables import clips, events, facts
+from pipeline.events.store.search import event_ids, label_conditions, visit_ids
+from pipeline.events.store.tables import clips, events, facts, labels, visits
+from pipeline.events.store.visit_rows import (
+    LabelKey,
+    add_to_visits,
+    end_all_visits,
+    end_visits,
+    label_ids,
+    label_key,
+    set_first_events,
+    set_thumbnail,
+    stored_visits,
+)
 
-MAX_IDS_PER_STATEMENT = 500
-"""SQLite and PostgreSQL both take many more values in one statement."""
 MAX_QUERY_ROWS = 10_000
 
 
@@ -48,6 +66,7 @@ class EventStore:
         self._reader, self._writer = connect(self._url)
         self._ready = False
         self._lock = threading.Lock()
+        self._labels: dict[LabelKey, int] = {}
 
     def __str__(self) -> str:
         """Return the address, without password."""
@@ -106,30 +125,48 @@ class EventStore:
     # -- events -----------------------------------------------------------------------------------
 
     def add(self, records: Sequence[EventRecord]) -> list[int]:
-        """Store events and queue them for every target; return their ids in the same order.
+        """Store events, each with its visit, and queue them for every target; return their ids.
 
         All or none. An event that is there already (the same `uid`) is left as it is, so trying
         again after a failure is safe.
         """
         if not records:
             return []
+        uids = [one.uid for one in records]
+        found = sa.select(events.c.uid, events.c.id).where(events.c.uid.in_(uids))
         with self.writing() as connection:
-            connection.execute(insert_new(connection, events), [row_values(one) for one in records])
-            uids = [one.uid for one in records]
-            found = sa.select(events.c.uid, events.c.id).where(events.c.uid.in_(uids))
+            known = {row.uid for row in connection.execute(found)}
+            new = [one for one in records if one.uid not in known]
+            made = label_ids(connection, map(label_key, new), self._labels)
+            numbers = add_to_visits(connection, new, made)
+            rows = [
+                {**row_values(one), "visit_id": visit, "label_id": made[label_key(one)]}
+                for one, visit in zip(new, numbers, strict=True)
+            ]
+            if rows:
+                connection.execute(insert_new(connection, events), rows)
+            set_first_events(connection, numbers)
             ids = {row.uid: row.id for row in connection.execute(found)}
             enqueue_events(connection, records, ids)
+        self._labels |= made
         return [ids[uid] for uid in uids]
 
     def query(self, wanted: EventQuery | None = None) -> list[StoredEvent]:
-        """Return the newest events that match, the newest first, at most `MAX_QUERY_ROWS`."""
-        wanted = wanted or EventQuery()
-        asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP).where(*query_conditions(wanted))
-        asked = asked.order_by(events.c.id.desc()).limit(max(0, min(wanted.limit, MAX_QUERY_ROWS)))
+        """Return the newest events that match, at most `MAX_QUERY_ROWS`.
+
+        The newest first: by time, or with `before_id` or `after_id` in the order of storing.
+        """
         with self.reading() as connection:
             if connection is None:
                 return []
-            return [stored_event(row) for row in connection.execute(asked).mappings()]
+            numbers = event_ids(connection, _limited(wanted or EventQuery()))
+            found = {}
+            for start in range(0, len(numbers), MAX_IDS_PER_STATEMENT):
+                some = numbers[start : start + MAX_IDS_PER_STATEMENT]
+                asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP)
+                rows = connection.execute(asked.where(events.c.id.in_(some))).mappings()
+                found |= {row["id"]: stored_event(row) for row in rows}
+        return [found[number] for number in numbers if number in found]
 
     def get(self, event_id: int) -> StoredEvent | None:
         """Return one event, None if there is none of this number."""
@@ -141,11 +178,17 @@ class EventStore:
     def counts(self, camera: str | None = None, hours: float | None = None) -> list[EventCount]:
         """Return how many events there were in the last `hours` (None: all that are kept)."""
         by = (
-            events.c.camera, events.c.area, events.c.kind, events.c.direction, events.c.class_name,
+            labels.c.camera, labels.c.area, labels.c.kind, labels.c.direction, labels.c.class_name,
         )  # fmt: skip
-        since = None if hours is None else time.time() - hours * 3600
-        conditions = query_conditions(EventQuery(camera=camera, since=since))
-        asked = sa.select(*by, sa.func.count()).where(*conditions).group_by(*by).order_by(*by)
+        wanted = sa.select(labels.c.id).where(*label_conditions(EventQuery(camera=camera)))
+        counted = sa.select(events.c.label_id, sa.func.count().label("count"))
+        counted = counted.where(events.c.label_id.in_(wanted)).group_by(events.c.label_id)
+        counted = counted.with_hint(events, "INDEXED BY events_by_label", "sqlite")
+        if hours is not None:
+            counted = counted.where(events.c.time >= time.time() - hours * 3600)
+        each = counted.subquery()
+        asked = sa.select(*by, each.c.count).join(each, each.c.label_id == labels.c.id)
+        asked = asked.order_by(*by)
         with self.reading() as connection:
             if connection is None:
                 return []
@@ -168,7 +211,7 @@ class EventStore:
         return file_below(self.clips_folder, path)
 
     def delete(self, event_ids: Sequence[int]) -> int:
-        """Delete events, their queued messages, and clips no other event has; return how many.
+        """Delete events, their queued messages, clips and visits without another; return how many.
 
         The rows go first: a file that is left over has no row, and retention finds it.
         """
@@ -176,16 +219,87 @@ class EventStore:
         for start in range(0, len(event_ids), MAX_IDS_PER_STATEMENT):
             some = event_ids[start : start + MAX_IDS_PER_STATEMENT]
             with self.writing() as connection:
+                theirs = sa.select(events.c.visit_id).where(events.c.id.in_(some)).distinct()
+                touched = [each for each in connection.scalars(theirs) if each is not None]
                 done = connection.execute(sa.delete(events).where(events.c.id.in_(some)))
                 # A finished clip that lost its last event; one that is recorded is another case.
                 alone = ~sa.exists().where(events.c.clip_id == clips.c.id)
                 gone = sa.select(clips.c.id, clips.c.path).where(alone, clips.c.finished)
                 rows = connection.execute(gone).all()
                 connection.execute(sa.delete(clips).where(clips.c.id.in_([r.id for r in rows])))
+                thumbnails = _delete_empty_visits(connection, touched)
             deleted += done.rowcount
-            for row in rows:
-                self._unlink(row.path)
+            for path in [*(row.path for row in rows), *thumbnails]:
+                self._unlink(path)
         return deleted
+
+    # -- visits -----------------------------------------------------------------------------------
+
+    def visits(self, wanted: EventQuery | None = None) -> list[StoredVisit]:
+        """Return the visits that match and began last, the newest first."""
+        with self.reading() as connection:
+            if connection is None:
+                return []
+            return stored_visits(
+                connection, visit_ids(connection, _limited(wanted or EventQuery()))
+            )
+
+    def visit(self, number: int) -> StoredVisit | None:
+        """Return one visit, None if there is none of this number."""
+        with self.reading() as connection:
+            found = connection and stored_visits(connection, [min(max(number, 0), MAX_ID)])
+        return found[0] if found else None
+
+    def visits_after(self, revision: int | None, limit: int) -> tuple[list[StoredVisit], int]:
+        """Return visits changed after `revision`, in order, and the newest revision seen.
+
+        No visits for None, which asks for the newest revision only.
+        """
+        with self.reading() as connection:
+            if connection is None:
+                return [], 0
+            if revision is None:
+                return [], int(connection.scalar(sa.select(sa.func.max(visits.c.revision))) or 0)
+            asked = sa.select(visits.c.id).where(visits.c.revision > revision)
+            numbers = list(connection.scalars(asked.order_by(visits.c.revision).limit(limit)))
+            found = stored_visits(connection, numbers)
+        return found, max((one.revision for one in found), default=revision)
+
+    def end_visits(self, ends: Mapping[str, float]) -> None:
+        """End visits, {name: when the track was last seen on the frames' clock}."""
+        with self.writing() as connection:
+            end_visits(connection, ends)
+
+    def end_all_visits(self) -> None:
+        """End what is open with its last event: the run that it was in is over."""
+        with self.writing() as connection:
+            end_all_visits(connection)
+
+    def set_thumbnail(self, uid: str, path: str, size: int) -> None:
+        """Note the file of a visit's thumbnail; one whose visit is gone is deleted."""
+        with self.writing() as connection:
+            known = set_thumbnail(connection, uid, path, size)
+        if not known:
+            self._unlink(path)
+
+    def thumbnail_path(self, number: int) -> Path | None:
+        """Return the file of a visit's thumbnail, None if there is none (yet, or any more)."""
+        asked = sa.select(visits.c.thumbnail).where(visits.c.id == min(max(number, 0), MAX_ID))
+        with self.reading() as connection:
+            found = connection and connection.scalar(asked)
+        path = self.clip_file(found) if found else None
+        return path if path is not None and path.is_file() else None
+
+    def forget_file(self, path: str) -> None:
+        """Delete a clip or a thumbnail, row and file; events and visits stay."""
+        if not path.endswith(".jpg"):
+            self.forget_clip(path)
+            return
+        with self.writing() as connection:
+            asked = sa.select(visits.c.uid).where(visits.c.thumbnail == path)
+            for uid in list(connection.scalars(asked)):
+                set_thumbnail(connection, uid, None, 0)
+        self._unlink(path)
 
     # -- clips ------------------------------------------------------------------------------------
 
@@ -234,3 +348,17 @@ class EventStore:
         """
         with self.writing() as connection:
             set_targets(connection, wanted, with_clips)
+
+
+def _limited(wanted: EventQuery) -> EventQuery:
+    return replace(wanted, limit=max(0, min(wanted.limit, MAX_QUERY_ROWS)))
+
+
+def _delete_empty_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[str]:
+    """Delete those of these visits that have no event any more; return their thumbnails."""
+    alone = ~sa.exists().where(events.c.visit_id == visits.c.id)
+    gone = sa.select(visits.c.id, visits.c.thumbnail).where(visits.c.id.in_(numbers), alone)
+    rows = connection.execute(gone).all()
+    connection.execute(sa.delete(visits).where(visits.c.id.in_([row.id for row in rows])))
+    set_first_events(connection, set(numbers) - {row.id for row in rows})
+    return [row.thumbnail for row in rows if row.thumbnail]

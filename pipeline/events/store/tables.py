@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Table
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 
 from pipeline.core.errors import StoreError
+from pipeline.events.store.old_visits import GROUPING
 
 metadata = MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows only so
@@ -28,8 +29,67 @@ clips = Table(
     Column("began", sa.Double, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("finished", sa.Boolean, nullable=False),
+    Column("boxes", sa.LargeBinary),  # of its tracks, see `clip_boxes.py`
     sqlite_autoincrement=True,
 )
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", sa.Integer, primary_key=True),
+    Column("camera", sa.Text, nullable=False),
+    Column("area", sa.Text, nullable=False),
+    Column("kind", sa.Text, nullable=False),
+    Column("direction", sa.Text, nullable=False),
+    Column("class_name", sa.Text, nullable=False),
+    UniqueConstraint("camera", "area", "kind", "direction", "class_name"),
+)
+"""What events can be filtered by, one row for each combination: some hundreds, so that one index
+by label and time answers every combination of filters (`search.py`)."""
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("uid", sa.Text, nullable=False, unique=True),
+    Column("camera", sa.Text, nullable=False),
+    Column("track_id", sa.BigInteger, nullable=False),
+    Column("class_name", sa.Text, nullable=False),
+    Column("started", sa.Double, nullable=False),
+    Column("pts_s", sa.Double, nullable=False),  # of the start
+    Column("seconds", sa.Double, nullable=False),
+    Column("ended", sa.Double),  # null while the track is there
+    Column("dwell_s", sa.Double, nullable=False),
+    Column("events", sa.Integer, nullable=False),
+    Column("first_event", _Id),
+    Column("revision", sa.BigInteger, nullable=False, index=True),  # grows with every change
+    Column("thumbnail", sa.Text),  # a file below the folder of clips
+    Column("thumbnail_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    Column("thumbnail_revision", sa.BigInteger),
+    Index("visits_by_time", "started", "id", "seconds"),
+    Index(
+        "visits_open",
+        "camera",
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""All events of one track of one camera in one run; or a camera's time without a picture."""
+
+visit_labels = Table(
+    "visit_labels",
+    metadata,
+    Column("label_id", sa.Integer, primary_key=True),
+    Column("started", sa.Double, primary_key=True),
+    Column(
+        "visit_id", _Id, ForeignKey("visits.id", ondelete="CASCADE"), primary_key=True, index=True
+    ),
+    Column("seconds", sa.Double, nullable=False),
+    Column("first_at", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The labels of each visit's events; start and length are the visit's, to search by."""
 
 events = Table(
     "events",
@@ -52,7 +112,9 @@ events = Table(
     Column("x2", sa.Double, nullable=False),
     Column("y2", sa.Double, nullable=False),
     Column("clip_id", _Id, ForeignKey("clips.id", ondelete="SET NULL"), index=True),
-    Index("events_by_camera", "camera", "id"),
+    Column("visit_id", _Id, ForeignKey("visits.id", ondelete="SET NULL"), index=True),
+    Column("label_id", sa.Integer),
+    Index("events_by_label", "label_id", "time", "dwell_s"),
     sqlite_autoincrement=True,  # a number is never given again, even after deleting
 )
 
@@ -100,8 +162,27 @@ def _clip_messages(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _visits(connection: sa.Connection) -> None:
+    """Add visits, and group the events that are there; see `old_visits.py`."""
+    metadata.create_all(connection, [labels, visits, visit_labels])
+    if any(column["name"] == "visit_id" for column in sa.inspect(connection).get_columns("events")):
+        return
+    blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+    for statement in (
+        f"ALTER TABLE clips ADD COLUMN boxes {blob}",
+        "ALTER TABLE events ADD COLUMN visit_id BIGINT REFERENCES visits(id) ON DELETE SET NULL",
+        "ALTER TABLE events ADD COLUMN label_id INTEGER",
+        "DROP INDEX events_by_camera",
+    ):
+        connection.exec_driver_sql(statement)
+    for statement in GROUPING:
+        connection.exec_driver_sql(statement)
+    for index in sorted(events.indexes, key=lambda one: str(one.name)):
+        index.create(connection, checkfirst=True)
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first, _clip_messages)
+STEPS: Sequence[Step] = (_first, _clip_messages, _visits)
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it
