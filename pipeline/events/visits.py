@@ -135,7 +135,7 @@ class OpenVisits:
             return self._end(list(self._cameras))
 
     def _end(self, cameras: list[str]) -> list[VisitEnd]:
-        found = []
+        found: list[VisitEnd] = []
         for name in cameras:
             self._seen_at.pop(name, None)
             found += self._cameras.pop(name, {}).values()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.schemas import Camera, Counts, Deliveries, Status
+from pipeline.server.visit_log import VisitLog
 
 
 class RunBackend(Protocol):
@@ -18,6 +19,10 @@ class RunBackend(Protocol):
     """
 
     version: str
+
+    @property
+    def visits(self) -> VisitLog:
+        """Return the log of visits."""
 
     def cameras(self) -> Sequence[Camera]:
         """Return every camera in the order of the configuration."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.events.store.records import StoredEvent
+from pipeline.events.store.records import StoredEvent, StoredVisit
 
 State = Literal["connecting", "live", "stale", "lost", "ended"]
 Box = tuple[float, float, float, float]
@@ -140,6 +140,16 @@ class Events(ApiModel):
     """Events, the newest first."""
 
     events: list[StoredEvent]
+    next: str | None
+    """`cursor` for those before them; null where there are no more."""
+
+
+class Visits(ApiModel):
+    """Visits, those that began last first."""
+
+    visits: list[StoredVisit]
+    next: str | None
+    """`cursor` for those before them; null where there are no more."""
 
 
 class Delivery(ApiModel):

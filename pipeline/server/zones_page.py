@@ -24,6 +24,7 @@ from pipeline.server.http_server import HttpServer
 from pipeline.server.live.zone_editor import ZoneEditor
 from pipeline.server.schemas import Ages, Camera, ConfigState, Counts, Deliveries, Status
 from pipeline.server.viewers.hub import Hub
+from pipeline.server.visit_log import RecentVisits, VisitLog
 
 JPEG_QUALITY = 92
 """Quality of the picture on the page: one is sent, not fifteen a second."""
@@ -56,6 +57,7 @@ class StillBackend:
         from pipeline import __version__
 
         self.version = __version__
+        self.visits: VisitLog = RecentVisits()
         self._still = still
         self._editor = editor
         self._on_save = on_save

@@ -20,7 +20,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import PluginChoice
 from pipeline.detectors.common.loaded_model import LoadedModel
-from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.store.records import EventQuery, EventRecord, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
@@ -48,6 +48,7 @@ from pipeline.server.security import SecurityMiddleware
 from pipeline.server.upload_networks import UploadNetworks
 from pipeline.server.video_jobs import VideoJobs
 from pipeline.server.viewers.hub import Hub
+from pipeline.server.visit_log import RecentVisits
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
@@ -78,6 +79,14 @@ class FakeBackend:
 
     def __init__(self, hub: Hub, clips: Path | None = None) -> None:
         self.hub = hub
+        self.visits = RecentVisits()
+        self.visits.add(
+            EventRecord(
+                time=1e9, kind="enter", camera=CAMERAS[0], area="lawn", track_id=1,
+                class_name="person", visit="1" * 32,
+            ),
+            1,
+        )  # fmt: skip
         self.saved: dict[str, CameraZones] = {}
         self.ok = True
         self.lost: set[str] = set()

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from pipeline.core.data import Event
 
+ZONE_KINDS = ("enter", "leave", "dwell")
+LINE_KINDS = ("cross",)
 Box = tuple[float, float, float, float]
 NOWHERE: Box = (0.0, 0.0, 0.0, 0.0)
 

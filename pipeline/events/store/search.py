@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from pipeline.events.store.records import EventQuery
+from pipeline.events.store.records import LINE_KINDS, ZONE_KINDS, EventQuery
 from pipeline.events.store.rows import MAX_ID, storable
 from pipeline.events.store.tables import events, labels, visit_labels, visits
 
 FIRST_SPAN_S = 3600.0
 GROWTH = 4
-LINE_KINDS = ("cross",)
-ZONE_KINDS = ("enter", "leave", "dwell")
 STAY_KINDS = ("leave", "dwell")
 
 Condition = sa.ColumnElement[bool]
@@ -32,11 +30,11 @@ class _Axis(NamedTuple):
     id: sa.Column[Any]
     seconds: sa.Column[Any]
     label: sa.Column[Any] | None
-    index: str = ""
+    hint: str = ""
 
 
 _EVENTS = _Axis(events.c.time, events.c.id, events.c.dwell_s, None)
-_LABELLED_EVENTS = _EVENTS._replace(label=events.c.label_id, index="events_by_label")
+_LABELLED_EVENTS = _EVENTS._replace(label=events.c.label_id, hint="INDEXED BY events_by_label")
 _VISITS = _Axis(visits.c.started, visits.c.id, visits.c.seconds, None)
 _LABELLED_VISITS = _Axis(
     visit_labels.c.started,
@@ -121,8 +119,8 @@ def _newest(
     """Return the newest `limit` numbers on an axis, by time, then number."""
     time, number = axis.time, axis.id
     asked = sa.select(time, number).where(*_bounds(axis, wanted), *more)
-    if axis.index:
-        asked = asked.with_hint(time.table, f"INDEXED BY {axis.index}", "sqlite")
+    if axis.hint:
+        asked = asked.with_hint(time.table, axis.hint, "sqlite")
     asked = asked.order_by(time.desc(), number.desc()).limit(wanted.limit)
     if axis.label is None:
         return [row[1] for row in connection.execute(asked)]

@@ -160,7 +160,7 @@ class EventStore:
             if connection is None:
                 return []
             numbers = event_ids(connection, _limited(wanted or EventQuery()))
-            found = {}
+            found: dict[int, StoredEvent] = {}
             for start in range(0, len(numbers), MAX_IDS_PER_STATEMENT):
                 some = numbers[start : start + MAX_IDS_PER_STATEMENT]
                 asked = sa.select(*EVENT_COLUMNS).select_from(WITH_CLIP)

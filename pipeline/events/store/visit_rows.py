@@ -211,7 +211,7 @@ def _open_loss(connection: sa.Connection, camera: str) -> str | None:
 
 
 def _rows_by_uid(connection: sa.Connection, uids: Sequence[str]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for start in range(0, len(uids), MAX_IDS_PER_STATEMENT):
         some = uids[start : start + MAX_IDS_PER_STATEMENT]
         asked = sa.select(visits).where(visits.c.uid.in_(some))

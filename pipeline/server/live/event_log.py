@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
-from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.store.records import (
+    LINE_KINDS,
+    ZONE_KINDS,
+    EventQuery,
+    EventRecord,
+    StoredEvent,
+    StoredVisit,
+)
+from pipeline.events.visits import OpenVisits, visit_uid
 from pipeline.server.schemas import Count, Deliveries, Delivery, StoreStatus
+from pipeline.server.visit_log import RecentVisits, VisitLog
 
 if TYPE_CHECKING:
     from pipeline.events.camera_states import ZonesByCamera
@@ -26,6 +35,10 @@ MAX_RECENT = 1000
 
 class EventLog(Protocol):
     """Read access to a run's events; any thread may call it, and calls may take a while."""
+
+    @property
+    def visits(self) -> VisitLog:
+        """Return the log of visits."""
 
     def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first."""
@@ -67,6 +80,7 @@ class StoredEvents:
 
     def __init__(self, sink: EventStoreSink) -> None:
         self._sink = sink
+        self.visits: VisitLog = StoredVisits(sink)
 
     def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first; raises StoreError."""
@@ -103,6 +117,33 @@ class StoredEvents:
         )
 
 
+class StoredVisits:
+    """VisitLog on the store of the sink `events`; empty unless the sink is open."""
+
+    def __init__(self, sink: EventStoreSink) -> None:
+        self._sink = sink
+
+    def query(self, wanted: EventQuery) -> Sequence[StoredVisit]:
+        """Return visits, those that began last first; raises StoreError."""
+        store = self._sink.store
+        return [] if store is None else store.visits(wanted)
+
+    def get(self, number: int) -> StoredVisit | None:
+        """Return one visit, None if there is none of this number; raises StoreError."""
+        store = self._sink.store
+        return None if store is None else store.visit(number)
+
+    def after(self, revision: int | None, limit: int) -> tuple[Sequence[StoredVisit], int]:
+        """Return visits changed after `revision`, and the newest revision; raises StoreError."""
+        store = self._sink.store
+        return ([], revision or 0) if store is None else store.visits_after(revision, limit)
+
+    def thumbnail(self, number: int) -> Path | None:
+        """Return the picture of a visit's best moment; raises StoreError."""
+        store = self._sink.store
+        return None if store is None else store.thumbnail_path(number)
+
+
 class RecentEvents:
     """EventLog of the last thousand events in memory, for a run without a store; also a sink."""
 
@@ -113,6 +154,9 @@ class RecentEvents:
         self._last_id = 0
         self._lock = threading.Lock()
         self._events: deque[StoredEvent] = deque(maxlen=MAX_RECENT)
+        self._open = OpenVisits()
+        self._recent_visits = RecentVisits()
+        self.visits: VisitLog = self._recent_visits
 
     def open(self, run: RunInfo) -> None:
         """Do nothing: no part of the run is needed."""
@@ -120,12 +164,17 @@ class RecentEvents:
 
     def write(self, result: Result) -> None:
         """Add the result's events."""
-        if not result.events:
-            return
+        utc = unix_time(0.0)
+        records = [
+            EventRecord.of(event, utc, visit_uid("", event.source, event.track_id))
+            for event in result.events
+        ]
         with self._lock:
-            for event in result.events:
+            for event, record in zip(result.events, records, strict=True):
                 self._last_id += 1
                 self._events.append(_stored(event, self._last_id))
+                self._recent_visits.add(record, self._last_id)
+        self._recent_visits.end(self._open.update(result, records) + self._open.end_silent())
 
     def close(self) -> None:
         """Do nothing: no resource is open."""
@@ -134,19 +183,10 @@ class RecentEvents:
         """Return events, the newest first."""
         with self._lock:
             events = list(self._events)
-        fitting = (
-            event
-            for event in reversed(events)
-            if (wanted.before_id is None or event.id < wanted.before_id)
-            and (wanted.after_id is None or event.id > wanted.after_id)
-            and wanted.camera in (None, event.camera)
-            and wanted.kind in (None, event.kind)
-            and wanted.class_name in (None, event.class_name)
-            and wanted.area in (None, event.area)
-            and (wanted.since is None or event.time >= wanted.since)
-            and (wanted.until is None or event.time < wanted.until)
-        )
-        return [event for event, _ in zip(fitting, range(wanted.limit), strict=False)]
+        fitting = [event for event in reversed(events) if _matches(event, wanted)]
+        if wanted.before_id is None and wanted.after_id is None:
+            fitting.sort(key=lambda one: (one.time, one.id), reverse=True)
+        return fitting[: wanted.limit]
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
         """Return counts of the recent events of the last hours."""
@@ -170,6 +210,23 @@ class RecentEvents:
     def deliveries(self) -> Deliveries:
         """Return no targets: events that are not stored are not delivered."""
         return Deliveries(keeping=None, deliveries=[])
+
+
+def _matches(event: StoredEvent, wanted: EventQuery) -> bool:
+    label = event.camera, event.kind, event.class_name, event.area
+    asked = wanted.camera, wanted.kind, wanted.class_name, wanted.area
+    return (
+        all(one in (None, mine) for one, mine in zip(asked, label, strict=True))
+        and (wanted.zone is None or (event.area == wanted.zone and event.kind in ZONE_KINDS))
+        and (wanted.line is None or (event.area == wanted.line and event.kind in LINE_KINDS))
+        and (wanted.before_id is None or event.id < wanted.before_id)
+        and (wanted.after_id is None or event.id > wanted.after_id)
+        and (wanted.since is None or event.time >= wanted.since)
+        and (wanted.until is None or event.time < wanted.until)
+        and (wanted.min_s is None or event.dwell_s >= wanted.min_s)
+        and (wanted.max_s is None or event.dwell_s <= wanted.max_s)
+        and (wanted.before is None or (event.time, event.id) < wanted.before)
+    )
 
 
 def _delivery(one: DeliveryStatus) -> Delivery:

@@ -30,6 +30,7 @@ from pipeline.server.schemas import (
     Status,
 )
 from pipeline.server.viewers.hub import Hub
+from pipeline.server.visit_log import VisitLog
 
 STUCK_S = 30.0
 RATE_WINDOW_S = 10.0
@@ -53,6 +54,7 @@ class PipelineBackend:
         from pipeline import __version__
 
         self.version = __version__
+        self.visits: VisitLog = events.visits
         self._pipeline = pipeline
         self._hub = hub
         self._zone_editor = zone_editor
@@ -108,13 +110,13 @@ class PipelineBackend:
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, those that happened last first; raises StoreError."""
-        # Ids are in order of storing; a "leave" is stored seconds after it happened.
+        # With `before_id` they are in the order of storing; a "leave" is stored seconds later.
         return sorted(self._events.query(query), key=lambda one: (one.time, one.id), reverse=True)
 
     def events_after(self, event_id: int | None, limit: int) -> tuple[Sequence[StoredEvent], int]:
         """Return events stored after `event_id`, the oldest first, and the newest number."""
         if event_id is None:
-            newest = self._events.query(EventQuery(limit=1))
+            newest = self._events.query(EventQuery(after_id=0, limit=1))
             return [], newest[0].id if newest else 0
         found = self._events.query(EventQuery(after_id=event_id, limit=limit))
         return found[::-1], found[0].id if found else event_id

@@ -1,21 +1,68 @@
-"""Routes of events: the list, counts, clips and deliveries."""
+"""Routes of visits and events: lists, pictures, clips, counts and deliveries."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from fastapi.responses import FileResponse
 
-from pipeline.events.store.records import EventQuery
+from pipeline.events.store.records import EventQuery, StoredVisit
 from pipeline.server.context import AppContext, Responses
-from pipeline.server.schemas import Counts, Deliveries, Events, Problem
+from pipeline.server.query_values import Cursor, Seconds, Time, cursor_of, place_of
+from pipeline.server.schemas import Counts, Deliveries, Events, Problem, Visits
 
 MAX_EVENTS = 1000
 _MAX_ID = 2**63 - 1
 _Text = Annotated[str | None, Query(max_length=200)]
+_Number = Annotated[int, Path(ge=1, le=_MAX_ID)]
 _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
+
+
+def _file_responses(media_type: str) -> Responses:
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"content": content},
+        206: {"description": "The part that was asked for.", "content": content},
+        400: {"model": Problem},
+        404: {"model": Problem},
+        416: {"model": Problem},
+        **_INVALID,
+    }
+
+
+def _happened(
+    camera: _Text = None,
+    kind: _Text = None,
+    class_name: Annotated[str | None, Query(max_length=200, alias="class")] = None,
+    zone: _Text = None,
+    line: _Text = None,
+    area: Annotated[
+        str | None, Query(max_length=200, description="A zone or a line; empty: whole picture.")
+    ] = None,
+) -> EventQuery:
+    """Return what is asked of what happened where."""
+    return EventQuery(
+        camera=camera, kind=kind, class_name=class_name, zone=zone, line=line, area=area
+    )
+
+
+def _query(
+    happened: Annotated[EventQuery, Depends(_happened)],
+    since: Time = None,
+    until: Time = None,
+    min_s: Seconds = None,
+    max_s: Seconds = None,
+    cursor: Cursor = None,
+) -> EventQuery:
+    """Return what is asked, without a limit."""
+    place = place_of(cursor)
+    return replace(happened, since=since, until=until, min_s=min_s, max_s=max_s, before=place)
+
+
+_Query = Annotated[EventQuery, Depends(_query)]
 
 
 def event_routes(context: AppContext) -> APIRouter:
@@ -31,41 +78,61 @@ def event_routes(context: AppContext) -> APIRouter:
         """Return counts of events in the last hours, by camera, zone or line, kind and class."""
         return backend.counts(camera, hours)
 
+    @router.get("/api/visits", responses=_INVALID)
+    def visits(query: _Query, limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100) -> Visits:
+        """Return visits, those that began last first: all events of a track are one.
+
+        `since` and `until` are about its start, `min_s` and `max_s` about its length. One of its
+        events fits the camera, class, kind and zone; with `zone` and `line` another is at the line.
+        """
+        found = list(backend.visits.query(replace(query, limit=limit)))
+        more = len(found) == limit
+        return Visits(
+            visits=found, next=cursor_of(found[-1].started, found[-1].id) if more else None
+        )
+
+    @router.get("/api/visits/{visit_id}", responses={404: {"model": Problem}, **_INVALID})
+    def visit(visit_id: _Number) -> StoredVisit:
+        """Return one visit."""
+        found = backend.visits.get(visit_id)
+        if found is None:
+            raise HTTPException(404, "there is no such visit")
+        return found
+
+    @router.head("/api/visits/{visit_id}/thumbnail.jpg", include_in_schema=False)
+    @router.get(
+        "/api/visits/{visit_id}/thumbnail.jpg",
+        response_class=FileResponse,
+        responses=_file_responses("image/jpeg"),
+    )
+    def thumbnail(visit_id: _Number) -> FileResponse:
+        """Return the picture of a visit's best moment."""
+        path: File | None = backend.visits.thumbnail(visit_id)
+        if path is None or not path.is_file():
+            raise HTTPException(404, "there is no picture of this visit (yet)")
+        return FileResponse(path, media_type="image/jpeg")
+
     @router.get("/api/events", responses=_INVALID)
     def events(
-        camera: _Text = None,
-        kind: _Text = None,
-        class_name: _Text = None,
-        area: _Text = None,
+        query: _Query,
         before_id: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
     ) -> Events:
-        """Return events, the newest first; `before_id` goes on from an earlier answer."""
-        query = EventQuery(
-            camera=camera,
-            kind=kind,
-            class_name=class_name,
-            area=area,
-            before_id=before_id,
-            limit=limit,
-        )
-        return Events(events=list(backend.events(query)))
+        """Return events, the newest first; `min_s` and `max_s` are about stays in zones.
 
-    clip: Responses = {
-        200: {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}},
-        206: {
-            "description": "The part that was asked for.",
-            "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        400: {"model": Problem},
-        404: {"model": Problem},
-        416: {"model": Problem},
-        **_INVALID,
-    }
+        `cursor` goes on behind an earlier answer by time, `before_id` in the order of storing.
+        """
+        found = list(backend.events(replace(query, before_id=before_id, limit=limit)))
+        more = len(found) == limit
+        return Events(events=found, next=cursor_of(found[-1].time, found[-1].id) if more else None)
 
     @router.head("/api/events/{event_id}/clip.mp4", include_in_schema=False)
-    @router.get("/api/events/{event_id}/clip.mp4", response_class=FileResponse, responses=clip)
-    def event_clip(event_id: Annotated[int, Path(ge=1, le=_MAX_ID)]) -> FileResponse:
+    @router.get(
+        "/api/events/{event_id}/clip.mp4",
+        response_class=FileResponse,
+        responses=_file_responses("video/mp4"),
+    )
+    def event_clip(event_id: _Number) -> FileResponse:
         """Return the video of an event; parts of it by Range."""
         path: File | None = backend.clip(event_id)
         if path is None or not path.is_file():

@@ -37,6 +37,7 @@ class Broadcaster:
         self._tracks: dict[str, tuple[tuple[float, int], str]] = {}
         self._is_wake_scheduled = False
         self._last_event: int | None = None
+        self._last_revision: int | None = None
 
     @property
     def viewers(self) -> int:
@@ -52,7 +53,7 @@ class Broadcaster:
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._unsubscribe_from_hub = self._hub.subscribe(self._wake_callback(loop))
-            self._last_event = None
+            self._last_event = self._last_revision = None
             self._task = loop.create_task(self._tick_forever())
 
     def unsubscribe(self, viewer: object) -> None:
@@ -112,6 +113,7 @@ class Broadcaster:
             self.cameras_text = _text({"type": "cameras", "cameras": cameras})
             self.ticks += 1
             await self._send_events()
+            await self._send_visits()
             self._wake_all()
             await asyncio.sleep(max(0.1, TICK_S - (loop.time() - began)))
 
@@ -127,6 +129,21 @@ class Broadcaster:
         self._last_event = newest
         for event in events:
             text = _text({"type": "event", "event": event.model_dump(mode="json")})
+            for sink in list(self._event_sinks.values()):
+                sink(text)
+
+    async def _send_visits(self) -> None:
+        """Send the visits changed since the last tick; a failed query is repeated at the next."""
+        try:
+            visits, newest = await asyncio.to_thread(
+                self._backend.visits.after, self._last_revision, MAX_EVENTS
+            )
+        except PipelineError as error:
+            log.debug("page: %s", error)
+            return
+        self._last_revision = newest
+        for visit in visits:
+            text = _text({"type": "visit", "visit": visit.as_dict()})
             for sink in list(self._event_sinks.values()):
                 sink(text)
 
