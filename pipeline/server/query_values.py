@@ -35,7 +35,14 @@ def unix_seconds(value: Any) -> float:
 Time = Annotated[
     float | None,
     BeforeValidator(lambda value: None if value is None else unix_seconds(value)),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": -MAX_UNIX_S, "maximum": MAX_UNIX_S},
+                {"type": "string", "format": "date-time"},
+            ]
+        }
+    ),
     Query(description="Unix seconds, or ISO 8601; without a zone it is UTC."),
 ]
 Seconds = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False)]

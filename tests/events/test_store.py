@@ -394,7 +394,9 @@ def test_what_an_event_takes_on_the_disk_is_as_estimated(tmp_path: Path) -> None
     """Retention by size adds up estimates: deleting rows does not shrink a file by itself."""
     store = EventStore(str(tmp_path / "events.db"), tmp_path)
     store.deliver_to({"hook": ()})
-    some = [event(n, class_name="person", time=1.7e9 + n) for n in range(5000)]
+    some = [
+        event(n, class_name="person", time=1.7e9 + n, visit=f"{n // 3:032x}") for n in range(5000)
+    ]
     store.add(some)
     store.close()
     size = (tmp_path / "events.db").stat().st_size

@@ -16,8 +16,9 @@ from pipeline.events.store.rows import MAX_IDS_PER_STATEMENT
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips, events, outbox
 
-ROW_BYTES = 200
-"""Bytes of an event in the database with its indices, as measured in the test of the store."""
+ROW_BYTES = 270
+"""Bytes of an event in the database with its indices and its share of a visit, as measured in the
+test of the store."""
 MESSAGE_BYTES = 100
 _DAY_S = 86_400.0
 
