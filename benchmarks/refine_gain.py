@@ -1,20 +1,28 @@
-"""What `trackline refine` does to HOTA: one line per data set and way of running SORT.
+"""What `trackline refine` does to HOTA: one line per data set and tracker.
 
-python benchmarks/refine_gain.py ../shared/mot
+    python benchmarks/refine_gain.py ../shared/mot [--boxmot-python PATH]
+
+With an interpreter that has BoxMOT its Gaussian-smoothed interpolation (GSI) gets the same tracks.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from pipeline.core.interfaces import Tracker
 from pipeline.core.track_files import BoxTable
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
 from pipeline.tools.evaluate.tracking import follow, recorded_frames
-from pipeline.tools.evaluate.truth import Data, load_truth
+from pipeline.tools.evaluate.truth import Data, Truth, load_truth
 from pipeline.tools.refine.options import RefineOptions
 from pipeline.tools.refine.refine import refine
-from pipeline.trackers import sort
+from pipeline.trackers import sort, trackline
 
 SETS: dict[str, tuple[Data, str]] = {
     "MOT15": ("mot", "MOT15"),
@@ -22,9 +30,12 @@ SETS: dict[str, tuple[Data, str]] = {
     "MOT17-val-half": ("mot", "MOT17-val-half"),
     "KITTI": ("kitti", "KITTI/det_Car"),
 }
-WAYS = {
-    "published": sort.Options(frames=sort.FrameRule(max_age=1, min_hits=3), published=True),
-    "default": sort.Options(),
+TRACKERS: dict[str, Callable[[], Tracker]] = {
+    "sort, published": lambda: sort.build(
+        sort.Options(frames=sort.FrameRule(max_age=1, min_hits=3), published=True)
+    ),
+    "sort": lambda: sort.build(sort.Options()),
+    "trackline": lambda: trackline.build(trackline.Options()),
 }
 CHANGES = {
     "refined": RefineOptions(),
@@ -35,46 +46,82 @@ CHANGES = {
 }
 
 
+def boxmot_gsi(python: Path, tracks: dict[str, BoxTable]) -> dict[str, BoxTable]:
+    """Return {sequence: tracks} filled and smoothed by BoxMOT."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, taken = Path(folder, "given.npz"), Path(folder, "taken.npz")
+        rows = {}
+        for name, table in tracks.items():
+            corner, size = table.xyxy[:, :2], table.xyxy[:, 2:] - table.xyxy[:, :2]
+            none = np.full((len(table), 3), -1)
+            rows[name] = np.column_stack(
+                (table.frame + 1, table.track_id, corner, size, table.score, none)
+            )
+        np.savez(given, **rows)
+        runner = Path(__file__).parent / "_boxmot_gsi.py"
+        subprocess.run([str(python), str(runner), str(given), str(taken)], check=True)
+        with np.load(taken) as smoothed:
+            return {
+                name: BoxTable.of(
+                    frame=smoothed[name][:, 0] - 1,
+                    track_id=smoothed[name][:, 1],
+                    xyxy=np.hstack(
+                        (smoothed[name][:, 2:4], smoothed[name][:, 2:4] + smoothed[name][:, 4:6])
+                    ),
+                    score=smoothed[name][:, 6],
+                )
+                for name in tracks
+            }
+
+
 def main() -> None:
     """Print HOTA as tracked, its gain for each change, and what else refining changes."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="folder with MOT15, MOT17-..., KITTI")
-    folder = parser.parse_args().folder
-    print(f"{'data':15s} {'SORT':10s} {'HOTA':>6s}", *(f"{name:>13s}" for name in CHANGES), end="")
+    parser.add_argument("--boxmot-python", type=Path, help="interpreter that can import boxmot")
+    given = parser.parse_args()
+    columns = [*CHANGES, *(["BoxMOT GSI"] if given.boxmot_python else [])]
+    print(
+        f"{'data':15s} {'tracker':16s} {'HOTA':>6s}", *(f"{name:>13s}" for name in columns), end=""
+    )
     print("   DetA    AssA    MOTA    IDF1  IDSW  (refined, change)")
     for name, (data, detections) in SETS.items():
-        truths = load_truth(folder / name, data)
-        frames = recorded_frames(folder / detections)
-        for way, options in WAYS.items():
-            tracks = {each: follow(sort.build(options), seen) for each, seen in frames.items()}
-
-            def refined(
-                change: RefineOptions, tracks: dict[str, BoxTable] = tracks, truths=truths
-            ) -> Scores:
-                return score(
-                    truths,
-                    {
-                        each: refine(table, truths[each].fps, change).table
-                        for each, table in tracks.items()
-                    },
-                )
-
+        truths = load_truth(given.folder / name, data)
+        frames = recorded_frames(given.folder / detections)
+        for label, build in TRACKERS.items():
+            tracks = {each: follow(build(), seen) for each, seen in frames.items()}
             before = score(truths, tracks)
-            after = {label: refined(change) for label, change in CHANGES.items()}
-            plain = before[COMBINED]
-            gains = [scores[COMBINED]["HOTA"] - plain["HOTA"] for scores in after.values()]
-            best = after["refined"][COMBINED]
-            others = [best[key] - plain[key] for key in ("DetA", "AssA", "MOTA", "IDF1")]
-            print(f"{name:15s} {way:10s} {plain['HOTA']:6.2f}", end=" ")
-            print(*(f"{gain:+13.2f}" for gain in gains), *(f"{x:+7.2f}" for x in others), end=" ")
-            print(f"{best['IDSW'] - plain['IDSW']:+5.0f}")
-            worse = [
-                f"{each} {after['refined'][each]['HOTA'] - before[each]['HOTA']:+.2f}"
-                for each in truths
-                if after["refined"][each]["HOTA"] < before[each]["HOTA"]
-            ]
-            if worse:
-                print(f"    lower: {', '.join(worse)}")
+            after = {
+                way: score(truths, refined(tracks, truths, change))
+                for way, change in CHANGES.items()
+            }
+            if given.boxmot_python:
+                after["BoxMOT GSI"] = score(truths, boxmot_gsi(given.boxmot_python, tracks))
+            show(f"{name:15s} {label:16s}", before, after)
+
+
+def refined(
+    tracks: dict[str, BoxTable], truths: dict[str, Truth], change: RefineOptions
+) -> dict[str, BoxTable]:
+    """Return {sequence: refined tracks}."""
+    return {name: refine(table, truths[name].fps, change).table for name, table in tracks.items()}
+
+
+def show(label: str, before: Scores, after: dict[str, Scores]) -> None:
+    """Print a line, and below it the sequences that refining made worse."""
+    plain, best = before[COMBINED], after["refined"][COMBINED]
+    gains = [scores[COMBINED]["HOTA"] - plain["HOTA"] for scores in after.values()]
+    others = [best[key] - plain[key] for key in ("DetA", "AssA", "MOTA", "IDF1")]
+    print(f"{label} {plain['HOTA']:6.2f}", *(f"{gain:+13.2f}" for gain in gains), end=" ")
+    print(*(f"{x:+7.2f}" for x in others), f"{best['IDSW'] - plain['IDSW']:+5.0f}", flush=True)
+    change = {
+        name: scores["HOTA"] - before[name]["HOTA"]
+        for name, scores in after["refined"].items()
+        if name != COMBINED
+    }
+    worse = [f"{name} {gain:+.2f}" for name, gain in change.items() if gain < 0]
+    if worse:
+        print(f"    lower: {', '.join(worse)}")
 
 
 if __name__ == "__main__":
