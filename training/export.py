@@ -84,11 +84,12 @@ def export(network: Detector, path: Path, calibration: Calibration = UNCALIBRATE
 
 
 def metadata(calibration: Calibration) -> dict[str, str]:
-    """What the file says about itself; the first four keys are the ones ultralytics writes."""
+    """What the file says about itself; the first keys are the ones ultralytics writes."""
     return {
         "names": repr(dict(enumerate(CLASS_NAMES))),
         "stride": "32",
         "task": "detect",
+        "imgsz": "[512, 512]",
         "license": "Apache-2.0",
         "version": VERSION,
         "author": "Trackline",

@@ -14,6 +14,7 @@ import pipeline
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import UsageError
 from pipeline.core.install_hints import install_command
+from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.yolo import Options
 from pipeline.models.resolve import resolve
 from pipeline.tools.bench.cases import Case, cases
@@ -56,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
         raise UsageError(f"--vs: {args.vs} is not installed: {install_command('ultralytics')}")
     path = resolve(options.model)
     device = options.device if isinstance(options.device, str) else options.device[0]
-    size = None if _has_fixed_size(path) else options.imgsz
+    size = _measured_size(path, options.imgsz)
     own = cases(size, options.precision, _other_precisions(path, device))
     beside: list[tuple[Side, Case]] = [("theirs", each) for each in own[:2]] if args.vs else []
     rounds = Rounds(source, str(path.resolve()), device, args.max_frames)
@@ -97,13 +98,14 @@ def measured_source(text: str | None) -> str | dict[str, Any]:
     raise UsageError(f"{text}: no such file")
 
 
-def _has_fixed_size(path: Path) -> bool:
-    """Return whether the network takes pictures of one size only; .pt weights take any."""
+def _measured_size(path: Path, imgsz: int | None) -> int | None:
+    """Return the longest side to measure, None for a network of one size; .pt weights take any."""
     if path.suffix.lower() in (".pt", ".engine"):
-        return False
+        return imgsz or IMGSZ
     from pipeline.detectors.openvino.cache import CompiledModelCache
 
-    return CompiledModelCache(path).fixed_size is not None
+    model = CompiledModelCache(path)
+    return None if model.fixed_size else imgsz or model.network.imgsz or IMGSZ
 
 
 def _other_precisions(path: Path, device: str) -> list[str]:

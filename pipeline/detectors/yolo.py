@@ -12,7 +12,6 @@ from typing import Literal
 from pipeline.detectors.common.backend import FamilyOptions
 from pipeline.detectors.common.network_detector import NetworkDetector
 from pipeline.detectors.common.network_options import (
-    IMGSZ,
     ImageSize,
     NetworkOptions,
     SuppressionOptions,
@@ -39,8 +38,9 @@ class Options(SuppressionOptions, NetworkOptions):
     model: str = BUILTIN
     """Weights: a name (see `trackline models`), a .onnx, .pt or .engine file, an OpenVINO folder,
     a URL."""
-    imgsz: ImageSize = IMGSZ
-    """Longest side of the network's input in pixels. Networks of fixed size keep their own."""
+    imgsz: ImageSize | None = None
+    """Longest side of the network's input in pixels; by default what the weights say they are for,
+    else 640. Networks of fixed size keep their own."""
     layout: Layouts | None = None
     """What the network's output holds, where it is not found: v8, v5, v6, yolox, yolox-decoded,
     deepstream, detr, detr-best, end-to-end or class-first (see docs/networks.md)."""
@@ -48,11 +48,7 @@ class Options(SuppressionOptions, NetworkOptions):
 
 def build(options: Options) -> NetworkDetector:
     """Return the detector, not yet open."""
-    family = FamilyOptions(
-        # Its default is YOLO's: other networks keep their own.
-        imgsz=options.imgsz if "imgsz" in options.model_fields_set else None,
-        input_scale=options.input_scale,
-    )
+    family = FamilyOptions(imgsz=options.imgsz, input_scale=options.input_scale)
     return NetworkDetector(
         "yolo", options, family, suppression=options, forced_layout=options.layout
     )

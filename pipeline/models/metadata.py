@@ -20,6 +20,8 @@ from pipeline.models.class_names import parse_names
 TASK = "detect"
 BOX_TASKS = (TASK, "segment", "pose")
 """What networks do that find boxes: alone, with masks, with keypoints."""
+MIN_SIDE, MAX_SIDE = 32, 8192
+"""Shortest and longest side of a network's input."""
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
 
 
@@ -41,6 +43,12 @@ class Metadata:
     nms: bool | None = None
     imgsz: tuple[int, int] | None = None
     keypoints: tuple[int, int] | None = None
+
+    @property
+    def longest_side(self) -> int | None:
+        """Return the longer side of `imgsz`, None where the file names none that can be meant."""
+        side = max(self.imgsz or (0,))
+        return side if MIN_SIDE <= side <= MAX_SIDE else None
 
     @property
     def final(self) -> bool | None:

@@ -50,7 +50,7 @@ def test_a_run_writes_its_table_and_report(
     assert (source["grabbed"], source["delivered"], source["dropped"]) == (5, 5, 0)
     assert report["model"]["sha256"]
     assert report["versions"]["openvino"]
-    assert report["config"]["detector"]["imgsz"] == 640
+    assert report["config"]["detector"]["iou"] == 0.7
     expected = {"decode", "preprocess", "infer", "postprocess", "track", "draw", "write"}
     assert expected <= set(report["stages"])
     with (out / "tracks.csv").open(newline="") as table:
@@ -137,7 +137,7 @@ def test_check_prints_every_default_and_reads_its_own_output(
 ) -> None:
     assert main(["check", str(settings), "--set", f"detector.model={network}"]) == 0
     shown = capsys.readouterr().out
-    assert "imgsz: 640" in shown
+    assert "iou: 0.7" in shown
     again = tmp_path / "again.yaml"
     again.write_text(shown)
     assert main(["check", str(again)]) == 0

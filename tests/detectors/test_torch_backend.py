@@ -47,6 +47,7 @@ class GreyNetwork:
     fixed_batch: int | None = None
     fixed_size = None
     stride = 32
+    imgsz: int | None = None
 
     def __init__(self, more: int = 0) -> None:
         self.batches: list[int] = []

@@ -341,6 +341,29 @@ def test_pt_that_holds_no_network_is_refused_in_one_line(tmp_path):
     assert "no cuda:77" in refusal(path, device="cuda:77")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "options", "width"),
+    [
+        ({"imgsz": "[64, 64]"}, {}, 40),
+        ({"imgsz": "[32, 128]"}, {}, 20),
+        ({"imgsz": "[64, 64]"}, {"imgsz": 128}, 20),
+        ({}, {}, 4),
+        ({"imgsz": "[0, 0]"}, {}, 4),
+    ],
+)
+def test_the_input_has_the_size_that_the_weights_are_for_unless_it_is_set(
+    tmp_path: Path, metadata: dict[str, str], options: dict[str, int], width: int
+) -> None:
+    """The network's box is 20 pixels of its input wide; 640 where the weights are silent."""
+    network = colour_network(tmp_path / "net.onnx", metadata)
+    detector = build(Options(model=str(network), **options))
+    detector.open()
+    image = np.full((128, 128, 3), 255, np.uint8)
+    (found,) = detector.detect([Frame(image, "a", 0, 0.0, 0.0)])
+    assert round(float(found.xyxy[0, 2] - found.xyxy[0, 0])) == width
+    detector.close()
+
+
 def test_sources_have_inputs_of_their_own_size_on_one_network(tmp_path: Path) -> None:
     """The network's box is 20 pixels of its input wide, whatever that shows."""
     network = colour_network(tmp_path / "net.onnx")

@@ -50,7 +50,7 @@ class Settings:
 
     path: Path
     device: str
-    imgsz: int
+    imgsz: int | None
     batch: int | None
     precision: Precision
     prefer_latency: bool
@@ -101,7 +101,8 @@ class Network:
     says are there for masks or keypoints; None is a side that depends on the picture. `names` is
     empty where the file does not say. `end2end`: duplicates are suppressed in the network already,
     None where the file does not say. Sides of the input are multiples of `stride`. `pixel_max` is
-    the number for white, 1 or 255, None where the file does not show it.
+    the number for white, 1 or 255, None where the file does not show it. `imgsz` is the longest
+    side that the file says the network is for, None where it is silent.
     """
 
     input_size: tuple[int, int]
@@ -111,6 +112,7 @@ class Network:
     stride: int = 32
     pixel_max: int | None = None
     extra: ExtraColumns | None = None
+    imgsz: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from pipeline.detectors.common.backend import (
     SizedBackend,
     not_int8,
 )
-from pipeline.detectors.common.network_options import IMGSZ, NetworkOptions, SuppressionOptions
+from pipeline.detectors.common.network_options import NetworkOptions, SuppressionOptions
 
 if TYPE_CHECKING:
     from pipeline.detectors.common.decoding import Decode
@@ -211,7 +211,7 @@ def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latenc
     settings = Settings(
         path=_weights(options),
         device=devices[0],
-        imgsz=family.imgsz or IMGSZ,
+        imgsz=family.imgsz,
         batch=options.batch,
         precision=options.precision,
         prefer_latency=prefer_latency,

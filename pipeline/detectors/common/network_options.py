@@ -8,9 +8,10 @@ from pydantic import Field, field_validator
 
 from pipeline.core.options import Needs, OptionsModel, split_names
 from pipeline.detectors.common.backend import FamilyOptions, NmsMethod, Precision
+from pipeline.models.metadata import MAX_SIDE, MIN_SIDE
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-ImageSize = Annotated[int, Field(ge=32, le=8192)]
+ImageSize = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 PerColour = tuple[float, float, float]
 
 IMGSZ = 640

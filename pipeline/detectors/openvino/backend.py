@@ -33,6 +33,7 @@ from pipeline.detectors.common.backend import (
 from pipeline.detectors.common.families import check_table
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste, place
+from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
@@ -93,7 +94,9 @@ class OpenVinoBackend:
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
         network = self._described = self._model.network
-        self._target = self._model.fixed_size or self._square(self._settings.imgsz)
+        self._target = self._model.fixed_size or self._square(
+            self._settings.imgsz or network.imgsz or IMGSZ
+        )
         self._stride = network.stride if self._model.fixed_size is None else None
         return network
 

@@ -100,6 +100,7 @@ class CompiledModelCache:
             network["stride"],
             network["pixel_max"],
             _extra_from(network["extra"]),
+            network["imgsz"],
         )
         size = None if fixed_size is None else (fixed_size[0], fixed_size[1])
         return network, size, quantized, family

@@ -129,6 +129,7 @@ class PictureModel:
             metadata.stride or self._find_stride(),
             _PIXEL_MAX.get(self._type) or pixel_max_of(self._model),
             extra,
+            metadata.longest_side,
         )
 
     def _find_extra(

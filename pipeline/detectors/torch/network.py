@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from pipeline.detectors.common.backend import Network
 from pipeline.detectors.torch.weights import grid_of, keep_boxes_exact, load_network
+from pipeline.models.metadata import read_metadata
 
 Tensor = Any
 STRIDE = 32
@@ -23,6 +25,7 @@ class UltralyticsNetwork:
     def __init__(self, path: Path, device: Any, *, half: bool) -> None:
         model = load_network(path)
         self.stride = max(int(model.stride.max()), STRIDE)
+        self.imgsz = _trained_size(model)
         self.dtype = torch.float16 if half else torch.float32
         self._model = model.to(device, memory_format=torch.channels_last)
         if half:
@@ -46,3 +49,10 @@ class UltralyticsNetwork:
     def kept(self) -> tuple[Any, ...]:
         """Return the head's grid: see `grid_of`."""
         return grid_of(self._model)
+
+
+def _trained_size(model: Any) -> int | None:
+    """Return the longest side that the weights were trained at, None where they do not say."""
+    args = getattr(model, "args", None)
+    values = args if isinstance(args, Mapping) else getattr(args, "__dict__", {})
+    return read_metadata({"imgsz": values.get("imgsz")}).longest_side

@@ -36,6 +36,7 @@ class EngineNetwork:
             plan = file.read()
         self._device, self._path = device, path
         self.stride = self._metadata.stride or STRIDE
+        self.imgsz = self._metadata.longest_side
         with torch.cuda.device(device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
             self._engine = self._runtime.deserialize_cuda_engine(plan)
