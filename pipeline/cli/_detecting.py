@@ -15,8 +15,8 @@ from pipeline.models.cache import cache_folder
 from pipeline.models.registry import BUILTIN
 
 BETTER_MODELS = (
-    "trackline: using the small built-in detector (road users only). More accurate, downloaded "
-    "once: --model dfine-s (Apache-2.0); 'trackline models' lists all\n"
+    "trackline: using the small built-in detector (road users only). Downloaded once, Apache-2.0: "
+    "--model yolox-nano is faster and finds more, dfine-s is the most accurate\n"
 )
 MENTIONED = "better-models-mentioned"
 """Name of the empty file in the cache folder that says the line above was printed once."""

@@ -14,7 +14,7 @@ import pipeline
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import UsageError
 from pipeline.core.install_hints import install_command
-from pipeline.detectors.common.network_options import IMGSZ
+from pipeline.detectors.common.backend import IMGSZ
 from pipeline.detectors.yolo import Options
 from pipeline.models.resolve import resolve
 from pipeline.tools.bench.cases import Case, cases

@@ -44,6 +44,10 @@ class FamilyOptions:
     anchors: tuple[int, ...] = ()
 
 
+IMGSZ = 640
+"""Longest side of the input of networks that leave it open and do not say what they are for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Options about running the network, the same for every backend."""
@@ -55,6 +59,16 @@ class Settings:
     precision: Precision
     prefer_latency: bool
     family: FamilyOptions = FamilyOptions()
+
+    def input_size(self, said: int | None, stride: int) -> tuple[int, int]:
+        """Return the size for longest side `imgsz`, else `said` by the file, else IMGSZ."""
+        return square(self.imgsz or said or IMGSZ, stride)
+
+
+def square(side: int, stride: int) -> tuple[int, int]:
+    """Return an input size with this longest side or a little more, a multiple of the stride."""
+    side = -(-side // stride) * stride
+    return side, side
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,6 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 ImageSize = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 PerColour = tuple[float, float, float]
 
-IMGSZ = 640
-"""Longest side of the input of networks that leave it open."""
-
 
 class NetworkOptions(OptionsModel):
     """Options of every detector that runs a network."""

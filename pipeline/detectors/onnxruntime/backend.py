@@ -84,9 +84,8 @@ class OnnxRuntimeBackend:
         settings = self._settings
         self._model: PictureModel | FamilyModel = open_network(settings.path, settings.family)
         network = self._model.network
-        side = -(-settings.imgsz // network.stride) * network.stride
         fixed = self._model.fixed_size
-        self._target = fixed or (side, side)
+        self._target = fixed or settings.input_size(network.imgsz, network.stride)
         self._stride = network.stride if fixed is None else None
         return network
 

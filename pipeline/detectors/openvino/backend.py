@@ -28,12 +28,12 @@ from pipeline.detectors.common.backend import (
     Network,
     Settings,
     not_int8,
+    square,
     stage_milliseconds,
 )
 from pipeline.detectors.common.families import check_table
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, fit, paste, place
-from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout, expect, picture
 from pipeline.detectors.openvino.cache import CompiledModelCache
@@ -94,9 +94,8 @@ class OpenVinoBackend:
         if self._settings.precision == "int8" and not self._model.quantized:
             raise not_int8(self._settings.path)
         network = self._described = self._model.network
-        self._target = self._model.fixed_size or self._square(
-            self._settings.imgsz or network.imgsz or IMGSZ
-        )
+        wanted = self._settings.input_size(network.imgsz, network.stride)
+        self._target = self._model.fixed_size or wanted
         self._stride = network.stride if self._model.fixed_size is None else None
         return network
 
@@ -155,11 +154,6 @@ class OpenVinoBackend:
         """Return whether pictures may have inputs of different sizes."""
         return self._stride is not None
 
-    def _square(self, side: int) -> tuple[int, int]:
-        """Return an input size with this longest side or a little more, as the network needs."""
-        side = -(-side // self._described.stride) * self._described.stride
-        return side, side
-
     def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once.
 
@@ -169,7 +163,7 @@ class OpenVinoBackend:
         self._batches.append(batch)
         try:
             for image, side in zip_longest(images, sides):
-                target = self._target if side is None else self._square(side)
+                target = self._target if side is None else square(side, self._described.stride)
                 box = place(image.shape[:2], target, self._stride, self._placing)
                 pool = self._pool_for(box.input_size)
                 while not pool.idle:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ModelError
-from pipeline.detectors.common.backend import ExtraColumns, LayoutOverrides, Network
+from pipeline.detectors.common.backend import IMGSZ, ExtraColumns, LayoutOverrides, Network
 from pipeline.detectors.common.families import Graph, Port, Reading
-from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.openvino.graph import is_quantized, pixel_max_of
 from pipeline.models.metadata import read_metadata

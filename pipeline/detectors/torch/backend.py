@@ -19,7 +19,6 @@ from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.backend import LayoutOverrides, Network, Settings, stage_milliseconds
 from pipeline.detectors.common.letterbox import Letterbox, fit
-from pipeline.detectors.common.network_options import IMGSZ
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout, recognise
 from pipeline.detectors.torch.device_choice import (
@@ -101,9 +100,8 @@ class TorchBackend:
             self._network = self._load(is_engine=is_engine)
         self._choose_batch()
         stride = self._network.stride
-        wanted = settings.imgsz or self._network.imgsz or IMGSZ
-        side = -(-wanted // stride) * stride
-        self._target = self._network.fixed_size or (side, side)
+        wanted = settings.input_size(self._network.imgsz, stride)
+        self._target = self._network.fixed_size or wanted
         self._stride = None if self._network.fixed_size else stride
         with self._current():
             found: Network = self._network.describe(self._target)
