@@ -10,15 +10,16 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.blur.regions import BlurGroup
+from pipeline.core.blur.regions import BlurGroup, BlurShape
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.options import Needs
 from pipeline.sinks._drawing_options import PictureDrawingOptions
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
@@ -41,6 +42,8 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 class Options(PictureDrawingOptions):
     """Options of the annotated video."""
 
+    needs: ClassVar[tuple[Needs, ...]] = (Needs(("blur_shape",), "blur", bool, "blur"),)
+
     crf: int = Field(23, ge=0, le=51)
     """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 is small."""
     preset: Preset = "ultrafast"
@@ -52,6 +55,8 @@ class Options(PictureDrawingOptions):
     """Draw boxes, labels, trails and zones; false for a video that is blurred only."""
     blur: tuple[BlurGroup, ...] = ()
     """What is made unrecognisable: person, vehicle, face (see docs/outputs.md)."""
+    blur_shape: BlurShape = "box"
+    """box, or mask: objects by their outline, where the network gives masks; else by their box."""
 
 
 def build(options: Options) -> VideoSink:
@@ -90,7 +95,9 @@ class VideoSink:
         if self._options.blur:
             from pipeline.core.blur.blurrer import Blurrer
 
-            self._blurrer = Blurrer(self._options.blur, run.class_names, "video.blur")
+            self._blurrer = Blurrer(
+                self._options.blur, run.class_names, "video.blur", self._options.blur_shape
+            )
         self._folder = OutputFolder(run)
         self._folder.make()
         for source, info in run.sources.items():

@@ -47,6 +47,7 @@ UNUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("sources/stream", {**RTSP, "verify_tls": False}, "verify_tls", "rtsps"),
     ("sources/stream", {**RTSP, "certificate_name": "a"}, "certificate_name", "rtsps"),
     ("sources/stream", {**RTSP, "other_hosts": True}, "other_hosts", "http"),
+    ("sinks/video", {"blur_shape": "mask"}, "blur_shape", "blur"),
     ("mqtt", {"host": "a", "password": "b"}, "password", "username"),
     ("mqtt", {"host": "a", "ca_file": "b"}, "ca_file", "tls"),
     ("mqtt", {"host": "a", "tls": True, "client_key": "b"}, "client_key", "client_cert"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.blur.faces import FaceDetector, FaceTracker
 from pipeline.core.blur.pixels import obscure
-from pipeline.core.blur.regions import BlurGroup, Boxes, HeldRegions, classes_of
+from pipeline.core.blur.regions import BlurGroup, BlurShape, Boxes, HeldRegions, classes_of
+from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import ClassNames, Image, Int64, Result
+from pipeline.core.masks import Mask
 
 FACE_HOLD_S = 1.0
 """A face is missed more often than a person, whenever somebody looks aside."""
@@ -20,11 +23,18 @@ class Blurrer:
 
     Detections count as well as tracks, so that an object is blurred before its track is confirmed.
     Raises UsageError for a group that the classes have nothing of, MissingExtraError where the
-    face detector is not installed.
+    face detector is not installed. With the shape `mask` objects are blurred by their outline
+    where the network gives one; in frames that miss them, and faces, by their boxes.
     """
 
-    def __init__(self, groups: Sequence[BlurGroup], class_names: ClassNames, where: str) -> None:
-        self._groups, self._where = tuple(groups), where
+    def __init__(
+        self,
+        groups: Sequence[BlurGroup],
+        class_names: ClassNames,
+        where: str,
+        shape: BlurShape = "box",
+    ) -> None:
+        self._groups, self._where, self._shape = tuple(groups), where, shape
         self._sources: dict[str, _SourceBlur] = {}
         self._faces = FaceDetector() if "face" in groups else None
         self._use(class_names)
@@ -44,10 +54,11 @@ class Blurrer:
         source = self._sources.setdefault(result.frame.source, _SourceBlur())
         source.follow(result)
         regions = [source.classes(result, self._classes)]
+        masks = _masks_of(result, self._classes) if self._shape == "mask" else []
         if self._faces is not None:
             persons = _boxes_of(result, self._persons)
             regions.append(source.faces(result, self._faces.detect(image, persons)))
-        obscure(image, np.concatenate(regions))
+        obscure(image, np.concatenate(regions), masks)
 
     def forget(self, source: str) -> None:
         """Forget a source that has ended."""
@@ -74,17 +85,38 @@ class _SourceBlur:
 
     def classes(self, result: Result, classes: Int64) -> Boxes:
         """Return the regions of the classes, those of tracks that were just lost included."""
-        tracks, loose = result.tracks, result.detections
-        mine = np.isin(tracks.class_id, classes)
-        others = loose.xyxy[np.isin(loose.class_id, classes)].astype(float)
-        ids = [*tracks.track_id[mine].tolist(), *[0] * len(others)]
-        boxes = np.concatenate([tracks.xyxy[mine].astype(float), others])
+        mine, others = _rows_of(result, classes)
+        loose = result.detections.xyxy[others].astype(float)
+        ids = [*result.tracks.track_id[mine].tolist(), *[0] * len(loose)]
+        boxes = np.concatenate([result.tracks.xyxy[mine].astype(float), loose])
         return self._held.update(result.frame.pts_s, ids, boxes)
 
     def faces(self, result: Result, heads: Boxes) -> Boxes:
         """Return the regions of the faces, those that were just lost included."""
         now_s = result.frame.pts_s
         return self._held_faces.update(now_s, self._tracker.update(now_s, heads), heads)
+
+
+def _rows_of(result: Result, classes: Int64) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which tracks, and which detections, are of some classes."""
+    return (
+        np.isin(result.tracks.class_id, classes),
+        np.isin(result.detections.class_id, classes),
+    )
+
+
+def _masks_of(result: Result, classes: Int64) -> list[Mask | None]:
+    """Return the masks of the first regions that `_SourceBlur.classes` gives, in its order."""
+    tracks, loose = result.tracks, result.detections
+    if loose.masks is None:
+        return []
+    mine, others = _rows_of(result, classes)
+    masks = np.full(len(tracks) + len(loose), None)
+    masks[:] = [*(tracks.masks(loose) or ()), *loose.masks]
+    boxes = np.concatenate([tracks.xyxy[mine], loose.xyxy[others]]).astype(float)
+    there = usable_xyxy(boxes)  # others have no region
+    found: list[Mask | None] = masks[np.concatenate([mine, others])][there].tolist()
+    return found
 
 
 def _boxes_of(result: Result, classes: Int64) -> Boxes:

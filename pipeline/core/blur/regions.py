@@ -18,6 +18,7 @@ from pipeline.core.data import ClassNames
 from pipeline.core.errors import UsageError
 
 BlurGroup = Literal["person", "vehicle", "face"]
+BlurShape = Literal["box", "mask"]
 Boxes = NDArray[np.float64]
 
 GROUPS: Mapping[str, frozenset[str]] = {
