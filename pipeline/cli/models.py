@@ -57,13 +57,15 @@ def _list(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "file", "MB", "licence", "classes", "here", box=None, pad_edge=False)
-    table.columns[2].justify = "right"
+    # Names of files are left to `path` and `--json`: the longest names leave no room for them.
+    table = Table("name", "MB", "licence", "classes", "here", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
     for entry in published().values():
-        size = f"{entry.size / 1e6:.1f}" if entry.size else ""
+        files = [entry.size, entry.beside.size if entry.beside else None]
+        size = f"{sum(filter(None, files)) / 1e6:.1f}" if entry.size else ""
         classes = entry.classes if isinstance(entry.classes, str) else str(len(entry.classes))
         here = "yes" if _here(entry) else ""
-        table.add_row(entry.name, entry.file, size, entry.licence, classes, here)
+        table.add_row(entry.name, size, entry.licence, classes, here)
     console = Console(highlight=False)
     console.print(table)
     console.print(
@@ -84,8 +86,13 @@ def _pull(args: argparse.Namespace) -> int:
         wanted = download_for(model)
         with _bar(model) as progress:
             path = resolve(model, progress)
-        if wanted is not None and path == wanted.path and (why := objection(wanted, path)):
-            raise ModelError(f"model: {path} is not the file: {why}; remove it to download again")
+        for each in (wanted, wanted and wanted.beside):
+            if each is None or path != (wanted and wanted.path):
+                continue
+            if why := objection(each, each.path):
+                raise ModelError(
+                    f"model: {each.path} is not the file: {why}; remove it to download again"
+                )
         sys.stdout.write(f"{path}\n")
     return 0
 

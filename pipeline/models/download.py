@@ -48,12 +48,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class WeightsDownload:
-    """Download of weights to `path`; `size` (bytes) and `sha256` (hex) are None where not known."""
+    """Download of weights to `path`; `size` (bytes) and `sha256` (hex) are None where not known.
+
+    `beside` is a file that belongs to it, and is downloaded first.
+    """
 
     url: str
     path: Path
     size: int | None = None
     sha256: str | None = None
+    beside: WeightsDownload | None = None
 
 
 def download(
@@ -68,6 +72,8 @@ def download(
     not what turned out to be another file.
     """
     path = wanted.path
+    if wanted.beside is not None:
+        download(wanted.beside, progress, retry_policy)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))

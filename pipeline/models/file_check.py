@@ -1,4 +1,4 @@
-"""Check of downloaded weights: whole .onnx or .pt files, or what servers send in their place."""
+"""Check of downloaded weights: whole files, or what servers send in their place."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ _LENGTH_PREFIXED, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 
 
 def why_not_weights(path: Path, suffix: str) -> str | None:
-    """Return what is wrong with a file, None if it can be what `suffix` (.onnx or .pt) says.
+    """Return what is wrong with a file, None if it can be what `suffix` says.
 
     A cut file is noticed: `.pt` is a zip archive with its directory at the end (files saved by
     torch before 1.6 are bare pickles and pass), `.onnx` a protobuf message whose fields say how
-    long they are.
+    long they are. `.xml`, an OpenVINO network, begins with its name and ends with its
+    element; of the numbers beside it, `.bin`, nothing can be told but that they are no answer.
     """
     with path.open("rb") as file:
         head = file.read(64).lstrip()
     if not head:
         return "it is empty"
+    if suffix == ".xml":
+        content = path.read_bytes()
+        is_whole = b"<net " in content[:256] and content.rstrip().endswith(b"</net>")
+        return None if is_whole else "it is no whole OpenVINO network"
     for start, what in _NOT_WEIGHTS:
         if head.startswith(start):
             return f"it is {what}"
+    if suffix == ".bin":
+        return None
     if suffix == ".pt":
         if head.startswith(_LEGACY_PICKLE) or zipfile.is_zipfile(path):
             return None

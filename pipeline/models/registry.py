@@ -24,8 +24,9 @@ TAGS = "tags"
 class PublishedModel:
     """Published network; `url` is None for those inside this package.
 
-    `size` is in bytes, `classes` is "coco80", "imagenet1000" or the names in order,
-    `licence` an SPDX identifier.
+    `size` is in bytes, `classes` is "coco80", "imagenet1000", "vector" (re-identification: no
+    classes) or the names in order, `licence` an SPDX identifier. `beside` is a second file that the
+    first needs: the numbers of an OpenVINO network.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PublishedModel:
     size: int | None
     sha256: str | None
     hash_from: str | None
+    beside: PublishedModel | None = None
 
 
 @cache
@@ -56,6 +58,7 @@ def find(name: str) -> PublishedModel | None:
 def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> PublishedModel:
     classes = publisher["classes"]
     url = publisher["url"]
+    beside = row.get("beside")
     return PublishedModel(
         name=row["name"],
         file=row["file"],
@@ -66,4 +69,5 @@ def _entry(row: Mapping[str, Any], publisher: Mapping[str, Any]) -> PublishedMod
         size=row["size"],
         sha256=row["sha256"],
         hash_from=row["hash_from"],
+        beside=None if beside is None else _entry({**row, "beside": None, **beside}, publisher),
     )

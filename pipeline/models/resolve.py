@@ -83,14 +83,17 @@ def locate(model: str) -> Path | None:
     wanted = download_for(model)
     if wanted is None:
         return path if path.exists() else None
-    if not wanted.path.is_file():
-        return None
-    size = wanted.path.stat().st_size
-    if wanted.size is not None and size != wanted.size:
-        raise ModelError(
-            f"model: {wanted.path} has {size} bytes, want {wanted.size}; "
-            "remove it to download it again"
-        )
+    for each in (wanted, wanted.beside):
+        if each is None:
+            continue
+        if not each.path.is_file():
+            return None
+        size = each.path.stat().st_size
+        if each.size is not None and size != each.size:
+            raise ModelError(
+                f"model: {each.path} has {size} bytes, want {each.size}; "
+                "remove it to download it again"
+            )
     return wanted.path
 
 
@@ -104,7 +107,12 @@ def download_for(model: str) -> WeightsDownload | None:
     entry = find(model)
     if entry is None or entry.url is None:
         return None
-    return WeightsDownload(entry.url, path_of(entry), entry.size, entry.sha256)
+    return _wanted_entry(entry)
+
+
+def _wanted_entry(entry: PublishedModel) -> WeightsDownload:
+    beside = None if entry.beside is None else _wanted_entry(entry.beside)
+    return WeightsDownload(entry.url or "", path_of(entry), entry.size, entry.sha256, beside)
 
 
 def _is_weights(path: Path) -> bool:

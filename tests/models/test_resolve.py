@@ -16,7 +16,8 @@ from support.paths import ROOT
 from pipeline.cli.main import main
 from pipeline.core.errors import ModelError
 from pipeline.models.cache import cache_folder, path_of, path_of_url
-from pipeline.models.file_check import SUFFIXES
+from pipeline.models.download import WeightsDownload, download
+from pipeline.models.file_check import SUFFIXES, why_not_weights
 from pipeline.models.registry import BUILTIN, TAGS, PublishedModel, find, published
 from pipeline.models.resolve import download_for, locate, resolve
 
@@ -33,9 +34,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_every_entry_is_complete_and_consistent(entry: PublishedModel) -> None:
     assert entry.name == entry.name.casefold()
-    assert Path(entry.file).suffix in SUFFIXES
-    assert Path(entry.name).suffix in ("", Path(entry.file).suffix)
-    assert entry.licence in ("Apache-2.0", "AGPL-3.0")
+    # An OpenVINO network is two files, all others are one.
+    assert Path(entry.file).suffix in ((".xml",) if entry.beside else SUFFIXES)
+    assert entry.beside is None or Path(entry.beside.file) == Path(entry.file).with_suffix(".bin")
+    assert Path(entry.name).suffix in ("", ".25", Path(entry.file).suffix)
+    assert entry.licence in ("Apache-2.0", "AGPL-3.0", "MIT")
     assert entry.classes
     assert (entry.sha256 is None) == (entry.hash_from is None)
     assert entry.hash_from in (None, "release", "pinned")
@@ -45,11 +48,84 @@ def test_every_entry_is_complete_and_consistent(entry: PublishedModel) -> None:
         assert entry.url is None
         return
     assert entry.url is not None
-    assert entry.url.startswith(("https://github.com/", "https://huggingface.co/onnx-community/"))
+    publishers = (
+        "https://github.com/",
+        "https://huggingface.co/onnx-community/",
+        "https://huggingface.co/kornia/",
+        "https://storage.openvinotoolkit.org/repositories/open_model_zoo/",
+    )
+    assert entry.url.startswith(publishers)
     # At Hugging Face every file of a repository has the same name.
     of_one_name = entry.publisher == "onnx-community"
     assert entry.url.endswith("/onnx/model.onnx" if of_one_name else f"/{entry.file}")
     assert "None" not in entry.url
+
+
+REID = ("osnet-x0.25", "person-reidentification-retail-0286")
+
+
+@pytest.mark.parametrize("name", REID)
+def test_networks_for_people_seen_again_are_verified_by_hash(name: str) -> None:
+    entry = find(name)
+    assert entry is not None
+    for each in (entry, entry.beside or entry):
+        assert each.classes == "vector"
+        assert each.size is not None
+        assert each.sha256 is not None
+        assert each.url is not None
+        assert each.url.endswith(each.file)
+
+
+def two_files(site: DownloadServer, folder: Path) -> WeightsDownload:
+    """An OpenVINO network whose both files the server has under one content."""
+    right = hashlib.sha256(site.content).hexdigest()
+    size = len(site.content)
+    numbers = WeightsDownload(f"{site.url}/net.bin", folder / "net.bin", size, right)
+    return WeightsDownload(f"{site.url}/net.xml", folder / "net.xml", size, right, numbers)
+
+
+XML = b'<?xml version="1.0"?>\n<net name="net" version="10"><layers/></net>\n'
+
+
+def test_a_network_of_two_files_is_downloaded_whole(site: DownloadServer, tmp_path: Path) -> None:
+    site.content = XML.replace(b"<?xml", b"x<?xml")  # as numbers it may be anything but a page
+    wanted = two_files(site, tmp_path)
+    assert download(wanted, retry_policy=PATIENCE) == tmp_path / "net.xml"
+    assert (tmp_path / "net.bin").read_bytes() == site.content
+    assert len(site.requests) == 2
+    download(wanted, retry_policy=PATIENCE)
+    assert len(site.requests) == 2
+
+
+def test_a_network_is_not_there_without_its_second_file() -> None:
+    entry = find(REID[1])
+    assert entry is not None
+    assert entry.beside is not None
+    put(path_of(entry), b"x" * (entry.size or 0))
+    assert locate(entry.name) is None
+    put(path_of(entry.beside), b"x" * (entry.beside.size or 0))
+    assert locate(entry.name) == path_of(entry)
+    put(path_of(entry.beside))
+    with pytest.raises(ModelError, match=r"0286\.bin has 7 bytes, want 2452594"):
+        locate(entry.name)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "why"),
+    [
+        (".xml", XML, None),
+        (".xml", XML[:40], "no whole OpenVINO network"),
+        (".xml", b"<html><body>sign in</body></html>", "no whole OpenVINO network"),
+        (".bin", bytes(range(64)), None),
+        (".bin", b"<html>", "a web page"),
+        (".bin", b"", "empty"),
+    ],
+)
+def test_what_servers_send_in_place_of_a_network_is_noticed(
+    suffix: str, content: bytes, why: str | None, tmp_path: Path
+) -> None:
+    found = why_not_weights(put(tmp_path / f"net{suffix}", content), suffix)
+    assert found is None if why is None else why in (found or "")
 
 
 def test_nothing_in_the_registry_is_there_twice() -> None:
