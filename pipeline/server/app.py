@@ -23,7 +23,7 @@ from pipeline.server.auth import Auth
 from pipeline.server.context import AppContext
 from pipeline.server.metrics import Metrics
 from pipeline.server.routes.cameras import camera_routes
-from pipeline.server.routes.events import event_routes
+from pipeline.server.routes.events import event_routes, visit_routes
 from pipeline.server.routes.session import session_routes
 from pipeline.server.routes.streams import stream_routes
 from pipeline.server.routes.system import system_routes
@@ -82,6 +82,7 @@ def create_app(
     for router in (
         session_routes(context),
         event_routes(context),
+        visit_routes(context),
         system_routes(context),
         stream_routes(context),
         *more,

@@ -144,6 +144,16 @@ class Events(ApiModel):
     """`cursor` for those before them; null where there are no more."""
 
 
+class ClipBoxes(ApiModel):
+    """The boxes of tracks in a clip, in pixels of pictures of `size`."""
+
+    size: tuple[int, int]
+    classes: dict[int, str]
+    """Class name by track."""
+    frames: list[tuple[float, list[tuple[int, float, float, float, float]]]]
+    """Seconds from the clip's start, and [track, x1, y1, x2, y2] of each."""
+
+
 class Visits(ApiModel):
     """Visits, those that began last first."""
 

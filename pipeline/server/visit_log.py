@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.events.store.records import (
     LINE_KINDS,
@@ -39,6 +39,9 @@ class VisitLog(Protocol):
 
     def thumbnail(self, number: int) -> Path | None:
         """Return the picture of a visit's best moment, None where there is none."""
+
+    def boxes(self, event_id: int) -> Mapping[str, Any] | None:
+        """Return the boxes in an event's clip as `clip_boxes.unpacked` has them, None without."""
 
 
 @dataclass(slots=True)
@@ -111,6 +114,11 @@ class RecentVisits:
     def thumbnail(self, number: int) -> Path | None:
         """Return None: there are no pictures."""
         del number
+        return None
+
+    def boxes(self, event_id: int) -> Mapping[str, Any] | None:
+        """Return None: there are no clips."""
+        del event_id
         return None
 
     def _changed(self, kept: _Kept) -> None:

@@ -165,13 +165,15 @@ class EventsSink:
         if self._visits is not None:
             self._end_visits(self._visits.update(result, records))
         if self._clips is not None:
-            uids = [one.uid for one in records]
-            self._clips.add(result, uids, utc + result.frame.captured_at)
+            uids, visits = [one.uid for one in records], [one.visit for one in records]
+            self._clips.add(result, uids, utc + result.frame.captured_at, visits)
 
     def _end_visits(self, ends: Sequence[VisitEnd]) -> None:
         service, store = self._service, self.store
         if ends and service is not None and store is not None:
             service.writer.enqueue(partial(store.end_visits, {one.uid: one.pts_s for one in ends}))
+            if self._clips is not None:
+                self._clips.end_visits([one.uid for one in ends])
 
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
         """Store the cameras' events since the last call; end visits at silent cameras."""

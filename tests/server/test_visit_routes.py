@@ -134,6 +134,13 @@ def test_a_thumbnail_is_a_picture_or_404(made: ServerParts, client: TestClient) 
     assert (answer.headers["content-type"], answer.content) == ("image/jpeg", b"\xff\xd8picture")
 
 
+def test_the_boxes_of_a_clip(made: ServerParts, client: TestClient) -> None:
+    assert client.get("/api/events/1/boxes.json").status_code == 404
+    boxes = {"size": [64, 48], "classes": {"1": "person"}, "frames": [[0.1, [[1, 2, 3, 4, 5.5]]]]}
+    made.backend.visits.boxes = lambda event_id: boxes  # type: ignore[method-assign]
+    assert client.get("/api/events/1/boxes.json").json() == boxes
+
+
 @pytest.mark.parametrize("time", [0.0, 1.7e9, 1764465210.1234567, 1764465210.9999998])
 def test_a_cursor_is_exact(time: float) -> None:
     assert place_of(cursor_of(time, 17)) == (time, 17)

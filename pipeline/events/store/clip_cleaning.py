@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from pipeline.events.store.clip_files import clip_files, is_clip_name, remove
 from pipeline.events.store.store import EventStore
-from pipeline.events.store.tables import clips
+from pipeline.events.store.tables import clips, visits
 
 log = logging.getLogger("trackline")
 
@@ -113,12 +113,14 @@ def seems_absent(store: EventStore) -> bool:
 
 
 def _rows(store: EventStore) -> Mapping[str, bool]:
-    """Return {path: whether it is finished} of every clip in the database."""
+    """Return {path: whether it is finished} of every clip and thumbnail in the database."""
     with store.reading() as connection:
         if connection is None:
             return {}
         asked = sa.select(clips.c.path, clips.c.finished)
-        return {row.path: row.finished for row in connection.execute(asked)}
+        found = {row.path: row.finished for row in connection.execute(asked)}
+        pictures = sa.select(visits.c.thumbnail).where(visits.c.thumbnail.is_not(None))
+        return {**found, **dict.fromkeys(connection.scalars(pictures), True)}
 
 
 def _compare(store: EventStore, rows: Mapping[str, bool]) -> _Found:
@@ -179,7 +181,7 @@ def _forget(store: EventStore, found: _Found) -> int:
         by_camera[Path(path).parent.as_posix()] += 1
     gone = [path for path in found.missing if by_camera[Path(path).parent.as_posix()]]
     for path in gone:
-        store.forget_clip(path)
+        store.forget_file(path)
     return len(gone)
 
 

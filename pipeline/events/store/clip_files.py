@@ -1,4 +1,4 @@
-"""Clip files on the disk: their names and paths, listed, created and deleted."""
+"""Clips and thumbnails on the disk: their names and paths, listed, created and deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 log = logging.getLogger("trackline")
 
-_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}\.mp4|\.\d{8}-\d{6}-[0-9a-f]{8}\.mp4\.part")
+_STEM = r"\d{8}-\d{6}-[0-9a-f]{8}\.(mp4|jpg)"
+_NAME = re.compile(rf"{_STEM}|\.{_STEM}\.part")
 
 
 def file_below(folder: Path, path: str) -> Path | None:
@@ -33,7 +34,10 @@ def remove(file: Path) -> bool:
 
 
 def is_clip_name(name: str) -> bool:
-    """Return whether a file is named as clips are: 20260131-235959-0123abcd.mp4, or its part."""
+    """Return whether a file is named as clips are: 20260131-235959-0123abcd.mp4, or its part.
+
+    Thumbnails are named alike: 20260131-235959-0123abcd.jpg.
+    """
     return _NAME.fullmatch(name) is not None
 
 

@@ -14,7 +14,7 @@ from pipeline.events.delivery.outbox import expire
 from pipeline.events.store.clip_cleaning import ClipCleaner
 from pipeline.events.store.rows import MAX_IDS_PER_STATEMENT
 from pipeline.events.store.store import EventStore
-from pipeline.events.store.tables import clips, events, outbox
+from pipeline.events.store.tables import clips, events, outbox, visits
 
 ROW_BYTES = 270
 """Bytes of an event in the database with its indices and its share of a visit, as measured in the
@@ -55,8 +55,9 @@ def apply_retention(
     """Delete what exceeds the limits, and leftovers; return what was done.
 
     Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
-    for they take nearly all of it, and only then the oldest events. Files without a row and rows
-    without a file are what a kill between two steps leaves; see `ClipCleaner`. Raises StoreError.
+    for they take nearly all of it, then the oldest thumbnails, and only then the oldest events.
+    Files without a row and rows without a file are what a kill between two steps leaves; see
+    `ClipCleaner`. Raises StoreError.
     """
     now = time.time() if now is None else now
     expired = expire(store, now)
@@ -65,6 +66,7 @@ def apply_retention(
     if limits.megabytes is not None:
         size = int(limits.megabytes * 1e6)
         removed = _delete_excess_clips(store, size)
+        _delete_excess_thumbnails(store, size)
         gone += _delete_excess_events(store, size)
     cleaned = (cleaner or ClipCleaner(store)).clean(now)
     if gone and store.file is not None:
@@ -74,13 +76,16 @@ def apply_retention(
 
 
 def total_bytes(store: EventStore) -> int:
-    """Return what rows and finished clips take together; rows are estimated."""
+    """Return what rows, finished clips and thumbnails take together; rows are estimated."""
     with store.reading() as connection:
         if connection is None:
             return 0
         rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
         messages = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
-        files = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(clips.c.bytes), 0))) or 0
+        files = sum(
+            connection.scalar(sa.select(sa.func.sum(column))) or 0
+            for column in (clips.c.bytes, visits.c.thumbnail_bytes)
+        )
     return int(files) + rows * ROW_BYTES + messages * MESSAGE_BYTES
 
 
@@ -114,6 +119,23 @@ def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
     with store.reading() as connection:
         ids = [] if connection is None else list(connection.scalars(chosen))
     return store.delete(ids)
+
+
+def _delete_excess_thumbnails(store: EventStore, size: int) -> None:
+    """Delete the oldest thumbnails until everything fits."""
+    excess = total_bytes(store) - size
+    while excess > 0:
+        oldest = sa.select(visits.c.thumbnail, visits.c.thumbnail_bytes)
+        oldest = oldest.where(visits.c.thumbnail.is_not(None)).order_by(visits.c.started)
+        with store.reading() as connection:
+            asked = oldest.limit(MAX_IDS_PER_STATEMENT)
+            rows = [] if connection is None else connection.execute(asked).all()
+        if not rows:
+            return
+        for row in rows:
+            if excess > 0:
+                store.forget_file(row.thumbnail)
+                excess -= row.thumbnail_bytes
 
 
 def _delete_excess_clips(store: EventStore, size: int) -> int:

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from pipeline.core.errors import StoreError
 from pipeline.events.store import tables
+from pipeline.events.store.clip_boxes import unpacked
 from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
 from pipeline.events.store.enqueue import enqueue_clip, enqueue_events, set_targets
@@ -42,6 +44,7 @@ from pipeline.events.store.visit_rows import (
     end_visits,
     label_ids,
     label_key,
+    renew_visits_of_clip,
     set_first_events,
     set_thumbnail,
     stored_visits,
@@ -312,12 +315,31 @@ class EventStore:
             changed = sa.update(events).where(events.c.uid.in_(uids)).values(clip_id=number)
             connection.execute(changed)
 
-    def finish_clip(self, path: str, size: int) -> None:
-        """Note that the clip is complete and takes `size` bytes, and queue that it is."""
-        changed = sa.update(clips).where(clips.c.path == path).values(bytes=size, finished=True)
+    def finish_clip(self, path: str, size: int, boxes: bytes | None = None) -> None:
+        """Note that the clip is complete and takes `size` bytes, and queue that it is.
+
+        `boxes` are those of its tracks, packed as in `clip_boxes.py`.
+        """
+        values = {"bytes": size, "finished": True, "boxes": boxes}
         with self.writing() as connection:
-            connection.execute(changed)
+            connection.execute(sa.update(clips).where(clips.c.path == path).values(values))
+            renew_visits_of_clip(connection, path)
             enqueue_clip(connection, path)
+
+    def clip_boxes(self, event_id: int) -> Mapping[str, Any] | None:
+        """Return the boxes of an event's clip as `clip_boxes.unpacked` does, None without any."""
+        asked = (
+            sa.select(clips.c.boxes)
+            .select_from(events.join(clips, events.c.clip_id == clips.c.id))
+            .where(events.c.id == min(max(event_id, 0), MAX_ID), clips.c.finished)
+        )
+        with self.reading() as connection:
+            found = connection and connection.scalar(asked)
+        if not found:
+            return None
+        with suppress(ValueError):
+            return unpacked(bytes(found))
+        return None
 
     def forget_clip(self, path: str) -> None:
         """Delete a clip, row and file; its events stay."""

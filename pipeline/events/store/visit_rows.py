@@ -127,6 +127,16 @@ def set_thumbnail(connection: sa.Connection, uid: str, path: str | None, size: i
     return done.rowcount > 0
 
 
+def renew_visits_of_clip(connection: sa.Connection, path: str) -> None:
+    """Count as changed the visits that a clip shows the beginning of."""
+    first = sa.select(events.c.id).join(clips, clips.c.id == events.c.clip_id)
+    wanted = visits.c.first_event.in_(first.where(clips.c.path == path))
+    of_events = sa.select(events.c.visit_id).join(clips, clips.c.id == events.c.clip_id)
+    theirs = visits.c.id.in_(of_events.where(clips.c.path == path))
+    revision = visits.c.id + next_revision(connection)
+    connection.execute(sa.update(visits).where(theirs, wanted).values(revision=revision))
+
+
 def next_revision(connection: sa.Connection) -> int:
     """Return a number greater than any visit's."""
     return int(connection.scalar(sa.select(sa.func.max(visits.c.revision))) or 0) + 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pipeline.core.data import Event, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
@@ -142,6 +142,11 @@ class StoredVisits:
         """Return the picture of a visit's best moment; raises StoreError."""
         store = self._sink.store
         return None if store is None else store.thumbnail_path(number)
+
+    def boxes(self, event_id: int) -> Mapping[str, Any] | None:
+        """Return the boxes in an event's clip; raises StoreError."""
+        store = self._sink.store
+        return None if store is None else store.clip_boxes(event_id)
 
 
 class RecentEvents:

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from pipeline.events.store.records import EventQuery, StoredVisit
 from pipeline.server.context import AppContext, Responses
 from pipeline.server.query_values import Cursor, Seconds, Time, cursor_of, place_of
-from pipeline.server.schemas import Counts, Deliveries, Events, Problem, Visits
+from pipeline.server.schemas import ClipBoxes, Counts, Deliveries, Events, Problem, Visits
 
 MAX_EVENTS = 1000
 _MAX_ID = 2**63 - 1
@@ -65,18 +65,10 @@ def _query(
 _Query = Annotated[EventQuery, Depends(_query)]
 
 
-def event_routes(context: AppContext) -> APIRouter:
-    """Return the routes of events, counts, clips and deliveries."""
+def visit_routes(context: AppContext) -> APIRouter:
+    """Return the routes of visits and their pictures."""
     router = APIRouter(tags=["program"])
     backend = context.backend
-
-    @router.get("/api/counts", responses=_INVALID)
-    def counts(
-        camera: _Text = None,
-        hours: Annotated[float, Query(gt=0, le=24 * 366, allow_inf_nan=False)] = 24,
-    ) -> Counts:
-        """Return counts of events in the last hours, by camera, zone or line, kind and class."""
-        return backend.counts(camera, hours)
 
     @router.get("/api/visits", responses=_INVALID)
     def visits(query: _Query, limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100) -> Visits:
@@ -112,6 +104,22 @@ def event_routes(context: AppContext) -> APIRouter:
             raise HTTPException(404, "there is no picture of this visit (yet)")
         return FileResponse(path, media_type="image/jpeg")
 
+    return router
+
+
+def event_routes(context: AppContext) -> APIRouter:
+    """Return the routes of events, counts, clips and deliveries."""
+    router = APIRouter(tags=["program"])
+    backend = context.backend
+
+    @router.get("/api/counts", responses=_INVALID)
+    def counts(
+        camera: _Text = None,
+        hours: Annotated[float, Query(gt=0, le=24 * 366, allow_inf_nan=False)] = 24,
+    ) -> Counts:
+        """Return counts of events in the last hours, by camera, zone or line, kind and class."""
+        return backend.counts(camera, hours)
+
     @router.get("/api/events", responses=_INVALID)
     def events(
         query: _Query,
@@ -138,6 +146,16 @@ def event_routes(context: AppContext) -> APIRouter:
         if path is None or not path.is_file():
             raise HTTPException(404, "there is no clip of this event (yet)")
         return FileResponse(path, media_type="video/mp4")
+
+    @router.get(
+        "/api/events/{event_id}/boxes.json", responses={404: {"model": Problem}, **_INVALID}
+    )
+    def event_boxes(event_id: _Number) -> ClipBoxes:
+        """Return the boxes of the tracks in an event's clip."""
+        found = backend.visits.boxes(event_id)
+        if found is None:
+            raise HTTPException(404, "there are no boxes of this event's clip")
+        return ClipBoxes.model_validate(found)
 
     @router.get("/api/deliveries")
     async def deliveries() -> Deliveries:

@@ -8,8 +8,12 @@ Frames themselves are never held: their memory is pooled.
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -57,6 +61,8 @@ class PreRollFrame:
     epoch: int
     tracks: Tracks
     class_names: ClassNames
+    width: int
+    height: int
 
     def result(self) -> Result:
         """Return what can be drawn: the small picture and its tracks."""
@@ -147,6 +153,8 @@ def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
         frame.epoch,
         scaled,
         result.class_names,
+        small.shape[1],
+        small.shape[0],
     )
 
 
@@ -163,3 +171,10 @@ def _scaled(image: Image, width: int) -> Image:
         return image
     height = max(2, round(image.shape[0] * width / image.shape[1]))
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def lower_priority() -> None:
+    """Lower the priority of the calling thread (Linux only)."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

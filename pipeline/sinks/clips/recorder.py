@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -19,6 +17,7 @@ from pipeline.core.drawing import Annotator
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.paths import safe_stem
 from pipeline.core.worker import Fail, Worker
+from pipeline.events.store.clip_boxes import ClipBoxes
 from pipeline.events.store.clip_files import make_private
 from pipeline.events.store.writer import ClipLosses
 from pipeline.sinks._mp4 import Mp4Writer
@@ -28,7 +27,9 @@ from pipeline.sinks.clips.pre_roll import (
     PreRollBuffer,
     PreRollFrame,
     event_times,
+    lower_priority,
 )
+from pipeline.sinks.clips.thumbnails import ThumbnailMaker
 
 log = logging.getLogger("trackline")
 
@@ -45,6 +46,8 @@ _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zero
 class ClipCallbacks:
     """Callbacks for the state of clips; `path` is below the folder of clips.
 
+    A clip that is finished has its size and its boxes, packed.
+
     Called with the recorder's lock held: they may wait (over files, for the database), but not for
     anything that calls the recorder.
     """
@@ -52,7 +55,7 @@ class ClipCallbacks:
     def __init__(
         self,
         link: Callable[[str, float, Sequence[str]], object],
-        finish: Callable[[str, int], object],
+        finish: Callable[[str, int, bytes], object],
         forget: Callable[[str], object],
     ) -> None:
         self.link = link
@@ -81,12 +84,19 @@ class ClipRecorder:
     events share one; a new clip begins with the seconds before its event.
     """
 
-    def __init__(self, options: ClipOptions, folder: Path, callbacks: ClipCallbacks) -> None:
+    def __init__(
+        self,
+        options: ClipOptions,
+        folder: Path,
+        callbacks: ClipCallbacks,
+        thumbnails: ThumbnailMaker | None = None,
+    ) -> None:
         self.lost_pictures = 0
         self.losses = ClipLosses()
         self._options = options
         self._folder = folder
         self._callbacks = callbacks
+        self._thumbnails = thumbnails
         self._rings: dict[str, PreRollBuffer] = {}
         self._clips: dict[str, list[Clip]] = {}
         self._waiting: deque[tuple[Clip, PreRollFrame | None]] = (
@@ -94,15 +104,22 @@ class ClipRecorder:
         )  # no picture: the clip is over
         self._changed = threading.Condition()
         self._closing = False
-        self._writers: dict[Clip, tuple[Mp4Writer, Annotator]] = {}
+        self._writers: dict[Clip, tuple[Mp4Writer, Annotator, ClipBoxes]] = {}
         self._worker = Worker("events: clips", self._work, lambda: None)
 
     def start(self, fail: Fail) -> None:
-        """Begin on a thread."""
+        """Begin on threads."""
         self._worker.start(fail)
+        if self._thumbnails is not None:
+            self._thumbnails.start(fail)
 
-    def add(self, result: Result, uids: Sequence[str], unix_s: float) -> None:
-        """Keep the picture, and record it for events: `uids` are those of this frame's events."""
+    def add(
+        self, result: Result, uids: Sequence[str], unix_s: float, visits: Sequence[str] = ()
+    ) -> None:
+        """Keep the picture, and record it for events.
+
+        `uids` are those of this result's events, `visits` the names of their visits.
+        """
         source = result.frame.source
         ring = self._rings.get(source)
         if ring is None:
@@ -121,6 +138,16 @@ class ClipRecorder:
                 if picture.time_s >= clip.ends_s:
                     self._end(clip)
             self._clips[source] = [clip for clip in self._clips.get(source, []) if not clip.over]
+        if self._thumbnails is not None:
+            for event, visit in zip(result.events, visits, strict=False):
+                first_s = picture.time_s - self._options.before_s
+                self._thumbnails.begin(visit, event.track_id, unix_s, ring.since(first_s))
+            self._thumbnails.add(picture)
+
+    def end_visits(self, visits: Sequence[str]) -> None:
+        """Look for better pictures of these visits no longer."""
+        if self._thumbnails is not None:
+            self._thumbnails.end(visits)
 
     def close(self, timeout_s: float) -> None:
         """Finish all clips as they are; pictures that are not encoded in time are left out."""
@@ -136,6 +163,8 @@ class ClipRecorder:
                 ends = [(clip, picture) for clip, picture in self._waiting if picture is None]
                 self._waiting = deque(ends)
             self._worker.join(timeout_s)
+        if self._thumbnails is not None:
+            self._thumbnails.close(timeout_s)
         if self.lost_pictures:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
 
@@ -179,7 +208,7 @@ class ClipRecorder:
     # -- the thread that encodes ------------------------------------------------------------------
 
     def _work(self) -> None:
-        _lower_priority()
+        lower_priority()
         while (step := self._next()) is not None:
             clip, picture = step
             try:
@@ -214,9 +243,10 @@ class ClipRecorder:
             with writing(file, WriteError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 make_private(file)
-            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Annotator(TRAIL_S)
+            boxes = ClipBoxes(picture.width, picture.height)
+            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Annotator(TRAIL_S), boxes
             self._writers[clip] = known
-        writer, annotator = known
+        writer, annotator, boxes = known
         if result.frame.image.shape[:2] != writer.size:
             with self._changed:
                 self._end(clip)  # the camera changed its picture size: the rest is another picture
@@ -225,6 +255,7 @@ class ClipRecorder:
         if self._options.boxes:
             annotator.paint(canvas, result)
         writer.encode(result.frame)
+        boxes.add(picture.time_s - clip.began_s, picture.tracks, picture.class_names)
 
     def _finish(self, clip: Clip) -> None:
         known = self._writers.pop(clip, None)
@@ -235,7 +266,8 @@ class ClipRecorder:
         file = self._folder / clip.path
         with writing(file, WriteError):
             size = file.stat().st_size
-        self._callbacks.finish(clip.path, size)
+        boxes = known[2].packed()
+        self._callbacks.finish(clip.path, size + len(boxes), boxes)
 
     def _drop(self, clip: Clip) -> None:
         """Give a clip up that cannot be written."""
@@ -247,10 +279,3 @@ class ClipRecorder:
             with suppress(WriteError):
                 known[0].close()
         self._callbacks.forget(clip.path)
-
-
-def _lower_priority() -> None:
-    """Lower the priority of the calling thread (Linux only)."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

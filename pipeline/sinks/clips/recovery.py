@@ -14,6 +14,7 @@ from pipeline.events.store.writer import StoreWriter
 from pipeline.sinks._mp4 import Mp4Writer, copy_packets
 from pipeline.sinks.clips.pre_roll import ClipOptions
 from pipeline.sinks.clips.recorder import ClipCallbacks, ClipRecorder
+from pipeline.sinks.clips.thumbnails import ThumbnailMaker
 
 
 def make_recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
@@ -21,10 +22,15 @@ def make_recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -
     writer.enqueue(partial(recover_clips, store))
     callbacks = ClipCallbacks(
         lambda path, began, uids: writer.enqueue(partial(store.link_clip, path, began, uids)),
-        lambda path, size: writer.enqueue(partial(store.finish_clip, path, size)),
+        lambda path, size, boxes: writer.enqueue(partial(store.finish_clip, path, size, boxes)),
         lambda path: writer.enqueue(partial(store.forget_clip, path)),
     )
-    return ClipRecorder(wanted, store.clips_folder, callbacks)
+
+    def on_thumbnail(visit: str, path: str, size: int) -> None:
+        writer.enqueue(partial(store.set_thumbnail, visit, path, size))
+
+    thumbnails = ThumbnailMaker(store.clips_folder, on_thumbnail)
+    return ClipRecorder(wanted, store.clips_folder, callbacks, thumbnails)
 
 
 def recover_clips(store: EventStore) -> None:
