@@ -3,8 +3,8 @@
     python benchmarks/million_events.py [--events 1000000] [--database FILE] [--plans]
 
 Eight cameras, three zones and two lines each, six classes, ninety days with quiet nights; one zone
-that was taken away after the first week, one class that was seen on one day. Prints the median and
-the slowest of several runs of each query, in milliseconds, and what filling took. The database is
+that was taken away after the first week, one class that was seen on one day. Prints the median of
+several runs of each query, in milliseconds, its CPU time beside it, and what filling took. The database is
 made if FILE is not there, and stays; `--plans` prints the query plans too.
 """
 
@@ -81,7 +81,7 @@ def visit_of(random: np.random.Generator, track: int, at: float) -> Iterator[Eve
     """Yield the events of one track."""
     camera = CAMERAS[int(random.integers(len(CAMERAS)))]
     name = CLASSES[int(min(random.geometric(0.5) - 1, len(CLASSES) - 1))]
-    if 50 * 86400 < at < 50 * 86400 + 7200 and random.random() < 0.2:
+    if 50.5 * 86400 < at < 50.5 * 86400 + 7200 and random.random() < 0.2:
         name = "dog"
     zones = ["yard", "path", "door"] + (["old gate"] if at < 7 * 86400 else [])
     area = zones[int(random.integers(len(zones)))]
@@ -134,7 +134,7 @@ QUERIES: dict[str, dict[str, object]] = {
 
 def time_all(store: EventStore) -> None:
     """Print what each query takes."""
-    print(f"\n{'':34}{'visits':>16}{'events':>20}\n{'':34}{'median  slowest':>16}{'':4}")
+    print(f"\n{'':34}{'visits':>16}{'events':>20}\n{'':34}{'time     CPU':>16}{'time     CPU':>20}")
     slowest = 0.0
     for name, wanted in QUERIES.items():
         query = EventQuery(**wanted, limit=50)  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def time_all(store: EventStore) -> None:
             f"{name:34}{visits[0]:8.1f}{visits[1]:8.1f}{events[0]:12.1f}{events[1]:8.1f}   "
             f"{found[0]} visits, {found[1]} events"
         )
-        slowest = max(slowest, visits[1], events[1])
+        slowest = max(slowest, visits[0], events[0])
     some = store.visits(EventQuery(limit=1))[0]
     for name, ask in {
         "one visit": lambda: store.visit(some.id),
@@ -158,13 +158,14 @@ def time_all(store: EventStore) -> None:
 
 
 def timed(ask: Callable[[], object]) -> tuple[float, float]:
-    """Return (median, slowest) of several runs, in milliseconds."""
-    took = []
+    """Return (median, CPU time of the median) of several runs, in milliseconds."""
+    took, worked = [], []
     for _ in range(RUNS):
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         ask()
         took.append(1000 * (time.perf_counter() - began))
-    return statistics.median(took), max(took)
+        worked.append(1000 * (time.process_time() - before))
+    return statistics.median(took), statistics.median(worked)
 
 
 def show_plans(store: EventStore, path: Path) -> None:
