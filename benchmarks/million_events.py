@@ -4,8 +4,8 @@
 
 Eight cameras, three zones and two lines each, six classes, ninety days with quiet nights; one zone
 that was taken away after the first week, one class that was seen on one day. Prints the median of
-several runs of each query, in milliseconds, its CPU time beside it, and what filling took. The database is
-made if FILE is not there, and stays; `--plans` prints the query plans too.
+several runs of each query, in milliseconds, its CPU time beside it, and what filling took. The
+database is made if FILE is not there, and stays; `--plans` prints the query plans too.
 """
 
 from __future__ import annotations
