@@ -70,6 +70,32 @@ def test_precision_must_suit_the_device(colours) -> None:
     assert "allowed are auto and fp32" in refusal(colours, device="cuda:0", precision="fp16")
 
 
+@pytest.mark.parametrize("devices", [("cuda:0", "cpu"), ("cpu", "cpu"), ("auto", "cuda:0")])
+def test_a_file_runs_on_one_cpu_or_on_gpus(colours, monkeypatch, devices) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", library(CUDA, CPU))
+    assert f"got {', '.join(devices)}" in refusal(colours, device=devices)
+
+
+def test_several_gpus_share_the_batches(colours, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    from pipeline.detectors.onnxruntime import backend
+
+    real = backend.OnnxRuntimeBackend
+
+    def on_cpu(settings: Any) -> Any:
+        return real(settings, on_cpu=True)
+
+    monkeypatch.setattr(backend, "OnnxRuntimeBackend", on_cpu)
+    detector = build(Options(model=str(colours), conf=0.3, imgsz=64, device=("cuda:0", "cuda:1")))
+    detector.open()
+    shades = range(100, 250, 15)
+    for batch in shades:
+        detector.submit([Frame(np.full((64, 64, 3), batch, np.uint8), "a", 0, 0.0, 0.0)])
+    best = [detector.collect()[0].score.max() for _ in shades]
+    detector.close()
+    np.testing.assert_allclose(best, np.array(shades) / 255, atol=5e-3)
+
+
 def test_only_onnx_runs_there(tmp_path: Path) -> None:
     """An OpenVINO network on a GPU has one error, whatever is installed."""
     folder = tmp_path / "net_openvino_model"

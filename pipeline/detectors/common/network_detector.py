@@ -222,9 +222,12 @@ def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latenc
         return several[0]
     from pipeline.detectors.common.multi_device import DeviceWorker, MultiDeviceBackend
 
-    if settings.path.suffix.lower() not in (*_ON_TORCH, _ONNX) or "cpu" in devices:
+    suffix = settings.path.suffix.lower()
+    on_gpus = suffix == _ONNX and all(each.startswith("cuda") for each in devices)
+    if suffix not in _ON_TORCH and not on_gpus:
         raise ModelError(
-            f"device: {settings.path.name} runs on one CPU, got {len(devices)} devices"
+            f"device: {settings.path.name}: want one CPU, or GPUs for an .onnx file, got "
+            f"{', '.join(devices)}"
         )
     ready = 0 if prefer_latency else 1
     pairs = zip(several, devices, strict=True)
