@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones
-from pipeline.server.schemas import Camera, Counts, Deliveries, Status
+from pipeline.server.schemas import Camera, Counts, Deliveries, Status, ZonePreview
 from pipeline.server.visit_log import VisitLog
 
 
@@ -38,6 +38,9 @@ class RunBackend(Protocol):
 
     def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises PipelineError. May take a while."""
+
+    def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
+        """Return what zones and lines would have counted in the last minute. May take a while."""
 
     def retry_now(self, camera: str) -> None:
         """Try a lost camera again at once."""

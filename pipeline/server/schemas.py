@@ -136,6 +136,14 @@ class Counts(ApiModel):
     inside: list[Inside]
 
 
+class ZonePreview(ApiModel):
+    """What zones and lines would have counted in the last seconds, had they been there."""
+
+    seconds: float
+    """Over how long; 0 where nothing is known of the camera yet."""
+    counts: list[Count]
+
+
 class Events(ApiModel):
     """Events, the newest first."""
 

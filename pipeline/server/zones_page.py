@@ -22,7 +22,15 @@ from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
 from pipeline.server.http_server import HttpServer
 from pipeline.server.live.zone_editor import ZoneEditor
-from pipeline.server.schemas import Ages, Camera, ConfigState, Counts, Deliveries, Status
+from pipeline.server.schemas import (
+    Ages,
+    Camera,
+    ConfigState,
+    Counts,
+    Deliveries,
+    Status,
+    ZonePreview,
+)
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.visit_log import RecentVisits, VisitLog
 
@@ -93,6 +101,11 @@ class StillBackend:
         saved = self._editor.save(camera, zones, lambda *_: None)
         self._on_save(saved)
         return saved
+
+    def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
+        """Return no counts: nothing moves."""
+        del camera, zones
+        return ZonePreview(seconds=0, counts=[])
 
     def retry_now(self, camera: str) -> None:
         """Do nothing: a picture is never lost."""

@@ -43,6 +43,7 @@ from pipeline.server.schemas import (
     State,
     Status,
     StoreStatus,
+    ZonePreview,
 )
 from pipeline.server.security import SecurityMiddleware
 from pipeline.server.upload_networks import UploadNetworks
@@ -126,6 +127,11 @@ class FakeBackend:
             raise ConfigError(self.refuses)
         self.saved[camera] = areas
         return areas
+
+    def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
+        about = {"camera": camera, "kind": "enter", "direction": "", "class_name": "person"}
+        counts = [Count(**about, area=zone.name, count=4) for zone in zones.zones]
+        return ZonePreview(seconds=60, counts=counts)
 
     def retry_now(self, camera: str) -> None:
         self.retried.append(camera)

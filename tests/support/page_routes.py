@@ -104,6 +104,18 @@ def add_cameras(app: FastAPI, fake: FakeServer) -> None:
         fake.retried.append(name)
         return Response(status_code=204)
 
+    @app.post("/api/cameras/{name:path}/zones/preview")
+    async def preview(name: str, request: Request) -> Any:
+        asked = await request.json()
+        fake.previews.append(asked)
+        ways = [(each["name"], "enter", "", 3) for each in asked["zones"]]
+        for each in asked["lines"]:
+            ways += [(each["name"], "cross", "in", 4), (each["name"], "cross", "out", 1)]
+        keys = ("area", "kind", "direction", "count")
+        about = {"camera": name, "class_name": "car"}
+        counts = [{**about, **dict(zip(keys, way, strict=True))} for way in ways]
+        return {"seconds": 59.6, "counts": counts}
+
     @app.put("/api/cameras/{name:path}/zones")
     async def save(name: str, request: Request) -> Any:
         if fake.refuse_zones:

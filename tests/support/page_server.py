@@ -88,6 +88,7 @@ class FakeServer:
     tried: list[dict[str, Any]] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     changed: list[dict[str, Any]] = field(default_factory=list)
+    previews: list[dict[str, Any]] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
     acks: int = 0
     port: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,8 +94,15 @@ def replay(
     `report.json` beside the file; without it, tracks in the last frames have not left.
     """
     names = {**_NO_CLASS, **recording.class_names}
+    yield from replayed(_steps(recording, name, video), watcher, names)
+
+
+def replayed(
+    steps: Iterable[Step], watcher: ZoneWatcher, names: Mapping[int, str]
+) -> Iterator[Event]:
+    """Yield the events of frames in order; a new epoch forgets where tracks were."""
     epoch = 0
-    for frame, tracks in _steps(recording, name, video):
+    for frame, tracks in steps:
         if frame.epoch != epoch:
             epoch = frame.epoch
             watcher.reset()

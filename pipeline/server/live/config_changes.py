@@ -69,6 +69,8 @@ class RunningConfig:
     detect: dict[str, DetectOptions] = field(default_factory=dict)
     """What is detected on each source, where that is less than the detector reports."""
     error: str | None = None
+    fixed: str | None = None
+    """Why cameras cannot be changed in the file, None where they can."""
 
     @property
     def config(self) -> Config:
@@ -81,13 +83,16 @@ class RunningConfig:
         return list(self.sources)
 
 
-def running_config(resolved: ResolvedConfig, path: Path | None) -> RunningConfig:
+def running_config(
+    resolved: ResolvedConfig, path: Path | None, fixed: str | None = None
+) -> RunningConfig:
     """Return the configuration in force at the start of a run."""
     made = make_sources(resolved)
     sources = {source.name: choice for source, choice in made}
     detector = detector_choice(resolved.config)
     detect = detect_by_source(resolved, [source for source, _ in made])
-    return RunningConfig(resolved, sources, path, time.time(), detector, detect)
+    now = time.time()
+    return RunningConfig(resolved, sources, path, now, detector, detect, fixed=fixed)
 
 
 def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list[str]:

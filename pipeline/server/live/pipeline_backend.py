@@ -18,6 +18,7 @@ from pipeline.events.zones.count_table import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
 from pipeline.server.live.event_log import EventLog
+from pipeline.server.live.recent_tracks import RecentTracks
 from pipeline.server.live.zone_editor import ZoneEditor, watcher_setter
 from pipeline.server.schemas import (
     Ages,
@@ -28,6 +29,7 @@ from pipeline.server.schemas import (
     Deliveries,
     Inside,
     Status,
+    ZonePreview,
 )
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.visit_log import VisitLog
@@ -39,7 +41,7 @@ RATE_WINDOW_S = 10.0
 class PipelineBackend:
     """RunBackend of a pipeline, its hub, zones and events; any thread may call it.
 
-    `fixed` is why cameras cannot be changed on the page.
+    `recent` has the tracks of the last minute.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class PipelineBackend:
         zone_editor: ZoneEditor,
         events: EventLog,
         running: RunningConfig,
-        fixed: str | None = None,
+        recent: RecentTracks | None = None,
     ) -> None:
         from pipeline import __version__
 
@@ -60,7 +62,7 @@ class PipelineBackend:
         self._zone_editor = zone_editor
         self._events = events
         self._running = running
-        self._fixed = fixed
+        self._recent = recent or RecentTracks()
         self._began = time.monotonic()
         self._delivered: deque[tuple[float, int, Waits]] = deque(maxlen=64)
 
@@ -88,6 +90,10 @@ class PipelineBackend:
     def save_zones(self, camera: str, zones: CameraZones) -> CameraZones:
         """Save and use a camera's zones and lines; raises OutputError."""
         return self._zone_editor.save(camera, zones, watcher_setter(self._pipeline))
+
+    def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
+        """Return what zones and lines would have counted in the last minute."""
+        return self._recent.preview(camera, zones)
 
     def retry_now(self, camera: str) -> None:
         """Try a lost camera again at once."""
@@ -145,7 +151,7 @@ class PipelineBackend:
                 path=str(self._running.path) if self._running.path else None,
                 loaded_at=self._running.loaded_at,
                 error=self._running.error,
-                fixed=self._fixed,
+                fixed=self._running.fixed,
             ),
         )
 

@@ -25,6 +25,7 @@ from pipeline.report import run_config
 from pipeline.server.live.config_changes import running_config
 from pipeline.server.live.config_file import ConfigFile
 from pipeline.server.live.event_log import EventLog, EventStoreSink, RecentEvents, StoredEvents
+from pipeline.server.live.recent_tracks import RecentTracks
 from pipeline.server.live.zone_editor import ZoneEditor, watcher_setter
 from pipeline.server.picture_analyser import PictureAnalyser
 from pipeline.server.upload_networks import MIN_CONF, UploadNetworks
@@ -124,9 +125,11 @@ def run_live(
     hub = Hub()
     zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, zone_editor)
+    recent = RecentTracks()
+    sinks["recent tracks"] = recent
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
-    running = running_config(resolved, file.path)
-    backend = PipelineBackend(pipeline, hub, zone_editor, events, running, file.fixed)
+    running = running_config(resolved, file.path, file.fixed)
+    backend = PipelineBackend(pipeline, hub, zone_editor, events, running, recent)
     networks = UploadNetworks(lambda: picture_model(config), load_classifier)
     limits = config.web.uploads
     pictures = PictureAnalyser(networks, limits)

@@ -2,6 +2,7 @@
 import { fetchJson, cameraPath } from "./api.js";
 import { MAX_ZONES, freshName, fromServer, problemOf, rescaled, toServer } from "./zones.js";
 import { choose } from "./dialogs.js";
+import { Preview } from "./zone_preview.js";
 import { el, setText } from "./dom.js";
 import { ZoneDrawing } from "./zone_drawing.js";
 import { ZoneForm } from "./zone_form.js";
@@ -34,6 +35,7 @@ export class ZoneEditor extends EventTarget {
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
   #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
 
+  #preview = new Preview(() => this.#refresh());
   #words;
   #onSizeChange = () => this.#rescale();
 
@@ -45,7 +47,7 @@ export class ZoneEditor extends EventTarget {
       "section", { class: "editor", "aria-labelledby": "editor-title", hidden: true },
       el("div", { class: "head" }, this.#title),
       el("div", { class: "buttons" }, this.#newZone, this.#newLine, this.#finish, this.#cancel),
-      this.#hint, this.#list, this.#form.element,
+      this.#hint, this.#list, this.#preview.element, this.#form.element,
       el("div", { class: "end" }, this.#problem, el("div", { class: "row" }, this.#save, this.#revert, this.#close)),
     );
     addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
@@ -100,6 +102,7 @@ export class ZoneEditor extends EventTarget {
     }
     const tile = this.#tile;
     this.#tile = null;
+    this.#preview.end();
     this.#draft.close();
     this.element.hidden = true;
     tile.stage.removeEventListener("sizechange", this.#onSizeChange);
@@ -201,6 +204,7 @@ export class ZoneEditor extends EventTarget {
     this.#revert.disabled = !this.#undo.length;
     setText(this.#close, `${this.#words.close}${this.dirty ? " …" : ""}`);
     if (this.#problem.textContent && !problemOf(zones)) setText(this.#problem, "");
+    this.#preview.ask(this.#tile.name, this.#asText(), problemOf(zones) === "" && drawing === null);
     this.#fillList(zones, chosen);
     this.#draft.render();
   }
@@ -208,7 +212,7 @@ export class ZoneEditor extends EventTarget {
   #fillList(zones, chosen) {
     const rows = zones.map((zone, i) => el("li", {}, el(
       "button", { type: "button", "aria-pressed": String(i === chosen), data: { row: i }, on: { click: () => this.#pick(i) } },
-      el("span", {}, zone.name || "(no name)"), el("small", {}, zone.kind),
+      el("span", {}, zone.name || "(no name)"), el("small", {}, this.#preview.text(zone) || zone.kind),
     )));
     if (!rows.length) rows.push(el("li", { class: "empty" }, "This camera has no zones and no lines yet."));
     const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.row : null;

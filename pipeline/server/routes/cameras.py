@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pipeline.core.errors import PipelineError
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.context import AppContext, Responses
-from pipeline.server.schemas import Camera, Cameras, Problem, Track, TracksNow
+from pipeline.server.schemas import Camera, Cameras, Problem, Track, TracksNow, ZonePreview
 from pipeline.server.viewers.hub import LatestResult
 
 CameraName = Annotated[str, Path(min_length=1, max_length=200)]
@@ -34,6 +34,13 @@ def latest_result(context: AppContext, name: str) -> LatestResult:
     if shown is None:
         raise HTTPException(404, "there is no picture yet")
     return shown
+
+
+def completed(context: AppContext, name: str, zones: CameraZones) -> CameraZones:
+    """Return zones with what they do not say as it is in force now."""
+    kept = {"settle_s", "gone_s", "appeared"} - zones.model_fields_set
+    current = context.backend.zones(name).scaled_masks(zones.size)
+    return zones.model_copy(update={key: value for key, value in current if key in kept})
 
 
 def camera_routes(context: AppContext) -> APIRouter:
@@ -92,14 +99,16 @@ def camera_routes(context: AppContext) -> APIRouter:
         `settle_s`, `gone_s` and `appeared` stay as they are where they are not given.
         """
         find_camera(context, name)
-        current = context.backend.zones(name)
-        kept = {"settle_s", "gone_s", "appeared"} - zones.model_fields_set
-        kept_values = current.scaled_masks(zones.size)
-        update = {key: value for key, value in kept_values if key in kept}
         try:
-            return context.backend.save_zones(name, zones.model_copy(update=update))
+            return context.backend.save_zones(name, completed(context, name, zones))
         except PipelineError as error:
             raise HTTPException(422, str(error)) from None
+
+    @router.post("/api/cameras/{name:path}/zones/preview", responses=UNKNOWN)
+    def preview_zones(name: CameraName, zones: CameraZones) -> ZonePreview:
+        """Return what these zones and lines would have counted in the last minute."""
+        find_camera(context, name)
+        return context.backend.preview_zones(name, completed(context, name, zones))
 
     @router.post("/api/cameras/{name:path}/retry", status_code=204, responses=UNKNOWN)
     async def retry(name: CameraName) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.page_browser import Open, shows_pictures
+from support.page_browser import Open, accessibility_problems, shows_pictures
 from support.page_scenes import synthetic
 from support.page_server import FakeServer
 
@@ -134,6 +134,21 @@ def test_a_line_is_complete_with_its_second_end(editing: Page, fake: FakeServer,
     assert len(line["points"]) == len(corners)
     for point, corner in zip(line["points"], corners, strict=True):
         assert point == pytest.approx(corner, abs=0.6)
+
+
+def test_what_would_have_been_counted_is_shown_before_saving(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    rows = editing.locator(".editor .list")
+    expect(rows).to_contain_text("3 entered")
+    expect(rows).to_contain_text("4 in, 1 out")
+    expect(editing.get_by_text("in the last 60 s, had they been there")).to_be_visible()
+    editing.get_by_role("button", name="New line").click()
+    drag(editing, (40, 90), (200, 100))
+    expect(editing.locator(".editor .list li").nth(2)).to_contain_text("4 in, 1 out")
+    assert [line["name"] for line in fake.previews[-1]["lines"]] == ["Kerb", "Line 2"]
+    assert fake.saved == []
+    assert accessibility_problems(editing) == []
 
 
 def test_draw_with_a_finger(open_page: Open, fake: FakeServer) -> None:
