@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         unix_time,
     )
     from pipeline.core.masks import Mask
-    from pipeline.core.options import OptionsModel
+    from pipeline.core.options import OptionsModel, PluginChoice
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded_model import LoadedModel
     from pipeline.engine import Pipeline, RunOptions
@@ -119,6 +119,7 @@ __all__ = [
     "PerSource",
     "Pipeline",
     "PipelineError",
+    "PluginChoice",
     "RequestsStop",
     "Result",
     "RunInfo",
@@ -216,7 +217,7 @@ _HOMES = {
         "unix_time",
     ),
     "core.masks": ("Mask",),
-    "core.options": ("OptionsModel",),
+    "core.options": ("OptionsModel", "PluginChoice"),
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
     "detectors.common.loaded_model": ("LoadedModel",),
     "engine": ("Pipeline", "RunOptions"),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.api import run
+from pipeline.archive.batch.camera_tracker import CameraTracker
 from pipeline.config.build import build, effective, schema, tracker_factory
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
-from pipeline.core.data import Detections, Frame, Image, Tracks
+from pipeline.core.data import Detections, Frame, Image, Result, Tracks
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.core.options import OptionsModel, PluginChoice
 
@@ -135,6 +136,22 @@ def test_it_is_opened_once_for_all_and_closed_behind_the_last(plugins: list[str]
     assert plugins == ["open", "close"]
     first.open()  # type: ignore[attr-defined]
     assert plugins == ["open", "close", "open"]
+
+
+def test_a_batch_jobs_camera_opens_it_with_its_first_frame(plugins: list[str]) -> None:
+    """A job whose recordings are all in the dataset loads no network."""
+    config = Config(tracker=PluginChoice(kind="house.looks", embedder="house.looks"))
+    camera = CameraTracker("door", tracker_factory(config), lambda: None)
+    camera.begin(gap_s=None)
+    assert plugins == []
+    picture = Frame(np.zeros((20, 20, 3), np.uint8), "a.mp4", 0, 0.0, 0.0)
+    for _ in range(2):
+        camera.track(Result(picture, Detections.empty(), Tracks.empty(), {}, {}, (), {}))
+    camera.begin(gap_s=None)
+    camera.track(Result(picture, Detections.empty(), Tracks.empty(), {}, {}, (), {}))
+    camera.close()
+    camera.close()
+    assert plugins == ["open", "embed", "embed", "close", "open", "embed", "close"]
 
 
 def test_trackers_and_embedders_of_third_parties(tmp_path: Path, plugins: list[str]) -> None:

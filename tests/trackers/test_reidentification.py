@@ -281,3 +281,38 @@ def test_how_long_to_remember_means_nothing_without_an_embedder(name: str) -> No
     module = importlib.import_module(f"pipeline.trackers.{name}")
     with pytest.raises(ConfigError, match="remember_s: does nothing without an embedder"):
         validated(module.Options, {"remember_s": 5}, "tracker")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", NAMES)
+def test_any_boxes_at_any_times_give_each_id_once(name: str, seed: int) -> None:
+    """Crowds that come and go at once, boxes outside the picture and of no size, times that jump,
+    cameras that shake and come back: as without looks, and a saved state goes on the same."""
+    rng = np.random.default_rng(seed)
+    tracker, at_s, epoch = tracker_of(name, Counting()), 0.0, 0
+    given: set[int] = set()
+    for k in range(60):
+        n = int(rng.integers(0, 8))
+        left_top = rng.choice([0, 60, 120, 300, 900, -50], (n, 2)) + rng.normal(0, 4, (n, 2))
+        xyxy = np.concatenate((left_top, left_top + rng.choice([0, 12, 40, 60], (n, 2))), 1)
+        xyxy[rng.random(n) < 0.05] = np.nan
+        scores, classes = rng.random(n).astype(np.float32), rng.integers(0, 2, n).astype(np.int32)
+        found = Detections(xyxy.astype(np.float32), scores, classes)
+        at_s += float(rng.choice([0.0, 0.05, 0.05, 0.05, 3.0, -1.0]))
+        image = rng.integers(0, 256, (240, 400, 3)).astype(np.uint8)
+        if rng.random() < 0.05:
+            tracker.reset()
+            at_s, epoch = 0.0, epoch + 1
+        if rng.random() < 0.1:
+            state = from_json(json.loads(json.dumps(to_json(tracker.save_state()))))
+            tracker = tracker_of(name, Counting())
+            tracker.load_state(state)
+        pts_s = float(rng.choice([at_s, at_s, at_s, np.nan, np.inf]))
+        tracks = tracker.update(Frame(image, "test", k, pts_s, k / 20, epoch), found)
+        assert np.isfinite(tracks.xyxy).all()
+        assert np.isfinite(tracks.age_s).all()
+        assert (tracks.age_s >= 0).all()
+        ids = [i for i in tracks.track_id.tolist() if i]
+        assert len(set(ids)) == len(ids)
+        given |= set(ids)
+    assert len(given) <= max(given, default=0), "new ids follow each other"
