@@ -111,6 +111,8 @@ def add_cameras(app: FastAPI, fake: FakeServer) -> None:
         ways = [(each["name"], "enter", "", 3) for each in asked["zones"]]
         for each in asked["lines"]:
             ways += [(each["name"], "cross", "in", 4), (each["name"], "cross", "out", 1)]
+        if (asked.get("appeared") or {}).get("enabled"):
+            ways.append(("", "appeared", "", 7))
         keys = ("area", "kind", "direction", "count")
         about = {"camera": name, "class_name": "car"}
         counts = [{**about, **dict(zip(keys, way, strict=True))} for way in ways]

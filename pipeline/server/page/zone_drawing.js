@@ -1,5 +1,5 @@
 // Drawing of zones and lines over a picture: points set and moved by mouse, touch and keyboard.
-import { MAX_POINTS } from "./zones.js";
+import { MAX_POINTS, MIN_POINTS } from "./zones.js";
 import { zoneElements } from "./zone_svg.js";
 import { svg } from "./dom.js";
 
@@ -52,7 +52,7 @@ export class ZoneDrawing extends EventTarget {
   finish() {
     const { kind, points } = this.drawing;
     this.drawing = null;
-    this.#emit(points.length >= (kind === "zone" ? 3 : 2) ? "finish" : "cancel", { kind, points });
+    this.#emit(points.length >= MIN_POINTS[kind] ? "finish" : "cancel", { kind, points });
   }
 
   cancel() {
@@ -137,8 +137,7 @@ export class ZoneDrawing extends EventTarget {
   }
 
   #remove(index) {
-    const min = this.zones[this.chosen].kind === "zone" ? 3 : 2;
-    if (this.#points.length <= min) return;
+    if (this.#points.length <= MIN_POINTS[this.zones[this.chosen].kind]) return;
     this.#change(() => this.#points.splice(index, 1));
     this.#focusPoint(Math.min(index, this.#points.length - 1));
   }
@@ -146,7 +145,7 @@ export class ZoneDrawing extends EventTarget {
   #addPoint(at) {
     const { kind, points } = this.drawing;
     const near = (point) => point && Math.hypot(...this.#cssPoint(point).map((value, k) => value - at[k])) < CLOSE_PX;
-    if (kind === "zone" && points.length >= 3 && near(points[0])) return this.finish();
+    if (kind !== "line" && points.length >= 3 && near(points[0])) return this.finish();
     if (near(points.at(-1)) || points.length >= MAX_POINTS) return;
     points.push(this.#picturePoint(at));
     if (kind === "line" && points.length === 2) return this.finish(); // it is bent afterwards
@@ -183,7 +182,7 @@ export class ZoneDrawing extends EventTarget {
       this.#change(() => { this.#points[index] = this.#picturePoint([x + step[0] / 2, y + step[1] / 2]); });
     } else if (event.key === "Delete" || event.key === "Backspace") this.#remove(index);
     else if (event.key === "Insert" || event.key === "+") {
-      this.#insert(Math.min(index, this.#points.length - (this.zones[this.chosen].kind === "zone" ? 1 : 2)));
+      this.#insert(Math.min(index, this.#points.length - (this.zones[this.chosen].kind === "line" ? 2 : 1)));
       this.#drag = null;
     } else return;
     event.preventDefault();

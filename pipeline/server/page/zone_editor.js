@@ -1,6 +1,7 @@
 // Editor of one camera's zones and lines: load, draw, edit, undo, save.
 import { fetchJson, cameraPath } from "./api.js";
-import { MAX_ZONES, freshName, fromServer, problemOf, rescaled, toServer } from "./zones.js";
+import { MAX_ZONES, MIN_POINTS, freshName, fromServer, maskOf, masksOf, problemOf, rescaled, rounded, toServer } from "./zones.js";
+import { WholePicture } from "./whole_picture.js";
 import { choose } from "./dialogs.js";
 import { Preview } from "./zone_preview.js";
 import { el, setText } from "./dom.js";
@@ -11,6 +12,7 @@ const HINTS = {
   idle: "Choose a zone or a line to change it, or draw a new one.",
   zone: "Set the corners: click, tap, or arrow keys and Space. Enter, double click or the first corner finishes.",
   line: "Drag from one end of the line to the other, or click both. The arrow points “in”; the small dot bends it afterwards.",
+  mask: "Set the corners of what is to be left out, such as a street: whose feet are in it is no event of the whole picture.",
   chosen: "Drag points to move them, the small dots to add one. Delete removes the point that has the focus.",
 };
 
@@ -28,6 +30,7 @@ export class ZoneEditor extends EventTarget {
   #list = el("ul", { class: "list" });
   #newZone = el("button", { type: "button", on: { click: () => this.#start("zone") } }, "New zone");
   #newLine = el("button", { type: "button", on: { click: () => this.#start("line") } }, "New line");
+  #newMask = el("button", { type: "button", on: { click: () => this.#start("mask") } }, "New mask");
   #finish = el("button", { type: "button", class: "strong", hidden: true, on: { click: () => this.#draft.finish() } }, "Finish");
   #cancel = el("button", { type: "button", hidden: true, on: { click: () => this.#draft.cancel() } }, "Cancel");
   #save = el("button", { type: "button", class: "strong", on: { click: () => this.save() } }, "Save");
@@ -35,19 +38,22 @@ export class ZoneEditor extends EventTarget {
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
   #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
 
+  #whole = new WholePicture({ begin: () => this.#pushUndo(), change: () => this.#refresh() });
   #preview = new Preview(() => this.#refresh());
   #words;
+  #isLive;
   #onSizeChange = () => this.#rescale();
 
-  /** `words` are what the button that closes is called, and the hint after saving. */
-  constructor(words = { close: "Close", saved: "Saved. It counts from now on." }) {
+  /** `words` are what the button that closes is called, the hint after saving, and whether it is a camera. */
+  constructor(words = { close: "Close", saved: "Saved. It counts from now on.", isLive: true }) {
     super();
     this.#words = words;
+    this.#isLive = words.isLive ?? false;
     this.element = el(
       "section", { class: "editor", "aria-labelledby": "editor-title", hidden: true },
       el("div", { class: "head" }, this.#title),
-      el("div", { class: "buttons" }, this.#newZone, this.#newLine, this.#finish, this.#cancel),
-      this.#hint, this.#list, this.#preview.element, this.#form.element,
+      el("div", { class: "buttons" }, this.#newZone, this.#newLine, this.#newMask, this.#finish, this.#cancel),
+      this.#hint, this.#list, this.#preview.element, this.#form.element, this.#whole.element,
       el("div", { class: "end" }, this.#problem, el("div", { class: "row" }, this.#save, this.#revert, this.#close)),
     );
     addEventListener("beforeunload", (event) => this.dirty && event.preventDefault());
@@ -68,13 +74,13 @@ export class ZoneEditor extends EventTarget {
   /** Begin to edit the zones of a tile's camera; raises ApiError when they cannot be loaded. */
   async open(tile) {
     const answer = await fetchJson(cameraPath(tile.name, "zones"));
-    const { zones, lines, size, ...others } = answer;
-    delete others.appeared; // its masks are of the old size: the server keeps and scales it
+    const { zones, lines, size, appeared = null, ...others } = answer;
     this.#others = others;
     this.#size = tile.size;
     this.#tile = tile;
     this.#draft = new ZoneDrawing(tile);
-    this.#draft.zones = rescaled(fromServer({ zones, lines }), size, tile.size);
+    this.#draft.zones = rescaled([...fromServer({ zones, lines }), ...masksOf({ appeared })], size, tile.size);
+    this.#whole.open(appeared, this.#isLive && !zones.length && !lines.length);
     this.#saved = this.#asText();
     this.#undo = [];
     this.#problem.textContent = "";
@@ -157,7 +163,8 @@ export class ZoneEditor extends EventTarget {
   #add({ kind, points }) {
     this.#pushUndo();
     const draft = this.#draft;
-    draft.zones.push({ kind, name: freshName(draft.zones, kind), points, classes: [], dwell_s: null, rest: {} });
+    draft.zones.push({ ...maskOf(points, freshName(draft.zones, kind)), kind });
+    if (kind === "mask") this.#whole.switchOn();
     draft.chosen = draft.zones.length - 1;
     draft.render();
     this.#refresh();
@@ -174,31 +181,36 @@ export class ZoneEditor extends EventTarget {
   }
 
   #pushUndo() {
-    this.#undo.push(JSON.stringify(this.#draft.zones));
+    this.#undo.push(JSON.stringify([this.#draft.zones, this.#whole.state]));
     if (this.#undo.length > 100) this.#undo.shift();
   }
 
   #undoLast() {
     if (!this.#undo.length) return;
     const draft = this.#draft;
-    draft.zones = JSON.parse(this.#undo.pop());
+    [draft.zones, this.#whole.state] = JSON.parse(this.#undo.pop());
     if (draft.chosen >= draft.zones.length) draft.chosen = -1;
     draft.render();
     this.#refresh(true);
   }
 
   #asText() {
-    return JSON.stringify(toServer(this.#draft.zones, this.#size, this.#others));
+    const masks = this.#draft.zones.filter((zone) => zone.kind === "mask").map((zone) => rounded(zone.points));
+    return JSON.stringify(toServer(this.#draft.zones, this.#size, { ...this.#others, ...this.#whole.toServer(masks) }));
   }
 
   #refresh(anew = false) {
     const { zones, chosen, drawing } = this.#draft;
     setText(this.#title, `Zones and lines of ${this.#tile.name}`);
     setText(this.#hint, HINTS[drawing?.kind ?? (chosen >= 0 ? "chosen" : "idle")]);
-    this.#newZone.hidden = this.#newLine.hidden = drawing !== null;
-    this.#newZone.disabled = this.#newLine.disabled = zones.length >= MAX_ZONES;
+    for (const button of [this.#newZone, this.#newLine, this.#newMask]) {
+      button.hidden = drawing !== null;
+      button.disabled = zones.length >= MAX_ZONES;
+    }
+    this.#whole.element.hidden = chosen >= 0 || drawing !== null;
+    this.#whole.count(this.#preview.appeared);
     this.#finish.hidden = this.#cancel.hidden = drawing === null;
-    this.#finish.disabled = drawing !== null && drawing.points.length < (drawing.kind === "zone" ? 3 : 2);
+    this.#finish.disabled = drawing !== null && drawing.points.length < MIN_POINTS[drawing.kind];
     this.#form.show(zones[chosen] ?? null, anew);
     this.#save.disabled = !this.dirty;
     this.#revert.disabled = !this.#undo.length;

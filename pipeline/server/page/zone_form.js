@@ -9,6 +9,8 @@ export class ZoneForm {
   #classes = el("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: "all classes" });
   #dwell = el("input", { type: "number", min: "0.1", step: "any", inputmode: "decimal", placeholder: "no dwell events" });
   #dwellLabel = el("label", {}, "Event after so many seconds inside", this.#dwell);
+  #nameLabel = el("label", {}, "Name", this.#name);
+  #classesLabel = el("label", {}, "Classes that count, separated by commas", this.#classes);
   #chips = el("div", { class: "chips", role: "group", "aria-label": "Classes seen" });
   #swap = el("button", { type: "button", on: { click: () => this.#change((zone) => zone.points.reverse()) } }, "Swap direction of “in”");
   #delete = el("button", { type: "button", on: { click: () => this.#callbacks.remove() } });
@@ -17,8 +19,7 @@ export class ZoneForm {
     this.#callbacks = callbacks;
     this.element = el(
       "div", { class: "fields", hidden: true },
-      el("label", {}, "Name", this.#name),
-      el("label", {}, "Classes that count, separated by commas", this.#classes), this.#chips,
+      this.#nameLabel, this.#classesLabel, this.#chips,
       this.#dwellLabel, this.#swap, this.#delete,
     );
     // One undo step per visit to a field, not one per key press.
@@ -40,6 +41,7 @@ export class ZoneForm {
     put(this.#name, zone.name);
     put(this.#classes, zone.classes.join(", "));
     put(this.#dwell, zone.dwell_s ?? "");
+    this.#nameLabel.hidden = this.#classesLabel.hidden = this.#chips.hidden = zone.kind === "mask";
     this.#dwellLabel.hidden = zone.kind !== "zone";
     this.#swap.hidden = zone.kind !== "line";
     setText(this.#delete, `Delete this ${zone.kind}`);
@@ -47,6 +49,7 @@ export class ZoneForm {
   }
 
   focus() {
+    if (this.#nameLabel.hidden) return this.#delete.focus();
     this.#name.focus();
     this.#name.select();
   }

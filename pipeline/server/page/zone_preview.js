@@ -29,11 +29,17 @@ export class Preview {
 
   /** Return what a zone or line would have counted, "" where that is not known. */
   text({ kind, name }) {
-    if (!this.#rows) return "";
+    if (!this.#rows || kind === "mask") return "";
     const count = (what, direction = "") => this.#rows
       .filter((row) => row.area === name && row.kind === what && row.direction === direction)
       .reduce((sum, row) => sum + row.count, 0);
     return kind === "line" ? `${count("cross", "in")} in, ${count("cross", "out")} out` : `${count("enter")} entered`;
+  }
+
+  /** Return how many would have appeared in the whole picture, "" where that is not known. */
+  get appeared() {
+    const rows = (this.#rows ?? []).filter((row) => row.kind === "appeared");
+    return rows.length ? `${rows.reduce((sum, row) => sum + row.count, 0)} appeared` : "";
   }
 
   /** Forget the counts and ask no more. */

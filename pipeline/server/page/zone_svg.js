@@ -12,7 +12,7 @@ export function zoneElements({ zones, chosen, drawing }, view, aim) {
 }
 
 function outline({ kind, name }, points, index, chosen) {
-  const tag = kind === "zone" ? "polygon" : "polyline";
+  const tag = kind === "line" ? "polyline" : "polygon";
   const text = points.map((point) => point.join(",")).join(" ");
   const { x, y, align } = labelOf(kind, points);
   const label = svg("text", { class: "text", x, y, "text-anchor": align });
@@ -31,7 +31,7 @@ function outline({ kind, name }, points, index, chosen) {
 
 function handles({ kind, name }, points) {
   const elements = [];
-  const last = kind === "zone" ? points.length : points.length - 1;
+  const last = kind === "line" ? points.length - 1 : points.length;
   for (let i = 0; i < last; i += 1) {
     const [[x1, y1], [x2, y2]] = [points[i], points[(i + 1) % points.length]];
     if (Math.hypot(x2 - x1, y2 - y1) < 50) continue; // no room between two points
@@ -51,7 +51,7 @@ function newZone(kind, points, aim) {
   const way = aim ? [...points, aim] : points;
   if (way.length > 1) {
     const text = way.map((point) => point.join(",")).join(" ");
-    const tag = kind === "zone" && way.length > 2 ? "polygon" : "polyline";
+    const tag = kind !== "line" && way.length > 2 ? "polygon" : "polyline";
     elements.push(svg(tag, { class: "under", points: text }), svg(tag, { class: "rubber", points: text }));
   }
   const arrow = kind === "line" ? arrowOf(way, 26) : null;

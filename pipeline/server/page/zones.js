@@ -1,9 +1,10 @@
 // Zones and lines as plain objects: conversion from and to REST, validation, geometry.
-// One list holds both: `kind` is "zone" or "line".
+// One list holds all: `kind` is "zone" or "line", or in the editor "mask" (of the whole picture).
 
 export const MAX_ZONES = 64;
 export const MAX_POINTS = 64;
-const MIN_POINTS = { zone: 3, line: 2 };
+export const MIN_POINTS = { zone: 3, line: 2, mask: 3 };
+const STEMS = { zone: "Zone", line: "Line", mask: "Mask" };
 
 /** Return a list of zones {kind, name, points, classes, dwell_s, rest} from the server's answer. */
 export function fromServer(answer) {
@@ -14,10 +15,23 @@ export function fromServer(answer) {
   return [...answer.zones.map(parse("zone")), ...answer.lines.map(parse("line"))];
 }
 
+/** Return the masks of the whole picture in the server's answer, numbered, as zones are. */
+export function masksOf(answer) {
+  return (answer.appeared?.masks ?? []).map((points, i) => maskOf(points.map(([x, y]) => [x, y]), `Mask ${i + 1}`));
+}
+
+/** Return a new mask. */
+export function maskOf(points, name) {
+  return { kind: "mask", name, points, classes: [], dwell_s: null, rest: {} };
+}
+
+/** Return points as they are sent. */
+export const rounded = (points) => points.map((point) => point.map((value) => Math.round(value * 10) / 10));
+
 /** Return the body of PUT; fields that the page does not know (`others`) are kept. */
 export function toServer(zones, size, others = {}) {
   const serialize = ({ kind, name, points, classes, dwell_s, rest }) => ({
-    ...rest, name, points: points.map((point) => point.map((value) => Math.round(value * 10) / 10)),
+    ...rest, name, points: rounded(points),
     classes: classes.length ? classes : null, ...(kind === "zone" ? { dwell_s } : {}),
   });
   const of = (kind) => zones.filter((zone) => zone.kind === kind).map(serialize);
@@ -35,11 +49,11 @@ export function rescaled(zones, from, to) {
 export function problemOf(zones) {
   const names = new Set();
   for (const { kind, name, points, dwell_s } of zones) {
-    if (!name) return `A ${kind} has no name: give it one.`;
-    if (names.has(name)) return `Two zones or lines are called “${name}”: events could not tell them apart.`;
-    names.add(name);
+    if (kind !== "mask" && !name) return `A ${kind} has no name: give it one.`;
+    if (kind !== "mask" && names.has(name)) return `Two zones or lines are called “${name}”: events could not tell them apart.`;
+    if (kind !== "mask") names.add(name);
     if (points.length < MIN_POINTS[kind]) return `“${name}” needs at least ${MIN_POINTS[kind]} points.`;
-    if (kind === "zone" && crossesItself(points)) return `The outline of “${name}” crosses itself: drag its points apart.`;
+    if (kind !== "line" && crossesItself(points)) return `The outline of “${name}” crosses itself: drag its points apart.`;
     if (dwell_s !== null && !(dwell_s > 0)) return `“${name}”: the dwell time must be more than 0 seconds.`;
   }
   return "";
@@ -47,7 +61,7 @@ export function problemOf(zones) {
 
 /** Return an unused name, such as "Zone 3". */
 export function freshName(zones, kind) {
-  const stem = kind === "zone" ? "Zone" : "Line";
+  const stem = STEMS[kind];
   const taken = new Set(zones.map((zone) => zone.name));
   let n = zones.filter((zone) => zone.kind === kind).length + 1;
   while (taken.has(`${stem} ${n}`)) n += 1;
@@ -56,7 +70,7 @@ export function freshName(zones, kind) {
 
 /** Return the label's place: below a zone's top, or beside a line, opposite its arrow. */
 export function labelOf(kind, points) {
-  if (kind === "zone") {
+  if (kind !== "line") {
     const across = points.reduce((sum, [x]) => sum + x, 0) / points.length;
     return { x: across, y: Math.min(...points.map(([, y]) => y)) + 18, align: "middle" };
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -149,6 +150,65 @@ def test_what_would_have_been_counted_is_shown_before_saving(
     assert [line["name"] for line in fake.previews[-1]["lines"]] == ["Kerb", "Line 2"]
     assert fake.saved == []
     assert accessibility_problems(editing) == []
+
+
+def test_masks_and_the_lowest_height_of_the_whole_picture(
+    existing: dict[str, Any], editing: Page, fake: FakeServer
+) -> None:
+    """What is left out, and what is too small, is said beside the zones and undone like them."""
+    assert "appeared" not in save_after(editing, fake, lambda: drag_gate(editing)), "left alone"
+    field = editing.get_by_label("Lowest that counts, in % of the picture's height")
+    expect(field).to_be_disabled()
+    editing.get_by_role("button", name="New mask").click()
+    corners = [(10, 10), (60, 10), (60, 60)]
+    for corner in corners:
+        editing.mouse.click(*at(editing, *corner))
+    editing.keyboard.press("Enter")
+    expect(editing.get_by_role("button", name="Delete this mask")).to_be_focused()
+    editing.mouse.click(*at(editing, 310, 10))  # chooses nothing
+    expect(editing.get_by_label("An event for each object that appears")).to_be_checked()
+    expect(editing.get_by_text("7 appeared")).to_be_visible()
+    field.fill("12")
+    assert accessibility_problems(editing) == []
+    rules = save(editing, fake)["appeared"]
+    [mask] = rules["masks"]
+    for point, corner in zip(mask, corners, strict=True):
+        assert point == pytest.approx(corner, abs=0.6)
+    assert (rules["enabled"], rules["min_height"], rules["seen_s"]) == (True, 0.12, 1)
+    for _ in range(2):
+        editing.get_by_role("button", name="Undo").click()
+    expect(editing.locator(".draft polygon.mask")).to_have_count(0)
+    expect(editing.get_by_label("An event for each object that appears")).not_to_be_checked()
+
+
+def drag_gate(page: Page) -> None:
+    """Move the first corner of the existing zone."""
+    page.mouse.click(*at(page, 120, 60))
+    drag(page, (40, 40), (30, 30))
+    page.mouse.click(*at(page, 310, 10))
+
+
+def save_after(page: Page, fake: FakeServer, act: Callable[[], None]) -> dict[str, Any]:
+    act()
+    return save(page, fake)
+
+
+def test_masks_that_are_there_are_shown_on_another_picture_size(
+    editing: Page, fake: FakeServer
+) -> None:
+    editing.get_by_role("button", name="Close", exact=True).click()
+    rules = {"enabled": True, "classes": None, "min_height": 0.1, "seen_s": 2.0, "min_move": 0.5}
+    masks = [[[20, 20], [120, 20], [120, 120]]]
+    fake.zones["yard"] = {
+        "size": [640, 360], "settle_s": 0.3, "zones": [], "lines": [],
+        "appeared": {**rules, "masks": masks},
+    }  # fmt: skip
+    editing.get_by_role("button", name="Edit zones and lines").click()
+    expect(editing.locator(".draft polygon.mask")).to_have_count(1)
+    editing.get_by_label("Seconds seen until it counts").fill("3")
+    saved = save(editing, fake)
+    assert saved["size"] == [320, 180]
+    assert saved["appeared"] == {**rules, "seen_s": 3, "masks": [[[10, 10], [60, 10], [60, 60]]]}
 
 
 def test_draw_with_a_finger(open_page: Open, fake: FakeServer) -> None:
