@@ -20,6 +20,7 @@ HINTS: Mapping[str, Any] = {
     "nominal_fps": False,
     "coast_s": False,  # concerns rows that are not scored
     "classes": False,  # ground truth here has one class
+    "remember_s": False,  # there are no pictures here to know objects again in
     "max_age_s": [0.1, 4.0],
     "confirm_s": [0.0, 0.5],
 }
