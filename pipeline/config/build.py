@@ -174,6 +174,13 @@ def detect_by_source(
     return found
 
 
+def shared_detection(config: Config) -> DetectOptions:
+    """Return what is detected on sources that do not say, as far as the detector has options."""
+    base = _detector_options(_shared_choice(config))
+    known = DetectOptions.model_fields.keys() & type(base).model_fields.keys()
+    return DetectOptions(**{key: getattr(base, key) for key in known})
+
+
 def _shared_choice(config: Config) -> PluginChoice:
     """Return the detector's kind and options, `conf` lowered to what the tracker can use.
 

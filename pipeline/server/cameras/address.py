@@ -8,7 +8,7 @@ by giving an address.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.core.errors import ConfigError
@@ -29,7 +29,7 @@ class CameraAddress:
 
     address: str
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def shown(self) -> str:

@@ -9,7 +9,8 @@ from typing import TypeVar
 from fastapi import APIRouter, HTTPException, Response
 
 from pipeline.core.errors import PipelineError
-from pipeline.server.cameras.editor import CameraEditor, ConflictError, UnknownCameraError
+from pipeline.server.cameras.editor import CameraEditor, UnknownCameraError
+from pipeline.server.cameras.file_change import ConflictError
 from pipeline.server.cameras.forms import (
     CameraForm,
     CameraPicture,

@@ -16,7 +16,8 @@ from pipeline.config.build import make_sources
 from pipeline.config.resolve import resolve_config
 from pipeline.core.errors import ConfigError, OutputError
 from pipeline.engine import DetectOptions
-from pipeline.server.cameras.editor import CameraEditor, ConflictError, UnknownCameraError
+from pipeline.server.cameras.editor import CameraEditor, UnknownCameraError
+from pipeline.server.cameras.file_change import ConflictError
 from pipeline.server.cameras.forms import CameraForm
 from pipeline.server.live.config_file import ConfigFile
 
