@@ -62,8 +62,8 @@ class RecentVisits:
         self._visits: OrderedDict[str, _Kept] = OrderedDict()
         self._last_id = self._revision = 0
 
-    def add(self, record: EventRecord, event_id: int) -> None:
-        """Add an event to its visit."""
+    def add(self, record: EventRecord, event_id: int) -> int:
+        """Add an event to its visit; return the visit's number."""
         with self._lock:
             kept = self._visits.get(record.visit)
             if kept is None:
@@ -78,6 +78,7 @@ class RecentVisits:
                 kept.touched.append(one)
             kept.labels.add((record.area, record.kind, record.class_name))
             self._changed(kept)
+            return kept.id
 
     def end(self, ends: Sequence[VisitEnd]) -> None:
         """End visits."""

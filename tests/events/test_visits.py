@@ -39,6 +39,8 @@ def test_all_events_of_a_track_are_one_visit(store: EventStore) -> None:
     assert (visit.class_name, visit.dwell_s, visit.events) == ("person", 9, 4)
     assert touched(visit) == ["enter lawn", "cross gate in", "leave lawn"]
     assert {one.visit for one in store.query(EventQuery(area="gate"))} == {visit.id}
+    assert [one.time for one in store.query(EventQuery(visit=visit.id))] == [1012, 1009, 1002, 1000]
+    assert len(store.query(EventQuery(visit=visit.id, kind="enter"))) == 2
     assert store.visit(visit.id) == visit
     assert store.visit(1 << 70) is None
 

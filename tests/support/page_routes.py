@@ -34,6 +34,8 @@ def app_of(fake: FakeServer) -> FastAPI:
     add_cameras(app, fake)
     add_camera_settings(app, fake)
     add_events(app, fake)
+    add_visits(app, fake)
+    add_live(app, fake)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
@@ -190,18 +192,16 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
         return {"keeping": fake.keeping, "deliveries": fake.deliveries}
 
     @app.get("/api/events")
-    def events(request: Request, before_id: int = 1 << 60, limit: int = 100) -> Any:
-        asked = {
-            key: request.query_params[key]
-            for key in ("camera", "kind", "class_name")
-            if key in request.query_params
-        }
-        found = [
-            event
-            for event in fake.events
-            if event["id"] < before_id and all(event[key] == asked[key] for key in asked)
-        ]
-        return {"events": found[:limit]}
+    def events(visit: int, limit: int = 100) -> Any:
+        found = [event for event in fake.events if event["visit"] == visit]
+        return {"events": found[:limit], "next": None}
+
+    @app.get("/api/events/{number}/boxes.json")
+    def boxes(number: int) -> Any:
+        for visit in fake.visits:
+            if visit["event_id"] == number and "boxes" in visit:
+                return visit["boxes"]
+        return None
 
     @app.get("/api/events/{number}/clip.mp4")
     def clip(number: int) -> Response:
@@ -209,6 +209,8 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
             return JSONResponse({"detail": "no clip"}, 404)
         return FileResponse(SAMPLES / "street.mp4", media_type="video/mp4")
 
+
+def add_live(app: FastAPI, fake: FakeServer) -> None:
     @app.websocket("/api/ws")
     async def live(socket: WebSocket) -> None:
         if not signed_in(fake, socket.cookies):
@@ -219,6 +221,60 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
             await socket.close(1013, "too many viewers")
             return
         await Viewer(fake, socket).serve()
+
+
+def add_visits(app: FastAPI, fake: FakeServer) -> None:
+    @app.get("/api/visits")
+    def visits(request: Request, limit: int = 100, cursor: str = "") -> Any:
+        asked = dict(request.query_params)
+        fake.asked.append(asked)
+        found = [visit for visit in fake.visits if fits(visit, asked)]
+        found.sort(key=lambda one: (one["started"], one["id"]), reverse=True)
+        if cursor:
+            place = float(cursor.split("_")[0]), int(cursor.split("_")[1])
+            found = [one for one in found if (round(one["started"], 9), one["id"]) < place]
+        last = found[limit - 1] if len(found) >= limit else None
+        following = last and f"{last['started']:.9f}_{last['id']}"
+        return {"visits": [public(one) for one in found[:limit]], "next": following}
+
+    @app.get("/api/visits/{number}")
+    def visit(number: int) -> Any:
+        for one in fake.visits:
+            if one["id"] == number:
+                return public(one)
+        return JSONResponse({"detail": "there is no such visit"}, 404)
+
+    @app.get("/api/visits/{number}/thumbnail.jpg")
+    def thumbnail(number: int) -> Response:
+        for one in fake.visits:
+            if one["id"] == number and "jpeg" in one:
+                return Response(one["jpeg"], media_type="image/jpeg")
+        return JSONResponse({"detail": "no picture"}, 404)
+
+
+def fits(visit: dict[str, Any], asked: dict[str, str]) -> bool:
+    """Whether a visit fits the query of an address."""
+    same = {"camera": "camera", "class": "class_name"}
+    if any(visit[field] != asked[key] for key, field in same.items() if key in asked):
+        return False
+    bounds = (
+        ("since", visit["started"], 1), ("until", visit["started"], -1),
+        ("min_s", visit["seconds"], 1), ("max_s", visit["seconds"], -1),
+    )  # fmt: skip
+    if any(way * (value - float(asked[key])) < 0 for key, value, way in bounds if key in asked):
+        return False
+    return any(
+        asked.get("kind", one["kind"]) == one["kind"]
+        and asked.get("zone", one["area"]) == one["area"]
+        and asked.get("line", one["area"]) == one["area"]
+        and ("line" not in asked or one["kind"] == "cross")
+        for one in visit["touched"]
+    )
+
+
+def public(visit: dict[str, Any]) -> dict[str, Any]:
+    """The visit as the server gives it."""
+    return {key: value for key, value in visit.items() if key not in ("boxes", "jpeg")}
 
 
 class Viewer:

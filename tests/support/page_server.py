@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from support.page_routes import app_of
+from support.page_routes import app_of, public
 from support.page_scenes import Scene
 
 
@@ -71,6 +71,11 @@ class FakeServer:
     cameras: list[Camera] = field(default_factory=list)
     token: str | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
+    visits: list[dict[str, Any]] = field(default_factory=list)
+    """The newest first; `boxes` of one are those in its clip, `jpeg` its picture."""
+    revision: int = 0
+    asked: list[dict[str, str]] = field(default_factory=list)
+    """The queries of visits."""
     counts: list[dict[str, Any]] = field(default_factory=list)
     zones: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuse_zones: str | None = None
@@ -139,6 +144,31 @@ class FakeServer:
         self.events.insert(0, stored)
         return stored
 
+    def visit(self, **values: Any) -> dict[str, Any]:
+        """Store a visit with its first event and tell every page."""
+        stored = self.visit_silently(**values)
+        self.send(json.dumps({"type": "visit", "visit": public(stored)}))
+        return stored
+
+    def visit_silently(self, **values: Any) -> dict[str, Any]:
+        """Store a visit with its first event."""
+        self.revision += 1
+        number = len(self.visits) + 1
+        stored = {**visit_like(number), "revision": self.revision, **values}
+        about = {"time": stored["started"], "camera": stored["camera"], "clip": stored["clip"]}
+        first = dict(stored["touched"][0])
+        event = self.happen_silently(**about, **first, visit=number, track_id=stored["track_id"])
+        event["class_name"], event["clip_offset_s"] = stored["class_name"], stored["clip_offset_s"]
+        stored["event_id"] = event["id"]
+        self.visits.insert(0, stored)
+        return stored
+
+    def change(self, visit: dict[str, Any], **values: Any) -> None:
+        """Change a visit and tell every page."""
+        self.revision += 1
+        visit.update(values, revision=self.revision)
+        self.send(json.dumps({"type": "visit", "visit": public(visit)}))
+
     def send(self, text: str) -> None:
         """Send a text to every page."""
         assert self._loop is not None
@@ -153,6 +183,16 @@ def delivery_like(target: str, **values: Any) -> dict[str, Any]:
         "waiting_since": None, "problem": None, "failed": 0, "failed_at": None, "failure": None,
     }  # fmt: skip
     return {**usual, **values}
+
+
+def visit_like(number: int) -> dict[str, Any]:
+    return {
+        "id": number, "uid": f"{number:032x}", "camera": "yard", "track_id": number,
+        "class_name": "car", "started": time.time(), "ended": time.time(), "seconds": 4.0,
+        "dwell_s": 0.0, "events": 1,
+        "touched": [{"kind": "enter", "area": "Gate", "direction": ""}],
+        "event_id": number, "clip": True, "clip_offset_s": 1.0, "thumbnail": None,
+    }  # fmt: skip
 
 
 def event_like(number: int) -> dict[str, Any]:
@@ -170,4 +210,6 @@ def event_like(number: int) -> dict[str, Any]:
         "pts_s": 0.1,
         "xyxy": [1.0, 2.0, 3.0, 4.0],
         "clip": True,
+        "clip_offset_s": None,
+        "visit": None,
     }

@@ -162,9 +162,10 @@ class EventQuery:
     """A query of events or visits, the newest first; None matches all.
 
     `area` is a zone or a line, "" the whole picture. `before_id` and `after_id` exclude the event
-    itself; `since` and `until` are Unix seconds, `until` excluded. `min_s` and `max_s` bound how
-    long a visit, or an event's stay, took. `before` is the (time, id) of the last one of an
-    earlier answer. A visit matches with one of its events, and with another at `line`.
+    itself; `visit` is a number, and of events only. `since` and `until` are Unix seconds, `until`
+    excluded. `min_s` and `max_s` bound how long a visit, or an event's stay, took. `before` is the
+    (time, id) of the last one of an earlier answer. A visit matches with one of its events, and
+    with another at `line`.
     """
 
     camera: str | None = None
@@ -175,6 +176,7 @@ class EventQuery:
     after_id: int | None = None
     since: float | None = None
     until: float | None = None
+    visit: int | None = None
     zone: str | None = None
     line: str | None = None
     min_s: float | None = None

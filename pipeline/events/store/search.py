@@ -50,6 +50,11 @@ def event_ids(connection: sa.Connection, wanted: EventQuery) -> list[int]:
     if wanted.min_s is not None and wanted.min_s > 0:
         conditions.append(labels.c.kind.in_(STAY_KINDS))
     axis = _LABELLED_EVENTS if conditions else _EVENTS
+    if wanted.visit is not None:
+        mine = sa.select(events.c.id).where(events.c.visit_id == _bounded(wanted.visit))
+        asked = mine.where(*_bounds(_EVENTS, wanted), *_of_labels(_LABELLED_EVENTS, conditions))
+        asked = asked.order_by(events.c.time.desc(), events.c.id.desc())
+        return list(connection.scalars(asked.limit(wanted.limit)))
     if wanted.after_id is not None or wanted.before_id is not None:
         more = [*numbers_between(wanted), *_bounds(axis, wanted), *_of_labels(axis, conditions)]
         asked = sa.select(events.c.id).where(*more).order_by(events.c.id.desc())
@@ -162,7 +167,7 @@ def _extreme(
 
 
 def _of_labels(axis: _Axis, conditions: list[Condition]) -> list[Condition]:
-    if axis.label is None:
+    if axis.label is None or not conditions:
         return []
     return [axis.label.in_(sa.select(labels.c.id).where(*conditions))]
 

@@ -177,8 +177,8 @@ class RecentEvents:
         with self._lock:
             for event, record in zip(result.events, records, strict=True):
                 self._last_id += 1
-                self._events.append(_stored(event, self._last_id))
-                self._recent_visits.add(record, self._last_id)
+                visit = self._recent_visits.add(record, self._last_id)
+                self._events.append(_stored(event, self._last_id, visit))
         self._recent_visits.end(self._open.update(result, records) + self._open.end_silent())
 
     def close(self) -> None:
@@ -222,6 +222,7 @@ def _matches(event: StoredEvent, wanted: EventQuery) -> bool:
     asked = wanted.camera, wanted.kind, wanted.class_name, wanted.area
     return (
         all(one in (None, mine) for one, mine in zip(asked, label, strict=True))
+        and wanted.visit in (None, event.visit)
         and (wanted.zone is None or (event.area == wanted.zone and event.kind in ZONE_KINDS))
         and (wanted.line is None or (event.area == wanted.line and event.kind in LINE_KINDS))
         and (wanted.before_id is None or event.id < wanted.before_id)
@@ -262,7 +263,7 @@ def _store_status(events: WriterStatus, clips: ClipLosses) -> StoreStatus:
     )
 
 
-def _stored(event: Event, number: int) -> StoredEvent:
+def _stored(event: Event, number: int, visit: int) -> StoredEvent:
     return StoredEvent(
         id=number,
         uid=f"{number:032x}",
@@ -278,4 +279,5 @@ def _stored(event: Event, number: int) -> StoredEvent:
         pts_s=event.pts_s,
         xyxy=event.xyxy,
         clip=False,
+        visit=visit,
     )

@@ -8,13 +8,13 @@ import { colourOf } from "./colours.js";
 import { showKeys } from "./dialogs.js";
 import { isTyping, setAttribute } from "./dom.js";
 import { ZoneEditor } from "./zone_editor.js";
-import { Events } from "./events.js";
 import { CameraDetails } from "./camera_details.js";
 import { LargeView } from "./large_view.js";
 import { Connection } from "./connection.js";
 import { pictureListener } from "./picture_decoder.js";
 import { Layers, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
+import { Visits } from "./visits.js";
 import { WORDS, isStill, onlyZones } from "./still.js";
 import { Wall, noCameras } from "./wall.js";
 import { isSeen } from "./format.js";
@@ -29,7 +29,7 @@ const connection = new Connection(new URL("api/ws", document.baseURI.replace(/^h
 const status = new Status(() => connection.retryNow(), offerCameras);
 const clip = new Clip();
 const counts = new Counts();
-const events = new Events((event, all) => clip.play(event, all));
+const visits = new Visits((visit, all) => clip.play(visit, all));
 const details = new CameraDetails();
 const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
@@ -40,7 +40,7 @@ let hasCameras = null; // before the first word of the server
 let watching = 0;
 let version = "";
 
-byId("rail").append(editor.element, details.element, counts.element, events.element);
+byId("rail").append(editor.element, details.element, counts.element, visits.element);
 if (isStill) onlyZones(editor, connection);
 layers.bind(document.querySelectorAll("[data-layer]"));
 bindTheme(byId("theme"));
@@ -68,7 +68,7 @@ connection.addEventListener("picture", pictureListener(wall, connection));
 connection.addEventListener("open", () => {
   status.connected(version);
   status.refresh();
-  events.refresh();
+  visits.refresh();
   counts.refresh();
   loadZones(wall.names);
 });
@@ -80,13 +80,12 @@ connection.addEventListener("closed", async ({ detail }) => {
 connection.addEventListener("message", ({ detail: message }) => {
   if (message.type === "cameras") updateCameras(message.cameras);
   else if (message.type === "tracks") updateTracks(message);
-  else if (message.type === "event") {
-    events.add(message.event);
-    counts.refreshSoon();
-  }
+  else if (message.type === "event") counts.refreshSoon();
+  else if (message.type === "visit") visits.update(message.visit);
 });
 editor.addEventListener("saved", ({ detail }) => {
   wall.tile(detail.camera)?.zones(detail.zones, detail.size);
+  visits.zones(detail.camera, detail.zones);
   counts.refresh();
 });
 start();
@@ -102,6 +101,7 @@ async function start() {
     // The server is away: the connection keeps trying and shows that.
   }
   connection.connect();
+  clip.follow();
 }
 
 function updateCameras(cameras) {
@@ -110,7 +110,7 @@ function updateCameras(cameras) {
   status.cameras(cameras);
   for (const { name, state } of cameras) if (!isSeen(state)) counts.setUnknown(name);
   if (changed) {
-    events.cameras(wall.names);
+    visits.cameras(wall.names);
     loadZones(wall.names.filter((name) => !before.has(name)));
     large.follow();
   }
@@ -135,7 +135,7 @@ function updateTracks({ camera, tracks, inside }) {
 }
 
 function showLarge(name) {
-  events.only(name ?? "");
+  visits.only(name ?? "");
   counts.only(name ?? "");
   details.show(wall.tile(name)?.camera);
   watchSoon();
@@ -147,6 +147,7 @@ async function loadZones(names) {
     try {
       const answer = await fetchJson(cameraPath(name, "zones"));
       wall.tile(name)?.zones(fromServer(answer), answer.size);
+      visits.zones(name, fromServer(answer));
     } catch {
       // Shown without its zones; they are loaded again after the next reconnect.
     }

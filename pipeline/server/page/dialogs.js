@@ -12,7 +12,7 @@ const KEYS = [
   ["Space Enter", "while drawing: set a point at the cross, finish"],
   ["Tab Arrows Del", "on a point: choose, move (Shift: faster), delete it"],
   ["Ctrl Z", "take back the last change to a zone or line"],
-  ["Space ← → N P", "in a clip: play, jump, newer, older event"],
+  ["Space ← → N P", "in a clip: play, jump, newer, older visit"],
 ];
 
 /** Show a question; return the value of the chosen answer, that of the last one for Escape. */

@@ -37,15 +37,36 @@ export function time(unix) {
   return then.toDateString() === new Date().toDateString() ? text : `${day.format(then)} ${text}`;
 }
 
-/** Return whether an event has a clip or may get one: recording goes on after the event. */
-export function mayHaveClip(event) {
-  if (isCameraEvent(event)) return false;
-  return event.clip || Date.now() / 1000 - event.time < CLIP_EXPECTED_S;
+/** Return whether a visit has a clip or may get one: recording goes on after the event. */
+export function mayHaveClip(visit) {
+  if (isCameraVisit(visit)) return false;
+  return visit.clip || Date.now() / 1000 - visit.started < CLIP_EXPECTED_S;
 }
 
-/** Return whether an event is about the camera itself: lost or live again. */
-export function isCameraEvent({ kind }) {
-  return kind === "lost" || kind === "live";
+/** Return whether a visit is about the camera itself: lost until it is live again. */
+export function isCameraVisit({ track_id }) {
+  return track_id === 0;
+}
+
+/** Return what a visit is of: its class, or what became of the camera. */
+export function visitTitle(visit) {
+  if (!isCameraVisit(visit)) return visit.class_name || "object";
+  if (!visit.touched.some(({ kind }) => kind === "lost")) return "camera is back";
+  return visit.ended === null ? "camera lost" : "camera was lost";
+}
+
+/** Return the places that a visit touched, in order: lines with their direction, {text, isLine}. */
+export function placesOf({ touched }) {
+  const texts = new Map();
+  for (const { kind, area, direction } of touched) {
+    if (area) texts.set(kind === "cross" ? `${area} ${direction}`.trimEnd() : area, kind === "cross");
+  }
+  return [...texts].map(([text, isLine]) => ({ text, isLine }));
+}
+
+/** Return a visit as text, without its camera and time. */
+export function visitText(visit) {
+  return [visitTitle(visit), ...placesOf(visit).map(({ text }) => text)].join(", ");
 }
 
 /** Return an event as text, without its camera and time. */

@@ -76,7 +76,7 @@ function boxOf(view, [x1, y1, x2, y2]) {
 function paintBox(context, view, ratio, track, small) {
   const snap = (value) => Math.round(value * ratio) / ratio;
   const [x, y, w, h] = boxOf(view, track.xyxy).map(snap);
-  const line = small ? 1.5 : 2;
+  const line = track.chosen ? 4 : small ? 1.5 : 2;
   context.setLineDash(track.coasting ? [6, 4] : []);
   context.strokeStyle = RIM;
   context.lineWidth = line + 2;

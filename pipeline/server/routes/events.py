@@ -123,6 +123,7 @@ def event_routes(context: AppContext) -> APIRouter:
     @router.get("/api/events", responses=_INVALID)
     def events(
         query: _Query,
+        visit: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
         before_id: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
     ) -> Events:
@@ -130,7 +131,7 @@ def event_routes(context: AppContext) -> APIRouter:
 
         `cursor` goes on behind an earlier answer by time, `before_id` in the order of storing.
         """
-        found = list(backend.events(replace(query, before_id=before_id, limit=limit)))
+        found = list(backend.events(replace(query, visit=visit, before_id=before_id, limit=limit)))
         more = len(found) == limit
         return Events(events=found, next=cursor_of(found[-1].time, found[-1].id) if more else None)
 
@@ -147,15 +148,11 @@ def event_routes(context: AppContext) -> APIRouter:
             raise HTTPException(404, "there is no clip of this event (yet)")
         return FileResponse(path, media_type="video/mp4")
 
-    @router.get(
-        "/api/events/{event_id}/boxes.json", responses={404: {"model": Problem}, **_INVALID}
-    )
-    def event_boxes(event_id: _Number) -> ClipBoxes:
-        """Return the boxes of the tracks in an event's clip."""
+    @router.get("/api/events/{event_id}/boxes.json", responses=_INVALID)
+    def event_boxes(event_id: _Number) -> ClipBoxes | None:
+        """Return the boxes of the tracks in an event's clip, null where none are kept."""
         found = backend.visits.boxes(event_id)
-        if found is None:
-            raise HTTPException(404, "there are no boxes of this event's clip")
-        return ClipBoxes.model_validate(found)
+        return None if found is None else ClipBoxes.model_validate(found)
 
     @router.get("/api/deliveries")
     async def deliveries() -> Deliveries:

@@ -64,7 +64,7 @@ def test_nothing_is_asked_after_signing_out(open_page: Open, fake: FakeServer) -
         route.fulfill(response=response)
 
     page.route("**/api/logout", answer_late)
-    fake.happen()
+    fake.visit()
     expect(page.locator(".event").first).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_selector("#token:focus")
@@ -131,7 +131,8 @@ def test_by_keyboard_alone(page: Page) -> None:
 
 def test_a_phone(open_page: Open, fake: FakeServer) -> None:
     """One column, nothing wider than the screen, targets a thumb can hit."""
-    fake.happen_silently(area="A zone with a rather long name that has to go somewhere")
+    long = "A zone with a rather long name that has to go somewhere"
+    fake.visit_silently(touched=[{"kind": "enter", "area": long, "direction": ""}])
     page = open_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     shows_pictures(page)
     wide = "document.documentElement.scrollWidth"
@@ -159,7 +160,7 @@ def test_a_phone(open_page: Open, fake: FakeServer) -> None:
 def test_axe_finds_nothing(open_page: Open, fake: FakeServer) -> None:
     """The theme button's name was not its text; on a phone the heading was empty, and events were
     in no main part of the page."""
-    fake.happen_silently()
+    fake.visit_silently()
     fake.cameras[1].set("lost", "Connection refused")
     page = open_page()
     shows_pictures(page, 1)
@@ -180,14 +181,14 @@ def test_axe_finds_nothing(open_page: Open, fake: FakeServer) -> None:
 def test_nothing_moves_where_motion_is_unwanted(open_page: Open, fake: FakeServer) -> None:
     page = open_page(reduced_motion="reduce")
     shows_pictures(page)
-    fake.happen()
+    fake.visit()
     page.wait_for_selector(".event.fresh")
     assert page.evaluate("document.getAnimations().length") == 0
 
 
 def test_every_control_has_a_name(page: Page, fake: FakeServer) -> None:
     """A screen reader says what each button, field and region is."""
-    fake.happen()
+    fake.visit()
     page.locator('[data-camera="yard"] .open').click()
     page.keyboard.press("e")
     page.wait_for_selector(".draft")

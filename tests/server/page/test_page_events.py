@@ -1,25 +1,56 @@
-"""The events of the last hours, their clips, and what was counted."""
+"""The visits of the last hours, their clips, and what was counted."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
+from urllib.parse import urlsplit
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from support.page_browser import Open, shows_pictures, until
+from support.page_browser import Open, accessibility_problems, shows_pictures, until
 from support.page_server import FakeServer
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 
 
-def test_an_event_appears_and_its_clip_plays(page: Page, fake: FakeServer) -> None:
-    """An event is in the list while it is news; its clip plays, by keyboard too."""
+def at(area: str, kind: str = "enter", direction: str = "") -> dict[str, str]:
+    return {"kind": kind, "area": area, "direction": direction}
+
+
+CROSSED = [at("Kerb", "cross", "in"), at("Yard")]
+
+
+def boxes(track: int, seconds: float = 10) -> dict[str, Any]:
+    """The boxes of a clip in which a track goes to the right, ten pixels a second."""
+    frames = [
+        [k / 10, [[track, k, 100, k + 80, 200], [99, 0, 0, 5, 5]]] for k in range(int(seconds * 10))
+    ]
+    return {"size": [640, 360], "classes": {str(track): "bus", "99": "car"}, "frames": frames}
+
+
+def jpeg(colour: tuple[int, int, int]) -> bytes:
+    return bytes(cv2.imencode(".jpg", np.full((210, 280, 3), colour, np.uint8))[1])
+
+
+def has_picture(page: Page, place: int) -> None:
+    """Wait until the card at this place shows its picture."""
+    shown = "n => document.querySelector(`.event:nth-child(${n}) img`).naturalWidth === 280"
+    page.wait_for_function(shown, arg=place)
+
+
+def test_a_visit_is_one_card_and_its_clip_plays(page: Page, fake: FakeServer) -> None:
+    """Enter, cross and leave of one track were three lines; the clip plays by keyboard too."""
     expect(page.get_by_text("No events yet")).to_be_visible()
-    fake.happen(kind="cross", area="Kerb", direction="in", class_name="bus", track_id=7)
-    first = page.locator(".event").first
-    expect(first).to_contain_text("bus 7 crossed Kerb in")
+    fake.visit(class_name="bus", track_id=7, touched=CROSSED, seconds=12.0)
+    card = page.locator(".event")
+    expect(card).to_have_count(1)
+    for text in ("bus", "Kerb in", "Yard", "yard", "12 s"):
+        expect(card).to_contain_text(text)
     expect(page.get_by_text("No events yet")).to_be_hidden()
-    first.get_by_role("button").focus()
+    page.get_by_role("button", name="Play clip: bus").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.3")
     page.keyboard.press("Space")
@@ -32,58 +63,147 @@ def test_an_event_appears_and_its_clip_plays(page: Page, fake: FakeServer) -> No
     assert page.evaluate("document.querySelector('video').hasAttribute('src')") is False
 
 
+def test_an_open_visit_changes_in_place(page: Page, fake: FakeServer) -> None:
+    """Its card stays where it is, with the focus on it, while the track is there and after."""
+    visit = fake.visit(ended=None, seconds=0.0, started=time.time() - 70, camera="street")
+    fake.visit(class_name="dog")
+    card = page.locator(".event", has_text="street")
+    expect(card).to_contain_text("70 s, still there")
+    expect(card).to_contain_text("71 s, still there")
+    card.get_by_role("button").focus()
+    moved = [at("Gate"), at("Kerb", "cross", "out")]
+    fake.change(visit, touched=moved, jpeg=jpeg((0, 0, 255)), thumbnail=3)
+    expect(card).to_contain_text("Kerb out")
+    has_picture(page, 2)
+    fake.change(visit, ended=time.time(), seconds=130.0)
+    expect(card).to_contain_text("2 min")
+    expect(card).not_to_contain_text("still there")
+    expect(card.get_by_role("button")).to_be_focused()
+    expect(page.locator(".event")).to_have_count(2)
+    expect(page.locator(".event").last).to_contain_text("street")
+
+
+def test_a_camera_that_was_lost_is_a_card_without_a_clip(page: Page, fake: FakeServer) -> None:
+    lost = fake.visit(track_id=0, class_name="", touched=[at("", "lost")], ended=None, clip=False)
+    card = page.locator(".event")
+    expect(card).to_contain_text("camera lost")
+    expect(card.get_by_role("button")).to_have_count(0)
+    fake.change(lost, touched=[at("", "lost"), at("", "live")], ended=time.time(), seconds=120.0)
+    expect(card).to_contain_text("camera was lost")
+    expect(card).to_contain_text("2 min")
+
+
+def test_the_clip_shows_track_zones_and_marks(open_page: Open, fake: FakeServer) -> None:
+    """The track of the visit is drawn over the clip where it is, its events are marked below."""
+    zone = {"name": "Yard", "points": [[10, 10], [300, 10], [300, 170]], "classes": None}
+    fake.zones["yard"] = {"size": [320, 180], "zones": [zone], "lines": []}
+    visit = fake.visit_silently(track_id=7, class_name="bus", touched=CROSSED, boxes=boxes(7))
+    began = visit["started"] - 1.0
+    later = fake.happen_silently(
+        visit=visit["id"], kind="leave", area="Yard", time=began + 3, clip_offset_s=3.0
+    )
+    fake.happen_silently(
+        visit=visit["id"], kind="enter", area="Yard", time=began + 300, clip_offset_s=4.0
+    )
+    page = open_page()
+    page.locator(".event .card").click()
+    marks = page.get_by_role("list", name="Events in the clip").get_by_role("button")
+    expect(marks).to_have_count(2)
+    expect(marks.last).to_have_attribute("aria-label", "car 2 left Yard, at 3.0 s")
+    assert later["id"] == 2
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.querySelector('video').paused")
+    marks.last.click()
+    expect(page.locator(".clip canvas")).to_have_attribute("data-box", "30 100 110 200")
+    drawn = page.evaluate(COLOURS)
+    assert drawn["box"][3] == 255
+    assert max(drawn["box"][:3]) > 120, "the colour of its class, not the dark rim"
+    assert drawn["zone"], "the zone's outline"
+    assert accessibility_problems(page) == []
+
+
+# The colour of the box's left edge, and whether something is drawn at the zone's upper edge.
+COLOURS = """() => {
+  const canvas = document.querySelector('.clip canvas');
+  const video = document.querySelector('video');
+  const context = canvas.getContext('2d');
+  const scale = Math.min(canvas.width / 640, canvas.height / 360);
+  const [x, y] = [(canvas.width - 640 * scale) / 2, (canvas.height - 360 * scale) / 2];
+  const pixel = (px, py) =>
+    [...context.getImageData(Math.round(x + px * scale), Math.round(y + py * scale), 1, 1).data];
+  return { box: pixel(30, 150), zone: pixel(310, 20)[3] > 0 };
+}"""
+
+
 def test_a_clip_that_is_still_being_recorded(open_page: Open, fake: FakeServer) -> None:
     """What follows an event belongs to its clip: the player waits for it."""
     page = open_page(allowed=("status of 404",))
     shows_pictures(page)
-    event = fake.happen(clip=False)
-    page.locator(".event button").first.click()
+    visit = fake.visit(clip=False, clip_offset_s=None)
+    page.locator(".event .card").click()
     expect(page.locator("dialog.clip")).to_contain_text("still being recorded")
-    event["clip"] = True
+    fake.events[0]["clip"] = visit["clip"] = True
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
 
 
 @pytest.mark.parametrize(
-    "is_known", [True, False], ids=["with its event", "once the clip is there"]
+    "is_known", [True, False], ids=["with its visit", "once the clip is there"]
 )
 def test_a_shared_clip_begins_shortly_before_the_event(
-    page: Page, fake: FakeServer, is_known: bool
+    open_page: Open, fake: FakeServer, is_known: bool
 ) -> None:
     """It began with another event, up to 55 s earlier, and people waited for theirs."""
-    event = fake.happen(clip_offset_s=5.0 if is_known else None)
-    event["clip_offset_s"] = 5.0
-    page.locator(".event button").first.click()
+    page = open_page(allowed=("status of 404",))
+    fake.visit(clip_offset_s=5.0 if is_known else None)
+    fake.events[0]["clip_offset_s"] = 5.0
+    page.locator(".event .card").click()
     page.wait_for_function("() => document.querySelector('video').currentTime >= 3")
 
 
-def test_events_lie_in_the_order_of_their_times(open_page: Open, fake: FakeServer) -> None:
-    """A "leave" is sent seconds later, and stood above events that happened after it."""
+def test_a_link_opens_its_visit_and_can_be_copied(open_page: Open, fake: FakeServer) -> None:
+    fake.visit_silently(class_name="bus", camera="street")
+    fake.visit_silently()
+    page = open_page("#visit/1", allowed=("status of 404",))
+    expect(page.locator("#clip-title")).to_contain_text("bus, Gate · street")
+    href = page.get_by_role("link", name="Download").get_attribute("href")
+    assert urlsplit(href or "").path == "/api/events/1/clip.mp4"
+    page.get_by_role("button", name="Copy link").click()
+    field, said = page.get_by_label("Link to this visit"), page.get_by_text("The link is copied")
+    expect(field.or_(said)).to_be_visible()
+    assert page.locator("dialog.clip input").input_value() == f"{fake.url}#visit/1"
+    page.keyboard.press("Escape")
+    until(page, lambda: "visit" not in page.url)
+    page.evaluate("location.hash = '#visit/77'")
+    expect(page.locator("#clip-title")).to_have_text("There is no such visit")
+
+
+def test_visits_lie_in_the_order_of_their_starts(open_page: Open, fake: FakeServer) -> None:
+    """What is stored seconds later stood above what began after it."""
     now = time.time()
-    fake.happen_silently(area="First", time=now - 60)
+    fake.visit_silently(touched=[at("First")], started=now - 60)
     page = open_page()
     expect(page.locator(".event")).to_have_count(1)
-    fake.happen(area="Third", time=now - 1)
-    fake.happen(area="Second", time=now - 4)
-    fake.happen(kind="lost", area="", class_name="", time=now - 2)
-    expect(page.locator(".event")).to_have_count(4)
+    fake.visit(touched=[at("Third")], started=now - 1)
+    fake.visit(touched=[at("Second")], started=now - 4)
+    expect(page.locator(".event")).to_have_count(3)
     texts = page.locator(".event .what").all_inner_texts()
-    wanted = ["Third", "camera lost", "Second", "First"]
-    assert [want in text for want, text in zip(wanted, texts, strict=True)] == [True] * 4
-    expect(page.locator(".event", has_text="camera lost").get_by_role("button")).to_have_count(0)
+    wanted = ["Third", "Second", "First"]
+    assert [want in text for want, text in zip(wanted, texts, strict=True)] == [True] * 3
 
 
-def test_an_event_without_a_clip_has_no_button(open_page: Open, fake: FakeServer) -> None:
-    fake.happen_silently(clip=False, time=time.time() - 3600)
+def test_a_visit_without_a_clip_has_no_button(open_page: Open, fake: FakeServer) -> None:
+    fake.visit_silently(clip=False, started=time.time() - 3600)
     page = open_page()
     expect(page.locator(".event")).to_contain_text("no clip")
     expect(page.locator(".event button")).to_have_count(0)
 
 
 def test_through_the_clips_by_key(open_page: Open, fake: FakeServer) -> None:
-    """N and P go to the newer and the older event that has a clip."""
+    """N and P go to the newer and the older visit that has a clip."""
     for number, clip in enumerate((True, False, True), 1):
-        fake.happen_silently(area=f"Area {number}", clip=clip, time=time.time() - 600)
-    page = open_page()
+        started = time.time() - 600 + number
+        fake.visit_silently(touched=[at(f"Area {number}")], clip=clip, started=started)
+    page = open_page(allowed=("status of 404",))
     page.locator(".event button").first.click()
     expect(page.locator("#clip-title")).to_contain_text("Area 3")
     page.keyboard.press("p")
@@ -92,26 +212,47 @@ def test_through_the_clips_by_key(open_page: Open, fake: FakeServer) -> None:
     expect(page.locator("#clip-title")).to_contain_text("Area 3")
 
 
-def test_filters(page: Page, fake: FakeServer) -> None:
+def test_filters(open_page: Open, fake: FakeServer) -> None:
     """Filters hold for what was stored and for what comes while they are set."""
-    fake.happen(kind="cross", area="Kerb", direction="out", class_name="bus")
-    fake.happen(kind="enter", area="Gate", class_name="person", camera="street")
-    events = page.locator(".event")
-    expect(events).to_have_count(2)
+    line = {"name": "Kerb", "points": [[0, 0], [9, 9]], "classes": None}
+    zone = {"name": "Gate", "points": [[0, 0], [9, 9], [0, 9]], "classes": None}
+    fake.zones["yard"] = {"size": None, "zones": [zone], "lines": [line]}
+    page = open_page()
+    shows_pictures(page)
+    fake.visit(touched=CROSSED, class_name="bus", seconds=80.0, started=time.time() - 7200)
+    fake.visit(class_name="person", camera="street")
+    visits = page.locator(".event")
+    expect(visits).to_have_count(2)
     page.get_by_label("Class", exact=True).select_option("bus")
-    expect(events).to_have_count(1)
-    fake.happen(kind="enter", area="Gate", class_name="person")
-    fake.happen(kind="enter", area="Gate", class_name="bus")
-    expect(events).to_have_count(2)
+    expect(visits).to_have_count(1)
+    fake.visit(class_name="person")
+    fake.visit(class_name="bus")
+    expect(visits).to_have_count(2)
     page.get_by_label("Kind").select_option("cross")
-    expect(events).to_have_count(1)
-    page.get_by_label("Camera", exact=True).select_option("street")
+    expect(visits).to_have_count(1)
+    page.get_by_label("Kind").select_option("")
+    page.get_by_label("Zone or line").select_option("Kerb (line)")
+    expect(visits).to_have_count(1)
+    assert fake.asked[-1] == {"class": "bus", "line": "Kerb", "limit": "50"}
+    page.get_by_label("Zone or line").select_option("Gate")
+    expect(visits).to_have_count(1)
+    page.get_by_label("Zone or line").select_option("")
+    page.get_by_label("Length").select_option("From 1 min")
+    expect(visits).to_have_count(1)
+    expect(visits).to_contain_text("80 s")
+    page.get_by_label("Time", exact=True).select_option("Last hour")
     expect(page.get_by_text("No such events")).to_be_visible()
+    page.get_by_label("Length").select_option("")
+    expect(visits).to_have_count(1)
+    page.get_by_label("Time", exact=True).select_option("From … to …")
+    page.get_by_label("To", exact=True).fill("2020-01-31T10:00")
+    expect(page.get_by_text("No such events")).to_be_visible()
+    assert set(fake.asked[-1]) == {"class", "until", "limit"}
 
 
-def test_the_large_camera_has_its_own_events(page: Page, fake: FakeServer) -> None:
-    fake.happen(camera="yard", area="Gate")
-    fake.happen(camera="street", area="Kerb")
+def test_the_large_camera_has_its_own_visits(page: Page, fake: FakeServer) -> None:
+    fake.visit(camera="yard", touched=[at("Gate")])
+    fake.visit(camera="street", touched=[at("Kerb")])
     page.locator('[data-camera="street"] .open').click()
     expect(page.locator(".event")).to_have_count(1)
     expect(page.locator(".event")).to_contain_text("Kerb")
@@ -122,7 +263,7 @@ def test_the_large_camera_has_its_own_events(page: Page, fake: FakeServer) -> No
 
 def test_a_large_camera_without_zones_says_to_draw_some(page: Page, fake: FakeServer) -> None:
     """It said "choose All", as if a filter were set."""
-    fake.happen(camera="street", area="Kerb")
+    fake.visit(camera="street")
     page.locator('[data-camera="yard"] .open').click()
     empty = page.locator(".events .empty")
     expect(empty).to_contain_text("Edit zones")
@@ -131,21 +272,25 @@ def test_a_large_camera_without_zones_says_to_draw_some(page: Page, fake: FakeSe
     expect(empty).to_contain_text("choose “All”")
 
 
-def test_older_events_and_no_end_of_new_ones(open_page: Open, fake: FakeServer) -> None:
-    """Older ones come when asked for; the list of a busy night stays bounded."""
-    for number in range(150):
-        fake.happen_silently(area=f"Area {number}")
+def test_older_visits_and_no_end_of_new_ones(open_page: Open, fake: FakeServer) -> None:
+    """Older ones come with scrolling or the button; the list of a busy night stays bounded."""
+    now = time.time()
+    for number in range(120):
+        fake.visit_silently(touched=[at(f"Area {number}")], started=now - 500 + number)
     page = open_page()
-    events = page.locator(".event")
-    expect(events).to_have_count(100)
-    expect(events.first).to_contain_text("Area 149")
-    page.get_by_role("button", name="Older events").click()
-    expect(events).to_have_count(150)
-    expect(events.last).to_contain_text("Area 0")
+    visits = page.locator(".event")
+    expect(visits).to_have_count(50)
+    expect(visits.first).to_contain_text("Area 119")
+    page.locator(".events .scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    until(page, lambda: visits.count() >= 100)
+    while (more := page.get_by_role("button", name="Older visits")).is_visible():
+        more.click()
+    expect(visits).to_have_count(120)
+    expect(visits.last).to_contain_text("Area 0")
     for number in range(300):
-        fake.happen(area=f"New {number}")
-    expect(events.first).to_contain_text("New 299")
-    expect(events).to_have_count(400)
+        fake.visit(touched=[at(f"New {number}")], started=now + number / 10)
+    expect(visits.first).to_contain_text("New 299")
+    expect(visits).to_have_count(400)
 
 
 def test_counts(open_page: Open, fake: FakeServer) -> None:
@@ -169,17 +314,41 @@ def test_counts(open_page: Open, fake: FakeServer) -> None:
     expect(inside.get_by_role("cell").first).to_have_text("5")
 
 
-def test_an_event_that_comes_while_the_list_is_loading(page: Page, fake: FakeServer) -> None:
-    """The answer was made before the event: it must not take away what has come since."""
+def test_a_visit_that_comes_while_the_list_is_loading(page: Page, fake: FakeServer) -> None:
+    """The answer was made before the visit: it must not take away what has come since."""
     answers = []
-    page.route("**/api/events?*", lambda route: answers.append((route, route.fetch())))
+    page.route("**/api/visits?*", lambda route: answers.append((route, route.fetch())))
     page.get_by_label("Kind").select_option("enter")
     until(page, lambda: len(answers) == 1)
-    fake.happen(kind="enter", area="Just now")
-    fake.happen(kind="leave", area="Not asked for")
+    fake.visit(touched=[at("Just now")])
+    fake.visit(touched=[at("Not asked for", "leave")])
     expect(page.locator(".event")).to_have_count(1)
     route, answer = answers[0]
     route.fulfill(response=answer)
     page.wait_for_timeout(300)
     expect(page.locator(".event")).to_have_count(1)
     expect(page.locator(".event")).to_contain_text("Just now")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_list_is_accessible_and_fits(
+    open_page: Open, fake: FakeServer, theme: str, width: int
+) -> None:
+    now = time.time()
+    harm = "<img src=x onerror=alert(1)>" + "x" * 80
+    fake.visit_silently(touched=[at(harm), *CROSSED], class_name=harm, started=now - 4000)
+    fake.visit_silently(jpeg=jpeg((30, 90, 30)), thumbnail=1, touched=CROSSED, started=now - 90)
+    fake.visit_silently(track_id=0, class_name="", touched=[at("", "lost")], ended=None, clip=False)
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    if width < 700:
+        page.get_by_role("button", name="Events", exact=True).click()
+    expect(page.locator(".event")).to_have_count(3)
+    has_picture(page, 2)
+    assert accessibility_problems(page) == []
+    assert page.evaluate(TOO_WIDE) == []
+
+
+# What is wider than its place.
+TOO_WIDE = """() => [...document.querySelectorAll(".rail, .event, .filters")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className)"""

@@ -209,7 +209,7 @@ def test_the_server_goes_away_and_comes_back(open_page: Open, fake: FakeServer) 
     expect(page.locator(".link")).to_contain_text("Disconnected")
     assert bounds(page, "yard")["object"] is not None
     before = shown_index(page, "yard")
-    fake.happen_silently(kind="enter", area="While away")
+    fake.visit_silently(touched=[{"kind": "enter", "area": "While away", "direction": ""}])
     fake.start()
     expect(page.locator(".link")).to_have_text(re.compile("^Connected"))
     goes_on(page, "yard")
@@ -250,7 +250,8 @@ def test_hostile_names_are_text(open_page: Open, fake: FakeServer, moving: Scene
     fake.counts.append({"camera": name, **counted})
     page = open_page()
     shows_pictures(page)
-    fake.happen(camera=name, area=HARM, class_name=HARM, kind=HARM, direction=HARM)
+    touched = [{"kind": HARM, "area": HARM, "direction": HARM}]
+    fake.visit(camera=name, class_name=HARM, touched=touched)
     expect(page.locator(".event .what").first).to_contain_text(HARM)
     page.locator(".tile .open").first.click()
     expect(page.locator(".large-tools h2").first).to_have_text(HARM)
@@ -259,7 +260,7 @@ def test_hostile_names_are_text(open_page: Open, fake: FakeServer, moving: Scene
     page.locator(".editor .list button").first.click()
     expect(page.locator(".chips")).to_contain_text(HARM)
     assert page.evaluate("window.harmed") is None
-    assert page.locator("img:not(.mark img), .wall b b, .rail b b").count() == 0
+    assert page.locator("img:not(.mark img, .thumb img), .wall b b, .rail b b").count() == 0
 
 
 def test_invalid_messages_are_ignored(page: Page, fake: FakeServer) -> None:
