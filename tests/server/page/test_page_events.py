@@ -168,12 +168,14 @@ def test_a_link_opens_its_visit_and_can_be_copied(open_page: Open, fake: FakeSer
     href = page.get_by_role("link", name="Download").get_attribute("href")
     assert urlsplit(href or "").path == "/api/events/1/clip.mp4"
     field = page.get_by_label("Link to this visit")
-    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }"
+    )
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_text("The link is copied")).to_be_visible()
     expect(field).to_be_hidden()
     assert page.evaluate("window.copied") == f"{fake.url}#visit/1"
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(Error()); }")
     page.get_by_role("button", name="Copy link").click()
     expect(field).to_have_value(f"{fake.url}#visit/1")
     expect(field).to_be_visible()
