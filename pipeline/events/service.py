@@ -64,8 +64,12 @@ class EventService:
             worker.start(fail)
 
     def note(self, result: Result) -> None:
-        """Update the camera states that the broker gets."""
+        """Update the camera states and snapshots that the broker gets."""
         self._targets.note(result)
+
+    def set_thumbnail(self, camera: str, began: float, jpeg: bytes) -> None:
+        """Have the broker get the picture of a visit that began at this Unix time."""
+        self._targets.set_thumbnail(camera, began, jpeg)
 
     def delivery_status(self) -> list[DeliveryStatus]:
         """Return the delivery status of each target; never waits."""

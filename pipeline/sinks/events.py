@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.events.store.writer import StoreStatus
     from pipeline.events.visits import OpenVisits, VisitEnd
     from pipeline.sinks.clips.recorder import ClipRecorder
+    from pipeline.sinks.clips.thumbnails import Thumbnail
 
 FILE_NAME = "events.db"
 CLIPS_FOLDER = "clips"
@@ -269,7 +270,12 @@ class EventsSink:
                 options.clip_boxes,
                 lossless=self._only_files,
             )
-            self._clips = make_recorder(store, self._service.writer, wanted)
+            service = self._service
+
+            def on_thumbnail(one: Thumbnail) -> None:
+                service.set_thumbnail(one.camera, one.began, one.jpeg)
+
+            self._clips = make_recorder(store, service.writer, wanted, on_thumbnail)
             self._clips.start(self._fail)
         self._service.writer.enqueue(store.end_all_visits)  # of a run that was killed
         self._service.start(self._fail)

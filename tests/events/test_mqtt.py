@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,6 +23,7 @@ from support.programs import program
 from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import Topics, by_slug, device, slug
 from pipeline.events.delivery.outbox import Outbox
+from pipeline.events.delivery.pictures import CameraPictures
 from pipeline.events.delivery.status import queue_status
 from pipeline.events.store.records import EventQuery
 from pipeline.events.store.store import EventStore
@@ -32,6 +35,7 @@ class Listener:
 
     def __init__(self, port: int) -> None:
         self.heard: list[tuple[str, str, bool, bool]] = []  # topic, text, kept, sent again
+        self.pictures: list[tuple[str, bytes, bool]] = []
         self._lock = threading.Lock()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener")
         self.client.on_message = self._note
@@ -45,6 +49,9 @@ class Listener:
 
     def _note(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         with self._lock:
+            if message.topic.endswith(("/thumbnail", "/snapshot")):
+                self.pictures.append((message.topic, message.payload, message.retain))
+                return
             text = message.payload.decode()
             self.heard.append((message.topic, text, message.retain, message.dup))
 
@@ -142,6 +149,50 @@ def test_home_assistant_finds_a_device_per_camera_and_its_states(
     with listening(running.port) as later:
         eventually(lambda: later.on(topic), "the kept device")
         eventually(lambda: later.texts("trackline/status") == ["offline"], "we said good-bye")
+
+
+@pytest.mark.slow
+def test_pictures_of_visits_and_cameras_are_kept_by_the_broker(
+    running: Broker, tmp_path: Path
+) -> None:
+    """Raw JPEG, the newest visit's and each camera's, with entities for them."""
+    topic = "homeassistant/device/trackline_gate/config"
+    with (
+        listening(running.port) as listener,
+        publishing(tmp_path, running.port, clips=True, snapshot_s=1) as (sink, store),
+    ):
+        sink.write(result(0, event(0)))
+        eventually(lambda: len({name for name, *_ in listener.pictures}) == 2, "both pictures")
+        path = store.thumbnail_path(store.visits()[0].id)
+        assert path is not None
+        assert path.read_bytes() in [jpeg for _, jpeg, _ in listener.pictures]
+        parts = listener.on(topic)[-1]["components"]
+        assert parts["thumbnail"]["image_topic"] == "trackline/gate/thumbnail"
+        assert parts["thumbnail"]["platform"] == "image"
+        assert (parts["snapshot"]["platform"], parts["snapshot"]["topic"]) == (
+            "camera", "trackline/gate/snapshot",
+        )  # fmt: skip
+    with listening(running.port) as later:
+        eventually(lambda: len(later.pictures) == 2, "the kept pictures")
+        assert all(jpeg.startswith(b"\xff\xd8") and kept for _, jpeg, kept in later.pictures)
+
+
+def test_an_older_visits_better_picture_does_not_replace_the_newest_visits() -> None:
+    pictures = CameraPictures(None)
+    pictures.set_thumbnail("gate", 100.0, b"first")
+    pictures.set_thumbnail("gate", 200.0, b"second")
+    pictures.set_thumbnail("gate", 100.0, b"first, better")
+    pictures.note(result(0))
+    assert pictures.newest() == {("gate", "thumbnail"): b"second"}
+
+
+def test_a_snapshot_is_small_and_not_too_often() -> None:
+    pictures = CameraPictures(3600.0)
+    pictures.note(result(0, size=(1080, 1920)))
+    first = pictures.newest()["gate", "snapshot"]
+    assert cv2.imdecode(np.frombuffer(first, np.uint8), 1).shape == (720, 1280, 3)
+    pictures.note(result(1))
+    assert pictures.newest()["gate", "snapshot"] == first
 
 
 @pytest.mark.slow

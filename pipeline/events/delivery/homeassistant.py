@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,10 @@ class Topics:
         """Return the topic where each event is published again once its clip is ready."""
         return f"{self.root}/{slug(camera)}/clip"
 
+    def picture(self, camera: str, kind: str) -> str:
+        """Return the topic of a camera's "thumbnail" or "snapshot", a JPEG, retained."""
+        return f"{self.root}/{slug(camera)}/{kind}"
+
     def state(self, camera: str) -> str:
         """Return the topic of a camera's state, retained."""
         return f"{self.root}/{slug(camera)}/state"
@@ -78,11 +82,17 @@ def by_slug(state: State) -> State:
 
 
 def device(
-    topics: Topics, camera: str, zones: Mapping[str, bool], *, clips: bool = False
+    topics: Topics,
+    camera: str,
+    zones: Mapping[str, bool],
+    *,
+    clips: bool = False,
+    pictures: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the discovery message of a camera; `zones` says of each whether it is a line.
 
-    With `clips` it has an entity for events whose clip is ready. A null in the state comes out of a
+    With `clips` it has an entity for events whose clip is ready, and one for each of the `pictures`
+    "thumbnail" and "snapshot". A null in the state comes out of a
     template as "None", which Home Assistant shows as unknown: no number, and no trigger's 0.
     """
     node = topics.node(camera)
@@ -102,6 +112,16 @@ def device(
     }
     if clips:
         parts["clip"] = _event("Clip", topics.clip(camera))
+    if "thumbnail" in pictures:
+        parts["thumbnail"] = {
+            "platform": "image",
+            "name": "Last visit",
+            "image_topic": topics.picture(camera, "thumbnail"),
+            "content_type": "image/jpeg",
+        }
+    if "snapshot" in pictures:
+        topic = topics.picture(camera, "snapshot")
+        parts["snapshot"] = {"platform": "camera", "name": "Snapshot", "topic": topic}
     for zone, is_line in zones.items():
         known = f"(({_STATE}['areas'] | {_OR_EMPTY})['{slug(zone)}'] | {_OR_EMPTY})"
         if not is_line:

@@ -18,6 +18,7 @@ from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import OFFLINE, ONLINE, Topics, by_slug, device
 from pipeline.events.delivery.options import MqttOptions
 from pipeline.events.delivery.outbox import Message
+from pipeline.events.delivery.pictures import CameraPictures
 from pipeline.events.delivery.worker import Outcome
 
 log = logging.getLogger("trackline")
@@ -47,11 +48,12 @@ class Mqtt:
         self.address = f"{options.host}:{self._port}"
         self._options = options
         self._camera_states = camera_states
+        self.pictures = CameraPictures(options.snapshot_s)
         self._topics = Topics(options.topic, options.discovery_prefix)
         self._connected = threading.Event()
         self._ending = threading.Event()
         self._is_down_logged = False
-        self._published: dict[str, str] = {}
+        self._published: dict[str, str | bytes] = {}
         self._republish_all = threading.Event()
         self._acked: set[int] = set()  # messages acknowledged since the last event was sent
         self._acknowledged = threading.Condition()
@@ -122,16 +124,36 @@ class Mqtt:
             self._published.clear()
         if self._options.discovery:
             for camera, zones in self._camera_states.zones().items():
-                discovery = device(self._topics, camera, zones, clips=self._options.clips)
+                discovery = device(
+                    self._topics,
+                    camera,
+                    zones,
+                    clips=self._options.clips,
+                    pictures=self._kinds_of_pictures(),
+                )
                 self._publish(self._topics.config(camera), _json(discovery))
         for camera, state in self._camera_states.states(time.monotonic()).items():
             self._publish(self._topics.state(camera), _json(by_slug(state)))
+        for (camera, kind), jpeg in self.pictures.newest().items():
+            self._publish(self._topics.picture(camera, kind), jpeg)
         self._publish(self._topics.status, ONLINE)
 
-    def _publish(self, topic: str, text: str) -> None:
-        if self._published.get(topic) != text:
-            self._client.publish(topic, text, qos=1, retain=True)
-            self._published[topic] = text
+    def _publish(self, topic: str, payload: str | bytes) -> None:
+        if self._published.get(topic) != payload:
+            self._client.publish(topic, payload, qos=1, retain=True)
+            self._published[topic] = payload
+
+    @property
+    def wants_thumbnails(self) -> bool:
+        """Return whether thumbnails are published."""
+        return self._options.thumbnails
+
+    def _kinds_of_pictures(self) -> list[str]:
+        wanted = {
+            "thumbnail": self._options.thumbnails,
+            "snapshot": self._options.snapshot_s is not None,
+        }
+        return [kind for kind, is_wanted in wanted.items() if is_wanted]
 
     # -- connection -------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pipeline.events.store.enqueue import OPEN
 from pipeline.events.store.records import StoredEvent
 from pipeline.events.store.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
 from pipeline.events.store.store import EventStore
-from pipeline.events.store.tables import events, outbox
+from pipeline.events.store.tables import events, outbox, visits
 
 MAX_WAITING = 20_000
 MAX_DAYS = 7.0
@@ -28,7 +28,7 @@ class Message:
     """One message to a target. `attempt` counts from 1: from 2 on it may have arrived before.
 
     `about` is "event", or "clip" for the second one, which says that the clip is ready. `clip_url`
-    is where that is, None while there is none.
+    is where that is, `thumbnail_url` where the picture of its visit is, None while there is none.
     """
 
     id: int
@@ -36,6 +36,7 @@ class Message:
     event: StoredEvent
     about: str = "event"
     clip_url: str | None = None
+    thumbnail_url: str | None = None
 
     @property
     def uid(self) -> str:
@@ -44,7 +45,8 @@ class Message:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the message as JSON has it."""
-        return {"type": self.about, **self.event.as_dict(), "clip_url": self.clip_url}
+        urls = {"clip_url": self.clip_url, "thumbnail_url": self.thumbnail_url}
+        return {"type": self.about, **self.event.as_dict(), **urls}
 
 
 class Outbox:
@@ -96,10 +98,11 @@ class Outbox:
             first.c.state.in_(OPEN),
         )
         due = (outbox.c.due <= now) | (outbox.c.due > now + MAX_WAIT_S)
-        asked = outbox.c.id.label("message"), outbox.c.tries, outbox.c.about, *EVENT_COLUMNS
+        asked = outbox.c.id.label("message"), outbox.c.tries, outbox.c.about, visits.c.thumbnail
+        of_event = WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id)
         chosen = (
-            sa.select(*asked)
-            .select_from(WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id))
+            sa.select(*asked, *EVENT_COLUMNS)
+            .select_from(of_event.outerjoin(visits, visits.c.id == events.c.visit_id))
             .where(outbox.c.target == self.target, outbox.c.state == "waiting")
             .where(due, (outbox.c.about == "event") | ~unsent)
             .order_by(outbox.c.id)
@@ -110,8 +113,15 @@ class Outbox:
         if row is None:
             return None
         event = stored_event(row)
-        url = f"{self._public_url}/api/events/{event.id}/clip.mp4" if event.clip else None
-        return Message(row["message"], row["tries"] + 1, event, row["about"], url)
+        api = f"{self._public_url}/api"
+        return Message(
+            row["message"],
+            row["tries"] + 1,
+            event,
+            row["about"],
+            f"{api}/events/{event.id}/clip.mp4" if event.clip else None,
+            f"{api}/visits/{event.visit}/thumbnail.jpg" if row["thumbnail"] else None,
+        )
 
     def delivered(self, message: Message) -> None:
         """Mark a message sent: the other side has it."""

@@ -33,9 +33,16 @@ class Targets:
     camera_states: CameraStateTable | None = None
 
     def note(self, result: Result) -> None:
-        """Update the camera states that the broker gets."""
+        """Update the camera states and snapshots that the broker gets."""
         if self.camera_states is not None:
             self.camera_states.update(result, time.monotonic())
+        if self.mqtt is not None:
+            self.mqtt.pictures.note(result)
+
+    def set_thumbnail(self, camera: str, began: float, jpeg: bytes) -> None:
+        """Have the broker get the picture of a visit that began at this Unix time."""
+        if self.mqtt is not None and self.mqtt.wants_thumbnails:
+            self.mqtt.pictures.set_thumbnail(camera, began, jpeg)
 
     def stop(self) -> None:
         """Disconnect from the broker."""
@@ -59,7 +66,8 @@ def make_targets(
     for number, options in enumerate(webhooks):
         _add(made, Webhook(options, f"events.webhooks.{number}"), options)
     if mqtt is not None:
-        mqtt = mqtt.model_copy(update={"clips": mqtt.clips and clips})
+        update = {"clips": mqtt.clips and clips, "thumbnails": mqtt.thumbnails and clips}
+        mqtt = mqtt.model_copy(update=update)
         try:
             from pipeline.events.delivery.mqtt import Mqtt
         except ImportError as error:

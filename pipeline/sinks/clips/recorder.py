@@ -244,7 +244,8 @@ class ClipRecorder:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 make_private(file)
             boxes = ClipBoxes(picture.width, picture.height)
-            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), Annotator(TRAIL_S), boxes
+            annotator = Annotator(TRAIL_S, by_class=True)
+            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), annotator, boxes
             self._writers[clip] = known
         writer, annotator, boxes = known
         if result.frame.image.shape[:2] != writer.size:

@@ -14,11 +14,16 @@ from pipeline.events.store.writer import StoreWriter
 from pipeline.sinks._mp4 import Mp4Writer, copy_packets
 from pipeline.sinks.clips.pre_roll import ClipOptions
 from pipeline.sinks.clips.recorder import ClipCallbacks, ClipRecorder
-from pipeline.sinks.clips.thumbnails import ThumbnailMaker
+from pipeline.sinks.clips.thumbnails import OnMade, Thumbnail, ThumbnailMaker
 
 
-def make_recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -> ClipRecorder:
-    """Return a recorder that stores its clips; unfinished ones of a killed program come first."""
+def make_recorder(
+    store: EventStore, writer: StoreWriter, wanted: ClipOptions, on_thumbnail: OnMade
+) -> ClipRecorder:
+    """Return a recorder that stores its clips; unfinished ones of a killed program come first.
+
+    `on_thumbnail` gets each thumbnail too.
+    """
     writer.enqueue(partial(recover_clips, store))
     callbacks = ClipCallbacks(
         lambda path, began, uids: writer.enqueue(partial(store.link_clip, path, began, uids)),
@@ -26,10 +31,11 @@ def make_recorder(store: EventStore, writer: StoreWriter, wanted: ClipOptions) -
         lambda path: writer.enqueue(partial(store.forget_clip, path)),
     )
 
-    def on_thumbnail(visit: str, path: str, size: int) -> None:
-        writer.enqueue(partial(store.set_thumbnail, visit, path, size))
+    def on_made(one: Thumbnail) -> None:
+        writer.enqueue(partial(store.set_thumbnail, one.visit, one.path, len(one.jpeg)))
+        on_thumbnail(one)
 
-    thumbnails = ThumbnailMaker(store.clips_folder, on_thumbnail)
+    thumbnails = ThumbnailMaker(store.clips_folder, on_made)
     return ClipRecorder(wanted, store.clips_folder, callbacks, thumbnails)
 
 

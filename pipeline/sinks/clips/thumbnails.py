@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -48,8 +49,19 @@ _EDGE_PX = 3
 _MEASURED_PX = 96
 
 Box = tuple[float, float, float, float]
-OnMade = Callable[[str, str, int], object]
-"""Gets a visit's name, the file below the folder of clips, and its size in bytes."""
+
+
+class Thumbnail(NamedTuple):
+    """A picture that was made: whose, and its file below the folder of clips."""
+
+    visit: str
+    camera: str
+    began: float
+    path: str
+    jpeg: bytes
+
+
+OnMade = Callable[[Thumbnail], object]
 
 
 @dataclass(slots=True)
@@ -145,12 +157,14 @@ class ThumbnailMaker:
                 continue
             stamp = datetime.fromtimestamp(moment.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
             path = path or f"{safe_stem(moment.picture.source)}/{stamp}-{moment.uid[:8]}.jpg"
-            size = self._write(self._folder / path, cut_out(image, moment.box))
-            if size:
+            part = cut_out(image, moment.box)
+            jpeg = cv2.imencode(".jpg", part, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+            if self._write(self._folder / path, jpeg):
                 self._made[moment.uid] = path, score
                 if len(self._made) > MAX_VISITS:
                     self._made.popitem(last=False)
-                self._on_made(moment.uid, path, size)
+                camera = moment.picture.source
+                self._on_made(Thumbnail(moment.uid, camera, moment.unix_s, path, jpeg))
 
     def _next(self) -> _Moment | None:
         with self._changed:
@@ -160,21 +174,20 @@ class ThumbnailMaker:
                 self._changed.wait(1.0)
             return self._waiting.popleft()
 
-    def _write(self, file: Path, image: Image) -> int:
-        """Write a JPEG that only its owner can read; return its size, 0 where that fails."""
-        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    def _write(self, file: Path, jpeg: bytes) -> bool:
+        """Write a file that only its owner can read; return False where that fails."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as partial:
                 make_private(partial)
-                partial.write_bytes(jpeg.tobytes())
+                partial.write_bytes(jpeg)
         except OSError as error:
             if not self._is_problem_logged:
                 log.warning("events: %s: cannot be written: %s", file, error.strerror)
             self._is_problem_logged = True
-            return 0
+            return False
         self._is_problem_logged = False
-        return len(jpeg)
+        return True
 
 
 def _box_of(picture: PreRollFrame, track_id: int) -> Box | None:
