@@ -122,6 +122,31 @@ def colour_of(track_id: int) -> Colour:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
+# The same hues, classes and hash as the live page's colours.js.
+_CLASS_HUES = (
+    "ffb000", "5cc8ff", "ff7eb6", "7ee081", "c9a5ff", "ff9166",
+    "3fd9c5", "f2e14c", "ff8f8f", "9db8ff", "b6dd5a", "e79bff",
+)  # fmt: skip
+_KNOWN_CLASSES = (
+    "person", "car", "bicycle", "truck", "bus", "motorcycle", "dog", "cat", "train", "boat",
+    "bird", "horse",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def class_colour(class_name: str) -> Colour:
+    """Return the (blue, green, red) of a class: that of the live page."""
+    if class_name in _KNOWN_CLASSES:
+        number = _KNOWN_CLASSES.index(class_name)
+    else:
+        number = 0x811C9DC5  # FNV-1a over UTF-16 code units, as JavaScript has strings
+        units = class_name.encode("utf-16-le", "surrogatepass")
+        for low, high in zip(units[::2], units[1::2], strict=True):
+            number = ((number ^ (low | high << 8)) * 0x01000193) & 0xFFFFFFFF
+    red, green, blue = bytes.fromhex(_CLASS_HUES[number % len(_CLASS_HUES)])
+    return blue, green, red
+
+
 def ink_on(colour: Colour) -> Colour:
     """Return black or white, whichever is legible on a ground of this colour."""
     blue, green, red = colour
@@ -169,11 +194,17 @@ class Mark:
 
 
 def marks_of(
-    result: Result, size: tuple[int, int], labels: Sequence[LabelPart], *, unicode: bool
+    result: Result,
+    size: tuple[int, int],
+    labels: Sequence[LabelPart],
+    *,
+    unicode: bool,
+    by_class: bool = False,
 ) -> list[Mark]:
     """Return a mark per track of the result, in a picture of `size` (height, width).
 
-    `unicode` says that the font has letters of every script. A coasting track has no score.
+    `unicode` says that the font has letters of every script. A coasting track has no score. A track
+    has a colour of its own, or `by_class` that of its class.
     """
     tracks, (height, width) = result.tracks, size
     if not len(tracks):
@@ -195,7 +226,9 @@ def marks_of(
             "score": "" if coasting else f"{score:.2f}",
         }
         label = " ".join(parts[name] for name in labels if parts[name])
-        marks.append(Mark(track_id, xyxy, colour_of(track_id or class_id + 1), label, coasting))
+        name = result.class_names.get(class_id, str(class_id))
+        colour = class_colour(name) if by_class else colour_of(track_id or class_id + 1)
+        marks.append(Mark(track_id, xyxy, colour, label, coasting))
     return marks
 
 
@@ -244,7 +277,8 @@ class Annotator:
 
     One painter serves all sources of a sink. `trail_s` 0 draws no trails; `zones` are the zones and
     lines of each source, as in the run's metadata; `labels` is what a label says of its track.
-    `masks` and `keypoints` draw those of networks that give them.
+    `masks` and `keypoints` draw those of networks that give them. With `by_class` tracks have the
+    colours that the live page gives their classes.
     """
 
     def __init__(
@@ -255,7 +289,9 @@ class Annotator:
         *,
         masks: bool = True,
         keypoints: bool = True,
+        by_class: bool = False,
     ) -> None:
+        self._by_class = by_class
         self._masks, self._keypoints = masks, keypoints
         self._zone_annotator = ZoneAnnotator(zones)
         self._trail_s = trail_s
@@ -272,14 +308,16 @@ class Annotator:
         trails.advance(result, style.line * 3)
         self._zone_annotator.paint(image, result)
         unicode = hasattr(cv2, "FontFace")
-        marks = marks_of(result, (height, width), self._labels, unicode=unicode)
+        marks = marks_of(
+            result, (height, width), self._labels, unicode=unicode, by_class=self._by_class
+        )
         found = result.detections
         if self._masks and found.masks is not None:
             colours = [mark.colour for mark in marks]
             paint_masks(image, result.tracks.masks(found), colours)
         for mark in marks:
             if mark.track_id in trails.points:
-                self._paint_trail(image, trails, mark.track_id, style)
+                self._paint_trail(image, trails, mark, style)
         for mark in marks:
             if mark.coasting:
                 _dashed_box(image, mark.xyxy, mark.colour, max(1, style.line // 2))
@@ -296,11 +334,10 @@ class Annotator:
         """Forget the trails of a source that has ended."""
         self._trails.pop(source, None)
 
-    def _paint_trail(self, image: Image, trails: Trails, track_id: int, style: Style) -> None:
+    def _paint_trail(self, image: Image, trails: Trails, mark: Mark, style: Style) -> None:
         import cv2
 
-        points = list(trails.points[track_id])
-        colour = colour_of(track_id)
+        points, colour = list(trails.points[mark.track_id]), mark.colour
         for (was_s, x1, y1), (_, x2, y2) in pairwise(points):
             left = 1 - (trails.now_s - was_s) / self._trail_s
             strength = _FAINTEST + (1 - _FAINTEST) * max(left, 0.0)

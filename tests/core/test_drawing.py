@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from support.paths import PACKAGE
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
-from pipeline.core.drawing import Annotator, Style, Trails, colour_of, drawable
+from pipeline.core.drawing import Annotator, Style, Trails, class_colour, colour_of, drawable
 
 FEET = slice(45, None)  # the rows below the labels, where trails are
 NAMES = {0: "person", 1: "Fußgänger", 2: "行人"}
@@ -202,3 +205,29 @@ def test_zones_and_lines_are_drawn_with_an_arrow_to_the_right_hand_side() -> Non
     assert image[95, 104].min() > 100, "the arrow points right of a line that goes up"
     assert not image[95, 80:98].any()
     assert not painted(one, Annotator(trail_s=0, zones={"b": zones})).any()
+
+
+def test_classes_have_the_colours_of_the_live_page() -> None:
+    """A clip showed a person in green whose card and box on the page were yellow."""
+    script = (PACKAGE / "server" / "page" / "colours.js").read_text("utf-8")
+    palette = re.findall(r'"#([0-9a-f]{6})"', script)
+    known = re.search(r"KNOWN = \[(.*?)\]", script)
+    assert known
+    names = re.findall(r'"(\w+)"', known[1])
+    for name, colour in zip(names, palette, strict=True):
+        red, green, blue = bytes.fromhex(colour)
+        assert class_colour(name) == (blue, green, red)
+    for name, colour in (  # as colours.js gives them in a browser
+        ("traffic light", "b6dd5a"), ("Lastkraftwagen", "ff9166"), ("Fußgänger", "b6dd5a"),
+        ("犬", "f2e14c"), ("😀", "ff8f8f"),
+    ):  # fmt: skip
+        red, green, blue = bytes.fromhex(colour)
+        assert class_colour(name) == (blue, green, red), name
+
+
+def test_tracks_of_a_class_share_its_colour_where_that_is_wanted() -> None:
+    image = painted(
+        result([[40, 60, 80, 100], [100, 60, 120, 100]], [3, 4]),
+        Annotator(trail_s=0, labels=(), by_class=True),
+    )
+    assert tuple(image[80, 40].tolist()) == tuple(image[80, 100].tolist()) == class_colour("person")

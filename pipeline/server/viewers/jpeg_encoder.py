@@ -150,7 +150,7 @@ def _snapshot(result: Result, boxes: bool, quality: int) -> bytes:
         from pipeline.core.drawing import Annotator
 
         image = image.copy()
-        Annotator(trail_s=0).paint(image, result)
+        Annotator(trail_s=0, by_class=True).paint(image, result)
     return _jpeg(image, max(quality, 85))
 
 

@@ -241,7 +241,8 @@ def test_filters(open_page: Open, fake: FakeServer) -> None:
     page.get_by_label("Kind").select_option("")
     page.get_by_label("Zone or line").select_option("Kerb (line)")
     expect(visits).to_have_count(1)
-    assert fake.asked[-1] == {"class": "bus", "line": "Kerb", "limit": "50"}
+    wanted = {"class": "bus", "line": "Kerb", "limit": "50"}
+    until(page, lambda: fake.asked[-1] == wanted)
     page.get_by_label("Zone or line").select_option("Gate")
     expect(visits).to_have_count(1)
     page.get_by_label("Zone or line").select_option("")
@@ -255,7 +256,7 @@ def test_filters(open_page: Open, fake: FakeServer) -> None:
     page.get_by_label("Time", exact=True).select_option("From … to …")
     page.get_by_label("To", exact=True).fill("2020-01-31T10:00")
     expect(page.get_by_text("No such events")).to_be_visible()
-    assert set(fake.asked[-1]) == {"class", "until", "limit"}
+    until(page, lambda: set(fake.asked[-1]) == {"class", "until", "limit"})
 
 
 def test_the_large_camera_has_its_own_visits(page: Page, fake: FakeServer) -> None:
