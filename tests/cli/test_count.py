@@ -195,7 +195,7 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(each.name for each in tmp_path.iterdir()) == ["link.yaml", "zones.yaml"]
     with pytest.raises(OutputError, match="cannot be written"):
-        save_zones(tmp_path / "no folder" / "zones.yaml", more)
+        save_zones(path / "no folder" / "zones.yaml", more)
 
 
 def test_a_path_in_the_configuration_starts_at_its_folder(ran: Path, monkeypatch, tmp_path) -> None:
