@@ -10,16 +10,26 @@ import argparse
 import os
 import sys
 import webbrowser
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
 
 from pipeline.archive.single_frame import read_still
 from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Frame
 from pipeline.core.errors import ConfigError, UsageError
-from pipeline.core.options import validated
+from pipeline.core.options import listed, validated
+from pipeline.core.sequences import find_files
+from pipeline.core.track_files import read_recording
+from pipeline.events.zones.replay import VideoInfo, recount
 from pipeline.events.zones.schema import CameraZones, ZonesFile
+
+if TYPE_CHECKING:  # it needs the extra `live`
+    from pipeline.server.schemas import ZonePreview
+    from pipeline.server.zones_page import Still
 
 HELP = "draw zones and lines on a frame, in the browser"
 
@@ -37,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera", metavar="NAME", help="name in the file (default: the source's, as run has it)"
     )
+    parser.add_argument(
+        "--tracks", type=Path, metavar="FILE|OUT",
+        help="its recorded tracks: the editor shows what zones and lines count over them",
+    )  # fmt: skip
     parser.add_argument(
         "--port", type=int, default=0, metavar="N", help="listen on it (default: a free one)"
     )
@@ -60,13 +74,14 @@ def execute(args: argparse.Namespace) -> int:
     still = Still(*_named(frame, args.camera))
     if problem := misfit(editor.zones(still.camera), still.size):
         _say(f"trackline: {args.output}: zones of '{still.camera}': {problem}", sys.stderr)
+    over = None if args.tracks is None else _recounting(args.tracks, frame.source, still)
     saved: list[CameraZones] = []
 
     def on_save(zones: CameraZones) -> None:
         saved.append(zones)
         _say(f"{args.output}: {still.camera}: {_counted(zones)} written")
 
-    page = StillPage(still, StillBackend(still, editor, on_save), args.port)
+    page = StillPage(still, StillBackend(still, editor, on_save, over), args.port)
 
     def on_start() -> None:
         _say(page.address)
@@ -92,6 +107,31 @@ def _named(frame: Frame, name: str | None) -> tuple[Frame, str]:
             "give one with --camera NAME"
         ) from None
     return replace(frame, source=name), name
+
+
+def _recounting(path: Path, source: str, still: Still) -> Callable[[CameraZones], ZonePreview]:
+    """Return a function from zones to what they count over the source's tracks in a file or run.
+
+    Raises UsageError where there are none.
+    """
+    from pipeline.server.schemas import Count, ZonePreview
+
+    found = [read_recording(file) for file in find_files(path, "tracks.csv")]
+    fitting = [each for each in found if source in each.tables]
+    if not fitting:
+        known = listed({name for each in found for name in each.tables})
+        raise UsageError(f"{path}: has no tracks of '{source}' (there are: {known})")
+    recording = fitting[0]
+    times = recording.tables[source].pts_s
+    times = times[np.isfinite(times)]
+    seconds = round(float(times.max() - times.min()), 1) if len(times) else 0.0
+
+    def recounted(zones: CameraZones) -> ZonePreview:
+        rows = recount(recording, source, zones, VideoInfo(None, still.size)).counts
+        counts = [Count(camera=still.camera, **row) for row in rows]
+        return ZonePreview(seconds=seconds, counts=counts)
+
+    return recounted
 
 
 def _counted(zones: CameraZones) -> str:

@@ -175,6 +175,13 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for row in rows for name in row if name.strip()]
 
 
+def several_names(value: object) -> object:
+    """Return a list for text such as "person,car" and for a lone number; all else as it is."""
+    if isinstance(value, str):
+        return split_names(value)
+    return [value] if isinstance(value, int) else value
+
+
 def unknown(what: str, came: str, known: list[str]) -> str:
     """Return "unknown WHAT 'CAME'", the near ones first where there are any, and those known."""
     near = get_close_matches(came, known, n=2)

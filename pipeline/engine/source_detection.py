@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import ClassNames, Detections, Int32
 from pipeline.core.errors import ConfigError, ModelError
-from pipeline.core.options import OptionsModel, split_names
+from pipeline.core.options import OptionsModel, several_names
 
 log = logging.getLogger("trackline")
 
@@ -36,9 +36,7 @@ class DetectOptions(OptionsModel):
     @classmethod
     def _from_one(cls, value: object) -> object:
         """Take `person,car` and a lone name or id as they are written on a command line."""
-        if isinstance(value, str):
-            return split_names(value)
-        return [value] if isinstance(value, int) else value
+        return several_names(value)
 
 
 class SourceDetection:

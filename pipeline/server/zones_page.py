@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from starlette.background import BackgroundTask
 
 from pipeline.config.web import WebOptions
 from pipeline.core.data import Detections, Frame, Result, Tracks
-from pipeline.core.errors import StageError
+from pipeline.core.errors import PipelineError, StageError
 from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.zones.schema import CameraZones, outside
 from pipeline.server.app import create_app
@@ -56,11 +57,16 @@ class Still:
 class StillBackend:
     """RunBackend of one camera that shows one picture: its zones can be changed, nothing moves.
 
-    `on_save` is called on a thread of the server with what has just been written.
+    `on_save` is called on a thread of the server with what has just been written; `recount` returns
+    what zones count over recorded tracks, where there are some.
     """
 
     def __init__(
-        self, still: Still, editor: ZoneEditor, on_save: Callable[[CameraZones], None]
+        self,
+        still: Still,
+        editor: ZoneEditor,
+        on_save: Callable[[CameraZones], None],
+        recount: Callable[[CameraZones], ZonePreview] | None = None,
     ) -> None:
         from pipeline import __version__
 
@@ -69,6 +75,7 @@ class StillBackend:
         self._still = still
         self._editor = editor
         self._on_save = on_save
+        self._recount = recount
         self._began = time.time()
 
     def cameras(self) -> Sequence[Camera]:
@@ -103,8 +110,11 @@ class StillBackend:
         return saved
 
     def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
-        """Return no counts: nothing moves."""
-        del camera, zones
+        """Return what zones and lines count over the recorded tracks, nothing without any."""
+        del camera
+        with suppress(PipelineError):  # zones outside the picture: said when they are saved
+            if self._recount is not None:
+                return self._recount(zones)
         return ZonePreview(seconds=0, counts=[])
 
     def retry_now(self, camera: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.live_process import Running, served
 from support.tiny_videos import noise_picture, write_picture, write_video
+from support.track_tables import walk, write_csv
 
 from pipeline.cli._signals import StopSignals
 from pipeline.cli.main import main
@@ -32,6 +33,8 @@ BROWSER = {"X-Trackline": "1"}
         (["still.png", "--port", "70000"], "--port: want 0 to 65535, got 70000"),
         (["still.png", "--camera", "a" * 65], "give one with --camera NAME"),
         (["still.png", "--camera", ""], "give one with --camera NAME"),
+        (["still.png", "--tracks", "none.csv"], "none.csv: cannot be read"),
+        (["still.png", "--tracks", "tracks.csv"], "has no tracks of 'still' (there are: gate)"),
     ],
 )
 def test_mistakes(
@@ -40,6 +43,7 @@ def test_mistakes(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     write_picture(tmp_path / "still.png", 90, 60, 100)
+    write_csv(tmp_path / "tracks.csv", walk(range(3)))
     (tmp_path / "broken.yaml").write_text("cameras:\n  still: {colour: red}\n")
     assert main(["zones", *words, "--no-browser"]) == 2
     error = capsys.readouterr().err

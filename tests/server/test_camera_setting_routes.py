@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,17 +22,6 @@ HOST = "http://127.0.0.1:8642"
 SETTINGS = "/api/cameras/yard/settings"
 SECRET = "s3cr3t-hunter2"
 NEW = {"address": "rtsp://10.0.0.9/1", "user": "viewer", "password": SECRET, "name": "gate"}
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> ServerParts:
-    return ServerParts(tmp_path)
-
-
-@pytest.fixture
-def client(made: ServerParts) -> Iterator[TestClient]:
-    with TestClient(made.app, base_url=HOST, headers=BEARER) as client:
-        yield client
 
 
 def test_a_camera_is_added_changed_and_removed(made: ServerParts, client: TestClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,6 @@ from pipeline.core.errors import StoreError
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 HOST = "http://127.0.0.1:8642"
 ZONES = "/api/cameras/yard/zones"
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> ServerParts:
-    return ServerParts(tmp_path)
-
-
-@pytest.fixture
-def client(made: ServerParts) -> Iterator[TestClient]:
-    with TestClient(made.app, base_url=HOST, headers=BEARER) as client:
-        yield client
 
 
 # -- cameras --------------------------------------------------------------------------------------

@@ -83,13 +83,16 @@ def live(folder: Path, *arguments: str) -> Iterator[Running]:
 
 
 @contextmanager
-def served(folder: Path, *words: str) -> Iterator[Running]:
-    """Run `trackline` with these words; its first line is the page's address."""
+def served(folder: Path, *words: str, cwd: Path = ROOT) -> Iterator[Running]:
+    """Run `trackline` with these words; its first line is the page's address.
+
+    Its log is in `folder`.
+    """
     log = folder / "log.txt"
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", *words],
-            stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT,
+            stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
     try:

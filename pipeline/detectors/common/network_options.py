@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.core.options import Needs, OptionsModel, split_names
+from pipeline.core.options import Needs, OptionsModel, several_names
 from pipeline.detectors.common.backend import FamilyOptions, NmsMethod, Precision
 from pipeline.models.metadata import MAX_SIDE, MIN_SIDE
 
@@ -70,9 +70,7 @@ class NetworkOptions(OptionsModel):
     @classmethod
     def _from_one(cls, value: object) -> object:
         """Take `person,car` and a lone name or id as they are written on a command line."""
-        if isinstance(value, str):
-            return split_names(value)
-        return [value] if isinstance(value, int) else value
+        return several_names(value)
 
 
 class SuppressionOptions(OptionsModel):

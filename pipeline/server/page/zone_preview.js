@@ -1,6 +1,7 @@
 // What the zones and lines being edited would have counted in the last minute.
 import { cameraPath, fetchJson } from "./api.js";
 import { el, setText } from "./dom.js";
+import { isStill } from "./still.js";
 
 const WAIT_MS = 500; // after a change: a drag is many
 const AGAIN_MS = 5000; // people go on walking
@@ -57,11 +58,15 @@ export class Preview {
       if (asked !== this.#asked) return;
       const isNew = JSON.stringify(answer.counts) !== JSON.stringify(this.#rows);
       this.#rows = answer.seconds > 0 && answer.counts.length ? answer.counts : null;
-      setText(this.element, this.#rows ? `So many in the last ${Math.round(answer.seconds)} s, had they been there.` : "");
+      setText(this.element, this.#rows ? words(answer.seconds) : "");
       if (isNew) this.#onChange();
     } catch {
       return; // it is a help, no more: what is wrong is said when the zones are saved
     }
-    this.#timer = setTimeout(() => this.#fetch(), AGAIN_MS);
+    if (!isStill) this.#timer = setTimeout(() => this.#fetch(), AGAIN_MS);
   }
+}
+
+function words(seconds) {
+  return isStill ? `So many in the recording of ${Math.round(seconds)} s.` : `So many in the last ${Math.round(seconds)} s, had they been there.`;
 }

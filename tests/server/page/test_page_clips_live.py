@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from support.live_process import served
 from support.page_browser import goes_on, until
 from support.tiny_networks import one_box_network
 
@@ -36,20 +34,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     }
     path = tmp_path / "cameras.yaml"
     path.write_text(json.dumps(tree))
-    command = [sys.executable, "-m", "pipeline", "live", "-c", str(path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (tmp_path / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env=environment
-        )
-        try:
-            assert process.stdout
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-            process.wait(30)
-            if process.stdout:
-                process.stdout.close()
+    with served(tmp_path, "live", "-c", str(path)) as run:
+        yield run.address
 
 
 @pytest.fixture

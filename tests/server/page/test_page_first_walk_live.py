@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +11,10 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import rtsp_server
+from support.live_process import served
 from support.live_video import clip_pictures, encoded, looped
 from support.page_browser import until
 from support.page_scenes import SAMPLES
-from support.paths import ROOT
 
 pytest.importorskip("sqlalchemy")
 pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -35,22 +33,17 @@ def camera() -> Iterator[rtsp_server.Camera]:
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def address(folder: Path, tmp_path: Path) -> Iterator[str]:
     """Where `trackline live`, started in an empty folder without any configuration, listens."""
-    command = [sys.executable, "-m", "pipeline", "live", "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (tmp_path.with_suffix(".log")).open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=tmp_path, env=environment
-        )
-        try:
-            assert process.stdout
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-            process.wait(30)
-            if process.stdout:
-                process.stdout.close()
+    with served(tmp_path, "live", "--port", "0", cwd=folder) as run:
+        yield run.address
 
 
 class Newcomer:
@@ -83,7 +76,7 @@ class Newcomer:
 
 
 def test_from_an_empty_folder_to_an_event_with_its_clip(
-    browser: Browser, address: str, camera: rtsp_server.Camera, tmp_path: Path
+    browser: Browser, address: str, camera: rtsp_server.Camera, folder: Path
 ) -> None:
     """No file is edited; the next start has the camera and its zone."""
     complaints: list[str] = []
@@ -124,11 +117,11 @@ def test_from_an_empty_folder_to_an_event_with_its_clip(
 
     assert newcomer.clicks <= 14
     assert complaints == []
-    written = yaml.safe_load((tmp_path / "out" / "cameras.yaml").read_text())
+    written = yaml.safe_load((folder / "out" / "cameras.yaml").read_text())
     assert [each["name"] for each in written["sources"]] == ["street"]
-    assert PASSWORD not in (tmp_path / "out" / "cameras.yaml").read_text()
-    assert (tmp_path / "out" / "secrets.yaml").stat().st_mode & 0o777 == 0o600
-    assert "Street" in (tmp_path / "out" / "zones.yaml").read_text()
+    assert PASSWORD not in (folder / "out" / "cameras.yaml").read_text()
+    assert (folder / "out" / "secrets.yaml").stat().st_mode & 0o777 == 0o600
+    assert "Street" in (folder / "out" / "zones.yaml").read_text()
     page.close()
 
 

@@ -25,11 +25,15 @@ CORNERS = [(150, 20), (300, 20), (300, 340), (150, 340)]
 def test_a_zone_drawn_on_a_frame_is_counted_with(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """The editor opens by itself; "Done" ends the program; `trackline count` reads the file."""
+    """The editor opens by itself; "Done" ends the program; `trackline count` counts
+    what the editor said."""
     video = write_video(tmp_path / "gate.mp4", [noise_picture(n, 360, 640) for n in range(3)])
     path = tmp_path / "zones.yaml"
+    rows = [{**one, "width": 640, "height": 360} for one in walk(range(40))]
+    tracks = write_csv(tmp_path / "tracks.csv", rows)
     complaints: list[str] = []
-    with served(tmp_path, "zones", str(video), "-o", str(path), "--no-browser") as run:
+    words = ("zones", str(video), "-o", str(path), "--tracks", str(tracks), "--no-browser")
+    with served(tmp_path, *words) as run:
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         page.set_default_timeout(20_000)
         page.on("console", lambda message: complaints.append(message.text))
@@ -45,6 +49,8 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
         for x, y in (*CORNERS, CORNERS[0]):
             page.mouse.click(left + x * scale, top + y * scale)
         page.keyboard.type("doorstep")
+        expect(page.locator(".editor .list")).to_contain_text("1 entered")
+        expect(page.get_by_text("So many in the recording of 4 s.")).to_be_visible()
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         for useless in ("Boxes", "All cameras", "Next camera"):
@@ -60,8 +66,6 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
     assert camera.size == (640, 360)
     for point, corner in zip(camera.zones[0].points, CORNERS, strict=True):
         assert point == pytest.approx(corner, abs=1)
-    rows = [{**one, "width": 640, "height": 360} for one in walk(range(40))]
-    tracks = write_csv(tmp_path / "tracks.csv", rows)
     capsys.readouterr()
     assert main(["count", str(tracks), "--zones", str(path), "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)["sources"]["gate"]["counts"]
