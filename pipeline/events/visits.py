@@ -12,7 +12,11 @@ from pipeline.core.data import Result
 from pipeline.events.store.records import EventRecord
 
 GONE_S = 3.0
-"""A track that is not seen for so long has ended its visit; seen again, it goes on with it."""
+"""A track that is not seen for so long has ended its visit."""
+REMEMBERED_S = 60.0
+"""Seen again within this time, it goes on with it."""
+SILENT_S = 10.0
+"""A camera without a result for so long has ended its visits."""
 MAX_OPEN = 10_000
 """Tracks that are followed at once; of more, the visits end with their last event."""
 _REOPENS_S = 0.5
@@ -78,17 +82,32 @@ class Visit:
             events=self.events + 1,
         )
 
-    def closed(self, seconds: float | None = None) -> Self:
-        """Return the visit ended after `seconds`, with its last event where they are None."""
-        seconds = max(self.seconds, seconds or 0.0)
+    def changed(self, pts_s: float | None) -> Self:
+        """Return the visit whose track was last seen then, on the frames' clock; None: it goes on.
+
+        It does not end before its last event.
+        """
+        if pts_s is None:
+            return replace(self, ended=None)
+        seconds = max(self.seconds, pts_s - self.pts_s)
         return replace(self, seconds=seconds, ended=self.started + seconds)
 
 
-class VisitEnd(NamedTuple):
-    """The end of a visit: its name, and when its track was last seen, on the frames' clock."""
+class VisitChange(NamedTuple):
+    """The end of a visit, or that it goes on after all.
+
+    `pts_s` is when its track was last seen, on the frames' clock; None if it is seen again.
+    """
 
     uid: str
-    pts_s: float
+    pts_s: float | None
+
+
+@dataclass(slots=True)
+class _Followed:
+    uid: str
+    pts_s: float  # last seen
+    ended: bool = False
 
 
 class OpenVisits:
@@ -96,11 +115,11 @@ class OpenVisits:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cameras: dict[str, dict[int, VisitEnd]] = {}
+        self._cameras: dict[str, dict[int, _Followed]] = {}
         self._seen_at: dict[str, float] = {}
 
-    def update(self, result: Result, records: list[EventRecord]) -> list[VisitEnd]:
-        """Follow the tracks of a result's events; return the visits that have ended."""
+    def update(self, result: Result, records: list[EventRecord]) -> list[VisitChange]:
+        """Follow the tracks of a result's events; return which visits have ended or go on."""
         frame, tracks = result.frame, result.tracks
         with self._lock:
             known = self._cameras.get(frame.source)
@@ -108,35 +127,56 @@ class OpenVisits:
                 if not records:
                     return []
                 known = self._cameras[frame.source] = {}
+            self._seen_at[frame.source] = time.monotonic()
             for record in records:
                 if record.track_id not in known and len(known) < MAX_OPEN:
-                    known[record.track_id] = VisitEnd(record.visit, record.pts_s)
-            self._seen_at[frame.source] = time.monotonic()
+                    known[record.track_id] = _Followed(record.visit, record.pts_s)
             seen = tracks.track_id[tracks.detection >= 0].tolist() if known else []
-            for track_id in known.keys() & set(seen):
-                known[track_id] = VisitEnd(known[track_id].uid, frame.pts_s)
-            gone = [
-                track_id
-                for track_id, one in known.items()
-                if not one.pts_s > frame.pts_s - GONE_S or one.pts_s > frame.pts_s + GONE_S
-            ]
-            return [known.pop(track_id) for track_id in gone]
+            changes = _see(known, set(seen), frame.pts_s)
+            return changes + _end(known, frame.pts_s)
 
-    def end_silent(self, now: float | None = None) -> list[VisitEnd]:
-        """Return the visits at cameras without a result for a while; `now` is monotonic."""
+    def end_silent(self, now: float | None = None) -> list[VisitChange]:
+        """Return the visits that end at cameras without a result for long; `now` is monotonic."""
         now = time.monotonic() if now is None else now
         with self._lock:
-            silent = [name for name, at in self._seen_at.items() if at < now - GONE_S]
-            return self._end(silent)
+            silent = [name for name, at in self._seen_at.items() if at < now - SILENT_S]
+            return self._end_all(silent)
 
-    def close(self) -> list[VisitEnd]:
-        """Return all visits that have not ended."""
+    def close(self) -> list[VisitChange]:
+        """Return the ends of all visits that have none."""
         with self._lock:
-            return self._end(list(self._cameras))
+            changes = self._end_all(list(self._cameras))
+            self._cameras.clear()
+            return changes
 
-    def _end(self, cameras: list[str]) -> list[VisitEnd]:
-        found: list[VisitEnd] = []
+    def _end_all(self, cameras: list[str]) -> list[VisitChange]:
+        changes: list[VisitChange] = []
         for name in cameras:
             self._seen_at.pop(name, None)
-            found += self._cameras.pop(name, {}).values()
-        return found
+            changes += _end(self._cameras.get(name, {}), float("inf"), keep=True)
+        return changes
+
+
+def _see(known: dict[int, _Followed], seen: set[int], now: float) -> list[VisitChange]:
+    """Note that these tracks are seen; return the visits that go on."""
+    changes = []
+    for track_id in known.keys() & seen:
+        one = known[track_id]
+        one.pts_s = now
+        if one.ended:
+            one.ended = False
+            changes.append(VisitChange(one.uid, None))
+    return changes
+
+
+def _end(known: dict[int, _Followed], now: float, *, keep: bool = False) -> list[VisitChange]:
+    """End the visits of tracks not seen for a while; forget those not seen for long."""
+    changes = []
+    for track_id, one in list(known.items()):
+        is_back = one.pts_s > now + GONE_S  # the frames' clock began anew
+        if not one.ended and (one.pts_s <= now - GONE_S or is_back):
+            one.ended = True
+            changes.append(VisitChange(one.uid, one.pts_s))
+        if not keep and (one.pts_s <= now - REMEMBERED_S or is_back):
+            del known[track_id]
+    return changes

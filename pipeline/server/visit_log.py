@@ -17,7 +17,7 @@ from pipeline.events.store.records import (
     StoredVisit,
     Touched,
 )
-from pipeline.events.visits import Visit, VisitEnd
+from pipeline.events.visits import Visit, VisitChange
 
 MAX_RECENT = 1000
 
@@ -80,12 +80,12 @@ class RecentVisits:
             self._changed(kept)
             return kept.id
 
-    def end(self, ends: Sequence[VisitEnd]) -> None:
-        """End visits."""
+    def end(self, ends: Sequence[VisitChange]) -> None:
+        """End visits, or have them go on."""
         with self._lock:
             for one in ends:
                 if (kept := self._visits.get(one.uid)) is not None:
-                    kept.visit = kept.visit.closed(one.pts_s - kept.visit.pts_s)
+                    kept.visit = kept.visit.changed(one.pts_s)
                     self._changed(kept)
 
     def query(self, wanted: EventQuery) -> Sequence[StoredVisit]:

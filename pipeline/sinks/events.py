@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pipeline.events.service import EventService
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import StoreStatus
-    from pipeline.events.visits import OpenVisits, VisitEnd
+    from pipeline.events.visits import OpenVisits, VisitChange
     from pipeline.sinks.clips.recorder import ClipRecorder
     from pipeline.sinks.clips.thumbnails import Thumbnail
 
@@ -169,12 +169,12 @@ class EventsSink:
             uids, visits = [one.uid for one in records], [one.visit for one in records]
             self._clips.add(result, uids, utc + result.frame.captured_at, visits)
 
-    def _end_visits(self, ends: Sequence[VisitEnd]) -> None:
+    def _end_visits(self, ends: Sequence[VisitChange]) -> None:
         service, store = self._service, self.store
         if ends and service is not None and store is not None:
             service.writer.enqueue(partial(store.end_visits, {one.uid: one.pts_s for one in ends}))
             if self._clips is not None:
-                self._clips.end_visits([one.uid for one in ends])
+                self._clips.end_visits([one.uid for one in ends if one.pts_s is not None])
 
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
         """Store the cameras' events since the last call; end visits at silent cameras."""

@@ -337,6 +337,18 @@ def test_a_clip_is_delivered_to_targets_that_got_its_event_and_want_clips(
     assert taken(Outbox(store, "late")) == [], "it never heard of the event"
 
 
+def test_a_message_has_the_address_of_its_visits_picture(store: EventStore) -> None:
+    store.deliver_to({"hook": ()})
+    store.add([event(1, visit="a"), event(2, visit="b")])
+    store.set_thumbnail("b", "gate/20260131-235959-0123abcd.jpg", 9)
+    outbox = Outbox(store, "hook", "https://cams.example.org/")
+    urls = {}
+    while (message := outbox.take(2000.0)) is not None:
+        urls[message.event.visit] = message.as_dict()["thumbnail_url"]
+        outbox.delivered(message)
+    assert urls == {1: None, 2: "https://cams.example.org/api/visits/2/thumbnail.jpg"}
+
+
 def test_a_clip_is_never_delivered_before_its_event(store: EventStore) -> None:
     """The event may have to be sent again; a clip of something unknown helps nobody."""
     store.deliver_to({"hook": ()}, {"hook"})

@@ -24,7 +24,7 @@ from support.fake_backend import CAMERAS, TOKEN, ServerParts, result_of, serving
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from pipeline.events.visits import VisitEnd
+from pipeline.events.visits import VisitChange
 from pipeline.server.viewers.jpeg_encoder import JpegEncoder, encoding_width
 from pipeline.server.viewers.messages import picture_message
 
@@ -175,7 +175,7 @@ def test_a_page_gets_visits_that_change(made: ServerParts) -> None:
     with serving(made) as address, page(address) as link:
         next_text(link, "cameras")
         next_text(link, "cameras")
-        made.backend.visits.end([VisitEnd("1" * 32, 12.0)])
+        made.backend.visits.end([VisitChange("1" * 32, 12.0)])
         visit = next_text(link, "visit")["visit"]
         assert (visit["id"], visit["seconds"]) == (1, 12.0)
 

@@ -268,8 +268,8 @@ class EventStore:
             found = stored_visits(connection, numbers)
         return found, max((one.revision for one in found), default=revision)
 
-    def end_visits(self, ends: Mapping[str, float]) -> None:
-        """End visits, {name: when the track was last seen on the frames' clock}."""
+    def end_visits(self, ends: Mapping[str, float | None]) -> None:
+        """End visits, {name: when the track was last seen on the frames' clock}; None: go on."""
         with self.writing() as connection:
             end_visits(connection, ends)
 

@@ -95,13 +95,15 @@ def set_first_events(connection: sa.Connection, numbers: Iterable[int | None]) -
         connection.execute(changed.values(first_event=first.scalar_subquery()))
 
 
-def end_visits(connection: sa.Connection, ends: Mapping[str, float]) -> None:
-    """End visits, {name: when the track was last seen on the frames' clock}, that are there."""
+def end_visits(connection: sa.Connection, ends: Mapping[str, float | None]) -> None:
+    """End visits, {name: when the track was last seen on the frames' clock}, that are there.
+
+    None for one that goes on, as its track is seen again.
+    """
     rows = _rows_by_uid(connection, list(ends))
     for revision, (uid, row) in enumerate(rows.items(), next_revision(connection)):
-        visit = _visit(row)
-        closed = _values(visit.closed(ends[uid] - visit.pts_s))
-        _update(connection, row["id"], {**closed, "revision": revision}, moved=False)
+        values = {**_values(_visit(row).changed(ends[uid])), "revision": revision}
+        _update(connection, row["id"], values, moved=False)
 
 
 def end_all_visits(connection: sa.Connection) -> None:
