@@ -88,6 +88,7 @@ class _Change:
         return self._checked(f"{self._text}{_KEY}:\n{_rendered(entry, _INDENT)}", wanted)
 
     def remove(self, index: int) -> str:
+        self._check_index(index)
         wanted = [each for i, each in enumerate(self._entries) if i != index]
         if self._is_flow:
             kept = [each for i, each in enumerate(self._raw()) if i != index]
@@ -99,7 +100,10 @@ class _Change:
         return self._checked(text, wanted)
 
     def change(self, index: int, changes: Mapping[str, Any]) -> str:
+        self._check_index(index)
         before = self._entries[index]
+        if not isinstance(before, str | Mapping):
+            raise ConfigError(f"{_KEY}.{index}: want a source, got {before!r}")
         mapping = {"source": before} if isinstance(before, str) else before
         merged = {**mapping, **changes}
         changed = {key: value for key, value in merged.items() if value is not None}
@@ -112,6 +116,10 @@ class _Change:
         lines = self._text.splitlines(keepends=True)[start:end]
         new = _edited(lines, self._column, changes)
         return self._checked(self._spliced(start, end, new), wanted)
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self._entries):
+            raise ConfigError(f"{_KEY}: has no entry {index}")
 
     @property
     def _is_flow(self) -> bool:
@@ -216,6 +224,8 @@ def _edited(lines: Sequence[str], column: int, changes: Mapping[str, Any]) -> st
         raise ConfigError(_BY_HAND) from None
     if isinstance(items[0], str):
         items[0] = CommentedMap(source=items[0])
+    if not isinstance(items[0], CommentedMap):
+        raise ConfigError(_BY_HAND)
     for key, value in changes.items():
         if value is None:
             items[0].pop(key, None)

@@ -95,8 +95,18 @@ def test_every_form_of_a_file_takes_a_source_and_gives_it_back(text: str) -> Non
     "text",
     ["sources: [", "sources: {a: 1}\n", "[1, 2]\n", "{detector: {}}",
      "base: &b {fps: 1}\nsources:\n  - <<: *b\n    name: x\n",
-     "sources:\n  - &a\n    name: x\n  - *a\n"],
+     "sources:\n  - &a\n    name: x\n  - *a\n", "sources:\n- ", "sources:\n- [a]\n",
+     "sources:\n- \n    !!str \x85"],
 )  # fmt: skip
 def test_what_cannot_be_kept_is_left_to_a_person(text: str) -> None:
     with pytest.raises(ConfigError):
         with_changed_source(with_source(text, NEW), 0, {"name": "other"})
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_an_entry_that_is_not_there_is_an_error(index: int) -> None:
+    for act in (lambda: without_source(FILE, index), lambda: with_changed_source(FILE, index, {})):
+        with pytest.raises(ConfigError, match="has no entry"):
+            act()
+    with pytest.raises(ConfigError, match="has no entry"):
+        without_source("sinks: []\n", 0)

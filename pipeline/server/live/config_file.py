@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ class ConfigFile:
         given = self._is_named and bool(self._addresses)
         if given or any(key.partition(".")[0] == "sources" for key in self._changes):
             return "the cameras stand on the command line, in place of those in the configuration"
+        folder = next(each for each in self.path.absolute().parents if each.exists())
+        if not os.access(
+            folder, os.W_OK
+        ):  # the file and its secrets are replaced, not written into
+            return f"{self.path}: its folder cannot be written to"
         return None
 
     def load(self, path: Path | None = None) -> Config:

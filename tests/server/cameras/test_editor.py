@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,20 @@ def test_cameras_of_the_command_line_stay_there(tmp_path: Path) -> None:
     assert [source for source, _ in _made(again)] == ["10.0.0.9"], "the next start has it"
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form was offered, and refused once everything was typed."""
+    setup = Setup(tmp_path)
+    assert setup.file.fixed is None
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert setup.file.fixed == f"{setup.path}: its folder cannot be written to"
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        setup.editor.add(form(address="rtsp://10.0.0.9/1"))
+    assert setup.path.read_text() == FILE
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     setup = Setup(tmp_path / "file" / "below", None)
     with pytest.raises((OutputError, ConfigError)):
