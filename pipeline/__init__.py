@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         RequestsStop,
         RunInfo,
         Sink,
+        SizedBySource,
         Source,
         SourceInfo,
         Stateful,
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
     from pipeline.core.options import OptionsModel, PluginChoice
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.detectors.common.loaded_model import LoadedModel
-    from pipeline.engine import Pipeline, RunOptions
+    from pipeline.engine import DetectOptions, Pipeline, RunOptions
     from pipeline.interop import (
         from_supervision,
         from_ultralytics,
@@ -95,6 +96,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "CountsUndecoded",
+    "DetectOptions",
     "Detection",
     "Detections",
     "Detector",
@@ -127,6 +129,7 @@ __all__ = [
     "Secret",
     "SecretUrl",
     "Sink",
+    "SizedBySource",
     "Source",
     "SourceBrokenError",
     "SourceError",
@@ -208,6 +211,7 @@ _HOMES = {
         "RequestsStop",
         "RunInfo",
         "Sink",
+        "SizedBySource",
         "Source",
         "SourceInfo",
         "Stateful",
@@ -220,7 +224,7 @@ _HOMES = {
     "core.options": ("OptionsModel", "PluginChoice"),
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
     "detectors.common.loaded_model": ("LoadedModel",),
-    "engine": ("Pipeline", "RunOptions"),
+    "engine": ("DetectOptions", "Pipeline", "RunOptions"),
     "interop": (
         "from_supervision",
         "from_ultralytics",
