@@ -29,6 +29,9 @@ cameras:
     lines:
       - name: across
         points: [[0, 240], [640, 260]]
+    appeared:
+      classes: null
+      masks: [[[0, 0], [640, 0], [640, 60], [0, 60]]]
 """
 
 
@@ -75,7 +78,7 @@ def test_counting_again_gives_the_same_events(ran: Path, tmp_path: Path, name: s
     arguments = ["--zones", zones, "--fps", str(FPS), "--json", "--events", str(out)]
     assert main(["count", str(ran / "out" / name), *arguments]) == 0
     first, again = events_of(ran / "out" / "events.csv"), events_of(out)
-    assert {event["kind"] for event in first} == {"enter", "leave", "dwell", "cross"}
+    assert {event["kind"] for event in first} == {"enter", "leave", "dwell", "cross", "appeared"}
     if name == "scene.txt":  # tells neither class nor time of day
         for event in (*first, *again):
             event |= {"utc": "", "class_id": "", "class_name": ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_refers_to_files_that_are_there(path: Path) -> None:
         named = [name.removeprefix("./") for name in re.findall(r'from "(\./[^"]+)"', text)]
     missing = [name for name in named if not (PAGE / name).is_file()]
     assert missing == []
+
+
+def test_the_live_page_stays_light() -> None:
+    """What a browser fetches for it, compressed as the server does."""
+    needed, todo = set[str](), ["index.html"]
+    while todo:
+        name = todo.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        text = (PAGE / name).read_text("utf-8")
+        if name == "index.html":
+            todo += re.findall(r'(?:src|href)="([^"#]+\.(?:js|css|svg))"', text)
+        todo += re.findall(r'from "\./([^"]+)"', text)
+    assert {"app.js", "visits.js", "base.css"} <= needed
+    assert sum(len(gzip.compress((PAGE / name).read_bytes())) for name in needed) < 80_000
 
 
 def test_every_script_is_used() -> None:

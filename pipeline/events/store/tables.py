@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
@@ -9,6 +10,8 @@ from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstra
 
 from pipeline.core.errors import StoreError
 from pipeline.events.store.old_visits import GROUPING
+
+log = logging.getLogger("trackline")
 
 metadata = MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows only so
@@ -167,6 +170,8 @@ def _visits(connection: sa.Connection) -> None:
     metadata.create_all(connection, [labels, visits, visit_labels])
     if any(column["name"] == "visit_id" for column in sa.inspect(connection).get_columns("events")):
         return
+    count = connection.scalar(sa.select(sa.func.count()).select_from(sa.table("events")))
+    log.info("events: %d events of an older version are grouped into visits", count)
     blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
     for statement in (
         f"ALTER TABLE clips ADD COLUMN boxes {blob}",

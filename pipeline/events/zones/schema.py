@@ -201,8 +201,21 @@ class ZonesFile(OptionsModel):
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
-    """Return a model as plain values without what is null, as people write it."""
-    return model.model_dump(mode="json", exclude_none=True)
+    """Return a model as plain values without what is null anyway, as people write it."""
+    fields = type(model).model_fields
+    return {
+        name: _plain_value(value)
+        for name, value in model
+        if value is not None or fields[name].default is not None
+    }
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return plain(value)
+    if isinstance(value, dict):
+        return {key: _plain_value(each) for key, each in value.items()}
+    return [_plain_value(each) for each in value] if isinstance(value, tuple) else value
 
 
 def outside(camera: CameraZones, size: tuple[int, int]) -> str | None:
