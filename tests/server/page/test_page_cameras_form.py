@@ -116,7 +116,8 @@ def test_a_camera_is_removed_after_a_question(page: Page, fake: FakeServer) -> N
 
 
 def test_the_form_fits_a_phone(fake: FakeServer, open_page: Open) -> None:
-    phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
+    size = {"width": 390, "height": 800}
+    phone = {"viewport": size, "has_touch": True, "is_mobile": True, "color_scheme": "light"}
     page = open_page(**phone)
     shows_pictures(page, 1)
     page.locator('[data-camera="yard"] .open').tap()
