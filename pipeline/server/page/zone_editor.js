@@ -39,7 +39,7 @@ export class ZoneEditor extends EventTarget {
   #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
 
   #whole = new WholePicture({ begin: () => this.#pushUndo(), change: () => this.#refresh() });
-  #preview = new Preview(() => this.#refresh());
+  #preview = new Preview(() => this.#showCounts());
   #words;
   #isLive;
   #onSizeChange = () => this.#rescale();
@@ -208,7 +208,6 @@ export class ZoneEditor extends EventTarget {
       button.disabled = zones.length >= MAX_ZONES;
     }
     this.#whole.element.hidden = chosen >= 0 || drawing !== null;
-    this.#whole.count(this.#preview.appeared);
     this.#finish.hidden = this.#cancel.hidden = drawing === null;
     this.#finish.disabled = drawing !== null && drawing.points.length < MIN_POINTS[drawing.kind];
     this.#form.show(zones[chosen] ?? null, anew);
@@ -217,8 +216,14 @@ export class ZoneEditor extends EventTarget {
     setText(this.#close, `${this.#words.close}${this.dirty ? " …" : ""}`);
     if (this.#problem.textContent && !problemOf(zones)) setText(this.#problem, "");
     this.#preview.ask(this.#tile.name, this.#asText(), problemOf(zones) === "" && drawing === null);
-    this.#fillList(zones, chosen);
+    this.#showCounts();
     this.#draft.render();
+  }
+
+  /** Show what would have counted; what the editor says meanwhile, "Saved." say, stays. */
+  #showCounts() {
+    this.#whole.count(this.#preview.appeared);
+    this.#fillList(this.#draft.zones, this.#draft.chosen);
   }
 
   #fillList(zones, chosen) {
