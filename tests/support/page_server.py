@@ -31,6 +31,7 @@ class Camera:
     age_ms: float = 80.0
     index: int = 0
     fps: float = 10.0
+    analysed_fps: float | None = None
     inside: dict[str, int] = field(default_factory=dict)
     again_in_s: float | None = None
 
@@ -49,6 +50,7 @@ class Camera:
             "state": self.state,
             "since": self.since,
             "fps": 0.0 if gone else self.fps,
+            "analysed_fps": self.analysed_fps,
             "width": self.scene.width,
             "height": self.scene.height,
             "age_ms": {"now": age, "p50": 82.0, "p95": 131.0, "p99": 164.0},

@@ -18,8 +18,9 @@ import { Visits } from "./visits.js";
 import { WORDS, isStill, onlyZones } from "./still.js";
 import { Wall, noCameras } from "./wall.js";
 import { isSeen } from "./format.js";
+import { linesOf } from "./tile_text.js";
 
-const LAYER_KEYS = { b: "boxes", l: "labels", t: "trails", z: "zones" };
+const LAYER_KEYS = { b: "boxes", l: "labels", i: "ids", t: "trails", z: "zones" };
 const WALL_FPS = 12;
 const LARGE_FPS = 25;
 
@@ -28,7 +29,7 @@ const layers = new Layers();
 const connection = new Connection(new URL("api/ws", document.baseURI.replace(/^http/, "ws")));
 const status = new Status(() => connection.retryNow(), offerCameras);
 const clip = new Clip();
-const counts = new Counts();
+const counts = new Counts(showLines);
 const visits = new Visits((visit, all) => clip.play(visit, all));
 const details = new CameraDetails();
 const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
@@ -132,6 +133,12 @@ function updateTracks({ camera, tracks, inside }) {
   for (const track of tracks) colourOf(track.class_name); // the filters offer what was seen
   wall.tile(camera)?.inside(inside);
   if (isSeen(wall.tile(camera)?.camera?.state)) counts.inside(camera, inside);
+}
+
+/** Show what the lines counted on the tiles of the cameras that were asked for. */
+function showLines(all, camera) {
+  const lines = linesOf(all);
+  for (const tile of wall.tiles) if (!camera || tile.name === camera) tile.lines(lines.get(tile.name) ?? new Map());
 }
 
 function showLarge(name) {

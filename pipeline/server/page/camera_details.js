@@ -1,10 +1,11 @@
 // Details of the camera that is shown large: picture ages, dropped frames, reconnects.
 import { el, setText } from "./dom.js";
-import { age, time } from "./format.js";
+import { age, rateText, time } from "./format.js";
 
 const ROWS = {
   since: "In this state since",
   size: "Picture",
+  rate: "Analysed",
   ages: "Age p50 / p95 / p99",
   delivered: "Delivered of grabbed",
   dropped: "Dropped",
@@ -30,6 +31,7 @@ export class CameraDetails {
     const dropped = Object.entries(camera.dropped).filter(([, n]) => n).map(([cause, n]) => `${n} ${cause}`);
     this.#set("since", time(camera.since));
     this.#set("size", camera.width ? `${camera.width} × ${camera.height}` : "–");
+    this.#set("rate", rateText(camera));
     this.#set("ages", [p50, p95, p99].map(age).join(" / "));
     this.#set("delivered", `${camera.delivered} of ${camera.grabbed}`);
     this.#set("dropped", dropped.join(", ") || "none");

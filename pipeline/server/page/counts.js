@@ -15,7 +15,11 @@ export class Counts {
   #last = null;
   #error = "";
 
-  constructor() {
+  #onLoaded;
+
+  /** `onLoaded` is called with the counts of the cameras asked for, as the server gives them, and that camera or "". */
+  constructor(onLoaded = () => {}) {
+    this.#onLoaded = onLoaded;
     for (const [hours, text] of Object.entries(HOURS)) this.#hours.append(el("option", { value: hours }, text));
     this.#hours.value = "24";
     this.#hours.addEventListener("change", () => this.refresh());
@@ -60,10 +64,10 @@ export class Counts {
     this.#soon = 0;
     const query = new URLSearchParams({ hours: this.#hours.value });
     if (this.#camera) query.set("camera", this.#camera);
-    const asked = query.toString();
     try {
-      const answer = await fetchJson(`api/counts?${asked}`);
+      const answer = await fetchJson(`api/counts?${query}`);
       this.#last = { camera: this.#camera, ...answer };
+      this.#onLoaded(answer.counts, query.get("camera") ?? "");
       this.#error = "";
     } catch (error) {
       this.#error = error.message;

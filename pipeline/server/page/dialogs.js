@@ -8,7 +8,7 @@ const KEYS = [
   ["← →", "the camera before and after, while one is large"],
   ["S", "settings of the large camera"],
   ["E", "edit the zones and lines of the large camera"],
-  ["B L T Z", "boxes, labels, trails, zones on and off"],
+  ["B L I T Z", "boxes, labels, IDs, trails, zones on and off"],
   ["Space Enter", "while drawing: set a point at the cross, finish"],
   ["Tab Arrows Del", "on a point: choose, move (Shift: faster), delete it"],
   ["Ctrl Z", "take back the last change to a zone or line"],

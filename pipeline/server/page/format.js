@@ -104,6 +104,22 @@ export function retryText(s) {
   return s < 0.5 ? "Trying now" : `Next try in ${Math.round(s)} s`;
 }
 
+/** Return the rate of a camera's pictures: "10.0 fps", "6.4 of 10.0 fps" where not all are analysed. */
+export function rateText(camera) {
+  const [analysed, arriving] = ratesOf(camera).map((rate) => rate.toFixed(1));
+  return analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`;
+}
+
+/** Return whether at least a tenth of a camera's pictures is not analysed. */
+export function isLagging(camera) {
+  const [analysed, arriving] = ratesOf(camera);
+  return Number(analysed.toFixed(1)) < 0.9 * Number(arriving.toFixed(1));
+}
+
+function ratesOf({ fps, analysed_fps }) {
+  return [analysed_fps ?? fps ?? 0, fps ?? 0];
+}
+
 /** Return "1 camera", "2 cameras". */
 export function count(n, one, many = `${one}s`) {
   return `${n} ${n === 1 ? one : many}`;

@@ -1,11 +1,11 @@
 // Drawing of boxes, labels, trails, zones and lines on the canvas over a picture.
 import { colourOf } from "./colours.js";
+import { overlap, placeLabels } from "./labels.js";
+import { paintTrail } from "./trails.js";
 import { arrowOf, labelOf } from "./zones.js";
 
 const RIM = "#000000b3";
-const TRAIL_MS = 3000;
-const MAX_GAP_MS = 800;
-const MAX_TRAIL_POINTS = 80;
+const MIN_LABELLED_PX = 16; // a smaller object would be hidden by its label
 const FONT = '600 PXpx system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
 // Pairs of COCO's 17 keypoints that are joined: face, arms, trunk, legs.
@@ -15,57 +15,39 @@ const LIMBS = [
 ];
 const MIN_KEYPOINT_SCORE = 0.5;
 
-/** Trails: the bottom centre of each track in the last seconds, in pixels of the picture. */
-export class Trails {
-  #points = new Map();
-
-  add(tracks, now) {
-    for (const { id, class_name, xyxy } of tracks) {
-      if (!id) continue; // no track id, no trail
-      let trail = this.#points.get(id);
-      // A trail is not drawn across a gap in the frames.
-      if (!trail || now - trail.at.at(-1)[0] > MAX_GAP_MS) trail = { colour: colourOf(class_name), at: [] };
-      trail.at.push([now, (xyxy[0] + xyxy[2]) / 2, xyxy[3]]);
-      if (trail.at.length > MAX_TRAIL_POINTS) trail.at.shift();
-      this.#points.set(id, trail);
-    }
-    for (const [id, trail] of this.#points) {
-      while (trail.at.length && trail.at[0][0] < now - TRAIL_MS) trail.at.shift();
-      if (!trail.at.length) this.#points.delete(id);
-    }
-  }
-
-  clear() {
-    this.#points.clear();
-  }
-
-  values() {
-    return this.#points.values();
-  }
-}
-
 /**
  * Return the offset and scale that fit a picture of `width` x `height` into a canvas of
- * `across` x `down` CSS pixels, centred, as `object-fit: contain` does for the picture's own canvas.
+ * `across` x `down` CSS pixels, centred, as `object-fit: contain` does for the picture's own
+ * canvas, or `object-fit: cover`.
  */
-export function fit(width, height, across, down) {
-  const scale = Math.min(across / width, down / height);
+export function fit(width, height, across, down, cover = false) {
+  const scale = (cover ? Math.max : Math.min)(across / width, down / height);
   return { x: (across - width * scale) / 2, y: (down - height * scale) / 2, scale, across, down };
 }
 
-/** Paint one picture's layers. `view` is from `fit`; `ratio` is device pixels per CSS pixel. */
+/**
+ * Paint one picture's layers. `view` is from `fit`; `ratio` is device pixels per CSS pixel.
+ * `scene` is {tracks, trails, zones, inside} and, optional, `pointed`: the id of the track under the
+ * pointer, and `places`: what the last call returned, the places of the labels.
+ */
 export function paint(context, view, ratio, scene, layers) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.lineJoin = "round";
-  if (layers.zones) for (const zone of scene.zones) paintZone(context, view, zone, scene.inside);
+  const names = [];
+  if (layers.zones) for (const zone of scene.zones) paintZone(context, view, zone, scene.inside, names);
   if (layers.trails) for (const trail of scene.trails.values()) paintTrail(context, view, trail);
   const small = view.across < 300;
   if (layers.boxes) for (const track of scene.tracks) paintMask(context, view, track);
   if (layers.boxes) for (const track of scene.tracks) paintBox(context, view, ratio, track, small);
   if (layers.boxes) for (const track of scene.tracks) paintSkeleton(context, view, track);
-  if (layers.labels) for (const track of scene.tracks) paintLabel(context, view, track, small);
+  return layers.labels ? paintLabels(context, view, scene, layers.ids, names) : new Map();
+}
+
+/** Return the part of the canvas that the picture takes, as [left, top, right, bottom]. */
+function areaOf({ x, y, across, down }) {
+  return [Math.max(0, x), Math.max(0, y), Math.min(across, across - x), Math.min(down, down - y)];
 }
 
 function boxOf(view, [x1, y1, x2, y2]) {
@@ -126,44 +108,33 @@ function paintSkeleton(context, view, { keypoints, class_name }) {
   }
 }
 
-function paintLabel(context, view, track, small) {
-  const px = small ? 10 : view.across > 900 ? 13 : 11;
-  const [x, y, w] = boxOf(view, track.xyxy);
-  // On a small picture the class name would hide the object: only the id is drawn.
-  const name = small && w < 60 ? "" : clipped(track.class_name);
-  const text = track.text ?? `${name} ${track.id || ""}`.trim();
-  if (!text) return;
+function paintLabels(context, view, { tracks, pointed = null, places }, ids, names) {
+  const px = view.across < 300 ? 10 : view.across > 900 ? 13 : 11;
   context.font = FONT.replace("PX", px);
   context.textBaseline = "alphabetic";
-  const width = context.measureText(text).width + 8;
-  const height = px + 5;
-  // Within the picture, and below the upper edge where there is no room above it.
-  const left = Math.max(view.x, Math.min(x - 1, view.across - view.x - width));
-  const above = y - view.y >= height ? y - height : y;
-  const top = Math.max(view.y, Math.min(above, view.down - view.y - height));
-  context.globalAlpha = track.coasting ? 0.7 : 1;
-  context.fillStyle = colourOf(track.class_name);
-  context.fillRect(left, top, width, height);
-  context.globalAlpha = 1;
-  context.fillStyle = "#0b0f0e";
-  context.fillText(text, left + 4, top + px);
-}
-
-function paintTrail(context, view, trail) {
-  const { x, y, scale } = view;
-  context.lineWidth = 2;
-  context.strokeStyle = trail.colour;
-  for (let i = 1; i < trail.at.length; i += 1) {
-    context.globalAlpha = 0.15 + (0.75 * i) / trail.at.length;
-    context.beginPath();
-    context.moveTo(x + trail.at[i - 1][1] * scale, y + trail.at[i - 1][2] * scale);
-    context.lineTo(x + trail.at[i][1] * scale, y + trail.at[i][2] * scale);
-    context.stroke();
+  const labels = tracks.map((track, i) => {
+    const box = boxOf(view, track.xyxy);
+    const isPointed = pointed !== null && track.id === pointed;
+    const name = clipped(track.class_name) || "object";
+    const text = track.text ?? ((ids || isPointed) && track.id ? `${name} ${track.id}` : name);
+    const weight = isPointed || track.chosen ? Infinity : box[2] * box[3] * (track.score ?? 1) * (track.coasting ? 0.5 : 1);
+    return { key: track.id || `row ${i}`, track, text, box, width: context.measureText(text).width + 8, height: px + 5, weight };
+  }).filter(({ box, weight }) => weight === Infinity || Math.max(box[2], box[3]) >= MIN_LABELLED_PX);
+  const placed = placeLabels(labels, areaOf(view), names, places);
+  for (const { key, track, text, width, height } of labels) {
+    if (!placed.has(key)) continue;
+    const { left, top } = placed.get(key);
+    context.globalAlpha = track.coasting ? 0.7 : 1;
+    context.fillStyle = colourOf(track.class_name);
+    context.fillRect(left, top, width, height);
+    context.globalAlpha = 1;
+    context.fillStyle = "#0b0f0e";
+    context.fillText(text, left + 4, top + px);
   }
-  context.globalAlpha = 1;
+  return placed;
 }
 
-function paintZone(context, view, zone, inside) {
+function paintZone(context, view, zone, inside, names) {
   const points = zone.points.map(([px, py]) => [view.x + px * view.scale, view.y + py * view.scale]);
   context.beginPath();
   points.forEach(([px, py], i) => (i ? context.lineTo(px, py) : context.moveTo(px, py)));
@@ -180,7 +151,7 @@ function paintZone(context, view, zone, inside) {
   context.stroke();
   if (zone.kind === "line") paintArrow(context, points);
   const now = zone.kind === "zone" && (inside[zone.name] ?? null) !== null ? `  ${inside[zone.name]}` : "";
-  paintName(context, view, `${clipped(zone.name)}${now}`, labelOf(zone.kind, points));
+  names.push(paintName(context, view, `${clipped(zone.name)}${now}`, labelOf(zone.kind, points), names));
 }
 
 function paintArrow(context, points) {
@@ -196,16 +167,24 @@ function paintArrow(context, points) {
   context.fill();
 }
 
-function paintName(context, view, text, { x, y, align }) {
-  context.font = FONT.replace("PX", view.across < 300 ? 10 : 12);
+/** Paint a zone's name within the picture, lower where another one stands; return its rectangle. */
+function paintName(context, view, text, { x, y, align }, names) {
+  const px = view.across < 300 ? 10 : 12;
+  context.font = FONT.replace("PX", px);
   const width = context.measureText(text).width;
-  const start = x - width * { start: 0, middle: 0.5, end: 1 }[align];
-  const left = Math.max(2, Math.min(start, view.across - width - 2));
+  const [left, top, right, bottom] = areaOf(view);
+  const from = Math.max(left + 2, Math.min(x - width * { start: 0, middle: 0.5, end: 1 }[align], right - width - 2));
+  const at = (line) => [from, line - px, from + width, line + 3];
+  const first = Math.max(top + px, Math.min(y, bottom - 3));
+  const free = [0, 1, 2, 3, -1, -2].map((step) => first + step * (px + 4))
+    .find((line) => line >= top + px && line <= bottom - 3 && !names.some((name) => overlap(name, at(line))));
+  const line = free ?? first;
   context.strokeStyle = "#000000d9";
   context.lineWidth = 3;
-  context.strokeText(text, left, y);
+  context.strokeText(text, from, line);
   context.fillStyle = "#fff";
-  context.fillText(text, left, y);
+  context.fillText(text, from, line);
+  return at(line);
 }
 
 function clipped(text) {

@@ -1,19 +1,22 @@
 // Settings stored in the browser: the theme and the layers drawn over the pictures.
 
 const LAYERS = ["boxes", "labels", "trails", "zones"];
+const EXTRAS = ["ids"]; // off until they are switched on
 const THEMES = ["system", "dark", "light"];
 
 /** The layers that are on; `change` is dispatched when one is switched. */
 export class Layers extends EventTarget {
   constructor() {
     super();
-    const off = (load("trackline.off") ?? "").split(" ");
+    const [off, on] = ["trackline.off", "trackline.on"].map((key) => (load(key) ?? "").split(" "));
     for (const layer of LAYERS) this[layer] = !off.includes(layer);
+    for (const layer of EXTRAS) this[layer] = on.includes(layer);
   }
 
   toggle(layer) {
     this[layer] = !this[layer];
     save("trackline.off", LAYERS.filter((one) => !this[one]).join(" "));
+    save("trackline.on", EXTRAS.filter((one) => this[one]).join(" "));
     this.dispatchEvent(new Event("change"));
   }
 

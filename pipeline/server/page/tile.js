@@ -1,9 +1,11 @@
-// Tile of one camera: its picture, the overlay, and a caption with its state and figures.
+// Tile of one camera: its picture, the overlay, and a caption that says what is there now.
 import { el, setAttribute, setText } from "./dom.js";
 import { cameraPath, fetchJson } from "./api.js";
 import { rescaled } from "./zones.js";
-import { Trails, fit, paint } from "./overlay.js";
-import { retryText, age, ageLevel, count, span, stateText, time } from "./format.js";
+import { fit, paint } from "./overlay.js";
+import { Trails } from "./trails.js";
+import { age, ageLevel, isLagging, isSeen, rateText, retryText, span, stateText } from "./format.js";
+import { RecentAreas, RecentObjects, objectsText, problemText } from "./tile_text.js";
 
 const GONE = new Set(["lost", "ended"]);
 
@@ -13,7 +15,7 @@ export class Tile {
   #veil = el("div", { class: "veil", hidden: true });
   #lamp = el("span", { class: "lamp" });
   #state = el("span", { class: "state" });
-  #tracks = el("span", { class: "figure tracks" });
+  #now = el("span", { class: "now" }); // what is there, and what was counted
   #fps = el("span", { class: "figure fps", title: "Pictures analysed, of those that arrive" });
   #age = el("span", { class: "figure age", title: "Age of the picture" });
   #retry = el("button", { type: "button", class: "retry", hidden: true, on: { click: () => this.#tryNow() } }, "Try now");
@@ -23,6 +25,10 @@ export class Tile {
   #worstAge = 0;
   #updatedAt = 0;
   #trails = new Trails();
+  #objects = new RecentObjects();
+  #areas = new RecentAreas();
+  #pointer = null;
+  #places = new Map();
   #zones = [];
   #zonesSize = null;
   #inside = {};
@@ -38,11 +44,13 @@ export class Tile {
     this.tools = el("div", { class: "large-tools" });
     const caption = el(
       "div", { class: "caption" },
-      this.#lamp, el("span", { class: "name", title: name }, name), this.#state, this.#tracks, this.#fps, this.#age,
+      this.#lamp, el("span", { class: "name", title: name }, name), this.#state, this.#now, this.#fps, this.#age,
     );
     this.element = el("article", { class: "tile", "aria-label": name, data: { camera: name, state: "connecting" } }, this.tools, this.stage, caption);
     this.sizes = new ResizeObserver(() => this.#resize());
     this.sizes.observe(this.stage);
+    this.stage.addEventListener("pointermove", ({ clientX, clientY, pointerType }) => pointerType === "touch" || this.#point(clientX, clientY));
+    this.stage.addEventListener("pointerleave", () => this.#point());
   }
 
   /** Return the width and height of the camera's picture, or null before the first. */
@@ -77,6 +85,7 @@ export class Tile {
     this.#drawnAt = performance.now();
     this.#worstAge = Math.max(this.#worstAge, header.age_ms);
     this.#trails.add(header.tracks, this.#drawnAt);
+    this.#objects.add(header.tracks, this.#drawnAt);
     this.element.dataset.shown = header.index;
     this.paint();
   }
@@ -90,14 +99,11 @@ export class Tile {
     this.#lamp.dataset.state = camera.state;
     const gone = GONE.has(camera.state);
     setText(this.#state, stateText(camera.state));
-    const tracks = camera.tracks === null ? "–" : count(camera.tracks, "track");
-    setText(this.#tracks, tracks);
-    const arriving = (camera.fps ?? 0).toFixed(1);
-    const analysed = (camera.analysed_fps ?? camera.fps ?? 0).toFixed(1);
-    setText(this.#fps, analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`);
-    setAttribute(this.#fps, "data-level", Number(analysed) < 0.9 * Number(arriving) ? "warn" : null);
+    setText(this.#fps, rateText(camera));
+    setAttribute(this.#fps, "data-level", camera.state === "live" && isLagging(camera) ? "warn" : null);
     this.#showProblem(camera);
-    setAttribute(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}, ${tracks}`);
+    if (!isSeen(camera.state)) this.#objects.clear();
+    this.#showNow();
     if (gone && came !== camera.state) {
       this.#trails.clear();
       this.paint();
@@ -112,11 +118,19 @@ export class Tile {
 
   inside(inside) {
     this.#inside = inside;
+    this.#areas.inside(inside);
+  }
+
+  /** Update what the camera's lines counted, Map line -> {in, out}. */
+  lines(lines) {
+    this.#areas.lines(lines);
+    this.#showNow();
   }
 
   /** Update the age of the picture shown; called a few times a second. */
   tick(now, watched) {
     const camera = this.camera;
+    this.#showNow();
     let ms = camera?.age_ms?.now ?? NaN;
     if (watched && this.#header) {
       const since = now - this.#drawnAt;
@@ -145,12 +159,44 @@ export class Tile {
     if (!view || !canvas.width) return;
     const gone = this.camera && GONE.has(this.camera.state);
     const hidden = this.element.hasAttribute("data-editing"); // the editor draws its own
-    paint(canvas.getContext("2d"), view, this.#ratio, {
+    this.#places = paint(canvas.getContext("2d"), view, this.#ratio, {
       tracks: gone || !this.#header ? [] : this.#header.tracks,
       trails: this.#trails,
       zones: hidden ? [] : rescaled(this.#zones, this.#zonesSize, this.size),
       inside: gone ? {} : this.#inside,
+      pointed: this.#pointed,
+      places: this.#places,
     }, this.#layers);
+  }
+
+  /** Say what is there now and what was counted; "nothing in view" is quiet. */
+  #showNow() {
+    const { camera } = this;
+    if (camera === null) return;
+    const seen = isSeen(camera.state);
+    const objects = objectsText(this.#objects.counts);
+    const texts = [objects, seen ? this.#areas.text : ""].filter(Boolean);
+    const text = seen ? texts.join(" · ") || "nothing in view" : "–";
+    setText(this.#now, text);
+    setAttribute(this.#now, "title", text);
+    this.#now.toggleAttribute("data-quiet", objects === "");
+    setAttribute(this.button, "aria-label", `Show ${this.name} large. ${stateText(camera.state)}${seen ? `, ${text}` : ""}`);
+  }
+
+  /** Return the id of the smallest object under the pointer, or null. */
+  get #pointed() {
+    if (this.#pointer === null || !this.#header) return null;
+    const { x, y, scale } = this.view;
+    const { left, top } = this.stage.getBoundingClientRect();
+    const [px, py] = [(this.#pointer[0] - left - x) / scale, (this.#pointer[1] - top - y) / scale];
+    const under = this.#header.tracks.filter(({ xyxy: [x1, y1, x2, y2] }) => px >= x1 && px <= x2 && py >= y1 && py <= y2);
+    const size = ({ xyxy: [x1, y1, x2, y2] }) => (x2 - x1) * (y2 - y1);
+    return under.sort((one, other) => size(one) - size(other))[0]?.id ?? null;
+  }
+
+  #point(...pointer) {
+    this.#pointer = pointer.length ? pointer : null;
+    this.paint();
   }
 
   #resize() {
@@ -188,17 +234,4 @@ export class Tile {
     }
     setTimeout(() => { this.#retry.disabled = false; }, 1000); // a try takes a while; the state says how it went
   }
-}
-
-/** Return title and text to show over the picture; both empty without a problem. */
-function problemText({ state, since, error, warning, reconnects }, seen) {
-  const text = error ?? "";
-  if (state === "lost") {
-    const tries = reconnects ? ` Came back ${count(reconnects, "time")} before.` : "";
-    return [`Lost since ${time(since)}`, text || `Trying again by itself.${tries}`];
-  }
-  if (state === "ended") return [`Ended at ${time(since)}`, text || "The source has no more pictures."];
-  if (state === "stale") return [`No new picture since ${time(since)}`, text || "The camera is connected but silent."];
-  if (state === "connecting") return ["Connecting", text || (seen ? "" : "No picture yet.")];
-  return ["", warning ?? ""];
 }

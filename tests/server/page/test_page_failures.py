@@ -74,14 +74,14 @@ def test_occupancy_of_a_lost_camera_is_unknown(page: Page, fake: FakeServer) -> 
     expect(now).to_have_text("3")
     fake.cameras[0].set("lost", "Connection refused")
     expect(now).to_have_text("–")
-    expect(tile.locator(".tracks")).to_have_text("–")
+    expect(tile.locator(".caption .now")).to_have_text("–")
     expect(other).to_have_text("1")
     page.get_by_label("Counted in").select_option("1")  # asked for anew, it stays unknown
     expect(now).to_have_text("–")
     fake.cameras[0].inside = {"Lawn": 2}
     fake.cameras[0].set("live")
     expect(now).to_have_text("2")
-    expect(tile.locator(".tracks")).to_have_text("1 track")
+    expect(tile.locator(".caption .now")).to_have_text("1 car · Lawn 2 inside")
 
 
 @pytest.mark.parametrize(
