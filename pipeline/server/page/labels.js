@@ -15,6 +15,8 @@ const PLACES = ["above", "aboveRight", "below", "belowRight", "inside", "insideB
 export function placeLabels(labels, area, taken = [], before = new Map()) {
   const placed = new Map();
   const used = [...taken];
+  const keys = new Set(labels.map(({ key }) => key));
+  const kept = [...before].filter(([key]) => keys.has(key));
   const weight = ({ key, weight: own }) => own * (before.has(key) ? KEPT : 1);
   for (const label of [...labels].sort((one, other) => weight(other) - weight(one))) {
     if (!overlap(edgesOf(label.box), area)) continue; // the object itself is outside of it
@@ -22,8 +24,7 @@ export function placeLabels(labels, area, taken = [], before = new Map()) {
     const isFree = (spot, room) => spot !== null && !used.some((one) => overlap(one, spot, room));
     // Back to the first place once there is more than just room for it, also beside the labels to come.
     const best = spotOf(PLACES[0], label, area);
-    const others = [...before].filter(([key]) => key !== label.key);
-    const isBetter = isFree(best, BACK) && !others.some(([, { spot }]) => overlap(spot, best, BACK));
+    const isBetter = isFree(best, BACK) && !kept.some(([key, { spot }]) => key !== label.key && overlap(spot, best, BACK));
     const first = isBetter ? PLACES[0] : last;
     for (const place of [first, ...PLACES.filter((one) => one !== first)]) {
       const spot = spotOf(place, label, area);
