@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.core.drawing import ALL_LABELS, LabelPart
@@ -24,3 +26,5 @@ class PictureDrawingOptions(DrawingOptions):
     """Draw the masks of objects half-transparently, of networks that give some."""
     keypoints: bool = True
     """Draw keypoints, and the skeleton of people, of networks that give some."""
+    colours: Literal["track", "class"] = "track"
+    """A colour for each track, or for each class as on the live page."""

@@ -79,6 +79,7 @@ class WindowSink:
             self._options.labels,
             masks=self._options.masks,
             keypoints=self._options.keypoints,
+            by_class=self._options.colours == "class",
         )
 
     def write(self, result: Result) -> None:

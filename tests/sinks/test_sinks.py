@@ -21,6 +21,7 @@ from support.sink_program import sink_program
 from support.sink_results import NAMES, pictures, quick_video, result, run_info
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
+from pipeline.core.drawing import class_colour
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.paths import safe_stem
@@ -427,6 +428,20 @@ def test_each_source_has_a_window_with_its_tracks_drawn(tmp_path: Path) -> None:
         ("Trackline: b", (96, 32, 3)),
     ]
     assert all(picture.any() for _, picture in gui.shown)
+    sink.close()
+
+
+@pytest.mark.parametrize("colours", ["track", "class"])
+def test_tracks_have_their_own_colour_or_that_of_their_class(tmp_path: Path, colours: str) -> None:
+    gui = FakeGui()
+    options = window.Options.model_validate({"colours": colours, "labels": [], "trail_s": 0})
+    sink = window.WindowSink(options, gui)
+    sink.open(run_info(tmp_path))
+    one = result(0)
+    sink.write(one)
+    names = [NAMES[number] for number in one.tracks.class_id.tolist()]
+    drawn = {tuple(each) for each in gui.shown[0][1].reshape(-1, 3).tolist()}
+    assert {class_colour(name) for name in names}.issubset(drawn) is (colours == "class")
     sink.close()
 
 
