@@ -44,6 +44,7 @@ class Metrics(Collector):
         """Yield every metric family."""
         yield from self._cameras()
         yield from self._ages_and_stages()
+        yield self._events()
         yield from self._deliveries()
         yield _gauge("trackline_viewers", "Pages and streams that are open.", self._viewers())
         yield _gauge(
@@ -126,6 +127,16 @@ class Metrics(Collector):
             for each, buckets in list(histograms.stages.items()):
                 stage.add_metric([name, each], *_histogram(buckets))
         yield from (age, stage)
+
+    def _events(self) -> Metric:
+        happened = CounterMetricFamily(
+            "trackline_events",
+            "Events of tracks since the start; area is a zone or line, empty the whole picture.",
+            labels=["camera", "area", "kind", "direction", "class"],
+        )
+        for label, count in sorted(self._backend.event_totals().items()):
+            happened.add_metric(label, count)
+        return happened
 
     def _deliveries(self) -> Iterator[Metric]:
         label = ["target"]

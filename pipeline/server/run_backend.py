@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.schemas import Camera, Counts, Deliveries, Status, ZonePreview
 from pipeline.server.visit_log import VisitLog
@@ -47,6 +47,16 @@ class RunBackend(Protocol):
 
     def counts(self, camera: str | None, hours: float) -> Counts:
         """Return counts of events in the last hours and who is inside now. May take a while."""
+
+    def counts_by_slot(self, query: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return counts of the events that match, by time, in order. May take a while.
+
+        Slots begin at multiples of `slot_s` Unix seconds. Of more than `query.limit` rows any are
+        left out.
+        """
+
+    def event_totals(self) -> Mapping[EventLabel, int]:
+        """Return how many events there were since the start."""
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, the newest first. May take a while."""

@@ -136,6 +136,19 @@ class Counts(ApiModel):
     inside: list[Inside]
 
 
+class HistoryCount(Count):
+    """How often something happened in an hour or on a day."""
+
+    time: float
+    """When that began, in Unix seconds."""
+
+
+class CountHistory(ApiModel):
+    """Counts of events by hour or day, in order of time; what did not happen has no row."""
+
+    counts: list[HistoryCount]
+
+
 class ZonePreview(ApiModel):
     """What zones and lines would have counted in the last seconds, had they been there."""
 

@@ -17,7 +17,7 @@ from starlette.background import BackgroundTask
 from pipeline.config.web import WebOptions
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import PipelineError, StageError
-from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones, outside
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
@@ -125,6 +125,15 @@ class StillBackend:
         """Return no counts."""
         del camera, hours
         return Counts(counts=[], inside=[])
+
+    def counts_by_slot(self, query: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return no counts."""
+        del query, slot_s
+        return []
+
+    def event_totals(self) -> Mapping[EventLabel, int]:
+        """Return no totals."""
+        return {}
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return no events."""

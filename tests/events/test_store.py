@@ -132,6 +132,29 @@ def test_counts_of_the_last_hours(store: EventStore) -> None:
     assert sum(one.count for one in store.counts()) == 5
 
 
+def test_counts_by_slot_of_time(store: EventStore) -> None:
+    store.add(
+        [
+            event(1, time=3599.9),
+            event(2, time=3600.0),
+            event(3, time=7199.9),
+            event(4, time=7200.0, kind="leave"),
+            event(5, time=7200.0, camera="door"),
+        ]
+    )
+
+    def counted(slot_s: int, **wanted: object) -> list[tuple[int, str, str, int]]:
+        found = store.counts_by_slot(EventQuery(**wanted), slot_s)  # type: ignore[arg-type]
+        return [(one.began, one.label.camera, one.label.kind, one.total) for one in found]
+
+    hours = [(0, "gate", "enter", 1), (3600, "gate", "enter", 2), (7200, "door", "enter", 1)]
+    assert counted(3600) == [*hours, (7200, "gate", "leave", 1)]
+    assert counted(3600, kind="enter", camera="gate") == hours[:2]
+    assert counted(3600, since=3600.0, until=7200.0) == hours[1:2]
+    assert counted(86400, zone="lawn", camera="gate", kind="enter") == [(0, "gate", "enter", 3)]
+    assert len(counted(3600, limit=2)) == 2
+
+
 def test_a_number_is_never_given_again(store: EventStore) -> None:
     """A page that knows event 2 must not be shown another one under that number."""
     first = store.add([event(1), event(2)])

@@ -20,12 +20,19 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import PluginChoice
 from pipeline.detectors.common.loaded_model import LoadedModel
-from pipeline.events.store.records import EventQuery, EventRecord, StoredEvent
+from pipeline.events.store.records import (
+    EventLabel,
+    EventQuery,
+    EventRecord,
+    SlotCount,
+    StoredEvent,
+)
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
 from pipeline.server.cameras.editor import CameraEditor
 from pipeline.server.cameras.trial import CameraTrial, Trial
+from pipeline.server.event_totals import EventTotals
 from pipeline.server.http_server import HttpServer
 from pipeline.server.live.config_file import ConfigFile
 from pipeline.server.picture_analyser import PictureAnalyser
@@ -89,6 +96,8 @@ class FakeBackend:
             1,
         )  # fmt: skip
         self.saved: dict[str, CameraZones] = {}
+        self.totals = EventTotals()
+        self.slot_counts = [SlotCount(0, EventLabel(CAMERAS[0], "lawn", "enter", "", "person"), 3)]
         self.ok = True
         self.lost: set[str] = set()
         self.refuses: str | None = None
@@ -139,6 +148,13 @@ class FakeBackend:
     def counts(self, camera: str | None, hours: float) -> Counts:
         about = {"camera": CAMERAS[0], "area": "lawn", "kind": "enter", "direction": ""}
         return Counts(counts=[Count(**about, class_name="person", count=int(hours))], inside=[])
+
+    def counts_by_slot(self, query: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        self.asked_counts = query, slot_s
+        return list(self.slot_counts)
+
+    def event_totals(self) -> Mapping[Any, int]:
+        return self.totals.now()
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         fitting = [e for e in self.stored if query.before_id is None or e.id < query.before_id]

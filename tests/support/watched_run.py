@@ -46,7 +46,7 @@ class WatchedRun:
         options = {"detector": OneObjectDetector(batch_size=8), **options}
         self.live = Live(
             *cameras, new_tracker=lambda: sort.build(tracker), new_watcher=zone_editor.new_watcher,
-            sinks={"page": hub, "recent": events}, **options,
+            sinks={"page": hub, "recent": events, "totals": events.totals}, **options,
         )  # fmt: skip
         state = running_config(resolve_config(Config()), None)
         self.backend = PipelineBackend(self.live.pipeline, hub, zone_editor, events, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -195,3 +195,21 @@ class EventCount:
     direction: str
     class_name: str
     count: int
+
+
+class EventLabel(NamedTuple):
+    """What events are counted by; `area` is a zone or line, "" the whole picture."""
+
+    camera: str
+    area: str
+    kind: str
+    direction: str
+    class_name: str
+
+
+class SlotCount(NamedTuple):
+    """How many events there were in one slot of time, which begins at `began` (Unix seconds)."""
+
+    began: int
+    label: EventLabel
+    total: int

@@ -22,6 +22,7 @@ from pipeline.events.store.records import (
     EventCount,
     EventQuery,
     EventRecord,
+    SlotCount,
     StoredEvent,
     StoredVisit,
     new_uid,
@@ -36,6 +37,7 @@ from pipeline.events.store.rows import (
     stored_event,
 )
 from pipeline.events.store.search import event_ids, label_conditions, visit_ids
+from pipeline.events.store.slot_counts import slot_counts
 from pipeline.events.store.tables import clips, events, facts, labels, visits
 from pipeline.events.store.visit_rows import (
     LabelKey,
@@ -196,6 +198,15 @@ class EventStore:
             if connection is None:
                 return []
             return [EventCount(*row) for row in connection.execute(asked)]
+
+    def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> list[SlotCount]:
+        """Return counts of the events that match, by time, in order.
+
+        Slots begin at multiples of `slot_s` Unix seconds. Of more than `wanted.limit` rows any are
+        left out.
+        """
+        with self.reading() as connection:
+            return [] if connection is None else slot_counts(connection, wanted, slot_s)
 
     def clip_path(self, event_id: int) -> Path | None:
         """Return the finished clip's file, None if there is none (yet, or any more)."""

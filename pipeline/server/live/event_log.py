@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -14,12 +15,15 @@ from pipeline.core.interfaces import RunInfo, Sink, unix_time
 from pipeline.events.store.records import (
     LINE_KINDS,
     ZONE_KINDS,
+    EventLabel,
     EventQuery,
     EventRecord,
+    SlotCount,
     StoredEvent,
     StoredVisit,
 )
 from pipeline.events.visits import OpenVisits, visit_uid
+from pipeline.server.event_totals import EventTotals
 from pipeline.server.schemas import Count, Deliveries, Delivery, StoreStatus
 from pipeline.server.visit_log import RecentVisits, VisitLog
 
@@ -36,6 +40,9 @@ MAX_RECENT = 1000
 class EventLog(Protocol):
     """Read access to a run's events; any thread may call it, and calls may take a while."""
 
+    totals: EventTotals
+    """A sink of the run, too."""
+
     @property
     def visits(self) -> VisitLog:
         """Return the log of visits."""
@@ -45,6 +52,9 @@ class EventLog(Protocol):
 
     def counts(self, camera: str | None, hours: float) -> list[Count]:
         """Return counts of events in the last hours."""
+
+    def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return counts of events by time, in order."""
 
     def clip(self, event_id: int) -> Path | None:
         """Return the video file of an event, None where there is none."""
@@ -80,6 +90,7 @@ class StoredEvents:
 
     def __init__(self, sink: EventStoreSink) -> None:
         self._sink = sink
+        self.totals = EventTotals()
         self.visits: VisitLog = StoredVisits(sink)
 
     def query(self, wanted: EventQuery) -> Sequence[StoredEvent]:
@@ -102,6 +113,11 @@ class StoredEvents:
             )
             for each in store.counts(camera, hours)
         ]
+
+    def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return counts of events by time, in order; raises StoreError."""
+        store = self._sink.store
+        return [] if store is None else store.counts_by_slot(wanted, slot_s)
 
     def clip(self, event_id: int) -> Path | None:
         """Return the video file of an event, None where there is none; raises StoreError."""
@@ -156,6 +172,7 @@ class RecentEvents:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
+        self.totals = EventTotals()
         self._last_id = 0
         self._lock = threading.Lock()
         self._events: deque[StoredEvent] = deque(maxlen=MAX_RECENT)
@@ -197,15 +214,21 @@ class RecentEvents:
         """Return counts of the recent events of the last hours."""
         since = self._now() - hours * 3600
         found = self.query(EventQuery(camera=camera, since=since, limit=MAX_RECENT))
-        counted = Counter(
-            (event.camera, event.area, event.kind, event.direction, event.class_name)
-            for event in found
-        )
+        counted = Counter(map(_label, found))
         keys = ("camera", "area", "kind", "direction", "class_name")
         return [
             Count.model_validate({**dict(zip(keys, one, strict=True)), "count": count})
             for one, count in sorted(counted.items())
         ]
+
+    def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return counts of the recent events by time, in order."""
+        counted = Counter(
+            (int(event.time // slot_s) * slot_s, _label(event))
+            for event in self.query(replace(wanted, limit=MAX_RECENT))
+        )
+        rows = sorted(counted.items())[: wanted.limit]
+        return [SlotCount(began, label, count) for (began, label), count in rows]
 
     def clip(self, event_id: int) -> Path | None:
         """Return None: there are no clips."""
@@ -215,6 +238,10 @@ class RecentEvents:
     def deliveries(self) -> Deliveries:
         """Return no targets: events that are not stored are not delivered."""
         return Deliveries(keeping=None, deliveries=[])
+
+
+def _label(event: StoredEvent) -> EventLabel:
+    return EventLabel(event.camera, event.area, event.kind, event.direction, event.class_name)
 
 
 def _matches(event: StoredEvent, wanted: EventQuery) -> bool:

@@ -13,7 +13,7 @@ from pipeline.config.build import effective
 from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
-from pipeline.events.store.records import EventQuery, StoredEvent
+from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.count_table import possible_counts
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.live.config_changes import RunningConfig
@@ -113,6 +113,14 @@ class PipelineBackend:
             if (name, *key[:3]) not in happened
         ]
         return Counts(counts=[*counts, *zeros], inside=inside)
+
+    def counts_by_slot(self, query: EventQuery, slot_s: int) -> Sequence[SlotCount]:
+        """Return counts of events by time, in order; raises StoreError."""
+        return self._events.counts_by_slot(query, slot_s)
+
+    def event_totals(self) -> Mapping[EventLabel, int]:
+        """Return how many events there were since the start."""
+        return self._events.totals.now()
 
     def events(self, query: EventQuery) -> Sequence[StoredEvent]:
         """Return events, those that happened last first; raises StoreError."""

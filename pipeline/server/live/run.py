@@ -127,6 +127,7 @@ def run_live(
     sinks, events = _sinks(config, hub, zone_editor)
     recent = RecentTracks()
     sinks["recent tracks"] = recent
+    sinks["event totals"] = events.totals
     pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
     running = running_config(resolved, file.path, file.fixed)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running, recent)

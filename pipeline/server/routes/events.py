@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path as File
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from pipeline.events.store.records import EventQuery, StoredVisit
 from pipeline.server.context import AppContext, Responses
+from pipeline.server.count_history import MAX_ROWS, Bucket, Clock, CountSlots
 from pipeline.server.query_values import Cursor, Seconds, Time, cursor_of, place_of
-from pipeline.server.schemas import ClipBoxes, Counts, Deliveries, Events, Problem, Visits
+from pipeline.server.schemas import (
+    ClipBoxes,
+    CountHistory,
+    Counts,
+    Deliveries,
+    Events,
+    HistoryCount,
+    Problem,
+    Visits,
+)
 
 MAX_EVENTS = 1000
 _MAX_ID = 2**63 - 1
@@ -63,6 +74,21 @@ def _query(
 
 
 _Query = Annotated[EventQuery, Depends(_query)]
+
+
+def _history(
+    happened: Annotated[EventQuery, Depends(_happened)],
+    since: Time = None,
+    until: Time = None,
+    bucket: Bucket = "hour",
+    clock: Annotated[Clock, Query(description="Where hours and days begin.")] = "utc",
+) -> tuple[CountSlots, EventQuery]:
+    """Return what is counted, and the hours or days it is summed by."""
+    slots = CountSlots(bucket, clock)
+    return slots, slots.bounded(replace(happened, since=since, until=until), time.time())
+
+
+_History = Annotated[tuple[CountSlots, EventQuery], Depends(_history)]
 
 
 def visit_routes(context: AppContext) -> APIRouter:
@@ -119,6 +145,34 @@ def event_routes(context: AppContext) -> APIRouter:
     ) -> Counts:
         """Return counts of events in the last hours, by camera, zone or line, kind and class."""
         return backend.counts(camera, hours)
+
+    def history_rows(slots: CountSlots, wanted: EventQuery) -> list[HistoryCount]:
+        found = backend.counts_by_slot(wanted, slots.slot_s)
+        if len(found) > MAX_ROWS:
+            raise HTTPException(
+                422, f"more than {MAX_ROWS} rows: ask for less time, one camera, or days"
+            )
+        return slots.rows(found)
+
+    @router.get("/api/counts/history", responses=_INVALID)
+    def count_history(history: _History) -> CountHistory:
+        """Return counts of events by hour or day, of the last day or 30 days without `since`.
+
+        Hours and days begin in UTC, or in the server's time zone (`clock=local`).
+        """
+        return CountHistory(counts=history_rows(*history))
+
+    @router.get(
+        "/api/counts.csv",
+        response_class=Response,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **_INVALID},
+    )
+    def counts_csv(history: _History) -> Response:
+        """Return the same as a table: time (ISO 8601), camera, area, kind, ..., count."""
+        headers = {"content-disposition": 'attachment; filename="counts.csv"'}
+        return Response(
+            history[0].csv_of(history_rows(*history)), media_type="text/csv", headers=headers
+        )
 
     @router.get("/api/events", responses=_INVALID)
     def events(

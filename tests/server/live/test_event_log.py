@@ -41,6 +41,8 @@ def test_recent_events_are_numbered_and_found(tmp_path: Path) -> None:
     assert [event.id for event in recent.query(EventQuery(after_id=2))] == [3]
     assert recent.query(EventQuery(camera="street")) == []
     assert [(c.kind, c.count) for c in recent.counts("yard", 1)] == [("enter", 2), ("leave", 1)]
+    (slot,) = recent.counts_by_slot(EventQuery(kind="enter"), 86400 * 365)
+    assert (slot.label.area, slot.label.class_name, slot.total) == ("lawn", "cat", 2)
 
 
 def test_recent_events_take_no_memory() -> None:

@@ -52,6 +52,8 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
         event = run.until(lambda: run.get("/api/events")["events"])[0]
         assert (event["camera"], event["area"], event["kind"]) == ("a", "all", "enter")
         assert run.get("/api/counts?camera=a")["inside"]
+        counted = run.until(lambda: run.get("/api/counts/history?camera=a&area=all")["counts"])
+        assert counted[0]["count"] >= 1
 
         before = run.camera("a")
         write(folder, *plain, {"name": "c"}, tracker={"kind": "bytetrack"})
@@ -60,6 +62,7 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
         figures = run.client.get("/metrics").text
         assert 'trackline_camera_state{camera="c",state="live"} 1.0' in figures
         assert 'camera="gone"' not in figures
+        assert 'trackline_events_total{area="all",camera="a",' in figures, "counting goes on"
         after = run.camera("a")
         assert before is not None
         assert after is not None
