@@ -47,7 +47,7 @@ class CountSlots:
         end = now if wanted.until is None else wanted.until
         since = wanted.since
         if since is None:
-            since = self.start_of(int(max(0.0, end - DEFAULT_SPAN_S[self._bucket])))
+            since = self.start_of(int(max(0.0, min(end, now) - DEFAULT_SPAN_S[self._bucket])))
         return replace(wanted, since=since, until=end, limit=MAX_ROWS + 1)
 
     def rows(self, counts: Iterable[SlotCount]) -> list[HistoryCount]:

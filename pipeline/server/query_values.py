@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BeforeValidator, WithJsonSchema
 
-MAX_UNIX_S = 1e11
+MAX_UNIX_S = 253402300799.0
+"""The end of the year 9999, the last that ISO 8601 can say."""
 _CURSOR = r"^\d{1,12}\.\d{9}_\d{1,19}$"
 
 

@@ -97,6 +97,14 @@ def test_what_cannot_be_counted_is_refused(client: TestClient, asked: str) -> No
         assert client.get(f"{path}?{asked}").status_code == 422
 
 
+@pytest.mark.parametrize("clock", ["utc", "local"])
+@pytest.mark.parametrize("when", ["0001-01-02", "9999-12-31T23:59:59Z", "-1", "253402300799"])
+def test_any_year_can_be_asked_for(client: TestClient, when: str, clock: str) -> None:
+    """The year 9966 was refused, though the description allows it."""
+    for bound in ("since", "until"):
+        assert client.get(f"/api/counts.csv?clock={clock}&{bound}={when}").status_code == 200
+
+
 def test_more_rows_than_fit_are_refused(made: ServerParts, client: TestClient) -> None:
     """Half a table that looks whole is worse than none."""
     made.backend.slot_counts = [SlotCount(0, LABEL, 1)] * (MAX_ROWS + 1)

@@ -242,7 +242,9 @@ def test_every_route_is_described(made: ServerParts, client: TestClient) -> None
             where = f"{method} {path}"
             assert operation.get("description"), where
             answers = operation["responses"]
-            fine = next(answers[status] for status in ("200", "202", "204") if status in answers)
+            fine = next(
+                answers[status] for status in ("200", "201", "202", "204") if status in answers
+            )
             assert "content" in fine or "204" in answers, where
             if path not in ("/healthz", "/api/login", "/api/session"):
                 assert operation["security"] == [{"token": []}], where
