@@ -48,7 +48,9 @@ BOUNDS = """name => {
   const object = bounds(picture, (r, g, b) => Math.max(r, g, b) > 100);
   // Bright pixels only: the dark rim around a box lies outside of it.
   const drawn = bounds(overlay, (r, g, b, a) => a > 200 && Math.max(r, g, b) > 200);
-  const scale = Math.min(overlay.width / picture.width, overlay.height / picture.height);
+  const fills = getComputedStyle(picture).objectFit === "cover";
+  const ratios = ["width", "height"].map((d) => overlay[d] / picture[d]);
+  const scale = Math[fills ? "max" : "min"](...ratios);
   const margins = ["width", "height"].map((d) => (overlay[d] - picture[d] * scale) / 2);
   const unlaid = (value, k) => (value - margins[k % 2]) / scale;
   return { object, drawn: drawn && drawn.map(unlaid), scale };

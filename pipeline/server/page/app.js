@@ -12,7 +12,7 @@ import { CameraDetails } from "./camera_details.js";
 import { LargeView } from "./large_view.js";
 import { Connection } from "./connection.js";
 import { pictureListener } from "./picture_decoder.js";
-import { Layers, bindTheme } from "./settings.js";
+import { Layers, bindFullScreen, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
 import { Visits } from "./visits.js";
 import { WORDS, isStill, onlyZones } from "./still.js";
@@ -20,7 +20,7 @@ import { Wall, noCameras } from "./wall.js";
 import { isSeen } from "./format.js";
 import { linesOf } from "./tile_text.js";
 
-const LAYER_KEYS = { b: "boxes", l: "labels", i: "ids", t: "trails", z: "zones" };
+const LAYER_KEYS = { b: "boxes", l: "labels", i: "ids", t: "trails", z: "zones", c: "cover", r: "rail" };
 const WALL_FPS = 12;
 const LARGE_FPS = 25;
 
@@ -44,7 +44,10 @@ let version = "";
 byId("rail").append(editor.element, details.element, counts.element, visits.element);
 if (isStill) onlyZones(editor, connection);
 layers.bind(document.querySelectorAll("[data-layer]"));
+layers.addEventListener("change", foldRail);
+foldRail();
 bindTheme(byId("theme"));
+const toggleFullScreen = bindFullScreen(byId("full-screen"));
 byId("add-camera").addEventListener("click", () => form.add());
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
@@ -59,6 +62,7 @@ for (const tab of document.querySelectorAll(".tabs button")) {
 document.addEventListener("keydown", (event) => {
   if (isTyping(event)) return;
   if (event.key in LAYER_KEYS) layers.toggle(LAYER_KEYS[event.key]);
+  else if (event.key === "f") toggleFullScreen();
   else if (event.key === "?") showKeys();
 });
 document.addEventListener("visibilitychange", watchSoon);
@@ -142,6 +146,7 @@ function showLines(all, camera) {
 }
 
 function showLarge(name) {
+  document.body.toggleAttribute("data-large", name !== null);
   visits.only(name ?? "");
   counts.only(name ?? "");
   details.show(wall.tile(name)?.camera);
@@ -178,6 +183,10 @@ function showView(name) {
     else tab.removeAttribute("aria-current");
   }
   nameMain();
+}
+
+function foldRail() {
+  document.body.toggleAttribute("data-folded", !layers.rail);
 }
 
 /** Make the rail the main part of the page where it stands in place of the wall, as on a phone. */

@@ -9,6 +9,7 @@ const KEYS = [
   ["S", "settings of the large camera"],
   ["E", "edit the zones and lines of the large camera"],
   ["B L I T Z", "boxes, labels, IDs, trails, zones on and off"],
+  ["C R F", "pictures fill their tiles; the list beside them; full screen"],
   ["Space Enter", "while drawing: set a point at the cross, finish"],
   ["Tab Arrows Del", "on a point: choose, move (Shift: faster), delete it"],
   ["Ctrl Z", "take back the last change to a zone or line"],

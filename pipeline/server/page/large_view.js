@@ -110,6 +110,7 @@ export class LargeView {
       if (event.key === "Escape" && event.target instanceof HTMLInputElement) event.target.blur();
       return;
     }
+    if (event.key === "Escape" && document.querySelector(":popover-open")) return; // it closes the menu
     const editing = this.#editor.camera !== null;
     if (event.key === "Escape") editing ? this.#editor.close() : this.back();
     else if (!editing && event.key === "ArrowLeft") this.step(-1);

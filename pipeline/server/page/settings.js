@@ -1,10 +1,10 @@
-// Settings stored in the browser: the theme and the layers drawn over the pictures.
+// Settings stored in the browser: the theme, the layers drawn over the pictures, parts of the page.
 
-const LAYERS = ["boxes", "labels", "trails", "zones"];
-const EXTRAS = ["ids"]; // off until they are switched on
+const LAYERS = ["boxes", "labels", "trails", "zones", "rail"];
+const EXTRAS = ["ids", "cover"]; // off until they are switched on
 const THEMES = ["system", "dark", "light"];
 
-/** The layers that are on; `change` is dispatched when one is switched. */
+/** The layers and parts of the page that are on; `change` is dispatched when one is switched. */
 export class Layers extends EventTarget {
   constructor() {
     super();
@@ -31,6 +31,21 @@ export class Layers extends EventTarget {
     this.addEventListener("change", show);
     show();
   }
+}
+
+/** Make `button` show the cameras on the whole screen and back; return what it does. */
+export function bindFullScreen(button) {
+  const root = document.documentElement;
+  const toggle = () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (document.fullscreenEnabled) root.requestFullscreen().catch(() => {}); // the browser may refuse
+  };
+  const show = () => button.setAttribute("aria-pressed", document.fullscreenElement !== null);
+  button.hidden = !document.fullscreenEnabled;
+  button.addEventListener("click", toggle);
+  document.addEventListener("fullscreenchange", show);
+  show();
+  return toggle;
 }
 
 /** Make `button` cycle through the themes system, dark and light. */

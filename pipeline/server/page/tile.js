@@ -61,7 +61,8 @@ export class Tile {
 
   /** Return where the picture lies in the stage, in CSS pixels, or null before the first. */
   get view() {
-    return this.size && fit(...this.size, this.stage.clientWidth, this.stage.clientHeight);
+    const cover = this.#layers.cover && !this.element.classList.contains("large");
+    return this.size && fit(...this.size, this.stage.clientWidth, this.stage.clientHeight, cover);
   }
 
   /** Return how wide the picture is on the page, in CSS pixels. */
@@ -80,6 +81,7 @@ export class Tile {
     canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
     const other = this.#header && (this.#header.width !== header.width || this.#header.height !== header.height);
     if (other) this.#trails.clear();
+    if (other || !this.#header) this.stage.style.setProperty("--aspect", header.width / header.height);
     this.#header = header;
     if (other) this.stage.dispatchEvent(new Event("sizechange"));
     this.#drawnAt = performance.now();

@@ -1,10 +1,10 @@
 // Wall of all cameras as large as the window allows; reports which of them are visible.
 import { el } from "./dom.js";
+import { layoutOf } from "./layout.js";
 import { Tile } from "./tile.js";
 
 const CAPTION = 30;
 const GAP = 2;
-const MIN_WIDTH = 230;
 
 export class Wall {
   #tiles = new Map();
@@ -15,7 +15,8 @@ export class Wall {
   #onOpen;
   #empty = null;
   #shown = "";
-  #arrangedFor = 16 / 9;
+  #covered = false;
+  #arrangedFor = "";
 
   /** `onWatch` is called when the visible cameras or their sizes change. */
   constructor(element, layers, { onWatch, onOpen }) {
@@ -32,7 +33,8 @@ export class Wall {
       this.#onWatch();
     }, { root: null });
     new ResizeObserver(() => this.#arrange()).observe(element);
-    layers.addEventListener("change", () => this.tiles.forEach((tile) => tile.paint()));
+    layers.addEventListener("change", () => this.#show());
+    this.#covered = element.toggleAttribute("data-cover", layers.cover);
     element.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
@@ -63,7 +65,7 @@ export class Wall {
     const changed = names.join("\0") !== this.names.join("\0");
     if (changed) this.#rebuild(names);
     for (const camera of cameras) this.#tiles.get(camera.name).update(camera);
-    if (Math.abs(this.#aspect() / this.#arrangedFor - 1) > 0.05) this.#arrange();
+    if (this.#aspects().join() !== this.#arrangedFor) this.#arrange();
     const shown = names.length ? "" : `none ${about}`;
     if (shown !== this.#shown) { // not each second: a button in it may have the focus
       this.#shown = shown;
@@ -115,27 +117,25 @@ export class Wall {
       if (this.large !== null) this.#onWatch();
       return;
     }
-    this.#arrangedFor = this.#aspect();
-    const style = this.element.style;
-    const columns = matchMedia("(max-width: 44rem)").matches ? 0 : bestColumns(n, width - GAP, height - GAP, this.#arrangedFor);
-    if (columns) {
-      const rows = Math.ceil(n / columns);
-      style.setProperty("--columns", columns);
-      // No higher than the pictures need: spare room stays below, not between them.
-      const needed = Math.ceil(((width - GAP) / columns - GAP) / this.#arrangedFor) + CAPTION;
-      style.setProperty("--row", `${Math.min(needed, Math.floor((height - GAP) / rows) - GAP)}px`);
-    } else {
-      const across = Math.max(1, Math.floor(width / 340));
-      style.setProperty("--columns", across);
-      style.setProperty("--row", `${Math.round(((width / across) * 9) / 16 + (across === 1 ? 1.4 : 1) * CAPTION)}px`);
-    }
+    const aspects = this.#aspects();
+    this.#arrangedFor = aspects.join();
+    const isPhone = matchMedia("(max-width: 44rem)").matches;
+    const about = { caption: CAPTION, gap: GAP, cover: this.#layers.cover };
+    const { columns, row } = (isPhone ? null : layoutOf(aspects, width - GAP, height - GAP, about)) ?? scrolling(aspects, width);
+    this.element.style.setProperty("--columns", columns);
+    this.element.style.setProperty("--row", `${row}px`);
     this.#onWatch();
   }
 
-  /** Return the median aspect ratio of the pictures. */
-  #aspect() {
-    const known = this.tiles.filter((tile) => tile.size).map((tile) => tile.size[0] / tile.size[1]);
-    return known.length ? known.sort((a, b) => a - b)[Math.floor(known.length / 2)] : 16 / 9;
+  /** Return the aspect ratios of the pictures, 16 / 9 until one is known. */
+  #aspects() {
+    return this.tiles.map(({ size }) => (size ? Math.round((size[0] / size[1]) * 100) / 100 : 16 / 9));
+  }
+
+  #show() {
+    if (this.element.toggleAttribute("data-cover", this.#layers.cover) !== this.#covered) this.#arrange();
+    this.#covered = this.#layers.cover;
+    for (const tile of this.tiles) tile.paint();
   }
 
   #moveFocus(event) {
@@ -152,17 +152,11 @@ export class Wall {
   }
 }
 
-/** Return how many columns make the pictures largest without scrolling; 0 where none does. */
-function bestColumns(n, width, height, aspect) {
-  let best = 0;
-  let widest = MIN_WIDTH;
-  for (let columns = 1; columns <= n; columns += 1) {
-    const across = width / columns - GAP;
-    const down = height / Math.ceil(n / columns) - GAP - CAPTION;
-    const picture = Math.min(across, down * aspect);
-    if (picture > widest) [widest, best] = [picture, columns];
-  }
-  return best;
+/** Return the layout of a wall that scrolls. */
+function scrolling(aspects, width) {
+  const columns = Math.max(1, Math.floor(width / 340));
+  const aspect = Math.max(1, [...aspects].sort((a, b) => a - b)[Math.floor(aspects.length / 2)]);
+  return { columns, row: Math.round(width / columns / aspect + (columns === 1 ? 1.4 : 1) * CAPTION) };
 }
 
 /** Return the element shown while there is no camera. */
