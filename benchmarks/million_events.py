@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -151,10 +152,21 @@ def time_all(store: EventStore) -> None:
         "changes since a moment ago": lambda: store.visits_after(some.revision - 50, 100),
         "counts of a day": lambda: store.counts(hours=(time.time() - END) / 3600 + 24),
         "counts of all time": lambda: store.counts(),
+        "a day by hour": lambda: store.counts_by_slot(by_time(1), 3600),
+        "a week by hour": lambda: store.counts_by_slot(by_time(7), 3600),
+        "a week by hour, one zone": lambda: store.counts_by_slot(
+            replace(by_time(7), camera="camera 3", zone="yard"), 3600
+        ),
+        "all days": lambda: store.counts_by_slot(by_time(DAYS), 86400),
     }.items():
         median, worst = timed(ask)
         print(f"{name:34}{median:8.1f}{worst:8.1f}")
     print(f"\nslowest query of a list: {slowest:.1f} ms")
+
+
+def by_time(days: float) -> EventQuery:
+    """Return a query of the last days, without a limit that matters."""
+    return EventQuery(since=END - days * 86400, limit=10**6)
 
 
 def timed(ask: Callable[[], object]) -> tuple[float, float]:
