@@ -19,6 +19,10 @@ from pipeline.core.data import Detections, Float32, Frame
 
 Every = int | Literal["auto"]
 
+MAX_HELD = 30
+"""A file's skipped frames wait for the next detection with their pictures: no more than these."""
+MAX_AHEAD_S = 1.0
+"""No box goes on in a straight line for longer after the last detection."""
 MAX_S = 0.2
 """`auto` detects at least this often, so that no new object is seen later."""
 SAME_IOU = 0.3
@@ -71,7 +75,7 @@ class FrameSkipper:
         if self._since < self._gap and not late:
             return False
         if max_fps is not None:
-            if at_s < self._due_s - 1e-6:
+            if at_s < self._due_s - 1e-6 and self._since < MAX_HELD:
                 return False
             # On average as often as that, whatever the frame rate; what was missed is not made up.
             self._due_s = max(self._due_s, at_s - 1 / max_fps) + 1 / max_fps
@@ -97,6 +101,8 @@ class FrameSkipper:
         """Return the boxes for a frame that was skipped, before or after the last learnt one."""
         last, before = self._last, self._before
         if last is None:
+            return Detections.empty()
+        if frame.pts_s > last.at_s + MAX_AHEAD_S:
             return Detections.empty()
         if before is None or frame.pts_s >= last.at_s:
             return Detections(last.moved_to(frame.pts_s), last.found.score, last.found.class_id)

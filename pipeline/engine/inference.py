@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.core.data import ClassNames, Detections
 from pipeline.core.errors import PipelineError
-from pipeline.core.interfaces import Detector, Tracker, Watcher
+from pipeline.core.interfaces import Detector, NeedsOpening, Tracker, Watcher
 from pipeline.core.ring_buffer import RingGroup
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.detector_runner import DetectorRunner, InFlightBatch
@@ -139,8 +139,16 @@ class Inference:
 
         Raises ModelError where they cannot be opened.
         """
-        with self._lock.exclusive():
-            self._trackers.replace_tracker(new_tracker)
+        # What they share, a network for one, is loaded before the cameras have to wait for them.
+        loaded = new_tracker()
+        try:
+            if self._opened and isinstance(loaded, NeedsOpening):
+                loaded.open()
+            with self._lock.exclusive():
+                self._trackers.replace_tracker(new_tracker)
+        finally:
+            if isinstance(loaded, NeedsOpening):
+                loaded.close()
 
     def set_watcher(self, source: str, watcher: Watcher | None) -> None:
         """Use a source's watcher from its next frame on; raises ValueError if it is unknown."""

@@ -86,7 +86,8 @@ class ResultBuilder:
         """Hand on a frame that was detected on, and before it those held for it."""
         frame = grabbed.frame
         stats = self._stats.sources[frame.source]
-        found = self._detection.kept(frame.source, runner.usable(found, stats))
+        usable = runner.usable(found, stats)
+        found = self._detection.kept(frame.source, usable, runner.class_names)
         if stats.unrelated:
             found = found[found.score >= np.float32(self._trackers.unrelated_score)]
         if skipper := self._skippers.get(frame.source):

@@ -29,8 +29,9 @@ class DetectOptions(OptionsModel):
     imgsz: int | None = Field(None, ge=32, le=8192)
     """Longest side of the network's input in pixels, where the network leaves it open and runs on
     the CPU: larger finds smaller objects, and takes longer."""
-    fps: float | None = Field(None, gt=0, le=1000)
-    """Most frames detected on a second; the frames between get boxes on straight lines."""
+    fps: float | None = Field(None, ge=1, le=1000)
+    """Most frames detected on a second; the frames between get boxes on straight lines. At
+    least every 30th frame is detected on."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -43,8 +44,8 @@ class SourceDetection:
     """The options of each source that has its own; for the inference thread, or under its lock."""
 
     def __init__(self) -> None:
-        self._options: dict[str, DetectOptions] = {}
-        self._wanted: dict[str, Int32 | None] = {}
+        # Options with the ids of their classes, replaced as one: frames are filtered meanwhile.
+        self._own: dict[str, tuple[DetectOptions, Int32 | None]] = {}
         self._names: ClassNames = {}
 
     def set(self, source: str, options: DetectOptions | None) -> None:
@@ -53,44 +54,52 @@ class SourceDetection:
         Classes that the detector in use does not know are left out with a warning: another one may
         be on its way.
         """
-        self._options.pop(source, None)
-        self._wanted.pop(source, None)
         if options is None or options == DetectOptions():
+            self._own.pop(source, None)
             return
+        wanted = None
         if self._names:
             try:
-                self._wanted[source] = wanted_of(source, options, self._names)
+                wanted = wanted_of(source, options, self._names)
             except ConfigError as error:
                 log.warning("%s", error)
-                known = {name.casefold() for name in self._names.values()} | {*self._names}
-                left = [each for each in options.classes or () if _key(each) in known]
-                self._wanted[source] = np.array(wanted_ids(left, self._names), np.int32)
-        self._options[source] = options
+                wanted = _known_of(options, self._names)
+        self._own[source] = options, wanted
 
     def use(self, class_names: ClassNames) -> None:
         """Look all classes up among those of another detector; raises ConfigError."""
-        wanted = {name: wanted_of(name, each, class_names) for name, each in self._options.items()}
-        self._names, self._wanted = class_names, wanted
+        self._own = {
+            name: (options, wanted_of(name, options, class_names))
+            for name, (options, _) in self._own.items()
+        }
+        self._names = class_names
 
     @property
     def sizes(self) -> dict[str, int]:
         """Return the longest side of the network's input, by source."""
-        return {name: each.imgsz for name, each in self._options.items() if each.imgsz is not None}
+        sizes = {name: options.imgsz for name, (options, _) in self._own.items()}
+        return {name: imgsz for name, imgsz in sizes.items() if imgsz is not None}
 
     def fps(self, source: str) -> float | None:
         """Return how often a source is detected on at most."""
-        options = self._options.get(source)
-        return None if options is None else options.fps
+        own = self._own.get(source)
+        return None if own is None else own[0].fps
 
-    def kept(self, source: str, found: Detections) -> Detections:
-        """Return the detections that this source keeps."""
-        options = self._options.get(source)
-        if options is None or not len(found):
+    def kept(self, source: str, found: Detections, class_names: ClassNames) -> Detections:
+        """Return the detections that this source keeps; `class_names` are their detector's.
+
+        That may still be the one before, whose last batches come in after it was replaced.
+        """
+        own = self._own.get(source)
+        if own is None or not len(found):
             return found
+        options, wanted = own
+        if wanted is not None and class_names is not self._names:
+            wanted = _known_of(options, class_names)
         keep = np.ones(len(found), np.bool_)
         if options.conf is not None:
             keep &= found.score > np.float32(options.conf)
-        if (wanted := self._wanted.get(source)) is not None:
+        if wanted is not None:
             keep &= np.isin(found.class_id, wanted)
         return found if keep.all() else found[keep]
 
@@ -103,6 +112,15 @@ def wanted_of(source: str, options: DetectOptions, names: ClassNames) -> Int32 |
         return np.array(wanted_ids(options.classes, names), np.int32)
     except ModelError as error:
         raise ConfigError(f"source {source}: detect.{error}") from None
+
+
+def _known_of(options: DetectOptions, names: ClassNames) -> Int32 | None:
+    """Return the ids of those of a source's classes that are among `names`, None for all."""
+    if options.classes is None:
+        return None
+    known = {name.casefold() for name in names.values()} | {*names}
+    left = [each for each in options.classes if _key(each) in known]
+    return np.array(wanted_ids(left, names), np.int32)
 
 
 def _key(name: int | str) -> int | str:

@@ -285,6 +285,26 @@ def test_trackers_are_replaced_for_all_sources_also_those_to_come() -> None:
         assert ids == sorted(ids)
 
 
+def test_cameras_go_on_while_what_trackers_share_is_loaded() -> None:
+    """A network to be downloaded held up every camera for as long as that took."""
+    loaded: list[str] = []
+
+    class Loading(FakeTracker):
+        def open(self) -> None:
+            if not loaded:
+                live.wait_more("door")
+            loaded.append("open")
+
+        def close(self) -> None:
+            loaded.append("close")
+
+    with Live(Camera("door")) as live:
+        live.wait_more("door")
+        live.pipeline.replace_tracker(Loading)
+        assert loaded == ["open", "open", "close"]
+    assert loaded[3:] == ["close"]
+
+
 class Counting:
     """An event for every frame."""
 

@@ -49,6 +49,24 @@ def test_every_nth_frame_from_the_first() -> None:
     assert asked(3, 8, walker) == [0, 3, 6]
 
 
+@pytest.mark.parametrize(
+    ("max_fps", "wanted"), [(25, [0, 4, 8]), (10, [0, 10]), (1, [0, 30, 60, 90])]
+)
+def test_a_rate_of_its_own_skips_at_most_thirty_frames(max_fps: float, wanted: list[int]) -> None:
+    """A file's skipped frames are held with their pictures: at a tenth a second all of memory."""
+    skipper = FrameSkipper(1)
+    asked = [index for index in range(100) if skipper.wants(at(index, fps=100), max_fps)]
+    assert asked[: len(wanted)] == wanted
+
+
+def test_nothing_goes_on_in_a_straight_line_for_long() -> None:
+    skipper = FrameSkipper(1)
+    for index in (0, 1):
+        skipper.learn(at(index), walker(index))
+    assert len(skipper.at(at(25))) == 1
+    assert len(skipper.at(at(27))) == 0
+
+
 def test_auto_skips_more_and_more_of_what_goes_straight_but_looks_every_fifth_of_a_second() -> None:
     picked = asked("auto", 60, walker)
     gaps = np.diff(picked)

@@ -11,6 +11,7 @@ from support.fakes import FakeDetector, FakeSource, Setup, frames
 from pipeline.core.data import Detections, Frame
 from pipeline.core.errors import ConfigError
 from pipeline.engine import DetectOptions
+from pipeline.engine.source_detection import SourceDetection
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -68,6 +69,18 @@ def test_a_source_is_detected_on_as_often_as_it_says(fps: float | None, asked: i
     setup.pipeline.run()
     assert setup.sinks["table"].written["a"] == list(range(50))
     assert abs(sum(len(batch) for batch in detector.batches) - asked) <= 1
+
+
+def test_batches_of_the_detector_before_are_filtered_by_its_own_classes() -> None:
+    detection = SourceDetection()
+    detection.set("a", DetectOptions(classes=("car",)))
+    before, after = {0: "car", 1: "person"}, {0: "person", 1: "car"}
+    detection.use(before)
+    detection.use(after)
+    (found,) = _three(0, frames(1))
+    for names, scores in ((before, [0.9]), (after, [0.5, 0.2]), ({0: "cat"}, [])):
+        kept = detection.kept("a", found, names)
+        np.testing.assert_allclose(kept.score, np.array(scores, np.float32))
 
 
 def test_sizes_reach_a_detector_that_has_them() -> None:

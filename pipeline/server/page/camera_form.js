@@ -101,7 +101,7 @@ class Sheet {
         this.#field("classes", "Classes", names(detect.classes), { placeholder: names(shared.classes) || "all", class: "all", list: known.id },
           "Names with commas between them, as in person, car. Empty fields are as for all cameras."),
         number("conf", "Lowest score", { min: 0, max: 0.99, placeholder: shared.conf ?? "" }),
-        number("fps", "Most pictures a second", { min: 0.1, max: 1000, placeholder: "all" }),
+        number("fps", "Most pictures a second", { min: 1, max: 1000, placeholder: "all" }),
         number("imgsz", "Size of the network's input", { min: 32, max: 8192, step: 1, placeholder: shared.imgsz ?? "the network's own", class: "all" }), known,
       ),
     );
