@@ -251,12 +251,12 @@ class Grabber:
                     return
                 self._lost = True
                 wait_s = self._backoff.next_s()
+                self._wake.clear()  # before anybody sees it lost, and asks for a try
                 self.monitor.set_lost(str(error), wait_s)
                 # A camera that is off for days is not worth a line every half minute.
                 level = logging.DEBUG if str(error) == last_error else logging.WARNING
                 last_error = str(error)
                 log.log(level, "%s; next try in %.1f s", error, wait_s)
-            self._wake.clear()
             self._close_lost()
             if not self._stop.is_set():  # `halt` sets it before it wakes
                 self._wake.wait(wait_s)
