@@ -29,10 +29,13 @@ _NAMED = re.compile(
     rf"|(?:\$\{{[^}}\s]*\}}|(?![_/](?:{_NAMES}|[a-z][a-z0-9-]*=[^=&#_/\s'\"]))[^&#\s'\"])+)",
     re.I,
 )
+_WORDS = "pas|pw|token|secret|key|auth|sig"
+"""In keys of a query whose values are secrets; `loginpas` and `p` are passwords of some cameras."""
+_PLAIN = re.compile(r"[\w.,/-]{0,24}")
+"""A value that can be no address with a login, no second pair behind a `;`, no long random text."""
 # A query without its address, as in "GET /snapshot?my_key=1".
 _QUERIED = re.compile(
-    r"(?P<key>[?&][^=&#\s]*(?:pass|pwd|token|secret|key|auth|sig)[^=&#\s]*=)(?P<value>[^&#\s]+)",
-    re.I,
+    rf"(?P<key>[?&](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*|p)=)(?P<value>[^&#\s]+)", re.I
 )
 
 
@@ -55,6 +58,15 @@ def masked_address(address: str) -> str:
     return masked(f"{scheme}{mark}{_rest_masked(rest)}" if mark else scheme)
 
 
+def masked_keys(address: str) -> str:
+    """Return one address with its login masked and, of its query, only what seems to be a secret.
+
+    For addresses whose other values people are to read and change, such as `channel=2`.
+    """
+    scheme, mark, rest = address.partition("://")
+    return _NAMED.sub(_named_masked, f"{scheme}{mark}{_rest_masked(rest, keys_only=True)}")
+
+
 def masked_all(tree: Any) -> Any:
     """Return lists and mappings with every text in them masked."""
     if isinstance(tree, str):
@@ -66,15 +78,18 @@ def masked_all(tree: Any) -> Any:
     return tree
 
 
-def _rest_masked(rest: str, *, users: bool = False) -> str:
-    """Return what follows `scheme://` with its login and its query's values masked."""
+def _rest_masked(rest: str, *, users: bool = False, keys_only: bool = False) -> str:
+    """Return what follows `scheme://` with its login and its query's values masked.
+
+    With `keys_only` those of the query whose keys are not a secret's stay.
+    """
     login, at, place = rest.rpartition("@")
     # Which @ is whose cannot be known any more.
     if at and (re.search(r"[?#]", login) or _NAMED.search(login)):
         return f"{MASK}@{MASK}"
     address, mark, query = place.partition("?")
     query, sharp, fragment = query.partition("#")
-    query = f"{mark}{_query_masked(query)}{sharp}{fragment}"
+    query = f"{mark}{_query_masked(query, keys_only)}{sharp}{fragment}"
     if not at:
         return address + query
     if users:
@@ -85,11 +100,14 @@ def _rest_masked(rest: str, *, users: bool = False) -> str:
     return f"{user}:{password if PLACE.fullmatch(password) else MASK}@{address}{query}"
 
 
-def _query_masked(query: str) -> str:
+def _query_masked(query: str, keys_only: bool) -> str:
     parts = []
     for part in query.split("&"):
         key, equals, value = part.partition("=")
-        shown = value if PLACE.fullmatch(value) else MASK
+        is_shown = PLACE.fullmatch(value) or (
+            keys_only and _PLAIN.fullmatch(value) and not re.search(f"{_WORDS}|^p$", key, re.I)
+        )
+        shown = value if is_shown else MASK
         parts.append(f"{key}={shown}" if equals else (MASK if part else part))
     return "&".join(parts)
 

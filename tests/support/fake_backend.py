@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +282,9 @@ class ServerParts:
         self.config_file.parent.mkdir()
         self.config_file.write_text(CONFIGURATION)
         self.cameras = CameraEditor(
-            ConfigFile(self.config_file, [], {}), lambda old, new: None, lambda: {0: "person"}
+            ConfigFile(self.config_file, [], {}),
+            lambda old, new: nullcontext(),
+            lambda: {0: "person"},
         )
         self.trial = FakeTrial()
         self.app: SecurityMiddleware = create_app(

@@ -199,6 +199,11 @@ class ZonesFile(OptionsModel):
         """Return the file with the zones and lines of one camera replaced."""
         return self.model_copy(update={"cameras": {**self.cameras, name: zones}})
 
+    def with_renamed(self, old: str, new: str) -> ZonesFile:
+        """Return the file with the zones and lines of one camera under another name."""
+        others = {name: each for name, each in self.cameras.items() if name != old}
+        return self.model_copy(update={"cameras": {**others, new: self.cameras[old]}})
+
 
 def plain(model: BaseModel) -> dict[str, Any]:
     """Return a model as plain values without what is null anyway, as people write it."""

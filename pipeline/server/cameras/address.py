@@ -12,15 +12,12 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.secret_masking import masked, masked_address
+from pipeline.core.secret_masking import MASK, masked_keys
 from pipeline.sources._stream.addresses import address_problem, name_of
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 _DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}")
 _PLAYLISTS = (".m3u8", ".m3u", ".pls", ".mpd", ".xspf", ".asx", ".sdp", ".ffconcat")
-
-_KEYS = ("pass", "pwd", "token", "secret", "key", "auth", "sig")
-"""What keys of a query are called whose values are secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +30,13 @@ class CameraAddress:
 
     @property
     def shown(self) -> str:
-        """Return the address as it may be shown: values of its query may be keys."""
-        return masked_address(self.address) if "://" in self.address else self.address
+        """Return the address as it may be shown: secrets in its path and query are masked."""
+        return masked_keys(self.address) if "://" in self.address else self.address
 
     @property
     def holds_key(self) -> bool:
         """Return whether a password seems to stand in the path or the query."""
-        path, _, query = self.address.partition("?")
-        keys = [part.partition("=")[0].lower() for part in query.split("&")]
-        return masked(path) != path or any(word in key for key in keys for word in _KEYS)
+        return self.shown != self.address
 
     @property
     def place(self) -> tuple[str, str]:
@@ -85,12 +80,14 @@ def typed_address(text: str, user: str = "", password: str = "") -> CameraAddres
 
     A login may stand in the address, too, where cameras' manuals show it.
     """
-    found = split_login(text)
-    found = replace(found, user=user or found.user, password=password or found.password)
+    in_text = split_login(text)
+    found = replace(in_text, user=user or in_text.user, password=password or in_text.password)
     if not text.isprintable():
         raise ConfigError("address: want printable text")
     if "${" in text:
         raise ConfigError("address: want none of ${NAME}: that belongs into the configuration file")
+    if MASK in f"{found.address} {in_text.user} {in_text.password}":
+        raise ConfigError("address: hidden values: type the whole address again")
     check_login(found)
     if _DEVICE.fullmatch(found.address):
         if found.user or found.password:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ class UnknownCameraError(Exception):
 class CameraEditor:
     """Changes the cameras in a configuration file; any thread may call it, one change at a time.
 
-    `on_rename` is called with the old and the new name of a camera once the file has the new one;
+    `renaming`, of the old and the new name of a camera, is entered before the file is written and
+    left afterwards, with the error where that failed; what it raises at the start is raised with
+    nothing changed.
     `class_names` returns the detector's, none before it is open. Every method raises ConfigError
     for a file that cannot be read, with nothing changed.
     """
@@ -51,11 +54,11 @@ class CameraEditor:
     def __init__(
         self,
         file: EditableFile,
-        on_rename: Callable[[str, str], None],
+        renaming: Callable[[str, str], AbstractContextManager[None]],
         class_names: Callable[[], ClassNames] = dict,
     ) -> None:
         self._file = file
-        self._on_rename = on_rename
+        self._renaming = renaming
         self._class_names = class_names
         self._lock = threading.Lock()
 
@@ -76,7 +79,7 @@ class CameraEditor:
             camera = _found(cameras_of(config, self._in_file()), name)
         return CameraSettings(
             name=camera.name,
-            address=camera.address.shown or None,
+            address=camera.shown or None,
             user=camera.address.user,
             has_password=bool(camera.address.password),
             detect=camera.entry.detect,
@@ -140,9 +143,9 @@ class CameraEditor:
             if "detect" in form.model_fields_set:
                 changes[DETECT] = _detect(form) or None
             if changes:
-                change.write(with_changed_source(change.text, camera.index, changes), new_name)
-                if new_name != name:
-                    self._on_rename(name, new_name)
+                text = with_changed_source(change.text, camera.index, changes)
+                with self._renaming(name, new_name) if new_name != name else nullcontext():
+                    change.write(text, new_name)
         return self.settings(new_name)
 
     def remove(self, name: str) -> None:
@@ -194,7 +197,7 @@ def _merged(form: CameraForm, camera: FileCamera) -> CameraAddress:
     to another one.
     """
     before = camera.address
-    given = form.address is not None and form.address.strip() != before.shown
+    given = form.address is not None and form.address.strip() != camera.shown
     address = form.address if given and form.address else None
     if address is None and form.user is None and form.password is None:
         return before

@@ -5,10 +5,11 @@ Passwords go into `secrets.yaml` beside it, and the file says `${NAME}`.
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 import os
 import re
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,12 +24,15 @@ from pipeline.config.schema import Config
 from pipeline.config.secrets import FILE_NAME, read_secrets, save_secret
 from pipeline.core.atomic_file import rewrite
 from pipeline.core.errors import ConfigError, PipelineError, writing
-from pipeline.core.secret_masking import PLACE
+from pipeline.core.secret_masking import MASK, PLACE, masked_address, masked_keys
 from pipeline.server.cameras.address import CameraAddress, split_login
 
 _PREFIX = "CAMERA_"
 """Of the names of secrets that are made here; only those are ever removed."""
 _OWN = re.compile(rf"{_PREFIX}[A-Z0-9_]+_(PASSWORD|ADDRESS)(_\d+)?")
+_OWN_PLACE = re.compile(rf"\$\{{{_OWN.pattern}\}}")
+_VERSION_KEY = secrets.token_bytes(32)
+"""Versions are of what holds passwords: without it nobody can try passwords until one fits."""
 
 
 class ConflictError(Exception):
@@ -59,8 +63,23 @@ class FileCamera:
     """Its address as the file has it, "" for what is no camera."""
     address: CameraAddress
     version: str
+    """Differs once anything of the entry does; means nothing to another process."""
     is_fixed: bool = False
     """It stands on the command line, not in the file."""
+
+    @property
+    def shown(self) -> str:
+        """Return its address as it may be shown: what the file has as `${NAME}` is masked, too."""
+        raw = split_login(self.written).address
+        if not PLACE.search(raw) or _OWN_PLACE.fullmatch(raw):
+            return self.address.shown
+        scheme, mark, rest = raw.partition("://")
+        if not mark or PLACE.search(scheme):
+            return masked_address(self.address.address)
+        # The host may stand in secrets.yaml, but is none: without it cameras look all the same.
+        tail = re.search(r"[/?#].*", rest, re.S)
+        hidden = PLACE.sub(MASK, tail[0] if tail else "")
+        return masked_keys(f"{'://'.join(self.address.place)}{hidden}")
 
 
 class FileChange:
@@ -204,7 +223,7 @@ def cameras_of(config: Config, in_file: int) -> dict[str, FileCamera]:
             entry,
             str(written) if is_camera else "",
             split_login(str(filled)) if is_camera else CameraAddress(""),
-            hashlib.sha256(text.encode()).hexdigest()[:16],
+            hmac.digest(_VERSION_KEY, text.encode(), "sha256").hex()[:16],
             is_fixed=index >= in_file,
         )
     return cameras

@@ -40,7 +40,7 @@ class CameraSettings(ApiModel):
 
     name: str
     address: str | None
-    """Without a login; values of a query are masked. null for a source that is no camera."""
+    """Without a login; secrets in it are masked. null for a source that is no camera."""
     user: str
     has_password: bool
     detect: DetectOptions

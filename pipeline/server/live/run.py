@@ -138,7 +138,7 @@ def run_live(
     set_watcher = watcher_setter(pipeline)
     cameras = CameraEditor(
         file,
-        lambda old, new: zone_editor.rename(old, new, set_watcher),
+        lambda old, new: zone_editor.renaming(old, new, set_watcher),
         lambda: pipeline.class_names,
     )
     trial = CameraTrial()

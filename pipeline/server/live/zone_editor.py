@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.core.atomic_file import rewrite
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Watcher
 from pipeline.engine import Pipeline
 from pipeline.events.zones.schema import CameraZones, Line, ZonesFile
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones, save_zones
+from pipeline.server.cameras.file_change import ConflictError, text_of
+
+log = logging.getLogger("trackline")
 
 SetWatcher = Callable[[str, Watcher | None], None]
 
@@ -66,19 +71,52 @@ class ZoneEditor:
         with the line where it is invalid, rather than overwrite it.
         """
         with self._lock:
-            current = load_zones(self.path) if self.path.exists() else self._file
-            changed = current.with_camera(camera, zones)
+            changed = self._current().with_camera(camera, zones)
             save_zones(self.path, changed)
             self._use(changed, set_watcher)
         return zones
 
-    def rename(self, old: str, new: str, set_watcher: SetWatcher) -> None:
-        """Give a camera's zones and lines to its new name; raises OutputError and ConfigError."""
-        zones = self.zones(old)
-        if old not in self.names:
-            return
-        self.save(new, zones, set_watcher)
-        self.save(old, CameraZones(), set_watcher)
+    @contextmanager
+    def renaming(self, old: str, new: str, set_watcher: SetWatcher) -> Iterator[None]:
+        """Give a camera's zones and lines to its new name, if what is done inside succeeds.
+
+        They are written first: before anything is done inside, raises ConfigError for a file that
+        is invalid, OutputError where it cannot be written, and ConflictError where the new name has
+        zones of its own, kept from a camera that was removed. After an error inside the file is as
+        it was.
+        """
+        with self._lock:
+            current, none = self._current(), CameraZones()
+            if current.cameras.get(old, none) == none:
+                yield
+                return
+            if current.cameras.get(new, none) != none:
+                raise ConflictError(
+                    f"there are zones of '{old}' and of '{new}': remove those of one in {self.path}"
+                )
+            before = text_of(self.path) if self.path.exists() else None
+            changed = current.with_renamed(old, new)
+            save_zones(self.path, changed)
+            try:
+                yield
+            except BaseException:
+                self._put_back(before)
+                raise
+            self._use(changed, set_watcher)
+
+    def _current(self) -> ZonesFile:
+        """Return what the file says now; what is in force where it is gone."""
+        return load_zones(self.path) if self.path.exists() else self._file
+
+    def _put_back(self, text: str | None) -> None:
+        """Write the file's former text, comments and all; None where there was no file."""
+        try:
+            if text is None:
+                self.path.unlink(missing_ok=True)
+            else:
+                rewrite(self.path, text)
+        except OSError as error:
+            log.error("%s: could not be put back: %s", self.path, type(error).__name__)
 
     def reload(self, set_watcher: SetWatcher | None = None) -> list[str]:
         """Read the file again; return the cameras whose zones or lines have changed.

@@ -69,8 +69,17 @@ def test_a_login_that_no_address_can_hold_is_refused(user: str, password: str) -
     ("text", "holds", "shown"),
     [
         ("rtsp://cam/1", False, "rtsp://cam/1"),
-        ("rtsp://cam/realmonitor?channel=1", False, "rtsp://cam/realmonitor?channel=***"),
-        ("http://cam/video?user=a&pwd=x", True, "http://cam/video?user=***&pwd=***"),
+        ("rtsp://cam/realmonitor?channel=1", False, "rtsp://cam/realmonitor?channel=1"),
+        ("rtsp://cam/a?channel=1&subtype=0", False, "rtsp://cam/a?channel=1&subtype=0"),
+        ("http://cam/v?size=640x480&token=x", True, "http://cam/v?size=640x480&token=***"),
+        ("http://cam/v?loginuse=a&loginpas=1", True, "http://cam/v?loginuse=a&loginpas=***"),
+        ("http://cam/v?u=a&p=1", True, "http://cam/v?u=a&p=***"),
+        ("http://cam/v?PW=1&MyKey=2&n=3", True, "http://cam/v?PW=***&MyKey=***&n=3"),
+        ("http://cam/v?n=1;mykey=x", True, "http://cam/v?n=***"),
+        ("http://cam/v?of=http%3A%2F%2Fu%3Apw%40x", True, "http://cam/v?of=***"),
+        (f"http://cam/v?of={'a1' * 16}", True, "http://cam/v?of=***"),
+        ("http://cam/v?c0ffee", True, "http://cam/v?***"),
+        ("http://cam/video?user=a&pwd=x", True, "http://cam/video?user=a&pwd=***"),
         (
             "rtsp://cam/user=a_password=x_channel=1",
             True,
@@ -82,3 +91,21 @@ def test_a_login_that_no_address_can_hold_is_refused(user: str, password: str) -
 def test_keys_outside_the_login_are_found(text: str, holds: bool, shown: str) -> None:
     found = typed_address(text)
     assert (found.holds_key, found.shown) == (holds, shown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://cam/v?size=640x480&token=***",
+        "http://cam/v?channel=2&token=***&pwd=***",
+        "http://cam/v?***",
+        "rtsp://cam/user=a_password=***_channel=2",
+        "rtsp://***@cam/1",
+        "rtsp://a:***@cam/1",
+        "rtsp://***@***",
+    ],
+)
+def test_what_was_masked_is_not_taken_for_the_value(text: str) -> None:
+    """An address shown masked and sent back with another channel made `***` the camera's key."""
+    with pytest.raises(ConfigError, match="hidden values: type the whole address again"):
+        typed_address(text, "viewer", "pw")

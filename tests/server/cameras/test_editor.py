@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +52,14 @@ class Setup:
             self.secrets.write_text("DOOR: secret1  # mine\n")
         self.file = ConfigFile(self.path, addresses, {})
         self.renamed: list[tuple[str, str]] = []
-        self.editor = CameraEditor(
-            self.file, lambda old, new: self.renamed.append((old, new)), lambda: {0: "person"}
-        )
+        self.editor = CameraEditor(self.file, self.renaming, lambda: {0: "person"})
+
+    @contextmanager
+    def renaming(self, old: str, new: str) -> Iterator[None]:
+        if new == "refused":
+            raise OutputError("zones.yaml: cannot be written")
+        yield
+        self.renamed.append((old, new))
 
     @property
     def urls(self) -> dict[str, str]:
@@ -110,7 +119,7 @@ def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
     ("change", "url"),
     [
         ({"name": "gate"}, "rtsp://viewer:secret1@10.0.0.5/1?channel=2"),
-        ({"address": "rtsp://10.0.0.5/1?channel=***"}, "rtsp://viewer:secret1@10.0.0.5/1?channel=2"),
+        ({"address": "rtsp://10.0.0.5/1?channel=2"}, "rtsp://viewer:secret1@10.0.0.5/1?channel=2"),
         ({"password": "new"}, "rtsp://viewer:new@10.0.0.5/1?channel=2"),
         ({"user": "other"}, "rtsp://other:secret1@10.0.0.5/1?channel=2"),
         ({"user": "", "password": ""}, "rtsp://10.0.0.5/1?channel=2"),
@@ -141,6 +150,61 @@ def test_a_password_is_never_sent_to_another_host(setup: Setup, change: dict[str
     with pytest.raises(ConfigError, match="password: is for the address before"):
         setup.editor.options(form(**change), "door")
     assert setup.path.read_text() == FILE
+
+
+def test_a_key_that_is_hidden_stays_until_the_address_is_typed_again(setup: Setup) -> None:
+    """The address was shown as `?channel=***&token=***`, and the stars were saved as the key."""
+    address = "http://cam/v?channel=1&token=abc"
+    shown = setup.editor.add(form(name="side", address=address)).address
+    assert shown == "http://cam/v?channel=1&token=***"
+    with pytest.raises(ConfigError, match="hidden values"):
+        setup.editor.change("side", form(address=shown.replace("=1", "=2")))
+    setup.editor.change("side", form(address=shown, name="left"))
+    assert setup.urls["left"] == address
+    setup.editor.change("left", form(address=address.replace("=1", "=2")))
+    assert setup.urls["left"] == address.replace("=1", "=2")
+    assert "abc" not in setup.path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("rtsp://u:p@cam/1?n=1&code=${DOOR}", "rtsp://cam/1?n=1&code=***"),
+        ("rtsp://cam/${DOOR}/1", "rtsp://cam/***/1"),
+        ("rtsp://${DOOR}/1?n=1", "rtsp://secret1/1?n=1"),
+        ("http://cam/v?n=1&pwd=x", "http://cam/v?n=1&pwd=***"),
+    ],
+)
+def test_what_a_placeholder_stands_for_is_not_shown(
+    tmp_path: Path, written: str, shown: str
+) -> None:
+    setup = Setup(tmp_path, f"sources: [{{source: '{written}', name: door}}]")
+    assert setup.editor.settings("door").address == shown
+    url = setup.urls["door"]
+    setup.editor.change("door", form(address=shown, name="gate"))
+    assert setup.urls["gate"] == url
+
+
+def test_a_version_tells_nothing_of_the_password(tmp_path: Path) -> None:
+    """It was a bare hash of the entry, in which a weak password could be found by trying."""
+    setup = Setup(tmp_path)
+    version = setup.editor.settings("10.0.0.6").version
+    assert setup.editor.settings("10.0.0.6").version == version
+    words = [sys.executable, "-c", _VERSION, str(setup.path)]
+    other = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    assert len(other) == len(version)
+    assert other != version, "another process has another key"
+
+
+_VERSION = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from pipeline.server.cameras.editor import CameraEditor
+from pipeline.server.live.config_file import ConfigFile
+file = ConfigFile(Path(sys.argv[1]), [], {})
+print(CameraEditor(file, lambda old, new: nullcontext()).settings("10.0.0.6").version)
+"""
 
 
 def test_a_password_that_stood_in_the_file_is_not_shown_either(setup: Setup) -> None:
@@ -199,6 +263,8 @@ def test_a_broken_file_is_not_written_over(tmp_path: Path, text: str) -> None:
         (lambda e: e.add(form(name="x")), ConfigError),
         (lambda e: e.change("door", form(name="fake")), ConflictError),
         (lambda e: e.change("nothing", form(name="x")), UnknownCameraError),
+        (lambda e: e.change("door", form(name="refused")), OutputError),
+        (lambda e: e.change("door", form(address="rtsp://10.0.0.5/1?channel=***")), ConfigError),
         (lambda e: e.change("fake", form(address="rtsp://c/1")), ConfigError),
         (lambda e: e.change("door", form(address="file:///etc/passwd")), ConfigError),
         (lambda e: e.change("door", form(user="${DOOR}")), ConfigError),
@@ -224,7 +290,7 @@ def test_cameras_of_the_command_line_stay_there(tmp_path: Path) -> None:
         setup.editor.add(form(address="rtsp://10.0.0.9/1"))
 
     file = ConfigFile(None, ["rtsp://10.0.0.7/1"], {"run.output": str(tmp_path / "out")})
-    editor = CameraEditor(file, lambda old, new: None)
+    editor = CameraEditor(file, lambda old, new: nullcontext())
     editor.add(form(address="rtsp://10.0.0.9/1"))
     assert [source for source, _ in _made(file)] == ["10.0.0.9", "10.0.0.7"]
     with pytest.raises(ConfigError, match="command line"):

@@ -14,6 +14,7 @@ from pipeline.events.zones.zones_file import save_zones
 from pipeline.server.live.zone_editor import ZoneEditor
 
 pytest.importorskip("fastapi")
+from pipeline.server.cameras.file_change import ConflictError
 
 
 def test_zones_drawn_on_the_page_are_watched_and_written(tmp_path: Path) -> None:
@@ -81,3 +82,56 @@ def test_zones_that_cannot_be_written_are_not_in_force(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         editor.save("yard", zones_of(ZONE), lambda name, watcher: None)
     assert editor.zones("yard") == CameraZones()
+
+
+def test_a_renamed_camera_keeps_its_zones(tmp_path: Path) -> None:
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    watched: list[str] = []
+    editor.save("yard", zones_of(ZONE), lambda name, watcher: None)
+    with editor.renaming("yard", "garden", lambda name, watcher: watched.append(name)):
+        assert watched == []
+    assert sorted(watched) == ["garden", "yard"]
+    assert ZoneEditor(editor.path).zones_by_camera() == {"garden": {"lawn": False}}
+    assert editor.zones("garden") == zones_of(ZONE)
+    with editor.renaming("other", "gate", lambda name, watcher: watched.append(name)):
+        pass
+    assert editor.names == ["garden"], "one without zones"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("broken", ConfigError),
+        ("read-only", OutputError),
+        ("zones of the new name", ConflictError),
+        ("inside", ConfigError),
+    ],
+)
+def test_a_camera_that_cannot_be_renamed_keeps_its_zones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, error: type[Exception]
+) -> None:
+    """The page said 422 after the camera was renamed, and zones kept for the name were gone."""
+    editor = ZoneEditor(tmp_path / "zones.yaml")
+    names = ["yard", "garden"] if fault == "zones of the new name" else ["yard"]
+    for name in names:
+        editor.save(name, zones_of(ZONE), lambda name, watcher: None)
+    text = "cameras: [" if fault == "broken" else f"# mine\n{editor.path.read_text()}"
+    editor.path.write_text(text)
+    if fault == "read-only":
+        monkeypatch.setattr(Path, "replace", _refused)
+    inside = []
+
+    def fail() -> None:
+        inside.append(fault)
+        raise ConfigError("the configuration is broken")
+
+    with pytest.raises(error), editor.renaming("yard", "garden", lambda name, watcher: None):
+        fail()
+    assert inside == (["inside"] if fault == "inside" else [])
+    assert editor.path.read_text() == text
+    assert editor.names == names
+    assert editor.zones("yard") == zones_of(ZONE)
+
+
+def _refused(path: Path, target: Path) -> None:
+    raise PermissionError(13, "Permission denied", str(target))
