@@ -128,12 +128,17 @@ class OpenVisits:
                     return []
                 known = self._cameras[frame.source] = {}
             self._seen_at[frame.source] = time.monotonic()
+            beyond = list[VisitChange]()
             for record in records:
-                if record.track_id not in known and len(known) < MAX_OPEN:
+                if record.track_id in known:
+                    continue
+                if len(known) < MAX_OPEN:
                     known[record.track_id] = _Followed(record.visit, record.pts_s)
+                else:
+                    beyond.append(VisitChange(record.visit, record.pts_s))
             seen = tracks.track_id[tracks.detection >= 0].tolist() if known else []
             changes = _see(known, set(seen), frame.pts_s)
-            return changes + _end(known, frame.pts_s)
+            return beyond + changes + _end(known, frame.pts_s)
 
     def end_silent(self, now: float | None = None) -> list[VisitChange]:
         """Return the visits that end at cameras without a result for long; `now` is monotonic."""

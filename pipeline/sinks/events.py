@@ -69,7 +69,7 @@ class Options(OptionsModel):
     keep_days: float | None = Field(30.0, gt=0)
     """Events and clips older than this are deleted; null keeps them for ever."""
     keep_megabytes: float | None = Field(2000.0, gt=0)
-    """Beyond this the oldest clips are deleted, then the oldest events; null for no bound."""
+    """Beyond this the oldest clips and thumbnails go, then the oldest events; null: no bound."""
     lost_after_s: float = Field(10.0, gt=0)
     """A camera without a new picture for so long is an event "lost", its return one "live"."""
     mqtt: MqttOptions | None = None
@@ -163,18 +163,19 @@ class EventsSink:
         ]
         if records:
             self._service.writer.enqueue(partial(self.store.add, records), len(records))
-        if self._visits is not None:
-            self._end_visits(self._visits.update(result, records))
+        ends = [] if self._visits is None else self._visits.update(result, records)
         if self._clips is not None:
             uids, visits = [one.uid for one in records], [one.visit for one in records]
             self._clips.add(result, uids, utc + result.frame.captured_at, visits)
+        self._end_visits(ends)  # behind `add`, which begins what may have ended already
 
     def _end_visits(self, ends: Sequence[VisitChange]) -> None:
         service, store = self._service, self.store
         if ends and service is not None and store is not None:
             service.writer.enqueue(partial(store.end_visits, {one.uid: one.pts_s for one in ends}))
-            if self._clips is not None:
-                self._clips.end_visits([one.uid for one in ends if one.pts_s is not None])
+            clips = self._clips  # `close` takes it away on another thread
+            if clips is not None:
+                clips.end_visits([one.uid for one in ends if one.pts_s is not None])
 
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
         """Store the cameras' events since the last call; end visits at silent cameras."""

@@ -22,6 +22,7 @@ from support.programs import program
 
 from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import Topics, by_slug, device, slug
+from pipeline.events.delivery.options import MqttOptions
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.delivery.pictures import CameraPictures
 from pipeline.events.delivery.status import queue_status
@@ -159,7 +160,10 @@ def test_pictures_of_visits_and_cameras_are_kept_by_the_broker(
     topic = "homeassistant/device/trackline_gate/config"
     with (
         listening(running.port) as listener,
-        publishing(tmp_path, running.port, clips=True, snapshot_s=1) as (sink, store),
+        publishing(tmp_path, running.port, clips=True, thumbnails=True, snapshot_s=1) as (
+            sink,
+            store,
+        ),
     ):
         sink.write(result(0, event(0)))
         eventually(lambda: len({name for name, *_ in listener.pictures}) == 2, "both pictures")
@@ -175,6 +179,12 @@ def test_pictures_of_visits_and_cameras_are_kept_by_the_broker(
     with listening(running.port) as later:
         eventually(lambda: len(later.pictures) == 2, "the kept pictures")
         assert all(jpeg.startswith(b"\xff\xd8") and kept for _, jpeg, kept in later.pictures)
+
+
+def test_pictures_go_to_a_broker_only_where_asked_for() -> None:
+    """With an update, pictures of people went to brokers that had been given figures only."""
+    options = MqttOptions(host="broker.local")
+    assert (options.thumbnails, options.snapshot_s) == (False, None)
 
 
 def test_an_older_visits_better_picture_does_not_replace_the_newest_visits() -> None:

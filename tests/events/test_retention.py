@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from pipeline.events.delivery import outbox as outbox_module
 from pipeline.events.delivery.outbox import Outbox
-from pipeline.events.store.clip_cleaning import MARKER
+from pipeline.events.store.clip_cleaning import CLEAN_EVERY_S, MARKER, ClipCleaner
 from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.events.store.retention import (
     ROW_BYTES,
@@ -88,6 +89,96 @@ def test_beyond_the_size_the_oldest_clips_go_and_their_events_stay(store: EventS
     assert [one.clip for one in store.query()] == [True, True, False, False, False]
     assert total_bytes(store) <= 1_000_000
     assert apply_retention(store, RetentionLimits(None, 1.0), NOW) == RetentionResult()
+
+
+def thumbnail(store: EventStore, visit: str, days_ago: float, size: int = 1000) -> Path:
+    """Keep an event of a visit with a thumbnail."""
+    one = replace(event(days_ago), visit=visit, track_id=1)
+    store.add([one])
+    path = named(one.uid).replace(".mp4", ".jpg")
+    file = on_disk(store, path, size)
+    store.set_thumbnail(visit, path, size)
+    return file
+
+
+def test_beyond_the_size_thumbnails_and_clips_go_together_the_oldest_first(
+    store: EventStore,
+) -> None:
+    """Thumbnails of four weeks ago stayed, and pushed out clips that had just been recorded."""
+    files = [
+        thumbnail(store, "a", 28, 400_000),
+        clip(store, event(27), size=400_000),
+        thumbnail(store, "b", 26, 400_000),
+        clip(store, event(1), size=400_000),
+        thumbnail(store, "c", 0.5, 400_000),
+    ]
+    _, seen = store.visits_after(None, 1)
+    assert apply_retention(store, RetentionLimits(None, 1.0), NOW) == RetentionResult(clips=1)
+    assert [file.exists() for file in files] == [False, False, False, True, True]
+    changed, _ = store.visits_after(seen, 10)
+    assert [(one.uid, one.thumbnail) for one in changed] == [("a", None), ("b", None)]
+    assert len(days(store)) == 5
+
+
+def test_files_and_rows_are_compared_once_an_hour(store: EventStore) -> None:
+    """Each minute every thumbnail was resolved and asked for, 10 s of a processor for 130,000."""
+    clip(store, event(1))
+    cleaner = ClipCleaner(store)
+    cleaner.clean(NOW)  # marks the folder
+    on_disk(store, named("a" * 8))
+    on_disk(store, named("b" * 8), days_ago=2)
+    for now, quarantined in (
+        (NOW + 60, 0), (NOW + CLEAN_EVERY_S - 1, 0), (NOW + CLEAN_EVERY_S, 2),
+    ):  # fmt: skip
+        assert cleaner.clean(now).quarantined == quarantined
+    on_disk(store, named("c" * 8), days_ago=2)
+    assert cleaner.clean(NOW).quarantined == 1, "the clock was set back"
+
+
+def _link_to_a_file(store: EventStore, folder: Path, file: Path) -> int:
+    file.rename(folder / "film.mp4")
+    file.symlink_to(folder / "film.mp4")
+    return 0
+
+
+def _link_out_of_the_folder(store: EventStore, folder: Path, file: Path) -> int:
+    outside = store.clips_folder.parent / "outside.mp4"
+    file.rename(outside)
+    file.symlink_to(outside)
+    return 1
+
+
+def _linked_camera(store: EventStore, folder: Path, file: Path) -> int:
+    folder.rename(store.clips_folder / "moved.away")
+    folder.symlink_to(store.clips_folder / "moved.away")
+    return 0
+
+
+def _folder_instead(store: EventStore, folder: Path, file: Path) -> int:
+    file.unlink()
+    file.mkdir()
+    return 0
+
+
+def _nothing(store: EventStore, folder: Path, file: Path) -> int:
+    file.unlink()
+    return 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_link_to_a_file, _link_out_of_the_folder, _linked_camera, _folder_instead, _nothing],
+    ids=lambda change: change.__name__.strip("_"),
+)
+def test_a_row_is_forgotten_only_where_no_file_is_below_the_folder(
+    store: EventStore, change: Callable[[EventStore, Path, Path], int]
+) -> None:
+    for days_ago in (4, 3, 2):
+        clip(store, event(days_ago))
+    file = clip(store, event(1))
+    apply_retention(store, FOR_EVER, NOW)
+    forgotten = change(store, file.parent, file)
+    assert ClipCleaner(store).clean(NOW).forgotten == forgotten
 
 
 @pytest.mark.slow

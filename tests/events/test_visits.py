@@ -342,6 +342,19 @@ def test_a_silent_camera_and_the_end_of_the_run_end_visits() -> None:
     assert open_.close() == []
 
 
+def test_beyond_the_most_that_are_followed_a_visit_ends_with_its_last_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such visits were "still there" until the next start."""
+    monkeypatch.setattr("pipeline.events.visits.MAX_OPEN", 1)
+    open_ = OpenVisits()
+    uid = visit_uid("run", "gate", 2)
+    assert open_.update(shown(0), records_of(0)) == []
+    assert open_.update(shown(1), records_of(1, 2)) == [VisitChange(uid, 0.1)]
+    assert open_.update(shown(20), records_of(20, 2)) == [VisitChange(uid, 2.0)]
+    assert [one.uid for one in open_.close()] == [visit_uid("run", "gate", 1)]
+
+
 def test_a_clock_that_begins_anew_ends_visits() -> None:
     open_ = OpenVisits()
     open_.update(shown(1000), records_of(1000))

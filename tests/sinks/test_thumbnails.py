@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from pipeline.events.store.clip_cleaning import ClipCleaner
 from pipeline.events.store.retention import RetentionLimits, apply_retention
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
-from pipeline.sinks.clips.thumbnails import SIZE, cut_out, quality_of
+from pipeline.sinks.clips.pre_roll import PreRollBuffer
+from pipeline.sinks.clips.thumbnails import SIZE, ThumbnailMaker, cut_out, quality_of
 
 Box = tuple[float, float, float, float]
 SHARP = np.where(np.indices((240, 320)).sum(0) % 8 < 4, 40, 220).astype(np.uint8)
@@ -92,6 +94,32 @@ def test_a_visit_that_goes_on_has_a_thumbnail_already(tmp_path: Path) -> None:
     (visit,) = store.visits()
     assert visit.ended is None
     sink.close()
+
+
+def test_visits_end_on_another_thread_while_pictures_come(tmp_path: Path) -> None:
+    """A camera fell silent, and "dictionary changed size during iteration" ended the run."""
+    maker = ThumbnailMaker(tmp_path, lambda one: None)
+    ring = PreRollBuffer(5.0, 30.0, 320)
+    picture = ring.add(shown(0, None), always=True)
+    assert picture is not None
+    uids = [str(number) for number in range(200)]
+    ending = threading.Event()
+
+    def end() -> None:
+        while not ending.is_set():
+            for uid in uids:
+                maker.end([uid])
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        for _ in range(20):
+            for number, uid in enumerate(uids):
+                maker.begin(uid, number, 0.0, [picture])
+                maker.add(picture)
+    finally:
+        ending.set()
+        thread.join()
 
 
 def test_quality_is_size_and_sharpness_and_whole() -> None:

@@ -65,7 +65,7 @@ class MqttOptions(OptionsModel):
     """Only these kinds of event; all if empty."""
     clips: bool = True
     """Publish an event again below `CAMERA/clip` once its clip is ready."""
-    thumbnails: bool = True
+    thumbnails: bool = False
     """Publish the picture of the newest visit below `CAMERA/thumbnail`; with clips only."""
     snapshot_s: float | None = Field(None, ge=1, le=86_400)
     """Publish a picture of each camera below `CAMERA/snapshot` every so often; null for none."""

@@ -10,9 +10,10 @@ without an event is first moved into a quarantine, where it stays for a week.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,10 +30,14 @@ log = logging.getLogger("trackline")
 MARKER = ".trackline-clips"
 QUARANTINE = ".quarantine"
 QUARANTINE_DAYS = 7
+CLEAN_EVERY_S = 3600.0
+"""A round lists every file and reads every row, so it is not for each minute."""
 SETTLED_S = 600.0
 """A file that has changed within this time may be a clip whose row is on its way."""
 _UNKNOWN_SHARE = 0.1
 """A folder without a mark is marked if at most this share of it, and of the rows, does not fit."""
+_VisitId = int | None
+"""Whose thumbnail it is; None for a clip."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -50,8 +55,8 @@ class _Found:
     """The folder against the database; paths are below the folder."""
 
     present: set[str] = field(default_factory=set)
-    missing: set[str] = field(default_factory=set)
-    unknown: list[Path] = field(default_factory=list)
+    missing: dict[str, _VisitId] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
     def fits(self) -> bool:
         """Return whether nearly all of either side is on the other one, and there is something."""
@@ -68,18 +73,25 @@ class ClipCleaner:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._explained = ""
+        self._cleaned_at = float("-inf")
 
     def clean(self, now: float) -> Cleaned:
         """Set clips without a row aside and forget rows without a file, where that is safe.
 
         `now` is Unix seconds. Safe means: the folder carries this database's mark, and of the rows
         of finished clips at least half have their file. A folder without a mark gets it once nearly
-        everything in it is known. Raises StoreError.
+        everything in it is known. Within an hour of the last round nothing is done. Raises
+        StoreError.
         """
         store, folder = self._store, self._store.clips_folder
-        if not folder.is_dir():
+        if self._cleaned_at <= now < self._cleaned_at + CLEAN_EVERY_S or not folder.is_dir():
             return Cleaned()
-        found = _compare(store, _rows(store))
+        cleaned = self._clean(store, folder, now)
+        self._cleaned_at = now
+        return cleaned
+
+    def _clean(self, store: EventStore, folder: Path, now: float) -> Cleaned:
+        found = _compare(store)
         is_ours = _is_marked(store, found)
         if not is_ours or len(found.present) < len(found.missing):
             self._explain(found, is_ours)
@@ -108,32 +120,40 @@ class ClipCleaner:
 
 def seems_absent(store: EventStore) -> bool:
     """Return whether the clips the database knows are not there: the disk may not be mounted."""
-    found = _compare(store, _rows(store))
+    found = _compare(store)
     return len(found.missing) > len(found.present)
 
 
-def _rows(store: EventStore) -> Mapping[str, bool]:
-    """Return {path: whether it is finished} of every clip and thumbnail in the database."""
+def _compare(store: EventStore) -> _Found:
+    """Compare rows and files; the rows are read first, as a file is there before its row."""
+    found, finished, recorded = _Found(), dict[str, _VisitId](), set[str]()
     with store.reading() as connection:
-        if connection is None:
-            return {}
-        asked = sa.select(clips.c.path, clips.c.finished)
-        found = {row.path: row.finished for row in connection.execute(asked)}
-        pictures = sa.select(visits.c.thumbnail).where(visits.c.thumbnail.is_not(None))
-        return {**found, **dict.fromkeys(connection.scalars(pictures), True)}
-
-
-def _compare(store: EventStore, rows: Mapping[str, bool]) -> _Found:
-    found = _Found()
-    for path, finished in rows.items():
-        if finished:
-            file = store.clip_file(path)
-            there = file is not None and file.exists()
-            (found.present if there else found.missing).add(path)
-    for file in clip_files(store.clips_folder):
-        if file.relative_to(store.clips_folder).as_posix() not in rows:
-            found.unknown.append(file)
+        if connection is not None:
+            asked = sa.select(clips.c.path, clips.c.finished)
+            for path, is_finished in connection.execute(asked):
+                if is_finished:
+                    finished[path] = None
+                else:
+                    recorded.add(path)
+            pictures = sa.select(visits.c.thumbnail, visits.c.id)
+            rows = connection.execute(pictures.where(visits.c.thumbnail.is_not(None)))
+            finished.update((path, number) for path, number in rows)
+    listed = set(clip_files(store.clips_folder))
+    for path, visit in finished.items():
+        if path in listed or _is_there(store, path):
+            found.present.add(path)
+        else:
+            found.missing[path] = visit
+    found.unknown = sorted(listed - finished.keys() - recorded)
     return found
+
+
+def _is_there(store: EventStore, path: str) -> bool:
+    """Return whether a file is there that was not listed: a link within the folder, say."""
+    if not os.path.lexists(store.clips_folder / path):
+        return False
+    file = store.clip_file(path)
+    return file is not None and file.exists()
 
 
 def _is_marked(store: EventStore, found: _Found) -> bool:
@@ -154,11 +174,12 @@ def _is_marked(store: EventStore, found: _Found) -> bool:
     return False
 
 
-def _quarantine(folder: Path, unknown: list[Path], now: float) -> int:
+def _quarantine(folder: Path, unknown: list[str], now: float) -> int:
     """Move settled clips without a row into today's quarantine; return how many."""
     today = folder / QUARANTINE / f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     moved = 0
-    for file in unknown:
+    for path in unknown:
+        file = folder / path
         with suppress(OSError):  # deleted meanwhile, or a folder that is only read
             if file.stat().st_mtime >= now - SETTLED_S:
                 continue
@@ -178,10 +199,11 @@ def _forget(store: EventStore, found: _Found) -> int:
     """Forget rows whose file somebody deleted, of cameras of which other clips are there."""
     by_camera: dict[str, int] = defaultdict(int)
     for path in found.present:
-        by_camera[Path(path).parent.as_posix()] += 1
-    gone = [path for path in found.missing if by_camera[Path(path).parent.as_posix()]]
-    for path in gone:
-        store.forget_file(path)
+        by_camera[path.rpartition("/")[0]] += 1
+    gone = {
+        path: visit for path, visit in found.missing.items() if by_camera[path.rpartition("/")[0]]
+    }
+    store.forget_files(gone)
     return len(gone)
 
 

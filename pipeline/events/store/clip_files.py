@@ -41,12 +41,26 @@ def is_clip_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def clip_files(folder: Path) -> Iterator[Path]:
-    """Yield files named as clips in the cameras' folders, never a link that leads elsewhere."""
-    for file in folder.glob("*/*"):
-        linked = file.is_symlink() or file.parent.is_symlink()
-        if is_clip_name(file.name) and not linked and file.is_file():
-            yield file
+def clip_files(folder: Path) -> Iterator[str]:
+    """Yield the paths, below the folder, of files named as clips in the cameras' folders.
+
+    A link is never one of them, nor what a link leads to. No file is asked for but in its folder's
+    list: a hundred thousand take a fraction of a second.
+    """
+    for camera in _listed(folder):
+        if camera.is_dir(follow_symlinks=False):
+            for file in _listed(camera):
+                if is_clip_name(file.name) and file.is_file(follow_symlinks=False):
+                    yield f"{camera.name}/{file.name}"
+
+
+def _listed(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Return what is in a folder; nothing where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def make_private(file: Path) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -54,8 +54,8 @@ def apply_retention(
 ) -> RetentionResult:
     """Delete what exceeds the limits, and leftovers; return what was done.
 
-    Events older than `days` go with their clips. Beyond `megabytes` the oldest clips go first,
-    for they take nearly all of it, then the oldest thumbnails, and only then the oldest events.
+    Events older than `days` go with their clips. Beyond `megabytes` the oldest clips and thumbnails
+    go, together and the oldest first, for they take nearly all of it; then the oldest events.
     Files without a row and rows without a file are what a kill between two steps leaves; see
     `ClipCleaner`. Raises StoreError.
     """
@@ -65,8 +65,7 @@ def apply_retention(
     removed = 0
     if limits.megabytes is not None:
         size = int(limits.megabytes * 1e6)
-        removed = _delete_excess_clips(store, size)
-        _delete_excess_thumbnails(store, size)
+        removed = _delete_excess_files(store, size)
         gone += _delete_excess_events(store, size)
     cleaned = (cleaner or ClipCleaner(store)).clean(now)
     if gone and store.file is not None:
@@ -121,37 +120,41 @@ def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
     return store.delete(ids)
 
 
-def _delete_excess_thumbnails(store: EventStore, size: int) -> None:
-    """Delete the oldest thumbnails until everything fits."""
-    excess = total_bytes(store) - size
-    while excess > 0:
-        oldest = sa.select(visits.c.thumbnail, visits.c.thumbnail_bytes)
-        oldest = oldest.where(visits.c.thumbnail.is_not(None)).order_by(visits.c.started)
-        with store.reading() as connection:
-            asked = oldest.limit(MAX_IDS_PER_STATEMENT)
-            rows = [] if connection is None else connection.execute(asked).all()
-        if not rows:
-            return
-        for row in rows:
-            if excess > 0:
-                store.forget_file(row.thumbnail)
-                excess -= row.thumbnail_bytes
-
-
-def _delete_excess_clips(store: EventStore, size: int) -> int:
-    """Delete the oldest clips until everything fits; return how many."""
+def _delete_excess_files(store: EventStore, size: int) -> int:
+    """Delete the oldest clips and thumbnails until everything fits; return how many clips."""
     excess, dropped = total_bytes(store) - size, 0
-    while excess > 0:
-        oldest = sa.select(clips.c.path, clips.c.bytes).where(clips.c.finished)
-        with store.reading() as connection:
-            asked = oldest.order_by(clips.c.id).limit(MAX_IDS_PER_STATEMENT)
-            rows = [] if connection is None else connection.execute(asked).all()
-        if not rows:
-            break
-        for row in rows:
-            if excess <= 0:
-                break
-            store.forget_clip(row.path)
-            excess -= row.bytes
-            dropped += 1
+    while excess > 0 and (oldest := _oldest_files(store)):
+        gone: dict[str, int | None] = {}
+        for file in oldest:
+            if excess > 0:
+                gone[file.path] = file.visit
+                excess -= file.bytes
+                dropped += file.visit is None
+        store.forget_files(gone)
     return dropped
+
+
+class _File(NamedTuple):
+    """A finished clip, or the thumbnail of a visit; `began` in Unix seconds."""
+
+    began: float
+    path: str
+    bytes: int
+    visit: int | None = None
+
+
+def _oldest_files(store: EventStore) -> list[_File]:
+    """Return the oldest clips and thumbnails, the oldest first, as many as a statement takes."""
+    count = MAX_IDS_PER_STATEMENT
+    films = sa.select(clips.c.began, clips.c.path, clips.c.bytes).where(clips.c.finished)
+    films = films.order_by(clips.c.id)  # about the order of `began`, which has no index
+    pictures = sa.select(
+        visits.c.started, visits.c.thumbnail, visits.c.thumbnail_bytes, visits.c.id
+    )
+    pictures = pictures.where(visits.c.thumbnail.is_not(None)).order_by(visits.c.started)
+    with store.reading() as connection:
+        if connection is None:
+            return []
+        found = [_File(*row) for row in connection.execute(films.limit(count))]
+        found += [_File(*row) for row in connection.execute(pictures.limit(count))]
+    return sorted(found, key=lambda one: one.began)[:count]

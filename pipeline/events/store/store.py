@@ -44,6 +44,7 @@ from pipeline.events.store.visit_rows import (
     add_to_visits,
     end_all_visits,
     end_visits,
+    forget_thumbnails,
     label_ids,
     label_key,
     renew_visits_of_clip,
@@ -304,16 +305,20 @@ class EventStore:
         path = self.clip_file(found) if found else None
         return path if path is not None and path.is_file() else None
 
-    def forget_file(self, path: str) -> None:
-        """Delete a clip or a thumbnail, row and file; events and visits stay."""
-        if not path.endswith(".jpg"):
-            self.forget_clip(path)
-            return
-        with self.writing() as connection:
-            asked = sa.select(visits.c.uid).where(visits.c.thumbnail == path)
-            for uid in list(connection.scalars(asked)):
-                set_thumbnail(connection, uid, None, 0)
-        self._unlink(path)
+    def forget_files(self, files: Mapping[str, int | None]) -> None:
+        """Delete clips and thumbnails, rows and files; events and visits stay.
+
+        `files` are {path: the number of its visit, None for a clip}.
+        """
+        paths = list(files)
+        for start in range(0, len(paths), MAX_IDS_PER_STATEMENT):
+            some = paths[start : start + MAX_IDS_PER_STATEMENT]
+            numbers = [number for path in some if (number := files[path]) is not None]
+            with self.writing() as connection:
+                connection.execute(sa.delete(clips).where(clips.c.path.in_(some)))
+                forget_thumbnails(connection, numbers)
+            for path in some:
+                self._unlink(path)
 
     # -- clips ------------------------------------------------------------------------------------
 
@@ -354,9 +359,7 @@ class EventStore:
 
     def forget_clip(self, path: str) -> None:
         """Delete a clip, row and file; its events stay."""
-        with self.writing() as connection:
-            connection.execute(sa.delete(clips).where(clips.c.path == path))
-        self._unlink(path)
+        self.forget_files({path: None})
 
     def unfinished_clips(self) -> list[str]:
         """Return the paths of clips that are being recorded, or were when a program was killed."""

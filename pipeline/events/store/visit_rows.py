@@ -116,17 +116,29 @@ def end_all_visits(connection: sa.Connection) -> None:
     connection.execute(sa.update(visits).where(is_open).values(values))
 
 
-def set_thumbnail(connection: sa.Connection, uid: str, path: str | None, size: int) -> bool:
-    """Note a visit's thumbnail, None for none any more; return whether there is the visit."""
+def set_thumbnail(connection: sa.Connection, uid: str, path: str, size: int) -> bool:
+    """Note a visit's thumbnail; return whether there is the visit."""
     revision = next_revision(connection)
     values = {
         "thumbnail": path,
         "thumbnail_bytes": size,
-        "thumbnail_revision": None if path is None else revision,
+        "thumbnail_revision": revision,
         "revision": revision,
     }
     done = connection.execute(sa.update(visits).where(visits.c.uid == uid).values(values))
     return done.rowcount > 0
+
+
+def forget_thumbnails(connection: sa.Connection, numbers: Sequence[int]) -> None:
+    """Note that these visits, at most `MAX_IDS_PER_STATEMENT`, have no thumbnail any more."""
+    values = {
+        "thumbnail": None,
+        "thumbnail_bytes": 0,
+        "thumbnail_revision": None,
+        "revision": visits.c.id + next_revision(connection),
+    }
+    if numbers:
+        connection.execute(sa.update(visits).where(visits.c.id.in_(numbers)).values(values))
 
 
 def renew_visits_of_clip(connection: sa.Connection, path: str) -> None:

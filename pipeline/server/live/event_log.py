@@ -56,6 +56,9 @@ class EventLog(Protocol):
     def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> Sequence[SlotCount]:
         """Return counts of events by time, in order."""
 
+    def end_silent_visits(self) -> None:
+        """End the visits at cameras without a result for long; called every second."""
+
     def clip(self, event_id: int) -> Path | None:
         """Return the video file of an event, None where there is none."""
 
@@ -118,6 +121,9 @@ class StoredEvents:
         """Return counts of events by time, in order; raises StoreError."""
         store = self._sink.store
         return [] if store is None else store.counts_by_slot(wanted, slot_s)
+
+    def end_silent_visits(self) -> None:
+        """Do nothing: the sink does it."""
 
     def clip(self, event_id: int) -> Path | None:
         """Return the video file of an event, None where there is none; raises StoreError."""
@@ -196,7 +202,11 @@ class RecentEvents:
                 self._last_id += 1
                 visit = self._recent_visits.add(record, self._last_id)
                 self._events.append(_stored(event, self._last_id, visit))
-        self._recent_visits.end(self._open.update(result, records) + self._open.end_silent())
+        self._recent_visits.end(self._open.update(result, records))
+
+    def end_silent_visits(self, now: float | None = None) -> None:
+        """End the visits at cameras without a result for long; `now` is monotonic."""
+        self._recent_visits.end(self._open.end_silent(now))
 
     def close(self) -> None:
         """Do nothing: no resource is open."""

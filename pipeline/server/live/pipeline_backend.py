@@ -176,11 +176,12 @@ class PipelineBackend:
         )
 
     def each_second(self) -> None:
-        """Record the number of results and forget removed cameras; called every second."""
+        """Record the number of results, forget removed cameras, end visits at silent ones."""
         for name in set(self._hub.names()) - set(self._pipeline.cameras()):
             self._hub.forget(name)
         stats = self._pipeline.stats
         self._delivered.append((time.monotonic(), stats.delivered, stats.waits()))
+        self._events.end_silent_visits()
 
     def _inside(self, camera: str) -> list[Inside]:
         """Return a camera's occupancy by zone and class; one row per zone while it is lost."""

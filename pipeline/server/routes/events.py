@@ -184,6 +184,7 @@ def event_routes(context: AppContext) -> APIRouter:
         """Return events, the newest first; `min_s` and `max_s` are about stays in zones.
 
         `cursor` goes on behind an earlier answer by time, `before_id` in the order of storing.
+        With filters use `cursor`: `before_id` then reads every event that matches.
         """
         found = list(backend.events(replace(query, visit=visit, before_id=before_id, limit=limit)))
         more = len(found) == limit

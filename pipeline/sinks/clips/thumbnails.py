@@ -83,7 +83,7 @@ class _Moment:
 
 
 class ThumbnailMaker:
-    """Takes pictures on one thread (`begin`, `add`, `end`) and writes thumbnails on another."""
+    """Takes pictures (`begin`, `add`, `end`, from any thread) and writes thumbnails on its own."""
 
     def __init__(self, folder: Path, on_made: OnMade) -> None:
         self._folder = folder
@@ -102,10 +102,12 @@ class ThumbnailMaker:
 
     def begin(self, uid: str, track_id: int, unix_s: float, before: Sequence[PreRollFrame]) -> None:
         """Follow the track of a visit from now on; `before` are the pictures up to its event."""
-        known = self._followed.setdefault(before[-1].source, {})
-        if track_id in known or len(known) >= MAX_VISITS:
-            return
-        one = known[track_id] = _Followed(uid, unix_s)
+        one = _Followed(uid, unix_s)
+        with self._changed:
+            known = self._followed.setdefault(before[-1].source, {})
+            if track_id in known or len(known) >= MAX_VISITS:
+                return
+            known[track_id] = one
         found = [
             (_size(picture.width, picture.height, box), picture, box)
             for picture in before
@@ -118,7 +120,9 @@ class ThumbnailMaker:
 
     def add(self, picture: PreRollFrame) -> None:
         """Look for followed tracks in a new picture."""
-        for track_id, one in self._followed.get(picture.source, {}).items():
+        with self._changed:  # cameras that fall silent end visits on another thread
+            followed = list(self._followed.get(picture.source, {}).items())
+        for track_id, one in followed:
             if picture.time_s - one.asked_s < _EVERY_S:
                 continue
             box = _box_of(picture, track_id)
@@ -129,9 +133,11 @@ class ThumbnailMaker:
 
     def end(self, uids: Sequence[str]) -> None:
         """Follow the tracks of these visits no longer."""
-        for known in self._followed.values():
-            for track_id in [key for key, one in known.items() if one.uid in uids]:
-                del known[track_id]
+        gone = set(uids)
+        with self._changed:
+            for known in self._followed.values():
+                for track_id in [key for key, one in known.items() if one.uid in gone]:
+                    del known[track_id]
 
     def close(self, timeout_s: float) -> None:
         """Write what waits and end."""

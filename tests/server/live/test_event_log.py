@@ -15,6 +15,7 @@ from pipeline.core.interfaces import RunInfo
 
 pytest.importorskip("fastapi")
 from pipeline.events.store.records import EventQuery
+from pipeline.events.visits import SILENT_S
 from pipeline.server.live.event_log import MAX_RECENT, EventStoreSink, RecentEvents, StoredEvents
 from pipeline.server.schemas import Deliveries
 from pipeline.sinks import events
@@ -43,6 +44,16 @@ def test_recent_events_are_numbered_and_found(tmp_path: Path) -> None:
     assert [(c.kind, c.count) for c in recent.counts("yard", 1)] == [("enter", 2), ("leave", 1)]
     (slot,) = recent.counts_by_slot(EventQuery(kind="enter"), 86400 * 365)
     assert (slot.label.area, slot.label.class_name, slot.total) == ("lawn", "cat", 2)
+
+
+def test_a_visit_at_the_only_camera_ends_when_that_is_lost() -> None:
+    """Silence was looked for with a result only, which did not come: "still there" for ever."""
+    recent = RecentEvents()
+    recent.write(result_with("enter"))
+    for now, is_open in ((time.monotonic(), True), (time.monotonic() + SILENT_S + 1, False)):
+        recent.end_silent_visits(now)
+        (visit,) = recent.visits.query(EventQuery())
+        assert (visit.ended is None) == is_open
 
 
 def test_recent_events_take_no_memory() -> None:

@@ -54,6 +54,16 @@ def test_a_camera_that_was_never_there_has_unknown_zones(tmp_path: Path) -> None
         assert run.rows("door") == [("", None)]
 
 
+def test_visits_at_silent_cameras_are_ended_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, calls = WatchedRun(tmp_path, Camera("gate")), list[None]()
+    monkeypatch.setattr(run.events, "end_silent_visits", lambda: calls.append(None))
+    run.backend.each_second()
+    run.backend.each_second()
+    assert len(calls) == 2
+
+
 def test_a_lost_camera_says_when_it_is_tried_again(tmp_path: Path) -> None:
     """For people who repair a cable: is it worth waiting?"""
     door = Camera("door")
