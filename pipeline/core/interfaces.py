@@ -196,6 +196,10 @@ class Overlapping(Detector, Protocol):
 class SizedBySource(Protocol):
     """Optional, for detectors: the size of the network's input differs from source to source."""
 
+    @property
+    def takes_sizes(self) -> bool:
+        """Return whether it can differ for this network, once it is open."""
+
     def set_sizes(self, sizes: Mapping[str, int]) -> None:
         """Set the longest side of the input in pixels by source, for the frames submitted next.
 

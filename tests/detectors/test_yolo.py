@@ -379,6 +379,7 @@ def test_sources_have_inputs_of_their_own_size_on_one_network(tmp_path: Path) ->
         ]
 
     assert widths() == [40, 40, 40]
+    assert detector.takes_sizes
     detector.set_sizes({"far": 128})
     assert widths() == [40, 20, 40]
     detector.set_sizes({})
@@ -391,6 +392,7 @@ def test_a_network_of_fixed_size_says_that_it_keeps_it(
 ) -> None:
     detector = build(Options(model=str(one_box_network(tmp_path / "one.onnx"))))
     detector.open()
+    assert not detector.takes_sizes
     detector.set_sizes({"door": 960})
     assert "imgsz of door is left out" in caplog.text
     detector.close()

@@ -30,6 +30,8 @@ def _both() -> list[FakeSource]:
 class Sized(FakeDetector):
     """Notes the sizes it is given."""
 
+    takes_sizes = True
+
     def set_sizes(self, sizes: Mapping[str, int]) -> None:
         self.sizes = dict(sizes)
 

@@ -148,12 +148,17 @@ class NetworkDetector:
             self._backend.submit(images)
         self.in_flight = self._backend.in_flight  # with `slice` it depends on the pictures
 
-    def set_sizes(self, sizes: Mapping[str, int]) -> None:
-        """Set the longest side of the input for single sources; the others have `imgsz`.
+    @property
+    def takes_sizes(self) -> bool:
+        """Return whether sources may have inputs of different sizes, once it is open.
 
         Networks of fixed size, `slice` and networks on a GPU have one size for all.
         """
-        can = isinstance(self._backend, SizedBackend) and self._backend.takes_sizes
+        return isinstance(self._backend, SizedBackend) and self._backend.takes_sizes
+
+    def set_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Set the longest side of the input for single sources; the others have `imgsz`."""
+        can = self.takes_sizes
         if sizes and not can:
             names = ", ".join(sorted(sizes))
             _log.warning(

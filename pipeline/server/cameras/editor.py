@@ -47,7 +47,8 @@ class CameraEditor:
     `renaming`, of the old and the new name of a camera, is entered before the file is written and
     left afterwards, with the error where that failed; what it raises at the start is raised with
     nothing changed.
-    `class_names` returns the detector's, none before it is open. Every method raises ConfigError
+    `class_names` returns the detector's, none before it is open; `takes_sizes` whether it runs at
+    another size for single cameras. Every method raises ConfigError
     for a file that cannot be read, with nothing changed.
     """
 
@@ -56,10 +57,12 @@ class CameraEditor:
         file: EditableFile,
         renaming: Callable[[str, str], AbstractContextManager[None]],
         class_names: Callable[[], ClassNames] = dict,
+        takes_sizes: Callable[[], bool] = lambda: True,
     ) -> None:
         self._file = file
         self._renaming = renaming
         self._class_names = class_names
+        self._takes_sizes = takes_sizes
         self._lock = threading.Lock()
 
     @property
@@ -116,7 +119,7 @@ class CameraEditor:
                 raise ConflictError(f"there are {MAX_CAMERAS} cameras already")
             name = form.name or _free(address.name, change.cameras)
             _check_free(name, change.cameras)
-            self._check_classes(name, form)
+            self._check_detect(name, form, None)
             entry: dict[str, Any] = {"source": change.written(address, name), "name": name}
             if detect := _detect(form):
                 entry[DETECT] = detect
@@ -132,7 +135,7 @@ class CameraEditor:
             camera = _found(change.cameras, name)
             if form.version is not None and form.version != camera.version:
                 raise ConflictError("it was changed meanwhile: load it again")
-            self._check_classes(name, form)
+            self._check_detect(name, form, camera.entry.detect.imgsz)
             changes: dict[str, Any] = {}
             new_name = form.name or name
             if new_name != name:
@@ -162,10 +165,16 @@ class CameraEditor:
             raise ConflictError("the configuration is being changed: try again")
         return text, cameras
 
-    def _check_classes(self, name: str, form: CameraForm) -> None:
-        """Raise ConfigError for classes that the detector in use does not know."""
-        if form.detect is not None and (names := self._class_names()):
-            wanted_of(name, form.detect, names)
+    def _check_detect(self, name: str, form: CameraForm, imgsz: int | None) -> None:
+        """Raise ConfigError for what the detector in use cannot do; `imgsz` is the one before."""
+        if form.detect is None or not (names := self._class_names()):
+            return
+        wanted_of(name, form.detect, names)
+        if form.detect.imgsz not in (None, imgsz) and not self._takes_sizes():
+            raise ConfigError(
+                f"source {name}: detect.imgsz: without effect, as the detector runs at one size "
+                "(on a GPU, with slice, or as its network is of fixed size): leave it out"
+            )
 
     def _change(self) -> FileChange:
         if (why := self._file.fixed) is not None:

@@ -21,7 +21,7 @@ from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import ClassNames
 from pipeline.core.errors import PipelineError
-from pipeline.core.interfaces import Detector, Source, Tracker
+from pipeline.core.interfaces import Detector, SizedBySource, Source, Tracker
 from pipeline.core.options import PluginChoice
 from pipeline.engine import DetectOptions
 from pipeline.engine.source_detection import wanted_of
@@ -71,6 +71,8 @@ class RunningConfig:
     error: str | None = None
     fixed: str | None = None
     """Why cameras cannot be changed in the file, None where they can."""
+    in_use: Detector | None = None
+    """The detector that runs, where it is known."""
 
     @property
     def config(self) -> Config:
@@ -82,17 +84,26 @@ class RunningConfig:
         """Return the names of the sources in the configuration's order."""
         return list(self.sources)
 
+    @property
+    def takes_sizes(self) -> bool:
+        """Return whether `imgsz` of a source has an effect, once the detector is open."""
+        detector: object = self.in_use
+        return isinstance(detector, SizedBySource) and detector.takes_sizes
+
 
 def running_config(
-    resolved: ResolvedConfig, path: Path | None, fixed: str | None = None
+    resolved: ResolvedConfig,
+    path: Path | None,
+    fixed: str | None = None,
+    in_use: Detector | None = None,
 ) -> RunningConfig:
-    """Return the configuration in force at the start of a run."""
+    """Return the configuration in force at the start of a run, with this detector."""
     made = make_sources(resolved)
     sources = {source.name: choice for source, choice in made}
     detector = detector_choice(resolved.config)
     detect = detect_by_source(resolved, [source for source, _ in made])
     now = time.time()
-    return RunningConfig(resolved, sources, path, now, detector, detect, fixed=fixed)
+    return RunningConfig(resolved, sources, path, now, detector, detect, fixed=fixed, in_use=in_use)
 
 
 def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list[str]:
@@ -137,6 +148,7 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     now.resolved = replace(resolved, config=config)
     if wanted != now.detector:
         pipeline.replace_detector(new_detector)
+        now.in_use = new_detector
         done.append("detector replaced")
     now.detector = wanted
     now.resolved = replace(resolved, config=new.model_copy(update=kept))

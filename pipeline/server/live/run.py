@@ -128,8 +128,15 @@ def run_live(
     recent = RecentTracks()
     sinks["recent tracks"] = recent
     sinks["event totals"] = events.totals
-    pipeline = build(resolved, sinks, zone_editor.new_watcher, patience_s=CLOSE_TIMEOUT_S)
-    running = running_config(resolved, file.path, file.fixed)
+    detector = make_detector(config)
+    pipeline = build(
+        resolved,
+        sinks,
+        zone_editor.new_watcher,
+        detector=detector,
+        patience_s=CLOSE_TIMEOUT_S,
+    )
+    running = running_config(resolved, file.path, file.fixed, detector)
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running, recent)
     networks = UploadNetworks(lambda: picture_model(config), load_classifier)
     limits = config.web.uploads
@@ -140,6 +147,7 @@ def run_live(
         file,
         lambda old, new: zone_editor.renaming(old, new, set_watcher),
         lambda: pipeline.class_names,
+        lambda: running.takes_sizes,
     )
     trial = CameraTrial()
     routes = (

@@ -227,6 +227,46 @@ def test_what_is_detected_is_set_and_unset(setup: Setup) -> None:
     assert setup.path.read_text() == FILE
 
 
+@pytest.mark.parametrize(
+    ("before", "wanted", "is_open", "takes_sizes", "is_refused"),
+    [
+        (None, 960, True, False, True),
+        (640, 960, True, False, True),
+        (960, 960, True, False, False),
+        (960, None, True, False, False),
+        (None, 960, False, False, False),
+        (None, 960, True, True, False),
+    ],
+)
+def test_a_size_that_would_do_nothing_is_refused(
+    tmp_path: Path,
+    before: int | None,
+    wanted: int | None,
+    is_open: bool,
+    takes_sizes: bool,
+    is_refused: bool,
+) -> None:
+    """The page said "saved", and a network on a GPU ran on at its one size."""
+    detect = "" if before is None else f"    detect: {{imgsz: {before}}}\n"
+    text = FILE.replace("    transport", f"{detect}    transport")
+    setup = Setup(tmp_path, text)
+    editor = CameraEditor(
+        setup.file,
+        setup.renaming,
+        lambda: {0: "person"} if is_open else {},
+        lambda: takes_sizes,
+    )
+    wish = form(detect={"imgsz": wanted})
+    new = form(address="rtsp://10.0.0.9/1", detect={"imgsz": wanted})
+    if not is_refused:
+        assert editor.change("door", wish).detect.imgsz == wanted
+        return
+    for act in (lambda: editor.change("door", wish), lambda: editor.add(new)):
+        with pytest.raises(ConfigError, match=r"detect.imgsz: .* one size"):
+            act()
+    assert setup.path.read_text() == text
+
+
 def test_a_change_made_by_hand_meanwhile_is_not_lost(setup: Setup) -> None:
     version = setup.editor.settings("door").version
     other = FILE.replace("name: fake", "name: other")

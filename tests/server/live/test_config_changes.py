@@ -248,3 +248,21 @@ def test_keys_that_wait_for_the_next_start_are_named(tmp_path: Path) -> None:
 
 def _detector(of: Config) -> dict[str, Any]:
     return {"kind": of.detector.kind, **of.detector.options}
+
+
+def test_the_detector_in_use_says_whether_it_takes_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reload it is the new one that is asked."""
+
+    def made(options: Any) -> SimpleNamespace:
+        return SimpleNamespace(takes_sizes=options.slice is None, set_sizes=lambda sizes: None)
+
+    monkeypatch.setattr(yolo, "build", made)
+    resolved = resolve_config(config(tmp_path))
+    now = running_config(resolved, None, in_use=make_detector(resolved.config))
+    assert now.takes_sizes
+    own = {**_detector(config(tmp_path)), "slice": 320}
+    apply(config(tmp_path, detector=own), now, FakePipeline())
+    assert not now.takes_sizes
+    assert not running_config(resolved, None).takes_sizes, "one without sizes"
