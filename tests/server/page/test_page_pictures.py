@@ -64,6 +64,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
+    expect(page.get_by_role("dialog")).to_be_visible()  # a first run offers to add a camera
+    page.keyboard.press("Escape")
     page.get_by_role("link", name="Pictures").click()
     expect(page.locator("#theme")).to_contain_text("Auto")  # its script runs
     yield page
