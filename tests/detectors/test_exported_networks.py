@@ -87,7 +87,7 @@ def test_a_file_for_another_task_says_so(task: str, tmp_path: Path) -> None:
         check_task(read_metadata({"task": task}), Path("a.engine"))
     with pytest.raises(ModelError, match=f"this file is for the task {task}, want detect") as said:
         check_boxes_only(read_metadata({"task": task}), Path("a.engine"))
-    assert ("are read from .onnx, on the CPU" in str(said.value)) == (task in BOX_TASKS)
+    assert ("are read from .onnx" in str(said.value)) == (task in BOX_TASKS)
     if task in BOX_TASKS:
         return
     path = colour_network(tmp_path / "a.onnx", metadata={**NAMES, "task": task})
