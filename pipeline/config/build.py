@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.config.alerts import alert_sink
 from pipeline.config.plugins import CLASSIFIERS, EMBEDDERS, PLUGIN_TYPES, plugin, plugin_names
 from pipeline.config.resolve import (
     DETECT,
@@ -82,11 +83,14 @@ def build(
         new_watcher = watcher_factory(zones, live)
         metadata |= {"areas": plain(zones)["cameras"]} if zones else {}
         _warn_uncounted(resolved, sources, zones)
+    if sinks is None:
+        sinks = make_sinks(config)
+        alert_sink(config, sinks)
     return Pipeline(
         sources,
         detector,
         tracker_factory(config),
-        make_sinks(config) if sinks is None else sinks,
+        sinks,
         options=config.run,
         metadata=metadata,
         new_watcher=new_watcher,

@@ -21,6 +21,7 @@ from pipeline.core.options import OptionsModel, PluginChoice, validated
 from pipeline.core.paths import home_path
 from pipeline.core.yaml_file import parse_yaml, read_yaml
 from pipeline.engine import RunOptions
+from pipeline.events.alerts.options import AlertOptions
 
 FROM_TEXT = "auto"
 """The kind of a source that is given as text, `{source: a.mp4, name: a}`; see resolve.py."""
@@ -39,6 +40,8 @@ class Config(OptionsModel):
     """What is written, all of it into `run.output`."""
     zones: Path | None = None
     """File of zones and lines, by source; a relative path starts at this file's folder."""
+    alerts: AlertOptions = AlertOptions()
+    """Which events call for an alert, and who gets it."""
     run: RunOptions = RunOptions()
     """How much to process, and where to."""
     web: WebOptions = WebOptions()
@@ -69,7 +72,9 @@ class Config(OptionsModel):
             name: plugin(f"{name}s", _default_kind(name), name) for name in _PLUGIN_SECTIONS
         }
         options = {name: [*module.Options.model_fields] for name, module in defaults.items()}
-        own = {"run": [*RunOptions.model_fields], "web": [*WebOptions.model_fields]}
+        sections: dict[str, type[OptionsModel]]
+        sections = {"alerts": AlertOptions, "run": RunOptions, "web": WebOptions}
+        own = {name: [*model.model_fields] for name, model in sections.items()}
         return {**options, **own}
 
 

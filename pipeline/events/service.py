@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from pipeline.core.data import Result
 from pipeline.core.worker import Fail
+from pipeline.events.alerts.service import AlertService
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.delivery.status import DeliveryStatus, DeliveryStatuses
 from pipeline.events.delivery.targets import Targets
@@ -26,7 +28,7 @@ class EventService:
     """Writes to the store and delivers from it between `start` and `close`.
 
     Links in deliveries begin with `public_url`. With `only_files` the run fails where events cannot
-    be stored; otherwise it goes on without them.
+    be stored; otherwise it goes on without them. `has_pictures`: whether thumbnails are made.
     """
 
     def __init__(
@@ -37,18 +39,23 @@ class EventService:
         public_url: str,
         *,
         only_files: bool,
+        has_pictures: bool,
     ) -> None:
+        self._store = store
         self._targets = targets
+        self.alerts = AlertService(store, public_url, self._deliver_to, has_pictures=has_pictures)
         self._workers = [
-            DeliveryWorker(Outbox(store, one.name, public_url), one) for one in targets.all
+            DeliveryWorker(
+                Outbox(store, one.name, public_url), one, self.alerts.on_settled, self.alerts.clock
+            )
+            for one in targets.all
         ]
         self.writer = StoreWriter(self._wake, FILES_TIMEOUT_S if only_files else None)
-        self._statuses = DeliveryStatuses(store, self._workers)
+        self._statuses = DeliveryStatuses(store, self._all_workers)
         retention = partial(apply_retention, store, limits, cleaner=ClipCleaner(store))
         self._tasks = [PeriodicTask("events: retention", retention, RETENTION_EVERY_S)]
-        if targets.all:
-            refresh = PeriodicTask("events: look", self._statuses.refresh, STATUS_EVERY_S)
-            self._tasks.append(refresh)
+        refresh = PeriodicTask("events: look", self._statuses.refresh, STATUS_EVERY_S)
+        self._tasks.append(refresh)
         if targets.mqtt is not None:
             states = targets.mqtt.publish_states
             self._tasks.append(PeriodicTask("events: states", states, STATES_EVERY_S))
@@ -62,6 +69,8 @@ class EventService:
             task.start(fail)
         for worker in self._workers:
             worker.start(fail)
+        mqtt = (one for one in self._workers if one.target is self._targets.mqtt)
+        self.alerts.start(fail, next(mqtt, None))
 
     def note(self, result: Result) -> None:
         """Update the camera states and snapshots that the broker gets."""
@@ -80,12 +89,23 @@ class EventService:
         self.writer.close(store_timeout_s)
         for worker in self._workers:
             worker.end(_DELIVERY_TIMEOUT_S)
+        self.alerts.end(_DELIVERY_TIMEOUT_S)
         for worker in self._workers:
             worker.join()
+        self.alerts.join()
         for task in self._tasks:
             task.close(CLOSE_TIMEOUT_S)
         self._targets.stop()
 
+    def _deliver_to(self, of_alerts: Sequence[str]) -> None:
+        """Have messages for targets that are gone be given up; `of_alerts` get alerts only."""
+        targets = self._targets
+        step = partial(self._store.deliver_to, targets.kinds, targets.with_clips, of_alerts)
+        self.writer.enqueue(step)
+
+    def _all_workers(self) -> list[DeliveryWorker]:
+        return [*self._workers, *self.alerts.workers]
+
     def _wake(self) -> None:
-        for worker in self._workers:
+        for worker in self._all_workers():
             worker.wake()

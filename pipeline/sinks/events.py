@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.core.data import Result
 from pipeline.core.errors import (
+    ConfigError,
     MissingExtraError,
     OutputError,
     PipelineError,
@@ -25,11 +26,13 @@ from pipeline.core.install_hints import install_command
 from pipeline.core.interfaces import RunInfo, unix_time
 from pipeline.core.options import OptionsModel
 from pipeline.core.secret_types import SecretUrl
+from pipeline.events.alerts.options import AlertOptions
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions
 from pipeline.events.store.writer import CLOSE_TIMEOUT_S, ClipLosses, PeriodicTask
 from pipeline.sinks._files import OutputFolder
 
 if TYPE_CHECKING:
+    from pipeline.events.alerts.service import AlertService
     from pipeline.events.camera_events import CameraEvents
     from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
@@ -110,6 +113,22 @@ class EventsSink:
         self._release: Callable[[], None] | None = None
         self._run = uuid.uuid4().hex  # track ids begin anew in each
         self._visits: OpenVisits | None = None
+        self._alerts = AlertOptions()
+
+    @property
+    def alerts(self) -> AlertService | None:
+        """Return the alerts of the run, None unless the sink is open."""
+        service = self._service
+        return None if service is None else service.alerts
+
+    def set_alerts(self, options: AlertOptions) -> None:
+        """Replace the rules and channels of alerts, before `open` or later; raises ConfigError."""
+        if options.uses_mqtt and self._options.mqtt is None:
+            raise ConfigError("alerts: channel mqtt: wants a broker, the option mqtt of events")
+        service = self._service
+        if service is not None:
+            service.alerts.use(options)
+        self._alerts = options
 
     def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
         """Announce the zones and lines that `zones` returns now and then; before `open`."""
@@ -122,6 +141,7 @@ class EventsSink:
         self._folder.make()
         try:
             store = self._open_store(run.output)
+            from pipeline.events.alerts.service import alert_targets
             from pipeline.events.camera_events import CameraEvents
             from pipeline.events.delivery.targets import make_targets  # SQLAlchemy is there, then
             from pipeline.events.visits import OpenVisits
@@ -133,7 +153,8 @@ class EventsSink:
             targets = make_targets(
                 options.mqtt, options.webhooks, cameras, store.uid, clips=options.clips
             )
-            store.deliver_to(targets.kinds, targets.with_clips)
+            names = alert_targets(self._alerts)  # raises ConfigError before anything is started
+            store.deliver_to(targets.kinds, targets.with_clips, names)
         except StoreError as error:
             raise OutputError(str(error)) from error
         if targets.camera_states is not None:
@@ -162,7 +183,7 @@ class EventsSink:
             for event in result.events
         ]
         if records:
-            self._service.writer.enqueue(partial(self.store.add, records), len(records))
+            self._service.writer.enqueue(partial(self._service.alerts.add, records), len(records))
         ends = [] if self._visits is None else self._visits.update(result, records)
         if self._clips is not None:
             uids, visits = [one.uid for one in records], [one.visit for one in records]
@@ -186,7 +207,7 @@ class EventsSink:
             self._end_visits(self._visits.end_silent())
         if records := camera_events.update(time.time()):
             self._wrote = True
-            service.writer.enqueue(partial(store.add, records), len(records))
+            service.writer.enqueue(partial(service.alerts.add, records), len(records))
 
     def delivery_status(self) -> Sequence[DeliveryStatus]:
         """Return the delivery status of each target; never waits; safe from any thread."""
@@ -257,8 +278,14 @@ class EventsSink:
         options = self._options
         limits = RetentionLimits(options.keep_days, options.keep_megabytes)
         self._service = EventService(
-            store, targets, limits, options.public_url, only_files=self._only_files
+            store,
+            targets,
+            limits,
+            options.public_url,
+            only_files=self._only_files,
+            has_pictures=options.clips,
         )
+        self._service.alerts.use(self._alerts)
         if options.clips:
             from pipeline.sinks.clips.pre_roll import ClipOptions
             from pipeline.sinks.clips.recovery import make_recorder

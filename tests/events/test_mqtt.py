@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from support.event_results import event, result, run_info
 from support.event_servers import Broker, broker, eventually
 from support.fault_proxy import proxied
+from support.mqtt_listener import listening
 from support.programs import program
 
 from pipeline.events.camera_states import CameraStateTable
@@ -31,57 +28,10 @@ from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
 
-class Listener:
-    """Somebody at the broker who hears everything, Home Assistant say."""
-
-    def __init__(self, port: int) -> None:
-        self.heard: list[tuple[str, str, bool, bool]] = []  # topic, text, kept, sent again
-        self.pictures: list[tuple[str, bytes, bool]] = []
-        self._lock = threading.Lock()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener")
-        self.client.on_message = self._note
-        self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-        self.client.reconnect_delay_set(1, 1)
-        subscribed = threading.Event()
-        self.client.on_subscribe = lambda *_: subscribed.set()
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        assert subscribed.wait(20)
-
-    def _note(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
-        with self._lock:
-            if message.topic.endswith(("/thumbnail", "/snapshot")):
-                self.pictures.append((message.topic, message.payload, message.retain))
-                return
-            text = message.payload.decode()
-            self.heard.append((message.topic, text, message.retain, message.dup))
-
-    def on(self, topic: str) -> list[Any]:
-        with self._lock:
-            return [json.loads(text) for name, text, *_ in self.heard if name == topic]
-
-    def texts(self, topic: str) -> list[str]:
-        with self._lock:
-            return [text for name, text, *_ in self.heard if name == topic]
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Broker]:
     with broker(tmp_path) as started:
         yield started
-
-
-@contextmanager
-def listening(port: int) -> Iterator[Listener]:
-    listener = Listener(port)
-    try:
-        yield listener
-    finally:
-        listener.close()
 
 
 @contextmanager

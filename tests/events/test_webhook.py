@@ -16,10 +16,11 @@ from support.event_servers import Hook, eventually, free_port, webhook
 
 from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ConfigError
+from pipeline.events.delivery.http_post import outcome_of, retry_after
 from pipeline.events.delivery.options import WebhookOptions
 from pipeline.events.delivery.outbox import MAX_WAIT_S, Outbox
 from pipeline.events.delivery.status import queue_status
-from pipeline.events.delivery.webhook import Webhook, name_of, outcome_of, retry_after, signature
+from pipeline.events.delivery.webhook import Webhook, name_of, signature
 from pipeline.events.delivery.worker import FIRST_PAUSE_S, MAX_PAUSE_S, DeliveryWorker
 from pipeline.events.store.records import EventRecord
 from pipeline.events.store.store import EventStore

@@ -50,6 +50,10 @@ class Topics:
         """Return the topic where each event is published again once its clip is ready."""
         return f"{self.root}/{slug(camera)}/clip"
 
+    def alert(self, camera: str) -> str:
+        """Return the topic of the alerts about a camera's events, not retained."""
+        return f"{self.root}/{slug(camera)}/alert"
+
     def picture(self, camera: str, kind: str) -> str:
         """Return the topic of a camera's "thumbnail" or "snapshot", a JPEG, retained."""
         return f"{self.root}/{slug(camera)}/{kind}"

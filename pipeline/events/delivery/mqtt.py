@@ -90,6 +90,8 @@ class Mqtt:
         text = {**message.as_dict(), "event_type": event.kind, "attempt": message.attempt}
         topics = self._topics
         topic = (topics.event if message.about == "event" else topics.clip)(event.camera)
+        if message.rule is not None:
+            topic = topics.alert(event.camera)
         if not self._connected.is_set():
             return Outcome("unsent")
         with self._acknowledged:

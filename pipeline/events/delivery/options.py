@@ -15,8 +15,8 @@ EventName = Literal["enter", "leave", "dwell", "cross", "appeared", "lost", "liv
 EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 
-class WebhookOptions(OptionsModel):
-    """An address that gets each event in a POST request of its own."""
+class HookOptions(OptionsModel):
+    """An address that gets messages in signed POST requests."""
 
     url: Address = Field(min_length=1)
     """`https://...`; `${NAME}` is filled in. Reports show the host only."""
@@ -26,12 +26,17 @@ class WebhookOptions(OptionsModel):
     """Value of an Authorization header, `Bearer ${TOKEN}` say."""
     name: str = Field("", pattern=r"^[\w.-]*$", max_length=60)
     """What its queue is called; without it a name made of the address."""
+    timeout_s: float = Field(10.0, gt=0, le=60)
+    """How long one request may take from first to last."""
+
+
+class WebhookOptions(HookOptions):
+    """An address that gets each event in a POST request of its own."""
+
     kinds: tuple[EventName, ...] = ()
     """Only these kinds (enter, leave, dwell, cross, appeared, lost, live); all if empty."""
     clips: bool = True
     """Post a second message of an event once its clip is ready."""
-    timeout_s: float = Field(10.0, gt=0, le=60)
-    """How long one request may take from first to last."""
 
 
 class MqttOptions(OptionsModel):

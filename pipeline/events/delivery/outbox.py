@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from pipeline.events.delivery.alert_text import alert_text
+from pipeline.events.store.alert_rows import ABOUT
 from pipeline.events.store.enqueue import OPEN
 from pipeline.events.store.records import StoredEvent
 from pipeline.events.store.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
@@ -21,14 +26,17 @@ MAX_RETRY_AFTER_S = 3600.0
 MAX_WAIT_S = 2 * MAX_RETRY_AFTER_S
 """No message is put back for longer: one that seems to be was, before a clock was set back."""
 _DAY_S = 86_400.0
+_IS_ALERT = outbox.c.about.startswith(ABOUT, autoescape=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message to a target. `attempt` counts from 1: from 2 on it may have arrived before.
 
-    `about` is "event", or "clip" for the second one, which says that the clip is ready. `clip_url`
-    is where that is, `thumbnail_url` where the picture of its visit is, None while there is none.
+    `about` is "event", or "clip" for the second one, which says that the clip is ready, or
+    "alert:RULE". `clip_url` is where the clip is, `thumbnail_url` where the picture of its visit
+    is, `thumbnail` its file, None while there is none. `visit_url` is the visit on the page.
+    `is_test` marks an alert that a person has asked for, `target` is the name of its target.
     """
 
     id: int
@@ -37,16 +45,51 @@ class Message:
     about: str = "event"
     clip_url: str | None = None
     thumbnail_url: str | None = None
+    visit_url: str | None = None
+    thumbnail: Path | None = None
+    is_test: bool = False
+    target: str = ""
 
     @property
     def uid(self) -> str:
         """Return the unique name of the message, the same in every attempt."""
+        if (rule := self.rule) is not None:
+            return f"{self.event.uid}-alert-{hashlib.sha256(rule.encode()).hexdigest()[:12]}"
         return self.event.uid if self.about == "event" else f"{self.event.uid}-{self.about}"
+
+    @property
+    def rule(self) -> str | None:
+        """Return the rule of an alert, None for a message that is none."""
+        return self.about.removeprefix(ABOUT) if self.about.startswith(ABOUT) else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the message as JSON has it."""
         urls = {"clip_url": self.clip_url, "thumbnail_url": self.thumbnail_url}
-        return {"type": self.about, **self.event.as_dict(), **urls}
+        if (rule := self.rule) is None:
+            return {"type": self.about, **self.event.as_dict(), **urls}
+        alert = {"type": "alert", "rule": rule, "test": self.is_test, "text": self.text()}
+        picture = self.picture()
+        return {
+            **alert,
+            **self.event.as_dict(),
+            "uid": self.uid,
+            **urls,
+            "visit_url": self.visit_url,
+            "thumbnail": None if picture is None else base64.b64encode(picture).decode(),
+        }
+
+    def text(self) -> str:
+        """Return what happened, in one line."""
+        return alert_text(self.event, is_test=self.is_test)
+
+    def picture(self) -> bytes | None:
+        """Return the visit's thumbnail, a JPEG; None where there is none."""
+        if self.thumbnail is None:
+            return None
+        try:
+            return self.thumbnail.read_bytes()
+        except OSError:
+            return None  # retention was quicker
 
 
 class Outbox:
@@ -63,21 +106,28 @@ class Outbox:
         self._public_url = public_url.rstrip("/")
 
     def recover(self) -> int:
-        """Make what was being sent when the program ended wait again; return how many."""
-        mine = outbox.c.target == self.target, outbox.c.state == "sending"
+        """Make what was being sent when the program ended wait again; return how many.
+
+        Alerts wait for their thumbnails no longer.
+        """
+        mine = outbox.c.target == self.target
+        sending = outbox.c.state == "sending"
+        alerts = (outbox.c.state == "waiting") & (outbox.c.tries == 0) & _IS_ALERT
         with self._store.writing() as connection:
-            changed = sa.update(outbox).where(*mine).values(state="waiting", due=0.0)
+            connection.execute(sa.update(outbox).where(mine, alerts).values(due=0.0))
+            changed = sa.update(outbox).where(mine, sending).values(state="waiting", due=0.0)
             return connection.execute(changed).rowcount
 
     def take(self, now: float) -> Message | None:
         """Return the oldest message that is due, marked as being sent; None if there is none.
 
         `now` is of the clock that gave `put_back` its time; a message that is due in more than two
-        hours counts as due. The message of a clip waits until its event's has been sent; that of a
-        clip which was deleted meanwhile fails.
+        hours counts as due, and so does an alert whose thumbnail is there. The messages of clips
+        and alerts wait until their event's has been sent; that of a clip which was deleted
+        meanwhile fails.
         """
         while (message := self._next(now)) is not None:
-            if message.about == "event" or message.event.clip:
+            if message.about != "clip" or message.event.clip:
                 break
             self.give_up(message, "its clip has been deleted")
         else:
@@ -97,7 +147,8 @@ class Outbox:
             first.c.about == "event",
             first.c.state.in_(OPEN),
         )
-        due = (outbox.c.due <= now) | (outbox.c.due > now + MAX_WAIT_S)
+        has_picture = _IS_ALERT & (outbox.c.tries == 0) & visits.c.thumbnail.is_not(None)
+        due = (outbox.c.due <= now) | (outbox.c.due > now + MAX_WAIT_S) | has_picture
         asked = outbox.c.id.label("message"), outbox.c.tries, outbox.c.about, visits.c.thumbnail
         of_event = WITH_CLIP.join(outbox, outbox.c.event_id == events.c.id)
         chosen = (
@@ -112,15 +163,32 @@ class Outbox:
             row = None if connection is None else connection.execute(chosen).mappings().first()
         if row is None:
             return None
-        event = stored_event(row)
+        numbers = {"number": row["message"], "attempt": row["tries"] + 1}
+        return self.message(stored_event(row), row["about"], row["thumbnail"], **numbers)
+
+    def message(
+        self,
+        event: StoredEvent,
+        about: str,
+        thumbnail: str | None,
+        *,
+        number: int = 0,
+        attempt: int = 1,
+        is_test: bool = False,
+    ) -> Message:
+        """Return a message about an event with its links; `thumbnail` is the stored path."""
         api = f"{self._public_url}/api"
         return Message(
-            row["message"],
-            row["tries"] + 1,
+            number,
+            attempt,
             event,
-            row["about"],
+            about,
             f"{api}/events/{event.id}/clip.mp4" if event.clip else None,
-            f"{api}/visits/{event.visit}/thumbnail.jpg" if row["thumbnail"] else None,
+            f"{api}/visits/{event.visit}/thumbnail.jpg" if thumbnail else None,
+            f"{self._public_url}/#visit/{event.visit}" if event.visit is not None else None,
+            self._store.clip_file(thumbnail) if thumbnail else None,
+            is_test,
+            self.target,
         )
 
     def delivered(self, message: Message) -> None:

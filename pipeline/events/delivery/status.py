@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class DeliveryStatus:
 class DeliveryStatuses:
     """The targets' status as of the last `refresh`, so that reading it never waits."""
 
-    def __init__(self, store: EventStore, workers: Sequence[DeliveryWorker]) -> None:
+    def __init__(self, store: EventStore, workers: Callable[[], Sequence[DeliveryWorker]]) -> None:
         self._store = store
         self._workers = workers
         self._queues: dict[str, QueueStatus] = {}
@@ -55,12 +55,13 @@ class DeliveryStatuses:
         """Query the database; while it is away the last status stays."""
         with suppress(StoreError):  # the store writer logs it
             self._queues = {
-                one.target.name: queue_status(self._store, one.target.name) for one in self._workers
+                one.target.name: queue_status(self._store, one.target.name)
+                for one in self._workers()
             }
 
     def now(self) -> list[DeliveryStatus]:
         """Return the status of each target, in the order of the configuration."""
-        return [self._status_of(one) for one in self._workers]
+        return [self._status_of(one) for one in self._workers()]
 
     def _status_of(self, one: DeliveryWorker) -> DeliveryStatus:
         queue = self._queues.get(one.target.name, QueueStatus())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,21 +57,42 @@ class Target(Protocol):
         """Make a `send` that is under way on another thread return soon."""
 
 
+def stable_clock() -> Callable[[], float]:
+    """Return a clock of Unix seconds as the system's clock is set now.
+
+    Waits must not last an hour longer because somebody sets that back by one.
+    """
+    unix = time.time() - time.monotonic()
+    return lambda: unix + time.monotonic()
+
+
+OnSettled = Callable[[Message, Outcome], object]
+
+
 class DeliveryWorker:
     """Delivers in order. While a target is away its events wait on the disk.
 
     A message that fails again and again holds up the others for three tries; after that they are
-    sent between its tries.
+    sent between its tries. `on_settled` is called with each message that was delivered or refused;
+    `now` is the clock of the outbox.
     """
 
-    def __init__(self, outbox: Outbox, target: Target) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        target: Target,
+        on_settled: OnSettled = lambda *_: None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self.target = target
         self.delivered = 0
         self._outbox = outbox
+        self._on_settled = on_settled
+        self._direct: deque[tuple[Message, Future[Outcome]]] = deque()
         self._problem = ""
         self._failures = 0
         self._not_before = 0.0  # monotonic
-        self._unix = time.time() - time.monotonic()  # for good: see `_now`
+        self._now = now or stable_clock()
         self._wake = threading.Event()
         self._stop_at: float | None = None  # monotonic
         self._worker = Worker(f"events: {target.name}", self._work, lambda: None)
@@ -82,6 +105,13 @@ class DeliveryWorker:
     def start(self, fail: Fail) -> None:
         """Begin on a thread."""
         self._worker.start(fail)
+
+    def send_now(self, message: Message) -> Future[Outcome]:
+        """Send a message that is not in the outbox, before those that are; there is one try."""
+        answer: Future[Outcome] = Future()
+        self._direct.append((message, answer))
+        self._wake.set()
+        return answer
 
     def wake(self) -> None:
         """Check the outbox at once."""
@@ -103,6 +133,7 @@ class DeliveryWorker:
         if not self._until_done(self._outbox.recover):
             return
         while not self._over():
+            self._send_direct()
             message = self._take()
             if message is not None:
                 self._deliver(message)
@@ -112,6 +143,14 @@ class DeliveryWorker:
                 pause = self._not_before - time.monotonic()
                 self._wake.wait(min(pause, POLL_S) if pause > 0 else POLL_S)
                 self._wake.clear()
+
+    def _send_direct(self) -> None:
+        while self._direct:
+            message, answer = self._direct.popleft()
+            if self.target.ready():
+                answer.set_result(self.target.send(message))
+            else:
+                answer.set_result(Outcome("unsent", self.target.problem or "not connected"))
 
     def _over(self) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
@@ -144,6 +183,8 @@ class DeliveryWorker:
             due = self._postpone(message, outcome)
             settle = lambda: self._outbox.put_back(message, due, outcome.problem)  # noqa: E731
         self._until_done(settle)
+        if outcome.kind in ("delivered", "refused"):
+            self._on_settled(message, outcome)
 
     def _postpone(self, message: Message, outcome: Outcome) -> float:
         """Return when to send it again, and leave the target alone for a while."""
@@ -160,13 +201,6 @@ class DeliveryWorker:
         )
         self._not_before = time.monotonic() + pause
         return self._now() + (pause if message.attempt <= MAX_TRIES_IN_ORDER else 2 * pause)
-
-    def _now(self) -> float:
-        """Return Unix seconds by the clock as it was set at the start.
-
-        Waits must not last an hour longer because somebody sets it back by one.
-        """
-        return self._unix + time.monotonic()
 
     def _until_done(self, step: Callable[[], object]) -> bool:
         """Retry a step in the database until it is done; return False once the worker must end."""

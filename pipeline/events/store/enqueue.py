@@ -15,9 +15,15 @@ OPEN = ("waiting", "sending")
 
 
 def set_targets(
-    connection: sa.Connection, wanted: Mapping[str, Sequence[str]], with_clips: Collection[str]
+    connection: sa.Connection,
+    wanted: Mapping[str, Sequence[str]],
+    with_clips: Collection[str],
+    of_alerts: Collection[str] = (),
 ) -> None:
-    """Replace the targets, {name: kinds}; messages that wait for any other are marked failed."""
+    """Replace the targets, {name: kinds}; messages that wait for any other are marked failed.
+
+    Those `of_alerts` get no events by themselves.
+    """
     connection.execute(sa.delete(targets))
     rows = [
         {"name": name, "kinds": " ".join(kinds), "clips": name in with_clips}
@@ -25,7 +31,7 @@ def set_targets(
     ]
     if rows:
         connection.execute(sa.insert(targets), rows)
-    orphaned = outbox.c.target.not_in(list(wanted)), outbox.c.state.in_(OPEN)
+    orphaned = outbox.c.target.not_in([*wanted, *of_alerts]), outbox.c.state.in_(OPEN)
     changed = sa.update(outbox).where(*orphaned)
     why = "this target is not configured any more"
     connection.execute(changed.values(state="failed", settled=time.time(), problem=why))

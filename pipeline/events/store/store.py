@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from pipeline.events.store.tables import clips, events, facts, labels, visits
 from pipeline.events.store.visit_rows import (
     LabelKey,
     add_to_visits,
+    delete_empty_visits,
     end_all_visits,
     end_visits,
     forget_thumbnails,
@@ -54,6 +55,8 @@ from pipeline.events.store.visit_rows import (
 )
 
 MAX_QUERY_ROWS = 10_000
+OnNew = Callable[[sa.Connection, Sequence[EventRecord], Mapping[str, int]], object]
+"""Gets the events that were not there, and the ids of all by uid."""
 
 
 class EventStore:
@@ -130,11 +133,11 @@ class EventStore:
 
     # -- events -----------------------------------------------------------------------------------
 
-    def add(self, records: Sequence[EventRecord]) -> list[int]:
+    def add(self, records: Sequence[EventRecord], also: OnNew | None = None) -> list[int]:
         """Store events, each with its visit, and queue them for every target; return their ids.
 
         All or none. An event that is there already (the same `uid`) is left as it is, so trying
-        again after a failure is safe.
+        again after a failure is safe. `also` is called in the same transaction.
         """
         if not records:
             return []
@@ -154,6 +157,8 @@ class EventStore:
             set_first_events(connection, numbers)
             ids = {row.uid: row.id for row in connection.execute(found)}
             enqueue_events(connection, records, ids)
+            if also is not None:
+                also(connection, new, ids)
         self._labels |= made
         return [ids[uid] for uid in uids]
 
@@ -242,7 +247,7 @@ class EventStore:
                 gone = sa.select(clips.c.id, clips.c.path).where(alone, clips.c.finished)
                 rows = connection.execute(gone).all()
                 connection.execute(sa.delete(clips).where(clips.c.id.in_([r.id for r in rows])))
-                thumbnails = _delete_empty_visits(connection, touched)
+                thumbnails = delete_empty_visits(connection, touched)
             deleted += done.rowcount
             for path in [*(row.path for row in rows), *thumbnails]:
                 self._unlink(path)
@@ -375,26 +380,19 @@ class EventStore:
     # -- delivery ---------------------------------------------------------------------------------
 
     def deliver_to(
-        self, wanted: Mapping[str, Sequence[str]], with_clips: Collection[str] = ()
+        self,
+        wanted: Mapping[str, Sequence[str]],
+        with_clips: Collection[str] = (),
+        of_alerts: Collection[str] = (),
     ) -> None:
         """Queue events added from now on for these targets, {name: kinds}; no kinds: all.
 
-        Those `with_clips` get a second message of an event once its clip is ready. What waits for
-        a target that is not among them any more is marked failed.
+        Those `with_clips` get a second message of an event once its clip is ready; those
+        `of_alerts` get no events. What waits for any other target is marked failed.
         """
         with self.writing() as connection:
-            set_targets(connection, wanted, with_clips)
+            set_targets(connection, wanted, with_clips, of_alerts)
 
 
 def _limited(wanted: EventQuery) -> EventQuery:
     return replace(wanted, limit=max(0, min(wanted.limit, MAX_QUERY_ROWS)))
-
-
-def _delete_empty_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[str]:
-    """Delete those of these visits that have no event any more; return their thumbnails."""
-    alone = ~sa.exists().where(events.c.visit_id == visits.c.id)
-    gone = sa.select(visits.c.id, visits.c.thumbnail).where(visits.c.id.in_(numbers), alone)
-    rows = connection.execute(gone).all()
-    connection.execute(sa.delete(visits).where(visits.c.id.in_([row.id for row in rows])))
-    set_first_events(connection, set(numbers) - {row.id for row in rows})
-    return [row.thumbnail for row in rows if row.thumbnail]

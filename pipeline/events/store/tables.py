@@ -136,7 +136,7 @@ outbox = Table(
     Column("id", _Id, primary_key=True),
     Column("event_id", _Id, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
     Column("target", sa.Text, nullable=False),
-    Column("about", sa.Text, nullable=False),  # "event", or "clip" once its clip is ready
+    Column("about", sa.Text, nullable=False),  # "event", "clip" once that is ready, "alert:RULE"
     Column("state", sa.Text, nullable=False),  # waiting, sending, sent, failed
     Column("tries", sa.Integer, nullable=False),
     Column("due", sa.Double, nullable=False),
@@ -146,7 +146,39 @@ outbox = Table(
     Index("outbox_by_state", "target", "state", "id"),
     sqlite_autoincrement=True,
 )
-"""One row for each message: of an event, from the transaction that keeps it, then of its clip."""
+"""One row for each message: of an event, from the transaction that keeps it, then of its clip.
+
+That of an alert is about "alert:RULE".
+"""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("event_id", _Id, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    Column("visit_id", _Id),
+    Column("rule", sa.Text, nullable=False),
+    Column("camera", sa.Text, nullable=False),
+    Column("time", sa.Double, nullable=False),  # of the event
+    UniqueConstraint("event_id", "rule"),
+    Index("alerts_by_rule", "rule", "id"),
+    Index("alerts_by_visit", "visit_id", "rule"),
+    sqlite_autoincrement=True,
+)
+"""Alerts as they were decided: events that a rule is about, without those that came too soon."""
+
+subscriptions = Table(
+    "push_subscriptions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("endpoint", sa.Text, nullable=False, unique=True),
+    Column("p256dh", sa.Text, nullable=False),
+    Column("auth", sa.Text, nullable=False),
+    Column("label", sa.Text, nullable=False),
+    Column("created", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Browsers that get notifications: where, and the keys that only they can read with (RFC 8291)."""
 
 
 def _first(connection: sa.Connection) -> None:
@@ -186,8 +218,12 @@ def _visits(connection: sa.Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _alerts(connection: sa.Connection) -> None:
+    metadata.create_all(connection, [alerts, subscriptions])
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first, _clip_messages, _visits)
+STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts)
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it

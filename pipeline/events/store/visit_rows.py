@@ -176,6 +176,16 @@ def stored_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[Sto
     return [found[number] for number in numbers if number in found]
 
 
+def delete_empty_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[str]:
+    """Delete those of these visits that have no event any more; return their thumbnails."""
+    alone = ~sa.exists().where(events.c.visit_id == visits.c.id)
+    gone = sa.select(visits.c.id, visits.c.thumbnail).where(visits.c.id.in_(numbers), alone)
+    rows = connection.execute(gone).all()
+    connection.execute(sa.delete(visits).where(visits.c.id.in_([row.id for row in rows])))
+    set_first_events(connection, set(numbers) - {row.id for row in rows})
+    return [row.thumbnail for row in rows if row.thumbnail]
+
+
 def _stored(row: Any, touched: list[Touched]) -> StoredVisit:
     clip = bool(row["finished"])
     return StoredVisit(

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
+from pipeline.config.alerts import alert_options
 from pipeline.config.build import (
     detect_by_source,
     detector_choice,
@@ -20,11 +21,12 @@ from pipeline.config.build import (
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import ClassNames
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.interfaces import Detector, SizedBySource, Source, Tracker
 from pipeline.core.options import PluginChoice
 from pipeline.engine import DetectOptions
 from pipeline.engine.source_detection import wanted_of
+from pipeline.events.alerts.options import AlertSink
 
 FIXED = ("sinks", "zones", "run", "web")
 """Sections that take effect at the next start only."""
@@ -73,6 +75,8 @@ class RunningConfig:
     """Why cameras cannot be changed in the file, None where they can."""
     in_use: Detector | None = None
     """The detector that runs, where it is known."""
+    alerts: AlertSink | None = None
+    """What sends alerts, None where nothing does."""
 
     @property
     def config(self) -> Config:
@@ -124,7 +128,7 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     if wanted == now.detector and pipeline.class_names:
         for name, options in detect.items():
             wanted_of(name, options, pipeline.class_names)
-    done = []
+    done = _apply_alerts(new, now)
     for name in before:
         if name not in sources or sources[name][1] != before[name]:
             pipeline.remove_source(name)
@@ -154,6 +158,17 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     now.resolved = replace(resolved, config=new.model_copy(update=kept))
     now.loaded_at = time.time()
     return done
+
+
+def _apply_alerts(new: Config, now: RunningConfig) -> list[str]:
+    """Replace the rules and channels of alerts where they differ; raises ConfigError."""
+    options = alert_options(new)
+    if options == alert_options(now.config):
+        return []
+    if now.alerts is None:
+        raise ConfigError("alerts: they need the sink events, which waits for the next start")
+    now.alerts.set_alerts(options)
+    return ["alerts changed"]
 
 
 def unchangeable(new: Config, now: RunningConfig) -> list[str]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from pipeline.api import load_classifier
+from pipeline.config.alerts import alert_sink
 from pipeline.config.build import build, make_detector, make_sinks
 from pipeline.config.plugins import plugin_names
 from pipeline.config.resolve import resolve_config
@@ -125,6 +126,7 @@ def run_live(
     hub = Hub()
     zone_editor = ZoneEditor(config.zones or config.run.output / "zones.yaml")
     sinks, events = _sinks(config, hub, zone_editor)
+    alerts = alert_sink(config, sinks)
     recent = RecentTracks()
     sinks["recent tracks"] = recent
     sinks["event totals"] = events.totals
@@ -137,6 +139,7 @@ def run_live(
         patience_s=CLOSE_TIMEOUT_S,
     )
     running = running_config(resolved, file.path, file.fixed, detector)
+    running.alerts = alerts
     backend = PipelineBackend(pipeline, hub, zone_editor, events, running, recent)
     networks = UploadNetworks(lambda: picture_model(config), load_classifier)
     limits = config.web.uploads

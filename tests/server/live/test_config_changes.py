@@ -17,6 +17,7 @@ from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.detectors import yolo
 from pipeline.engine import DetectOptions
+from pipeline.events.alerts.options import AlertOptions
 from pipeline.server.live.config_changes import apply, running_config, unchangeable
 
 pytest.importorskip("fastapi")
@@ -244,6 +245,46 @@ def test_keys_that_wait_for_the_next_start_are_named(tmp_path: Path) -> None:
     now = running_config(resolve_config(config(tmp_path)), None)
     new = config(tmp_path, web={"port": 77, "host": "::1"}, run={"max_frames": 3}, sinks=["csv"])
     assert unchangeable(new, now) == ["sinks", "run.max_frames", "web.host", "web.port"]
+
+
+class FakeAlerts:
+    """Notes the rules that it is given."""
+
+    def __init__(self) -> None:
+        self.rules: list[tuple[str, ...]] = []
+
+    def set_alerts(self, options: AlertOptions) -> None:
+        if any(hook.url.startswith("ftp") for hook in options.webhooks):
+            raise ConfigError("alerts.webhooks.0.url: want http")
+        self.rules.append(tuple(rule.name for rule in options.rules))
+
+
+def test_rules_of_alerts_change_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "http://a/")
+    now = running_config(resolve_config(config(tmp_path)), None)
+    new = config(
+        tmp_path,
+        sources=synthetic("b"),
+        alerts={
+            "webhooks": [{"url": "${HOOK}", "name": "a"}],
+            "rules": [{"name": "yard", "channels": ["webhook:a"]}],
+        },
+    )
+    pipeline = FakePipeline()
+    with pytest.raises(ConfigError, match="need the sink events"):
+        apply(new, now, pipeline)
+    now.alerts = alerts = FakeAlerts()
+    monkeypatch.setenv("HOOK", "ftp://a/")
+    with pytest.raises(ConfigError, match="want http"):
+        apply(new, now, pipeline)
+    assert pipeline.calls == [], "a mistake changes nothing"
+    monkeypatch.setenv("HOOK", "http://a/")
+    assert apply(new, now, pipeline) == ["alerts changed", "camera a removed"]
+    assert apply(new, now, pipeline) == []
+    assert alerts.rules == [("yard",)]
+    assert unchangeable(new, now) == []
 
 
 def _detector(of: Config) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""Alerter: stores events and, in the same transaction, the alerts that they call for."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from pipeline.events.alerts.options import AlertRule
+from pipeline.events.alerts.rules import fits, is_too_soon
+from pipeline.events.store.alert_rows import add_alert, has_alerted, last_alert_s, visit_length
+from pipeline.events.store.records import EventRecord
+from pipeline.events.store.store import EventStore
+
+PICTURE_WAIT_S = 4.0
+"""How long an alert waits for its thumbnail, which is there within a moment as a rule."""
+SUPPRESSED, DELIVERED, FAILED = "suppressed", "delivered", "failed"
+
+
+class AlertCount(NamedTuple):
+    """What alerts are counted by; `channel` is "" for those that were suppressed."""
+
+    rule: str
+    channel: str
+    outcome: str
+
+
+class Rule(NamedTuple):
+    """A rule, and the delivery targets that its channels stand for."""
+
+    options: AlertRule
+    targets: tuple[str, ...]
+
+
+class Alerter:
+    """Decides on alerts as events are stored; its rules may be replaced at any time.
+
+    When a rule last alerted is read from the database, so that a restart changes nothing. `now` is
+    the clock of the outbox. Alerts wait for thumbnails where `has_pictures`.
+    """
+
+    def __init__(self, store: EventStore, now: Callable[[], float], *, has_pictures: bool) -> None:
+        self._store = store
+        self._now = now
+        self._has_pictures = has_pictures
+        self._lock = threading.Lock()
+        self._rules: tuple[Rule, ...] = ()
+        self._counts: Counter[AlertCount] = Counter()
+
+    def set_rules(self, rules: Sequence[Rule]) -> None:
+        """Replace the rules; events stored from now on are decided by the new ones."""
+        self._rules = tuple(rules)
+
+    def add(self, records: Sequence[EventRecord]) -> None:
+        """Store events with the alerts that they call for; raises StoreError."""
+        rules = self._rules
+        suppressed = list[str]()
+
+        def decide(
+            connection: sa.Connection, new: Sequence[EventRecord], ids: Mapping[str, int]
+        ) -> None:
+            suppressed.clear()
+            for event in sorted(new, key=lambda one: one.time):
+                for rule in rules:
+                    if self._is_suppressed(connection, rule, event, ids[event.uid]):
+                        suppressed.append(rule.options.name)
+
+        self._store.add(records, decide if rules else None)
+        for name in suppressed:
+            self.count(name, "", SUPPRESSED)
+
+    def count(self, rule: str, channel: str, outcome: str) -> None:
+        """Count what became of an alert."""
+        with self._lock:
+            self._counts[AlertCount(rule, channel, outcome)] += 1
+
+    def counts(self) -> Mapping[AlertCount, int]:
+        """Return what became of alerts since the start."""
+        with self._lock:
+            return dict(self._counts)
+
+    def _is_suppressed(
+        self, connection: sa.Connection, rule: Rule, event: EventRecord, event_id: int
+    ) -> bool:
+        """Store the alert that an event calls for; return whether it comes too soon for one."""
+        options = rule.options
+        if not fits(options, event, float("inf")):
+            return False
+        visit_id, visit_s = visit_length(connection, event_id)
+        if not fits(options, event, visit_s):
+            return False
+        last = last_alert_s(
+            connection, options.name, event.camera if options.per == "camera" else None
+        )
+        once = visit_id is not None and not options.every_event and event.track_id > 0
+        if is_too_soon(options, event.time, last) or (
+            once and has_alerted(connection, options.name, visit_id or 0)
+        ):
+            return True
+        waits = self._has_pictures and event.track_id > 0
+        due = self._now() + PICTURE_WAIT_S if waits else 0.0
+        add_alert(connection, options.name, event, (event_id, visit_id), rule.targets, due)
+        return False

@@ -1,0 +1,120 @@
+"""One POST request that ends in time, and what its answer means for a message.
+
+With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
+its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
+library would only bring a connection pool, which is of no use where each attempt must be known.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException
+
+from pipeline.core.errors import system_reason
+from pipeline.events.delivery.outbox import MAX_RETRY_AFTER_S
+from pipeline.events.delivery.worker import Outcome
+
+RETRIED_STATUSES = frozenset((408, 425, 429))
+"""HTTP statuses below 500 after which a retry makes sense."""
+
+
+class Deadline:
+    """Cuts the connection of an exchange after `timeout_s` in all, or when another thread asks."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._cut: Callable[[], object] | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def watching(self, cut: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+        """Call `cut` when it is time; return what says whether it was."""
+        with self._lock:
+            self._cut = cut
+        timer = threading.Timer(self.timeout_s, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield lambda: not timer.is_alive()
+        finally:
+            timer.cancel()
+            with self._lock:
+                self._cut = None
+
+    def abort(self) -> None:
+        """Cut what is under way."""
+        with self._lock:
+            if self._cut is not None:
+                self._cut()
+
+    def outcome(self, error: Exception, *, is_over: bool) -> Outcome:
+        """Return what a failed exchange means: to be done again."""
+        if is_over or isinstance(error, TimeoutError):
+            return Outcome("again", f"no answer within {self.timeout_s:g} s")
+        reason = system_reason(error) or type(error).__name__
+        return Outcome("again", f"cannot be reached: {reason}")
+
+
+class HttpPost:
+    """Posts to a connection that is made for one request; `send` takes at most `timeout_s`."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._deadline = Deadline(timeout_s)
+
+    def send(
+        self, connection: HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> Outcome:
+        """Post, and say what the answer means; the connection is closed."""
+        connection.timeout = self._deadline.timeout_s
+        with self._deadline.watching(lambda: cut(connection.sock)) as is_over:
+            try:
+                connection.request("POST", path, body, dict(headers))
+                answer = connection.getresponse()
+                return outcome_of(answer.status, answer.getheader("Retry-After"), time.time())
+            except (OSError, HTTPException) as error:
+                return self._deadline.outcome(error, is_over=is_over())
+            finally:
+                connection.close()
+
+    def abort(self) -> None:
+        """Cut the request that is under way."""
+        self._deadline.abort()
+
+
+def outcome_of(status: int, wait: str | None, now: float) -> Outcome:
+    """Return what an HTTP answer means for the event; `wait` is its Retry-After header."""
+    if 200 <= status < 300:
+        return Outcome("delivered")
+    if 300 <= status < 400:
+        return Outcome(
+            "refused", f"HTTP {status}: redirects are not followed, give its new address"
+        )
+    if status >= 500 or status in RETRIED_STATUSES:
+        return Outcome("again", f"HTTP {status}", retry_after(wait, now))
+    return Outcome("refused", f"HTTP {status}")
+
+
+def retry_after(text: str | None, now: float) -> float | None:
+    """Return the seconds a Retry-After header asks for (RFC 9110, 10.2.3), an hour at most."""
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def cut(sock: socket.socket | None) -> None:
+    """End what another thread reads from or writes to a socket."""
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
