@@ -45,6 +45,8 @@ class WebOptions(OptionsModel):
     """The most pictures a second that are encoded of one camera in one size."""
     jpeg_quality: int = Field(75, ge=10, le=95)
     """Quality of the pictures on the page, as JPEG counts it."""
+    video: bool = True
+    """Whether a large camera is shown by its own H.264 or H.265, where camera and browser can."""
     viewers: int = Field(64, ge=1, le=1000)
     """The most pages and streams that are open at once."""
     uploads: UploadOptions = UploadOptions()

@@ -24,6 +24,7 @@ from pipeline.core.data import (
     Result,
     Tracks,
 )
+from pipeline.core.packet_tap import PacketTap
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def unix_time(monotonic_s: float) -> float:
 class Source(Protocol):
     """Where frames come from. Never used by two threads at once; live ones open on their own.
 
-    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`.
+    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`, `HasPackets`.
     """
 
     name: str
@@ -152,6 +153,15 @@ class HasNotes(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """Return the lines."""
+
+
+@runtime_checkable
+class HasPackets(Protocol):
+    """Optional, for sources: the pictures as the camera encodes them, for those who subscribe."""
+
+    @property
+    def packets(self) -> PacketTap:
+        """Return the tap, the same one over all connections; what it has no codec for is empty."""
 
 
 class Detector(Protocol):

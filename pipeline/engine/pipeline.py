@@ -17,6 +17,7 @@ from pipeline.core.data import ClassNames, Result
 from pipeline.core.errors import PipelineError
 from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
 from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
+from pipeline.core.packet_tap import PacketTap
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.inference import Inference
 from pipeline.engine.options import RunOptions
@@ -141,6 +142,10 @@ class Pipeline:
         None too before its first frame, after its end and where there is no such source.
         """
         return self._sources.live_since(source)
+
+    def packets(self, source: str) -> PacketTap | None:
+        """Return the encoded pictures of a camera, None where its source does not offer them."""
+        return self._sources.packets(source)
 
     @property
     def queue_limits(self) -> dict[str, int]:

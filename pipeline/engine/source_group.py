@@ -10,8 +10,9 @@ from functools import partial
 
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, SourceBrokenError
-from pipeline.core.interfaces import Source, SourceInfo
+from pipeline.core.interfaces import HasPackets, Source, SourceInfo
 from pipeline.core.malloc import return_freed
+from pipeline.core.packet_tap import PacketTap
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
 from pipeline.core.worker import Fail
 from pipeline.engine.camera_monitor import CameraMonitor, CameraStatus
@@ -95,6 +96,13 @@ class SourceGroup:
         """Return since when a source has given frames, None while it does not; any thread."""
         found = (each for each in self._grabbers if each.source.name == name)
         return next((each.monitor.live_since() for each in found), None)
+
+    def packets(self, name: str) -> PacketTap | None:
+        """Return the tap of a source that offers its packets, None for others; any thread."""
+        for grabber in self._grabbers:
+            if grabber.source.name == name and isinstance(grabber.source, HasPackets):
+                return grabber.source.packets
+        return None
 
     def add(self, source: Source) -> None:
         """Add a source, and begin to grab where the others do already.

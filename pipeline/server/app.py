@@ -58,7 +58,7 @@ def create_app(
     """
     encoder = JpegEncoder(hub, options)
     broadcaster = Broadcaster(backend, hub)
-    viewers = ViewerPool(hub, encoder, broadcaster, auth, options)
+    viewers = ViewerPool(hub, encoder, broadcaster, auth, options, backend.packets)
     metrics = Metrics(backend, hub, lambda: viewers.open)
     context = AppContext(backend, hub, auth, options, viewers, metrics)
 

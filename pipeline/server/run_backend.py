@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.core.packet_tap import PacketTap
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.schemas import Camera, Counts, Deliveries, Status, ZonePreview
@@ -29,6 +30,9 @@ class RunBackend(Protocol):
 
     def queues(self) -> Mapping[str, int]:
         """Return how many frames of each camera wait for inference."""
+
+    def packets(self, camera: str) -> PacketTap | None:
+        """Return the encoded pictures of a camera, None where its source offers none."""
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return how many tracks are in each zone of a camera now, None while it is lost."""

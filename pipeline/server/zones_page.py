@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 from pipeline.config.web import WebOptions
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import PipelineError, StageError
+from pipeline.core.packet_tap import PacketTap
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones, outside
 from pipeline.server.app import create_app
@@ -93,6 +94,11 @@ class StillBackend:
     def queues(self) -> Mapping[str, int]:
         """Return that no frame waits."""
         return {self._still.camera: 0}
+
+    def packets(self, camera: str) -> PacketTap | None:
+        """Return None: the picture is a still one."""
+        del camera
+        return None
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return no zone: nothing is counted."""

@@ -15,6 +15,7 @@ from pipeline.core.errors import SourceError, SourceLostError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import Needs, OptionsModel
+from pipeline.core.packet_tap import PacketTap
 from pipeline.core.paths import home_path
 from pipeline.core.secret_types import SecretUrl, has_placeholder
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
@@ -115,6 +116,7 @@ class StreamSource:
         if has_placeholder(address):
             raise SourceError(f"stream: url: '{options.url}' has a placeholder without a value")
         self.name = options.name or name_of(address)
+        self.packets = PacketTap()
         self._options = options
         ca_file = options.ca_file and home_path(options.ca_file)
         self._trust = Trust(options.verify_tls, ca_file, options.certificate_name)
@@ -164,7 +166,7 @@ class StreamSource:
         )
         self._index = 0
         self._left_out_before = self.left_out
-        reader = self._reader = StreamReader(connection, self._pool, self._warn)
+        reader = self._reader = StreamReader(connection, self._pool, self.packets, self._warn)
         if self._interrupted.is_set():  # looked at after the reader is there to be ended
             reader.end()
         reader.start()

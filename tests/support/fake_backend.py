@@ -19,6 +19,7 @@ from pipeline.core.data import ClassNames, Detections, Float32, Frame, Image, Re
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import PluginChoice
+from pipeline.core.packet_tap import PacketTap
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.store.records import (
     EventLabel,
@@ -100,6 +101,7 @@ class FakeBackend:
         self.slot_counts = [SlotCount(0, EventLabel(CAMERAS[0], "lawn", "enter", "", "person"), 3)]
         self.ok = True
         self.lost: set[str] = set()
+        self.taps: dict[str, PacketTap] = {}
         self.refuses: str | None = None
         self.retried: list[str] = []
         self.stored = [self._event(n) for n in range(1, 6)]
@@ -124,6 +126,9 @@ class FakeBackend:
 
     def queues(self) -> Mapping[str, int]:
         return dict.fromkeys(CAMERAS, 1)
+
+    def packets(self, camera: str) -> PacketTap | None:
+        return self.taps.get(camera)
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         return {"lawn": None if camera in self.lost else 1}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.build import effective
+from pipeline.core.packet_tap import PacketTap
 from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
@@ -76,6 +77,10 @@ class PipelineBackend:
     def queues(self) -> Mapping[str, int]:
         """Return how many frames of each camera wait for inference."""
         return {name: one.waiting for name, one in self._pipeline.cameras().items()}
+
+    def packets(self, camera: str) -> PacketTap | None:
+        """Return the encoded pictures of a camera, None where its source offers none."""
+        return self._pipeline.packets(camera)
 
     def inside(self, camera: str) -> Mapping[str, int | None]:
         """Return how many tracks are in each zone of a camera now, None while it is lost."""

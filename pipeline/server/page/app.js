@@ -11,7 +11,7 @@ import { ZoneEditor } from "./zone_editor.js";
 import { CameraDetails } from "./camera_details.js";
 import { LargeView } from "./large_view.js";
 import { Connection } from "./connection.js";
-import { pictureListener } from "./picture_decoder.js";
+import { Video, pictureListener } from "./picture_decoder.js";
 import { Layers, bindFullScreen, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
 import { Visits } from "./visits.js";
@@ -34,6 +34,7 @@ const visits = new Visits((visit, all) => clip.play(visit, all));
 const details = new CameraDetails();
 const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
+const video = new Video(wall, connection, watchSoon);
 const form = new CameraForm(wall);
 const large = new LargeView(wall, editor, showLarge, (name) => form.edit(name));
 let isOffered = false;
@@ -78,6 +79,7 @@ connection.addEventListener("open", () => {
   loadZones(wall.names);
 });
 connection.addEventListener("closed", async ({ detail }) => {
+  video.stop();
   status.disconnected(detail.retryMs, detail.full);
   // An expired session closes the connection too; a server that is away does not answer here.
   await signInIfNeeded().catch(() => {});
@@ -172,7 +174,8 @@ function watchSoon() {
     watching = 0;
     const { names, width } = wall.watched;
     const seen = !document.hidden && names.length > 0;
-    connection.watch({ cameras: seen ? names : [], pictures: seen, width: width || 640, fps: wall.large === null ? WALL_FPS : LARGE_FPS });
+    const large = seen && names.includes(wall.large) ? wall.large : null;
+    connection.watch({ cameras: seen ? names : [], pictures: seen, video: video.wanted(large), width: width || 640, fps: wall.large === null ? WALL_FPS : LARGE_FPS });
   }, 60);
 }
 

@@ -5,13 +5,15 @@ const MAX_RETRY_MS = 15000;
 // The state of cameras comes once a second; a connection silent for this long is dead although it looks open.
 const SILENT_MS = 6000;
 const PICTURE = 1;
+const VIDEO = 2;
 
 const TRY_LATER = 1013; // close code of a server that has its maximum of viewers
 
 /**
  * Events: "open"; "closed" (detail.retryMs, detail.full where there are too many viewers);
- * "message" (detail: the JSON); "picture" (detail: the header and a JPEG blob). Each picture must
- * be acknowledged with `ack`: the server sends a camera's next picture only after that.
+ * "message" (detail: the JSON); "picture" (detail: the header and a JPEG blob); "video" (detail: the
+ * header and the packets' bytes). Each picture and each piece of video must be acknowledged with
+ * `ack`: the server sends a camera's next picture only after that.
  */
 export class Connection extends EventTarget {
   #url;
@@ -76,7 +78,7 @@ export class Connection extends EventTarget {
     this.#sendWatched();
   }
 
-  /** Acknowledge a picture that was drawn, so that the next one is sent. */
+  /** Acknowledge a picture that was drawn, or video that was decoded, so that the next is sent. */
   ack(camera, index) {
     if (this.open) this.#socket.send(JSON.stringify({ type: "ack", camera, index }));
   }
@@ -94,12 +96,16 @@ export class Connection extends EventTarget {
       return;
     }
     const bytes = new DataView(data);
-    if (bytes.byteLength < 3 || bytes.getUint8(0) !== PICTURE) return;
-    const end = 3 + bytes.getUint16(1);
+    const kind = bytes.byteLength < 5 ? 0 : bytes.getUint8(0);
+    if (kind !== PICTURE && kind !== VIDEO) return;
+    const start = kind === PICTURE ? 3 : 5;
+    const end = start + (kind === PICTURE ? bytes.getUint16(1) : bytes.getUint32(1));
     if (end > bytes.byteLength) return;
-    const header = parsed(new TextDecoder().decode(new Uint8Array(data, 3, end - 3)));
+    const header = parsed(new TextDecoder().decode(new Uint8Array(data, start, end - start)));
     if (header === null) return;
-    this.#emit("picture", { header, jpeg: new Blob([new Uint8Array(data, end)], { type: "image/jpeg" }) });
+    const rest = new Uint8Array(data, end);
+    if (kind === VIDEO) this.#emit("video", { header, packets: rest });
+    else this.#emit("picture", { header, jpeg: new Blob([rest], { type: "image/jpeg" }) });
   }
 
   #closed(full = false) {

@@ -70,15 +70,16 @@ export class Tile {
     return this.size ? this.size[0] * this.view.scale : this.stage.clientWidth;
   }
 
-  /** Show a decoded picture and its boxes, both in the same task. */
+  /** Show a decoded picture (an ImageBitmap or VideoFrame) and its boxes, both in the same task. */
   show(header, bitmap) {
     const canvas = this.#picture;
+    const { width, height } = bitmap.visibleRect ?? bitmap;
     // Setting the size clears a canvas; the new picture is drawn before the browser paints.
-    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-      canvas.width = bitmap.width;
-      canvas.height = bitmap.height;
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
     }
-    canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
+    canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0, width, height);
     const other = this.#header && (this.#header.width !== header.width || this.#header.height !== header.height);
     if (other) this.#trails.clear();
     if (other || !this.#header) this.stage.style.setProperty("--aspect", header.width / header.height);
@@ -89,6 +90,7 @@ export class Tile {
     this.#trails.add(header.tracks, this.#drawnAt);
     this.#objects.add(header.tracks, this.#drawnAt);
     this.element.dataset.shown = header.index;
+    this.element.dataset.media = bitmap.visibleRect ? "video" : "jpeg";
     this.paint();
   }
 

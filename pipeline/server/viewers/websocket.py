@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,15 +12,18 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pipeline.config.web import WebOptions
+from pipeline.core.packet_tap import PacketTap
 from pipeline.server.auth import Auth, Grant
 from pipeline.server.viewers.broadcaster import TICK_S, Broadcaster
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.jpeg_encoder import JpegEncoder
 from pipeline.server.viewers.messages import CLIENT_MESSAGE, Watch, picture_message
+from pipeline.server.viewers.video_sender import VideoSender
 
 MAX_INVALID_MESSAGES = 10
 MAX_QUEUED_EVENTS = 200
 SEND_TIMEOUT_S = 30.0
+MAX_VIDEO_FPS = 60.0
 
 SIGNED_OUT = 4401
 _TRY_LATER = 1013
@@ -28,7 +31,11 @@ _POLICY = 1008
 
 
 class ViewerPool:
-    """The open viewers: the objects they share, and the limit on their number."""
+    """The open viewers: the objects they share, and the limit on their number.
+
+    `packets` returns the encoded pictures of a camera, None where there are none; it is not called
+    where the options say no to video.
+    """
 
     def __init__(
         self,
@@ -37,14 +44,20 @@ class ViewerPool:
         broadcaster: Broadcaster,
         auth: Auth,
         options: WebOptions,
+        packets: Callable[[str], PacketTap | None],
     ) -> None:
         self.hub = hub
+        self._packets = packets if options.video else None
         self.encoder = encoder
         self.broadcaster = broadcaster
         self.auth = auth
         self.max_fps = options.picture_fps
         self.open = 0
         self._max_open = options.viewers
+
+    def packets(self, camera: str) -> PacketTap | None:
+        """Return the encoded pictures of a camera, None where viewers get none."""
+        return None if self._packets is None else self._packets(camera)
 
     @property
     def is_full(self) -> bool:
@@ -72,6 +85,7 @@ class Viewer:
         self._viewers = viewers
         self._grant = grant
         self._watch = Watch()
+        self._video = VideoSender(viewers.hub, viewers.packets)
         self._wake = asyncio.Event()
         self._unacked: dict[str, int] = {}
         self._sent_tracks: dict[str, tuple[float, int]] = {}
@@ -93,6 +107,7 @@ class Viewer:
             pass
         finally:
             self._viewers.broadcaster.unsubscribe(self)
+            self._video.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,6 +129,8 @@ class Viewer:
                 self._update_watch(request)
             elif self._unacked.get(request.camera) == request.index:
                 del self._unacked[request.camera]
+            else:
+                self._video.ack(request.camera, request.index)
             self._wake.set()
 
     def _update_watch(self, watch: Watch) -> None:
@@ -124,8 +141,13 @@ class Viewer:
         for camera in left:
             for entries in (self._unacked, self._sent_tracks, self._sent_pictures):
                 entries.pop(camera, None)
+        self._watch_video()
         if wider:
             self._sent_pictures.clear()  # the same frame again: it may be the last for long
+
+    def _watch_video(self) -> None:
+        """Follow the request, and cameras whose sources are others since."""
+        self._video.watch(set(self._watch.video) & set(self._watch.cameras))
 
     async def _send_forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -138,11 +160,13 @@ class Viewer:
                 if not self._viewers.auth.is_valid(self._grant):
                     await self._close(SIGNED_OUT, "signed out")
                     return
+                self._watch_video()
                 if self._viewers.broadcaster.cameras_text:
                     await self._send(self._viewers.broadcaster.cameras_text)
             while self._events:
                 await self._send(self._events.popleft())
             await self._send_tracks()
+            await self._send_video()
             await self._send_pictures()
             # Limits the rate; meanwhile newer frames replace older ones.
             await asyncio.sleep(max(0.0, began + self._pause_s - loop.time()))
@@ -151,6 +175,8 @@ class Viewer:
 
     @property
     def _pause_s(self) -> float:
+        if self._video.cameras:  # nothing is encoded for them
+            return 1 / MAX_VIDEO_FPS
         return 1 / min(self._watch.fps, self._viewers.max_fps)
 
     async def _wait_for_result(self) -> None:
@@ -168,6 +194,11 @@ class Viewer:
                 self._sent_tracks[camera] = shown.key
                 await self._send(self._viewers.broadcaster.tracks_text(camera, shown))
 
+    async def _send_video(self) -> None:
+        for camera in self._video.cameras:
+            if (message := self._video.message(camera)) is not None:
+                await self._send(message)
+
     async def _send_pictures(self) -> None:
         if not self._watch.pictures:
             return
@@ -182,7 +213,7 @@ class Viewer:
             await self._send(picture_message(camera, picture))
 
     def _is_due(self, camera: str) -> bool:
-        if camera in self._unacked:
+        if camera in self._unacked or self._video.is_running(camera):
             return False
         shown = self._viewers.hub.latest(camera)
         return shown is not None and self._sent_pictures.get(camera) != shown.key

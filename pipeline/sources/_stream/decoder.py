@@ -13,6 +13,7 @@ from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import packets_of
+from pipeline.core.packet_tap import PacketTap
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
     decoder_limit,
@@ -27,6 +28,8 @@ from pipeline.sources._stream.hosts import AllowedHosts, is_named_playlist
 from pipeline.sources._stream.https import FORMATS, VerifiedFetcher
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
@@ -182,8 +185,8 @@ class StreamDecoder:
         self._on_warning = self._wait_until = _nothing
         self._stopped = _always
 
-    def pictures(self, pool: FramePool) -> Iterator[Picture]:
-        """Yield every whole picture, its memory from `pool`."""
+    def pictures(self, pool: FramePool, tap: PacketTap) -> Iterator[Picture]:
+        """Yield every whole picture, its memory from `pool`; their packets go to `tap`."""
         from pipeline.sources._file.picture import UprightConverter
 
         if self._opened is None:
@@ -194,15 +197,18 @@ class StreamDecoder:
         stamps = stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
         pacer = Pacer(stamps) if "hls" in self._formats else None
-        packets = self._packets(container, stream)
+        tap.begin(stream.codec_context.name, stream.codec_context.extradata)
+        packets = self._packets(container, stream, tap)
         for decoded, arrived_at in self._decoded(packets, stream, counts_backlog=pacer is None):
             image = upright(decoded)
-            pts = decoded.pts
+            pts, is_upright = decoded.pts, not decoded.rotation
             del decoded
             if pacer is not None:
                 self._wait_until(pacer.due(pts, time.monotonic()))
                 arrived_at = time.monotonic()
             self._seen = True
+            if tap.is_wanted and is_upright:  # a browser would not turn it
+                tap.add_picture(_microseconds(pts, stamps), arrived_at)
             yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began))
             del image
 
@@ -235,7 +241,7 @@ class StreamDecoder:
             asked_at = time.monotonic()
 
     def _packets(
-        self, container: InputContainer, stream: VideoStream
+        self, container: InputContainer, stream: VideoStream, tap: PacketTap
     ) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the pictures; ends between any two packets on request."""
         # All streams: a camera that sends nothing but sound any more must not hang here.
@@ -245,9 +251,14 @@ class StreamDecoder:
             if packet.stream_index != stream.index or not packet.size:
                 continue
             if packet.is_corrupt:
+                tap.lose()
                 self._note_damage()
-            else:
-                yield packet
+                continue
+            if tap.is_wanted:
+                pts_us = _microseconds(packet.pts, stream.time_base)
+                now = time.monotonic()
+                tap.add(bytes(packet), pts_us, now, is_key=packet.is_keyframe)
+            yield packet
 
     def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
         episodes = self.backlog.episodes
@@ -273,6 +284,10 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     context.thread_count = connection.threads
     context.options = decoder_limit(connection.max_megapixels)
     context.flags |= Flags.low_delay
+
+
+def _microseconds(pts: int | None, time_base: Fraction | None) -> int | None:
+    return None if pts is None or time_base is None else round(pts * time_base * 1_000_000)
 
 
 def _nothing(_: object) -> None:

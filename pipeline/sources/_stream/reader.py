@@ -14,6 +14,7 @@ from contextlib import closing
 
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
+from pipeline.core.packet_tap import PacketTap
 from pipeline.sources._stream.addresses import connection_error
 from pipeline.sources._stream.decoder import Connection, Picture, StreamDecoder
 
@@ -26,11 +27,16 @@ class StreamReader:
     """
 
     def __init__(
-        self, connection: Connection, pool: FramePool, on_warning: Callable[[str], None]
+        self,
+        connection: Connection,
+        pool: FramePool,
+        packets: PacketTap,
+        on_warning: Callable[[str], None],
     ) -> None:
         self.decoder: StreamDecoder | None = None
         self._connection = connection
         self._pool = pool
+        self._packets = packets
         self._on_warning = on_warning
         self._changed = threading.Condition()
         self._picture: Picture | None = None
@@ -103,7 +109,7 @@ class StreamReader:
                     lambda: self._ended,
                 )
                 with closing(decoder):
-                    for picture in decoder.pictures(self._pool):
+                    for picture in decoder.pictures(self._pool, self._packets):
                         self._was_live = True
                         if not self._hand_over(picture):
                             break
