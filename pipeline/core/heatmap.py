@@ -10,6 +10,7 @@ from pipeline.core.data import Float32, Image
 _CELL = 4  # pixels
 _SMOOTH = 60  # of these make the picture's short side
 _STRENGTH = 0.75  # of the colours where it is hottest
+_PEAK = 99.5  # percentile of the warm cells: a single parked car must not set the scale
 
 
 def feet_of(xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,25 +36,45 @@ class HeatMap:
 
     def smooth(self) -> Float32:
         """Return the seconds, spread over the surroundings: f32[H/4,W/4]."""
-        import cv2
-
-        sigma = max(1.0, min(self._size) / _SMOOTH / _CELL)
-        return np.asarray(cv2.GaussianBlur(self._seconds, (0, 0), sigma), np.float32)
+        return _blurred(self._seconds, max(1.0, min(self._size) / _SMOOTH / _CELL))
 
     def paint(self, image: Image, peak: float) -> Image:
-        """Return a copy of a picture with the map over it; `peak` is what counts as hottest.
+        """Return a copy of a picture with the map over it; `peak` is what counts as hottest."""
+        return _painted(image, self.smooth(), peak)
 
-        Colours go with the square root of time: a car parked all day must not outshine the rest.
-        """
-        import cv2
 
-        height, width = image.shape[:2]
-        share = np.sqrt(np.clip(self.smooth() / max(peak, 1e-6), 0, 1))
-        level = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
-        colours = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
-        strength = (np.minimum(level * 3, 1) * _STRENGTH)[:, :, None]
-        mixed: Image = (image + (colours - image.astype(np.float32)) * strength).astype(np.uint8)
-        return mixed
+def peak_of(seconds: Float32) -> float:
+    """Return what counts as hottest of smooth seconds [rows,columns]; 1 where there are none."""
+    warm = seconds[seconds > seconds.max() * 0.01] if seconds.size else seconds
+    return float(np.percentile(warm, _PEAK)) if warm.size else 1.0
+
+
+def paint_grid(image: Image, seconds: Float32) -> Image:
+    """Return a copy of a picture with a coarse grid of seconds [rows,columns] over it."""
+    smooth = _blurred(seconds, 1.0)
+    return _painted(image, smooth, peak_of(smooth))
+
+
+def _blurred(seconds: Float32, sigma: float) -> Float32:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(seconds, (0, 0), sigma), np.float32)
+
+
+def _painted(image: Image, seconds: Float32, peak: float) -> Image:
+    """Return a copy of a picture with smooth seconds as colours over it.
+
+    Colours go with the square root of time: a car parked all day must not outshine the rest.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    share = np.sqrt(np.clip(seconds / max(peak, 1e-6), 0, 1))
+    level = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+    strength = (np.minimum(level * 3, 1) * _STRENGTH)[:, :, None]
+    mixed: Image = (image + (colours - image.astype(np.float32)) * strength).astype(np.uint8)
+    return mixed
 
 
 def png_of(image: Image) -> bytes:

@@ -24,6 +24,7 @@ from pipeline.server.context import AppContext
 from pipeline.server.metrics import Metrics
 from pipeline.server.routes.cameras import camera_routes
 from pipeline.server.routes.events import event_routes, visit_routes
+from pipeline.server.routes.positions import position_routes
 from pipeline.server.routes.session import session_routes
 from pipeline.server.routes.streams import stream_routes
 from pipeline.server.routes.system import system_routes
@@ -85,6 +86,7 @@ def create_app(
         visit_routes(context),
         system_routes(context),
         stream_routes(context),
+        position_routes(context),
         *more,
         camera_routes(context),  # the last: its last path takes whatever is below /api/cameras
     ):

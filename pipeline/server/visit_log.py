@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.core.data import Float32
+from pipeline.events.positions import no_seconds
 from pipeline.events.store.records import (
     LINE_KINDS,
     ZONE_KINDS,
@@ -18,6 +20,9 @@ from pipeline.events.store.records import (
     Touched,
 )
 from pipeline.events.visits import Visit, VisitChange
+
+if TYPE_CHECKING:
+    from pipeline.events.store.positions import VisitPath
 
 MAX_RECENT = 1000
 
@@ -42,6 +47,12 @@ class VisitLog(Protocol):
 
     def boxes(self, event_id: int) -> Mapping[str, Any] | None:
         """Return the boxes in an event's clip as `clip_boxes.unpacked` has them, None without."""
+
+    def positions(self, wanted: EventQuery) -> Float32:
+        """Return seconds that objects stood in each cell of a camera's picture: f32[36,64]."""
+
+    def paths(self, wanted: EventQuery) -> Sequence[VisitPath]:
+        """Return paths of at most `wanted.limit` visits that have a clip."""
 
 
 @dataclass(slots=True)
@@ -121,6 +132,16 @@ class RecentVisits:
         """Return None: there are no clips."""
         del event_id
         return None
+
+    def positions(self, wanted: EventQuery) -> Float32:
+        """Return no time anywhere: positions are kept in a database only."""
+        del wanted
+        return no_seconds()
+
+    def paths(self, wanted: EventQuery) -> Sequence[VisitPath]:
+        """Return none: there are no clips."""
+        del wanted
+        return []
 
     def _changed(self, kept: _Kept) -> None:
         self._revision += 1

@@ -28,6 +28,7 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.secret_types import SecretUrl
 from pipeline.events.alerts.options import AlertOptions
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions
+from pipeline.events.positions import PositionCounter
 from pipeline.events.store.writer import CLOSE_TIMEOUT_S, ClipLosses, PeriodicTask
 from pipeline.sinks._files import OutputFolder
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
     from pipeline.events.delivery.targets import Targets
+    from pipeline.events.positions import HourGrid
     from pipeline.events.service import EventService
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import StoreStatus
@@ -113,6 +115,7 @@ class EventsSink:
         self._release: Callable[[], None] | None = None
         self._run = uuid.uuid4().hex  # track ids begin anew in each
         self._visits: OpenVisits | None = None
+        self._positions = PositionCounter()
         self._alerts = AlertOptions()
 
     @property
@@ -188,6 +191,7 @@ class EventsSink:
         if self._clips is not None:
             uids, visits = [one.uid for one in records], [one.visit for one in records]
             self._clips.add(result, uids, utc + result.frame.captured_at, visits)
+        self._save_positions(self._positions.add(result, utc + result.frame.captured_at))
         self._end_visits(ends)  # behind `add`, which begins what may have ended already
 
     def _end_visits(self, ends: Sequence[VisitChange]) -> None:
@@ -197,6 +201,12 @@ class EventsSink:
             clips = self._clips  # `close` takes it away on another thread
             if clips is not None:
                 clips.end_visits([one.uid for one in ends if one.pts_s is not None])
+
+    def _save_positions(self, grids: Sequence[HourGrid]) -> None:
+        if grids and self._service is not None and self.store is not None:
+            from pipeline.events.store.positions import save_positions
+
+            self._service.writer.enqueue(partial(save_positions, self.store, grids))
 
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
         """Store the cameras' events since the last call; end visits at silent cameras."""
@@ -234,6 +244,7 @@ class EventsSink:
             self._camera_task.close(CLOSE_TIMEOUT_S)
         if self._visits is not None:
             self._end_visits(self._visits.close())
+        self._save_positions(self._positions.flush())
         service, self._service = self._service, None
         if service is not None:
             service.close(CLOSE_TIMEOUT_S if timeout_s is None else timeout_s)

@@ -14,12 +14,12 @@ from pipeline.archive.report.summary import SourceSummary
 from pipeline.archive.single_frame import read_still
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, UsageError
+from pipeline.core.heatmap import peak_of
 from pipeline.events.zones.schema import CameraZones, Zone
 
 MAX_WIDTH = 960
 _QUALITY = 82
 _NO_PICTURE = 96
-_PEAK = 99.5  # percentile of the warm cells: a single parked car must not set the scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,7 @@ def picture_of(
     Raises UsageError where a given video has another picture size.
     """
     image, video = _frame(summary, given, found)
-    warm = summary.heat.smooth()
-    warm = warm[warm > warm.max() * 0.01] if warm.size and warm.max() > 0 else warm[:0]
-    peak = float(np.percentile(warm, _PEAK)) if warm.size else 1.0
+    peak = peak_of(summary.heat.smooth())
     zones = counted.zones if counted is not None else None
     paths = [np.concatenate(pieces)[:, :2] for pieces in summary.longest_paths().values()]
     return Picture(

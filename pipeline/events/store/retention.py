@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pipeline.events.delivery.outbox import expire
+from pipeline.events.positions import HOUR_S
 from pipeline.events.store.clip_cleaning import ClipCleaner
-from pipeline.events.store.rows import MAX_IDS_PER_STATEMENT
+from pipeline.events.store.rows import MAX_ID, MAX_IDS_PER_STATEMENT
 from pipeline.events.store.store import EventStore
-from pipeline.events.store.tables import clips, events, outbox, visits
+from pipeline.events.store.tables import clips, events, outbox, positions, visits
 
 ROW_BYTES = 270
 """Bytes of an event in the database with its indices and its share of a visit, as measured in the
 test of the store."""
 MESSAGE_BYTES = 100
+GRID_BYTES = 600
+"""Bytes of an hour's grid of positions, about as many as a busy one takes."""
 _DAY_S = 86_400.0
 
 
@@ -81,11 +84,12 @@ def total_bytes(store: EventStore) -> int:
             return 0
         rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
         messages = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
+        grids = connection.scalar(sa.select(sa.func.count()).select_from(positions)) or 0
         files = sum(
             connection.scalar(sa.select(sa.func.sum(column))) or 0
             for column in (clips.c.bytes, visits.c.thumbnail_bytes)
         )
-    return int(files) + rows * ROW_BYTES + messages * MESSAGE_BYTES
+    return int(files) + rows * ROW_BYTES + messages * MESSAGE_BYTES + grids * GRID_BYTES
 
 
 def _shrink_file(store: EventStore) -> None:
@@ -101,17 +105,28 @@ def _shrink_file(store: EventStore) -> None:
 def _delete_old(store: EventStore, limits: RetentionLimits, now: float) -> int:
     if limits.days is None:
         return 0
-    old = sa.select(events.c.id).where(events.c.time < now - limits.days * _DAY_S)
-    return _delete(store, old)
+    before = now - limits.days * _DAY_S
+    _delete_positions(store, before)
+    return _delete(store, sa.select(events.c.id).where(events.c.time < before))
+
+
+def _delete_positions(store: EventStore, before: float) -> None:
+    """Delete the grids of hours that were over before a time."""
+    with store.writing() as connection:
+        connection.execute(sa.delete(positions).where(positions.c.hour <= int(before) - HOUR_S))
 
 
 def _delete_excess_events(store: EventStore, size: int) -> int:
-    """Delete the oldest events while the rows alone are too many."""
+    """Delete the oldest events while the rows alone are too many, and older positions with them."""
     excess = total_bytes(store) - size
     if excess <= 0:
         return 0
     count = -(-excess // ROW_BYTES)
-    return _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
+    gone = _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
+    with store.reading() as connection:
+        oldest = connection and connection.scalar(sa.select(sa.func.min(events.c.time)))
+    _delete_positions(store, MAX_ID if oldest is None else oldest)
+    return gone
 
 
 def _delete(store: EventStore, chosen: sa.Select[int]) -> int:

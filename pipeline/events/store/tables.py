@@ -121,6 +121,18 @@ events = Table(
     sqlite_autoincrement=True,  # a number is never given again, even after deleting
 )
 
+positions = Table(
+    "positions",
+    metadata,
+    Column("uid", sa.Text, primary_key=True),
+    Column("camera", sa.Text, nullable=False),
+    Column("hour", sa.BigInteger, nullable=False),  # its beginning, Unix seconds
+    Column("class_name", sa.Text, nullable=False),
+    Column("cells", sa.LargeBinary, nullable=False),  # milliseconds, see `positions.py`
+    Index("positions_by_hour", "hour", "camera", "class_name"),
+)
+"""Where objects of a class stood in an hour, as a coarse grid."""
+
 targets = Table(
     "targets",
     metadata,
@@ -222,8 +234,12 @@ def _alerts(connection: sa.Connection) -> None:
     metadata.create_all(connection, [alerts, subscriptions])
 
 
+def _positions(connection: sa.Connection) -> None:
+    metadata.create_all(connection, [positions])
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts)
+STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts, _positions)
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it

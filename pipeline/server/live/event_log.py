@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pipeline.core.data import Event, Result
+from pipeline.core.data import Event, Float32, Result
 from pipeline.core.interfaces import RunInfo, Sink, unix_time
+from pipeline.events.positions import no_seconds
 from pipeline.events.store.records import (
     LINE_KINDS,
     ZONE_KINDS,
@@ -30,6 +31,7 @@ from pipeline.server.visit_log import RecentVisits, VisitLog
 if TYPE_CHECKING:
     from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
+    from pipeline.events.store.positions import VisitPath
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import ClipLosses
     from pipeline.events.store.writer import StoreStatus as WriterStatus
@@ -169,6 +171,20 @@ class StoredVisits:
         """Return the boxes in an event's clip; raises StoreError."""
         store = self._sink.store
         return None if store is None else store.clip_boxes(event_id)
+
+    def positions(self, wanted: EventQuery) -> Float32:
+        """Return seconds that objects stood in each cell of a picture; raises StoreError."""
+        from pipeline.events.store.positions import stored_positions
+
+        store = self._sink.store
+        return no_seconds() if store is None else stored_positions(store, wanted)
+
+    def paths(self, wanted: EventQuery) -> Sequence[VisitPath]:
+        """Return paths of visits that have a clip; raises StoreError."""
+        from pipeline.events.store.positions import visit_paths
+
+        store = self._sink.store
+        return [] if store is None else visit_paths(store, wanted)
 
 
 class RecentEvents:

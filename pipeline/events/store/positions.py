@@ -1,0 +1,139 @@
+"""Positions over days in the store: heat maps as grids by hour, paths from the boxes of clips."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from pipeline.core.data import Float32
+from pipeline.events.positions import COLUMNS, HOUR_S, ROWS, HourGrid, no_seconds
+from pipeline.events.store.clip_boxes import unpacked
+from pipeline.events.store.records import EventQuery, StoredVisit
+from pipeline.events.store.rows import storable
+from pipeline.events.store.tables import clips, events, positions
+
+if TYPE_CHECKING:
+    from pipeline.events.store.store import EventStore
+
+SLICES = 12
+"""Parts of the time that is asked for, each of which has its share of the paths."""
+MAX_POINTS = 40
+"""Of one path."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitPath:
+    """Where a visit's track stood in its clip: x and y as shares of the picture, in order."""
+
+    visit: int
+    class_name: str
+    points: list[tuple[float, float]]
+
+
+def save_positions(store: EventStore, grids: Sequence[HourGrid]) -> None:
+    """Store grids; those that are there already (the same `uid`) are replaced."""
+    rows = [
+        {
+            "uid": each.uid,
+            "camera": storable(each.camera),
+            "hour": each.hour,
+            "class_name": storable(each.class_name),
+            "cells": zlib.compress((each.seconds * 1000).round().astype("<u4").tobytes(), 6),
+        }
+        for each in grids
+    ]
+    if not rows:
+        return
+    with store.writing() as connection:
+        connection.execute(
+            sa.delete(positions).where(positions.c.uid.in_([row["uid"] for row in rows]))
+        )
+        connection.execute(sa.insert(positions), rows)
+
+
+def stored_positions(store: EventStore, wanted: EventQuery) -> Float32:
+    """Return seconds in each cell, f32[ROWS,COLUMNS], of a camera's whole hours in a time.
+
+    Of `wanted` count camera, class, `since` and `until`; an hour counts if it began in that time,
+    or `since` is in it.
+    """
+    since = 0 if wanted.since is None else int(wanted.since // HOUR_S) * HOUR_S
+    asked = sa.select(positions.c.cells).where(
+        positions.c.hour >= since,
+        *(() if wanted.until is None else (positions.c.hour < math.ceil(wanted.until),)),
+        positions.c.camera == storable(wanted.camera or ""),
+    )
+    if wanted.class_name is not None:
+        asked = asked.where(positions.c.class_name == storable(wanted.class_name))
+    total = np.zeros(ROWS * COLUMNS, np.uint64)
+    with store.reading() as connection:
+        if connection is None:
+            return no_seconds()
+        for cells in connection.execution_options(yield_per=500).scalars(asked):
+            total += np.frombuffer(zlib.decompress(bytes(cells)), "<u4")
+    return (total / 1000).astype(np.float32).reshape(ROWS, COLUMNS)
+
+
+def visit_paths(store: EventStore, wanted: EventQuery) -> list[VisitPath]:
+    """Return paths of at most `wanted.limit` visits with a clip, spread over the time asked for.
+
+    A path is as long as the clip of the visit's first event.
+    """
+    found = [
+        visit
+        for part in _parts(wanted)
+        for visit in store.visits(part)
+        if visit.clip and visit.track_id > 0
+    ]
+    first = {visit.event_id: visit for visit in found}
+    paths: list[VisitPath] = []
+    with store.reading() as connection:
+        if connection is None or not first:
+            return []
+        asked = sa.select(events.c.clip_id, events.c.id).where(events.c.id.in_(list(first)))
+        by_clip: dict[int, list[StoredVisit]] = {}
+        for clip, number in connection.execute(asked):
+            by_clip.setdefault(clip, []).append(first[number])
+        boxes = sa.select(clips.c.id, clips.c.boxes).where(clips.c.id.in_(list(by_clip)))
+        for clip, packed in connection.execution_options(yield_per=1).execute(boxes):
+            paths += _paths_in(packed, by_clip[clip])
+    return sorted(paths, key=lambda one: one.visit)
+
+
+def _parts(wanted: EventQuery) -> Iterator[EventQuery]:
+    """Yield queries of equal parts of the time asked for, each with its share of the limit."""
+    share = -(-wanted.limit // SLICES)
+    if wanted.since is None or wanted.until is None or wanted.limit < SLICES:
+        yield wanted
+        return
+    step = (wanted.until - wanted.since) / SLICES
+    for k in range(SLICES):
+        since = wanted.since + k * step
+        yield replace(wanted, since=since, until=since + step, limit=share)
+
+
+def _paths_in(packed: bytes | None, visits: Sequence[StoredVisit]) -> Iterator[VisitPath]:
+    """Yield the paths of visits in the boxes of their clip."""
+    try:
+        tree: Mapping[str, Any] = unpacked(bytes(packed or b""))
+        width, height = tree["size"]
+        tracks: dict[int, list[tuple[float, float]]] = {one.track_id: [] for one in visits}
+        for _, boxes in tree["frames"]:
+            for track, x1, _, x2, y2 in boxes:
+                if track in tracks:
+                    tracks[track].append((round((x1 + x2) / 2 / width, 4), round(y2 / height, 4)))
+    except (ValueError, KeyError, TypeError, json.JSONDecodeError):
+        return  # no boxes are kept with this clip
+    for one in visits:
+        points = tracks[one.track_id]
+        if len(points) > 1:
+            every = np.linspace(0, len(points) - 1, min(len(points), MAX_POINTS)).round()
+            some = [points[int(k)] for k in every]
+            yield VisitPath(one.id, one.class_name, some)
