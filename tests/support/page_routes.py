@@ -187,6 +187,31 @@ def add_events(app: FastAPI, fake: FakeServer) -> None:
         ]
         return {"counts": rows, "inside": inside}
 
+    @app.get("/api/counts/history")
+    def history(request: Request, since: float, until: float, kind: str, bucket: str) -> Any:
+        asked = dict(request.query_params)
+        fake.asked_history.append(asked)
+        step = {"hour": 3600, "day": 86400}[bucket]
+        rows = [
+            {**row, "time": row["time"] // step * step}
+            for row in fake.history
+            if row["kind"] == kind
+            and since <= row["time"] < until
+            and asked.get("camera", row["camera"]) == row["camera"]
+            and asked.get("class", row["class_name"]) == row["class_name"]
+        ]
+        return {"counts": rows}
+
+    @app.get("/api/cameras/{name:path}/heatmap.jpg")
+    @app.get("/api/cameras/{name:path}/snapshot.jpg")
+    def picture(name: str) -> Response:
+        (camera,) = (one for one in fake.cameras if one.name == name)
+        return Response(camera.scene.jpegs[0], media_type="image/jpeg")
+
+    @app.get("/api/cameras/{name:path}/paths")
+    def paths(name: str) -> Any:
+        return {"paths": fake.paths.get(name, [])}
+
     @app.get("/api/deliveries")
     def deliveries() -> Any:
         return {"keeping": fake.keeping, "deliveries": fake.deliveries}

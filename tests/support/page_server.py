@@ -79,6 +79,10 @@ class FakeServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     """The queries of visits."""
     counts: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Counts by hour, as the server has them."""
+    asked_history: list[dict[str, str]] = field(default_factory=list)
+    paths: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     zones: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuse_zones: str | None = None
     config_error: str | None = None

@@ -124,7 +124,8 @@ def _delete_excess_events(store: EventStore, size: int) -> int:
     count = -(-excess // ROW_BYTES)
     gone = _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
     with store.reading() as connection:
-        oldest = connection and connection.scalar(sa.select(sa.func.min(events.c.time)))
+        first = sa.select(sa.func.min(events.c.time))
+        oldest = None if connection is None else connection.scalar(first)
     _delete_positions(store, MAX_ID if oldest is None else oldest)
     return gone
 

@@ -38,6 +38,7 @@ const video = new Video(wall, connection, watchSoon);
 const form = new CameraForm(wall);
 const large = new LargeView(wall, editor, showLarge, (name) => form.edit(name));
 let isOffered = false;
+let figures = null; // loaded when they are first shown
 let hasCameras = null; // before the first word of the server
 let watching = 0;
 let version = "";
@@ -58,14 +59,20 @@ byId("sign-out").addEventListener("click", async () => {
   location.replace(new URL("login.html", document.baseURI));
 });
 for (const tab of document.querySelectorAll(".tabs button")) {
-  tab.addEventListener("click", () => showView(tab.dataset.view));
+  tab.addEventListener("click", () => {
+    leaveFigures();
+    showView(tab.dataset.view);
+  });
 }
 document.addEventListener("keydown", (event) => {
   if (isTyping(event)) return;
   if (event.key in LAYER_KEYS) layers.toggle(LAYER_KEYS[event.key]);
   else if (event.key === "f") toggleFullScreen();
+  else if (event.key === "Escape") leaveFigures();
   else if (event.key === "?") showKeys();
 });
+addEventListener("hashchange", followFigures);
+editor.addEventListener("closed", followFigures);
 document.addEventListener("visibilitychange", watchSoon);
 addEventListener("resize", nameMain);
 setInterval(() => document.hidden || wall.tick(), 250);
@@ -109,6 +116,39 @@ async function start() {
   }
   connection.connect();
   clip.follow();
+  followFigures();
+}
+
+/** Show the figures over days in place of the wall where the address says so. */
+async function followFigures() {
+  const isWanted = () => location.hash.split("?", 1)[0] === "#counts" && editor.camera === null && !isStill;
+  if (isWanted() && figures === null) {
+    const { openFigures } = await import("./figures.js");
+    figures ??= openFigures({ onVisits: showVisits, onVisit: (id) => clip.playNumber(id), cameras: () => wall.names, onClose: leaveFigures });
+  }
+  const changed = document.body.hasAttribute("data-figures") !== isWanted();
+  document.body.toggleAttribute("data-figures", isWanted());
+  figures?.follow();
+  nameMain();
+  if (changed && isWanted()) {
+    showView("counts");
+    figures.element.focus({ preventScroll: true });
+  } else if (changed) showView("cameras");
+}
+
+/** Show visits beside the figures; in place of them on a phone. */
+function showVisits(filter) {
+  visits.show(filter);
+  if (!layers.rail) layers.toggle("rail");
+  if (byId("rail").checkVisibility()) return;
+  leaveFigures();
+  showView("events");
+}
+
+function leaveFigures() {
+  if (!document.body.hasAttribute("data-figures")) return;
+  history.pushState(null, "", location.pathname + location.search);
+  followFigures();
 }
 
 function updateCameras(cameras) {
@@ -194,5 +234,5 @@ function foldRail() {
 
 /** Make the rail the main part of the page where it stands in place of the wall, as on a phone. */
 function nameMain() {
-  setAttribute(byId("rail"), "role", byId("wall").checkVisibility() ? "complementary" : "main");
+  setAttribute(byId("rail"), "role", byId("wall").checkVisibility() || figures?.element.checkVisibility() ? "complementary" : "main");
 }

@@ -61,7 +61,11 @@ export class Clip {
   /** Show the visit that the page's address names, if it does. */
   async follow() {
     const number = location.hash.startsWith(PREFIX) ? Number(location.hash.slice(PREFIX.length)) : NaN;
-    if (!Number.isSafeInteger(number) || number < 1) return;
+    if (Number.isSafeInteger(number) && number > 0) await this.playNumber(number);
+  }
+
+  /** Show the visit of a number, or say that there is none. */
+  async playNumber(number) {
     try {
       const visit = await fetchJson(`api/visits/${number}`);
       this.play(visit, [visit]);

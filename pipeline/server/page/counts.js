@@ -25,7 +25,7 @@ export class Counts {
     this.#hours.addEventListener("change", () => this.refresh());
     this.element = el(
       "section", { class: "counts", "aria-labelledby": "counts-title" },
-      el("div", { class: "head" }, el("h2", { id: "counts-title" }, "Counts"), this.#hours), this.#body,
+      el("div", { class: "head" }, el("h2", { id: "counts-title" }, "Counts"), el("a", { class: "button plain", href: "#counts" }, "Over days"), this.#hours), this.#body,
     );
     setInterval(() => document.hidden || this.refresh(), REFRESH_MS);
   }

@@ -62,6 +62,20 @@ export class VisitFilter {
     return true;
   }
 
+  /** Choose what a figure counted: {camera, class_name, area, type, since, until}. */
+  set({ camera, class_name, area, type, since, until }) {
+    const place = area ? `${type} ${area}` : "";
+    const kind = { zone: "enter", line: "cross", picture: "appeared" }[type];
+    for (const [select, value] of [[this.#camera, camera], [this.#class, class_name], [this.#place, place], [this.#kind, kind], [this.#length, ""]]) {
+      if (![...select.options].some((one) => one.value === value)) select.append(el("option", { value }, area || value)); // of days ago
+      select.value = value;
+    }
+    this.#time.value = "own";
+    this.#from.value = localTime(since);
+    this.#to.value = localTime(until);
+    this.#changed();
+  }
+
   get isSet() {
     return [this.#time, this.#camera, this.#class, this.#place, this.#kind, this.#length].some((one) => one.value);
   }
@@ -128,6 +142,12 @@ function sorted(texts) {
 function unix(input) {
   const ms = new Date(input.value).getTime(); // local time, as the field shows it
   return Number.isFinite(ms) ? ms / 1000 : null;
+}
+
+/** Return a time as a field of local time has it. */
+function localTime(unix) {
+  const date = new Date(unix * 1000);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function refill(select, all, values, text = (value) => value) {

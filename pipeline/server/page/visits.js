@@ -58,6 +58,11 @@ export class Visits {
     if (this.#filter.setCamera(camera)) this.#load(false);
   }
 
+  /** Show the visits that a figure counted. */
+  show(filter) {
+    this.#filter.set(filter);
+  }
+
   /** Load the list again: at the start and after a reconnect. */
   refresh() {
     return this.#load(false);
