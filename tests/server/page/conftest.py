@@ -21,7 +21,7 @@ expect.set_options(timeout=15_000)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("needs_browser") and CHROMIUM is None:
-            item.add_marker(pytest.mark.skip(reason="chromium is not installed"))
+            item.add_marker(pytest.mark.skip(reason="chromium-headless-shell is not installed"))
 
 
 @pytest.fixture(scope="module")
