@@ -14,6 +14,7 @@ from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.worker import Fail
 from pipeline.events.alerts.alerter import DELIVERED, FAILED, AlertCount, Alerter, Rule
 from pipeline.events.alerts.options import EMAIL, MQTT, WEB_PUSH, WEBHOOK, AlertOptions, AlertRule
+from pipeline.events.delivery.mail import Mail
 from pipeline.events.delivery.outbox import Message, Outbox
 from pipeline.events.delivery.webhook import Webhook
 from pipeline.events.delivery.worker import DeliveryWorker, Outcome, Target, stable_clock
@@ -198,6 +199,8 @@ def make_channels(options: AlertOptions) -> Channels:
             raise ConfigError("alerts.webhooks: two have the same name or address; name each")
         targets[target.name] = target
         hooks[target.name] = f"{WEBHOOK}:{hook.name}"
+    if options.email is not None:
+        targets[EMAIL] = Mail(options.email, "alerts.email")
     rules = [Rule(rule, _targets_of(rule, hooks)) for rule in options.rules]
     return Channels(options, targets, tuple(rules))
 

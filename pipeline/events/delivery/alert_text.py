@@ -12,7 +12,7 @@ def alert_text(event: StoredEvent, *, is_test: bool = False) -> str:
     if is_test and event.id == 0:
         return "Test: notifications of this rule arrive here."
     clock = datetime.fromtimestamp(event.time).astimezone().strftime("%H:%M:%S")
-    text = f"{_happened(event)}, camera {event.camera}, {clock}"
+    text = " ".join(f"{_happened(event)}, camera {event.camera}, {clock}".split())
     return f"Test with an earlier event: {text}" if is_test else text
 
 

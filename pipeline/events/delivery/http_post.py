@@ -38,9 +38,10 @@ class Deadline:
             self._cut = cut
         timer = threading.Timer(self.timeout_s, cut)
         timer.daemon = True
+        ends_at = time.monotonic() + self.timeout_s
         timer.start()
         try:
-            yield lambda: not timer.is_alive()
+            yield lambda: time.monotonic() >= ends_at
         finally:
             timer.cancel()
             with self._lock:
