@@ -6,6 +6,8 @@ const KEYS = [
   ["Enter", "show the camera large"],
   ["Esc", "back to all cameras"],
   ["← →", "the camera before and after, while one is large"],
+  ["Shift ← ↑ → ↓", "move the camera to another place; while it is large and zoomed, its picture"],
+  ["+ - 0", "zoom in, out, the whole picture; so do wheel, pinch and double tap"],
   ["S", "settings of the large camera"],
   ["E", "edit the zones and lines of the large camera"],
   ["B L I T Z", "boxes, labels, IDs, trails, zones on and off"],

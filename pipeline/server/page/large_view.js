@@ -64,6 +64,7 @@ export class LargeView {
       await choose("No picture yet", "Zones are drawn on the picture; wait until the camera has sent one.", [{ value: 0, text: "Close" }]);
       return;
     }
+    tile.zoom.reset();
     try {
       await this.#editor.open(tile);
     } catch (error) {
@@ -112,13 +113,26 @@ export class LargeView {
     }
     if (event.key === "Escape" && document.querySelector(":popover-open")) return; // it closes the menu
     const editing = this.#editor.camera !== null;
-    if (event.key === "Escape") editing ? this.#editor.close() : this.back();
+    if (event.shiftKey && event.key.startsWith("Arrow") && !editing) this.#zoom(event);
+    else if (event.key === "Escape") editing ? this.#editor.close() : this.back();
     else if (!editing && event.key === "ArrowLeft") this.step(-1);
     else if (!editing && event.key === "ArrowRight") this.step(1);
     else if (event.key === "e" && !editing) this.edit();
     else if (event.key === "s" && !editing && !document.body.hasAttribute("data-fixed")) this.#onSettings(this.#wall.large);
-    else return;
+    else if (editing || !this.#zoom(event)) return;
     event.preventDefault();
+  }
+
+  /** Zoom or move the picture by a key; return whether it is one for that. */
+  #zoom({ key, shiftKey }) {
+    const { zoom } = this.#wall.tile(this.#wall.large);
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    if (shiftKey && key in ways) zoom.pan(...ways[key]);
+    else if (key === "+" || key === "=") zoom.step(1);
+    else if (key === "-") zoom.step(-1);
+    else if (key === "0") zoom.reset();
+    else return false;
+    return true;
   }
 }
 

@@ -18,11 +18,12 @@ const MIN_KEYPOINT_SCORE = 0.5;
 /**
  * Return the offset and scale that fit a picture of `width` x `height` into a canvas of
  * `across` x `down` CSS pixels, centred, as `object-fit: contain` does for the picture's own
- * canvas, or `object-fit: cover`.
+ * canvas, or `object-fit: cover`; `wide` x `high` is its size there.
  */
 export function fit(width, height, across, down, cover = false) {
   const scale = (cover ? Math.max : Math.min)(across / width, down / height);
-  return { x: (across - width * scale) / 2, y: (down - height * scale) / 2, scale, across, down };
+  const [wide, high] = [width * scale, height * scale];
+  return { x: (across - wide) / 2, y: (down - high) / 2, scale, wide, high, across, down };
 }
 
 /**
@@ -46,8 +47,8 @@ export function paint(context, view, ratio, scene, layers) {
 }
 
 /** Return the part of the canvas that the picture takes, as [left, top, right, bottom]. */
-function areaOf({ x, y, across, down }) {
-  return [Math.max(0, x), Math.max(0, y), Math.min(across, across - x), Math.min(down, down - y)];
+function areaOf({ x, y, wide, high, across, down }) {
+  return [Math.max(0, x), Math.max(0, y), Math.min(across, x + wide), Math.min(down, y + high)];
 }
 
 function boxOf(view, [x1, y1, x2, y2]) {

@@ -65,7 +65,8 @@ export function bindTheme(button) {
   show(theme);
 }
 
-function load(key) {
+/** Return what is stored, null where nothing is. */
+export function load(key) {
   try {
     return localStorage.getItem(key);
   } catch {
@@ -73,7 +74,7 @@ function load(key) {
   }
 }
 
-function save(key, value) {
+export function save(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {

@@ -3,6 +3,7 @@ import { el, setAttribute, setText } from "./dom.js";
 import { cameraPath, fetchJson } from "./api.js";
 import { rescaled } from "./zones.js";
 import { fit, paint } from "./overlay.js";
+import { Zoom } from "./zoom.js";
 import { Trails } from "./trails.js";
 import { age, ageLevel, isLagging, isSeen, rateText, retryText, span, stateText } from "./format.js";
 import { RecentAreas, RecentObjects, objectsText, problemText } from "./tile_text.js";
@@ -47,6 +48,10 @@ export class Tile {
       this.#lamp, el("span", { class: "name", title: name }, name), this.#state, this.#now, this.#fps, this.#age,
     );
     this.element = el("article", { class: "tile", "aria-label": name, data: { camera: name, state: "connecting" } }, this.tools, this.stage, caption);
+    this.zoom = new Zoom(this.stage, this.#picture, () => this.element.matches(".large:not([data-editing])"), () => {
+      this.paint();
+      this.stage.dispatchEvent(new Event("zoomchange"));
+    });
     this.sizes = new ResizeObserver(() => this.#resize());
     this.sizes.observe(this.stage);
     this.stage.addEventListener("pointermove", ({ clientX, clientY, pointerType }) => pointerType === "touch" || this.#point(clientX, clientY));
@@ -62,7 +67,7 @@ export class Tile {
   /** Return where the picture lies in the stage, in CSS pixels, or null before the first. */
   get view() {
     const cover = this.#layers.cover && !this.element.classList.contains("large");
-    return this.size && fit(...this.size, this.stage.clientWidth, this.stage.clientHeight, cover);
+    return this.size && this.zoom.applied(fit(...this.size, this.stage.clientWidth, this.stage.clientHeight, cover));
   }
 
   /** Return how wide the picture is on the page, in CSS pixels. */
@@ -205,6 +210,7 @@ export class Tile {
 
   #resize() {
     const { clientWidth, clientHeight } = this.stage;
+    this.zoom.refit();
     this.#ratio = Math.min(devicePixelRatio || 1, 3);
     const [width, height] = [Math.round(clientWidth * this.#ratio), Math.round(clientHeight * this.#ratio)];
     if (this.#overlay.width === width && this.#overlay.height === height) return;

@@ -1,7 +1,8 @@
 // Wall of all cameras as large as the window allows; reports which of them are visible.
-import { el } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { layoutOf } from "./layout.js";
 import { Tile } from "./tile.js";
+import { WallOrder } from "./wall_order.js";
 
 const CAPTION = 30;
 const GAP = 2;
@@ -13,7 +14,10 @@ export class Wall {
   #layers;
   #onWatch;
   #onOpen;
+  #order;
+  #said = el("p", { class: "unseen", role: "status" });
   #empty = null;
+  #configured = [];
   #shown = "";
   #covered = false;
   #arrangedFor = "";
@@ -36,6 +40,8 @@ export class Wall {
     layers.addEventListener("change", () => this.#show());
     this.#covered = element.toggleAttribute("data-cover", layers.cover);
     element.addEventListener("keydown", (event) => this.#moveFocus(event));
+    element.after(this.#said);
+    this.#order = new WallOrder(element, this);
   }
 
   get tiles() {
@@ -61,7 +67,8 @@ export class Wall {
 
   /** Update all cameras, in this order; return whether one was added, removed or moved. */
   update(cameras, hint, about) {
-    const names = cameras.map((camera) => camera.name);
+    this.#configured = cameras.map((camera) => camera.name);
+    const names = this.#order.of(this.#configured);
     const changed = names.join("\0") !== this.names.join("\0");
     if (changed) this.#rebuild(names);
     for (const camera of cameras) this.#tiles.get(camera.name).update(camera);
@@ -78,10 +85,32 @@ export class Wall {
 
   /** Show one camera large, or the wall again for null. */
   enlarge(name) {
-    for (const tile of this.tiles) tile.element.classList.toggle("large", tile.name === name);
+    for (const tile of this.tiles) {
+      tile.element.classList.toggle("large", tile.name === name);
+      tile.zoom.reset();
+    }
     this.large = name;
     this.element.classList.toggle("one", name !== null);
     this.#arrange();
+  }
+
+  /** The order of the tiles: `move`, `reset`, `isSet`. */
+  get order() {
+    return this.#order;
+  }
+
+  /** Whether tiles can be dragged. */
+  get isMovable() {
+    return this.large === null && this.#tiles.size > 1;
+  }
+
+  /** Put the tiles into the user's order; `name` was moved, or null. Focus stays. */
+  show(name) {
+    const focused = document.activeElement;
+    this.#rebuild(this.#order.of(this.#configured));
+    if (this.element.contains(focused)) focused.focus();
+    setText(this.#said, name === null ? "Cameras as in the configuration" : `${name}: place ${this.names.indexOf(name) + 1} of ${this.names.length}`);
+    this.element.dispatchEvent(new Event("orderchange"));
   }
 
   tick() {
@@ -91,7 +120,7 @@ export class Wall {
 
   #rebuild(names) {
     const kept = new Map();
-    for (const name of names) kept.set(name, this.#tiles.get(name) ?? new Tile(name, this.#layers, this.#onOpen));
+    for (const name of names) kept.set(name, this.#tiles.get(name) ?? this.#made(name));
     for (const [name, tile] of this.#tiles) {
       if (kept.has(name)) continue;
       this.#observer.unobserve(tile.element);
@@ -108,6 +137,12 @@ export class Wall {
     }
     this.#tiles = kept;
     this.#arrange();
+  }
+
+  #made(name) {
+    const tile = new Tile(name, this.#layers, this.#onOpen);
+    tile.stage.addEventListener("zoomchange", () => this.#onWatch());
+    return tile;
   }
 
   #arrange() {
@@ -143,7 +178,8 @@ export class Wall {
     const at = this.tiles.findIndex((tile) => tile.button === document.activeElement);
     if (this.large !== null || at < 0 || !(event.key in steps)) return;
     const next = this.tiles[at + steps[event.key]];
-    if (next) next.button.focus();
+    if (next && event.shiftKey) this.#order.move(this.names[at], at + steps[event.key]);
+    else if (next) next.button.focus();
     event.preventDefault();
   }
 
