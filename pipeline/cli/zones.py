@@ -11,6 +11,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Callable
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -20,14 +21,16 @@ import numpy as np
 from pipeline.archive.single_frame import read_still
 from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Frame
-from pipeline.core.errors import ConfigError, UsageError
+from pipeline.core.errors import ConfigError, SourceError, UsageError
 from pipeline.core.options import listed, validated
+from pipeline.core.paths import home_path
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import read_recording
 from pipeline.events.zones.replay import VideoInfo, recount
 from pipeline.events.zones.schema import CameraZones, ZonesFile
 
 if TYPE_CHECKING:  # it needs the extra `live`
+    from pipeline.archive.frame_picker import FramePicker
     from pipeline.server.schemas import ZonePreview
     from pipeline.server.zones_page import Still
 
@@ -81,7 +84,8 @@ def execute(args: argparse.Namespace) -> int:
         saved.append(zones)
         _say(f"{args.output}: {still.camera}: {_counted(zones)} written")
 
-    page = StillPage(still, StillBackend(still, editor, on_save, over), args.port)
+    frames = _other_frames(args.source, still)
+    page = StillPage(still, StillBackend(still, editor, on_save, over), args.port, frames)
 
     def on_start() -> None:
         _say(page.address)
@@ -89,7 +93,7 @@ def execute(args: argparse.Namespace) -> int:
             webbrowser.open(page.address)
 
     signals = StopSignals()
-    with signals:
+    with signals, nullcontext() if frames is None else closing(frames):
         page.serve(lambda: signals.is_stopped, on_start)
     if not saved:
         _say(f"{args.output}: nothing was saved")
@@ -107,6 +111,22 @@ def _named(frame: Frame, name: str | None) -> tuple[Frame, str]:
             "give one with --camera NAME"
         ) from None
     return replace(frame, source=name), name
+
+
+def _other_frames(source: str, still: Still) -> FramePicker | None:
+    """Return what gives other frames of a video; None for a picture or camera."""
+    from pipeline.archive.frame_picker import FramePicker
+    from pipeline.sources._file.listing import VIDEO_SUFFIXES
+
+    path = home_path(Path(source))
+    if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file():
+        return None
+    with suppress(SourceError):  # the frame that is shown could be read: it is enough
+        picker = FramePicker(path, still.camera)
+        if picker.duration_s > 0:
+            return picker
+        picker.close()
+    return None
 
 
 def _recounting(path: Path, source: str, still: Still) -> Callable[[CameraZones], ZonePreview]:

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import Field
 from starlette.background import BackgroundTask
 
 from pipeline.config.web import WebOptions
@@ -26,6 +27,7 @@ from pipeline.server.http_server import HttpServer
 from pipeline.server.live.zone_editor import ZoneEditor
 from pipeline.server.schemas import (
     Ages,
+    ApiModel,
     Camera,
     ConfigState,
     Counts,
@@ -176,19 +178,52 @@ class StillBackend:
         return True
 
 
-class StillPage:
-    """The page with the editor of one picture's zones, on this machine only."""
+class FrameChoice(Protocol):
+    """Frames of a video by their time."""
 
-    def __init__(self, still: Still, backend: StillBackend, port: int) -> None:
+    duration_s: float
+
+    def at(self, seconds: float) -> Frame:
+        """Return the frame shown at a time; raises SourceError."""
+
+
+class ShownFrame(ApiModel):
+    """Which frame of a video is shown."""
+
+    duration_s: float
+    """The video's length; 0 for a picture or camera: there is nothing to choose."""
+    at_s: float
+
+
+class WantedFrame(ApiModel):
+    """The time of a frame that is to be shown."""
+
+    at_s: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+class StillPage:
+    """The page with the editor of one picture's zones, on this machine only.
+
+    With `frames` it offers other frames of the same video.
+    """
+
+    def __init__(
+        self, still: Still, backend: StillBackend, port: int, frames: FrameChoice | None = None
+    ) -> None:
         """Listen on `port`, 0 for a free one; raises ConfigError."""
+        self._frames = frames
+        self._still = still
+        self._at_s = still.frame.pts_s
         options = WebOptions(port=port, jpeg_quality=JPEG_QUALITY)
         self._done = threading.Event()
         self._failure: BaseException | None = None
         self._hub = Hub()
-        self._hub.write(Result(still.frame, Detections.empty(), Tracks.empty(), {}))
-        done = APIRouter()
-        done.add_api_route("/api/done", self._on_done, methods=["POST"], status_code=204)
-        app = create_app(backend, self._hub, options, Auth(options, None), more=(done,))
+        self._show(still.frame)
+        own = APIRouter()
+        own.add_api_route("/api/done", self._on_done, methods=["POST"], status_code=204)
+        own.add_api_route("/api/frame", self._shown, methods=["GET"], response_model=ShownFrame)
+        own.add_api_route("/api/frame", self._choose, methods=["PUT"], response_model=ShownFrame)
+        app = create_app(backend, self._hub, options, Auth(options, None), more=(own,))
         self._server = HttpServer(app, options)
         self.address = f"{self._server.address}/?zones#camera/{quote(still.camera, safe='')}"
 
@@ -213,6 +248,26 @@ class StillPage:
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._done.set()
+
+    def _show(self, frame: Frame) -> None:
+        self._hub.write(Result(frame, Detections.empty(), Tracks.empty(), {}))
+        self._at_s = frame.pts_s
+
+    def _shown(self) -> ShownFrame:
+        """Return which frame is shown, and the video's length."""
+        duration_s = 0.0 if self._frames is None else self._frames.duration_s
+        return ShownFrame(duration_s=duration_s, at_s=self._at_s)
+
+    def _choose(self, wanted: WantedFrame) -> ShownFrame:
+        """Show the video's frame at a time."""
+        if self._frames is None:
+            raise HTTPException(404, "this is one picture: there is no other")
+        try:
+            frame = self._frames.at(wanted.at_s)
+        except PipelineError as error:
+            raise HTTPException(422, str(error)) from None
+        self._show(replace(frame, source=self._still.camera))
+        return self._shown()
 
     async def _on_done(self) -> Response:
         """End the program, once this answer has been sent."""

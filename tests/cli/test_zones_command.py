@@ -97,6 +97,12 @@ def test_from_the_address_to_done(tmp_path: Path) -> None:
     )
     with served(tmp_path, "zones", str(video), "-o", str(path), "--at", "1", "--no-browser") as run:
         assert run.get("/api/cameras/street/tracks")["pts_s"] == pytest.approx(1.0)
+        assert run.get("/api/frame") == {"duration_s": pytest.approx(1.2), "at_s": 1.0}
+        chosen = run.client.put("/api/frame", json={"at_s": 0.5}, headers=BROWSER)
+        assert chosen.json()["at_s"] == pytest.approx(0.48)
+        assert run.get("/api/cameras/street/tracks")["pts_s"] == pytest.approx(0.48)
+        bad = run.client.put("/api/frame", json={"at_s": -1}, headers=BROWSER)
+        assert bad.status_code == 422
         body = {"size": [128, 96], "zones": [GATE]}
         answer = run.client.put("/api/cameras/street/zones", json=body, headers=BROWSER)
         assert answer.status_code == 200

@@ -75,6 +75,9 @@ def test_it_shows_the_picture_and_writes_the_file(tmp_path: Path) -> None:
         place = "/api/cameras/a%2Fb%20c"
         assert client.get(f"{place}/snapshot.jpg").content[:2] == b"\xff\xd8"
         assert client.get(f"{place}/zones").json()["zones"][0]["name"] == "old"
+        assert client.get("/api/frame").json() == {"duration_s": 0.0, "at_s": 0.0}
+        other = client.put("/api/frame", json={"at_s": 1}, headers=BROWSER)
+        assert (other.status_code, "no other" in other.text) == (404, True)
         body: dict[str, Any] = {"size": [100, 60], "zones": [GATE]}
         assert client.put(f"{place}/zones", json=body, headers=BROWSER).status_code == 200
         for rest in ("status", "counts", "events", "deliveries", "config"):

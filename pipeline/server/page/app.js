@@ -15,7 +15,7 @@ import { Video, pictureListener } from "./picture_decoder.js";
 import { Layers, bindFullScreen, bindTheme } from "./settings.js";
 import { Status } from "./status.js";
 import { Visits } from "./visits.js";
-import { WORDS, isStill, onlyZones } from "./still.js";
+import { WORDS, isStill, offerFrames, onlyZones } from "./still.js";
 import { Wall, noCameras } from "./wall.js";
 import { isSeen } from "./format.js";
 import { linesOf } from "./tile_text.js";
@@ -197,7 +197,10 @@ function showLarge(name) {
   counts.only(name ?? "");
   details.show(wall.tile(name)?.camera);
   watchSoon();
-  if (isStill && name !== null) large.edit();
+  if (isStill && name !== null) {
+    large.edit();
+    offerFrames(wall.tile(name));
+  }
 }
 
 async function loadZones(names) {

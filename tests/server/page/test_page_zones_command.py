@@ -40,6 +40,12 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(run.address)
         page.wait_for_selector("[data-shown]")
+        slider = page.get_by_label("Time of the frame")
+        shown = page.locator("[data-shown]")
+        first = shown.get_attribute("data-shown")
+        slider.press("End")
+        expect(page.get_by_text("0:00.1 of 0:00.1")).to_be_visible()
+        expect(shown).not_to_have_attribute("data-shown", first or "")
         page.get_by_role("button", name="New zone").click()
         box = page.locator(".stage").bounding_box()
         assert box
