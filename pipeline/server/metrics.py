@@ -46,6 +46,7 @@ class Metrics(Collector):
         yield from self._ages_and_stages()
         yield self._events()
         yield from self._deliveries()
+        yield self._alerts()
         yield _gauge("trackline_viewers", "Pages and streams that are open.", self._viewers())
         yield _gauge(
             "trackline_healthy", "1 while the pipeline does its work.", self._backend.healthy()
@@ -137,6 +138,16 @@ class Metrics(Collector):
         for label, count in sorted(self._backend.event_totals().items()):
             happened.add_metric(label, count)
         return happened
+
+    def _alerts(self) -> Metric:
+        alerts = CounterMetricFamily(
+            "trackline_alerts",
+            "Alerts since the start: delivered, failed, and suppressed as they came too soon.",
+            labels=["rule", "channel", "outcome"],
+        )
+        for label, count in sorted(self._backend.alert_counts().items()):
+            alerts.add_metric(label, count)
+        return alerts
 
     def _deliveries(self) -> Iterator[Metric]:
         label = ["target"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.core.packet_tap import PacketTap
+from pipeline.events.alerts.counts import AlertCount
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones
 from pipeline.server.schemas import Camera, Counts, Deliveries, Status, ZonePreview
@@ -76,6 +77,9 @@ class RunBackend(Protocol):
 
     def deliveries(self) -> Deliveries:
         """Return the status of the event store and of each delivery target."""
+
+    def alert_counts(self) -> Mapping[AlertCount, int]:
+        """Return what became of alerts since the start."""
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""

@@ -19,6 +19,7 @@ from pipeline.config.web import WebOptions
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import PipelineError, StageError
 from pipeline.core.packet_tap import PacketTap
+from pipeline.events.alerts.counts import AlertCount
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.schema import CameraZones, outside
 from pipeline.server.app import create_app
@@ -138,6 +139,10 @@ class StillBackend:
         """Return no counts."""
         del query, slot_s
         return []
+
+    def alert_counts(self) -> Mapping[AlertCount, int]:
+        """Return none: nothing happens."""
+        return {}
 
     def event_totals(self) -> Mapping[EventLabel, int]:
         """Return no totals."""

@@ -156,7 +156,7 @@ class EventsSink:
             targets = make_targets(
                 options.mqtt, options.webhooks, cameras, store.uid, clips=options.clips
             )
-            names = alert_targets(self._alerts)  # raises ConfigError before anything is started
+            names = alert_targets(self._alerts, store)
             store.deliver_to(targets.kinds, targets.with_clips, names)
         except StoreError as error:
             raise OutputError(str(error)) from error

@@ -21,6 +21,9 @@ from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import PluginChoice
 from pipeline.core.packet_tap import PacketTap
 from pipeline.detectors.common.loaded_model import LoadedModel
+from pipeline.events.alerts.counts import AlertCount
+from pipeline.events.alerts.options import AlertOptions
+from pipeline.events.alerts.service import AlertService
 from pipeline.events.store.records import (
     EventLabel,
     EventQuery,
@@ -28,7 +31,9 @@ from pipeline.events.store.records import (
     SlotCount,
     StoredEvent,
 )
+from pipeline.events.store.store import EventStore
 from pipeline.events.zones.schema import CameraZones
+from pipeline.server.alert_desk import AlertDesk
 from pipeline.server.app import create_app
 from pipeline.server.auth import Auth
 from pipeline.server.cameras.editor import CameraEditor
@@ -37,6 +42,7 @@ from pipeline.server.event_totals import EventTotals
 from pipeline.server.http_server import HttpServer
 from pipeline.server.live.config_file import ConfigFile
 from pipeline.server.picture_analyser import PictureAnalyser
+from pipeline.server.routes.alerts import alert_routes
 from pipeline.server.routes.camera_settings import camera_setting_routes
 from pipeline.server.routes.pictures import picture_routes
 from pipeline.server.routes.videos import video_routes
@@ -61,6 +67,19 @@ from pipeline.server.visit_log import RecentVisits
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
+ALERTS = AlertOptions.model_validate(
+    {
+        "webhooks": [{"url": "http://127.0.0.1:9/hook", "name": "house"}],
+        "web_push": {"contact": "mailto:me@example.org"},
+        "rules": [
+            {
+                "name": "Yard at night", "cameras": ["yard"], "classes": ["person"],
+                "channels": ["webhook", "web_push"],
+                "schedule": [{"days": ["mon"], "hours": "22:00-06:00"}],
+            }
+        ],
+    }
+)  # fmt: skip
 TRIANGLE = {"name": "lawn", "points": [[0, 0], [10, 0], [0, 10]]}
 
 
@@ -178,6 +197,9 @@ class FakeBackend:
     def deliveries(self) -> Deliveries:
         return Deliveries(keeping=self.kept, deliveries=self.delivered)
 
+    def alert_counts(self) -> Mapping[AlertCount, int]:
+        return {AlertCount("Yard at night", "email", "delivered"): 3}
+
     def config(self) -> Mapping[str, Any]:
         return self.configuration
 
@@ -292,11 +314,15 @@ class ServerParts:
             lambda: {0: "person"},
         )
         self.trial = FakeTrial()
+        store = EventStore(str(tmp_path / "alerts.db"), tmp_path / "clips")
+        self.alerts = AlertService(store, "", lambda names: None, has_pictures=False)
+        self.alerts.use(ALERTS)
         self.app: SecurityMiddleware = create_app(
             self.backend, self.hub, self.options, self.auth, folder,
             more=(
                 picture_routes(self.pictures, limits), video_routes(self.videos, limits),
                 camera_setting_routes(self.cameras, self.trial),
+                alert_routes(AlertDesk(lambda: self.alerts)),
             ),
         )  # fmt: skip
 

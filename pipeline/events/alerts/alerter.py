@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from pipeline.events.alerts.counts import SUPPRESSED, AlertCount, AlertCounts
 from pipeline.events.alerts.options import AlertRule
 from pipeline.events.alerts.rules import fits, is_too_soon
 from pipeline.events.store.alert_rows import add_alert, has_alerted, last_alert_s, visit_length
@@ -17,15 +16,6 @@ from pipeline.events.store.store import EventStore
 
 PICTURE_WAIT_S = 4.0
 """How long an alert waits for its thumbnail, which is there within a moment as a rule."""
-SUPPRESSED, DELIVERED, FAILED = "suppressed", "delivered", "failed"
-
-
-class AlertCount(NamedTuple):
-    """What alerts are counted by; `channel` is "" for those that were suppressed."""
-
-    rule: str
-    channel: str
-    outcome: str
 
 
 class Rule(NamedTuple):
@@ -46,9 +36,8 @@ class Alerter:
         self._store = store
         self._now = now
         self._has_pictures = has_pictures
-        self._lock = threading.Lock()
+        self.counts = AlertCounts()
         self._rules: tuple[Rule, ...] = ()
-        self._counts: Counter[AlertCount] = Counter()
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Replace the rules; events stored from now on are decided by the new ones."""
@@ -70,17 +59,7 @@ class Alerter:
 
         self._store.add(records, decide if rules else None)
         for name in suppressed:
-            self.count(name, "", SUPPRESSED)
-
-    def count(self, rule: str, channel: str, outcome: str) -> None:
-        """Count what became of an alert."""
-        with self._lock:
-            self._counts[AlertCount(rule, channel, outcome)] += 1
-
-    def counts(self) -> Mapping[AlertCount, int]:
-        """Return what became of alerts since the start."""
-        with self._lock:
-            return dict(self._counts)
+            self.counts.add(AlertCount(name, "", SUPPRESSED))
 
     def _is_suppressed(
         self, connection: sa.Connection, rule: Rule, event: EventRecord, event_id: int

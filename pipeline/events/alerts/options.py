@@ -146,8 +146,8 @@ class EmailOptions(OptionsModel):
 class WebPushOptions(OptionsModel):
     """Notifications of browsers that have switched them on, on the page."""
 
-    contact: str = Field("", pattern=r"^((mailto:[^\s@]+@[^\s@]+|https://\S+))?$")
-    """`mailto:ADDRESS` or `https://...` that push services may write to; some insist on one."""
+    contact: str = Field(pattern=r"^(mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+(\.[\w-]+)+)$")
+    """`mailto:ADDRESS` or `https://HOST` that push services may write to; they insist on one."""
     private_services: bool = False
     """Take push services at private addresses too, over http or https; others are https only."""
     timeout_s: float = Field(10.0, gt=0, le=60)

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.worker import Fail
-from pipeline.events.alerts.alerter import DELIVERED, FAILED, AlertCount, Alerter, Rule
+from pipeline.events.alerts.alerter import Alerter, Rule
+from pipeline.events.alerts.counts import DELIVERED, FAILED, AlertCount
 from pipeline.events.alerts.options import EMAIL, MQTT, WEB_PUSH, WEBHOOK, AlertOptions, AlertRule
 from pipeline.events.delivery.mail import Mail
 from pipeline.events.delivery.outbox import Message, Outbox
+from pipeline.events.delivery.web_push import WebPush
 from pipeline.events.delivery.webhook import Webhook
 from pipeline.events.delivery.worker import DeliveryWorker, Outcome, Target, stable_clock
 from pipeline.events.store.alert_rows import ABOUT, StoredAlert, newest_alerts
@@ -83,7 +85,7 @@ class AlertService:
 
     def use(self, options: AlertOptions) -> None:
         """Replace rules and channels; raises ConfigError, and nothing is changed then."""
-        made = make_channels(options)
+        made = make_channels(options, self._store)
         with self._lock:
             before, old = self._channels.options, self._workers
             kept = {name for name in made.targets if _is_same(name, before, options)} & set(old)
@@ -92,7 +94,8 @@ class AlertService:
                 for name, target in made.targets.items()
             }
             ended = [worker for name, worker in old.items() if name not in kept]
-            self._channels, self._workers = made, new
+            targets = {name: worker.target for name, worker in new.items()}
+            self._channels, self._workers = replace(made, targets=targets), new
         for worker in ended:
             worker.end(END_TIMEOUT_S)
         for worker in ended:
@@ -116,19 +119,19 @@ class AlertService:
         """Count an alert that was delivered or given up."""
         if message.rule is not None:
             result = DELIVERED if outcome.kind == "delivered" else FAILED
-            self._alerter.count(message.rule, message.target, result)
+            self._alerter.counts.add(AlertCount(message.rule, message.target, result))
 
     def counts(self) -> Mapping[AlertCount, int]:
         """Return what became of alerts since the start."""
-        return self._alerter.counts()
+        return self._alerter.counts.now()
 
     def newest(self, limit: int, rule: str | None = None) -> list[StoredAlert]:
         """Return the newest alerts, of one rule or of all; raises StoreError."""
         return newest_alerts(self._store, limit, rule)
 
-    def targets_of(self, rule: AlertRule) -> tuple[str, ...]:
+    def targets_of(self, rule: str) -> tuple[str, ...]:
         """Return the names of the targets that a rule's channels stand for."""
-        return next((one.targets for one in self._channels.rules if one.options is rule), ())
+        return next((one.targets for one in self._channels.rules if one.options.name == rule), ())
 
     def test(self, name: str) -> dict[str, Outcome] | None:
         """Send a test of a rule to each of its targets, and wait; None if there is no such rule.
@@ -145,6 +148,11 @@ class AlertService:
                 answers[target] = worker.send_now(self._test_message(rule.options, target))
         until = time.monotonic() + TEST_TIMEOUT_S
         return {target: _wait(one, until) for target, one in answers.items()}
+
+    def web_push(self) -> WebPush | None:
+        """Return what sends to browsers, None where that is not configured."""
+        target = self._channels.targets.get(WEB_PUSH)
+        return target if isinstance(target, WebPush) else None
 
     def end(self, timeout_s: float) -> None:
         """Send what is due for at most so long; `join` waits for it."""
@@ -189,7 +197,7 @@ class AlertService:
         return None, None
 
 
-def make_channels(options: AlertOptions) -> Channels:
+def make_channels(options: AlertOptions, store: EventStore) -> Channels:
     """Return the targets of the channels, none of them started; raises ConfigError."""
     targets: dict[str, Target] = {}
     hooks: dict[str, str] = {}
@@ -201,13 +209,15 @@ def make_channels(options: AlertOptions) -> Channels:
         hooks[target.name] = f"{WEBHOOK}:{hook.name}"
     if options.email is not None:
         targets[EMAIL] = Mail(options.email, "alerts.email")
+    if options.web_push is not None:
+        targets[WEB_PUSH] = WebPush(options.web_push, store)
     rules = [Rule(rule, _targets_of(rule, hooks)) for rule in options.rules]
     return Channels(options, targets, tuple(rules))
 
 
-def alert_targets(options: AlertOptions) -> list[str]:
+def alert_targets(options: AlertOptions, store: EventStore) -> list[str]:
     """Return the names of the targets that alerts have for themselves; raises ConfigError."""
-    return list(make_channels(options).targets)
+    return list(make_channels(options, store).targets)
 
 
 def _targets_of(rule: AlertRule, hooks: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException
 
@@ -76,7 +77,8 @@ class HttpPost:
             try:
                 connection.request("POST", path, body, dict(headers))
                 answer = connection.getresponse()
-                return outcome_of(answer.status, answer.getheader("Retry-After"), time.time())
+                outcome = outcome_of(answer.status, answer.getheader("Retry-After"), time.time())
+                return replace(outcome, status=answer.status)
             except (OSError, HTTPException) as error:
                 return self._deadline.outcome(error, is_over=is_over())
             finally:

@@ -31,12 +31,13 @@ class Outcome:
     """The outcome of one attempt.
 
     "again": retry, not before `after_s` if that is given. "refused": never retry. "unsent":
-    nothing has left this machine.
+    nothing has left this machine. `status` is that of an HTTP answer.
     """
 
     kind: Literal["delivered", "again", "refused", "unsent"]
     problem: str = ""
     after_s: float | None = None
+    status: int | None = None
 
 
 class Target(Protocol):

@@ -29,6 +29,7 @@ from pipeline.server.schemas import Count, Deliveries, Delivery, StoreStatus
 from pipeline.server.visit_log import RecentVisits, VisitLog
 
 if TYPE_CHECKING:
+    from pipeline.events.alerts.service import AlertService
     from pipeline.events.camera_states import ZonesByCamera
     from pipeline.events.delivery.status import DeliveryStatus
     from pipeline.events.store.positions import VisitPath
@@ -67,6 +68,9 @@ class EventLog(Protocol):
     def deliveries(self) -> Deliveries:
         """Return the status of the event store and of each delivery target, at once."""
 
+    def alerts(self) -> AlertService | None:
+        """Return the alerts of the run, None where nothing sends any."""
+
 
 @runtime_checkable
 class EventStoreSink(Sink, Protocol):
@@ -79,6 +83,10 @@ class EventStoreSink(Sink, Protocol):
     @property
     def store(self) -> EventStore | None:
         """Return the store, None unless the sink is open."""
+
+    @property
+    def alerts(self) -> AlertService | None:
+        """Return the alerts of the run, None unless the sink is open."""
 
     def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
         """Announce the zones and lines that `zones` returns; called before `open`."""
@@ -139,6 +147,10 @@ class StoredEvents:
             keeping=None if status is None else _store_status(*status),
             deliveries=[_delivery(each) for each in self._sink.delivery_status()],
         )
+
+    def alerts(self) -> AlertService | None:
+        """Return the alerts of the run, None unless the sink is open."""
+        return self._sink.alerts
 
 
 class StoredVisits:
@@ -264,6 +276,10 @@ class RecentEvents:
     def deliveries(self) -> Deliveries:
         """Return no targets: events that are not stored are not delivered."""
         return Deliveries(keeping=None, deliveries=[])
+
+    def alerts(self) -> None:
+        """Return None: events that are not stored cause no alerts."""
+        return
 
 
 def _label(event: StoredEvent) -> EventLabel:

@@ -14,6 +14,7 @@ from pipeline.core.packet_tap import PacketTap
 from pipeline.engine import Pipeline
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.stats import Waits
+from pipeline.events.alerts.counts import AlertCount
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount, StoredEvent
 from pipeline.events.zones.count_table import possible_counts
 from pipeline.events.zones.schema import CameraZones
@@ -147,6 +148,11 @@ class PipelineBackend:
     def deliveries(self) -> Deliveries:
         """Return the status of the event store and of each delivery target."""
         return self._events.deliveries()
+
+    def alert_counts(self) -> Mapping[AlertCount, int]:
+        """Return what became of alerts since the start."""
+        alerts = self._events.alerts()
+        return {} if alerts is None else alerts.counts()
 
     def config(self) -> Mapping[str, Any]:
         """Return the effective configuration."""

@@ -102,6 +102,7 @@ def run_live(
     the error that ends a run.
     """
     check_extra()
+    from pipeline.server.alert_desk import AlertDesk
     from pipeline.server.app import create_app
     from pipeline.server.auth import Auth
     from pipeline.server.cameras.editor import CameraEditor
@@ -109,6 +110,7 @@ def run_live(
     from pipeline.server.http_server import HttpServer
     from pipeline.server.live.pipeline_backend import PipelineBackend
     from pipeline.server.live.reload import Reloader
+    from pipeline.server.routes.alerts import alert_routes
     from pipeline.server.routes.camera_settings import camera_setting_routes
     from pipeline.server.routes.pictures import picture_routes
     from pipeline.server.routes.videos import video_routes
@@ -157,6 +159,7 @@ def run_live(
         picture_routes(pictures, limits),
         video_routes(videos, limits),
         camera_setting_routes(cameras, trial),
+        alert_routes(AlertDesk(events.alerts)),
     )
     app = create_app(backend, hub, config.web, auth, more=routes)
     server = HttpServer(app, config.web)

@@ -1,0 +1,53 @@
+"""Routes of alerts: rules with their state, tests, and browsers that get notifications."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, HTTPException, Path
+
+from pipeline.server.alert_desk import AlertDesk, Alerts, AlertTest, PushEndpoint, PushSubscription
+from pipeline.server.context import Responses
+from pipeline.server.schemas import Problem
+
+_INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
+_NOT_FOUND: Responses = {404: {"model": Problem}, **_INVALID}
+
+
+def alert_routes(desk: AlertDesk) -> APIRouter:
+    """Return the routes of alerts and of browsers that get them."""
+    router = APIRouter(tags=["alerts"])
+
+    @router.get("/api/alerts", responses={503: {"model": Problem}})
+    def alerts() -> Alerts:
+        """Return the rules with their state, and the newest alerts, the newest first."""
+        return desk.overview()
+
+    @router.post("/api/alerts/{rule}/test", responses=_NOT_FOUND)
+    def test(rule: Annotated[str, Path(max_length=60)]) -> AlertTest:
+        """Send a test to every channel of a rule and wait for what becomes of it, 25 s at most."""
+        found = desk.test(rule)
+        if found is None:
+            raise HTTPException(404, "there is no such rule")
+        return found
+
+    @router.post("/api/push/subscriptions", status_code=204, responses=_NOT_FOUND)
+    def subscribe(
+        wanted: PushSubscription,
+        user_agent: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> None:
+        """Have a browser get notifications: its subscription as the browser gives it."""
+        try:
+            known = desk.subscribe(wanted, user_agent)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        if not known:
+            raise HTTPException(404, "alerts.web_push is not configured")
+
+    @router.delete("/api/push/subscriptions", status_code=204, responses=_NOT_FOUND)
+    def unsubscribe(wanted: PushEndpoint) -> None:
+        """Have a browser get no notifications any more."""
+        if not desk.unsubscribe(wanted.endpoint):
+            raise HTTPException(404, "there is no such subscription")
+
+    return router
