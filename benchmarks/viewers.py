@@ -3,6 +3,9 @@
 `python benchmarks/viewers.py` starts `trackline live` on synthetic cameras that give more than can
 be inferred, and measures without viewers, then with ten of which two stall (one reads nothing, one
 never acknowledges); several rounds, so that what else the machine does falls on both.
+
+With `--rtsp` the cameras are network cameras (H.264), and each round has ten viewers of JPEG and ten
+of the cameras' own video, each of them all cameras; bytes and CPU of both are printed.
 """
 
 from __future__ import annotations

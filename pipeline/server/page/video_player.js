@@ -1,9 +1,9 @@
 // Plays a camera's own H.264 or H.265: decoded with WebCodecs, each picture drawn with its boxes.
 
-const MAX_FRAMES = 12; // decoders have few pictures to lend
-const MAX_DELAY_MS = 1000;
+const MAX_FRAMES = 6; // decoded ahead: decoders have few pictures to lend
+const MAX_DELAY_MS = 1500;
+const MAX_LATE_MS = 300; // a decoder that is later gets no more until it has caught up
 const MAX_HEADERS = 120;
-const MAX_QUEUED = 8;
 const CATCH_UP = 0.02; // how much of the delay that is not needed is given up with each message
 
 export class VideoPlayer {
@@ -12,6 +12,7 @@ export class VideoPlayer {
   #onError;
   #decoder = null;
   #epoch = null;
+  #chunks = []; // to be decoded
   #frames = []; // decoded, in order, to be drawn
   #headers = []; // of analysed pictures, by time
   #from = 0;
@@ -40,13 +41,13 @@ export class VideoPlayer {
     this.#headers.sort((one, other) => one.pts_us - other.pts_us);
     this.#headers.splice(0, this.#headers.length - MAX_HEADERS);
     this.#unacked.push(header);
+    if (header.start) this.#chunks = [];
     let at = 0;
     for (const [timestamp, size, isKey] of packets) {
-      if (this.#decoder?.state !== "configured") return;
-      this.#decoder.decode(new EncodedVideoChunk({ type: isKey ? "key" : "delta", timestamp, data: data.subarray(at, at + size) }));
+      this.#chunks.push(new EncodedVideoChunk({ type: isKey ? "key" : "delta", timestamp, data: data.subarray(at, at + size) }));
       at += size;
     }
-    this.#ackDecoded();
+    this.#decode();
     this.#drawSoon();
   }
 
@@ -58,6 +59,7 @@ export class VideoPlayer {
     this.#decoder = null;
     for (const frame of this.#frames) frame.close();
     this.#frames = [];
+    this.#chunks = [];
     this.#headers = [];
     this.#unacked = [];
   }
@@ -72,7 +74,7 @@ export class VideoPlayer {
         this.#onError(name === "NotSupportedError");
       },
     });
-    this.#decoder.addEventListener("dequeue", () => this.#ackDecoded());
+    this.#decoder.addEventListener("dequeue", () => this.#decode());
     const record = description === null ? {} : { description: Uint8Array.from(atob(description), (sign) => sign.charCodeAt(0)) };
     this.#decoder.configure({ codec, optimizeForLatency: true, ...record });
   }
@@ -86,14 +88,20 @@ export class VideoPlayer {
     this.#offset = Math.min(this.#offset, at - pts_us / 1000 + MAX_DELAY_MS);
   }
 
-  #ackDecoded() {
-    if (this.#decoder === null || this.#decoder.decodeQueueSize > MAX_QUEUED) return;
-    for (const header of this.#unacked.splice(0)) this.#acknowledge(header);
+  /** Decode a few pictures ahead, and ask for more unless the decoder is late. */
+  #decode() {
+    const decoder = this.#decoder;
+    while (this.#chunks.length && decoder?.state === "configured" && this.#frames.length + decoder.decodeQueueSize < MAX_FRAMES) {
+      decoder.decode(this.#chunks.shift());
+    }
+    const isLate = this.#chunks.length && performance.now() - this.#dueAt(this.#chunks[0]) > MAX_LATE_MS;
+    if (!isLate) for (const header of this.#unacked.splice(0)) this.#acknowledge(header);
   }
 
   #keep(frame) {
     if (frame.timestamp < this.#from) frame.close(); // what the first picture was decoded from
     else this.#frames.push(frame);
+    this.#decode();
     this.#drawSoon();
   }
 
@@ -114,12 +122,16 @@ export class VideoPlayer {
       if (header !== null) this.#tile.show({ ...header, age_ms: header.age_ms + now - header.at }, frame);
       frame.close();
     }
+    this.#decode();
     this.#drawSoon();
   }
 
-  #isDue({ timestamp }, now) {
-    if (timestamp > (this.#headers.at(-1)?.pts_us ?? 0)) return false;
-    return now >= timestamp / 1000 + this.#offset || this.#frames.length > MAX_FRAMES;
+  #dueAt({ timestamp }) {
+    return timestamp / 1000 + this.#offset;
+  }
+
+  #isDue(frame, now) {
+    return frame.timestamp <= (this.#headers.at(-1)?.pts_us ?? -Infinity) && now >= this.#dueAt(frame);
   }
 
   /** Return the header of a picture, its boxes on straight lines where it was not analysed. */
