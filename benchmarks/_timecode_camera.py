@@ -1,4 +1,7 @@
-"""A camera for glass_to_result.py, in a process of its own: RTSP with a time code in each picture.
+"""A camera for benchmarks, in a process of its own: RTSP with a time code in each picture.
+
+With a fourth argument the pictures are encoded once, without a time code, and looped: cheap for
+many viewers.
 
 Prints its address; once its standard input is closed, how many pictures it sent, and ends.
 """
@@ -15,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the test bench's server and time code
 
 from support import rtsp_server  # noqa: E402
-from support.live_video import PreRollFrame, TimeCoded, clip_pictures  # noqa: E402
+from support.live_video import PreRollFrame, TimeCoded, clip_pictures, encoded, looped  # noqa: E402
 from support.tiny_videos import noise_picture  # noqa: E402
 
 
@@ -35,7 +38,8 @@ def main() -> None:
             yield shot
             sent += 1
 
-    with rtsp_server.running(rtsp_server.Camera(feed)) as camera:
+    shown = looped(encoded(pictures, fps), fps) if sys.argv[4:] else feed
+    with rtsp_server.running(rtsp_server.Camera(shown)) as camera:
         print(camera.url, flush=True)
         sys.stdin.read()
     print(sent, flush=True)

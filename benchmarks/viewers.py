@@ -4,8 +4,9 @@
 be inferred, and measures without viewers, then with ten of which two stall (one reads nothing, one
 never acknowledges); several rounds, so that what else the machine does falls on both.
 
-With `--rtsp` the cameras are network cameras (H.264), and each round has ten viewers of JPEG and ten
-of the cameras' own video, each of them all cameras; bytes and CPU of both are printed.
+With `--rtsp` the cameras are network cameras (H.264, in another process), and each round measures
+viewers of JPEG and viewers of the cameras' own video as well, in turn; all of them watch all
+cameras in full size. Printed are the bytes that a viewer gets and the program's CPU time.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import psutil
@@ -30,16 +33,18 @@ from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLE_S = 2.0
+WATCHING = 8
 
 
-def settings(folder: Path, args: argparse.Namespace) -> Path:
+def settings(folder: Path, args: argparse.Namespace, url: str | None) -> Path:
     """Return a configuration of cameras that give more frames than can be inferred."""
-    camera = {"kind": "synthetic", "live": True, "frames": None, "fps": args.fps}
-    size = {"width": args.width, "height": args.width * 9 // 16}
+    camera: dict[str, Any] = {"kind": "synthetic", "live": True, "frames": None, "fps": args.fps}
+    camera |= {"width": args.width, "height": args.width * 9 // 16}
+    cameras = [{**camera, "name": f"camera {n}", "seed": n} for n in range(args.cameras)]
+    if url is not None:
+        cameras = [{"source": url, "name": f"camera {n}"} for n in range(args.cameras)]
     tree = {
-        "sources": [
-            {**camera, **size, "name": f"camera {n}", "seed": n} for n in range(args.cameras)
-        ],
+        "sources": cameras,
         "sinks": [],
         "web": {"port": 0},
         "run": {"output": str(folder / "out")},
@@ -55,16 +60,32 @@ def delivered(address: str) -> int:
         return sum(camera["delivered"] for camera in json.load(answer)["cameras"])
 
 
-class Viewers:
-    """Pages that ask for pictures of all cameras; some of them stall."""
+@contextmanager
+def camera(args: argparse.Namespace) -> Iterator[str]:
+    """Yield the address of an RTSP camera in a process of its own."""
+    command = [sys.executable, ROOT / "benchmarks" / "_timecode_camera.py", args.fps, args.width]
+    with subprocess.Popen(
+        [*map(str, command), str(ROOT / "samples" / "street.mp4"), "looped"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
 
-    def __init__(self, address: str, names: list[str], fps: float) -> None:
+
+class Viewers:
+    """Pages that ask for pictures, or video, of all cameras; some of them stall."""
+
+    def __init__(self, address: str, names: list[str], args: argparse.Namespace, kind: str) -> None:
         self._host, _, port = address.removeprefix("http://").partition(":")
         self._port = int(port)
-        self._wish = json.dumps(
-            {"type": "watch", "cameras": names, "pictures": True, "width": 480, "fps": fps}
-        )
+        wish = {"type": "watch", "cameras": names, "pictures": True, "fps": args.viewer_fps}
+        wish["width"] = args.width if args.rtsp else 480
+        wish["video"] = names if kind == "video" else []
+        self._wish = json.dumps(wish)
         self.pictures = 0
+        self.bytes = 0
         self.oldest_ms = 0.0
 
     async def watch(self, *, acknowledges: bool) -> None:
@@ -76,10 +97,13 @@ class Viewers:
                     await self._take(link, message, acknowledges=acknowledges)
 
     async def _take(self, link: ClientConnection, message: bytes, *, acknowledges: bool) -> None:
-        length = struct.unpack(">BH", message[:3])[1]
-        header: dict[str, Any] = json.loads(message[3 : 3 + length])
+        is_video = message[0] == 2
+        start = 5 if is_video else 3
+        (length,) = struct.unpack(">I" if is_video else ">H", message[1:start])
+        header: dict[str, Any] = json.loads(message[start : start + length])
         if acknowledges:
-            self.pictures += 1
+            self.pictures += len(header["packets"]) if is_video else 1
+            self.bytes += len(message)
             self.oldest_ms = max(self.oldest_ms, header["age_ms"])
             ack = {"type": "ack", "camera": header["camera"], "index": header["index"]}
             await link.send(json.dumps(ack))
@@ -95,55 +119,93 @@ class Viewers:
             await asyncio.Event().wait()
 
 
-async def rate(address: str, process: psutil.Process, seconds: float) -> tuple[float, float]:
-    """Return the pipeline's results per second from now on, and its CPU seconds per result."""
+class Rates(NamedTuple):
+    """The pipeline's results a second, and the program's CPU seconds a second and per result."""
+
+    fps: float
+    cpu: float
+    cpu_per_result: float
+
+
+async def rate(address: str, process: psutil.Process, seconds: float) -> Rates:
+    """Return the rates from now on."""
     before, began = await asyncio.to_thread(delivered, address), time.monotonic()
     cpu = sum(process.cpu_times()[:2])
     await asyncio.sleep(seconds)
-    after = await asyncio.to_thread(delivered, address)
+    results = await asyncio.to_thread(delivered, address) - before
     cpu = sum(process.cpu_times()[:2]) - cpu
-    return (after - before) / (time.monotonic() - began), cpu / max(1, after - before)
+    took = time.monotonic() - began
+    return Rates(results / took, cpu / took, cpu / max(1, results))
+
+
+class Crowd:
+    """Eight viewers and two that stall, measured in rounds."""
+
+    def __init__(self, address: str, process: psutil.Process, args: argparse.Namespace) -> None:
+        self._address, self._process, self._args = address, process, args
+        self._names = [f"camera {n}" for n in range(args.cameras)]
+        self._pictures = self._bytes = 0
+        self._oldest_ms = 0.0
+        self.rates: list[Rates] = []
+
+    async def round(self, kind: str) -> None:
+        """Measure with viewers of that kind."""
+        viewers = Viewers(self._address, self._names, self._args, kind)
+        tasks = [asyncio.create_task(viewers.watch(acknowledges=True)) for _ in range(WATCHING)]
+        tasks += [
+            asyncio.create_task(viewers.watch(acknowledges=False)),
+            asyncio.create_task(viewers.read_nothing()),
+        ]
+        await asyncio.sleep(SETTLE_S * 2)
+        viewers.pictures, viewers.bytes, viewers.oldest_ms = 0, 0, 0.0
+        self.rates.append(await rate(self._address, self._process, self._args.seconds))
+        self._pictures += viewers.pictures
+        self._bytes += viewers.bytes
+        self._oldest_ms = max(self._oldest_ms, viewers.oldest_ms)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(SETTLE_S)
+
+    def figures(self, without: Sequence[Rates]) -> dict[str, Any]:
+        """Return the figures of all rounds, beside those without viewers."""
+        seconds = self._args.seconds * len(self.rates)
+        pairs = zip(without, self.rates, strict=True)
+        return {
+            "fps": [round(one.fps, 2) for one in self.rates],
+            "ratio": round(sum(a.fps for a in self.rates) / sum(b.fps for b in without), 3),
+            "median_ratio_of_rounds": round(statistics.median(b.fps / a.fps for a, b in pairs), 3),
+            **_cpu(self.rates),
+            "pictures_per_viewer_and_second": round(self._pictures / WATCHING / seconds, 2),
+            "kilobytes_per_viewer_and_second": round(self._bytes / WATCHING / seconds / 1e3, 1),
+            "kilobytes_per_picture": round(self._bytes / max(1, self._pictures) / 1e3, 2),
+            "oldest_picture_ms": self._oldest_ms,
+        }
+
+
+def _cpu(rates: Sequence[Rates]) -> dict[str, float]:
+    return {
+        "cpu_percent": round(100 * statistics.median(one.cpu for one in rates), 1),
+        "cpu_ms_per_result": round(1e3 * statistics.median(r.cpu_per_result for r in rates), 1),
+    }
 
 
 async def measure(
     address: str, process: psutil.Process, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Return the figures of all rounds."""
-    names = [f"camera {n}" for n in range(args.cameras)]
-    without, with_them, pictures, oldest = [], [], 0, 0.0
+    kinds = ("jpeg", "video") if args.rtsp else ("jpeg",)
+    crowds = {kind: Crowd(address, process, args) for kind in kinds}
+    without = []
     await asyncio.sleep(5 * SETTLE_S)
     for _ in range(args.rounds):
         without.append(await rate(address, process, args.seconds))
-        viewers = Viewers(address, names, args.viewer_fps)
-        pages = [asyncio.create_task(viewers.watch(acknowledges=True)) for _ in range(8)]
-        stalled = [
-            asyncio.create_task(viewers.watch(acknowledges=False)),
-            asyncio.create_task(viewers.read_nothing()),
-        ]
-        await asyncio.sleep(SETTLE_S)
-        viewers.pictures, viewers.oldest_ms = 0, 0.0
-        with_them.append(await rate(address, process, args.seconds))
-        pictures += viewers.pictures
-        oldest = max(oldest, viewers.oldest_ms)
-        for task in (*pages, *stalled):
-            task.cancel()
-        await asyncio.gather(*pages, *stalled, return_exceptions=True)
-        await asyncio.sleep(SETTLE_S)
-    fps_without, fps_with = [[fps for fps, _ in each] for each in (without, with_them)]
+        for kind, crowd in crowds.items():
+            await crowd.round(kind)
     return {
         "cameras": args.cameras,
-        "fps_without": [round(value, 2) for value in fps_without],
-        "fps_with_ten_viewers": [round(value, 2) for value in fps_with],
-        "ratio": round(sum(fps_with) / sum(fps_without), 3),
-        "median_ratio_of_rounds": round(
-            statistics.median(b / a for a, b in zip(fps_without, fps_with, strict=True)), 3
-        ),
-        "cpu_ms_per_result": [
-            round(1e3 * statistics.median(cpu for _, cpu in each), 1)
-            for each in (without, with_them)
-        ],
-        "pictures_per_viewer_and_second": round(pictures / 8 / args.rounds / args.seconds, 2),
-        "oldest_picture_ms": oldest,
+        "without": {"fps": [round(one.fps, 2) for one in without], **_cpu(without)},
+        **{kind: crowd.figures(without) for kind, crowd in crowds.items()},
     }
 
 
@@ -156,25 +218,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--viewer-fps", type=float, default=10)
+    parser.add_argument("--rtsp", action="store_true")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = settings(Path(folder), args)
-        with subprocess.Popen(
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = settings(folder, args, stack.enter_context(camera(args)) if args.rtsp else None)
+        process = stack.enter_context(subprocess.Popen(
             [sys.executable, "-m", "pipeline", "live", "-c", str(path)],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:  # fmt: skip
-            try:
-                assert process.stdout is not None
-                address = process.stdout.readline().strip()
-                os.nice(19)  # real viewers have machines of their own
-                print(
-                    json.dumps(
-                        asyncio.run(measure(address, psutil.Process(process.pid), args)), indent=2
-                    )
-                )
-            finally:
-                process.terminate()
+        ))  # fmt: skip
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        os.nice(19)  # real viewers have machines of their own
+        figures = asyncio.run(measure(address, psutil.Process(process.pid), args))
+        print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":
