@@ -67,7 +67,8 @@ class RunInfo:
     of it could be read again. `camera_states` may be asked by any thread: by the name of each live
     source its state (connecting, live, stale, lost, ended) and the Unix time since when.
     `recordings` may be asked likewise: what is known of each recording that was opened so far,
-    those included that were added or removed since the start.
+    those included that were added or removed since the start. `clip_packets` returns, for a source,
+    the packets that its clips are to be made of, None where it has none.
     """
 
     output: Path
@@ -78,6 +79,7 @@ class RunInfo:
     only_files: bool = False
     camera_states: Callable[[], Mapping[str, tuple[str, float]]] = dict
     recordings: Callable[[], Mapping[str, SourceInfo]] = dict
+    clip_packets: Callable[[str], PacketTap | None] = lambda source: None  # noqa: ARG005
 
     def utc_of(self, source: str, pts_s: float, captured_at: float) -> float | None:
         """Return the Unix time at which a picture was taken, None where nothing says.
@@ -102,7 +104,8 @@ def unix_time(monotonic_s: float) -> float:
 class Source(Protocol):
     """Where frames come from. Never used by two threads at once; live ones open on their own.
 
-    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`, `HasPackets`.
+    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`, `HasPackets`,
+    `HasClipPackets`.
     """
 
     name: str
@@ -162,6 +165,15 @@ class HasPackets(Protocol):
     @property
     def packets(self) -> PacketTap:
         """Return the tap, the same one over all connections; what it has no codec for is empty."""
+
+
+@runtime_checkable
+class HasClipPackets(Protocol):
+    """Optional, for sources: another stream of the same camera, of which its clips are made."""
+
+    @property
+    def clip_packets(self) -> PacketTap | None:
+        """Return its tap, None where clips are made of the frames."""
 
 
 class Detector(Protocol):

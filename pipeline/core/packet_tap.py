@@ -12,7 +12,7 @@ from pipeline.core.codec_string import CODECS, codec_of_packet, codec_of_record,
 MAX_BYTES = 16 * 2**20
 """Of one camera; a longer group of pictures is given up, and the next key frame waited for."""
 HOLD_S = 3.0
-"""Groups of pictures older than this are dropped, but for the newest."""
+"""How long packets stay at least: results come later than their packets."""
 _MAX_REORDERING_US = 1_000_000
 _MAX_GAP_US = 30_000_000
 _SEARCHED = 64
@@ -55,9 +55,10 @@ class PacketTap:
     thread the rest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._lock = threading.Lock()
-        self._subscribers = 0
+        self._max_bytes = max_bytes
+        self._subscribers: list[float] = []  # for how many seconds each wants packets kept
         self._packets: deque[StreamPacket] = deque()
         self._pictures: deque[tuple[float, int]] = deque(maxlen=1024)
         self._bytes = 0
@@ -68,10 +69,13 @@ class PacketTap:
         self._format: PacketFormat | None = None
         self._max_pts_us: int | None = None
 
-    def subscribe(self) -> Callable[[], None]:
-        """Have packets kept from the next key frame on; return what ends the subscription."""
+    def subscribe(self, hold_s: float = HOLD_S) -> Callable[[], None]:
+        """Have packets kept from the next key frame on; return what ends the subscription.
+
+        Those of the last `hold_s` seconds stay, and the group of pictures in which these begin.
+        """
         with self._lock:
-            self._subscribers += 1
+            self._subscribers.append(hold_s)
         is_over = False
 
         def end() -> None:
@@ -80,7 +84,7 @@ class PacketTap:
                 if is_over:
                     return
                 is_over = True
-                self._subscribers -= 1
+                self._subscribers.remove(hold_s)
                 if not self._subscribers:
                     self._drop()
 
@@ -89,7 +93,7 @@ class PacketTap:
     @property
     def is_wanted(self) -> bool:
         """Return whether somebody subscribes to it."""
-        return self._subscribers > 0
+        return bool(self._subscribers)
 
     # -- the source's thread ----------------------------------------------------------------------
 
@@ -124,7 +128,7 @@ class PacketTap:
             self._bytes += len(data)
             if is_key:
                 self._drop_old(arrived_at)
-            if self._bytes > MAX_BYTES:
+            if self._bytes > self._max_bytes:
                 self._drop_beyond()
 
     def lose(self) -> None:
@@ -171,6 +175,19 @@ class PacketTap:
             newest = next((n for n, packet in enumerate(found) if packet.is_key), -1)
             return found[newest::-1] if newest >= 0 else []
 
+    def since(self, moment: float) -> Sequence[StreamPacket]:
+        """Return all packets from the newest key frame on that had arrived by `moment`.
+
+        None where there is no such key frame.
+        """
+        with self._lock:
+            found: list[StreamPacket] = []
+            for packet in reversed(self._packets):
+                found.append(packet)
+                if packet.is_key and packet.arrived_at <= moment:
+                    return found[::-1]
+            return []
+
     # -- the lock is held -------------------------------------------------------------------------
 
     def _continues(self, pts_us: int) -> bool:
@@ -212,16 +229,16 @@ class PacketTap:
         self._bytes = 0
 
     def _drop_old(self, now: float) -> None:
-        """Drop whole groups from the front while the one after them began HOLD_S ago."""
+        """Drop whole groups from the front that ended before what has to be kept."""
         keys = [n for n, packet in enumerate(self._packets) if packet.is_key]
-        old = [n for n in keys if self._packets[n].arrived_at <= now - HOLD_S]
+        old = [n for n in keys if self._packets[n].arrived_at <= now - max(self._subscribers)]
         self._drop_first(old[-1] if old else 0)
 
     def _drop_beyond(self) -> None:
         """Drop all but the newest group, and that too where it alone takes too much."""
         newest = max(n for n, packet in enumerate(self._packets) if packet.is_key)
         self._drop_first(newest)
-        if self._bytes > MAX_BYTES:
+        if self._bytes > self._max_bytes:
             self._drop()
 
     def _drop_first(self, count: int) -> None:

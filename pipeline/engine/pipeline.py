@@ -297,6 +297,7 @@ class Pipeline:
                 only_files=only_files,
                 camera_states=self._camera_states,
                 recordings=self._recordings,
+                clip_packets=self._sources.clip_packets,
             )
         )
         self.stats.begin()

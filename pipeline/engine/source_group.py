@@ -10,7 +10,7 @@ from functools import partial
 
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, SourceBrokenError
-from pipeline.core.interfaces import HasPackets, Source, SourceInfo
+from pipeline.core.interfaces import HasClipPackets, HasPackets, Source, SourceInfo
 from pipeline.core.malloc import return_freed
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
@@ -99,10 +99,16 @@ class SourceGroup:
 
     def packets(self, name: str) -> PacketTap | None:
         """Return the tap of a source that offers its packets, None for others; any thread."""
-        for grabber in self._grabbers:
-            if grabber.source.name == name and isinstance(grabber.source, HasPackets):
-                return grabber.source.packets
-        return None
+        source = self._source(name)
+        return source.packets if isinstance(source, HasPackets) else None
+
+    def clip_packets(self, name: str) -> PacketTap | None:
+        """Return the packets that a source's clips are to be made of, if it has any; any thread."""
+        source = self._source(name)
+        return source.clip_packets if isinstance(source, HasClipPackets) else None
+
+    def _source(self, name: str) -> Source | None:
+        return next((each.source for each in self._grabbers if each.source.name == name), None)
 
     def add(self, source: Source) -> None:
         """Add a source, and begin to grab where the others do already.

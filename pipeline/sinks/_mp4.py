@@ -33,7 +33,7 @@ from pipeline.sinks._frame_times import TICKS, FrameTimes
 log = logging.getLogger("trackline")
 
 KEY_EVERY_S = 1.0
-_RECORDING = {
+RECORDING = {
     "movflags": "+frag_every_frame+empty_moov+default_base_moof",
     "flush_packets": "1",
     "video_track_timescale": str(TICKS),
@@ -95,9 +95,7 @@ class Mp4Writer:
         self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
         with writing(path, WriteError):
             path.open("wb").close()
-        self._container = av.open(
-            ffmpeg_path(path), "w", format="mp4", container_options=_RECORDING
-        )
+        self._container = av.open(ffmpeg_path(path), "w", format="mp4", container_options=RECORDING)
         self._container.metadata.update(OWN_TAG)
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
         self._stream.width, self._stream.height = even_width, even_height
@@ -167,7 +165,7 @@ class Mp4Writer:
             with replacing(self.path) as partial:
                 copy_packets(self.path, partial, self.patience_s)
         except (av.FFmpegError, OSError) as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         try:
@@ -175,13 +173,13 @@ class Mp4Writer:
                 packet.duration = max(1, round(self._times.step_s * TICKS))
                 self._container.mux(packet)
         except av.FFmpegError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
     def _finish_recording(self) -> None:
         try:
             self._container.close()
         except av.FFmpegError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
 
 def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
@@ -208,6 +206,7 @@ def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
                 target.mux(packet)
 
 
-def _unwritable(path: Path, error: Exception) -> WriteError:
+def unwritable(path: Path, error: Exception) -> WriteError:
+    """Return the WriteError for an error of FFmpeg."""
     reason = system_reason(error) or str(error) or type(error).__name__
     return WriteError(f"{path}: cannot be written: {reason}")

@@ -163,7 +163,7 @@ class EventsSink:
         if targets.camera_states is not None:
             planned = _planned_zones(run.metadata)
             targets.camera_states.plan(self._zones or (lambda: planned))
-        self._start(targets, store)
+        self._start(targets, store, run)
         camera_events = CameraEvents(run.camera_states, self._options.lost_after_s)
         self._camera_task = PeriodicTask(
             "events: cameras", partial(self._store_camera_events, camera_events), _CAMERAS_EVERY_S
@@ -281,7 +281,7 @@ class EventsSink:
         store.prepare()
         return store
 
-    def _start(self, targets: Targets, store: EventStore) -> None:
+    def _start(self, targets: Targets, store: EventStore, run: RunInfo) -> None:
         """Start the threads; each is joined in `close`."""
         from pipeline.events.service import EventService
         from pipeline.events.store.retention import RetentionLimits
@@ -314,7 +314,9 @@ class EventsSink:
             def on_thumbnail(one: Thumbnail) -> None:
                 service.set_thumbnail(one.camera, one.began, one.jpeg)
 
-            self._clips = make_recorder(store, service.writer, wanted, on_thumbnail)
+            self._clips = make_recorder(
+                store, service.writer, wanted, on_thumbnail, run.clip_packets
+            )
             self._clips.start(self._fail)
         self._service.writer.enqueue(store.end_all_visits)  # of a run that was killed
         self._service.start(self._fail)

@@ -23,6 +23,8 @@ from pipeline.sources._stream.addresses import address_problem, name_of
 from pipeline.sources._stream.certificates import Trust
 from pipeline.sources._stream.decoder import Connection, Picture
 from pipeline.sources._stream.reader import StreamReader
+from pipeline.sources._stream.recording import MAX_BYTES as RECORDED_BYTES
+from pipeline.sources._stream.recording import RecordingReader
 
 log = logging.getLogger("trackline")
 
@@ -37,6 +39,13 @@ def _begins_with(*schemes: str) -> Callable[[SecretUrl], bool]:
         return scheme in schemes or has_placeholder(scheme)
 
     return suits
+
+
+def _checked(url: SecretUrl) -> SecretUrl:
+    address = url.reveal()
+    if not has_placeholder(address) and (why := address_problem(address)) is not None:
+        raise ValueError(why)
+    return url
 
 
 class Options(OptionsModel):
@@ -61,6 +70,8 @@ class Options(OptionsModel):
 
     url: SecretUrl
     """Address, as in rtsp://user:${CAM_PASSWORD}@10.0.0.5/stream1; the password is never shown."""
+    record: SecretUrl | None = None
+    """Address (rtsp, rtsps) of the same camera's main stream: clips are copied from it."""
     transport: Literal["tcp", "udp"] = "tcp"
     """How RTSP cameras send their pictures; udp loses some where the network is bad."""
     open_timeout_s: float = Field(5.0, gt=0, le=300)
@@ -85,10 +96,16 @@ class Options(OptionsModel):
     @field_validator("url")
     @classmethod
     def _check_address(cls, url: SecretUrl) -> SecretUrl:
-        address = url.reveal()
-        if not has_placeholder(address) and (why := address_problem(address)) is not None:
-            raise ValueError(why)
-        return url
+        return _checked(url)
+
+    @field_validator("record")
+    @classmethod
+    def _check_record(cls, url: SecretUrl | None) -> SecretUrl | None:
+        if url is None:
+            return None
+        if not _begins_with("rtsp", "rtsps")(url):
+            raise ValueError("want an address that begins with rtsp:// or rtsps://")
+        return _checked(url)
 
     @field_validator("ca_file", "certificate_name")
     @classmethod
@@ -113,10 +130,13 @@ class StreamSource:
 
     def __init__(self, options: Options) -> None:
         address = options.url.reveal()
-        if has_placeholder(address):
-            raise SourceError(f"stream: url: '{options.url}' has a placeholder without a value")
+        for key, url in (("url", options.url), ("record", options.record)):
+            if url is not None and has_placeholder(url.reveal()):
+                raise SourceError(f"stream: {key}: '{url}' has a placeholder without a value")
         self.name = options.name or name_of(address)
         self.packets = PacketTap()
+        self.clip_packets = PacketTap(RECORDED_BYTES) if options.record is not None else None
+        self._recording: RecordingReader | None = None
         self._options = options
         ca_file = options.ca_file and home_path(options.ca_file)
         self._trust = Trust(options.verify_tls, ca_file, options.certificate_name)
@@ -153,17 +173,7 @@ class StreamSource:
             # Once the run goes on, a file that is just being replaced must not end it.
             kind = SourceError if self._reader is None else SourceLostError
             raise kind(f"{self._where}: {why}")
-        connection = Connection(
-            where=self._where,
-            address=options.url.reveal(),
-            transport=options.transport,
-            threads=options.threads,
-            open_timeout_s=options.open_timeout_s,
-            read_timeout_s=options.read_timeout_s,
-            trust=self._trust,
-            other_hosts=options.other_hosts,
-            max_megapixels=options.max_megapixels,
-        )
+        connection = self._connection(self._where, options.url)
         self._index = 0
         self._left_out_before = self.left_out
         reader = self._reader = StreamReader(connection, self._pool, self.packets, self._warn)
@@ -174,6 +184,7 @@ class StreamSource:
         decoder = reader.decoder
         assert decoder is not None
         height, width = first.image.shape[:2]
+        self._record()
         return SourceInfo(
             width=width,
             height=height,
@@ -210,8 +221,34 @@ class StreamSource:
     def _where(self) -> str:
         return f"source {self.name}"
 
+    def _connection(self, where: str, url: SecretUrl) -> Connection:
+        options = self._options
+        return Connection(
+            where=where,
+            address=url.reveal(),
+            transport=options.transport,
+            threads=options.threads,
+            open_timeout_s=options.open_timeout_s,
+            read_timeout_s=options.read_timeout_s,
+            trust=self._trust,
+            other_hosts=options.other_hosts,
+            max_megapixels=options.max_megapixels,
+        )
+
+    def _record(self) -> None:
+        """Begin to read the stream that clips are made of, if there is one."""
+        if self.clip_packets is not None and self._options.record is not None:
+            where = f"{self._where}: record"
+            connection = self._connection(where, self._options.record)
+            self._recording = RecordingReader(connection, self.clip_packets)
+            self._recording.start()
+
     def _leave(self) -> None:
         self._first = None
+        if self._recording is not None:
+            self._recording.end()
+            self._recording.join(_LEAVE_TIMEOUT_S)
+            self._recording = None
         if self._reader is not None:
             self._reader.end()
             self._reader.join(_LEAVE_TIMEOUT_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core import packet_tap
 from pipeline.core.packet_tap import PacketTap
 
 SPS = b"\x00\x00\x00\x01\x67\x64\x00\x1f"
@@ -15,8 +14,10 @@ RECORD = b"\x01\x64\x00\x28\xff"
 class Camera:
     """Feeds a tap: a letter per picture, K a key frame; each is 40 ms long."""
 
-    def __init__(self, codec: str = "h264", extradata: bytes | None = None) -> None:
-        self.tap = PacketTap()
+    def __init__(
+        self, codec: str = "h264", extradata: bytes | None = None, max_bytes: int = 2**20
+    ) -> None:
+        self.tap = PacketTap(max_bytes)
         self.tap.begin(codec, extradata)
         self.at = 0
 
@@ -74,10 +75,24 @@ def test_old_groups_go_and_who_waited_for_them_begins_anew() -> None:
     assert camera.kept(after=3)[0] == 126, "too slow: the newest key frame"
 
 
-def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group of pictures that never ends must not fill the memory."""
-    monkeypatch.setattr(packet_tap, "MAX_BYTES", 1000)
+def test_who_wants_more_has_it_kept_for_all() -> None:
     camera = Camera()
+    camera.tap.subscribe()
+    end = camera.tap.subscribe(hold_s=4)
+    for _ in range(6):
+        camera.send("K" + 24 * "P")
+    assert camera.kept(after=25)[0] == 26
+    assert [one.number for one in camera.tap.since(3.5)] == list(range(76, 151))
+    assert camera.tap.since(0.9) == []
+    assert [one.number for one in camera.tap.since(99)] == list(range(126, 151))
+    end()
+    camera.send("K")
+    assert camera.kept(after=26)[0] == 151, "those before are gone"
+
+
+def test_bytes_are_bounded() -> None:
+    """A group of pictures that never ends must not fill the memory."""
+    camera = Camera(max_bytes=1000)
     camera.tap.subscribe()
     camera.send("KPKPP", size=200)
     assert camera.kept() == [3, 4, 5], "the older group goes first"

@@ -10,11 +10,17 @@ import av
 import numpy as np
 import pytest
 from support import rtmp_server, rtsp_server
+from support.live_fakes import until
+from support.live_video import noise
+from support.rtsp_server import Camera
 from support.stream_reading import opened
 from support.web_cameras import tcp_camera, transport_stream
 
-from pipeline.core.interfaces import HasPackets
+from pipeline.core.errors import ConfigError
+from pipeline.core.interfaces import HasClipPackets, HasPackets
+from pipeline.core.options import validated
 from pipeline.core.packet_tap import StreamPacket
+from pipeline.sources import stream
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
 
@@ -65,3 +71,43 @@ def test_a_frames_packets_decode_to_it(kind: str) -> None:
         assert compared == 8
         end()
         assert source.packets.between(None, 10**9) == []
+
+
+def test_the_stream_for_clips_is_read_while_somebody_wants_it() -> None:
+    """Its packets only, on a connection of its own; the frames are the other stream's."""
+    main = Camera(noise(size=(192, 256)))
+    with rtsp_server.running(main), rtsp_server.running() as sub:
+        with opened(sub.url, record=main.url) as source:
+            assert isinstance(source, HasClipPackets)
+            tap = source.clip_packets
+            assert tap is not None
+            frame = source.read()
+            assert frame is not None
+            assert frame.image.shape == (96, 128, 3)
+            assert main.requests == [], "nobody wants it yet"
+            end = tap.subscribe()
+            until(lambda: len(tap.since(1e9)) >= 5)
+            assert decoded(tap.since(1e9)).shape == (192, 256, 3)
+            end()
+            until(lambda: main.viewers == 0, "the connection stays")
+            assert sub.viewers == 1
+
+
+def test_a_camera_without_its_stream_for_clips_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    with rtsp_server.running() as gone:
+        pass
+    secret = gone.url.replace("//", "//admin:hunter2@")
+    with rtsp_server.running() as sub, opened(sub.url, record=secret, name="gate") as source:
+        assert source.clip_packets is not None
+        source.clip_packets.subscribe()
+        until(lambda: "clips are made of the analysed stream" in caplog.text)
+        assert "source gate: record: " in caplog.text
+        assert "hunter2" not in caplog.text
+        assert source.read() is not None
+
+
+@pytest.mark.parametrize("record", ["http://cam/main.m3u8", "main", "rtsp://"])
+def test_what_cannot_be_a_stream_for_clips(record: str) -> None:
+    with pytest.raises(ConfigError, match="record"):
+        validated(stream.Options, {"url": "rtsp://cam/sub", "record": record}, "source")
+    assert stream.build(stream.Options(url="rtsp://cam/sub")).clip_packets is None

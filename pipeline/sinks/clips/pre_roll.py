@@ -124,6 +124,11 @@ class PreRollBuffer:
             self._bytes -= len(self._pictures.popleft().jpeg)
         return picture
 
+    @property
+    def newest(self) -> PreRollFrame:
+        """Return the picture that was kept last."""
+        return self._pictures[-1]
+
     def since(self, first_s: float) -> list[PreRollFrame]:
         """Return the pictures from `first_s` on the camera's clock, the oldest first."""
         return [picture for picture in self._pictures if picture.time_s >= first_s]

@@ -11,17 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.core.data import Result
 from pipeline.core.drawing import Annotator
 from pipeline.core.errors import WriteError, writing
+from pipeline.core.packet_tap import PacketTap, StreamPacket
 from pipeline.core.paths import safe_stem
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_boxes import ClipBoxes
 from pipeline.events.store.clip_files import make_private
 from pipeline.events.store.writer import ClipLosses
 from pipeline.sinks._mp4 import Mp4Writer
+from pipeline.sinks.clips.packet_clips import PacketClipWriter, PacketCursor
 from pipeline.sinks.clips.pre_roll import (
+    LATE_S,
     ClipOptions,
     EventTimes,
     PreRollBuffer,
@@ -71,8 +75,26 @@ class Clip:
     began_s: float
     began: float
     ends_s: float
+    packets: PacketCursor | None = None
+    """Of a clip that is copied."""
     over: bool = False
     fed_at: float = field(default_factory=time.monotonic)
+
+
+class Step(NamedTuple):
+    """Work of the encoding thread: a picture of a clip, with the packets to copy; None: its end."""
+
+    clip: Clip
+    picture: PreRollFrame | None
+    packets: Sequence[StreamPacket] = ()
+
+
+class ClipFile(NamedTuple):
+    """The file of a clip, what is drawn into it, and the boxes that are stored with it."""
+
+    writer: Mp4Writer | PacketClipWriter
+    annotator: Annotator
+    boxes: ClipBoxes
 
 
 class ClipRecorder:
@@ -82,6 +104,9 @@ class ClipRecorder:
 
     An event extends the clip of its camera that is being recorded, up to a minute, so overlapping
     events share one; a new clip begins with the seconds before its event.
+
+    `packets` returns, for a camera, the packets to make its clips of, None where they are made of
+    the results' pictures. A clip is made of one or the other.
     """
 
     def __init__(
@@ -90,6 +115,7 @@ class ClipRecorder:
         folder: Path,
         callbacks: ClipCallbacks,
         thumbnails: ThumbnailMaker | None = None,
+        packets: Callable[[str], PacketTap | None] = lambda source: None,  # noqa: ARG005
     ) -> None:
         self.lost_pictures = 0
         self.losses = ClipLosses()
@@ -97,14 +123,14 @@ class ClipRecorder:
         self._folder = folder
         self._callbacks = callbacks
         self._thumbnails = thumbnails
+        self._packets = packets
+        self._taps: dict[str, tuple[PacketTap, Callable[[], None]]] = {}
         self._rings: dict[str, PreRollBuffer] = {}
         self._clips: dict[str, list[Clip]] = {}
-        self._waiting: deque[tuple[Clip, PreRollFrame | None]] = (
-            deque()
-        )  # no picture: the clip is over
+        self._waiting: deque[Step] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._writers: dict[Clip, tuple[Mp4Writer, Annotator, ClipBoxes]] = {}
+        self._files: dict[Clip, ClipFile] = {}
         self._worker = Worker("events: clips", self._work, lambda: None)
 
     def start(self, fail: Fail) -> None:
@@ -128,12 +154,15 @@ class ClipRecorder:
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
+        tap = self._tap(source)
         with self._changed:
             open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
             for clip in open_clips:
-                self._put(clip, picture)
+                self._put(clip, picture, () if clip.packets is None else clip.packets.take())
+                if clip.packets is not None and clip.packets.is_lost(picture.captured_at):
+                    self._end(clip)
             if uids:
-                self._record(source, ring, event_times(result, uids, picture.time_s, unix_s))
+                self._record(ring, event_times(result, uids, picture.time_s, unix_s), tap)
             for clip in open_clips:
                 if picture.time_s >= clip.ends_s:
                     self._end(clip)
@@ -159,20 +188,33 @@ class ClipRecorder:
             self._changed.notify_all()
         if not self._worker.join(timeout_s):
             with self._changed:
-                self.lost_pictures += sum(1 for _, picture in self._waiting if picture is not None)
-                ends = [(clip, picture) for clip, picture in self._waiting if picture is None]
-                self._waiting = deque(ends)
+                self.lost_pictures += sum(1 for step in self._waiting if step.picture is not None)
+                self._waiting = deque(step for step in self._waiting if step.picture is None)
             self._worker.join(timeout_s)
+        for _, end in self._taps.values():
+            end()
+        self._taps.clear()
         if self._thumbnails is not None:
             self._thumbnails.close(timeout_s)
         if self.lost_pictures:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
 
+    def _tap(self, source: str) -> PacketTap | None:
+        """Return a camera's packets, which are kept from the first call on."""
+        tap = self._packets(source)
+        known = self._taps.get(source)
+        if known is not None and known[0] is not tap:
+            known[1]()
+            del self._taps[source]
+        if tap is not None and source not in self._taps:
+            self._taps[source] = tap, tap.subscribe(self._options.before_s + LATE_S)
+        return tap
+
     # -- the thread that notes; the lock is held --------------------------------------------------
 
-    def _record(self, source: str, ring: PreRollBuffer, times: EventTimes) -> None:
+    def _record(self, ring: PreRollBuffer, times: EventTimes, tap: PacketTap | None) -> None:
         """Have the clip that is being recorded show these events too, or begin one."""
-        uids = times.uids
+        source, now, uids = ring.newest.source, ring.newest.captured_at, times.uids
         ends_s = times.last_s + self._options.after_s
         for clip in self._clips.get(source, []):
             if not clip.over and ends_s <= clip.began_s + MAX_CLIP_S:
@@ -180,29 +222,37 @@ class ClipRecorder:
                 self._callbacks.link(clip.path, clip.began, uids)
                 return
         before = ring.since(times.first_s - self._options.before_s - _ROUNDING_S)
-        began = times.unix_s - (times.first_s - before[0].time_s)
+        packets = PacketCursor.at(tap, before[0].captured_at, now)
+        # Packets begin with a key frame, some seconds earlier.
+        early_s = 0.0 if packets is None else before[0].captured_at - packets.began_at
+        began_s = before[0].time_s - early_s
+        began = times.unix_s - (times.first_s - began_s)
         stamp = datetime.fromtimestamp(times.unix_s, UTC).strftime("%Y%m%d-%H%M%S")
         path = f"{safe_stem(source)}/{stamp}-{uids[0][:8]}.mp4"
-        clip = Clip(path, before[0].time_s, began, ends_s)
+        clip = Clip(path, began_s, began, ends_s, packets)
         self._clips.setdefault(source, []).append(clip)
         self._callbacks.link(path, began, uids)
-        for picture in before:
-            self._put(clip, picture)
+        for n, picture in enumerate(before):
+            self._put(clip, picture, packets.take() if packets is not None and n == 0 else ())
 
-    def _put(self, clip: Clip, picture: PreRollFrame) -> None:
+    def _put(self, clip: Clip, picture: PreRollFrame, packets: Sequence[StreamPacket] = ()) -> None:
+        if clip.over:
+            return
         clip.fed_at = time.monotonic()
         while self._options.lossless and len(self._waiting) >= MAX_WAITING and not self._closing:
             self._changed.wait(1.0)
         if len(self._waiting) >= MAX_WAITING:
             self.lost_pictures += 1
+            if packets:  # what follows on missing ones cannot be decoded
+                self._end(clip)
             return
-        self._waiting.append((clip, picture))
+        self._waiting.append(Step(clip, picture, packets))
         self._changed.notify_all()
 
     def _end(self, clip: Clip) -> None:
         if not clip.over:
             clip.over = True
-            self._waiting.append((clip, None))
+            self._waiting.append(Step(clip, None))
             self._changed.notify_all()
 
     # -- the thread that encodes ------------------------------------------------------------------
@@ -210,18 +260,20 @@ class ClipRecorder:
     def _work(self) -> None:
         lower_priority()
         while (step := self._next()) is not None:
-            clip, picture = step
+            clip = step.clip
             try:
-                if picture is None:
+                if step.picture is None:
                     self._finish(clip)
+                elif clip.packets is None:
+                    self._encode(clip, step.picture)
                 else:
-                    self._encode(clip, picture)
+                    self._copy(clip, step.picture, step.packets)
             except WriteError as error:
                 log.warning("events: clip lost: %s", error)
                 self.losses = ClipLosses(self.losses.lost + 1, time.time(), str(error))
                 self._drop(clip)
 
-    def _next(self) -> tuple[Clip, PreRollFrame | None] | None:
+    def _next(self) -> Step | None:
         with self._changed:
             while not self._waiting:
                 if self._closing:
@@ -237,46 +289,64 @@ class ClipRecorder:
 
     def _encode(self, clip: Clip, picture: PreRollFrame) -> None:
         result = picture.result()
-        known = self._writers.get(clip)
-        if known is None:
-            file = self._folder / clip.path
-            with writing(file, WriteError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                make_private(file)
-            boxes = ClipBoxes(picture.width, picture.height)
-            annotator = Annotator(TRAIL_S, by_class=True)
-            known = Mp4Writer(file, result.frame.image, _ENCODER, 1), annotator, boxes
-            self._writers[clip] = known
-        writer, annotator, boxes = known
-        if result.frame.image.shape[:2] != writer.size:
+        file = self._files.get(clip)
+        if file is None:
+            made = Mp4Writer(self._new_file(clip), result.frame.image, _ENCODER, 1)
+            file = self._begin(clip, made, picture.width, picture.height)
+        assert isinstance(file.writer, Mp4Writer)
+        if result.frame.image.shape[:2] != file.writer.size:
             with self._changed:
                 self._end(clip)  # the camera changed its picture size: the rest is another picture
             return
-        canvas = writer.canvas(result.frame.image)
+        canvas = file.writer.canvas(result.frame.image)
         if self._options.boxes:
-            annotator.paint(canvas, result)
-        writer.encode(result.frame)
-        boxes.add(picture.time_s - clip.began_s, picture.tracks, picture.class_names)
+            file.annotator.paint(canvas, result)
+        file.writer.encode(result.frame)
+        file.boxes.add(picture.time_s - clip.began_s, picture.tracks, picture.class_names)
+
+    def _copy(self, clip: Clip, picture: PreRollFrame, packets: Sequence[StreamPacket]) -> None:
+        file = self._files.get(clip)
+        if file is None:
+            made = PacketClipWriter(self._new_file(clip), packets[0])
+            file = self._begin(clip, made, made.width, made.height)
+        assert isinstance(file.writer, PacketClipWriter)
+        file.writer.write(packets)
+        tracks = file.writer.scaled(picture.tracks, picture.width, picture.height)
+        file.boxes.add(picture.time_s - clip.began_s, tracks, picture.class_names)
+
+    def _begin(
+        self, clip: Clip, writer: Mp4Writer | PacketClipWriter, width: int, height: int
+    ) -> ClipFile:
+        file = ClipFile(writer, Annotator(TRAIL_S, by_class=True), ClipBoxes(width, height))
+        self._files[clip] = file
+        return file
+
+    def _new_file(self, clip: Clip) -> Path:
+        file = self._folder / clip.path
+        with writing(file, WriteError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(file)
+        return file
 
     def _finish(self, clip: Clip) -> None:
-        known = self._writers.pop(clip, None)
+        known = self._files.pop(clip, None)
         if known is None:  # every picture was lost
             self._callbacks.forget(clip.path)
             return
-        known[0].close()
+        known.writer.close()
         file = self._folder / clip.path
         with writing(file, WriteError):
             size = file.stat().st_size
-        boxes = known[2].packed()
+        boxes = known.boxes.packed()
         self._callbacks.finish(clip.path, size + len(boxes), boxes)
 
     def _drop(self, clip: Clip) -> None:
         """Give a clip up that cannot be written."""
         with self._changed:
             clip.over = True
-            self._waiting = deque(step for step in self._waiting if step[0] is not clip)
-        known = self._writers.pop(clip, None)
+            self._waiting = deque(step for step in self._waiting if step.clip is not clip)
+        known = self._files.pop(clip, None)
         if known is not None:
             with suppress(WriteError):
-                known[0].close()
+                known.writer.close()
         self._callbacks.forget(clip.path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import av
 
 from pipeline.core.atomic_file import replacing
+from pipeline.core.packet_tap import PacketTap
 from pipeline.events.store.clip_cleaning import seems_absent
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.writer import StoreWriter
@@ -18,11 +20,15 @@ from pipeline.sinks.clips.thumbnails import OnMade, Thumbnail, ThumbnailMaker
 
 
 def make_recorder(
-    store: EventStore, writer: StoreWriter, wanted: ClipOptions, on_thumbnail: OnMade
+    store: EventStore,
+    writer: StoreWriter,
+    wanted: ClipOptions,
+    on_thumbnail: OnMade,
+    packets: Callable[[str], PacketTap | None],
 ) -> ClipRecorder:
     """Return a recorder that stores its clips; unfinished ones of a killed program come first.
 
-    `on_thumbnail` gets each thumbnail too.
+    `on_thumbnail` gets each thumbnail too; `packets` is the recorder's.
     """
     writer.enqueue(partial(recover_clips, store))
     callbacks = ClipCallbacks(
@@ -36,7 +42,7 @@ def make_recorder(
         on_thumbnail(one)
 
     thumbnails = ThumbnailMaker(store.clips_folder, on_made)
-    return ClipRecorder(wanted, store.clips_folder, callbacks, thumbnails)
+    return ClipRecorder(wanted, store.clips_folder, callbacks, thumbnails, packets)
 
 
 def recover_clips(store: EventStore) -> None:

@@ -254,10 +254,7 @@ class StreamDecoder:
                 tap.lose()
                 self._note_damage()
                 continue
-            if tap.is_wanted:
-                pts_us = _microseconds(packet.pts, stream.time_base)
-                now = time.monotonic()
-                tap.add(bytes(packet), pts_us, now, is_key=packet.is_keyframe)
+            offer_packet(packet, tap)
             yield packet
 
     def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
@@ -284,6 +281,13 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     context.thread_count = connection.threads
     context.options = decoder_limit(connection.max_megapixels)
     context.flags |= Flags.low_delay
+
+
+def offer_packet(packet: Packet[VideoStream], tap: PacketTap) -> None:
+    """Give a copy of a packet that has just arrived to `tap`, if anybody wants it."""
+    if tap.is_wanted:
+        pts_us = _microseconds(packet.pts, packet.time_base)
+        tap.add(bytes(packet), pts_us, time.monotonic(), is_key=packet.is_keyframe)
 
 
 def _microseconds(pts: int | None, time_base: Fraction | None) -> int | None:
