@@ -76,21 +76,24 @@ def test_a_frames_packets_decode_to_it(kind: str) -> None:
 def test_the_stream_for_clips_is_read_while_somebody_wants_it() -> None:
     """Its packets only, on a connection of its own; the frames are the other stream's."""
     main = Camera(noise(size=(192, 256)))
-    with rtsp_server.running(main), rtsp_server.running() as sub:
-        with opened(sub.url, record=main.url) as source:
-            assert isinstance(source, HasClipPackets)
-            tap = source.clip_packets
-            assert tap is not None
-            frame = source.read()
-            assert frame is not None
-            assert frame.image.shape == (96, 128, 3)
-            assert main.requests == [], "nobody wants it yet"
-            end = tap.subscribe()
-            until(lambda: len(tap.since(1e9)) >= 5)
-            assert decoded(tap.since(1e9)).shape == (192, 256, 3)
-            end()
-            until(lambda: main.viewers == 0, "the connection stays")
-            assert sub.viewers == 1
+    with (
+        rtsp_server.running(main),
+        rtsp_server.running() as sub,
+        opened(sub.url, record=main.url) as source,
+    ):
+        assert isinstance(source, HasClipPackets)
+        tap = source.clip_packets
+        assert tap is not None
+        frame = source.read()
+        assert frame is not None
+        assert frame.image.shape == (96, 128, 3)
+        assert main.requests == [], "nobody wants it yet"
+        end = tap.subscribe()
+        until(lambda: len(tap.since(1e9)) >= 5)
+        assert decoded(tap.since(1e9)).shape == (192, 256, 3)
+        end()
+        until(lambda: main.viewers == 0, "the connection stays")
+        assert sub.viewers == 1
 
 
 def test_a_camera_without_its_stream_for_clips_goes_on(caplog: pytest.LogCaptureFixture) -> None:
