@@ -162,7 +162,7 @@ def add_camera_settings(app: FastAPI, fake: FakeServer) -> None:
         return {
             "name": name, "address": "rtsp://10.0.0.5/1", "user": "viewer", "has_password": True,
             "detect": own, "shared": {**own, "conf": 0.1}, "classes": ["person", "car"],
-            "version": "v1",
+            "takes_sizes": fake.takes_sizes, "version": "v1",
         }  # fmt: skip
 
     @app.post("/api/cameras/test")

@@ -96,6 +96,7 @@ class FakeServer:
     """Cameras that the page adds, the last one first."""
     fixed: str | None = None
     refuse_camera: str | None = None
+    takes_sizes: bool = True
     tried: list[dict[str, Any]] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     changed: list[dict[str, Any]] = field(default_factory=list)

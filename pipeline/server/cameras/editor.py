@@ -80,6 +80,7 @@ class CameraEditor:
         with self._lock:
             config = self._file.load()
             camera = _found(cameras_of(config, self._in_file()), name)
+        names = self._class_names()
         return CameraSettings(
             name=camera.name,
             address=camera.shown or None,
@@ -87,7 +88,8 @@ class CameraEditor:
             has_password=bool(camera.address.password),
             detect=camera.entry.detect,
             shared=shared_detection(config),
-            classes=list(dict.fromkeys(self._class_names().values())),
+            classes=list(dict.fromkeys(names.values())),
+            takes_sizes=not names or self._takes_sizes(),
             version=camera.version,
         )
 

@@ -49,6 +49,9 @@ class CameraSettings(ApiModel):
     """What is detected on cameras that do not say."""
     classes: list[str]
     """Names of the classes the detector knows; empty before it is loaded."""
+    takes_sizes: bool
+    """Whether an input size (`imgsz`) of the camera's own has an effect; true before the detector
+    is loaded."""
     version: str
 
 

@@ -1,4 +1,4 @@
-"""Tracks of the last minute of each camera, to count other zones over before they are saved."""
+"""Tracks of the last minute of each camera, thinned, to count other zones over before saving."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.server.schemas import Count, ZonePreview
 
 KEPT_S = 60.0
-MAX_FRAMES = 60 * 60
-"""Of each camera, however fast it is."""
+SAMPLE_S = 0.1
+"""Between two frames that are kept of a camera, however fast it is."""
+MAX_FRAMES = round(2 * KEPT_S / SAMPLE_S)
+"""Of each camera: more than its minute has, unless its clock stands still."""
+_JITTER_S = 0.01
 
 
 class _Kept(NamedTuple):
@@ -46,7 +49,7 @@ class RecentTracks:
         kept = _Kept(Step(_without_picture(result.frame), result.tracks), result.class_names)
         oldest = result.frame.captured_at - KEPT_S
         with self._lock:
-            self._kept.setdefault(result.frame.source, deque(maxlen=MAX_FRAMES)).append(kept)
+            _add(self._kept.setdefault(result.frame.source, deque(maxlen=MAX_FRAMES)), kept)
             for name, frames in list(self._kept.items()):
                 while frames and frames[0].step.frame.captured_at < oldest:
                     frames.popleft()
@@ -72,6 +75,26 @@ class RecentTracks:
             seconds=round(last.captured_at - first.captured_at, 1),
             counts=[Count(camera=camera, **row) for row in rows],
         )
+
+
+def _add(frames: deque[_Kept], new: _Kept) -> None:
+    """Add a frame unless one was kept a moment ago; one with detections takes another's place.
+
+    Where not every frame is detected on, the samples would else be of predictions only, which no
+    zone counts.
+    """
+    if frames:
+        last = frames[-1].step
+        passed = new.step.frame.captured_at - last.frame.captured_at
+        if passed < SAMPLE_S - _JITTER_S:
+            if not _is_detected(last) and _is_detected(new.step):
+                frames[-1] = new
+            return
+    frames.append(new)
+
+
+def _is_detected(step: Step) -> bool:
+    return bool((step.tracks.detection >= 0).any())
 
 
 def _without_picture(frame: Frame) -> Frame:

@@ -90,7 +90,7 @@ class Sheet {
   }
 
   /** Return the fields of what is detected; empty ones are as for the other cameras. */
-  #detection({ detect, shared, classes }) {
+  #detection({ detect, shared, classes, takes_sizes }) {
     const number = (key, label, rest) => this.#field(key, label, detect[key], { type: "number", inputmode: "decimal", step: "any", placeholder: shared[key] ?? "", ...rest });
     const names = (list) => (list ?? []).join(", ");
     const known = el("datalist", { id: "camera-known" }, ...classes.map((name) => el("option", { value: name })));
@@ -102,7 +102,9 @@ class Sheet {
           "Names with commas between them, as in person, car. Empty fields are as for all cameras."),
         number("conf", "Lowest score", { min: 0, max: 0.99, placeholder: shared.conf ?? "" }),
         number("fps", "Most pictures a second", { min: 1, max: 1000, placeholder: "all" }),
-        number("imgsz", "Size of the network's input", { min: 32, max: 8192, step: 1, placeholder: shared.imgsz ?? "the network's own", class: "all" }), known,
+        // One that is set already can be taken out.
+        takes_sizes || detect.imgsz ? number("imgsz", "Size of the network's input", { min: 32, max: 8192, step: 1, placeholder: shared.imgsz ?? "the network's own", class: "all" }) : null,
+        known,
       ),
     );
   }
@@ -125,7 +127,7 @@ class Sheet {
   }
 
   get #detect() {
-    const number = (key) => (this.#fields[key].value === "" ? null : Number(this.#fields[key].value));
+    const number = (key) => (this.#fields[key]?.value ? Number(this.#fields[key].value) : null);
     const classes = this.#fields.classes.value.split(",").map((one) => one.trim()).filter(Boolean);
     return { conf: number("conf"), fps: number("fps"), imgsz: number("imgsz"), classes: classes.length ? classes : null };
   }

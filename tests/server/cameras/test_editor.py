@@ -256,6 +256,7 @@ def test_a_size_that_would_do_nothing_is_refused(
         lambda: {0: "person"} if is_open else {},
         lambda: takes_sizes,
     )
+    assert editor.settings("door").takes_sizes == (takes_sizes or not is_open)
     wish = form(detect={"imgsz": wanted})
     new = form(address="rtsp://10.0.0.9/1", detect={"imgsz": wanted})
     if not is_refused:

@@ -100,6 +100,14 @@ def test_a_camera_is_changed_and_only_what_was_changed_is_sent(
     expect(form).to_have_count(0)
     detect = {"classes": ["person", "car"], "conf": 0.4, "fps": None, "imgsz": None}
     assert fake.changed == [{"camera": "yard", "version": "v1", "detect": detect}]
+    # A detector of one size: there is nothing to choose.
+    fake.takes_sizes = False
+    page.keyboard.press("s")
+    expect(field(page, "Lowest score")).to_be_visible()
+    expect(page.get_by_label("Size of the network's input")).to_have_count(0)
+    page.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    assert fake.changed[-1]["detect"]["imgsz"] is None
 
 
 def test_a_camera_is_removed_after_a_question(page: Page, fake: FakeServer) -> None:
