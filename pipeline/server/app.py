@@ -43,6 +43,7 @@ OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
 
 # Python 3.11 and some systems' tables call it application/javascript.
 mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("application/manifest+json", ".webmanifest")
 
 
 def create_app(

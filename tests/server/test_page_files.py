@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pipeline
 
 PAGE = Path(pipeline.__file__).parent / "server" / "page"
 FILES = sorted(path for path in PAGE.iterdir() if path.is_file())
+TEXTS = [path for path in FILES if path.suffix != ".png"]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 
 # Ways for text to become HTML, a script or a style, and for the page to need the internet.
@@ -24,7 +26,7 @@ FORBIDDEN = (
 )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_keeps_to_a_strict_policy(path: Path) -> None:
     """What a Content-Security-Policy refuses in a browser is not even written."""
     text = path.read_text("utf-8")
@@ -39,15 +41,19 @@ def test_scripts_are_short_and_say_what_they_are(path: Path) -> None:
     assert len(lines) < 250
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_refers_to_files_that_are_there(path: Path) -> None:
     """Relative, so that the page also works under a path behind a proxy."""
     text = path.read_text("utf-8")
     if path.suffix == ".html":
         named = re.findall(r'(?:src|href)="(?!#)([^"]+)"', text)
         assert named
+    elif path.suffix == ".webmanifest":
+        named = [one["src"] for one in json.loads(text)["icons"]]
+        assert named
     else:
-        named = [name.removeprefix("./") for name in re.findall(r'from "(\./[^"]+)"', text)]
+        found = re.findall(r'(?:from |import\()"(\./[^"]+)"', text)
+        named = [name.removeprefix("./") for name in found]
     missing = [name for name in named if not (PAGE / name).is_file()]
     assert missing == []
 
@@ -70,6 +76,6 @@ def test_the_live_page_stays_light() -> None:
 
 def test_every_script_is_used() -> None:
     """An unused file would be shipped for nothing."""
-    texts = [path.read_text("utf-8") for path in FILES]
+    texts = [path.read_text("utf-8") for path in TEXTS]
     unused = [path.name for path in SCRIPTS if not any(f'{path.name}"' in text for text in texts)]
     assert unused == []

@@ -25,8 +25,8 @@ PAGE = PACKAGE / "server" / "page"
 # No HTML from text can slip in unseen: with trusted types, innerHTML itself is a violation.
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; media-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "connect-src 'self'; media-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 
 
@@ -38,6 +38,7 @@ def app_of(fake: FakeServer) -> ASGIApp:
     add_events(app, fake)
     add_visits(app, fake)
     add_live(app, fake)
+    add_alerts(app, fake)
     return with_page_files(app)
 
 
@@ -60,6 +61,30 @@ def with_page_files(app: ASGIApp) -> ASGIApp:
         await (found or app)(scope, receive, send)
 
     return answer
+
+
+def add_alerts(app: FastAPI, fake: FakeServer) -> None:
+    @app.get("/api/alerts")
+    def alerts() -> Any:
+        return {"rules": fake.rules, "alerts": [], "push": fake.push}
+
+    @app.post("/api/alerts/{rule}/test")
+    def test(rule: str) -> Any:
+        fake.tested.append(rule)
+        found = [
+            {"channel": "email", "problem": "SMTP 550 no"},
+            {"channel": "mqtt", "problem": None},
+        ]
+        return {"results": found}
+
+    @app.post("/api/push/subscriptions", status_code=204)
+    async def subscribe(request: Request) -> None:
+        body = await request.json()
+        fake.browsers[body["endpoint"]] = body["keys"]
+
+    @app.delete("/api/push/subscriptions", status_code=204)
+    async def unsubscribe(request: Request) -> None:
+        del fake.browsers[(await request.json())["endpoint"]]
 
 
 def add_access(app: FastAPI, fake: FakeServer) -> None:

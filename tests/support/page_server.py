@@ -102,6 +102,12 @@ class FakeServer:
     changed: list[dict[str, Any]] = field(default_factory=list)
     previews: list[dict[str, Any]] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    """Rules of alerts, as the server has them."""
+    push: dict[str, Any] | None = None
+    tested: list[str] = field(default_factory=list)
+    browsers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The keys of those that get notifications, by endpoint."""
     acks: int = 0
     port: int = 0
     viewers: set[asyncio.Queue[str]] = field(default_factory=set)

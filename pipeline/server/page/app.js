@@ -55,6 +55,7 @@ byId("reset-order").addEventListener("click", () => wall.order.reset());
 offerReset();
 const toggleFullScreen = bindFullScreen(byId("full-screen"));
 byId("add-camera").addEventListener("click", () => form.add());
+byId("alerts").addEventListener("click", async () => (await import("./alerts.js")).showAlerts());
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
   if (!(await editor.close())) return;
