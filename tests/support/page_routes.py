@@ -185,7 +185,8 @@ def add_camera_settings(app: FastAPI, fake: FakeServer) -> None:
     def settings(name: str) -> Any:
         own = {"conf": None, "classes": None, "imgsz": None, "fps": None}
         return {
-            "name": name, "address": "rtsp://10.0.0.5/1", "user": "viewer", "has_password": True,
+            "name": name, "address": "rtsp://10.0.0.5/1", "record": None, "user": "viewer",
+            "has_password": True,
             "detect": own, "shared": {**own, "conf": 0.1}, "classes": ["person", "car"],
             "takes_sizes": fake.takes_sizes, "version": "v1",
         }  # fmt: skip

@@ -33,6 +33,7 @@ from pipeline.server.cameras.file_change import (
     text_of,
 )
 from pipeline.server.cameras.forms import CameraForm, CameraSettings
+from pipeline.server.cameras.main_stream import kept_record, typed_record, written_record
 
 MAX_CAMERAS = 256
 
@@ -84,6 +85,7 @@ class CameraEditor:
         return CameraSettings(
             name=camera.name,
             address=camera.shown or None,
+            record=camera.shown_record or None,
             user=camera.address.user,
             has_password=bool(camera.address.password),
             detect=camera.entry.detect,
@@ -109,7 +111,7 @@ class CameraEditor:
             _, cameras = self._read()
         camera = _found(cameras, name)
         address = _merged(form, camera)
-        others = ("kind", "url", "device", "name")
+        others = ("kind", "url", "device", "name", "record")
         kept = {k: v for k, v in camera.entry.choice.options.items() if k not in others}
         return {**kept, "source": address.complete()}
 
@@ -122,7 +124,10 @@ class CameraEditor:
             name = form.name or _free(address.name, change.cameras)
             _check_free(name, change.cameras)
             self._check_detect(name, form, None)
-            entry: dict[str, Any] = {"source": change.written(address, name), "name": name}
+            source = change.written(address, name)
+            entry: dict[str, Any] = {"source": source, "name": name}
+            if form.record:
+                entry["record"] = written_record(typed_record(form.record), address, source)
             if detect := _detect(form):
                 entry[DETECT] = detect
             change.write(with_source(change.text, entry), name)
@@ -143,8 +148,10 @@ class CameraEditor:
             if new_name != name:
                 _check_free(new_name, change.cameras)
                 changes["name"] = new_name
-            if (source := change.new_source(_merged(form, camera), camera, new_name)) is not None:
+            address = _merged(form, camera)
+            if (source := change.new_source(address, camera, new_name)) is not None:
                 changes |= {"source": source, "kind": None, "url": None, "device": None}
+            changes |= _record_changes(form, camera, address, source or camera.written)
             if "detect" in form.model_fields_set:
                 changes[DETECT] = _detect(form) or None
             if changes:
@@ -222,6 +229,18 @@ def _merged(form: CameraForm, camera: FileCamera) -> CameraAddress:
     merged = CameraAddress(kept.address, user, password)
     check_login(merged)
     return merged
+
+
+def _record_changes(
+    form: CameraForm, camera: FileCamera, address: CameraAddress, written: str
+) -> dict[str, Any]:
+    """Return what changes of the main stream where the camera is at `address` from now on."""
+    if form.record is not None and form.record.strip() != camera.shown_record:
+        if not form.record.strip():
+            return {"record": None}
+        return {"record": written_record(typed_record(form.record), address, written)}
+    text = kept_record(camera, address, written)
+    return {} if text is None else {"record": text}
 
 
 def _detect(form: CameraForm) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -66,20 +66,19 @@ class FileCamera:
     """Differs once anything of the entry does; means nothing to another process."""
     is_fixed: bool = False
     """It stands on the command line, not in the file."""
+    record_written: str = ""
+    record: CameraAddress = field(default_factory=lambda: CameraAddress(""))
+    """The address of its main stream, likewise; "" without one."""
 
     @property
     def shown(self) -> str:
         """Return its address as it may be shown: what the file has as `${NAME}` is masked, too."""
-        raw = split_login(self.written).address
-        if not PLACE.search(raw) or _OWN_PLACE.fullmatch(raw):
-            return self.address.shown
-        scheme, mark, rest = raw.partition("://")
-        if not mark or PLACE.search(scheme):
-            return masked_address(self.address.address)
-        # The host may stand in secrets.yaml, but is none: without it cameras look all the same.
-        tail = re.search(r"[/?#].*", rest, re.S)
-        hidden = PLACE.sub(MASK, tail[0] if tail else "")
-        return masked_keys(f"{'://'.join(self.address.place)}{hidden}")
+        return _shown(self.written, self.address)
+
+    @property
+    def shown_record(self) -> str:
+        """Return the address of its main stream as it may be shown, "" without one."""
+        return _shown(self.record_written, self.record)
 
 
 class FileChange:
@@ -225,8 +224,23 @@ def cameras_of(config: Config, in_file: int) -> dict[str, FileCamera]:
             split_login(str(filled)) if is_camera else CameraAddress(""),
             hmac.digest(_VERSION_KEY, text.encode(), "sha256").hex()[:16],
             is_fixed=index >= in_file,
+            record_written=str(entry.choice.options.get("record") or ""),
+            record=split_login(str(choice.options.get("record") or "")),
         )
     return cameras
+
+
+def _shown(written: str, address: CameraAddress) -> str:
+    raw = split_login(written).address
+    if not PLACE.search(raw) or _OWN_PLACE.fullmatch(raw):
+        return address.shown
+    scheme, mark, rest = raw.partition("://")
+    if not mark or PLACE.search(scheme):
+        return masked_address(address.address)
+    # The host may stand in secrets.yaml, but is none: without it cameras look all the same.
+    tail = re.search(r"[/?#].*", rest, re.S)
+    hidden = PLACE.sub(MASK, tail[0] if tail else "")
+    return masked_keys(f"{'://'.join(address.place)}{hidden}")
 
 
 def _secrets_in(text: str) -> set[str]:

@@ -22,6 +22,8 @@ class CameraForm(ApiModel):
     user: str | None = Field(None, max_length=200)
     password: str | None = Field(None, max_length=1000, repr=False)
     """Kept in secrets.yaml, and never returned."""
+    record: Address | None = None
+    """The main stream for its clips, on the same host and with the same login; "" for none."""
     detect: DetectOptions | None = None
     """What is detected on it, where that differs from the section `detector`; null for nothing."""
     version: str | None = Field(None, max_length=64)
@@ -41,6 +43,8 @@ class CameraSettings(ApiModel):
     name: str
     address: str | None
     """Without a login; secrets in it are masked. null for a source that is no camera."""
+    record: str | None
+    """The address of its main stream, likewise; null without one."""
     user: str
     has_password: bool
     detect: DetectOptions

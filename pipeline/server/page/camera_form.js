@@ -66,6 +66,8 @@ class Sheet {
           "From the camera's manual: rtsp or http (MJPEG), or the number of a camera on this machine, 0 for the first."),
         this.#field("user", "User", settings?.user),
         this.#field("password", "Password", "", { type: "password", autocomplete: "new-password", placeholder: password }),
+        this.#field("record", "Main stream for clips", settings?.record, { placeholder: "none: clips are made of what is analysed", class: "all" },
+          "Where the address above is of a small stream: the camera's main one, rtsp, with the same login."),
       ),
       el("div", { class: "grid" }, this.#field("name", "Name", settings?.name, { placeholder: "as its address", maxlength: 200, class: "all" })),
       isNew ? null : this.#detection(settings),
@@ -111,7 +113,7 @@ class Sheet {
 
   /** Return what has been changed, as the server takes it. */
   get #form() {
-    const { address, user, password, name } = this.#fields;
+    const { address, user, password, record, name } = this.#fields;
     const before = this.#settings;
     const form = {};
     const given = (key, field, old) => { if (field && field.value.trim() !== (old ?? "")) form[key] = field.value.trim(); };
@@ -119,6 +121,7 @@ class Sheet {
     given("user", user, before?.user);
     if (password?.value) form.password = password.value;
     else if (before?.has_password && form.user === "") form.password = "";
+    given("record", record, before?.record);
     given("name", name, before?.name);
     if (before) form.version = before.version;
     if (this.#fields.classes) form.detect = this.#detect;

@@ -142,6 +142,68 @@ def test_what_the_form_leaves_out_stays(setup: Setup, change: dict[str, Any], ur
     assert setup.renamed == ([("door", name)] if name != "door" else [])
 
 
+MAIN = "rtsp://10.0.0.5/main"
+
+
+@pytest.mark.parametrize(
+    ("change", "record"),
+    [
+        ({}, "rtsp://viewer:secret1@10.0.0.5/main"),
+        ({"record": MAIN}, "rtsp://viewer:secret1@10.0.0.5/main"),
+        ({"record": "rtsp://10.0.0.5/best"}, "rtsp://viewer:secret1@10.0.0.5/best"),
+        ({"record": ""}, None),
+        ({"password": "new"}, "rtsp://viewer:new@10.0.0.5/main"),
+        ({"user": "", "password": ""}, MAIN),
+        ({"address": "rtsp://10.0.0.5/2"}, "rtsp://viewer:secret1@10.0.0.5/main"),
+        (
+            {"address": "rtsp://10.0.0.9/1", "password": "x", "record": "rtsp://10.0.0.9/main"},
+            "rtsp://viewer:x@10.0.0.9/main",
+        ),
+    ],
+)
+def test_the_main_stream_has_the_cameras_login(
+    setup: Setup, change: dict[str, Any], record: str | None
+) -> None:
+    """A new password that only one of both had would have ended the clips unseen."""
+    told = setup.editor.change("door", form(record=MAIN))
+    assert (told.record, setup.editor.settings("door").record) == (MAIN, MAIN)
+    assert setup.sources[0]["record"] == "rtsp://viewer:${DOOR}@10.0.0.5/main"
+    setup.editor.change("door", form(**change))
+    made = make_sources(resolve_config(setup.file.load()))
+    options = next(choice.options for source, choice in made if source.name == "door")
+    assert options.get("record") == record
+    for secret in ("secret1", "new"):
+        assert secret not in setup.path.read_text()
+
+
+def test_a_main_stream_may_come_with_a_new_camera(setup: Setup) -> None:
+    address = {"address": "rtsp://10.0.0.9/1", "user": "viewer", "password": PASSWORD}
+    setup.editor.add(form(name="yard", record="rtsp://10.0.0.9/main", **address))
+    assert setup.sources[-1]["record"] == "rtsp://viewer:${CAMERA_YARD_PASSWORD}@10.0.0.9/main"
+    assert "record" not in setup.editor.options(form(), "yard"), "one stream is tried"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"record": "rtsp://evil/main"}, "own host"),
+        ({"address": "rtsp://10.0.0.9/1", "password": "x"}, "own host"),
+        ({"record": "http://10.0.0.5/main"}, "rtsp://"),
+        ({"record": "rtsp://admin:x@10.0.0.5/main"}, "no login"),
+        ({"record": "rtsp://10.0.0.5/main?token=abcdef"}, "key"),
+        ({"record": "${DOOR}"}, "configuration file"),
+    ],
+)
+def test_a_main_stream_that_cannot_be_changes_nothing(
+    setup: Setup, change: dict[str, Any], why: str
+) -> None:
+    setup.editor.change("door", form(record=MAIN))
+    before = setup.path.read_text()
+    with pytest.raises(ConfigError, match=why):
+        setup.editor.change("door", form(**change))
+    assert setup.path.read_text() == before
+
+
 @pytest.mark.parametrize("change", [{"address": "rtsp://evil/1"}, {"address": "http://10.0.0.5/1"}])
 def test_a_password_is_never_sent_to_another_host(setup: Setup, change: dict[str, Any]) -> None:
     """Whoever may change cameras could have had it sent to a machine of his."""

@@ -94,12 +94,14 @@ def test_a_camera_is_changed_and_only_what_was_changed_is_sent(
     expect(field(page, "Password")).to_have_value("")
     expect(field(page, "Password")).to_have_attribute("placeholder", "unchanged")
     assert accessibility_problems(page) == []
+    field(page, "Main stream for clips").fill(main := "rtsp://10.0.0.5/main")
     field(page, "Classes").fill("person, car")
     field(page, "Lowest score").fill("0.4")
     form.get_by_role("button", name="Save").click()
     expect(form).to_have_count(0)
     detect = {"classes": ["person", "car"], "conf": 0.4, "fps": None, "imgsz": None}
-    assert fake.changed == [{"camera": "yard", "version": "v1", "detect": detect}]
+    changed = {"camera": "yard", "version": "v1", "record": main, "detect": detect}
+    assert fake.changed == [changed]
     # A detector of one size: there is nothing to choose.
     fake.takes_sizes = False
     page.keyboard.press("s")
