@@ -66,10 +66,13 @@ class Sheet {
           "From the camera's manual: rtsp or http (MJPEG), or the number of a camera on this machine, 0 for the first."),
         this.#field("user", "User", settings?.user),
         this.#field("password", "Password", "", { type: "password", autocomplete: "new-password", placeholder: password }),
+      ),
+      el("div", { class: "grid" }, this.#field("name", "Name", settings?.name, { placeholder: "as its address", maxlength: 200, class: "all" })),
+      settings && settings.address === null ? null : el(
+        "div", { class: "grid" },
         this.#field("record", "Main stream for clips", settings?.record, { placeholder: "none: clips are made of what is analysed", class: "all" },
           "Where the address above is of a small stream: the camera's main one, rtsp, with the same login."),
       ),
-      el("div", { class: "grid" }, this.#field("name", "Name", settings?.name, { placeholder: "as its address", maxlength: 200, class: "all" })),
       isNew ? null : this.#detection(settings),
       this.#picture, this.#told, this.#problem,
       el("div", { class: "row" }, isNew ? null : remove, settings?.address === null ? null : this.#test, this.#send, close),
@@ -136,7 +139,7 @@ class Sheet {
   }
 
   async #try() {
-    const { name, detect, ...form } = this.#form;
+    const { name, record, detect, ...form } = this.#form;
     this.#say("", "Testing. This takes some seconds …");
     this.#busy(true);
     try {
