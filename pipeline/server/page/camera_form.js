@@ -70,7 +70,7 @@ class Sheet {
       el("div", { class: "grid" }, this.#field("name", "Name", settings?.name, { placeholder: "as its address", maxlength: 200, class: "all" })),
       settings && settings.address === null ? null : el(
         "div", { class: "grid" },
-        this.#field("record", "Main stream for clips", settings?.record, { placeholder: "none: clips are made of what is analysed", class: "all" },
+        this.#field("record", "Main stream for clips", settings?.record, { placeholder: "none", class: "all" },
           "Where the address above is of a small stream: the camera's main one, rtsp, with the same login."),
       ),
       isNew ? null : this.#detection(settings),
