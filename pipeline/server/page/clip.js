@@ -23,7 +23,10 @@ export class Clip {
   #share = el("button", { type: "button", on: { click: () => this.#copyLink() } }, "Copy link");
   #link = el("input", { readonly: true, hidden: true, "aria-label": "Link to this visit" });
   #close = el("button", { type: "button", class: "close", on: { click: () => this.dialog.close() } }, "Close");
+  #parts = el("div", { class: "parts", role: "group", "aria-label": "Clips of this visit", hidden: true });
   #visit = null;
+  #clips = []; // of the visit, as `clipsOf` has them
+  #at = 0; // which of them is shown
   #visits = [];
   #retry = 0;
   #retryMs = MIN_RETRY_MS;
@@ -31,7 +34,7 @@ export class Clip {
   constructor() {
     this.dialog = el(
       "dialog", { class: "clip", "aria-labelledby": "clip-title" },
-      el("div", { class: "screen" }, this.#video, this.#overlay.canvas), this.#marks,
+      el("div", { class: "screen" }, this.#video, this.#overlay.canvas), this.#marks, this.#parts,
       el(
         "div", { class: "sheet" }, this.#title, this.#hint, this.#link,
         el("div", { class: "row" }, this.#newer, this.#older, this.#download, this.#share, this.#close),
@@ -41,6 +44,7 @@ export class Clip {
     // Captured before the video's own controls: else Space would play and pause at once.
     this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#video.addEventListener("error", () => this.#failed());
+    this.#video.addEventListener("ended", () => this.#goOn());
     this.#video.addEventListener("loadedmetadata", () => this.#prepare());
     this.#video.addEventListener("loadeddata", () => {
       setText(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
@@ -81,39 +85,78 @@ export class Clip {
     clearTimeout(this.#retry);
     this.#visit = visit;
     this.#retryMs = MIN_RETRY_MS;
-    this.#overlay.clear();
-    this.#marks.replaceChildren();
+    this.#clips = [];
+    this.#showParts();
     this.#link.hidden = true;
     setText(this.#title, `${visitText(visit)} · ${visit.camera} · ${time(visit.started)}${visit.ended !== null && visit.seconds ? ` · ${span(visit.seconds)}` : ""}`);
-    setText(this.#hint, "Loading …");
     this.#newer.disabled = this.#neighbour(-1) === null;
     this.#older.disabled = this.#neighbour(1) === null;
     this.#download.hidden = this.#share.hidden = visit.event_id === null;
-    if (visit.event_id === null) {
-      this.#video.removeAttribute("src");
-      return;
-    }
-    const url = new URL(`api/events/${encodeURIComponent(visit.event_id)}/clip.mp4`, document.baseURI);
+    if (visit.event_id === null) this.#video.removeAttribute("src");
+    else this.#play(0, visit.event_id, visit.started);
+  }
+
+  /** Play the clip that shows an event. */
+  #play(at, number, began) {
+    this.#at = at;
+    this.#overlay.clear();
+    this.#marks.replaceChildren();
+    this.#showParts();
+    setText(this.#hint, "Loading …");
+    const url = new URL(`api/events/${encodeURIComponent(number)}/clip.mp4`, document.baseURI);
     this.#video.src = url;
     this.#download.href = url;
-    const stamp = new Date(visit.started * 1000).toISOString().slice(0, 19).replaceAll(":", "-");
-    setAttribute(this.#download, "download", `${visit.camera} ${stamp}.mp4`);
+    const stamp = new Date(began * 1000).toISOString().slice(0, 19).replaceAll(":", "-");
+    setAttribute(this.#download, "download", `${this.#visit.camera} ${stamp}.mp4`);
   }
 
   /** Go to shortly before the first event, mark all of them, and have the track highlighted. */
   async #prepare() {
-    const visit = this.#visit;
+    const [visit, at] = [this.#visit, this.#at];
     if (visit === null) return;
-    const { events } = await fetchJson(`api/events?visit=${visit.id}&limit=200`).catch(() => ({ events: [] }));
-    if (this.#visit !== visit) return;
-    const first = events.find((one) => one.id === visit.event_id);
-    const offset = first?.clip_offset_s ?? visit.clip_offset_s;
+    const events = await this.#load();
+    if (this.#visit !== visit || this.#at !== at) return;
+    const first = at === 0 ? events.find((one) => one.id === visit.event_id) : null;
+    const offset = at === 0 ? (first?.clip_offset_s ?? visit.clip_offset_s) : null; // a later clip goes on
     const { duration } = this.#video;
     if (offset !== null && Number.isFinite(duration)) this.#video.currentTime = Math.min(Math.max(0, offset - LEAD_S), duration);
-    const began = first ? first.time - first.clip_offset_s : null;
-    const here = events.filter((one) => one.clip_offset_s !== null && Math.abs(one.time - one.clip_offset_s - began) < SAME_CLIP_S);
-    if (Number.isFinite(duration) && duration > 0) this.#marks.replaceChildren(...here.reverse().map((one) => this.#mark(one, duration)));
-    await this.#overlay.show(visit);
+    const here = this.#clips[at]?.events ?? [];
+    if (Number.isFinite(duration) && duration > 0) this.#marks.replaceChildren(...here.map((one) => this.#mark(one, duration)));
+    await this.#overlay.show(at === 0 ? visit : { ...visit, event_id: here[0]?.id });
+  }
+
+  /** Load the visit's events, and which clips they are in. */
+  async #load() {
+    const visit = this.#visit;
+    const { events } = await fetchJson(`api/events?visit=${visit.id}&limit=200`).catch(() => ({ events: [] }));
+    if (this.#visit === visit) {
+      this.#clips = clipsOf(events, visit.event_id);
+      this.#showParts();
+    }
+    return events;
+  }
+
+  /** Show which of several clips this is, each a button. */
+  #showParts() {
+    const { length } = this.#clips;
+    this.#parts.hidden = length < 2;
+    const focused = this.#parts.contains(document.activeElement);
+    this.#parts.replaceChildren(...this.#clips.map(({ began, events }, i) => el(
+      "button", {
+        type: "button", "aria-pressed": String(i === this.#at), "aria-label": `Part ${i + 1} of ${length}, ${time(began)}`, title: time(began),
+        on: { click: () => this.#play(i, events[0].id, events[0].time) },
+      }, String(i + 1),
+    )));
+    if (focused) this.#parts.children[this.#at]?.focus();
+  }
+
+  /** Play on with the visit's next clip, which may have come meanwhile. */
+  async #goOn() {
+    const [visit, at] = [this.#visit, this.#at];
+    if (visit === null) return;
+    if (this.#clips.length <= at + 1 && visit.ended === null) await this.#load();
+    const next = this.#clips[at + 1];
+    if (next && this.#visit === visit && this.#at === at) this.#play(at + 1, next.events[0].id, next.events[0].time);
   }
 
   #mark(event, duration) {
@@ -186,4 +229,18 @@ export class Clip {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+/** Return a visit's clips in order, {began, events}, from that of its first event on. */
+export function clipsOf(events, first) {
+  const clips = [];
+  const known = events.filter((one) => one.clip_offset_s !== null && one.clip_offset_s !== undefined);
+  for (const event of known.sort((one, other) => one.time - other.time)) {
+    const began = event.time - event.clip_offset_s;
+    const clip = clips.find((one) => Math.abs(one.began - began) < SAME_CLIP_S);
+    if (clip) clip.events.push(event);
+    else clips.push({ began, events: [event] });
+  }
+  clips.sort((one, other) => one.began - other.began);
+  return clips.slice(Math.max(0, clips.findIndex((one) => one.events.some(({ id }) => id === first))));
 }

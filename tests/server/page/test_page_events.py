@@ -102,7 +102,7 @@ def test_the_clip_shows_track_zones_and_marks(open_page: Open, fake: FakeServer)
     later = fake.happen_silently(
         visit=visit["id"], kind="leave", area="Yard", time=began + 3, clip_offset_s=3.0
     )
-    fake.happen_silently(
+    last = fake.happen_silently(
         visit=visit["id"], kind="enter", area="Yard", time=began + 300, clip_offset_s=4.0
     )
     page = open_page()
@@ -120,6 +120,21 @@ def test_the_clip_shows_track_zones_and_marks(open_page: Open, fake: FakeServer)
     assert max(drawn["box"][:3]) > 120, "the colour of its class, not the dark rim"
     assert drawn["zone"], "the zone's outline"
     assert accessibility_problems(page) == []
+
+    # A visit of minutes has further clips: they play on behind one another.
+    parts = page.get_by_role("group", name="Clips of this visit").get_by_role("button")
+    expect(parts).to_have_count(2)
+    expect(parts.first).to_have_attribute("aria-pressed", "true")
+    page.evaluate(
+        "v => { v.currentTime = v.duration; v.play(); }", page.locator("video").element_handle()
+    )
+    expect(parts.last).to_have_attribute("aria-pressed", "true")
+    expect(marks).to_have_count(1)
+    assert page.get_by_role("link", name="Download").get_attribute("href", timeout=5000) == (
+        f"{fake.url}api/events/{last['id']}/clip.mp4"
+    )
+    parts.first.click()
+    expect(marks).to_have_count(2)
 
 
 # The colour of the box's left edge, and whether something is drawn at the zone's upper edge.
