@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -415,3 +416,32 @@ def test_what_waits_for_a_target_that_is_configured_no_more_is_marked(store: Eve
     store.deliver_to({"hook": ()})
     assert Outbox(store, "old").states() == {"failed": 1}
     assert Outbox(store, "hook").states() == {}
+
+
+def test_how_much_files_take_is_read_from_indices(store: EventStore) -> None:
+    """Each minute all visits were read, a million of them: their sums, and the oldest thumbnail."""
+    clip(store, event(3))
+    asked: list[str] = []
+
+    def note(*about: object) -> None:
+        if str(about[2]).startswith("SELECT"):
+            asked.append(str(about[2]))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        total_bytes(store)
+        apply_retention(store, RetentionLimits(None, 0.0001), NOW)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    plans = {}
+    with sqlite3.connect(store.file or "") as raw:
+        for statement in asked:
+            values = [0] * statement.count("?")
+            rows = raw.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            plans[statement] = " ".join(str(row[3]) for row in rows)
+    about = {each: plan for each, plan in plans.items() if "bytes" in each}
+    assert len(about) >= 4
+    for statement, plan in about.items():
+        assert "visits_with_thumbnail" in plan or "clips_by_time" in plan, (statement, plan)
+        if "sum(" in statement.lower():
+            assert "COVERING INDEX" in plan, (statement, plan)

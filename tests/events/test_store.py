@@ -297,6 +297,8 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(
             "ALTER TABLE outbox DROP COLUMN about",
             "ALTER TABLE targets DROP COLUMN clips",
             "CREATE UNIQUE INDEX outbox_by_event ON outbox (event_id, target)",
+            "DROP INDEX visits_with_thumbnail",
+            "DROP TABLE positions",
             "UPDATE trackline_facts SET value = '1' WHERE name = 'version'",
         ):
             connection.exec_driver_sql(statement)
@@ -311,6 +313,11 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(
     second = outbox.take(2000.0)
     assert second is not None
     assert (second.event.id, second.about) == (number, "clip")
+    with later.reading() as connection:
+        found = sa.inspect(connection)
+        assert found is not None
+        assert "visits_with_thumbnail" in {one["name"] for one in found.get_indexes("visits")}
+        assert found.has_table("positions")
     later.close()
 
 

@@ -24,6 +24,7 @@ MESSAGE_BYTES = 100
 GRID_BYTES = 600
 """Bytes of an hour's grid of positions, about as many as a busy one takes."""
 _DAY_S = 86_400.0
+_HAS_THUMBNAIL = visits.c.thumbnail_bytes > sa.literal_column("0")  # as the index has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,10 @@ def total_bytes(store: EventStore) -> int:
         rows = connection.scalar(sa.select(sa.func.count()).select_from(events)) or 0
         messages = connection.scalar(sa.select(sa.func.count()).select_from(outbox)) or 0
         grids = connection.scalar(sa.select(sa.func.count()).select_from(positions)) or 0
-        files = sum(
-            connection.scalar(sa.select(sa.func.sum(column))) or 0
-            for column in (clips.c.bytes, visits.c.thumbnail_bytes)
-        )
-    return int(files) + rows * ROW_BYTES + messages * MESSAGE_BYTES + grids * GRID_BYTES
+        films = connection.scalar(sa.select(sa.func.sum(clips.c.bytes))) or 0
+        size = sa.select(sa.func.sum(visits.c.thumbnail_bytes)).where(_HAS_THUMBNAIL)
+        pictures = connection.scalar(size) or 0
+    return int(films + pictures) + rows * ROW_BYTES + messages * MESSAGE_BYTES + grids * GRID_BYTES
 
 
 def _shrink_file(store: EventStore) -> None:
@@ -163,11 +163,11 @@ def _oldest_files(store: EventStore) -> list[_File]:
     """Return the oldest clips and thumbnails, the oldest first, as many as a statement takes."""
     count = MAX_IDS_PER_STATEMENT
     films = sa.select(clips.c.began, clips.c.path, clips.c.bytes).where(clips.c.finished)
-    films = films.order_by(clips.c.id)  # about the order of `began`, which has no index
+    films = films.order_by(clips.c.began)
     pictures = sa.select(
         visits.c.started, visits.c.thumbnail, visits.c.thumbnail_bytes, visits.c.id
     )
-    pictures = pictures.where(visits.c.thumbnail.is_not(None)).order_by(visits.c.started)
+    pictures = pictures.where(_HAS_THUMBNAIL).order_by(visits.c.started)
     with store.reading() as connection:
         if connection is None:
             return []

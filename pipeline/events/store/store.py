@@ -16,8 +16,10 @@ from pipeline.core.errors import StoreError
 from pipeline.events.store import tables
 from pipeline.events.store.clip_boxes import unpacked
 from pipeline.events.store.clip_files import file_below, make_private, remove
+from pipeline.events.store.clip_rows import add_clip, finish_clip, value_of_clip
+from pipeline.events.store.counts import label_counts, slot_counts
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
-from pipeline.events.store.enqueue import enqueue_clip, enqueue_events, set_targets
+from pipeline.events.store.enqueue import enqueue_events, set_targets
 from pipeline.events.store.records import (
     EventCount,
     EventQuery,
@@ -36,9 +38,8 @@ from pipeline.events.store.rows import (
     row_values,
     stored_event,
 )
-from pipeline.events.store.search import event_ids, label_conditions, visit_ids
-from pipeline.events.store.slot_counts import slot_counts
-from pipeline.events.store.tables import clips, events, facts, labels, visits
+from pipeline.events.store.search import event_ids, visit_ids
+from pipeline.events.store.tables import clips, events, facts, visits
 from pipeline.events.store.visit_rows import (
     LabelKey,
     add_to_visits,
@@ -48,7 +49,6 @@ from pipeline.events.store.visit_rows import (
     forget_thumbnails,
     label_ids,
     label_key,
-    renew_visits_of_clip,
     set_first_events,
     set_thumbnail,
     stored_visits,
@@ -188,22 +188,9 @@ class EventStore:
 
     def counts(self, camera: str | None = None, hours: float | None = None) -> list[EventCount]:
         """Return how many events there were in the last `hours` (None: all that are kept)."""
-        by = (
-            labels.c.camera, labels.c.area, labels.c.kind, labels.c.direction, labels.c.class_name,
-        )  # fmt: skip
-        wanted = sa.select(labels.c.id).where(*label_conditions(EventQuery(camera=camera)))
-        counted = sa.select(events.c.label_id, sa.func.count().label("count"))
-        counted = counted.where(events.c.label_id.in_(wanted)).group_by(events.c.label_id)
-        counted = counted.with_hint(events, "INDEXED BY events_by_label", "sqlite")
-        if hours is not None:
-            counted = counted.where(events.c.time >= time.time() - hours * 3600)
-        each = counted.subquery()
-        asked = sa.select(*by, each.c.count).join(each, each.c.label_id == labels.c.id)
-        asked = asked.order_by(*by)
+        since = None if hours is None else time.time() - hours * 3600
         with self.reading() as connection:
-            if connection is None:
-                return []
-            return [EventCount(*row) for row in connection.execute(asked)]
+            return [] if connection is None else label_counts(connection, camera, since)
 
     def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> list[SlotCount]:
         """Return counts of the events that match, by time, in order.
@@ -216,13 +203,8 @@ class EventStore:
 
     def clip_path(self, event_id: int) -> Path | None:
         """Return the finished clip's file, None if there is none (yet, or any more)."""
-        asked = (
-            sa.select(clips.c.path)
-            .select_from(events.join(clips, events.c.clip_id == clips.c.id))
-            .where(events.c.id == min(max(event_id, 0), MAX_ID), clips.c.finished)
-        )
         with self.reading() as connection:
-            found = connection and connection.scalar(asked)
+            found = value_of_clip(connection, clips.c.path, event_id)
         path = self.clip_file(found) if found else None
         return path if path is not None and path.is_file() else None
 
@@ -329,33 +311,21 @@ class EventStore:
 
     def link_clip(self, path: str, began: float, uids: Sequence[str]) -> None:
         """Note that the clip at `path` (below the folder) is being recorded and shows events."""
-        row = {"path": path, "began": began, "bytes": 0, "finished": False}
         with self.writing() as connection:
-            connection.execute(insert_new(connection, clips), [row])
-            number = sa.select(clips.c.id).where(clips.c.path == path).scalar_subquery()
-            changed = sa.update(events).where(events.c.uid.in_(uids)).values(clip_id=number)
-            connection.execute(changed)
+            add_clip(connection, path, began, uids)
 
     def finish_clip(self, path: str, size: int, boxes: bytes | None = None) -> None:
         """Note that the clip is complete and takes `size` bytes, and queue that it is.
 
         `boxes` are those of its tracks, packed as in `clip_boxes.py`.
         """
-        values = {"bytes": size, "finished": True, "boxes": boxes}
         with self.writing() as connection:
-            connection.execute(sa.update(clips).where(clips.c.path == path).values(values))
-            renew_visits_of_clip(connection, path)
-            enqueue_clip(connection, path)
+            finish_clip(connection, path, size, boxes)
 
     def clip_boxes(self, event_id: int) -> Mapping[str, Any] | None:
         """Return the boxes of an event's clip as `clip_boxes.unpacked` does, None without any."""
-        asked = (
-            sa.select(clips.c.boxes)
-            .select_from(events.join(clips, events.c.clip_id == clips.c.id))
-            .where(events.c.id == min(max(event_id, 0), MAX_ID), clips.c.finished)
-        )
         with self.reading() as connection:
-            found = connection and connection.scalar(asked)
+            found = value_of_clip(connection, clips.c.boxes, event_id)
         if not found:
             return None
         with suppress(ValueError):

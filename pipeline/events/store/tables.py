@@ -33,6 +33,7 @@ clips = Table(
     Column("bytes", sa.BigInteger, nullable=False),
     Column("finished", sa.Boolean, nullable=False),
     Column("boxes", sa.LargeBinary),  # of its tracks, see `clip_boxes.py`
+    Index("clips_by_time", "began", "bytes"),  # the oldest, and how much all take
     sqlite_autoincrement=True,
 )
 
@@ -70,6 +71,13 @@ visits = Table(
     Column("thumbnail_bytes", sa.BigInteger, nullable=False, server_default="0"),
     Column("thumbnail_revision", sa.BigInteger),
     Index("visits_by_time", "started", "id", "seconds"),
+    Index(
+        "visits_with_thumbnail",
+        "started",
+        "thumbnail_bytes",
+        sqlite_where=sa.text("thumbnail_bytes > 0"),
+        postgresql_where=sa.text("thumbnail_bytes > 0"),
+    ),
     Index(
         "visits_open",
         "camera",
@@ -238,8 +246,14 @@ def _positions(connection: sa.Connection) -> None:
     metadata.create_all(connection, [positions])
 
 
+def _file_indices(connection: sa.Connection) -> None:
+    """Add the indices that tell how much all files take, and the oldest of them."""
+    for index in sorted({*clips.indexes, *visits.indexes}, key=lambda one: str(one.name)):
+        index.create(connection, checkfirst=True)
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts, _positions)
+STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts, _positions, _file_indices)
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it

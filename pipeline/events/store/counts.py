@@ -1,4 +1,4 @@
-"""Counts of events by hour or another slot of time, read from the index by label and time alone."""
+"""Counts of events by label, and by hour or another slot, from the index by label and time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipeline.events.store.records import EventLabel, EventQuery, SlotCount
+from pipeline.events.store.records import EventCount, EventLabel, EventQuery, SlotCount
 from pipeline.events.store.search import label_conditions
 from pipeline.events.store.tables import events, labels
+
+_NAMES = (
+    labels.c.camera, labels.c.area, labels.c.kind, labels.c.direction, labels.c.class_name,
+)  # fmt: skip
+
+
+def label_counts(
+    connection: sa.Connection, camera: str | None, since: float | None
+) -> list[EventCount]:
+    """Return the counts since a time, in order of camera, area, kind, direction and class."""
+    wanted = sa.select(labels.c.id).where(*label_conditions(EventQuery(camera=camera)))
+    counted = sa.select(events.c.label_id, sa.func.count().label("count"))
+    counted = counted.where(events.c.label_id.in_(wanted)).group_by(events.c.label_id)
+    counted = counted.with_hint(events, "INDEXED BY events_by_label", "sqlite")
+    if since is not None:
+        counted = counted.where(events.c.time >= since)
+    each = counted.subquery()
+    asked = sa.select(*_NAMES, each.c.count).join(each, each.c.label_id == labels.c.id)
+    return [EventCount(*row) for row in connection.execute(asked.order_by(*_NAMES))]
 
 
 def slot_counts(connection: sa.Connection, wanted: EventQuery, slot_s: int) -> list[SlotCount]:
     """Return the counts by time, then camera, area, kind, direction and class."""
     conditions = label_conditions(wanted)
-    found = connection.execute(
-        sa.select(
-            labels.c.id,
-            labels.c.camera,
-            labels.c.area,
-            labels.c.kind,
-            labels.c.direction,
-            labels.c.class_name,
-        ).where(*conditions)
-    )
+    found = connection.execute(sa.select(labels.c.id, *_NAMES).where(*conditions))
     names = {row[0]: EventLabel(*row[1:]) for row in found}
     slot = _slot(connection, slot_s).label("slot")
     counted = (
