@@ -1,6 +1,6 @@
 """What `trackline refine` does to HOTA: one line per data set and tracker.
 
-    python benchmarks/refine_gain.py ../shared/mot [--boxmot-python PATH]
+    python benchmarks/refine_gain.py ../shared/mot [--sets MOT15 KITTI] [--boxmot-python PATH]
 
 With an interpreter that has BoxMOT its Gaussian-smoothed interpolation (GSI) gets the same tracks.
 """
@@ -78,6 +78,7 @@ def main() -> None:
     """Print HOTA as tracked, its gain for each change, and what else refining changes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="folder with MOT15, MOT17-..., KITTI")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS], metavar="NAME")
     parser.add_argument("--boxmot-python", type=Path, help="interpreter that can import boxmot")
     given = parser.parse_args()
     columns = [*CHANGES, *(["BoxMOT GSI"] if given.boxmot_python else [])]
@@ -85,7 +86,8 @@ def main() -> None:
         f"{'data':15s} {'tracker':16s} {'HOTA':>6s}", *(f"{name:>13s}" for name in columns), end=""
     )
     print("   DetA    AssA    MOTA    IDF1  IDSW  (refined, change)")
-    for name, (data, detections) in SETS.items():
+    for name in given.sets:
+        data, detections = SETS[name]
         truths = load_truth(given.folder / name, data)
         frames = recorded_frames(given.folder / detections)
         for label, build in TRACKERS.items():

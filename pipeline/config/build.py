@@ -26,6 +26,7 @@ from pipeline.core.options import (
     HasClasses,
     HasConf,
     HasEmbedder,
+    HasGround,
     HasModel,
     HasWantedConf,
     PluginChoice,
@@ -38,6 +39,7 @@ from pipeline.engine.pipeline import PATIENCE_S
 from pipeline.events.zones.schema import ZonesFile, plain
 from pipeline.events.zones.watcher import ZoneWatcher
 from pipeline.events.zones.zones_file import load_zones
+from pipeline.trackers._ground import check_ground
 
 log = logging.getLogger("trackline")
 
@@ -76,6 +78,7 @@ def build(
             for source, entry in zip(sources, resolved.sources, strict=True)
             if entry.is_member
         )
+    check_tracker_ground(config, [source.name for source in sources])
     metadata = effective(resolved)
     if new_watcher is None:
         zones = _load_zones(config, [source.name for source in sources])
@@ -350,6 +353,14 @@ def _embedder_choice(config: Config) -> PluginChoice | None:
     choice = config.tracker
     options = _options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
     return options.embedder if isinstance(options, HasEmbedder) else None
+
+
+def check_tracker_ground(config: Config, sources: Collection[str]) -> None:
+    """Raise ConfigError where the tracker's homographies are of others, or cannot be read."""
+    choice = config.tracker
+    options = _options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
+    if isinstance(options, HasGround) and options.ground is not None:
+        check_ground(options.ground, sources, "tracker.ground")
 
 
 def _check_pictures(resolved: ResolvedConfig) -> None:

@@ -107,8 +107,8 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
     with the file's name and line where it is not YAML, and with the key where a value is wrong.
     """
     tree = _with_default_kinds(read_yaml(Path(path)) if path is not None else {})
-    if path is not None and isinstance(tree.get("zones"), str):
-        tree["zones"] = str(Path(path).parent / home_path(tree["zones"]))
+    if path is not None:
+        _start_paths_at(Path(path).parent, tree)
     # Whole sections before what is in them, and a kind before its options, however they came.
     by_depth = sorted(
         (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))
@@ -117,6 +117,20 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
         _set(tree, key, value)
     secrets = None if path is None else read_secrets(Path(path).with_name(FILE_NAME))
     return validated(Config, tree, "", context=secrets)
+
+
+def _start_paths_at(folder: Path, tree: dict[str, Any]) -> None:
+    """Let the relative paths of files that stand beside a configuration start at its folder."""
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: placed(path) for key, path in value.items()}
+        return str(folder / home_path(value)) if isinstance(value, str) else value
+
+    if "zones" in tree:
+        tree["zones"] = placed(tree["zones"])
+    if isinstance(tracker := tree.get("tracker"), Mapping) and "ground" in tracker:
+        tree["tracker"] = {**tracker, "ground": placed(tracker["ground"])}
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

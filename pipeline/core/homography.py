@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.options import OptionsModel, validated
 from pipeline.core.yaml_file import read_yaml
 
@@ -192,4 +193,8 @@ class Homography(OptionsModel):
 
 def read_homography(path: Path) -> Homography:
     """Return what a homography.yaml says; raises ConfigError naming file and key."""
-    return validated(Homography, read_yaml(path), f"{path}:")
+    tree = read_yaml(path)
+    try:
+        return validated(Homography, tree, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import (
     Any,
@@ -130,6 +131,13 @@ class HasEmbedder(Protocol):
     """
 
     embedder: PluginChoice | None
+
+
+@runtime_checkable
+class HasGround(Protocol):
+    """Optional, for a tracker's `Options`: the homography of the ground, or one by source."""
+
+    ground: Path | dict[str, Path] | None
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -101,6 +101,7 @@ class BaseTracker:
     def update(self, frame: Frame, detections: Detections) -> Tracks:
         """Return the frame's confirmed tracks; rows without a detection are coasting."""
         self._clock.advance(frame.pts_s)
+        self._look_at(frame)
         seen = self._observe(detections)
         began = time.perf_counter()
         self._compensate_camera(frame.image)
@@ -249,7 +250,14 @@ class BaseTracker:
         if self._camera:
             motion = self._camera.estimate(image, self._filters.xyxy())
             if motion:
-                self._warp(motion)
+                self._camera_moved(motion)
+
+    def _look_at(self, frame: Frame) -> None:
+        """Begin a frame: the clock is at it, and nothing is predicted yet."""
+
+    def _camera_moved(self, motion: Similarity) -> None:
+        """Move the tracks along: the picture moved by this."""
+        self._warp(motion)
 
     def _warp(self, motion: Similarity) -> None:
         self._filters.warp(motion)

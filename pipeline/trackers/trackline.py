@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from pipeline.core.data import Frame
+from pipeline.core.homography import Homography
 from pipeline.core.interfaces import Embedder
 from pipeline.core.options import Needs
 from pipeline.trackers._association import CandidatePairs, Matches
-from pipeline.trackers._camera_motion import shared_motion
+from pipeline.trackers._camera_motion import Similarity, shared_motion
+from pipeline.trackers._ground import GroundFilters, GroundPlane, GroundView, read_grounds
 from pipeline.trackers._kalman import (
     VELOCITY_VARIANCE,
     AspectHeightFilters,
     BoxFilters,
     WidthHeightFilters,
 )
-from pipeline.trackers._track_table import Float64, Observations
+from pipeline.trackers._track_table import Columns, Float64, Observations, Rows
 from pipeline.trackers._tracker import State, TwoStageOptions, TwoStageTracker
 
 
@@ -53,6 +57,12 @@ class Options(TwoStageOptions):
     """Grow boxes before their overlap is taken where a frame comes more than 1.8 nominal frames
     after the last (below 16 a second), by so many standard deviations of the track's velocity
     times the time beyond: much for a new track, little for a steady one; 0: never."""
+    ground: Annotated[Path | dict[str, Path] | None, Field(json_schema_extra={"tune": False})] = (
+        None
+    )
+    """homography.yaml of a camera that stands (trackline calibrate), or {source: file}: match by
+    where boxes stand on the ground too, and look for a lost track where it has got to there. A
+    relative path starts at the configuration's folder."""
 
 
 # Frames that are no farther apart, in nominal ones, need no buffer: there it measured worse. And no
@@ -70,19 +80,41 @@ _PRIOR = 10 * np.array([_SURE, _SURE**2])
 
 def build(options: Options, embedder: Embedder | None = None) -> Trackline:
     """Return a tracker for one source."""
-    return Trackline(options, embedder)
+    ground = None if options.ground is None else read_grounds(options.ground)
+    return Trackline(options, embedder, ground)
 
 
 class Trackline(TwoStageTracker):
     """The default tracker, for one source."""
 
-    def __init__(self, options: Options, embedder: Embedder | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        embedder: Embedder | None,
+        ground: Homography | Mapping[str, Homography] | None = None,
+    ) -> None:
         self._own = options
+        self._view = None if ground is None else GroundView(ground)
         self._scores = _PRIOR.copy()
         super().__init__(options, embedder)
 
     def _new_filters(self) -> BoxFilters:
         return WidthHeightFilters() if self._own.size_filter else AspectHeightFilters()
+
+    def _extra_columns(self) -> dict[str, Columns]:
+        self._places = GroundFilters()
+        return {} if self._view is None else {"ground": self._places}
+
+    def _look_at(self, frame: Frame) -> None:
+        if self._view:
+            seconds = self._clock.step / self._own.nominal_fps
+            self._view.look_at(frame, seconds)
+            self._places.predict(seconds)
+
+    def _camera_moved(self, motion: Similarity) -> None:
+        super()._camera_moved(motion)
+        if self._view:
+            self._view.move(motion)
 
     def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
         if self._own.shared_motion:
@@ -92,7 +124,23 @@ class Trackline(TwoStageTracker):
             if motion:
                 self._warp(motion)
                 predicted = motion.boxes(predicted)
+        if self._view and self._view.plane:
+            predicted = self._on_the_ground(self._view.plane, predicted)
         super()._match(matches, predicted, seen)
+
+    def _on_the_ground(self, plane: GroundPlane, predicted: Float64) -> Float64:
+        """Return the predicted boxes, those of lost tracks where they have got to on the ground.
+
+        At a steady speed there, an object that comes nearer is faster and faster in the picture.
+        """
+        lost = (self._tracks.detection < 0).nonzero()[0]
+        places, sure = self._places.places(lost)
+        lost = lost[sure]
+        boxes = plane.move(predicted.take(lost, 1), places[:, sure])
+        seen = np.isfinite(boxes).all(0)
+        predicted = predicted.copy()
+        predicted[:, lost[seen]] = boxes[:, seen]
+        return predicted
 
     def _score_factor(self, seen: Observations) -> float:
         """The mean of the last scores, weighed by themselves so that clutter counts little."""
@@ -115,13 +163,32 @@ class Trackline(TwoStageTracker):
         return reach
 
     def _save_extra(self) -> State:
-        return {"scores": self._scores.copy()}
+        view = {} if self._view is None else {"view": self._view.save()}
+        return {"scores": self._scores.copy(), **view}
 
     def _load_extra(self, state: Mapping[str, Any]) -> None:
         self._scores = state["scores"].copy()
+        if self._view:
+            self._view.load(state["view"])
+
+    def _state_kind(self) -> str:
+        return super()._state_kind() + (", ground" if self._view else "")
 
     def _similarity(self, predicted: Float64, seen: Observations) -> CandidatePairs:
         pairs = self._pairs(predicted, seen, self._growth(predicted))
         if self._own.height_aware:
             pairs.weigh_by_height(predicted, seen.xyxy)
+        if self._view and self._view.plane:
+            self._places.weigh(pairs, self._view.plane.stand(seen.xyxy))
         return pairs
+
+    def _update(self, tracks: Rows, matched: Observations) -> None:
+        super()._update(tracks, matched)
+        if self._view and self._view.plane:
+            self._places.update(tracks, self._view.plane.stand(matched.xyxy))
+
+    def _start(self, new: Observations) -> None:
+        super()._start(new)
+        if self._view and len(new.score):
+            plane = self._view.plane
+            self._places.start(len(new.score), plane.stand(new.xyxy) if plane else None)

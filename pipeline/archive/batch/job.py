@@ -31,7 +31,7 @@ from pipeline.archive.dataset.files import children_with
 from pipeline.archive.dataset.layout import ANNOTATED, has_header, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.remote import is_remote
-from pipeline.config.build import make_detector, model_of
+from pipeline.config.build import check_tracker_ground, make_detector, model_of
 from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.interfaces import Detector
@@ -105,6 +105,7 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
             if (left := [one for one in group if one.path not in copies])
         }
         zones = camera_zones(config, list(cameras))
+        check_tracker_ground(config, list(found.cameras))
         undo.pop_all()
     notes = [*found.notes, *copies_noted(copies)]
     return BatchJob(options, config, cameras, zones, notes, kept_options, written, model)

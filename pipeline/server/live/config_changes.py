@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pipeline.config.alerts import alert_options
 from pipeline.config.build import (
+    check_tracker_ground,
     detect_by_source,
     detector_choice,
     make_detector,
@@ -122,6 +123,7 @@ def apply(new: Config, now: RunningConfig, pipeline: ChangeablePipeline) -> list
     made = make_sources(resolved)
     sources = {source.name: (source, choice) for source, choice in made}
     detect = detect_by_source(resolved, [source for source, _ in made])
+    check_tracker_ground(new, [*sources])
     new_detector, new_tracker = make_detector(new), tracker_factory(new)
     before = now.sources
     wanted = detector_choice(new)
