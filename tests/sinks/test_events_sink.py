@@ -228,7 +228,7 @@ def test_a_thread_that_fails_fails_the_run(tmp_path: Path, monkeypatch: pytest.M
     sink = plugin.build(plugin.Options(clips=False))
     sink.open(run_info(tmp_path, "gate"))
 
-    def broken(records: object) -> None:
+    def broken(*records: object) -> None:
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr(sink.store, "add", broken)

@@ -149,7 +149,7 @@ def test_a_thumbnail_goes_with_its_visit_and_when_space_runs_out(tmp_path: Path)
     (visit,) = store.visits()
     path = store.thumbnail_path(visit.id)
     assert path is not None
-    apply_retention(store, RetentionLimits(None, 0.0005))
+    apply_retention(store, RetentionLimits(None, 0.0015))
     assert (store.visits()[0].thumbnail, path.exists()) == (None, False)
     path.write_bytes(b"again")
     store.set_thumbnail(visit.uid, f"gate/{path.name}", 5)
