@@ -24,6 +24,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipeline.events.store.records import EventQuery, EventRecord
+from pipeline.events.store.retention import total_bytes
 from pipeline.events.store.store import EventStore
 
 CAMERAS = [f"camera {n}" for n in range(1, 9)]
@@ -157,6 +158,15 @@ def time_all(store: EventStore) -> None:
         "a week by hour, one zone": lambda: store.counts_by_slot(
             replace(by_time(7), camera="camera 3", zone="yard"), 3600
         ),
+        "30 days by hour": lambda: store.counts_by_slot(by_time(30), 3600),
+        "30 days by quarter of an hour": lambda: store.counts_by_slot(by_time(30), 900),
+        "30 days by hour, one kind": lambda: store.counts_by_slot(
+            replace(by_time(30), kind="enter"), 3600
+        ),
+        "30 days by hour, one camera": lambda: store.counts_by_slot(
+            replace(by_time(30), camera="camera 3"), 3600
+        ),
+        "how much all takes (retention)": lambda: total_bytes(store),
         "all days": lambda: store.counts_by_slot(by_time(DAYS), 86400),
     }.items():
         median, worst = timed(ask)

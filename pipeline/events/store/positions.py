@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.events.store.store import EventStore
 
 SLICES = 12
-"""Parts of the time that is asked for, each of which has its share of the paths."""
+"""Parts of the time that is asked for, from each of which paths are taken."""
 MAX_POINTS = 40
 """Of one path."""
 
@@ -88,11 +88,12 @@ def visit_paths(store: EventStore, wanted: EventQuery) -> list[VisitPath]:
     """
     found = [
         visit
-        for part in _parts(wanted)
+        for part in _parts(wanted)  # of each more than its share: the newest have no clip yet
         for visit in store.visits(part)
         if visit.clip and visit.track_id > 0
     ]
-    first = {visit.event_id: visit for visit in found}
+    some = np.linspace(0, len(found) - 1, min(len(found), wanted.limit)).round()
+    first = {found[int(k)].event_id: found[int(k)] for k in some}
     paths: list[VisitPath] = []
     with store.reading() as connection:
         if connection is None or not first:
@@ -108,15 +109,14 @@ def visit_paths(store: EventStore, wanted: EventQuery) -> list[VisitPath]:
 
 
 def _parts(wanted: EventQuery) -> Iterator[EventQuery]:
-    """Yield queries of equal parts of the time asked for, each with its share of the limit."""
-    share = -(-wanted.limit // SLICES)
+    """Yield queries of equal parts of the time asked for."""
     if wanted.since is None or wanted.until is None or wanted.limit < SLICES:
         yield wanted
         return
     step = (wanted.until - wanted.since) / SLICES
     for k in range(SLICES):
         since = wanted.since + k * step
-        yield replace(wanted, since=since, until=since + step, limit=share)
+        yield replace(wanted, since=since, until=since + step)
 
 
 def _paths_in(packed: bytes | None, visits: Sequence[StoredVisit]) -> Iterator[VisitPath]:
