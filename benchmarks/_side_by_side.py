@@ -18,9 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS, THEIRS = "trackline", "ultralytics"
 
 
-def measured(command: list[str], side: str) -> Any:
-    """Run a worker in an empty folder and return what it prints last, as JSON; ends on failure."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+def measured(command: list[str], side: str, checkout: Path = ROOT) -> Any:
+    """Run a worker in an empty folder and return what it prints last, as JSON; ends on failure.
+
+    It imports the package of that `checkout`.
+    """
+    path = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))
     quiet = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -38,18 +41,27 @@ def measured(command: list[str], side: str) -> Any:
 
 def timed(start: Callable[[], Iterable[object]]) -> dict[str, float]:
     """Return frames, seconds, cpu_s and peak_mb of this process, until the last result."""
-    import resource  # not on Windows
-
     started, cpu_started = time.perf_counter(), time.process_time()
     frames = sum(1 for _ in start())
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "frames": frames,
         "seconds": seconds,
         "cpu_s": time.process_time() - cpu_started,
-        "peak_mb": peak / (1e6 if sys.platform == "darwin" else 1e3),
+        "peak_mb": _peak_mb(),
     }
+
+
+def _peak_mb() -> float:
+    """Return the most memory this process had."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says on Linux began with the process that started this
+        held = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(held.split()[1]) * 1024 / 1e6
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def print_row(

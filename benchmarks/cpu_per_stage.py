@@ -62,6 +62,7 @@ class Threads:
     def __enter__(self) -> Threads:
         self.ms: dict[int, float] = {}
         self.names: dict[int, str] = {}
+        self._comm: dict[int, str] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch")
         self._thread.start()
@@ -70,6 +71,14 @@ class Threads:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
+
+    def by_name(self) -> dict[str, float]:
+        """Return the CPU ms by the thread's name, or by what the library calls its threads."""
+        sums: dict[str, float] = {}
+        for thread, ms in self.ms.items():
+            name = self.names.get(thread) or self._comm.get(thread, "")
+            sums[name] = sums.get(name, 0.0) + ms
+        return sums
 
     def _watch(self) -> None:
         while not self._end.wait(0.05):
@@ -80,6 +89,7 @@ class Threads:
                 except OSError:
                     continue  # it has ended
                 user, system = told.rpartition(")")[2].split()[11:13]
+                self._comm[int(thread)] = told.partition("(")[2].rpartition(")")[0]
                 self.ms[int(thread)] = (int(user) + int(system)) * TICK_MS
 
 

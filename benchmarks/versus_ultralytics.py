@@ -114,12 +114,13 @@ def _measure(
 
 def _work(arguments: argparse.Namespace) -> dict[str, float]:
     """In the process that is measured: do the job and say what it took."""
-    job = _ours if arguments.worker == OURS else _theirs
+    job = ours if arguments.worker == OURS else theirs
     start = job(arguments)
     return timed(start)
 
 
-def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+def ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+    """Return this program's job; its libraries are imported."""
     import av  # noqa: F401 - or it is imported once the clock runs
     import cv2  # noqa: F401
 
@@ -145,7 +146,8 @@ def _ours(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
     return run
 
 
-def _theirs(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+def theirs(arguments: argparse.Namespace) -> Callable[[], Iterable[object]]:
+    """Return ultralytics' job; its libraries are imported."""
     import _torchvision_operators
 
     _torchvision_operators.import_torchvision()
