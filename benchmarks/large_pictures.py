@@ -5,10 +5,10 @@
 
 VIDEO is scaled to each size (4K is four of it, each a little later than the one before, so that
 details are as small as a camera's) and encoded as H.264 in a temporary folder. Each measurement is
-a process of its own, one side after the other, tracking only and then saving video. Prints frames a
-second, CPU milliseconds a frame, peak memory, and trackline's CPU milliseconds by thread. `--before`
-measures another checkout of trackline in the same turns. On a machine that is not alone the CPU time
-says more than the frames a second.
+a process of its own, one side after the other, tracking only and then saving video. Prints frames
+a second, CPU milliseconds a frame, peak memory, and trackline's CPU milliseconds by thread.
+`--before` measures another checkout of trackline in the same turns. On a machine that is not alone
+the CPU time says more than the frames a second.
 """
 
 from __future__ import annotations

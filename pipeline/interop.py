@@ -43,7 +43,7 @@ def to_supervision(
     if isinstance(found, Result):
         class_names = found.class_names if class_names is None else class_names
         seen, tracks = found.detections, found.tracks
-        size = found.frame.image.shape[:2]
+        size = found.frame.shape[:2]
         if len(tracks) and not tracks.track_id.any():  # the tracker `none`
             found, rows = seen, np.arange(len(seen))
         else:

@@ -95,7 +95,7 @@ class _SourceSummary:
 
     def add(self, result: Result) -> None:
         frame = result.frame
-        self._size = frame.image.shape[1], frame.image.shape[0]
+        self._size = frame.shape[1], frame.shape[0]
         self._last = frame.index, frame.pts_s
         self._tally.note(result)
 

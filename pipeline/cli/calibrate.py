@@ -80,7 +80,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"{args.output}: want a file called .yaml")
     frame = read_still(args.source, args.at)
-    height, width = frame.image.shape[:2]
+    height, width = frame.shape[:2]
     homography, calibration = calibrated(tree, (width, height), errors, where)
     try:
         write_text(args.output, _text(homography))

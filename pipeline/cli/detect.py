@@ -131,7 +131,7 @@ def _made(config: Config) -> dict[str, Sink]:
 def _rows(result: Result, utc_of: UtcOf | None = None) -> list[tuple[Any, ...]]:
     """Return a row for each object, in the order of COLUMNS, best first."""
     del utc_of
-    height, width = result.frame.image.shape[:2]
+    height, width = result.frame.shape[:2]
     found, names = result.detections, result.class_names
     rows = [
         (
@@ -152,7 +152,7 @@ def _rows(result: Result, utc_of: UtcOf | None = None) -> list[tuple[Any, ...]]:
 
 def _as_json(result: Result) -> Iterator[str]:
     """Yield the picture's objects as one line of JSON."""
-    height, width = result.frame.image.shape[:2]
+    height, width = result.frame.shape[:2]
     found = result.detections
     order = np.argsort(-found.score.astype(np.float64).round(4), kind="stable")
     result = replace(result, detections=found[order], tracks=Tracks.untracked(found[order]))

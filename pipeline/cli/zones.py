@@ -12,7 +12,6 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -110,7 +109,7 @@ def _named(frame: Frame, name: str | None) -> tuple[Frame, str]:
             f"'{name}': no name for a camera in a zones file (64 printable characters): "
             "give one with --camera NAME"
         ) from None
-    return replace(frame, source=name), name
+    return frame.moved(source=name), name
 
 
 def _other_frames(source: str, still: Still) -> FramePicker | None:

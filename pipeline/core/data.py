@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.masks import Mask, rows_of
+from pipeline.core.yuv import Size, YuvImage
 
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
@@ -34,10 +35,45 @@ def _check(owner: object, name: str, array: Any, dtype: type, shape: tuple[int, 
         raise ValueError(f"{where}: want shape {shape}, got {array.shape}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """One picture of one source: BGR u8[H,W,3], made read-only on construction.
+class _BgrImage:
+    """The field `Frame.image`: takes BGR or YUV, gives BGR, made once from YUV when first read."""
 
+    @overload
+    def __get__(self, frame: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, frame: Frame, owner: type) -> Image: ...
+    def __get__(self, frame: Frame | None, owner: type) -> Self | Image:
+        if frame is None:
+            return self
+        held = frame.__dict__
+        if "yuv" in held:
+            yuv: YuvImage = held["yuv"]
+            return yuv.bgr
+        image: Image = held["bgr"]
+        return image
+
+    def __set__(self, frame: Frame, image: Image | YuvImage) -> None:
+        if isinstance(image, YuvImage):
+            frame.__dict__["yuv"] = image
+            return
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise ValueError(f"Frame.image: want uint8 array, got {kind}")
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"Frame.image: want shape (H, W, 3), got {image.shape}")
+        if image.flags.writeable:
+            image = image.view()
+            image.flags.writeable = False
+        frame.__dict__["bgr"] = image
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of one source: BGR u8[H,W,3], read-only.
+
+    `image` may be given as a YuvImage, as video files and network cameras do: what needs no BGR
+    reads `yuv`, `shape` and `scaled`, which cost less than `image`; that is made from it when it
+    is first read, by any thread, and kept with the frame. `moved` copies a frame without making it.
     `index` counts the frames grabbed from this source from 0, so a dropped frame shows as a gap.
     `pts_s` is the container's presentation time in seconds for files and seconds since open for
     cameras; `captured_at` is `time.monotonic()` read after the picture arrived; `epoch` grows by
@@ -52,17 +88,59 @@ class Frame:
     epoch: int = 0
     file: str = ""
 
-    def __post_init__(self) -> None:
-        image = self.image
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-            kind = getattr(image, "dtype", type(image).__name__)
-            raise ValueError(f"Frame.image: want uint8 array, got {kind}")
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"Frame.image: want shape (H, W, 3), got {image.shape}")
-        if image.flags.writeable:
-            image = image.view()
-            image.flags.writeable = False
-            object.__setattr__(self, "image", image)
+    if TYPE_CHECKING:
+
+        def __init__(  # noqa: PLR0913 (the fields)
+            self,
+            image: Image | YuvImage,
+            source: str,
+            index: int,
+            pts_s: float,
+            captured_at: float,
+            epoch: int = 0,
+            file: str = "",
+        ) -> None: ...
+
+    @property
+    def yuv(self) -> YuvImage | None:
+        """Return the picture as it was decoded, None where the source gave BGR."""
+        yuv: YuvImage | None = self.__dict__.get("yuv")
+        return yuv
+
+    @property
+    def picture(self) -> Image | YuvImage:
+        """Return the picture as the source gave it."""
+        return self.yuv or self.image
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of `image`, (H, W, 3)."""
+        height, width, channels = self.picture.shape
+        return height, width, channels
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of memory that the picture takes as the source gave it."""
+        return self.picture.nbytes
+
+    def scaled(self, size: Size) -> Image:
+        """Return the picture at `size` (height, width), each pixel the mean of those it was."""
+        if self.yuv is not None:
+            return self.yuv.scaled(size, average=True)
+        import cv2
+
+        small = cv2.resize(self.image, size[::-1], interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.uint8)
+
+    def moved(self, **changes: Any) -> Frame:
+        """Return the frame with other fields than its picture, shared and not converted."""
+        mine = self.__dict__
+        fields = {name: mine[name] for name in _FRAME_FIELDS} | changes
+        return Frame(self.picture, **fields)
+
+
+Frame.image = _BgrImage()  # type: ignore[assignment]  # in its body it would be a default
+_FRAME_FIELDS = ("source", "index", "pts_s", "captured_at", "epoch", "file")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

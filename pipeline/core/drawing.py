@@ -248,7 +248,7 @@ class Trails:
         A track that has moved less than `min_step` pixels gets no further point.
         """
         frame = result.frame
-        height, width = size = frame.image.shape[:2]
+        height, width = size = frame.shape[:2]
         if frame.epoch != self._epoch or frame.pts_s < self.now_s or size != self._size:
             # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
             self.points.clear()

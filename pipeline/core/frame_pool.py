@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from pipeline.core.data import Image
 _probe = [np.empty(0, np.uint8)]
 _IDLE_REFERENCES = next(sys.getrefcount(buffer) for buffer in _probe)
 
+MAX_BYTES = 2**28
+
 
 class FramePool:
     """Pool of u8[H,W,3] arrays; one returns by itself once no reference to it is left.
@@ -20,23 +23,30 @@ class FramePool:
     NumPy makes every view, slice and exported buffer refer to the array that owns the memory, so
     the owner's reference count shows whether one is left. `keep` bounds the idle memory and
     must exceed what the queues of a run hold together, or a slow sink makes every frame a fresh
-    one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Not
-    thread-safe: one pool belongs to one grabbing thread. Holders may let go on any thread.
+    one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Of large
+    pictures no more than MAX_BYTES are kept, but for two. Any thread may take and let go.
     """
 
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self._buffers: list[Image] = []
+        self._lock = threading.Lock()
 
     def take(self, height: int, width: int) -> Image:
         """Return a writable u8[height,width,3] array with arbitrary content."""
         size = height * width * 3
-        if self._buffers and self._buffers[0].size != size:
+        with self._lock:
+            if self._buffers and self._buffers[0].size != size:
+                self._buffers.clear()
+            for buffer in self._buffers:
+                if sys.getrefcount(buffer) == _IDLE_REFERENCES:
+                    return buffer.reshape(height, width, 3)
+            fresh: Image = np.empty(size, np.uint8)
+            if len(self._buffers) < min(self._keep, max(2, MAX_BYTES // size)):
+                self._buffers.append(fresh)
+            return fresh.reshape(height, width, 3)
+
+    def clear(self) -> None:
+        """Forget all memory: what is in use stays with its users, and is not used again."""
+        with self._lock:
             self._buffers.clear()
-        for buffer in self._buffers:
-            if sys.getrefcount(buffer) == _IDLE_REFERENCES:
-                return buffer.reshape(height, width, 3)
-        fresh: Image = np.empty(size, np.uint8)
-        if len(self._buffers) < self._keep:
-            self._buffers.append(fresh)
-        return fresh.reshape(height, width, 3)

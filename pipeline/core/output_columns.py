@@ -108,7 +108,7 @@ def track_rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
     if not len(tracks):
         return []
     names = result.class_names
-    height, width = frame.image.shape[:2]
+    height, width = frame.shape[:2]
     start = (
         frame.source,
         frame.index,

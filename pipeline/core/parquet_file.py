@@ -156,7 +156,7 @@ class TrackColumns:
         if not count:
             return
         utc = utc_of(frame.source, frame.pts_s, frame.captured_at)
-        height, width = frame.image.shape[:2]
+        height, width = frame.shape[:2]
         self._counts.append(count)
         self._frames.append(
             (

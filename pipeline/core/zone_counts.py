@@ -35,7 +35,7 @@ class ZoneCounts:
     def note(self, result: Result) -> None:
         """Add a result's events; a new epoch or picture size empties the zones."""
         frame = result.frame
-        picture = frame.epoch, *frame.image.shape[:2]
+        picture = frame.epoch, *frame.shape[:2]
         if picture != self._picture:
             self._picture = picture
             self.forget_positions()

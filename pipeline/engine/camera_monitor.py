@@ -65,7 +65,8 @@ class FreezeDetector:
 
     def update(self, frame: Frame) -> float:
         """Return for how many seconds the picture has been the same."""
-        sample = frame.image[::16, ::4].tobytes()
+        picture = frame.image if frame.yuv is None else frame.yuv.luma
+        sample = picture[::16, ::4].tobytes()
         if sample != self._sample:
             if self._sample:
                 self._reopen_after_s = self._first_s
@@ -116,7 +117,7 @@ class CameraMonitor:
         frozen_s = self._freeze.update(frame) if self.live else 0.0
         with self._lock:
             self._arrivals.append(frame.captured_at)
-            self._size = frame.image.shape[:2]
+            self._size = frame.shape[:2]
             self._frozen_s = frozen_s
             if self._state != "live":
                 self._set_state("live", frame.captured_at, None)

@@ -299,7 +299,7 @@ class Grabber:
         """
         if self._ring_bytes is None or self.info is None:
             return None
-        size = frame.image.nbytes
+        size = frame.nbytes
         return None if size <= _frame_bytes(self.info) else max(0, self._ring_bytes // size - 1)
 
     def _has_enough(self) -> bool:
@@ -335,7 +335,7 @@ class Grabber:
         index, epoch = self.stats.grabbed, self.stats.epoch
         if (frame.index, frame.epoch, frame.pts_s) == (index, epoch, pts_s):
             return frame
-        return replace(frame, index=index, epoch=epoch, pts_s=pts_s)
+        return frame.moved(index=index, epoch=epoch, pts_s=pts_s)
 
     def _monotonic(self, pts_s: float) -> float:
         """Return the time of the next frame, not before the last one's in its epoch."""

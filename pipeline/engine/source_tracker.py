@@ -198,10 +198,10 @@ class SourceTracker:
 
     def _is_new_sequence(self, frame: Frame) -> bool:
         """Return whether this frame does not continue the last one."""
-        last, self._last = self._last, _Last(frame.epoch, frame.image.shape, frame.pts_s)
+        last, self._last = self._last, _Last(frame.epoch, frame.shape, frame.pts_s)
         if last is None:
             return False
-        if (frame.epoch, frame.image.shape) != (last.epoch, last.shape):
+        if (frame.epoch, frame.shape) != (last.epoch, last.shape):
             self._usual_s = None
             return True
         gap_s = frame.pts_s - last.pts_s

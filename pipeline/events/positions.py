@@ -69,7 +69,7 @@ class PositionCounter:
         return [_copy(each) for grids in self._grids.values() for each in grids.values()]
 
     def _count(self, result: Result, grids: dict[str, HourGrid], hour: int, passed: float) -> None:
-        tracks, (height, width) = result.tracks, result.frame.image.shape[:2]
+        tracks, (height, width) = result.tracks, result.frame.shape[:2]
         seen = (tracks.detection >= 0) & (tracks.track_id > 0) & np.isfinite(tracks.xyxy).all(1)
         if not seen.any():
             return

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 from urllib.parse import quote
@@ -54,7 +54,7 @@ class Still:
     @property
     def size(self) -> tuple[int, int]:
         """Return the picture's width and height."""
-        height, width = self.frame.image.shape[:2]
+        height, width = self.frame.shape[:2]
         return width, height
 
 
@@ -271,7 +271,7 @@ class StillPage:
             frame = self._frames.at(wanted.at_s)
         except PipelineError as error:
             raise HTTPException(422, str(error)) from None
-        self._show(replace(frame, source=self._still.camera))
+        self._show(frame.moved(source=self._still.camera))
         return self._shown()
 
     async def _on_done(self) -> Response:

@@ -90,7 +90,7 @@ class AssDrawing:
     def events(self, result: Result, now_s: float) -> list[AssEvent]:
         """Return what is shown of a result."""
         high, wide = self._size
-        height, width = result.frame.image.shape[:2]
+        height, width = result.frame.shape[:2]
         scale = wide / width, high / height
         marks = marks_of(result, (height, width), self._labels, unicode=True)
         events = [] if self._trail_s <= 0 else self._trail_events(marks, scale, now_s)

@@ -61,7 +61,7 @@ class CocoSink:
         """Add the result's picture and its boxes."""
         if self._names is None:
             raise ValueError("CocoSink.write: open() comes first")
-        height, width = result.frame.image.shape[:2]
+        height, width = result.frame.shape[:2]
         image_id = len(self._images) + 1
         name = str(self._names.of(result.frame))
         self._images.append(

@@ -114,7 +114,7 @@ class SubtitlesSink:
                 raise ValueError("SubtitlesSink.write: open() comes first")
             path = self._folder.path_of(frame.source, SUFFIX)
             self._folder.begin(path)
-            height, width = frame.image.shape[:2]
+            height, width = frame.shape[:2]
             options = self._options
             drawing = AssDrawing((height, width), options.trail_s, options.labels)
             start_s = info.start_s + frame.pts_s if info is not None and _is_file(info) else 0.0

@@ -90,7 +90,7 @@ class WindowSink:
             return
         began = time.perf_counter()
         frame = result.frame
-        if self._canvas.shape != frame.image.shape:
+        if self._canvas.shape != frame.shape:
             self._canvas = np.empty_like(frame.image)
         np.copyto(self._canvas, frame.image)
         self._painter.paint(self._canvas, result)

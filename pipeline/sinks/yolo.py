@@ -88,7 +88,7 @@ class YoloSink:
             write_text(path, dump({"names": dict(run.class_names)}))
 
     def _lines(self, result: Result) -> list[str]:
-        height, width = result.frame.image.shape[:2]
+        height, width = result.frame.shape[:2]
         tracks = result.tracks[~result.tracks.coasting]
         limit = np.array([width, height, width, height], np.float32)
         inside = np.clip(tracks.xyxy, 0, limit)

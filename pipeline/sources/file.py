@@ -162,7 +162,7 @@ class FileSource:
             reason = limited if "max_megapixels" in str(error) else ""
             raise self._not_a_video(f"no picture in it can be decoded{reason}") from None
         self._frames = chain((first,), frames)
-        height, width = first.image.shape[:2]
+        height, width = first.shape[:2]
         rate = self._fps or nominal_rate(container, stream)
         if rate is None and not says_times(container):
             self.notes.append("says no rate, taken as 25 pictures per second; see option fps")
@@ -206,7 +206,7 @@ class FileSource:
     def close(self) -> None:
         """Release the file and the memory of its pictures."""
         self._frames = iter(())
-        self._pool = FramePool()
+        self._pool.clear()
         container, self._container = self._container, None
         if container is not None:
             container.close()

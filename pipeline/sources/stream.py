@@ -214,7 +214,7 @@ class StreamSource:
         A connection that hangs is left to its own time limits.
         """
         self._leave()
-        self._pool = FramePool()
+        self._pool.clear()
         self._interrupted.clear()
 
     @property

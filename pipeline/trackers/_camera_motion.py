@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.data import Image
+from pipeline.core.yuv import YuvImage
 from pipeline.trackers._association import CandidatePairs, Matches, grown
 from pipeline.trackers._track_table import Float64
 
@@ -115,7 +116,7 @@ class CameraMotion:
         self._grey = self._sample = _NONE
         self._noise = _NOISE
 
-    def estimate(self, image: Image, objects: Float64) -> Similarity | None:
+    def estimate(self, image: Image | YuvImage, objects: Float64) -> Similarity | None:
         """Return how the picture moved since the last that did; None if not, or none can tell.
 
         While it stands, each picture is compared with the same one, so that a slow motion is
@@ -129,7 +130,7 @@ class CameraMotion:
 
         level = 0.0
         step = max(max(height, width) // _SAMPLE_SIDE, 1)
-        sample = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
+        sample = _green(image, step)
         seen_before = sample.shape == self._sample.shape
         if seen_before:
             change = cv2.absdiff(self._sample, sample)
@@ -139,8 +140,7 @@ class CameraMotion:
                 return None
         shrink = min(_LONG_SIDE / max(height, width), 1.0)
         size = round(width * shrink), round(height * shrink)
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        before, grey = self._grey, np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        before, grey = self._grey, _small_grey(image, size)
         motion = _fit(before, grey, objects * shrink, shrink) if seen_before else None
         # What changed without a move (light, noise) sets the test off once, not for ever after.
         self._sample = sample
@@ -159,6 +159,23 @@ class CameraMotion:
         self._grey = state["grey"].astype(np.uint8)
         self._sample = state["sample"].astype(np.uint8)
         self._noise = float(state["noise"][0])
+
+
+def _green(image: Image | YuvImage, step: int) -> Image:
+    """Return the green of every `step`th pixel of every `step`th row."""
+    if isinstance(image, YuvImage):
+        return image.green(step)
+    return np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step, 1])
+
+
+def _small_grey(image: Image | YuvImage, size: tuple[int, int]) -> Image:
+    """Return the picture at `size` (width, height) in grey."""
+    import cv2
+
+    if isinstance(image, YuvImage):
+        return image.grey((size[1], size[0]))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _farthest(motion: Similarity, width: int, height: int) -> float:

@@ -171,7 +171,7 @@ class GroundView:
     def look_at(self, frame: Frame, seconds: float) -> None:
         """Find the ground of this frame's source and size, `seconds` after the last."""
         self._strayed *= np.exp(-seconds / _FORGOTTEN_S)
-        height, width = frame.image.shape[:2]
+        height, width = frame.shape[:2]
         if self._shown == (frame.source, width, height):
             return
         self._shown = frame.source, width, height

@@ -156,7 +156,7 @@ class Identities:
         self._note(frame, now_s)
         self.exchanged = []
         seen = tracks.detection >= 0
-        scene = _Scene(boxes, seen, seen & _free(boxes, seen, frame.image), now_s)
+        scene = _Scene(boxes, seen, seen & _free(boxes, seen, frame.shape), now_s)
         row_of = self._look_around(tracks, scene)
         checked = self._to_check(tracks, scene, row_of)
         gone = self._check(frame.image, checked, tracks, scene, row_of) if checked else []
@@ -166,7 +166,7 @@ class Identities:
 
     def _note(self, frame: Frame, now_s: float) -> None:
         """Note the frame's times; forget what was before a break that lasted too long."""
-        if frame.image.shape[:2] == (1, 1):
+        if frame.shape[:2] == (1, 1):
             raise UsageError("tracker.embedder: wants pictures, and these frames have none")
         if self._is_broken_off and self._last is not None:
             pts_s, captured_at, epoch = self._last
@@ -411,9 +411,9 @@ class Identities:
         self._is_broken_off = bool(state["is_broken_off"])
 
 
-def _free(boxes: Float64, seen: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
+def _free(boxes: Float64, seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return bool[T]: boxes large enough, inside the picture, that touch no other detected one."""
-    height, width = image.shape[:2]
+    height, width = shape[:2]
     free = (boxes[:2] > _EDGE).all(0)
     free &= (boxes[2] < width - _EDGE) & (boxes[3] < height - _EDGE)
     sides = boxes[2:] - boxes[:2]

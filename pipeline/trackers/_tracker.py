@@ -18,6 +18,7 @@ from pydantic import Field
 from pipeline.core.data import Detections, Frame, Image, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import Embedder
+from pipeline.core.yuv import YuvImage
 from pipeline.trackers._association import CandidatePairs, Matches, duplicates
 from pipeline.trackers._camera_motion import CameraMotion, Similarity
 from pipeline.trackers._identity import Identities
@@ -104,7 +105,7 @@ class BaseTracker:
         self._look_at(frame)
         seen = self._observe(detections)
         began = time.perf_counter()
-        self._compensate_camera(frame.image)
+        self._compensate_camera(frame.picture)
         followed = time.perf_counter()
         predicted = self._predict()
         matches = Matches(len(self._tracks), len(seen.score))
@@ -245,7 +246,7 @@ class BaseTracker:
             shown[new] &= not shown[other]
         return np.sort(ranked[shown[len(found) :]])
 
-    def _compensate_camera(self, image: Image) -> None:
+    def _compensate_camera(self, image: Image | YuvImage) -> None:
         """Move the tracks along with the camera (camera motion compensation)."""
         if self._camera:
             motion = self._camera.estimate(image, self._filters.xyxy())

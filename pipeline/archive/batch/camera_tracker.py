@@ -86,7 +86,7 @@ class CameraTracker:
         if index > self._offset_frames and at_s > self._at_s:
             self._step_s = at_s - self._at_s
         self._at_s, self._frame = at_s, index
-        continued = replace(frame, source=self._camera, pts_s=at_s, index=index)
+        continued = frame.moved(source=self._camera, pts_s=at_s, index=index)
         self._source.open()
         tracks, events, stage_ms = self._source.update(
             continued, result.detections, result.class_names
@@ -94,7 +94,7 @@ class CameraTracker:
         self._last_id = max(self._last_id, self._source.last_id)
         return replace(
             result,
-            frame=replace(frame, source=self._camera),
+            frame=frame.moved(source=self._camera),
             tracks=tracks,
             events=tuple(map(self._in_recording, events)),
             stage_ms={**result.stage_ms, **stage_ms},

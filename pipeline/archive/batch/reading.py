@@ -93,7 +93,7 @@ class RecordingReader:
                 for result in results:
                     frame = result.frame
                     if self._path != self._local:
-                        frame = replace(frame, file=str(self._path))
+                        frame = frame.moved(file=str(self._path))
                     yield replace(result, frame=frame) if frame is not result.frame else result
         except SourceBrokenError as error:
             self.broken = reason_of(error, self._local)

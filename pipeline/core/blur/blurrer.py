@@ -77,7 +77,7 @@ class _SourceBlur:
     def follow(self, result: Result) -> None:
         """Begin anew where a frame does not continue the one before."""
         frame = result.frame
-        seen, self._seen = self._seen, (frame.epoch, frame.image.shape, frame.pts_s)
+        seen, self._seen = self._seen, (frame.epoch, frame.shape, frame.pts_s)
         if seen is not None and (seen[:2] != self._seen[:2] or frame.pts_s < seen[2]):
             self._held.reset()
             self._held_faces.reset()

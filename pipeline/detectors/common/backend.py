@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pipeline.core.data import ClassNames, Detections, Float32, Image
 from pipeline.core.errors import ModelError
+from pipeline.core.yuv import YuvImage
 
 if TYPE_CHECKING:  # it needs OpenCV, which is not to be loaded before a detector opens
     from pipeline.detectors.common.postprocess import Postprocess
@@ -181,6 +182,16 @@ class SizedBackend(Backend, Protocol):
 
     def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
         """Begin with a batch; `sides` are the longest sides of the inputs, None for the usual."""
+
+
+@runtime_checkable
+class PlanesBackend(Backend, Protocol):
+    """Optional, for backends: pictures may come as they were decoded."""
+
+    takes_yuv: bool
+
+    def submit(self, images: Sequence[Image | YuvImage], sides: Sequence[int | None] = ()) -> None:
+        """Begin with a batch; see SizedBackend."""
 
 
 def not_int8(path: Path) -> ModelError:

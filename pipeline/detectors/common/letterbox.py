@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 
 from pipeline.core.data import Float32, Image
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.backend import Placing
 
+_MUCH_LARGER = 2
 PADDING = 114
 """Grey level around the picture: what YOLO networks are trained with."""
 
@@ -75,10 +77,19 @@ def place(
     return Letterbox(image_size, size, size, (0, 0))
 
 
-def paste(image: Image, box: Letterbox, canvas: Image) -> None:
-    """Scale `image` into its place on `canvas` u8[input_size, 3]; the padding is left alone."""
+def paste(image: Image | YuvImage, box: Letterbox, canvas: Image) -> None:
+    """Scale `image` into its place on `canvas` u8[input_size, 3]; the padding is left alone.
+
+    Of large planes the colours are converted once they are scaled: of a ninth of the pixels at
+    1080p. Others give what they always gave, to the last bit, as it would save little.
+    """
     (top, left), (height, width) = box.offset, box.scaled_size
     place = canvas[top : top + height, left : left + width]
+    if isinstance(image, YuvImage):
+        if box.image_size[0] * box.image_size[1] >= _MUCH_LARGER * height * width:
+            image.scaled(box.scaled_size, place)
+            return
+        image = image.bgr
     if box.scaled_size == box.image_size:
         np.copyto(place, image)
     else:

@@ -23,6 +23,7 @@ from pipeline.detectors.common.backend import (
     Backend,
     FamilyOptions,
     LayoutOverrides,
+    PlanesBackend,
     Settings,
     SizedBackend,
     not_int8,
@@ -141,6 +142,10 @@ class NetworkDetector:
         check_not_forked()
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
+        if isinstance(self._backend, PlanesBackend) and self._backend.takes_yuv:
+            sides = [self._sizes.get(frame.source) for frame in frames] if self._sizes else ()
+            self._backend.submit([frame.picture for frame in frames], sides)
+            return
         images = [frame.image for frame in frames]
         if self._sizes and isinstance(self._backend, SizedBackend):
             self._backend.submit(images, [self._sizes.get(frame.source) for frame in frames])

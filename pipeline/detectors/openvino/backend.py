@@ -23,6 +23,7 @@ from pipeline.core.cpu_count import Cores, cores
 from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
 from pipeline.core.malloc import return_freed
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.backend import (
     LayoutOverrides,
     Network,
@@ -64,6 +65,8 @@ _PRECISION: dict[str, dict[str, str]] = {
 
 class OpenVinoBackend:
     """Backend for `.onnx` and OpenVINO networks on the CPU."""
+
+    takes_yuv = True
 
     def __init__(self, settings: Settings) -> None:
         if settings.device not in ("auto", "cpu"):
@@ -154,7 +157,7 @@ class OpenVinoBackend:
         """Return whether pictures may have inputs of different sizes."""
         return self._stride is not None
 
-    def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
+    def submit(self, images: Sequence[Image | YuvImage], sides: Sequence[int | None] = ()) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once.
 
         `sides` are the longest sides of their inputs, where these differ from the usual one.
@@ -284,7 +287,7 @@ class _PictureRequest:
         self._request = request
         self._box: Letterbox | None = None
 
-    def launch(self, image: Image, box: Letterbox) -> None:
+    def launch(self, image: Image | YuvImage, box: Letterbox) -> None:
         """Put the picture in; the padding is painted only when it moves."""
         if box != self._box:
             tensor = self._request.get_input_tensor()

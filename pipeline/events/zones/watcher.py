@@ -65,7 +65,7 @@ class ZoneWatcher:
         Raises ConfigError at the first one, if an zone beyond the picture is an error.
         """
         with self._lock:
-            height, width = frame.image.shape[:2]
+            height, width = frame.shape[:2]
             if (width, height) != self._size:
                 self._size = (width, height)
                 self._source = frame.source

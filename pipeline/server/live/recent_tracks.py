@@ -99,4 +99,4 @@ def _is_detected(step: Step) -> bool:
 
 def _without_picture(frame: Frame) -> Frame:
     """Return a frame whose picture has its size only, and takes no memory."""
-    return replace(frame, image=np.broadcast_to(np.uint8(0), frame.image.shape))
+    return replace(frame, image=np.broadcast_to(np.uint8(0), frame.shape))

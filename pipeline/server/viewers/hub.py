@@ -44,7 +44,7 @@ class LatestResult:
     def __init__(self, result: Result) -> None:
         self.result = result
         frame = result.frame
-        self.height, self.width = frame.image.shape[:2]
+        self.height, self.width = frame.shape[:2]
         self.time = unix_time(frame.captured_at)
         self.key = (frame.captured_at, frame.index)
         """Identifies the frame without holding its memory."""

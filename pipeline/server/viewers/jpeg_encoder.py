@@ -14,7 +14,6 @@ from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.config.web import WebOptions
 from pipeline.core.data import Image, Result
@@ -127,13 +126,11 @@ def lower_thread_priority() -> None:
 
 
 def _encode(shown: LatestResult, width: int, quality: int) -> Picture:
-    import cv2
-
-    image = shown.result.frame.image
+    frame = shown.result.frame
     if width < shown.width:
-        height = max(1, round(shown.height * width / shown.width))
-        smaller: Any = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        image = smaller
+        image = frame.scaled((max(1, round(shown.height * width / shown.width)), width))
+    else:
+        image = frame.image
     return Picture(
         frame_key=shown.key,
         frame_width=shown.width,

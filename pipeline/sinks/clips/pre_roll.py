@@ -137,7 +137,7 @@ class PreRollBuffer:
 def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
     frame = result.frame
     small = _scaled(frame.image, width)
-    scale = np.float32(small.shape[1] / frame.image.shape[1])
+    scale = np.float32(small.shape[1] / frame.shape[1])
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     tracks = result.tracks
     scaled = Tracks(

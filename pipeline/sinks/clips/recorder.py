@@ -294,7 +294,7 @@ class ClipRecorder:
             made = Mp4Writer(self._new_file(clip), result.frame.image, _ENCODER, 1)
             file = self._begin(clip, made, picture.width, picture.height)
         assert isinstance(file.writer, Mp4Writer)
-        if result.frame.image.shape[:2] != file.writer.size:
+        if result.frame.shape[:2] != file.writer.size:
             with self._changed:
                 self._end(clip)  # the camera changed its picture size: the rest is another picture
             return

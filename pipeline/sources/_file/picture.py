@@ -1,7 +1,9 @@
-"""Conversion of FFmpeg's decoded pictures to upright BGR arrays in pooled memory."""
+"""FFmpeg's decoded pictures as planes in its own memory, or as upright BGR in pooled memory."""
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 
 from pipeline.core.data import Image
 from pipeline.core.frame_pool import FramePool
+from pipeline.core.yuv import BT601, YuvColour, YuvImage
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -19,6 +22,8 @@ Orientation = tuple[bool, bool, bool]
 """Whether rows and columns change places, and which of left-right and up-down flip after that."""
 
 _UPRIGHT: Orientation = (False, False, False)
+_PLANES = frozenset({"yuv420p", "yuvj420p", "nv12"})
+_FULL_RANGE, _UNKNOWN_MATRICES = 2, (0, 2, 3)  # AVCOL_RANGE_JPEG; RGB, unspecified, reserved
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
@@ -32,8 +37,9 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
 
 
 class UprightConverter:
-    """Converts the decoded pictures of one stream to upright BGR arrays, u8[H,W,3], in `pool`.
+    """Gives the decoded pictures of one stream as planes, or as upright BGR u8[H,W,3] in `pool`.
 
+    Planes are the decoder's own memory, which it uses again once no reference to them is left.
     swscale follows the picture's own colour matrix and range. It writes to memory of its own, so
     the slot costs one copy; a rotated picture is turned in that same copy.
 
@@ -47,26 +53,60 @@ class UprightConverter:
 
         self._pool = pool
         self._reformatter = VideoReformatter()
+        self._converting = threading.Lock()  # any thread may be the first to want BGR
         self._rotation: int | None = None if may_mirror else 0
         self._orientation = _UPRIGHT
 
-    def __call__(self, picture: VideoFrame) -> Image:
-        """Return the picture as it is meant to be seen."""
+    def __call__(self, picture: VideoFrame) -> Image | YuvImage:
+        """Return the picture as it is meant to be seen: as planes where they are upright 4:2:0."""
         if picture.rotation != self._rotation:
             self._rotation = picture.rotation
             self._orientation = orientation_of(picture)
-        converted = self._reformatter.reformat(picture, format="bgr24", threads=1)
+        if self._orientation == _UPRIGHT and (planes := _planes(picture)) is not None:
+            to_bgr = partial(self._bgr, picture, _UPRIGHT)
+            return YuvImage(planes[0], tuple(planes[1:]), _colour_of(picture), to_bgr)
+        return self._bgr(picture, self._orientation)
+
+    def _bgr(self, picture: VideoFrame, orientation: Orientation) -> Image:
+        with self._converting:
+            converted = self._reformatter.reformat(picture, format="bgr24", threads=1)
         plane = converted.planes[0]
         height, width = plane.height, plane.width
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         bgr = rows[:, : width * 3].reshape(height, width, 3)
-        transposed = self._orientation[0]
+        transposed = orientation[0]
         slot = self._pool.take(width, height) if transposed else self._pool.take(height, width)
-        if self._orientation == _UPRIGHT:
+        if orientation == _UPRIGHT:
             np.copyto(slot, bgr)
         else:
-            turn(bgr, self._orientation, slot)
+            turn(bgr, orientation, slot)
         return slot
+
+
+def _planes(picture: VideoFrame) -> list[Image] | None:
+    """Return the planes of a picture in 8 bit 4:2:0 with even sides, as views; None of others."""
+    if picture.format.name not in _PLANES or picture.width % 2 or picture.height % 2:
+        return None
+    planes = []
+    for plane in picture.planes:
+        if plane.line_size < picture.width // 2:  # upside down
+            return None
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        rows.flags.writeable = False
+        planes.append(rows)
+    height, width = picture.height, picture.width
+    luma = planes[0][:, :width]
+    if len(planes) == 3:
+        return [luma, *(rows[:, : width // 2] for rows in planes[1:])]
+    # Cb and Cr of each pixel in turn; a row's last bytes are none of the picture's.
+    pairs = planes[1][:, : planes[1].shape[1] // 2 * 2].reshape(height // 2, -1, 2)
+    return [luma, pairs[:, : width // 2]]
+
+
+def _colour_of(picture: VideoFrame) -> YuvColour:
+    matrix = int(picture.colorspace)
+    full = int(picture.color_range) == _FULL_RANGE or picture.format.name == "yuvj420p"
+    return YuvColour(BT601 if matrix in _UNKNOWN_MATRICES else matrix, full)
 
 
 def orientation_of(picture: VideoFrame) -> Orientation:

@@ -14,6 +14,7 @@ from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import packets_of
 from pipeline.core.packet_tap import PacketTap
+from pipeline.core.yuv import YuvImage
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
     decoder_limit,
@@ -125,7 +126,7 @@ class Connection:
 class Picture:
     """A decoded picture, when its packet arrived (monotonic) and its time since open."""
 
-    image: Image
+    image: Image | YuvImage
     arrived_at: float
     seconds: float
 

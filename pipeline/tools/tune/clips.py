@@ -85,5 +85,5 @@ def _cut(clip: Clip, first: int, last: int) -> Clip:
             counts=truth.counts[inside],
             ignored=(ignored_frame[ignored] - first, regions[ignored]),
         ),
-        [(replace(frame, index=frame.index - first), found) for frame, found in seen],
+        [(frame.moved(index=frame.index - first), found) for frame, found in seen],
     )

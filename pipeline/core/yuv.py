@@ -1,0 +1,174 @@
+"""Pictures as video decoders give them: luma and halved chroma planes, half the bytes of BGR.
+
+Colours follow ITU-T H.273: Y, Cb and Cr of a matrix with its weights of red and blue, in limited
+range (Y 16 to 235, Cb and Cr 16 to 240) or full range (0 to 255).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Size = tuple[int, int]
+
+BT601, BT709 = 6, 1
+# Weights of red and blue by H.273's number of the matrix; FFmpeg takes any other for BT.601.
+_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+_BT601_WEIGHTS = (0.299, 0.114)
+# FFmpeg's fast conversion, which makes whole pictures BGR, rounds down at each of its steps: on
+# average so many levels. What is converted here would else be brighter than the same from there.
+_ROUNDED_DOWN = (0.8, 1.4, 0.9)
+
+
+class YuvColour(NamedTuple):
+    """How numbers stand for colours: the matrix by its number in H.273, and the range."""
+
+    matrix: int = BT601
+    full_range: bool = False
+
+
+DEFAULT_COLOUR = YuvColour()
+
+
+class YuvImage:
+    """One picture: `luma` u8[H,W] and `chroma`, u8[H/2,W/2] twice (I420) or u8[H/2,W/2,2] (NV12).
+
+    Height and width are even. The planes may be views of a decoder's memory: never write to them.
+    `to_bgr` is what makes the whole picture BGR, where the source has a conversion of its own.
+    """
+
+    __slots__ = ("_bgr", "_to_bgr", "chroma", "colour", "luma")
+    _making = threading.Lock()
+
+    def __init__(
+        self,
+        luma: Image,
+        chroma: tuple[Image, ...],
+        colour: YuvColour = DEFAULT_COLOUR,
+        to_bgr: Callable[[], Image] | None = None,
+    ) -> None:
+        height, width = luma.shape
+        half = (height // 2, width // 2)
+        want = [half, half] if len(chroma) == 2 else [(*half, 2)]
+        shapes = [plane.shape for plane in chroma]
+        if height % 2 or width % 2 or not luma.size or shapes != want:
+            raise ValueError(f"YuvImage: want even sides and chroma {want}, got {shapes}")
+        if any(plane.dtype != np.uint8 for plane in (luma, *chroma)):
+            raise ValueError("YuvImage: want uint8 planes")
+        self.luma, self.chroma, self.colour = luma, chroma, colour
+        self._to_bgr = to_bgr
+        self._bgr: Image | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of the picture as BGR, (H, W, 3)."""
+        height, width = self.luma.shape
+        return height, width, 3
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes its planes have."""
+        return self.luma.size * 3 // 2
+
+    @property
+    def bgr(self) -> Image:
+        """Return the whole picture as BGR u8[H,W,3], read-only, made once by any thread."""
+        if self._bgr is None:
+            # One lock for all pictures: they are large, and two at a time are no faster.
+            with self._making:
+                if self._bgr is None:
+                    height, width = self.luma.shape
+                    made = self._to_bgr() if self._to_bgr else self.scaled((height, width))
+                    self._bgr, self._to_bgr = made.view(), None
+                    self._bgr.flags.writeable = False
+        return self._bgr
+
+    def scaled(self, size: Size, into: Image | None = None, *, average: bool = False) -> Image:
+        """Return the picture at `size` (height, width) as BGR, written to `into` where given.
+
+        The planes are scaled first, so the colours of few pixels are converted. `average` takes
+        the mean of the pixels that become one, otherwise the nearest are interpolated.
+        """
+        import cv2
+
+        height, width = size
+        how = cv2.INTER_AREA if average else cv2.INTER_LINEAR
+        planes: list[Any] = [self.luma, *self.chroma]
+        if size != self.luma.shape:
+            # Chroma at this size may be enlarged, for which INTER_AREA takes the nearest.
+            larger = height > self.luma.shape[0] // 2 or width > self.luma.shape[1] // 2
+            of_chroma = cv2.INTER_LINEAR if larger else how
+            planes[0] = cv2.resize(self.luma, (width, height), interpolation=how)
+        else:
+            of_chroma = cv2.INTER_LINEAR
+        for n, plane in enumerate(self.chroma, 1):
+            planes[n] = cv2.resize(plane, (width, height), interpolation=of_chroma)
+        matrix = _bgr_matrix(self.colour)
+        # As one array of three channels: Y, Cb, Cr of each pixel.
+        return np.asarray(cv2.transform(cv2.merge(planes), matrix, dst=into), np.uint8)
+
+    def grey(self, size: Size) -> Image:
+        """Return the picture at `size` (height, width) in grey levels from 0 to 255."""
+        import cv2
+
+        small = cv2.resize(self.luma, size[::-1], interpolation=cv2.INTER_AREA)
+        if self.colour.full_range:
+            return np.asarray(small, np.uint8)
+        return np.asarray(cv2.convertScaleAbs(small, alpha=255 / 219, beta=-16 * 255 / 219))
+
+    def green(self, step: int) -> Image:
+        """Return the green of every `step`th pixel of every `step`th row, from the middle on."""
+        rows = slice(step // 2, None, step)
+        luma = self.luma[rows, rows]
+        high, wide = luma.shape
+        at_y = (step // 2 + step * np.arange(high)) // 2
+        at_x = (step // 2 + step * np.arange(wide)) // 2
+        both = np.ix_(at_y, at_x)
+        if len(self.chroma) == 2:
+            cb, cr = self.chroma[0][both], self.chroma[1][both]
+        else:
+            cb, cr = np.moveaxis(self.chroma[0][both], -1, 0)
+        to_green = _bgr_matrix(self.colour)[1]
+        green = to_green[0] * luma + to_green[1] * cb + to_green[2] * cr + to_green[3]
+        return np.asarray(green.round().clip(0, 255).astype(np.uint8))
+
+    def copy_nv12(self, into: Image) -> None:
+        """Copy the planes into u8[H*3/2,W]: luma, then Cb and Cr of each pixel in turn (NV12)."""
+        height, width = self.luma.shape
+        np.copyto(into[:height], self.luma)
+        pairs = into[height:].reshape(height // 2, width // 2, 2)
+        if len(self.chroma) == 1:
+            np.copyto(pairs, self.chroma[0])
+        else:
+            import cv2
+
+            cv2.merge(self.chroma, dst=pairs)
+
+
+@lru_cache(maxsize=16)
+def _bgr_matrix(colour: YuvColour) -> NDArray[np.float32]:
+    """Return f32[3,4]: B, G and R of Y, Cb, Cr and 1."""
+    inverse = np.linalg.inv(yuv_matrix(colour)[:, :3])
+    offset = -inverse @ yuv_matrix(colour)[:, 3] - _ROUNDED_DOWN
+    return np.hstack([inverse, offset[:, None]]).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def yuv_matrix(colour: YuvColour) -> NDArray[np.float64]:
+    """Return f64[3,4]: Y, Cb and Cr of B, G, R and 1 (H.273, equations 38 to 40)."""
+    red, blue = _WEIGHTS.get(colour.matrix, _BT601_WEIGHTS)
+    luma = np.array([blue, 1 - red - blue, red])
+    cb = (np.array([1.0, 0, 0]) - luma) / (2 * (1 - blue))
+    cr = (np.array([0, 0, 1.0]) - luma) / (2 * (1 - red))
+    if colour.full_range:
+        scale, base = (1.0, 1.0), 0.0
+    else:
+        scale, base = (219 / 255, 224 / 255), 16.0
+    rows = np.stack([luma * scale[0], cb * scale[1], cr * scale[1]])
+    return np.hstack([rows, [[base], [128.0], [128.0]]])

@@ -1,0 +1,108 @@
+"""Pictures as planes: the colours are those of FFmpeg's conversion, whatever matrix and range."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.core.data import Frame
+from pipeline.core.frame_pool import FramePool
+from pipeline.core.yuv import BT601, BT709, YuvColour, YuvImage
+from pipeline.sources._file.picture import UprightConverter
+
+
+def scene(height: int = 96, width: int = 160) -> np.ndarray:
+    """Return RGB of many colours that change slowly, as chroma has half the pixels."""
+    rows, columns = np.mgrid[0:height, 0:width] / [[[height]], [[width]]]
+    rgb = np.stack([rows, columns, 1 - (rows + columns) / 2], -1)
+    return (rgb * 255).astype(np.uint8)
+
+
+def decoded(layout: str = "yuv420p", matrix: int = BT601, full: bool = False) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(scene(), format="rgb24")
+    frame = frame.reformat(format=layout, dst_colorspace=matrix, dst_color_range=2 if full else 1)
+    frame.colorspace, frame.color_range = matrix, 2 if full else 1
+    return frame
+
+
+def as_given(frame: av.VideoFrame) -> object:
+    return UprightConverter(FramePool(), may_mirror=True)(frame)
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("matrix", [BT601, BT709])
+@pytest.mark.parametrize("full", [False, True])
+def test_scaled_planes_have_the_colours_of_the_whole_picture(layout, matrix, full):
+    picture = as_given(decoded(layout, matrix, full))
+    assert isinstance(picture, YuvImage)
+    assert picture.colour == YuvColour(matrix, full)
+    whole = picture.bgr
+    assert np.abs(whole[..., ::-1].astype(int) - scene()).mean() < 3
+    want = cv2.resize(whole, (80, 48)).astype(int)
+    for average in (False, True):
+        assert np.abs(picture.scaled((48, 80), average=average) - want).mean() < 1.2
+    grey = cv2.cvtColor(cv2.resize(whole, (80, 48)), cv2.COLOR_BGR2GRAY).astype(int)
+    # The grey of BT.709 has other weights than OpenCV's.
+    assert np.abs(picture.grey((48, 80)) - grey).mean() < (2 if matrix == BT601 else 12)
+    assert np.abs(picture.green(5).astype(int) - whole[2::5, 2::5, 1]).mean() < 3
+
+
+@pytest.mark.parametrize("layout", ["yuv420p10le", "yuv444p", "yuv422p", "gray"])
+def test_what_is_not_in_8_bit_420_comes_as_bgr(layout):
+    assert isinstance(as_given(decoded(layout)), np.ndarray)
+
+
+def test_odd_sizes_come_as_bgr():
+    odd = av.VideoFrame.from_ndarray(scene(95, 161), format="rgb24").reformat(format="yuv420p")
+    assert np.shape(as_given(odd)) == (95, 161, 3)
+
+
+def test_planes_become_nv12():
+    picture = as_given(decoded())
+    assert isinstance(picture, YuvImage)
+    copy = np.empty((96 * 3 // 2, 160), np.uint8)
+    picture.copy_nv12(copy)
+    np.testing.assert_array_equal(copy[:96], picture.luma)
+    np.testing.assert_array_equal(copy[96:, ::2], picture.chroma[0])
+    np.testing.assert_array_equal(copy[96:, 1::2], picture.chroma[1])
+
+
+def test_a_frame_makes_bgr_once_for_all_threads():
+    made: list[int] = []
+
+    def to_bgr() -> np.ndarray:
+        made.append(1)
+        return np.zeros((4, 6, 3), np.uint8)
+
+    half = np.zeros((2, 3), np.uint8)
+    planes = YuvImage(np.zeros((4, 6), np.uint8), (half, half), to_bgr=to_bgr)
+    frame = Frame(planes, "a", 0, 0.0, 0.0)
+    assert frame.shape == (4, 6, 3)
+    assert frame.nbytes == 36
+    moved = frame.moved(index=3)
+    assert (moved.index, moved.yuv, made) == (3, planes, [])
+    threads = [threading.Thread(target=lambda: moved.image) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert frame.image is moved.image
+    assert not frame.image.flags.writeable
+    assert made == [1]
+    assert replace(frame, index=5).image is frame.image
+    other = replace(frame, image=np.ones((2, 2, 3), np.uint8))
+    assert (other.yuv, other.shape) == (None, (2, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("luma", "chroma"),
+    [((3, 4), [(1, 2), (1, 2)]), ((4, 4), [(2, 2)]), ((4, 4), [(2, 2), (2, 1)])],
+)
+def test_planes_of_wrong_sizes_are_refused(luma, chroma):
+    with pytest.raises(ValueError, match="want even sides"):
+        YuvImage(np.zeros(luma, np.uint8), tuple(np.zeros(each, np.uint8) for each in chroma))
