@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 from support.programs import program
@@ -216,12 +217,19 @@ def webhook(port: int = 0, hook: Hook | None = None) -> Iterator[Hook]:
     server.block_on_close = False
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     hook.port = server.server_port
+    with serving(server, hook.released):
+        yield hook
+
+
+@contextmanager
+def serving(server: BaseServer, released: threading.Event) -> Iterator[None]:
+    """Run a server on a thread; `released` is set at the end."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield hook
+        yield
     finally:
-        hook.released.set()
+        released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 
+from support.event_servers import serving
 from support.tls_front import Identity
 
 
@@ -140,13 +141,7 @@ def mail_server(port: int = 0, **values: object) -> Iterator[MailServer]:
         daemon_threads = True
         block_on_close = False
 
-    with Server(("127.0.0.1", port), handler) as server:
-        state.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield state
-        finally:
-            state.released.set()
-            server.shutdown()
-            thread.join()
+    server = Server(("127.0.0.1", port), handler)
+    state.port = server.server_address[1]
+    with serving(server, state.released):
+        yield state

@@ -13,6 +13,7 @@ import binascii
 import ipaddress
 import json
 import logging
+import re
 import socket
 import ssl
 import time
@@ -47,6 +48,7 @@ MAX_TEXT = 500
 _SIGNED_S = 12 * 3600
 _GONE = (404, 410)
 _REMEMBERED = 100
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 _P256_POINT, _AUTH_BYTES = 65, 16
 
 
@@ -126,9 +128,8 @@ class WebPush:
             return Outcome("refused", str(error))
         except OSError as error:
             return Outcome("again", f"{urlsplit(one.endpoint).hostname}: {error.strerror}")
-        origin = f"{url.scheme}://{url.netloc}"
         claims = {
-            "aud": origin,
+            "aud": f"{url.scheme}://{url.netloc}",
             "exp": int(time.time()) + _SIGNED_S,
             "sub": self._options.contact,
         }
@@ -247,8 +248,9 @@ def checked_endpoint(endpoint: str, *, private: bool) -> SplitResult:
         raise ValueError(want) from None
     fine = url.scheme == "https" or (private and url.scheme == "http")
     plain = all(32 < ord(letter) < 127 for letter in endpoint) and len(endpoint) <= MAX_ENDPOINT
-    named = url.hostname and ":" not in url.hostname  # no signature can name an address of IPv6
-    if not (fine and plain and named) or "@" in url.netloc or url.fragment or port == 0:
+    # No signature can name an address of IPv6, or a port that is not there.
+    named = _HOST.fullmatch(url.netloc.lower())
+    if not (fine and plain and named) or url.fragment or port == 0:
         raise ValueError(want)
     if not private:
         try:
