@@ -83,8 +83,8 @@ def test_extras_of_the_container_are_extras() -> None:
     tree = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     known = set(tree["project"]["optional-dependencies"])
     extras = SERVICES["trackline-nvidia"]["build"]["args"]["EXTRAS"].split(",")
-    assert {"live", *extras} <= known
-    assert "ARG EXTRAS=live\n" in (DEPLOY / "Containerfile").read_text("utf-8")
+    assert {"live", "web-push", *extras} <= known
+    assert "ARG EXTRAS=live,web-push\n" in (DEPLOY / "Containerfile").read_text("utf-8")
 
 
 def test_mediamtx_serves_to_read_only() -> None:
