@@ -7,7 +7,7 @@ const REFRESH_MS = 10000;
 const MAX_CLASSES = 5;
 
 export class Counts {
-  #body = el("div", { class: "scroll" });
+  #body = el("div", { class: "scroll", role: "group", "aria-labelledby": "counts-title", tabindex: "0" }); // it may scroll
   #hours = el("select", { "aria-label": "Counted in" });
   #camera = "";
   #soon = 0;
