@@ -1,7 +1,6 @@
 // Starts the page and connects its parts.
 import { fetchJson, cameraPath, signInIfNeeded, signOut } from "./api.js";
 import { fromServer } from "./zones.js";
-import { CameraForm } from "./camera_form.js";
 import { Clip } from "./clip.js";
 import { Counts } from "./counts.js";
 import { colourOf } from "./colours.js";
@@ -35,8 +34,10 @@ const details = new CameraDetails();
 const editor = isStill ? new ZoneEditor(WORDS) : new ZoneEditor();
 const wall = new Wall(byId("wall"), layers, { onWatch: watchSoon, onOpen: (name) => large.open(name) });
 const video = new Video(wall, connection, watchSoon);
-const form = new CameraForm(wall);
-const large = new LargeView(wall, editor, showLarge, (name) => form.edit(name));
+let cameraForm = null; // a promise, once it was asked for: rarely needed
+const form = () => (cameraForm ??= import("./camera_form.js").then(({ CameraForm }) => new CameraForm(wall)));
+const addCamera = async () => (await form()).add();
+const large = new LargeView(wall, editor, showLarge, async (name) => (await form()).edit(name));
 let isOffered = false;
 let figures = null; // loaded when they are first shown
 let hasCameras = null; // before the first word of the server
@@ -54,7 +55,7 @@ wall.element.addEventListener("orderchange", offerReset);
 byId("reset-order").addEventListener("click", () => wall.order.reset());
 offerReset();
 const toggleFullScreen = bindFullScreen(byId("full-screen"));
-byId("add-camera").addEventListener("click", () => form.add());
+byId("add-camera").addEventListener("click", addCamera);
 byId("alerts").addEventListener("click", async () => (await import("./alerts.js")).showAlerts());
 byId("help").addEventListener("click", showKeys);
 byId("sign-out").addEventListener("click", async () => {
@@ -158,7 +159,7 @@ function leaveFigures() {
 
 function updateCameras(cameras) {
   const before = new Set(wall.names);
-  const changed = wall.update(cameras, () => noCameras(status.configPath, status.fixed, () => form.add()), `${status.configPath} ${status.fixed}`);
+  const changed = wall.update(cameras, () => noCameras(status.configPath, status.fixed, addCamera), `${status.configPath} ${status.fixed}`);
   status.cameras(cameras);
   for (const { name, state } of cameras) if (!isSeen(state)) counts.setUnknown(name);
   if (changed) {
@@ -177,7 +178,7 @@ function offerCameras() {
   document.body.toggleAttribute("data-fixed", !can);
   if (!can || hasCameras !== false || isOffered) return;
   isOffered = true;
-  form.add();
+  addCamera();
 }
 
 function updateTracks({ camera, tracks, inside }) {
