@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CSRF_HEADER = "x-trackline"
 GRANT = "trackline.grant"
-PICTURE_PATHS = ("/stream.mjpg", "/snapshot.jpg")
+PICTURE_PATHS = ("/stream.mjpg", "/stream.ts", "/snapshot.jpg")
 """Suffixes of the paths that also take the token as a password of Basic authentication."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _POLICY = (

@@ -208,6 +208,8 @@ def test_head_of_a_stream_and_of_a_clip_is_answered(made: ServerParts, client: T
     stream = client.head("/api/cameras/yard/stream.mjpg", headers=basic(TOKEN))
     assert stream.status_code == 200
     assert stream.headers["content-type"].startswith("multipart/x-mixed-replace")
+    video = client.head("/api/cameras/yard/stream.ts", headers=basic(TOKEN))
+    assert (video.status_code, video.headers["content-type"]) == (200, "video/mp2t")
     clip = client.head("/api/events/1/clip.mp4", headers=BEARER)
     assert (clip.status_code, clip.headers["content-length"]) == (200, "4")
     assert client.head("/api/cameras/none/stream.mjpg", headers=BEARER).status_code == 404

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,10 +19,12 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+import av
 import cv2
 import httpx
 import numpy as np
 from support.fake_backend import CAMERAS, TOKEN, ServerParts, result_of, serving, showing
+from support.live_fakes import until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -317,6 +321,37 @@ def test_mjpeg_gives_picture_after_picture(made: ServerParts) -> None:
                 if got.count(b"\r\n\r\n\xff\xd8") >= 3:
                     break
         assert got.startswith(b"--trackline-picture\r\nContent-Type: image/jpeg\r\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boxes", [True, False])
+def test_a_restreamer_reads_h264_with_boxes(made: ServerParts, boxes: bool) -> None:
+    """FFmpeg, as MediaMTX and go2rtc use it, with the token in the address; it ends in order."""
+    path = f"/api/cameras/{YARD}/stream.ts?width=160&boxes={int(boxes)}"
+    end = threading.Event()
+
+    def work() -> None:
+        index = 0
+        while not end.wait(1 / 20):
+            made.show(index, YARD, size=(240, 320), tracks=3)
+            index += 1
+
+    thread = threading.Thread(target=work)
+    with serving(made) as address:
+        thread.start()
+        url = address.replace("//", f"//x:{TOKEN}@") + path
+        options = {"analyzeduration": "100000", "probesize": "20000"}
+        with av.open(url, options=options, timeout=PATIENCE_S) as container:
+            stream = container.streams.video[0]
+            frames = list(itertools.islice(container.decode(stream), 12))
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 160, 120)
+        times = [float(frame.time) for frame in frames]
+        assert np.diff(times).min() > 0.02, "at the results' own times"
+        corner = frames[-1].to_ndarray(format="bgr24")[:10, :10].astype(int)
+        assert ((corner.max(axis=2) - corner.min(axis=2)).max() > 60) == boxes
+        until(lambda: made.app.context.viewers.open == 0)
+        end.set()
+        thread.join()
 
 
 @pytest.mark.slow
