@@ -87,10 +87,15 @@ def test_extras_of_the_container_are_extras() -> None:
     assert "ARG EXTRAS=live,web-push\n" in (DEPLOY / "Containerfile").read_text("utf-8")
 
 
-def test_mediamtx_serves_to_read_only() -> None:
+def test_mediamtx_is_to_read_only_from_elsewhere() -> None:
+    """Its own command publishes what Trackline shows; nobody else may publish."""
     tree = yaml.safe_load((DEPLOY / "mediamtx.yml").read_text("utf-8"))
-    actions = [each["action"] for user in tree["authInternalUsers"] for each in user["permissions"]]
-    assert actions == ["read"]
+    for user in tree["authInternalUsers"]:
+        actions = {each["action"] for each in user["permissions"]}
+        assert actions == ({"publish"} if user.get("ips") == ["127.0.0.1"] else {"read"})
+    command = tree["paths"]["door-boxes"]["runOnDemand"]
+    assert "/api/cameras/door/stream.ts -c copy -f rtsp rtsp://127.0.0.1:" in command
+    assert SERVICES["mediamtx"]["image"].endswith("-ffmpeg")
 
 
 def test_the_broker_lets_nobody_in_without_a_password() -> None:
