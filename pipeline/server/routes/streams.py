@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Annotated
@@ -99,7 +99,7 @@ def stream_routes(context: AppContext) -> APIRouter:
     return router
 
 
-async def _turns(context: AppContext, request: Request, pause_s: float) -> AsyncIterator[None]:
+async def _turns(context: AppContext, request: Request, pause_s: float) -> AsyncGenerator[None]:
     """Take a viewer's slot; yield after each result, but for those in the pause after the last."""
     loop = asyncio.get_running_loop()
     viewers = context.viewers
