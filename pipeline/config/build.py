@@ -274,8 +274,7 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
             "tracker": tracker,
             "sinks": [full("sinks", each, f"sinks.{i}") for i, each in enumerate(config.sinks)],
             "zones": str(config.zones) if config.zones else None,
-            "run": config.run.model_dump(mode="json"),
-            "web": config.web.model_dump(mode="json"),
+            **config.model_dump(mode="json", include={"alerts", "run", "web"}),
         }
     )
     return shown

@@ -181,6 +181,8 @@ def _add_refusals(tree: dict[str, Any]) -> None:
         for method, operation in methods.items():
             refusals = {"400": "Malformed request.", "421": "Unknown host name."}
             refusals["429"] = "Too many wrong tokens; Retry-After says for how long."
+            if "{" in path:
+                refusals["404"] = "There is none of that name or number."
             if path not in OPEN_PATHS:
                 operation["security"] = [{"token": []}]
                 refusals["401"] = "Not signed in."

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipeline.config.alerts import alert_options
+from pipeline.config.build import effective
+from pipeline.config.resolve import resolve_config
+from pipeline.config.schema import Config
+from pipeline.config.secrets import Secrets
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
 from pipeline.events.alerts.options import AlertOptions, AlertRule
@@ -128,6 +134,7 @@ RULE = {"name": "r", "channels": ["email"]}
         ({"rules": [{**RULE, "schedule": [{"hours": "6:00-6:00"}]}], "email": MAIL}, "different"),
         ({"rules": [{**RULE, "schedule": [{"days": ["mo"]}]}], "email": MAIL}, "'mon'"),
         ({"email": {**MAIL, "to": ["c@d\nBcc: e@f"]}}, "want addresses"),
+        ({"email": {**MAIL, "sender": "a@b\n"}}, "matches"),
         ({"email": {**MAIL, "to": []}}, "at least 1"),
         ({"email": {**MAIL, "password": "p"}}, "does nothing without username"),
         ({"email": {**MAIL, "security": "none", "username": "u", "password": "p"}}, "readable"),
@@ -137,3 +144,32 @@ RULE = {"name": "r", "channels": ["email"]}
 def test_a_section_that_cannot_be_is_refused(section: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=f"^alerts.*{reason}"):
         validated(AlertOptions, section, "alerts")
+
+
+SECRETS = {
+    "HOOK": "https://h/hunter2", "PASSWORD": "hunter2", "ME": "me@example.org", "KEY": "hunter2",
+}  # fmt: skip
+
+
+def test_secrets_of_alerts_are_filled_in_and_never_shown() -> None:
+    section = {
+        "email": {**MAIL, "to": ["${ME}"], "username": "u", "password": "${PASSWORD}"},
+        "webhooks": [
+            {"url": "${HOOK}", "name": "h", "secret": "${KEY}"},
+            {"url": "https://hunter2@h/"},
+        ],
+        "rules": [RULE],
+    }
+    config = validated(Config, {"alerts": section}, "", context=Secrets(SECRETS))
+    filled = alert_options(config)
+    assert filled.email is not None
+    assert (filled.email.password, filled.email.to) == ("hunter2", ("me@example.org",))
+    assert filled.webhooks[0].url == "https://h/hunter2"
+    assert "hunter2" not in json.dumps(effective(resolve_config(config)))
+    assert "hunter2" not in repr(config)
+    for wrong in ("no address", "a@b\nBcc: c@d", "a@b\n"):
+        bad = validated(Config, {"alerts": section}, "", context=Secrets({**SECRETS, "ME": wrong}))
+        with pytest.raises(ConfigError, match=r"alerts\.email\.to: want addresses"):
+            alert_options(bad)
+    with pytest.raises(ConfigError, match=r"alerts: '\$\{PASSWORD\}': the environment"):
+        alert_options(validated(Config, {"alerts": section}, "", context=Secrets({})))

@@ -17,7 +17,9 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[str, ...] = get_args(Day)
 DAY_MINUTES = 24 * 60
 _HOURS = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
-_ADDRESS = r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$"
+_PLACE = r"\$\{\w+\}"
+"""A secret's place, which is checked once it is filled in."""
+_ADDRESS = rf"^([^\s@<>,;\"]+@[^\s@<>,;\"]+|{_PLACE})$"
 
 MQTT, EMAIL, WEB_PUSH, WEBHOOK = "mqtt", "email", "web_push", "webhook"
 
@@ -130,7 +132,7 @@ class EmailOptions(OptionsModel):
     @field_validator("to")
     @classmethod
     def _check_to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(re.match(_ADDRESS, one) is None for one in value):
+        if any(re.fullmatch(_ADDRESS, one) is None for one in value):
             raise ValueError("want addresses, NAME@HOST each")
         return value
 
@@ -146,7 +148,9 @@ class EmailOptions(OptionsModel):
 class WebPushOptions(OptionsModel):
     """Notifications of browsers that have switched them on, on the page."""
 
-    contact: str = Field(pattern=r"^(mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+(\.[\w-]+)+)$")
+    contact: str = Field(
+        pattern=rf"^(mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+(\.[\w-]+)+|{_PLACE})$"
+    )
     """`mailto:ADDRESS` or `https://HOST` that push services may write to; they insist on one."""
     private_services: bool = False
     """Take push services at private addresses too, over http or https; others are https only."""
