@@ -186,7 +186,8 @@ def _section(value: Any, path: list[str]) -> Any:
         return {}
     if isinstance(value, dict | list):
         return value
-    if isinstance(value, str) and path[0] in _PLUGIN_SECTIONS and len(path) == 1:
+    is_plugin = path[0] in _PLUGIN_SECTIONS and len(path) == 1
+    if isinstance(value, str) and (is_plugin or path == ["tracker", "embedder"]):
         return {"kind": value}
     if isinstance(value, str) and path[0] == "sinks" and len(path) == 2:
         return {"kind": value}

@@ -208,6 +208,8 @@ def test_it_is_set_from_the_command_line() -> None:
         None, {"tracker.embedder.model": "a.onnx", "tracker.embedder.kind": "reid"}
     )
     assert config.tracker.options["embedder"] == {"kind": "reid", "model": "a.onnx"}
+    named = load_config(None, {"tracker.embedder": "reid", "tracker.embedder.model": "a.onnx"})
+    assert named == config
     assert load_config(None, {"tracker.embedder": "appearance"}).tracker.kind == "trackline"
 
 
