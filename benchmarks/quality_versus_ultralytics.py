@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+TRUTH = ROOT / "samples" / "street_gt.txt"
 GROUPS = {"persons": (1, ("person",)), "vehicles": (3, ("car", "bus", "truck"))}
 """The class in the truth and what the network calls it."""
 FIGURES = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "IDSW")
@@ -42,7 +43,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         for group, (number, names) in GROUPS.items():
-            truths = load_truth(_write_truth(given, number, folder / group), "mot")
+            written = write_truth(
+                given.video, number, folder / group, given.truth, given.min_visibility
+            )
+            truths = load_truth(written, "mot")
             print(f"{group:32}", *(f"{figure:>7}" for figure in FIGURES))
             for side, rows in _runs(given, names, folder / group).items():
                 found = score(truths, rows_to_score(load_tracks(rows, "tracks.csv"), "mot"))[
@@ -56,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=lambda text: Path(text).resolve())
     parser.add_argument("--video", type=Path, default=ROOT / "samples" / "street.mp4")
-    parser.add_argument("--truth", type=Path, default=ROOT / "samples" / "street_gt.txt")
+    parser.add_argument("--truth", type=Path, default=TRUTH)
     parser.add_argument("--min-visibility", type=float, default=0.0)
     parser.add_argument(
         "--ultralytics-python",
@@ -73,14 +77,20 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _write_truth(given: argparse.Namespace, number: int, folder: Path) -> Path:
+def write_truth(
+    video: Path,
+    number: int,
+    folder: Path,
+    truth: Path = TRUTH,
+    min_visibility: float = 0.0,
+) -> Path:
     """Return a folder with the truth about one class, which is called 1 as MOTChallenge does."""
-    name = given.video.stem
-    rows = [line.split(",") for line in given.truth.read_text("utf-8").splitlines() if line]
+    name = video.stem
+    rows = [line.split(",") for line in truth.read_text("utf-8").splitlines() if line]
     length = max(int(row[0]) for row in rows)
     (folder / name / "gt").mkdir(parents=True)
     lines = [
-        ",".join((*row[:6], str(int(float(row[8]) >= given.min_visibility)), "1", row[8]))
+        ",".join((*row[:6], str(int(float(row[8]) >= min_visibility)), "1", row[8]))
         for row in rows
         if int(row[7]) == number
     ]
