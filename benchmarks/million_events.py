@@ -44,6 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = args.database or Path(folder) / "events.db"
         store = EventStore(str(path), Path(folder))
+        if path.exists():
+            store.prepare()  # one of an older version
         if not path.exists():
             began = time.perf_counter()
             for some in batches(args.events):

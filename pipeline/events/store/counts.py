@@ -47,12 +47,13 @@ def slot_counts(connection: sa.Connection, wanted: EventQuery, slot_s: int) -> l
         .limit(wanted.limit)
         .with_hint(events, "INDEXED BY events_by_label", "sqlite")
     )
-    rows = connection.execute(counted).all()
-    return sorted(
-        SlotCount(int(slot) * slot_s, names[label], count)
-        for label, slot, count in rows
+    places = {label: place for place, label in enumerate(sorted(names, key=names.__getitem__))}
+    rows = sorted(
+        (int(slot), places[label], label, count)
+        for label, slot, count in connection.execute(counted).all()
         if label in names  # else of events that came between the two questions
     )
+    return [SlotCount(slot * slot_s, names[label], count) for slot, _, label, count in rows]
 
 
 def _slot(connection: sa.Connection, slot_s: int) -> sa.ColumnElement[Any]:
