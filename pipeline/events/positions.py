@@ -89,7 +89,11 @@ class PositionCounter:
         if 0 <= time - self._saved_at < _SAVE_EVERY_S:
             return []
         self._saved_at = time
-        return self.flush()
+        due = self.flush()
+        for camera, grids in list(self._grids.items()):
+            if any(each.hour + 2 * HOUR_S <= time for each in grids.values()):
+                del self._grids[camera]  # it was removed, or is lost for long
+        return due
 
 
 def _name_in(grids: Mapping[str, HourGrid], name: str) -> str:

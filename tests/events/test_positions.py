@@ -83,6 +83,17 @@ def test_a_detector_with_ever_new_classes_fills_no_memory() -> None:
     assert sum(float(each.seconds.sum()) for each in grids) == MAX_CLASSES + 8
 
 
+def test_a_camera_that_is_gone_is_stored_once_more_and_forgotten() -> None:
+    counter = PositionCounter()
+    for k in range(2):
+        counter.add(result(k, source="gone"), HOUR + k)
+    stored = [
+        [each.camera for each in counter.add(result(k), HOUR + k * 600)] for k in range(1, 16)
+    ]
+    assert stored[10] == ["gone", "gate"]
+    assert "gone" not in stored[-1]
+
+
 # -- the store ------------------------------------------------------------------------------------
 
 

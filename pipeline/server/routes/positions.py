@@ -67,12 +67,12 @@ _Wanted = Annotated[EventQuery, Depends(_wanted)]
 def position_routes(context: AppContext) -> APIRouter:
     """Return the routes of heat maps and paths."""
     router = APIRouter(tags=["cameras"])
-    visits = context.backend.visits
+    backend = context.backend
 
     @router.get("/api/cameras/{name:path}/heatmap", responses=_INVALID)
     def heatmap(wanted: _Wanted) -> HeatGrid:
         """Return for how long objects stood where, in whole hours; the last 24 without `since`."""
-        seconds = visits.positions(wanted)
+        seconds = backend.visits.positions(wanted)
         return HeatGrid(
             columns=COLUMNS, rows=ROWS, seconds=[round(one, 3) for one in seconds.ravel().tolist()]
         )
@@ -87,14 +87,14 @@ def position_routes(context: AppContext) -> APIRouter:
         shown = context.hub.latest(name)
         image = None if shown is None else shown.result.frame.image
         return Response(
-            _jpeg(paint_grid(_background(image), visits.positions(wanted))),
+            _jpeg(paint_grid(_background(image), backend.visits.positions(wanted))),
             media_type="image/jpeg",
         )
 
     @router.get("/api/cameras/{name:path}/paths", responses=_INVALID)
     def paths(wanted: _Wanted, limit: Annotated[int, Query(ge=1, le=MAX_PATHS)] = 100) -> Paths:
         """Return paths of visits that have a clip, each as long as the clip of its first event."""
-        found = visits.paths(replace(wanted, limit=limit))
+        found = backend.visits.paths(replace(wanted, limit=limit))
         return Paths(
             paths=[
                 Path(visit=one.visit, class_name=one.class_name, points=one.points) for one in found
