@@ -146,6 +146,27 @@ def test_a_wrong_password_waits_for_the_right_one(shown: Identity) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [("me+cams=x@example.org", True), ("mé@exämple.org", True), ("me", False), ("a@b\n", False),
+     ("a@[b", False), ("a(@b", False), ("=?utf-8?q?=0a?=@b", False), ("<a@b>", False)],
+)  # fmt: skip
+def test_addresses_that_no_header_can_hold_are_refused(address: str, fine: bool) -> None:
+    """The first alert to one such ended the whole run."""
+    for values in ({"to": [address]}, {"sender": address}):
+        if fine:
+            mail = mail_of(message(), options(25, **values))
+            assert b"Subject" in mail.as_bytes()
+        else:
+            with pytest.raises(ValueError, match=r"want addresses|should match"):
+                options(25, **values)
+
+
+def test_a_rule_whose_name_has_another_kind_of_line_break() -> None:
+    named = dataclasses.replace(message(), about="alert:at\u2028night")
+    assert mail_of(named, options(25))["Subject"].startswith("at night: person")
+
+
 def test_a_certificate_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"alerts.email.ca_file: cannot be used"):
         Mail(options(1, security="tls", ca_file=tmp_path / "none.pem"), "alerts.email")

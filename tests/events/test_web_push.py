@@ -19,11 +19,12 @@ import http_ece
 import py_vapid
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from support.event_servers import Hook, webhook
+from support.event_results import event, result, run_info
+from support.event_servers import Hook, eventually, webhook
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.options import validated
-from pipeline.events.alerts.options import WebPushOptions
+from pipeline.events.alerts.options import AlertOptions, WebPushOptions
 from pipeline.events.delivery.outbox import Message
 from pipeline.events.delivery.web_push import WebPush, checked_endpoint, checked_keys
 from pipeline.events.store.records import StoredEvent
@@ -34,6 +35,7 @@ from pipeline.events.store.subscriptions import (
     all_subscriptions,
     remove_subscription,
 )
+from pipeline.sinks import events as plugin
 
 
 class Browser:
@@ -123,6 +125,43 @@ def test_what_failed_is_sent_again_and_nothing_twice(store: EventStore, service:
     assert browsers[1].read(service.requests[3][1])["visit"] == 7
     assert push.send(message(2)).kind == "delivered"
     assert len(service.requests) == 6, "another alert goes to all"
+
+
+def test_a_push_service_that_is_away_holds_up_no_other_browser(
+    tmp_path: Path, service: Hook
+) -> None:
+    """One that asked for an hour of patience had all browsers go without alerts for that hour."""
+    sink = plugin.build(plugin.Options(clips=False))
+    rule = {"name": "yard", "channels": ["web_push"], "not_again_s": 0}
+    web_push = {"contact": "mailto:me@example.org", "private_services": True}
+    sink.set_alerts(AlertOptions.model_validate({"rules": [rule], "web_push": web_push}))
+    sink.open(run_info(tmp_path, "gate"))
+    try:
+        assert sink.store is not None
+        good = subscribe(sink.store, service, "good")
+        subscribe(sink.store, service, "bad")
+        service.answers = [201, (429, {"Retry-After": "3600"})]
+        for number in range(2):
+            sink.write(result(number, event(number, track_id=number + 1)))
+        eventually(lambda: len(service.requests) == 3, "the second alert is sent")
+        visits = [good.read(service.requests[at][1])["visit"] for at in (0, 2)]
+        assert visits == [1, 2]
+    finally:
+        sink.close()
+
+
+def test_a_browser_that_fails_again_and_again_is_left_alone_for_a_while(
+    store: EventStore, service: Hook
+) -> None:
+    subscribe(store, service, "good")
+    subscribe(store, service, "bad")
+    push = target(store)
+    service.answers = [201, 503, 503, 503]
+    assert [push.send(message()).is_partial for _ in range(3)] == [True] * 3
+    outcome = push.send(message(2))
+    assert (outcome.kind, outcome.is_partial, outcome.problem) == ("again", True, "HTTP 503")
+    assert 0 < (outcome.after_s or 0) <= 4
+    assert len(service.requests) == 5, "to the good one only"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ DAY_MINUTES = 24 * 60
 _HOURS = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
 _PLACE = r"\$\{\w+\}"
 """A secret's place, which is checked once it is filled in."""
-_ADDRESS = rf"^([^\s@<>,;\"]+@[^\s@<>,;\"]+|{_PLACE})$"
+_NAME = r"[^\s@<>,;:?()\[\]\\\"]+"  # no sign that has a meaning in a mail's header
+_ADDRESS = rf"^({_NAME}@{_NAME}|{_PLACE})$"
 
 MQTT, EMAIL, WEB_PUSH, WEBHOOK = "mqtt", "email", "web_push", "webhook"
 

@@ -100,8 +100,9 @@ class AlertService:
             worker.end(END_TIMEOUT_S)
         for worker in ended:
             worker.join()
-        self._deliver_to(list(new))
+        # The rules first: an alert of an old one would wait for a target that was just given up.
         self._alerter.set_rules(made.rules)
+        self._deliver_to(list(new))
         if self._fail is not None:
             for name in set(new) - kept:
                 new[name].start(self._fail)

@@ -115,7 +115,7 @@ class _Link(smtplib.SMTP):
 def mail_of(message: Message, options: EmailOptions) -> EmailMessage:
     """Return an alert as a mail: plain text, and HTML with the thumbnail in it."""
     mail = EmailMessage()
-    mail["Subject"] = f"{message.rule}: {message.text()}"
+    mail["Subject"] = " ".join(f"{message.rule}: {message.text()}".split())
     mail["From"], mail["To"] = options.sender, ", ".join(options.to)
     mail["Date"] = format_datetime(localtime())
     mail["Message-ID"] = f"<{message.uid}@trackline>"

@@ -19,10 +19,12 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import MissingExtraError, StoreError
 from pipeline.core.install_hints import install_command
 from pipeline.events.alerts.options import WEB_PUSH, WebPushOptions
@@ -47,16 +49,28 @@ TTL_S = 12 * 3600
 MAX_TEXT = 500
 _SIGNED_S = 12 * 3600
 _GONE = (404, 410)
-_REMEMBERED = 100
+_REMEMBERED = 10_000
+_FAILURES_IN_ORDER = 3
+"""After so many failures in a row a browser is left alone for a while."""
+_FIRST_REST_S, _MAX_REST_S = 1.0, 60.0
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 _P256_POINT, _AUTH_BYTES = 65, 16
+
+
+class _Rest(NamedTuple):
+    """A browser whose push service failed: how often in a row, and until when it is left alone."""
+
+    failures: int
+    until: float  # monotonic
+    outcome: Outcome
 
 
 class WebPush:
     """All browsers that switched notifications on; each alert is sent to every one of them.
 
     A browser that its push service does not know any more is forgotten. If some could not be
-    reached, the alert is sent to those again, and not to the others.
+    reached, the alert is sent to those again for 12 hours, and not to the others, which get the
+    next alerts meanwhile.
     """
 
     def __init__(self, options: WebPushOptions, store: EventStore) -> None:
@@ -67,7 +81,9 @@ class WebPush:
         self._options = options
         self._store = store
         self._post = HttpPost(options.timeout_s)
-        self._done: OrderedDict[int, set[int]] = OrderedDict()  # browsers that have a message
+        # When a message was first sent (monotonic), and the browsers that have it.
+        self._done: OrderedDict[int, tuple[float, set[int]]] = OrderedDict()
+        self._rests: dict[int, _Rest] = {}  # by browser
 
     def ready(self) -> bool:
         """Return True: there is no connection to wait for."""
@@ -98,17 +114,22 @@ class WebPush:
             signer = self._signer()
         except StoreError as error:
             return Outcome("again", str(error))
-        done = self._done.setdefault(message.id, set()) if message.id else set()
+        first_at, done = time.monotonic(), set[int]()
+        if message.id:
+            first_at, done = self._done.setdefault(message.id, (first_at, done))
+        self._rests = {one.id: self._rests[one.id] for one in browsers if one.id in self._rests}
         payload = payload_of(message)
         outcomes = []
         for one in browsers:
             if one.id in done:
                 continue
-            outcome = self._send_to(one, payload, signer)
+            outcome = self._send_unless_resting(one, payload, signer)
             outcomes.append(outcome)
             if outcome.kind != "again":
                 done.add(one.id)
         result = _summary(outcomes, is_partly_done=bool(done))
+        if result.is_partial and time.monotonic() - first_at > TTL_S:
+            result = Outcome("delivered")  # to those that can be reached
         if result.kind != "again":
             self._done.pop(message.id, None)
         while len(self._done) > _REMEMBERED:
@@ -118,6 +139,22 @@ class WebPush:
     def abort(self) -> None:
         """Cut the request that is under way."""
         self._post.abort()
+
+    def _send_unless_resting(self, one: Subscription, payload: bytes, signer: Any) -> Outcome:
+        """Send, unless a push service failed a moment ago: it must not hold up other browsers."""
+        rest, now = self._rests.get(one.id), time.monotonic()
+        if rest is not None and now < rest.until:
+            return replace(rest.outcome, after_s=rest.until - now)
+        outcome = self._send_to(one, payload, signer)
+        if outcome.kind != "again":
+            self._rests.pop(one.id, None)
+            return outcome
+        failures = 1 if rest is None else rest.failures + 1
+        pause = outcome.after_s or 0.0
+        if outcome.after_s is None and failures >= _FAILURES_IN_ORDER:
+            pause = retry_delay_s(failures, _FIRST_REST_S, _MAX_REST_S)
+        self._rests[one.id] = _Rest(failures, time.monotonic() + pause, outcome)
+        return outcome
 
     def _send_to(self, one: Subscription, payload: bytes, signer: Any) -> Outcome:
         try:
@@ -286,7 +323,9 @@ def _summary(outcomes: Sequence[Outcome], *, is_partly_done: bool) -> Outcome:
         found = [one for one in outcomes if one.kind == kind and one.status not in _GONE]
         if found:
             waits = [one.after_s for one in found if one.after_s is not None]
-            return Outcome(found[0].kind, found[0].problem, max(waits, default=None))
+            after_s = min(waits) if len(waits) == len(found) else None
+            is_partial = kind == "again" and is_partly_done
+            return Outcome(found[0].kind, found[0].problem, after_s, is_partial=is_partial)
     if is_partly_done and not outcomes:
         return Outcome("delivered")
     return Outcome("refused", "no browser has switched notifications on")

@@ -20,6 +20,7 @@ log = logging.getLogger("trackline")
 
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
+MAX_PARTIAL_PAUSE_S = 600.0
 POLL_S = 2.0
 """How soon an event is seen that another part of the program has put into the store."""
 MAX_TRIES_IN_ORDER = 3
@@ -31,13 +32,15 @@ class Outcome:
     """The outcome of one attempt.
 
     "again": retry, not before `after_s` if that is given. "refused": never retry. "unsent":
-    nothing has left this machine. `status` is that of an HTTP answer.
+    nothing has left this machine. `status` is that of an HTTP answer. `is_partial`: some of the
+    addressees have it, so that other messages need not wait for it.
     """
 
     kind: Literal["delivered", "again", "refused", "unsent"]
     problem: str = ""
     after_s: float | None = None
     status: int | None = None
+    is_partial: bool = False
 
 
 class Target(Protocol):
@@ -188,7 +191,14 @@ class DeliveryWorker:
             self._on_settled(message, outcome)
 
     def _postpone(self, message: Message, outcome: Outcome) -> float:
-        """Return when to send it again, and leave the target alone for a while."""
+        """Return when to send it again, and leave the target alone for a while.
+
+        Not where some of its addressees answer: one that is away must not hold up the others.
+        """
+        if outcome.is_partial:
+            self._problem = outcome.problem
+            pause = retry_delay_s(message.attempt, FIRST_PAUSE_S, MAX_PARTIAL_PAUSE_S)
+            return self._now() + max(pause, outcome.after_s or 0.0)
         self._failures += 1
         self._problem = outcome.problem
         if self._failures == 1:
