@@ -52,8 +52,10 @@ if TYPE_CHECKING:
         CountsUndecoded,
         Detector,
         Embedder,
+        HasClipPackets,
         HasMemory,
         HasNotes,
+        HasPackets,
         Interruptible,
         MayDrop,
         NeedsOpening,
@@ -73,7 +75,9 @@ if TYPE_CHECKING:
     )
     from pipeline.core.masks import Mask
     from pipeline.core.options import OptionsModel, PluginChoice
+    from pipeline.core.packet_tap import PacketTap
     from pipeline.core.secret_types import Address, Secret, SecretUrl
+    from pipeline.core.yuv import YuvColour, YuvImage
     from pipeline.detectors.common.loaded_model import LoadedModel
     from pipeline.engine import DetectOptions, Pipeline, RunOptions
     from pipeline.interop import (
@@ -104,8 +108,10 @@ __all__ = [
     "Event",
     "EventKind",
     "Frame",
+    "HasClipPackets",
     "HasMemory",
     "HasNotes",
+    "HasPackets",
     "Image",
     "Interruptible",
     "LoadedClassifier",
@@ -118,6 +124,7 @@ __all__ = [
     "OptionsModel",
     "OutputError",
     "Overlapping",
+    "PacketTap",
     "PerSource",
     "Pipeline",
     "PipelineError",
@@ -143,6 +150,8 @@ __all__ = [
     "UsageError",
     "Watcher",
     "WriteError",
+    "YuvColour",
+    "YuvImage",
     "detect",
     "from_supervision",
     "from_ultralytics",
@@ -201,8 +210,10 @@ _HOMES = {
         "CountsUndecoded",
         "Detector",
         "Embedder",
+        "HasClipPackets",
         "HasMemory",
         "HasNotes",
+        "HasPackets",
         "Interruptible",
         "MayDrop",
         "NeedsOpening",
@@ -222,7 +233,9 @@ _HOMES = {
     ),
     "core.masks": ("Mask",),
     "core.options": ("OptionsModel", "PluginChoice"),
+    "core.packet_tap": ("PacketTap",),
     "core.secret_types": ("Address", "Secret", "SecretUrl"),
+    "core.yuv": ("YuvColour", "YuvImage"),
     "detectors.common.loaded_model": ("LoadedModel",),
     "engine": ("DetectOptions", "Pipeline", "RunOptions"),
     "interop": (

@@ -164,7 +164,8 @@ def test_list_names_every_plugin_with_its_options(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_configurations_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAM_PASSWORD", "hunter2")
+    for name in ("CAM_PASSWORD", "MAIL_PASSWORD"):
+        monkeypatch.setenv(name, "hunter2")
     assert main(["check", str(path), "--set", "detector.conf=0.25"]) == 0
     assert path.read_text().startswith("# For "), "the header says who it is for"
 
