@@ -132,6 +132,10 @@ class Frame:
         small = cv2.resize(self.image, size[::-1], interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 
+    def __reduce__(self) -> tuple[type[Frame], tuple[Any, ...]]:
+        """Pickle and copy it as BGR: what it is made from may be a decoder's memory."""
+        return Frame, (self.image, *(self.__dict__[name] for name in _FRAME_FIELDS))
+
     def moved(self, **changes: Any) -> Frame:
         """Return the frame with other fields than its picture, shared and not converted."""
         mine = self.__dict__

@@ -43,8 +43,7 @@ class YuvImage:
     `to_bgr` is what makes the whole picture BGR, where the source has a conversion of its own.
     """
 
-    __slots__ = ("_bgr", "_to_bgr", "chroma", "colour", "luma")
-    _making = threading.Lock()
+    __slots__ = ("_bgr", "_making", "_to_bgr", "chroma", "colour", "luma")
 
     def __init__(
         self,
@@ -64,6 +63,7 @@ class YuvImage:
         self.luma, self.chroma, self.colour = luma, chroma, colour
         self._to_bgr = to_bgr
         self._bgr: Image | None = None
+        self._making = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,13 +80,13 @@ class YuvImage:
     def bgr(self) -> Image:
         """Return the whole picture as BGR u8[H,W,3], read-only, made once by any thread."""
         if self._bgr is None:
-            # One lock for all pictures: they are large, and two at a time are no faster.
             with self._making:
                 if self._bgr is None:
                     height, width = self.luma.shape
                     made = self._to_bgr() if self._to_bgr else self.scaled((height, width))
-                    self._bgr, self._to_bgr = made.view(), None
-                    self._bgr.flags.writeable = False
+                    made = made.view()
+                    made.flags.writeable = False  # before another thread sees it
+                    self._bgr, self._to_bgr = made, None
         return self._bgr
 
     def scaled(self, size: Size, into: Image | None = None, *, average: bool = False) -> Image:
@@ -120,6 +120,7 @@ class YuvImage:
         small = cv2.resize(self.luma, size[::-1], interpolation=cv2.INTER_AREA)
         if self.colour.full_range:
             return np.asarray(small, np.uint8)
+        small = np.maximum(small, 16)  # blacker than black would come out bright
         return np.asarray(cv2.convertScaleAbs(small, alpha=255 / 219, beta=-16 * 255 / 219))
 
     def green(self, step: int) -> Image:

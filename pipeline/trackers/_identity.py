@@ -160,7 +160,7 @@ class Identities:
         row_of = self._look_around(tracks, scene)
         checked = self._to_check(tracks, scene, row_of)
         gone = self._check(frame.image, checked, tracks, scene, row_of) if checked else []
-        self._keep_crops(frame.image, scene, row_of)
+        self._keep_crops(frame, scene, row_of)
         self._forget(row_of, now_s)
         return np.array(gone, np.intp)
 
@@ -364,7 +364,7 @@ class Identities:
         self._objects[number].seen_s = scene.now_s
         return [] if other is None else [other]
 
-    def _keep_crops(self, image: Image, scene: _Scene, row_of: Mapping[int, int]) -> None:
+    def _keep_crops(self, frame: Frame, scene: _Scene, row_of: Mapping[int, int]) -> None:
         """Keep small pictures of tracks that stand free and are certain."""
         for number, row in row_of.items():
             known = self._objects[number]
@@ -373,7 +373,7 @@ class Identities:
             if scene.now_s - known.crop_s < _CROP_EVERY_S:
                 continue
             known.crop_s = scene.now_s
-            known.pending = [*known.pending[1 - _CROPS :], _cut(image, scene.boxes[:, row])]
+            known.pending = [*known.pending[1 - _CROPS :], _cut(frame.image, scene.boxes[:, row])]
 
     def _forget(self, row_of: Mapping[int, int], now_s: float) -> None:
         """Forget objects that are no track any more and were not seen for too long."""

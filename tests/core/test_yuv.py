@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import av
@@ -55,6 +57,36 @@ def test_scaled_planes_have_the_colours_of_the_whole_picture(layout, matrix, ful
 @pytest.mark.parametrize("layout", ["yuv420p10le", "yuv444p", "yuv422p", "gray"])
 def test_what_is_not_in_8_bit_420_comes_as_bgr(layout):
     assert isinstance(as_given(decoded(layout)), np.ndarray)
+
+
+@pytest.mark.parametrize("matrix", [0, 3, 8, 10, 99])
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv444p"])
+def test_matrices_that_swscale_refuses_are_taken_for_the_usual_one(layout, matrix):
+    """Planes were made BGR on the thread of inference, where the refusal ended the whole run."""
+    frame = decoded(layout)
+    frame.colorspace = matrix
+    picture = as_given(frame)
+    whole = picture.bgr if isinstance(picture, YuvImage) else picture
+    assert np.abs(whole[..., ::-1].astype(int) - scene()).mean() < 3
+
+
+def test_blacker_than_black_is_black_in_grey():
+    """It was as bright as it was below black: a full range that the stream does not tell of."""
+    half = np.full((1, 8), 128, np.uint8)
+    luma = np.tile(np.arange(0, 32, 2, dtype=np.uint8), (2, 1))
+    grey = YuvImage(luma, (half, half)).grey((2, 16))[0].tolist()
+    assert grey == [0] * 9 + [2, 5, 7, 9, 12, 14, 16]
+
+
+@pytest.mark.parametrize("copied", [lambda one: pickle.loads(pickle.dumps(one)), deepcopy, copy])
+def test_a_frame_of_planes_can_be_copied_and_sent_to_another_process(copied):
+    """Memory of a decoder cannot be pickled: a plug-in that gives frames to a process failed."""
+    frame = Frame(as_given(decoded()), "a", 3, 0.5, 1.5, 2, "a.mp4")
+    other = copied(frame)
+    np.testing.assert_array_equal(other.image, frame.image)
+    assert not other.image.flags.writeable
+    assert (other.source, other.index, other.pts_s) == ("a", 3, 0.5)
+    assert (other.captured_at, other.epoch, other.file) == (1.5, 2, "a.mp4")
 
 
 def test_odd_sizes_come_as_bgr():

@@ -15,8 +15,9 @@ import pytest
 from support.onnxruntime_on_cpu import use_onnxruntime
 from support.tiny_networks import colour_network
 
-from pipeline.core.data import Frame
+from pipeline.core.data import Frame, Image
 from pipeline.core.errors import MissingExtraError, ModelError
+from pipeline.core.yuv import YuvColour, YuvImage
 from pipeline.detectors.yolo import Options, build
 
 
@@ -76,7 +77,19 @@ def test_a_file_runs_on_one_cpu_or_on_gpus(colours, monkeypatch, devices) -> Non
     assert f"got {', '.join(devices)}" in refusal(colours, device=devices)
 
 
+def as_decoded(shade: int) -> YuvImage:
+    """Return a grey picture, large enough that it is scaled before it is converted."""
+
+    def refuse() -> Image:
+        raise AssertionError("made BGR on the thread that feeds all devices")
+
+    half = np.full((64, 64), 128, np.uint8)
+    luma = np.full((128, 128), shade + 1, np.uint8)
+    return YuvImage(luma, (half, half), YuvColour(full_range=True), refuse)
+
+
 def test_several_gpus_share_the_batches(colours, monkeypatch) -> None:
+    """Pictures went to them as BGR, made one after the other on the thread of inference."""
     pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     from pipeline.detectors.onnxruntime import backend
 
@@ -90,7 +103,7 @@ def test_several_gpus_share_the_batches(colours, monkeypatch) -> None:
     detector.open()
     shades = range(100, 250, 15)
     for batch in shades:
-        detector.submit([Frame(np.full((64, 64, 3), batch, np.uint8), "a", 0, 0.0, 0.0)])
+        detector.submit([Frame(as_decoded(batch), "a", 0, 0.0, 0.0)])
     best = [detector.collect()[0].score.max() for _ in shades]
     detector.close()
     np.testing.assert_allclose(best, np.array(shades) / 255, atol=5e-3)

@@ -20,6 +20,7 @@ from support.torch_backends import detected, pictures, rules_for, settings_for
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.backend import Network
 from pipeline.detectors.common.layouts import identify
 from pipeline.detectors.common.letterbox import fit
@@ -74,6 +75,11 @@ def grey(shade: int, size=(64, 64)) -> np.ndarray:
     return np.full((*size, 3), shade, np.uint8)
 
 
+def as_decoded(shade: int) -> YuvImage:
+    half = np.full((32, 32), 128, np.uint8)
+    return YuvImage(grey(shade)[..., 0], (half, half), to_bgr=lambda: grey(shade))
+
+
 def resources(network: GreyNetwork, **more) -> SlotResources:
     return SlotResources(CpuDevice(), network, RULES, GpuPostprocess(RULES, **more))
 
@@ -97,7 +103,8 @@ def test_a_lane_answers_each_picture_of_every_batch(new_lane):
     shades = deque(np.random.default_rng(0).permutation(np.arange(60, 250, 2)).tolist())
     for count in (3, 5, 1, 7, 5):
         now = [shades.popleft() for _ in range(count)]
-        found = launched(slot, [grey(shade) for shade in now])
+        pictures = [grey(shade) if shade % 4 else as_decoded(shade) for shade in now]
+        found = launched(slot, pictures)
         assert [one.score.tolist() for one in found] == [
             pytest.approx([shade / 255], abs=1e-5) for shade in now
         ]

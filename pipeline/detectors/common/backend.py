@@ -188,10 +188,12 @@ class SizedBackend(Backend, Protocol):
 class PlanesBackend(Backend, Protocol):
     """Optional, for backends: pictures may come as they were decoded."""
 
-    takes_yuv: bool
+    @property
+    def takes_yuv(self) -> bool:
+        """Return whether they may, once the weights are read."""
 
-    def submit(self, images: Sequence[Image | YuvImage], sides: Sequence[int | None] = ()) -> None:
-        """Begin with a batch; see SizedBackend."""
+    def submit(self, images: Sequence[Image | YuvImage]) -> None:
+        """Begin with a batch."""
 
 
 def not_int8(path: Path) -> ModelError:

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.data import Detections, Image
 from pipeline.core.errors import StageError, located
 from pipeline.core.worker import Worker
-from pipeline.detectors.common.backend import Backend, LayoutOverrides, Network
+from pipeline.core.yuv import YuvImage
+from pipeline.detectors.common.backend import Backend, LayoutOverrides, Network, PlanesBackend
 from pipeline.detectors.common.postprocess import Postprocess
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class DeviceWorker:
         self.backend = backend
         self._where = f"detector yolo on {device}"
         self._ready = ready
-        self._queued: deque[tuple[Sequence[Image], BatchFuture]] = deque()
+        self._queued: deque[tuple[Sequence[Any], BatchFuture]] = deque()
         self._started: deque[BatchFuture] = deque()
         self._closed = False
         self._failure: BaseException | None = None
@@ -70,7 +71,7 @@ class DeviceWorker:
         self.backend.start(postprocess)
         self._worker.start(self._set_failure)  # a failure reaches those who wait for a result
 
-    def submit(self, images: Sequence[Image]) -> BatchFuture:
+    def submit(self, images: Sequence[Image | YuvImage]) -> BatchFuture:
         """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
         answer: BatchFuture = Future()
         with self._change:
@@ -174,6 +175,12 @@ class MultiDeviceBackend:
         self.in_flight = len(workers)
         self.stage_ms: Mapping[str, float] = {}
 
+    @property
+    def takes_yuv(self) -> bool:
+        """Return whether every device takes pictures as they were decoded."""
+        backends = [worker.backend for worker in self._workers]
+        return all(isinstance(each, PlanesBackend) and each.takes_yuv for each in backends)
+
     def read(self) -> Network:
         """Read the weights for every device; raises ModelError, and has none of them then.
 
@@ -205,7 +212,7 @@ class MultiDeviceBackend:
             self.close()
             raise
 
-    def submit(self, images: Sequence[Image]) -> None:
+    def submit(self, images: Sequence[Image | YuvImage]) -> None:
         """Begin with a batch on the device with the fewest batches to answer."""
         worker = min(
             self._workers, key=lambda each: (each.unanswered >= each.capacity, each.unanswered)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -142,11 +142,8 @@ class NetworkDetector:
         check_not_forked()
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
-        if isinstance(self._backend, PlanesBackend) and self._backend.takes_yuv:
-            sides = [self._sizes.get(frame.source) for frame in frames] if self._sizes else ()
-            self._backend.submit([frame.picture for frame in frames], sides)
-            return
-        images = [frame.image for frame in frames]
+        takes_yuv = isinstance(self._backend, PlanesBackend) and self._backend.takes_yuv
+        images: list[Any] = [frame.picture if takes_yuv else frame.image for frame in frames]
         if self._sizes and isinstance(self._backend, SizedBackend):
             self._backend.submit(images, [self._sizes.get(frame.source) for frame in frames])
         else:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import MissingExtraError, ModelError
 from pipeline.core.install_hints import install_command
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.backend import (
     LayoutOverrides,
     Network,
@@ -63,6 +64,8 @@ class _Batch:
 
 class OnnxRuntimeBackend:
     """Backend for one `.onnx` network on one GPU; with `on_cpu` on the CPU, for tests."""
+
+    takes_yuv = True  # see PlanesBackend
 
     def __init__(self, settings: Settings, *, on_cpu: bool = False) -> None:
         if settings.precision not in ("auto", "fp32"):
@@ -109,7 +112,7 @@ class OnnxRuntimeBackend:
         workers = 1 if self._settings.prefer_latency else 2
         self._threads = ThreadPoolExecutor(workers, "run a network")
 
-    def submit(self, images: Sequence[Image]) -> None:
+    def submit(self, images: Sequence[Image | YuvImage]) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once."""
         assert self._threads is not None
         began = perf_counter()

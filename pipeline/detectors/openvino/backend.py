@@ -66,7 +66,7 @@ _PRECISION: dict[str, dict[str, str]] = {
 class OpenVinoBackend:
     """Backend for `.onnx` and OpenVINO networks on the CPU."""
 
-    takes_yuv = True
+    takes_yuv = True  # see PlanesBackend
 
     def __init__(self, settings: Settings) -> None:
         if settings.device not in ("auto", "cpu"):

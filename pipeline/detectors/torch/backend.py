@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.backend import LayoutOverrides, Network, Settings, stage_milliseconds
 from pipeline.detectors.common.letterbox import Letterbox, fit
 from pipeline.detectors.common.postprocess import Postprocess
@@ -43,7 +44,7 @@ COPYING_THREADS = 4
 class AnyBatchSlot(Protocol):
     """Batch slot: one batch at a time on a device, `launch`, then `wait`, then `answers`."""
 
-    def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
+    def launch(self, images: Sequence[Image | YuvImage], boxes: Sequence[Letterbox]) -> None:
         """Begin; letterboxes all have the same input size."""
 
     def wait(self) -> None:
@@ -74,6 +75,8 @@ class TorchBackend:
     The pictures of a batch in a slot fill the same input size. Any thread may call it, one at a
     time; which device is current for that thread stays as it was.
     """
+
+    takes_yuv = True  # see PlanesBackend
 
     def __init__(self, settings: Settings, *, tensors_on_cpu: bool = False) -> None:
         self._settings = settings
@@ -154,7 +157,7 @@ class TorchBackend:
         )
         self._new_slot = lambda: BatchSlot(resources)
 
-    def submit(self, images: Sequence[Image]) -> None:
+    def submit(self, images: Sequence[Image | YuvImage]) -> None:
         """Begin with pictures; their pixels are copied, so they may go at once."""
         began = perf_counter()
         batch = _Batch(len(images))
@@ -167,7 +170,7 @@ class TorchBackend:
             raise
         batch.before_s = perf_counter() - began
 
-    def _launch(self, batch: _Batch, images: Sequence[Image]) -> None:
+    def _launch(self, batch: _Batch, images: Sequence[Image | YuvImage]) -> None:
         boxes = [fit(image.shape[:2], self._target, self._stride) for image in images]
         for size in dict.fromkeys(box.input_size for box in boxes):
             rows = [row for row, box in enumerate(boxes) if box.input_size == size]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.core.data import Detections, Image
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.letterbox import Letterbox
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.torch.device import Device, Mark, Work
@@ -84,7 +85,7 @@ class BatchSlot:
         self._marks: dict[str, tuple[Mark, Mark]] = {}
         self._done: Mark | None = None
 
-    def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
+    def launch(self, images: Sequence[Image | YuvImage], boxes: Sequence[Letterbox]) -> None:
         """Copy the pictures and queue everything; the pictures may go when this returns."""
         device = self._resources.device
         self._boxes = boxes
@@ -139,7 +140,7 @@ class BatchSlot:
         """Return the batch's milliseconds per step, as the device's own clock has them."""
         return {name: end.since(begin) for name, (begin, end) in self._marks.items()}
 
-    def _fill(self, images: Sequence[Image]) -> int:
+    def _fill(self, images: Sequence[Image | YuvImage]) -> int:
         """Put the pictures one behind the other where the device can fetch them; return bytes."""
         shapes = [(*box.image_size, 3) for box in self._boxes]
         ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
@@ -150,7 +151,9 @@ class BatchSlot:
             )
         memory = self._host_memory.numpy()
 
-        def copy(end: int, shape: tuple[int, ...], image: Image) -> None:
+        def copy(end: int, shape: tuple[int, ...], image: Image | YuvImage) -> None:
+            if isinstance(image, YuvImage):
+                image = image.bgr  # on as many threads as copy
             np.copyto(memory[end - math.prod(shape) : end].reshape(shape), image)
 
         copies: Callable[..., Any] = self._resources.copies.map if self._resources.copies else map

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.core.data import Detections, Image
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, paste
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.torch.batch_slot import TensorNetwork
@@ -24,7 +25,7 @@ class CpuBatchSlot:
         self._pictures: Any = None
         self._outputs: Any = ()
 
-    def launch(self, images: Sequence[Image], boxes: Sequence[Letterbox]) -> None:
+    def launch(self, images: Sequence[Image | YuvImage], boxes: Sequence[Letterbox]) -> None:
         """Letterbox the pictures."""
         size, count = boxes[0].input_size, len(images)
         canvas = self._canvases.get(size)

@@ -23,7 +23,10 @@ Orientation = tuple[bool, bool, bool]
 
 _UPRIGHT: Orientation = (False, False, False)
 _PLANES = frozenset({"yuv420p", "yuvj420p", "nv12"})
-_FULL_RANGE, _UNKNOWN_MATRICES = 2, (0, 2, 3)  # AVCOL_RANGE_JPEG; RGB, unspecified, reserved
+_FULL_RANGE, _UNSPECIFIED = 2, 2  # AVCOL_RANGE_JPEG, AVCOL_SPC_UNSPECIFIED
+_UNKNOWN_MATRICES = (0, _UNSPECIFIED)  # RGB, of which nothing here is
+# swscale refuses any other; damaged streams claim all sorts.
+_MATRICES = frozenset({*_UNKNOWN_MATRICES, 1, 4, 5, 6, 7, 9})
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
@@ -59,6 +62,8 @@ class UprightConverter:
 
     def __call__(self, picture: VideoFrame) -> Image | YuvImage:
         """Return the picture as it is meant to be seen: as planes where they are upright 4:2:0."""
+        if int(picture.colorspace) not in _MATRICES:
+            picture.colorspace = _UNSPECIFIED
         if picture.rotation != self._rotation:
             self._rotation = picture.rotation
             self._orientation = orientation_of(picture)
