@@ -123,6 +123,7 @@ def test_dropped_pictures_and_what_is_none(page: Page, tmp_path: Path) -> None:
 
 def test_a_phone_has_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_role("link", name="Cameras")).to_be_visible()
     page.set_input_files("#files", picture(tmp_path, "a-rather-long-name" * 6 + ".png"))
     expect(page.locator(".found:not(.tags-of)")).to_have_text("1 × person")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
