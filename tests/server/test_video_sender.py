@@ -31,6 +31,7 @@ class Stream:
     hub: Hub = field(default_factory=Hub)
     at: int = 0
     offered: bool = True
+    profile: bytes = b"\x64"
     sender: VideoSender = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +43,7 @@ class Stream:
         for each in pictures:
             is_key = each == "K"
             result = result_of(YARD, self.at)
-            data = SPS if is_key else b"abc"
+            data = SPS.replace(b"\x64", self.profile) if is_key else b"abc"
             pts_us = round(self.at * every_s * 1e6)
             self.tap.add(data, pts_us, self.at * every_s, is_key=is_key)
             self.tap.add_picture(pts_us, result.frame.captured_at)
@@ -155,6 +156,20 @@ def test_after_trouble_there_is_jpeg_until_a_key_frame_comes(stream: Stream, tro
     assert found is not None
     assert found[0]["start"]
     assert found[0]["format"]["epoch"] == (2 if trouble == "reconnect" else 1)
+
+
+def test_a_message_is_of_one_format(stream: Stream) -> None:
+    """A camera that is set to another profile: a decoder that begins there wants a key frame."""
+    stream.send("KP")
+    assert stream.times() == [0, 1]
+    stream.send("PP", analysed=False)
+    stream.profile = b"\x42"
+    stream.send("KP")
+    found = stream.got()
+    assert found is not None
+    assert found[0]["format"] == {"codec": "avc1.42001f", "description": None, "epoch": 2}
+    assert [is_key for _, _, is_key in found[0]["packets"]] == [True, False]
+    assert found[0]["start"]
 
 
 def test_a_camera_that_is_replaced_or_offers_nothing(stream: Stream) -> None:

@@ -90,6 +90,8 @@ class VideoSender:
             # Of another connection, or no longer kept: JPEG until there is a start again.
             place.sent = None
             return None
+        # A decoder is set up for one format.
+        packets = [one for one in packets if one.format is picture.format]
         is_start = place.sent is None or bool(packets and packets[0].number != place.sent + 1)
         place.key = shown.key
         place.sent = max(place.sent or 0, picture.number)
