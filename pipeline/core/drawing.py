@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.canvas import Canvas, Colour, LabelStyle
 from pipeline.core.data import Image, Result
 from pipeline.core.mask_drawing import paint_masks, paint_skeleton
 from pipeline.core.zone_counts import ZoneCounts
@@ -36,8 +37,8 @@ class ZoneAnnotator:
         self._zones = zones or {}
         self._counts: dict[str, ZoneCounts] = {}
 
-    def paint(self, image: Image, result: Result) -> None:
-        """Draw into `image`, BGR u8[H,W,3], in place."""
+    def paint(self, canvas: Canvas, result: Result) -> None:
+        """Draw onto `canvas`."""
         source = result.frame.source
         camera = self._zones.get(source)
         if camera is None:
@@ -48,63 +49,57 @@ class ZoneAnnotator:
         crossed = Counter[tuple[str, str]]()
         for key, number in counts.counts.items():
             crossed[key.area, key.direction] += number
-        height, width = image.shape[:2]
+        height, width = canvas.size
         size = camera.get("size") or (width, height)
         scale = np.array([width / size[0], height / size[1]])
         for zone in camera.get("zones", ()):
             points = _pixels(zone["points"], scale)
-            _polyline(image, points, closed=True)
+            _polyline(canvas, points, closed=True)
             count = inside.get(zone["name"], 0)
-            _text(image, points[points[:, 1].argmin()], f"{zone['name']}: {count}")
+            _text(canvas, points[points[:, 1].argmin()], f"{zone['name']}: {count}")
         for line in camera.get("lines", ()):
             ins, outs = (crossed[line["name"], way] for way in ("in", "out"))
             points = _pixels(line["points"], scale)
-            _polyline(image, points, closed=False)
-            tip = _arrow(image, points)
-            _text(image, tip, f"{line['name']}: {ins} in, {outs} out")
+            _polyline(canvas, points, closed=False)
+            tip = _arrow(canvas, points)
+            _text(canvas, tip, f"{line['name']}: {ins} in, {outs} out")
 
 
 def _pixels(points: Sequence[Sequence[float]], scale: NDArray[np.float64]) -> NDArray[np.int32]:
     return (np.array(points, float) * scale).clip(-10_000, 20_000).round().astype(np.int32)
 
 
-def _polyline(image: Image, points: NDArray[np.int32], *, closed: bool) -> None:
-    import cv2
-
+def _polyline(canvas: Canvas, points: NDArray[np.int32], *, closed: bool) -> None:
     for colour, line in ((_UNDER, 3), (_INK, 1)):  # to be seen on bright and on dark ground
-        cv2.polylines(image, [points], closed, colour, line, cv2.LINE_AA)
+        canvas.polyline(points, colour, line, closed=closed)
 
 
-def _arrow(image: Image, points: NDArray[np.int32]) -> NDArray[np.int32]:
+def _arrow(canvas: Canvas, points: NDArray[np.int32]) -> NDArray[np.int32]:
     """Draw an arrow from the middle of the longest piece to its right side; return its tip."""
-    import cv2
-
     steps = np.diff(points, axis=0).astype(float)
     longest = int(np.hypot(steps[:, 0], steps[:, 1]).argmax())
     x, y = steps[longest] / max(float(np.hypot(*steps[longest])), 1.0)
     middle = (points[longest] + points[longest + 1]) // 2
-    length = max(12, min(image.shape[:2]) // 15)
+    length = max(12, min(canvas.size) // 15)
     tip: NDArray[np.int32] = (middle + np.array([-y, x]) * length).round().astype(np.int32)
     ends = [int(middle[0]), int(middle[1])], [int(tip[0]), int(tip[1])]
     for colour, line in ((_UNDER, 3), (_INK, 1)):
-        cv2.arrowedLine(image, *ends, colour, line, cv2.LINE_AA, 0, 0.35)
+        canvas.arrow(*ends, colour, line)
     return tip
 
 
-def _text(image: Image, place: NDArray[np.int32], text: str) -> None:
+def _text(canvas: Canvas, place: NDArray[np.int32], text: str) -> None:
     """Write one line of text beside a place, inside the picture."""
     import cv2
 
-    height, width = image.shape[:2]
+    height, width = canvas.size
     scale = max(11, round(min(height, width) / 45)) / 24
     (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = max(0, min(int(place[0]) + 4, width - wide - 1))
     y = max(high, min(int(place[1]) - 4, height - below - 1))
     for colour, line in ((_UNDER, 3), (_INK, 1)):
-        cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, line, cv2.LINE_AA)
+        canvas.text(text, (x, y), scale, colour, line)
 
-
-Colour = tuple[int, int, int]
 
 _GOLDEN = 0.618033988749895  # steps of this spread hues evenly, whatever the number of tracks
 _FAINTEST = 0.15
@@ -298,15 +293,16 @@ class Annotator:
         self._labels = labels
         self._trails: dict[str, Trails] = {}
 
-    def paint(self, image: Image, result: Result) -> None:
-        """Draw the result's tracks into `image`, BGR u8[H,W,3] of the frame's size, in place."""
+    def paint(self, image: Image | Canvas, result: Result) -> None:
+        """Draw the result's tracks in place on `image`, BGR u8[H,W,3] of the frame's size."""
         import cv2
 
-        height, width = image.shape[:2]
+        canvas = Canvas.on(image)
+        height, width = canvas.size
         style = Style.of(height, width)
         trails = self._trails.setdefault(result.frame.source, Trails(self._trail_s))
         trails.advance(result, style.line * 3)
-        self._zone_annotator.paint(image, result)
+        self._zone_annotator.paint(canvas, result)
         unicode = hasattr(cv2, "FontFace")
         marks = marks_of(
             result, (height, width), self._labels, unicode=unicode, by_class=self._by_class
@@ -314,44 +310,39 @@ class Annotator:
         found = result.detections
         if self._masks and found.masks is not None:
             colours = [mark.colour for mark in marks]
-            paint_masks(image, result.tracks.masks(found), colours)
+            paint_masks(canvas, result.tracks.masks(found), colours)
         for mark in marks:
             if mark.track_id in trails.points:
-                self._paint_trail(image, trails, mark, style)
+                self._paint_trail(canvas, trails, mark, style)
         for mark in marks:
             if mark.coasting:
-                _dashed_box(image, mark.xyxy, mark.colour, max(1, style.line // 2))
+                _dashed_box(canvas, mark.xyxy, mark.colour, max(1, style.line // 2))
             else:
-                cv2.rectangle(image, mark.xyxy[:2], mark.xyxy[2:], mark.colour, style.line)
+                canvas.rectangle(mark.xyxy[:2], mark.xyxy[2:], mark.colour, style.line)
         if self._keypoints and (points := result.tracks.keypoints(found)) is not None:
             for mark, of_one in zip(marks, points, strict=True):
-                paint_skeleton(image, of_one, mark.colour, style.line)
+                paint_skeleton(canvas, of_one, mark.colour, style.line)
         for mark in marks:  # last: never under a box
             if mark.label:
-                _label(image, mark.xyxy, mark.label, mark.colour, style)
+                _label(canvas, mark.xyxy, mark.label, mark.colour, style)
 
     def forget(self, source: str) -> None:
         """Forget the trails of a source that has ended."""
         self._trails.pop(source, None)
 
-    def _paint_trail(self, image: Image, trails: Trails, mark: Mark, style: Style) -> None:
-        import cv2
-
+    def _paint_trail(self, canvas: Canvas, trails: Trails, mark: Mark, style: Style) -> None:
         points, colour = list(trails.points[mark.track_id]), mark.colour
         for (was_s, x1, y1), (_, x2, y2) in pairwise(points):
             left = 1 - (trails.now_s - was_s) / self._trail_s
             strength = _FAINTEST + (1 - _FAINTEST) * max(left, 0.0)
-            # Mixed with the one pixel below its middle: looks like fading, costs no blending.
-            below = image[(y1 + y2) // 2, (x1 + x2) // 2].tolist()
-            mixed = [c * strength + b * (1 - strength) for c, b in zip(colour, below, strict=True)]
-            cv2.line(image, (x1, y1), (x2, y2), mixed, style.line)
+            canvas.faded_line((x1, y1), (x2, y2), colour, strength, style.line)
 
 
-def _label(image: Image, xyxy: list[int], text: str, colour: Colour, style: Style) -> None:
+def _label(canvas: Canvas, xyxy: list[int], text: str, colour: Colour, style: Style) -> None:
     """Draw `text` on a filled bar above the box, or inside where there is no room above."""
     import cv2
 
-    height, width = image.shape[:2]
+    height, width = canvas.size
     (text_width, text_height), below = cv2.getTextSize(
         text, cv2.FONT_HERSHEY_SIMPLEX, style.font_scale, style.text
     )
@@ -360,35 +351,29 @@ def _label(image: Image, xyxy: list[int], text: str, colour: Colour, style: Styl
     x = max(0, min(xyxy[0] - style.line // 2, width - bar_width))
     y = xyxy[1] - bar_height if xyxy[1] >= bar_height else xyxy[1]
     y = max(0, min(y, height - bar_height))
-    cv2.rectangle(image, (x, y), (x + bar_width - 1, y + bar_height - 1), colour, cv2.FILLED)
-    ink = ink_on(colour)
-    origin = (x + pad, y + bar_height - below - pad // 2)
-    cv2.putText(
-        image,
-        text,
-        origin,
-        cv2.FONT_HERSHEY_SIMPLEX,
+    bar = LabelStyle(
+        (bar_width, bar_height),
+        (pad, bar_height - below - pad // 2),
         style.font_scale,
-        ink,
         style.text,
-        cv2.LINE_AA,
+        colour,
+        ink_on(colour),
     )
+    canvas.label(text, (x, y), bar)
 
 
-def _dashed_box(image: Image, xyxy: list[int], colour: Colour, line: int) -> None:
+def _dashed_box(canvas: Canvas, xyxy: list[int], colour: Colour, line: int) -> None:
     """Draw the outline in dashes; their number is bounded, so huge boxes cost no more."""
-    import cv2
-
     x1, y1, x2, y2 = xyxy
     dash = max(line * 5, (x2 - x1 + y2 - y1) // 40, 3)
     for x in range(x1, x2, dash * 2):
         end = min(x + dash, x2)
-        cv2.line(image, (x, y1), (end, y1), colour, line)
-        cv2.line(image, (x, y2), (end, y2), colour, line)
+        canvas.line((x, y1), (end, y1), colour, line)
+        canvas.line((x, y2), (end, y2), colour, line)
     for y in range(y1, y2, dash * 2):
         end = min(y + dash, y2)
-        cv2.line(image, (x1, y), (x1, end), colour, line)
-        cv2.line(image, (x2, y), (x2, end), colour, line)
+        canvas.line((x1, y), (x1, end), colour, line)
+        canvas.line((x2, y), (x2, end), colour, line)
 
 
 @lru_cache(maxsize=1024)

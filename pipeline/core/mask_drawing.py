@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.data import Float32, Image
+from pipeline.core.canvas import Canvas, Colour
+from pipeline.core.data import Float32
 from pipeline.core.masks import Mask
 
 SHARE = 0.45
@@ -24,43 +25,33 @@ COCO_JOINTS = (
     "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 
-Colour = tuple[int, int, int]
 
-
-def paint_mask(image: Image, mask: Mask, colour: Colour) -> None:
+def paint_mask(canvas: Canvas, mask: Mask, colour: Colour) -> None:
     """Cover an object's pixels half-transparently; nothing outside of its box is looked at."""
-    import cv2
-
-    if mask.size != image.shape[:2]:
+    if mask.size != canvas.size:
         return
     pixels, left, top = mask.cropped()
-    if not pixels.size:
-        return
-    region = image[top : top + pixels.shape[0], left : left + pixels.shape[1]]
-    ground = np.full_like(region, colour)
-    covered = cv2.addWeighted(region, 1 - SHARE, ground, SHARE, 0)
-    np.copyto(region, covered, where=pixels[..., None])
+    if pixels.size:
+        canvas.cover(pixels, (left, top), colour, SHARE)
 
 
-def paint_skeleton(image: Image, points: Float32, colour: Colour, line: int) -> None:
+def paint_skeleton(canvas: Canvas, points: Float32, colour: Colour, line: int) -> None:
     """Draw keypoints f32[K,3], connected where they are COCO's 17; unseen ones are left out."""
-    import cv2
-
     seen = np.isfinite(points).all(axis=1) & (points[:, 2] >= MIN_SCORE)
     places = np.where(seen[:, None], points[:, :2], 0).round().astype(int).tolist()
     if len(points) == len(COCO_JOINTS):
         for one, other in COCO_EDGES:
             if seen[one] and seen[other]:
-                cv2.line(image, places[one], places[other], colour, line, cv2.LINE_AA)
+                canvas.line(places[one], places[other], colour, line, smooth=True)
     for place in np.flatnonzero(seen).tolist():
-        cv2.circle(image, places[place], line + 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-        cv2.circle(image, places[place], line + 1, colour, cv2.FILLED, cv2.LINE_AA)
+        canvas.disc(places[place], line + 2, (255, 255, 255))
+        canvas.disc(places[place], line + 1, colour)
 
 
 def paint_masks(
-    image: Image, masks: Sequence[Mask | None] | None, colours: Sequence[Colour]
+    canvas: Canvas, masks: Sequence[Mask | None] | None, colours: Sequence[Colour]
 ) -> None:
     """Draw the masks that there are, each in its colour."""
     for mask, colour in zip(masks or (), colours, strict=False):
         if mask is not None:
-            paint_mask(image, mask, colour)
+            paint_mask(canvas, mask, colour)

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -24,10 +25,12 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from pipeline.core.atomic_file import replacing
+from pipeline.core.canvas import Canvas
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import WriteError, system_reason, writing
 from pipeline.core.own_video import OWN_TAG
 from pipeline.core.paths import ffmpeg_path
+from pipeline.core.yuv import YuvColour, YuvImage, yuv_matrix
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 log = logging.getLogger("trackline")
@@ -42,20 +45,19 @@ RECORDING = {
 # time (6.6 s more for 120,000 frames of 30 a second, by that most of an hour for a day).
 _IN_ORDER = {"seekable": "0", "probesize": "65536"}
 _FINISHED = {"movflags": "+faststart", "video_track_timescale": str(TICKS)}
-# cv2.cvtColor's YUV is ITU-R BT.601 in limited range; said in the file, no player has to guess.
-_LIMITED_RANGE, _BT601, _BT709 = 1, 6, 1
+_LIMITED_RANGE, _FULL_RANGE, _BT709 = 1, 2, 1
 # What x264 takes (MAX_RESOLUTION), and what FFmpeg does (av_image_check_size2 in imgutils.c).
 _MAX_SIDE = 16384
 _MAX_AREA, _AREA_MARGIN = (2**31 - 1) // 8, 128
 
 
-def encodable_size(height: int, width: int) -> tuple[int, int]:
+def encodable_size(height: int, width: int, max_height: int | None = None) -> tuple[int, int]:
     """Return the (height, width) at which a picture is encoded: even, within the limits of x264.
 
-    An odd side grows by one. Larger pictures shrink, their proportions kept as far as whole
-    pixels go.
+    An odd side grows by one. Larger pictures, and those above `max_height`, shrink, their
+    proportions kept as far as whole pixels go.
     """
-    scale = min(1.0, _MAX_SIDE / max(height, width))
+    scale = min(1.0, _MAX_SIDE / max(height, width), (max_height or height) / height)
     area = (height * scale + _AREA_MARGIN) * (width * scale + _AREA_MARGIN)
     if area >= _MAX_AREA:
         scale *= math.sqrt(_MAX_AREA / area) * 0.999
@@ -67,45 +69,57 @@ def encodable_size(height: int, width: int) -> tuple[int, int]:
 class Mp4Writer:
     """Encoder of one MP4 file, pictures of one size; raises WriteError when the disk is full.
 
-    Pictures larger than the encoder takes are scaled after they were drawn on.
+    Planes are drawn on and encoded as they are, in the colours of the first `image`; BGR becomes
+    planes once it was drawn on. Pictures larger than the encoder takes, or than `max_height`, are
+    scaled after they were drawn on.
     """
 
     patience_s = 2.0
     """Seconds that `close` rewrites a long file before it logs so."""
 
-    def __init__(self, path: Path, image: Image, encoder: dict[str, object], threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        image: Image | YuvImage,
+        encoder: dict[str, object],
+        threads: int,
+        max_height: int | None = None,
+    ) -> None:
         self.path = path
-        self.size = image.shape[:2]
-        height, width = self.size
+        height, width = self.size = image.shape[0], image.shape[1]
+        self._colour = image.colour if isinstance(image, YuvImage) else YuvColour()
         self._times = FrameTimes()
         self._frames = 0
         self._key_ticks: int | None = None
         # 4:2:0 wants even sizes: the last column or row is doubled, nothing is scaled.
-        even_height, even_width = encodable_size(height, width)
-        self._scaled: Image | None = None
+        full = height + height % 2, width + width % 2
+        even_height, even_width = encodable_size(height, width, max_height)
+        self._nv12 = _nv12(full)
+        self._scaled = self._nv12
         if even_height < height or even_width < width:
-            self._scaled = np.empty((even_height, even_width, 3), np.uint8)
-            self._canvas = np.empty((height, width, 3), np.uint8)
-            log.warning(
-                "%s: pictures of %dx%d are scaled to %dx%d, H.264 is encoded no larger",
-                path, width, height, even_width, even_height,
-            )  # fmt: skip
-        else:
-            self._canvas = np.empty((even_height, even_width, 3), np.uint8)
-        self._i420 = np.empty((even_height * 3 // 2, even_width), np.uint8)
+            self._scaled = _nv12((even_height, even_width))
+            if encodable_size(height, width) != full:
+                log.warning(
+                    "%s: pictures of %dx%d are scaled to %dx%d, H.264 is encoded no larger",
+                    path, width, height, even_width, even_height,
+                )  # fmt: skip
+        self._bgr: Image | None = None  # what is drawn on where that is not the planes
+        self._is_bgr = False
         with writing(path, WriteError):
             path.open("wb").close()
         self._container = av.open(ffmpeg_path(path), "w", format="mp4", container_options=RECORDING)
         self._container.metadata.update(OWN_TAG)
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
         self._stream.width, self._stream.height = even_width, even_height
-        self._stream.pix_fmt = "yuv420p"
+        self._stream.pix_fmt = "nv12"
         self._stream.options = encoder
         context = self._stream.codec_context
         context.time_base = Fraction(1, TICKS)
         context.thread_count = threads
         context.gop_size = 10_000  # key frames are set by time, below
-        context.color_range, context.colorspace = _LIMITED_RANGE, _BT601
+        # Said in the file, no player has to guess.
+        context.color_range = _FULL_RANGE if self._colour.full_range else _LIMITED_RANGE
+        context.colorspace = self._colour.matrix
         context.color_primaries, context.color_trc = _BT709, _BT709
 
     def show_pixels(self, wide: int, high: int) -> None:
@@ -113,30 +127,38 @@ class Mp4Writer:
         ratio = Fraction(wide, high)
         self._stream.sample_aspect_ratio = self._stream.codec_context.sample_aspect_ratio = ratio
 
-    def canvas(self, image: Image) -> Image:
-        """Return a copy of `image` to draw on; it is reused, so encode it before the next one."""
+    def canvas(self, image: Image | YuvImage) -> Image | Canvas:
+        """Return a copy of `image` to draw on; it is reused, so encode it before the next one.
+
+        Of planes in the file's colours it is a Canvas over planes, else BGR u8[H,W,3].
+        """
+        if isinstance(image, YuvImage) and image.colour == self._colour:
+            self._is_bgr = False
+            image.copy_nv12(self._nv12)
+            return Canvas.on_nv12(self._nv12, self._colour)
+        self._is_bgr = True
+        if self._bgr is None:
+            rows, columns = self._nv12.shape
+            self._bgr = np.empty((rows * 2 // 3, columns, 3), np.uint8)
         height, width = self.size
-        drawn = self._canvas[:height, :width]
-        np.copyto(drawn, image)
+        drawn = self._bgr[:height, :width]
+        np.copyto(drawn, image.bgr if isinstance(image, YuvImage) else image)
         return drawn
 
     def encode(self, frame: Frame) -> None:
         """Append what is on the canvas, at the time of `frame`."""
-        height, width = self.size
-        self._canvas[height:] = self._canvas[height - 1 : height]
-        self._canvas[:, width:] = self._canvas[:, width - 1 : width]
-        whole_picture = self._canvas
-        if self._scaled is not None:
-            high, wide = self._scaled.shape[:2]
-            cv2.resize(self._canvas, (wide, high), dst=self._scaled, interpolation=cv2.INTER_AREA)
-            whole_picture = self._scaled
-        # Six times as fast as the conversion in FFmpeg's swscale.
-        cv2.cvtColor(whole_picture, cv2.COLOR_BGR2YUV_I420, dst=self._i420)
+        if self._is_bgr and self._bgr is not None:
+            height, width = self.size
+            self._bgr[height:] = self._bgr[height - 1 : height]
+            self._bgr[:, width:] = self._bgr[:, width - 1 : width]
+            write_nv12(self._bgr, self._colour, self._nv12)
+        if self._scaled is not self._nv12:
+            _scale_nv12(self._nv12, self._scaled)
         # PyAV takes the memory as it is where it counts the rows right, in multiples of 4; x264
         # makes a copy of its own, so the next frame may be put into the same memory.
-        whole = self._i420.shape[0] % 6 == 0
+        whole = self._scaled.shape[0] % 6 == 0
         wrap = av.VideoFrame.from_numpy_buffer if whole else av.VideoFrame.from_ndarray
-        picture = wrap(self._i420, format="yuv420p")
+        picture = wrap(self._scaled, format="nv12")
         picture.pts = self._times.ticks(frame)
         picture.time_base = Fraction(1, TICKS)
         if self._key_ticks is None or picture.pts - self._key_ticks >= KEY_EVERY_S * TICKS:
@@ -180,6 +202,45 @@ class Mp4Writer:
             self._container.close()
         except av.FFmpegError as error:
             raise unwritable(self.path, error) from error
+
+
+def _nv12(size: tuple[int, int]) -> Image:
+    height, width = size
+    return np.empty((height * 3 // 2, width), np.uint8)
+
+
+def _chroma(planes: Image) -> Image:
+    """Return the pairs u8[H/2,W/2,2] of NV12 u8[H*3/2,W]."""
+    rows, width = planes.shape
+    return planes[rows * 2 // 3 :].reshape(rows // 3, width // 2, 2)
+
+
+def _scale_nv12(planes: Image, into: Image) -> None:
+    height, width = into.shape[0] * 2 // 3, into.shape[1]
+    cv2.resize(
+        planes[: planes.shape[0] * 2 // 3],
+        (width, height),
+        dst=into[:height],
+        interpolation=cv2.INTER_AREA,
+    )
+    half = width // 2, height // 2
+    cv2.resize(_chroma(planes), half, dst=_chroma(into), interpolation=cv2.INTER_AREA)
+
+
+def write_nv12(bgr: Image, colour: YuvColour, into: Image) -> None:
+    """Write BGR u8[H,W,3] of even sides as NV12 into u8[H*3/2,W]."""
+    height, width = bgr.shape[:2]
+    if colour == YuvColour():
+        # Six times as fast as the conversion in FFmpeg's swscale; it gives I420.
+        i420: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+        into[:height] = i420[:height]
+        cb, cr = i420[height:].reshape(2, height // 2, width // 2)
+        cv2.merge([cb, cr], dst=_chroma(into))
+        return
+    yuv: Any = cv2.transform(bgr, yuv_matrix(colour).astype(np.float32))
+    into[:height] = yuv[..., 0]
+    half = width // 2, height // 2
+    cv2.resize(np.ascontiguousarray(yuv[..., 1:]), half, _chroma(into), 0, 0, cv2.INTER_AREA)
 
 
 def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from pipeline.core.blur.regions import BlurGroup, BlurShape
@@ -26,7 +27,9 @@ from pipeline.sinks._pictures import PictureFolder
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
     from pipeline.core.blur.blurrer import Blurrer
+    from pipeline.core.canvas import Canvas
     from pipeline.core.drawing import Annotator
+    from pipeline.core.yuv import YuvImage
     from pipeline.sinks._mp4 import Mp4Writer
 
 log = logging.getLogger("trackline")
@@ -51,6 +54,9 @@ class Options(PictureDrawingOptions):
     fewer bytes, with two to three times the processor time."""
     threads: int = Field(0, ge=0)
     """Threads of the encoder; 0 for one per two megapixels, as far as there are processors."""
+    max_height: int | None = Field(None, ge=16)
+    """Rows of the video at most: larger pictures are scaled once they were drawn on; null for
+    their own size. A 4K picture in 1080 rows takes a quarter of the encoder's time."""
     boxes: bool = True
     """Draw boxes, labels, trails and zones; false for a video that is blurred only."""
     blur: tuple[BlurGroup, ...] = ()
@@ -125,7 +131,7 @@ class VideoSink:
             return
         began = time.perf_counter()
         writer = self._writer(result)
-        canvas = writer.canvas(result.frame.image)
+        canvas = writer.canvas(self._picture(result))
         self._draw(self._painter, canvas, result)
         drawn = time.perf_counter()
         writer.encode(result.frame)
@@ -144,8 +150,13 @@ class VideoSink:
         written = time.perf_counter()
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 
-    def _draw(self, painter: Annotator, canvas: Image, result: Result) -> None:
+    def _picture(self, result: Result) -> Image | YuvImage:
+        """Return what is drawn on: blurring wants BGR."""
+        return result.frame.picture if self._blurrer is None else result.frame.image
+
+    def _draw(self, painter: Annotator, canvas: Image | Canvas, result: Result) -> None:
         if self._blurrer is not None:
+            assert isinstance(canvas, np.ndarray)
             self._blurrer.blur(canvas, result)
         if self._options.boxes:
             painter.paint(canvas, result)
@@ -171,9 +182,9 @@ class VideoSink:
 
     def _writer(self, result: Result) -> Mp4Writer:
         """Return the source's open file; a new one for the first frame and for each new size."""
-        from pipeline.sinks._mp4 import Mp4Writer
+        from pipeline.sinks._mp4 import Mp4Writer, encodable_size
 
-        source, image = result.frame.source, result.frame.image
+        source, image = result.frame.source, self._picture(result)
         writer = self._writers.get(source)
         if writer is not None and writer.size == image.shape[:2]:
             return writer
@@ -185,7 +196,9 @@ class VideoSink:
         part = self._parts[source] = self._parts.get(source, 0) + 1
         path = self._folder.path_of(source, SUFFIX if part == 1 else f".{part}{SUFFIX}")
         self._folder.begin(path)
-        writer = Mp4Writer(path, image, self._encoder(), self._threads(image))
+        limit = self._options.max_height
+        threads = self._threads(*encodable_size(*image.shape[:2], limit))
+        writer = Mp4Writer(path, image, self._encoder(), threads, limit)
         if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
             writer.show_pixels(*info.sample_aspect)
         self._writers[source] = writer
@@ -201,9 +214,8 @@ class VideoSink:
         }
         return {**encoder, "x264-params": _REFINED[preset]} if preset in _REFINED else encoder
 
-    def _threads(self, image: Image) -> int:
+    def _threads(self, height: int, width: int) -> int:
         """Return the encoder's thread count: as few as keep up, for slice borders cost quality."""
-        height, width = image.shape[:2]
         fitting = min(-(-height * width // PIXELS_PER_THREAD), cores().threads)
         return self._options.threads or fitting
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pipeline.core.drawing import class_colour
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.paths import safe_stem
+from pipeline.core.yuv import BT601, BT709, YuvColour, YuvImage, yuv_matrix
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window
 from pipeline.sinks._files import OutputFolder
@@ -218,6 +220,40 @@ def test_odd_sizes_are_padded_by_a_copy_of_the_edge(tmp_path: Path, size: tuple[
     (picture,) = pictures(tmp_path / "cam.mp4")
     assert picture.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
     assert np.abs(picture.astype(int) - 180).max() <= 4
+
+
+def as_planes(one: Result, colour: YuvColour) -> Result:
+    """Return the result with its picture as planes, grey as every picture of these tests."""
+    height, width = one.frame.shape[:2]
+    half = np.full((height // 2, width // 2), 128, np.uint8)
+    luma = (yuv_matrix(colour) @ (*one.frame.image[0, 0], 1))[0].round()
+    planes = YuvImage(np.full((height, width), luma, np.uint8), (half, half), colour)
+    return replace(one, frame=replace(one.frame, image=planes))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", [BT601, BT709])
+def test_planes_are_encoded_in_their_own_colours(tmp_path: Path, matrix: int, full: bool) -> None:
+    """And what comes in others, or as BGR, meanwhile looks the same."""
+    colour = YuvColour(matrix, full)
+    others = [as_planes(result(10), YuvColour(BT709, not full)), result(11)]
+    written(quick_video(crf=1), tmp_path, [as_planes(result(9), colour), *others])
+    found = pictures(tmp_path / "cam.mp4")
+    grey = [result(index).frame.image[0, 0, 0] for index in (9, 10, 11)]
+    for picture, level in zip(found, grey, strict=True):
+        assert abs(int(picture[-1, -1, 0]) - int(level)) <= 4
+    with av.open(str(tmp_path / "cam.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (matrix, 2 if full else 1)
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_a_video_has_no_more_rows_than_wanted(tmp_path: Path, planes: bool) -> None:
+    one = result(9, size=(96, 128))
+    one = as_planes(one, YuvColour()) if planes else one
+    written(quick_video(max_height=48), tmp_path, [one])
+    (picture,) = pictures(tmp_path / "cam.mp4")
+    assert picture.shape[:2] == (48, 64)
 
 
 @pytest.mark.parametrize(
