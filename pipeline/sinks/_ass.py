@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.core.canvas import Colour
 from pipeline.core.data import Result
-from pipeline.core.drawing import Colour, LabelPart, Mark, Style, ink_on, marks_of
+from pipeline.core.drawing import LabelPart, Mark, Style, ink_on, marks_of
 
 _HEADER = """\
 [Script Info]

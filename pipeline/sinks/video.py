@@ -197,7 +197,7 @@ class VideoSink:
         path = self._folder.path_of(source, SUFFIX if part == 1 else f".{part}{SUFFIX}")
         self._folder.begin(path)
         limit = self._options.max_height
-        threads = self._threads(*encodable_size(*image.shape[:2], limit))
+        threads = self._threads(*encodable_size(image.shape[0], image.shape[1], limit))
         writer = Mp4Writer(path, image, self._encoder(), threads, limit)
         if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
             writer.show_pixels(*info.sample_aspect)
