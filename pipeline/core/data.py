@@ -120,7 +120,7 @@ class Frame:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of memory that the picture takes as the source gave it."""
+        """Return the bytes of memory that the picture takes now."""
         return self.picture.nbytes
 
     def scaled(self, size: Size) -> Image:

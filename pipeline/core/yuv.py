@@ -73,8 +73,8 @@ class YuvImage:
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes its planes have."""
-        return self.luma.size * 3 // 2
+        """Return how many bytes its planes have, and BGR once it is made."""
+        return self.luma.size * 3 // 2 + (0 if self._bgr is None else self._bgr.nbytes)
 
     @property
     def bgr(self) -> Image:

@@ -35,9 +35,9 @@ from pipeline.engine.stats import SourceStats
 log = logging.getLogger("trackline")
 
 
-MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**22
-"""Frames of a file that may always be decoded ahead, to ride out a slow one, and how much memory
-is not worth saving."""
+READ_AHEAD, READ_AHEAD_BYTES, MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**26, 2, 2**22
+"""Frames of a file that may be decoded ahead to ride out a slow one, unless they take more bytes;
+so many in any case; and how much memory is not worth saving."""
 
 
 def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
@@ -47,7 +47,9 @@ def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
 
 def useful_read_ahead(detector_frames: int, info: SourceInfo) -> int:
     """Return how many frames a detector that takes so many has a use for, or are cheap."""
-    return max(MIN_READ_AHEAD, detector_frames, CHEAP_BYTES // _frame_bytes(info))
+    size = _frame_bytes(info)
+    ahead = max(MIN_READ_AHEAD, min(READ_AHEAD, READ_AHEAD_BYTES // size))
+    return max(ahead, detector_frames, CHEAP_BYTES // size)
 
 
 def _frame_bytes(info: SourceInfo) -> int:

@@ -21,6 +21,15 @@ from pipeline.engine.source_tracker import SourceTrackers, TrackedFrame
 from pipeline.engine.stats import Stats
 from pipeline.engine.step_lock import StepLock
 
+QUEUE_BYTES = 2**25
+"""Pictures that may wait in front of the sinks, and again in front of one that is slow: two in 4K,
+more than the queues have places for at 1080p."""
+
+
+def results_behind(result: Result) -> int:
+    """Return how many results may wait in front of this one, by the size of its picture."""
+    return max(1, QUEUE_BYTES // result.frame.nbytes) - 1
+
 
 class ResultQueue(RingBuffer[Result]):
     """Results on their way to the sinks; `show` gets each first, for viewers, and must not wait."""
@@ -36,9 +45,10 @@ class ResultQueue(RingBuffer[Result]):
         """Show the result and put it; the time spent waiting for the sinks is counted."""
         self._show(result)
         # On a busy machine `put` takes a while though it need not wait: others wake up.
-        is_full = len(self) >= self.capacity
+        behind = results_behind(result)
+        is_full = len(self) >= min(self.capacity, behind + 1)
         began = time.perf_counter()
-        self.put(result)
+        self.put(result, behind=behind)
         if is_full:
             self._stats.blocked_s += time.perf_counter() - began
 

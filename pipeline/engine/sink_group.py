@@ -19,6 +19,7 @@ from pipeline.core.errors import PipelineError, StageError, located
 from pipeline.core.interfaces import MayDrop, PerSource, RequestsStop, RunInfo, Sink, Timed
 from pipeline.core.ring_buffer import WAKE_S, RingBuffer
 from pipeline.core.worker import Fail, Worker
+from pipeline.engine.result_builder import results_behind
 from pipeline.engine.stats import Stats
 
 MAX_EVENTS = 256
@@ -173,7 +174,7 @@ class SinkGroup:
         """
         times = _WriteTimes(self._stats, len(self._sinks) - len(self._viewers))
         for name, queue in self._queues.items():
-            if not queue.put((result, times)):
+            if not queue.put((result, times), behind=results_behind(result)):
                 raise StageError(f"sink {name}: failed before")  # `fail` knows with what
         for name in self._sinks:
             if name not in self._workers:
