@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
+from pipeline.core.cpu_count import cores
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.frame_pool import FramePool
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 log = logging.getLogger("trackline")
 
 _SMALL_PIXELS = 1_000_000
+_MIN_THREADS, _THREADS_BYTES = 2, 2**26
 _STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})  # of ISO/IEC 23008-12
 _HEADER_BYTES = 1 << 16
 # Recordings in these may begin in the middle of a group of pictures; that is not damage.
@@ -70,7 +73,8 @@ class Options(OptionsModel):
     """Zone of times that do not say theirs, such as Europe/Berlin or +01:00; null for this
     machine's."""
     threads: int = Field(0, ge=0, le=64)
-    """Decoder threads; 0 for one up to a megapixel, and as many as processors above."""
+    """Decoder threads; 0 for one up to a megapixel, and as many as processors above, but no more
+    than hold 64 MB of pictures: 5 in 4K."""
     decode: Decode = "auto"
     """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
 
@@ -257,9 +261,7 @@ class FileSource:
 
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
-        # Each thread holds pictures of its own; for small ones one thread outruns any detector.
-        small = context.width * context.height <= _SMALL_PIXELS
-        context.thread_count = 1 if self._on_gpu else self._threads or int(small)
+        context.thread_count = 1 if self._on_gpu else self._threads or _threads_for(context)
         self._clock = clock = None
         upright = UprightConverter(self._pool, may_mirror=True)
         damage = DamageLog()
@@ -292,6 +294,17 @@ class FileSource:
         for doubt in self.doubts:
             self.notes.append(doubt)
             log.warning("%s: %s", self._path, doubt)
+
+
+def _threads_for(context: VideoCodecContext) -> int:
+    """Return how many threads decode: each holds pictures of its own.
+
+    For small ones one thread outruns any detector, and of large ones few hold much memory.
+    """
+    pixels = context.width * context.height
+    if pixels <= _SMALL_PIXELS:
+        return 1
+    return min(cores().threads, max(_MIN_THREADS, _THREADS_BYTES * 2 // (pixels * 3)))
 
 
 def _is_still(container: InputContainer) -> bool:
