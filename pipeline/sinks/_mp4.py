@@ -84,6 +84,7 @@ class Mp4Writer:
         encoder: dict[str, object],
         threads: int,
         max_height: int | None = None,
+        codec: str = "libx264",
     ) -> None:
         self.path = path
         height, width = self.size = image.shape[0], image.shape[1]
@@ -109,7 +110,7 @@ class Mp4Writer:
             path.open("wb").close()
         self._container = av.open(ffmpeg_path(path), "w", format="mp4", container_options=RECORDING)
         self._container.metadata.update(OWN_TAG)
-        self._stream: VideoStream = self._container.add_stream("libx264", rate=30)
+        self._stream: VideoStream = self._container.add_stream(codec, rate=30)
         self._stream.width, self._stream.height = even_width, even_height
         self._stream.pix_fmt = "nv12"
         self._stream.options = encoder

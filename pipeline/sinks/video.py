@@ -18,9 +18,9 @@ from pydantic import Field
 from pipeline.core.blur.regions import BlurGroup, BlurShape
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
-from pipeline.core.errors import OutputError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.options import Needs
+from pipeline.core.video_encoders import CODECS, Encoder, choose, gpu_options
 from pipeline.sinks._drawing_options import PictureDrawingOptions
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
@@ -50,6 +50,9 @@ class Options(PictureDrawingOptions):
 
     needs: ClassVar[tuple[Needs, ...]] = (Needs(("blur_shape",), "blur", bool, "blur"),)
 
+    encoder: Encoder = "x264"
+    """x264 on the CPU, nvenc, qsv or vaapi on a GPU; auto for the first GPU's that works here, else
+    x264 (`trackline doctor` says which work). crf means about the same quality of each."""
     crf: int = Field(23, ge=0, le=51)
     """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 is small."""
     preset: Preset = "ultrafast"
@@ -87,6 +90,7 @@ class VideoSink:
         self._folder: OutputFolder | None = None
         self._painter: Annotator | None = None
         self._blurrer: Blurrer | None = None
+        self._chosen = "x264"
         self._writers: dict[str, Mp4Writer] = {}
         self._parts: dict[str, int] = {}
         self._pictures: dict[str, PictureFolder] = {}
@@ -95,12 +99,11 @@ class VideoSink:
 
     def open(self, run: RunInfo) -> None:
         """Check that videos can be written; raises OutputError and leaves nothing behind."""
-        import av
-
         from pipeline.core.drawing import Annotator
 
-        if "libx264" not in av.codecs_available:
-            raise OutputError("video: this build of PyAV cannot write H.264, it lacks libx264")
+        self._chosen = choose(self._options.encoder)
+        if self._chosen != "x264":
+            log.info("video: encoded by %s", self._chosen)
         if self._options.blur:
             from pipeline.core.blur.blurrer import Blurrer
 
@@ -201,14 +204,17 @@ class VideoSink:
         self._folder.begin(path)
         limit = self._options.max_height
         height, width = encodable_size(image.shape[0], image.shape[1], limit)
-        encoder = self._encoder(height * width)
-        writer = Mp4Writer(path, image, encoder, self._threads(height, width), limit)
+        if self._chosen == "x264":
+            encoder, threads = self._x264(height * width), self._threads(height, width)
+        else:
+            encoder, threads = gpu_options(self._chosen, self._options.crf), 1
+        writer = Mp4Writer(path, image, encoder, threads, limit, CODECS[self._chosen])
         if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
             writer.show_pixels(*info.sample_aspect)
         self._writers[source] = writer
         return writer
 
-    def _encoder(self, pixels: int) -> dict[str, object]:
+    def _x264(self, pixels: int) -> dict[str, object]:
         """Return x264's options for pictures of so many pixels."""
         preset = self._options.preset
         encoder: dict[str, object] = {

@@ -30,8 +30,20 @@ def media(driver: Driver | None) -> Iterable[Finding]:
         yield Finding(SECTION, "library", "works", words, {"av": av.__version__, "ffmpeg": ffmpeg})
         yield _which("decoders", DECODERS, [name for name in DECODERS if _codec(name, "r")])
         yield _which("encoders", ENCODERS, [name for name in ENCODERS if _codec(name, "w")])
+        yield _video_encoders()
         yield _which("protocols", PROTOCOLS, [each for each in PROTOCOLS if _speaks(each)])
         yield hardware_decoding(hardware_decoders(), driver)
+
+
+def _video_encoders() -> Finding:
+    """Return which values of the option `encoder` of videos work, each tried with two pictures."""
+    from pipeline.core.video_encoders import CODECS, why_not
+
+    why = {encoder: why_not(encoder) for encoder in CODECS}
+    there = [encoder for encoder, reason in why.items() if not reason]
+    others = [f"{encoder} ({reason})" for encoder, reason in why.items() if reason]
+    words = ", ".join(there) + (f"; not {', '.join(others)}" if others else "")
+    return Finding(SECTION, "encoder", "works" if there else "broken", words, {"why_not": why})
 
 
 def hardware_decoders() -> dict[str, list[str]]:
