@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.core.errors import OutputError
 
@@ -48,13 +48,13 @@ def why_not(encoder: str) -> str:
     if codec not in av.codecs_available:
         return f"this build of PyAV lacks {codec}"
     try:
-        context = av.CodecContext.create(codec, "w")
+        context: Any = av.CodecContext.create(codec, "w")
         context.width = context.height = _TRIAL_SIDE
         context.pix_fmt, context.time_base = "nv12", Fraction(1, 25)
         if encoder != "x264":
             context.options = {key: str(value) for key, value in gpu_options(encoder, 23).items()}
         grey = np.full((_TRIAL_SIDE * 3 // 2, _TRIAL_SIDE), 128, np.uint8)
-        packets = []
+        packets: list[Any] = []
         for number in range(_TRIAL_FRAMES):
             picture = av.VideoFrame.from_ndarray(grey, format="nv12")
             picture.pts, picture.time_base = number, Fraction(1, 25)

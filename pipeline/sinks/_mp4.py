@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import cv2
@@ -110,7 +110,7 @@ class Mp4Writer:
             path.open("wb").close()
         self._container = av.open(ffmpeg_path(path), "w", format="mp4", container_options=RECORDING)
         self._container.metadata.update(OWN_TAG)
-        self._stream: VideoStream = self._container.add_stream(codec, rate=30)
+        self._stream = cast("VideoStream", self._container.add_stream(codec, rate=30))
         self._stream.width, self._stream.height = even_width, even_height
         self._stream.pix_fmt = "nv12"
         self._stream.options = encoder
