@@ -128,7 +128,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     options: dict[str, list[str]] = {}
-    for name in COMMANDS:
+    # Only what is asked for is imported: all commands together take a second.
+    first = next((each for each in argv if each != "--debug"), None)
+    for name in COMMANDS if first not in COMMANDS else (first,):
         module = import_module(f"pipeline.cli.{name}")
         one = commands.add_parser(
             name, help=module.HELP, description=module.__doc__, allow_abbrev=False
