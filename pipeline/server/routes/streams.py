@@ -151,7 +151,7 @@ async def _video(
                 sent = shown.key
                 if encoder is None:
                     encoder = await loop.run_in_executor(threads, TsEncoder, shown.result, options)
-                elif shown.result.frame.image.shape[:2] != encoder.shape:
+                elif shown.result.frame.shape[:2] != encoder.shape:
                     return
                 yield await loop.run_in_executor(threads, encoder.encode, shown.result)
                 del shown  # the frame's memory is pooled

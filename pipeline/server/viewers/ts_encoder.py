@@ -37,7 +37,7 @@ class TsEncoder:
 
         from pipeline.core.drawing import Annotator
 
-        height, width = self.shape = result.frame.image.shape[:2]
+        height, width = self.shape = result.frame.shape[:2]
         scale = min(1.0, options.width / width)
         self._size = [max(2, round(side * scale) // 2 * 2) for side in (width, height)]
         self._painter = Annotator(TRAIL_S, by_class=True) if options.boxes else None

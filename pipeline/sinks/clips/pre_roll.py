@@ -136,7 +136,7 @@ class PreRollBuffer:
 
 def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
     frame = result.frame
-    small = _scaled(frame.image, width)
+    small = _small(frame, width)
     scale = np.float32(small.shape[1] / frame.shape[1])
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     tracks = result.tracks
@@ -161,6 +161,14 @@ def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
         small.shape[1],
         small.shape[0],
     )
+
+
+def _small(frame: Frame, width: int) -> Image:
+    """Return the picture at most `width` pixels wide; of planes only those few are converted."""
+    high, wide, _ = frame.shape
+    if frame.yuv is None or wide < 2 * width:
+        return _scaled(frame.image, width)
+    return frame.scaled((max(2, round(high * width / wide)), width))
 
 
 def _scaled(image: Image, width: int) -> Image:
