@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pipeline.events.delivery.targets import Targets
     from pipeline.events.positions import HourGrid
     from pipeline.events.service import EventService
+    from pipeline.events.store.positions import PositionSaver
     from pipeline.events.store.store import EventStore
     from pipeline.events.store.writer import StoreStatus
     from pipeline.events.visits import OpenVisits, VisitChange
@@ -116,6 +117,7 @@ class EventsSink:
         self._run = uuid.uuid4().hex  # track ids begin anew in each
         self._visits: OpenVisits | None = None
         self._positions = PositionCounter()
+        self._position_saver: PositionSaver | None = None
         self._alerts = AlertOptions()
 
     @property
@@ -203,10 +205,8 @@ class EventsSink:
                 clips.end_visits([one.uid for one in ends if one.pts_s is not None])
 
     def _save_positions(self, grids: Sequence[HourGrid]) -> None:
-        if grids and self._service is not None and self.store is not None:
-            from pipeline.events.store.positions import save_positions
-
-            self._service.writer.enqueue(partial(save_positions, self.store, grids))
+        if grids and self._position_saver is not None:
+            self._position_saver.save(grids)
 
     def _store_camera_events(self, camera_events: CameraEvents) -> None:
         """Store the cameras' events since the last call; end visits at silent cameras."""
@@ -284,6 +284,7 @@ class EventsSink:
     def _start(self, targets: Targets, store: EventStore, run: RunInfo) -> None:
         """Start the threads; each is joined in `close`."""
         from pipeline.events.service import EventService
+        from pipeline.events.store.positions import PositionSaver
         from pipeline.events.store.retention import RetentionLimits
 
         options = self._options
@@ -297,6 +298,7 @@ class EventsSink:
             has_pictures=options.clips,
         )
         self._service.alerts.use(self._alerts)
+        self._position_saver = PositionSaver(store, self._service.writer.enqueue)
         if options.clips:
             from pipeline.sinks.clips.pre_roll import ClipOptions
             from pipeline.sinks.clips.recovery import make_recorder

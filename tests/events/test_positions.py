@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,17 @@ import sqlalchemy as sa
 from support.event_results import NAMES, event, result, run_info
 
 from pipeline.core.data import Result
+from pipeline.core.errors import StoreError, StoreRefusedError
 from pipeline.core.interfaces import unix_time
 from pipeline.events.positions import COLUMNS, MAX_CLASSES, ROWS, HourGrid, PositionCounter
 from pipeline.events.store import tables
 from pipeline.events.store.clip_boxes import ClipBoxes
-from pipeline.events.store.positions import save_positions, stored_positions, visit_paths
+from pipeline.events.store.positions import (
+    PositionSaver,
+    save_positions,
+    stored_positions,
+    visit_paths,
+)
 from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.events.store.retention import RetentionLimits, apply_retention
 from pipeline.events.store.store import EventStore
@@ -158,6 +165,34 @@ def test_paths_come_from_the_boxes_of_clips(store: EventStore) -> None:
         (path,) = visit_paths(store, wanted)
         assert path.visit == store.visits()[-1].id
         assert path.points == [(40 / 160, 90 / 120)] * 40
+
+
+def test_while_the_database_is_away_only_the_newest_grids_wait(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each minute of an outage left another copy of all grids in memory."""
+    steps = list[Callable[[], object]]()
+    saver = PositionSaver(store, lambda step: steps.append(step) is None)
+    newer = grid(HOUR)
+    for seconds in range(1, 5):
+        saver.save([replace(newer, seconds=np.full((ROWS, COLUMNS), seconds, np.float32))])
+    assert len(steps) == 1
+    for error, left in ((StoreError, True), (StoreRefusedError, False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(EventStore, "writing", lambda _, error=error: raises(error))
+            with pytest.raises(error):
+                steps[0]()
+        if left:
+            steps[0]()
+            assert stored_positions(store, EventQuery(camera="gate", since=HOUR)).max() == 4
+        saver.save([newer])
+    assert len(steps) == 3, "after a refusal it goes on"
+    steps[2]()
+    assert stored_positions(store, EventQuery(camera="gate", since=HOUR)).max() == 1
+
+
+def raises(error: type[StoreError]) -> None:
+    raise error("away")
 
 
 # -- the sink -------------------------------------------------------------------------------------

@@ -30,8 +30,17 @@ class Run:
         self.sink.open(replace(info, clip_packets=lambda source: self.tap))
         assert self.sink.store is not None
         self.store = self.sink.store
-        self._encoder = Encoder(WIDTH, HEIGHT, FPS, GOP)
+        self._width = WIDTH
+        self._encoder = Encoder(self._width, HEIGHT, FPS, GOP)
         self._sent = 0
+
+    def change_size(self) -> None:
+        """Go on with a main stream of another size at the next key frame."""
+        while self._sent % GOP:
+            self._send(self._sent)
+            self._sent += 1
+        self._width = 2 * WIDTH
+        self._encoder = Encoder(self._width, HEIGHT, FPS, GOP)
 
     def frames(self, first: int, last: int, *at: int, has_main: bool = True) -> None:
         """Write results, those of `at` with an event; the main stream's pictures just before."""
@@ -42,7 +51,7 @@ class Run:
             self.sink.write(result(index, *([event(index)] if index in at else [])))
 
     def _send(self, n: int) -> None:
-        image = np.full((HEIGHT, WIDTH, 3), 40 + n // 2 % 180, np.uint8)
+        image = np.full((HEIGHT, self._width, 3), 40 + n // 2 % 180, np.uint8)
         nals = self._encoder.encode(image, n * 90_000 // FPS)
         data = b"".join(START_CODE + nal for nal in nals)
         pts_us = 7_000_000 + n * 1_000_000 // FPS
@@ -99,3 +108,14 @@ def test_a_main_stream_that_cannot_be_copied_is_left_alone(tmp_path: Path) -> No
     run.frames(10, 40, 12)
     with av.open(str(run.clip())) as container:
         assert container.streams.video[0].width == 160
+
+
+def test_a_main_stream_that_changes_its_size_before_the_event_is_left_alone(tmp_path: Path) -> None:
+    """What follows could not be decoded with what stands at the head of the file."""
+    run = Run(tmp_path)
+    run.frames(0, 20)
+    run.change_size()
+    run.frames(20, 60, 25)
+    with av.open(str(run.clip())) as container:
+        assert container.streams.video[0].width == 160
+        assert sum(1 for _ in container.decode(video=0)) > 10

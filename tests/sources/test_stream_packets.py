@@ -94,6 +94,12 @@ def test_the_stream_for_clips_is_read_while_somebody_wants_it() -> None:
         end()
         until(lambda: main.viewers == 0, "the connection stays")
         assert sub.viewers == 1
+        tap.subscribe()
+        until(lambda: tap.since(1e9))
+        source.close()
+        until(
+            lambda: not tap.since(1e9), "a camera that was removed kept its last packets for ever"
+        )
 
 
 def test_a_camera_without_its_stream_for_clips_goes_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipeline.core.data import Float32
+from pipeline.core.errors import StoreRefusedError
 from pipeline.events.positions import COLUMNS, HOUR_S, ROWS, HourGrid, no_seconds
 from pipeline.events.store.clip_boxes import unpacked
 from pipeline.events.store.records import EventQuery, StoredVisit
@@ -56,6 +58,50 @@ def save_positions(store: EventStore, grids: Sequence[HourGrid]) -> None:
             sa.delete(positions).where(positions.c.uid.in_([row["uid"] for row in rows]))
         )
         connection.execute(sa.insert(positions), rows)
+
+
+class PositionSaver:
+    """Stores grids one step at a time: what waits while the database is away is replaced by newer.
+
+    `enqueue` puts a step into the queue of the store's writer; False where that is full.
+    """
+
+    def __init__(self, store: EventStore, enqueue: Callable[[Callable[[], object]], bool]) -> None:
+        self._store = store
+        self._enqueue = enqueue
+        self._lock = threading.Lock()
+        self._waiting: dict[str, HourGrid] = {}
+        self._is_queued = False
+
+    def save(self, grids: Sequence[HourGrid]) -> None:
+        """Have grids stored, in place of those with the same `uid`; any thread."""
+        with self._lock:
+            self._waiting |= {each.uid: each for each in grids}
+            if self._is_queued or not self._waiting:
+                return
+            self._is_queued = True
+        if not self._enqueue(self._store_waiting):
+            with self._lock:
+                self._is_queued = False
+
+    def _store_waiting(self) -> None:
+        """Store what waits; after a StoreError it waits on, and this is called again."""
+        while True:
+            with self._lock:
+                some = dict(self._waiting)
+                self._is_queued = bool(some)
+            if not some:
+                return
+            try:
+                save_positions(self._store, list(some.values()))
+            except StoreRefusedError:  # for good: the writer drops this step
+                with self._lock:
+                    self._waiting, self._is_queued = {}, False
+                raise
+            with self._lock:
+                done = [uid for uid, each in some.items() if self._waiting.get(uid) is each]
+                for uid in done:
+                    del self._waiting[uid]
 
 
 def stored_positions(store: EventStore, wanted: EventQuery) -> Float32:

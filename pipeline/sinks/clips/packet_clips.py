@@ -45,9 +45,10 @@ class PacketCursor:
         if tap is None or not found or found[-1].arrived_at < now - STALE_S:
             return None
         # MP4 wants both orders where they differ (B-frames), and only one is known; and an Annex B
-        # stream, whose parameter sets are in it.
+        # stream, whose parameter sets are in it and stay the same.
         times = [one.pts_us for one in found]
-        is_plain = found[0].format.description is None
+        is_plain = all(one.format is found[0].format for one in found)
+        is_plain = is_plain and found[0].format.description is None
         return cls(tap, found) if is_plain and times == sorted(set(times)) else None
 
     def take(self) -> Sequence[StreamPacket]:

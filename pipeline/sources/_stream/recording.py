@@ -72,6 +72,7 @@ class RecordingReader:
             self._problem = problem
             log.log(level, "%s; clips are made of the analysed stream", problem)
             self._ended.wait(self._backoff.next_s())
+        self._tap.lose()  # of a camera that was removed nothing is kept
 
     def _read(self) -> str:
         """Read until the stream or the interest in it ends; return why it did."""
