@@ -151,6 +151,7 @@ SECRETS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_secrets_of_alerts_are_filled_in_and_never_shown() -> None:
     section = {
         "email": {**MAIL, "to": ["${ME}"], "username": "u", "password": "${PASSWORD}"},

@@ -116,6 +116,7 @@ def test_a_rule_counts_for_each_camera_or_for_all(tmp_path: Path, hook: Hook) ->
     assert found == {("each", "gate"), ("each", "door"), ("all", "gate")}
 
 
+@pytest.mark.slow
 def test_a_restart_delivers_what_waits_and_remembers_the_last_alert(tmp_path: Path) -> None:
     """A power cut at night brought an alert a minute, as each start began anew."""
     port = free_port()
@@ -131,6 +132,7 @@ def test_a_restart_delivers_what_waits_and_remembers_the_last_alert(tmp_path: Pa
         assert again.counts()["yard", "", "suppressed"] == 1
 
 
+@pytest.mark.slow
 def test_rules_and_channels_change_while_it_runs(tmp_path: Path, hook: Hook) -> None:
     away = options(f"http://127.0.0.1:{free_port()}/hook")
     with running(tmp_path, away) as (sink, _), webhook() as other:

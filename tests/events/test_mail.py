@@ -172,6 +172,7 @@ def test_a_certificate_file_that_is_none_is_refused(tmp_path: Path) -> None:
         Mail(options(1, security="tls", ca_file=tmp_path / "none.pem"), "alerts.email")
 
 
+@pytest.mark.slow
 def test_a_dead_mail_server_holds_nothing_and_gets_its_alerts_after_a_restart(
     tmp_path: Path,
 ) -> None:

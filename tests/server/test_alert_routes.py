@@ -95,9 +95,8 @@ def test_a_browser_subscribes_and_leaves(made: ServerParts, client: TestClient) 
     assert codes == [204, 404]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_subscription_that_cannot_be_is_refused(client: TestClient) -> None:
+    changes: list[dict[str, Any]] = [
         {"endpoint": "http://push.example.org/1"},
         {"endpoint": "https://192.168.1.1/1"},
         {"endpoint": "https://localhost@10.0.0.1/"},
@@ -105,15 +104,11 @@ def test_a_browser_subscribes_and_leaves(made: ServerParts, client: TestClient) 
         {"keys": {**KEYS, "auth": "AAAA"}},
         {"keys": {**KEYS, "p256dh": "B" + "A" * 86}},
         {"keys": {"auth": KEYS["auth"]}},
-    ],
-)
-def test_a_subscription_that_cannot_be_is_refused(
-    made: ServerParts, client: TestClient, change: dict[str, Any]
-) -> None:
-    answer = client.post(SUBSCRIPTIONS, json={**BROWSER, **change})
-    assert answer.status_code == 422
-    assert "\n" not in answer.json()["detail"]
-    assert made.alerts.web_push() is not None
+    ]
+    for change in changes:
+        answer = client.post(SUBSCRIPTIONS, json={**BROWSER, **change})
+        assert answer.status_code == 422, change
+        assert "\n" not in answer.json()["detail"]
     assert client.get("/api/alerts").json()["push"]["browsers"] == 0
 
 
