@@ -265,6 +265,10 @@ class GroundFilters(Columns):
         part[:, new] = self._fresh(seen.take(new))
         self.table[:, rows] = part
 
+    def forget(self, rows: Rows) -> None:
+        """Let these tracks be nowhere until they are detected again."""
+        self.table[_KNOWN, rows] = 0
+
     def places(self, rows: Rows) -> tuple[Float64, NDArray[np.bool_]]:
         """Return f64[2,m] m, where these tracks stand, and bool[m]: well enough known."""
         part = self.table.take(rows, 1)

@@ -155,6 +155,7 @@ class BaseTracker:
                     filters.put(there, found_again[track_id])
                     score = self._tracks.score.take(here)
                     filters.update_boxes(here, boxes.take(here, 1), score)
+                    self._exchanged(np.array([row, other]))
             if len(gone):
                 self._keep(np.setdiff1d(rows, gone))
         return time.perf_counter() - began
@@ -259,6 +260,9 @@ class BaseTracker:
     def _camera_moved(self, motion: Similarity) -> None:
         """Move the tracks along: the picture moved by this."""
         self._warp(motion)
+
+    def _exchanged(self, rows: Rows) -> None:
+        """Follow tracks that have exchanged their motion models."""
 
     def _warp(self, motion: Similarity) -> None:
         self._filters.warp(motion)

@@ -116,6 +116,10 @@ class Trackline(TwoStageTracker):
         if self._view:
             self._view.move(motion)
 
+    def _exchanged(self, rows: Rows) -> None:
+        if self._view:
+            self._places.forget(rows)
+
     def _match(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
         if self._own.shared_motion:
             sure = (seen.score >= self._own.high_score).nonzero()[0]

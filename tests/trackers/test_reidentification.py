@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.core.data import Detections, Frame, Tracks
 from pipeline.core.errors import ConfigError, UsageError
 from pipeline.core.options import validated
 from pipeline.core.state_json import from_json, to_json
+from pipeline.core.yaml_file import dump
 from pipeline.embedders import appearance
 
 NAMES = ["sort", "bytetrack", "ocsort", "trackline"]
@@ -107,6 +109,22 @@ def test_two_that_turn_round_behind_a_pillar_keep_their_ids(name: str) -> None:
     assert ids_by_place(told_apart[-1]) == [1, 2]
     after = {tuple(ids_by_place(tracks)) for tracks in told_apart[43:]}
     assert after == {(1, 2)}, "from the first frame on"
+
+
+def test_a_lost_track_is_looked_for_at_its_own_place_on_the_ground(tmp_path: Path) -> None:
+    """Two that had exchanged their motion models kept each other's places there."""
+    ground = tmp_path / "ground.yaml"
+    ground.write_text(dump({"matrix": [[0.1, 0, 0], [0, 0.1, 0], [0, 0, 1]], "size": [400, 120]}))
+
+    def scene(at_s: float) -> list[Place]:
+        """The left one waits for a moment, and comes out first: near where the other would."""
+        waited = 26 if at_s > 2 else 0
+        left = [] if 1.5 < at_s < 2.09 else [(90 + 60 * at_s - waited, RED)]
+        return left + ([] if 1.5 < at_s < 2.29 else [(310 - 60 * at_s, BLUE)])
+
+    tracker = tracker_of("trackline", Counting(), max_age_s=2, ground=ground)
+    found = [ids_by_place(tracks) for tracks in followed(tracker, frames_of(scene, 2.4))]
+    assert found[43:] == [[1]] * 3 + [[2, 1]] * 2
 
 
 @pytest.mark.parametrize("name", NAMES)
