@@ -16,7 +16,7 @@ from support.event_servers import Hook, eventually, free_port, webhook
 
 from pipeline.core.backoff import retry_delay_s
 from pipeline.core.errors import ConfigError
-from pipeline.events.delivery.http_post import outcome_of, retry_after
+from pipeline.events.delivery.http_post import Deadline, outcome_of, retry_after
 from pipeline.events.delivery.options import WebhookOptions
 from pipeline.events.delivery.outbox import MAX_WAIT_S, Outbox
 from pipeline.events.delivery.status import queue_status
@@ -312,3 +312,11 @@ def test_no_secret_is_dumped_and_all_are_used(hook: Hook, store: EventStore) -> 
     assert hook.requests[0][0]["authorization"] == "Bearer hunter2"
     assert "hunter2" not in f"{options.model_dump(mode='json')} {options!r} {name_of(options)}"
     assert options.model_dump(mode="json")["url"] == f"http://127.0.0.1:{hook.port}/***"
+
+
+def test_a_connection_that_is_made_late_is_cut_too() -> None:
+    """A name server took all the time there was; a server that drips then held the thread."""
+    cuts = list[int]()
+    with Deadline(0.01).watching(lambda: cuts.append(1)) as is_over:
+        eventually(lambda: len(cuts) >= 2, "cut again")
+        assert is_over()

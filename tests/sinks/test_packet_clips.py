@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from support.live_video import Encoder
 
 from pipeline.core.packet_tap import PacketTap
 from pipeline.sinks import events as plugin
+from pipeline.sinks.clips import recorder
+from pipeline.sinks.clips.packet_clips import PacketClipWriter
 
 FPS, GOP, WIDTH, HEIGHT = 20, 20, 320, 240
 """Of the main stream: a key frame each second; pictures of twice the size of those analysed."""
@@ -119,3 +122,17 @@ def test_a_main_stream_that_changes_its_size_before_the_event_is_left_alone(tmp_
     with av.open(str(run.clip())) as container:
         assert container.streams.video[0].width == 160
         assert sum(1 for _ in container.decode(video=0)) > 10
+
+
+def test_a_disk_that_stands_still_has_no_packets_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Twelve hundred pictures might wait, each with the packets of a tenth of a second."""
+    released = threading.Event()
+    monkeypatch.setattr(recorder, "MAX_WAITING_BYTES", 100)
+    monkeypatch.setattr(PacketClipWriter, "write", lambda *_: released.wait(30))
+    run = Run(tmp_path)
+    run.frames(0, 50, 25)
+    released.set()
+    run.sink.close()
+    assert "events: clips lack 1 pictures" in caplog.text, "the clip ends with the first one"

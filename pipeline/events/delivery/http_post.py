@@ -22,6 +22,7 @@ from pipeline.events.delivery.worker import Outcome
 
 RETRIED_STATUSES = frozenset((408, 425, 429))
 """HTTP statuses below 500 after which a retry makes sense."""
+_CUT_EVERY_S = 0.2
 
 
 class Deadline:
@@ -37,16 +38,23 @@ class Deadline:
         """Call `cut` when it is time; return what says whether it was."""
         with self._lock:
             self._cut = cut
-        timer = threading.Timer(self.timeout_s, cut)
-        timer.daemon = True
+        ended = threading.Event()
+        watch = threading.Thread(target=self._cut_when_over, args=(cut, ended), daemon=True)
         ends_at = time.monotonic() + self.timeout_s
-        timer.start()
+        watch.start()
         try:
             yield lambda: time.monotonic() >= ends_at
         finally:
-            timer.cancel()
+            ended.set()
             with self._lock:
                 self._cut = None
+
+    def _cut_when_over(self, cut: Callable[[], object], ended: threading.Event) -> None:
+        """Cut again and again: the connection may be made when the time is over already."""
+        pause_s = self.timeout_s
+        while not ended.wait(pause_s):
+            cut()
+            pause_s = _CUT_EVERY_S
 
     def abort(self) -> None:
         """Cut what is under way."""

@@ -94,8 +94,9 @@ class Figures {
 
   #step(by) {
     const day = dayOf(this.#day.value, by * Number(this.#days.value));
-    if (day > Date.now()) return;
-    this.#day.value = dayText(day);
+    const text = dayText(new Date(Math.min(day, Date.now()))); // up to today, though less than a step
+    if (text === this.#day.value) return;
+    this.#day.value = text;
     this.#choose();
   }
 

@@ -39,6 +39,8 @@ log = logging.getLogger("trackline")
 
 MAX_WAITING = 1200
 """Pictures that may wait for the encoder, about 50 MB; beyond it clips lose pictures."""
+MAX_WAITING_BYTES = 128 * 2**20
+"""Of packets that may wait for a slow disk; beyond it the clips that are copied end."""
 MAX_CLIP_S = 60.0
 SILENT_S = 5.0
 """A camera that gives no picture for so long ends its clips."""
@@ -241,13 +243,18 @@ class ClipRecorder:
         clip.fed_at = time.monotonic()
         while self._options.lossless and len(self._waiting) >= MAX_WAITING and not self._closing:
             self._changed.wait(1.0)
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or (packets and self._has_too_many_bytes):
             self.lost_pictures += 1
             if packets:  # what follows on missing ones cannot be decoded
                 self._end(clip)
             return
         self._waiting.append(Step(clip, picture, packets))
         self._changed.notify_all()
+
+    @property
+    def _has_too_many_bytes(self) -> bool:
+        sizes = (len(one.data) for step in self._waiting for one in step.packets)
+        return sum(sizes) > MAX_WAITING_BYTES
 
     def _end(self, clip: Clip) -> None:
         if not clip.over:
