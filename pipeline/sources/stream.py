@@ -249,6 +249,8 @@ class StreamSource:
             self._recording.end()
             self._recording.join(_LEAVE_TIMEOUT_S)
             self._recording = None
+        if self.clip_packets is not None:
+            self.clip_packets.lose()  # of a camera that was removed nothing is kept
         if self._reader is not None:
             self._reader.end()
             self._reader.join(_LEAVE_TIMEOUT_S)

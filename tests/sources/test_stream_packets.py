@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -19,8 +21,9 @@ from support.web_cameras import tcp_camera, transport_stream
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import HasClipPackets, HasPackets
 from pipeline.core.options import validated
-from pipeline.core.packet_tap import StreamPacket
+from pipeline.core.packet_tap import PacketTap, StreamPacket
 from pipeline.sources import stream
+from pipeline.sources._stream.recording import RecordingReader
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.slow]
 
@@ -100,6 +103,35 @@ def test_the_stream_for_clips_is_read_while_somebody_wants_it() -> None:
         until(
             lambda: not tap.since(1e9), "a camera that was removed kept its last packets for ever"
         )
+
+
+def test_a_reader_that_was_ended_while_it_connected_leaves_the_tap_alone() -> None:
+    """The camera was back and read anew by then: the packets kept for clips were thrown away."""
+    answered, asked = threading.Event(), threading.Event()
+
+    class SlowCamera:
+        where = "source cam: record"
+
+        @contextmanager
+        def open(self, _: object) -> Iterator[Any]:
+            asked.set()
+            assert answered.wait(10)
+            context = SimpleNamespace(name="hevc", extradata=None)
+            video = SimpleNamespace(codec_context=context, index=0)
+            yield SimpleNamespace(streams=SimpleNamespace(video=[video]), demux=lambda: iter(()))
+
+    tap = PacketTap()
+    tap.subscribe()
+    camera: Any = SlowCamera()
+    before = RecordingReader(camera, tap)
+    before.start()
+    assert asked.wait(10)
+    before.end()
+    tap.begin("h264", None)
+    tap.add(b"\x00\x00\x01\x67\x64\x00\x1f", 0, 1.0, is_key=True)
+    answered.set()
+    assert before.join(10)
+    assert len(tap.since(1.0)) == 1
 
 
 def test_a_camera_without_its_stream_for_clips_goes_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -72,7 +72,6 @@ class RecordingReader:
             self._problem = problem
             log.log(level, "%s; clips are made of the analysed stream", problem)
             self._ended.wait(self._backoff.next_s())
-        self._tap.lose()  # of a camera that was removed nothing is kept
 
     def _read(self) -> str:
         """Read until the stream or the interest in it ends; return why it did."""
@@ -100,6 +99,8 @@ class RecordingReader:
         self, container: InputContainer, stream: VideoStream
     ) -> Iterator[Packet[VideoStream]]:
         """Yield the stream's whole packets while somebody wants them."""
+        if self._ended.is_set():  # another reader may have begun with the tap by now
+            return
         self._tap.begin(stream.codec_context.name, stream.codec_context.extradata)
         for packet in packets_of(container):
             if self._ended.is_set() or not self._tap.is_wanted:
