@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,28 @@ def test_a_subscription_leads_to_no_private_address(
     outcome = target(store, private_services=False).send(message())
     assert (outcome.kind, connected) == ("refused", [])
     assert "not at a public address" in outcome.problem
+
+
+def test_a_push_service_at_many_addresses_takes_no_longer(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with a hundred addresses that do not answer would have held all alerts for minutes."""
+    browser = Browser()
+    add_subscription(store, "https://many.example.org/x", browser.p256dh, browser.auth, "a")
+    tried = list[float]()
+
+    def connect(where: object, timeout: float) -> None:
+        tried.append(timeout)
+        time.sleep(timeout)
+        raise TimeoutError
+
+    where = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"93.184.216.{k}", 443))
+             for k in range(100)]  # fmt: skip
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: where)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    outcome = target(store, private_services=False, timeout_s=0.05).send(message())
+    assert outcome.kind == "again"
+    assert len(tried) < 4
 
 
 @pytest.mark.parametrize(

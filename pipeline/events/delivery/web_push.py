@@ -210,12 +210,17 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect to the first address that answers; raises OSError."""
         problem: OSError = OSError("no address")
+        until = time.monotonic() + (self.timeout or 0.0)
         for address in self._addresses:
+            left_s = max(until - time.monotonic(), 0.01)  # of all addresses together
             try:
-                self.sock = socket.create_connection((address, self.port), self.timeout)
+                self.sock = socket.create_connection((address, self.port), left_s)
+                self.sock.settimeout(self.timeout)
                 break
             except OSError as error:
                 problem = error
+                if time.monotonic() >= until:
+                    raise
         else:
             raise problem
         if self._context is not None:

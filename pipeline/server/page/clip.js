@@ -128,7 +128,7 @@ export class Clip {
   /** Load the visit's events, and which clips they are in. */
   async #load() {
     const visit = this.#visit;
-    const { events } = await fetchJson(`api/events?visit=${visit.id}&limit=200`).catch(() => ({ events: [] }));
+    const { events } = await fetchJson(`api/events?visit=${visit.id}&limit=1000`).catch(() => ({ events: [] }));
     if (this.#visit === visit) {
       this.#clips = clipsOf(events, visit.event_id);
       this.#showParts();
