@@ -106,6 +106,7 @@ class Mp4Writer:
                 )  # fmt: skip
         self._bgr: Image | None = None  # what is drawn on where that is not the planes
         self._is_bgr = False
+        self._chroma = np.empty((2, 0, 0), np.uint8)
         with writing(path, WriteError):
             path.open("wb").close()
         self._container = av.open(ffmpeg_path(path), "w", format="mp4", container_options=RECORDING)
@@ -141,6 +142,7 @@ class Mp4Writer:
         if self._bgr is None:
             rows, columns = self._nv12.shape
             self._bgr = np.empty((rows * 2 // 3, columns, 3), np.uint8)
+            self._chroma = np.empty((2, rows // 3, columns // 2), np.uint8)
         height, width = self.size
         drawn = self._bgr[:height, :width]
         np.copyto(drawn, image.bgr if isinstance(image, YuvImage) else image)
@@ -152,7 +154,7 @@ class Mp4Writer:
             height, width = self.size
             self._bgr[height:] = self._bgr[height - 1 : height]
             self._bgr[:, width:] = self._bgr[:, width - 1 : width]
-            write_nv12(self._bgr, self._colour, self._nv12)
+            write_nv12(self._bgr, self._colour, self._nv12, self._chroma)
         if self._scaled is not self._nv12:
             _scale_nv12(self._nv12, self._scaled)
         # PyAV takes the memory as it is where it counts the rows right, in multiples of 4; x264
@@ -228,15 +230,14 @@ def _scale_nv12(planes: Image, into: Image) -> None:
     cv2.resize(_chroma(planes), half, dst=_chroma(into), interpolation=cv2.INTER_AREA)
 
 
-def write_nv12(bgr: Image, colour: YuvColour, into: Image) -> None:
-    """Write BGR u8[H,W,3] of even sides as NV12 into u8[H*3/2,W]."""
+def write_nv12(bgr: Image, colour: YuvColour, into: Image, scratch: Image) -> None:
+    """Write BGR u8[H,W,3] of even sides as NV12 into u8[H*3/2,W]; `scratch` is u8[2,H/2,W/2]."""
     height, width = bgr.shape[:2]
     if colour == YuvColour():
         # Six times as fast as the conversion in FFmpeg's swscale; it gives I420.
-        i420: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
-        into[:height] = i420[:height]
-        cb, cr = i420[height:].reshape(2, height // 2, width // 2)
-        cv2.merge([cb, cr], dst=_chroma(into))
+        cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420, dst=into)
+        np.copyto(scratch, into[height:].reshape(scratch.shape))
+        cv2.merge([scratch[0], scratch[1]], dst=_chroma(into))
         return
     yuv: Any = cv2.transform(bgr, yuv_matrix(colour).astype(np.float32))
     into[:height] = yuv[..., 0]
