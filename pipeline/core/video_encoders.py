@@ -21,6 +21,7 @@ CODECS: Mapping[str, str] = {
 
 _TRIAL_SIDE = 256  # NVENC takes no picture below 145 pixels
 _TRIAL_FRAMES = 2
+_GPU_SIDES = 146, 4096
 
 
 def gpu_options(encoder: str, crf: int) -> dict[str, object]:
@@ -36,6 +37,13 @@ def gpu_options(encoder: str, crf: int) -> dict[str, object]:
         quality = {"global_quality": str(crf), "preset": "medium"}
         return {**quality, "forced_idr": "1", "async_depth": "1", "look_ahead": "0", "bf": "0"}
     return {"rc_mode": "CQP", "qp": str(crf), "idr_interval": "0", "bf": "0", "async_depth": "1"}
+
+
+def fits(encoder: str, height: int, width: int) -> bool:
+    """Return whether an encoder takes pictures of this size: H.264 on GPUs has narrow limits."""
+    smallest, largest = _GPU_SIDES
+    on_gpu = smallest <= min(height, width) and max(height, width) <= largest
+    return encoder == "x264" or on_gpu
 
 
 @lru_cache(maxsize=8)

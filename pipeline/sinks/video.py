@@ -20,7 +20,7 @@ from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.options import Needs
-from pipeline.core.video_encoders import CODECS, Encoder, choose, gpu_options
+from pipeline.core.video_encoders import CODECS, Encoder, choose, fits, gpu_options
 from pipeline.sinks._drawing_options import PictureDrawingOptions
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._pictures import PictureFolder
@@ -204,11 +204,14 @@ class VideoSink:
         self._folder.begin(path)
         limit = self._options.max_height
         height, width = encodable_size(image.shape[0], image.shape[1], limit)
-        if self._chosen == "x264":
+        chosen = self._chosen if fits(self._chosen, height, width) else "x264"
+        if chosen != self._chosen:
+            log.info("%s: %dx%d, encoded by x264", path, width, height)
+        if chosen == "x264":
             encoder, threads = self._x264(height * width), self._threads(height, width)
         else:
-            encoder, threads = gpu_options(self._chosen, self._options.crf), 1
-        writer = Mp4Writer(path, image, encoder, threads, limit, CODECS[self._chosen])
+            encoder, threads = gpu_options(chosen, self._options.crf), 1
+        writer = Mp4Writer(path, image, encoder, threads, limit, CODECS[chosen])
         if (info := self._sources.get(source)) is not None and info.sample_aspect is not None:
             writer.show_pixels(*info.sample_aspect)
         self._writers[source] = writer

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core import video_encoders
 from pipeline.core.errors import OutputError
-from pipeline.core.video_encoders import CODECS, choose, gpu_options, why_not, working
+from pipeline.core.video_encoders import CODECS, choose, fits, gpu_options, why_not, working
 
 
 def test_x264_works_and_is_taken_where_nothing_else_does(monkeypatch):
@@ -31,3 +31,13 @@ def test_frames_of_a_gpu_are_not_held_back(encoder):
     assert options["bf"] == "0"
     assert "21" in options.values()
     assert "0" in (options.get("delay"), options.get("look_ahead"), options.get("idr_interval"))
+
+
+@pytest.mark.parametrize(
+    ("size", "on_gpu"),
+    [((1080, 1920), True), ((2160, 3840), True), ((120, 160), False), ((1440, 5120), False)],
+)
+def test_pictures_that_a_gpu_does_not_take_are_for_the_cpu(size, on_gpu):
+    """A panorama ended the run at its first frame, where `auto` had found a GPU that works."""
+    assert fits("nvenc", *size) == on_gpu
+    assert fits("x264", *size)
