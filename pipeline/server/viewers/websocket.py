@@ -175,7 +175,7 @@ class Viewer:
 
     @property
     def _pause_s(self) -> float:
-        if self._video.cameras:  # nothing is encoded for them
+        if any(map(self._video.is_running, self._video.cameras)):  # nothing is encoded for them
             return 1 / MAX_VIDEO_FPS
         return 1 / min(self._watch.fps, self._viewers.max_fps)
 
