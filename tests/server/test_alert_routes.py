@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ pytest.importorskip("http_ece")
 pytest.importorskip("py_vapid")
 
 from starlette.testclient import TestClient
-from support.event_servers import Hook, webhook
+from support.event_servers import Hook, eventually, webhook
 from support.fake_backend import ALERTS, ServerParts
 
 from pipeline.events.alerts.options import AlertOptions
 from pipeline.events.store.records import EventRecord
+from pipeline.server.routes.alerts import MAX_TESTS
 
 SUBSCRIPTIONS = "/api/push/subscriptions"
 # A point of P-256 (that of RFC 8291's example) and 16 bytes.
@@ -80,6 +82,34 @@ def test_a_test_says_what_became_of_it(made: ServerParts, client: TestClient, ho
         {"channel": "web_push", "problem": "no browser has switched notifications on"},
     ]
     assert len(hook.requests) == 1
+
+
+def test_tests_that_wait_do_not_take_all_threads_of_the_server(
+    made: ServerParts, client: TestClient, hook: Hook
+) -> None:
+    """Forty tests against a dead web server held every thread that answers requests."""
+    hook.answers += ["hang"] * MAX_TESTS
+    tree = {
+        "webhooks": [{"url": hook.url}],
+        "rules": [{"name": "Yard", "channels": ["webhook"]}],
+    }
+    made.alerts.start(lambda error: None, None)
+    made.alerts.use(AlertOptions.model_validate(tree))
+
+    def ask() -> int:
+        return client.post("/api/alerts/Yard/test").status_code
+
+    try:
+        with ThreadPoolExecutor(MAX_TESTS + 1) as pool:
+            asked = [pool.submit(ask) for _ in range(MAX_TESTS + 1)]
+            eventually(lambda: any(one.done() for one in asked), "a refusal")
+            hook.released.set()
+            assert sorted(one.result() for one in asked) == [200] * MAX_TESTS + [429]
+        assert ask() == 200
+    finally:
+        hook.released.set()
+        made.alerts.end(0.1)
+        made.alerts.join()
 
 
 def test_a_test_of_no_rule_is_404(client: TestClient) -> None:

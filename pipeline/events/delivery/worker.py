@@ -151,6 +151,8 @@ class DeliveryWorker:
     def _send_direct(self) -> None:
         while self._direct:
             message, answer = self._direct.popleft()
+            if not answer.set_running_or_notify_cancel():
+                continue
             if self.target.ready():
                 answer.set_result(self.target.send(message))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import BoundedSemaphore
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Path
@@ -12,21 +13,30 @@ from pipeline.server.schemas import Problem
 
 _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 _NOT_FOUND: Responses = {404: {"model": Problem}, **_INVALID}
+_TESTED: Responses = {429: {"model": Problem}, **_NOT_FOUND}
+MAX_TESTS = 4
+"""How many tests go on at once: each holds one of the threads that answer requests."""
 
 
 def alert_routes(desk: AlertDesk) -> APIRouter:
     """Return the routes of alerts and of browsers that get them."""
     router = APIRouter(tags=["alerts"])
+    tests = BoundedSemaphore(MAX_TESTS)
 
     @router.get("/api/alerts", responses={503: {"model": Problem}})
     def alerts() -> Alerts:
         """Return the rules with their state, and the newest alerts, the newest first."""
         return desk.overview()
 
-    @router.post("/api/alerts/{rule}/test", responses=_NOT_FOUND)
+    @router.post("/api/alerts/{rule}/test", responses=_TESTED)
     def test(rule: Annotated[str, Path(max_length=60)]) -> AlertTest:
         """Send a test to every channel of a rule and wait for what becomes of it, 25 s at most."""
-        found = desk.test(rule)
+        if not tests.acquire(blocking=False):
+            raise HTTPException(429, "other tests are still going on")
+        try:
+            found = desk.test(rule)
+        finally:
+            tests.release()
         if found is None:
             raise HTTPException(404, "there is no such rule")
         return found
