@@ -115,7 +115,7 @@ def test_a_closed_error_output_is_no_failure() -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("module", ["pydantic", "numpy", "pipeline.cli.run"])
+@pytest.mark.parametrize("module", ["pydantic", "numpy", "pipeline.cli.list"])
 @pytest.mark.slow
 def test_a_signal_while_it_still_imports_ends_it_quietly(signal_name: str, module: str) -> None:
     """An early Ctrl-C, while libraries were still loading, printed a Python traceback."""

@@ -15,6 +15,7 @@ from support.tiny_networks import colour_network, constant_network, one_box_netw
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
+from pipeline.core.yuv import YuvImage
 from pipeline.detectors.yolo import Options, build
 from pipeline.models.resolve import find_weights
 
@@ -278,13 +279,18 @@ def test_openvino_comes_without_its_telemetry(colours):
 
 @pytest.mark.usefixtures("any_library")
 def test_a_failed_call_leaves_the_detector_usable(colours):
-    """A picture that cannot be letterboxed must not leave requests in flight for ever."""
+    """A picture that cannot be converted must not leave requests in flight for ever."""
+
+    def fails():
+        raise ValueError("no such conversion")
+
     detector = build(Options(model=str(colours), conf=0.5, imgsz=64))
     detector.open()
-    broken = frame()
-    object.__setattr__(broken, "image", np.zeros((64, 64), np.uint8))
+    chroma = np.zeros((32, 32), np.uint8)
+    planes = YuvImage(np.zeros((64, 64), np.uint8), (chroma, chroma), to_bgr=fails)
+    broken = Frame(planes, "a", 0, 0.0, 0.0)
     for _ in range(4):
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(ValueError, match="no such conversion"):
             detector.detect([frame(RED), frame(GREEN), broken])
     assert [len(found) for found in detector.detect([frame(RED)] * 9)] == [1] * 9
     detector.close()

@@ -136,7 +136,7 @@ def test_a_run_over_files_does_not_end_well_while_an_event_is_still_written(
     sink, store = opened(tmp_path, files=True)
     begun, answers = Latch(), Latch()
 
-    def add(records: object) -> list[int]:
+    def add(*records: object) -> list[int]:
         begun.open()
         answers()
         return []

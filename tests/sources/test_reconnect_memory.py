@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,6 +69,7 @@ def open_and_close(source: stream.StreamSource, pictures: int) -> None:
 
 def ours() -> Counter[str]:
     """Count the living objects of this program and of PyAV, by type."""
+    urllib.parse.clear_cache()  # of the parts of addresses, which segments have many of
     kinds = (type(each) for each in gc.get_objects())
     return Counter(
         f"{kind.__module__}.{kind.__qualname__}"

@@ -12,12 +12,13 @@ from pipeline.core.data import Frame, Image, Result
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.paths import safe_stem
+from pipeline.core.yuv import YuvImage
 from pipeline.sinks import video
 from pipeline.sources import file
 from pipeline.sources.file import FileSource
 
-Write = Callable[[Result, Image], None]
-"""Takes a result and the picture to draw it on, if that is not the frame's own."""
+Write = Callable[[Result, Image | YuvImage], None]
+"""Takes a result and the picture to draw it on: `Frame.picture`, as in a run, or another one."""
 
 
 def target_of(output: Path, name: str) -> Path:
@@ -54,7 +55,7 @@ def written(path: Path, info: SourceInfo, options: video.Options) -> Iterator[Wr
     )
     sink.open(run)
 
-    def write(result: Result, image: Image) -> None:
+    def write(result: Result, image: Image | YuvImage) -> None:
         was = result.frame
         frame = Frame(image, name, was.index, was.pts_s, was.captured_at, was.epoch, was.file)
         sink.write(replace(result, frame=frame))

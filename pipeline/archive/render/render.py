@@ -82,6 +82,9 @@ def render(job: RenderJob, progress: Progress | None = None) -> Rendered:
         options = VideoOptions(trail_s=job.trail_s, labels=job.labels, boxes=job.boxes)
         with written(target, info, options) as write:
             for result in results_of(tracks, job.video, done, progress):
+                if blurred is None and heat is None:
+                    write(result, result.frame.picture)
+                    continue
                 image = result.frame.image
                 if blurred is not None:
                     image = blurred.paint(image, result.frame.index)
