@@ -13,8 +13,8 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -31,6 +31,7 @@ log = logging.getLogger("trackline")
 _POLL_S = 0.2
 _PATIENCE_S = 60.0
 """How long workers may take to make a checkpoint when the job is stopped."""
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class CameraJob(Protocol):
@@ -152,6 +153,38 @@ def run_in_workers(
         raise StageError("batch: the workers stopped early; the same command goes on")
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Start a process whose SIGINT and SIGTERM wait until it calls `_ignore_signals`.
+
+    It imports libraries before, and a signal then would end it with a traceback. Those of this
+    process wait until it is started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # else it is started meanwhile, and ends the waiting
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM in a worker process.
+
+    The main process gets them too, and says when to stop: a worker that stopped on its own would
+    leave the job unfinished without an error.
+    """
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
 def _ready(workers: list[_Worker]) -> list[_Worker]:
     """Return the workers that sent something or ended; waits a moment for one."""
     by_handle: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
@@ -171,7 +204,8 @@ class _Worker:
             name=f"batch worker {number + 1}",
             daemon=True,
         )
-        self._process.start()
+        with _signals_held():
+            self._process.start()
         theirs.close()
 
     def give(self, camera: str | None) -> None:
@@ -224,10 +258,7 @@ class _Messages(logging.Handler):
 
 def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
     """Process the cameras that the main process names until it says that there are no more."""
-    # The main process gets such signals too, and says when to stop: a worker that stopped on its
-    # own would leave the job unfinished without an error.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _ignore_signals()
     share_arenas()
     keep_pandas_out()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
