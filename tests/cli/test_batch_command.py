@@ -190,8 +190,9 @@ def test_a_killed_worker_ends_the_job_with_a_line(long_scene):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["it imports libraries", "it works"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "when"), [(signal.SIGTERM, "it works"), (signal.SIGINT, "it imports libraries")]
+)
 def test_a_signal_to_one_worker_does_not_end_the_job(number, when, long_scene):
     """One worker that got SIGTERM stopped them all, and the unfinished job ended with code 0. One
     that still imported ended with a traceback."""

@@ -34,7 +34,7 @@ from pipeline.server.viewers.messages import picture_message
 
 FRONT, YARD = CAMERAS
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-PATIENCE_S = 15.0
+PATIENCE_S = 40.0
 
 
 @pytest.fixture
@@ -122,12 +122,13 @@ def test_a_page_gets_cameras_tracks_and_pictures(made: ServerParts) -> None:
 @pytest.mark.slow
 def test_a_session_cookie_opens_the_websocket(made: ServerParts) -> None:
     with serving(made) as address:
-        answer = httpx.post(f"{address}/api/login", json={"token": TOKEN})
+        answer = httpx.post(f"{address}/api/login", json={"token": TOKEN}, timeout=PATIENCE_S)
         cookie = answer.headers["set-cookie"].partition(";")[0]
         with page(address, additional_headers={"cookie": cookie}, origin=address) as link:
             assert next_text(link, "cameras")
             headers = {"cookie": cookie, "x-trackline": "1"}
-            assert httpx.post(f"{address}/api/logout", headers=headers).status_code == 204
+            left = httpx.post(f"{address}/api/logout", headers=headers, timeout=PATIENCE_S)
+            assert left.status_code == 204
             assert closing_code(link) == 4401, "who signs out elsewhere sees no more"
 
 
@@ -218,7 +219,7 @@ def test_the_number_of_viewers_is_limited(tmp_path: Path) -> None:
         with page(address) as second:
             assert closing_code(second) == 1013
         stream = f"{address}/api/cameras/yard/stream.mjpg"
-        assert httpx.get(stream, headers=BEARER).status_code == 503
+        assert httpx.get(stream, headers=BEARER, timeout=PATIENCE_S).status_code == 503
         assert next_text(link, "cameras"), "who sits stays"
 
 
@@ -359,12 +360,10 @@ def test_a_snapshot_has_boxes_if_asked_for(made: ServerParts) -> None:
     made.show(0, size=(240, 320))
     with serving(made) as address:
         url = f"{address}/api/cameras/{quote(FRONT, safe='')}/snapshot.jpg"
-        plain, painted = (
-            cv2.imdecode(
-                np.frombuffer(httpx.get(f"{url}?boxes={n}", headers=BEARER).content, np.uint8), 1
-            )
-            for n in (0, 1)
-        )
+        answers = [
+            httpx.get(f"{url}?boxes={n}", headers=BEARER, timeout=PATIENCE_S) for n in (0, 1)
+        ]
+    plain, painted = (cv2.imdecode(np.frombuffer(each.content, np.uint8), 1) for each in answers)
     assert plain.shape == painted.shape == (240, 320, 3)
     assert plain.max() < 20
     assert painted.max() > 100
@@ -380,7 +379,7 @@ def test_the_end_of_the_server_disconnects_viewers(
         watch(link, FRONT, pictures=True)
         next_picture(link)
         stream = f"{address}/api/cameras/{quote(FRONT, safe='')}/stream.mjpg"
-        with httpx.stream("GET", stream, headers=BEARER) as answer:
+        with httpx.stream("GET", stream, headers=BEARER, timeout=PATIENCE_S) as answer:
             next(answer.iter_raw())
             made.hub.close()
             made.server.stop()
