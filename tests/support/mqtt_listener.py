@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -47,7 +47,8 @@ class Listener:
 
     def close(self) -> None:
         self.client.disconnect()
-        self.client.loop_stop()
+        with suppress(AttributeError):  # its thread ends meanwhile, and paho forgets it
+            self.client.loop_stop()
 
 
 @contextmanager

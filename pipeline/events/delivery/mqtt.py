@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -74,9 +75,14 @@ class Mqtt:
                 self._acknowledged.wait_for(lambda: sent.mid in self._acked, DISCONNECT_S)
         self._client.disconnect()
         # It may just wait for a broker that does not answer; the thread is a daemon.
-        ending = threading.Thread(target=self._client.loop_stop, daemon=True)
+        ending = threading.Thread(target=self._stop_loop, daemon=True)
         ending.start()
         ending.join(DISCONNECT_S)
+
+    def _stop_loop(self) -> None:
+        # paho forgets its thread as that ends, perhaps just before it would wait for it.
+        with suppress(AttributeError):
+            self._client.loop_stop()
 
     # -- events -----------------------------------------------------------------------------------
 
