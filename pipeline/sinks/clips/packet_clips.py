@@ -10,6 +10,7 @@ import io
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -108,14 +109,7 @@ class PacketClipWriter:
         """Return the tracks of a picture of that size in pixels of the clip."""
         across, down = self.width / width, self.height / height
         scale = np.array([across, down, across, down], np.float32)
-        return Tracks(
-            tracks.xyxy * scale,
-            tracks.score,
-            tracks.class_id,
-            tracks.track_id,
-            tracks.detection,
-            tracks.age_s,
-        )
+        return replace(tracks, xyxy=tracks.xyxy * scale)
 
     def close(self) -> None:
         """Finish the file: its index at the front."""

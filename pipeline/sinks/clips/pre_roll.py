@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -140,14 +140,7 @@ def _picture(result: Result, time_s: float, width: int) -> PreRollFrame:
     scale = np.float32(small.shape[1] / frame.shape[1])
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     tracks = result.tracks
-    scaled = Tracks(
-        tracks.xyxy * scale,
-        tracks.score,
-        tracks.class_id,
-        tracks.track_id,
-        tracks.detection,
-        tracks.age_s,
-    )
+    scaled = replace(tracks, xyxy=tracks.xyxy * scale)
     return PreRollFrame(
         time_s,
         jpeg.tobytes(),
