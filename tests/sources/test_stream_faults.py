@@ -6,6 +6,7 @@ back when it is over; a test that hangs is stopped by its time limit.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +54,23 @@ def test_a_camera_that_cannot_be_opened_is_lost_within_its_time(
     proxy.set("none")
     assert open_patiently(source).read() is not None
     source.close()
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp", "tcp"])
+@pytest.mark.parametrize(
+    ("open_timeout_s", "read_timeout_s"), [(0.3, 0.3), (0.3, 30), (30, 0.3)], ids=str
+)
+def test_a_camera_that_says_nothing_does_not_answer(
+    scheme: str, open_timeout_s: float, read_timeout_s: float
+) -> None:
+    """Whichever of the time limits ends it: FFmpeg has other errors for the same silence."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/live"
+        limits = {"open_timeout_s": open_timeout_s, "read_timeout_s": read_timeout_s}
+        source = stream.build(stream.Options.model_validate({"url": url, "name": "door", **limits}))
+        with pytest.raises(SourceLostError, match=r"^source door: does not answer$"):
+            source.open()
+        source.close()
 
 
 @pytest.mark.slow

@@ -103,6 +103,7 @@ class Connection:
         if formats is not None:
             options["format_whitelist"] = formats
         options |= decoder_limit(self.max_megapixels)
+        began = time.monotonic()
         try:
             return av.open(
                 self.address,
@@ -114,6 +115,11 @@ class Connection:
                 io_open=fetcher,
             )
         except av.FFmpegError as error:
+            # FFmpeg calls an RTSP answer that did not come in time invalid data.
+            waited_s = time.monotonic() - began
+            limit_s = min(self.open_timeout_s, self.read_timeout_s)
+            if isinstance(error, av.error.InvalidDataError) and waited_s >= 0.9 * limit_s:
+                raise SourceLostError(f"{self.where}: does not answer") from None
             # What FFmpeg says of a certificate it refuses; which, depends on its TLS library.
             if error.errno == errno.EIO or isinstance(error, av.error.UnknownError):
                 why = self.trust.problem(self.address, self.open_timeout_s)
