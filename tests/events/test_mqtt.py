@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +23,10 @@ from support.programs import program
 from pipeline.events.camera_states import CameraStateTable
 from pipeline.events.delivery.homeassistant import Topics, by_slug, device, slug
 from pipeline.events.delivery.options import MqttOptions
-from pipeline.events.delivery.outbox import Outbox
+from pipeline.events.delivery.outbox import Message, Outbox
 from pipeline.events.delivery.pictures import CameraPictures
 from pipeline.events.delivery.status import queue_status
-from pipeline.events.store.records import EventQuery
+from pipeline.events.store.records import EventQuery, StoredEvent
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
 
@@ -88,7 +91,7 @@ def test_home_assistant_finds_a_device_per_camera_and_its_states(
         }
         eventually(lambda: expected in listener.on(state), f"{expected} in {listener.on(state)}")
         parts = {
-            "connected", "objects", "event", "lawn_inside", "lawn_enter", "lawn_leave",
+            "connected", "objects", "event", "alert", "lawn_inside", "lawn_enter", "lawn_leave",
             "line_in", "line_out",
         }  # fmt: skip
         eventually(lambda: set(listener.on(topic)[-1]["components"]) == parts, "its parts")
@@ -300,6 +303,71 @@ def test_what_a_report_shows_of_the_broker_holds_no_password() -> None:
     assert "'username': '${U}'" in shown
 
 
+class AnotherIsAcknowledged:
+    """paho's client where another message's acknowledgement comes while one is published.
+
+    Like paho it calls `on_publish` with the lock that `publish` takes, too.
+    """
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._lock = threading.Lock()
+        self.on_publish: Any = None
+        self.on_connect: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+    def loop_start(self) -> None:
+        self.on_connect(self, None, None, SimpleNamespace(is_failure=False), None)
+
+    def publish(self, *_: object, **__: object) -> SimpleNamespace:
+        is_held = threading.Event()
+
+        def acknowledge() -> None:
+            with self._lock:
+                is_held.set()
+                for number in (1, 2):
+                    self.on_publish(self, None, number, None, None)
+
+        threading.Thread(target=acknowledge, daemon=True).start()
+        is_held.wait()
+        if not self._lock.acquire(timeout=5):
+            raise AssertionError("both wait for each other")
+        self._lock.release()
+        return SimpleNamespace(mid=2, rc=0)
+
+
+def test_an_acknowledgement_while_an_event_is_published_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With states and pictures on the way, too, delivery stood still for ever after a minute.
+
+    The sending thread held our lock and waited for the one of paho, whose thread waited for ours.
+    """
+    from pipeline.events.delivery.mqtt import Mqtt
+
+    monkeypatch.setattr("paho.mqtt.client.Client", AnotherIsAcknowledged)
+    mqtt = Mqtt(MqttOptions(host="broker.local", discovery=False), CameraStateTable(10), "one")
+    mqtt.start()
+    happened = StoredEvent(
+        id=1, uid="a", time=0, kind="enter", camera="gate", area="", direction="", track_id=1,
+        class_name="", dwell_s=0, index=0, pts_s=0, xyxy=(0, 0, 0, 0), clip=False, visit=None,
+    )  # fmt: skip
+    assert mqtt.send(Message(1, 1, happened)).kind == "delivered"
+    mqtt.stop()
+
+
+def test_the_entity_of_alerts_has_the_alert_without_its_picture() -> None:
+    import jinja2
+
+    parts = device(Topics("trackline", "homeassistant"), "gate", {})["components"]
+    template = jinja2.Template(parts["alert"]["value_template"])
+    told = {"event_type": "enter", "rule": 'Yard\'s "night"', "thumbnail": "/9j/4AA" * 4000}
+    shown = json.loads(template.render(value_json=told))
+    assert shown == {**told, "thumbnail": None}
+    assert parts["alert"]["state_topic"] == "trackline/gate/alert"
+
+
 # -- pure parts -----------------------------------------------------------------------------------
 
 
@@ -395,7 +463,7 @@ def templates(state: object, areas: dict[str, bool]) -> dict[str, str]:
     return {
         key: strict.from_string(part["value_template"]).render(**given)
         for key, part in parts.items()
-        if "value_template" in part
+        if part["state_topic"].endswith("/state") and "value_template" in part
     }
 
 

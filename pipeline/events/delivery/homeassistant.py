@@ -19,6 +19,8 @@ Component = dict[str, Any]
 _OR_EMPTY = "default(dict(), true)"
 _STATE = f"(value_json | {_OR_EMPTY})"
 """The state in a template; whatever is missing in it, or all of it, is unknown and no error."""
+_WITHOUT_PICTURE = f"{{{{ dict(value_json | {_OR_EMPTY}, thumbnail=none) | tojson }}}}"
+"""An alert without its picture: attributes of more than 16 KB are not kept by Home Assistant."""
 ONLINE, OFFLINE = "online", "offline"
 
 
@@ -113,6 +115,7 @@ def device(
         },
         "objects": _sensor(topics, camera, "Objects", f"{_STATE}['objects']", "measurement"),
         "event": _event("Event", topics.event(camera)),
+        "alert": _event("Alert", topics.alert(camera)) | {"value_template": _WITHOUT_PICTURE},
     }
     if clips:
         parts["clip"] = _event("Clip", topics.clip(camera))

@@ -69,9 +69,8 @@ class Mqtt:
         """Publish "offline" and disconnect."""
         self._ending.set()
         if self._connected.is_set():
+            sent = self._hand_over(self._topics.status, OFFLINE, retain=True)
             with self._acknowledged:
-                self._acked.clear()
-                sent = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
                 self._acknowledged.wait_for(lambda: sent.mid in self._acked, DISCONNECT_S)
         self._client.disconnect()
         # It may just wait for a broker that does not answer; the thread is a daemon.
@@ -100,12 +99,11 @@ class Mqtt:
             topic = topics.alert(event.camera)
         if not self._connected.is_set():
             return Outcome("unsent")
+        sent = self._hand_over(topic, _json(text))
+        if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
+            return Outcome("again", "too much is on its way")
+        until = time.monotonic() + ACK_S
         with self._acknowledged:
-            self._acked.clear()
-            sent = self._client.publish(topic, _json(text), qos=1)
-            if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
-                return Outcome("again", "too much is on its way")
-            until = time.monotonic() + ACK_S
             while not self._ending.is_set():
                 if self._acknowledged.wait_for(lambda: sent.mid in self._acked, 0.5):
                     return Outcome("delivered")
@@ -114,6 +112,16 @@ class Mqtt:
                 elif time.monotonic() > until:
                     return Outcome("again", f"no acknowledgement within {ACK_S:g} s")
         return Outcome("again", "ended before the acknowledgement")
+
+    def _hand_over(self, topic: str, text: str, retain: bool = False) -> paho.MQTTMessageInfo:
+        """Publish what the caller waits for; its acknowledgement is noted from now on.
+
+        Outside the lock: paho holds one of its own while it calls `_on_publish`, and takes that one
+        here. Each thread would wait for the other's for ever.
+        """
+        with self._acknowledged:
+            self._acked.clear()
+        return self._client.publish(topic, text, qos=1, retain=retain)
 
     def abort(self) -> None:
         """Wait no longer for an acknowledgement."""
