@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.cli._progress import stderr_console
+from pipeline.cli._console import stderr_console
 from pipeline.core.native_stderr import muted, own_stderr
 from pipeline.core.secret_masking import masked
 from pipeline.sources._file.listing import picture_files

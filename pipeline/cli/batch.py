@@ -20,8 +20,8 @@ from pipeline.archive.batch.job import plan_job, run_job
 from pipeline.archive.batch.options import DEFAULT_MAX_SEAM_S, BatchOptions, saved_kinds
 from pipeline.archive.batch.progress import JobProgress, Report, Update, hours
 from pipeline.archive.remote import place_of
+from pipeline.cli._console import stderr_console
 from pipeline.cli._detecting import add_detecting_arguments, detecting_changes
-from pipeline.cli._progress import stderr_console
 from pipeline.cli._signals import StopSignals
 from pipeline.config.schema import load_config
 from pipeline.core.parquet_file import keep_pandas_out

@@ -22,7 +22,7 @@ from pipeline.archive.recordings import CameraRecordings
 from pipeline.archive.remote import place_of
 from pipeline.archive.tracks import open_tracks
 from pipeline.cli._arguments import checked_fps, local_path, parsed_size
-from pipeline.cli._progress import counts_table
+from pipeline.cli._summary import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.options import listed

@@ -19,6 +19,7 @@ from pipeline.config.plugins import (
     plugin,
     plugin_names,
 )
+from pipeline.core.options import descriptions
 
 HELP = "list sources, detectors, trackers, sinks, classifiers, embedders, formats and their options"
 LISTED = (*PLUGIN_TYPES, CLASSIFIERS, EMBEDDERS, FORMATS)
@@ -55,12 +56,13 @@ def _describe(plugin_type: str, name: str) -> dict[str, Any]:
     module = plugin(plugin_type, name, plugin_type)
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
     model: type[BaseModel] = module.Options
+    meanings = descriptions(model)
     options = [
         {
             "name": key,
             "required": field.is_required(),
             "default": None if field.default is PydanticUndefined else field.default,
-            "help": " ".join((field.description or "").split()),
+            "help": " ".join(meanings.get(key, "").split()),
         }
         for key, field in model.model_fields.items()
     ]

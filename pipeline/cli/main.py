@@ -186,6 +186,8 @@ def _unknown_argument(came: str, known: list[str]) -> str:
 
 def _set_up(debug: bool) -> None:
     """Send log lines to stderr and make SIGTERM end the program in order."""
+    # Else Pydantic searches every package that is installed for plug-ins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if sys.stdout is None:
         os.open(
             os.devnull, os.O_WRONLY

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipeline.cli._arguments import checked_fps, local_path
 from pipeline.core.errors import UsageError
-from pipeline.core.options import validated
+from pipeline.core.options import descriptions, validated
 from pipeline.core.sequences import find_files
 from pipeline.core.track_files import SUFFIXES
 from pipeline.tools.refine.options import RefineOptions
@@ -36,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=float, metavar="N", help="frame rate where the file has no times"
     )
+    meanings = descriptions(RefineOptions)
     for name, field in RefineOptions.model_fields.items():
         flag = "--" + name.replace("_", "-")
-        text = f"{field.description} (default: {field.default})"
+        text = f"{meanings[name]} (default: {field.default})"
         if field.annotation is bool:
             switch = argparse.BooleanOptionalAction
             parser.add_argument(flag, action=switch, default=None, help=text)

@@ -12,26 +12,20 @@ from pipeline.cli._detecting import (
     detecting_changes,
     mention_better_models,
 )
-from pipeline.cli._progress import print_summary, progress
+from pipeline.cli._progress import progress
 from pipeline.cli._signals import Signals
-from pipeline.cli.refine import FOLDER, print_refined
+from pipeline.config.plugins import plugin
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.core.errors import UsageError
 from pipeline.core.options import PluginChoice, split_names
-from pipeline.core.sequences import load_sequences, looks_like_boxes
-from pipeline.core.track_files import SUFFIXES
 from pipeline.core.yaml_file import read_yaml
 from pipeline.engine import Pipeline
 from pipeline.report import run_config
-from pipeline.sinks import csv, jsonl
-from pipeline.tools.refine.options import RefineOptions
-from pipeline.tools.refine.smoothing import require_filterpy
-from pipeline.tools.refine.writing import RefinedSequences, refine_file
 
 HELP = "process cameras, videos or images"
-# The tables that --refine refines, by the sink that writes them.
-REFINABLE = {"csv": csv.FILE_NAME, "jsonl": jsonl.FILE_NAME}
+REFINABLE = ("csv", "jsonl")
+"""Sinks that write the tables which --refine refines."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +50,8 @@ def execute(args: argparse.Namespace) -> int:
     """Run to the end; the summary is printed and report.json written on every way out."""
     config = configured(args)
     if args.refine:
+        from pipeline.tools.refine.smoothing import require_filterpy
+
         require_filterpy()  # before hours of work
     mention_better_models(config)
     signals = Signals()
@@ -89,9 +85,14 @@ def _check_refinable(pipeline: Pipeline) -> None:
 
 def _refine(config: Config) -> None:
     """Refine the tables that the run wrote, each to a file of its name in OUT/refined."""
+    from pipeline.cli.refine import FOLDER, print_refined
+    from pipeline.tools.refine.options import RefineOptions
+    from pipeline.tools.refine.writing import RefinedSequences, refine_file
+
     written = {sink.kind for sink in config.sinks}
     done: RefinedSequences = {}
-    for kind, file_name in REFINABLE.items():
+    for kind in REFINABLE:
+        file_name = plugin("sinks", kind, "sinks").FILE_NAME
         path = config.run.output / file_name
         if kind in written and path.exists():
             done |= refine_file(path, path.parent / FOLDER / file_name, RefineOptions())
@@ -99,6 +100,8 @@ def _refine(config: Config) -> None:
 
 
 def _summarise(reports: list[dict[str, Any]], config: Config) -> None:
+    from pipeline.cli._summary import print_summary
+
     for report in reports:
         print_summary(report, config.run.output)
 
@@ -124,7 +127,7 @@ def configured(args: argparse.Namespace) -> Config:
     kinds = list(configured) if args.save is None else split_names(args.save)
     if args.show and "window" not in kinds:
         kinds.append("window")
-    if args.refine and not REFINABLE.keys() & set(kinds):
+    if args.refine and not {*REFINABLE} & {*kinds}:
         kinds.append("csv")
     sinks = tuple(configured.get(kind, PluginChoice(kind=kind)) for kind in kinds)
     return config.model_copy(update={"sinks": sinks})
@@ -132,6 +135,9 @@ def configured(args: argparse.Namespace) -> Config:
 
 def _blank_sources(paths: list[str]) -> list[dict[str, Any]]:
     """Return a source of empty frames for each sequence that there are detections of."""
+    from pipeline.core.sequences import load_sequences, looks_like_boxes
+    from pipeline.core.track_files import SUFFIXES
+
     if videos := [path for path in paths if not looks_like_boxes(path)]:
         raise UsageError(
             f"--detections: '{videos[0]}' is no file of boxes ({', '.join(SUFFIXES)}); "

@@ -24,7 +24,7 @@ from pipeline.cli._arguments import add_tracks_argument, local_path
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.homography import read_homography
-from pipeline.core.options import listed, validated
+from pipeline.core.options import descriptions, listed, validated
 
 HELP = "positions and speeds in metres of recorded tracks"
 _MAX_SHOWN = 40
@@ -48,10 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--per-track", type=local_path, metavar="FILE.csv", help="write the table, too"
     )
     parser.add_argument("--source", metavar="NAME", help="which camera, or recording of a dataset")
+    meanings = descriptions(SpeedOptions)
     for name, field in SpeedOptions.model_fields.items():
         parser.add_argument(
             "--" + name.replace("_", "-"), type=float, metavar="N",
-            help=f"{field.description} (default: {field.default})",
+            help=f"{meanings[name]} (default: {field.default})",
         )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ import re
 import shlex
 import shutil
 import sys
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +76,8 @@ def gui_toolkit(build_information: str) -> str | None:
 
 def is_installed(package: str) -> bool:
     """Return whether a distribution is installed, without importing it."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         version(package)
     except PackageNotFoundError:
@@ -88,6 +89,8 @@ def _origin() -> tuple[str | None, bool]:
     """Return where this installation came from, fit for pip, and whether it is editable."""
     if _is_checkout(_CHECKOUT):
         return _shown(_CHECKOUT), True
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -119,6 +122,8 @@ def _shown(path: Path) -> str:
 
 def _requirements(extra: str) -> list[str]:
     """Return what an extra asks for, from the package's metadata."""
+    from importlib.metadata import Distribution, PackageNotFoundError
+
     try:
         lines = Distribution.from_name(DISTRIBUTION).requires or []
     except PackageNotFoundError:

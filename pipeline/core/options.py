@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import inspect
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -20,8 +25,15 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.secret_masking import masked_address
@@ -46,10 +58,11 @@ class OptionsModel(BaseModel):
     """Base for a plug-in's `Options` and for the sections of the configuration file.
 
     `needs` names options that do nothing without another: giving one alone is an error. Those of
-    base classes hold too.
+    base classes hold too. What a field means is the string below it: see `descriptions`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built when first used, and described when asked: a third of what importing them took.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     needs: ClassVar[tuple[Needs, ...]] = ()
 
@@ -74,11 +87,58 @@ class OptionsModel(BaseModel):
         sections = {name: _model_at(cls, [name]) for name in cls.model_fields}
         return {name: [*model.model_fields] for name, model in sections.items() if model}
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        """Return the JSON schema, with descriptions."""
+        made = handler(schema)
+        properties = handler.resolve_ref_schema(made).get("properties", {})
+        for name, text in descriptions(cls).items():
+            if name in properties:
+                properties[name].setdefault("description", text)
+        return made
+
+
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """Return what the fields of an options model mean, by name, of those that say it.
+
+    That is a field's `description`, or the string below it in an OptionsModel's class.
+    """
+    texts: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, OptionsModel):
+            own = _strings_below_fields(base)
+            texts |= {name: own.get(name, "") for name in vars(base).get("__annotations__", ())}
+    found = {
+        name: field.description or texts.get(name, "") for name, field in model.model_fields.items()
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+@cache
+def _strings_below_fields(model: type[BaseModel]) -> dict[str, str]:
+    """Return the string below each field in the source of a class; none where there is none."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    except (OSError, SyntaxError, TypeError):
+        return {}
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    return {
+        field.target.id: inspect.cleandoc(below.value.value)
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
 
 class PluginChoice(BaseModel):
     """A plug-in by name, with its options; a bare string is a name without options."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     kind: str = Field(min_length=1)
 

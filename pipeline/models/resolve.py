@@ -7,16 +7,19 @@ import re
 from importlib import resources
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.core.errors import ModelError
 from pipeline.core.options import unknown
 from pipeline.core.paths import home_path
 from pipeline.models.cache import name_in_url, path_of, path_of_url
-from pipeline.models.download import RetryPolicy, WeightsDownload, download, shown
 from pipeline.models.file_check import SUFFIXES
 from pipeline.models.registry import PublishedModel, find, published
-from pipeline.models.transfer import SCHEMES, Progress
+
+if TYPE_CHECKING:  # HTTP and TLS are imported where something is to be downloaded
+    from pipeline.models.download import RetryPolicy, WeightsDownload
+    from pipeline.models.transfer import Progress
 
 FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine", ".pb")
 """What says that a path is meant, not a name."""
@@ -39,6 +42,8 @@ def resolve(
         return there
     wanted = download_for(model)
     if wanted is not None:
+        from pipeline.models.download import download
+
         _log.info("downloading %s", _download_text(model, wanted))
         return download(wanted, progress or _ProgressLog(wanted.path.name), retry_policy)
     path = home_path(model)
@@ -111,6 +116,8 @@ def download_for(model: str) -> WeightsDownload | None:
 
 
 def _wanted_entry(entry: PublishedModel) -> WeightsDownload:
+    from pipeline.models.download import WeightsDownload
+
     beside = None if entry.beside is None else _wanted_entry(entry.beside)
     return WeightsDownload(entry.url or "", path_of(entry), entry.size, entry.sha256, beside)
 
@@ -128,6 +135,9 @@ def inside_package(entry: PublishedModel) -> Path:
 
 
 def _wanted_url(model: str) -> WeightsDownload:
+    from pipeline.models.download import WeightsDownload, shown
+    from pipeline.models.transfer import SCHEMES
+
     parts = urlsplit(model)
     if parts.scheme.lower() not in SCHEMES:
         raise ModelError(f"model: {shown(model)} is no address that starts with http or https")
@@ -144,6 +154,8 @@ def _wanted_url(model: str) -> WeightsDownload:
 
 def _download_text(model: str, wanted: WeightsDownload) -> str:
     """Return what is about to be downloaded, from where, and under which licence."""
+    from pipeline.models.download import shown
+
     entry = find(model)
     size = [f"{wanted.size / 1e6:.1f} MB"] if wanted.size else []
     licence = [entry.licence] if entry else []

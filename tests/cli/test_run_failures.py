@@ -19,7 +19,7 @@ from support.paths import ROOT
 from support.tiny_networks import one_box_network
 from support.tiny_videos import cut, noise_picture, write_video
 
-from pipeline.cli._progress import print_summary
+from pipeline.cli._summary import print_summary
 from pipeline.cli.main import main
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import load_config

@@ -18,6 +18,7 @@ from support.tiny_networks import colour_network
 
 import pipeline.detectors
 from pipeline.core.data import Detections, Frame
+from pipeline.core.options import descriptions
 
 PLUGINS = [
     module.name
@@ -103,10 +104,7 @@ def test_options_are_strict_frozen_and_described(plugin, options):
         plugin.Options(**options.model_dump(), no_such_option=1)
     with pytest.raises(ValidationError):
         setattr(options, next(iter(plugin.Options.model_fields)), None)
-    undescribed = [
-        name for name, field in plugin.Options.model_fields.items() if not field.description
-    ]
-    assert undescribed == []
+    assert descriptions(plugin.Options).keys() == plugin.Options.model_fields.keys()
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipeline.core.options import descriptions
+
 
 def plugins_in(room: ModuleType) -> list[str]:
     """The names of the plug-ins in a room."""
@@ -25,5 +27,4 @@ def check_options(plugin: Any, options: Any) -> None:
         plugin.Options(**options.model_dump(), no_such_option=1)
     with pytest.raises(ValidationError):
         setattr(options, next(iter(plugin.Options.model_fields)), None)
-    fields = plugin.Options.model_fields
-    assert [name for name, field in fields.items() if not field.description] == []
+    assert descriptions(plugin.Options).keys() == plugin.Options.model_fields.keys()
