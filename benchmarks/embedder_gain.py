@@ -28,10 +28,10 @@ from pipeline.tools.evaluate.truth import load_truth
 CLIP = ROOT / "samples" / "street.mp4"
 
 
-def detected(model: str | None) -> tuple[Seen, dict[int, str]]:
-    """Return the clip's frames with all detections that the default tracker uses, and the names."""
+def detected(model: str | None, clip: Path = CLIP) -> tuple[Seen, dict[int, str]]:
+    """Return a clip's frames with all detections that the default tracker uses, and the names."""
     detector = make_detector(load_config(None, {"detector.model": model} if model else {}))
-    source = file.build(file.Options(path=str(CLIP)))
+    source = file.build(file.Options(path=str(clip)))
     names, seen = detector.open(), []
     source.open()
     while (frame := source.read()) is not None:

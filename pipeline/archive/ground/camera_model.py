@@ -59,7 +59,7 @@ def calibrate_lengths(
 
     values, cost = min((_descend(residuals, _start(tilt, ends, metres, size)) for tilt in
                         _FIRST_TILTS), key=lambda found: found[1])  # fmt: skip
-    matrix = _matrix(values, size)
+    matrix = ground_matrix(values, size)
     _check_fit(matrix, ends, metres)
     slopes = _numeric(residuals, values)
     # Two of the residuals are the prior knowledge; four values were fitted.
@@ -68,7 +68,7 @@ def calibrate_lengths(
     if np.linalg.cond(normal) > _MAX_CONDITION:
         raise UsageError(_OPEN)
     inner = np.linalg.inv(normal) * max(1.0, misfit)
-    by_values = _numeric(lambda at: _matrix(at, size).ravel(), values)
+    by_values = _numeric(lambda at: ground_matrix(at, size).ravel(), values)
     covariance = by_values @ inner @ by_values.T
     _check_determined(matrix, covariance, ends)
     return Calibration(matrix, covariance, misfit)
@@ -84,7 +84,7 @@ def lengths_by(matrix: Floats, ends: Floats) -> Floats:
     return metres
 
 
-def _matrix(values: Floats, size: tuple[int, int]) -> Floats:
+def ground_matrix(values: Floats, size: tuple[int, int]) -> Floats:
     """Return the matrix of (log focal length in pixels, tilt, roll, log height in metres)."""
     focal, height = math.exp(values[0]), math.exp(values[3])
     sine, cosine = math.sin(values[1]), math.cos(values[1])
@@ -100,7 +100,7 @@ def _residuals(
     values: Floats, ends: Floats, metres: Floats, size: tuple[int, int], errors: Errors
 ) -> Floats:
     """Return what the lengths and the prior knowledge miss, in standard deviations."""
-    matrix = _matrix(values, size)
+    matrix = ground_matrix(values, size)
     found = lengths_by(matrix, ends)
     spread = np.full(len(metres), errors.ground_m**2)
     for number in range(4):
@@ -118,7 +118,7 @@ def _residuals(
 def _start(tilt: float, ends: Floats, metres: Floats, size: tuple[int, int]) -> Floats:
     """Return first values for a tilt, with the height that fits best."""
     values = np.array((math.log(_USUAL_FOCAL * max(size)), tilt, 0.0, 0.0))
-    ratio = metres / lengths_by(_matrix(values, size), ends)
+    ratio = metres / lengths_by(ground_matrix(values, size), ends)
     if (good := ratio[np.isfinite(ratio)]).size:
         values[3] = float(np.log(np.median(good)))
     return values
