@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pipeline.core.interfaces import (
         Classifier,
         CountsUndecoded,
+        CountsUnwanted,
         Detector,
         Embedder,
         HasClipPackets,
@@ -100,6 +101,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "CountsUndecoded",
+    "CountsUnwanted",
     "DetectOptions",
     "Detection",
     "Detections",
@@ -208,6 +210,7 @@ _HOMES = {
     "core.interfaces": (
         "Classifier",
         "CountsUndecoded",
+        "CountsUnwanted",
         "Detector",
         "Embedder",
         "HasClipPackets",

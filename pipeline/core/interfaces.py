@@ -104,7 +104,7 @@ def unix_time(monotonic_s: float) -> float:
 class Source(Protocol):
     """Where frames come from. Never used by two threads at once; live ones open on their own.
 
-    Optional: `Interruptible`, `CountsUndecoded`, `HasNotes`, `HasPackets`,
+    Optional: `Interruptible`, `CountsUndecoded`, `CountsUnwanted`, `HasNotes`, `HasPackets`,
     `HasClipPackets`.
     """
 
@@ -144,6 +144,18 @@ class CountsUndecoded(Protocol):
     @property
     def left_out(self) -> int:
         """Return how many frames were not decoded since the source was made."""
+
+
+@runtime_checkable
+class CountsUnwanted(Protocol):
+    """Optional, for sources: how many frames were left out because only others were asked for.
+
+    The engine counts them as grabbed and dropped, so that indices are those of all frames.
+    """
+
+    @property
+    def unwanted(self) -> int:
+        """Return how many frames were left out since the source was made, or a file opened."""
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.boxes import iou_of_xyxy
 from pipeline.core.data import Detections, Float32, Frame
+from pipeline.core.rate_limit import RateLimit
 
 Every = int | Literal["auto"]
 
@@ -57,7 +58,8 @@ class FrameSkipper:
         self._every = every
         self._epoch = 0
         self._gap = self._since = 0
-        self._asked_s = self._last_s = self._due_s = 0.0
+        self._asked_s = self._last_s = 0.0
+        self._limit = RateLimit()
         self._last: _Key | None = None
         self._before: _Key | None = None
         self._pairs = _NONE, _NONE
@@ -75,10 +77,9 @@ class FrameSkipper:
         if self._since < self._gap and not late:
             return False
         if max_fps is not None:
-            if at_s < self._due_s - 1e-6 and self._since < MAX_HELD:
+            if not self._limit.is_due(at_s, max_fps) and self._since < MAX_HELD:
                 return False
-            # On average as often as that, whatever the frame rate; what was missed is not made up.
-            self._due_s = max(self._due_s, at_s - 1 / max_fps) + 1 / max_fps
+            self._limit.take(at_s, max_fps)
         self._since, self._asked_s = 0, at_s
         return True
 
@@ -125,7 +126,8 @@ class FrameSkipper:
     def _forget(self) -> None:
         self._gap = 1 if self._every == "auto" else self._every
         self._since = self._gap  # the first frame is detected on
-        self._asked_s = self._last_s = self._due_s = 0.0
+        self._asked_s = self._last_s = 0.0
+        self._limit = RateLimit()
         self._last = self._before = None
         self._pairs = _NONE, _NONE
 

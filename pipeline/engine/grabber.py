@@ -22,6 +22,7 @@ from pipeline.core.errors import (
 )
 from pipeline.core.interfaces import (
     CountsUndecoded,
+    CountsUnwanted,
     HasNotes,
     Interruptible,
     Source,
@@ -30,7 +31,7 @@ from pipeline.core.interfaces import (
 from pipeline.core.ring_buffer import RingBuffer
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.camera_monitor import CameraMonitor
-from pipeline.engine.stats import SourceStats
+from pipeline.engine.stats import UNWANTED, SourceStats
 
 log = logging.getLogger("trackline")
 
@@ -115,8 +116,9 @@ class Grabber:
         self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
         self._lost = False
         self._ring_bytes: int | None = None
-        self._undecoded = 0
+        self._undecoded = self._unwanted = 0
         self._counts_undecoded: CountsUndecoded | None = None
+        self._counts_unwanted: CountsUnwanted | None = None
         self._last_pts_s: float | None = None
         self._worker: Worker | None = None
         if stats.grabbed:
@@ -276,17 +278,22 @@ class Grabber:
     def _grab_to_end(self) -> None:
         """Put frames until the source ends, `max_frames` are reached or it is halted."""
         # Looked up once: `isinstance` of a Protocol is slow.
-        self._counts_undecoded = self.source if isinstance(self.source, CountsUndecoded) else None
+        source = self.source
+        self._counts_undecoded = source if isinstance(source, CountsUndecoded) else None
+        self._counts_unwanted = source if isinstance(source, CountsUnwanted) else None
         while not (self._stop.is_set() or self._has_enough()):
             began = time.perf_counter()
             frame = self.source.read()
             # A read may hang for long: a frame that it gives after the end is not counted.
-            if frame is None or self._stop.is_set():
+            if self._stop.is_set():
+                return
+            if frame is None:
+                self._count_left_out()
                 return
             read_ms = (time.perf_counter() - began) * 1e3
             if self._lost:
                 self._count_reconnect()
-            self._count_undecoded()
+            self._count_left_out()
             frame = self._numbered(frame)
             frozen = self.monitor.add_frame(frame)
             self.stats.grabbed += 1
@@ -307,15 +314,21 @@ class Grabber:
     def _has_enough(self) -> bool:
         return self._max_frames is not None and self.stats.grabbed >= self._max_frames
 
-    def _count_undecoded(self) -> None:
-        """Count as grabbed and dropped the frames the source did not decode, to stay current."""
-        if self._counts_undecoded is None:
-            return
-        undecoded = self._counts_undecoded.left_out
-        for _ in range(undecoded - self._undecoded):
-            self.stats.drop_frame(self.stats.grabbed, "undecoded")
+    def _count_left_out(self) -> None:
+        """Count as grabbed and dropped the frames that the source did not give."""
+        if self._counts_undecoded is not None:
+            undecoded = self._counts_undecoded.left_out
+            self._drop(undecoded - self._undecoded, "undecoded")
+            self._undecoded = undecoded
+        if self._counts_unwanted is not None:
+            unwanted = self._counts_unwanted.unwanted
+            self._drop(unwanted - self._unwanted, UNWANTED)
+            self._unwanted = unwanted
+
+    def _drop(self, frames: int, cause: str) -> None:
+        for _ in range(frames):
+            self.stats.drop_frame(self.stats.grabbed, cause)
             self.stats.grabbed += 1
-        self._undecoded = undecoded
 
     def _count_reconnect(self) -> None:
         """Count a reconnect: at the first frame, as some cameras open and then give none."""

@@ -32,6 +32,8 @@ STAGES = (
     "draw",
     "write",
 )
+UNWANTED = "unwanted"
+"""Cause of frames that were left out as only others were asked for: no loss."""
 WAITING = 0.1
 """Share of a run that must be spent waiting for a stage to call it the slowest: below, the thread
 that waits is about as slow itself."""
@@ -112,7 +114,8 @@ class SourceStats:
         with self._lock:
             self.dropped[cause] += 1
             self._drop_log.add(index, cause)
-        self.drop_rate.add(time.monotonic(), dropped=1)
+        if cause != UNWANTED:
+            self.drop_rate.add(time.monotonic(), dropped=1)
 
     def dropped_before(self, index: int) -> dict[str, int]:
         """Return by cause how many were dropped before frame `index` and not reported yet."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,23 +18,25 @@ from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.interfaces import SourceInfo
-from pipeline.core.media_file import open_media, packets_of
+from pipeline.core.media_file import open_media
 from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.paths import home_path
 from pipeline.sources._file.damage import DamageLog, duration_s
+from pipeline.sources._file.decoding import (
+    is_damage,
+    is_key,
+    pictures_of,
+    time_base_of,
+    timed_pictures,
+)
 from pipeline.sources._file.heif import HeifHeader, heif_header
 from pipeline.sources._file.hwaccel import Decode, accelerator, came_from_gpu
-from pipeline.sources._file.picture_size import (
-    MAX_MEGAPIXELS,
-    decoder_limit,
-    too_large,
-    was_too_large,
-)
+from pipeline.sources._file.packet_choice import PacketChooser
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, decoder_limit, too_large
 from pipeline.sources._file.recording_start import recording_start, zone_of
 from pipeline.sources._file.times import PresentationClock, file_clock, nominal_rate, says_times
 
 if TYPE_CHECKING:
-    from av import Packet, VideoFrame
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
@@ -46,8 +48,6 @@ _SMALL_PIXELS = 1_000_000
 _MIN_THREADS, _THREADS_BYTES = 2, 2**26
 _STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})  # of ISO/IEC 23008-12
 _HEADER_BYTES = 1 << 16
-# Recordings in these may begin in the middle of a group of pictures; that is not damage.
-_JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
 
 class Options(OptionsModel):
@@ -64,6 +64,11 @@ class Options(OptionsModel):
     fps: float | None = Field(None, gt=0, le=1000)
     """Pictures per second, evenly, whatever the file says; null for its own times, and for raw
     streams (.h264, .mjpeg), which have none, the rate that the codec says, or 25."""
+    max_fps: float | None = Field(None, gt=0, le=1000)
+    """Most pictures a second that are analysed; the others are left out, and not decoded where
+    that can be. Times and numbers of those that come stay what they are in the file."""
+    keyframes_only: bool = False
+    """Whether to decode and analyse key frames only: one every 0.5 to 10 s, with true times."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
     """Largest picture that is decoded; a video of larger ones is refused."""
     start: datetime | None = None
@@ -107,11 +112,15 @@ class FileSource:
         self._threads = options.threads
         self._decode_on = options.decode
         self._fps = options.fps
+        self._max_fps, self._keyframes_only = options.max_fps, options.keyframes_only
         self._max_megapixels = options.max_megapixels
         self._start = options.start
         self._zone = zone_of(options.timezone) if options.timezone else None
         self.notes: list[str] = []
         self.doubts: list[str] = []
+        self._given = 0
+        self.unwanted = 0
+        """Frames left out so far because of `max_fps` or `keyframes_only`."""
         self._pool = FramePool()
         self._container: InputContainer | None = None
         self._frames: Iterator[Frame] = iter(())
@@ -122,6 +131,7 @@ class FileSource:
         self.close()
         self.notes.clear()
         self.doubts.clear()
+        self._given = self.unwanted = 0
         self._first_wanted = 0
         self._check_path()
         gpu = accelerator(self._decode_on)
@@ -205,6 +215,7 @@ class FileSource:
         For a file that is open and of which nothing was read yet.
         """
         self._first_wanted = index
+        self._given = min(self._given, 1 if index == 0 else 0)
         self._frames = (frame for frame in self._frames if frame.index >= index)
 
     def close(self) -> None:
@@ -221,6 +232,28 @@ class FileSource:
             return 0.0
         began_s = (container.start_time or 0) / 1e6  # FFmpeg's AV_TIME_BASE
         return max(0.0, (self._clock.start_s or 0.0) - began_s)
+
+    def _start_clock(self, container: InputContainer, stream: VideoStream) -> PresentationClock:
+        """Return the clock of the pictures, with the first: some codecs say their rate with it."""
+        self._clock = file_clock(container, stream, self._fps)
+        return self._clock
+
+    def _chooser(self, container: InputContainer, stream: VideoStream) -> PacketChooser | None:
+        """Return what chooses packets, None where every picture is wanted."""
+        if self._max_fps is None and not self._keyframes_only:
+            return None
+        return PacketChooser(
+            stream,
+            partial(file_clock, container, stream, self._fps),
+            self._max_fps,
+            keyframes_only=self._keyframes_only,
+            may_wait=True,
+        )
+
+    def _count_unwanted(self, chooser: PacketChooser | None, frames: int) -> None:
+        """Note how many of the first `frames` were left out, those before `skip_to` not counted."""
+        if chooser is not None:
+            self.unwanted = max(0, frames - self._first_wanted) - self._given
 
     def _note_tracks(self, container: InputContainer, stream: VideoStream) -> None:
         """Note the video tracks that are not read."""
@@ -262,35 +295,39 @@ class FileSource:
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
         context.thread_count = 1 if self._on_gpu else self._threads or _threads_for(context)
-        self._clock = clock = None
+        self._clock = None
         upright = UprightConverter(self._pool, may_mirror=True)
-        damage = DamageLog()
-        for picture in _pictures(container, stream, damage, self._max_megapixels):
+        damage, chooser = DamageLog(), self._chooser(container, stream)
+        pictures = pictures_of(container, stream, damage, self._max_megapixels, chooser)
+        for picture, seconds, is_wanted in timed_pictures(
+            pictures, partial(self._start_clock, container, stream), damage, stream, chooser
+        ):
             if self._on_gpu and not came_from_gpu(picture):
                 self._on_gpu = False
                 log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
-            if clock is None:  # some codecs say their rate with the first picture
-                self._clock = clock = file_clock(container, stream, self._fps)
-            seconds = clock.seconds(picture.pts, picture.dts)
             index, file = damage.frames, str(self._path)
-            if picture.is_corrupt and (_is_damage(container, damage) or _is_key(picture, damage)):
+            if picture.is_corrupt and (is_damage(container, damage) or is_key(picture, damage)):
                 damage.bad(index, seconds)
-            if index < self._first_wanted:
-                damage.good(seconds, float(picture.duration * _time_base(stream)))
+            if index < self._first_wanted or not is_wanted:
+                damage.good(seconds, float(picture.duration * time_base_of(stream)))
                 continue
             image = upright(picture)
             frame = Frame(image, self.name, index, seconds, time.monotonic(), file=file)
-            damage.good(seconds, float(picture.duration * _time_base(stream)))
+            damage.good(seconds, float(picture.duration * time_base_of(stream)))
+            self._count_unwanted(chooser, index)
+            self._given += 1
             # Nothing here may hold on to the memory while the consumer has it: it is pooled.
             del image, picture
             yield frame
             del frame
+        self._count_unwanted(chooser, damage.frames)
         if damage.joins:
             self.notes.append(f"its packets' counters begin anew at {damage.joins} key frames")
         if (verdict := damage.verdict(self._path, stream, timed=self._fps is None)) is not None:
             raise SourceBrokenError(f"{self._path}: {verdict}")
         if self._fps is None and says_times(container):
-            self.doubts += damage.doubts(self._path, stream, clock.back if clock else None)
+            back = None if self._clock is None else self._clock.back
+            self.doubts += damage.doubts(self._path, stream, back)
         for doubt in self.doubts:
             self.notes.append(doubt)
             log.warning("%s: %s", self._path, doubt)
@@ -314,77 +351,10 @@ def _is_still(container: InputContainer) -> bool:
     return brand in _STILL_BRANDS or name.endswith("_pipe")
 
 
-def _pictures(
-    container: InputContainer, stream: VideoStream, log: DamageLog, max_megapixels: float
-) -> Iterator[VideoFrame]:
-    """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`."""
-    from av import FFmpegError
-
-    for packet in _packets(container, stream, log):
-        try:
-            pictures = stream.decode(packet)
-        except FFmpegError as error:
-            if large := was_too_large(error, stream.codec_context, max_megapixels):
-                log.too_large += 1
-            at_first = log.begins_with_key and log.packets == 1
-            if large or at_first or _is_damage(container, log):
-                log.bad(log.packets - 1, _seconds(packet, stream))
-            continue
-        yield from pictures
-
-
-def _packets(
-    container: InputContainer, stream: VideoStream, log: DamageLog
-) -> Iterator[Packet[VideoStream] | None]:
-    """Yield the packets, then None: the decoder gives what it still holds.
-
-    FFmpeg marks a packet as damaged where counters of a transport stream do not go on. Before a
-    key frame that is where files were joined, and the decoder judges; elsewhere something is lost.
-    The decoder gets all of them.
-    """
-    from av import FFmpegError
-
-    try:
-        for packet in packets_of(container, [stream]):
-            if not packet.size and packet.dts is None:  # PyAV's own mark for the end
-                continue
-            log.packets += 1
-            seconds = _seconds(packet, stream) if packet.is_corrupt else None
-            if packet.is_corrupt and container.format.name != "mpegts":
-                log.bad(log.packets - 1, seconds)
-                continue
-            log.note_packet(seconds, corrupt=packet.is_corrupt, keyframe=packet.is_keyframe)
-            if packet.size:  # an empty one repeats the picture before it (AVI)
-                yield packet
-    except FFmpegError as error:
-        log.stopped_by = error.strerror or type(error).__name__
-    log.resolve_mark()
-    yield None
-
-
 def _heif_header(path: Path) -> HeifHeader | None:
     """Return what a HEIC or AVIF picture's header says; None for videos."""
     with path.open("rb") as file:
         return heif_header(file.read(_HEADER_BYTES))
-
-
-def _is_damage(container: InputContainer, log: DamageLog) -> bool:
-    return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
-
-
-def _is_key(picture: VideoFrame, log: DamageLog) -> bool:
-    """Return whether a file's first picture needs no other to be whole: damage is its own."""
-    from av.video.frame import PictureType
-
-    return log.begins_with_key and picture.pict_type == PictureType.I
-
-
-def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:
-    """Return when the packet's picture is shown, None if it does not say."""
-    if packet is None:
-        return None
-    at = packet.pts if packet.pts is not None else packet.dts
-    return None if at is None else float((at - (stream.start_time or 0)) * _time_base(stream))
 
 
 def _sample_aspect(stream: VideoStream, *, turned: bool) -> tuple[int, int] | None:
@@ -394,7 +364,3 @@ def _sample_aspect(stream: VideoStream, *, turned: bool) -> tuple[int, int] | No
         return None
     wide, high = ratio.numerator, ratio.denominator
     return (high, wide) if turned else (wide, high)
-
-
-def _time_base(stream: VideoStream) -> Fraction:
-    return stream.time_base or Fraction(1, 1000)

@@ -86,6 +86,12 @@ class Options(OptionsModel):
     """Name the certificate must be for; null for the address's host."""
     other_hosts: bool = False
     """Whether an HLS playlist may send the program to other servers than its own."""
+    max_fps: float | None = Field(None, gt=0, le=1000)
+    """Most pictures a second that are analysed; the others are left out, and not decoded where
+    that can be (viewers of the camera's own video get all)."""
+    keyframes_only: bool = False
+    """Whether to decode and analyse key frames only; `read_timeout_s` must be longer than the
+    camera's interval between two."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
     """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
     threads: int = Field(0, ge=0, le=64)
@@ -146,6 +152,8 @@ class StreamSource:
         self._interrupted = threading.Event()
         self._index = 0
         self._left_out_before = 0
+        self.unwanted = 0
+        """Frames left out so far because of `max_fps` or `keyframes_only`."""
 
     @property
     def damaged(self) -> int:
@@ -198,6 +206,7 @@ class StreamSource:
         picture, self._first = self._first, None
         if picture is None:
             picture = self._next_picture()
+        self.unwanted += picture.unwanted
         frame = Frame(picture.image, self.name, self._index, picture.seconds, picture.arrived_at)
         self._index += 1
         return frame
@@ -233,6 +242,8 @@ class StreamSource:
             trust=self._trust,
             other_hosts=options.other_hosts,
             max_megapixels=options.max_megapixels,
+            max_fps=options.max_fps,
+            keyframes_only=options.keyframes_only,
         )
 
     def _record(self) -> None:

@@ -68,6 +68,13 @@ def test_a_camera_says_how_much_is_analysed() -> None:
     assert stats.drop_rate.dropped_share(float("-inf")) == 1
 
 
+def test_frames_that_were_not_asked_for_are_no_loss() -> None:
+    stats = SourceStats(live=True)
+    stats.drop_frame(1, "unwanted")
+    assert stats.drops() == {"unwanted": 1}
+    assert stats.drop_rate.dropped_share(float("-inf")) == 0
+
+
 def test_what_limits_is_asked_of_the_last_seconds() -> None:
     """An hour without pictures at the start made "camera" the limit for the rest of the day."""
     times = iter((0.0, 0.0, 7200.0))

@@ -47,16 +47,20 @@ def test_a_burst_after_a_stall_is_decoded_whole() -> None:
         assert backlog.wants(waited, now, keyframe=n % 50 == 0)
 
 
-def test_undecoded_frames_are_counted_as_drops() -> None:
+@pytest.mark.parametrize(
+    ("attribute", "cause"), [("left_out", "undecoded"), ("unwanted", "unwanted")]
+)
+def test_undecoded_frames_are_counted_as_drops(attribute: str, cause: str) -> None:
     """The camera sent it, so it is a frame somebody may ask for."""
 
     class Skipping(FakeSource):
         left_out = 0
+        unwanted = 0
 
     source = Skipping("door", live=True)
 
     def leave_out(count: int) -> Step:
-        return lambda: setattr(source, "left_out", source.left_out + count)
+        return lambda: setattr(source, attribute, getattr(source, attribute) + count)
 
     source.connections = [
         [*frames(1), leave_out(3), *frames(1), leave_out(0), *frames(1)],
@@ -64,8 +68,9 @@ def test_undecoded_frames_are_counted_as_drops() -> None:
     setup = Setup(source)
     results = list(setup.pipeline.results())
     setup.check_end()
-    assert setup.stats("door").grabbed == 6
-    assert setup.stats("door").dropped["undecoded"] == 3
+    stats = setup.stats("door")
+    assert stats.grabbed == 6
+    assert stats.dropped[cause] == 3
     assert results[-1].frame.index == 5
-    told = [result.dropped_before.get("undecoded", 0) for result in results]
+    told = [result.dropped_before.get(cause, 0) for result in results]
     assert sum(told) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 MIN_STEP_S = 0.001
@@ -69,6 +70,18 @@ class StreamClock:
             self._slew = min(max(_GAIN * self._min_late_s, _SLOWEST), _FASTEST)
             self._min_late_s = float("inf")
             self._judged = 0
+
+
+class ArrivalClock:
+    """A stream's clock for packets that arrive at this moment; `began` is when it was opened."""
+
+    def __init__(self, clock: StreamClock, began: float) -> None:
+        self._clock = clock
+        self._began = began
+
+    def seconds(self, pts: int | None, _dts: int | None = None) -> float:
+        """Return the time of the packet that has just arrived, in seconds since open."""
+        return self._clock.seconds(pts, time.monotonic() - self._began)
 
 
 class Pacer:

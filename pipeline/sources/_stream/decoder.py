@@ -15,6 +15,7 @@ from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import packets_of
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.yuv import YuvImage
+from pipeline.sources._file.packet_choice import PacketChooser, Step, decode_step
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
     decoder_limit,
@@ -24,7 +25,7 @@ from pipeline.sources._file.picture_size import (
 from pipeline.sources._stream.addresses import demuxer_options, recording_error
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
-from pipeline.sources._stream.clock import Pacer, StreamClock
+from pipeline.sources._stream.clock import ArrivalClock, Pacer, StreamClock
 from pipeline.sources._stream.hosts import AllowedHosts, is_named_playlist
 from pipeline.sources._stream.https import FORMATS, VerifiedFetcher
 
@@ -52,6 +53,8 @@ class Connection:
     trust: Trust
     other_hosts: bool = False
     max_megapixels: float = MAX_MEGAPIXELS
+    max_fps: float | None = None
+    keyframes_only: bool = False
 
     @contextmanager
     def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
@@ -130,11 +133,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A decoded picture, when its packet arrived (monotonic) and its time since open."""
+    """A decoded picture, when its packet arrived (monotonic) and its time since open.
+
+    `unwanted` is how many before it, back to the last one given, were left out on request.
+    """
 
     image: Image | YuvImage
     arrived_at: float
     seconds: float
+    unwanted: int = 0
 
 
 class StreamDecoder:
@@ -164,6 +171,7 @@ class StreamDecoder:
         self._where, self._max_megapixels = connection.where, connection.max_megapixels
         if (why := too_large(stream.width, stream.height, self._max_megapixels)) is not None:
             raise SourceLostError(f"{self._where}: its pictures: {why}")
+        self._choice = connection.max_fps, connection.keyframes_only
         self.damaged = 0
         self.backlog = Backlog()
         rate = stream.average_rate or stream.codec_context.framerate
@@ -179,6 +187,7 @@ class StreamDecoder:
         self._wait_until = wait_until
         self._stopped = stopped
         self._seen = False
+        self._unwanted = 0
         self._formats = frozenset(container.format.name.split(","))
         _set_up(stream, connection)
 
@@ -206,7 +215,9 @@ class StreamDecoder:
         pacer = Pacer(stamps) if "hls" in self._formats else None
         tap.begin(stream.codec_context.name, stream.codec_context.extradata)
         packets = self._packets(container, stream, tap)
-        for decoded, arrived_at in self._decoded(packets, stream, counts_backlog=pacer is None):
+        chooser = self._chooser(stream, began)
+        arrivals = self._decoded(packets, stream, chooser, counts_backlog=pacer is None)
+        for decoded, arrived_at in arrivals:
             image = upright(decoded)
             pts, is_upright = decoded.pts, not decoded.rotation
             del decoded
@@ -216,36 +227,66 @@ class StreamDecoder:
             self._seen = True
             if tap.is_wanted and is_upright:  # a browser would not turn it
                 tap.add_picture(_microseconds(pts, stamps), arrived_at)
-            yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began))
+            unwanted, self._unwanted = self._unwanted, 0
+            yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began), unwanted)
             del image
 
-    def _decoded(
-        self, packets: Iterator[Packet[VideoStream]], stream: VideoStream, *, counts_backlog: bool
-    ) -> Iterator[tuple[VideoFrame, float]]:
-        """Yield (picture, when its packet arrived)."""
-        from av import FFmpegError
+    def _chooser(self, stream: VideoStream, began: float) -> PacketChooser | None:
+        """Return what chooses packets, None where every picture is wanted."""
+        max_fps, keyframes_only = self._choice
+        if max_fps is None and not keyframes_only:
+            return None
+        stamps = None if self._formats & _WITHOUT_TIMES else stream.time_base
 
+        def start_clock() -> ArrivalClock:
+            return ArrivalClock(StreamClock(stamps), began)
+
+        return PacketChooser(stream, start_clock, max_fps, keyframes_only=keyframes_only)
+
+    def _decoded(
+        self,
+        packets: Iterator[Packet[VideoStream]],
+        stream: VideoStream,
+        chooser: PacketChooser | None,
+        *,
+        counts_backlog: bool,
+    ) -> Iterator[tuple[VideoFrame, float]]:
+        """Yield (picture, when its packet arrived) of the wanted pictures."""
         asked_at = time.monotonic()
         for packet in packets:
             arrived_at = time.monotonic()
             if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
-                try:
-                    pictures = stream.decode(packet)
-                except FFmpegError as error:
-                    if was_too_large(error, stream.codec_context, self._max_megapixels):
-                        limit = f"max_megapixels: {self._max_megapixels:g}"
-                        raise SourceLostError(
-                            f"{self._where}: sends pictures larger than {limit}"
-                        ) from None
-                    self._note_damage()
-                    pictures = []
-                for picture in pictures:
-                    if picture.is_corrupt:
-                        self._note_damage()
-                    else:
-                        yield picture, arrived_at
-                del pictures
+                steps = (Step(packet),) if chooser is None else chooser.feed(packet)
+                for step in steps:
+                    pictures = self._pictures(stream, step)
+                    for picture in pictures:
+                        if picture.is_corrupt:
+                            self._note_damage()
+                        elif chooser is None or self._is_wanted(picture, chooser):
+                            yield picture, arrived_at
+                    del pictures
             asked_at = time.monotonic()
+
+    def _pictures(self, stream: VideoStream, step: Step) -> list[VideoFrame]:
+        """Return what the decoder makes of a step; raises SourceLostError for large pictures."""
+        from av import FFmpegError
+
+        try:
+            return decode_step(stream.codec_context, step)
+        except FFmpegError as error:
+            if was_too_large(error, stream.codec_context, self._max_megapixels):
+                limit = f"max_megapixels: {self._max_megapixels:g}"
+                raise SourceLostError(
+                    f"{self._where}: sends pictures larger than {limit}"
+                ) from None
+            self._note_damage()
+            return []
+
+    def _is_wanted(self, picture: VideoFrame, chooser: PacketChooser) -> bool:
+        """Return whether a picture is wanted; counts those that are not, and what was left out."""
+        before, is_wanted = chooser.match(picture)
+        self._unwanted += len(before) + (not is_wanted)
+        return is_wanted
 
     def _packets(
         self, container: InputContainer, stream: VideoStream, tap: PacketTap

@@ -1,0 +1,135 @@
+"""Decoding of a video file: its packets, and what the decoder makes of them; damage is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pipeline.core.media_file import packets_of
+from pipeline.sources._file.damage import DamageLog
+from pipeline.sources._file.packet_choice import PacketChooser, Step, decode_step
+from pipeline.sources._file.picture_size import was_too_large
+from pipeline.sources._file.times import PresentationClock
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Recordings in these may begin in the middle of a group of pictures; that is not damage.
+_JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
+
+
+def pictures_of(
+    container: InputContainer,
+    stream: VideoStream,
+    log: DamageLog,
+    max_megapixels: float,
+    chooser: PacketChooser | None = None,
+) -> Iterator[VideoFrame]:
+    """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`.
+
+    With a `chooser`, of the packets that it chooses.
+    """
+    from av import FFmpegError
+
+    for packet in _packets(container, stream, log):
+        steps = [Step(packet)] if packet is not None else []
+        if chooser is not None:
+            steps = chooser.finish() if packet is None else chooser.feed(packet)
+        for step in steps:
+            try:
+                pictures = decode_step(stream.codec_context, step)
+            except FFmpegError as error:
+                if large := was_too_large(error, stream.codec_context, max_megapixels):
+                    log.too_large += 1
+                at_first = log.begins_with_key and log.packets == 1
+                if large or at_first or is_damage(container, log):
+                    log.bad(log.packets - 1, _seconds(step.packet, stream))
+                continue
+            yield from pictures
+    try:
+        yield from stream.decode(None)
+    except FFmpegError as error:
+        if was_too_large(error, stream.codec_context, max_megapixels):
+            log.too_large += 1
+        if log.too_large or is_damage(container, log):
+            log.bad(log.packets - 1, None)
+
+
+def timed_pictures(
+    pictures: Iterator[VideoFrame],
+    start_clock: Callable[[], PresentationClock],
+    log: DamageLog,
+    stream: VideoStream,
+    chooser: PacketChooser | None,
+) -> Iterator[tuple[VideoFrame, float, bool]]:
+    """Yield (picture, its seconds, whether it is wanted); what was left out is noted in `log`."""
+    clock, base = None, time_base_of(stream)
+    for picture in pictures:
+        clock = clock or start_clock()
+        if chooser is None:
+            yield picture, clock.seconds(picture.pts, picture.dts), True
+            continue
+        before, is_wanted = chooser.match(picture)
+        for each in before:
+            log.good(clock.seconds(each.pts, each.dts), float(each.duration * base))
+        yield picture, clock.seconds(picture.pts, picture.dts), is_wanted
+    if chooser is not None and clock is not None:
+        for each in chooser.rest():
+            log.good(clock.seconds(each.pts, each.dts), float(each.duration * base))
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, log: DamageLog
+) -> Iterator[Packet[VideoStream] | None]:
+    """Yield the packets, then None.
+
+    FFmpeg marks a packet as damaged where counters of a transport stream do not go on. Before a
+    key frame that is where files were joined, and the decoder judges; elsewhere something is lost.
+    The decoder gets all of them.
+    """
+    from av import FFmpegError
+
+    try:
+        for packet in packets_of(container, [stream]):
+            if not packet.size and packet.dts is None:  # PyAV's own mark for the end
+                continue
+            log.packets += 1
+            seconds = _seconds(packet, stream) if packet.is_corrupt else None
+            if packet.is_corrupt and container.format.name != "mpegts":
+                log.bad(log.packets - 1, seconds)
+                continue
+            log.note_packet(seconds, corrupt=packet.is_corrupt, keyframe=packet.is_keyframe)
+            if packet.size:  # an empty one repeats the picture before it (AVI)
+                yield packet
+    except FFmpegError as error:
+        log.stopped_by = error.strerror or type(error).__name__
+    log.resolve_mark()
+    yield None
+
+
+def is_damage(container: InputContainer, log: DamageLog) -> bool:
+    """Return whether what cannot be decoded is damage: not where a recording begins midway."""
+    return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
+
+
+def is_key(picture: VideoFrame, log: DamageLog) -> bool:
+    """Return whether a file's first picture needs no other to be whole: damage is its own."""
+    from av.video.frame import PictureType
+
+    return log.begins_with_key and picture.pict_type == PictureType.I
+
+
+def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:
+    """Return when the packet's picture is shown, None if it does not say."""
+    if packet is None:
+        return None
+    at = packet.pts if packet.pts is not None else packet.dts
+    return None if at is None else float((at - (stream.start_time or 0)) * time_base_of(stream))
+
+
+def time_base_of(stream: VideoStream) -> Fraction:
+    """Return the seconds that the stream's times count, milliseconds where it does not say."""
+    return stream.time_base or Fraction(1, 1000)

@@ -1,0 +1,285 @@
+"""Packets that must be decoded where not every picture is wanted: `max_fps`, `keyframes_only`.
+
+Which pictures are wanted depends on their times alone, so the same ones come, with the same pixels,
+whatever is left out. What no wanted picture needs is not decoded: pictures that no other refers to
+(the decoder knows them), in files the rest of a group of pictures behind the last wanted one, and
+of codecs without references (MJPEG) all others.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from pipeline.core.rate_limit import RateLimit
+from pipeline.sources._file.coded_picture import has_one_layer, is_shown, starts_anew
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+# Decoders of these leave out what no other picture refers to, and nothing else.
+_WITH_UNREFERENCED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+# A picture to each packet that is shown, and key frames behind which nothing older is needed.
+_WITH_KEYS = _WITH_UNREFERENCED | {"av1", "vp8", "vp9"}
+_MAX_HELD_BYTES = 2**23
+_MAX_REORDERED = 64
+
+
+class Clock(Protocol):
+    """Gives the times of pictures in order of presentation."""
+
+    def seconds(self, pts: int | None, dts: int | None = None) -> float:
+        """Return a picture's time in seconds."""
+        ...
+
+
+class Step(NamedTuple):
+    """What the decoder is given next: a packet, or None to give all it holds and begin anew.
+
+    `may_skip` says that the picture is not wanted, and needed where others refer to it only.
+    """
+
+    packet: Packet[VideoStream] | None
+    may_skip: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class CodedPicture:
+    """A packet whose picture is to be shown; `is_decoded` says that the picture must come out."""
+
+    packet: Packet[VideoStream] | None
+    pts: int
+    dts: int | None
+    duration: int
+    is_key: bool
+    is_wanted: bool | None = None
+    is_settled: bool = False
+    is_decoded: bool = False
+
+
+class PacketChooser:
+    """Chooses what is decoded: packets by `feed` and `finish`, what comes out by `match`.
+
+    `start_clock` is called with the first picture. `may_wait` lets packets be held back until one
+    is wanted, which would make a camera's pictures late. Where the packets' times do not say in
+    which order their pictures come, everything is decoded, and chosen afterwards.
+    """
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        start_clock: Callable[[], Clock],
+        max_fps: float | None,
+        *,
+        keyframes_only: bool = False,
+        may_wait: bool = False,
+    ) -> None:
+        context = stream.codec_context
+        codec = self._codec = stream.codec.canonical_name
+        self._extradata = context.extradata or b""
+        self._start_clock = start_clock
+        self._clock: Clock | None = None
+        self._max_fps = max_fps
+        self._keyframes_only = keyframes_only
+        self._is_intra = stream.codec.intra_only
+        self._may_skip = codec in _WITH_UNREFERENCED and has_one_layer(codec, self._extradata)
+        self._may_wait = may_wait and codec in _WITH_KEYS
+        self._plans = self._is_intra or keyframes_only or self._may_skip or self._may_wait
+        self._limit = RateLimit()
+        self._newest_dts: int | None = None
+        self._queue: deque[CodedPicture | Step] = deque()  # as they came, not given yet
+        self._unsettled: list[tuple[int, int, CodedPicture]] = []  # a heap, by pts
+        self._count = 0
+        self._plan: deque[CodedPicture] = deque()  # in order of presentation, until they come out
+        self._held: list[CodedPicture] = []
+        self._held_bytes = 0
+        self._leads_to: int | None = None
+
+    def feed(self, packet: Packet[VideoStream]) -> list[Step]:
+        """Return what to decode now that this packet has come."""
+        if self._plans and not self._has_order(packet):
+            self._plans = False
+        if not self._plans:
+            return [*self._give_all(), Step(packet)]
+        if packet.dts is not None:
+            self._newest_dts = packet.dts
+        if packet.is_discard or not is_shown(self._codec, packet):
+            self._queue.append(Step(packet))
+        else:
+            assert packet.pts is not None
+            key = packet.is_keyframe
+            coded = CodedPicture(packet, packet.pts, packet.dts, packet.duration or 0, key)
+            self._queue.append(coded)
+            heapq.heappush(self._unsettled, (coded.pts, self._count, coded))
+            self._count += 1
+        self._settle(self._newest_dts)
+        return self._released()
+
+    def finish(self) -> list[Step]:
+        """Return what is still to be decoded when no more packets come."""
+        if not self._plans:
+            return self._give_all()
+        while self._unsettled:
+            self._settle(self._unsettled[0][0])
+        return self._released()
+
+    def match(self, picture: VideoFrame) -> tuple[list[CodedPicture], bool]:
+        """Return what was left out before this picture, in order, and whether it is wanted."""
+        clock = self._clock or self._begin(picture)
+        before: list[CodedPicture] = []
+        pts = picture.pts
+        while self._plan and (pts is None or self._plan[0].pts <= pts):
+            coded = self._plan.popleft()
+            if pts is None and coded.is_decoded:
+                return before, bool(coded.is_wanted)
+            if coded.pts == pts:
+                return before, bool(coded.is_wanted)
+            if not coded.is_decoded:
+                before.append(coded)
+        seconds = clock.seconds(pts, picture.dts)  # it was not planned
+        return before, self._wants(seconds, is_key=bool(picture.key_frame))
+
+    def rest(self) -> list[CodedPicture]:
+        """Return what was left out behind the last picture."""
+        rest = [coded for coded in self._plan if not coded.is_decoded]
+        self._plan.clear()
+        return rest
+
+    def _wants(self, seconds: float, *, is_key: bool) -> bool:
+        """Return whether the next picture in order of presentation is wanted."""
+        if self._keyframes_only and not is_key:
+            return False
+        if self._max_fps is None:
+            return True
+        if not self._limit.is_due(seconds, self._max_fps):
+            return False
+        self._limit.take(seconds, self._max_fps)
+        return True
+
+    def _begin(self, first: VideoFrame) -> Clock:
+        """Plan from the first picture on: what came before it cannot be decoded."""
+        while self._plan and (first.pts is None or self._plan[0].pts < first.pts):
+            self._plan.popleft()
+        if not self._plan or self._plan[0].pts != first.pts or first.interlaced_frame:
+            self._plans = self._plans and self._keyframes_only
+        clock = self._clock = self._start_clock()
+        for coded in self._plan:
+            seconds = clock.seconds(coded.pts, coded.dts)
+            coded.is_wanted = self._wants(seconds, is_key=coded.is_key)
+        return clock
+
+    def _has_order(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether the packet's times say when its picture is shown, among the others."""
+        pts, dts, newest = packet.pts, packet.dts, self._newest_dts
+        if pts is None or (dts is not None and pts < dts):
+            return False
+        if dts is not None and newest is not None and dts < newest:
+            return False
+        return len(self._unsettled) < _MAX_REORDERED
+
+    def _settle(self, dts: int | None) -> None:
+        """Plan the pictures before which no other can come any more."""
+        while dts is not None and self._unsettled and self._unsettled[0][0] <= dts:
+            coded = heapq.heappop(self._unsettled)[2]
+            coded.is_settled = True
+            self._plan.append(coded)
+            if self._clock is not None:
+                seconds = self._clock.seconds(coded.pts, coded.dts)
+                coded.is_wanted = self._wants(seconds, is_key=coded.is_key)
+
+    def _released(self) -> list[Step]:
+        steps: list[Step] = []
+        while self._queue:
+            first = self._queue[0]
+            if isinstance(first, CodedPicture) and not first.is_settled:
+                break
+            self._queue.popleft()
+            steps += self._chosen(first)
+        return steps
+
+    def _chosen(self, coded: CodedPicture | Step) -> list[Step]:
+        if isinstance(coded, Step) or coded.is_wanted is None:
+            return [*self._release_held(), _decoded(coded)]
+        if self._keyframes_only:  # each is decoded by itself, and comes out at once
+            if not coded.is_wanted:
+                return _left_out(coded)
+            return [Step(None), _decoded(coded), Step(None)]
+        if self._is_intra:
+            return [_decoded(coded)] if coded.is_wanted else _left_out(coded)
+        if not self._may_wait:
+            return [_decoded(coded) if coded.is_wanted else self._maybe_skipped(coded)]
+        return self._held_back(coded)
+
+    def _held_back(self, coded: CodedPicture) -> list[Step]:
+        """Hold a packet until a wanted one may need it; forget what a key frame makes useless."""
+        steps: list[Step] = []
+        if self._leads_to is not None:
+            if coded.pts < self._leads_to:
+                return _left_out(coded)
+            if not coded.is_key:
+                self._leads_to = None
+        if self._held and self._starts_anew(coded):
+            for one in self._held:
+                one.packet = None
+            self._held, self._held_bytes = [], 0
+            self._leads_to = coded.pts
+            steps.append(Step(None))
+        if coded.is_wanted:
+            return [*steps, *self._release_held(), _decoded(coded)]
+        self._held.append(coded)
+        self._held_bytes += 0 if coded.packet is None else coded.packet.size
+        if self._held_bytes > _MAX_HELD_BYTES:
+            steps += self._release_held()
+        return steps
+
+    def _starts_anew(self, coded: CodedPicture) -> bool:
+        """Return whether nothing that is wanted from here on needs anything before."""
+        if coded.packet is None or not starts_anew(self._codec, self._extradata, coded.packet):
+            return False
+        later = (one for one in self._queue if isinstance(one, CodedPicture))
+        return not any(one.is_wanted and one.pts < coded.pts for one in later)
+
+    def _release_held(self) -> list[Step]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        return [self._maybe_skipped(each) for each in held]
+
+    def _maybe_skipped(self, coded: CodedPicture) -> Step:
+        packet, coded.packet = coded.packet, None
+        coded.is_decoded = not self._may_skip
+        return Step(packet, may_skip=self._may_skip)
+
+    def _give_all(self) -> list[Step]:
+        """Return all that waits, to be decoded: what was not planned is chosen as it comes out."""
+        steps = [*self._release_held()]
+        steps += [_decoded(each) for each in self._queue]
+        self._queue.clear()
+        self._unsettled.clear()
+        return steps
+
+
+def decode_step(context: VideoCodecContext, step: Step) -> list[VideoFrame]:
+    """Return the pictures that the decoder gives for a step; raises FFmpegError."""
+    if step.packet is None:
+        pictures = context.decode(None)
+        context.flush_buffers()
+        return pictures
+    context.skip_frame = "NONREF" if step.may_skip else "DEFAULT"
+    return context.decode(step.packet)
+
+
+def _decoded(coded: CodedPicture | Step) -> Step:
+    if isinstance(coded, Step):
+        return coded
+    packet, coded.packet = coded.packet, None
+    coded.is_decoded = True
+    return Step(packet)
+
+
+def _left_out(coded: CodedPicture) -> list[Step]:
+    coded.packet = None
+    return []

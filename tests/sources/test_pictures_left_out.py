@@ -1,0 +1,140 @@
+"""`max_fps` and `keyframes_only`: what comes is what comes when all is decoded, and then chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import pytest
+from support.stream_reading import opened
+from support.tiny_videos import MILLISECONDS, noise_picture
+from support.web_cameras import tcp_camera
+
+from pipeline.core.rate_limit import RateLimit
+from pipeline.sources import file
+
+Read = list[tuple[int, float, bytes]]
+"""Index, time and pixels of each frame."""
+
+FRAMES = 50
+EVEN = [n / 25 for n in range(FRAMES)]
+VARIABLE = [n / 25 + (0.4 if n > 20 else 0.0) + 0.013 * (n % 3) for n in range(FRAMES)]
+
+
+def encoded(
+    path: Path, codec: str, options: dict[str, str], times: Sequence[float] = EVEN, gop: int = 20
+) -> Path:
+    """Write a small video in which every picture differs."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.gop_size = gop
+        if times is not EVEN:
+            stream.codec_context.time_base = MILLISECONDS
+        if "bf" in options:
+            stream.max_b_frames = int(options["bf"])
+        for n, seconds in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(noise_picture(n, 48, 64), format="bgr24")
+            frame.pts, frame.time_base = round(seconds * 1000), MILLISECONDS
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def read(path: Path, **options: float | bool) -> tuple[Read, int]:
+    """Return a file's frames, and how many it says were left out."""
+    source = file.build(file.Options(path=path, **options))
+    source.open()
+    frames = []
+    while (frame := source.read()) is not None:
+        frames.append((frame.index, frame.pts_s, frame.image.tobytes()))
+    unwanted = source.unwanted
+    source.close()
+    return frames, unwanted
+
+
+def chosen(frames: Read, max_fps: float) -> Read:
+    """Return what is chosen of all frames of a file."""
+    limit, found = RateLimit(), []
+    for frame in frames:
+        if limit.is_due(frame[1], max_fps):
+            limit.take(frame[1], max_fps)
+            found.append(frame)
+    return found
+
+
+X264 = {"preset": "ultrafast", "bf": "0"}
+B_FRAMES = {"preset": "fast", "bf": "3", "x264-params": "b-adapt=0:rc-lookahead=5"}
+X265 = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3:rc-lookahead=6"}
+VIDEOS = {
+    "h264.mp4": ("libx264", X264, EVEN),
+    "h264-b.mp4": ("libx264", B_FRAMES, EVEN),
+    "h264-b-variable.mkv": ("libx264", B_FRAMES, VARIABLE),
+    "h264-b-open.ts": ("libx264", {**B_FRAMES, "x264-params": "open-gop=1:b-adapt=0"}, EVEN),
+    "h264-b.flv": ("libx264", B_FRAMES, EVEN),
+    "h264.avi": ("libx264", X264, EVEN),
+    "h264-b.h264": ("libx264", B_FRAMES, EVEN),
+    "hevc-b.mp4": ("libx265", X265, EVEN),
+    "hevc-layers.mkv": (
+        "libx265",
+        {**X265, "x265-params": "log-level=none:temporal-layers=3"},
+        EVEN,
+    ),
+    "vp8.webm": (
+        "libvpx",
+        {"deadline": "realtime", "auto-alt-ref": "1", "lag-in-frames": "8"},
+        EVEN,
+    ),
+    "vp9.webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, VARIABLE),
+    "av1.mkv": ("libsvtav1", {"preset": "12"}, EVEN),
+    "mpeg2-b.ts": ("mpeg2video", {"bf": "2"}, EVEN),
+    "mpeg4-b.mp4": ("mpeg4", {"bf": "2"}, EVEN),
+    "mpeg4.avi": ("mpeg4", {}, EVEN),
+    "mjpeg.mkv": ("mjpeg", {}, VARIABLE),
+    "mjpeg.avi": ("mjpeg", {}, EVEN),
+}
+
+
+RATES = (1000, 12.5, 10, 3, 0.6)
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_frames_are_those_of_a_file_decoded_whole(tmp_path: Path, name: str) -> None:
+    path = encoded(tmp_path / name, *VIDEOS[name])
+    frames, none_left_out = read(path)
+    assert none_left_out == 0
+    for max_fps in RATES:
+        got, unwanted = read(path, max_fps=max_fps)
+        assert got == chosen(frames, max_fps), max_fps
+        assert unwanted + len(got) == len(frames)
+    keys, _ = read(path, keyframes_only=True)
+    assert len(keys) > 0
+    assert [frame for frame in frames if frame in keys] == keys
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("h264-b-open.ts", {"max_fps": 5}),
+        ("h264-b-open.ts", {"keyframes_only": True}),
+        ("mpeg2-b.ts", {"max_fps": 5}),
+    ],
+)
+def test_a_stream_gives_some_of_the_pictures_of_all(
+    tmp_path: Path, name: str, options: dict[str, float | bool]
+) -> None:
+    path = encoded(tmp_path / name, *VIDEOS[name])
+    frames, _ = read(path)
+    data = path.read_bytes()
+    chunks = [(EVEN[-1] * at / len(data), data[at : at + 188]) for at in range(0, len(data), 188)]
+    found = []
+    with tcp_camera(chunks) as port, opened(f"tcp://127.0.0.1:{port}", **options) as source:
+        while source.unwanted + len(found) < FRAMES // 2:
+            frame = source.read()
+            assert frame is not None
+            found.append((source.unwanted + len(found), frame.image.tobytes()))
+    assert 1 < len(found) < FRAMES / 3
+    assert [pixels for _, pixels in found] == [frames[place][2] for place, _ in found]
