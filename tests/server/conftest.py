@@ -19,9 +19,26 @@ def made(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def client(made: Any) -> Iterator[Any]:
-    from starlette.testclient import TestClient
-    from support.fake_backend import TOKEN
+    from support.fake_backend import trusted_client
 
-    bearer = {"authorization": f"Bearer {TOKEN}"}
-    with TestClient(made.app, base_url="http://127.0.0.1:8642", headers=bearer) as client:
+    with trusted_client(made) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def module_made(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One server's parts for all tests of a file that change nothing which another one sees.
+
+    To build the application takes ten times as long as what most of them do with it.
+    """
+    from support.fake_backend import ServerParts
+
+    return ServerParts(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture
+def module_client(module_made: Any) -> Any:
+    """A client of its own that may do everything on the server of the file."""
+    from support.fake_backend import trusted_client
+
+    return trusted_client(module_made)

@@ -68,15 +68,15 @@ def test_no_answer_holds_a_password(client: TestClient) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/api/cameras", SETTINGS])
 def test_what_is_no_camera_is_refused_in_one_line(
-    made: ServerParts, client: TestClient, body: Any, path: str
+    module_made: ServerParts, module_client: TestClient, body: Any, path: str
 ) -> None:
     if path == SETTINGS and body == {"address": None}:
         return  # leaves it as it is
-    answer = client.request("PUT" if path == SETTINGS else "POST", path, json=body)
+    answer = module_client.request("PUT" if path == SETTINGS else "POST", path, json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
-    assert made.config_file.read_text() == CONFIGURATION
+    assert module_made.config_file.read_text() == CONFIGURATION
 
 
 def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:

@@ -80,11 +80,13 @@ def test_days_are_added_up(made: ServerParts, client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_no_name_is_a_formula(made: ServerParts, client: TestClient, name: str) -> None:
+def test_no_name_is_a_formula(
+    module_made: ServerParts, module_client: TestClient, name: str
+) -> None:
     """A zone named =HYPERLINK(...) must not run where the table is opened."""
-    made.backend.slot_counts = [SlotCount(0, EventLabel(name, name, "enter", "", name), 1)]
+    module_made.backend.slot_counts = [SlotCount(0, EventLabel(name, name, "enter", "", name), 1)]
     ((_, camera, area, *_, class_name, _),) = list(
-        csv.reader(io.StringIO(client.get("/api/counts.csv").text, newline=""))
+        csv.reader(io.StringIO(module_client.get("/api/counts.csv").text, newline=""))
     )[1:]
     assert {camera, area, class_name} == {f"'{name}"}
 
@@ -92,17 +94,17 @@ def test_no_name_is_a_formula(made: ServerParts, client: TestClient, name: str) 
 @pytest.mark.parametrize(
     "asked", ["bucket=minute", "clock=Mars", "since=yesterday", "until=inf", "camera=" + "x" * 201]
 )
-def test_what_cannot_be_counted_is_refused(client: TestClient, asked: str) -> None:
+def test_what_cannot_be_counted_is_refused(module_client: TestClient, asked: str) -> None:
     for path in ("/api/counts/history", "/api/counts.csv"):
-        assert client.get(f"{path}?{asked}").status_code == 422
+        assert module_client.get(f"{path}?{asked}").status_code == 422
 
 
 @pytest.mark.parametrize("clock", ["utc", "local"])
 @pytest.mark.parametrize("when", ["0001-01-02", "9999-12-31T23:59:59Z", "-1", "253402300799"])
-def test_any_year_can_be_asked_for(client: TestClient, when: str, clock: str) -> None:
+def test_any_year_can_be_asked_for(module_client: TestClient, when: str, clock: str) -> None:
     """The year 9966 was refused, though the description allows it."""
     for bound in ("since", "until"):
-        assert client.get(f"/api/counts.csv?clock={clock}&{bound}={when}").status_code == 200
+        assert module_client.get(f"/api/counts.csv?clock={clock}&{bound}={when}").status_code == 200
 
 
 def test_more_rows_than_fit_are_refused(made: ServerParts, client: TestClient) -> None:

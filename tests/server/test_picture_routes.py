@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ pytest.importorskip("python_multipart")
 import cv2
 import numpy as np
 from starlette.testclient import TestClient
-from support.fake_backend import TOKEN, ServerParts
+from support.fake_backend import ServerParts
 
 from pipeline.config.uploads import UploadOptions
 from pipeline.core.data import Detections
@@ -42,23 +40,11 @@ def huge_png() -> bytes:
     return bytes(data)
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> ServerParts:
-    return ServerParts(tmp_path)
-
-
-@pytest.fixture
-def client(made: ServerParts) -> Iterator[TestClient]:
-    bearer = {"authorization": f"Bearer {TOKEN}"}
-    with TestClient(made.app, base_url="http://127.0.0.1:8642", headers=bearer) as client:
-        yield client
-
-
 @pytest.mark.parametrize(
     ("query", "objects"), [("", [BEST]), ("?conf=0.95", []), ("?conf=0.01", [BEST, DOUBTFUL])]
 )
-def test_a_picture_is_answered(client: TestClient, query: str, objects: list[Any]) -> None:
-    answer = client.post(PATH + query, content=picture(), headers=RAW)
+def test_a_picture_is_answered(module_client: TestClient, query: str, objects: list[Any]) -> None:
+    answer = module_client.post(PATH + query, content=picture(), headers=RAW)
     assert answer.status_code == 200
     [found] = answer.json()["pictures"]
     tags = {"person": 0.9, "minibus": 0.8}  # whatever score the objects are asked for with
@@ -66,8 +52,8 @@ def test_a_picture_is_answered(client: TestClient, query: str, objects: list[Any
     assert found == {**about, "objects": objects}
 
 
-def test_tags_are_left_out_where_they_are_not_wanted(client: TestClient) -> None:
-    answer = client.post(f"{PATH}?tags=false", content=picture(), headers=RAW)
+def test_tags_are_left_out_where_they_are_not_wanted(module_client: TestClient) -> None:
+    answer = module_client.post(f"{PATH}?tags=false", content=picture(), headers=RAW)
     assert answer.json()["pictures"][0]["tags"] is None
 
 
@@ -140,9 +126,9 @@ def test_a_form_answers_each_of_its_pictures(client: TestClient, made: ServerPar
 )  # fmt: skip
 @pytest.mark.slow
 def test_what_is_refused(
-    client: TestClient, request_: dict[str, Any], status: int, words: str
+    module_client: TestClient, request_: dict[str, Any], status: int, words: str
 ) -> None:
-    answer = client.post(PATH, **request_)
+    answer = module_client.post(PATH, **request_)
     assert answer.status_code == status
     assert words in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
@@ -160,9 +146,9 @@ def test_a_request_over_the_limit_is_refused_at_once(client: TestClient, made: S
     assert client.post(PATH, content=picture(), headers=RAW).status_code == 200
 
 
-def test_refused_requests_give_their_place_back(client: TestClient) -> None:
+def test_refused_requests_give_their_place_back(module_client: TestClient) -> None:
     for _ in range(LIMITS.picture_requests + 1):
-        assert client.post(PATH, content=b"x", headers=RAW).status_code == 422
+        assert module_client.post(PATH, content=b"x", headers=RAW).status_code == 422
 
 
 def test_without_weights_it_says_so(client: TestClient, made: ServerParts) -> None:

@@ -38,8 +38,8 @@ def test_a_camera_without_a_picture_has_none(client: TestClient) -> None:
 )
 @pytest.mark.parametrize("name", ["unknown", "..", "%2e%2e%2fetc%2fpasswd", "a%00b", "%ff"])
 @pytest.mark.slow
-def test_an_unknown_camera_is_404(client: TestClient, name: str, what: str) -> None:
-    answer = client.get(f"/api/cameras/{name}{what}")
+def test_an_unknown_camera_is_404(module_client: TestClient, name: str, what: str) -> None:
+    answer = module_client.get(f"/api/cameras/{name}{what}")
     assert answer.status_code == 404
     assert answer.json()["detail"]
 
@@ -95,14 +95,14 @@ def test_zones_are_saved_and_returned(made: ServerParts, client: TestClient) -> 
 )  # fmt: skip
 @pytest.mark.slow
 def test_zones_that_cannot_be_are_refused_in_one_line(
-    made: ServerParts, client: TestClient, body: Any
+    module_made: ServerParts, module_client: TestClient, body: Any
 ) -> None:
-    answer = client.put(ZONES, json=body)
+    answer = module_client.put(ZONES, json=body)
     assert answer.status_code == 422
     detail = answer.json()["detail"]
     assert detail
     assert "\n" not in detail
-    assert not made.backend.saved
+    assert not module_made.backend.saved
 
 
 def test_a_zones_file_that_cannot_be_written_is_422(made: ServerParts, client: TestClient) -> None:
@@ -135,8 +135,8 @@ def test_a_clip_is_given_in_parts(tmp_path: Path, client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 40, "1%2f..", "../1", "1e3"])
-def test_a_clip_is_found_by_number_only(client: TestClient, number: str) -> None:
-    assert client.get(f"/api/events/{number}/clip.mp4").status_code in (404, 422)
+def test_a_clip_is_found_by_number_only(module_client: TestClient, number: str) -> None:
+    assert module_client.get(f"/api/events/{number}/clip.mp4").status_code in (404, 422)
 
 
 # -- the program ----------------------------------------------------------------------------------

@@ -41,12 +41,20 @@ def client(made: ServerParts) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def open_client(tmp_path: Path) -> Iterator[TestClient]:
+def module_client(module_made: ServerParts) -> TestClient:
+    """A client without a token, of the server of this file."""
+    return client_of(module_made)
+
+
+@pytest.fixture(scope="module")
+def module_open(tmp_path_factory: pytest.TempPathFactory) -> ServerParts:
+    return ServerParts(tmp_path_factory.mktemp("open"), token=None)
+
+
+@pytest.fixture
+def open_client(module_open: ServerParts) -> TestClient:
     """Server without a token: open to clients on this machine."""
-    folder = tmp_path / "open"
-    folder.mkdir()
-    with client_of(ServerParts(folder, token=None)) as client:
-        yield client
+    return client_of(module_open)
 
 
 # -- every route ----------------------------------------------------------------------------------
@@ -97,8 +105,8 @@ def test_every_route_wants_a_token(made: ServerParts, client: TestClient) -> Non
      "/%61pi/cameras", "/api/session/../cameras", "/index.html/../api/config", "/app.js%2f..%2fapi",
      "/../pyproject.toml", "/page/../options.py", "/.hidden"],
 )  # fmt: skip
-def test_other_spellings_of_open_paths_are_closed(client: TestClient, path: str) -> None:
-    assert client.get(path).status_code == 401
+def test_other_spellings_of_open_paths_are_closed(module_client: TestClient, path: str) -> None:
+    assert module_client.get(path).status_code == 401
 
 
 def test_every_answer_has_the_headers(client: TestClient) -> None:
@@ -236,9 +244,8 @@ LINK = {**CROSS, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 )
 @pytest.mark.slow
 def test_cross_site_requests_are_refused(
-    made: ServerParts, open_client: TestClient, method: str, path: str, headers: dict[str, str],
-    status: int,
-) -> None:  # fmt: skip
+    open_client: TestClient, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
     """A foreign page could hold all viewer slots of a server without token: streams as images."""
     body = {"json": {"token": TOKEN}} if method == "POST" else {}
     assert open_client.request(method, path, headers=headers, **body).status_code == status
@@ -265,11 +272,13 @@ def test_cross_site_requests_are_refused(
 @pytest.mark.parametrize("way", ["session", "open"])
 @pytest.mark.slow
 def test_changes_need_the_same_origin(
-    made: ServerParts, client: TestClient, open_client: TestClient, way: str,
+    module_client: TestClient,
+    open_client: TestClient,
+    way: str,
     headers: dict[str, str],
     status: int,
-) -> None:  # fmt: skip
-    asking = client if way == "session" else open_client
+) -> None:
+    asking = module_client if way == "session" else open_client
     if way == "session":
         asking.post("/api/login", json={"token": TOKEN})
     body = {"zones": [TRIANGLE]}
@@ -293,12 +302,14 @@ def test_cross_site_sign_in_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {}, {"origin": "null"}])
-def test_a_websocket_needs_the_same_origin(client: TestClient, headers: dict[str, str]) -> None:
+def test_a_websocket_needs_the_same_origin(
+    module_client: TestClient, headers: dict[str, str]
+) -> None:
     """That it opens for our page and with the token is in test_viewers.py."""
-    client.post("/api/login", json={"token": TOKEN})
+    module_client.post("/api/login", json={"token": TOKEN})
     with (
         pytest.raises(WebSocketDenialResponse) as denied,
-        client.websocket_connect(f"{WS}/api/ws", headers=headers),
+        module_client.websocket_connect(f"{WS}/api/ws", headers=headers),
     ):
         pass
     assert denied.value.status_code == 403
@@ -315,12 +326,9 @@ def test_an_unknown_host_name_is_refused(made: ServerParts) -> None:
 
 
 @pytest.mark.parametrize("address", ["192.168.1.9", "::ffff:10.0.0.1", "", "unix"])
-def test_without_a_token_only_this_machine_gets_in(tmp_path: Path, address: str) -> None:
-    made = ServerParts(tmp_path, token=None)
-    with client_of(made, address) as client:
-        assert client.get("/api/cameras").status_code == 401
-    with client_of(made, "::1", "[::1]:80") as client:
-        assert client.get("/api/cameras").status_code == 200
+def test_without_a_token_only_this_machine_gets_in(module_open: ServerParts, address: str) -> None:
+    assert client_of(module_open, address).get("/api/cameras").status_code == 401
+    assert client_of(module_open, "::1", "[::1]:80").get("/api/cameras").status_code == 200
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip", "via"])

@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 from starlette.testclient import TestClient
-from support.fake_backend import TOKEN, ServerParts
+from support.fake_backend import TOKEN, ServerParts, trusted_client
 from support.fakes import FakeDetector
 from support.tiny_videos import cut, noise_picture, write_video
 
@@ -52,9 +52,14 @@ def made(tmp_path: Path) -> ServerParts:
     return ServerParts(tmp_path, uploads=SMALL)
 
 
+@pytest.fixture(scope="module")
+def module_made(tmp_path_factory: pytest.TempPathFactory) -> ServerParts:
+    return ServerParts(tmp_path_factory.mktemp("server"), uploads=SMALL)
+
+
 @pytest.fixture
 def client(made: ServerParts, temporary: Path) -> Iterator[TestClient]:
-    with TestClient(made.app, base_url="http://127.0.0.1:8642", headers=BEARER) as client:
+    with trusted_client(made) as client:
         yield client
     made.videos.close()
     assert list(temporary.iterdir()) == [], "left on the disk"
@@ -209,9 +214,9 @@ def hostile(folder: Path, kind: str) -> bytes:
 )
 @pytest.mark.slow
 def test_what_is_refused(
-    client: TestClient, tmp_path: Path, temporary: Path, kind: str, words: str
+    module_client: TestClient, tmp_path: Path, temporary: Path, kind: str, words: str
 ) -> None:
-    answer = client.post(f"{PATH}?name=a.mp4", content=hostile(tmp_path, kind), headers=RAW)
+    answer = module_client.post(f"{PATH}?name=a.mp4", content=hostile(tmp_path, kind), headers=RAW)
     assert (answer.status_code, words in answer.json()["detail"]) == (422, True), answer.text
     assert "\n" not in answer.json()["detail"]
     assert str(temporary) not in answer.text
@@ -229,9 +234,9 @@ def test_what_is_refused(
     ids=["too large", "endless", "as a picture", "as a form"],
 )
 def test_what_is_no_request_for_a_video(
-    client: TestClient, request_: dict[str, Any], status: int
+    module_client: TestClient, request_: dict[str, Any], status: int
 ) -> None:
-    assert client.post(PATH, **request_).status_code == status
+    assert module_client.post(PATH, **request_).status_code == status
 
 
 @pytest.mark.slow

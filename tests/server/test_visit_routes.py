@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 from support.event_results import event as happened
 from support.event_results import result
-from support.fake_backend import TOKEN, ServerParts
+from support.fake_backend import ServerParts
 
 from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.server.live.event_log import RecentEvents
@@ -21,16 +20,17 @@ from pipeline.server.visit_log import MAX_RECENT, RecentVisits
 
 @pytest.fixture
 def made(tmp_path: Path) -> ServerParts:
-    parts = ServerParts(tmp_path)
+    return with_scene(ServerParts(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def module_made(tmp_path_factory: pytest.TempPathFactory) -> ServerParts:
+    return with_scene(ServerParts(tmp_path_factory.mktemp("server")))
+
+
+def with_scene(parts: ServerParts) -> ServerParts:
     parts.backend.visits = log_of(*SCENE)
     return parts
-
-
-@pytest.fixture
-def client(made: ServerParts) -> Iterator[TestClient]:
-    with TestClient(made.app, base_url="http://127.0.0.1") as found:
-        found.headers["Authorization"] = f"Bearer {TOKEN}"
-        yield found
 
 
 def event(at: float, track: int, kind: str = "enter", **values: object) -> EventRecord:
@@ -81,8 +81,8 @@ def log_of(*records: EventRecord) -> RecentVisits:
         ("min_s=1&class=car", []),
     ],
 )
-def test_visits_are_filtered(client: TestClient, query: str, tracks: list[int]) -> None:
-    answer = client.get(f"/api/visits?{query}")
+def test_visits_are_filtered(module_client: TestClient, query: str, tracks: list[int]) -> None:
+    answer = module_client.get(f"/api/visits?{query}")
     assert answer.status_code == 200, answer.text
     assert [one["track_id"] for one in answer.json()["visits"]] == tracks
 
@@ -97,9 +97,9 @@ def test_visits_are_filtered(client: TestClient, query: str, tracks: list[int]) 
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["visits", "events"])
 def test_values_that_are_none_are_422_and_one_line(
-    client: TestClient, path: str, query: str
+    module_client: TestClient, path: str, query: str
 ) -> None:
-    answer = client.get(f"/api/{path}?{query}")
+    answer = module_client.get(f"/api/{path}?{query}")
     assert answer.status_code == 422
     detail = answer.json()["detail"]
     assert isinstance(detail, str)

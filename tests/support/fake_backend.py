@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from support.fakes import FakeDetector
@@ -64,6 +64,9 @@ from pipeline.server.upload_networks import UploadNetworks
 from pipeline.server.video_jobs import VideoJobs
 from pipeline.server.viewers.hub import Hub
 from pipeline.server.visit_log import RecentVisits
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 TOKEN = "a-token-for-tests-only"
 CAMERAS = ("front <b>door</b>", "yard")
@@ -329,6 +332,14 @@ class ServerParts:
     def show(self, index: int, camera: str = CAMERAS[0], **about: Any) -> None:
         """Have the pipeline put out a result."""
         self.hub.write(result_of(camera, index, **about))
+
+
+def trusted_client(made: ServerParts) -> TestClient:
+    """A client of the application that may do everything."""
+    from starlette.testclient import TestClient
+
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    return TestClient(made.app, base_url="http://127.0.0.1:8642", headers=bearer)
 
 
 @contextmanager
