@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,23 +19,9 @@ from pipeline.cli.main import main
 pytest.importorskip("pyarrow")
 
 
-def words(root: Path, *more: str) -> list[str]:
+def words(root: Path, *more: str, dataset: str = "dataset") -> list[str]:
     detections = ["--detections", str(root / "det")]
-    return ["batch", str(root / "videos"), "-o", str(root / "dataset"), *detections, *more]
-
-
-def start(root: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipeline", *words(root, *more)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for_manifests(root: Path, process: subprocess.Popen[str], count: int) -> None:
-    while process.poll() is None:
-        if len([*(root / "dataset/manifest").glob("*.json")]) >= count:
-            return
-        time.sleep(0.005)
+    return ["batch", str(root / "videos"), "-o", str(root / dataset), *detections, *more]
 
 
 def workers_of(pid: int) -> list[int]:
@@ -141,82 +126,116 @@ def test_mistakes_in_options_are_found_before_files_are_searched_for(more, line,
     assert not (tmp_path / "dataset").exists()
 
 
-@pytest.fixture
-def long_scene(tmp_path: Path) -> Path:
+class LongJob:
+    """A job over two cameras as a command, into a dataset of its own."""
+
+    def __init__(self, root: Path, dataset: str) -> None:
+        self.root, self.dataset = root, dataset
+        self.process: subprocess.Popen[str]
+
+    def words(self, *more: str) -> list[str]:
+        return words(self.root, *more, dataset=self.dataset)
+
+    def start(self, workers: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pipeline", *self.words("--workers", str(workers))]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return self.process
+
+    def wait_for_manifests(self, count: int) -> None:
+        while self.process.poll() is None:
+            if len([*(self.root / self.dataset / "manifest").glob("*.json")]) >= count:
+                return
+            time.sleep(0.005)
+
+    def is_as_if_never_interrupted(self) -> bool:
+        return rows(self.root, self.dataset) == rows(self.root, "whole")
+
+
+@pytest.fixture(scope="module")
+def long_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two cameras, and the dataset `whole` of an uninterrupted job."""
-    lay_out(tmp_path, "door", count=6)
-    lay_out(tmp_path, "yard", count=6)
-    job(tmp_path, "whole", timezone=None)
-    return tmp_path
+    root = tmp_path_factory.mktemp("scene")
+    lay_out(root, "door", count=6)
+    lay_out(root, "yard", count=6)
+    job(root, "whole", timezone=None)
+    return root
+
+
+@pytest.fixture
+def long_job(long_scene: Path, tmp_path: Path) -> LongJob:
+    return LongJob(long_scene, f"dataset of {tmp_path.name}")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
-def test_a_signal_ends_it_in_order(number, workers, long_scene):
-    process = start(long_scene, "--workers", workers)
-    wait_for_manifests(long_scene, process, 2)
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])
+def test_a_signal_ends_it_in_order(number, workers, long_job):
+    process = long_job.start(workers)
+    long_job.wait_for_manifests(2)
     process.send_signal(number)
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
     assert "Traceback" not in errors
     assert "of 12 files" in said
-    assert main(words(long_scene, "--workers", workers)) == 0
-    assert rows(long_scene) == rows(long_scene, "whole")
+    assert main(long_job.words()) == 0
+    assert long_job.is_as_if_never_interrupted()
 
 
 @pytest.mark.slow
-def test_killed_with_its_workers_it_goes_on(long_scene):
+def test_killed_with_its_workers_it_goes_on(long_job):
     """The workers notice that the main process is gone, and end before the next job begins."""
-    process = start(long_scene, "--workers", "2")
-    wait_for_manifests(long_scene, process, 3)
+    process = long_job.start(2)
+    long_job.wait_for_manifests(3)
     workers = workers_of(process.pid)
     process.kill()
     process.communicate()
-    assert main(words(long_scene, "--workers", "2")) == 0
+    assert main(long_job.words()) == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
-    assert rows(long_scene) == rows(long_scene, "whole")
+    assert long_job.is_as_if_never_interrupted()
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_job_with_a_line(long_scene):
-    process = start(long_scene, "--workers", "2")
-    wait_for_manifests(long_scene, process, 3)
+def test_a_killed_worker_ends_the_job_with_a_line(long_job):
+    process = long_job.start(2)
+    long_job.wait_for_manifests(3)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "ended by SIGKILL; the same command goes on" in errors
-    assert main(words(long_scene, "--workers", "2")) == 0
-    assert rows(long_scene) == rows(long_scene, "whole")
+    assert main(long_job.words()) == 0
+    assert long_job.is_as_if_never_interrupted()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "when"), [(signal.SIGTERM, "it works"), (signal.SIGINT, "it imports libraries")]
 )
-def test_a_signal_to_one_worker_does_not_end_the_job(number, when, long_scene):
+def test_a_signal_to_one_worker_does_not_end_the_job(number, when, long_job):
     """One worker that got SIGTERM stopped them all, and the unfinished job ended with code 0. One
     that still imported ended with a traceback."""
-    process = start(long_scene, "--workers", "2")
+    process = long_job.start(2)
     if when == "it works":
-        wait_for_manifests(long_scene, process, 2)
+        long_job.wait_for_manifests(2)
     else:
         while process.poll() is None and len(workers_of(process.pid)) < 2:
-            time.sleep(0.005)
+            time.sleep(0.02)  # each look costs as much
     for worker in workers_of(process.pid):
         os.kill(worker, number)
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "12 of 12 files" in said
-    assert rows(long_scene) == rows(long_scene, "whole")
+    assert long_job.is_as_if_never_interrupted()
 
 
 @pytest.mark.slow
-def test_a_failure_in_a_worker_is_the_commands(long_scene):
+def test_a_failure_in_a_worker_is_the_commands(tmp_path):
     """Detections of one recording are missing: the line says which, and no traceback is shown."""
-    for path in (long_scene / "det").glob("yard*"):
+    lay_out(tmp_path, "door", count=2)
+    lay_out(tmp_path, "yard", count=1)
+    for path in (tmp_path / "det").glob("yard*"):
         path.unlink()
-    shutil.rmtree(long_scene / "whole")
-    process = start(long_scene, "--workers", "2")
+    process = LongJob(tmp_path, "dataset").start(2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "no detections for source 'yard_" in errors

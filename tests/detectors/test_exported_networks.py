@@ -218,7 +218,7 @@ def opened_layout(**options) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("imgsz", [32, 64, 96, 160, 320, 640, 1280])
+@pytest.mark.parametrize("imgsz", [32, 96, 320, 1280])
 def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
     """At 32 it was refused for boxes as large as those it was trained on."""
     assert opened_layout(model="builtin", imgsz=imgsz) == "v8 of 6 classes"
@@ -226,9 +226,13 @@ def test_the_builtin_network_is_recognised_at_every_size(imgsz: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "size", [(32, 32), (32, 96), (96, 32), (64, 320), (352, 96), (288, 512)], ids=str
-)
-@pytest.mark.parametrize("named", [True, False])
+    ("size", "named"),
+    [
+        ((32, 32), False), ((32, 96), False), ((96, 32), False), ((64, 320), False),
+        ((352, 96), False), ((288, 512), False), ((32, 32), True), ((352, 96), True),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_fixed_size_is_recognised_with_and_without_names(tmp_path: Path, size, named) -> None:
     model = onnx.load(str(find_weights("builtin")))
     if not named:
@@ -243,7 +247,7 @@ def test_a_fixed_size_is_recognised_with_and_without_names(tmp_path: Path, size,
 
 @pytest.mark.slow
 @pytest.mark.needs_shared
-@pytest.mark.parametrize("imgsz", [32, 96, 416, 1280])
+@pytest.mark.parametrize("imgsz", [32, 416, 1280])
 @pytest.mark.parametrize("file", ["yolo11n.onnx", "yolo11n_int8_openvino"])
 def test_trained_networks_are_recognised_at_every_size(shared, file, imgsz) -> None:
     assert opened_layout(model=str(shared / "models" / file), imgsz=imgsz) == "v8 of 80 classes"
@@ -255,7 +259,6 @@ def test_trained_networks_are_recognised_at_every_size(shared, file, imgsz) -> N
     ("file", "wanted"),
     [
         ("yolo11n.onnx", "v8 of 80 classes"),
-        ("yolov8n_int8_416.onnx", "v8 of 80 classes"),
         ("yolox_nano_416.onnx", "yolox of 80 classes"),
     ],
 )
