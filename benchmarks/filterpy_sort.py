@@ -6,18 +6,24 @@ matrices and the rules of the published code.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import lap
 import numpy as np
-from filterpy.kalman import KalmanFilter
 from numpy.typing import NDArray
 
 from pipeline.core.boxes import iou_of_xyxy
+
+if TYPE_CHECKING:
+    from filterpy.kalman import KalmanFilter
 
 Float64 = NDArray[np.float64]
 
 
 def published_filter(measured: Float64) -> KalmanFilter:
     """Return the published filter, started at centre x, centre y, scale, ratio."""
+    from filterpy.kalman import KalmanFilter  # it takes seconds, with scipy
+
     kalman = KalmanFilter(dim_x=7, dim_z=4)
     kalman.F[[0, 1, 2], [4, 5, 6]] = 1
     kalman.H = np.eye(4, 7)

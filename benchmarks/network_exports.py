@@ -5,8 +5,7 @@
 
 Each network is one convolution per feature map with random weights, followed by the exact algebra
 of its family, so boxes, scores and classes are known: a taken export whose boxes are not those of
-its twin, which gives them plainly, is shown as WRONG and the exit code is 1. Needs onnx and
-onnxruntime.
+its twin, which gives them plainly, is shown as WRONG and the exit code is 1. Needs onnx.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.core.data import Frame
@@ -31,6 +29,7 @@ from pipeline.core.errors import ModelError
 from pipeline.detectors.common.decoding import STRIDES, grid
 from pipeline.detectors.common.probe import picture
 from pipeline.detectors.yolo import Options, build
+from pipeline.models.openvino_library import openvino_core
 
 SIZE = (128, 192)
 CONF = 0.3
@@ -383,11 +382,12 @@ def verdict(export: Export, folder: Path) -> tuple[str, str]:
     if export.dtype != "u8":
         planes = planes * np.float32(export.white / 255)
     kind = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}[export.dtype]
-    # Another library computes what is wanted: no fault of the first can be in both.
-    twin = onnxruntime.InferenceSession(
-        str(write(export, folder / "twin.onnx", plainly=True)), providers=["CPUExecutionProvider"]
+    twin = openvino_core().compile_model(
+        str(write(export, folder / "twin.onnx", plainly=True)),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32"},
     )
-    wanted = twin.run(None, {"images": np.ascontiguousarray(planes, kind)})[0][0]
+    wanted = twin(np.ascontiguousarray(planes, kind))[0][0]
     wanted = wanted[wanted[:, 4] > CONF]
     sides = np.array((SIZE[1], SIZE[0]) * 2, np.float32)
     wanted[:, :4] = wanted[:, :4].clip(0, sides)

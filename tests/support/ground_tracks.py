@@ -23,7 +23,7 @@ def driving(
     `jitter` is in shares of the box's height, `braking` in m/s that the velocity changes in a
     second, `alike` the correlation of the jitter from frame to frame.
     """
-    dt = 1 / FPS
+    dt, ground = 1 / FPS, homography()
     every = []
     for number in range(1, tracks + 1):
         velocity = np.array([rng.normal(0, 1), rng.choice([-1, 1]) * rng.uniform(4, 12)])
@@ -33,7 +33,7 @@ def driving(
             change = rng.normal(0, braking * np.sqrt(dt), 2)
             place = place + velocity * dt + change * dt / 2
             velocity = velocity + change
-            pixel = homography().pixel_of(place[None])[0]
+            pixel = ground.pixel_of(place[None])[0]
             if not np.isfinite(pixel).all():
                 break
             height = 1500 * 1.6 / max(np.hypot(*place), 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from filterpy.kalman import KalmanFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.reference_sort import published_filter
@@ -67,6 +66,8 @@ def test_states_equal_filterpy_over_a_random_sequence():
 
 def test_noise_of_each_track_its_own_equals_filterpy():
     """ByteTrack's noise grows with the box: [D,n] noise must do what a filter of its own does."""
+    from filterpy import kalman
+
     heights = np.array([40.0, 200.0])
     noise, drift, velocity_drift = (heights / 20) ** 2, (heights / 15) ** 2, (heights / 160) ** 2
     at, seen = np.array([[100.0, 300.0]]), np.array([[107.0, 290.0]])
@@ -75,7 +76,7 @@ def test_noise_of_each_track_its_own_equals_filterpy():
     ours.predict(1, drift, velocity_drift)
     ours.update(np.array([0, 1]), seen, noise)
     for row in range(2):
-        one = KalmanFilter(dim_x=2, dim_z=1)
+        one = kalman.KalmanFilter(dim_x=2, dim_z=1)
         one.x[0] = at[0, row]
         one.F[0, 1] = one.H[0, 0] = 1
         one.P = np.diag([4 * noise[row], 100 * velocity_drift[row]])
