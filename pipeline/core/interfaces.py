@@ -191,7 +191,7 @@ class HasClipPackets(Protocol):
 class Detector(Protocol):
     """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once.
 
-    Optional: `Overlapping`, `SizedBySource`, `Timed`.
+    Optional: `ExpectsShapes`, `Overlapping`, `SizedBySource`, `Timed`.
     """
 
     batch_size: int
@@ -240,6 +240,14 @@ class SizedBySource(Protocol):
         The other sources have the detector's own. Called when it is open, never during another
         call.
         """
+
+
+@runtime_checkable
+class ExpectsShapes(Protocol):
+    """Optional, for detectors: get ready for the first pictures while the run starts."""
+
+    def expect(self, shapes: Sequence[tuple[int, int]]) -> None:
+        """Note the (height, width) of each source that is known, before `open`; others may come."""
 
 
 class Classifier(Protocol):

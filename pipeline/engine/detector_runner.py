@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.core.boxes import usable_xyxy
 from pipeline.core.data import ClassNames, Detections, Frame
 from pipeline.core.errors import PipelineError, StageError, located
-from pipeline.core.interfaces import Detector, Overlapping, SizedBySource, Timed
+from pipeline.core.interfaces import Detector, ExpectsShapes, Overlapping, SizedBySource, Timed
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.stats import SourceStats
 
@@ -42,9 +42,11 @@ class DetectorRunner:
         """Mark it as replaced: it is closed once its last batch is collected."""
         self._is_retired = True
 
-    def open(self, *, prefer_latency: bool) -> None:
-        """Open the detector; raises ModelError."""
+    def open(self, *, prefer_latency: bool, shapes: Sequence[tuple[int, int]] = ()) -> None:
+        """Open the detector; `shapes` are the (height, width) to expect. Raises ModelError."""
         with located(self.name):
+            if isinstance(self.detector, ExpectsShapes):
+                self.detector.expect(shapes)
             self.class_names = self.detector.open(prefer_latency=prefer_latency)
             # Looked up once: `isinstance` of a Protocol is slow.
             self._overlapping = self.detector if isinstance(self.detector, Overlapping) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.core.data import ClassNames, Detections
 from pipeline.core.errors import PipelineError
@@ -67,9 +67,14 @@ class Inference:
         """Return whether the thread was started."""
         return self._worker.started
 
-    def open(self, *, prefer_latency: bool) -> ClassNames:
-        """Open detector and trackers; return the class names; raises ModelError and ConfigError."""
-        self._runner.open(prefer_latency=prefer_latency)
+    def open(self, *, prefer_latency: bool, shapes: Sequence[tuple[int, int]] = ()) -> ClassNames:
+        """Open detector and trackers; return the class names; raises ModelError and ConfigError.
+
+        `shapes` are the (height, width) of the sources that are known by now.
+        """
+        # Where sources have inputs of their own sizes, their pictures' shapes say too little.
+        shapes = () if self._detection.sizes else shapes
+        self._runner.open(prefer_latency=prefer_latency, shapes=shapes)
         self._opened = True
         with self._lock.exclusive():
             self._use(self._runner)

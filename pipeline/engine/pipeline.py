@@ -284,7 +284,8 @@ class Pipeline:
         """Open sources, detector and sinks, those first that find the user's mistakes first."""
         mark_used()
         self._sources.open_files()
-        class_names = self._inference.open(prefer_latency=self._is_lone_camera)
+        shapes = [(info.height, info.width) for info in self.source_infos.values()]
+        class_names = self._inference.open(prefer_latency=self._is_lone_camera, shapes=shapes)
         self._sources.limit_rings(self._inference.batch_size * 2)
         only_files = self._sources.only_files
         self._sinks.open(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +14,30 @@ import yaml
 
 from pipeline.core.errors import ModelError
 
+_TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
+
 
 def import_openvino() -> Any:
     """Return the module `openvino`, imported without its telemetry.
 
     `import openvino` reports itself to an analytics service and leaves an id in the home folder.
-    Where the package that does so is missing OpenVINO goes without; here it is made to be missing.
+    Where the package that does so is missing OpenVINO goes without; here it is made to be missing,
+    and so is its converter of other libraries' networks, a third of the time, until it is used.
     """
-    with no_telemetry():
+    with _missing(_TELEMETRY, *([] if "openvino" in sys.modules else [_CONVERTER])):
         import openvino
+    if "convert_model" not in vars(openvino):
+        vars(openvino).setdefault("__getattr__", _converter)
     return openvino
+
+
+def _converter(name: str) -> Any:
+    """Return openvino.convert_model, which exporters use: the `__getattr__` of the module."""
+    if name != "convert_model":
+        raise AttributeError(f"module 'openvino' has no attribute {name!r}")
+    with no_telemetry():
+        from openvino.tools.ovc import convert_model
+    return convert_model
 
 
 @cache
@@ -36,17 +50,20 @@ def openvino_core() -> Any:
     return import_openvino().Core()
 
 
-@contextmanager
-def no_telemetry() -> Iterator[None]:
+def no_telemetry() -> AbstractContextManager[None]:
     """Make the package that reports to the analytics service missing while others are imported."""
-    name = "openvino_telemetry"
-    hide = name not in sys.modules
-    if hide:
-        sys.modules[name] = None  # type: ignore[assignment]
+    return _missing(_TELEMETRY)
+
+
+@contextmanager
+def _missing(*names: str) -> Iterator[None]:
+    """Make modules that are not imported yet missing while others are."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        if hide:
+        for name in hidden:
             del sys.modules[name]
 
 

@@ -50,6 +50,7 @@ LATER = {
     "onnxruntime": ".onnx weights on CUDA",
     "scipy": "other commands",
     "multiprocessing": "trackline batch",
+    "openvino.tools.ovc": "exports",
 }
 """What no run of a video needs before its first result, and what does."""
 

@@ -60,6 +60,8 @@ class Settings:
     precision: Precision
     prefer_latency: bool
     family: FamilyOptions = FamilyOptions()
+    shapes: tuple[tuple[int, int], ...] = ()
+    """The (height, width) of the first pictures, as far as they are known."""
 
     def input_size(self, said: int | None, stride: int) -> tuple[int, int]:
         """Return the size for longest side `imgsz`, else `said` by the file, else IMGSZ."""

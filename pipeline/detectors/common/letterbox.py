@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from pipeline.core.data import Float32, Image
@@ -93,6 +92,8 @@ def paste(image: Image | YuvImage, box: Letterbox, canvas: Image) -> None:
     if box.scaled_size == box.image_size:
         np.copyto(place, image)
     else:
+        import cv2
+
         cv2.resize(image, (width, height), dst=place, interpolation=cv2.INTER_LINEAR)
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -187,6 +186,8 @@ def _from_whole(mask: Float32, xyxy: Float32, box: Letterbox) -> Mask:
     numbers: NDArray[Any] = np.asarray(mask[y0:y1, x0:x1], np.float32) - 0.5
     if max(numbers.shape) > _MAX_CELLS:
         height, width = (min(side, _MAX_CELLS) for side in numbers.shape)
+        import cv2
+
         numbers = cv2.resize(numbers, (width, height), interpolation=cv2.INTER_LINEAR)
     region = _box(_unclipped(np.array((x0, y0, x1, y1), np.float64), box))
     return Mask.from_numbers(numbers, region, region, box.image_size)

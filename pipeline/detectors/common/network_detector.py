@@ -63,9 +63,14 @@ class NetworkDetector:
         self._forced_layout, self._decode = forced_layout, decode
         self._backend: Backend | None = None
         self._sizes: Mapping[str, int] = {}
+        self._shapes: tuple[tuple[int, int], ...] = ()
         self.batch_size = options.batch or 1
         self.in_flight = 1
         self.layout = ""  # in words, once it is open
+
+    def expect(self, shapes: Sequence[tuple[int, int]]) -> None:
+        """Note the (height, width) of the first pictures, which it gets ready for when opened."""
+        self._shapes = tuple(shapes)
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError or MissingExtraError."""
@@ -77,7 +82,7 @@ class NetworkDetector:
 
         options = self._options
         given = {} if options.names is None else names_from(options.names)
-        backend = _backend(options, self._family, prefer_latency)
+        backend = _backend(options, self._family, prefer_latency, self._shapes)
         network = backend.read()
         found = backend.recognise(
             LayoutOverrides(self._forced_layout, len(given) or None, self._family.input_scale)
@@ -203,9 +208,14 @@ def _weights(options: NetworkOptions) -> Path:
     return path
 
 
-def _backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: bool) -> Backend:
+def _backend(
+    options: NetworkOptions,
+    family: FamilyOptions,
+    prefer_latency: bool,
+    shapes: tuple[tuple[int, int], ...],
+) -> Backend:
     if options.slice is None:
-        return _plain_backend(options, family, prefer_latency)
+        return _plain_backend(options, family, prefer_latency, shapes)
     from pipeline.detectors.common.sliced_backend import SlicedBackend
 
     # A picture is soonest done when all its tiles are computed at once, not one after the other.
@@ -213,7 +223,12 @@ def _backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: boo
     return SlicedBackend(plain, options.slice, options.overlap, prefer_latency=prefer_latency)
 
 
-def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latency: bool) -> Backend:
+def _plain_backend(
+    options: NetworkOptions,
+    family: FamilyOptions,
+    prefer_latency: bool,
+    shapes: tuple[tuple[int, int], ...] = (),
+) -> Backend:
     devices = [options.device] if isinstance(options.device, str) else [*options.device]
     settings = Settings(
         path=_weights(options),
@@ -223,6 +238,7 @@ def _plain_backend(options: NetworkOptions, family: FamilyOptions, prefer_latenc
         precision=options.precision,
         prefer_latency=prefer_latency,
         family=family,
+        shapes=shapes,
     )
     several = [_device_backend(replace(settings, device=each)) for each in devices]
     if len(several) == 1:

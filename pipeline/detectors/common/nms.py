@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,6 +107,8 @@ def suppress(
 def _greedy(xyxy: Float32, score: Float32, class_id: Int32 | None, iou: float) -> NDArray[np.int64]:
     if len(score) == 0:
         return np.empty(0, np.int64)
+    import cv2
+
     ltwh = xyxy.astype(np.float64)
     ltwh[:, 2:] -= ltwh[:, :2]
     # Score threshold (the caller has applied its own), overlap, no adaptive overlap, a bound.

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 from time import perf_counter
 from typing import Any
-
-import cv2
 
 from pipeline.core.cpu_count import Cores, cores
 from pipeline.core.data import Detections, Float32, Image
@@ -84,6 +83,7 @@ class OpenVinoBackend:
         self._pools: dict[tuple[int, int] | None, _RequestPool] = {}
         self._seen: Counter[tuple[int, int]] = Counter()
         self._guessed: tuple[int, int] | None = None
+        self._compiling: Future[_RequestPool] | None = None  # for the size guessed
         self._batches: deque[_Batch] = deque()
         self._in_flight: deque[tuple[_PictureRequest, _Batch]] = deque()
         self.batch_size = settings.batch or 1
@@ -120,7 +120,8 @@ class OpenVinoBackend:
         if expected is None or self._settings.family.kind is not None:
             return None
         self._choose(expected.layout)
-        size = fit(_USUAL_PICTURE, self._target, self._stride).input_size
+        shape = next(iter(self._settings.shapes), _USUAL_PICTURE)
+        size = fit(shape, self._target, self._stride).input_size
         request = self._pool_for(size).idle[0]
         self._guessed = size
         request.launch(picture(size), fit(size, size, None))
@@ -134,18 +135,37 @@ class OpenVinoBackend:
         return None
 
     def start(self, postprocess: Postprocess) -> None:
-        """Make ready to run; a network of fixed size is compiled here, others when they are."""
+        """Make ready to run; a network of fixed size is compiled here.
+
+        For the first of the shapes expected it is begun with here, else compiled when they come.
+        """
         assert self._model is not None
-        # The network has a thread on every core: more of OpenCV's would take turns with them, and
-        # wait for the next picture without rest.
-        cv2.setNumThreads(1)
         layout = postprocess.layout
         if layout.best_only is not None:
             postprocess = replace(postprocess, layout=layout.best_only)
         self._choose(layout)
         self._postprocess = postprocess
+        shapes = [self._model.fixed_size] if self._model.fixed_size else self._settings.shapes
+        if shapes and not self._pools:
+            self._begin_to_compile(shapes[0])
+        import cv2  # meanwhile
+
+        # The network has a thread on every core: more of OpenCV's would take turns with them, and
+        # wait for the next picture without rest.
+        cv2.setNumThreads(1)
         if self._model.fixed_size is not None:
             self._pool_for(self._model.fixed_size)
+
+    def _begin_to_compile(self, shape: tuple[int, int]) -> None:
+        """Compile for pictures of this (height, width) on a thread, while the rest of a run starts.
+
+        OpenVINO does not hold Python's lock while it compiles, or loads what was compiled before.
+        """
+        size = place(shape, self._target, self._stride, self._placing).input_size
+        self._guessed = size
+        thread = ThreadPoolExecutor(1, "compile")
+        self._compiling = thread.submit(self._compile, size)
+        thread.shutdown(wait=False)
 
     def _choose(self, layout: Layout) -> None:
         """Set how networks are compiled."""
@@ -196,6 +216,9 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Release the networks; safe to call twice."""
         self._drop_in_flight()
+        if self._compiling is not None:
+            self._compiling.exception()  # waits for it
+            self._compiling = None
         self._drop_pools()
         self._model = None
 
@@ -226,6 +249,9 @@ class OpenVinoBackend:
 
     def _pool_for(self, size: tuple[int, int]) -> _RequestPool:
         """Return the requests for input of `size`, compiling the network the first time."""
+        if self._compiling is not None and self._guessed is not None:
+            compiling, self._compiling = self._compiling, None
+            self._pools[self._guessed] = compiling.result()
         if self._guessed is not None:
             if self._guessed != size:
                 self._drop_pools()  # no picture had the shape that was guessed

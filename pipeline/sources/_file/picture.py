@@ -6,7 +6,6 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-import cv2
 import numpy as np
 
 from pipeline.core.data import Image
@@ -133,6 +132,8 @@ def orientation_of(picture: VideoFrame) -> Orientation:
 
 def turn(bgr: Image, orientation: Orientation, slot: Image) -> None:
     """Write `bgr` turned and mirrored into `slot`."""
+    import cv2
+
     transposed, left_right, up_down = orientation
     if transposed and left_right != up_down:
         code = cv2.ROTATE_90_CLOCKWISE if left_right else cv2.ROTATE_90_COUNTERCLOCKWISE
