@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipeline.core.data import Frame
 from pipeline.engine.latency import LatencySummary
@@ -108,7 +108,7 @@ class CameraMonitor:
         self._since = self._clock()
         self._error: str | None = None
         self._next_try: float | None = None
-        self._arrivals: deque[float] = deque(maxlen=600)
+        self._arrivals: deque[_Arrival] = deque(maxlen=600)
         self._size = (0, 0)
         self._frozen_s = 0.0
 
@@ -116,7 +116,7 @@ class CameraMonitor:
         """Add a frame; return whether to reconnect, for the picture stands still for too long."""
         frozen_s = self._freeze.update(frame) if self.live else 0.0
         with self._lock:
-            self._arrivals.append(frame.captured_at)
+            self._arrivals.append(_Arrival(frame.captured_at, frame.pts_s))
             self._size = frame.shape[:2]
             self._frozen_s = frozen_s
             if self._state != "live":
@@ -161,7 +161,7 @@ class CameraMonitor:
         unix = time.time() - now
         with self._lock:
             state, since, warning = self._current_state(now)
-            recent = [at for at in self._arrivals if at > now - FPS_WINDOW_S]
+            recent = [each for each in self._arrivals if each.at > now - FPS_WINDOW_S]
             error, next_try, (height, width) = self._error, self._next_try, self._size
         if state == "live":
             warning = warning or stats.latency.warning or stats.drop_rate.warning(now)
@@ -196,7 +196,7 @@ class CameraMonitor:
         """Return the state, since when, and a warning; `stale` depends on the time of asking."""
         if self._state != "live" or not self.live:
             return self._state, self._since, None
-        last = self._arrivals[-1]
+        last = self._arrivals[-1].at
         if now - last > self._stale_after_s:
             return "stale", last + self._stale_after_s, f"no picture for {now - last:.0f} s"
         if self._frozen_s > self._frozen_after_s:
@@ -205,14 +205,23 @@ class CameraMonitor:
         return "live", self._since, None
 
 
-def _rate(arrivals: list[float], now: float) -> float:
+class _Arrival(NamedTuple):
+    """When a frame came, on the monotonic clock, and its own time."""
+
+    at: float
+    pts_s: float
+
+
+def _rate(arrivals: list[_Arrival], now: float) -> float:
     """Return the frames per second of the arrivals, 0 once they are long ago."""
     if len(arrivals) < 2:
         return 0.0
-    # Without the time since the last one, a source that stopped would keep its rate.
     intervals = len(arrivals) - 1
-    seconds = max(arrivals[-1] - arrivals[0], 1e-6)
-    silent = now - arrivals[-1]
+    first, last = arrivals[0], arrivals[-1]
+    # What a camera sent while it was opened comes all at once, but was not filmed at once.
+    seconds = max(last.at - first.at, last.pts_s - first.pts_s, 1e-6)
+    # Without the time since the last one, a source that stopped would keep its rate.
+    silent = now - last.at
     if silent > 2 * seconds / intervals:
         seconds += silent
     return round(intervals / seconds, 2)

@@ -111,10 +111,7 @@ class DropRate:
         share = self.dropped_share(now)
         if not self._warns or share < WARN_UNTIL:
             return None
-        return (
-            f"{share:.0%} of the pictures were dropped in the last {WINDOW_S} s: "
-            "tracks and counts may miss objects"
-        )
+        return f"{share:.0%} of pictures dropped in {WINDOW_S} s: objects may be missed"
 
     def _sums(self, now: float) -> tuple[int, int]:
         """Return (delivered, dropped) of the last seconds."""

@@ -91,6 +91,7 @@ class HttpServer:
     def _serve(self) -> None:
         lower_thread_priority()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of viewers that went away
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
 

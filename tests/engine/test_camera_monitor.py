@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,11 @@ def test_the_rate_is_what_arrived_lately() -> None:
     for tenth in range(300, 0, -1):
         watched.monitor.add_frame(frame(now - tenth / 10, picture=tenth % 7))
     assert watched.status.fps == pytest.approx(10, rel=0.02)
+    waited = Watched()  # while the camera was opened: a tile said 11.3 fps of a camera with six
+    for sixth in range(12, 0, -1):
+        filmed = replace(frame(now, picture=sixth % 7), pts_s=100 - sixth / 6)
+        waited.monitor.add_frame(filmed)
+    assert waited.status.fps == pytest.approx(6, rel=0.02)
     gone = Watched()
     for tenth in range(50):
         gone.monitor.add_frame(frame(now - 9 + tenth / 10))

@@ -23,7 +23,7 @@ def test_frames_that_are_dropped_are_said() -> None:
     recent = after(range(30), 64, 36)
     assert recent.dropped_share(29.5) == pytest.approx(0.36)
     warning = recent.warning(29.5) or ""
-    assert warning.startswith("36% of the pictures were dropped")
+    assert warning.startswith("36% of pictures dropped")
 
 
 def test_a_warning_comes_once_and_goes_when_it_is_over() -> None:

@@ -132,6 +132,8 @@ def test_a_thumbnail_is_a_picture_or_404(made: ServerParts, client: TestClient) 
     made.backend.visits.thumbnail = lambda number: file  # type: ignore[method-assign]
     answer = client.get("/api/visits/3/thumbnail.jpg")
     assert (answer.headers["content-type"], answer.content) == ("image/jpeg", b"\xff\xd8picture")
+    file.unlink()  # deleted, or about to be replaced, since its path was asked for
+    assert client.get("/api/visits/3/thumbnail.jpg").status_code == 404
 
 
 def test_the_boxes_of_a_clip(made: ServerParts, client: TestClient) -> None:

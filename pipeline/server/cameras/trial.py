@@ -94,12 +94,13 @@ def _watched(source: Source, info: SourceInfo) -> Trial:
     if frame is None:
         raise SourceLostError("gives no picture")
     image = frame.image
-    count, began = 0, time.monotonic()
+    count, began, last = 0, time.monotonic(), frame
     with suppress(SourceLostError):  # the picture is there, and its rate stays unknown
-        while time.monotonic() - began < WATCH_S and source.read() is not None:
-            count += 1
-    took_s = time.monotonic() - began
-    fps = round(count / took_s, 1) if count >= 2 else info.fps
+        while time.monotonic() - began < WATCH_S and (following := source.read()) is not None:
+            count, last = count + 1, following
+    # By the camera's own times: those that waited while it was opened come all at once.
+    took_s = max(last.pts_s - frame.pts_s, last.captured_at - frame.captured_at)
+    fps = round(count / took_s, 1) if count >= 2 and took_s > 0 else info.fps
     height, width = image.shape[:2]
     return Trial(_jpeg(image), width, height, fps)
 

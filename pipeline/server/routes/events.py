@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path as File
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from fastapi.responses import FileResponse
@@ -32,16 +32,18 @@ _Number = Annotated[int, Path(ge=1, le=_MAX_ID)]
 _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 
 
-def _file_responses(media_type: str) -> Responses:
-    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
-    return {
-        200: {"content": content},
-        206: {"description": "The part that was asked for.", "content": content},
-        400: {"model": Problem},
-        404: {"model": Problem},
-        416: {"model": Problem},
-        **_INVALID,
-    }
+def _content(media_type: str) -> dict[str, Any]:
+    return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+_CLIP: Responses = {
+    200: _content("video/mp4"),
+    206: {"description": "The part that was asked for.", **_content("video/mp4")},
+    400: {"model": Problem},
+    404: {"model": Problem},
+    416: {"model": Problem},
+    **_INVALID,
+}
 
 
 def _happened(
@@ -120,15 +122,21 @@ def visit_routes(context: AppContext) -> APIRouter:
     @router.head("/api/visits/{visit_id}/thumbnail.jpg", include_in_schema=False)
     @router.get(
         "/api/visits/{visit_id}/thumbnail.jpg",
-        response_class=FileResponse,
-        responses=_file_responses("image/jpeg"),
+        response_class=Response,
+        responses={200: _content("image/jpeg"), 404: {"model": Problem}, **_INVALID},
     )
-    def thumbnail(visit_id: _Number) -> FileResponse:
+    def thumbnail(visit_id: _Number) -> Response:
         """Return the picture of a visit's best moment."""
         path: File | None = backend.visits.thumbnail(visit_id)
-        if path is None or not path.is_file():
+        # Read at once: a better picture may replace the file at any time, and a FileResponse sends
+        # the length of one with the bytes of the other.
+        try:
+            jpeg = b"" if path is None else path.read_bytes()
+        except OSError:
+            jpeg = b""
+        if not jpeg:
             raise HTTPException(404, "there is no picture of this visit (yet)")
-        return FileResponse(path, media_type="image/jpeg")
+        return Response(jpeg, media_type="image/jpeg")
 
     return router
 
@@ -194,7 +202,7 @@ def event_routes(context: AppContext) -> APIRouter:
     @router.get(
         "/api/events/{event_id}/clip.mp4",
         response_class=FileResponse,
-        responses=_file_responses("video/mp4"),
+        responses=_CLIP,
     )
     def event_clip(event_id: _Number) -> FileResponse:
         """Return the video of an event; parts of it by Range."""
