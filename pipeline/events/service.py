@@ -52,8 +52,8 @@ class EventService:
         ]
         self.writer = StoreWriter(self._wake, FILES_TIMEOUT_S if only_files else None)
         self._statuses = DeliveryStatuses(store, self._all_workers)
-        retention = partial(apply_retention, store, limits, cleaner=ClipCleaner(store))
-        self._tasks = [PeriodicTask("events: retention", retention, RETENTION_EVERY_S)]
+        self._retention = partial(apply_retention, store, limits, cleaner=ClipCleaner(store))
+        self._tasks = [PeriodicTask("events: retention", self._tidy, RETENTION_EVERY_S)]
         refresh = PeriodicTask("events: look", self._statuses.refresh, STATUS_EVERY_S)
         self._tasks.append(refresh)
         if targets.mqtt is not None:
@@ -100,8 +100,15 @@ class EventService:
     def _deliver_to(self, of_alerts: Sequence[str]) -> None:
         """Have messages for targets that are gone be given up; `of_alerts` get alerts only."""
         targets = self._targets
-        step = partial(self._store.deliver_to, targets.kinds, targets.with_clips, of_alerts)
+
+        def step() -> None:
+            of = self._store.deliver_to(targets.kinds, targets.with_clips, of_alerts)
+            self.alerts.on_given_up(of)
+
         self.writer.enqueue(step)
+
+    def _tidy(self) -> None:
+        self.alerts.on_given_up(self._retention().expired)
 
     def _all_workers(self) -> list[DeliveryWorker]:
         return [*self._workers, *self.alerts.workers]

@@ -135,7 +135,7 @@ def test_a_restart_delivers_what_waits_and_remembers_the_last_alert(tmp_path: Pa
 @pytest.mark.slow
 def test_rules_and_channels_change_while_it_runs(tmp_path: Path, hook: Hook) -> None:
     away = options(f"http://127.0.0.1:{free_port()}/hook")
-    with running(tmp_path, away) as (sink, _), webhook() as other:
+    with running(tmp_path, away) as (sink, service), webhook() as other:
         store = sink.store
         assert store is not None
         write(sink, event(0))
@@ -152,6 +152,8 @@ def test_rules_and_channels_change_while_it_runs(tmp_path: Path, hook: Hook) -> 
         assert (one["rule"], one["track_id"]) == ("new", 2)
         assert hook.requests == []
         eventually(lambda: Outbox(store, HOOK).states() == {"failed": 1}, "given up")
+        failed = ("yard", HOOK, "failed")  # they vanished from the counts of /metrics
+        eventually(lambda: service.counts().get(failed) == 1, "counted")
         bad = options("ftp://nowhere/")
         with pytest.raises(ConfigError, match="want http"):
             sink.set_alerts(bad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -21,6 +21,7 @@ from pipeline.events.delivery.web_push import WebPush
 from pipeline.events.delivery.webhook import Webhook
 from pipeline.events.delivery.worker import DeliveryWorker, Outcome, Target, stable_clock
 from pipeline.events.store.alert_rows import ABOUT, StoredAlert, newest_alerts
+from pipeline.events.store.enqueue import GivenUp
 from pipeline.events.store.records import NOWHERE, EventQuery, EventRecord, StoredEvent, new_uid
 from pipeline.events.store.store import EventStore
 
@@ -121,6 +122,13 @@ class AlertService:
         if message.rule is not None:
             result = DELIVERED if outcome.kind == "delivered" else FAILED
             self._alerter.counts.add(AlertCount(message.rule, message.target, result))
+
+    def on_given_up(self, messages: Iterable[GivenUp]) -> None:
+        """Count the alerts among messages that were given up without another try."""
+        for about, target in messages:
+            if about.startswith(ABOUT):
+                rule = about.removeprefix(ABOUT)
+                self._alerter.counts.add(AlertCount(rule, target, FAILED))
 
     def counts(self) -> Mapping[AlertCount, int]:
         """Return what became of alerts since the start."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.events.delivery.alert_text import alert_text
 from pipeline.events.store.alert_rows import ABOUT
-from pipeline.events.store.enqueue import OPEN
+from pipeline.events.store.enqueue import OPEN, GivenUp, give_up
 from pipeline.events.store.records import StoredEvent
 from pipeline.events.store.rows import EVENT_COLUMNS, WITH_CLIP, stored_event
 from pipeline.events.store.store import EventStore
@@ -219,8 +219,8 @@ class Outbox:
             connection.execute(sa.update(outbox).where(outbox.c.id == message.id).values(**values))
 
 
-def expire(store: EventStore, now: float) -> int:
-    """Mark failed what has waited longer than 7 days or is beyond 20,000; return how many.
+def expire(store: EventStore, now: float) -> list[GivenUp]:
+    """Mark failed what has waited longer than 7 days or is beyond 20,000; return it.
 
     Of too many the oldest go: a target that comes back wants to know what is going on now.
     """
@@ -230,10 +230,9 @@ def expire(store: EventStore, now: float) -> int:
     rank = sa.func.row_number().over(partition_by=outbox.c.target, order_by=outbox.c.id.desc())
     ranked = sa.select(outbox.c.id, rank.label("rank")).where(waiting).subquery()
     excess = sa.select(ranked.c.id).where(ranked.c.rank > MAX_WAITING)
-    expired = 0
     with store.writing() as connection:
-        for chosen, problem in ((old, "waited too long"), (excess, "too many were waiting")):
-            changed = sa.update(outbox).where(outbox.c.id.in_(chosen))
-            values = {"state": "failed", "settled": now, "problem": problem}
-            expired += connection.execute(changed.values(**values)).rowcount
-    return expired
+        return [
+            one
+            for chosen, problem in ((old, "waited too long"), (excess, "too many were waiting"))
+            for one in give_up(connection, outbox.c.id.in_(chosen), now, problem)
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,15 +15,22 @@ from pipeline.events.store.tables import clips, events, outbox, targets
 OPEN = ("waiting", "sending")
 
 
+class GivenUp(NamedTuple):
+    """A message that was marked failed: what it was about (see `Message`), and its target."""
+
+    about: str
+    target: str
+
+
 def set_targets(
     connection: sa.Connection,
     wanted: Mapping[str, Sequence[str]],
     with_clips: Collection[str],
     of_alerts: Collection[str] = (),
-) -> None:
+) -> list[GivenUp]:
     """Replace the targets, {name: kinds}; messages that wait for any other are marked failed.
 
-    Those `of_alerts` get no events by themselves.
+    Those `of_alerts` get no events by themselves. Returns what was given up.
     """
     connection.execute(sa.delete(targets))
     rows = [
@@ -31,10 +39,20 @@ def set_targets(
     ]
     if rows:
         connection.execute(sa.insert(targets), rows)
-    orphaned = outbox.c.target.not_in([*wanted, *of_alerts]), outbox.c.state.in_(OPEN)
-    changed = sa.update(outbox).where(*orphaned)
-    why = "this target is not configured any more"
-    connection.execute(changed.values(state="failed", settled=time.time(), problem=why))
+    orphaned = outbox.c.target.not_in([*wanted, *of_alerts]) & outbox.c.state.in_(OPEN)
+    return give_up(connection, orphaned, time.time(), "this target is not configured any more")
+
+
+def give_up(
+    connection: sa.Connection, which: sa.ColumnElement[bool], now: float, problem: str
+) -> list[GivenUp]:
+    """Mark messages failed for good at `now`, and why; return what they were."""
+    asked = sa.select(outbox.c.about, outbox.c.target).where(which)
+    found = [GivenUp(about, target) for about, target in connection.execute(asked)]
+    if found:
+        changed = sa.update(outbox).where(which)
+        connection.execute(changed.values(state="failed", settled=now, problem=problem))
+    return found
 
 
 def enqueue_events(

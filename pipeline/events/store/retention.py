@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pipeline.events.delivery.outbox import expire
 from pipeline.events.positions import HOUR_S
 from pipeline.events.store.clip_cleaning import ClipCleaner
+from pipeline.events.store.enqueue import GivenUp
 from pipeline.events.store.rows import MAX_ID, MAX_IDS_PER_STATEMENT
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips, events, outbox, positions, visits
@@ -40,13 +41,13 @@ class RetentionResult:
     """What one round of retention did.
 
     `strays` are clips without an event that were set aside, and clips of events whose file
-    was deleted; `deleted` were set aside long ago.
+    was deleted; `deleted` were set aside long ago; `expired` waited too long for delivery.
     """
 
     events: int = 0
     clips: int = 0
     strays: int = 0
-    expired: int = 0
+    expired: tuple[GivenUp, ...] = ()
     deleted: int = 0
 
 
@@ -64,7 +65,7 @@ def apply_retention(
     `ClipCleaner`. Raises StoreError.
     """
     now = time.time() if now is None else now
-    expired = expire(store, now)
+    expired = tuple(expire(store, now))
     gone = _delete_old(store, limits, now)
     removed = 0
     if limits.megabytes is not None:

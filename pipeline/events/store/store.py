@@ -19,7 +19,7 @@ from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.clip_rows import add_clip, finish_clip, value_of_clip
 from pipeline.events.store.counts import label_counts, slot_counts
 from pipeline.events.store.database import asking, connect, file_of, parse, shown
-from pipeline.events.store.enqueue import enqueue_events, set_targets
+from pipeline.events.store.enqueue import GivenUp, enqueue_events, set_targets
 from pipeline.events.store.records import (
     EventCount,
     EventQuery,
@@ -354,14 +354,14 @@ class EventStore:
         wanted: Mapping[str, Sequence[str]],
         with_clips: Collection[str] = (),
         of_alerts: Collection[str] = (),
-    ) -> None:
+    ) -> list[GivenUp]:
         """Queue events added from now on for these targets, {name: kinds}; no kinds: all.
 
         Those `with_clips` get a second message of an event once its clip is ready; those
-        `of_alerts` get no events. What waits for any other target is marked failed.
+        `of_alerts` get no events. What waits for any other target is marked failed, and returned.
         """
         with self.writing() as connection:
-            set_targets(connection, wanted, with_clips, of_alerts)
+            return set_targets(connection, wanted, with_clips, of_alerts)
 
 
 def _limited(wanted: EventQuery) -> EventQuery:

@@ -1,15 +1,16 @@
 // Alerts: notifications of this browser, the rules with their last alert, and tests of them.
 import { fetchJson } from "./api.js";
-import { el, setText } from "./dom.js";
+import { el, loadStyle, setText } from "./dom.js";
 import { show } from "./dialogs.js";
 import { count, eventText, span, time } from "./format.js";
+import { KINDS } from "./visit_filter.js";
 import { isOn, obstacle, switchOff, switchOn } from "./push.js";
 
 const DOCS = "Rules stand in the configuration file, section alerts; changes take effect at once.";
 
 /** Show the dialog about alerts. */
 export async function showAlerts() {
-  document.head.querySelector("#alerts-css") ?? document.head.append(el("link", { id: "alerts-css", rel: "stylesheet", href: "alerts.css" }));
+  await loadStyle("alerts.css");
   const body = el("div", { class: "rules", role: "status" }, "Loading");
   const push = el("div", { class: "push" });
   const close = el("button", { type: "button", on: { click: () => dialog.close() } }, "Close");
@@ -47,13 +48,18 @@ function ruleOf(rule) {
 function describe(rule) {
   const parts = [
     rule.classes.join(", ") || (rule.kinds.some((kind) => kind === "lost" || kind === "live") ? "" : "everything"),
-    rule.kinds.join(", "), [...rule.zones, ...rule.cameras].join(", "),
+    rule.kinds.map((kind) => (KINDS[kind] ?? kind).toLowerCase()).join(", "), [...rule.zones, ...rule.cameras].join(", "),
     rule.min_dwell_s ? `${span(rule.min_dwell_s)} or longer` : "",
     rule.schedule.map(({ days, hours }) => [days.join(" "), hours].filter(Boolean).join(" ")).join(", "),
-    `to ${rule.channels.map((name) => name.replace("alert-webhook:", "webhook ").replace("_", " ")).join(", ")}`,
+    `to ${rule.channels.map(channelText).join(", ")}`,
   ];
   const state = rule.in_force ? "" : rule.enabled ? "Not now: " : "Switched off: ";
   return state + parts.filter(Boolean).join(" · ");
+}
+
+function channelText(name) {
+  const words = { email: "e-mail", mqtt: "MQTT", web_push: "browsers" };
+  return words[name] ?? name.replace("alert-webhook:", "webhook ");
 }
 
 function lastOf({ last, suppressed }) {
@@ -69,7 +75,7 @@ async function send(rule, button, outcome) {
   outcome.classList.remove("problem");
   try {
     const { results } = await fetchJson(`api/alerts/${encodeURIComponent(rule.name)}/test`, { method: "POST" });
-    setText(outcome, results.map(({ channel, problem }) => `${channel.replace("_", " ")}: ${problem ?? "sent"}`).join("; "));
+    setText(outcome, results.map(({ channel, problem }) => `${channelText(channel)}: ${problem ?? "sent"}`).join("; "));
     outcome.classList.toggle("problem", results.some(({ problem }) => problem));
   } catch (error) {
     setText(outcome, error.message);

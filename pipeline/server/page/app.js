@@ -130,7 +130,7 @@ async function followFigures() {
   const isWanted = () => location.hash.split("?", 1)[0] === "#counts" && editor.camera === null && !isStill;
   if (isWanted() && figures === null) {
     const { openFigures } = await import("./figures.js");
-    figures ??= openFigures({ onVisits: showVisits, onVisit: (id) => clip.playNumber(id), cameras: () => wall.names, onClose: leaveFigures });
+    figures = await openFigures({ onVisits: showVisits, onVisit: (id) => clip.playNumber(id), cameras: () => wall.names, onClose: leaveFigures });
   }
   const changed = document.body.hasAttribute("data-figures") !== isWanted();
   document.body.toggleAttribute("data-figures", isWanted());
@@ -176,7 +176,7 @@ function offerCameras() {
   const can = !isStill && status.fixed === null;
   byId("add-camera").hidden = !can;
   document.body.toggleAttribute("data-fixed", !can);
-  if (!can || hasCameras !== false || isOffered) return;
+  if (!can || hasCameras !== false || isOffered || location.hash) return; // a link leads elsewhere
   isOffered = true;
   addCamera();
 }

@@ -1,16 +1,17 @@
 // Details of the camera that is shown large: picture ages, dropped frames, reconnects.
 import { el, setText } from "./dom.js";
-import { age, rateText, time } from "./format.js";
+import { age, rateText, stateText, time } from "./format.js";
 
 const ROWS = {
-  since: "In this state since",
+  since: "State",
   size: "Picture",
   rate: "Analysed",
-  ages: "Age p50 / p95 / p99",
-  delivered: "Delivered of grabbed",
-  dropped: "Dropped",
+  ages: "Delay, mostly / at worst",
+  delivered: "Pictures analysed",
+  dropped: "Left out",
   reconnects: "Reconnects",
 };
+const CAUSES = { overrun: "for newer ones", stale: "too old", undecoded: "not decoded" };
 
 export class CameraDetails {
   #cells = Object.fromEntries(Object.keys(ROWS).map((key) => [key, el("dd", {}, "–")]));
@@ -27,12 +28,12 @@ export class CameraDetails {
   show(camera) {
     this.element.hidden = !camera;
     if (!camera) return;
-    const { p50, p95, p99 } = camera.age_ms;
-    const dropped = Object.entries(camera.dropped).filter(([, n]) => n).map(([cause, n]) => `${n} ${cause}`);
-    this.#set("since", time(camera.since));
+    const { p50, p99 } = camera.age_ms;
+    const dropped = Object.entries(camera.dropped).filter(([, n]) => n).map(([cause, n]) => `${n} ${CAUSES[cause] ?? cause}`);
+    this.#set("since", `${stateText(camera.state)} since ${time(camera.since)}`);
     this.#set("size", camera.width ? `${camera.width} × ${camera.height}` : "–");
     this.#set("rate", rateText(camera));
-    this.#set("ages", [p50, p95, p99].map(age).join(" / "));
+    this.#set("ages", [p50, p99].map(age).join(" / "));
     this.#set("delivered", `${camera.delivered} of ${camera.grabbed}`);
     this.#set("dropped", dropped.join(", ") || "none");
     this.#set("reconnects", String(camera.reconnects));

@@ -2,7 +2,7 @@
 import { fetchJson } from "./api.js";
 import { ClipOverlay } from "./clip_overlay.js";
 import { el, setAttribute, setText } from "./dom.js";
-import { eventText, mayHaveClip, span, time, visitText } from "./format.js";
+import { eventText, mayHaveClip, span, stamp, time, visitText } from "./format.js";
 
 const MIN_RETRY_MS = 1500;
 const MAX_RETRY_MS = 10000;
@@ -45,7 +45,7 @@ export class Clip {
     this.dialog.addEventListener("keydown", (event) => this.#key(event), { capture: true });
     this.#video.addEventListener("error", () => this.#failed());
     this.#video.addEventListener("ended", () => this.#goOn());
-    this.#video.addEventListener("loadedmetadata", () => this.#prepare());
+    this.#video.addEventListener("loadedmetadata", () => { this.#download.hidden = false; this.#prepare(); });
     this.#video.addEventListener("loadeddata", () => {
       setText(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
       this.#video.play().catch(() => {}); // refused where the browser wants a click first: the controls are there
@@ -91,7 +91,9 @@ export class Clip {
     setText(this.#title, `${visitText(visit)} · ${visit.camera} · ${time(visit.started)}${visit.ended !== null && visit.seconds ? ` · ${span(visit.seconds)}` : ""}`);
     this.#newer.disabled = this.#neighbour(-1) === null;
     this.#older.disabled = this.#neighbour(1) === null;
-    this.#download.hidden = this.#share.hidden = visit.event_id === null;
+    this.#download.hidden = true; // until the clip is there
+    this.#share.hidden = visit.event_id === null;
+    setAttribute(this.#video, "poster", visit.thumbnail ? `api/visits/${visit.id}/thumbnail.jpg?v=${visit.thumbnail}` : null);
     if (visit.event_id === null) this.#video.removeAttribute("src");
     else this.#play(0, visit.event_id, visit.started);
   }
@@ -106,8 +108,7 @@ export class Clip {
     const url = new URL(`api/events/${encodeURIComponent(number)}/clip.mp4`, document.baseURI);
     this.#video.src = url;
     this.#download.href = url;
-    const stamp = new Date(began * 1000).toISOString().slice(0, 19).replaceAll(":", "-");
-    setAttribute(this.#download, "download", `${this.#visit.camera} ${stamp}.mp4`);
+    setAttribute(this.#download, "download", `${this.#visit.camera} ${stamp(began * 1000)}.mp4`);
   }
 
   /** Go to shortly before the first event, mark all of them, and have the track highlighted. */

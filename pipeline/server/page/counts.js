@@ -77,7 +77,7 @@ export class Counts {
 
   #show() {
     if (this.#last === null) {
-      this.#body.replaceChildren(el("p", { class: "empty" }, el("b", {}, "Counts cannot be shown"), this.#error));
+      this.#body.replaceChildren(el("p", { class: "empty" }, ...(this.#error ? [el("b", {}, "Counts cannot be shown"), this.#error] : ["Loading"])));
       return;
     }
     const cameras = countsByCamera(this.#last, this.#inside);

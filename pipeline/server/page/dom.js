@@ -18,6 +18,16 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+const styles = new Map(); // file -> promise
+
+/** Load a style sheet once; what it is for is shown after that, or it would be without any style for a moment. */
+export function loadStyle(href) {
+  if (!styles.has(href)) {
+    styles.set(href, new Promise((resolve) => document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }))));
+  }
+  return styles.get(href);
+}
+
 /** Return a new SVG element with the given attributes. */
 export function svg(tag, attributes = {}) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);

@@ -1,7 +1,7 @@
 // Figures over days: a card for each zone, line and whole picture, with its hours or days as bars.
 import { fetchJson } from "./api.js";
 import { classesSeen, colourOf } from "./colours.js";
-import { el, setText } from "./dom.js";
+import { el, loadStyle } from "./dom.js";
 import { FigureCard } from "./figure_card.js";
 import { HOUR_S, KINDS, cardsOf, dayOf, dayText, spanOf } from "./figures_data.js";
 import { Positions } from "./positions.js";
@@ -11,12 +11,16 @@ const REFRESH_MS = 60000;
 const RANGES = { 1: "One day", 7: "7 days", 30: "30 days" };
 const TOO_MANY = 422;
 
-/** Put the figures beside the wall, with their style sheet; `actions` as for `Figures`. */
+let opened = null; // a promise
+
+/** Put the figures beside the wall, once their style sheet is there; `actions` as for `Figures`. */
 export function openFigures(actions) {
-  const figures = new Figures(actions);
-  document.head.append(el("link", { rel: "stylesheet", href: "figures.css" }));
-  document.getElementById("wall").after(figures.element);
-  return figures;
+  opened ??= loadStyle("figures.css").then(() => {
+    const figures = new Figures(actions);
+    document.getElementById("wall").after(figures.element);
+    return figures;
+  });
+  return opened;
 }
 
 class Figures {
@@ -123,6 +127,7 @@ class Figures {
     this.#csv.href = new URL(`api/counts.csv?${query({ since, until, bucket })}`, document.baseURI);
     this.#csv.download = `counts ${dayText(new Date(since * 1000))}${count > 1 ? ` to ${this.#day.value}` : ""}.csv`;
     const before = dayOf(dayText(new Date(since * 1000)), count === 1 ? -7 : -count).getTime() / 1000;
+    if (!this.#groups.childElementCount) this.#tell("Loading");
     let found;
     try {
       found = await Promise.all([
@@ -146,7 +151,7 @@ class Figures {
     const span = this.#span;
     const cameras = [...new Set(cards.map(({ camera }) => camera))];
     this.#say.hidden = cards.length > 0;
-    if (!cards.length) this.#say.replaceChildren(el("b", {}, "Nothing was counted"), "Nothing of these days is kept, or nothing happened: choose another day, camera or class.");
+    if (!cards.length) this.#tell(el("b", {}, "Nothing was counted"), "Nothing of these days is kept, or nothing happened: choose another day, camera or class.");
     const classes = new Set(cards.flatMap(({ rows }) => rows.map(({ class_name }) => class_name)));
     this.#legend.hidden = !classes.size;
     this.#legend.replaceChildren(...[...classes].sort().map((name) => {
@@ -180,9 +185,12 @@ class Figures {
   #fail(message) {
     this.#groups.replaceChildren();
     this.#legend.hidden = true;
+    this.#tell(el("b", {}, "Counts cannot be shown"), message);
+  }
+
+  #tell(...words) {
     this.#say.hidden = false;
-    setText(this.#say, "");
-    this.#say.append(el("b", {}, "Counts cannot be shown"), message);
+    this.#say.replaceChildren(...words);
   }
 }
 

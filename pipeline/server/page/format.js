@@ -37,6 +37,11 @@ export function time(unix) {
   return then.toDateString() === new Date().toDateString() ? text : `${day.format(then)} ${text}`;
 }
 
+/** Return a time in milliseconds as files are named by it: UTC, "2026-01-31T18-00-05". */
+export function stamp(ms) {
+  return new Date(ms).toISOString().slice(0, 19).replaceAll(":", "-");
+}
+
 /** Return whether a visit has a clip or may get one: recording goes on after the event. */
 export function mayHaveClip(visit) {
   if (isCameraVisit(visit)) return false;

@@ -1,6 +1,8 @@
 // Large view of one camera: opened by the address, with keys for the next camera and its zones.
+import { cameraPath } from "./api.js";
 import { choose } from "./dialogs.js";
 import { el, isTyping } from "./dom.js";
+import { stamp } from "./format.js";
 
 const PREFIX = "#camera/";
 
@@ -94,11 +96,14 @@ export class LargeView {
       "button", { type: "button", class: kind ?? null, "aria-keyshortcuts": key, "aria-label": label, on: { click: act } }, text,
     );
     const edit = button("Edit zones", "e", "Edit zones and lines", () => this.edit(), "edit");
+    const save = el("a", { class: "button snapshot", href: cameraPath(tile.name, "snapshot.jpg"), title: "Save the newest picture, in full size" }, "Snapshot");
+    save.addEventListener("click", () => { save.download = `${tile.name} ${stamp(Date.now())}.jpg`; });
     tile.tools.append(
       button("←", "Escape", "Back to all cameras", () => this.back(), "back"),
       el("h2", {}, tile.name),
       button("‹", "ArrowLeft", "Camera before", () => this.step(-1)),
       button("›", "ArrowRight", "Next camera", () => this.step(1)),
+      save,
       edit,
       button("Settings", "s", "Settings of this camera", () => this.#onSettings(tile.name), "settings"),
     );

@@ -5,6 +5,7 @@ import { el, setText } from "./dom.js";
 import { count, span, time } from "./format.js";
 
 const REFRESH_MS = 3000;
+const LIMITS = { infer: "detection", track: "tracking", sinks: "what is written", decode: "decoding" }; // of "camera" nobody need know
 
 export class Status {
   #lamp = document.querySelector(".link .lamp");
@@ -85,7 +86,7 @@ export class Status {
     this.#notice("config", config.error ? "The changed configuration is not in force." : null, config.error ?? "");
     const parts = [
       `${status.fps.toFixed(1)} results/s`,
-      status.limited_by ? `limited by ${status.limited_by}` : "",
+      status.fps && status.limited_by in LIMITS ? `limited by ${LIMITS[status.limited_by]}` : "",
       `up ${span(status.uptime_s)}`,
       config.path ? `${config.path}, loaded ${time(config.loaded_at)}` : "",
     ].filter(Boolean);

@@ -185,7 +185,7 @@ export class Tile {
     const seen = isSeen(camera.state);
     const objects = objectsText(this.#objects.counts);
     const texts = [objects, seen ? this.#areas.text : ""].filter(Boolean);
-    const text = seen ? texts.join(" · ") || "nothing in view" : "–";
+    const text = seen ? texts.join(" · ") || (this.#header ? "nothing in view" : "–") : "–";
     setText(this.#now, text);
     setAttribute(this.#now, "title", text);
     this.#now.toggleAttribute("data-quiet", objects === "");

@@ -108,8 +108,8 @@ export function linesOf(counts) {
 }
 
 /** Return title and text to show over the picture, both empty without a problem; `seen`: there is a picture. */
-export function problemText({ state, since, error, warning, reconnects }, seen) {
-  const text = error ?? "";
+export function problemText({ name, state, since, error, warning, reconnects }, seen) {
+  const text = (error ?? "").replace(`source ${name}: `, ""); // the tile says whose it is
   if (state === "lost") {
     const tries = reconnects ? ` Came back ${count(reconnects, "time")} before.` : "";
     return [`Lost since ${time(since)}`, text || `Trying again by itself.${tries}`];

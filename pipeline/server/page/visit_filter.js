@@ -2,7 +2,7 @@
 import { classesSeen } from "./colours.js";
 import { el } from "./dom.js";
 
-const KINDS = {
+export const KINDS = {
   "": "All kinds", appeared: "Appeared", enter: "Entered", dwell: "Dwelled", leave: "Left", cross: "Crossed", lost: "Camera lost", live: "Camera back",
 };
 const TIMES = { "": "Any time", 1: "Last hour", 24: "Last 24 hours", 168: "Last 7 days", 720: "Last 30 days", own: "From … to …" };

@@ -17,7 +17,7 @@ export class WholePicture {
       "div", { class: "fields whole" },
       el("h3", {}, "Whole picture"),
       el("label", { class: "check" }, this.#on, el("span", {}, "An event for each object that appears"), this.#count),
-      el("label", {}, "Lowest that counts, in % of the picture's height", this.#height),
+      el("label", {}, "Smallest height that counts, in % of the picture's", this.#height),
       el("label", {}, "Seconds seen until it counts", this.#seen),
     );
     for (const field of [this.#on, this.#height, this.#seen]) {

@@ -68,5 +68,5 @@ export class Preview {
 }
 
 function words(seconds) {
-  return isStill ? `So many in the recording of ${Math.round(seconds)} s.` : `So many in the last ${Math.round(seconds)} s, had they been there.`;
+  return isStill ? `That is what they count in the recording of ${Math.round(seconds)} s.` : `That is what they would have counted in the last ${Math.round(seconds)} s.`;
 }

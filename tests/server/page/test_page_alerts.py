@@ -81,14 +81,14 @@ def test_alerts_are_switched_on_tested_and_shown(open_page: Open, fake: FakeServ
     dialog = page.get_by_role("dialog", name="Alerts")
     expect(dialog.locator("li")).to_have_count(2)
     first = dialog.locator("li").first
-    about = "Not now: person · yard · mon tue 22:00-06:00 · to email, web push"
+    about = "Not now: person · yard · mon tue 22:00-06:00 · to e-mail, browsers"
     expect(first).to_contain_text(about)
     expect(first).to_contain_text("person entered lawn, yard; 2 events came too soon after one")
     assert page.evaluate("window.harmed") is None
     assert accessibility_problems(page) == []
 
     first.get_by_role("button", name="Send a test of Yard at night").click()
-    expect(first).to_contain_text("email: SMTP 550 no; mqtt: sent")
+    expect(first).to_contain_text("e-mail: SMTP 550 no; MQTT: sent")
     assert fake.tested == ["Yard at night"]
 
     dialog.get_by_role("button", name="Switch on").click()

@@ -280,7 +280,7 @@ def test_the_large_camera_has_its_own_visits(page: Page, fake: FakeServer) -> No
     page.locator('[data-camera="street"] .open').click()
     expect(page.locator(".event")).to_have_count(1)
     expect(page.locator(".event")).to_contain_text("Kerb")
-    expect(page.locator(".facts")).to_contain_text("2 overrun, 1 stale")
+    expect(page.locator(".facts")).to_contain_text("2 for newer ones, 1 too old")
     page.keyboard.press("Escape")
     expect(page.locator(".event")).to_have_count(2)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from support.page_browser import Open, accessibility_problems, shows_pictures, until
 from support.page_server import FakeServer
 
@@ -106,3 +107,21 @@ def test_figures_over_days(open_page: Open, fake: FakeServer) -> None:
     phone.locator(".figure-card .hit").first.click()
     expect(phone.get_by_role("heading", name="Events")).to_be_visible()
     expect(phone.locator(".figures")).to_be_hidden()
+
+
+def test_nothing_is_shown_before_its_style_sheet_is_there(open_page: Open) -> None:
+    """On a slow network the figures stood below the wall as bare lists and fields."""
+    page = open_page()
+    shows_pictures(page)
+    held: list[Route] = []
+    page.route(re.compile(r"/(figures|alerts)\.css"), held.append)
+    for button, shown in (
+        (page.get_by_role("link", name="Over days"), page.locator("main.figures")),
+        (page.get_by_role("button", name="Alerts"), page.get_by_role("dialog", name="Alerts")),
+    ):
+        button.click()
+        until(page, lambda: bool(held))
+        page.wait_for_timeout(100)
+        assert shown.count() == 0
+        held.pop().continue_()
+        expect(shown).to_be_visible()

@@ -157,7 +157,7 @@ def test_masks_and_the_lowest_height_of_the_whole_picture(
 ) -> None:
     """What is left out, and what is too small, is said beside the zones and undone like them."""
     assert "appeared" not in save_after(editing, fake, lambda: drag_gate(editing)), "left alone"
-    field = editing.get_by_label("Lowest that counts, in % of the picture's height")
+    field = editing.get_by_label("Smallest height that counts, in % of the picture's")
     expect(field).to_be_disabled()
     editing.get_by_role("button", name="New mask").click()
     corners = [(10, 10), (60, 10), (60, 60)]

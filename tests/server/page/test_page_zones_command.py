@@ -56,7 +56,7 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
             page.mouse.click(left + x * scale, top + y * scale)
         page.keyboard.type("doorstep")
         expect(page.locator(".editor .list")).to_contain_text("1 entered")
-        expect(page.get_by_text("So many in the recording of 4 s.")).to_be_visible()
+        expect(page.get_by_text("That is what they count in the recording of 4 s.")).to_be_visible()
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         for useless in ("Boxes", "All cameras", "Next camera"):
