@@ -136,3 +136,17 @@ def test_a_disk_that_stands_still_has_no_packets_pile_up(
     released.set()
     run.sink.close()
     assert "events: clips lack 1 pictures" in caplog.text, "the clip ends with the first one"
+
+
+def test_nothing_is_kept_of_a_camera_that_was_removed(tmp_path: Path) -> None:
+    """Up to 24 MB of pictures stayed with each, and its main stream's packets."""
+    taps = {name: PacketTap() for name in ("gate", "door")}
+    sink = plugin.build(plugin.Options())
+    sink.open(replace(run_info(tmp_path, *taps), clip_packets=taps.get))
+    sink.write(result(0))
+    kept = []
+    for index in (10, 590, 610):
+        sink.write(result(index, source="door"))
+        kept.append([name for name, tap in taps.items() if tap.is_wanted])
+    sink.close()
+    assert kept == [["gate", "door"], ["gate", "door"], ["door"]]

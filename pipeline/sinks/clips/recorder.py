@@ -43,6 +43,8 @@ MAX_WAITING_BYTES = 128 * 2**20
 """Of packets that may wait for a slow disk; beyond it the clips that are copied end."""
 MAX_CLIP_S = 60.0
 SILENT_S = 5.0
+IDLE_S = 60.0
+"""After so long without a picture nothing is kept of a camera: it is lost, or was removed."""
 """A camera that gives no picture for so long ends its clips."""
 TRAIL_S = 1.5
 _ROUNDING_S = 1e-3
@@ -156,6 +158,8 @@ class ClipRecorder:
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
+        if not self._options.lossless:
+            self._drop_idle(picture.captured_at)
         tap = self._tap(source)
         with self._changed:
             open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
@@ -200,6 +204,13 @@ class ClipRecorder:
             self._thumbnails.close(timeout_s)
         if self.lost_pictures:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
+
+    def _drop_idle(self, now: float) -> None:
+        idle = [name for name, one in self._rings.items() if one.newest.captured_at < now - IDLE_S]
+        for name in idle:
+            del self._rings[name]
+            if (tap := self._taps.pop(name, None)) is not None:
+                tap[1]()
 
     def _tap(self, source: str) -> PacketTap | None:
         """Return a camera's packets, which are kept from the first call on."""
