@@ -114,7 +114,7 @@ def test_nothing_is_shown_before_its_style_sheet_is_there(open_page: Open) -> No
     page = open_page()
     shows_pictures(page)
     held: list[Route] = []
-    page.route(re.compile(r"/(figures|alerts)\.css"), held.append)
+    page.route(re.compile(r"/(figures|alerts)\.css"), lambda route: held.append(route))
     for button, shown in (
         (page.get_by_role("link", name="Over days"), page.locator("main.figures")),
         (page.get_by_role("button", name="Alerts"), page.get_by_role("dialog", name="Alerts")),

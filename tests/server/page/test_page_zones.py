@@ -143,7 +143,7 @@ def test_what_would_have_been_counted_is_shown_before_saving(
     rows = editing.locator(".editor .list")
     expect(rows).to_contain_text("3 entered")
     expect(rows).to_contain_text("4 in, 1 out")
-    expect(editing.get_by_text("in the last 60 s, had they been there")).to_be_visible()
+    expect(editing.get_by_text("would have counted in the last 60 s")).to_be_visible()
     editing.get_by_role("button", name="New line").click()
     drag(editing, (40, 90), (200, 100))
     expect(editing.locator(".editor .list li").nth(2)).to_contain_text("4 in, 1 out")
