@@ -64,6 +64,7 @@ def run_config(
                 summaries.setdefault(result.frame.source, _SourceSummary()).add(result)
                 if on_result:
                     on_result(result)
+                del result  # its picture is not held while the next one is waited for
     except BaseException as error:
         problem = _reason(error)
         raise

@@ -40,6 +40,21 @@ READ_AHEAD, READ_AHEAD_BYTES, MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**26, 2, 2**22
 """Frames of a file that may be decoded ahead to ride out a slow one, unless they take more bytes;
 so many in any case; and how much memory is not worth saving."""
 
+MOVING_BYTES, MIN_MOVING = 2**25, 2
+"""Bytes of a file's pictures that may be between its decoder and the end of the last sink, wherever
+the slowest stage makes them wait; and how many may be there in any case."""
+
+
+def max_moving(frame_bytes: int, batch_size: int, in_flight: int) -> int:
+    """Return how many frames of a file may be on their way: a detector gets all it can work on.
+
+    A quarter more where those are many, to ride out slow ones. On two processors two frames are
+    being inferred, while the third is decoded, drawn on or encoded.
+    """
+    detector = batch_size * in_flight
+    return max(MIN_MOVING, MOVING_BYTES // max(frame_bytes, 1), detector + detector // 4)
+
+
 
 def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
     """Return how many frames fit into that much memory; 2 at least."""
@@ -116,6 +131,7 @@ class Grabber:
         self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
         self._lost = False
         self._ring_bytes: int | None = None
+        self._detector: tuple[int, int] | None = None
         self._undecoded = self._unwanted = 0
         self._counts_undecoded: CountsUndecoded | None = None
         self._counts_unwanted: CountsUnwanted | None = None
@@ -145,6 +161,16 @@ class Grabber:
         self._ring_bytes = ring_megabytes * 2**20
         self.ring.capacity = min(self.ring.capacity, frames_in_memory(ring_megabytes, self.info))
         return True
+
+    def limit(self, batch_size: int, in_flight: int) -> None:
+        """Hold no more large frames of a file than a detector of so many batches has a use for.
+
+        Without effect on a live source and on one that is not open.
+        """
+        if self.source.live or self.info is None:
+            return
+        self._detector = batch_size, in_flight
+        self.ring.capacity = min(self.ring.capacity, useful_read_ahead(batch_size * 2, self.info))
 
     def _set_aside(self, error: PipelineError) -> None:
         """Set this file aside, with the reason; the run goes on with the others."""
@@ -281,7 +307,10 @@ class Grabber:
         source = self.source
         self._counts_undecoded = source if isinstance(source, CountsUndecoded) else None
         self._counts_unwanted = source if isinstance(source, CountsUnwanted) else None
+        frame_bytes: int | None = None
         while not (self._stop.is_set() or self._has_enough()):
+            if self._detector is not None and frame_bytes is not None:
+                self.stats.wait_for_room(max_moving(frame_bytes, *self._detector), self._stop)
             began = time.perf_counter()
             frame = self.source.read()
             # A read may hang for long: a frame that it gives after the end is not counted.
@@ -295,6 +324,7 @@ class Grabber:
                 self._count_reconnect()
             self._count_left_out()
             frame = self._numbered(frame)
+            frame_bytes = frame.nbytes
             frozen = self.monitor.add_frame(frame)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))

@@ -96,6 +96,11 @@ class Inference:
         """Return how many frames the detector takes in one batch, once it is open."""
         return self._runner.detector.batch_size
 
+    @property
+    def max_in_flight(self) -> int:
+        """Return how many batches the detector works on at a time, once it is open."""
+        return self._runner.max_in_flight
+
     def start(self, fail: Fail, *, only_files: bool) -> None:
         """Start the thread, which reports to `fail`; live sources are never in order."""
         self._in_order = self._in_order and only_files

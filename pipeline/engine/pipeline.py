@@ -286,7 +286,7 @@ class Pipeline:
         self._sources.open_files()
         shapes = [(info.height, info.width) for info in self.source_infos.values()]
         class_names = self._inference.open(prefer_latency=self._is_lone_camera, shapes=shapes)
-        self._sources.limit_rings(self._inference.batch_size * 2)
+        self._sources.limit(self._inference.batch_size, self._inference.max_in_flight)
         only_files = self._sources.only_files
         self._sinks.open(
             RunInfo(
@@ -325,8 +325,8 @@ class Pipeline:
     def _delivered(self) -> Iterator[Result]:
         """Yield each result of inference, once the sinks have it; raises what a sink raises."""
         while (batch := self._results.take()) is not None:
-            for result in batch:
-                yield self._deliver(with_age(result))
+            while batch:  # no picture is held here while the next result is waited for
+                yield self._deliver(with_age(batch.pop(0)))
                 check_not_forked()
 
     def _deliver(self, result: Result) -> Result:

@@ -112,6 +112,7 @@ class ResultBuilder:
             self._hand_on(runner, grabbed, self._interpolated(grabbed), {})
         else:
             self._held.setdefault(name, []).append(grabbed)
+            self._stats.sources[name].hold(1)
 
     def release_all(self, runner: DetectorRunner) -> None:
         """Hand on the held frames, as no further detection will come."""
@@ -127,6 +128,7 @@ class ResultBuilder:
     def _release(self, runner: DetectorRunner, held: list[Grabbed]) -> None:
         while held:
             self._hand_on(runner, held[0], self._interpolated(held[0]), {})
+            self._stats.sources[held[0].frame.source].hold(-1)
             held.pop(0)  # only now: a frame that fails before is still to be counted
 
     def _interpolated(self, grabbed: Grabbed) -> Detections:

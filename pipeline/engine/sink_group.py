@@ -81,10 +81,11 @@ QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enoug
 
 
 class _WriteTimes:
-    """Adds up the times of all sinks for one result, and counts the sum after the last sink."""
+    """Adds up the times of all sinks for one result; after the last one counts sum and frame."""
 
-    def __init__(self, stats: Stats, sinks: int) -> None:
+    def __init__(self, stats: Stats, source: str, sinks: int) -> None:
         self._stats = stats
+        self._source = source
         self._pending = sinks
         self._total: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -96,6 +97,7 @@ class _WriteTimes:
             self._pending -= 1
             if self._pending == 0:
                 self._stats.add_stages(self._total)
+                self._stats.sources[self._source].add_written()
 
 
 Queue = RingBuffer[tuple[Result, _WriteTimes] | str]
@@ -172,7 +174,10 @@ class SinkGroup:
 
         Raises PipelineError where a sink fails, or failed since the last result.
         """
-        times = _WriteTimes(self._stats, len(self._sinks) - len(self._viewers))
+        source, sinks = result.frame.source, len(self._sinks) - len(self._viewers)
+        if not sinks:
+            self._stats.sources[source].add_written()
+        times = _WriteTimes(self._stats, source, sinks)
         for name, queue in self._queues.items():
             if not queue.put((result, times), behind=results_behind(result)):
                 raise StageError(f"sink {name}: failed before")  # `fail` knows with what
@@ -223,17 +228,19 @@ class SinkGroup:
     def _write_queued(self, name: str, queue: Queue) -> None:
         """Write the results of `queue`, on this sink's own thread."""
         while (batch := queue.take()) is not None:
-            for item in batch:
-                if isinstance(item, str):
+            while batch:
+                if isinstance(item := batch.pop(0), str):
                     self._finish_source(name, item)
                 else:
                     self._write_one(name, *item)
+                del item  # its picture is not held while the next one is waited for
 
     def _show_newest(self, name: str, newest: NewestPerSource) -> None:
         """Write the newest results, on this sink's own thread; whose time is not counted."""
         while (result := newest.take()) is not None:
             with located(f"sink {name}"):
                 self._sinks[name].write(with_age(result))
+            del result
 
     def _write_one(self, name: str, result: Result, times: _WriteTimes) -> None:
         sink = self._sinks[name]

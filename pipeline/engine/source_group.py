@@ -16,7 +16,7 @@ from pipeline.core.packet_tap import PacketTap
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
 from pipeline.core.worker import Fail
 from pipeline.engine.camera_monitor import CameraMonitor, CameraStatus
-from pipeline.engine.grabber import Grabbed, Grabber, GrabRules, useful_read_ahead
+from pipeline.engine.grabber import Grabbed, Grabber, GrabRules
 from pipeline.engine.options import RunOptions
 from pipeline.engine.stats import Stats
 
@@ -48,7 +48,7 @@ class SourceGroup:
         self._halted = False
         self._optional = frozenset(optional)
         self._recordings: dict[str, SourceInfo] = {}
-        self._max_ahead: int | None = None  # frames, once the detector is known
+        self._detector: tuple[int, int] | None = None  # batch size, batches in flight
         self._lock = threading.Lock()
 
     @property
@@ -128,7 +128,8 @@ class SourceGroup:
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
             running = self._running
-        self._limit_ring(grabber)  # `limit_rings` may have run before it was there
+        if self._detector is not None:  # `limit` may have run before it was there
+            grabber.limit(*self._detector)
         self.rings.add(grabber.ring)
         if self._halted:  # `halt` may have run before it was there
             grabber.halt()
@@ -201,22 +202,16 @@ class SourceGroup:
         total = sum(not grabber.source.live for grabber in self._grabbers)
         return total - len(self._parked), total
 
-    def limit_rings(self, frames: int) -> None:
-        """Make rings of files no larger than `frames` where more would hold much memory.
+    def limit(self, batch_size: int, in_flight: int) -> None:
+        """Bound how many frames of a file are on their way, by what the detector takes.
 
         Files that are added later are held to it too.
         """
         with self._lock:
-            self._max_ahead = frames
+            self._detector = batch_size, in_flight
             grabbers = self._grabbers
         for grabber in grabbers:
-            self._limit_ring(grabber)
-
-    def _limit_ring(self, grabber: Grabber) -> None:
-        if self._max_ahead is None or grabber.source.live or grabber.info is None:
-            return
-        ring = grabber.ring
-        ring.capacity = min(ring.capacity, useful_read_ahead(self._max_ahead, grabber.info))
+            grabber.limit(batch_size, in_flight)
 
     def start(self) -> None:
         """Begin to grab from all, until their end or `halt`; parked files one after another."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.data import Result
+from pipeline.core.ring_buffer import WAKE_S
 from pipeline.engine.drops import DropLog, DropRate
 from pipeline.engine.latency import LatencyWindow
 
@@ -90,6 +91,10 @@ class SourceStats:
     """Whether its frames have nothing to do with each other, as `SourceInfo` says."""
     grabbed: int = 0
     delivered: int = 0
+    written: int = 0
+    """How many all sinks are done with, those on threads of their own too."""
+    held: int = 0
+    """How many wait for a later frame that is detected on."""
     dropped: Counter[str] = field(default_factory=Counter)
     rejected_boxes: int = 0
     reconnects: int = 0
@@ -100,6 +105,7 @@ class SourceStats:
     latency: LatencyWindow = field(default_factory=LatencyWindow)
     drop_rate: DropRate = field(default_factory=DropRate)
     _drop_log: DropLog = field(default_factory=DropLog)
+    _changed: threading.Event = field(default_factory=threading.Event)
     # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -140,6 +146,28 @@ class SourceStats:
         """Return how many frames are neither delivered nor dropped yet."""
         with self._lock:
             return self.grabbed - self.delivered - self.dropped.total()
+
+    def add_written(self) -> None:
+        """Count a frame that all sinks are done with."""
+        with self._lock:
+            self.written += 1
+        self._changed.set()
+
+    def hold(self, count: int) -> None:
+        """Count frames that wait for a later one, or with a negative count do no more."""
+        with self._lock:
+            self.held += count
+        self._changed.set()
+
+    def wait_for_room(self, most: int, stop: threading.Event) -> None:
+        """Wait while `most` frames are between source and sinks; held ones do not count."""
+        while not stop.is_set():
+            self._changed.clear()  # before counting: what ends meanwhile sets it again
+            with self._lock:
+                moving = self.grabbed - self.dropped.total() - self.written - self.held
+            if moving < most:
+                return
+            self._changed.wait(WAKE_S)
 
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped so far, by cause."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.core.data import Frame
 
 TICKS = 90_000  # per second; 29.97 and 23.976 fps come out exact
 _USUAL_STEP_S = 1 / 30
 _MAX_STEP_S = 3600.0  # MP4 has 32 bits for one frame's duration
 _DISORDER_S = 0.5
+
+
+class _Moment(NamedTuple):
+    """What is kept of a frame: not its picture."""
+
+    pts_s: float
+    captured_at: float
+    epoch: int
 
 
 class FrameTimes:
@@ -17,7 +27,7 @@ class FrameTimes:
         self.step_s = _USUAL_STEP_S
         self._ticks = -1
         self._shift_s = 0.0
-        self._last: Frame | None = None
+        self._last: _Moment | None = None
 
     def ticks(self, frame: Frame) -> int:
         """Return the frame's time in 1/90000 s from the file's first frame.
@@ -25,7 +35,7 @@ class FrameTimes:
         A time that is repeated or a little early comes one tick after its predecessor. After a
         reconnect, where a camera's times start anew, the gap is the one between the arrivals.
         """
-        last, self._last = self._last, frame
+        last, self._last = self._last, _Moment(frame.pts_s, frame.captured_at, frame.epoch)
         if last is None:
             self._shift_s = -frame.pts_s
         else:

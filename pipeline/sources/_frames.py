@@ -50,7 +50,7 @@ class FrameSource:
         first = list(islice(self._frames, 1))
         if not first:
             raise SourceError(f"{self.name}: no frames came")
-        self._frames = chain(first, self._frames)
+        self._frames = chain(iter(first), self._frames)
         height, width = checked_image(picture_of(first[0]), f"{self.name}: item 0").shape[:2]
         return SourceInfo(width, height, self._fps, self._count, "frames in memory")
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trackline")
 
-_SMALL_PIXELS = 1_000_000
+_SMALL_PIXELS, _LARGE_PIXELS = 1_000_000, 6_000_000
 _MIN_THREADS, _THREADS_BYTES = 2, 2**26
 _STILL_BRANDS = frozenset({"avif", "heic", "heim", "heis", "heix", "mif1"})  # of ISO/IEC 23008-12
 _HEADER_BYTES = 1 << 16
@@ -79,7 +79,7 @@ class Options(OptionsModel):
     machine's."""
     threads: int = Field(0, ge=0, le=64)
     """Decoder threads; 0 for one up to a megapixel, and as many as processors above, but no more
-    than hold 64 MB of pictures: 5 in 4K."""
+    than hold 64 MB of pictures. In 4K one fewer than processors, 5 at most."""
     decode: Decode = "auto"
     """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
 
@@ -175,8 +175,9 @@ class FileSource:
             limited = f", none within max_megapixels: {self._max_megapixels:g}"
             reason = limited if "max_megapixels" in str(error) else ""
             raise self._not_a_video(f"no picture in it can be decoded{reason}") from None
-        self._frames = chain((first,), frames)
         height, width = first.shape[:2]
+        # The iterator of a list that is used up lets go of it, a tuple in the chain would stay.
+        self._frames = chain(iter([first]), frames)
         rate = self._fps or nominal_rate(container, stream)
         if rate is None and not says_times(container):
             self.notes.append("says no rate, taken as 25 pictures per second; see option fps")
@@ -336,12 +337,14 @@ class FileSource:
 def _threads_for(context: VideoCodecContext) -> int:
     """Return how many threads decode: each holds pictures of its own.
 
-    For small ones one thread outruns any detector, and of large ones few hold much memory.
+    For small ones one thread outruns any detector, and of large ones few hold much memory. On the
+    CPU the detector and an encoder have work for a processor at least.
     """
     pixels = context.width * context.height
     if pixels <= _SMALL_PIXELS:
         return 1
-    return min(cores().threads, max(_MIN_THREADS, _THREADS_BYTES * 2 // (pixels * 3)))
+    threads = min(cores().threads, max(_MIN_THREADS, _THREADS_BYTES * 2 // (pixels * 3)))
+    return threads if pixels < _LARGE_PIXELS else min(threads, max(1, cores().threads - 1))
 
 
 def _is_still(container: InputContainer) -> bool:
