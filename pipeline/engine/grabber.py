@@ -55,7 +55,6 @@ def max_moving(frame_bytes: int, batch_size: int, in_flight: int) -> int:
     return max(MIN_MOVING, MOVING_BYTES // max(frame_bytes, 1), detector + detector // 4)
 
 
-
 def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
     """Return how many frames fit into that much memory; 2 at least."""
     return max(2, megabytes * 2**20 // _frame_bytes(info))
@@ -328,6 +327,7 @@ class Grabber:
             frozen = self.monitor.add_frame(frame)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))
+            del frame  # a camera's picture is not held while the next one is waited for
             if frozen:
                 raise SourceLostError(f"{self._where}: the same picture again and again")
 

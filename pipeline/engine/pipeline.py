@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -97,8 +98,7 @@ class Pipeline:
 
     def run(self) -> dict[str, Any]:
         """Process everything and return the report; raises the first error after closing all."""
-        for _ in self.results():
-            pass
+        deque(self.results(), maxlen=0)
         return self.stats.report()
 
     @property

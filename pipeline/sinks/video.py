@@ -59,7 +59,8 @@ class Options(PictureDrawingOptions):
     """How long x264 searches for a smaller file: veryfast gives the same picture in 10 to 40 %
     fewer bytes, with two to three times the processor time."""
     threads: int = Field(0, ge=0)
-    """Threads of the encoder; 0 for one per two megapixels, as far as there are processors."""
+    """Threads of the encoder; 0 for one per two megapixels, as far as there are processors, one of
+    which ultrafast leaves to the detector."""
     max_height: int | None = Field(None, ge=16)
     """Rows of the video at most: larger pictures are scaled once they were drawn on; null for
     their own size. A 4K picture in 1080 rows takes a quarter of the encoder's time."""
@@ -232,8 +233,10 @@ class VideoSink:
 
     def _threads(self, height: int, width: int) -> int:
         """Return the encoder's thread count: as few as keep up, for slice borders cost quality."""
-        fitting = min(-(-height * width // PIXELS_PER_THREAD), cores().threads)
-        return self._options.threads or fitting
+        fitting = -(-height * width // PIXELS_PER_THREAD)
+        # The fastest preset keeps up without the processor that the detector works on.
+        spare = 1 if self._options.preset == _REFINED else 0
+        return self._options.threads or min(fitting, max(1, cores().threads - spare))
 
 
 def _log_lost_sound(files: list[str]) -> None:

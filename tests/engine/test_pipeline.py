@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from support.fakes import FakeDetector, FakeSink, FakeSource, Setup, boxes, came
 from support.live_fakes import until
 from support.threads import Latch
 
+from pipeline.core.data import Frame, Result
 from pipeline.core.frame_pool import FramePool
 from pipeline.engine import Pipeline, RunOptions
+from pipeline.engine.grabber import max_moving
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -182,6 +185,77 @@ def test_large_frames_wait_in_smaller_numbers(
     setup = Setup(source, ring_frames=frames_, ring_megabytes=megabytes)
     setup.pipeline.run()
     assert setup.pipeline.queue_limits == {"a": capacity}
+
+
+@pytest.mark.parametrize(("shape", "most"), [((1080, 1920), 5), ((2160, 3840), 2)])
+def test_large_pictures_on_their_way_are_bounded_in_bytes(
+    shape: tuple[int, int], most: int
+) -> None:
+    """Each queue was bounded by itself: before a slow encoder there were 11 pictures in 4K."""
+    blocked = Latch()
+
+    def reach() -> None:
+        assert blocked.is_open, "more pictures are on their way than 32 MB"
+
+    source = FakeSource("a", [*frames(most), reach, *frames(8 - most)])
+    source.shape = shape
+    sinks = {"slow": FakeSink(blocked, heavy=True)}
+    setup = Setup(source, sinks=sinks, detector=FakeDetector(batch_size=1))
+    runner = threading.Thread(target=setup.pipeline.run)
+    runner.start()
+    until(lambda: setup.stats("a").grabbed >= most)
+    blocked.open()
+    runner.join()
+    setup.check_end()
+    assert setup.stats("a").delivered == 8
+
+
+def test_pictures_held_for_the_next_detection_do_not_stop_a_file() -> None:
+    source = FakeSource("a", frames(24))
+    source.shape = (1080, 1920)
+    setup = Setup(source, detect_every=10)
+    setup.pipeline.run()
+    setup.check_end()
+    assert setup.stats("a").delivered == 24
+
+
+@pytest.mark.parametrize(
+    ("frame_bytes", "batch_size", "in_flight", "frames_"),
+    [
+        (1, 1, 1, 2**25),
+        (3_110_400, 1, 3, 10),  # 1080p as planes
+        (12_441_600, 1, 3, 3),  # 4K, two processors
+        (12_441_600, 1, 9, 11),  # eight
+        (12_441_600, 8, 2, 20),  # a GPU
+        (50_000_000, 1, 1, 2),
+        (0, 1, 1, 2**25),
+    ],
+)
+def test_a_detector_gets_all_pictures_it_can_work_on(
+    frame_bytes: int, batch_size: int, in_flight: int, frames_: int
+) -> None:
+    assert max_moving(frame_bytes, batch_size, in_flight) == frames_
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_no_stage_keeps_a_picture_while_it_waits_for_the_next(live: bool) -> None:
+    """Five did, each another one: 62 MB in 4K, and a picture of every camera."""
+    pictures: list[weakref.ref[Frame]] = []
+    idle = Latch()
+
+    def note(result: Result) -> None:
+        pictures.append(weakref.ref(result.frame))
+
+    source = FakeSource("a", [*frames(1), idle], live=live)
+    sinks = {"table": FakeSink(note), "video": FakeSink(note, heavy=True)}
+    setup = Setup(source, sinks=sinks)
+    runner = threading.Thread(target=setup.pipeline.run)
+    runner.start()
+    until(lambda: len(pictures) == 2)
+    until(lambda: all(picture() is None for picture in pictures), "a picture is kept")
+    idle.open()
+    runner.join()
+    setup.check_end()
 
 
 @pytest.mark.parametrize(

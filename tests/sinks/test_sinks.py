@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -349,6 +350,10 @@ def test_times_increase_whatever_the_source_says(
         for i, (pts_s, epoch) in enumerate(came)
     ]
     assert got == expected
+    frame = weakref.ref(last := Frame(image, "cam", len(came), 9.0, 200.0))
+    times.ticks(last)
+    del last
+    assert frame() is None  # of a picture only its times are kept
 
 
 def test_a_failed_rewrite_leaves_the_recording_playable(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,16 @@ def test_frame_memory_is_used_again_while_decoding(tmp_path, pictures):
     while owners.note(source.read()):
         pass
     assert owners.count <= 2
+
+
+def test_the_first_picture_is_not_kept_while_others_are_read(tmp_path, pictures):
+    """It was, to the end: a tuple in an `itertools.chain` stays until the chain is used up."""
+    source = build(Options(path=film(tmp_path, "mkv", pictures)))
+    source.open()
+    first = weakref.ref(source.read())
+    source.read()
+    assert first() is None
+    source.close()
 
 
 def test_a_second_open_begins_again(tmp_path, pictures):

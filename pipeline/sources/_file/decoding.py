@@ -48,7 +48,8 @@ def pictures_of(
                 if large or at_first or is_damage(container, log):
                     log.bad(log.packets - 1, _seconds(step.packet, stream))
                 continue
-            yield from pictures
+            while pictures:  # none is kept while the next packet is decoded
+                yield pictures.pop(0)
     try:
         yield from stream.decode(None)
     except FFmpegError as error:
@@ -71,11 +72,13 @@ def timed_pictures(
         clock = clock or start_clock()
         if chooser is None:
             yield picture, clock.seconds(picture.pts, picture.dts), True
+            del picture
             continue
         before, is_wanted = chooser.match(picture)
         for each in before:
             log.good(clock.seconds(each.pts, each.dts), float(each.duration * base))
         yield picture, clock.seconds(picture.pts, picture.dts), is_wanted
+        del picture
     if chooser is not None and clock is not None:
         for each in chooser.rest():
             log.good(clock.seconds(each.pts, each.dts), float(each.duration * base))

@@ -259,12 +259,13 @@ class StreamDecoder:
                 steps = (Step(packet),) if chooser is None else chooser.feed(packet)
                 for step in steps:
                     pictures = self._pictures(stream, step)
-                    for picture in pictures:
+                    while pictures:
+                        picture = pictures.pop(0)
                         if picture.is_corrupt:
                             self._note_damage()
                         elif chooser is None or self._is_wanted(picture, chooser):
                             yield picture, arrived_at
-                    del pictures
+                        del picture  # it is not held while the next packet is waited for
             asked_at = time.monotonic()
 
     def _pictures(self, stream: VideoStream, step: Step) -> list[VideoFrame]:
