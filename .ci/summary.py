@@ -1,7 +1,7 @@
 """Print "N passed, N failed, N skipped" over JUnit files; fail on a skip without a good reason.
 
-Usage: summary.py core.xml [servers.xml] extras.xml
-       summary.py --for-want-of-programs core.xml    (prints the tests to run again, one a line)
+Usage: summary.py core.xml again.xml
+       summary.py --to-run-again core.xml    (prints the skipped tests to run again, one a line)
 
 A test that was skipped in one file and ran in another counts as what it did there.
 """
@@ -70,17 +70,25 @@ def main(paths: list[str]) -> int:
     return 1 if counts["failed"] or surprises or not counts["passed"] else 0
 
 
-def skipped_for_want_of_programs(path: str) -> list[str]:
-    """Return pytest's names of the tests that need a program that was not there.
+def to_run_again(path: str) -> list[str]:
+    """Return pytest's names of the tests that need a program or an extra that was not there.
 
     Of a table only the rows that were skipped, unless JUnit's file cannot hold their names.
     """
     found = {
-        f"{_file(where)}::{name if _PLAIN.fullmatch(name) else name.partition('[')[0]}": None
+        _test(where, name): None
         for (where, name), outcome, reason in cases(path)
-        if outcome == "skipped" and NO_PROGRAM.search(reason)
+        if outcome == "skipped"
+        and (NO_PROGRAM.search(reason) or any(each in reason for each in EXTRAS))
     }
     return [*found]
+
+
+def _test(where: str, name: str) -> str:
+    """Return pytest's name of a test, or of a module that was skipped as a whole."""
+    if not where:
+        return _file(name)
+    return f"{_file(where)}::{name if _PLAIN.fullmatch(name) else name.partition('[')[0]}"
 
 
 def _file(classname: str) -> str:
@@ -94,7 +102,7 @@ def _file(classname: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--for-want-of-programs"]:
-        sys.stdout.writelines(f"{name}\n" for name in skipped_for_want_of_programs(sys.argv[2]))
+    if sys.argv[1:2] == ["--to-run-again"]:
+        sys.stdout.writelines(f"{name}\n" for name in to_run_again(sys.argv[2]))
         raise SystemExit(0)
     raise SystemExit(main(sys.argv[1:]))
