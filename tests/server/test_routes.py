@@ -286,7 +286,7 @@ def test_schemathesis_finds_no_violation(made: ServerParts, tmp_path: Path) -> N
             valid_or_not = st.one_of(*(operation.as_strategy(mode) for mode in GenerationMode))
 
             @settings(
-                max_examples=15, deadline=None, database=None, derandomize=True,
+                max_examples=8, deadline=None, database=None, derandomize=True,
                 phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             @given(case=valid_or_not)

@@ -86,6 +86,18 @@ def open_page(browser: Browser, fake: FakeServer) -> Iterator[Open]:
     assert complaints == []
 
 
+@pytest.fixture(scope="module")
+def functions(browser: Browser, moving: Scene) -> Iterator[Page]:
+    """A page whose functions are called by tests that change nothing on it."""
+    server = FakeServer([Camera("yard", moving)])
+    server.start()
+    page = browser.new_page()
+    page.goto(server.url)
+    yield page
+    page.close()
+    server.stop()
+
+
 @pytest.fixture
 def page(open_page: Open) -> Page:
     """The page, once both cameras show a picture."""

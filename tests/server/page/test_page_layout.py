@@ -33,9 +33,9 @@ PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobil
     ],
 )  # fmt: skip
 def test_columns_that_make_pictures_largest(
-    page: Page, aspects: list[float], width: int, height: int, cover: bool, columns: int | None
+    functions: Page, aspects: list[float], width: int, height: int, cover: bool, columns: int | None
 ) -> None:
-    found = page.evaluate(LAYOUT, [aspects, width, height, cover])
+    found = functions.evaluate(LAYOUT, [aspects, width, height, cover])
     assert (found and found["columns"]) == columns
     if found:
         rows = -(-len(aspects) // found["columns"])

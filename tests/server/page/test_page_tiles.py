@@ -110,10 +110,10 @@ def test_one_missed_picture_does_not_change_the_words(
         ("seated_person", "seated_people"), ("constructor", "constructors"),
     ],
 )  # fmt: skip
-def test_classes_have_plurals(page: Page, name: str, many: str) -> None:
+def test_classes_have_plurals(functions: Page, name: str, many: str) -> None:
     ask = "async (args) => (await import('./tile_text.js')).plural(...args)"
-    assert page.evaluate(ask, [name, 2]) == many
-    assert page.evaluate(ask, [name, 1]) == name
+    assert functions.evaluate(ask, [name, 2]) == many
+    assert functions.evaluate(ask, [name, 1]) == name
 
 
 def placed(page: Page, labels: list[dict[str, Any]], taken: list[list[float]]) -> dict[str, Any]:
@@ -163,17 +163,19 @@ def test_labels_never_lie_over_one_another(page: Page) -> None:
         ([[50, 60, 40, 80]] * 5, ["above", "below", "inside", "insideBottom", None]),
     ],
 )  # fmt: skip
-def test_where_labels_go(page: Page, boxes: list[list[float]], places: list[str | None]) -> None:
+def test_where_labels_go(
+    functions: Page, boxes: list[list[float]], places: list[str | None]
+) -> None:
     """Above, else below, else inside; of what has no room the smaller is left out."""
     labels = [
         {"key": key, "box": box, "width": 42, "height": 16, "weight": 10 - key}
         for key, box in enumerate(boxes)
     ]
-    found = placed(page, labels, [])
+    found = placed(functions, labels, [])
     assert [found.get(str(key), {}).get("place") for key in range(len(boxes))] == places
 
 
-def test_a_label_keeps_its_place(page: Page) -> None:
+def test_a_label_keeps_its_place(functions: Page) -> None:
     """Labels that jump from picture to picture cannot be read."""
     script = """async (area) => {
       const { placeLabels } = await import('./labels.js');
@@ -184,7 +186,11 @@ def test_a_label_keeps_its_place(page: Page) -> None:
       const three = placeLabels([label(2, 60, 10)], area, [], two);
       return [one, two, three].map((each) => [1, 2].map((key) => each.get(key)?.place ?? null));
     }"""
-    assert page.evaluate(script, AREA) == [["above", "below"], ["above", "below"], [None, "above"]]
+    assert functions.evaluate(script, AREA) == [
+        ["above", "below"],
+        ["above", "below"],
+        [None, "above"],
+    ]
 
 
 TEXTS = """() => {
@@ -228,11 +234,11 @@ def test_ids_are_drawn_on_demand(open_page: Open, fake: FakeServer, moving: Scen
     assert drawn_now(page) == {"car 1"}
 
 
-def test_trails_are_smooth(page: Page) -> None:
+def test_trails_are_smooth(functions: Page) -> None:
     """The bottom of a box jitters by pixels; a trail of these corners looked like a saw."""
     script = """async () => (await import('./trails.js')).smoothed(
       Array.from({ length: 21 }, (_, i) => [i * 4, 100 + (i % 2 ? 3 : -3)]))"""
-    points = page.evaluate(script)
+    points = functions.evaluate(script)
     assert points[0] == [0, 97]
     assert points[-1] == [80, 97]
     assert [x for x, _ in points] == pytest.approx([4 * i for i in range(21)])
