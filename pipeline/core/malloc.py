@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
+import time
+from collections.abc import Callable
+
+SPARED_S = 10.0
+"""Processor time of this process between two times that freed memory is given back."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS = 2
@@ -30,8 +36,38 @@ def return_freed() -> None:
         libc.malloc_trim(0)
 
 
+class Trimmer:
+    """Gives freed memory back after things that may come often, such as the end of a short file.
+
+    All that is given back must be asked for anew: for a clip of a second and its video that was
+    40 ms of processor time. So it is done once for each `SPARED_S` of this process's own time.
+    """
+
+    def __init__(
+        self,
+        trim: Callable[[], None] = return_freed,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._trim, self._clock = trim, clock
+        self._due_s = 0.0
+        self._lock = threading.Lock()
+
+    def trim(self) -> None:
+        """Give freed memory back unless that was done a moment ago; any thread."""
+        with self._lock:
+            now = self._clock()
+            if now < self._due_s:
+                return
+            self._due_s = now + SPARED_S
+        self._trim()
+
+
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
+
+
+often = Trimmer()
+"""The one of this process, whose heap is one for all."""

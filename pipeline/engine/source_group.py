@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from pipeline.core import malloc
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, SourceBrokenError
 from pipeline.core.interfaces import HasClipPackets, HasPackets, Source, SourceInfo
-from pipeline.core.malloc import return_freed
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
 from pipeline.core.worker import Fail
@@ -184,7 +184,8 @@ class SourceGroup:
             if opened > at_once:
                 grabber.park()
                 self._parked.append(grabber)
-        return_freed()
+        if self._parked:
+            malloc.return_freed()
         aside = [grabber.broken for grabber in files if grabber.broken is not None]
         if aside and len(aside) == len(self._grabbers):
             raise SourceBrokenError(_unread(aside, len(files)))
@@ -227,8 +228,8 @@ class SourceGroup:
         self._over.append(grabber)
         if grabber.source.live:
             return
-        # What a decoder frees stays with the C library otherwise: 14 MB for each file of 1080p.
-        return_freed()
+        # What a decoder frees stays with the C library otherwise: 14 MB for a file of 1080p.
+        malloc.often.trim()
         self._wait_for_room(grabber.ring.capacity)
         try:
             next_file = self._parked.popleft()
