@@ -17,7 +17,8 @@ from pipeline.classifiers._tags.merge import (
     DEFAULT_TOP,
     tags_of,
 )
-from pipeline.config.build import build, lowest_score, make_classifier, make_detector
+from pipeline.config.build import build, make_classifier, make_detector
+from pipeline.config.detection import lowest_score
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.source_argument import split_sources

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
 from pipeline.config.alerts import alert_sink
-from pipeline.config.plugins import CLASSIFIERS, EMBEDDERS, PLUGIN_TYPES, plugin, plugin_names
+from pipeline.config.detection import (
+    detect_by_source,
+    detector_choice,
+    detector_options,
+    score_of_pictures,
+)
+from pipeline.config.plugins import (
+    CLASSIFIERS,
+    EMBEDDERS,
+    PLUGIN_TYPES,
+    make_plugin,
+    plugin,
+    plugin_names,
+    plugin_options,
+)
 from pipeline.config.resolve import (
     DETECT,
     ResolvedConfig,
     SourceEntry,
     assign_names,
-    detect_options,
     with_secrets,
 )
 from pipeline.config.schema import Config
 from pipeline.core.errors import ConfigError
 from pipeline.core.interfaces import Classifier, Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.options import (
-    HasClasses,
-    HasConf,
     HasEmbedder,
     HasGround,
     HasModel,
-    HasWantedConf,
     PluginChoice,
-    validated,
 )
 from pipeline.core.secret_masking import masked_all
 from pipeline.embedders._shared import EmbedderHolders, SharedEmbedder
@@ -99,7 +107,7 @@ def build(
         new_watcher=new_watcher,
         optional=optional,
         detect=detect,
-        unrelated_score=_score_of_pictures(config),
+        unrelated_score=score_of_pictures(config),
         patience_s=patience_s,
     )
 
@@ -112,112 +120,23 @@ def make_sinks(config: Config) -> dict[str, Sink]:
             raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
         where = f"sinks.{index}"
         # First as written: an error shows the placeholder and not the secret.
-        _options(plugin("sinks", choice.kind, where), choice, where)
+        plugin_options(plugin("sinks", choice.kind, where), choice, where)
         complete = with_secrets(SourceEntry(where, choice), config.secrets)
-        sinks[choice.kind] = _make("sinks", complete, where)
+        sinks[choice.kind] = make_plugin("sinks", complete, where)
     return sinks
 
 
 def make_detector(config: Config) -> Detector:
     """Return the detector, not opened yet."""
-    detector: Detector = _make("detectors", detector_choice(config), "detector")
+    detector: Detector = make_plugin("detectors", detector_choice(config), "detector")
     return detector
 
 
 def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
     """Return a classifier, not opened yet."""
     choice = PluginChoice.model_validate({"kind": kind, **options})
-    classifier: Classifier = _make(CLASSIFIERS, choice, "classifier")
+    classifier: Classifier = make_plugin(CLASSIFIERS, choice, "classifier")
     return classifier
-
-
-def detector_choice(config: Config) -> PluginChoice:
-    """Return the detector's kind and options, `conf` and `classes` as wide as any source needs.
-
-    Each source then keeps what it wants of that: see `detect_by_source`.
-    """
-    choice = _shared_choice(config)
-    own = [detect_options(each, f"sources.{i}") for i, each in enumerate(config.sources)]
-    widest = dict(choice.options)
-    base = _detector_options(choice)
-    scores = [each.conf for each in own if each.conf is not None]
-    if isinstance(base, HasConf) and min(scores, default=base.conf) < base.conf:
-        widest["conf"] = min(scores)
-    classes = base.classes if isinstance(base, HasClasses) else None
-    if classes is not None:
-        more = [name for each in own for name in each.classes or ()]
-        widest["classes"] = [*dict.fromkeys([*classes, *more])]
-    if widest == choice.options:
-        return choice
-    return PluginChoice.model_validate({"kind": choice.kind, **widest})
-
-
-def detect_by_source(
-    resolved: ResolvedConfig, sources: Sequence[Source]
-) -> dict[str, DetectOptions]:
-    """Return what is detected on each source, by name, where that is less than on all together.
-
-    A source without options of its own keeps what the section `detector` says, where the detector
-    reports more for another one. Raises ConfigError for what this detector does not have.
-    """
-    entries = resolved.sources
-    if all(each.detect == DetectOptions() for each in entries):
-        return {}
-    base = _detector_options(_shared_choice(resolved.config))
-    reported = _detector_options(detector_choice(resolved.config))
-    shared: dict[str, Any] = {
-        key: getattr(base, key)
-        for key in ("conf", "classes")
-        if key in type(base).model_fields and getattr(base, key) != getattr(reported, key)
-    }
-    found = {}
-    for source, entry in zip(sources, entries, strict=True):
-        own = entry.detect.model_dump(exclude_none=True)
-        if "imgsz" in own and "imgsz" not in type(base).model_fields:
-            kind = resolved.config.detector.kind
-            raise ConfigError(f"{entry.where}.detect.imgsz: no option of the detector '{kind}'")
-        if options := {**shared, **own}:
-            found[source.name] = DetectOptions(**options)
-    return found
-
-
-def shared_detection(config: Config) -> DetectOptions:
-    """Return what is detected on sources that do not say, as far as the detector has options."""
-    base = _detector_options(_shared_choice(config))
-    known = DetectOptions.model_fields.keys() & type(base).model_fields.keys()
-    return DetectOptions(**{key: getattr(base, key) for key in known})
-
-
-def _shared_choice(config: Config) -> PluginChoice:
-    """Return the detector's kind and options, `conf` lowered to what the tracker can use.
-
-    Trackers that match in two stages continue tracks on detections of low score, and begin none on
-    them. A `conf` that the user set stays.
-    """
-    choice, tracker = config.detector, config.tracker
-    options = _options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
-    wanted = options.wanted_conf if isinstance(options, HasWantedConf) else None
-    field = plugin("detectors", choice.kind, "detector").Options.model_fields.get("conf")
-    if wanted is None or field is None or "conf" in choice.options:
-        return choice
-    conf = min(field.default, wanted)
-    return PluginChoice.model_validate({"kind": choice.kind, **choice.options, "conf": conf})
-
-
-def _detector_options(choice: PluginChoice) -> BaseModel:
-    return _options(plugin("detectors", choice.kind, "detector"), choice, "detector")
-
-
-def lowest_score(config: Config) -> float | None:
-    """Return the lowest score the detector reports in this run, None if it has no such option."""
-    options = _detector_options(detector_choice(config))
-    return float(options.conf) if isinstance(options, HasConf) else None
-
-
-def _score_of_pictures(config: Config) -> float:
-    """Return the lowest score on unrelated pictures: the detector's own, not the tracker's."""
-    options = _detector_options(config.detector)
-    return float(options.conf) if isinstance(options, HasConf) else 0.0
 
 
 def _warn_uncounted(
@@ -258,7 +177,7 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
     config = resolved.config
 
     def full(plugin_type: str, choice: PluginChoice, where: str) -> dict[str, Any]:
-        options = _options(plugin(plugin_type, choice.kind, where), choice, where)
+        options = plugin_options(plugin(plugin_type, choice.kind, where), choice, where)
         return {"kind": choice.kind, **options.model_dump(mode="json")}
 
     tracker = full("trackers", config.tracker, "tracker")
@@ -288,7 +207,7 @@ def _own_detection(entry: SourceEntry) -> dict[str, Any]:
 
 def model_of(config: Config) -> str | None:
     """Return the weights as the detector's options name them, not fit to be shown."""
-    options = _detector_options(config.detector)
+    options = detector_options(config.detector)
     if not isinstance(options, HasModel) or options.model is None:
         return None
     return str(options.model)
@@ -326,38 +245,28 @@ def schema() -> dict[str, Any]:
     return tree
 
 
-def _options(module: ModuleType, choice: PluginChoice, where: str) -> BaseModel:
-    options: BaseModel = validated(module.Options, choice.options, where)
-    return options
-
-
-def _make(plugin_type: str, choice: PluginChoice, where: str) -> Any:
-    module = plugin(plugin_type, choice.kind, where)
-    return module.build(_options(module, choice, where))
-
-
 def tracker_factory(config: Config) -> Callable[[], Tracker]:
     """Return a function that makes the tracker of a source."""
     module = plugin("trackers", config.tracker.kind, "tracker")
-    options = _options(module, config.tracker, "tracker")
+    options = plugin_options(module, config.tracker, "tracker")
     choice = _embedder_choice(config)
     if choice is None:
         return lambda: module.build(options)
-    holders = EmbedderHolders(_make(EMBEDDERS, choice, f"tracker.{_EMBEDDER}"))
+    holders = EmbedderHolders(make_plugin(EMBEDDERS, choice, f"tracker.{_EMBEDDER}"))
     return lambda: module.build(options, SharedEmbedder(holders))
 
 
 def _embedder_choice(config: Config) -> PluginChoice | None:
     """Return the embedder that the tracker asks for, None for trackers without."""
     choice = config.tracker
-    options = _options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
+    options = plugin_options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
     return options.embedder if isinstance(options, HasEmbedder) else None
 
 
 def check_tracker_ground(config: Config, sources: Collection[str]) -> None:
     """Raise ConfigError where the tracker's homographies are of others, or cannot be read."""
     choice = config.tracker
-    options = _options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
+    options = plugin_options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
     if isinstance(options, HasGround) and options.ground is not None:
         check_ground(options.ground, sources, "tracker.ground")
 
@@ -380,10 +289,10 @@ def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:
     entries, secrets = resolved.sources, resolved.config.secrets
     for entry in entries:
         # First as written: an error shows the placeholder and not the secret.
-        _options(plugin("sources", entry.choice.kind, entry.where), entry.choice, entry.where)
+        plugin_options(plugin("sources", entry.choice.kind, entry.where), entry.choice, entry.where)
     complete = [with_secrets(entry, secrets) for entry in entries]
     sources: list[Source] = [
-        _make("sources", choice, entry.where)
+        make_plugin("sources", choice, entry.where)
         for choice, entry in zip(complete, entries, strict=True)
     ]
     assign_names(sources, entries)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.options import unknown
+from pipeline.core.options import PluginChoice, unknown, validated
 
 PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
 """Types of plug-in that a configuration names."""
@@ -51,3 +54,15 @@ def plugin(plugin_type: str, kind: str, where: str) -> ModuleType:
 
 def _package(plugin_type: str) -> str:
     return _PACKAGES.get(plugin_type, f"pipeline.{plugin_type}")
+
+
+def plugin_options(module: ModuleType, choice: PluginChoice, where: str) -> BaseModel:
+    """Return a plug-in's options from the configuration; raises ConfigError naming `where`."""
+    options: BaseModel = validated(module.Options, choice.options, where)
+    return options
+
+
+def make_plugin(plugin_type: str, choice: PluginChoice, where: str) -> Any:
+    """Return a plug-in built from the configuration, not opened yet; raises ConfigError."""
+    module = plugin(plugin_type, choice.kind, where)
+    return module.build(plugin_options(module, choice, where))

@@ -294,9 +294,10 @@ def _with_value(message: str, came: object) -> str:
         came = masked_address(came)
     if isinstance(came, str | int | float | bool | None):
         return f"{message}, got {came!r}"
-    if isinstance(came, list | tuple):
-        return f"{message}, got a list"
-    return f"{message}, got a section" if isinstance(came, dict) else message
+    # That it was a list or a section says something only where something else was wanted.
+    if isinstance(came, list | tuple | dict) and message.startswith("want "):
+        return f"{message}, got a {'section' if isinstance(came, dict) else 'list'}"
+    return message
 
 
 _WANT = {

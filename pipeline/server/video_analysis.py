@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.classifiers._tags.merge import tags_of
-from pipeline.config.build import build, lowest_score
+from pipeline.config.build import build
+from pipeline.config.detection import lowest_score
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import Detection, Float32, Frame, Result

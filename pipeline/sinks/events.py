@@ -129,7 +129,10 @@ class EventsSink:
     def set_alerts(self, options: AlertOptions) -> None:
         """Replace the rules and channels of alerts, before `open` or later; raises ConfigError."""
         if options.uses_mqtt and self._options.mqtt is None:
-            raise ConfigError("alerts: channel mqtt: wants a broker, the option mqtt of events")
+            raise ConfigError(
+                "alerts: channel mqtt: wants a broker, the option mqtt of the sink events "
+                "(a change of sinks waits for the next start)"
+            )
         service = self._service
         if service is not None:
             service.alerts.use(options)

@@ -124,7 +124,7 @@ RULE = {"name": "r", "channels": ["email"]}
 @pytest.mark.parametrize(
     ("section", "reason"),
     [
-        ({"rules": [RULE]}, "channel 'email' is not configured"),
+        ({"rules": [RULE]}, r"channel 'email' is not configured \(configured: mqtt\)$"),
         ({"rules": [RULE, RULE], "email": MAIL}, "'r' is there twice"),
         ({"rules": [{**RULE, "chanels": []}], "email": MAIL}, "unknown key 'chanels'"),
         ({"rules": [{**RULE, "channels": []}]}, "at least 1"),

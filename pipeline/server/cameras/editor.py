@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.build import shared_detection
+from pipeline.config.detection import shared_detection
 from pipeline.config.resolve import DETECT
 from pipeline.config.source_list import (
     sources_of,

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from pipeline.config.build import detect_by_source, make_sources
+from pipeline.config.build import make_sources
+from pipeline.config.detection import detect_by_source
 from pipeline.config.resolve import SourceEntry, resolve_config
 from pipeline.config.schema import Config
 from pipeline.config.secrets import FILE_NAME, read_secrets, save_secret

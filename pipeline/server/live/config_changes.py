@@ -13,12 +13,11 @@ from pydantic import BaseModel
 from pipeline.config.alerts import alert_options
 from pipeline.config.build import (
     check_tracker_ground,
-    detect_by_source,
-    detector_choice,
     make_detector,
     make_sources,
     tracker_factory,
 )
+from pipeline.config.detection import detect_by_source, detector_choice
 from pipeline.config.resolve import ResolvedConfig, resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import ClassNames

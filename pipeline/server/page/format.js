@@ -115,10 +115,10 @@ export function rateText(camera) {
   return analysed === arriving ? `${arriving} fps` : `${analysed} of ${arriving} fps`;
 }
 
-/** Return whether at least a tenth of a camera's pictures is not analysed. */
+/** Return whether at least a tenth of a camera's pictures is not analysed; not judged in its first ten seconds. */
 export function isLagging(camera) {
   const [analysed, arriving] = ratesOf(camera);
-  return Number(analysed.toFixed(1)) < 0.9 * Number(arriving.toFixed(1));
+  return camera.grabbed >= 10 * arriving && Number(analysed.toFixed(1)) < 0.9 * Number(arriving.toFixed(1));
 }
 
 function ratesOf({ fps, analysed_fps }) {

@@ -51,7 +51,7 @@ export class VisitCard {
 
   #showTime() {
     const { started, ended, seconds } = this.visit;
-    const length = ended === null ? `${span(Math.max(seconds, Date.now() / 1000 - started))}, still there` : span(seconds);
+    const length = ended === null ? `${span(Math.max(seconds, Date.now() / 1000 - started))}, still ${isCameraVisit(this.visit) ? "lost" : "there"}` : span(seconds);
     setText(this.#when, ended === null || seconds >= 0.05 ? `${time(started)} · ${length}` : time(started));
   }
 

@@ -87,6 +87,7 @@ def test_a_camera_that_was_lost_is_a_card_without_a_clip(page: Page, fake: FakeS
     lost = fake.visit(track_id=0, class_name="", touched=[at("", "lost")], ended=None, clip=False)
     card = page.locator(".event")
     expect(card).to_contain_text("camera lost")
+    expect(card).to_contain_text("still lost")
     expect(card.get_by_role("button")).to_have_count(0)
     fake.change(lost, touched=[at("", "lost"), at("", "live")], ended=time.time(), seconds=120.0)
     expect(card).to_contain_text("camera was lost")
