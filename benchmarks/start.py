@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,28 @@ def _work(given: argparse.Namespace) -> int:
     def mark(name: str) -> None:
         marks.setdefault(name, (time.time() - given.worker, time.process_time()))
 
-    from pipeline.cli import main as command
-    from pipeline.cli import run  # noqa: F401 - what the command imports first
+    parse = argparse.ArgumentParser.parse_known_args
+
+    def marked_parse(self: argparse.ArgumentParser, *given: Any, **named: Any) -> Any:
+        mark("imports")  # of the command; the run's own classes are imported by now
+        mark_results_and_begin(mark)
+        return parse(self, *given, **named)
+
+    argparse.ArgumentParser.parse_known_args = marked_parse  # type: ignore[method-assign]
+    sys.argv = ["trackline", "run", str(given.video), "--model", given.models[0], "-o", "out"]
+    sys.argv += ["--save", given.save, "--max-frames", "1"]
+    from pipeline.__main__ import main as command
+
+    code = command()
+    print(json.dumps(marks))
+    return code
+
+
+def mark_results_and_begin(mark: Callable[[str], None]) -> None:
+    """Let a pipeline mark that it is built, open, and has its first result."""
     from pipeline.engine import Pipeline
     from pipeline.engine.stats import Stats
 
-    mark("imports")
     results, begin = Pipeline.results, Stats.begin
 
     def marked_results(self: Pipeline) -> Iterator[Any]:
@@ -103,11 +119,8 @@ def _work(given: argparse.Namespace) -> int:
         begin(self)
         mark("opened")
 
-    Pipeline.results, Stats.begin = marked_results, marked_begin  # type: ignore[method-assign, assignment]
-    arguments = [str(given.video), "--model", given.models[0], "--save", given.save]
-    code = command.main(["run", *arguments, "--max-frames", "1", "-o", "out"])
-    print(json.dumps(marks))
-    return code
+    Pipeline.results = marked_results  # type: ignore[method-assign, assignment]
+    Stats.begin = marked_begin  # type: ignore[method-assign]
 
 
 def _print(model: str, rounds: list[dict[str, dict[str, Any]]]) -> None:

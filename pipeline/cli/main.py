@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import io
 import logging
 import os
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _set_up(debug)
         args = _parse(argv)
+        if not gc.isenabled():  # see __main__.py
+            gc.freeze()  # what is there now stays to the end, and need not be looked at again
+            gc.enable()
         code = int(args.execute(args))
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import pytest
 from support.paths import ROOT
 
 SPY = """
-import sys
+import gc, sys
 from pathlib import Path
 from pipeline.core.options import OptionsModel
 
@@ -25,6 +25,7 @@ class Spy:
     def write(self, result):
         if not self.path.exists():
             self.path.write_text("\\n".join(sys.modules))
+            print("garbage is collected:", gc.isenabled(), gc.get_freeze_count() > 10_000)
     def close(self): pass
 
 def build(options):
@@ -72,6 +73,7 @@ def test_nothing_is_imported_before_the_first_result_that_can_wait(tmp_path: Pat
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
     )
     assert "2 frames in" in done.stdout, done.stderr
+    assert "garbage is collected: True True" in done.stdout
     loaded = {*modules.read_text().split()}
     assert {"openvino", "cv2", "pipeline.detectors.openvino.backend"} <= loaded
     assert sorted(loaded & {*LATER}) == []
