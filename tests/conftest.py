@@ -32,6 +32,17 @@ def _disk_is_not_waited_for() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _threads_have_one_priority() -> Iterator[None]:
+    """Threads that give way to a pipeline would starve here, where tests compete with each other.
+
+    On a busy machine the page's thread got so little that a request waited for 40 seconds.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "setpriority", lambda *about: None, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real weights, videos and ground truth."""
