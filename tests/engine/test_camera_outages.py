@@ -146,7 +146,8 @@ def test_a_hanging_read_is_stale_and_blocks_no_other_source() -> None:
             until(lambda: live.status("door").state == "stale")
             assert "no picture for" in (live.status("door").warning or "")
             live.wait_more("yard", 20)
-            assert live.status("yard").state == "live"
+            # 50 ms without a picture are nothing on a busy machine.
+            until(lambda: live.status("yard").state == "live")
         live.wait_more("door")
         until(lambda: live.status("door").state == "live")
 
@@ -231,8 +232,7 @@ def test_outages_of_some_cameras_cost_the_others_no_frame() -> None:
             victim.shape = rng.choice([(8, 12), (16, 20)])
             victim.plugged, victim.hung = True, False
             live.wait_more(victim.name)
-        states = {each.name: live.status(each.name).state for each in cameras}
-    assert set(states.values()) == {"live"}
+        until(lambda: {live.status(each.name).state for each in cameras} == {"live"})
     for each in cameras:
         stats = live.pipeline.stats.sources[each.name]
         assert stats.grabbed in (each.given, each.given - 1), "a frame was read and not counted"

@@ -80,7 +80,8 @@ def test_a_large_upload_may_take_longer(
         b"Content-Length: %d\r\n%s\r\n" % (piece * 8, BEARER if bearer else b"")
     )
     with (
-        serving(ServerParts(tmp_path), request_s=0.5) as address,
+        # Five pieces long, and shorter than all of them together.
+        serving(ServerParts(tmp_path), request_s=1.0) as address,
         begun(address, head) as connection,
     ):
         with suppress(ConnectionError):
@@ -122,7 +123,7 @@ def test_idle_connections_are_not_timed_out(tmp_path: Path) -> None:
     made = ServerParts(tmp_path)
     made.show(1)
     bearer = {"authorization": f"Bearer {TOKEN}"}
-    with serving(made, request_s=0.3) as address, closing(idle_client(address)) as client:
+    with serving(made, request_s=1.0) as address, closing(idle_client(address)) as client:
         assert status_of(client) == 200
         before = client.sock
         ws = address.replace("http", "ws") + "/api/ws"
