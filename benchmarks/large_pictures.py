@@ -77,7 +77,7 @@ def make_clip(video: Path, clip: Path, size: tuple[int, int], count: int) -> Non
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "23", "preset": "veryfast"}
         readers = [
-            islice(_pictures(video, width // parts, height // parts), n * _LATER, None)
+            islice(pictures(video, width // parts, height // parts), n * _LATER, None)
             for n in range(parts * parts)
         ]
         for n, tiles in enumerate(islice(zip(*readers, strict=False), count)):
@@ -87,7 +87,7 @@ def make_clip(video: Path, clip: Path, size: tuple[int, int], count: int) -> Non
         container.mux(stream.encode(None))
 
 
-def _pictures(video: Path, width: int, height: int) -> Iterator[Any]:
+def pictures(video: Path, width: int, height: int) -> Iterator[Any]:
     """Yield the video's pictures at that size, over and over again."""
     import av
 
