@@ -20,7 +20,7 @@ from pipeline.engine.grabber import Grabbed, Grabber, GrabRules
 from pipeline.engine.options import RunOptions
 from pipeline.engine.stats import Stats
 
-LIVE_RING_FRAMES = 2
+LIVE_RING_FRAMES = 1  # a newer one takes its place; another would only be kept to be dropped
 ROOM_POLL_S = 0.01
 
 

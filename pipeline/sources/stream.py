@@ -95,7 +95,8 @@ class Options(OptionsModel):
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
     """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
     threads: int = Field(0, ge=0, le=64)
-    """Decoder threads, for cameras that divide their pictures; 0 for what FFmpeg finds useful."""
+    """Decoder threads, for cameras that divide their pictures; 0 for one up to 1080p, and above for
+    as many as processors, 4 at most."""
     name: str | None = Field(None, min_length=1)
     """What results and outputs are called; null for the address's host."""
 

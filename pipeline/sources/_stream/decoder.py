@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceLostError
 from pipeline.core.frame_pool import FramePool
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+_MANY_PIXELS, _MAX_THREADS = 2_100_000, 4
 # Their time stamps are counted by FFmpeg at a rate it made up.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
@@ -327,9 +329,14 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     context = stream.codec_context
     # Threads with a picture each hold as many pictures back; those that share one do not.
     context.thread_type = ThreadType.SLICE
-    context.thread_count = connection.threads
+    context.thread_count = connection.threads or _threads_for(context.width * context.height)
     context.options = decoder_limit(connection.max_megapixels)
     context.flags |= Flags.low_delay
+
+
+def _threads_for(pixels: int) -> int:
+    """Return how many threads decode a camera: few divide their pictures, and one keeps up."""
+    return 1 if pixels <= _MANY_PIXELS else min(cores().threads, _MAX_THREADS)
 
 
 def offer_packet(packet: Packet[VideoStream], tap: PacketTap) -> None:
