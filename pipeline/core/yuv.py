@@ -127,10 +127,7 @@ class YuvImage:
         """Return the green of every `step`th pixel of every `step`th row, from the middle on."""
         rows = slice(step // 2, None, step)
         luma = self.luma[rows, rows]
-        high, wide = luma.shape
-        at_y = (step // 2 + step * np.arange(high)) // 2
-        at_x = (step // 2 + step * np.arange(wide)) // 2
-        both = np.ix_(at_y, at_x)
+        both = _chroma_of_every(step, luma.shape)
         if len(self.chroma) == 2:
             cb, cr = self.chroma[0][both], self.chroma[1][both]
         else:
@@ -150,6 +147,13 @@ class YuvImage:
             import cv2
 
             cv2.merge(self.chroma, dst=pairs)
+
+
+@lru_cache(maxsize=16)
+def _chroma_of_every(step: int, shape: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
+    """Return the index of the chroma of every `step`th pixel of every `step`th row."""
+    at_y, at_x = ((step // 2 + step * np.arange(count)) // 2 for count in shape)
+    return np.ix_(at_y, at_x)
 
 
 @lru_cache(maxsize=16)

@@ -50,14 +50,22 @@ def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[
 
 def _search(rows: Rows, columns: Rows, gain: Float64) -> Rows:
     """Return the places in the list that make up the best matching."""
-    _, row = np.unique(rows, return_inverse=True)
-    _, column = np.unique(columns, return_inverse=True)
+    row, column = _numbered(rows), _numbered(columns)
     cost = np.zeros((row.max() + 1, column.max() + 1))
     cost[row, column] = -gain
     # Everything not listed costs 0, as much as staying unmatched: no cost_limit is needed.
     column_of_row: NDArray[np.int32] = lap.lapjv(cost, extend_cost=True, return_cost=False)[0]
     chosen: Rows = (column_of_row[row] == column).nonzero()[0]
     return chosen
+
+
+def _numbered(values: Rows) -> Rows:
+    """Return numbers from 0 on for the values, ascending: np.unique's inverse, without sorting."""
+    there = np.zeros(values.max() + 1, np.intp)
+    there[values] = 1
+    there = there.cumsum()
+    there -= 1
+    return there.take(values)
 
 
 def others(n: int, taken: Rows) -> Rows:

@@ -62,6 +62,7 @@ class NetworkDetector:
         self._suppression = suppression or SuppressionOptions()
         self._forced_layout, self._decode = forced_layout, decode
         self._backend: Backend | None = None
+        self._takes_yuv = False
         self._sizes: Mapping[str, int] = {}
         self._shapes: tuple[tuple[int, int], ...] = ()
         self.batch_size = options.batch or 1
@@ -112,6 +113,8 @@ class NetworkDetector:
         )
         backend.start(postprocess)
         self._backend = backend
+        # Looked up once: `isinstance` of a Protocol is slow.
+        self._takes_yuv = isinstance(backend, PlanesBackend) and backend.takes_yuv
         self.batch_size = backend.batch_size
         self.in_flight = backend.in_flight
         return names
@@ -147,8 +150,7 @@ class NetworkDetector:
         check_not_forked()
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
-        takes_yuv = isinstance(self._backend, PlanesBackend) and self._backend.takes_yuv
-        images: list[Any] = [frame.picture if takes_yuv else frame.image for frame in frames]
+        images: list[Any] = [frame.picture if self._takes_yuv else frame.image for frame in frames]
         if self._sizes and isinstance(self._backend, SizedBackend):
             self._backend.submit(images, [self._sizes.get(frame.source) for frame in frames])
         else:
