@@ -109,6 +109,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A thousand short tests come last: no process has a long one left when the others are done.
+    items.sort(key=lambda item: item.path.parent == ROOT / "tests")
     present = shared_folder().is_dir()
     for item in items:
         if item.get_closest_marker("needs_shared") and not present:
