@@ -307,7 +307,7 @@ class FileSource:
                 self._on_gpu = False
                 log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
             index, file = damage.frames, str(self._path)
-            if picture.is_corrupt and (is_damage(container, damage) or is_key(picture, damage)):
+            if picture.is_corrupt and (is_damage(stream, damage) or is_key(picture, damage)):
                 damage.bad(index, seconds)
             if index < self._first_wanted or not is_wanted:
                 damage.good(seconds, float(picture.duration * time_base_of(stream)))

@@ -13,7 +13,7 @@ from pipeline.sources._file.picture_size import was_too_large
 from pipeline.sources._file.times import PresentationClock
 
 if TYPE_CHECKING:
-    from av import Packet, VideoFrame
+    from av import FFmpegError, Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -42,21 +42,27 @@ def pictures_of(
             try:
                 pictures = decode_step(stream.codec_context, step)
             except FFmpegError as error:
-                if large := was_too_large(error, stream.codec_context, max_megapixels):
-                    log.too_large += 1
-                at_first = log.begins_with_key and log.packets == 1
-                if large or at_first or is_damage(container, log):
-                    log.bad(log.packets - 1, _seconds(step.packet, stream))
+                _note_error(error, stream, log, max_megapixels, step.packet)
                 continue
-            while pictures:  # none is kept while the next packet is decoded
-                yield pictures.pop(0)
+            yield from pictures
     try:
-        yield from stream.decode(None)
+        yield from stream.decode(None)  # what the decoder still holds
     except FFmpegError as error:
-        if was_too_large(error, stream.codec_context, max_megapixels):
-            log.too_large += 1
-        if log.too_large or is_damage(container, log):
-            log.bad(log.packets - 1, None)
+        _note_error(error, stream, log, max_megapixels, None)
+
+
+def _note_error(
+    error: FFmpegError,
+    stream: VideoStream,
+    log: DamageLog,
+    max_megapixels: float,
+    packet: Packet[VideoStream] | None,
+) -> None:
+    if large := was_too_large(error, stream.codec_context, max_megapixels):
+        log.too_large += 1
+    at_first = log.begins_with_key and log.packets == 1
+    if large or at_first or is_damage(stream, log):
+        log.bad(log.packets - 1, _seconds(packet, stream))
 
 
 def timed_pictures(
@@ -113,9 +119,9 @@ def _packets(
     yield None
 
 
-def is_damage(container: InputContainer, log: DamageLog) -> bool:
+def is_damage(stream: VideoStream, log: DamageLog) -> bool:
     """Return whether what cannot be decoded is damage: not where a recording begins midway."""
-    return log.frames > 0 or container.format.name not in _JOINED_MIDWAY
+    return log.frames > 0 or stream.container.format.name not in _JOINED_MIDWAY
 
 
 def is_key(picture: VideoFrame, log: DamageLog) -> bool:
