@@ -92,7 +92,7 @@ class _Lines(_Throttled):
     every_s = LINE_EVERY_S
 
     def draw(self, pipeline: Pipeline, result: Result) -> None:
-        done, total = pipeline.stats.delivered, self.total(pipeline)
+        done, total = pipeline.stats.done, self.total(pipeline)
         fps = done / max(pipeline.stats.elapsed_s, 1e-9)
         of = f"/{total}" if total else ""
         left = f", {max(total - done, 0) / fps:.0f} s left" if total and fps else ""
@@ -115,7 +115,7 @@ class _Bar(_Throttled):
 
     def draw(self, pipeline: Pipeline, result: Result) -> None:
         total = self.total(pipeline)
-        done = pipeline.stats.delivered
+        done = pipeline.stats.done
         fields: dict[str, Any] = {
             "of": f"/{total:,}" if total else "",
             "fps": done / max(pipeline.stats.elapsed_s, 1e-9),

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from pipeline.cli._console import PipedConsole
+from pipeline.engine.stats import UNWANTED
 
 _NO_SCREEN = 10_000  # columns: a file or a pipe takes lines of any length
 
@@ -26,7 +27,9 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
         counts.add_column(title, overflow="fold")
     for name, source in report["sources"].items():
         note = f"  broken: {source['broken']}" if "broken" in source else ""
-        dropped = f"{source['dropped']}{note}"
+        unwanted = source.get("dropped_by_cause", {}).get(UNWANTED, 0)
+        why = f" ({unwanted} not asked for)" if unwanted else ""
+        dropped = f"{source['dropped']}{why}{note}"
         counts.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
     console.print(counts)
     for folder, counts in report.get("left_out", {}).items():

@@ -261,6 +261,11 @@ class Stats:
         """Return the results delivered so far, over all sources."""
         return sum(source.delivered for source in self.sources.values())
 
+    @property
+    def done(self) -> int:
+        """Return the frames done with so far: delivered, or left out as they were not asked for."""
+        return self.delivered + sum(one.dropped[UNWANTED] for one in self.sources.values())
+
     def waits(self) -> Waits:
         """Return what the inference thread has spent its time on until now."""
         return Waits(

@@ -167,7 +167,8 @@ def test_pixels_are_not_called_speeds(tmp_path: Path) -> None:
 
 def test_a_source_in_which_nothing_was_found_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "tracks.csv").write_text(",".join(TRACK_NAMES) + "\n")
-    about = {"delivered": 50, "dropped": 3, "size": [128, 96], "last": {"frame": 49, "pts_s": 4.9}}
+    about = {"delivered": 50, "dropped": 7, "size": [128, 96], "last": {"frame": 49, "pts_s": 4.9}}
+    about["dropped_by_cause"] = {"overrun": 3, "unwanted": 4}
     (tmp_path / "report.json").write_text(json.dumps({"sources": {"door": about}}))
     page = report(tmp_path / "tracks.csv")
     assert "nothing was found" in page

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import pytest
+from support.fakes import Setup
 from support.stream_reading import opened
 from support.tiny_videos import MILLISECONDS, noise_picture
 from support.web_cameras import tcp_camera
@@ -112,6 +113,17 @@ def test_frames_are_those_of_a_file_decoded_whole(tmp_path: Path, name: str) -> 
     keys, _ = read(path, keyframes_only=True)
     assert len(keys) > 0
     assert [frame for frame in frames if frame in keys] == keys
+
+
+def test_a_run_counts_what_was_not_asked_for(tmp_path: Path) -> None:
+    """Tables name a frame by its number in the file, by which others find its picture."""
+    path = encoded(tmp_path / "h264-b.mp4", *VIDEOS["h264-b.mp4"])
+    setup = Setup(file.build(file.Options(path=path, max_fps=3)))
+    frames = [result.frame for result in setup.pipeline.results()]
+    assert [(f.index, f.pts_s) for f in frames] == [(f[0], f[1]) for f in read(path, max_fps=3)[0]]
+    stats = setup.pipeline.stats
+    assert stats.sources["h264-b"].drops() == {"unwanted": FRAMES - len(frames)}
+    assert stats.done == FRAMES
 
 
 @pytest.mark.slow

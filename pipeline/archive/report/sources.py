@@ -245,6 +245,7 @@ def _facts_of_run(sequence: RecordedSequence) -> Facts:
         facts.frames = int(about.get("delivered", facts.frames))
         dropped = about.get("dropped", 0)
         facts.dropped = sum(dropped.values()) if isinstance(dropped, dict) else int(dropped)
+        facts.dropped -= about.get("dropped_by_cause", {}).get("unwanted", 0)  # not asked for
         if about.get("broken"):
             facts.warnings.append(f"the video breaks off: {about['broken']}")
         if about.get("reconnects"):
