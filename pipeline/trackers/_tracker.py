@@ -52,6 +52,9 @@ class BaseTracker:
     Every array of boxes in here is xyxy f64[4,n], a coordinate per row.
     """
 
+    _double_iou = 1.0
+    """A detection that overlaps a tracked one of its own class by more than this begins none."""
+
     def __init__(
         self, options: TrackerOptions, rules: ReportRules, embedder: Embedder | None
     ) -> None:
@@ -227,21 +230,24 @@ class BaseTracker:
         return free
 
     def _without_duplicates(self, seen: Observations, new: Rows, found: Rows) -> Rows:
-        """Return which of `born` are not another class's box on an object that has a track.
+        """Return which of `new` are not a second box on an object that has a track.
 
-        A network may take one object for a car and for a truck at once. `found` are the
-        detections that tracks have got; of two new ones the better stays.
+        A network may take one object for a car and for a truck at once, or for two of a kind.
+        `found` are the detections that tracks have got; of two new ones of two classes the better
+        stays.
         """
         class_id = seen.class_id
-        if not len(new) or (class_id == class_id[new[0]]).all():
+        if not len(new) or (self._double_iou >= 1 and (class_id == class_id[new[0]]).all()):
             return new
         # Tracked ones first, then the new ones, best first: each is compared with those before it.
         ranked = new.take((-seen.score.take(new)).argsort(kind="stable"))
         order = np.concatenate((found, ranked))
         pairs = CandidatePairs(seen.xyxy.take(ranked, 1), seen.xyxy.take(order, 1))
         i, j = pairs.i + len(found), pairs.j
-        same = (pairs.overlap > self._same_object_iou) & (j < i)
-        same &= class_id.take(order.take(i)) != class_id.take(order.take(j))
+        alike = class_id.take(order.take(i)) == class_id.take(order.take(j))
+        same = (j < i) & (pairs.overlap > np.where(alike, self._double_iou, self._same_object_iou))
+        # Two new ones of a class may be two people; it turns out later.
+        same &= ~alike | (j < len(found))
         shown = np.ones(len(order), bool)
         for new, other in sorted(zip(i[same].tolist(), j[same].tolist(), strict=True)):
             shown[new] &= not shown[other]

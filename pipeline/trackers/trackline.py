@@ -2,9 +2,10 @@
 
 Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighed by how alike the
 heights are, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT
-(Aharon et al. 2022); the camera's motion, from the picture and from what all tracks' errors have
-in common, so that it works on boxes alone; and, where frames are far apart, boxes with a buffer
-around them (Yang et al. 2023). Each part can be switched off.
+(Aharon et al. 2022); no track for a second box on a tracked object, as in TrackTrack (Shim et al.
+2025); the camera's motion, from the picture and from what all tracks' errors have in common, so
+that it works on boxes alone; and, where frames are far apart, boxes with a buffer around them (Yang
+et al. 2023). Each part can be switched off.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class Options(TwoStageOptions):
         Needs(("reach",), "frames", lambda frames: frames is None, "frames: null"),
     )
 
+    max_age_s: float = Field(1.5, ge=0)
+    """Seconds a track survives without a detection."""
+    double_iou: float = Field(0.55, gt=0, le=1)
+    """A detection that overlaps another of its class, which has a track, by more than this is a
+    second box on the same object and begins none. 1: every one does."""
     camera_motion: Literal["auto", "off"] = "auto"
     """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
     camera costs next to nothing, a moving one some milliseconds a frame."""
@@ -96,6 +102,7 @@ class Trackline(TwoStageTracker):
         self._own = options
         self._view = None if ground is None else GroundView(ground)
         self._scores = _PRIOR.copy()
+        self._double_iou = options.double_iou
         super().__init__(options, embedder)
 
     def _new_filters(self) -> BoxFilters:

@@ -391,7 +391,7 @@ def test_over_a_gap_ids_go_on_above(tmp_path):
 @pytest.mark.parametrize(
     ("tree", "options", "what"),
     [
-        ({"tracker": {"max_age_s": 2.0}}, {}, "tracker.max_age_s was 1.0 by default, is 2.0"),
+        ({"tracker": {"max_age_s": 2.0}}, {}, "tracker.max_age_s was 1.5 by default, is 2.0"),
         ({"tracker": "sort"}, {}, 'tracker.kind was "trackline" by default, is "sort" ('),
         ({"run": {"max_frames": 5}}, {}, "run.max_frames was not set, is 5"),
         ({}, {"max_seam_s": 9.0}, "max_seam was 3.0 by default, is 9.0"),
@@ -417,11 +417,11 @@ def test_defaults_that_an_update_changed_are_named(copy):
     tree = json.loads(header.read_text())
     tree["options"]["tracker.max_age_s"] = 0.5
     header.write_text(json.dumps(tree))
-    with pytest.raises(UsageError, match=r"max_age_s was 0\.5 by default, is 1\.0 by default"):
+    with pytest.raises(UsageError, match=r"max_age_s was 0\.5 by default, is 1\.5 by default"):
         job(copy)
     del tree["written"]  # an older version's
     header.write_text(json.dumps(tree))
-    with pytest.raises(UsageError, match=r"max_age_s was 0\.5, is 1\.0 by default"):
+    with pytest.raises(UsageError, match=r"max_age_s was 0\.5, is 1\.5 by default"):
         job(copy)
 
 

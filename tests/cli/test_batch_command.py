@@ -84,7 +84,7 @@ def test_videos_of_what_was_done_before_are_not_made(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--set", "tracker.max_age_s=2"], "tracker.max_age_s was 1.0 by default, is 2.0"),
+        (["--set", "tracker.max_age_s=2"], "tracker.max_age_s was 1.5 by default, is 2.0"),
         (["--group-by", "("], "--group-by: not a regular expression"),
         (["--save", "csv"], "--save: unknown kind 'csv'"),
         (["--max-seam", "-1"], "--max-seam: want 0 to 3600 seconds"),

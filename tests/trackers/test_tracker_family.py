@@ -234,7 +234,8 @@ def test_clutter_does_not_lower_the_thresholds_much():
 @pytest.mark.needs_shared
 def test_the_family_keeps_its_figures(shared):
     """Combined HOTA over MOT17's second halves as `benchmarks/tracker_quality.py` prints it: ours
-    leads the best of the others by two points, and nobody falls back unseen."""
+    leads the best of the others by 1.4 points (by two while it forgot tracks after 1 s, which is
+    worse on MOT17's public detections), and none falls back unseen."""
     folder = shared / "mot" / "MOT17-val-half"
     truths, frames = load_truth(folder, "mot"), recorded_frames(folder)
     hota = {}
@@ -245,4 +246,4 @@ def test_the_family_keeps_its_figures(shared):
     assert hota[sort] > 50.5
     assert hota[bytetrack] > 52.9
     assert hota[ocsort] > 51.3
-    assert hota[trackline] >= 2.0 + max(hota[kind] for kind in (sort, bytetrack, ocsort))
+    assert hota[trackline] >= 1.4 + max(hota[kind] for kind in (sort, bytetrack, ocsort))
