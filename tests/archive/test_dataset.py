@@ -293,7 +293,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_segments_and_goes_on(
 ) -> None:
     path, choose = tmp_path / "set", random.Random(13)
     kills = 0
-    for _ in range(12):
+    for _ in range(6):
         writing = subprocess.Popen(
             [sys.executable, dataset_results.__file__, path, "3", "30"],
             stdout=subprocess.PIPE,
