@@ -238,7 +238,16 @@ def test_real_weights_on_a_real_video_lose_no_frame(tmp_path: Path, shared: Path
     out = tmp_path / "out"
     video = shared / "video" / "junction_cars_truck.mp4"
     weights = shared / "models" / "yolo11n.onnx"
-    arguments = ["run", str(video), "--model", str(weights), "-o", str(out)]
+    arguments = [
+        "run",
+        str(video),
+        "--model",
+        str(weights),
+        "-o",
+        str(out),
+        "--set",
+        "detector.imgsz=320",
+    ]
     assert main([*arguments, "--save", "video,csv,jsonl,mot", "--classes", "car,truck"]) == 0
     with av.open(str(out / "junction_cars_truck.mp4")) as written, av.open(str(video)) as read:
         times = [
