@@ -6,10 +6,12 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.events.store.records import EventLabel, EventQuery, SlotCount
 from pipeline.server.schemas import HistoryCount
@@ -27,17 +29,20 @@ _BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class CountSlots:
-    """Hours or days, in UTC or in the server's time zone."""
+    """Hours or days, in UTC, in the server's time zone, or in one by its name.
 
-    def __init__(self, bucket: Bucket, clock: Clock) -> None:
+    Where the machine does not know the name, `clock` says which of the other two.
+    """
+
+    def __init__(self, bucket: Bucket, clock: Clock, time_zone: str = "") -> None:
         self._bucket = bucket
-        self._is_local = clock == "local"
+        self._zone = _zone_of(time_zone) or (UTC if clock == "utc" else None)  # None: the server's
         self.start_of = cache(self._start_of)
 
     @property
     def slot_s(self) -> int:
         """Return seconds of which each hour or day is a multiple."""
-        return _LOCAL_SLOT_S if self._is_local else _UTC_SLOT_S[self._bucket]
+        return _UTC_SLOT_S[self._bucket] if self._zone is UTC else _LOCAL_SLOT_S
 
     def bounded(self, wanted: EventQuery, now: float) -> EventQuery:
         """Return the query with its bounds; without `since` the last 24 hours, or 30 days.
@@ -62,9 +67,10 @@ class CountSlots:
 
     def iso(self, time: float) -> str:
         """Return a time as ISO 8601 to a second, with the zone's offset."""
-        if not self._is_local:
+        if self._zone is UTC:
             return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return datetime.fromtimestamp(time).astimezone().isoformat(timespec="seconds")
+        here = datetime.fromtimestamp(time, self._zone)
+        return here.astimezone(self._zone).isoformat(timespec="seconds")
 
     def csv_of(self, rows: Iterable[HistoryCount]) -> str:
         """Return the rows as CSV with a header; no name is a formula to a spreadsheet."""
@@ -78,12 +84,20 @@ class CountSlots:
 
     def _start_of(self, time: int) -> int:
         """Return when the hour or day began that a time is in, in Unix seconds."""
-        if not self._is_local:
+        if self._zone is UTC:
             return time - time % _UTC_SLOT_S[self._bucket]
-        here = datetime.fromtimestamp(time)
+        here = datetime.fromtimestamp(time, self._zone)
         if self._bucket == "day":
-            return int(datetime(here.year, here.month, here.day).timestamp())
+            midnight = datetime(here.year, here.month, here.day, tzinfo=self._zone)
+            return int(midnight.timestamp())
         return time - 60 * here.minute - here.second
+
+
+def _zone_of(name: str) -> ZoneInfo | None:
+    """Return a time zone by its name in the tz database, None for one that is not known here."""
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name) if name else None
+    return None
 
 
 def _plain(name: str) -> str:

@@ -99,7 +99,7 @@ def test_what_cannot_be_counted_is_refused(module_client: TestClient, asked: str
         assert module_client.get(f"{path}?{asked}").status_code == 422
 
 
-@pytest.mark.parametrize("clock", ["utc", "local"])
+@pytest.mark.parametrize("clock", ["utc", "local", "utc&time_zone=Asia/Kolkata"])
 @pytest.mark.parametrize("when", ["0001-01-02", "9999-12-31T23:59:59Z", "-1", "253402300799"])
 def test_any_year_can_be_asked_for(module_client: TestClient, when: str, clock: str) -> None:
     """The year 9966 was refused, though the description allows it."""
@@ -132,6 +132,24 @@ def test_local_days_follow_summer_time() -> None:
     ]
     hours = CountSlots("hour", "local").rows([SlotCount(midnight + 900, LABEL, 1)])
     assert [row.time for row in hours] == [midnight]
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "day"),
+    [
+        ("Asia/Kolkata", "2026-03-29T01:00:00+05:30", "2026-03-29T00:00:00+05:30"),
+        ("Asia/Kathmandu", "2026-03-29T02:00:00+05:45", "2026-03-29T00:00:00+05:45"),
+        ("America/New_York", "2026-03-28T16:00:00-04:00", "2026-03-28T00:00:00-04:00"),
+        ("Mars/Crater", "2026-03-28T20:00:00Z", "2026-03-28T00:00:00Z"),
+        ("../etc/passwd", "2026-03-28T20:00:00Z", "2026-03-28T00:00:00Z"),
+    ],
+)
+def test_hours_and_days_of_a_time_zone(zone: str, hour: str, day: str) -> None:
+    """For a browser in India, hours of a server in Europe began half an hour apart."""
+    begin = CountSlots("hour", "utc", zone), CountSlots("day", "utc", zone)
+    quarter = SlotCount(1774728900, LABEL, 1)  # 2026-03-28T20:15:00Z
+    shown = [slots.iso(slots.rows([quarter])[0].time) for slots in begin]
+    assert shown == [hour, day]
 
 
 # -- totals ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ const PREFIX = "#counts";
 const REFRESH_MS = 60000;
 const RANGES = { 1: "One day", 7: "7 days", 30: "30 days" };
 const TOO_MANY = 422;
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""; // not every server knows every name: then it is its own
 
 let opened = null; // a promise
 
@@ -122,7 +123,7 @@ class Figures {
     const { since, until } = this.#span;
     const count = Number(this.#days.value);
     const filter = { camera: this.#camera.value, class: this.#class.value };
-    const query = (values) => new URLSearchParams(Object.entries({ ...filter, clock: "local", ...values }).filter(([, value]) => value !== ""));
+    const query = (values) => new URLSearchParams(Object.entries({ ...filter, clock: "local", time_zone: ZONE, ...values }).filter(([, value]) => value !== ""));
     const bucket = count === 1 ? "hour" : "day";
     this.#csv.href = new URL(`api/counts.csv?${query({ since, until, bucket })}`, document.baseURI);
     this.#csv.download = `counts ${dayText(new Date(since * 1000))}${count > 1 ? ` to ${this.#day.value}` : ""}.csv`;

@@ -84,9 +84,12 @@ def _history(
     until: Time = None,
     bucket: Bucket = "hour",
     clock: Annotated[Clock, Query(description="Where hours and days begin.")] = "utc",
+    time_zone: Annotated[
+        str, Query(max_length=100, description="Asia/Kolkata; goes before `clock` where known.")
+    ] = "",
 ) -> tuple[CountSlots, EventQuery]:
     """Return what is counted, and the hours or days it is summed by."""
-    slots = CountSlots(bucket, clock)
+    slots = CountSlots(bucket, clock, time_zone)
     return slots, slots.bounded(replace(happened, since=since, until=until), time.time())
 
 
@@ -166,7 +169,7 @@ def event_routes(context: AppContext) -> APIRouter:
     def count_history(history: _History) -> CountHistory:
         """Return counts of events by hour or day, of the last day or 30 days without `since`.
 
-        Hours and days begin in UTC, or in the server's time zone (`clock=local`).
+        Hours and days begin in UTC, in the server's time zone (`clock=local`), or in `time_zone`.
         """
         return CountHistory(counts=history_rows(*history))
 
