@@ -90,9 +90,9 @@ def test_debug_shows_where_and_keeps_the_exit_code(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("list >/dev/full", "standard output: No space left on device"),
-        ("list >&-", "standard output: Bad file descriptor"),
-        ("list >&- 2>&-", ""),
+        ("list trackers >/dev/full", "standard output: No space left on device"),
+        ("list trackers >&-", "standard output: Bad file descriptor"),
+        ("list trackers >&- 2>&-", ""),
     ],
 )
 def test_output_that_cannot_be_written_is_one_line(
