@@ -9,13 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.page_browser import CHROMIUM, FLAGS, shows_pictures  # noqa: E402
-from support.page_scenes import street  # noqa: E402
+from support.page_scenes import Scene, street  # noqa: E402
 from support.page_server import Camera, FakeServer  # noqa: E402
 
 PAVEMENT = {
@@ -43,6 +45,19 @@ COUNTED = [
 ]
 
 
+def thumbnail(scene: Scene, name: str, number: int) -> bytes:
+    """Return a JPEG of one object of a class and what is around it, another one for each number."""
+    at = number * 7 % len(scene.jpegs)
+    image = cv2.imdecode(np.frombuffer(scene.jpegs[at], np.uint8), cv2.IMREAD_COLOR)
+    boxes = [one["xyxy"] for one in scene.tracks[at] if one["class_name"] == name]
+    x1, y1, x2, y2 = boxes[number % len(boxes)]
+    half = max(y2 - y1, (x2 - x1) * 3 / 4) * 0.75
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    rows = slice(max(0, int(y - half)), int(y + half))
+    columns = slice(max(0, int(x - half * 4 / 3)), int(x + half * 4 / 3))
+    return cv2.imencode(".jpg", cv2.resize(image[rows, columns], (192, 144)))[1].tobytes()
+
+
 def scene() -> FakeServer:
     """Return a server with six cameras, one of them lost, an hour's events and counts."""
     cameras = [
@@ -55,16 +70,17 @@ def scene() -> FakeServer:
     ]
     fake = FakeServer(cameras)
     fake.zones["Street, north"] = {"size": [960, 540], "zones": [PAVEMENT], "lines": [KERB]}
-    for number in range(40):
-        kind, area, direction, name = HAPPENED[number % len(HAPPENED)]
-        fake.happen_silently(
-            kind=kind,
-            area=area,
-            direction=direction,
-            class_name=name,
+    for number, (kind, area, direction, name) in enumerate(HAPPENED):
+        began = time.time() - (len(HAPPENED) - number) * 83
+        fake.visit_silently(
             camera="Street, north",
-            dwell_s=23.4,
-            time=time.time() - (40 - number) * 83,
+            class_name=name,
+            touched=[{"kind": kind, "area": area, "direction": direction}],
+            started=began,
+            ended=began + 9.0,
+            seconds=9.0,
+            thumbnail=1,
+            jpeg=thumbnail(cameras[0].scene, name, number),
         )
     for area, kind, direction, name, count in COUNTED:
         row = {"camera": "Street, north", "area": area, "kind": kind, "direction": direction}
@@ -85,7 +101,7 @@ def main() -> None:
             page.goto(fake.url)
             shows_pictures(page, 6)
             page.wait_for_timeout(2500)  # trails grow
-            fake.cameras[4].set("lost", "Connection refused; next try in 8 s")
+            fake.cameras[4].set("lost", "refuses the connection")
             page.wait_for_timeout(1200)
             path = ROOT / "docs" / "live-page.jpg"
             page.screenshot(path=path, type="jpeg", quality=72)
