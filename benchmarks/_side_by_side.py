@@ -48,11 +48,11 @@ def timed(start: Callable[[], Iterable[object]]) -> dict[str, float]:
         "frames": frames,
         "seconds": seconds,
         "cpu_s": time.process_time() - cpu_started,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
     }
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Return the most memory this process had."""
     status = Path("/proc/self/status")
     if status.is_file():  # what getrusage says on Linux began with the process that started this
