@@ -11,7 +11,7 @@ const ROWS = {
   dropped: "Left out",
   reconnects: "Reconnects",
 };
-const CAUSES = { overrun: "for newer ones", stale: "too old", undecoded: "not decoded" };
+const CAUSES = { overrun: "for newer ones", stale: "too old", undecoded: "not decoded", unwanted: "not asked for" };
 
 export class CameraDetails {
   #cells = Object.fromEntries(Object.keys(ROWS).map((key) => [key, el("dd", {}, "–")]));

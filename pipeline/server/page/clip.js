@@ -30,6 +30,7 @@ export class Clip {
   #visits = [];
   #retry = 0;
   #retryMs = MIN_RETRY_MS;
+  #there = ""; // address of a clip that failed and is there
 
   constructor() {
     this.dialog = el(
@@ -181,9 +182,18 @@ export class Clip {
     }
   }
 
-  #failed() {
-    if (this.#visit === null || !this.#video.hasAttribute("src")) return;
-    if (mayHaveClip(this.#visit)) {
+  async #failed() {
+    const [visit, { src }] = [this.#visit, this.#video];
+    if (visit === null || !this.#video.hasAttribute("src")) return;
+    const isThere = await fetch(src, { headers: { range: "bytes=0-0" } }).then(({ ok }) => ok, () => false);
+    if (this.#visit !== visit || this.#video.src !== src) return;
+    this.#download.hidden = !isThere;
+    if (isThere && this.#there !== src) {
+      this.#there = src; // it may have come meanwhile
+      this.#video.load();
+    } else if (isThere) {
+      setText(this.#hint, "This browser cannot play the clip, perhaps because it is H.265. Download it to play it elsewhere.");
+    } else if (mayHaveClip(visit)) {
       setText(this.#hint, "The clip is still being recorded; it plays as soon as it is there.");
       this.#retry = setTimeout(() => this.#video.load(), this.#retryMs);
       this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 1.5);
@@ -224,7 +234,7 @@ export class Clip {
     else if (jump !== undefined && Number.isFinite(video.duration)) {
       video.currentTime = Math.min(video.duration, Math.max(0, video.currentTime + jump));
     } else if (event.key === " " && !(focused instanceof HTMLButtonElement)) {
-      if (video.paused) video.play().catch(() => this.#failed());
+      if (video.paused) video.play().catch(() => {}); // paused again at once; what cannot be played has its own event
       else video.pause();
     } else return;
     event.preventDefault();

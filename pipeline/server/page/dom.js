@@ -23,7 +23,11 @@ const styles = new Map(); // file -> promise
 /** Load a style sheet once; what it is for is shown after that, or it would be without any style for a moment. */
 export function loadStyle(href) {
   if (!styles.has(href)) {
-    styles.set(href, new Promise((resolve) => document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }))));
+    styles.set(href, new Promise((resolve) => {
+      const failed = () => { styles.delete(href); link.remove(); resolve(); }; // shown without it, and asked for again next time
+      const link = el("link", { rel: "stylesheet", href, on: { load: resolve, error: failed } });
+      document.head.append(link);
+    }));
   }
   return styles.get(href);
 }

@@ -5,7 +5,7 @@ import { el, setText } from "./dom.js";
 import { count, span, time } from "./format.js";
 
 const REFRESH_MS = 3000;
-const LIMITS = { infer: "detection", track: "tracking", sinks: "what is written", decode: "decoding" }; // of "camera" nobody need know
+const LIMITS = { infer: "detection", track: "tracking", sinks: "what is written", decode: "decoding" }; // "camera" is no limit: all that comes is analysed
 
 export class Status {
   #lamp = document.querySelector(".link .lamp");

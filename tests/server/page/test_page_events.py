@@ -162,6 +162,18 @@ def test_a_clip_that_is_still_being_recorded(open_page: Open, fake: FakeServer) 
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
 
 
+def test_a_clip_that_the_browser_cannot_play_can_be_downloaded(
+    open_page: Open, fake: FakeServer
+) -> None:
+    """A copied clip may be H.265: it was "still being recorded" for ever, without a download."""
+    page = open_page()
+    page.route("**/clip.mp4", lambda route: route.fulfill(body=b"other", content_type="video/mp4"))
+    fake.visit()
+    page.locator(".event .card").click()
+    expect(page.locator("dialog.clip")).to_contain_text("This browser cannot play the clip")
+    expect(page.get_by_role("link", name="Download")).to_be_visible()
+
+
 @pytest.mark.parametrize(
     "is_known", [True, False], ids=["with its visit", "once the clip is there"]
 )

@@ -125,3 +125,16 @@ def test_nothing_is_shown_before_its_style_sheet_is_there(open_page: Open) -> No
         assert shown.count() == 0
         held.pop().continue_()
         expect(shown).to_be_visible()
+
+
+def test_a_style_sheet_that_did_not_come_is_asked_for_again(open_page: Open) -> None:
+    """After one failed request a view stayed without its style until the page was loaded anew."""
+    page = open_page(allowed=("ERR_FAILED",))
+    page.route("**/alerts.css", lambda route: route.abort(), times=1)
+    for expected in ([], ["alerts.css"]):
+        found = page.evaluate("""async () => {
+          await (await import("./dom.js")).loadStyle("alerts.css");
+          const links = document.querySelectorAll("link[href='alerts.css']");
+          return [...links].map((link) => link.getAttribute("href"));
+        }""")
+        assert found == expected
