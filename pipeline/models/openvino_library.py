@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -15,6 +17,9 @@ import yaml
 from pipeline.core.errors import ModelError
 
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
+_hidden: Counter[str] = Counter()
+_hiding = threading.Lock()
+"""How many threads want a module to be missing now, and the lock of that."""
 
 
 def import_openvino() -> Any:
@@ -57,14 +62,19 @@ def no_telemetry() -> AbstractContextManager[None]:
 
 @contextmanager
 def _missing(*names: str) -> Iterator[None]:
-    """Make modules that are not imported yet missing while others are."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    """Make modules that are not imported yet missing while others are, by several threads too."""
+    with _hiding:
+        hidden = [name for name in names if _hidden[name] or name not in sys.modules]
+        _hidden.update(hidden)
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in hidden:
-            del sys.modules[name]
+        with _hiding:
+            _hidden.subtract(hidden)
+            for name in hidden:
+                if not _hidden[name]:
+                    del sys.modules[name]
 
 
 @contextmanager
