@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meanings = descriptions(RefineOptions)
     for name, field in RefineOptions.model_fields.items():
         flag = "--" + name.replace("_", "-")
-        text = f"{meanings[name]} (default: {field.default})"
+        text = f"{meanings.get(name, '')} (default: {field.default})"
         if field.annotation is bool:
             switch = argparse.BooleanOptionalAction
             parser.add_argument(flag, action=switch, default=None, help=text)

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, field in SpeedOptions.model_fields.items():
         parser.add_argument(
             "--" + name.replace("_", "-"), type=float, metavar="N",
-            help=f"{meanings[name]} (default: {field.default})",
+            help=f"{meanings.get(name, '')} (default: {field.default})",
         )  # fmt: skip
 
 

@@ -108,8 +108,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, OptionsModel):
-            own = _strings_below_fields(base)
-            texts |= {name: own.get(name, "") for name in vars(base).get("__annotations__", ())}
+            texts |= _strings_below_fields(base)
     found = {
         name: field.description or texts.get(name, "") for name, field in model.model_fields.items()
     }
@@ -118,21 +117,25 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 @cache
 def _strings_below_fields(model: type[BaseModel]) -> dict[str, str]:
-    """Return the string below each field in the source of a class; none where there is none."""
+    """Return the string below each field in the source of a class, "" for a field without."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     except (OSError, SyntaxError, TypeError):
         return {}
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     return {
-        field.target.id: inspect.cleandoc(below.value.value)
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-        and isinstance(below.value.value, str)
+        field.target.id: inspect.cleandoc(_string(below) or "")
+        for field, below in pairwise([*body, ast.Pass()])
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     }
+
+
+def _string(statement: ast.stmt) -> str | None:
+    """Return the string that a statement consists of, None for any other statement."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        value = statement.value.value
+        return value if isinstance(value, str) else None
+    return None
 
 
 class PluginChoice(BaseModel):

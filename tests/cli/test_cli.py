@@ -162,6 +162,18 @@ def test_list_names_every_plugin_with_its_options(capsys: pytest.CaptureFixture[
     assert "max_age_s" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["refine", "speeds"])
+def test_options_are_there_where_their_descriptions_are_not(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Descriptions are read from the source, and an installation of .pyc files has none: the
+    command ended with a KeyError."""
+    monkeypatch.setattr(f"pipeline.cli.{command}.descriptions", lambda model: {})
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "(default: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_shipped_configurations_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CAM_PASSWORD", "MAIL_PASSWORD"):

@@ -43,9 +43,9 @@ MAX_WAITING_BYTES = 128 * 2**20
 """Of packets that may wait for a slow disk; beyond it the clips that are copied end."""
 MAX_CLIP_S = 60.0
 SILENT_S = 5.0
+"""A camera that gives no picture for so long ends its clips."""
 IDLE_S = 60.0
 """After so long without a picture nothing is kept of a camera: it is lost, or was removed."""
-"""A camera that gives no picture for so long ends its clips."""
 TRAIL_S = 1.5
 _ROUNDING_S = 1e-3
 _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zerolatency"}
