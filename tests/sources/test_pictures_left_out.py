@@ -76,6 +76,12 @@ VIDEOS = {
     "h264-b-open.ts": ("libx264", {**B_FRAMES, "x264-params": "open-gop=1:b-adapt=0"}, EVEN),
     "h264-b.flv": ("libx264", B_FRAMES, EVEN),
     "h264.avi": ("libx264", X264, EVEN),
+    "h264-b.avi": ("libx264", B_FRAMES, EVEN),
+    "h264-refresh.mkv": (
+        "libx264",
+        {**B_FRAMES, "x264-params": "intra-refresh=1:b-adapt=0"},
+        EVEN,
+    ),
     "h264-b.h264": ("libx264", B_FRAMES, EVEN),
     "hevc-b.mp4": ("libx265", X265, EVEN),
     "hevc-layers.mkv": (
@@ -93,6 +99,7 @@ VIDEOS = {
     "mpeg2-b.ts": ("mpeg2video", {"bf": "2"}, EVEN),
     "mpeg4-b.mp4": ("mpeg4", {"bf": "2"}, EVEN),
     "mpeg4.avi": ("mpeg4", {}, EVEN),
+    "mpeg4-b.avi": ("mpeg4", {"bf": "2"}, EVEN),
     "mjpeg.mkv": ("mjpeg", {}, VARIABLE),
     "mjpeg.avi": ("mjpeg", {}, EVEN),
 }
@@ -103,15 +110,44 @@ RATES = (1000, 12.5, 10, 3, 0.6)
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_frames_are_those_of_a_file_decoded_whole(tmp_path: Path, name: str) -> None:
+    check(encoded(tmp_path / name, *VIDEOS[name]))
+
+
+@pytest.mark.parametrize("name", ["h264-b.mp4", "mpeg4-b.mp4"])
+def test_times_of_decoding_are_not_taken_for_those_of_presentation(
+    tmp_path: Path, name: str
+) -> None:
+    """A copy of an AVI to MP4 has no others: wrong pictures came, under wrong numbers."""
     path = encoded(tmp_path / name, *VIDEOS[name])
+    copy = tmp_path / f"copy-{name}"
+    with av.open(str(path)) as source, av.open(str(copy), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream, packet.pts = stream, packet.dts
+                target.mux(packet)
+    check(copy)
+
+
+@pytest.mark.parametrize("name", ["h264-b-open.ts", "mpeg2-b.ts"])
+def test_joined_files_have_all_their_frames(tmp_path: Path, name: str) -> None:
+    """Times begin anew at the join: of key frames those behind it had wrong numbers."""
+    path = encoded(tmp_path / name, *VIDEOS[name])
+    path.write_bytes(path.read_bytes() * 2)
+    check(path)
+
+
+def check(path: Path) -> None:
+    """Compare what is left out with what is chosen of all frames of a file."""
     frames, none_left_out = read(path)
     assert none_left_out == 0
     for max_fps in RATES:
         got, unwanted = read(path, max_fps=max_fps)
         assert got == chosen(frames, max_fps), max_fps
         assert unwanted + len(got) == len(frames)
-    keys, _ = read(path, keyframes_only=True)
+    keys, unwanted = read(path, keyframes_only=True)
     assert len(keys) > 0
+    assert unwanted + len(keys) == len(frames)
     assert [frame for frame in frames if frame in keys] == keys
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline.core.rate_limit import RateLimit
 from pipeline.sources._file.coded_picture import has_one_layer, is_shown, starts_anew
+from pipeline.sources._file.times import says_presentation_times
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -28,6 +29,8 @@ _WITH_UNREFERENCED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpe
 _WITH_KEYS = _WITH_UNREFERENCED | {"av1", "vp8", "vp9"}
 _MAX_HELD_BYTES = 2**23
 _MAX_REORDERED = 64
+# So many packets in a row without a step back do not tell in which order pictures are shown.
+_MAX_UNPROVEN = 32
 
 
 class Clock(Protocol):
@@ -89,8 +92,13 @@ class PacketChooser:
         self._is_intra = stream.codec.intra_only
         self._may_skip = codec in _WITH_UNREFERENCED and has_one_layer(codec, self._extradata)
         self._may_wait = may_wait and codec in _WITH_KEYS
-        self._plans = self._is_intra or keyframes_only or self._may_skip or self._may_wait
+        useful = keyframes_only or self._may_skip or self._may_wait
+        ordered = says_presentation_times(stream.container)
+        self._plans = self._is_intra or (useful and ordered)
         self._limit = RateLimit()
+        # Where a remuxer has lost the times of presentation, those of decoding stand in for them.
+        self._is_proven = self._is_intra or not context.has_b_frames
+        self._last_pts: int | None = None
         self._newest_dts: int | None = None
         self._queue: deque[CodedPicture | Step] = deque()  # as they came, not given yet
         self._unsettled: list[tuple[int, int, CodedPicture]] = []  # a heap, by pts
@@ -102,8 +110,14 @@ class PacketChooser:
 
     def feed(self, packet: Packet[VideoStream]) -> list[Step]:
         """Return what to decode now that this packet has come."""
+        steps: list[Step] = []
         if self._plans and not self._has_order(packet):
-            self._plans = False
+            if self._keyframes_only and self._begins_again(packet):
+                steps, self._newest_dts = self.finish(), None
+            else:
+                self._plans = False
+        if self._plans and not self._is_proven:
+            self._prove(packet)
         if not self._plans:
             return [*self._give_all(), Step(packet)]
         if packet.dts is not None:
@@ -118,10 +132,12 @@ class PacketChooser:
             heapq.heappush(self._unsettled, (coded.pts, self._count, coded))
             self._count += 1
         self._settle(self._newest_dts)
-        return self._released()
+        return [*steps, *self._released()]
 
     def finish(self) -> list[Step]:
         """Return what is still to be decoded when no more packets come."""
+        if not self._is_proven:
+            self._give_up()
         if not self._plans:
             return self._give_all()
         while self._unsettled:
@@ -131,24 +147,37 @@ class PacketChooser:
     def match(self, picture: VideoFrame) -> tuple[list[CodedPicture], bool]:
         """Return what was left out before this picture, in order, and whether it is wanted."""
         clock = self._clock or self._begin(picture)
-        before: list[CodedPicture] = []
         pts = picture.pts
-        while self._plan and (pts is None or self._plan[0].pts <= pts):
-            coded = self._plan.popleft()
-            if pts is None and coded.is_decoded:
-                return before, bool(coded.is_wanted)
-            if coded.pts == pts:
-                return before, bool(coded.is_wanted)
-            if not coded.is_decoded:
-                before.append(coded)
+        place = self._place(pts)
+        if place is not None:
+            before = self._pop(place)
+            return before, bool(self._plan.popleft().is_wanted)
+        earlier = (n for n, coded in enumerate(self._plan) if pts is not None and coded.pts > pts)
+        before = self._pop(next(earlier, len(self._plan)))
         seconds = clock.seconds(pts, picture.dts)  # it was not planned
         return before, self._wants(seconds, is_key=bool(picture.key_frame))
 
+    def _place(self, pts: int | None) -> int | None:
+        """Return where in the plan a picture that came out is, None where it is not.
+
+        Files that were joined have pictures of the same time in each: it is one that was decoded,
+        or else one that the decoder was allowed to skip.
+        """
+        same = [n for n, coded in enumerate(self._plan) if pts is None or coded.pts == pts]
+        return next((n for n in same if self._plan[n].is_decoded), same[0] if same else None)
+
     def rest(self) -> list[CodedPicture]:
         """Return what was left out behind the last picture."""
-        rest = [coded for coded in self._plan if not coded.is_decoded]
-        self._plan.clear()
-        return rest
+        return self._pop(len(self._plan))
+
+    def _pop(self, count: int) -> list[CodedPicture]:
+        """Remove the first `count` pictures of the plan; return those that were left out.
+
+        A picture that was decoded and did not come out is damaged. Among key frames it is one that
+        is not whole by itself (intra refresh).
+        """
+        gone = [self._plan.popleft() for _ in range(count)]
+        return [coded for coded in gone if self._keyframes_only or not coded.is_decoded]
 
     def _wants(self, seconds: float, *, is_key: bool) -> bool:
         """Return whether the next picture in order of presentation is wanted."""
@@ -182,6 +211,26 @@ class PacketChooser:
             return False
         return len(self._unsettled) < _MAX_REORDERED
 
+    def _prove(self, packet: Packet[VideoStream]) -> None:
+        """Look for a B-frame, which is shown before the packet in front of it."""
+        pts, last = packet.pts, self._last_pts
+        self._is_proven = pts is not None and last is not None and pts < last
+        self._last_pts = pts
+        if not self._is_proven and len(self._queue) >= _MAX_UNPROVEN:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Plan nothing, before the first packet is given."""
+        self._plans, self._is_proven = False, True
+        self._plan.clear()
+
+    def _begins_again(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether times that go back begin anew with this packet: files were joined."""
+        pts, dts, newest = packet.pts, packet.dts, self._newest_dts
+        if pts is None or dts is None or newest is None:
+            return False
+        return packet.is_keyframe and dts < newest and dts <= pts
+
     def _settle(self, dts: int | None) -> None:
         """Plan the pictures before which no other can come any more."""
         while dts is not None and self._unsettled and self._unsettled[0][0] <= dts:
@@ -194,7 +243,7 @@ class PacketChooser:
 
     def _released(self) -> list[Step]:
         steps: list[Step] = []
-        while self._queue:
+        while self._queue and self._is_proven:
             first = self._queue[0]
             if isinstance(first, CodedPicture) and not first.is_settled:
                 break

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import Container, InputContainer
     from av.video.stream import VideoStream
 
 # Steps back up to this are noise of the muxer; longer ones are a clock that was set anew.
@@ -30,6 +30,11 @@ def says_times(container: InputContainer) -> bool:
     return container.format.name not in _WITHOUT_TIMES
 
 
+def says_presentation_times(container: Container) -> bool:
+    """Return whether a packet says when its picture is shown, and not only when it is decoded."""
+    return container.format.name not in _WITHOUT_PRESENTATION_TIMES
+
+
 def nominal_rate(container: InputContainer, stream: VideoStream) -> float | None:
     """Return the pictures per second that a file says it has, None if it does not.
 
@@ -48,7 +53,7 @@ def file_clock(
     """Return the clock of a file's pictures; with `fps` they lie evenly, whatever the file says."""
     rate = fps or nominal_rate(container, stream) or _USUAL_FPS
     time_base = stream.time_base or Fraction(1, 1000)
-    has_pts = container.format.name not in _WITHOUT_PRESENTATION_TIMES
+    has_pts = says_presentation_times(container)
     return PresentationClock(
         time_base,
         stream.start_time if has_pts else None,
