@@ -309,7 +309,8 @@ class Grabber:
         frame_bytes: int | None = None
         while not (self._stop.is_set() or self._has_enough()):
             if self._detector is not None and frame_bytes is not None:
-                self.stats.wait_for_room(max_moving(frame_bytes, *self._detector), self._stop)
+                limit = max_moving(frame_bytes, *self._detector)
+                self.stats.wait_for_room(limit, self._stop, self.ring)
             began = time.perf_counter()
             frame = self.source.read()
             # A read may hang for long: a frame that it gives after the end is not counted.

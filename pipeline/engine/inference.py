@@ -196,10 +196,11 @@ class Inference:
     def _infer_all(self) -> None:
         while True:
             began = time.perf_counter()
+            held_up = 0 if self._in_flight else self._stats.held_up
             limit = self.batch_size
             batch = self._rings.take(limit, wait=not self._in_flight, in_order=self._in_order)
             if not self._in_flight:
-                self._stats.starved_s += time.perf_counter() - began
+                self._stats.add_starved(time.perf_counter() - began, held_up, 0)
             if batch is None and not self._in_flight:
                 self._builder.release_all(self._runner)
                 return
@@ -234,10 +235,11 @@ class Inference:
     def _collect(self, *, is_starved: bool = False) -> None:
         """Collect the oldest batch and hand on its results.
 
-        The wait counts as one for the detector, or `is_starved` as one for frames: if there were
-        some, another batch would be submitted instead.
+        The wait counts as one for the detector, or `is_starved` as one for frames: if some came,
+        another batch would be submitted instead.
         """
         oldest = self._in_flight[0]
+        held_up = self._stats.held_up if is_starved else 0
         began = time.perf_counter()
         frames = oldest.frames
         stages: Mapping[str, float] = {}
@@ -249,7 +251,8 @@ class Inference:
             stages = oldest.runner.stage_ms(began, len(frames))
             waited_s = oldest.runner.waited_s(took_s, stages, len(frames))
             if is_starved:
-                self._stats.starved_s += waited_s
+                in_flight = sum(len(each.batch) for each in self._in_flight)
+                self._stats.add_starved(waited_s, held_up, in_flight)
             else:
                 self._stats.detector_s += waited_s
         for wanted in oldest.wanted:

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -35,6 +35,8 @@ STAGES = (
 )
 UNWANTED = "unwanted"
 """Cause of frames that were left out as only others were asked for: no loss."""
+HELD_BY_SINKS = 2
+"""Frames behind the detector, one of which at least waits for the sinks."""
 WAITING = 0.1
 """Share of a run that must be spent waiting for a stage to call it the slowest: below, the thread
 that waits is about as slow itself."""
@@ -106,6 +108,7 @@ class SourceStats:
     drop_rate: DropRate = field(default_factory=DropRate)
     _drop_log: DropLog = field(default_factory=DropLog)
     _changed: threading.Event = field(default_factory=threading.Event)
+    _waiting_behind: Sized | None = None
     # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -159,15 +162,29 @@ class SourceStats:
             self.held += count
         self._changed.set()
 
-    def wait_for_room(self, most: int, stop: threading.Event) -> None:
-        """Wait while `most` frames are between source and sinks; held ones do not count."""
-        while not stop.is_set():
-            self._changed.clear()  # before counting: what ends meanwhile sets it again
-            with self._lock:
-                moving = self.grabbed - self.dropped.total() - self.written - self.held
-            if moving < most:
-                return
-            self._changed.wait(WAKE_S)
+    @property
+    def moving(self) -> int:
+        """Return how many frames are between source and sinks; held ones do not count."""
+        with self._lock:
+            return self.grabbed - self.dropped.total() - self.written - self.held
+
+    def wait_for_room(self, limit: int, stop: threading.Event, queue: Sized) -> None:
+        """Wait while `limit` frames are on their way, some of which may be in `queue`."""
+        try:
+            while not stop.is_set():
+                self._changed.clear()  # before counting: what ends meanwhile sets it again
+                if self.moving < limit:
+                    return
+                self._waiting_behind = queue
+                self._changed.wait(WAKE_S)
+        finally:
+            self._waiting_behind = None
+
+    @property
+    def is_held_up(self) -> bool:
+        """Return whether no frame comes because those that inference took are on their way."""
+        queue = self._waiting_behind
+        return queue is not None and not len(queue)
 
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped so far, by cause."""
@@ -265,6 +282,24 @@ class Stats:
     def done(self) -> int:
         """Return the frames done with so far: delivered, or left out as they were not asked for."""
         return self.delivered + sum(one.dropped[UNWANTED] for one in self.sources.values())
+
+    @property
+    def held_up(self) -> int:
+        """Return how many frames are on their way of the files that are not read on until then."""
+        return sum(one.moving for one in self.sources.values() if one.is_held_up)
+
+    def add_starved(self, seconds: float, held_up: int, in_flight: int) -> None:
+        """Count a wait for frames as one for what keeps them from coming.
+
+        `held_up` is what it was as the wait began: none where they are being decoded, else the
+        detector has most of them (`in_flight`) or the sinks do.
+        """
+        if not held_up:
+            self.starved_s += seconds
+        elif in_flight and held_up - in_flight < HELD_BY_SINKS:
+            self.detector_s += seconds
+        else:
+            self.blocked_s += seconds
 
     def waits(self) -> Waits:
         """Return what the inference thread has spent its time on until now."""

@@ -204,10 +204,12 @@ def test_large_pictures_on_their_way_are_bounded_in_bytes(
     runner = threading.Thread(target=setup.pipeline.run)
     runner.start()
     until(lambda: setup.stats("a").grabbed >= most)
+    until(lambda: setup.pipeline.stats.held_up == most)
     blocked.open()
     runner.join()
     setup.check_end()
     assert setup.stats("a").delivered == 8
+    assert setup.pipeline.stats.held_up == 0
 
 
 def test_pictures_held_for_the_next_detection_do_not_stop_a_file() -> None:

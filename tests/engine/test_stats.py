@@ -83,6 +83,21 @@ def test_the_report_has_what_people_are_promised() -> None:
 
 
 @pytest.mark.parametrize(
+    ("held_up", "in_flight", "stage"),
+    [(0, 0, "decode"), (0, 3, "decode"), (3, 0, "sinks"), (3, 1, "sinks"), (3, 2, "infer")],
+)
+def test_a_file_that_is_not_read_on_is_not_what_limits(
+    held_up: int, in_flight: int, stage: str
+) -> None:
+    """With few large pictures on their way no queue is ever full: each run in 4K was said to be
+    limited by decoding."""
+    times = iter((0.0, 1.0))
+    stats = Stats({"a": False}, clock=lambda: next(times))
+    stats.add_starved(0.8, held_up, in_flight)
+    assert stats.limiting_stage() == stage
+
+
+@pytest.mark.parametrize(
     ("frames", "detector", "sinks", "following", "live", "stage"),
     [
         (0.02, 0.6, 0.02, 0.1, [False], "infer"),
