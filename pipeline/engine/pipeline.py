@@ -285,6 +285,7 @@ class Pipeline:
         mark_used()
         self._sources.open_files()
         shapes = [(info.height, info.width) for info in self.source_infos.values()]
+        shapes = [shape for shape in shapes if min(shape) > 0]  # plug-ins may not know theirs
         class_names = self._inference.open(prefer_latency=self._is_lone_camera, shapes=shapes)
         self._sources.limit(self._inference.batch_size, self._inference.max_in_flight)
         only_files = self._sources.only_files

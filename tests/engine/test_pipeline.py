@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from support.threads import Latch
 
 from pipeline.core.data import Frame, Result
 from pipeline.core.frame_pool import FramePool
+from pipeline.core.interfaces import SourceInfo
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.engine.grabber import max_moving
 
@@ -258,6 +261,25 @@ def test_no_stage_keeps_a_picture_while_it_waits_for_the_next(live: bool) -> Non
     idle.open()
     runner.join()
     setup.check_end()
+
+
+class ExpectingDetector(FakeDetector):
+    def expect(self, shapes: Sequence[tuple[int, int]]) -> None:
+        self.expected = list(shapes)
+
+
+def test_a_detector_gets_the_sizes_that_are_known_before_it_is_opened() -> None:
+    """A third party's source did not know its own: the network was compiled for 0x0, which ended
+    the start with a ZeroDivisionError."""
+
+    class Unsized(FakeSource):
+        def open(self) -> SourceInfo:
+            return replace(super().open(), width=0, height=0)
+
+    detector = ExpectingDetector()
+    sources = FakeSource("a", frames(1)), Unsized("b", frames(1)), camera("c", frames(1))
+    Setup(*sources, detector=detector).pipeline.run()
+    assert detector.expected == [(4, 6)]
 
 
 @pytest.mark.parametrize(
