@@ -35,7 +35,6 @@ from pipeline.engine.stats import UNWANTED, SourceStats
 
 log = logging.getLogger("trackline")
 
-
 READ_AHEAD, READ_AHEAD_BYTES, MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**26, 2, 2**22
 """Frames of a file that may be decoded ahead to ride out a slow one, unless they take more bytes;
 so many in any case; and how much memory is not worth saving."""
@@ -257,6 +256,7 @@ class Grabber:
                     self.source.open()
                 self._grab_to_end()
         except SourceBrokenError:
+            self._count_left_out()
             raise
         except PipelineError as error:
             if not self._optional:
@@ -316,13 +316,12 @@ class Grabber:
             # A read may hang for long: a frame that it gives after the end is not counted.
             if self._stop.is_set():
                 return
-            if frame is None:
-                self._count_left_out()
-                return
             read_ms = (time.perf_counter() - began) * 1e3
-            if self._lost:
+            if self._lost and frame is not None:
                 self._count_reconnect()
             self._count_left_out()
+            if frame is None or self._has_enough():
+                return
             frame = self._numbered(frame)
             frame_bytes = frame.nbytes
             frozen = self.monitor.add_frame(frame)
@@ -358,8 +357,9 @@ class Grabber:
 
     def _drop(self, frames: int, cause: str) -> None:
         for _ in range(frames):
-            self.stats.drop_frame(self.stats.grabbed, cause)
-            self.stats.grabbed += 1
+            if not self._has_enough():
+                self.stats.drop_frame(self.stats.grabbed, cause)
+                self.stats.grabbed += 1
 
     def _count_reconnect(self) -> None:
         """Count a reconnect: at the first frame, as some cameras open and then give none."""

@@ -12,7 +12,9 @@ from support.stream_reading import opened
 from support.tiny_videos import MILLISECONDS, noise_picture
 from support.web_cameras import tcp_camera
 
+from pipeline.core.errors import SourceBrokenError
 from pipeline.core.rate_limit import RateLimit
+from pipeline.engine.stats import SourceStats
 from pipeline.sources import file
 
 Read = list[tuple[int, float, bytes]]
@@ -160,6 +162,37 @@ def test_a_run_counts_what_was_not_asked_for(tmp_path: Path) -> None:
     stats = setup.pipeline.stats
     assert stats.sources["h264-b"].drops() == {"unwanted": FRAMES - len(frames)}
     assert stats.done == FRAMES
+
+
+@pytest.mark.parametrize("max_frames", [1, 10, 18, FRAMES])
+@pytest.mark.parametrize("options", [{"max_fps": 3}, {"keyframes_only": True}], ids=str)
+def test_a_run_ends_after_as_many_frames_whatever_was_left_out(
+    tmp_path: Path, options: dict[str, float | bool], max_frames: int
+) -> None:
+    """The next one that was asked for came too, far behind the last frame wanted."""
+    path = encoded(tmp_path / "h264-b.mp4", *VIDEOS["h264-b.mp4"])
+    setup = Setup(file.build(file.Options(path=path, **options)), max_frames=max_frames)
+    found = [result.frame.index for result in setup.pipeline.results()]
+    assert found == [frame[0] for frame in read(path, **options)[0] if frame[0] < max_frames]
+    assert counted(setup.stats("h264-b")) == max_frames
+
+
+def test_what_was_left_out_at_the_end_of_a_broken_file_is_counted(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "h264-b.flv", *VIDEOS["h264-b.flv"])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    grabbed = []
+    for options in ({}, {"max_fps": 1}):
+        setup = Setup(file.build(file.Options(path=path, **options)))
+        with pytest.raises(SourceBrokenError):
+            setup.pipeline.run()
+        grabbed.append(counted(setup.stats("h264-b")))
+    assert grabbed[0] == grabbed[1] > 30
+
+
+def counted(stats: SourceStats) -> int:
+    """Return how many frames were grabbed, which are those delivered and those dropped."""
+    assert stats.grabbed == stats.delivered + sum(stats.drops().values())
+    return stats.grabbed
 
 
 @pytest.mark.slow
