@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+import zoneinfo
 from collections.abc import Iterator
 
 import numpy as np
@@ -150,6 +151,19 @@ def test_hours_and_days_of_a_time_zone(zone: str, hour: str, day: str) -> None:
     quarter = SlotCount(1774728900, LABEL, 1)  # 2026-03-28T20:15:00Z
     shown = [slots.iso(slots.rows([quarter])[0].time) for slots in begin]
     assert shown == [hour, day]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Calcutta", "Asia/Katmandu", "Asia/Rangoon"])
+def test_names_that_browsers_say_are_known_without_the_systems_list(zone: str) -> None:
+    """Browsers say older names, which newer Debian and Ubuntu leave out: the package tzdata has
+    them, and is part of the extra `live`."""
+    zoneinfo.reset_tzpath([])
+    try:
+        zoneinfo.ZoneInfo.clear_cache(only_keys=[zone])
+        slots = CountSlots("hour", "utc", zone)
+    finally:
+        zoneinfo.reset_tzpath()
+    assert slots.iso(0)[19:] not in ("Z", "+00:00")
 
 
 # -- totals ---------------------------------------------------------------------------------------
