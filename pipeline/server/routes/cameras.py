@@ -86,6 +86,9 @@ def camera_routes(context: AppContext) -> APIRouter:
         latest_result(context, name)
         return Response(media_type="image/jpeg")
 
+    # FastAPI reads a parameter's model, which options models else put off until they are used.
+    CameraZones.model_rebuild()
+
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def zones(name: CameraName) -> CameraZones:
         """Return the camera's zones and lines."""
