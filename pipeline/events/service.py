@@ -102,8 +102,8 @@ class EventService:
         targets = self._targets
 
         def step() -> None:
-            of = self._store.deliver_to(targets.kinds, targets.with_clips, of_alerts)
-            self.alerts.on_given_up(of)
+            given_up = self._store.deliver_to(targets.kinds, targets.with_clips, of_alerts)
+            self.alerts.on_given_up(given_up)
 
         self.writer.enqueue(step)
 

@@ -150,3 +150,23 @@ def test_nothing_is_kept_of_a_camera_that_was_removed(tmp_path: Path) -> None:
         kept.append([name for name, tap in taps.items() if tap.is_wanted])
     sink.close()
     assert kept == [["gate", "door"], ["gate", "door"], ["door"]]
+
+
+def test_the_clip_of_a_camera_that_was_away_ends_before_it(tmp_path: Path) -> None:
+    """Where the encoder was behind, the clip was still open when the camera came back, and went on
+    with it: seconds later on a clock that had begun anew."""
+    sink = plugin.build(plugin.Options(after_s=2.0))
+    sink.open(run_info(tmp_path, "gate", "door"))
+    for index in (0, 2, 4, 6):
+        sink.write(result(index, *([event(index)] if index == 0 else [])))
+    sink.write(result(610, source="door"))
+    for index in (620, 622):
+        sink.write(result(index))
+    sink.close()
+    (clip,) = tmp_path.rglob("*.mp4")
+    with av.open(str(clip)) as container:
+        levels = [
+            frame.to_ndarray(format="bgr24")[110:, 140:].mean()
+            for frame in container.decode(video=0)
+        ]
+    assert levels == pytest.approx([40, 42, 44, 46], abs=2)

@@ -211,6 +211,9 @@ class ClipRecorder:
             del self._rings[name]
             if (tap := self._taps.pop(name, None)) is not None:
                 tap[1]()
+            with self._changed:  # one is still open where the encoder is behind
+                for clip in self._clips.pop(name, []):
+                    self._end(clip)
 
     def _tap(self, source: str) -> PacketTap | None:
         """Return a camera's packets, which are kept from the first call on."""
