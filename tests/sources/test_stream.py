@@ -79,6 +79,14 @@ def test_hls_pictures_come_at_the_pace_they_were_filmed() -> None:
     assert frames[-1].captured_at - frames[0].captured_at > 0.8
 
 
+@pytest.mark.slow
+def test_hls_pictures_are_chosen_by_when_they_were_filmed() -> None:
+    """Chosen by when they arrive, once a second gave two pictures of a segment of six."""
+    with http_camera() as site:
+        frames = read_frames(f"{site}/live/index.m3u8", 4, max_fps=1)
+    np.testing.assert_allclose(np.diff([frame.pts_s for frame in frames]), 1.0, atol=0.1)
+
+
 @pytest.mark.parametrize("path", ["index.m3u8", "camera"])
 @pytest.mark.parametrize("allowed", [False, True])
 @pytest.mark.slow

@@ -75,3 +75,10 @@ def test_a_segment_is_paced_and_a_late_one_is_not_hurried() -> None:
     assert pacer.due(HZ, 12.0) == 12.0
     assert pacer.due(HZ * 500, 12.01) == 12.01
     assert pacer.due(None, 12.02) == 12.02
+
+
+def test_pictures_that_are_far_apart_on_request_are_paced() -> None:
+    """Key frames of a segment, two seconds apart, came at once: all but one were dropped."""
+    pacer = Pacer(BASE, 10.0)
+    due = [pacer.due(round(2 * n * HZ), 5.0) for n in range(4)]
+    np.testing.assert_allclose(np.diff(due), 2.0, atol=1e-4)

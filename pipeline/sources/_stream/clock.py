@@ -8,7 +8,7 @@ from fractions import Fraction
 MIN_STEP_S = 0.001
 _JUMP_S = 0.5
 """A stamp that runs this far ahead of the pictures' arrival is a clock that was set anew."""
-_MAX_PACE_S = 1.0
+MAX_PACE_S = 1.0
 _WINDOW_S = 1.0
 _MIN_PICTURES = 5
 """Pictures a window has to hold to be judged by: the first one after a stall is always late."""
@@ -88,10 +88,12 @@ class Pacer:
     """Release times of pictures that arrive a segment at a time, as with HLS.
 
     Released as they come, all but the newest of each segment would be dropped behind the source.
+    A step of more than `max_step_s` is a clock that was set anew, or a gap that has passed already.
     """
 
-    def __init__(self, time_base: Fraction | None) -> None:
+    def __init__(self, time_base: Fraction | None, max_step_s: float = MAX_PACE_S) -> None:
         self._time_base = time_base
+        self._max_step_s = max_step_s
         self._pts: int | None = None
         self._due = 0.0
 
@@ -102,6 +104,5 @@ class Pacer:
             step = float((pts - self._pts) * self._time_base)
         self._pts = pts
         paced = self._due + step
-        # A longer step is a clock that was set anew, or a gap that has passed already.
-        self._due = paced if now < paced and 0.0 < step <= _MAX_PACE_S else now
+        self._due = paced if now < paced and 0.0 < step <= self._max_step_s else now
         return self._due

@@ -16,17 +16,18 @@ from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import packets_of
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.yuv import YuvImage
-from pipeline.sources._file.packet_choice import PacketChooser, Step, decode_step
+from pipeline.sources._file.packet_choice import Clock, PacketChooser, Step, decode_step
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
     decoder_limit,
     too_large,
     was_too_large,
 )
+from pipeline.sources._file.times import PresentationClock
 from pipeline.sources._stream.addresses import demuxer_options, recording_error
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
-from pipeline.sources._stream.clock import ArrivalClock, Pacer, StreamClock
+from pipeline.sources._stream.clock import MAX_PACE_S, ArrivalClock, Pacer, StreamClock
 from pipeline.sources._stream.hosts import AllowedHosts, is_named_playlist
 from pipeline.sources._stream.https import FORMATS, VerifiedFetcher
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _MANY_PIXELS, _MAX_THREADS = 2_100_000, 4
+_USUAL_FPS = 25.0
+_MAX_KEY_STEP_S = 10.0
+"""Between two key frames of a camera."""
 # Their time stamps are counted by FFmpeg at a rate it made up.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
@@ -214,7 +218,7 @@ class StreamDecoder:
         upright = UprightConverter(pool, may_mirror=False)
         stamps = stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
-        pacer = Pacer(stamps) if "hls" in self._formats else None
+        pacer = Pacer(stamps, self._max_step_s) if self._comes_in_segments else None
         tap.begin(stream.codec_context.name, stream.codec_context.extradata)
         packets = self._packets(container, stream, tap)
         chooser = self._chooser(stream, began)
@@ -233,6 +237,17 @@ class StreamDecoder:
             yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began), unwanted)
             del image
 
+    @property
+    def _comes_in_segments(self) -> bool:
+        return "hls" in self._formats
+
+    @property
+    def _max_step_s(self) -> float:
+        """Return how far apart two wanted pictures may be."""
+        max_fps, keyframes_only = self._choice
+        step_s = _MAX_KEY_STEP_S if keyframes_only else MAX_PACE_S
+        return max(step_s, 2 / max_fps) if max_fps else step_s
+
     def _chooser(self, stream: VideoStream, began: float) -> PacketChooser | None:
         """Return what chooses packets, None where every picture is wanted."""
         max_fps, keyframes_only = self._choice
@@ -240,7 +255,9 @@ class StreamDecoder:
             return None
         stamps = None if self._formats & _WITHOUT_TIMES else stream.time_base
 
-        def start_clock() -> ArrivalClock:
+        def start_clock() -> Clock:
+            if self._comes_in_segments and stamps is not None:  # when they arrive says nothing
+                return PresentationClock(stamps, None, 1 / (self.fps or _USUAL_FPS))
             return ArrivalClock(StreamClock(stamps), began)
 
         return PacketChooser(stream, start_clock, max_fps, keyframes_only=keyframes_only)
