@@ -116,7 +116,9 @@ class CameraMonitor:
         """Add a frame; return whether to reconnect, for the picture stands still for too long."""
         frozen_s = self._freeze.update(frame) if self.live else 0.0
         with self._lock:
-            self._arrivals.append(_Arrival(frame.captured_at, frame.pts_s))
+            # A file is read as fast as it is analysed, whatever its times are.
+            at, filmed_s = frame.captured_at, frame.pts_s if self.live else frame.captured_at
+            self._arrivals.append(_Arrival(at, filmed_s))
             self._size = frame.shape[:2]
             self._frozen_s = frozen_s
             if self._state != "live":
@@ -206,10 +208,10 @@ class CameraMonitor:
 
 
 class _Arrival(NamedTuple):
-    """When a frame came, on the monotonic clock, and its own time."""
+    """When a frame came, on the monotonic clock, and a camera's own time of it."""
 
     at: float
-    pts_s: float
+    filmed_s: float
 
 
 def _rate(arrivals: list[_Arrival], now: float) -> float:
@@ -219,7 +221,7 @@ def _rate(arrivals: list[_Arrival], now: float) -> float:
     intervals = len(arrivals) - 1
     first, last = arrivals[0], arrivals[-1]
     # What a camera sent while it was opened comes all at once, but was not filmed at once.
-    seconds = max(last.at - first.at, last.pts_s - first.pts_s, 1e-6)
+    seconds = max(last.at - first.at, last.filmed_s - first.filmed_s, 1e-6)
     # Without the time since the last one, a source that stopped would keep its rate.
     silent = now - last.at
     if silent > 2 * seconds / intervals:

@@ -16,6 +16,7 @@ from support.tiny_networks import colour_network, constant_network, one_box_netw
 from pipeline.core.data import Frame
 from pipeline.core.errors import ModelError
 from pipeline.core.yuv import YuvImage
+from pipeline.detectors.openvino.cache import CompiledModelCache
 from pipeline.detectors.yolo import Options, build
 from pipeline.models.resolve import find_weights
 
@@ -166,6 +167,24 @@ def test_what_is_expected_changes_no_answer(colours, shapes):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.xyxy, other.xyxy)
         np.testing.assert_array_equal(one.score, other.score)
+
+
+def test_a_network_for_a_size_that_is_expected_is_compiled_once(colours, monkeypatch):
+    """Of two videos the second one's picture came first: the network for the other was dropped."""
+    compiled, compile_ = [], CompiledModelCache.compile
+
+    def counted(self, size, *options, **more):
+        compiled.append(size)
+        return compile_(self, size, *options, **more)
+
+    monkeypatch.setattr(CompiledModelCache, "compile", counted)
+    detector = build(Options(model=str(colours), imgsz=64))
+    detector.expect([(64, 64), (32, 64)])
+    detector.open()
+    for size in [(32, 64), (64, 64), (32, 64)]:
+        detector.detect([frame(RED, size)])
+    detector.close()
+    assert sorted(compiled) == [(32, 64), (64, 64)]
 
 
 def test_it_may_be_closed_while_a_network_is_compiled_for_what_is_expected(colours):

@@ -26,12 +26,12 @@ def frame(at: float, picture: int = 0, shape: tuple[int, int] = (48, 64)) -> Fra
 class Watched:
     """A monitor with its counters, and a clock that stands until it is set."""
 
-    def __init__(self) -> None:
-        self.stats = SourceStats(live=True)
+    def __init__(self, *, live: bool = True) -> None:
+        self.stats = SourceStats(live=live)
         self.now_s = 1000.0
         self.monitor = CameraMonitor(
             "door",
-            live=True,
+            live=live,
             stale_after_s=3,
             frozen_after_s=10,
             clock=lambda: self.now_s,
@@ -109,6 +109,10 @@ def test_the_rate_is_what_arrived_lately() -> None:
         filmed = replace(frame(now, picture=sixth % 7), pts_s=100 - sixth / 6)
         waited.monitor.add_frame(filmed)
     assert waited.status.fps == pytest.approx(6, rel=0.02)
+    file = Watched(live=False)  # read at four times the rate of its times
+    for tenth in range(40, 0, -1):
+        file.monitor.add_frame(replace(frame(now - tenth / 40), pts_s=100 - tenth / 10))
+    assert file.status.fps == pytest.approx(40, rel=0.05)
     gone = Watched()
     for tenth in range(50):
         gone.monitor.add_frame(frame(now - 9 + tenth / 10))

@@ -253,7 +253,7 @@ class OpenVinoBackend:
             compiling, self._compiling = self._compiling, None
             self._pools[self._guessed] = compiling.result()
         if self._guessed is not None:
-            if self._guessed != size:
+            if self._guessed != size and not self._settings.shapes:
                 self._drop_pools()  # no picture had the shape that was guessed
             self._guessed = None
         self._seen[size] += 1
