@@ -118,7 +118,8 @@ export function rateText(camera) {
 /** Return whether at least a tenth of a camera's pictures is not analysed; not judged in its first ten seconds. */
 export function isLagging(camera) {
   const [analysed, arriving] = ratesOf(camera);
-  return camera.grabbed >= 10 * arriving && Number(analysed.toFixed(1)) < 0.9 * Number(arriving.toFixed(1));
+  const wanted = camera.grabbed - (camera.dropped.unwanted ?? 0); // the rates are of these
+  return wanted >= 10 * arriving && Number(analysed.toFixed(1)) < 0.9 * Number(arriving.toFixed(1));
 }
 
 function ratesOf({ fps, analysed_fps }) {

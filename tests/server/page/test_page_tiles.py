@@ -116,6 +116,23 @@ def test_classes_have_plurals(functions: Page, name: str, many: str) -> None:
     assert functions.evaluate(ask, [name, 1]) == name
 
 
+@pytest.mark.parametrize(
+    ("analysed", "grabbed", "dropped", "lagging"),
+    [
+        (8.9, 100, {}, True), (9.0, 100, {}, False), (5.0, 99, {"overrun": 40}, False),
+        (5.0, 199, {"unwanted": 100}, False), (5.0, 200, {"unwanted": 100}, True),
+    ],
+)  # fmt: skip
+def test_a_rate_is_a_warning_where_pictures_are_missing(
+    functions: Page, analysed: float, grabbed: int, dropped: dict[str, int], lagging: bool
+) -> None:
+    """Ten pictures a second arrive; of the first ten seconds, which have the start in them, nothing
+    is said."""
+    ask = "async (camera) => (await import('./format.js')).isLagging(camera)"
+    camera = {"fps": 10.0, "analysed_fps": analysed, "grabbed": grabbed, "dropped": dropped}
+    assert functions.evaluate(ask, camera) is lagging
+
+
 def placed(page: Page, labels: list[dict[str, Any]], taken: list[list[float]]) -> dict[str, Any]:
     script = """async ([labels, area, taken]) => Object.fromEntries(
       (await import('./labels.js')).placeLabels(labels, area, taken))"""
