@@ -2,14 +2,13 @@
 import { fetchJson } from "./api.js";
 import { ClipOverlay } from "./clip_overlay.js";
 import { el, setAttribute, setText } from "./dom.js";
-import { eventText, mayHaveClip, span, stamp, time, visitText } from "./format.js";
+import { clipsOf, eventText, mayHaveClip, span, stamp, time, visitText } from "./format.js";
 
 const MIN_RETRY_MS = 1500;
 const MAX_RETRY_MS = 10000;
 const JUMP_S = 2;
 const LEAD_S = 2; // start this long before the event
 const PREFIX = "#visit/";
-const SAME_CLIP_S = 0.01;
 
 export class Clip {
   #video = el("video", { controls: true, playsinline: true, preload: "auto" });
@@ -240,18 +239,4 @@ export class Clip {
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-/** Return a visit's clips in order, {began, events}, from that of its first event on. */
-export function clipsOf(events, first) {
-  const clips = [];
-  const known = events.filter((one) => one.clip_offset_s !== null && one.clip_offset_s !== undefined);
-  for (const event of known.sort((one, other) => one.time - other.time)) {
-    const began = event.time - event.clip_offset_s;
-    const clip = clips.find((one) => Math.abs(one.began - began) < SAME_CLIP_S);
-    if (clip) clip.events.push(event);
-    else clips.push({ began, events: [event] });
-  }
-  clips.sort((one, other) => one.began - other.began);
-  return clips.slice(Math.max(0, clips.findIndex((one) => one.events.some(({ id }) => id === first))));
 }

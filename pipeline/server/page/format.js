@@ -2,6 +2,7 @@
 
 // Events close together share a clip, which is complete after the last of them.
 const CLIP_EXPECTED_S = 300;
+const SAME_CLIP_S = 0.01;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
@@ -46,6 +47,20 @@ export function stamp(ms) {
 export function mayHaveClip(visit) {
   if (isCameraVisit(visit)) return false;
   return visit.clip || Date.now() / 1000 - visit.started < CLIP_EXPECTED_S;
+}
+
+/** Return a visit's clips in order, {began, events}, from that of its first event on. */
+export function clipsOf(events, first) {
+  const clips = [];
+  const known = events.filter((one) => one.clip_offset_s !== null && one.clip_offset_s !== undefined);
+  for (const event of known.sort((one, other) => one.time - other.time)) {
+    const began = event.time - event.clip_offset_s;
+    const clip = clips.find((one) => Math.abs(one.began - began) < SAME_CLIP_S);
+    if (clip) clip.events.push(event);
+    else clips.push({ began, events: [event] });
+  }
+  clips.sort((one, other) => one.began - other.began);
+  return clips.slice(Math.max(0, clips.findIndex((one) => one.events.some(({ id }) => id === first))));
 }
 
 /** Return whether a visit is about the camera itself: lost until it is live again. */
