@@ -3,9 +3,10 @@
     python benchmarks/ground_gain.py ../shared/mot [--every 1 2 3]
         [--plaza ../shared/video/plaza_walkers.avi --models builtin ../shared/models/yolo11n.onnx]
 
-HOTA, IDF1 and switches without and with it on sequences of standing cameras. Nobody measured their
-ground: a pinhole camera is fitted to the heights of the people detected, which are taken for 1.7 m.
-With the plaza's video, whose calibration is published, the ids there too. Needs the extra `eval`.
+HOTA, IDF1 and switches without and with it on sequences of standing cameras. Their
+ground was not measured: a pinhole camera is fitted to the heights of the people detected, which are
+taken for 1.7 m. With the plaza's video, whose calibration is published, the ids there too. Needs
+the extra `eval`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ MAX_PEOPLE, INDEPENDENT = 600, 200
 
 
 def fitted_ground(seen: Seen, size: tuple[int, int], min_score: float) -> np.ndarray:
-    """Return f64[3,3] from pixels to metres of the camera that sees everybody PERSON_M high."""
+    """Return f64[3,3] from pixels to metres of a camera before which people are PERSON_M high."""
     boxes = np.concatenate([found.xyxy[found.score > min_score] for _, found in seen])
     width, height = size
     whole = (boxes[:, 0] > EDGE_PX) & (boxes[:, 2] < width - EDGE_PX)

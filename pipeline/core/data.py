@@ -341,7 +341,7 @@ class Result:
     """A frame with its detections, tracks and events; `stage_ms` is {stage: milliseconds}.
 
     `events` happened at this frame. `dropped_before` counts, by cause, the frames of this source
-    that were lost since its last result; `age_ms` is how long ago the picture arrived when the
+    that were dropped since its last result; `age_ms` is how long ago the picture arrived when the
     result was handed to the sinks, 0 before.
     """
 

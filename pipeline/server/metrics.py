@@ -73,7 +73,7 @@ class Metrics(Collector):
             "trackline_frames_delivered", "Frames whose results came out.", labels=label
         )
         dropped = CounterMetricFamily(
-            "trackline_frames_dropped", "Frames lost, by cause.", labels=["camera", "cause"]
+            "trackline_frames_dropped", "Frames dropped, by cause.", labels=["camera", "cause"]
         )
         reconnects = CounterMetricFamily(
             "trackline_reconnects", "Cameras that came back.", labels=label
