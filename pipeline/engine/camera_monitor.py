@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from pipeline.core.data import Frame
@@ -19,6 +20,8 @@ FPS_WINDOW_S = 10.0
 FROZEN_RETRIES = 6
 """After so many times `frozen_after_s` a source whose picture stands still is opened again."""
 MAX_FROZEN_S = 3600.0
+MAX_STEPS, _USUAL_STEPS = 2.5, 6
+"""Usual steps after which pictures that seldom come are overdue; of so many pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,18 @@ class CameraMonitor:
         self._error: str | None = None
         self._next_try: float | None = None
         self._arrivals: deque[_Arrival] = deque(maxlen=600)
+        self._is_seldom = False
         self._size = (0, 0)
         self._frozen_s = 0.0
 
-    def add_frame(self, frame: Frame) -> bool:
-        """Add a frame; return whether to reconnect, for the picture stands still for too long."""
+    def add_frame(self, frame: Frame, *, is_chosen: bool = False) -> bool:
+        """Add a frame; return whether to reconnect, for the picture stands still for too long.
+
+        `is_chosen` says that others of the camera's pictures were left out on request.
+        """
         frozen_s = self._freeze.update(frame) if self.live else 0.0
         with self._lock:
+            self._is_seldom = is_chosen
             # A file is read as fast as it is analysed, whatever its times are.
             at, filmed_s = frame.captured_at, frame.pts_s if self.live else frame.captured_at
             self._arrivals.append(_Arrival(at, filmed_s))
@@ -199,12 +207,22 @@ class CameraMonitor:
         if self._state != "live" or not self.live:
             return self._state, self._since, None
         last = self._arrivals[-1].at
-        if now - last > self._stale_after_s:
-            return "stale", last + self._stale_after_s, f"no picture for {now - last:.0f} s"
+        stale_after_s = self._max_silence_s()
+        if now - last > stale_after_s:
+            return "stale", last + stale_after_s, f"no picture for {now - last:.0f} s"
         if self._frozen_s > self._frozen_after_s:
             since = last - self._frozen_s + self._frozen_after_s
             return "stale", since, f"the same picture for {self._frozen_s:.0f} s"
         return "live", self._since, None
+
+    def _max_silence_s(self) -> float:
+        """Return after how long a camera is stale: later where few pictures are asked for."""
+        if not self._is_seldom:
+            return self._stale_after_s
+        recent = [each.at for each in self._arrivals][-_USUAL_STEPS:]
+        steps = sorted(after - before for before, after in pairwise(recent))
+        usual_s = steps[len(steps) // 2] if steps else 0.0
+        return max(self._stale_after_s, MAX_STEPS * usual_s)
 
 
 class _Arrival(NamedTuple):

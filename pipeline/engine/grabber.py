@@ -324,7 +324,7 @@ class Grabber:
                 return
             frame = self._numbered(frame)
             frame_bytes = frame.nbytes
-            frozen = self.monitor.add_frame(frame)
+            frozen = self.monitor.add_frame(frame, is_chosen=self._unwanted > 0)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))
             del frame  # a camera's picture is not held while the next one is waited for

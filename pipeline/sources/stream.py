@@ -21,7 +21,7 @@ from pipeline.core.secret_types import SecretUrl, has_placeholder
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._stream.addresses import address_problem, name_of
 from pipeline.sources._stream.certificates import Trust
-from pipeline.sources._stream.decoder import Connection, Picture
+from pipeline.sources._stream.decoder import Connection, Picture, max_step_s
 from pipeline.sources._stream.reader import StreamReader
 from pipeline.sources._stream.recording import MAX_BYTES as RECORDED_BYTES
 from pipeline.sources._stream.recording import RecordingReader
@@ -77,7 +77,8 @@ class Options(OptionsModel):
     open_timeout_s: float = Field(5.0, gt=0, le=300)
     """Longest wait for the connection; its first picture may take as long as any other."""
     read_timeout_s: float = Field(5.0, gt=0, le=300)
-    """Longest wait for a picture, however many bytes came, before the camera counts as lost."""
+    """Longest wait for a picture, however many bytes came, before the camera counts as lost;
+    longer where `max_fps` or `keyframes_only` leave pictures out."""
     verify_tls: bool = True
     """Whether rtsps, https and rtmps cameras must show a certificate this system trusts."""
     ca_file: Path | None = None
@@ -90,8 +91,8 @@ class Options(OptionsModel):
     """Most pictures a second that are analysed; the others are left out, and not decoded where
     that can be (viewers of the camera's own video get all)."""
     keyframes_only: bool = False
-    """Whether to decode and analyse key frames only; `read_timeout_s` must be longer than the
-    camera's interval between two."""
+    """Whether to decode and analyse key frames only. They may be 10 s apart; where they are more,
+    `read_timeout_s` must be longer."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
     """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
     threads: int = Field(0, ge=0, le=64)
@@ -281,7 +282,9 @@ class StreamSource:
     def _next_picture(self) -> Picture:
         if self._reader is None:
             raise SourceLostError(f"{self._where}: is not open")
-        timeout_s = self._options.read_timeout_s
+        options = self._options
+        step_s = max_step_s(options.max_fps, keyframes_only=options.keyframes_only)
+        timeout_s = options.read_timeout_s + step_s
         picture = self._reader.take(timeout_s)
         if picture is None:
             self._leave()

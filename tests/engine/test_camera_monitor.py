@@ -98,6 +98,22 @@ def test_the_same_picture_for_long_is_stale() -> None:
     assert watched.status.state == "live"
 
 
+@pytest.mark.parametrize(("is_chosen", "silent_s"), [(False, 3), (True, 10)])
+def test_pictures_that_are_seldom_on_request_are_not_overdue(
+    is_chosen: bool, silent_s: float
+) -> None:
+    """With key frames only, four seconds apart, a camera was stale for a second before each."""
+    watched = Watched()
+    for n in range(5):
+        at = watched.now_s - 16 + 4 * n
+        watched.monitor.add_frame(frame(at, picture=n), is_chosen=is_chosen)
+    watched.now_s += silent_s
+    assert watched.status.state == "live"
+    watched.now_s += 1
+    assert watched.status.state == "stale"
+    watched.check_time("since", ago_s=1)
+
+
 def test_the_rate_is_what_arrived_lately() -> None:
     watched = Watched()
     now = watched.now_s

@@ -10,7 +10,7 @@ import pytest
 from support.fakes import Setup
 from support.stream_reading import opened
 from support.tiny_videos import MILLISECONDS, noise_picture
-from support.web_cameras import tcp_camera
+from support.web_cameras import tcp_camera, transport_stream
 
 from pipeline.core.errors import SourceBrokenError
 from pipeline.core.rate_limit import RateLimit
@@ -193,6 +193,21 @@ def counted(stats: SourceStats) -> int:
     """Return how many frames were grabbed, which are those delivered and those dropped."""
     assert stats.grabbed == stats.delivered + sum(stats.drops().values())
     return stats.grabbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"max_fps": 1}, {"keyframes_only": True}], ids=str)
+def test_a_camera_is_not_lost_between_two_pictures_asked_for(
+    options: dict[str, float | bool],
+) -> None:
+    """Once in six seconds was seldom enough for a reconnect before each picture."""
+    with (
+        tcp_camera(transport_stream(2.0)) as port,
+        opened(f"tcp://127.0.0.1:{port}", read_timeout_s=0.3, **options) as source,
+    ):
+        indices = [source.read().index for _ in range(2)]
+        assert source.unwanted > 8
+    assert indices == [0, 1]
 
 
 @pytest.mark.slow

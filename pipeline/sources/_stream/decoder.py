@@ -46,6 +46,11 @@ _MAX_KEY_STEP_S = 10.0
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
 
+def max_step_s(max_fps: float | None, *, keyframes_only: bool) -> float:
+    """Return how many seconds two wanted pictures may be apart, 0 where all are wanted."""
+    return max(_MAX_KEY_STEP_S * keyframes_only, 2 / max_fps if max_fps else 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Settings of one connection: address, timeouts, TLS; `where` is what errors begin with."""
@@ -218,7 +223,9 @@ class StreamDecoder:
         upright = UprightConverter(pool, may_mirror=False)
         stamps = stream.time_base
         clock = StreamClock(None if self._formats & _WITHOUT_TIMES else stamps)
-        pacer = Pacer(stamps, self._max_step_s) if self._comes_in_segments else None
+        max_fps, keyframes_only = self._choice
+        pace_s = max(MAX_PACE_S, max_step_s(max_fps, keyframes_only=keyframes_only))
+        pacer = Pacer(stamps, pace_s) if self._comes_in_segments else None
         tap.begin(stream.codec_context.name, stream.codec_context.extradata)
         packets = self._packets(container, stream, tap)
         chooser = self._chooser(stream, began)
@@ -240,13 +247,6 @@ class StreamDecoder:
     @property
     def _comes_in_segments(self) -> bool:
         return "hls" in self._formats
-
-    @property
-    def _max_step_s(self) -> float:
-        """Return how far apart two wanted pictures may be."""
-        max_fps, keyframes_only = self._choice
-        step_s = _MAX_KEY_STEP_S if keyframes_only else MAX_PACE_S
-        return max(step_s, 2 / max_fps) if max_fps else step_s
 
     def _chooser(self, stream: VideoStream, began: float) -> PacketChooser | None:
         """Return what chooses packets, None where every picture is wanted."""
