@@ -174,7 +174,8 @@ class FileSource:
         except (StopIteration, SourceBrokenError) as error:
             limited = f", none within max_megapixels: {self._max_megapixels:g}"
             reason = limited if "max_megapixels" in str(error) else ""
-            raise self._not_a_video(f"no picture in it can be decoded{reason}") from None
+            what = "key frame" if self._keyframes_only else "picture"
+            raise self._not_a_video(f"no {what} in it can be decoded{reason}") from None
         height, width = first.shape[:2]
         # The iterator of a list that is used up lets go of it, a tuple in the chain would stay.
         self._frames = chain(iter([first]), frames)
