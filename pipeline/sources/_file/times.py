@@ -15,7 +15,7 @@ _JITTER_S = 1.0
 # More than a picture out of order explains.
 _NOTED_S = 0.3
 
-_USUAL_FPS = 25.0
+USUAL_FPS = 25.0
 # Raw streams have no times; FFmpeg counts them at a rate of its own, 25 by default.
 _WITHOUT_TIMES = frozenset(
     ("h264", "hevc", "vvc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "obu", "cavsvideo", "dirac",
@@ -51,7 +51,7 @@ def file_clock(
     container: InputContainer, stream: VideoStream, fps: float | None
 ) -> PresentationClock:
     """Return the clock of a file's pictures; with `fps` they lie evenly, whatever the file says."""
-    rate = fps or nominal_rate(container, stream) or _USUAL_FPS
+    rate = fps or nominal_rate(container, stream) or USUAL_FPS
     time_base = stream.time_base or Fraction(1, 1000)
     has_pts = says_presentation_times(container)
     return PresentationClock(

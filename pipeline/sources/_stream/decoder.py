@@ -23,7 +23,7 @@ from pipeline.sources._file.picture_size import (
     too_large,
     was_too_large,
 )
-from pipeline.sources._file.times import PresentationClock
+from pipeline.sources._file.times import USUAL_FPS, PresentationClock
 from pipeline.sources._stream.addresses import demuxer_options, recording_error
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _MANY_PIXELS, _MAX_THREADS = 2_100_000, 4
-_USUAL_FPS = 25.0
 _MAX_KEY_STEP_S = 10.0
 """Between two key frames of a camera."""
 # Their time stamps are counted by FFmpeg at a rate it made up.
@@ -257,7 +256,7 @@ class StreamDecoder:
 
         def start_clock() -> Clock:
             if self._comes_in_segments and stamps is not None:  # when they arrive says nothing
-                return PresentationClock(stamps, None, 1 / (self.fps or _USUAL_FPS))
+                return PresentationClock(stamps, None, 1 / (self.fps or USUAL_FPS))
             return ArrivalClock(StreamClock(stamps), began)
 
         return PacketChooser(stream, start_clock, max_fps, keyframes_only=keyframes_only)
