@@ -44,11 +44,17 @@ def pictures_of(
             except FFmpegError as error:
                 _note_error(error, stream, log, max_megapixels, step.packet)
                 continue
-            yield from pictures
+            yield from _given_away(pictures)
     try:
-        yield from stream.decode(None)  # what the decoder still holds
+        yield from _given_away(stream.decode(None))  # what the decoder still holds
     except FFmpegError as error:
         _note_error(error, stream, log, max_megapixels, None)
+
+
+def _given_away(pictures: list[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield the pictures out of the list: none is kept while the next packet is decoded."""
+    while pictures:
+        yield pictures.pop(0)
 
 
 def _note_error(
