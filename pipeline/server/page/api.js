@@ -8,6 +8,9 @@ export class ApiError extends Error {
   }
 }
 
+const NO_ANSWER = "The server does not answer.";
+const NOT_UNDERSTOOD = "The server's answer is not JSON: is something else in between?";
+
 // Signing out aborts requests under way, so that none is sent without a session.
 const untilSignOut = new AbortController();
 
@@ -20,7 +23,7 @@ export async function fetchJson(path, { method = "GET", body, signal = untilSign
   const answer = await sent(path, {
     method, headers, signal, body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
   });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return answer.status === 204 ? null : bodyOf(answer, "json");
   throw new ApiError(await reason(answer), answer.status);
 }
 
@@ -48,7 +51,8 @@ export function postVideo(file, name, onProgress, signal) {
   const answered = new Promise((resolve, reject) => {
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
     request.onload = () => {
-      if (request.status < 300) resolve(request.response);
+      if (request.status < 300 && request.response) resolve(request.response);
+      else if (request.status < 300) reject(new ApiError(NOT_UNDERSTOOD, request.status));
       else reject(new ApiError(request.response?.detail || `The server answers ${request.status}`, request.status));
     };
     request.onerror = () => reject(new ApiError("The server does not answer.", 0));
@@ -63,7 +67,7 @@ export function postVideo(file, name, onProgress, signal) {
 export async function fetchBlob(path, signal) {
   const answer = await sent(path, { signal });
   if (!answer.ok) throw new ApiError(await reason(answer), answer.status);
-  return answer.blob();
+  return bodyOf(answer, "blob");
 }
 
 /** Go to the sign-in page if a token is required and there is no session; return whether. */
@@ -95,7 +99,17 @@ async function sent(path, request) {
   try {
     return await fetch(new URL(path, document.baseURI), { credentials: "same-origin", cache: "no-store", ...request });
   } catch {
-    throw new ApiError("The server does not answer.", 0);
+    throw new ApiError(NO_ANSWER, 0);
+  }
+}
+
+/** Return the body of a response, read by its method `kind`: it may break off, or be aborted, after its head. */
+async function bodyOf(answer, kind) {
+  try {
+    return await answer[kind]();
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new ApiError(NOT_UNDERSTOOD, answer.status);
+    throw new ApiError(NO_ANSWER, 0);
   }
 }
 

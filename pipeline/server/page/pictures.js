@@ -90,9 +90,9 @@ async function send(card) {
     await card.analyse(LOWEST);
     for (const { class_name } of card.things) colourOf(class_name);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) await signInIfNeeded().catch(() => {});
     card.failed(error.message);
+    if (!(error instanceof ApiError)) reportError(error); // a bug: the next ones are looked at all the same
+    if (error.status === 401) await signInIfNeeded().catch(() => {});
   }
   show();
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -268,3 +269,43 @@ def test_invalid_messages_are_ignored(page: Page, fake: FakeServer) -> None:
     for text in ('{"type": "weather"}', "not json", "[]", "null"):
         fake.send(text)
     goes_on(page, "yard")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("Promise.reject(new TypeError('Failed to fetch'))", [0, "does not answer"]),
+        ("Promise.reject(new DOMException('aborted', 'AbortError'))", [0, "does not answer"]),
+        ("broken(new TypeError('network error'))", [0, "does not answer"]),
+        ("broken(new DOMException('aborted', 'AbortError'))", [0, "does not answer"]),
+        ("new Response('<html>Sign in to the hotel</html>')", [200, "is not JSON"]),
+        ("new Response('{\"a\": ')", [200, "is not JSON"]),
+        ("new Response('')", [200, "is not JSON"]),
+        ("new Response('<html>', { status: 502, statusText: 'Bad Gateway' })", [502, "502"]),
+        ("broken(new TypeError('network error'), 500)", [500, "answers 500"]),
+    ],
+)
+def test_every_answer_that_is_none_has_one_line(
+    functions: Page, answer: str, problem: list[Any]
+) -> None:
+    """Where the body broke off, or was aborted, the error was none that the page shows."""
+    status, text = functions.evaluate(
+        f"""async () => {{
+          const {{ fetchJson }} = await import("./api.js");
+          const broken = (error, status = 200) => {{
+            const body = new ReadableStream({{ start: (stream) => stream.error(error) }});
+            return new Response(body, {{ status }});
+          }};
+          const real = window.fetch;
+          window.fetch = () => {answer};
+          try {{
+            return await fetchJson("api/state").then((value) => ["got", value]);
+          }} catch (error) {{
+            return [error.status, error.message];
+          }} finally {{
+            window.fetch = real;
+          }}
+        }}"""
+    )
+    assert status == problem[0]
+    assert problem[1] in text

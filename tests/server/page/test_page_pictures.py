@@ -221,6 +221,28 @@ def test_videos_that_are_refused_and_removed(page: Page, tmp_path: Path) -> None
     expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
 
 
+def test_removed_while_its_answer_arrives(page: Page, tmp_path: Path) -> None:
+    """The abort hit the body of the answer, was no ApiError, and the next video waited for ever."""
+    page.evaluate(
+        """() => {
+          const real = window.fetch;
+          window.fetch = (url, options) => {
+            if (!String(url).endsWith("/answer")) return real(url, options);
+            window.fetch = real;
+            document.body.dataset.arriving = "";
+            const start = (body) => {
+              options.signal.addEventListener("abort", () => body.error(options.signal.reason));
+            };
+            return Promise.resolve(new Response(new ReadableStream({ start })));
+          };
+        }"""
+    )
+    page.set_input_files("#files", [video(tmp_path, "a.mp4"), video(tmp_path, "b.mp4")])
+    expect(page.locator("[data-arriving]")).to_be_attached(timeout=60_000)
+    page.get_by_role("button", name="Remove a.mp4").click()
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+
+
 def test_by_keyboard_alone(page: Page, tmp_path: Path) -> None:
     """Every control has a name, can be reached, and the focus is never lost."""
     page.set_input_files("#files", [picture(tmp_path), video(tmp_path, "gate.mp4")])
