@@ -1,1 +1,1 @@
-"""What every part stands on: data types, interfaces, boxes, queues, threads, files."""
+"""Foundation of every other package: data types, interfaces, boxes, queues, threads, files."""

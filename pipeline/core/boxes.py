@@ -1,4 +1,4 @@
-"""Box geometry on arrays: conversions, areas, IoU. Each name says the box format; pixels."""
+"""Box geometry on arrays, in pixels: conversions, areas, IoU. Names carry the box format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def area_of_xyxy(xyxy: NDArray[F]) -> NDArray[F]:
 def iou_of_xyxy(a: NDArray[F], b: NDArray[F]) -> NDArray[F]:
     """Return [N,M] intersection over union of every box in `a` with every box in `b`, 0..1.
 
-    Boxes without area have IoU 0 with everything, themselves included.
+    Boxes without area have IoU 0 with everything, including themselves.
     """
     left_top = np.maximum(a[:, None, :2], b[None, :, :2])
     right_bottom = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -108,8 +108,8 @@ def xyxy_from_cxcyah(cxcyah: NDArray[F]) -> NDArray[F]:
 def overlapping_pairs(a: NDArray[F], b: NDArray[F]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows (i, j) of all pairs of an `a` and a `b` box (xyxy) that share some area.
 
-    Sorted by i. A sweep over the left edges, so that a crowd costs about N log N plus the pairs
-    that share columns of the picture, where a full matrix costs N x M.
+    Sorted by i. Sweeps over the left edges, so a crowd costs about N log N plus the pairs that
+    share columns of the picture, where a full matrix costs N x M.
     """
     none = np.empty(0, np.intp)
     if not len(a) or not len(b):

@@ -1,7 +1,7 @@
-"""What boxes and labels are drawn on: a BGR picture, or the planes that an encoder takes (NV12).
+"""Drawing surface for boxes and labels: a BGR picture, or the NV12 planes that an encoder takes.
 
-Every shape is drawn on each layer in its own colours: on BGR once, on planes once in luma and once
-in chroma, which has half the pixels each way.
+Every shape is drawn on each layer in the layer's own colours: once on BGR; on planes once in luma
+and once in chroma, which has half the resolution in both directions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Point = Sequence[int]
 
 
 class _Layer(NamedTuple):
-    """One array that is drawn on; a pixel of it is `step` pixels of the picture wide and high."""
+    """One array to draw on; one of its pixels covers `step` x `step` pixels of the picture."""
 
     pixels: Image
     step: int
@@ -45,7 +45,7 @@ class Canvas:
 
     @classmethod
     def on(cls, image: Image | Canvas) -> Canvas:
-        """Return a canvas over BGR u8[H,W,3], or the canvas that came."""
+        """Return a canvas over BGR u8[H,W,3]; a canvas is returned as it is."""
         return image if isinstance(image, Canvas) else cls([_Layer(image, 1)])
 
     @classmethod
@@ -76,7 +76,7 @@ class Canvas:
     ) -> None:
         """Draw a line in the colour mixed with that of the pixel below its middle.
 
-        That looks like fading and costs no blending.
+        This looks like fading and costs no blending.
         """
         import cv2
 
@@ -128,7 +128,7 @@ class Canvas:
             if step == 1:
                 cv2.putText(pixels, text, origin, font, scale, value, line, cv2.LINE_AA)
                 continue
-            # OpenCV writes on one, three or four channels: here by how much the ink covers.
+            # OpenCV draws on one, three or four channels: here it draws a mask that is blended.
             (wide, high), below = cv2.getTextSize(text, font, scale, line)
             left, top = (max(0, at) // step * step for at in (origin[0], origin[1] - high - line))
             size = (high + below + 2 * line + step, wide + 2 * line + step)
@@ -142,7 +142,7 @@ class Canvas:
             region[:] = _blended(region, small[: region.shape[0], : region.shape[1]], value)
 
     def label(self, text: str, corner: Point, style: LabelStyle) -> None:
-        """Draw a bar with text, its top left corner at `corner`, on planes at an even place."""
+        """Draw a bar with text, its top left corner at `corner`, on planes at even pixels."""
         step = self._layers[-1].step
         x, y = corner[0] // step * step, corner[1] // step * step
         patches = _patches(text, style, self._yuv)
@@ -152,7 +152,7 @@ class Canvas:
             room[:high, :wide] = patch[:high, :wide]
 
     def cover(self, mask: NDArray[np.bool_], corner: Point, colour: Colour, share: float) -> None:
-        """Cover the pixels of bool[h,w], the top left one at `corner`, in part with a colour."""
+        """Blend a colour over the pixels of bool[h,w], whose top left pixel is at `corner`."""
         import cv2
 
         left, top = corner
@@ -192,7 +192,7 @@ def _values(colour: Colour, yuv: YuvColour | None) -> tuple[tuple[float, ...], .
 
 @lru_cache(maxsize=512)
 def _patches(text: str, style: LabelStyle, yuv: YuvColour | None) -> list[Image]:
-    """Return a label as drawn on each layer."""
+    """Return a label rendered for each layer."""
     import cv2
 
     wide, high = style.size
@@ -221,7 +221,7 @@ def _patches(text: str, style: LabelStyle, yuv: YuvColour | None) -> list[Image]
 
 
 def _blended(ground: NDArray[Any], ink: Any, colour: tuple[float, ...]) -> Image:
-    """Return the ground covered with a colour where there is ink u8[h,w], 255 for all of it."""
+    """Return the ground blended with a colour by the ink u8[h,w]; 255 covers it entirely."""
     part = np.asarray(ink)[..., None] / np.float32(255)
     mixed = part * np.array(colour, np.float32) + (1 - part) * ground
     return np.asarray(mixed.round().astype(np.uint8))

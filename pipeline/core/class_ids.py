@@ -1,4 +1,4 @@
-"""Ids of the classes that a user wants, by name or number."""
+"""Class ids for the class names or numbers that a user asks for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_SHOWN = 20
 
 
 def wanted_ids(wanted: Sequence[int | str], names: ClassNames) -> list[int]:
-    """Return the class ids that `wanted` asks for by name (any case) or by number.
+    """Return the class ids for `wanted` names (in any case) or numbers.
 
-    Several classes may have one name: it stands for all of them. Raises ModelError naming the close
-    matches, or all names where there are few.
+    Several classes may share a name, which then selects all of them. Raises ModelError with the
+    close matches, or with all names if there are few.
     """
     by_name: dict[str, list[int]] = {}
     for class_id, name in names.items():

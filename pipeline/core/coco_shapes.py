@@ -1,4 +1,4 @@
-"""Masks and keypoints as COCO's annotations have them (Lin et al., 2014): area, joints, flags."""
+"""Masks and keypoints in COCO's annotation format (Lin et al., 2014): area, joints, flags."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pipeline.core.mask_drawing import COCO_EDGES, COCO_JOINTS, MIN_SCORE
 
 
 def keypoints_of_annotation(points: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return `keypoints` and `num_keypoints` of an object's [x, y, score] each.
+    """Return `keypoints` and `num_keypoints` of an object with [x, y, score] for each joint.
 
-    COCO says whether a joint is seen (2) or not there (0), where networks have a score.
+    COCO flags a joint as visible (2) or absent (0), where networks give a score.
     """
     seen = [2 if score >= MIN_SCORE else 0 for _, _, score in points]
     flags = zip(points, seen, strict=True)
@@ -22,7 +22,7 @@ def keypoints_of_annotation(points: Sequence[Sequence[float]]) -> dict[str, Any]
 
 
 def joints_of_category(count: int) -> dict[str, Any]:
-    """Return a category's `keypoints` and `skeleton`, which COCO counts from 1; {} for none."""
+    """Return a category's `keypoints` and `skeleton`, which COCO numbers from 1; {} for none."""
     if not count:
         return {}
     if count != len(COCO_JOINTS):
@@ -32,16 +32,16 @@ def joints_of_category(count: int) -> dict[str, Any]:
 
 
 def area_of_rle(text: str) -> int:
-    """Return how many pixels a mask has, by the text that COCO's tools write for its runs.
+    """Return the number of pixels of a mask from COCO's compressed RLE text.
 
-    The form is that of `Mask.rle`. Raises ValueError for another text.
+    The format is that of `Mask.rle`. Raises ValueError for any other text.
     """
     counts: list[int] = []
     number = bits = 0
     for letter in text.encode("ascii"):
         group = letter - 48
         if not 0 <= group < 64:
-            raise ValueError("a mask's counts hold a sign that is none of COCO's")
+            raise ValueError("a mask's counts contain a character that COCO's RLE does not use")
         number |= (group & 0x1F) << bits
         bits += 5
         if group & 0x20:

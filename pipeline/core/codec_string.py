@@ -1,4 +1,4 @@
-"""Codec strings of H.264 and H.265 (RFC 6381), which decoders are set up with, from the stream.
+"""Codec strings (RFC 6381) of H.264 and H.265 streams, which decoders are configured with.
 
 Both are read from the profile and level in a sequence parameter set (ITU-T H.264, 7.3.2.1.1; H.265,
 7.3.3), which the avcC and hvcC records of ISO/IEC 14496-15 hold at a fixed place.
@@ -9,27 +9,27 @@ from __future__ import annotations
 import re
 
 CODECS = frozenset({"h264", "hevc"})
-"""FFmpeg's names of the codecs known here."""
+"""Supported codecs, by FFmpeg's names."""
 _NAL = re.compile(rb"\x00\x00\x01")
 _EMULATION = re.compile(rb"\x00\x00\x03")
 _H264_SPS, _HEVC_SPS = 7, 33
-# Where profile and level lie: after the NAL unit's header, and in H.265 a byte of identifiers.
+# Offset of profile and level: after the NAL unit's header, and in H.265 a byte of identifiers.
 _H264_PROFILE, _HEVC_PROFILE = slice(1, 4), slice(3, 15)
 _H264_IN_RECORD, _HEVC_IN_RECORD = slice(1, 4), slice(1, 13)
 
 
 def is_record(extradata: bytes) -> bool:
-    """Return whether extradata is an avcC or hvcC record, and the packets no Annex B format."""
+    """Return whether extradata is an avcC or hvcC record, so packets are not in Annex B format."""
     return extradata[:1] == b"\x01"
 
 
 def codec_of_record(codec_name: str, record: bytes) -> str | None:
-    """Return the codec string for an avcC or hvcC record, None where it is damaged."""
+    """Return the codec string of an avcC or hvcC record, None if it is damaged."""
     return _text(codec_name, record[_H264_IN_RECORD if codec_name == "h264" else _HEVC_IN_RECORD])
 
 
 def codec_of_packet(codec_name: str, data: bytes) -> str | None:
-    """Return the codec string by the parameter sets in a packet (Annex B), None without any."""
+    """Return the codec string from the parameter sets in a packet (Annex B), None without any."""
     wanted = _H264_SPS if codec_name == "h264" else _HEVC_SPS
     for found in _NAL.finditer(data):
         first = data[found.end() : found.end() + 24]
@@ -47,7 +47,7 @@ def _text(codec_name: str, profile: bytes) -> str | None:
         return f"avc1.{profile.hex()}" if len(profile) == 3 else None
     if len(profile) < 12:
         return None
-    # ISO/IEC 14496-15, annex E: compatibility flags in reverse order of bits, and no zeros behind.
+    # ISO/IEC 14496-15, annex E: compatibility flags in reverse bit order, without trailing zeros.
     space, tier, number = profile[0] >> 6, profile[0] >> 5 & 1, profile[0] & 0x1F
     flags = int(f"{int.from_bytes(profile[1:5], 'big'):032b}"[::-1], 2)
     constraints = "".join(f".{one:X}" for one in profile[5:11].rstrip(b"\x00"))

@@ -1,6 +1,6 @@
-"""CPU cores this process may use, by affinity and control group: for numbers of threads.
+"""CPU cores this process may use, by affinity and control group; sets the numbers of threads.
 
-Containers limit a process without changing what the machine says of itself: affinity masks, and
+Containers limit a process without changing what the machine reports: through affinity masks, and
 control groups of version 2 (`cpu.max`, `memory.max`) or 1 (`cpu.cfs_quota_us`, ...); see the Linux
 kernel's Documentation/admin-guide/cgroup-v2.rst.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Cores of the machine, those this process may run on, and the quota of its control group."""
+    """Cores of the machine, cores this process may run on, and the quota of its control group."""
 
     machine: int
     allowed: int
@@ -24,26 +24,26 @@ class Cores:
 
     @property
     def usable(self) -> float:
-        """Return how many cores' worth of time there is."""
+        """Return the usable CPU time, in cores."""
         return min(self.allowed, self.quota) if self.quota else self.allowed
 
     @property
     def threads(self) -> int:
-        """Return how many threads can compute at a time; 1 at least.
+        """Return how many threads can compute at a time; at least 1.
 
-        A share of a core counts as one: with a quota of 1.5, one thread would leave a third of it
-        unused, while two use it up and rest until the period (a tenth of a second) is over.
+        A fraction counts as a whole core: with a quota of 1.5, one thread would leave a third of it
+        unused, while two use it up and pause until the period (a tenth of a second) is over.
         """
         return max(1, math.ceil(self.usable))
 
     @property
     def rationed(self) -> bool:
-        """Return whether there is less time than the cores it may run on have."""
+        """Return whether the quota is smaller than the number of cores it may run on."""
         return self.usable < self.allowed
 
 
 def cores(root: Path = Path("/")) -> Cores:
-    """Return the cores of this process; /proc and /sys are looked for below `root`."""
+    """Return the cores of this process; /proc and /sys are read below `root`."""
     machine = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
     quotas = [
@@ -55,7 +55,8 @@ def cores(root: Path = Path("/")) -> Cores:
 def share_of_cores(number: int, count: int) -> tuple[int, ...]:
     """Return the cores for one of several worker processes, `number` of `count`.
 
-    Each gets its own as far as there are enough; empty where the system binds none.
+    Each gets cores of its own as long as there are enough; empty if the system cannot bind
+    processes.
     """
     if not hasattr(os, "sched_getaffinity"):
         return ()
@@ -65,7 +66,7 @@ def share_of_cores(number: int, count: int) -> tuple[int, ...]:
 
 
 def control_groups(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of this process's control groups, up to the outermost: each may limit."""
+    """Yield the folders of this process's control groups, innermost first; any may set a limit."""
     for line in read_text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -75,14 +76,14 @@ def control_groups(root: Path, controller: str) -> Iterator[Path]:
         folder = base / path.lstrip("/")
         while True:
             yield folder
-            # A container sees its own group as the root, whatever /proc says.
+            # A container sees its own group as the root, whatever /proc lists.
             if folder == base or base not in folder.parents:
                 break
             folder = folder.parent
 
 
 def _quota(folder: Path) -> float | None:
-    """Return a group's cores: its time per period."""
+    """Return a group's quota in cores: its time per period."""
     quota, _, period = read_text(folder / "cpu.max").partition(" ")
     if not quota:
         quota, period = (
@@ -90,12 +91,12 @@ def _quota(folder: Path) -> float | None:
             read_text(folder / "cpu.cfs_period_us"),
         )
     if not (quota.isdecimal() and period.isdecimal() and int(period)):
-        return None  # "max", or -1 in version 1
+        return None  # "max", or -1 in version 1, means no quota
     return int(quota) / int(period)
 
 
 def read_text(path: Path) -> str:
-    """Return what a file of /proc or /sys says, nothing where there is none."""
+    """Return the text of a file in /proc or /sys, "" if there is none."""
     try:
         return path.read_text("utf-8", "replace").strip()
     except OSError:

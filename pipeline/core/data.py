@@ -1,8 +1,8 @@
 """Data types of the pipeline: Frame, Detection, Detections, Tracks, Event, Result.
 
 All are frozen; box sets are struct-of-arrays, and an empty set has length 0. Masks and keypoints
-are None but for networks that give them. Boxes are `xyxy` (left, top, right, bottom) in pixels of
-the original frame.
+are None unless the network gives them. Boxes are `xyxy` (left, top, right, bottom) in pixels of the
+original frame.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _check(owner: object, name: str, array: Any, dtype: type, shape: tuple[int, 
 
 
 class _BgrImage:
-    """The field `Frame.image`: takes BGR or YUV, gives BGR, made once from YUV when first read."""
+    """The field `Frame.image`: accepts BGR or YUV and returns BGR, converted on the first read."""
 
     @overload
     def __get__(self, frame: None, owner: type) -> Self: ...
@@ -71,9 +71,11 @@ class _BgrImage:
 class Frame:
     """One picture of one source: BGR u8[H,W,3], read-only.
 
-    `image` may be given as a YuvImage, as video files and network cameras do: what needs no BGR
-    reads `yuv`, `shape` and `scaled`, which cost less than `image`; that is made from it when it
-    is first read, by any thread, and kept with the frame. `moved` copies a frame without making it.
+    `image` may be given as a YuvImage, as video files and network cameras do. Then `image` is
+    converted when first read, by any thread, and cached with the frame; code that needs no BGR
+    reads `yuv`, `shape` and `scaled`, which cost less. `moved` copies a frame without converting
+    it.
+
     `index` counts the frames grabbed from this source from 0, so a dropped frame shows as a gap.
     `pts_s` is the container's presentation time in seconds for files and seconds since open for
     cameras; `captured_at` is `time.monotonic()` read after the picture arrived; `epoch` grows by
@@ -103,13 +105,13 @@ class Frame:
 
     @property
     def yuv(self) -> YuvImage | None:
-        """Return the picture as it was decoded, None where the source gave BGR."""
+        """Return the picture as decoded planes, None if the source gave BGR."""
         yuv: YuvImage | None = self.__dict__.get("yuv")
         return yuv
 
     @property
     def picture(self) -> Image | YuvImage:
-        """Return the picture as the source gave it."""
+        """Return the picture in the form the source gave it."""
         return self.yuv or self.image
 
     @property
@@ -120,11 +122,11 @@ class Frame:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of memory that the picture takes now."""
+        """Return the memory used by the picture now, in bytes."""
         return self.picture.nbytes
 
     def scaled(self, size: Size) -> Image:
-        """Return the picture at `size` (height, width), each pixel the mean of those it was."""
+        """Return the picture at `size` (height, width), averaged over the source pixels."""
         if self.yuv is not None:
             return self.yuv.scaled(size, average=True)
         import cv2
@@ -133,11 +135,11 @@ class Frame:
         return np.asarray(small, np.uint8)
 
     def __reduce__(self) -> tuple[type[Frame], tuple[Any, ...]]:
-        """Pickle and copy it as BGR: what it is made from may be a decoder's memory."""
+        """Pickle and copy the frame as BGR: its planes may be a decoder's memory."""
         return Frame, (self.image, *(self.__dict__[name] for name in _FRAME_FIELDS))
 
     def moved(self, **changes: Any) -> Frame:
-        """Return the frame with other fields than its picture, shared and not converted."""
+        """Return a copy with other fields replaced; the picture is shared, not converted."""
         mine = self.__dict__
         fields = {name: mine[name] for name in _FRAME_FIELDS} | changes
         return Frame(self.picture, **fields)
@@ -151,8 +153,8 @@ _FRAME_FIELDS = ("source", "index", "pts_s", "captured_at", "epoch", "file")
 class Detections:
     """N boxes of one frame: `xyxy` f32[N,4] in pixels, `score` f32[N] 0..1, `class_id` i32[N].
 
-    `masks`: a Mask per box, `keypoints` f32[N,K,3]: x and y in pixels, score 0..1; both are None
-    where the network gives none.
+    `masks` holds a Mask per box, `keypoints` is f32[N,K,3]: x and y in pixels, score 0..1; both are
+    None if the network gives none.
     """
 
     xyxy: Float32
@@ -192,7 +194,10 @@ class Detections:
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
     def best(self) -> Self:
-        """Return the box of the highest score alone, of equal ones the largest; none of none."""
+        """Return only the box with the highest score, the largest of equal ones.
+
+        Empty if there is none.
+        """
         area = (self.xyxy[:, 2] - self.xyxy[:, 0]) * (self.xyxy[:, 3] - self.xyxy[:, 1])
         return self[np.lexsort((-area, -self.score))[:1]]
 
@@ -212,9 +217,9 @@ class Tracks:
     """N confirmed tracks of one frame, each with the id it keeps for the whole run.
 
     `xyxy` f32[N,4], `score` f32[N] (that of the last matched detection), `class_id` i32[N],
-    `track_id` i64[N] from 1 (0: without identity, as from the tracker `none`),
-    `detection` i32[N]: the row of the frame's detections that was matched, or -1 while the track
-    coasts on its prediction, `age_s` f32[N]: seconds since the track's first detection.
+    `track_id` i64[N] from 1 (0: no identity, as from the tracker `none`), `detection` i32[N]: the
+    row of the frame's detections that was matched, or -1 while the track coasts on its prediction,
+    `age_s` f32[N]: seconds since the track's first detection.
     """
 
     xyxy: Float32
@@ -249,7 +254,7 @@ class Tracks:
 
     @classmethod
     def untracked(cls, detections: Detections) -> Self:
-        """Return one row per detection, of age 0 and with track id 0, which is no identity."""
+        """Return one row per detection, with age 0 and track id 0 (no identity)."""
         n = len(detections)
         return cls(
             detections.xyxy,
@@ -266,9 +271,9 @@ class Tracks:
         return self.detection < 0
 
     def masks(self, detections: Detections) -> tuple[Mask | None, ...] | None:
-        """Return each track's mask, that of its detection; None while it coasts.
+        """Return each track's mask, taken from its detection; None while it coasts.
 
-        `detections` are the same frame's. None where they have no masks.
+        `detections` must be those of the same frame. None if they have no masks.
         """
         masks = detections.masks
         if masks is None:
@@ -277,9 +282,9 @@ class Tracks:
         return tuple(None if row < 0 else masks[row] for row in rows)
 
     def keypoints(self, detections: Detections) -> Float32 | None:
-        """Return each track's keypoints f32[N,K,3], those of its detection; NaN while it coasts.
+        """Return each track's keypoints f32[N,K,3], taken from its detection; NaN while it coasts.
 
-        `detections` are the same frame's. None where they have no keypoints.
+        `detections` must be those of the same frame. None if they have no keypoints.
         """
         keypoints = detections.keypoints
         if keypoints is None:
@@ -303,7 +308,7 @@ class Tracks:
 
 
 def _rows_in(detections: Detections, rows: Int32) -> Int32:
-    """Return rows of detections, -1 for those that are not there: a replayed track's, say."""
+    """Return the tracks' detection rows, -1 for rows beyond the detections (as in a replay)."""
     return np.where(rows < len(detections), rows, np.int32(-1))
 
 
@@ -312,14 +317,16 @@ EventKind = Literal["enter", "leave", "dwell", "cross", "appeared"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one track did in a zone or at a line, and in which frame it did.
+    """What one track did in a zone or at a line, and in which frame.
 
-    It comes with the result that settled it, some time after it happened.
+    It is delivered with the result that confirmed it, some time after it happened.
 
     `area` is the zone's or line's name, "" for the whole picture ("appeared"); `direction` is "in"
-    or "out" for a crossing and "" for the rest; `dwell_s` counts the seconds since the track
+    or "out" for a crossing, otherwise ""; `dwell_s` is the number of seconds since the track
     entered, 0 where it does not apply.
-    `index`, `pts_s` and `captured_at` are the frame's, `xyxy` the track's box in its pixels.
+
+    `index`, `pts_s` and `captured_at` are those of the frame in which it happened, `xyxy` is the
+    track's box in that frame's pixels.
     """
 
     kind: EventKind
@@ -340,9 +347,9 @@ class Event:
 class Result:
     """A frame with its detections, tracks and events; `stage_ms` is {stage: milliseconds}.
 
-    `events` happened at this frame. `dropped_before` counts, by cause, the frames of this source
-    that were dropped since its last result; `age_ms` is how long ago the picture arrived when the
-    result was handed to the sinks, 0 before.
+    `events` were decided at this frame. `dropped_before` counts, by cause, the frames of this
+    source dropped since its last result; `age_ms` is the age of the picture when the result was
+    handed to the sinks, 0 before that.
     """
 
     frame: Frame

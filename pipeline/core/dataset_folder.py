@@ -1,4 +1,4 @@
-"""Which folders are datasets: for what reads them, and for what searches folders for videos."""
+"""Recognises the folders of datasets, for readers and for searches for videos."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 FORMAT = "trackline-dataset"
 HEADER = "dataset.json"
 BEGUN = ".dataset.json.begun"
-"""Marks a folder as a dataset while it has no header: from before its first folder is made."""
+"""Marker file of a dataset that has no header yet; written before its first folder."""
 _HEAD_BYTES = 256
 
 
 def holds_dataset(folder: Path) -> bool:
     """Return whether a folder is a dataset of this program, of any version.
 
-    Other programs have files of this name, too: the format stands at the file's beginning.
+    Other programs use files of this name, too, so the format at the file's beginning is checked.
     """
     try:
         with (folder / HEADER).open("rb") as file:
@@ -24,7 +24,7 @@ def holds_dataset(folder: Path) -> bool:
 
 
 def dataset_at(path: Path) -> Path | None:
-    """Return the dataset that a path names, as its folder or as its table `tracks`; else None."""
+    """Return the dataset that a path names, by its folder or by its table `tracks`; else None."""
     if holds_dataset(path):
         return path
     above = path.absolute().parent

@@ -1,6 +1,6 @@
-"""Boxes, labels and trails drawn on a picture; no files, no windows, no clock.
+"""Drawing of boxes, labels, trails, zones and lines on a picture; no files, windows or clock.
 
-Zones and lines drawn on a picture: thin, with an arrow towards "in", name and current count.
+Zones and lines are thin, with an arrow towards "in", name and current count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ZoneAnnotator:
     """Draws the zones and lines of each source, with the counts of the results so far.
 
     `zones` is {source: {"size", "zones": [{"name", "points"}], "lines": ...}} in plain values, as
-    the run's metadata has them.
+    in the run's metadata.
     """
 
     def __init__(self, zones: Mapping[str, Any] | None) -> None:
@@ -70,12 +70,12 @@ def _pixels(points: Sequence[Sequence[float]], scale: NDArray[np.float64]) -> ND
 
 
 def _polyline(canvas: Canvas, points: NDArray[np.int32], *, closed: bool) -> None:
-    for colour, line in ((_UNDER, 3), (_INK, 1)):  # to be seen on bright and on dark ground
+    for colour, line in ((_UNDER, 3), (_INK, 1)):  # visible on bright and on dark ground
         canvas.polyline(points, colour, line, closed=closed)
 
 
 def _arrow(canvas: Canvas, points: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Draw an arrow from the middle of the longest piece to its right side; return its tip."""
+    """Draw an arrow from the middle of the longest segment to its right side; return the tip."""
     steps = np.diff(points, axis=0).astype(float)
     longest = int(np.hypot(steps[:, 0], steps[:, 1]).argmax())
     x, y = steps[longest] / max(float(np.hypot(*steps[longest])), 1.0)
@@ -89,7 +89,7 @@ def _arrow(canvas: Canvas, points: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _text(canvas: Canvas, place: NDArray[np.int32], text: str) -> None:
-    """Write one line of text beside a place, inside the picture."""
+    """Write one line of text beside a point, inside the picture."""
     import cv2
 
     height, width = canvas.size
@@ -101,23 +101,23 @@ def _text(canvas: Canvas, place: NDArray[np.int32], text: str) -> None:
         canvas.text(text, (x, y), scale, colour, line)
 
 
-_GOLDEN = 0.618033988749895  # steps of this spread hues evenly, whatever the number of tracks
+_GOLDEN = 0.618033988749895  # golden-ratio steps spread hues evenly, whatever the number of tracks
 _FAINTEST = 0.15
-_FAR = 4  # boxes are cut this many picture sizes outside, where no pixel integer overflows
+_FAR = 4  # boxes are clipped this many picture sizes outside, where pixel integers cannot overflow
 
 
 @lru_cache(maxsize=4096)
 def colour_of(track_id: int) -> Colour:
-    """Return the (blue, green, red) of an id: always the same, far from those of its neighbours."""
+    """Return the (blue, green, red) of an id: always the same, and unlike that of nearby ids."""
     hue = track_id * _GOLDEN % 1.0
-    # Ids near each other in hue (13, 21, 34 apart) differ in lightness and saturation.
+    # Ids with similar hues (13, 21, 34 apart) differ in lightness and saturation.
     saturation = (0.85, 0.65, 1.0)[track_id % 3]
     value = (1.0, 0.85)[track_id // 3 % 2]
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
-# The same hues, classes and hash as the live page's colours.js.
+# Same hues, classes and hash as colours.js of the live page.
 _CLASS_HUES = (
     "ffb000", "5cc8ff", "ff7eb6", "7ee081", "c9a5ff", "ff9166",
     "3fd9c5", "f2e14c", "ff8f8f", "9db8ff", "b6dd5a", "e79bff",
@@ -130,11 +130,11 @@ _KNOWN_CLASSES = (
 
 @lru_cache(maxsize=4096)
 def class_colour(class_name: str) -> Colour:
-    """Return the (blue, green, red) of a class: that of the live page."""
+    """Return the (blue, green, red) of a class, the same as on the live page."""
     if class_name in _KNOWN_CLASSES:
         number = _KNOWN_CLASSES.index(class_name)
     else:
-        number = 0x811C9DC5  # FNV-1a over UTF-16 code units, as JavaScript has strings
+        number = 0x811C9DC5  # FNV-1a over UTF-16 code units, JavaScript's representation of strings
         units = class_name.encode("utf-16-le", "surrogatepass")
         for low, high in zip(units[::2], units[1::2], strict=True):
             number = ((number ^ (low | high << 8)) * 0x01000193) & 0xFFFFFFFF
@@ -143,14 +143,14 @@ def class_colour(class_name: str) -> Colour:
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Return black or white, whichever is legible on a ground of this colour."""
+    """Return black or white, whichever is legible on this colour."""
     blue, green, red = colour
     return _UNDER if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else _INK
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Pixel sizes that suit one picture size."""
+    """Line widths, font and spacing in pixels for one picture size."""
 
     line: int
     font_px: int
@@ -158,7 +158,7 @@ class Style:
 
     @classmethod
     def of(cls, height: int, width: int) -> Style:
-        """Return the sizes for a picture: legible at 640 x 360 and in proportion at 4K."""
+        """Return the sizes for a picture: legible at 640 x 360, in proportion at 4K."""
         short = min(height, width)
         font_px = max(11, round(short / 45))
         return cls(
@@ -169,7 +169,7 @@ class Style:
 
     @property
     def font_scale(self) -> float:
-        """Return OpenCV's factor for `font_px`; its fonts are 22 pixels high at 1."""
+        """Return OpenCV's scale for `font_px`; its fonts are 22 pixels high at 1."""
         return self.font_px / 24
 
 
@@ -179,7 +179,7 @@ ALL_LABELS: tuple[LabelPart, ...] = ("class", "id", "score")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is drawn of one track: box in whole pixels, colour, label, and whether it is dashed."""
+    """What is drawn for one track: box in whole pixels, colour, label, and whether it is dashed."""
 
     track_id: int
     xyxy: list[int]
@@ -198,8 +198,8 @@ def marks_of(
 ) -> list[Mark]:
     """Return a mark per track of the result, in a picture of `size` (height, width).
 
-    `unicode` says that the font has letters of every script. A coasting track has no score. A track
-    has a colour of its own, or `by_class` that of its class.
+    `unicode` means that the font has letters of every script. Coasting tracks show no score. Each
+    track has a colour of its own, or with `by_class` the colour of its class.
     """
     tracks, (height, width) = result.tracks, size
     if not len(tracks):
@@ -238,14 +238,14 @@ class Trails:
         self._size = (0, 0)
 
     def advance(self, result: Result, min_step: int) -> None:
-        """Add where the tracks are now, and remove what is older than the trail is long.
+        """Add the tracks' current positions and remove points older than the trail.
 
-        A track that has moved less than `min_step` pixels gets no further point.
+        A track that has moved less than `min_step` pixels gets no new point.
         """
         frame = result.frame
         height, width = size = frame.shape[:2]
         if frame.epoch != self._epoch or frame.pts_s < self.now_s or size != self._size:
-            # Times before and after a reconnect cannot be compared, nor pixels of two sizes.
+            # Neither times across a reconnect nor pixels of two picture sizes can be compared.
             self.points.clear()
         self._epoch, self.now_s, self._size = frame.epoch, frame.pts_s, size
         if self._length_s > 0:
@@ -255,7 +255,8 @@ class Trails:
                 if track_id:
                     x, y = _within((x1 + x2) / 2, width), _within(y2, height)
                     points = self.points.setdefault(track_id, deque())
-                    # Points closer than a few line widths only cost time: move the last one.
+                    # Points closer than a few line widths only cost time: move the last one
+                    # instead.
                     if len(points) > 1 and _near(points[-1], points[-2], min_step):
                         points.pop()
                     points.append((frame.pts_s, x, y))
@@ -268,12 +269,12 @@ class Trails:
 
 
 class Annotator:
-    """Draws results; remembers where each track of each source was in the last `trail_s` seconds.
+    """Draws results and keeps the trail of each track of each source for `trail_s` seconds.
 
-    One painter serves all sources of a sink. `trail_s` 0 draws no trails; `zones` are the zones and
-    lines of each source, as in the run's metadata; `labels` is what a label says of its track.
-    `masks` and `keypoints` draw those of networks that give them. With `by_class` tracks have the
-    colours that the live page gives their classes.
+    One annotator serves all sources of a sink. `trail_s` 0 draws no trails; `zones` are the zones
+    and lines of each source, as in the run's metadata; `labels` chooses the parts of a label.
+    `masks` and `keypoints` draw those, if the network gives them. With `by_class` tracks have the
+    class colours of the live page.
     """
 
     def __init__(
@@ -322,7 +323,7 @@ class Annotator:
         if self._keypoints and (points := result.tracks.keypoints(found)) is not None:
             for mark, of_one in zip(marks, points, strict=True):
                 paint_skeleton(canvas, of_one, mark.colour, style.line)
-        for mark in marks:  # last: never under a box
+        for mark in marks:  # last, so that no box covers a label
             if mark.label:
                 _label(canvas, mark.xyxy, mark.label, mark.colour, style)
 
@@ -339,7 +340,7 @@ class Annotator:
 
 
 def _label(canvas: Canvas, xyxy: list[int], text: str, colour: Colour, style: Style) -> None:
-    """Draw `text` on a filled bar above the box, or inside where there is no room above."""
+    """Draw `text` on a filled bar above the box, or inside it if there is no room above."""
     import cv2
 
     height, width = canvas.size
@@ -363,7 +364,7 @@ def _label(canvas: Canvas, xyxy: list[int], text: str, colour: Colour, style: St
 
 
 def _dashed_box(canvas: Canvas, xyxy: list[int], colour: Colour, line: int) -> None:
-    """Draw the outline in dashes; their number is bounded, so huge boxes cost no more."""
+    """Draw a dashed outline; the number of dashes is bounded, so huge boxes cost no more."""
     x1, y1, x2, y2 = xyxy
     dash = max(line * 5, (x2 - x1 + y2 - y1) // 40, 3)
     for x in range(x1, x2, dash * 2):
@@ -378,9 +379,9 @@ def _dashed_box(canvas: Canvas, xyxy: list[int], colour: Colour, line: int) -> N
 
 @lru_cache(maxsize=1024)
 def drawable(name: str, class_id: int, *, unicode: bool) -> str:
-    """Return the name in one line with letters the font has, or "class N" if none is left.
+    """Return the name on one line in letters the font has, or "class N" if none is left.
 
-    Without `unicode` (OpenCV 4) accents are taken off; other scripts have no letters then.
+    Without `unicode` (OpenCV 4) accents are removed, and other scripts have no letters at all.
     """
     text = " ".join(name.split())
     if not unicode:

@@ -1,7 +1,7 @@
 """Exception tree: every error the program raises on purpose, with its exit code.
 
-A message says where it happened, what came and what is allowed, in one line; logins and queries of
-addresses in it are masked when it is made.
+A message says in one line where it happened, what came and what is allowed; logins and queries of
+addresses in it are masked when it is created.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.core.secret_masking import masked
 
 
 class PipelineError(Exception):
-    """Anything Trackline raises on purpose; `exit_code` is what the command returns for it."""
+    """Base of all errors raised on purpose; `exit_code` is the exit code of the command."""
 
     exit_code = 1
 
@@ -24,7 +24,7 @@ class PipelineError(Exception):
 
 
 class UsageError(PipelineError):
-    """The user can put this right: a wrong path, option, name or file. Exit code 2."""
+    """The user's mistake: a wrong path, option, name or file. Exit code 2."""
 
     exit_code = 2
 
@@ -34,7 +34,7 @@ class ConfigError(UsageError):
 
 
 class SourceError(UsageError):
-    """A source that cannot exist as named: missing file, folder without images, not a video."""
+    """A source that cannot exist as named: missing file, folder without pictures, not a video."""
 
 
 class ModelError(UsageError):
@@ -46,29 +46,32 @@ class OutputError(UsageError):
 
 
 class WriteError(OutputError):
-    """An output that could be opened but not be written to its end: a full disk. Exit code 1."""
+    """An output that could be opened but not be written completely, such as on a full disk.
+
+    Exit code 1.
+    """
 
     exit_code = 1
 
 
 class MissingExtraError(UsageError):
-    """An optional package is needed; the message names the extra that brings it."""
+    """An optional package is missing; the message names the extra that installs it."""
 
 
 class SourceLostError(PipelineError):
-    """A live source stopped answering, or does not answer yet. The engine reconnects."""
+    """A live source stopped answering, or does not answer yet; the engine reconnects."""
 
 
 class SourceBrokenError(PipelineError):
-    """A file cannot be read past some point; what came before it is good and is kept."""
+    """A file cannot be read beyond some point; the frames before it are kept."""
 
 
 class StoreError(PipelineError):
-    """The database of events does not answer; trying again may help."""
+    """The event database does not answer; a retry may help."""
 
 
 class StoreRefusedError(StoreError):
-    """The database of events refuses; trying the same again does not help."""
+    """The event database refuses a request; a retry does not help."""
 
 
 class StageError(PipelineError):
@@ -77,16 +80,16 @@ class StageError(PipelineError):
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
-    """Turn what a plug-in did not raise on purpose into a StageError that says `where`.
+    """Turn an exception that a plug-in did not raise on purpose into a StageError naming `where`.
 
-    PipelineErrors pass as they are: their messages say where already.
+    PipelineErrors pass unchanged: their messages say where already.
     """
     try:
         yield
     except PipelineError:
         raise
     except ImportError as error:
-        # The first thing that fails where OpenCV was installed with windows, on a machine without.
+        # The first call to fail if OpenCV with windows is installed on a machine without a desktop.
         shown = broken_opencv(error) if is_opencv(error) else f"{type(error).__name__}: {error}"
         raise StageError(f"{where}: {shown}") from error
     except Exception as error:
@@ -94,9 +97,9 @@ def located(where: str) -> Iterator[None]:
 
 
 class writing:  # noqa: N801 - reads as a word: with writing(path)
-    """Context manager that turns an OSError into an OutputError that names the path.
+    """Context manager that turns an OSError into an OutputError naming the path.
 
-    Once frames flow it is a WriteError: the user's arguments were right, the run has failed.
+    Once frames flow it is a WriteError: the arguments were right, but the run has failed.
     """
 
     def __init__(self, path: Path, kind: type[OutputError] = OutputError) -> None:
@@ -113,6 +116,6 @@ class writing:  # noqa: N801 - reads as a word: with writing(path)
 
 
 def system_reason(error: BaseException) -> str | None:
-    """Return the operating system's or FFmpeg's words for an error, None where it has none."""
-    reason = getattr(error, "strerror", None)  # PyAV's errors have it, too, and are no OSError
+    """Return the operating system's or FFmpeg's description of an error, None if it has none."""
+    reason = getattr(error, "strerror", None)  # PyAV's errors have one, too, and are not OSErrors
     return str(reason) if reason else None

@@ -1,6 +1,6 @@
-"""A lock file that one program holds at a time, and that names the process that holds it.
+"""Lock file that one process holds at a time and that names its holder.
 
-The lock itself is `filelock`'s; the holder in the file, and removing the file again, are ours.
+The lock itself is `filelock`'s; naming the holder and removing the file are ours.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class LockHeldError(Exception):
-    """Another program holds the lock; `pid` is its process id, None where it cannot be read.
+    """Another process holds the lock; `pid` is its process id, None if it cannot be read.
 
-    `host` is its machine, which a network file system shares with others, `since` the time (UTC) it
-    got the lock, as text; "" where they cannot be read.
+    `host` is its machine, for file systems shared over a network; `since` is the time (UTC) it
+    acquired the lock, as text; both are "" if they cannot be read.
     """
 
     def __init__(self, pid: int | None, host: str = "", since: str = "") -> None:
@@ -29,7 +29,7 @@ class LockHeldError(Exception):
 
     @property
     def holder(self) -> str:
-        """Return who holds it, for a message: "process 12 on host3 since 2024-01-31T14:25:01Z"."""
+        """Describe the holder for a message: "process 12 on host3 since 2024-01-31T14:25:01Z"."""
         if not self.pid:
             return "another process"
         where = f" on {self.host}" if self.host else ""
@@ -37,14 +37,15 @@ class LockHeldError(Exception):
 
 
 def lock_file(path: Path) -> Callable[[], None]:
-    """Make and lock the file, return what unlocks and removes it; raises LockHeldError, OSError.
+    """Create and lock the file; return the function that unlocks and removes it.
 
-    A killed program leaves the file without its lock, which the next one takes; a forked child
-    never holds it. Where the file system has no such locks (some network ones), nothing is checked.
+    The lock of a killed process is released with it, and its file is taken over; a forked child
+    never holds the lock. On file systems without locks (some network ones) nothing is checked.
+    Raises LockHeldError, OSError.
     """
     from filelock import FileLock, Timeout
 
-    path.parent.stat()  # which filelock would make
+    path.parent.stat()  # filelock would create it
     lock = FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
     while True:
         try:
@@ -53,7 +54,7 @@ def lock_file(path: Path) -> Callable[[], None]:
         except Timeout:
             if path.exists():
                 raise _holder_in(path) from None
-            # the one before has just removed it
+            # the previous holder has just removed it
         except OSError as error:
             if error.errno not in _WITHOUT_LOCKS:
                 raise
@@ -62,7 +63,7 @@ def lock_file(path: Path) -> Callable[[], None]:
             return lambda: None
     owner = os.getpid()
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    with suppress(OSError):  # a full disk: the lock holds, only its holder is missing
+    with suppress(OSError):  # a full disk: the lock is held, only its holder is not named
         path.write_text(f"{owner} {now} {platform.node()}\n", "utf-8")
 
     def release() -> None:
@@ -76,7 +77,7 @@ def lock_file(path: Path) -> Callable[[], None]:
 
 
 def _holder_in(path: Path) -> LockHeldError:
-    """Return who holds the lock by its file, which is empty for a moment after it was taken."""
+    """Return the holder named in the file, which is empty for a moment after locking."""
     with suppress(OSError, ValueError):
         pid, since, host = [*path.read_text("utf-8").split(maxsplit=2), "", ""][:3]
         return LockHeldError(int(pid), host.strip(), since)

@@ -1,4 +1,4 @@
-"""Check against use in a forked process, where no thread of the parent runs and all would hang."""
+"""Refuses use in a forked process, where the parent's threads do not exist and calls would hang."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _used_in: int | None = None
 
 
 class ForkedError(PipelineError):
-    """Trackline was used before this process was forked off, so nothing of it works here."""
+    """Trackline was used before this process was forked, so it cannot work in it."""
 
 
 def is_forked() -> bool:
-    """Return whether this process was forked off after threads or a network were started."""
+    """Return whether this process was forked after threads or a network had been started."""
     return _used_in is not None and _used_in != os.getpid()
 
 
@@ -28,7 +28,7 @@ def check_not_forked() -> None:
 
 
 def mark_used() -> None:
-    """Note that threads or a network are started in this process; raises ForkedError."""
+    """Record that threads or a network were started in this process; raises ForkedError."""
     global _used_in
     check_not_forked()
     _used_in = os.getpid()

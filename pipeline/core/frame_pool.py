@@ -1,4 +1,4 @@
-"""Pool of frame buffers: in steady state no memory is allocated per frame."""
+"""Pool of frame buffers: no memory is allocated per frame in steady state."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.core.data import Image
 
-# What sys.getrefcount says of a buffer that only the pool's list, the loop variable and the call
-# itself refer to. Measured, not assumed: it differs between interpreter versions.
+# What sys.getrefcount returns for a buffer that only the pool's list, the loop variable and the
+# call itself refer to. Measured, not assumed: it differs between interpreter versions.
 _probe = [np.empty(0, np.uint8)]
 _IDLE_REFERENCES = next(sys.getrefcount(buffer) for buffer in _probe)
 
@@ -18,13 +18,13 @@ MAX_BYTES = 2**28
 
 
 class FramePool:
-    """Pool of u8[H,W,3] arrays; one returns by itself once no reference to it is left.
+    """Pool of u8[H,W,3] arrays; an array is free again once nothing refers to it.
 
     NumPy makes every view, slice and exported buffer refer to the array that owns the memory, so
-    the owner's reference count shows whether one is left. `keep` bounds the idle memory and
-    must exceed what the queues of a run hold together, or a slow sink makes every frame a fresh
-    one; a consumer that hoards frames makes the pool allocate, never wait or overwrite. Of large
-    pictures no more than MAX_BYTES are kept, but for two. Any thread may take and let go.
+    the owner's reference count shows whether one is left. `keep` bounds the idle memory and must
+    exceed what the queues of a run hold together, otherwise a slow sink makes every frame a new
+    allocation; a consumer that keeps frames makes the pool allocate, never wait or overwrite. Of
+    large pictures at most MAX_BYTES are kept, but always two. Any thread may take and release.
     """
 
     def __init__(self, keep: int = 64) -> None:
@@ -47,6 +47,6 @@ class FramePool:
             return fresh.reshape(height, width, 3)
 
     def clear(self) -> None:
-        """Forget all memory: what is in use stays with its users, and is not used again."""
+        """Drop all idle memory; buffers in use stay with their users and are not reused."""
         with self._lock:
             self._buffers.clear()

@@ -1,4 +1,4 @@
-"""Heat map: for how long objects stood where, as colours over a picture."""
+"""Heat map: how long objects were at each place, as colours over a picture."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from pipeline.core.data import Float32, Image
 
 _CELL = 4  # pixels
-_SMOOTH = 60  # of these make the picture's short side
-_STRENGTH = 0.75  # of the colours where it is hottest
-_PEAK = 99.5  # percentile of the warm cells: a single parked car must not set the scale
+_SMOOTH = 60  # the picture's short side divided by the sigma of the smoothing
+_STRENGTH = 0.75  # opacity of the colours at the hottest place
+_PEAK = 99.5  # percentile of the warm cells: one parked car must not set the scale
 
 
 def feet_of(xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [N,2] the middles of the lower edges, where objects stand."""
+    """Return [N,2] foot points: the middles of the lower edges, where objects stand."""
     return np.stack([(xyxy[:, 0] + xyxy[:, 2]) / 2, xyxy[:, 3]], axis=1)
 
 
 class HeatMap:
-    """Seconds that objects were at each place of a picture of `size` (height, width)."""
+    """Seconds that objects spent at each place of a picture of `size` (height, width)."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -27,7 +27,7 @@ class HeatMap:
         self._seconds: Float32 = np.zeros((-(-height // _CELL), -(-width // _CELL)), np.float32)
 
     def add(self, xyxy: NDArray[np.float64], seconds: float) -> None:
-        """Add that objects with these boxes [N,4] were there for some time."""
+        """Add `seconds` at the foot points of these boxes [N,4]."""
         feet = feet_of(xyxy[np.isfinite(xyxy).all(axis=1)])
         rows, columns = self._seconds.shape
         x = (feet[:, 0].clip(0, self._size[1] - 1) / _CELL).astype(int).clip(0, columns - 1)
@@ -35,16 +35,16 @@ class HeatMap:
         np.add.at(self._seconds, (y, x), np.float32(seconds))
 
     def smooth(self) -> Float32:
-        """Return the seconds, spread over the surroundings: f32[H/4,W/4]."""
+        """Return the seconds, smoothed spatially: f32[H/4,W/4]."""
         return _blurred(self._seconds, max(1.0, min(self._size) / _SMOOTH / _CELL))
 
     def paint(self, image: Image, peak: float) -> Image:
-        """Return a copy of a picture with the map over it; `peak` is what counts as hottest."""
+        """Return a copy of a picture with the map over it; `peak` is the value shown hottest."""
         return _painted(image, self.smooth(), peak)
 
 
 def peak_of(seconds: Float32) -> float:
-    """Return what counts as hottest of smooth seconds [rows,columns]; 1 where there are none."""
+    """Return the value shown hottest for smoothed seconds [rows,columns]; 1 if there are none."""
     warm = seconds[seconds > seconds.max() * 0.01] if seconds.size else seconds
     return float(np.percentile(warm, _PEAK)) if warm.size else 1.0
 
@@ -62,9 +62,9 @@ def _blurred(seconds: Float32, sigma: float) -> Float32:
 
 
 def _painted(image: Image, seconds: Float32, peak: float) -> Image:
-    """Return a copy of a picture with smooth seconds as colours over it.
+    """Return a copy of a picture with smoothed seconds as colours over it.
 
-    Colours go with the square root of time: a car parked all day must not outshine the rest.
+    Colours follow the square root of time, so a car parked all day does not outshine the rest.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""The file homography.yaml: from pixels of one camera to metres on the ground, and to the Earth.
+"""The file homography.yaml: maps a camera's pixels to metres on the ground, and to the Earth.
 
 `trackline calibrate` writes it; speeds, GeoJSON and reports read it.
 """
@@ -26,13 +26,14 @@ Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
 # WGS84 ellipsoid: semi-major axis in metres and first eccentricity squared.
 _AXIS_M = 6378137.0
 _ECCENTRICITY2 = 6.69437999014e-3
-# A pixel is smaller than the other coordinates by about this, which a determinant has to know.
+# Pixel coordinates exceed 1, the third coordinate, by about this factor: a determinant depends on
+# it.
 _PIXELS = 1000.0
 _MIN_DETERMINANT = 1e-12
 
 
 class Origin(OptionsModel):
-    """Where on the Earth the plane's (0, 0) is, and where its y axis points."""
+    """Place of the plane's (0, 0) on the Earth, and the direction of its y axis."""
 
     lat: float = Field(ge=-90, le=90)
     """Degrees north, WGS84."""
@@ -42,10 +43,10 @@ class Origin(OptionsModel):
     """Compass direction of the plane's y axis in degrees: 0 north, 90 east."""
 
     def lon_lat_of(self, plane: Floats) -> Floats:
-        """Return f64[N,2] degrees east and north of f64[N,2] metres on the plane.
+        """Return f64[N,2] longitude and latitude in degrees of f64[N,2] metres on the plane.
 
-        On the plane that touches the ellipsoid at the origin, good to centimetres within a
-        kilometre: metres per degree follow from the radii of curvature there (WGS84).
+        The plane touches the WGS84 ellipsoid at the origin and is good to centimetres within a
+        kilometre: metres per degree follow from the radii of curvature there.
         """
         degrees: Floats = plane @ self._rotation() / self._metres_per_degree()
         degrees += (self.lon, self.lat)
@@ -53,15 +54,15 @@ class Origin(OptionsModel):
         return degrees
 
     def plane_of(self, lon_lat: Floats) -> Floats:
-        """Return f64[N,2] metres on the plane of f64[N,2] degrees east and north."""
+        """Return f64[N,2] metres on the plane of f64[N,2] longitude and latitude in degrees."""
         away = lon_lat - (self.lon, self.lat)
-        away[:, 0] = (away[:, 0] + 180) % 360 - 180  # over the date line the short way
+        away[:, 0] = (away[:, 0] + 180) % 360 - 180  # the short way across the date line
         east_north = away * self._metres_per_degree()
         plane: Floats = east_north @ self._rotation().T
         return plane
 
     def _rotation(self) -> Floats:
-        """Return the matrix that makes (east, north) of a row (x, y)."""
+        """Return the matrix that turns a row (x, y) into (east, north)."""
         angle = math.radians(self.bearing)
         sine, cosine = math.sin(angle), math.cos(angle)
         return np.array(((cosine, -sine), (sine, cosine)))
@@ -79,15 +80,15 @@ class CalibrationPoint(OptionsModel):
     """One point the matrix was made from, and how well it fits."""
 
     pixel: Pair
-    """Place in the picture."""
+    """Position in the picture, in pixels."""
     ground: Pair
-    """Measured place on the plane in metres."""
+    """Measured position on the plane, in metres."""
     error_m: float
-    """Distance on the ground between the measured place and where the matrix puts the pixel."""
+    """Distance in metres on the ground between the measured position and the pixel's."""
     error_px: float
-    """The same in the picture."""
+    """The same distance in pixels of the picture."""
     left_out_m: float | None = None
-    """Distance if the matrix is made without this point; none with four points."""
+    """Distance with a matrix fitted without this point; none with four points."""
 
 
 class CalibrationLength(OptionsModel):
@@ -120,8 +121,8 @@ def _covariance(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...],
 class Homography(OptionsModel):
     """A ground plane seen by a camera.
 
-    `matrix` takes (x, y, 1) in pixels to (X, Y, W); X/W is metres to the right of the plane's y
-    axis, Y/W metres along it. Points at which W has another sign than on the ground are above the
+    `matrix` maps (x, y, 1) in pixels to (X, Y, W); X/W is metres to the right of the plane's y
+    axis, Y/W metres along it. Points where W has another sign than on the ground are above the
     horizon.
     """
 
@@ -138,11 +139,12 @@ class Homography(OptionsModel):
     covariance: (
         Annotated[tuple[tuple[FiniteFloat, ...], ...], AfterValidator(_covariance)] | None
     ) = None
-    """9x9 covariance of the matrix's numbers, row by row; without it the matrix counts as exact."""
+    """9x9 covariance of the matrix's numbers, row by row; without it the matrix is taken as
+    exact."""
 
     @model_validator(mode="after")
     def _check_points(self) -> Homography:
-        """See that what it was made from is on the ground."""
+        """Check that the calibration points are on the ground."""
         if not np.isfinite(self.plane_of(np.array([p.pixel for p in self.points]))).all():
             raise ValueError("points: one of them is above the horizon of the matrix")
         return self
@@ -151,8 +153,8 @@ class Homography(OptionsModel):
     def h(self) -> Floats:
         """The matrix, with the sign that makes W positive on the ground.
 
-        The calibration's first point is on the ground; without one, the bottom middle of the
-        picture is taken to be.
+        The first calibration point is on the ground; without points, the bottom middle of the
+        picture is assumed to be.
         """
         matrix = np.array(self.matrix)
         if self.points:
@@ -185,14 +187,17 @@ class Homography(OptionsModel):
         return pixels
 
     def lon_lat_of(self, plane: Floats) -> Floats:
-        """Return f64[N,2] degrees east and north of f64[N,2] metres; raises ValueError."""
+        """Return f64[N,2] longitude and latitude in degrees of f64[N,2] metres.
+
+        Raises ValueError.
+        """
         if self.origin is None:
             raise ValueError("Homography.lon_lat_of: has no origin")
         return self.origin.lon_lat_of(plane)
 
 
 def read_homography(path: Path) -> Homography:
-    """Return what a homography.yaml says; raises ConfigError naming file and key."""
+    """Read a homography.yaml; raises ConfigError naming file and key."""
     tree = read_yaml(path)
     try:
         return validated(Homography, tree, "")

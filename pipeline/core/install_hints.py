@@ -1,8 +1,8 @@
-"""Install commands for error messages: each one works as printed, in the environment that runs.
+"""Install commands for error messages: each works as printed, in the running environment.
 
 The package is not on an index, so `pip install 'trackline[live]'` would find nothing (or something
-else). What is named instead is where this installation came from: a checkout, a wheel's path, or,
-where neither can be found any more, the extra's own requirements.
+else). The commands name the origin of this installation instead: a checkout, a wheel's path, or, if
+neither exists any more, the extra's own requirements.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def install_command(extra: str) -> str:
-    """Return the command that adds an extra of this package ("live") to this environment."""
+    """Return the command that installs an extra of this package ("live") into this environment."""
     where, editable = _origin()
     if where is not None:
         return pip_command(*(["-e"] if editable else []), f"{where}[{extra}]")
@@ -36,10 +36,10 @@ def pip_command(*arguments: str) -> str:
 
 
 def window_command() -> str:
-    """Return the command after which OpenCV can show windows.
+    """Return the command that gives OpenCV its windows.
 
-    Both OpenCV wheels fill the folder `cv2`: the one installed last is used. pip puts the extra
-    on top of the headless one; where both are there already, installing again decides.
+    Both OpenCV wheels write to the folder `cv2`, and the one installed last wins. pip installs the
+    extra over the headless one; if both are installed already, reinstalling decides.
     """
     if is_installed(GUI_WHEEL):
         return pip_command("--force-reinstall", "--no-deps", GUI_WHEEL)
@@ -47,29 +47,29 @@ def window_command() -> str:
 
 
 def headless_command() -> str:
-    """Return the command after which OpenCV needs no library of a desktop (libGL, glib)."""
+    """Return the command after which OpenCV needs no desktop libraries (libGL, glib)."""
     return pip_command("--force-reinstall", "--no-deps", HEADLESS_WHEEL)
 
 
 def broken_opencv(error: ImportError) -> str:
-    """Return one line about an OpenCV that does not load, and the command that mends it."""
+    """Return one line about an OpenCV that does not load, with the command that repairs it."""
     why = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return f"OpenCV cannot be loaded: {why}; {headless_command()}"
 
 
 def is_opencv(error: BaseException) -> bool:
-    """Return whether it says that OpenCV, or a library that OpenCV needs, cannot be loaded."""
+    """Return whether an import failed on OpenCV, or on a library that OpenCV needs."""
     if not isinstance(error, ImportError):
         return False
     return error.name == "cv2" or "/cv2/" in (error.path or "") or bool(_DESKTOP.search(str(error)))
 
 
 _DESKTOP = re.compile(r"\b(libGL|libgthread|libEGL|libX11|libSM|libICE|libxcb)[\w.-]*\.so|\bcv2\b")
-"""What the OpenCV wheel with windows needs of the system, as the loader names it."""
+"""System libraries that the OpenCV wheel with windows needs, as the loader names them."""
 
 
 def gui_toolkit(build_information: str) -> str | None:
-    """Return what OpenCV shows windows with ("QT5"), None for a headless build."""
+    """Return OpenCV's window toolkit ("QT5"), None for a headless build."""
     found = re.search(r"^\s*GUI:\s*(\S+)", build_information, re.MULTILINE)
     return found[1] if found and found[1].upper() != "NONE" else None
 
@@ -86,7 +86,7 @@ def is_installed(package: str) -> bool:
 
 
 def _origin() -> tuple[str | None, bool]:
-    """Return where this installation came from, fit for pip, and whether it is editable."""
+    """Return the origin of this installation as a pip argument, and whether it is editable."""
     if _is_checkout(_CHECKOUT):
         return _shown(_CHECKOUT), True
     from importlib.metadata import PackageNotFoundError, distribution
@@ -96,7 +96,7 @@ def _origin() -> tuple[str | None, bool]:
     except PackageNotFoundError:
         text = None
     url = urlsplit(json.loads(text)["url"] if text else "")
-    from urllib.request import url2pathname  # an HTTP client, which no start should load
+    from urllib.request import url2pathname  # loads an HTTP client, which no start should
 
     path = Path(url2pathname(unquote(url.path)))
     if url.scheme == "file" and (path.is_file() or _is_checkout(path)):
@@ -112,7 +112,7 @@ def _is_checkout(folder: Path) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """Return the path as short as it works: "." in the checkout itself, "./dist/a.whl" below."""
+    """Return the shortest path that works: "." in the checkout itself, "./dist/a.whl" below it."""
     try:
         below = path.relative_to(Path.cwd().resolve()).as_posix()
     except (OSError, ValueError):
@@ -121,7 +121,7 @@ def _shown(path: Path) -> str:
 
 
 def _requirements(extra: str) -> list[str]:
-    """Return what an extra asks for, from the package's metadata."""
+    """Return the requirements of an extra, from the package's metadata."""
     from importlib.metadata import Distribution, PackageNotFoundError
 
     try:
@@ -133,7 +133,7 @@ def _requirements(extra: str) -> list[str]:
 
 
 def _pip() -> str:
-    """Return how to call this interpreter's pip: "pip" alone where the shell finds that one."""
+    """Return how to call this interpreter's pip: "pip" alone if the shell finds that one."""
     python = Path(sys.executable)
     pip = python.with_name("pip.exe" if os.name == "nt" else "pip")
     if not pip.is_file():
@@ -144,7 +144,7 @@ def _pip() -> str:
 
 
 def _below_here(path: Path) -> str:
-    """Return the path from the current folder if it lies below it, else whole."""
+    """Return the path relative to the current folder if it lies below it, else in full."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (OSError, ValueError):

@@ -1,9 +1,9 @@
-"""The Protocols a plug-in implements, those it may implement as well, and what `open` is given.
+"""Protocols for plug-ins, required and optional, and the data passed to `open`.
 
-A plug-in is one module with a frozen pydantic model `Options` and a function
-`build(options)` that returns an object of one of these shapes. `build` must be cheap: files,
-devices and libraries are opened in `open()`. An optional Protocol is found by its members alone
-(`isinstance`), so a plug-in needs no base class.
+A plug-in is one module with a frozen pydantic model `Options` and a function `build(options)` that
+returns an object of one of these shapes. `build` must be cheap: files, devices and libraries are
+opened in `open()`. An optional Protocol is recognised by its members alone (`isinstance`), so a
+plug-in needs no base class.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ class SourceInfo:
     """What a source knows once it is open; `None` where the container or camera does not say.
 
     `fps` is the nominal rate, for display only: times come from `Frame.pts_s`. `sample_aspect` is
-    how wide and how high one pixel is shown, (2, 1) for instance; `None` for square ones. `file` is
-    the path it was opened with, that of a folder or pattern for several pictures, "" for cameras;
-    `has_sound` says that there is a sound track, which nothing here reads.
+    the displayed width and height of one pixel, (2, 1) for instance; `None` for square ones. `file`
+    is the path it was opened with (for several pictures the folder or pattern), "" for cameras;
+    `has_sound` means that there is a sound track, which is never read.
+
     `start_utc` is the Unix time at `pts_s` 0 of a recording that says when it was made. The engine
     sets `recorded` for sources that are not live: the time at which they are read means nothing.
-    `unrelated` says that the frames are pictures that have nothing to do with each other: each is
-    detected on, none is tracked, and annotated pictures are written instead of a video.
+
+    `unrelated` means that the frames are pictures that have nothing to do with each other: they are
+    detected on but not tracked, and annotated pictures are written instead of a video.
+
     `start_s` is the time of `pts_s` 0 in seconds from the beginning of the file, as players count
     it: the pictures of a recording may begin later than its sound.
     """
@@ -61,14 +64,15 @@ class SourceInfo:
 class RunInfo:
     """What a sink is given before the first result.
 
-    `sources` holds the sources that are open at the start; a camera that is down is missing and
-    may appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time.
-    `only_files` says that no source is live, open or not, and that the run waits for no other: all
-    of it could be read again. `camera_states` may be asked by any thread: by the name of each live
-    source its state (connecting, live, stale, lost, ended) and the Unix time since when.
-    `recordings` may be asked likewise: what is known of each recording that was opened so far,
-    those included that were added or removed since the start. `clip_packets` returns, for a source,
-    the packets that its clips are to be made of, None where it has none.
+    `sources` holds the sources that are open at the start; a camera that is down is missing and may
+    appear later. `utc_at_monotonic_zero` added to `Frame.captured_at` gives Unix time. `only_files`
+    means that no source is live, open or not, and that the run waits for no further sources: all of
+    it could be read again.
+
+    These may be called by any thread: `camera_states` returns by the name of each live source its
+    state (connecting, live, stale, lost, ended) and the Unix time since when. `recordings` returns
+    what is known of each recording opened so far, including those added or removed since the start.
+    `clip_packets` returns the packets from which a source's clips are cut, None if it has none.
     """
 
     output: Path
@@ -82,9 +86,9 @@ class RunInfo:
     clip_packets: Callable[[str], PacketTap | None] = lambda source: None  # noqa: ARG005
 
     def utc_of(self, source: str, pts_s: float, captured_at: float) -> float | None:
-        """Return the Unix time at which a picture was taken, None where nothing says.
+        """Return the Unix time at which a picture was taken, None if unknown.
 
-        For cameras the time it arrived; for recordings their own start and the picture's time.
+        For cameras it is the time of arrival; for recordings their start plus the picture's time.
         """
         info = self.recordings().get(source) or self.sources.get(source)
         if info is None or not info.recorded:
@@ -93,18 +97,19 @@ class RunInfo:
 
 
 def unix_time(monotonic_s: float) -> float:
-    """Return Unix time of a moment of the monotonic clock, by the system's clock as it is set now.
+    """Convert monotonic time to Unix time, by the system clock as it is set now.
 
-    What runs for weeks uses this: a small computer's clock may be years off until it finds a time
-    server. A file keeps to `utc_at_monotonic_zero`, so that times in it never jump.
+    For code that runs for weeks: a small computer's clock may be years off until it reaches a time
+    server. A file uses `utc_at_monotonic_zero`, so that its times never jump.
     """
     return monotonic_s + time.time() - time.monotonic()
 
 
 class Source(Protocol):
-    """Where frames come from. Never used by two threads at once; live ones open on their own.
+    """Frames of one camera, file or list of pictures.
 
-    Optional: `Interruptible`, `CountsUndecoded`, `CountsUnwanted`, `HasNotes`, `HasPackets`,
+    Never used by two threads at once; live sources open on a thread of their own. Optional:
+    `Interruptible`, `CountsUndecoded`, `CountsUnwanted`, `HasNotes`, `HasPackets`,
     `HasClipPackets`.
     """
 
@@ -117,50 +122,50 @@ class Source(Protocol):
     def read(self) -> Frame | None:
         """Return the next frame, None at the orderly end.
 
-        Raises SourceLostError (live; the engine opens again) or SourceBrokenError (file damaged
-        from here on). `Frame.index` counts from 0 since open; the engine renumbers it over
+        Raises SourceLostError (live; the engine opens it again) or SourceBrokenError (file damaged
+        from here on). `Frame.index` counts from 0 since open; the engine renumbers it across
         reconnects and sets `epoch`.
         """
 
     def close(self) -> None:
-        """Release everything; safe to call twice and when never opened."""
+        """Release everything; safe to call twice and if never opened."""
 
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """Optional, for sources: a waiting `open` or `read` can be ended by another thread."""
+    """Optional for sources: another thread can end a waiting `open` or `read`."""
 
     def interrupt(self) -> None:
-        """Make an `open` or `read` that waits raise SourceLostError at once; any thread."""
+        """Make a waiting `open` or `read` raise SourceLostError at once; called by any thread."""
 
 
 @runtime_checkable
 class CountsUndecoded(Protocol):
-    """Optional, for sources: how many frames were not decoded so far, to stay current.
+    """Optional for sources: counts frames that were left undecoded to stay current.
 
     The engine counts them as grabbed and dropped.
     """
 
     @property
     def left_out(self) -> int:
-        """Return how many frames were not decoded since the source was made."""
+        """Return the number of frames left undecoded since the source was created."""
 
 
 @runtime_checkable
 class CountsUnwanted(Protocol):
-    """Optional, for sources: how many frames were left out because only others were asked for.
+    """Optional for sources: counts frames that the options excluded.
 
-    The engine counts them as grabbed and dropped, so that indices are those of all frames.
+    The engine counts them as grabbed and dropped, so that indices count all frames.
     """
 
     @property
     def unwanted(self) -> int:
-        """Return how many frames were left out since the source was made, or a file opened."""
+        """Return the number of excluded frames since the source was created, or a file opened."""
 
 
 @runtime_checkable
 class HasNotes(Protocol):
-    """Optional, for sources: lines for the report about what was assumed or read in part only.
+    """Optional for sources: lines for the report, on what was assumed or read only in part.
 
     Read once, after the last frame.
     """
@@ -172,24 +177,27 @@ class HasNotes(Protocol):
 
 @runtime_checkable
 class HasPackets(Protocol):
-    """Optional, for sources: the pictures as the camera encodes them, for those who subscribe."""
+    """Optional for sources: the camera's encoded pictures, for subscribers."""
 
     @property
     def packets(self) -> PacketTap:
-        """Return the tap, the same one over all connections; what it has no codec for is empty."""
+        """Return the tap, the same one for all connections.
+
+        Empty for codecs it does not support.
+        """
 
 
 @runtime_checkable
 class HasClipPackets(Protocol):
-    """Optional, for sources: another stream of the same camera, of which its clips are made."""
+    """Optional for sources: a second stream of the same camera, from which clips are cut."""
 
     @property
     def clip_packets(self) -> PacketTap | None:
-        """Return its tap, None where clips are made of the frames."""
+        """Return its tap, None if clips are encoded from the frames."""
 
 
 class Detector(Protocol):
-    """Frames to boxes. `batch_size` is the most frames `detect` can make good use of at once.
+    """Finds objects in frames. `batch_size` is the largest batch that `detect` makes good use of.
 
     Optional: `ExpectsShapes`, `Overlapping`, `SizedBySource`, `Timed`.
     """
@@ -199,75 +207,79 @@ class Detector(Protocol):
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError.
 
-        `prefer_latency` is true for a single live camera: one frame at a time, answered soonest.
+        `prefer_latency` is true for a single live camera: one frame at a time, answered as soon as
+        possible.
         """
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return one Detections per frame, in the same order. Frames may differ in size."""
 
     def close(self) -> None:
-        """Release everything; safe to call twice and when never opened."""
+        """Release everything; safe to call twice and if never opened."""
 
 
 @runtime_checkable
 class Overlapping(Detector, Protocol):
-    """Optional, for detectors: begin the next batch while earlier ones are still computed.
+    """Optional for detectors: a batch can be submitted while earlier ones are still computed.
 
-    `detect` is `submit` and then `collect`. The engine never submits more than `in_flight`
-    batches before it collects one, and collects without delay where no frame waits.
+    `detect` is `submit` followed by `collect`. The engine never has more than `in_flight` batches
+    submitted, and collects without delay if no frame is waiting.
     """
 
     in_flight: int
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Begin with a batch and return soon; the frames are held until it is collected."""
+        """Start a batch and return soon; the frames are kept until it is collected."""
 
     def collect(self) -> list[Detections]:
-        """Return what `detect` returns for the oldest batch submitted; waits for it."""
+        """Return what `detect` returns for the oldest submitted batch; waits for it."""
 
 
 @runtime_checkable
 class SizedBySource(Protocol):
-    """Optional, for detectors: the size of the network's input differs from source to source."""
+    """Optional for detectors: the network's input size can differ between sources."""
 
     @property
     def takes_sizes(self) -> bool:
-        """Return whether it can differ for this network, once it is open."""
+        """Return whether this network allows it, once it is open."""
 
     def set_sizes(self, sizes: Mapping[str, int]) -> None:
         """Set the longest side of the input in pixels by source, for the frames submitted next.
 
-        The other sources have the detector's own. Called when it is open, never during another
-        call.
+        Sources not given have the detector's own size. Called when the detector is open, never
+        during another call.
         """
 
 
 @runtime_checkable
 class ExpectsShapes(Protocol):
-    """Optional, for detectors: get ready for the first pictures while the run starts."""
+    """Optional for detectors: prepare for the first pictures while the run starts."""
 
     def expect(self, shapes: Sequence[tuple[int, int]]) -> None:
-        """Note the (height, width) of each source that is known, before `open`; others may come."""
+        """Receive the (height, width) of each source that is known, before `open`.
+
+        Others may follow.
+        """
 
 
 class Classifier(Protocol):
-    """Pictures to the score of each class. Never used by two threads at once."""
+    """Scores of the classes of pictures. Never used by two threads at once."""
 
     def open(self) -> ClassNames:
         """Load the weights and return {class id: name}; raises ModelError."""
 
     def classify(self, pictures: Sequence[Image]) -> Float32:
-        """Return the scores f32[N,classes], 0 to 1, of pictures BGR u8[H,W,3] of any sizes."""
+        """Return the scores f32[N,classes], 0 to 1, of pictures BGR u8[H,W,3] of any size."""
 
     def close(self) -> None:
-        """Release everything; safe to call twice and when never opened."""
+        """Release everything; safe to call twice and if never opened."""
 
 
 class Embedder(Protocol):
-    """Boxes in a picture to vectors that say how each looks. Never used by two threads at once.
+    """Appearance vectors of the boxes in a picture. Never used by two threads at once.
 
-    The cosine of two vectors says how alike two objects look; from `min_similarity` on they may be
-    the same one. It differs from embedder to embedder.
+    The cosine of two vectors says how similar two objects look; from `min_similarity` on they may
+    be the same one. That threshold depends on the embedder.
     """
 
     min_similarity: float
@@ -279,27 +291,27 @@ class Embedder(Protocol):
         """Return a unit vector f32[N,D] for each box f32[N,4] of a picture BGR u8[H,W,3]."""
 
     def close(self) -> None:
-        """Release everything; safe to call twice and when never opened."""
+        """Release everything; safe to call twice and if never opened."""
 
 
 class Tracker(Protocol):
-    """Boxes to tracks, for one source. State lives on the instance and nowhere else.
+    """Tracks of one source from its detections. State lives on the instance and nowhere else.
 
     Optional: `HasMemory`, `NeedsOpening`, `Stateful`, `Timed`.
     """
 
     def update(self, frame: Frame, detections: Detections) -> Tracks:
-        """Return the frame's tracks. Called for every frame in order, empty ones too."""
+        """Return the frame's tracks. Called for every frame in order, including empty ones."""
 
     def reset(self) -> None:
-        """Forget all tracks (after a reconnect); ids already given are not given again."""
+        """Forget all tracks (after a reconnect); ids are never reused."""
 
 
 @runtime_checkable
 class HasMemory(Protocol):
-    """Optional, for trackers: for how many seconds unmatched tracks are kept.
+    """Optional for trackers: how many seconds unmatched tracks are kept.
 
-    The engine resets the tracker after a longer gap; never where it is None.
+    The engine resets the tracker after a longer gap; never if it is None.
     """
 
     @property
@@ -309,108 +321,108 @@ class HasMemory(Protocol):
 
 @runtime_checkable
 class NeedsOpening(Protocol):
-    """Optional, for trackers: has files or libraries to load, as an embedder's.
+    """Optional for trackers: has files or libraries to load, such as an embedder's.
 
     The engine opens it before its source's first frame.
     """
 
     def open(self) -> None:
-        """Load what it needs; raises ModelError."""
+        """Load files and libraries; raises ModelError."""
 
     def close(self) -> None:
-        """Release everything; safe to call twice and when never opened."""
+        """Release everything; safe to call twice and if never opened."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Optional, for trackers and watchers: a run can stop, and go on exactly as it would have.
+    """Optional for trackers and watchers: a run can stop and later continue exactly.
 
-    A tracker's tracks also survive an exchange for another tracker of the same class.
+    A tracker's tracks also survive its replacement by another tracker of the same class.
     """
 
     def save_state(self) -> Mapping[str, Any]:
-        """Return all that `load_state` needs as plain data: arrays, numbers, text, lists, mappings.
+        """Return everything that `load_state` needs, as plain data.
 
-        Later frames do not change it, and `core/state_json.py` writes it to a file.
+        That is arrays, numbers, text, lists and mappings. Later frames do not change it, and
+        `core/state_json.py` can write it to a file.
         """
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state; raises UsageError where it is not of this kind."""
+        """Continue from a saved state; raises UsageError if it is of another kind."""
 
 
 class Watcher(Protocol):
-    """Tracks to events (zones, lines), for one source. State lives on the instance.
+    """Events of one source's tracks at zones and lines. State lives on the instance.
 
     Optional: `Stateful`.
     """
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
-        """Return what happened at this frame. Called for every frame in order.
+        """Return the events decided at this frame. Called for every frame in order.
 
-        Only the frame's source, index, times and picture size are looked at, so a recorded
-        track file gives the same events.
+        Only the frame's source, index, times and picture size are used, so a recorded track file
+        gives the same events.
         """
 
     def reset(self) -> None:
-        """Forget where every track was (after a reconnect), without an event."""
+        """Forget the positions of all tracks (after a reconnect), without an event."""
 
 
 class Sink(Protocol):
-    """Where results go. `own_thread`: encodes or talks to a network, so run it on its own.
+    """Consumer of results. `own_thread` is true for sinks that encode or use a network.
 
-    Without it `write` is called on the thread that called `run()`, as windows demand.
-    Optional: `RequestsStop`, `MayDrop`, `PerSource`, `Timed`.
+    Without it `write` is called on the thread that called `run()`, as windows require. Optional:
+    `RequestsStop`, `MayDrop`, `PerSource`, `Timed`.
     """
 
     own_thread: bool
 
     def open(self, run: RunInfo) -> None:
-        """Create outputs, or raise OutputError before anything is half-written."""
+        """Create the outputs, or raise OutputError before anything is half-written."""
 
     def write(self, result: Result) -> None:
-        """Take one result; results of one source come in order."""
+        """Process one result; results of one source come in order."""
 
     def close(self) -> None:
-        """Finish the files so that they are readable; called once, after failure too."""
+        """Finish the files so that they are readable; called once, also after a failure."""
 
 
 @runtime_checkable
 class RequestsStop(Protocol):
-    """Optional, for sinks: the run ends in order once `stop_requested` is true."""
+    """Optional for sinks: the run ends in order once `stop_requested` is true."""
 
     @property
     def stop_requested(self) -> bool:
-        """Return whether the run is to end; read after each result."""
+        """Return whether the run should end; read after each result."""
 
 
 @runtime_checkable
 class MayDrop(Protocol):
-    """Optional, for sinks: with a true `may_drop` the sink is a viewer.
+    """Optional for sinks: with a true `may_drop` the sink is a viewer.
 
-    It has a thread of its own, gets results straight from inference, and misses those replaced by
-    newer ones of their source while it is busy.
+    It has a thread of its own and gets results straight from inference. While it is busy, a newer
+    result replaces an older one of the same source.
     """
 
     @property
     def may_drop(self) -> bool:
-        """Return whether results may be left out; read once, when the sink is open."""
+        """Return whether results may be dropped; read once, when the sink is open."""
 
 
 @runtime_checkable
 class PerSource(Protocol):
-    """Optional, for sinks: finishes the file of a source as soon as the source has ended."""
+    """Optional for sinks: finishes the file of a source as soon as the source has ended."""
 
     def source_ended(self, source: str, /) -> None:
-        """Finish this source's file: its last result was written. Not called for viewers."""
+        """Finish this source's file: its last result has been written. Not called for viewers."""
 
 
 @runtime_checkable
 class Timed(Protocol):
-    """Optional, for detectors, trackers and sinks: how the last call's time divides into stages.
+    """Optional for detectors, trackers and sinks: time per stage within the last call.
 
-    Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without
-    it, or where it is empty, the engine counts the whole call as one stage ("infer", "track",
-    "write").
+    Milliseconds per frame, e.g. {"preprocess": 0.4, "infer": 12.1, "postprocess": 0.3}. Without it,
+    or if it is empty, the engine counts the whole call as one stage ("infer", "track", "write").
     """
 
     @property

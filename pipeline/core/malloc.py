@@ -1,4 +1,4 @@
-"""Settings of glibc's allocator that keep memory small; no effect with another C library."""
+"""Settings of glibc's allocator that reduce memory; no effect with other C libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 SPARED_S = 10.0
-"""Processor time of this process between two times that freed memory is given back."""
+"""CPU time of this process between two returns of freed memory, in seconds."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS = 2
@@ -19,10 +19,10 @@ _LARGE_BYTES = 2**21
 def share_arenas() -> None:
     """Let all threads of this process allocate from two heaps.
 
-    By default glibc gives each new thread a heap of its own, and what a thread frees stays in it:
-    a tenth of the memory of a run with a dozen threads that each allocate little. Large blocks are
-    given back to the system when they are freed: by default only until the first one is freed, and
-    gaps of decoders' pictures stay in the heaps from then on.
+    By default glibc gives each new thread a heap of its own, and memory freed by a thread stays in
+    it: a tenth of the memory of a run with a dozen threads that each allocate little. Large blocks
+    are returned to the system when they are freed: by default glibc does so only until the first
+    one is freed, and from then on gaps left by decoders' pictures stay in the heaps.
     """
     if (libc := _glibc()) is not None:
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
@@ -31,16 +31,16 @@ def share_arenas() -> None:
 
 
 def return_freed() -> None:
-    """Give what was freed back to the system: worth it once, after loading a network."""
+    """Return freed memory to the system: worth it once, after loading a network."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
 
 class Trimmer:
-    """Gives freed memory back after things that may come often, such as the end of a short file.
+    """Returns freed memory to the system after frequent events, such as the end of a short file.
 
-    All that is given back must be asked for anew: for a clip of a second and its video that was
-    40 ms of processor time. So it is done once for each `SPARED_S` of this process's own time.
+    Returned memory must be requested anew: 40 ms of CPU time for a clip of a second and its video.
+    So it is done at most once per `SPARED_S` of this process's CPU time.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Trimmer:
         self._lock = threading.Lock()
 
     def trim(self) -> None:
-        """Give freed memory back unless that was done a moment ago; any thread."""
+        """Return freed memory to the system unless that was done recently; any thread."""
         with self._lock:
             now = self._clock()
             if now < self._due_s:
@@ -70,4 +70,4 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 often = Trimmer()
-"""The one of this process, whose heap is one for all."""
+"""The process-wide instance: all threads share one heap."""

@@ -1,4 +1,4 @@
-"""Masks and skeletons drawn on a picture, in the colour of their track."""
+"""Drawing of masks and skeletons in the colour of their track."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipeline.core.data import Float32
 from pipeline.core.masks import Mask
 
 SHARE = 0.45
-"""How much of a mask's colour covers the picture."""
+"""Opacity of a mask, 0..1."""
 MIN_SCORE = 0.3
-"""Keypoints with lower scores are not drawn: a network guesses those that it does not see."""
+"""Keypoints with lower scores are not drawn: networks guess hidden ones."""
 COCO_EDGES = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
     (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
 )  # fmt: skip
-"""Pairs of the 17 keypoints of COCO's persons that a line connects, as COCO numbers them less 1."""
+"""Connected pairs of COCO's 17 person keypoints, numbered from 0."""
 COCO_JOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
@@ -27,7 +27,7 @@ COCO_JOINTS = (
 
 
 def paint_mask(canvas: Canvas, mask: Mask, colour: Colour) -> None:
-    """Cover an object's pixels half-transparently; nothing outside of its box is looked at."""
+    """Draw an object's mask half-transparently; only its box is processed."""
     if mask.size != canvas.size:
         return
     pixels, left, top = mask.cropped()
@@ -36,7 +36,10 @@ def paint_mask(canvas: Canvas, mask: Mask, colour: Colour) -> None:
 
 
 def paint_skeleton(canvas: Canvas, points: Float32, colour: Colour, line: int) -> None:
-    """Draw keypoints f32[K,3], connected where they are COCO's 17; unseen ones are left out."""
+    """Draw keypoints f32[K,3], connected if they are COCO's 17.
+
+    Those with low scores are omitted.
+    """
     seen = np.isfinite(points).all(axis=1) & (points[:, 2] >= MIN_SCORE)
     places = np.where(seen[:, None], points[:, :2], 0).round().astype(int).tolist()
     if len(points) == len(COCO_JOINTS):

@@ -1,11 +1,11 @@
-"""Mask of one object: which pixels of the frame it covers; kept small, worked out on demand.
+"""Mask of one object: which pixels of the frame it covers; stored coarsely, decoded on demand.
 
-What is kept is the network's own coarse mask, an fp16 number per cell inside of the object's box:
-160 x 160 cells at most for an input of 640 x 640, whatever the size of the frame. That takes as
-much as a bit per pixel of the network's input. A bit per cell would be smaller, but networks are
-trained for outlines that run between cells, where their numbers change sign: of the masks of
-random networks bits gave three quarters, a byte per cell all but two hundredths. Names of formats
-are COCO's (Lin et al., 2014).
+The network's own coarse mask is stored, one fp16 number per cell within the object's box: at most
+160 x 160 cells for an input of 640 x 640, whatever the size of the frame. That takes as much as a
+bit per pixel of the network's input. A bit per cell would be smaller, but networks are trained for
+outlines between cells, where their numbers change sign: against the masks of random networks, bits
+reached an IoU of three quarters, a byte per cell 0.98. Names of formats are COCO's (Lin et al.,
+2014).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Box = tuple[float, float, float, float]
 
 _MAX_IN_MATRIX = 1 << 21
-"""Pixels worked out at a time: 8 MB."""
+"""Pixels decoded at a time: 8 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class Mask:
     ) -> Self:
         """Return the mask of a network's numbers f[h,w], above 0 inside; the rest as in Mask.
 
-        They are divided by the largest, since fp16 ends at 65,504.
+        They are divided by the largest, because fp16 ends at 65,504.
         """
         numbers = np.nan_to_num(np.asarray(numbers, np.float32))
         largest = np.float32(np.abs(numbers).max(initial=0) or 1)
@@ -60,9 +60,9 @@ class Mask:
 
     @classmethod
     def from_pixels(cls, pixels: NDArray[np.bool_], xyxy: Box | None = None) -> Self:
-        """Return the mask of pixels bool[H,W] of a whole frame; without `xyxy` around all of them.
+        """Return the mask of pixels bool[H,W] of a frame; `xyxy` is by default the box around them.
 
-        It takes two bytes for each pixel of the box: masks of networks are smaller.
+        It takes two bytes per pixel of the box; masks from networks are smaller.
         """
         size = pixels.shape[0], pixels.shape[1]
         if xyxy is None:
@@ -77,7 +77,7 @@ class Mask:
         return cls(numbers, (left, top, right, bottom), xyxy, size)
 
     def cropped(self) -> tuple[NDArray[np.bool_], int, int]:
-        """Return bool[h,w], the pixels of the box, and where its left top corner is: left, top."""
+        """Return bool[h,w], the pixels of the box, and where its top left corner is: left, top."""
         left, top, right, bottom = _whole_pixels(self.xyxy, self.size)
         out = np.zeros((max(bottom - top, 0), max(right - left, 0)), np.bool_)
         if not out.size or not self.numbers.size:
@@ -105,14 +105,14 @@ class Mask:
 
     @property
     def nbytes(self) -> int:
-        """Return how much memory the numbers take, in bytes."""
+        """Return the memory of the numbers, in bytes."""
         return int(self.numbers.nbytes)
 
     def polygons(self) -> list[NDArray[np.float32]]:
-        """Return the outlines f32[K,2] of the parts it consists of, K >= 3, in pixels of the frame.
+        """Return the outlines f32[K,2] of the mask's parts, K >= 3, in pixels of the frame.
 
-        Holes are filled: a polygon has none. Points are the middles of pixels at the rim, as
-        OpenCV and COCO's tools have them; parts of one or two pixels are left out.
+        Holes are filled, because a polygon has none. Points are the centres of pixels at the rim,
+        as in OpenCV and COCO's tools; parts of one or two pixels are omitted.
         """
         import cv2
 
@@ -129,14 +129,14 @@ class Mask:
         return sorted(parts, key=len, reverse=True)
 
     def counts(self) -> list[int]:
-        """Return COCO's uncompressed RLE: lengths of runs outside and inside, in turn.
+        """Return COCO's uncompressed RLE: alternating lengths of runs outside and inside.
 
-        Pixels go down each column of the frame, columns from left to right.
+        Pixels run down each column of the frame, columns from left to right.
         """
         pixels, left, top = self.cropped()
         height, width = self.size
-        # Between two columns lie the rest of one and the head of the next: a row of nothing keeps
-        # runs apart where the box does not reach from edge to edge.
+        # Between two columns lie the rest of one and the head of the next: an empty row
+        # separates runs if the box does not reach from edge to edge.
         framed = np.zeros((pixels.shape[1], pixels.shape[0] + 2), np.int8)
         framed[:, 1:-1] = pixels.T
         steps = np.diff(framed, axis=1)
@@ -149,11 +149,11 @@ class Mask:
         return _without_gaps(runs.tolist())
 
     def rle(self) -> dict[str, Any]:
-        """Return COCO's RLE as pycocotools has it: {"size": [H, W], "counts": text}."""
+        """Return COCO's RLE in pycocotools' form: {"size": [H, W], "counts": text}."""
         return {"size": list(self.size), "counts": _compressed(self.counts())}
 
     def moved(self, x: float, y: float, size: tuple[int, int]) -> Self:
-        """Return the mask in a larger frame of `size`, of which its frame begins at (x, y)."""
+        """Return the mask within a larger frame of `size`, in which its frame begins at (x, y)."""
         by = np.array((x, y, x, y), float)
         region, xyxy = (np.add(box, by).tolist() for box in (self.region, self.xyxy))
         return replace(self, region=tuple(region), xyxy=tuple(xyxy), size=size)
@@ -167,7 +167,7 @@ def rows_of(masks: Sequence[Mask], rows: NDArray[Any] | slice) -> tuple[Mask, ..
 
 
 def _whole_pixels(xyxy: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the pixels whose left top corners lie in a box: first, first, behind the last."""
+    """Return the pixels whose top left corners lie in a box: first, first, behind the last."""
     limits = (size[1], size[0], size[1], size[0])
     ends = (int(np.ceil(min(max(edge, 0), end))) for edge, end in zip(xyxy, limits, strict=True))
     left, top, right, bottom = ends
@@ -175,10 +175,10 @@ def _whole_pixels(xyxy: Box, size: tuple[int, int]) -> tuple[int, int, int, int]
 
 
 def _weights(first: int, end: int, low: float, high: float, cells: int) -> NDArray[np.float32]:
-    """Return f32[end-first,cells]: how much each pixel of a side takes of each cell.
+    """Return f32[end-first,cells]: how much each cell counts for each pixel along a side.
 
-    The cells share the side from `low` to `high`; beyond the middles of the outer ones their
-    numbers stay as they are.
+    The cells divide the side from `low` to `high` evenly; beyond the centres of the outer cells
+    their numbers are constant.
     """
     pixels = np.arange(first, end)
     place = (pixels + 0.5 - low) * (cells / max(high - low, 1e-9)) - 0.5
@@ -193,7 +193,7 @@ def _weights(first: int, end: int, low: float, high: float, cells: int) -> NDArr
 
 
 def _without_gaps(runs: list[int]) -> list[int]:
-    """Return runs with those joined that nothing lies between; the first may be of no length."""
+    """Return runs with empty runs between them merged; the first may have length 0."""
     joined = runs[:1]
     for place in range(1, len(runs), 2):
         inside, outside = runs[place], runs[place + 1]
@@ -209,10 +209,11 @@ def _without_gaps(runs: list[int]) -> list[int]:
 
 
 def _compressed(counts: Sequence[int]) -> str:
-    """Return the text that COCO's tools write for runs.
+    """Return COCO's compressed text for runs.
 
-    From the third on a run is noted as its difference to the one before the last; every number in
-    groups of five bits, lowest first, a sixth bit says that more follow, as characters from 48 on.
+    From the third on, a run is stored as its difference to the last but one; every number is
+    written in groups of five bits, lowest first, with a sixth bit for continuation, as characters
+    from 48 on.
     """
     text = bytearray()
     for place, count in enumerate(counts):

@@ -1,4 +1,4 @@
-"""Media files opened and read with PyAV, without its two traps in files of other people."""
+"""Opening and demuxing of media files with PyAV, working around two of its failures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def open_media(file: str | os.PathLike[str] | BinaryIO, **settings: Any) -> InputContainer:
-    """Return the open container of a path or an open file; `settings` are those of `av.open`.
+    """Open a path or an open file as a container; `settings` are those of `av.open`.
 
-    Titles and other tags that are no UTF-8, as in old AVI files, get replacement characters: PyAV
+    Titles and other tags that are not UTF-8, as in old AVI files, get replacement characters: PyAV
     alone raises UnicodeDecodeError. Raises FFmpegError, OSError.
     """
     import av
@@ -31,11 +31,10 @@ def open_media(file: str | os.PathLike[str] | BinaryIO, **settings: Any) -> Inpu
 def packets_of(
     container: InputContainer, streams: Sequence[Stream] | None = None
 ) -> Iterator[Packet[Any]]:
-    """Yield the packets of these streams (None: all), at the end PyAV's empty one of each.
+    """Yield the packets of these streams (None: all), then PyAV's empty packet of each.
 
-    A transport stream may begin another stream at any time (a recorder turns its microphone on).
-    PyAV does not know that one, and raises IndexError at the end, where all was read. Raises
-    FFmpegError.
+    A transport stream may add a stream at any time (a recorder switches its microphone on). PyAV
+    does not know it and raises IndexError at the end, when everything was read. Raises FFmpegError.
     """
     with suppress(IndexError):
         yield from container.demux() if streams is None else container.demux(streams)

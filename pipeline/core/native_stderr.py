@@ -1,7 +1,7 @@
-"""What native libraries print about damaged pictures, kept off the standard error output.
+"""Keeps messages of native libraries about damaged pictures off standard error.
 
-libjpeg, libpng and OpenCV write to the descriptor itself, several lines for one picture, beside the
-one line that says what became of it.
+libjpeg, libpng and OpenCV write to the file descriptor itself, several lines for one picture,
+besides the one line in which the program reports it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = logging.getLogger("trackline")
 
 
 class _Descriptor:
-    """The descriptor of stderr while Python writes to a copy of it; -1 while it does not."""
+    """File descriptor of stderr while Python writes to a copy of it; -1 otherwise."""
 
     def __init__(self) -> None:
         self.number = self.copy = -1
@@ -30,9 +30,9 @@ _descriptor = _Descriptor()
 
 @contextmanager
 def own_stderr() -> Iterator[None]:
-    """Have Python write to a copy of stderr, so that `muted` silences native libraries alone.
+    """Make Python write to a copy of stderr, so that `muted` silences native libraries alone.
 
-    Without effect where stderr is no file, and while everything is to be seen (DEBUG).
+    No effect if stderr is not a file, or if everything is to be shown (DEBUG).
     """
     number = _number()
     if number is None or _descriptor.number >= 0:
@@ -87,10 +87,10 @@ def _mute(change: int) -> None:
 
 
 def _number() -> int | None:
-    """Return the descriptor of stderr; None where there is none, or nothing is to be hidden."""
+    """Return the file descriptor of stderr; None if there is none, or nothing should be hidden."""
     if sys.stderr is None or log.isEnabledFor(logging.DEBUG):
         return None
     try:
         return sys.stderr.fileno()
-    except (OSError, ValueError):  # something else is in its place
+    except (OSError, ValueError):  # another stream has replaced it
         return None

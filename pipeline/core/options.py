@@ -39,13 +39,13 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.secret_masking import masked_address
 
 _MAX_LISTED = 100
-"""Names that a message lists: more is no line that anybody reads."""
+"""Limit of names listed in a message: a longer line is unreadable."""
 
 
 class Needs(NamedTuple):
-    """Rule about `options` that do nothing unless `other` has a value that `suits`.
+    """Rule: `options` have no effect unless `other` has a value that `suits`.
 
-    `how` says in words what `other` has to be.
+    `how` describes that value of `other` in words.
     """
 
     options: tuple[str, ...]
@@ -57,11 +57,11 @@ class Needs(NamedTuple):
 class OptionsModel(BaseModel):
     """Base for a plug-in's `Options` and for the sections of the configuration file.
 
-    `needs` names options that do nothing without another: giving one alone is an error. Those of
-    base classes hold too. What a field means is the string below it: see `descriptions`.
+    `needs` lists options that have no effect without another one: giving one alone is an error.
+    Rules of base classes apply too. The string below a field documents it: see `descriptions`.
     """
 
-    # Built when first used, and described when asked: a third of what importing them took.
+    # Built on first use, and described on request: a third of the time that importing them took.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     needs: ClassVar[tuple[Needs, ...]] = ()
@@ -83,7 +83,7 @@ class OptionsModel(BaseModel):
 
     @classmethod
     def keys_below(cls) -> dict[str, list[str]]:
-        """Return the keys of each section, to say where a misplaced one belongs."""
+        """Return the keys of each section, to tell where a misplaced one belongs."""
         sections = {name: _model_at(cls, [name]) for name in cls.model_fields}
         return {name: [*model.model_fields] for name, model in sections.items() if model}
 
@@ -101,9 +101,9 @@ class OptionsModel(BaseModel):
 
 
 def descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """Return what the fields of an options model mean, by name, of those that say it.
+    """Return the descriptions of an options model's fields by name, without undocumented ones.
 
-    That is a field's `description`, or the string below it in an OptionsModel's class.
+    A description is the field's `description`, or the string below it in an OptionsModel's class.
     """
     texts: dict[str, str] = {}
     for base in reversed(model.__mro__):
@@ -117,7 +117,7 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 @cache
 def _strings_below_fields(model: type[BaseModel]) -> dict[str, str]:
-    """Return the string below each field in the source of a class, "" for a field without."""
+    """Return the string below each field in a class's source, "" for a field without one."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     except (OSError, SyntaxError, TypeError):
@@ -131,7 +131,7 @@ def _strings_below_fields(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _string(statement: ast.stmt) -> str | None:
-    """Return the string that a statement consists of, None for any other statement."""
+    """Return the string of a statement that is only a string, None for any other statement."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         value = statement.value.value
         return value if isinstance(value, str) else None
@@ -152,34 +152,34 @@ class PluginChoice(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return everything but the name."""
+        """Return all options except the name."""
         return dict(self.model_extra or {})
 
 
 @runtime_checkable
 class HasConf(Protocol):
-    """Optional, for a detector's `Options`: `conf`, the lowest score it reports."""
+    """Optional for a detector's `Options`: `conf`, the lowest score it reports."""
 
     conf: float
 
 
 @runtime_checkable
 class HasClasses(Protocol):
-    """Optional, for a detector's `Options`: `classes`, the only ones it reports, None for all."""
+    """Optional for a detector's `Options`: `classes`, the only classes it reports, None for all."""
 
     classes: tuple[int | str, ...] | None
 
 
 @runtime_checkable
 class HasModel(Protocol):
-    """Optional, for a detector's `Options`: `model`, its weights, None for the built-in ones."""
+    """Optional for a detector's `Options`: `model`, its weights, None for the built-in ones."""
 
     model: object
 
 
 @runtime_checkable
 class HasWantedConf(Protocol):
-    """Optional, for a tracker's `Options`: the lowest detection score that the tracker uses."""
+    """Optional for a tracker's `Options`: the lowest detection score that the tracker uses."""
 
     @property
     def wanted_conf(self) -> float:
@@ -188,9 +188,9 @@ class HasWantedConf(Protocol):
 
 @runtime_checkable
 class HasEmbedder(Protocol):
-    """Optional, for a tracker's `Options`: the embedder that `build(options, embedder)` is given.
+    """Optional for a tracker's `Options`: the embedder passed to `build(options, embedder)`.
 
-    Where it is None, `build(options)` is called as for every tracker.
+    If it is None, `build(options)` is called as for every tracker.
     """
 
     embedder: PluginChoice | None
@@ -198,7 +198,7 @@ class HasEmbedder(Protocol):
 
 @runtime_checkable
 class HasGround(Protocol):
-    """Optional, for a tracker's `Options`: the homography of the ground, or one by source."""
+    """Optional for a tracker's `Options`: the homography of the ground, or one per source."""
 
     ground: Path | dict[str, Path] | None
 
@@ -217,7 +217,7 @@ def validated(
         return model.model_validate(values, context=context)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    # One place has a problem for each kind of value it could have been.
+    # One place has one problem for each type of a union that was tried.
     by_place: dict[str, list[str]] = {}
     for problem in problems:
         if _is_beside_the_point(problem, problems):
@@ -234,7 +234,7 @@ def validated(
 
 
 def useless(option: str, value: object, why: str) -> PydanticCustomError:
-    """Return the error of an option, given with `value`, that does nothing beside the others."""
+    """Return the error for an option, given with `value`, that has no effect beside the others."""
     return PydanticCustomError(
         "useless", "{option}: {why}", {"option": option, "came": value, "why": why}
     )
@@ -247,27 +247,27 @@ def split_names(text: str) -> list[str]:
 
 
 def several_names(value: object) -> object:
-    """Return a list for text such as "person,car" and for a lone number; all else as it is."""
+    """Return a list for text such as "person,car" or a single number; anything else unchanged."""
     if isinstance(value, str):
         return split_names(value)
     return [value] if isinstance(value, int) else value
 
 
 def unknown(what: str, came: str, known: list[str]) -> str:
-    """Return "unknown WHAT 'CAME'", the near ones first where there are any, and those known."""
+    """Return "unknown WHAT 'CAME'" with similar names first, if any, and the known names."""
     near = get_close_matches(came, known, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"unknown {what} '{came}'{hint} (known: {listed(known)})"
 
 
 def listed(names: Collection[str]) -> str:
-    """Return names in order for a message, the first hundred and how many there are of more."""
+    """Return names in order for a message: the first hundred, and how many there are."""
     more = f", ... ({len(names)} in all)" if len(names) > _MAX_LISTED else ""
     return ", ".join(sorted(names)[:_MAX_LISTED]) + more
 
 
 def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple[str, str]:
-    """Return one problem as the key it is at, and what came and what is allowed."""
+    """Describe one problem: its key, what came and what is allowed."""
     if problem["type"] == "extra_forbidden":
         *above, key = problem["loc"]
         path = _keys(above)
@@ -292,12 +292,12 @@ def _explain(model: type[BaseModel], where: str, problem: ErrorDetails) -> tuple
 
 
 def _with_value(message: str, came: object) -> str:
-    """Return a message with what came behind it, where that can be shown."""
+    """Return a message followed by the value that came, if it can be shown."""
     if isinstance(came, str) and "://" in came:
         came = masked_address(came)
     if isinstance(came, str | int | float | bool | None):
         return f"{message}, got {came!r}"
-    # That it was a list or a section says something only where something else was wanted.
+    # That it was a list or a section is worth saying only where something else was wanted.
     if isinstance(came, list | tuple | dict) and message.startswith("want "):
         return f"{message}, got a {'section' if isinstance(came, dict) else 'list'}"
     return message
@@ -330,11 +330,11 @@ _WANT = {
     "literal_error": "{expected}",
     "string_pattern_mismatch": "text that matches {pattern}",
 }
-"""Pydantic's kinds of problem, in words for people who wrote YAML."""
+"""Pydantic's error types, in words for authors of YAML."""
 
 
 def _is_beside_the_point(problem: ErrorDetails, problems: Sequence[ErrorDetails]) -> bool:
-    """Return whether it says "could have been text" of a section in which something is wrong."""
+    """Return whether an error says "could have been text" about a section with an error inside."""
     *union, member = problem["loc"] or ("",)
     depth = len(union)
     return _names_a_type(member) and any(
@@ -343,7 +343,7 @@ def _is_beside_the_point(problem: ErrorDetails, problems: Sequence[ErrorDetails]
 
 
 def _keys(location: Sequence[int | str]) -> list[str]:
-    """Return what people know of a place: Pydantic adds the tried member of a union as a part."""
+    """Return the keys of a place as users know them: Pydantic adds the tried member of a union."""
     return [str(part) for part in location if not _names_a_type(part)]
 
 
@@ -352,7 +352,7 @@ def _place(where: str, path: list[str]) -> str:
 
 
 def _either(messages: list[str]) -> str:
-    """Return the messages about one place; "want A, got X" and "want B, got X" become one."""
+    """Merge the messages about one place; "want A, got X" and "want B, got X" become one."""
     parts = [message.partition(", got ") for message in messages]
     if len(parts) > 1 and all(p[0].startswith("want ") and p[2] == parts[0][2] for p in parts):
         wants = dict.fromkeys(want.removeprefix("want ") for want, _, _ in parts)
@@ -362,7 +362,7 @@ def _either(messages: list[str]) -> str:
 
 
 def _unknown_key(owner: type[BaseModel] | None, key: str) -> str:
-    """Return what to say of a key that is none, with the section it belongs to if one has it."""
+    """Describe an unknown key, with the section it belongs to if there is one."""
     known = [*owner.model_fields] if owner else []
     if owner is not None and issubclass(owner, OptionsModel):
         places = [f"{name}.{key}" for name, keys in owner.keys_below().items() if key in keys]

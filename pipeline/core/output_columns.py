@@ -1,7 +1,7 @@
-"""The exported tables, tracks and events: each column's type, unit and meaning, and their rows.
+"""The exported tables, tracks and events: each column's type, unit and meaning, and the rows.
 
-CSV, JSONL, Parquet, the dataset of `trackline batch` and docs/outputs.md all use these columns.
-A new column also needs its values in core/parquet_file.py, which builds whole columns at once.
+CSV, JSONL, Parquet, the dataset of `trackline batch` and docs/outputs.md all use these columns. A
+new column also needs its values in core/parquet_file.py, which builds whole columns at once.
 """
 
 from __future__ import annotations
@@ -96,13 +96,15 @@ EVENT_NAMES = tuple(column.name for column in EVENT_COLUMNS)
 
 
 UtcOf = Callable[[str, float, float], float | None]
-"""From source, pts_s and captured_at to Unix time, as `RunInfo.utc_of`; None where unknown."""
+"""Function from source, pts_s and captured_at to Unix time, like `RunInfo.utc_of`; None if
+unknown."""
 
 
 def track_rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
     """Return one tuple per track in the order of TRACK_COLUMNS, plain Python values.
 
-    Pixels to 0.01, score to 0.0001, ages to a millisecond, times of frames to a microsecond.
+    Rounded: pixels to 0.01, score to 0.0001, ages to a millisecond, times of frames to a
+    microsecond.
     """
     tracks, frame = result.tracks, result.frame
     if not len(tracks):
@@ -143,10 +145,10 @@ def track_rows(result: Result, utc_of: UtcOf) -> list[tuple[Any, ...]]:
 
 
 def masks_and_keypoints(result: Result) -> list[dict[str, Any]] | None:
-    """Return `mask` and `keypoints` of each track, in JSON's types; None where there are neither.
+    """Return `mask` and `keypoints` of each track in JSON's types; None if there are neither.
 
-    A mask is COCO's RLE {"size": [H, W], "counts": text}, keypoints are [x, y, score] each, in
-    pixels to 0.01. What a coasting track, or the network, does not have is None.
+    A mask is COCO's RLE {"size": [H, W], "counts": text}, keypoints are a list of [x, y, score], in
+    pixels to 0.01. Values missing in a coasting track or in the network are None.
     """
     tracks, found = result.tracks, result.detections
     if found.masks is None and found.keypoints is None:
@@ -163,14 +165,14 @@ def masks_and_keypoints(result: Result) -> list[dict[str, Any]] | None:
 
 
 def extra_columns(result: Result) -> tuple[Column, ...]:
-    """Return the columns that Parquet has for this result beside TRACK_COLUMNS."""
+    """Return the columns that Parquet has for this result in addition to TRACK_COLUMNS."""
     found = result.detections
     there = (found.masks is not None, found.keypoints is not None)
     return tuple(column for column, has in zip(EXTRA_COLUMNS, there, strict=True) if has)
 
 
 def plain_keypoints(points: NDArray[np.float32]) -> list[list[float]] | None:
-    """Return keypoints f32[K,3] as lists of numbers, None where they are not known."""
+    """Return keypoints f32[K,3] as lists of numbers, None if unknown."""
     if not np.isfinite(points).all():
         return None
     exact = points.astype(np.float64)
@@ -185,7 +187,7 @@ def event_rows(
 ) -> list[tuple[Any, ...]]:
     """Return one tuple per event in the order of EVENT_COLUMNS, plain Python values.
 
-    `time` makes a value of Unix seconds or None; text without it.
+    `time` converts Unix seconds or None to the value in the row; text by default.
     """
     time = time or _utc
     return [

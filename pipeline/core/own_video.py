@@ -1,4 +1,4 @@
-"""Videos that this program wrote, known by a tag in the file: annotated ones are no recordings."""
+"""Recognises videos that this program wrote by a tag in the file: they are no recordings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MAX_BOXES = 64
 
 
 def is_own_video(path: Path) -> bool:
-    """Return whether a file is an MP4 or MKV that this program wrote; a few short reads.
+    """Return whether a file is an MP4 or MKV that this program wrote; takes a few short reads.
 
-    False where it cannot be read.
+    False if it cannot be read.
     """
     try:
         with path.open("rb") as file:
             head = file.read(8)
-            if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML: tags stand before the pictures
+            if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML: tags come before the pictures
                 return _MARK in file.read(_HEAD_BYTES)
             return head[4:] == b"ftyp" and _MARK in _user_data(file)
     except OSError:
@@ -37,7 +37,7 @@ def _user_data(file: BinaryIO) -> bytes:
         if kind == b"udta":
             return file.read(min(size, _HEAD_BYTES))
         if kind == b"moov":
-            at += 8  # into it
+            at += 8  # descend into it
             continue
         if size == 1:
             size = int.from_bytes(head[8:], "big")

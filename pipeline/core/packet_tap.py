@@ -1,4 +1,4 @@
-"""PacketTap: a camera's encoded pictures as they arrive, kept for those who want them undecoded."""
+"""PacketTap: a camera's encoded pictures as they arrive, buffered for subscribers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pipeline.core.codec_string import CODECS, codec_of_packet, codec_of_record, is_record
 
 MAX_BYTES = 16 * 2**20
-"""Of one camera; a longer group of pictures is given up, and the next key frame waited for."""
+"""Limit per camera; a larger group of pictures is dropped until the next key frame."""
 HOLD_S = 3.0
-"""How long packets stay at least: results come later than their packets."""
+"""Minimum time that packets are kept: results come later than their packets."""
 _MAX_REORDERING_US = 1_000_000
 _MAX_GAP_US = 30_000_000
 _SEARCHED = 64
-"""How many packets back that of a picture may lie, which decoders give out in another order."""
+"""How many packets back a picture's packet may be: decoders reorder pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketFormat:
-    """What a decoder is set up with; another `epoch` means another time base or connection.
+    """Configuration of a decoder; another `epoch` means another time base or connection.
 
-    `codec` is as RFC 6381 writes it, avc1.640028 for instance. Packets are in Annex B format with
+    `codec` is in RFC 6381 notation, avc1.640028 for instance. Packets are in Annex B format with
     parameter sets before each key frame if `description` is None; else it is the avcC or hvcC
     record of ISO/IEC 14496-15 that belongs to them.
     """
@@ -35,9 +35,9 @@ class PacketFormat:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamPacket:
-    """One encoded picture; `number` counts in the order of decoding, with gaps where some are lost.
+    """One encoded picture; `number` counts in decoding order, with a gap where packets were lost.
 
-    `arrived_at` is on the monotonic clock, `pts_us` the camera's own time in its epoch.
+    `arrived_at` is on the monotonic clock, `pts_us` is the camera's own time in its epoch.
     """
 
     number: int
@@ -49,16 +49,16 @@ class StreamPacket:
 
 
 class PacketTap:
-    """The newest packets of one camera, from a key frame on; kept only while somebody subscribes.
+    """The newest packets of one camera, from a key frame on; kept only while there are subscribers.
 
     The source's thread calls `begin`, `add`, `lose` and `add_picture`, which never wait; any other
-    thread the rest.
+    thread calls the rest.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._lock = threading.Lock()
         self._max_bytes = max_bytes
-        self._subscribers: list[float] = []  # for how many seconds each wants packets kept
+        self._subscribers: list[float] = []  # seconds of packets that each subscriber wants kept
         self._packets: deque[StreamPacket] = deque()
         self._pictures: deque[tuple[float, int]] = deque(maxlen=1024)
         self._bytes = 0
@@ -70,9 +70,10 @@ class PacketTap:
         self._max_pts_us: int | None = None
 
     def subscribe(self, hold_s: float = HOLD_S) -> Callable[[], None]:
-        """Have packets kept from the next key frame on; return what ends the subscription.
+        """Keep packets from the next key frame on; return the function that ends the subscription.
 
-        Those of the last `hold_s` seconds stay, and the group of pictures in which these begin.
+        Packets of the last `hold_s` seconds are kept, from the key frame of the group in which
+        these begin.
         """
         with self._lock:
             self._subscribers.append(hold_s)
@@ -92,13 +93,13 @@ class PacketTap:
 
     @property
     def is_wanted(self) -> bool:
-        """Return whether somebody subscribes to it."""
+        """Return whether there are subscribers."""
         return bool(self._subscribers)
 
     # -- the source's thread ----------------------------------------------------------------------
 
     def begin(self, codec_name: str, extradata: bytes | None) -> None:
-        """Begin with a new connection, whose codec is FFmpeg's `codec_name`."""
+        """Start a new connection, whose codec is FFmpeg's `codec_name`."""
         with self._lock:
             self._drop()
             self._epoch += 1
@@ -108,7 +109,7 @@ class PacketTap:
             self._parameters = extradata or b""
 
     def add(self, data: bytes, pts_us: int | None, arrived_at: float, *, is_key: bool) -> None:
-        """Keep one packet, unless it follows on one that was lost or has no usable time."""
+        """Keep one packet, unless it depends on a lost one or has no usable time."""
         with self._lock:
             if self._codec_name not in CODECS or not self._subscribers:
                 return
@@ -132,13 +133,13 @@ class PacketTap:
                 self._drop_beyond()
 
     def lose(self) -> None:
-        """Note that a packet was damaged: what follows is of no use until the next key frame."""
+        """Record that a packet was damaged: what follows is unusable until the next key frame."""
         with self._lock:
             self._next += 1
             self._drop()
 
     def add_picture(self, pts_us: int | None, captured_at: float) -> None:
-        """Note under which `Frame.captured_at` the decoded picture of a packet went on."""
+        """Record the `Frame.captured_at` that the decoded picture of a packet got."""
         with self._lock:
             newest = range(len(self._packets) - 1, max(-1, len(self._packets) - 1 - _SEARCHED), -1)
             for place in newest:
@@ -146,7 +147,7 @@ class PacketTap:
                     self._pictures.append((captured_at, self._packets[place].number))
                     return
 
-    # -- those who subscribe ----------------------------------------------------------------------
+    # -- subscribers ------------------------------------------------------------------------------
 
     def picture(self, captured_at: float) -> StreamPacket | None:
         """Return the packet of the picture with this `Frame.captured_at`, None if not kept."""
@@ -154,13 +155,13 @@ class PacketTap:
             number = next((n for at, n in reversed(self._pictures) if at == captured_at), None)
             if number is None or not self._packets:
                 return None
-            # Searched from the end: it is among the newest.
+            # Searched from the end, because it is among the newest.
             return next((one for one in reversed(self._packets) if one.number == number), None)
 
     def between(self, after: int | None, last: int) -> Sequence[StreamPacket]:
-        """Return the packets that follow on number `after`, up to `last`, in order of decoding.
+        """Return the packets after number `after`, up to `last`, in decoding order.
 
-        Where those are not kept any more, or for None, from the newest key frame up to `last` on.
+        If those are no longer kept, or `after` is None: from the newest key frame up to `last`.
         """
         with self._lock:
             found: list[StreamPacket] = []
@@ -178,7 +179,7 @@ class PacketTap:
     def since(self, moment: float) -> Sequence[StreamPacket]:
         """Return all packets from the newest key frame on that had arrived by `moment`.
 
-        None where there is no such key frame.
+        None if there is no such key frame.
         """
         with self._lock:
             found: list[StreamPacket] = []
@@ -188,14 +189,14 @@ class PacketTap:
                     return found[::-1]
             return []
 
-    # -- the lock is held -------------------------------------------------------------------------
+    # -- called with the lock held ---------------------------------------------------------------
 
     def _continues(self, pts_us: int) -> bool:
-        """Return whether a time belongs to those before it; else a new epoch begins."""
+        """Return whether a time continues the previous ones; otherwise a new epoch begins."""
         before = self._max_pts_us
         self._max_pts_us = pts_us if before is None else max(before, pts_us)
         if before is None or -_MAX_REORDERING_US < pts_us - before < _MAX_GAP_US:
-            # Decoders tell pictures apart by their times.
+            # Decoders identify pictures by their times.
             return not self._packets or self._packets[-1].pts_us != pts_us
         self._max_pts_us = pts_us
         self._epoch += 1
@@ -235,7 +236,7 @@ class PacketTap:
         self._drop_first(old[-1] if old else 0)
 
     def _drop_beyond(self) -> None:
-        """Drop all but the newest group, and that too where it alone takes too much."""
+        """Drop all but the newest group, and that one too if it alone exceeds the limit."""
         newest = max(n for n, packet in enumerate(self._packets) if packet.is_key)
         self._drop_first(newest)
         if self._bytes > self._max_bytes:

@@ -1,6 +1,6 @@
 """Parquet files of the exported tables: columns gathered from results, written part by part.
 
-pyarrow is the extra `data`; it is imported when the first file is made.
+pyarrow is in the extra `data`; it is imported when the first file is created.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pipeline.core.output_columns import (
 )
 
 ROW_GROUP = 1 << 17
-"""Rows that are encoded at once; what a writer holds in memory, and a reader skips or reads."""
+"""Rows per row group: what a writer holds in memory, and a reader skips or reads at once."""
 
 
 def import_pyarrow(wanted_by: str) -> Any:
-    """Return the module `pyarrow`; raises MissingExtraError that names what `wanted_by` needs."""
+    """Import and return pyarrow; raises MissingExtraError saying that `wanted_by` needs it."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -45,11 +45,11 @@ def import_pyarrow(wanted_by: str) -> Any:
 
 
 def keep_pandas_out() -> None:
-    """Let pyarrow do without pandas, which it loads with its first array where it is installed.
+    """Stop pyarrow from importing pandas, which it otherwise does with its first array.
 
-    That is half a second and tens of MB that writing files has no use for. pyarrow looks for it
-    once, and again where something is to become a DataFrame; what it would not know any more are
-    columns of pandas given to it. So this is for processes of our own.
+    That takes half a second and tens of MB that writing files does not need. pyarrow looks for
+    pandas once, and again when something becomes a DataFrame; afterwards it would not recognise
+    pandas columns given to it. So this is only for processes of our own.
     """
     pyarrow = import_pyarrow("a dataset")
     if "pandas" not in sys.modules:
@@ -62,7 +62,7 @@ def keep_pandas_out() -> None:
 
 
 class _Hidden(MetaPathFinder):
-    """Finder of modules by which pandas is not installed."""
+    """Import finder that makes pandas look not installed."""
 
     def find_spec(self, name: str, *_: Any) -> None:
         if name == "pandas":
@@ -114,7 +114,7 @@ def event_table(events: Iterable[Event], utc_of: UtcOf) -> Any:
 
 
 def with_constants(table: Any, values: Mapping[str, str]) -> Any:
-    """Return the table with text columns of one value each in front of it."""
+    """Return the table with text columns of one constant value each in front of it."""
     for number, (name, value) in enumerate(values.items()):
         table = table.add_column(number, name, _constant(value, table.num_rows))
     return table
@@ -126,15 +126,15 @@ def _constant(value: str, rows: int) -> Any:
 
 
 def milliseconds(unix_s: float) -> int:
-    """Return seconds since 1970 as whole milliseconds, as a time is kept."""
+    """Return seconds since 1970 as whole milliseconds, the stored form of a time."""
     return round(unix_s * 1000)
 
 
 class TrackColumns:
-    """Gathers the rows of `tracks` from results, as columns; rounded as `track_rows` rounds.
+    """Gathers the rows of `tracks` from results as columns, rounded like `track_rows`.
 
-    `constant` are text columns of one value each, in front of the others; `extra`, of
-    EXTRA_COLUMNS, come behind them.
+    `constant` are text columns of one value each, before the others; `extra`, from EXTRA_COLUMNS,
+    follow after them.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class TrackColumns:
         return self._count
 
     def add(self, result: Result, utc_of: UtcOf) -> None:
-        """Take the tracks of one result; keeps no reference to its picture."""
+        """Add the tracks of one result; keeps no reference to its picture."""
         tracks, frame = result.tracks, result.frame
         count = len(tracks)
         if not count:
@@ -181,7 +181,7 @@ class TrackColumns:
         self._count += count
 
     def take(self) -> Any:
-        """Return the rows so far as a pyarrow table in the order of `columns`, and forget them."""
+        """Return the rows so far as a pyarrow table in the order of `columns`, and clear them."""
         import pyarrow as pa
 
         schema = arrow_schema(self.columns)
@@ -227,7 +227,10 @@ class TrackColumns:
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _extra_array(self, column: Column, kind: Any) -> Any:
-        """Return a column of masks or keypoints; all null, and made at once, where none came."""
+        """Return a column of masks or keypoints.
+
+        Without any value, an all-null column made at once.
+        """
         import pyarrow as pa
 
         if not any(self._masks_and_keypoints):
@@ -249,7 +252,7 @@ class TrackColumns:
         self._codes: _ClassCodes = _ClassCodes({}, self._text["class_name"])
 
     def _class_codes(self, names: ClassNames) -> _ClassCodes:
-        if self._named is not names:  # the run's own object, until it changes its detector
+        if self._named is not names:  # the run's object, the same until its detector changes
             self._named = names
             self._codes = _ClassCodes(names, self._text["class_name"])
         return self._codes
@@ -259,14 +262,14 @@ _NO_TIME = np.iinfo(np.int64).min
 
 
 def _flat(value: Any) -> Any:
-    """Return the value of a cell for a mask's RLE or a list of keypoints, None for neither."""
+    """Return the cell's value for a mask's RLE or a list of keypoints, None for neither."""
     if isinstance(value, dict):
         return value["counts"]
     return None if value is None else [number for point in value for number in point]
 
 
 class _Codes:
-    """Gives each text a number: a dictionary column in the making."""
+    """Assigns a number to each text: builds a dictionary column."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -276,7 +279,7 @@ class _Codes:
         return self._numbers.setdefault(text, len(self._numbers))
 
     def array(self, codes: Any) -> Any:
-        """Return the column; what is no UTF-8, as in a file's name, is written escaped."""
+        """Return the column; names that are not UTF-8, such as files', are written escaped."""
         import pyarrow as pa
 
         words = [text.encode("utf-8", "backslashreplace").decode() for text in self._numbers]
@@ -286,7 +289,7 @@ class _Codes:
 
 
 class _ClassCodes(dict[int, int]):
-    """From class id to the code of its name, as `class_name` is written."""
+    """Maps class ids to the code of their name in the column `class_name`."""
 
     def __init__(self, names: ClassNames, codes: _Codes) -> None:
         super().__init__()
@@ -299,12 +302,12 @@ class _ClassCodes(dict[int, int]):
 
 
 class PartWriter:
-    """Writes one Parquet file as `partial` and renames it into place when it is whole.
+    """Writes one Parquet file as `partial` and renames it into place when it is complete.
 
-    `partial` is in another folder of the same file system: some readers of a whole folder take
-    every file in it. `durable` waits until the disk has it. Rows are held until a row group is
-    full, so memory stays flat however long the file gets. Raises OSError. Without `commit` nothing
-    is left after `abort`.
+    `partial` is in another folder of the same file system, because some readers of a whole folder
+    take every file in it. `durable` waits until the file is on disk. Rows are held until a row
+    group is full, so memory stays constant however long the file gets. `abort` without `commit`
+    leaves nothing behind. Raises OSError.
     """
 
     def __init__(
@@ -326,9 +329,9 @@ class PartWriter:
         self._waiting_rows = 0
         self._partial = partial
         self._file = self._partial.open("wb")
-        # Coordinates hardly repeat: split by bytes they take two thirds of what a dictionary takes.
+        # Coordinates hardly repeat: split by bytes they take two thirds of a dictionary's size.
         split = [each.name for each in columns if each.type == "float32" and each.unit == "px"]
-        # A stored Arrow schema would make text categories of pandas and polars, not strings.
+        # A stored Arrow schema would give text as categories in pandas and polars, not as strings.
         try:
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, store_schema=False, compression=compression,
@@ -339,12 +342,12 @@ class PartWriter:
                 ],
                 column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
             )  # fmt: skip
-        except BaseException:  # it writes the file's first bytes: the disk may be full
+        except BaseException:  # it writes the file's first bytes, and the disk may be full
             self._close()
             raise
 
     def write(self, table: Any) -> None:
-        """Take a table of the writer's columns."""
+        """Write a table with the writer's columns."""
         if not table.num_rows:
             return
         self._waiting.append(table)
@@ -383,9 +386,9 @@ class PartWriter:
         return size
 
     def abort(self) -> None:
-        """Close and remove what was not committed; safe to call at any time."""
+        """Close and remove an uncommitted file; safe to call at any time."""
         self._waiting, self._waiting_rows = [], 0
-        with suppress(Exception):  # its footer does not matter any more, the disk may be full
+        with suppress(Exception):  # its footer no longer matters, and the disk may be full
             self._writer.close()
         self._close()
 

@@ -1,4 +1,4 @@
-"""Paths: `~` expanded, special characters as FFmpeg takes them, names that every system takes."""
+"""Paths: `~` expansion, FFmpeg's special characters, file names that are valid on every system."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-_NAME_BYTES = 200  # file systems take 255; a part number and a suffix must fit behind
+_NAME_BYTES = 200  # file systems allow 255; a part number and a suffix must fit behind
 _UNSAFE = re.compile(r"[^\w .()+=@-]+")
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # not files on Windows
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # reserved on Windows
 
 
 def ffmpeg_path(path: str | os.PathLike[str]) -> str:
-    """Return the name under which FFmpeg opens this very file, for reading and for writing.
+    """Return the name under which FFmpeg opens exactly this file, for reading and for writing.
 
-    FFmpeg takes what stands before a colon for a protocol: `12:30.mp4` is not found and
-    `concat:a|b` is two other files. Behind `file:` everything is the path.
+    FFmpeg takes the part before a colon for a protocol: `12:30.mp4` is not found and `concat:a|b`
+    is two other files. After `file:` everything is the path.
     https://ffmpeg.org/ffmpeg-protocols.html#file
     """
     return f"file:{os.fspath(path)}"
@@ -40,14 +40,14 @@ def home_path(path: str | os.PathLike[str]) -> Path:
 
 
 def safe_stem(name: str) -> str:
-    """Return `name` as a file name that is valid on every system, without suffix; never empty."""
+    """Return `name` as a file name, without suffix, that is valid on every system; never empty."""
     stem = _UNSAFE.sub("_", name).encode("utf-8", "ignore")[:_NAME_BYTES].decode("utf-8", "ignore")
     stem = stem.strip(" .") or "source"
     return f"_{stem}" if _DEVICES.fullmatch(stem) else stem
 
 
 def folded(name: str) -> str:
-    """Return a key that is equal for names that some file system takes for one file."""
+    """Return a key that is equal for names that some file system treats as one file."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

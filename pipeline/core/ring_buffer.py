@@ -14,12 +14,12 @@ T = TypeVar("T")
 Policy = Literal["block", "drop_oldest"]
 
 WAKE_S = 0.2
-"""Longest wait in one go: a Ctrl-C that comes just before a wait, or on Windows during it, is not
-noticed until the wait is over."""
+"""Longest single wait: a Ctrl-C just before a wait, or on Windows during it, is not noticed until
+the wait is over."""
 
 
 class Ready(threading.Condition):
-    """Condition of all rings that share it, notified of every change; its lock guards them all."""
+    """Condition shared by rings and notified of every change; its lock guards all of them."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -27,7 +27,7 @@ class Ready(threading.Condition):
         super().__init__(self.lock)
 
     def next_turn(self) -> int:
-        """Return a number larger than all before: a place at the end of the line."""
+        """Return a number larger than all before: a place at the end of the queue order."""
         self._turns += 1
         return self._turns
 
@@ -59,13 +59,13 @@ class RingBuffer(Generic[T]):
         self._closed = False
         self._closed_for = "stopped"
         self._turn = 0
-        # One lock for both conditions, so that a taker and a producer never disagree.
+        # One lock for both conditions, so that consumer and producer never disagree.
         self._space = threading.Condition(self.ready.lock)
 
     def put(self, item: T, *, behind: int | None = None) -> bool:
         """Store `item`; return False (and count it as dropped) once the ring is closed.
 
-        A large item waits until there are at most `behind` others, where its policy is `block`.
+        With the policy `block` a large item waits until at most `behind` others are stored.
         """
         limit = None if behind is None else behind + 1
         with self.ready:
@@ -87,16 +87,16 @@ class RingBuffer(Generic[T]):
             return True
 
     def take(self, limit: int = 1) -> list[T] | None:
-        """Return up to `limit` items as soon as one is there; None at the end.
+        """Return up to `limit` items as soon as one is available; None at the end.
 
-        A `drop_oldest` ring gives only its newest item and counts the older ones as dropped.
+        A `drop_oldest` ring returns only its newest item and counts the older ones as dropped.
         """
         return RingGroup([self], ready=self.ready).take(limit)
 
     def close(self, *, discard: bool = False, cause: str = "stopped") -> None:
-        """Refuse further items; those that wait are drained, or dropped with `discard`.
+        """Refuse further items; waiting items are drained, or dropped with `discard`.
 
-        Items put from now on are counted as dropped for the first `cause` there was.
+        Items put from now on are counted as dropped, by the first `cause` given.
         """
         with self.ready:
             if not self._closed:
@@ -118,20 +118,20 @@ class RingBuffer(Generic[T]):
 
     @property
     def turn(self) -> int:
-        """Return the ring's place in line: the smaller, the longer it has waited to give."""
+        """Return the ring's place in the queue order: the smaller, the longer it has waited."""
         return self._turn
 
     @property
     def available(self) -> int:
-        """Return how many items the ring would give at most."""
+        """Return how many items the ring could give now."""
         return min(1, len(self._items)) if self.policy == "drop_oldest" else len(self._items)
 
     def queue_up(self) -> None:
-        """Take the last place in line, behind all rings that wait already."""
+        """Move to the last place of the queue order, behind all waiting rings."""
         self._turn = self.ready.next_turn()
 
     def pop(self, count: int) -> list[T]:
-        """Return the next `count` items, `available` at most."""
+        """Return the next `count` items, at most `available`."""
         if self.policy == "drop_oldest":
             while len(self._items) > 1:
                 self._drop(self._items.popleft(), "stale")
@@ -149,8 +149,8 @@ class RingBuffer(Generic[T]):
 class RingGroup(Generic[T]):
     """Rings with one reader, which takes batches from whichever of them have items.
 
-    The rings share `ready`; any thread may add and remove some. The end is reached when every ring
-    is closed and empty, but not before `close` where the group is `open_ended`.
+    The rings share `ready`; any thread may add and remove rings. The end is reached when every ring
+    is closed and empty; with `open_ended` not before `close`.
     """
 
     def __init__(
@@ -165,32 +165,32 @@ class RingGroup(Generic[T]):
         self._open_ended = open_ended
 
     def add(self, ring: RingBuffer[T]) -> None:
-        """Take from this ring too, in order after those that are there."""
+        """Take from this ring too, after those already added."""
         with self.ready:
             self._rings.append(ring)
             self.ready.notify_all()
 
     def remove(self, ring: RingBuffer[T]) -> None:
-        """Take nothing more from this ring."""
+        """Stop taking from this ring."""
         with self.ready:
             self._rings.remove(ring)
             self.ready.notify_all()
 
     def close(self) -> None:
-        """Wait for no further rings: an open-ended group ends with those it has."""
+        """Expect no further rings: an open-ended group ends with those it has."""
         with self.ready:
             self._open_ended = False
             self.ready.notify_all()
 
     def take(self, limit: int, *, wait: bool = True, in_order: bool = False) -> list[T] | None:
-        """Return up to `limit` items, without waiting for a batch to fill; None at the end.
+        """Return up to `limit` items without waiting for a full batch; None at the end.
 
-        The limit is dealt out one by one to the ring that has waited longest since it was dealt to
-        or was empty, so that no source starves, a camera that comes late cannot make up for what it
-        missed, cameras in step are not served in the same order for ever, and a lone file gets all
-        of it; items of one ring stay consecutive. Waits for the first item, or returns an empty
-        list without `wait`. With `in_order` a ring gives nothing before all rings in front of it
-        are closed and empty.
+        The limit is dealt out one by one to the ring that has waited longest since its last item or
+        since it was empty. So no source starves, a late camera cannot catch up on what it missed,
+        synchronous cameras are not always served in the same order, and a lone file gets the whole
+        limit; items of one ring stay consecutive. Waits for the first item, or returns an empty
+        list without `wait`. With `in_order` a ring gives nothing before all rings before it are
+        closed and empty.
         """
         if limit < 1:
             raise ValueError(f"RingGroup.take.limit: want at least 1, got {limit}")
@@ -206,7 +206,7 @@ class RingGroup(Generic[T]):
             return [item for ring, share in shares for item in ring.pop(share)]
 
     def _eligible(self, in_order: bool) -> Sequence[RingBuffer[T]]:
-        """Return the rings that may give: in order, those up to the first that is open."""
+        """Return the rings that may give: in order, those up to the first open one."""
         rings = self._rings
         if not in_order:
             return rings
@@ -215,7 +215,7 @@ class RingGroup(Generic[T]):
 
 
 def _fill(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
-    """Return how much each ring gives, one after the other; the lock is held."""
+    """Return the number of items per ring, filling one ring after the other; the lock is held."""
     shares = []
     for ring in rings:
         share = min(ring.available, limit)
@@ -226,7 +226,7 @@ def _fill(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T
 
 
 def _deal(rings: Sequence[RingBuffer[T]], limit: int) -> list[tuple[RingBuffer[T], int]]:
-    """Return the rings that give something, each with how much; the lock is held."""
+    """Return the rings that give items, with their numbers; the lock is held."""
     queue = deque(sorted(rings, key=lambda ring: ring.turn))
     shares: dict[RingBuffer[T], int] = {}
     while queue and limit > 0:

@@ -1,7 +1,7 @@
-"""Masking of passwords in addresses, for everything that is shown.
+"""Masking of passwords in addresses, for all output.
 
-What may be shown of a text goes through `masked`. Every `PipelineError` and every log line of the
-command does so for every line.
+All text shown to users goes through `masked`. Every `PipelineError` and every log line of the
+command is masked.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 
 MASK = "***"
 PLACE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\}")
-"""Stands for a secret that comes from elsewhere, `${NAME}`; `$${NAME}` is the text itself."""
+"""Placeholder of a secret, `${NAME}`; `$${NAME}` is the literal text."""
 
-# Up to the last @, wherever it stands: a password that was not percent-encoded may hold anything,
-# and to mask too much is no harm.
+# Up to the last @, wherever it is: a password that is not percent-encoded may contain anything,
+# and masking too much does no harm.
 _ADDRESS = re.compile(
     r"(?<![A-Za-z])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>\S*@[^\s'\"]*|[^\s'\"]*)"
 )
 _USER = re.compile(r"[\w.%+${}-]+")
-# Some cameras want it in the path: /user=admin_password=1234_channel=1. A / or _ may as well be
+# Some cameras want it in the path: /user=admin_password=1234_channel=1. A / or _ may also be
 # part of it, as in base64, where a = at the end has no value.
 _NAMES = r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)="
 _NAMED = re.compile(
@@ -30,9 +30,10 @@ _NAMED = re.compile(
     re.I,
 )
 _WORDS = "pas|pw|token|secret|key|auth|sig"
-"""In keys of a query whose values are secrets; `loginpas` and `p` are passwords of some cameras."""
+"""Parts of query keys whose values are secret; some cameras use `loginpas` and `p` for
+passwords."""
 _PLAIN = re.compile(r"[\w.,/-]{0,24}")
-"""A value that can be no address with a login, no second pair behind a `;`, no long random text."""
+"""A harmless value: no address with a login, no second pair after a `;`, no long random text."""
 # A query without its address, as in "GET /snapshot?my_key=1".
 _QUERIED = re.compile(
     rf"(?P<key>[?&](?:[^=&#\s]*(?:{_WORDS})[^=&#\s]*|p)=)(?P<value>[^&#\s]+)", re.I
@@ -40,10 +41,10 @@ _QUERIED = re.compile(
 
 
 def masked(text: str, *, users: bool = False) -> str:
-    """Return `text` with the password and the query's values of every address in it masked.
+    """Return `text` with passwords and query values of every address in it masked.
 
-    A value that is a placeholder, `${NAME}`, stays: it says where the secret is, not what it is.
-    With `users` the names before the passwords are masked too.
+    Placeholders, `${NAME}`, stay: they name a secret but do not contain it. With `users` the user
+    names are masked too.
     """
     if "://" in text:
         text = _ADDRESS.sub(lambda m: m["scheme"] + _rest_masked(m["rest"], users=users), text)
@@ -53,15 +54,15 @@ def masked(text: str, *, users: bool = False) -> str:
 
 
 def masked_address(address: str) -> str:
-    """Return `masked` of a text all of which is one address: spaces and quotes belong to it."""
+    """Like `masked` for a text that is one address as a whole: spaces and quotes belong to it."""
     scheme, mark, rest = address.partition("://")
     return masked(f"{scheme}{mark}{_rest_masked(rest)}" if mark else scheme)
 
 
 def masked_keys(address: str) -> str:
-    """Return one address with its login masked and, of its query, only what seems to be a secret.
+    """Return one address with its login masked and, of its query, only what looks secret.
 
-    For addresses whose other values people are to read and change, such as `channel=2`.
+    For addresses whose other values, such as `channel=2`, users need to read and change.
     """
     scheme, mark, rest = address.partition("://")
     return _NAMED.sub(_named_masked, f"{scheme}{mark}{_rest_masked(rest, keys_only=True)}")
@@ -79,12 +80,12 @@ def masked_all(tree: Any) -> Any:
 
 
 def _rest_masked(rest: str, *, users: bool = False, keys_only: bool = False) -> str:
-    """Return what follows `scheme://` with its login and its query's values masked.
+    """Return the part after `scheme://` with its login and query values masked.
 
-    With `keys_only` those of the query whose keys are not a secret's stay.
+    With `keys_only` query values are masked only if their keys are those of secrets.
     """
     login, at, place = rest.rpartition("@")
-    # Which @ is whose cannot be known any more.
+    # Which @ belongs to which is ambiguous now.
     if at and (re.search(r"[?#]", login) or _NAMED.search(login)):
         return f"{MASK}@{MASK}"
     address, mark, query = place.partition("?")
@@ -95,7 +96,7 @@ def _rest_masked(rest: str, *, users: bool = False, keys_only: bool = False) -> 
     if users:
         return f"{MASK}@{address}{query}"
     user, colon, password = login.partition(":")
-    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: cannot be known
+    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: cannot be told apart
         return f"{login if PLACE.fullmatch(login) else MASK}@{address}{query}"
     return f"{user}:{password if PLACE.fullmatch(password) else MASK}@{address}{query}"
 

@@ -1,4 +1,4 @@
-"""Types of options whose values are never shown: `${NAME}` stays, the rest is masked."""
+"""Option types whose values are never shown: `${NAME}` stays, everything else is masked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.core.secret_masking import MASK, PLACE, masked_address
 
 
 class SecretUrl:
-    """An address whose text, dump and repr are masked; `reveal()` gives the real one.
+    """An address whose text, dump and repr are masked; `reveal()` returns the real one.
 
-    Equal to another one only where the real addresses are.
+    Equal only to another one with the same real address.
     """
 
     __slots__ = ("_address",)
@@ -23,7 +23,7 @@ class SecretUrl:
         self._address = address
 
     def reveal(self) -> str:
-        """Return the address unmasked, to connect to."""
+        """Return the unmasked address, for connecting."""
         return self._address
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class SecretUrl:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema: made of text, dumped as the masked text."""
+        """Return the schema: validated from text, dumped as masked text."""
         del source, handler
         from_text = core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(min_length=1)
@@ -57,18 +57,18 @@ class SecretUrl:
 
 
 def has_placeholder(text: str) -> bool:
-    """Return whether a `${NAME}` in `text` is to be filled in."""
+    """Return whether `text` contains a `${NAME}` to be filled in."""
     return any(not match["escaped"] for match in PLACE.finditer(text))
 
 
 def hidden(text: str) -> str:
-    """Return a password as it may be shown: only references to where it is stay."""
+    """Return a password for display: only placeholders stay."""
     places = "".join(place[0] for place in PLACE.finditer(text) if not place["escaped"])
     return text if places == text else MASK + places
 
 
 def hidden_address(url: str) -> str:
-    """Return an address with its scheme and host only: path and query may be as good as a key."""
+    """Return an address as scheme and host only: path and query may be as good as a key."""
     if "://" not in url:
         return hidden(url)
     try:
@@ -82,6 +82,6 @@ def hidden_address(url: str) -> str:
 
 
 Secret = Annotated[str, PlainSerializer(hidden), Field(repr=False)]
-"""Text that configuration dumps and reports show as `${NAME}` or `***`."""
+"""Text shown as `${NAME}` or `***` in configuration dumps and reports."""
 Address = Annotated[str, PlainSerializer(hidden_address), Field(repr=False)]
-"""An address of which dumps and reports show the host only."""
+"""An address shown as its host only in dumps and reports."""

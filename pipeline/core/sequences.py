@@ -1,4 +1,4 @@
-"""Recorded boxes by sequence, from files and folders, with frame rate and size of the video."""
+"""Recorded boxes by sequence, from files and folders, with the video's frame rate and size."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ KITTI_SIZE = (1242, 375)
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The video boxes belong to: frames per second, frame count, width and height in pixels.
+    """The video that boxes belong to: frames per second, frame count, width and height in pixels.
 
-    Without a known size the default stands there.
+    If the size is not known, `width` and `height` hold a default.
     """
 
     fps: float
@@ -54,8 +54,8 @@ class RecordedSequence:
 def find_files(path: Path, inner: str) -> list[Path]:
     """Return the files of boxes at `path`: itself, or those in a folder; raises UsageError.
 
-    In a folder these are tracks.csv, else tracks.jsonl, else `inner` ("det/det.txt"), else that
-    of each subfolder, else all *.txt.
+    In a folder these are tracks.csv, else tracks.jsonl, else `inner` ("det/det.txt"), else the
+    `inner` of each subfolder, else all *.txt.
     """
     if not path.is_dir():
         return [path]
@@ -74,7 +74,10 @@ def find_files(path: Path, inner: str) -> list[Path]:
 
 
 def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSequence]:
-    """Return {name: sequence} of files and folders; raises UsageError where a name comes twice."""
+    """Return {name: sequence} of files and folders.
+
+    Raises UsageError for a name that occurs twice.
+    """
     found: dict[str, RecordedSequence] = {}
     for path in (each for given in paths for each in find_files(home_path(given), inner)):
         recording = read_recording(path, keep_records=False)
@@ -89,13 +92,13 @@ def load_sequences(paths: Iterable[Path], inner: str) -> dict[str, RecordedSeque
 
 
 def looks_like_boxes(text: str) -> bool:
-    """Return whether a path may be given as detections: a folder or a file of a known kind."""
+    """Return whether a path can be detections: a folder, or a file of a known type."""
     path = home_path(text)
     return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 
 def read_seqinfo(folder: Path) -> VideoInfo | None:
-    """Return what MOTChallenge's `seqinfo.ini` in a folder says, None where there is none."""
+    """Read MOTChallenge's `seqinfo.ini` in a folder, None if there is none."""
     path = folder / "seqinfo.ini"
     if not path.is_file():
         return None
@@ -150,7 +153,7 @@ def video_of(recording: Recording, name: str) -> VideoInfo:
 
 
 def video_of_table(table: BoxTable) -> VideoInfo:
-    """Return what the rows themselves tell of their video, and defaults."""
+    """Return the video's facts that the rows hold, completed by defaults."""
     width, height = _size_of(table)
     return VideoInfo(
         fps=_fps_of(table),
@@ -162,7 +165,7 @@ def video_of_table(table: BoxTable) -> VideoInfo:
 
 
 def _size_of(table: BoxTable) -> tuple[int, int]:
-    """Return the picture size that most rows have, (0, 0) where none says it."""
+    """Return the picture size of most rows, (0, 0) if none has one."""
     sizes, count = np.unique(table.size[(table.size > 0).all(axis=1)], axis=0, return_counts=True)
     if not len(sizes):
         return 0, 0
@@ -171,7 +174,7 @@ def _size_of(table: BoxTable) -> tuple[int, int]:
 
 
 def _fps_of(table: BoxTable) -> float:
-    """Return the frame rate by the rows' times, the default where they have none."""
+    """Return the frame rate by the rows' times, the default if they have none."""
     timed = np.isfinite(table.pts_s)
     frame, pts_s = table.frame[timed], table.pts_s[timed]
     if not len(frame):

@@ -1,4 +1,4 @@
-"""Simplification of a path in time: which points to keep so that the rest lie between them."""
+"""Simplification of a path in time: which points to keep so that the rest can be interpolated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def simplified(
     *,
     norm: float = 2,
 ) -> NDArray[np.intp]:
-    """Return the rows to keep of `values` f64[N,D] at `times` [N], first and last included.
+    """Return the rows to keep of `values` f64[N,D] at `times` [N], including the first and last.
 
-    Between kept rows each value is at most `tolerance` from where a steady motion would have it at
-    that time: by Euclidean distance, or with `norm=inf` in each column. `times` do not descend;
-    without tolerance all rows stay. That is the top-down time-ratio algorithm (Meratnia and de By,
-    "Spatiotemporal Compression Techniques for Moving Point Objects", EDBT 2004), the one of Douglas
-    and Peucker (1973) with distances at equal times, so that stops stay in the path.
+    Each value is at most `tolerance` from the linear interpolation between kept rows at its time:
+    by Euclidean distance, or with `norm=inf` per column. `times` must not decrease; without
+    tolerance all rows are kept. This is the top-down time-ratio algorithm (Meratnia and de By,
+    "Spatiotemporal Compression Techniques for Moving Point Objects", EDBT 2004): Douglas and
+    Peucker (1973) with distances at equal times, so that stops stay in the path.
     """
     if tolerance <= 0 or len(times) < 3:
         return np.arange(len(times))

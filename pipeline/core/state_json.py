@@ -1,6 +1,6 @@
-"""Saved state as JSON: mappings, lists, text, numbers, and NumPy arrays to the last bit.
+"""Saved state as JSON: mappings, lists, text, numbers, and NumPy arrays without loss.
 
-States of trackers and watchers are kept in files this way. Nothing in such a file is ever executed.
+Tracker and watcher states are stored this way. Nothing in such a file is ever executed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pipeline.core.errors import UsageError
 
 _ARRAY = "$array"
 _NUMBER = "$number"
-_KINDS = "biufU"  # of dtypes: booleans, numbers, text; nothing that would have to be unpickled
+_KINDS = "biufU"  # dtypes allowed: booleans, numbers, text; nothing that needs unpickling
 _MAX_BYTES = 1 << 30
 
 
 def to_json(value: Any) -> Any:
-    """Return `value` as what `json` writes; raises TypeError for what is no plain data.
+    """Return `value` in the types that `json` writes; raises TypeError for anything but plain data.
 
-    An array becomes its type, its shape and its bytes, compressed. Numbers that JSON lacks (NaN,
-    infinity) are kept too.
+    An array becomes its dtype, shape and compressed bytes. Numbers that JSON lacks (NaN, infinity)
+    are kept too.
     """
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in _KINDS:
@@ -47,7 +47,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Return what `to_json` was given, tuples as lists; raises UsageError where it is damaged."""
+    """Reverse `to_json`, with tuples as lists; raises UsageError if the data is damaged."""
     if isinstance(value, list):
         return [from_json(each) for each in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Files of boxes read into arrays: MOTChallenge text, KITTI detections, our CSV and JSONL.
+"""Readers for files of boxes: MOTChallenge text, KITTI detections, our CSV and JSONL.
 
-The formats differ in what a frame's number means; here frames count from 0 always. MOTChallenge
-text ("frame, id, left, top, width, height, score, ...", Dendorfer et al. 2020) counts from 1.
+The formats number frames differently; here frames always count from 0. MOTChallenge text ("frame,
+id, left, top, width, height, score, ...", Dendorfer et al. 2020) counts from 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ SUFFIXES = (".txt", ".csv", ".jsonl")
 Kind = Literal["mot", "kitti", "csv", "jsonl"]
 
 FILLED_MARK = -2
-"""In the last of ten MOTChallenge columns (there -1, "no position"): row was filled afterwards."""
+"""Value of the last of ten MOTChallenge columns (normally -1) for a row that was filled in
+later."""
 
 # Detections "frame, type, x1, y1, x2, y2, score, h, w, l, x, y, z, rotation, alpha".
 _KITTI_COLUMNS = 15
@@ -38,7 +39,7 @@ _MAX_WHOLE = 1 << 62
 
 
 class RowShape(NamedTuple):
-    """Mask and keypoints of one box: COCO's RLE text for a picture of `size`, [x, y, score] each.
+    """Mask and keypoints of one box: COCO's RLE text for a picture of `size`, [x, y, score] rows.
 
     `size` is (height, width); either may be None.
     """
@@ -53,10 +54,10 @@ class BoxTable:
     """N boxes of one sequence in the file's order.
 
     `frame` i64[N] from 0, `track_id` i64[N] (0: no identity), `xyxy` f64[N,4] in pixels, `score`
-    f64[N] as it is in the file (1 where there is none), `class_id` i64[N] (-1: unknown), `state`
-    str[N], `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the place in `Recording.records` (-1:
-    none), `utc_s` f64[N] Unix time (NaN: unknown), `size` i32[N,2]: width and height of the
-    picture (0: unknown), `shape` [N] RowShape or None each; None where no row has one.
+    f64[N] as in the file (1 if there is none), `class_id` i64[N] (-1: unknown), `state` str[N],
+    `pts_s` f64[N] (NaN: unknown), `record` i64[N]: the index in `Recording.records` (-1: none),
+    `utc_s` f64[N] Unix time (NaN: unknown), `size` i32[N,2]: width and height of the picture (0:
+    unknown), `shape` [N] RowShape or None each; None if no row has one.
     """
 
     frame: NDArray[np.int64]
@@ -73,7 +74,7 @@ class BoxTable:
 
     @classmethod
     def of(cls, frame: Any, track_id: Any, xyxy: Any, **known: Any) -> BoxTable:
-        """Return a table of these columns; those not given are what stands for "unknown"."""
+        """Return a table of these columns; missing ones get the value for "unknown"."""
         n = len(frame)
         columns = {
             "score": np.ones(n),
@@ -109,7 +110,7 @@ class BoxTable:
 
     @classmethod
     def joined(cls, tables: Sequence[BoxTable]) -> BoxTable:
-        """Return the rows of tables one after the other."""
+        """Return the rows of several tables, one after the other."""
         if not tables:
             return cls.of((), (), ())
         names = [name for name in cls.__slots__ if name != "shape"]
@@ -132,16 +133,16 @@ _KNOWN: dict[str, Any] = {
     "utc_s": np.float64,
     "size": np.int32,
 }
-"""The columns that a file need not have, with their types."""
+"""Optional columns, with their types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One file: its kind, {sequence: boxes}, {class id: name} where given, and the records.
+    """One file: its format, {sequence: boxes}, {class id: name} if given, and the records.
 
-    A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is what a JSONL
-    file's `.meta.json` says of the run, in older ones the first line; CSV's columns are in
-    `columns`. `files` is {sequence: {first frame: path of the video or picture}}.
+    A record is a list of texts (mot, kitti) or a mapping (csv, jsonl). `header` is the run's
+    metadata from a JSONL file's `.meta.json`, in older files from the first line; CSV's columns are
+    in `columns`. `files` is {sequence: {first frame: path of the video or picture}}.
     """
 
     path: Path
@@ -155,7 +156,7 @@ class Recording:
 
 
 def read_recording(path: Path, *, keep_records: bool = True) -> Recording:
-    """Return what is in `path`; raises UsageError with the line where it is malformed.
+    """Read the file `path`; raises UsageError with the line where it is malformed.
 
     Records take twenty times the memory of the arrays; without them `Recording.records` is empty.
     """
@@ -173,12 +174,12 @@ def read_recording(path: Path, *, keep_records: bool = True) -> Recording:
 
 
 def meta_path(path: Path) -> Path:
-    """Return the file beside a JSONL file that holds what is about the whole run."""
+    """Return the path of the metadata file beside a JSONL file."""
     return path.with_suffix(".meta.json")
 
 
 def _meta(path: Path) -> dict[str, Any]:
-    """Return what a `.meta.json` says, nothing where there is none; raises UsageError."""
+    """Read a `.meta.json`, {} if there is none; raises UsageError."""
     try:
         meta = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -199,7 +200,7 @@ def sequence_name(path: Path) -> str:
 
 
 class _Rows:
-    """Collects rows by sequence, in arrays of a chunk each, and says where one is malformed."""
+    """Collects rows by sequence in chunked arrays, and locates malformed ones."""
 
     def __init__(self, path: Path, keep_records: bool) -> None:
         self.path = path
@@ -211,7 +212,7 @@ class _Rows:
 
     @contextmanager
     def line(self, number: int) -> Iterator[None]:
-        """Turn what a malformed record raises into a UsageError with the line."""
+        """Turn the exceptions of a malformed record into a UsageError with the line."""
         try:
             yield
         except KeyError as error:
@@ -220,7 +221,7 @@ class _Rows:
             raise UsageError(f"{self.path}:{number}: not a row of boxes: {error}") from None
 
     def add(self, sequence: str, values: tuple[Any, ...], record: Any, file: str = "") -> None:
-        """Take a row: frame, id, four box numbers, score, class, state, time, UTC, size."""
+        """Add a row: frame, id, four box numbers, score, class, state, time, UTC, size."""
         if values[0] < 0:
             raise ValueError("number of the frame is too small")
         if not all(map(math.isfinite, values[2:7])):
@@ -342,7 +343,7 @@ def _read_jsonl(rows: _Rows, lines: Iterator[str]) -> Recording:
 def _named_row(
     record: Mapping[str, Any], path: Path, names: dict[int, str]
 ) -> tuple[str, tuple[Any, ...]]:
-    """Return (sequence, row) of a CSV or JSONL record; only frame and box must be there."""
+    """Return (sequence, row) of a CSV or JSONL record; only frame and box are required."""
     values = {key: value for key, value in record.items() if value not in ("", None)}
     class_id = whole(values.get("class_id", -1))
     if "class_name" in values:
@@ -366,7 +367,7 @@ def _named_row(
 
 
 def unix_s(utc: object) -> float:
-    """Return the Unix time of an ISO 8601 text, NaN of what is none."""
+    """Return the Unix time of an ISO 8601 text, NaN for other text."""
     try:
         return datetime.fromisoformat(str(utc)).timestamp()
     except (ValueError, OverflowError):
@@ -374,9 +375,9 @@ def unix_s(utc: object) -> float:
 
 
 def whole(number: float | str) -> int:
-    """Return a whole number given as one or as text ("7", "7.0"); raises ValueError.
+    """Parse a whole number given as a number or text ("7", "7.0"); raises ValueError.
 
-    Ids and frames are 64-bit numbers in all that follows.
+    Ids and frames are 64-bit numbers from here on.
     """
     try:
         found = int(number) if isinstance(number, str) else None

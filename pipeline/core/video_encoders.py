@@ -1,4 +1,4 @@
-"""H.264 encoders of this machine: x264 on the CPU, and those of GPUs where one opens."""
+"""H.264 encoders of this machine: x264 on the CPU, and GPU encoders that can be opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODECS: Mapping[str, str] = {
     "vaapi": "h264_vaapi",
     "x264": "libx264",
 }
-"""FFmpeg's names, in the order in which `auto` takes what works."""
+"""FFmpeg's names, in the order in which `auto` tries them."""
 
 _TRIAL_SIDE = 256  # NVENC takes no picture below 145 pixels
 _TRIAL_FRAMES = 2
@@ -25,10 +25,10 @@ _GPU_SIDES = 146, 4096
 
 
 def gpu_options(encoder: str, crf: int) -> dict[str, object]:
-    """Return the options of a GPU's encoder for about the quality of x264 at `crf`.
+    """Return the options of a GPU encoder for about the quality of x264 at `crf`.
 
-    Every frame comes out at once, as a process that is killed must lose none, and key frames can
-    be set. Numbers of quality mean much the same: all count in steps of H.264's quantizer.
+    Every frame is output at once, because a killed process must lose none, and key frames can be
+    forced. Quality numbers mean much the same: all count in steps of H.264's quantizer.
     """
     if encoder == "nvenc":
         quality = {"rc": "vbr", "cq": str(crf), "b": "0", "preset": "p4", "tune": "hq"}
@@ -40,7 +40,7 @@ def gpu_options(encoder: str, crf: int) -> dict[str, object]:
 
 
 def fits(encoder: str, height: int, width: int) -> bool:
-    """Return whether an encoder takes pictures of this size: H.264 on GPUs has narrow limits."""
+    """Return whether an encoder takes pictures of this size: GPU encoders have narrow limits."""
     smallest, largest = _GPU_SIDES
     on_gpu = smallest <= min(height, width) and max(height, width) <= largest
     return encoder == "x264" or on_gpu
@@ -48,7 +48,7 @@ def fits(encoder: str, height: int, width: int) -> bool:
 
 @lru_cache(maxsize=8)
 def why_not(encoder: str) -> str:
-    """Return why an encoder does not work here, "" if it does: two small pictures are encoded."""
+    """Return why an encoder does not work here, "" if it does; encodes two small pictures."""
     import av
     import numpy as np
 
@@ -74,12 +74,12 @@ def why_not(encoder: str) -> str:
 
 
 def working() -> list[str]:
-    """Return the encoders that work here, the first of which `auto` takes."""
+    """Return the encoders that work here; `auto` takes the first."""
     return [encoder for encoder in CODECS if not why_not(encoder)]
 
 
 def choose(wanted: Encoder) -> str:
-    """Return which encoder to use; raises OutputError where that does not work here."""
+    """Return the encoder to use; raises OutputError if it does not work here."""
     if wanted == "auto":
         there = working()
         if not there:

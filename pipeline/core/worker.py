@@ -1,4 +1,4 @@
-"""Worker thread whose failure is reported and whose end can be waited for with a timeout."""
+"""Worker thread that reports its failure and can be joined with a timeout."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Fail = Callable[[BaseException], None]
 
 
 class Worker:
-    """Runs `work` once on a daemon thread, then `at_end`, on every way out of `work`.
+    """Runs `work` once on a daemon thread, then `at_end`, however `work` ends.
 
-    What `work` raises goes to `fail` before `at_end` runs, so that a thread which `at_end` wakes
-    cannot report a consequence before the cause.
+    An exception of `work` is passed to `fail` before `at_end` runs, so that a thread woken by
+    `at_end` cannot report a consequence before the cause.
     """
 
     def __init__(self, name: str, work: Callable[[], None], at_end: Callable[[], None]) -> None:
@@ -25,17 +25,17 @@ class Worker:
         self._done = threading.Event()
 
     def start(self, fail: Fail) -> None:
-        """Begin; a process may end while the thread still runs."""
+        """Start; the process may end while the thread still runs."""
         thread = threading.Thread(target=self._run, args=(fail,), name=self._name, daemon=True)
-        self.started = True  # before it is: Ctrl-C in `Thread.start` leaves a thread that runs
+        self.started = True  # early: a Ctrl-C in `Thread.start` leaves a running thread
         try:
             thread.start()
-        except RuntimeError:  # the system has no thread to give
+        except RuntimeError:  # the system cannot start another thread
             self.started = False
             raise
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until it is over; return False if it still runs after `timeout` seconds.
+        """Wait for the end; return False if it still runs after `timeout` seconds.
 
         Not `Thread.join`: up to Python 3.12 a Ctrl-C in it makes a running thread look finished,
         and closing what that thread still uses can crash the process.

@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file; raises ConfigError naming the file and line."""
+    """Read a YAML file as a mapping; raises ConfigError naming the file and line."""
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -26,7 +26,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         shown = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {shown}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: sections are too deep within each other") from None
+        raise ConfigError(f"{path}: sections are nested too deeply") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -35,12 +35,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def dump(tree: Mapping[str, Any]) -> str:
-    """Return `tree` as YAML that `load_config` reads back."""
+    """Return `tree` as YAML text that `load_config` can read."""
     return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
 
 
 class _Loader(yaml.SafeLoader):
-    """Loader that refuses a duplicate key, which PyYAML takes silently for the last one."""
+    """YAML loader that refuses a duplicate key; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()

@@ -1,4 +1,4 @@
-"""Pictures as video decoders give them: luma and halved chroma planes, half the bytes of BGR.
+"""Pictures as decoded planes: luma and subsampled chroma (4:2:0), half the bytes of BGR.
 
 Colours follow ITU-T H.273: Y, Cb and Cr of a matrix with its weights of red and blue, in limited
 range (Y 16 to 235, Cb and Cr 16 to 240) or full range (0 to 255).
@@ -18,16 +18,16 @@ Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
 BT601, BT709 = 6, 1
-# Weights of red and blue by H.273's number of the matrix; FFmpeg takes any other for BT.601.
+# Weights of red and blue by H.273's matrix number; for any other, FFmpeg assumes BT.601.
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _BT601_WEIGHTS = (0.299, 0.114)
-# FFmpeg's fast conversion, which makes whole pictures BGR, rounds down at each of its steps: on
-# average so many levels. What is converted here would else be brighter than the same from there.
+# FFmpeg's fast conversion of whole pictures to BGR rounds down at each step: on average by so many
+# levels. Without this correction, what is converted here would be brighter.
 _ROUNDED_DOWN = (0.8, 1.4, 0.9)
 
 
 class YuvColour(NamedTuple):
-    """How numbers stand for colours: the matrix by its number in H.273, and the range."""
+    """Colour space of the planes: the matrix by its H.273 number, and the range."""
 
     matrix: int = BT601
     full_range: bool = False
@@ -40,7 +40,7 @@ class YuvImage:
     """One picture: `luma` u8[H,W] and `chroma`, u8[H/2,W/2] twice (I420) or u8[H/2,W/2,2] (NV12).
 
     Height and width are even. The planes may be views of a decoder's memory: never write to them.
-    `to_bgr` is what makes the whole picture BGR, where the source has a conversion of its own.
+    `to_bgr` converts the whole picture to BGR, if the source has a conversion of its own.
     """
 
     __slots__ = ("_bgr", "_making", "_to_bgr", "chroma", "colour", "luma")
@@ -73,12 +73,12 @@ class YuvImage:
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes its planes have, and BGR once it is made."""
+        """Return the memory of its planes, and of BGR once it is made, in bytes."""
         return self.luma.size * 3 // 2 + (0 if self._bgr is None else self._bgr.nbytes)
 
     @property
     def bgr(self) -> Image:
-        """Return the whole picture as BGR u8[H,W,3], read-only, made once by any thread."""
+        """Return the whole picture as BGR u8[H,W,3], read-only, converted once by any thread."""
         if self._bgr is None:
             with self._making:
                 if self._bgr is None:
@@ -90,10 +90,10 @@ class YuvImage:
         return self._bgr
 
     def scaled(self, size: Size, into: Image | None = None, *, average: bool = False) -> Image:
-        """Return the picture at `size` (height, width) as BGR, written to `into` where given.
+        """Return the picture at `size` (height, width) as BGR, written to `into` if given.
 
-        The planes are scaled first, so the colours of few pixels are converted. `average` takes
-        the mean of the pixels that become one, otherwise the nearest are interpolated.
+        The planes are scaled first, so few pixels are converted. `average` takes the mean of the
+        pixels that become one; otherwise the nearest are interpolated.
         """
         import cv2
 
@@ -101,7 +101,7 @@ class YuvImage:
         how = cv2.INTER_AREA if average else cv2.INTER_LINEAR
         planes: list[Any] = [self.luma, *self.chroma]
         if size != self.luma.shape:
-            # Chroma at this size may be enlarged, for which INTER_AREA takes the nearest.
+            # Chroma may be enlarged at this size, and INTER_AREA would then take the nearest pixel.
             larger = height > self.luma.shape[0] // 2 or width > self.luma.shape[1] // 2
             of_chroma = cv2.INTER_LINEAR if larger else how
             planes[0] = cv2.resize(self.luma, (width, height), interpolation=how)
@@ -120,7 +120,7 @@ class YuvImage:
         small = cv2.resize(self.luma, size[::-1], interpolation=cv2.INTER_AREA)
         if self.colour.full_range:
             return np.asarray(small, np.uint8)
-        small = np.maximum(small, 16)  # blacker than black would come out bright
+        small = np.maximum(small, 16)  # values below black would wrap around to bright ones
         return np.asarray(cv2.convertScaleAbs(small, alpha=255 / 219, beta=-16 * 255 / 219))
 
     def green(self, step: int) -> Image:
@@ -137,7 +137,7 @@ class YuvImage:
         return np.asarray(green.round().clip(0, 255).astype(np.uint8))
 
     def copy_nv12(self, into: Image) -> None:
-        """Copy the planes into u8[H*3/2,W]: luma, then Cb and Cr of each pixel in turn (NV12)."""
+        """Copy the planes into u8[H*3/2,W]: luma, then interleaved Cb and Cr (NV12)."""
         height, width = self.luma.shape
         np.copyto(into[:height], self.luma)
         pairs = into[height:].reshape(height // 2, width // 2, 2)
@@ -158,7 +158,7 @@ def _chroma_of_every(step: int, shape: tuple[int, int]) -> tuple[NDArray[np.intp
 
 @lru_cache(maxsize=16)
 def _bgr_matrix(colour: YuvColour) -> NDArray[np.float32]:
-    """Return f32[3,4]: B, G and R of Y, Cb, Cr and 1."""
+    """Return f32[3,4], the matrix from (Y, Cb, Cr, 1) to B, G and R."""
     inverse = np.linalg.inv(yuv_matrix(colour)[:, :3])
     offset = -inverse @ yuv_matrix(colour)[:, 3] - _ROUNDED_DOWN
     return np.hstack([inverse, offset[:, None]]).astype(np.float32)
@@ -166,7 +166,7 @@ def _bgr_matrix(colour: YuvColour) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def yuv_matrix(colour: YuvColour) -> NDArray[np.float64]:
-    """Return f64[3,4]: Y, Cb and Cr of B, G, R and 1 (H.273, equations 38 to 40)."""
+    """Return f64[3,4], the matrix from (B, G, R, 1) to Y, Cb and Cr (H.273, equations 38 to 40)."""
     red, blue = _WEIGHTS.get(colour.matrix, _BT601_WEIGHTS)
     luma = np.array([blue, 1 - red - blue, red])
     cb = (np.array([1.0, 0, 0]) - luma) / (2 * (1 - blue))

@@ -21,8 +21,8 @@ class CountKey(NamedTuple):
 class ZoneCounts:
     """The running counts of one source, and the tracks inside its zones.
 
-    Where a stream has a gap, a watcher forgets tracks inside without an event. A user that has the
-    results only gives `unseen_s`: a track that was not seen for so long is not inside any more.
+    At a gap in the stream a watcher forgets the tracks inside without an event. Users that see only
+    results set `unseen_s`: a track that was not seen for that long is no longer inside.
     """
 
     def __init__(self, unseen_s: float | None = None) -> None:
@@ -66,13 +66,13 @@ class ZoneCounts:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Restore what `save` gave; raises KeyError, ValueError."""
+        """Restore what `save` returned; raises KeyError, ValueError."""
         rows = state["counts"]
         self.counts = Counter({CountKey(*map(str, key)): int(n) for *key, n in rows})
         self._inside = {str(area): {int(each) for each in ids} for area, ids in state["inside"]}
 
     def drop(self, names: Iterable[str]) -> None:
-        """Forget the counts of these zones and lines."""
+        """Remove the counts of these zones and lines."""
         gone = set(names)
         for key in [key for key in self.counts if key.area in gone]:
             del self.counts[key]
@@ -92,5 +92,5 @@ class ZoneCounts:
 
     @property
     def inside(self) -> dict[str, int]:
-        """Return how many tracks are in each zone that was ever entered."""
+        """Return the number of tracks in each zone that was ever entered."""
         return {area: len(ids) for area, ids in self._inside.items()}

@@ -105,7 +105,7 @@ def test_the_command_line_overrides_the_file(
         ("run: {output: a, output: b}", ["config.yaml:1", "key 'output' is there twice"]),
         ("a: 2026-13-45", ["config.yaml: not valid YAML: month must be in 1..12"]),
         ("a: \x01", ["config.yaml: not valid YAML: unacceptable character"]),
-        ("[" * 5000, ["config.yaml: sections are too deep within each other"]),
+        ("[" * 5000, ["config.yaml: sections are nested too deeply"]),
         ("run: {max_frames: 0}", ["run.max_frames", "want 1 or more", "got 0"]),
         ("run: {max_frames: many}", ["run.max_frames: want a whole number", "'many'"]),
         ("sinks: [{coasting: true}]", ["sinks.0.kind: needed but not given"]),

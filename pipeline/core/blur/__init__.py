@@ -1,1 +1,1 @@
-"""Blurring of persons, vehicles and faces: where they are, over missed frames too, and the blur."""
+"""Blurring of people, vehicles and faces: which regions, missed frames included, and how."""

@@ -1,4 +1,4 @@
-"""Blurs results as they come, before anything is drawn on them."""
+"""Blurs regions of result frames before anything is drawn on them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pipeline.core.data import ClassNames, Image, Int64, Result
 from pipeline.core.masks import Mask
 
 FACE_HOLD_S = 1.0
-"""A face is missed more often than a person, whenever somebody looks aside."""
+"""Faces are held longer: they are missed more often, for instance when a head turns."""
 
 
 class Blurrer:
     """Blurs the classes of some groups, and faces, in the results of any number of sources.
 
-    Detections count as well as tracks, so that an object is blurred before its track is confirmed.
-    Raises UsageError for a group that the classes have nothing of, MissingExtraError where the
-    face detector is not installed. With the shape `mask` objects are blurred by their outline
-    where the network gives one; in frames that miss them, and faces, by their boxes.
+    Detections count as well as tracks, so an object is blurred before its track is confirmed. With
+    the shape `mask` objects are blurred by their outline where the network gives one; faces, and
+    frames without a detection, are blurred by boxes. Raises UsageError for a group none of whose
+    classes the detector has, MissingExtraError if the face detector is not installed.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Blurrer:
         self._use(class_names)
 
     def _use(self, class_names: ClassNames) -> None:
-        """Take the ids of the groups from these names: a detector may be replaced in a run."""
+        """Look up the class ids of the groups; called again when the detector was replaced."""
         self._class_names = class_names
         classes = classes_of(self._groups, class_names, self._where)
         self._classes = np.array(sorted(classes), np.int64)
@@ -66,7 +66,7 @@ class Blurrer:
 
 
 class _SourceBlur:
-    """What is known of one source's tracks and faces."""
+    """Held regions of tracks and faces of one source."""
 
     def __init__(self) -> None:
         self._held = HeldRegions()
@@ -75,7 +75,7 @@ class _SourceBlur:
         self._seen: tuple[int, tuple[int, ...], float] | None = None
 
     def follow(self, result: Result) -> None:
-        """Begin anew where a frame does not continue the one before."""
+        """Start over if a frame does not continue the previous one."""
         frame = result.frame
         seen, self._seen = self._seen, (frame.epoch, frame.shape, frame.pts_s)
         if seen is not None and (seen[:2] != self._seen[:2] or frame.pts_s < seen[2]):
@@ -84,7 +84,7 @@ class _SourceBlur:
             self._tracker.reset()
 
     def classes(self, result: Result, classes: Int64) -> Boxes:
-        """Return the regions of the classes, those of tracks that were just lost included."""
+        """Regions of the classes, including those of tracks lost a moment ago."""
         mine, others = _rows_of(result, classes)
         loose = result.detections.xyxy[others].astype(float)
         ids = [*result.tracks.track_id[mine].tolist(), *[0] * len(loose)]
@@ -92,13 +92,13 @@ class _SourceBlur:
         return self._held.update(result.frame.pts_s, ids, boxes)
 
     def faces(self, result: Result, heads: Boxes) -> Boxes:
-        """Return the regions of the faces, those that were just lost included."""
+        """Regions of the faces, including those lost a moment ago."""
         now_s = result.frame.pts_s
         return self._held_faces.update(now_s, self._tracker.update(now_s, heads), heads)
 
 
 def _rows_of(result: Result, classes: Int64) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which tracks, and which detections, are of some classes."""
+    """Return which tracks, and which detections, belong to the classes."""
     return (
         np.isin(result.tracks.class_id, classes),
         np.isin(result.detections.class_id, classes),
@@ -106,7 +106,7 @@ def _rows_of(result: Result, classes: Int64) -> tuple[NDArray[np.bool_], NDArray
 
 
 def _masks_of(result: Result, classes: Int64) -> list[Mask | None]:
-    """Return the masks of the first regions that `_SourceBlur.classes` gives, in its order."""
+    """Return the masks of the first regions that `_SourceBlur.classes` returns, in its order."""
     tracks, loose = result.tracks, result.detections
     if loose.masks is None:
         return []
@@ -114,13 +114,16 @@ def _masks_of(result: Result, classes: Int64) -> list[Mask | None]:
     masks = np.full(len(tracks) + len(loose), None)
     masks[:] = [*(tracks.masks(loose) or ()), *loose.masks]
     boxes = np.concatenate([tracks.xyxy[mine], loose.xyxy[others]]).astype(float)
-    there = usable_xyxy(boxes)  # others have no region
+    there = usable_xyxy(boxes)  # unusable boxes have no region
     found: list[Mask | None] = masks[np.concatenate([mine, others])][there].tolist()
     return found
 
 
 def _boxes_of(result: Result, classes: Int64) -> Boxes:
-    """Return the boxes [N,4] of some classes, each object once: tracks, and what is none yet."""
+    """Return the boxes [N,4] of the classes, one per object.
+
+    Those are tracks, and detections without a track.
+    """
     tracks, loose = result.tracks, result.detections
     free = np.isin(loose.class_id, classes)
     free[tracks.detection[(tracks.detection >= 0) & (tracks.detection < len(loose))]] = False

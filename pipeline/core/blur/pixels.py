@@ -1,8 +1,8 @@
-"""What makes a region unrecognisable: a coarse grid of averages, rounded and smoothed.
+"""Makes a region unrecognisable: a coarse grid of averages, quantised and smoothed.
 
-Pixelation alone can be undone over many frames, as each shifts the grid a little, and a Gaussian
-blur by deconvolution. Here a region keeps four cells over its short side with 16 levels each; the
-smooth picture between them holds nothing else.
+Pixelation alone can be undone over many frames, because each shifts the grid a little, and a
+Gaussian blur by deconvolution. Here a region keeps four cells over its short side with 16 levels
+each; the smooth transitions between them add no information.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CELLS = 4  # over the short side
 MAX_CELLS = 10  # over the long side
 MIN_CELL_PX = 6
 MASK_MARGIN = 0.1
-"""How far a mask is grown, as part of its region's short side: networks cut hands and hair off."""
+"""Margin added around a mask, as a share of its region's short side: networks cut off hands and
+hair."""
 MIN_MASK_MARGIN_PX = 3
 _HIGH_BITS, _MIDDLE = 0xF0, 0x08  # 16 levels
 
 
 def obscure(image: Image, xyxy: NDArray[np.float64], masks: Sequence[Mask | None] = ()) -> None:
-    """Blur the regions [N,4] of `image`, BGR u8[H,W,3], in place; what is outside is cut off.
+    """Blur the regions [N,4] of `image`, BGR u8[H,W,3], in place; regions are clipped to the image.
 
-    Of a region with a mask only what the mask covers, and a margin around it. `masks` are of the
-    first regions.
+    `masks` belong to the first regions: of those only the mask and a margin around it are blurred.
     """
     import cv2
 
@@ -55,9 +55,9 @@ def obscure(image: Image, xyxy: NDArray[np.float64], masks: Sequence[Mask | None
 
 
 def _covered(mask: Mask, corner: tuple[int, int], image: Image, patch: Image) -> Image | None:
-    """Return u8[h,w] of a region at `corner` (left, top): where the mask and its margin are.
+    """Return u8[h,w] for a region at `corner` (left, top): the mask and its margin.
 
-    None where the mask says nothing: it is empty, or of another picture.
+    None if the mask cannot be used: it is empty, or belongs to another picture size.
     """
     import cv2
 

@@ -1,7 +1,7 @@
 """Regions to blur: boxes with a margin that grows with speed, filled over missed frames.
 
-`HeldRegions` works while frames come and can only hold and extrapolate; `planned_regions` knows
-the whole track, so it fills gaps between the boxes on both sides and begins before the first one.
+`HeldRegions` works online and can only hold and extrapolate; `planned_regions` knows the whole
+track, so it interpolates gaps and begins before the first box.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ GROUPS: Mapping[str, frozenset[str]] = {
          "bike", "tram", "train", "trailer", "caravan", "vehicle", "cyclist"}
     ),
 }  # fmt: skip
-"""The classes of each group, by the names that detectors give them."""
+"""Classes of each group, by the names that detectors use."""
 
 HOLD_S = 0.5
-"""For how long a region stays after the last box and, with a known future, before the first."""
-MARGIN = 0.1  # of the box, on each side
-SPEED_MARGIN_S = 0.1  # so much of the way it moves, on each side
-MISSED_MARGIN = 0.5  # of the box per second without one
+"""How long a region is kept after the last box and, if the future is known, before the first."""
+MARGIN = 0.1  # share of the box, on each side
+SPEED_MARGIN_S = 0.1  # seconds of movement, on each side
+MISSED_MARGIN = 0.5  # growth per second without a box, as a share of the box
 MAX_MISSED_MARGIN = 0.4
 MAX_GAP_S = 5.0
-"""A longer gap is not filled: the track was somewhere else meanwhile."""
-_NEW_SHARE = 0.5  # of the newest step in the velocity
+"""Longer gaps are not filled: the object may have been anywhere."""
+_NEW_SHARE = 0.5  # weight of the newest step in the velocity
 
 
 def classes_of(groups: Iterable[str], class_names: ClassNames, where: str) -> frozenset[int]:
     """Return the ids of all classes in `groups`; raises UsageError for a group without a class.
 
-    "face" is no class of the detector and is left out here.
+    "face" is not a class of the detector and is ignored here.
     """
     found: set[int] = set()
     for group in groups:
@@ -80,18 +80,21 @@ class _Held:
 
 
 class HeldRegions:
-    """The regions of one source as its frames come; a lost track's stays for `hold_s`."""
+    """Regions of one source, updated frame by frame.
+
+    Those of a lost track are kept for `hold_s`.
+    """
 
     def __init__(self, hold_s: float = HOLD_S) -> None:
         self._hold_s = hold_s
         self._held: dict[int, _Held] = {}
 
     def reset(self) -> None:
-        """Forget all tracks: the next frame does not continue the one before."""
+        """Forget all tracks: the next frame does not continue the previous one."""
         self._held.clear()
 
     def update(self, now_s: float, track_id: Sequence[int], xyxy: Boxes) -> Boxes:
-        """Return the regions [M,4] of a frame with these boxes; id 0 is no identity."""
+        """Return the regions [M,4] of a frame with these boxes; id 0 means no identity."""
         fine = usable_xyxy(xyxy)
         regions = [np.empty((0, 4))]
         current: set[int] = set()
@@ -140,9 +143,9 @@ def planned_regions(
     frame: NDArray[np.int64], track_id: NDArray[np.int64], xyxy: Boxes, fps: float,
     hold_s: float = HOLD_S,
 ) -> PlannedRegions:  # fmt: skip
-    """Return the regions of recorded boxes, in any order; id 0 is no identity.
+    """Return the regions of recorded boxes, given in any order; id 0 means no identity.
 
-    Gaps are filled by straight lines between the boxes on both sides. `fps` turns frames into
+    Gaps are interpolated linearly between the boxes on both sides. `fps` converts frames to
     seconds.
     """
     fine = usable_xyxy(xyxy)
@@ -166,7 +169,7 @@ def planned_regions(
 def _filled(
     frame: NDArray[np.int64], xyxy: Boxes, fps: float, hold_s: float
 ) -> tuple[NDArray[np.int64], Boxes]:
-    """Return every frame of one track's piece, held ones included, and its regions."""
+    """Return every frame of one piece of a track, held frames included, and its regions."""
     frame, first = np.unique(frame, return_index=True)
     xyxy = xyxy[first]
     hold = max(1, round(hold_s * fps))
@@ -178,7 +181,7 @@ def _filled(
     if len(frame) > 1:
         speed[inside] = np.gradient(centre[inside], axis=0) * fps
         speed[:hold], speed[-hold:] = speed[hold], speed[-hold - 1]
-    # Where it came from and went to is unknown: between standing still and going on.
+    # Its path before and after is unknown: anything between standing still and moving on.
     away_s = np.clip(every - frame[-1], 0, None) - np.clip(frame[0] - every, 0, None)
     moved = boxes + np.tile(speed * (away_s / fps)[:, None], 2)
     nearest = np.searchsorted(frame, every).clip(0, len(frame) - 1)
