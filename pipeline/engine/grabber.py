@@ -129,7 +129,9 @@ class Grabber:
         self._backoff = Backoff(rules.retry_first_s, rules.retry_longest_s)
         self._lost = False
         self._ring_bytes: int | None = None
+        self._read_ahead = ring.capacity
         self._detector: tuple[int, int] | None = None
+        self._frame_bytes = 0
         self._undecoded = self._unwanted = 0
         self._counts_undecoded: CountsUndecoded | None = None
         self._counts_unwanted: CountsUnwanted | None = None
@@ -157,7 +159,8 @@ class Grabber:
             return False
         self.stats.unrelated = self.info.unrelated
         self._ring_bytes = ring_megabytes * 2**20
-        self.ring.capacity = min(self.ring.capacity, frames_in_memory(ring_megabytes, self.info))
+        self._read_ahead = min(self._read_ahead, frames_in_memory(ring_megabytes, self.info))
+        self.ring.capacity = self._read_ahead
         return True
 
     def limit(self, batch_size: int, in_flight: int) -> None:
@@ -168,15 +171,18 @@ class Grabber:
         if self.source.live or self.info is None:
             return
         self._detector = batch_size, in_flight
-        self.ring.capacity = min(self.ring.capacity, useful_read_ahead(batch_size * 2, self.info))
+        self.ring.capacity = min(self._read_ahead, useful_read_ahead(batch_size * 2, self.info))
 
     def _set_aside(self, error: PipelineError) -> None:
         """Set this file aside, with the reason; the run goes on with the others."""
+        self._note_broken(error)
+        log.warning("%s; set aside", " ".join(str(error).split()))
+
+    def _note_broken(self, error: PipelineError) -> None:
         # Without its traceback, which refers to the decoder and its pictures.
         self.broken = SourceBrokenError(*error.args)
         self.stats.broken = str(error)
         self.monitor.set_ended(str(error))
-        log.warning("%s; set aside", " ".join(str(error).split()))
 
     def park(self) -> None:
         """Close what `open` has opened, until the grabber starts; raises PipelineError."""
@@ -239,10 +245,7 @@ class Grabber:
                     self._grab_file()
                 self.monitor.set_ended()
             except SourceBrokenError as error:
-                # Without its traceback, which refers to the decoder and its pictures.
-                self.broken = SourceBrokenError(*error.args)
-                self.stats.broken = str(error)
-                self.monitor.set_ended(str(error))
+                self._note_broken(error)
             finally:
                 if isinstance(self.source, HasNotes):
                     self.stats.notes = tuple(self.source.notes)
@@ -302,19 +305,15 @@ class Grabber:
 
     def _grab_to_end(self) -> None:
         """Put frames until the source ends, `max_frames` are reached or it is halted."""
-        # Looked up once: `isinstance` of a Protocol is slow.
-        source = self.source
+        source = self.source  # looked up once: `isinstance` of a Protocol is slow
         self._counts_undecoded = source if isinstance(source, CountsUndecoded) else None
         self._counts_unwanted = source if isinstance(source, CountsUnwanted) else None
-        frame_bytes: int | None = None
         while not (self._stop.is_set() or self._has_enough()):
-            if self._detector is not None and frame_bytes is not None:
-                limit = max_moving(frame_bytes, *self._detector)
-                self.stats.wait_for_room(limit, self._stop, self.ring)
+            if self._detector is not None and self._frame_bytes:
+                self.stats.wait_for_room(self._max_moving, self._stop, self.ring)
             began = time.perf_counter()
             frame = self.source.read()
-            # A read may hang for long: a frame that it gives after the end is not counted.
-            if self._stop.is_set():
+            if self._stop.is_set():  # a read may hang for long: what it gives now is not counted
                 return
             read_ms = (time.perf_counter() - began) * 1e3
             if self._lost and frame is not None:
@@ -323,13 +322,16 @@ class Grabber:
             if frame is None or self._has_enough():
                 return
             frame = self._numbered(frame)
-            frame_bytes = frame.nbytes
+            self._frame_bytes = frame.nbytes
             frozen = self.monitor.add_frame(frame, is_chosen=self._unwanted > 0)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))
             del frame  # a camera's picture is not held while the next one is waited for
             if frozen:
                 raise SourceLostError(f"{self._where}: the same picture again and again")
+
+    def _max_moving(self) -> int:
+        return max_moving(self._frame_bytes, *(self._detector or (1, 1)))
 
     def _behind(self, frame: Frame) -> int | None:
         """Return how many frames may wait in front of one that is larger than a file's first.

@@ -97,9 +97,9 @@ class Inference:
         return self._runner.detector.batch_size
 
     @property
-    def max_in_flight(self) -> int:
-        """Return how many batches the detector works on at a time, once it is open."""
-        return self._runner.max_in_flight
+    def detector_load(self) -> tuple[int, int] | None:
+        """Return the detector's batch size and batches in flight, None before it is open."""
+        return (self.batch_size, self._runner.max_in_flight) if self._opened else None
 
     def start(self, fail: Fail, *, only_files: bool) -> None:
         """Start the thread, which reports to `fail`; live sources are never in order."""

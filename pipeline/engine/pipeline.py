@@ -137,10 +137,7 @@ class Pipeline:
         return self._sources.statuses()
 
     def live_since(self, source: str) -> float | None:
-        """Return since when a source has given frames (monotonic), None while it is lost.
-
-        None too before its first frame, after its end and where there is no such source.
-        """
+        """Return since when a source has given frames (monotonic), None where it gives none."""
         return self._sources.live_since(source)
 
     def packets(self, source: str) -> PacketTap | None:
@@ -214,6 +211,7 @@ class Pipeline:
         """
         check_not_forked()
         self._inference.replace_detector(detector, prefer_latency=self._is_lone_camera)
+        self._limit_frames()
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
         """Track with other trackers from the next frame on; ids are never given again.
@@ -287,7 +285,7 @@ class Pipeline:
         shapes = [(info.height, info.width) for info in self.source_infos.values()]
         shapes = [shape for shape in shapes if min(shape) > 0]  # plug-ins may not know theirs
         class_names = self._inference.open(prefer_latency=self._is_lone_camera, shapes=shapes)
-        self._sources.limit(self._inference.batch_size, self._inference.max_in_flight)
+        self._limit_frames()
         only_files = self._sources.only_files
         self._sinks.open(
             RunInfo(
@@ -298,7 +296,7 @@ class Pipeline:
                 metadata=self._metadata,
                 only_files=only_files,
                 camera_states=self._camera_states,
-                recordings=self._recordings,
+                recordings=lambda: self._sources.recordings,
                 clip_packets=self._sources.clip_packets,
             )
         )
@@ -310,14 +308,16 @@ class Pipeline:
     def _is_lone_camera(self) -> bool:
         return self._sources.all_live and len(self._sources) == 1
 
+    def _limit_frames(self) -> None:
+        """Bound the frames of files by what the detector takes that is in use now."""
+        with self._changes:  # of two that were put in at the same time, the one that stayed
+            if (load := self._inference.detector_load) is not None:
+                self._sources.limit(*load)
+
     def _limit_results(self) -> None:
         """Results of cameras must not grow old in a queue: one batch may wait, no more."""
         cameras = max(1, len(self._sources))
         self._results.capacity = cameras if self._sources.all_live else MAX_RESULTS
-
-    def _recordings(self) -> Mapping[str, SourceInfo]:
-        """Return what is known of each file opened so far."""
-        return self._sources.recordings
 
     def _camera_states(self) -> dict[str, tuple[str, float]]:
         """Return state and since when (Unix seconds) of each live source."""

@@ -168,12 +168,12 @@ class SourceStats:
         with self._lock:
             return self.grabbed - self.dropped.total() - self.written - self.held
 
-    def wait_for_room(self, limit: int, stop: threading.Event, queue: Sized) -> None:
-        """Wait while `limit` frames are on their way, some of which may be in `queue`."""
+    def wait_for_room(self, limit: Callable[[], int], stop: threading.Event, queue: Sized) -> None:
+        """Wait while `limit()` frames are on their way, some of which may be in `queue`."""
         try:
             while not stop.is_set():
                 self._changed.clear()  # before counting: what ends meanwhile sets it again
-                if self.moving < limit:
+                if self.moving < limit():
                     return
                 self._waiting_behind = queue
                 self._changed.wait(WAKE_S)

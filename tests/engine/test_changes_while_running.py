@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.fakes import (
     FakeDetector,
@@ -224,6 +225,41 @@ def test_a_detector_is_swapped_between_batches(overlap: bool) -> None:
     for result in seen:
         assert len(result.detections) == 1
     assert len(seen) == 600
+
+
+class Large(FakeSource):
+    """A file whose pictures are larger than what may be on its way in bytes."""
+
+    def open(self) -> SourceInfo:
+        return replace(super().open(), width=4000, height=3000)
+
+    def _frame(self) -> Frame:
+        frame = super()._frame()
+        return replace(frame, image=np.broadcast_to(frame.image[:1, :1], (3000, 4000, 3)))
+
+
+@pytest.mark.parametrize("kind", ["batch", "in flight"])
+def test_a_detector_that_takes_more_at_once_gets_more(kind: str) -> None:
+    """Pictures of a file on their way stayed bounded by what the detector of the start took: a
+    detector with batches of eight got two at a time."""
+
+    def wait_for(grabbed: int) -> None:
+        until(lambda: setup.stats("a").grabbed >= grabbed, "no more is grabbed")
+
+    if kind == "batch":
+        fresh: FakeDetector = FakeDetector(lambda _, __: wait_for(40), batch_size=8)
+    else:  # of two that were grabbed since, one is in the queue
+        fresh = FakeOverlapping(8, on_submit=lambda n: wait_for(min(33 + n, 40)))
+    release = Latch()
+    source = Large("a", [*frames(30), release, *frames(10)])
+    setup = Setup(source, detector=FakeDetector(batch_size=1), ring_megabytes=2**10)
+    for result in setup.pipeline.results():
+        if result.frame.index == 29:
+            setup.pipeline.replace_detector(fresh)
+            release.open()
+    setup.detector = fresh
+    setup.check_end()
+    assert sum(map(len, fresh.batches)) == 10
 
 
 def test_a_detector_that_does_not_open_changes_nothing() -> None:
