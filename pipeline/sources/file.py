@@ -312,6 +312,7 @@ class FileSource:
                 damage.bad(index, seconds)
             if index < self._first_wanted or not is_wanted:
                 damage.good(seconds, float(picture.duration * time_base_of(stream)))
+                del picture  # it is not held while the next is decoded
                 continue
             image = upright(picture)
             frame = Frame(image, self.name, index, seconds, time.monotonic(), file=file)
