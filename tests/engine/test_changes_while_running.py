@@ -233,9 +233,9 @@ class Large(FakeSource):
     def open(self) -> SourceInfo:
         return replace(super().open(), width=4000, height=3000)
 
-    def _frame(self) -> Frame:
-        frame = super()._frame()
-        return replace(frame, image=np.broadcast_to(frame.image[:1, :1], (3000, 4000, 3)))
+    def read(self) -> Frame | None:
+        frame = super().read()
+        return frame and replace(frame, image=np.broadcast_to(frame.image[:1, :1], (3000, 4000, 3)))
 
 
 @pytest.mark.parametrize("kind", ["batch", "in flight"])
