@@ -176,6 +176,8 @@ class CameraRun:
         if not last.is_open:
             return Seam(reason="the state before it was not kept")
         limit_s = self._context.options.max_seam_s
+        if before.probe is not None and not before.duration_s:  # raw video does not say it
+            before = replace(before, probe=replace(before.probe, duration_s=last.ended_at_s))
         seam = seam_between(before, recording, limit_s)
         lost_s = before.duration_s - last.ended_at_s
         if not seam.is_carried or lost_s < _LOST_S:

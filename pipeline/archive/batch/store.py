@@ -309,14 +309,14 @@ def video_row(
 ) -> dict[str, Any]:
     """Return the columns of `videos` that a recording and its run give.
 
-    `read_s` is where it broke off, which its own word for its length knows nothing of.
+    `read_s` is where it ended or broke off, for what says no length or has less than it says.
     """
     facts = recording.probe
     row: dict[str, Any] = {"status": status, **more}
     if facts is not None:
         row |= {
             "size_bytes": facts.size,
-            "duration_s": facts.duration_s if status == "ok" else read_s,
+            "duration_s": (facts.duration_s if status == "ok" else 0.0) or read_s,
             "width": facts.width,
             "height": facts.height,
             "fps": facts.fps or 0.0,

@@ -1,24 +1,33 @@
-"""Metadata of a video file, read without decoding a picture."""
+"""Metadata of a video file, read with its first picture only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.core.errors import SourceError, system_reason
 from pipeline.core.media_file import open_media
 from pipeline.sources._file.damage import duration_s
-from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, decoder_limit, too_large
 from pipeline.sources._file.recording_start import named_time, recording_start
 from pipeline.sources._file.times import nominal_rate
+
+if TYPE_CHECKING:
+    from av import VideoStream
+    from av.container import InputContainer
+
+_FIRST_PACKETS = 64
+"""Packets among which a first picture is looked for: more than any decoder holds back."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileProbe:
     """Facts of a video file by its own word, all unverified.
 
+    `width` and `height` are those of the picture as it is shown: turned where the file says so.
     `start_utc` is the Unix time of its first picture, None where neither its name nor its container
     says; `start_exact` whether that is known to a part of a second, `start_from` what says so.
     """
@@ -70,19 +79,20 @@ def _probed(
                     f"{path}: not a video: it holds no video stream that can be decoded"
                 )
             context = stream.codec_context
-            width, height = context.width, context.height
-            if why := too_large(width, height, MAX_MEGAPIXELS):
+            if why := too_large(context.width, context.height, MAX_MEGAPIXELS):
                 raise SourceError(f"{path}: {why}")
             long_s = duration_s(stream) or (container.duration or 0) / av.time_base
             tags = (container.metadata, stream.metadata)
             began = recording_start(path, tags, long_s, None, zone)
             named = named_time(path)
+            rate = nominal_rate(container, stream)
+            width, height = _shown_size(container, stream)
             return FileProbe(
                 *stamp,
                 long_s,
                 width,
                 height,
-                nominal_rate(container, stream),
+                rate,
                 context.name,
                 container.format.name.split(",")[0],
                 None if began is None else began.unix_s,
@@ -92,3 +102,26 @@ def _probed(
     except (av.FFmpegError, OSError, ValueError) as error:
         why = system_reason(error) or str(error)
         raise SourceError(f"{path}: not a video: {why}") from None
+
+
+def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
+    """Return width and height of the picture as it is shown.
+
+    PyAV gives the matrix by which a container turns its pictures with a decoded one only.
+    """
+    from av import FFmpegError
+
+    context = stream.codec_context
+    size = context.width, context.height
+    context.thread_count = 1
+    context.options = decoder_limit(MAX_MEGAPIXELS)
+    try:
+        for packet in islice(container.demux(stream), _FIRST_PACKETS):
+            for picture in packet.decode():
+                turned = picture.rotation % 180 != 0
+                return (
+                    (picture.height, picture.width) if turned else (picture.width, picture.height)
+                )
+    except FFmpegError:
+        pass  # the run says what is wrong with it
+    return size
