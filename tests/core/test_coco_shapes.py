@@ -18,7 +18,7 @@ def test_the_area_of_a_mask_is_that_of_its_pixels(share: float, size: tuple[int,
 
 
 def test_what_is_no_mask_is_an_error() -> None:
-    with pytest.raises(ValueError, match="none of COCO's"):
+    with pytest.raises(ValueError, match="that COCO's RLE does not use"):
         area_of_rle("a b")
 
 
