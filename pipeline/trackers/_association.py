@@ -1,7 +1,8 @@
 """Association of tracks and detections: overlapping pairs, gated assignment, duplicates.
 
 `CandidatePairs` lists the pairs that overlap, `Matches` assigns them in one or several stages, and
-`assign` solves the one-to-one assignment with the gate inside.
+`assign` solves the one-to-one assignment with the gate inside. `duplicates` are two tracks of one
+object, `without_second_boxes` keeps two boxes on one object from becoming that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.boxes import iou_of_pairs, overlapping_pairs
-from pipeline.trackers._track_table import Float64, Rows
+from pipeline.trackers._track_table import Float64, Observations, Rows
 
 
 def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
@@ -175,3 +176,30 @@ def duplicates(
     old, new = old[alike], new[alike]
     younger: Rows = np.where(since[new] <= since[old], old, new)
     return younger
+
+
+def without_second_boxes(
+    seen: Observations, new: Rows, found: Rows, limits: tuple[float, float]
+) -> Rows:
+    """Return which of `new` are not a second box on an object that has a track.
+
+    A network may take one object for a car and for a truck at once, or for two of a kind. `found`
+    are the detections that tracks have got; of two new ones of two classes the better stays. The
+    limits are the least IoU of two boxes on one object: of one class, and of two.
+    """
+    class_id, (min_iou, min_iou_other_class) = seen.class_id, limits
+    if not len(new) or (min_iou >= 1 and (class_id == class_id[new[0]]).all()):
+        return new
+    # Tracked ones first, then the new ones, best first: each is compared with those before it.
+    ranked = new.take((-seen.score.take(new)).argsort(kind="stable"))
+    order = np.concatenate((found, ranked))
+    pairs = CandidatePairs(seen.xyxy.take(ranked, 1), seen.xyxy.take(order, 1))
+    i, j = pairs.i + len(found), pairs.j
+    alike = class_id.take(order.take(i)) == class_id.take(order.take(j))
+    same = (j < i) & (pairs.overlap > np.where(alike, min_iou, min_iou_other_class))
+    # Two new ones of a class may be two people; it turns out later.
+    same &= ~alike | (j < len(found))
+    shown = np.ones(len(order), bool)
+    for each, other in sorted(zip(i[same].tolist(), j[same].tolist(), strict=True)):
+        shown[each] &= not shown[other]
+    return np.sort(ranked[shown[len(found) :]])

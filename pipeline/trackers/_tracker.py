@@ -19,7 +19,12 @@ from pipeline.core.data import Detections, Frame, Image, Tracks
 from pipeline.core.errors import UsageError
 from pipeline.core.interfaces import Embedder
 from pipeline.core.yuv import YuvImage
-from pipeline.trackers._association import CandidatePairs, Matches, duplicates
+from pipeline.trackers._association import (
+    CandidatePairs,
+    Matches,
+    duplicates,
+    without_second_boxes,
+)
 from pipeline.trackers._camera_motion import CameraMotion, Similarity
 from pipeline.trackers._identity import Identities
 from pipeline.trackers._kalman import BoxFilters
@@ -120,7 +125,8 @@ class BaseTracker:
         self._tracks.record(tracks, matched)
         self._remove_expired()
         new = self._select_new(seen, matches.free_detection.nonzero()[0])
-        self._start(seen.take(self._without_duplicates(seen, new, found)))
+        limits = self._double_iou, self._same_object_iou
+        self._start(seen.take(without_second_boxes(seen, new, found, limits)))
         embed_s = self._identify(frame, detections, found_again) if self._identities else 0.0
         rows = self._tracks.select_reported()
         tracks_now = self._tracks.report(rows, self._reported_boxes(rows, detections))
@@ -228,30 +234,6 @@ class BaseTracker:
     def _select_new(self, seen: Observations, free: Rows) -> Rows:  # noqa: ARG002
         """Return which of the `free` (unmatched) detections start a track."""
         return free
-
-    def _without_duplicates(self, seen: Observations, new: Rows, found: Rows) -> Rows:
-        """Return which of `new` are not a second box on an object that has a track.
-
-        A network may take one object for a car and for a truck at once, or for two of a kind.
-        `found` are the detections that tracks have got; of two new ones of two classes the better
-        stays.
-        """
-        class_id = seen.class_id
-        if not len(new) or (self._double_iou >= 1 and (class_id == class_id[new[0]]).all()):
-            return new
-        # Tracked ones first, then the new ones, best first: each is compared with those before it.
-        ranked = new.take((-seen.score.take(new)).argsort(kind="stable"))
-        order = np.concatenate((found, ranked))
-        pairs = CandidatePairs(seen.xyxy.take(ranked, 1), seen.xyxy.take(order, 1))
-        i, j = pairs.i + len(found), pairs.j
-        alike = class_id.take(order.take(i)) == class_id.take(order.take(j))
-        same = (j < i) & (pairs.overlap > np.where(alike, self._double_iou, self._same_object_iou))
-        # Two new ones of a class may be two people; it turns out later.
-        same &= ~alike | (j < len(found))
-        shown = np.ones(len(order), bool)
-        for new, other in sorted(zip(i[same].tolist(), j[same].tolist(), strict=True)):
-            shown[new] &= not shown[other]
-        return np.sort(ranked[shown[len(found) :]])
 
     def _compensate_camera(self, image: Image | YuvImage) -> None:
         """Move the tracks along with the camera (camera motion compensation)."""

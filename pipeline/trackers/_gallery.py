@@ -1,0 +1,158 @@
+"""The gallery of re-identification: what is known of each object, tracked or remembered, by its id.
+
+An object's looks are learned when they are first asked for; until then its last pictures are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.data import Float32, Image
+from pipeline.core.interfaces import Embedder
+from pipeline.trackers._camera_motion import Similarity
+from pipeline.trackers._track_table import Float64
+
+# A picture of a certain track is kept this often, the last few of them, no higher than this.
+_CROP_EVERY_S = 0.5
+_CROPS = 3
+_CROP_HEIGHT = 256
+# How much of what was known of an object's looks a new picture replaces.
+_NEW_PART = 0.3
+
+_STATE = ("class_id", "born_s", "seen_s", "place_s", "crop_s", "check_s", "checks", "is_in_doubt")
+
+
+@dataclass
+class KnownObject:
+    """What is known of one identity; times in seconds of the tracker's clock."""
+
+    class_id: float
+    born_s: float
+    seen_s: float
+    place: Float64 | None = None
+    """f64[4] xyxy where it was last free and certain; None: anywhere, as the source broke off."""
+    place_s: float = 0.0
+    crop_s: float = -math.inf
+    check_s: float = -math.inf
+    checks: int = 0
+    is_in_doubt: bool = True
+    looks: Float32 | None = None
+    """f32[2,D]: the running mean of its unit vectors, and the last one."""
+    pending: list[Any] = field(default_factory=list)
+    """The last pictures that nothing had to be compared with yet, or vectors f32[D] of them."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of how it looks."""
+        return self.looks is None and not self.pending
+
+    def learn(self, vector: Float32) -> None:
+        """Take in one more unit vector f32[D]."""
+        mean = vector if self.looks is None else self.looks[0]
+        mean = (1 - _NEW_PART) * mean + _NEW_PART * vector
+        mean /= max(float(np.linalg.norm(mean)), 1e-6)
+        self.looks = np.stack((mean, vector)).astype(np.float32)
+
+    def doubt(self) -> None:
+        """Begin to doubt it."""
+        if not self.is_in_doubt:
+            self.is_in_doubt, self.checks = True, 0
+
+
+class Gallery(dict[int, KnownObject]):
+    """The objects of one source by id: those that are tracked, and those remembered."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__()
+        self._embedder = embedder
+
+    def break_off(self, now_s: float) -> None:
+        """Begin anew at time 0: who is known may be anywhere now."""
+        for number, each in [*self.items()]:
+            if each.is_new:
+                del self[number]
+            each.place, each.is_in_doubt = None, True
+            each.seen_s -= now_s
+            each.born_s -= now_s
+            each.crop_s = each.check_s = -math.inf
+
+    def warp(self, motion: Similarity) -> None:
+        """Move the places along with the camera."""
+        for each in self.values():
+            if each.place is not None:
+                each.place = motion.boxes(each.place[:, None])[:, 0]
+
+    def likeness(self, number: int, vector: Float32) -> float:
+        """Return by how much a vector is more like an object than it has to be."""
+        known = self[number]
+        for each in self._vectors(known):
+            known.learn(each)
+        known.pending.clear()
+        if known.looks is None:
+            return 0.0
+        return float((known.looks @ vector).max()) - self._embedder.min_similarity
+
+    def _vectors(self, known: KnownObject) -> list[Float32]:
+        """Return f32[D] of each picture of an object that is pending."""
+        return [
+            each if each.ndim == 1 else self._embedder.embed(each, _whole(each))[0]
+            for each in known.pending
+        ]
+
+    def keep_crop(self, number: int, image: Image, box: Float64, now_s: float) -> None:
+        """Keep a small picture of an object, if the last one is old enough."""
+        known = self[number]
+        if now_s - known.crop_s >= _CROP_EVERY_S:
+            known.crop_s = now_s
+            known.pending = [*known.pending[1 - _CROPS :], _cut(image, box)]
+
+    def forget(self, tracked: Container[int], now_s: float, remember_s: float) -> None:
+        """Forget objects that are no track any more and were not seen for longer than that."""
+        for number, known in [*self.items()]:
+            if number not in tracked and (known.is_new or now_s - known.seen_s > remember_s):
+                del self[number]
+
+    def save(self) -> list[dict[str, Any]]:
+        """Return all there is as plain data; pictures as the vectors they stand for."""
+        for known in self.values():
+            known.pending = [*self._vectors(known)]  # still pending: what comes out is the same
+        return [_saved(*each) for each in self.items()]
+
+    def load(self, state: list[Mapping[str, Any]]) -> None:
+        """Hold what `save` returned; raises KeyError, TypeError or ValueError."""
+        self.clear()
+        for saved in state:
+            known = KnownObject(**{name: saved[name] for name in _STATE})
+            known.place, known.looks = saved["place"], saved["looks"]
+            known.pending = [*saved["pending"]]
+            self[int(saved["id"])] = known
+
+
+def _saved(number: int, known: KnownObject) -> dict[str, Any]:
+    numbers = {name: getattr(known, name) for name in _STATE}
+    place = None if known.place is None else known.place.copy()
+    looks = None if known.looks is None else known.looks.copy()
+    pending = [each.copy() for each in known.pending]
+    return {"id": number, **numbers, "place": place, "looks": looks, "pending": pending}
+
+
+def _whole(picture: Image) -> Float32:
+    height, width = picture.shape[:2]
+    return np.array([[0, 0, width, height]], np.float32)
+
+
+def _cut(image: Image, box: Float64) -> Image:
+    """Return a copy of what a box inside the picture covers, made smaller where it is large."""
+    left, top, right, bottom = box.astype(int).tolist()
+    part = image[top : bottom + 1, left : right + 1]
+    if part.shape[0] <= _CROP_HEIGHT:
+        return part.copy()
+    import cv2
+
+    size = max(round(part.shape[1] * _CROP_HEIGHT / part.shape[0]), 1), _CROP_HEIGHT
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
