@@ -1,4 +1,4 @@
-"""Pictures as decoded planes: luma and subsampled chroma (4:2:0), half the bytes of BGR.
+"""Pictures as decoded planes: luma and subsampled chroma, in 4:2:0 half the bytes of BGR.
 
 Colours follow ITU-T H.273: Y, Cb and Cr of a matrix with its weights of red and blue, in limited
 range (Y 16 to 235, Cb and Cr 16 to 240) or full range (0 to 255).
@@ -37,9 +37,11 @@ DEFAULT_COLOUR = YuvColour()
 
 
 class YuvImage:
-    """One picture: `luma` u8[H,W] and `chroma`, u8[H/2,W/2] twice (I420) or u8[H/2,W/2,2] (NV12).
+    """One picture: `luma` u8[H,W] and `chroma`, u8[h,w] twice (Cb, Cr) or u8[h,w,2] (NV12).
 
-    Height and width are even. The planes may be views of a decoder's memory: never write to them.
+    Chroma has a row for each row of luma or for every two, the last of which may stand for one,
+    and a column for each, every two or every four: 4:2:0 of most cameras and files, 4:2:2 of many
+    that send JPEG, 4:4:4. The planes may be views of a decoder's memory: never write to them.
     `to_bgr` converts the whole picture to BGR, if the source has a conversion of its own.
     """
 
@@ -52,12 +54,12 @@ class YuvImage:
         colour: YuvColour = DEFAULT_COLOUR,
         to_bgr: Callable[[], Image] | None = None,
     ) -> None:
-        height, width = luma.shape
-        half = (height // 2, width // 2)
-        want = [half, half] if len(chroma) == 2 else [(*half, 2)]
         shapes = [plane.shape for plane in chroma]
-        if height % 2 or width % 2 or not luma.size or shapes != want:
-            raise ValueError(f"YuvImage: want even sides and chroma {want}, got {shapes}")
+        if not luma.size or not _fits(luma.shape, shapes):
+            raise ValueError(
+                f"YuvImage: want Cb and Cr of every pixel, two or four of {luma.shape}, as two "
+                f"planes or one of pairs; got {shapes}"
+            )
         if any(plane.dtype != np.uint8 for plane in (luma, *chroma)):
             raise ValueError("YuvImage: want uint8 planes")
         self.luma, self.chroma, self.colour = luma, chroma, colour
@@ -74,7 +76,8 @@ class YuvImage:
     @property
     def nbytes(self) -> int:
         """Return the memory of its planes, and of BGR once it is made, in bytes."""
-        return self.luma.size * 3 // 2 + (0 if self._bgr is None else self._bgr.nbytes)
+        planes = self.luma.size + sum(plane.size for plane in self.chroma)
+        return planes + (0 if self._bgr is None else self._bgr.nbytes)
 
     @property
     def bgr(self) -> Image:
@@ -102,7 +105,8 @@ class YuvImage:
         planes: list[Any] = [self.luma, *self.chroma]
         if size != self.luma.shape:
             # Chroma may be enlarged at this size, and INTER_AREA would then take the nearest pixel.
-            larger = height > self.luma.shape[0] // 2 or width > self.luma.shape[1] // 2
+            rows, columns = self.chroma[0].shape[:2]
+            larger = height > rows or width > columns
             of_chroma = cv2.INTER_LINEAR if larger else how
             planes[0] = cv2.resize(self.luma, (width, height), interpolation=how)
         else:
@@ -127,7 +131,7 @@ class YuvImage:
         """Return the green of every `step`th pixel of every `step`th row, from the middle on."""
         rows = slice(step // 2, None, step)
         luma = self.luma[rows, rows]
-        both = _chroma_of_every(step, luma.shape)
+        both = _chroma_of_every(step, luma.shape, self._chroma_steps)
         if len(self.chroma) == 2:
             cb, cr = self.chroma[0][both], self.chroma[1][both]
         else:
@@ -137,22 +141,69 @@ class YuvImage:
         return np.asarray(green.round().clip(0, 255).astype(np.uint8))
 
     def copy_nv12(self, into: Image) -> None:
-        """Copy the planes into u8[H*3/2,W]: luma, then interleaved Cb and Cr (NV12)."""
-        height, width = self.luma.shape
-        np.copyto(into[:height], self.luma)
-        pairs = into[height:].reshape(height // 2, width // 2, 2)
-        if len(self.chroma) == 1:
-            np.copyto(pairs, self.chroma[0])
+        """Copy the planes into u8[H*3/2,W]: luma, then interleaved Cb and Cr (NV12).
+
+        H and W are even; where a side of the picture is not, its last row or column is doubled.
+        Chroma of more pixels becomes the mean of those that become one.
+        """
+        height, width = into.shape[0] * 2 // 3, into.shape[1]
+        rows, columns = self.luma.shape
+        np.copyto(into[:rows, :columns], self.luma)
+        into[:rows, columns:width] = into[:rows, columns - 1 : columns]
+        into[rows:height] = into[rows - 1]
+        size = height // 2, width // 2
+        pairs = into[height:].reshape(*size, 2)
+        halved = [halved_chroma(plane, size) for plane in self.chroma]
+        if len(halved) == 1:
+            np.copyto(pairs, halved[0])
         else:
             import cv2
 
-            cv2.merge(self.chroma, dst=pairs)
+            cv2.merge(halved, dst=pairs)
+
+    @property
+    def _chroma_steps(self) -> tuple[int, int]:
+        """Return how many rows and how many columns of luma share their chroma."""
+        (rows, columns), (height, width) = self.chroma[0].shape[:2], self.luma.shape
+        return -(-height // rows), -(-width // columns)
+
+
+def _fits(luma: tuple[int, ...], chroma: list[tuple[int, ...]]) -> bool:
+    """Return whether planes of these shapes make a picture."""
+    if not chroma or chroma[0][2:] != ((2,) if len(chroma) == 1 else ()):
+        return False
+    if len(chroma) > 2 or chroma[-1] != chroma[0] or len(chroma[0]) < 2:
+        return False
+    rows, columns = ({-(-side // step) for step in (1, 2, 4)} for side in luma)
+    return chroma[0][0] in rows and chroma[0][1] in columns
+
+
+def halved_chroma(plane: Image, size: Size) -> Image:
+    """Return chroma at `size` (height, width), as 4:2:0 has it: the mean of what becomes one."""
+    rows, columns = plane.shape[:2]
+    if (rows, columns) == size:
+        return plane
+    import cv2
+
+    if columns == size[1] and rows == 2 * size[0]:  # INTER_AREA takes ten times as long
+        return np.asarray(cv2.addWeighted(plane[::2], 0.5, plane[1::2], 0.5, 0), np.uint8)
+    larger = rows < size[0] or columns < size[1]
+    how = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=how), np.uint8)
 
 
 @lru_cache(maxsize=16)
-def _chroma_of_every(step: int, shape: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
-    """Return the index of the chroma of every `step`th pixel of every `step`th row."""
-    at_y, at_x = ((step // 2 + step * np.arange(count)) // 2 for count in shape)
+def _chroma_of_every(
+    step: int, shape: tuple[int, int], shared: tuple[int, int]
+) -> tuple[NDArray[np.intp], ...]:
+    """Return the index of the chroma of every `step`th pixel of every `step`th row.
+
+    `shared` is how many rows and columns of luma share their chroma.
+    """
+    at_y, at_x = (
+        (step // 2 + step * np.arange(count)) // sharing
+        for count, sharing in zip(shape, shared, strict=True)
+    )
     return np.ix_(at_y, at_x)
 
 

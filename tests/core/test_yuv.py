@@ -54,9 +54,34 @@ def test_scaled_planes_have_the_colours_of_the_whole_picture(layout, matrix, ful
     assert np.abs(picture.green(5).astype(int) - whole[2::5, 2::5, 1]).mean() < 3
 
 
-@pytest.mark.parametrize("layout", ["yuv420p10le", "yuv444p", "yuv422p", "gray"])
-def test_what_is_not_in_8_bit_420_comes_as_bgr(layout):
+@pytest.mark.parametrize("layout", ["gray", "rgb24", "yuva420p", "yuv420p10be"])
+def test_what_has_no_planes_of_luma_and_chroma_alone_comes_as_bgr(layout):
     assert isinstance(as_given(decoded(layout)), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("layout", "rows", "columns"),
+    [("yuv422p", 96, 80), ("nv16", 96, 80), ("yuv444p", 96, 160), ("yuv440p", 48, 160),
+     ("yuv411p", 96, 40), ("nv24", 96, 160)],
+)  # fmt: skip
+def test_chroma_of_more_pixels_stays_as_it_is_until_it_is_encoded(layout, rows, columns):
+    """Pictures of webcams, JPEG in 4:2:2, were converted to BGR each."""
+    picture = as_given(decoded(layout))
+    assert isinstance(picture, YuvImage)
+    assert {plane.shape[:2] for plane in picture.chroma} == {(rows, columns)}
+    assert picture.nbytes == 96 * 160 + 2 * rows * columns
+    whole = picture.bgr.astype(int)
+    assert np.abs(whole[..., ::-1] - scene()).mean() < 3
+    for average in (False, True):
+        small = picture.scaled((48, 80), average=average)
+        assert np.abs(small - cv2.resize(picture.bgr, (80, 48)).astype(int)).mean() < 2.5
+    assert np.abs(picture.green(5).astype(int) - whole[2::5, 2::5, 1]).mean() < 3
+    usual = as_given(decoded("yuv420p"))
+    assert isinstance(usual, YuvImage)
+    copies = np.empty((2, 96 * 3 // 2, 160), np.uint8)
+    picture.copy_nv12(copies[0])
+    usual.copy_nv12(copies[1])
+    assert np.abs(copies[0].astype(int) - copies[1]).mean() < 1
 
 
 @pytest.mark.parametrize("matrix", [0, 3, 8, 10, 99])
@@ -89,9 +114,21 @@ def test_a_frame_of_planes_can_be_copied_and_sent_to_another_process(copied):
     assert (other.captured_at, other.epoch, other.file) == (1.5, 2, "a.mp4")
 
 
-def test_odd_sizes_come_as_bgr():
-    odd = av.VideoFrame.from_ndarray(scene(95, 161), format="rgb24").reformat(format="yuv420p")
-    assert np.shape(as_given(odd)) == (95, 161, 3)
+@pytest.mark.parametrize("size", [(95, 161), (95, 160), (96, 161), (1, 1), (3, 5)])
+def test_the_last_row_and_column_of_odd_sizes_are_doubled_to_be_encoded(size):
+    height, width = size
+    odd = av.VideoFrame.from_ndarray(scene(*size), format="rgb24").reformat(format="yuv420p")
+    picture = as_given(odd)
+    assert isinstance(picture, YuvImage)
+    assert picture.shape == picture.bgr.shape == (height, width, 3)
+    assert picture.scaled((2, 4)).shape == (2, 4, 3)
+    even = height + height % 2, width + width % 2
+    copy = np.zeros((even[0] * 3 // 2, even[1]), np.uint8)
+    picture.copy_nv12(copy)
+    want = np.pad(picture.luma, ((0, height % 2), (0, width % 2)), "edge")
+    np.testing.assert_array_equal(copy[: even[0]], want)
+    np.testing.assert_array_equal(copy[even[0] :, ::2], picture.chroma[0])
+    np.testing.assert_array_equal(copy[even[0] :, 1::2], picture.chroma[1])
 
 
 def test_planes_become_nv12():
@@ -133,8 +170,10 @@ def test_a_frame_makes_bgr_once_for_all_threads():
 
 @pytest.mark.parametrize(
     ("luma", "chroma"),
-    [((3, 4), [(1, 2), (1, 2)]), ((4, 4), [(2, 2)]), ((4, 4), [(2, 2), (2, 1)])],
-)
+    [((9, 4), [(1, 2), (1, 2)]), ((4, 4), [(2, 2)]), ((4, 4), [(2, 2), (2, 1)]), ((4, 4), []),
+     ((4, 4), [(2, 3), (2, 3)]), ((4, 4), [(2, 2, 3)]), ((4, 4), [(2,), (2,)]),
+     ((0, 4), [(0, 2), (0, 2)]), ((4, 4), [(2, 2)] * 3)],
+)  # fmt: skip
 def test_planes_of_wrong_sizes_are_refused(luma, chroma):
-    with pytest.raises(ValueError, match="want even sides"):
+    with pytest.raises(ValueError, match="want Cb and Cr of every pixel, two or four"):
         YuvImage(np.zeros(luma, np.uint8), tuple(np.zeros(each, np.uint8) for each in chroma))
