@@ -2,9 +2,11 @@
 
     python benchmarks/large_pictures.py VIDEO MODEL.onnx [--ultralytics-python PATH]
         [--before CHECKOUT] [--sizes 720p 1080p 4k] [--frames 60] [--repeats 3]
+        [--formats h264 portrait hevc10 portrait10 jpeg422 odd]
 
 VIDEO is scaled to each size (4K is four of it, each a little later than the one before, so that
-details are as small as a camera's) and encoded as H.264 in a temporary folder. Each measurement is
+details are as small as a camera's) and encoded in a temporary folder, as H.264 or as what phones
+(rotated, HEVC of 10 bits) and webcams (JPEG in 4:2:2) give. Each measurement is
 a process of its own, one side after the other, tracking only and then saving video. Prints frames
 a second, CPU milliseconds a frame, peak memory, and trackline's CPU milliseconds by thread.
 `--before` measures another checkout of trackline in the same turns. On a machine that is not alone
@@ -20,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,18 @@ from _side_by_side import OURS, ROOT, THEIRS, cell, machine_name, measured, time
 from cpu_per_stage import Threads
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
+FORMATS = {  # codec, pixel format, rotation, pixels less each way
+    "h264": ("libx264", "yuv420p", 0, 0),
+    "portrait": ("libx264", "yuv420p", 90, 0),
+    "hevc10": ("libx265", "yuv420p10le", 0, 0),
+    "portrait10": ("libx265", "yuv420p10le", 90, 0),
+    "jpeg422": ("mjpeg", "yuvj422p", 0, 0),
+    "odd": ("mjpeg", "yuvj420p", 0, 1),
+}
+ENCODER_OPTIONS = {
+    "libx264": {"crf": "23", "preset": "veryfast"},
+    "libx265": {"crf": "23", "preset": "ultrafast", "x265-params": "log-level=none"},
+}
 BEFORE = "before"
 _LATER = 7  # frames between the four parts of a 4K picture
 
@@ -42,12 +56,12 @@ def main() -> int:
     print(f"{machine_name()}; {given.video.name}, {given.model.name}, {given.frames} frames")
     print(f"median of {given.repeats} (range); one after the other, in turn")
     with tempfile.TemporaryDirectory() as folder:
-        for size in given.sizes:
-            clip = Path(folder, f"{size}.mp4")
-            make_clip(given.video, clip, SIZES[size], given.frames)
+        for size, form in product(given.sizes, given.formats):
+            clip = Path(folder, f"{size}.mkv")
+            make_clip(given.video, clip, SIZES[size], given.frames, form)
             for save in (False, True):
                 rounds = [_round(given, clip, save) for _ in range(given.repeats)]
-                _print(f"{size}, {'saving video' if save else 'tracking only'}", rounds)
+                _print(f"{size}, {form}, {'saving video' if save else 'tracking'}", rounds)
     return 0
 
 
@@ -58,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ultralytics-python", help="a Python that has ultralytics")
     parser.add_argument("--before", type=lambda text: Path(text).resolve(), metavar="CHECKOUT")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=[*SIZES])
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["h264"])
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="auto", help="this program's; theirs is float32")
@@ -66,22 +81,30 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_clip(video: Path, clip: Path, size: tuple[int, int], count: int) -> None:
-    """Write `count` frames of `video` at `size` (width, height) as H.264."""
+def make_clip(
+    video: Path, clip: Path, size: tuple[int, int], count: int, form: str = "h264"
+) -> None:
+    """Write `count` frames of `video` at `size` (width, height) in one of the FORMATS."""
     import av
 
+    codec, pixels, rotation, less = FORMATS[form]
     width, height = size
     parts = 2 if height > SIZES["1080p"][1] else 1
     with av.open(str(clip), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "23", "preset": "veryfast"}
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width - less, height - less, pixels
+        stream.options = ENCODER_OPTIONS.get(codec, {})
+        if codec == "mjpeg":
+            stream.codec_context.qmin = stream.codec_context.qmax = 3
+        if rotation:
+            stream.set_display_rotation(rotation)
         readers = [
             islice(pictures(video, width // parts, height // parts), n * _LATER, None)
             for n in range(parts * parts)
         ]
         for n, tiles in enumerate(islice(zip(*readers, strict=False), count)):
-            frame = av.VideoFrame.from_ndarray(_tiled(tiles, parts), format="rgb24")
+            pixels_rgb = _tiled(tiles, parts)[: height - less, : width - less]
+            frame = av.VideoFrame.from_ndarray(pixels_rgb, format="rgb24")
             frame.pts, frame.time_base = n, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -143,7 +166,7 @@ def _work(given: argparse.Namespace) -> dict[str, Any]:
 
 def _print(title: str, rounds: list[dict[str, dict[str, Any]]]) -> None:
     """Print one table: a line per side, then trackline's CPU time by thread."""
-    print(f"\n{title:24}{'fps':>22}{'CPU ms a frame':>24}{'MB':>24}{'fps, CPU, MB of ours':>24}")
+    print(f"\n{title:32}{'fps':>22}{'CPU ms a frame':>24}{'MB':>24}{'fps, CPU, MB of ours':>24}")
     sides = {side: [each[side] for each in rounds] for side in rounds[0]}
     medians: dict[str, list[float]] = {}
     for side, runs in sides.items():
@@ -156,7 +179,7 @@ def _print(title: str, rounds: list[dict[str, dict[str, Any]]]) -> None:
         pairs = zip(medians[OURS], medians[side], strict=True)
         ratios = " ".join(f"{mine / other:.2f}x" for mine, other in pairs)
         cells = "".join(f"{cell(each):>24}" for each in values)
-        print(f"  {side:20}{cells}{'' if side == OURS else ratios:>24}", flush=True)
+        print(f"  {side:28}{cells}{'' if side == OURS else ratios:>24}", flush=True)
     for side in (OURS, BEFORE):
         if side in sides:
             print(f"  {side}, CPU ms a frame: {_by_thread(sides[side])}", flush=True)
