@@ -34,7 +34,7 @@ from pipeline.server.viewers.messages import picture_message
 
 FRONT, YARD = CAMERAS
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from support.paths import ROOT
 
-PATIENCE_S = 40.0  # a busy machine starts Python and OpenVINO slowly
+PATIENCE_S = 60.0  # a busy machine starts Python and OpenVINO slowly
 
 
 class Running:
@@ -29,7 +29,7 @@ class Running:
         assert process.stdout is not None
         self.address = process.stdout.readline().strip()
         assert self.address.startswith("http://"), (self.address, self.log())
-        self.client = httpx.Client(base_url=self.address.partition("/?")[0], timeout=30)
+        self.client = httpx.Client(base_url=self.address.partition("/?")[0], timeout=PATIENCE_S)
 
     def log(self) -> str:
         return self._log.read_text()

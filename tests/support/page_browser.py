@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+PATIENCE_S = 60.0
+"""How long a test waits for what must come; on a busy machine some seconds are nothing."""
 
 Open = Callable[..., Page]
 """Opens a page and returns it; see the fixture `open_page`."""
@@ -58,9 +62,25 @@ BOUNDS = """name => {
 }"""
 
 
+# A canvas gets its size when the browser paints: a script may look between a change of the layout
+# and that, which nobody sees. This waits until canvas and layout agree.
+LAID_OUT = """async (tile) => {
+  const overlay = tile.querySelector(".overlay");
+  const ratio = Math.min(devicePixelRatio, 3);
+  const agrees = (side, shown) => overlay[side] === Math.round(overlay[shown] * ratio);
+  while (!agrees("width", "clientWidth") || !agrees("height", "clientHeight")) {
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+
+
 def bounds(page: Page, camera: str) -> dict[str, Any]:
     """Return what the picture shows and what is drawn over it, see `BOUNDS`."""
-    found: dict[str, Any] = page.evaluate(BOUNDS, camera)
+    script = f"""async name => {{
+      await ({LAID_OUT})(document.querySelector(`[data-camera='${{name}}']`));
+      return ({BOUNDS})(name);
+    }}"""
+    found: dict[str, Any] = page.evaluate(script, camera)
     return found
 
 
@@ -81,13 +101,20 @@ def goes_on(page: Page, camera: str) -> None:
     )
 
 
-def until(page: Page, is_so: Callable[[], bool]) -> None:
-    """Wait until something is so that the page cannot tell; fails after some seconds."""
-    for _ in range(100):
-        if is_so():
-            return
+def until(page: Page, is_so: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
+    """Wait until something is so that the page cannot tell; fails after `limit_s`."""
+    end = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not become so"
         page.wait_for_timeout(50)
-    raise AssertionError("it did not become so")
+
+
+def visit_with_clip(page: Page) -> int | None:
+    """Ask the real server for a visit whose clip is ready: without one the browser complains."""
+    page.wait_for_timeout(500)
+    script = "async () => (await (await fetch('api/visits')).json()).visits.find((one) => one.clip)"
+    found = page.evaluate(script)
+    return None if found is None else int(found["id"])
 
 
 def accessibility_problems(page: Page) -> list[str]:

@@ -402,6 +402,7 @@ class Viewer:
                     await self.tracks(camera)
                     if self.watch["pictures"] and camera.name not in self.waiting:
                         self.waiting.add(camera.name)
+                        self.fake.sent += 1
                         await self.picture(camera)
             await asyncio.sleep(0.1)
 

@@ -108,9 +108,12 @@ class FakeServer:
     tested: list[str] = field(default_factory=list)
     browsers: dict[str, dict[str, str]] = field(default_factory=dict)
     """The keys of those that get notifications, by endpoint."""
+    sent: int = 0
+    """Pictures sent so far, and how many of them were acknowledged."""
     acks: int = 0
     port: int = 0
     viewers: set[asyncio.Queue[str]] = field(default_factory=set)
+    _place: socket.socket | None = None
     _thread: threading.Thread | None = None
     _server: uvicorn.Server | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -121,10 +124,10 @@ class FakeServer:
 
     def start(self) -> None:
         """Listen, on the same port as before if there was one."""
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.port))
-        self.port = listening.getsockname()[1]
+        if self._place is None:
+            self._place = bound(0)  # while the server is away no other program gets the port
+            self.port = self._place.getsockname()[1]
+        listening = bound(self.port)
         config = uvicorn.Config(app_of(self), log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
 
@@ -144,6 +147,12 @@ class FakeServer:
         assert self._thread is not None
         self._server.should_exit = True
         self._thread.join(20)
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        if self._place is not None:
+            self._place.close()
 
     def happen(self, **event: Any) -> dict[str, Any]:
         """Store an event and tell every page."""
@@ -187,6 +196,15 @@ class FakeServer:
         assert self._loop is not None
         for queue in tuple(self.viewers):
             self._loop.call_soon_threadsafe(queue.put_nowait, text)
+
+
+def bound(port: int) -> socket.socket:
+    """Return a socket at a port that may have another one."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 def delivery_like(target: str, **values: Any) -> dict[str, Any]:

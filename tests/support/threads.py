@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-PATIENCE_S = 15.0  # a latch that opens no sooner is a deadlock
+PATIENCE_S = 60.0  # a latch that opens no sooner is a deadlock
 
 
 class Latch:

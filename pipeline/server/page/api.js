@@ -88,6 +88,7 @@ export function endRequests() {
 /** End the session. Requests under way are aborted, later ones fail at once. */
 export async function signOut() {
   endRequests();
+  for (const one of document.querySelectorAll("img[src^='api/'], video[src]")) one.removeAttribute("src"); // what they would load, too
   try {
     await fetchJson("api/logout", { method: "POST", signal: null });
   } catch {

@@ -3,7 +3,7 @@ import { cameraPath, fetchJson } from "./api.js";
 import { choose, show } from "./dialogs.js";
 import { el, setText } from "./dom.js";
 
-const APPEARS_MS = 8000; // the program looks at its configuration once a second
+const APPEARS_MS = 30_000; // the program looks at its configuration once a second; it may be busy
 
 export class CameraForm {
   #wall;

@@ -26,6 +26,7 @@ export class Clip {
   #visit = null;
   #clips = []; // of the visit, as `clipsOf` has them
   #at = 0; // which of them is shown
+  #isPlaced = false; // whether the clip began where it should, or the user has gone elsewhere in it
   #visits = [];
   #retry = 0;
   #retryMs = MIN_RETRY_MS;
@@ -46,6 +47,7 @@ export class Clip {
     this.#video.addEventListener("error", () => this.#failed());
     this.#video.addEventListener("ended", () => this.#goOn());
     this.#video.addEventListener("loadedmetadata", () => { this.#download.hidden = false; this.#prepare(); });
+    this.#video.addEventListener("seeking", () => { this.#isPlaced = true; });
     this.#video.addEventListener("loadeddata", () => {
       setText(this.#hint, "Space plays and pauses, ← → jump, N newer, P older, Esc closes.");
       this.#video.play().catch(() => {}); // refused where the browser wants a click first: the controls are there
@@ -83,9 +85,7 @@ export class Clip {
 
   #open(visit) {
     clearTimeout(this.#retry);
-    this.#visit = visit;
-    this.#retryMs = MIN_RETRY_MS;
-    this.#clips = [];
+    [this.#visit, this.#clips, this.#retryMs] = [visit, [], MIN_RETRY_MS];
     this.#showParts();
     this.#link.hidden = true;
     setText(this.#title, `${visitText(visit)} · ${visit.camera} · ${time(visit.started)}${visit.ended !== null && visit.seconds ? ` · ${span(visit.seconds)}` : ""}`);
@@ -101,6 +101,7 @@ export class Clip {
   /** Play the clip that shows an event. */
   #play(at, number, began) {
     this.#at = at;
+    this.#isPlaced = at > 0; // a later clip goes on
     this.#overlay.clear();
     this.#marks.replaceChildren();
     this.#showParts();
@@ -115,15 +116,22 @@ export class Clip {
   async #prepare() {
     const [visit, at] = [this.#visit, this.#at];
     if (visit === null) return;
+    this.#place(visit.clip_offset_s);
     const events = await this.#load();
     if (this.#visit !== visit || this.#at !== at) return;
-    const first = at === 0 ? events.find((one) => one.id === visit.event_id) : null;
-    const offset = at === 0 ? (first?.clip_offset_s ?? visit.clip_offset_s) : null; // a later clip goes on
+    this.#place(events.find((one) => one.id === visit.event_id)?.clip_offset_s);
     const { duration } = this.#video;
-    if (offset !== null && Number.isFinite(duration)) this.#video.currentTime = Math.min(Math.max(0, offset - LEAD_S), duration);
     const here = this.#clips[at]?.events ?? [];
     if (Number.isFinite(duration) && duration > 0) this.#marks.replaceChildren(...here.map((one) => this.#mark(one, duration)));
     await this.#overlay.show(at === 0 ? visit : { ...visit, event_id: here[0]?.id });
+  }
+
+  /** Go to shortly before the event, once that is known, unless the user has gone elsewhere meanwhile. */
+  #place(offset = null) {
+    const video = this.#video;
+    if (offset === null || this.#isPlaced || video.seeking || !Number.isFinite(video.duration)) return;
+    video.currentTime = Math.min(Math.max(0, offset - LEAD_S), video.duration);
+    this.#isPlaced = true;
   }
 
   /** Load the visit's events, and which clips they are in. */
@@ -224,8 +232,7 @@ export class Clip {
   }
 
   #key(event) {
-    const video = this.#video;
-    const focused = document.activeElement;
+    const [video, focused] = [this.#video, document.activeElement];
     const jump = { ArrowLeft: -JUMP_S, ArrowRight: JUMP_S }[event.key];
     if (focused instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "n") this.#step(-1);

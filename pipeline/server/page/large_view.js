@@ -12,6 +12,7 @@ export class LargeView {
   #onShow;
   #onSettings;
   #leaving = false;
+  #isOpening = false; // the editor, whose zones are on their way
 
   /**
    * `onShow` is called with the name of the camera shown large, or null for the wall; `onSettings`
@@ -29,6 +30,7 @@ export class LargeView {
 
   open(name) {
     location.hash = PREFIX + encodeURIComponent(name);
+    this.follow(); // the browser's event comes later, and a key pressed meanwhile is for the large camera
   }
 
   back() {
@@ -61,16 +63,19 @@ export class LargeView {
 
   async edit() {
     const tile = this.#wall.tile(this.#wall.large);
-    if (!tile || this.#editor.camera !== null) return;
+    if (!tile || this.#editor.camera !== null || this.#isOpening) return;
     if (!tile.size) {
       await choose("No picture yet", "Zones are drawn on the picture; wait until the camera has sent one.", [{ value: 0, text: "Close" }]);
       return;
     }
     tile.zoom.reset();
+    this.#isOpening = true;
     try {
-      await this.#editor.open(tile);
+      await this.#editor.open(tile, () => this.#wall.large === tile.name && this.#wall.tile(tile.name) === tile);
     } catch (error) {
       await choose("The zones cannot be loaded", error.message, [{ value: 0, text: "Close" }]);
+    } finally {
+      this.#isOpening = false;
     }
   }
 

@@ -37,7 +37,7 @@ export class Layers extends EventTarget {
 export function bindFullScreen(button) {
   const root = document.documentElement;
   const toggle = () => {
-    if (document.fullscreenElement) document.exitFullscreen();
+    if (document.fullscreenElement) document.exitFullscreen().catch(() => {}); // left meanwhile, by Escape
     else if (document.fullscreenEnabled) root.requestFullscreen().catch(() => {}); // the browser may refuse
   };
   const show = () => button.setAttribute("aria-pressed", document.fullscreenElement !== null);

@@ -9,7 +9,7 @@ export const isStill = new URLSearchParams(location.search).has("zones");
 
 /** Offer the other frames of a video below its picture. */
 export async function offerFrames(tile) {
-  const { duration_s, at_s } = await fetchJson("api/frame");
+  const { duration_s, at_s } = await fetchJson("api/frame").catch(() => ({})); // without an answer there is one frame
   if (!(duration_s > 0) || tile.element.querySelector(".frames")) return;
   const said = el("output", { for: "frame-at" });
   const say = (seconds) => setText(said, `${clock(seconds)} of ${clock(duration_s)}`);

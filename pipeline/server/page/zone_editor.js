@@ -4,7 +4,7 @@ import { MAX_ZONES, MIN_POINTS, freshName, fromServer, maskOf, masksOf, problemO
 import { WholePicture } from "./whole_picture.js";
 import { choose } from "./dialogs.js";
 import { Preview } from "./zone_preview.js";
-import { el, setText } from "./dom.js";
+import { el, setAttribute, setText } from "./dom.js";
 import { ZoneDrawing } from "./zone_drawing.js";
 import { ZoneForm } from "./zone_form.js";
 
@@ -27,7 +27,8 @@ export class ZoneEditor extends EventTarget {
   #hint = el("p", { class: "say", role: "status" });
   #problem = el("p", { class: "problem", role: "alert" });
   #title = el("h2", { id: "editor-title" });
-  #list = el("ul", { class: "list" });
+  #none = el("li", { class: "empty" }, "This camera has no zones and no lines yet.");
+  #list = el("ul", { class: "list" }, this.#none);
   #newZone = el("button", { type: "button", on: { click: () => this.#start("zone") } }, "New zone");
   #newLine = el("button", { type: "button", on: { click: () => this.#start("line") } }, "New line");
   #newMask = el("button", { type: "button", on: { click: () => this.#start("mask") } }, "New mask");
@@ -37,7 +38,6 @@ export class ZoneEditor extends EventTarget {
   #revert = el("button", { type: "button", on: { click: () => this.#undoLast() } }, "Undo");
   #close = el("button", { type: "button", on: { click: () => this.close() } }, "Close");
   #form = new ZoneForm({ begin: () => this.#pushUndo(), change: () => this.#refresh(), remove: () => this.#delete() });
-
   #whole = new WholePicture({ begin: () => this.#pushUndo(), change: () => this.#refresh() });
   #preview = new Preview(() => this.#showCounts());
   #words;
@@ -71,9 +71,10 @@ export class ZoneEditor extends EventTarget {
     return this.#tile !== null && this.#asText() !== this.#saved;
   }
 
-  /** Begin to edit the zones of a tile's camera; raises ApiError when they cannot be loaded. */
-  async open(tile) {
+  /** Begin to edit the zones of a tile's camera, if it is still wanted once they are there; raises ApiError when they cannot be loaded. */
+  async open(tile, isWanted) {
     const answer = await fetchJson(cameraPath(tile.name, "zones"));
+    if (!isWanted()) return;
     const { zones, lines, size, appeared = null, ...others } = answer;
     this.#others = others;
     this.#size = tile.size;
@@ -226,15 +227,18 @@ export class ZoneEditor extends EventTarget {
     this.#fillList(this.#draft.zones, this.#draft.chosen);
   }
 
+  /** Show the zones in place: counts come while a row is being clicked, or has the focus. */
   #fillList(zones, chosen) {
-    const rows = zones.map((zone, i) => el("li", {}, el(
-      "button", { type: "button", "aria-pressed": String(i === chosen), data: { row: i }, on: { click: () => this.#pick(i) } },
-      el("span", {}, zone.name || "(no name)"), el("small", {}, this.#preview.text(zone) || zone.kind),
-    )));
-    if (!rows.length) rows.push(el("li", { class: "empty" }, "This camera has no zones and no lines yet."));
-    const focused = this.#list.contains(document.activeElement) ? document.activeElement.dataset.row : null;
-    this.#list.replaceChildren(...rows);
-    if (focused !== null) this.#list.querySelector(`[data-row="${focused}"]`)?.focus();
+    this.#none.hidden = zones.length > 0;
+    const rows = [...this.#list.querySelectorAll("button")];
+    for (const row of rows.slice(zones.length)) row.parentElement.remove();
+    zones.forEach((zone, i) => {
+      const row = rows[i] ?? el("button", { type: "button", on: { click: () => this.#pick(i) } }, el("span"), el("small"));
+      if (!rows[i]) this.#list.append(el("li", {}, row));
+      setAttribute(row, "aria-pressed", String(i === chosen));
+      setText(row.children[0], zone.name || "(no name)");
+      setText(row.children[1], this.#preview.text(zone) || zone.kind);
+    });
   }
 
   #pick(index) {

@@ -1,6 +1,6 @@
 // Form of one zone or line: name, classes that count, dwell time, direction.
 import { classesSeen } from "./colours.js";
-import { el, setText } from "./dom.js";
+import { el, setAttribute, setText } from "./dom.js";
 
 export class ZoneForm {
   #zone = null;
@@ -70,16 +70,17 @@ export class ZoneForm {
     this.#callbacks.change();
   }
 
+  /** Show the classes in place: one that is seen for the first time comes behind the others. */
   #fillChips() {
     const names = [...new Set([...this.#zone.classes, ...classesSeen()])].slice(0, 30);
-    const signature = JSON.stringify([names, this.#zone.classes]);
-    if (this.#chips.dataset.shown === signature) return;
-    this.#chips.dataset.shown = signature;
-    const focused = this.#chips.contains(document.activeElement) ? document.activeElement.textContent : null;
-    this.#chips.replaceChildren(...names.map((name) => el(
-      "button", { type: "button", "aria-pressed": String(this.#zone.classes.includes(name)), on: { click: () => this.#toggle(name) } }, name,
-    )));
-    if (focused !== null) [...this.#chips.children].find((chip) => chip.textContent === focused)?.focus();
+    const chips = new Map([...this.#chips.children].map((chip) => [chip.textContent, chip]));
+    for (const [name, chip] of chips) if (!names.includes(name)) chip.remove();
+    for (const name of names) {
+      if (!chips.has(name)) chips.set(name, el("button", { type: "button", on: { click: () => this.#toggle(name) } }, name));
+      const chip = chips.get(name);
+      setAttribute(chip, "aria-pressed", String(this.#zone.classes.includes(name)));
+      if (!chip.isConnected) this.#chips.append(chip);
+    }
   }
 
   #toggle(name) {

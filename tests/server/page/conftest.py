@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from support.page_browser import CHROMIUM, FLAGS, Open, shows_pictures
+from support.page_browser import CHROMIUM, FLAGS, PATIENCE_S, Open, shows_pictures
 from support.page_scenes import Scene, street, synthetic
 from support.page_server import Camera, FakeServer
 
@@ -15,7 +15,7 @@ from support.page_server import Camera, FakeServer
 OWN = "willReadFrequently"
 
 # Five seconds, the default, were too few on a busy machine.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +50,7 @@ def fake(moving: Scene, walkers: Scene) -> Iterator[FakeServer]:
     server = FakeServer([Camera("yard", moving), Camera("street", walkers)])
     server.start()
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def open_page(browser: Browser, fake: FakeServer) -> Iterator[Open]:
     def open_(path: str = "", *, allowed: tuple[str, ...] = (), **options: Any) -> Page:
         shown = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", **options}
         context = browser.new_context(**shown)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)
         page = context.new_page()
 
@@ -92,10 +92,11 @@ def functions(browser: Browser, moving: Scene) -> Iterator[Page]:
     server = FakeServer([Camera("yard", moving)])
     server.start()
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(server.url)
     yield page
     page.close()
-    server.stop()
+    server.close()
 
 
 @pytest.fixture

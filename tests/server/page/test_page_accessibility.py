@@ -109,6 +109,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("To the cameras")
     page.keyboard.press("Enter")
+    expect(page.locator("#wall")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_attribute("aria-label", re.compile("Show yard large"))
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -181,6 +182,7 @@ def test_axe_finds_nothing(open_page: Open, fake: FakeServer) -> None:
 def test_nothing_moves_where_motion_is_unwanted(open_page: Open, fake: FakeServer) -> None:
     page = open_page(reduced_motion="reduce")
     shows_pictures(page)
+    expect(page.get_by_text("No events yet")).to_be_visible()  # a visit in the list is not fresh
     fake.visit()
     page.wait_for_selector(".event.fresh")
     assert page.evaluate("document.getAnimations().length") == 0

@@ -95,6 +95,7 @@ def test_alerts_are_switched_on_tested_and_shown(open_page: Open, fake: FakeServ
     expect(dialog).to_contain_text("On: alerts of rules that go to web push are shown here.")
     assert fake.browsers == {"https://push.example.org/1": {"p256dh": "p", "auth": "a"}}
 
+    until(page, lambda: bool(page.context.service_workers))
     (worker,) = page.context.service_workers
     worker.evaluate(NOTING)
     alert = {"title": "Yard at night", "text": "person entered lawn", "tag": "t", "visit": visit}

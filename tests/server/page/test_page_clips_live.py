@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.live_process import served
-from support.page_browser import goes_on, until
+from support.page_browser import PATIENCE_S, goes_on, until, visit_with_clip
 from support.tiny_networks import one_box_network
 
 pytest.importorskip("sqlalchemy")
@@ -49,7 +49,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 def real(browser: Browser, address: str) -> Iterator[Page]:
     complaints = []
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
@@ -81,17 +81,8 @@ def test_pictures_zones_events_and_clips(real: Page) -> None:
     real.get_by_role("button", name="Save", exact=True).click()
     expect(real.get_by_text("Saved.")).to_be_visible()
     real.get_by_role("button", name="Close", exact=True).click()
-    expect(real.locator(".event").first).to_contain_text("Everything", timeout=20_000)
+    expect(real.locator(".event").first).to_contain_text("Everything")
     expect(real.get_by_role("row", name="Everything")).to_be_visible()
-    until(real, lambda: clip_is_there(real))
-    real.get_by_role("button", name="Play clip").last.click()
+    until(real, lambda: visit_with_clip(real) is not None)
+    real.locator(f'.event[data-id="{visit_with_clip(real)}"] button').click()
     real.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
-
-
-def clip_is_there(page: Page) -> bool:
-    """Ask before playing: a clip that is not there yet would be an error in the console."""
-    page.wait_for_timeout(1000)
-    found: bool = page.evaluate(
-        "async () => (await (await fetch('api/events')).json()).events.at(-1).clip"
-    )
-    return found

@@ -62,7 +62,7 @@ def test_figures_over_days(open_page: Open, fake: FakeServer) -> None:
     expect(gate.locator(".busy")).to_have_text("Busiest: 8–9 h (7)17–18 h (4)")
     expect(page.get_by_role("article", name="Lawn").locator(".total")).to_have_text("6 entered")
     expect(page.get_by_role("article", name="Door").locator(".total")).to_have_text("0 entered")
-    assert f"#counts?day={DAY.isoformat()}" in page.url
+    until(page, lambda: f"#counts?day={DAY.isoformat()}" in page.url)
     link = page.get_by_role("link", name="CSV").get_attribute("href") or ""
     assert "bucket=hour" in link
     assert "clock=local" in link
@@ -89,6 +89,7 @@ def test_figures_over_days(open_page: Open, fake: FakeServer) -> None:
     expect(gate.locator(".total")).to_have_text("23 in · 2 out")
     page.get_by_label("Class", exact=True).first.select_option("person")
     expect(gate.locator(".total")).to_have_text("0 in · 2 out")
+    until(page, lambda: "class=person" in page.url)
     address = page.url.removeprefix(fake.url)
     page.keyboard.press("Escape")
     expect(page.locator("#wall")).to_be_visible()

@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from support import rtsp_server
 from support.live_process import served
 from support.live_video import clip_pictures, encoded, looped
-from support.page_browser import until
+from support.page_browser import PATIENCE_S, until, visit_with_clip
 from support.page_scenes import SAMPLES
 
 pytest.importorskip("sqlalchemy")
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 FPS = 10
 PASSWORD = "p@ss/word ${X}"
@@ -81,7 +81,7 @@ def test_from_an_empty_folder_to_an_event_with_its_clip(
     """No file is edited; the next start has the camera and its zone."""
     complaints: list[str] = []
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     newcomer, began = Newcomer(page), time.monotonic()
     page.goto(address)
@@ -109,8 +109,8 @@ def test_from_an_empty_folder_to_an_event_with_its_clip(
 
     event = page.locator(".event").filter(has_text="Street").first
     expect(event).to_be_visible()
-    until(page, lambda: _has_clip(page))
-    newcomer.hit(page.get_by_role("button", name="Play clip").last)
+    until(page, lambda: visit_with_clip(page) is not None, 120)
+    newcomer.hit(page.locator(f'.event[data-id="{visit_with_clip(page)}"] button'))
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
     took_s = time.monotonic() - began
     sys.stdout.write(f"{newcomer.clicks} clicks, {newcomer.typed} letters, {took_s:.0f} s\n")
@@ -123,11 +123,3 @@ def test_from_an_empty_folder_to_an_event_with_its_clip(
     assert (folder / "out" / "secrets.yaml").stat().st_mode & 0o777 == 0o600
     assert "Street" in (folder / "out" / "zones.yaml").read_text()
     page.close()
-
-
-def _has_clip(page: Page) -> bool:
-    page.wait_for_timeout(400)
-    found: bool = page.evaluate(
-        "async () => (await (await fetch('api/events')).json()).events.some((one) => one.clip)"
-    )
-    return found

@@ -83,8 +83,7 @@ def test_filled_tiles_have_their_boxes_in_place(open_page: Open, fake: FakeServe
     page.reload()
     expect(page.locator("#wall")).to_have_attribute("data-cover", "")
     page.locator(".tile .open").click()
-    fit = "getComputedStyle(document.querySelector('.picture')).objectFit"
-    assert page.evaluate(fit) == "contain"
+    expect(page.locator(".tile.large .picture")).to_have_css("object-fit", "contain")
 
 
 def test_the_rail_folds_and_stays_folded(page: Page) -> None:

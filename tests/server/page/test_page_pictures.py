@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.live_process import live, write
+from support.page_browser import PATIENCE_S
 from support.tiny_networks import one_box_network
 from support.tiny_videos import write_video
 
 pytest.importorskip("fastapi")
 pytest.importorskip("python_multipart")
 
-pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs_browser, pytest.mark.slow, pytest.mark.timeout(240)]
 
 DROP = """([name, bytes]) => {
   const data = new DataTransfer();
@@ -58,7 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -67,6 +68,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     expect(page.get_by_role("dialog")).to_be_visible()  # a first run offers to add a camera
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Pictures").click()
+    page.wait_for_url("**/pictures.html")
     expect(page.locator("#theme")).to_contain_text("Auto")  # its script runs
     yield page
     context.close()
@@ -171,7 +173,7 @@ def seeked(page: Page, to_s: float) -> None:
 def test_a_video_is_analysed_played_filtered_and_downloaded(page: Page, tmp_path: Path) -> None:
     """Its boxes follow the frame that the browser shows; what is filtered is in no download."""
     page.set_input_files("#files", video(tmp_path, "gate.mp4"))
-    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person")
     expect(page.locator("#summary")).to_have_text("1 video, 1 object")
     expect(page.locator(".card .hint").first).to_have_text("64 × 48, 2.0 s")
     [kept] = downloaded(page)["videos"]
@@ -203,7 +205,7 @@ def test_a_video_is_analysed_played_filtered_and_downloaded(page: Page, tmp_path
 
 def test_a_video_that_the_browser_cannot_play(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#files", video(tmp_path, "old.avi", "mpeg4"))
-    expect(page.locator(".card .hint").first).to_contain_text("cannot play", timeout=60_000)
+    expect(page.locator(".card .hint").first).to_contain_text("cannot play")
     page.wait_for_function("document.querySelector('video').videoWidth === 64")
 
 
@@ -218,7 +220,7 @@ def test_videos_that_are_refused_and_removed(page: Page, tmp_path: Path) -> None
     expect(page.locator("#choose")).to_be_focused()
     page.set_input_files("#files", [video(tmp_path, "a.mp4"), video(tmp_path, "b.mp4")])
     page.get_by_role("button", name="Remove a.mp4").click()
-    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person")
 
 
 def test_removed_while_its_answer_arrives(page: Page, tmp_path: Path) -> None:
@@ -240,13 +242,13 @@ def test_removed_while_its_answer_arrives(page: Page, tmp_path: Path) -> None:
     page.set_input_files("#files", [video(tmp_path, "a.mp4"), video(tmp_path, "b.mp4")])
     expect(page.locator("[data-arriving]")).to_be_attached(timeout=60_000)
     page.get_by_role("button", name="Remove a.mp4").click()
-    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person", timeout=60_000)
+    expect(page.locator(".card .found:not(.tags-of)")).to_have_text("1 × person")
 
 
 def test_by_keyboard_alone(page: Page, tmp_path: Path) -> None:
     """Every control has a name, can be reached, and the focus is never lost."""
     page.set_input_files("#files", [picture(tmp_path), video(tmp_path, "gate.mp4")])
-    expect(page.locator(".found:not(.tags-of)")).to_have_text(["1 × person"] * 2, timeout=60_000)
+    expect(page.locator(".found:not(.tags-of)")).to_have_text(["1 × person"] * 2)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, input, video, progress, a, ul")]
           .filter((one) => one.checkVisibility())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from support.live_process import live, write
-from support.page_browser import goes_on, shows_pictures
+from support.page_browser import PATIENCE_S, goes_on, shows_pictures
 from support.tiny_networks import one_box_network
 
 pytest.importorskip("fastapi")
@@ -20,7 +20,7 @@ TOKEN = "a-token-for-tests-only"
 WHOLE = {"name": "all", "points": [[0, 0], [64, 0], [64, 48], [0, 48]]}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_from_signing_in_to_losing_a_camera(browser: Browser, tmp_path: Path) -> None:
     """Sign in, see pictures move, a zone's event come, a camera go and another one come.
 
@@ -32,7 +32,7 @@ def test_from_signing_in_to_losing_a_camera(browser: Browser, tmp_path: Path) ->
     complaints: list[str] = []
     with live(tmp_path) as run:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))

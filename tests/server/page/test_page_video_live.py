@@ -29,15 +29,17 @@ NAME, FPS, STEP = "yard", 25, 8
 HEIGHT, WIDTH, SIDE = 270, 480, 64
 ONLY_BOXES = "localStorage.setItem('trackline.off', 'labels trails zones')"
 
-IS_VIDEO = "name => document.querySelector(`[data-camera='${name}']`).dataset.media === 'video'"
+IS_VIDEO = "name => document.querySelector(`[data-camera='${name}']`)?.dataset.media === 'video'"
 # Looks at the page before each painting until the object was seen in so many places.
 LOOK = f"""([name, count]) => new Promise((resolve) => {{
   const bounds = {BOUNDS};
   const seen = new Map();
+  const end = performance.now() + 20000;
   const look = () => {{
     const now = bounds(name);
     if (now.object && now.drawn) seen.set(Math.round(now.object[0]), now);
-    if (seen.size < count) requestAnimationFrame(look);
+    const ways = new Set([...seen.keys()].map((left) => Math.floor(left / {STEP}) % 3));
+    if (seen.size < count || (ways.size < 3 && performance.now() < end)) requestAnimationFrame(look);
     else resolve([...seen.values()]);
   }};
   look();
@@ -114,9 +116,14 @@ def test_boxes_are_in_step_with_the_cameras_own_video(browser: Browser, tmp_path
         page.reload()
         encoder = made.app.context.viewers.encoder
         until(page, lambda: bool(made.backend.taps[NAME].is_wanted))
-        until(page, lambda: page.evaluate(IS_VIDEO, NAME))
-        jpegs = encoder.encoded
-        seen = page.evaluate(LOOK, [NAME, 20])
+        seen = []
+        # A page that is two seconds behind has JPEG until the next key frame: that look is no good.
+        for _ in range(20):
+            until(page, lambda: page.evaluate(IS_VIDEO, NAME))
+            jpegs = encoder.encoded
+            seen = page.evaluate(LOOK, [NAME, 20])
+            if encoder.encoded == jpegs:
+                break
         for now in seen:
             assert now["drawn"] == pytest.approx(now["object"], abs=3 / now["scale"] + 2)
         assert {now["object"][0] // STEP % 3 for now in seen} == {0, 1, 2}, "pictures between"

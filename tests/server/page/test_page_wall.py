@@ -37,13 +37,13 @@ def test_boxes_are_crisp_where_pixels_are_small(open_page: Open) -> None:
     """The canvas over the picture has the screen's own pixels, not the page's."""
     page = open_page(device_scale_factor=2)
     shows_pictures(page)
-    size = page.evaluate(
+    page.wait_for_function(
         """() => {
           const canvas = document.querySelector(".overlay");
-          return [canvas.width / canvas.clientWidth, canvas.height / canvas.clientHeight];
+          const ratios = [canvas.width / canvas.clientWidth, canvas.height / canvas.clientHeight];
+          return ratios.every((ratio) => Math.abs(ratio - 2) < 0.02);
         }"""
     )
-    assert size == pytest.approx([2, 2], abs=0.02)
     only_boxes(page)
     now = bounds(page, "yard")
     assert now["drawn"] == pytest.approx(now["object"], abs=3 / now["scale"] + 1)
@@ -65,12 +65,14 @@ def test_layers_switch_off_and_stay_off(page: Page) -> None:
 
 def test_one_camera_large_and_back(page: Page, fake: FakeServer) -> None:
     """Only the large camera is asked for, wider than before; Escape brings all back."""
+    until(page, lambda: fake.watches[-1]["cameras"] == ["yard", "street"])
+    before = fake.watches[-1]
     page.get_by_role("button", name=re.compile("Show yard large")).click()
     expect(page.locator(".tile.large")).to_have_attribute("data-camera", "yard")
     expect(page.locator('[data-camera="street"]')).to_be_hidden()
     goes_on(page, "yard")
     until(page, lambda: fake.watches[-1]["cameras"] == ["yard"])
-    assert fake.watches[-1]["width"] > fake.watches[0]["width"]
+    until(page, lambda: fake.watches[-1]["width"] > before["width"])
     page.keyboard.press("ArrowRight")
     expect(page.locator(".tile.large")).to_have_attribute("data-camera", "street")
     page.keyboard.press("ArrowRight")
@@ -96,10 +98,8 @@ def test_only_what_is_on_the_screen_is_watched(open_page: Open, fake: FakeServer
     fake.cameras.extend(Camera(f"more {n}", scene) for n in range(8))
     page = open_page(viewport={"width": 390, "height": 700})
     shows_pictures(page)
-    until(page, lambda: bool(fake.watches))
-    first = fake.watches[-1]["cameras"]
-    assert "yard" in first
-    assert 1 <= len(first) <= 4
+    until(page, lambda: "yard" in fake.watches[-1]["cameras"])
+    until(page, lambda: len(fake.watches[-1]["cameras"]) <= 4)
     page.locator('[data-camera="more 7"]').scroll_into_view_if_needed()
     goes_on(page, "more 7")
     until(page, lambda: "yard" not in fake.watches[-1]["cameras"])
@@ -113,10 +113,10 @@ def test_a_hidden_tab_asks_for_nothing(page: Page, fake: FakeServer) -> None:
     }"""
     page.evaluate(hide, True)
     until(page, lambda: fake.watches[-1]["pictures"] is False)
-    page.wait_for_timeout(200)  # what was on its way
-    acks = fake.acks
+    until(page, lambda: fake.acks == fake.sent)  # what was on its way
+    sent = fake.sent
     page.wait_for_timeout(600)
-    assert fake.acks == acks
+    assert fake.sent == sent
     page.evaluate(hide, False)
     goes_on(page, "yard")
 
@@ -149,7 +149,9 @@ def test_each_picture_is_acknowledged_and_let_go(open_page: Open, fake: FakeServ
 
 def test_a_damaged_picture_is_skipped(page: Page, fake: FakeServer, moving: Scene) -> None:
     """The one before stays, the next one comes; a waiting acknowledgement would stop them all."""
-    broken = [jpeg[:30] if i % 2 else jpeg for i, jpeg in enumerate(moving.jpegs)]
+    # Of each two that are 15 apart one is broken: no viewer, however slow, gets broken ones only.
+    bad = {i if i % 4 < 2 else i + 15 for i in range(15)}
+    broken = [jpeg[:30] if i in bad else jpeg for i, jpeg in enumerate(moving.jpegs)]
     fake.cameras[0].scene = Scene(moving.width, moving.height, broken, moving.tracks)
     for _ in range(4):
         goes_on(page, "yard")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from support.live_process import served
+from support.page_browser import PATIENCE_S
 from support.tiny_videos import noise_picture, write_video
 from support.track_tables import walk, write_csv
 
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.needs_browser, pytest.mark.slow]
 CORNERS = [(150, 20), (300, 20), (300, 340), (150, 340)]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_zone_drawn_on_a_frame_is_counted_with(
     browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -35,7 +36,7 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
     words = ("zones", str(video), "-o", str(path), "--tracks", str(tracks), "--no-browser")
     with served(tmp_path, *words) as run:
         page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(run.address)
@@ -64,7 +65,7 @@ def test_a_zone_drawn_on_a_frame_is_counted_with(
         expect(page.get_by_role("link", name="Pictures")).to_have_count(0)
         page.get_by_role("button", name="Done", exact=True).click()
         expect(page.get_by_text("This window can be closed.")).to_be_visible()
-        assert run.process.wait(40) == 0
+        assert run.process.wait(PATIENCE_S) == 0
         page.wait_for_timeout(3500)  # the page asks for the status every three seconds
         page.context.close()
     assert complaints == []
