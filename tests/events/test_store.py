@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.event_servers import Postgres
+from support.live_fakes import until
 
 from pipeline.core.data import Event
 from pipeline.core.errors import ConfigError, StoreError, StoreRefusedError
 from pipeline.core.secret_types import hidden, hidden_address
 from pipeline.events.delivery.outbox import Outbox
 from pipeline.events.store import tables as schema
-from pipeline.events.store.database import parse, shown
+from pipeline.events.store.database import FairLock, parse, shown
 from pipeline.events.store.records import EventCount, EventQuery, EventRecord
 from pipeline.events.store.retention import MESSAGE_BYTES, ROW_BYTES
 from pipeline.events.store.store import EventStore
@@ -501,3 +502,48 @@ def test_postgres_addresses_use_psycopg() -> None:
     for address in ("postgres://u:p@h/d", "postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"):
         assert parse(address).drivername == "postgresql+psycopg"
         assert "p@" not in shown(parse(address))
+
+
+def test_a_thread_that_writes_for_long_makes_others_wait_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first start on a million events all visits were ended in one step, for 7 s.
+
+    The round of retention that began meanwhile found the "database is locked" after 5 s.
+    """
+    monkeypatch.setattr("pipeline.events.store.database.BUSY_S", 0.01)
+    store = EventStore(str(tmp_path / "events.db"), tmp_path)
+    began, ended = threading.Event(), threading.Event()
+
+    def write_for_long() -> None:
+        with store.writing():
+            began.set()
+            ended.wait(0.3)
+
+    thread = threading.Thread(target=write_for_long)
+    thread.start()
+    began.wait(60)
+    store.end_all_visits()
+    ended.set()
+    thread.join()
+
+
+def test_threads_write_in_the_order_in_which_they_ask() -> None:
+    """One that deleted batch after batch had the database again before the others looked."""
+    lock, order = FairLock(), list[str]()
+    asks = threading.Event()
+
+    def other() -> None:
+        asks.set()
+        with lock.held():
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with lock.held():
+        thread.start()
+        asks.wait(60)
+        until(lambda: lock.waiting == 1)
+    with lock.held():
+        order.append("again")
+    thread.join()
+    assert order == ["other", "again"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,39 @@ CONNECT_S = 5
 SILENT_MS = 15_000
 """A server that acknowledges nothing for so long is away (libpq's tcp_user_timeout)."""
 _WRITES = "trackline_writes"
+
+
+class FairLock:
+    """Lock that threads get in the order in which they asked for it.
+
+    SQLite lets one connection write, and the others look now and then, for some seconds, whether
+    they may: behind a long step, or a thread that writes again and again, they find it locked.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._threads: deque[object] = deque()  # the first holds the lock
+
+    @property
+    def waiting(self) -> int:
+        """Return how many threads wait for the lock."""
+        with self._changed:
+            return max(0, len(self._threads) - 1)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; waits without a limit. Not re-entrant."""
+        me = object()
+        with self._changed:
+            self._threads.append(me)
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._threads[0] is me)
+            yield
+        finally:
+            with self._changed:
+                self._threads.remove(me)
+                self._changed.notify_all()
 
 
 def parse(address: str) -> sa.URL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from pipeline.core.errors import StoreError
 from pipeline.events.delivery.outbox import expire
 from pipeline.events.positions import HOUR_S
 from pipeline.events.store.clip_cleaning import ClipCleaner
@@ -24,6 +24,8 @@ test of the store."""
 MESSAGE_BYTES = 100
 GRID_BYTES = 600
 """Bytes of an hour's grid of positions, about as many as a busy one takes."""
+SHRINK_PAGES = 2000
+"""So many pages (8 MB) of a file that shrinks are freed at once."""
 _DAY_S = 86_400.0
 _HAS_THUMBNAIL = visits.c.thumbnail_bytes > sa.literal_column("0")  # as the index has it
 
@@ -94,13 +96,16 @@ def total_bytes(store: EventStore) -> int:
 
 
 def _shrink_file(store: EventStore) -> None:
-    """Shrink the file of SQLite by what was deleted."""
-    with store.reading() as connection:
-        raw: Any = connection.connection.driver_connection if connection is not None else None
-        if raw is not None:
-            # It frees a page with each step, and only a script is stepped to its end.
-            with suppress(sqlite3.OperationalError):  # busy for long: the next round does it
-                raw.executescript("PRAGMA incremental_vacuum")
+    """Shrink the file of SQLite by what was deleted, in steps, between which others write."""
+    left, before = 1, None
+    with suppress(StoreError):  # another program holds it: the next round goes on
+        while left and left != before:  # a file that was made without `auto_vacuum` stays as it is
+            before = left
+            with store.writing() as connection:
+                raw: Any = connection.connection.driver_connection
+                # It frees a page with each step, and only a script is stepped to its end.
+                raw.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+                left = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
 
 
 def _delete_old(store: EventStore, limits: RetentionLimits, now: float) -> int:

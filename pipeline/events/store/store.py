@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline.events.store.clip_boxes import unpacked
 from pipeline.events.store.clip_files import file_below, make_private, remove
 from pipeline.events.store.clip_rows import add_clip, finish_clip, value_of_clip
 from pipeline.events.store.counts import label_counts, slot_counts
-from pipeline.events.store.database import asking, connect, file_of, parse, shown
+from pipeline.events.store.database import FairLock, asking, connect, file_of, parse, shown
 from pipeline.events.store.enqueue import GivenUp, enqueue_events, set_targets
 from pipeline.events.store.records import (
     EventCount,
@@ -75,6 +75,7 @@ class EventStore:
         self._reader, self._writer = connect(self._url)
         self._ready = False
         self._lock = threading.Lock()
+        self._writing = FairLock() if self.file is not None else None
         self._labels: dict[LabelKey, int] = {}
 
     def __str__(self) -> str:
@@ -103,9 +104,13 @@ class EventStore:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Return a connection in a transaction that is committed at the end of the block."""
+        """Return a connection in a transaction that is committed at the end of the block.
+
+        Threads write to a file one after the other, in the order in which they ask.
+        """
         self.prepare()
-        with asking(self._url), self._writer.begin() as connection:
+        lock = nullcontext() if self._writing is None else self._writing.held()
+        with lock, asking(self._url), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
