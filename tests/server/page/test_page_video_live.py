@@ -39,7 +39,8 @@ LOOK = f"""([name, count]) => new Promise((resolve) => {{
     const now = bounds(name);
     if (now.object && now.drawn) seen.set(Math.round(now.object[0]), now);
     const ways = new Set([...seen.keys()].map((left) => Math.floor(left / {STEP}) % 3));
-    if (seen.size < count || (ways.size < 3 && performance.now() < end)) requestAnimationFrame(look);
+    const isMore = seen.size < count || (ways.size < 3 && performance.now() < end);
+    if (isMore) requestAnimationFrame(look);
     else resolve([...seen.values()]);
   }};
   look();
