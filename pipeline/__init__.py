@@ -93,7 +93,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __distribution__ = "trackline"
-"""Tells this package from another of the same name."""
+"""Distinguishes this package from another one of the same name."""
 
 __all__ = [
     "Address",
@@ -257,7 +257,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name, imported when it is first used: `import pipeline` takes no time."""
+    """Return a public name, imported on first use, so that `import pipeline` takes no time."""
     home = next((home for home, names in _HOMES.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module 'pipeline' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""`python -m pipeline` and the command `trackline`."""
+"""Entry point of `python -m pipeline` and of the command `trackline`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import threading
 
 
 def main() -> int:
-    """Run the command; Ctrl-C is answered with 130 from here on, imports included."""
-    gc.disable()  # imports make no garbage, and looking for it takes a tenth of a start
+    """Run the command; from here on Ctrl-C exits with 130, even during imports."""
+    gc.disable()  # imports create no garbage, and collecting takes a tenth of the start
     try:
         from pipeline.cli.main import main as command
 
@@ -18,8 +18,8 @@ def main() -> int:
     except KeyboardInterrupt:
         code = 130
     if any(each.daemon and each.is_alive() for each in threading.enumerate()):
-        # A camera's thread that hangs in FFmpeg cannot be ended, and the interpreter would be taken
-        # down around it. All that was to be written is written and closed.
+        # A camera's thread that hangs in FFmpeg cannot be ended, and the interpreter would be torn
+        # down around it. All output has been written and closed by now.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

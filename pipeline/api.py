@@ -1,4 +1,4 @@
-"""The front door for programs: track, detect, localize, run."""
+"""Python interface: track, detect, localize, tag, run, and loading of models."""
 
 from __future__ import annotations
 
@@ -56,30 +56,31 @@ def track(
     """Yield one Result per frame, lazily and in order, writing nothing.
 
     `source` is a file, folder, glob, camera number, mapping with `kind`, or a list of these; or
-    pictures in memory: one array u8[H,W,3] in BGR, or any iterable of arrays or of
-    (array, seconds) pairs, such as a generator. The first item of an iterator is taken at once,
-    the others on a thread of its own. `fps` is for arrays without times (30 if not given).
+    pictures in memory: one array u8[H,W,3] in BGR, or any iterable of arrays or of (array, seconds)
+    pairs, such as a generator. The first item of an iterator is taken at once, the others on a
+    separate thread. `fps` applies to arrays without times (default 30).
 
-    `model` is a name, path or address of weights, or what `load_model` returned. `tracker` is a
-    name or a mapping of its options; the usual one if not given. `detector_options` are those of
+    `model` is a name, path or address of weights, or the result of `load_model`. `tracker` is a
+    name or a mapping of its options (default: the configuration's). `detector_options` are those of
     the yolo detector: device, imgsz, conf, iou, classes, ...
 
-    Several files come one after the other, in the order given; with a camera among them, results
-    of each source are in order and those of different sources come as they are ready.
+    Several files come one after the other, in the order given; with a camera among them, results of
+    each source are in order and those of different sources come as they are ready.
 
     Memory stays constant as long as the caller does not keep the results. Raises ConfigError for
-    unknown options and SourceError for what is no source at once, other errors from the iterator.
+    unknown options and SourceError for an invalid source at once; errors of the iterator are raised
+    later.
     """
     sources, frames = split_sources(source, fps)
     if isinstance(model, LoadedModel):
         if detector_options:
             raise ConfigError(
-                f"{', '.join(detector_options)}: goes to load_model, where the model was loaded"
+                f"{', '.join(detector_options)}: belongs in load_model, which loaded the model"
             )
         detector_options = dict(model.options)
     elif model is not None:
         detector_options["model"] = _model_name(model)
-    # Which detector and tracker are meant by options alone is the configuration's to say.
+    # Options alone do not say which detector and tracker are meant; the configuration does.
     tree = {
         "sources": sources,
         "detector": detector_options,
@@ -100,10 +101,10 @@ def detect(
     fps: float | None = None,
     **detector_options: Any,
 ) -> Iterator[Result]:
-    """Yield one Result per frame like `track`, with detections only: nothing is followed.
+    """Yield one Result per frame like `track`, with detections only: nothing is tracked.
 
-    `[result] = detect("bus.jpg")` for one picture. A list of pictures' paths is one source,
-    "pictures": one that cannot be read is left out, and SourceBrokenError names it at the end.
+    `[result] = detect("bus.jpg")` handles one picture. A list of picture paths is one source,
+    "pictures": unreadable ones are skipped, and SourceBrokenError names them at the end.
     """
     if (paths := _picture_paths(source)) is not None:
         source = {"kind": "images", "path": paths, "name": "pictures", "sequence": False}
@@ -119,11 +120,11 @@ def localize(
     model: str | Path | LoadedModel | None = None,
     **detector_options: Any,
 ) -> Detection | None:
-    """Return the one best object on a picture: of the highest score, of equal ones the largest.
+    """Return the one best object in a picture: the highest score, the largest of equal ones.
 
     `picture` is the path of a picture or an array u8[H,W,3] in BGR, `classes` the names or ids of
-    the classes that count. None where there is no such object. `model` and `detector_options` are
-    those of `track`; with a loaded model, any number of threads may call this at once.
+    the classes to consider. Returns None if there is no such object. `model` and `detector_options`
+    are those of `track`; with a loaded model, any number of threads may call this at once.
     """
     if isinstance(picture, str | os.PathLike):
         picture = read_picture(picture)
@@ -169,13 +170,13 @@ def tag(
     model: str | Path | LoadedClassifier | None = None,
     detector: str | Path | LoadedModel | None = None,
 ) -> dict[str, float]:
-    """Return words for what is on a picture and their scores, people first, then the best.
+    """Return words for the content of a picture, with scores: people first, then by score.
 
-    `picture` is the path of a picture or an array u8[H,W,3] in BGR. At most `top` words with a
-    score from `threshold` on are given: those of the classifier `model` and of the `detector`,
-    synonyms and general words folded. Both are names, paths or addresses of weights, or what
-    `load_classifier` and `load_model` returned: then any number of threads may call this at once.
-    The detector "none" leaves the classifier alone.
+    `picture` is the path of a picture or an array u8[H,W,3] in BGR. Returns at most `top` words
+    with a score of at least `threshold`: those of the classifier `model` and of the `detector`,
+    with synonyms merged and general words replaced by specific ones. Both are names, paths or
+    addresses of weights, or results of `load_classifier` and `load_model`: then any number of
+    threads may call this at once. With the detector "none" only the classifier is used.
     """
     if isinstance(picture, str | os.PathLike):
         picture = read_picture(picture)
@@ -195,7 +196,7 @@ def tag(
 
 
 def check_limits(top: int, threshold: float) -> None:
-    """Raise ConfigError for limits of `tag` that mean nothing."""
+    """Raise ConfigError for invalid limits of `tag`."""
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise ConfigError(f"top: want a whole number from 1 on, got {describe(top)}")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
@@ -209,9 +210,9 @@ def load_classifier(
 ) -> LoadedClassifier:
     """Load a classifier once, for many calls of `tag`; close it when done.
 
-    `model` is a name, path or address of weights, the network in the package if not given.
-    `kind` is the plug-in, one of ours or "package.module", and `classifier_options` are its
-    options: size, mean, std, crop, names, ... Raises ModelError, ConfigError or MissingExtraError.
+    `model` is a name, path or address of weights, by default the network in the package. `kind` is
+    the plug-in, one of ours or "package.module", and `classifier_options` are its options: size,
+    mean, std, crop, names, ... Raises ModelError, ConfigError or MissingExtraError.
     """
     if model is not None:
         classifier_options["model"] = _model_name(model)
@@ -219,10 +220,10 @@ def load_classifier(
 
 
 def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
-    """Process a whole configuration as the command does; return what is in report.json.
+    """Process a whole configuration like the command; return the content of report.json.
 
-    `config` is a Config, the same as a mapping, or the path of a YAML file. Raises the first
-    error of any stage after closing every output.
+    `config` is a Config, the same as a mapping, or the path of a YAML file. Raises the first error
+    of any stage after closing every output.
     """
     if isinstance(config, Mapping):
         config = validated(Config, config, "")
@@ -236,7 +237,7 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
 
 
 def _picture_paths(source: object) -> tuple[str, ...] | None:
-    """Return the paths of a list that holds nothing but names of pictures' files, else None."""
+    """Return the paths of a list that contains only names of picture files, else None."""
     if not isinstance(source, list | tuple) or not source:
         return None
     if not all(isinstance(each, str | Path) for each in source):

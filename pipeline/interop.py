@@ -1,6 +1,6 @@
-"""Boxes and tracks to and from other libraries: supervision, ultralytics, pandas, polars.
+"""Conversion of boxes and tracks to and from supervision, ultralytics, pandas and polars.
 
-None of them is imported before one of these functions needs it.
+Each library is imported by the first function that needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import supervision as sv
 
 CLASS_NAME, KEYPOINTS, AGE_S, COASTING = "class_name", "keypoints", "age_s", "coasting"
-"""Names in supervision's `data` of what it has no field for; the first is its own."""
+"""Keys in supervision's `data` for values without a field; the first is supervision's own."""
 
 
 def to_supervision(
@@ -32,9 +32,9 @@ def to_supervision(
 ) -> sv.Detections:
     """Return boxes as `supervision.Detections`, for its annotators, zones and metrics.
 
-    Of a Result, what was tracked, and the detections where nothing tracks; its masks and class
-    names come with it, keypoints are in `data["keypoints"]`. Tracks bring `data["age_s"]` and
-    `data["coasting"]`. Raises MissingExtraError where supervision is not installed.
+    Of a Result the tracks are converted, or the detections if nothing was tracked; masks and class
+    names are included, keypoints are in `data["keypoints"]`. Tracks set `data["age_s"]` and
+    `data["coasting"]`. Raises MissingExtraError if supervision is not installed.
     """
     module = _imported("supervision")
     masks = keypoints = None
@@ -74,9 +74,9 @@ def to_supervision(
 
 
 def from_supervision(found: sv.Detections) -> Detections | Tracks:
-    """Return `supervision.Detections` as Tracks where they have tracker ids, else as Detections.
+    """Convert `supervision.Detections` to Tracks if they have tracker ids, else to Detections.
 
-    Where they do not say, the score is 1 and the class 0. Tracks have no masks: they belong to the
+    A missing score is 1 and a missing class 0. Tracks have no masks: those belong to the
     detections.
     """
     xyxy = np.asarray(found.xyxy, np.float32).reshape(-1, 4)
@@ -99,10 +99,10 @@ def from_supervision(found: sv.Detections) -> Detections | Tracks:
 
 
 def from_ultralytics(found: Any) -> Detections | Tracks:
-    """Return ultralytics' `Results` or `Boxes` of one picture.
+    """Convert ultralytics' `Results` or `Boxes` of one picture.
 
-    As Tracks where `model.track` gave ids, else as Detections, with masks and keypoints where there
-    are any. Raises UsageError for the list that a model returns and for oriented boxes.
+    To Tracks if `model.track` gave ids, else to Detections, with masks and keypoints if there are
+    any. Raises UsageError for the list that a model returns and for oriented boxes.
     """
     if isinstance(found, list | tuple):
         raise UsageError(
@@ -136,7 +136,7 @@ def to_pandas(results: Iterable[Result]) -> pd.DataFrame:
     """Return a row for each track of all results, with the columns of the CSV file.
 
     Without a tracker each detection is a row, with track id 0. `utc` is empty: only a run with
-    outputs knows when a recording began. Raises MissingExtraError where pandas is not installed.
+    outputs knows when a recording began. Raises MissingExtraError if pandas is not installed.
     """
     pandas = _imported("pandas")
     rows = _rows(results)
@@ -151,7 +151,7 @@ def to_pandas(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def to_polars(results: Iterable[Result]) -> pl.DataFrame:
-    """Return the same rows as `to_pandas`; raises MissingExtraError without polars."""
+    """Return the same rows as `to_pandas` for polars; raises MissingExtraError without polars."""
     polars = _imported("polars")
     types: dict[ColumnType, Any] = {
         "text": polars.String,
@@ -192,7 +192,7 @@ def _rows(results: Iterable[Result]) -> list[tuple[Any, ...]]:
 
 
 def _array(value: Any, dtype: type) -> NDArray[Any]:
-    """Return a tensor on any device, or an array, as an array."""
+    """Convert a tensor on any device, or an array, to an array."""
     return np.asarray(value.cpu() if hasattr(value, "cpu") else value).astype(dtype)
 
 
@@ -220,7 +220,7 @@ def _tracks(
 def _masks_of_rows(
     seen: Detections, rows: NDArray[Any], size: tuple[int, int] | None
 ) -> NDArray[np.bool_] | None:
-    """Return bool[N,H,W] of the detections' `rows`; row -1 has no pixel."""
+    """Return bool[N,H,W] of the detections' `rows`; all False for row -1."""
     if seen.masks is None:
         return None
     if size is None:
@@ -233,7 +233,7 @@ def _masks_of_rows(
 
 
 def _keypoints_of_rows(seen: Detections, rows: NDArray[Any]) -> Float32 | None:
-    """Return f32[N,K,3] of the detections' `rows`; those of row -1 are 0."""
+    """Return f32[N,K,3] of the detections' `rows`; zeros for row -1."""
     if seen.keypoints is None:
         return None
     out = np.zeros((len(rows), *seen.keypoints.shape[1:]), np.float32)
@@ -251,7 +251,7 @@ def _letterboxed_mask(
     height, width = numbers.shape
     scale = min(height / size[0], width / size[1])
     left, top = (width - size[1] * scale) / 2, (height - size[0] * scale) / 2
-    # Only the cells of the box are kept, and one more on each side.
+    # Only the cells of the box, and one more on each side, are kept.
     low = np.floor(np.array(xyxy[:2]) * scale + (left, top)).astype(int) - 1
     high = np.ceil(np.array(xyxy[2:]) * scale + (left, top)).astype(int) + 1
     x0, y0 = low.clip(0, (width, height)).tolist()

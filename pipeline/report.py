@@ -45,10 +45,9 @@ def run_config(
 ) -> dict[str, Any]:
     """Process everything in the configuration, write `report.json`, return the report.
 
-    `pipeline` is the one built of `resolved`, where there is one already. Once anything was
-    processed the report is written, and handed to `on_report`, whatever ended the run: the error is
-    in it and is raised again. Raises WriteError if the report cannot be written and nothing else
-    went wrong.
+    `pipeline` is the one built from `resolved`, if it exists already. Once anything was processed
+    the report is written and passed to `on_report`, whatever ended the run: the error is in it and
+    is raised again. Raises WriteError if the report cannot be written and nothing else failed.
     """
     share_arenas()
     config = resolved.config
@@ -64,7 +63,7 @@ def run_config(
                 summaries.setdefault(result.frame.source, _SourceSummary()).add(result)
                 if on_result:
                     on_result(result)
-                del result  # its picture is not held while the next one is waited for
+                del result  # its picture is not kept while waiting for the next one
     except BaseException as error:
         problem = _reason(error)
         raise
@@ -103,7 +102,7 @@ class _SourceSummary:
     def as_plain(self, camera: CameraZones | None) -> dict[str, Any]:
         """Return the source's part of the report; `trackline count` reads size and last frame.
 
-        With the zones and lines of the source there are counts, also of what never happened.
+        If the source has zones and lines, it includes counts, also of what never happened.
         """
         index, pts_s = self._last
         last = {"size": list(self._size), "last": {"frame": index, "pts_s": round(pts_s, 6)}}
@@ -114,17 +113,17 @@ class _SourceSummary:
 
 
 def _zones_by_camera(config: Config) -> Mapping[str, CameraZones] | None:
-    """Return the zones and lines by source as the file has them now, None if nothing is counted."""
+    """Return the zones and lines by source as the file has them now, None if nothing counts."""
     if config.zones is None:
         return None
     try:
         return load_zones(config.zones).cameras
     except ConfigError:
-        return {}  # changed meanwhile, and broken: what was counted is reported all the same
+        return {}  # changed in the meantime, and broken: the counts are reported all the same
 
 
 def _of_file(info: SourceInfo) -> dict[str, Any]:
-    """Return the source's file, and that its sound is in no output."""
+    """Return the source's file, and a note if its sound is in no output."""
     file = {"file": info.file} if info.file else {}
     return {**file, **({"sound": "not copied"} if info.has_sound else {})}
 
@@ -185,7 +184,7 @@ def model_facts(named: str | None) -> dict[str, Any]:
 def _write(path: Path, report: Mapping[str, Any], *, failed: bool) -> None:
     """Write the report in one step: a reader never sees half of it.
 
-    A run that has `failed` already keeps its own error; a report lost on top is only logged.
+    A run that has `failed` keeps its own error; a report lost on top of it is only logged.
     """
     try:
         write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")

@@ -94,7 +94,7 @@ def test_no_object_is_none(network: Path) -> None:
     (picture()[0], {}, SourceError, "picture: want a BGR picture"),
     ([picture()], {}, SourceError, "picture: want a BGR picture"),
     (picture(), {"classes": ["lorry"]}, trackline.ModelError, "lorry"),
-    (picture(), {"conf": 0.5}, ConfigError, "conf: goes to load_model"),
+    (picture(), {"conf": 0.5}, ConfigError, "conf: belongs in load_model"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(
     given: Any, options: Any, error: Any, says: str, model: trackline.LoadedModel

@@ -304,8 +304,8 @@ def test_closing_while_a_run_uses_it_ends_the_run(network: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"conf": 0.5}, "conf: goes to load_model"),
-        ({"conf": 0.5, "imgsz": 320}, "conf, imgsz: goes to load_model"),
+        ({"conf": 0.5}, "conf: belongs in load_model"),
+        ({"conf": 0.5, "imgsz": 320}, "conf, imgsz: belongs in load_model"),
     ],
 )
 def test_options_of_a_loaded_model_are_given_when_it_is_loaded(given, says, model) -> None:

@@ -1,4 +1,4 @@
-"""Arguments that several commands have, checked: tracks, paths, frame rate, picture size."""
+"""Arguments shared by several commands, with checks: tracks, paths, frame rate, picture size."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from pipeline.core.errors import UsageError
 
 
 def add_tracks_argument(parser: argparse.ArgumentParser, what: str = "") -> None:
-    """Add TRACKS, which becomes a path of `place_of`; `what` is read besides what all read."""
+    """Add the argument TRACKS, parsed by `place_of`.
+
+    `what` describes inputs beyond the usual ones.
+    """
     text = "CSV, JSONL, MOT text or Parquet, a run's folder, a dataset (of a store, too: s3://...)"
     parser.add_argument("tracks", type=place_of, metavar="TRACKS", help=text + what)
 
 
 def local_path(text: str) -> Path:
-    """Return the path that an argument names; raises UsageError for an address in a store."""
+    """Return the local path an argument names.
+
+    Raises UsageError for an address in an object store.
+    """
     if is_address(text):
         raise UsageError(f"{text}: want a file or folder on this machine; stores hold datasets")
     return Path(text)
 
 
 def given_video(args: argparse.Namespace) -> Path:
-    """Return VIDEO of a command that wants TRACKS before it; raises UsageError without one."""
+    """Return VIDEO of a command that takes TRACKS before it; raises UsageError if it is missing."""
     video: Path | None = args.video
     if video is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Rich's console, as commands use it on standard output and standard error."""
+"""Rich consoles for commands, on standard output and standard error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.cli._stderr import LastingStderr
 
 
 def stderr_console() -> Console:
-    """Return a console on stderr that outlives a terminal that is closed."""
+    """Return a console on stderr that survives its terminal being closed."""
     file = cast(TextIO, LastingStderr(sys.stderr)) if sys.stderr else None
     return PipedConsole(file=file, stderr=True)
 
 
 class PipedConsole(Console):
-    """Leaves a reader that went away to the caller; rich would end the program."""
+    """Console whose BrokenPipeError reaches the caller; rich itself would end the program."""
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - rich calls this while it handles the BrokenPipeError

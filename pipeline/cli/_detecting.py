@@ -1,4 +1,4 @@
-"""Arguments of commands that detect and track, and the configuration they change."""
+"""Arguments of commands that detect and track, and the configuration changes they stand for."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ BETTER_MODELS = (
     "--model yolox-nano is faster and finds more, dfine-s is the most accurate\n"
 )
 MENTIONED = "better-models-mentioned"
-"""Name of the empty file in the cache folder that says the line above was printed once."""
+"""Empty file in the cache folder that records that the line above was printed once."""
 
 
 def add_detecting_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments; none has a default here, the configuration has them."""
+    """Add the arguments; none has a default here, defaults belong to the configuration."""
     add_detector_arguments(parser)
     parser.add_argument(
         "--detections", nargs="+", metavar="FILE|DIR",
-        help="take boxes from MOT, KITTI, CSV or JSONL files, by the names of the sources",
+        help="use boxes from MOT, KITTI, CSV or JSONL files, matched by source name",
     )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="sort, none, ... (see trackline list)")
-    parser.add_argument("--zones", metavar="FILE", help="zones and lines to count at")
+    parser.add_argument("--zones", metavar="FILE", help="file of zones and lines to count at")
     parser.add_argument(
         "--detect-every",
         type=_number_or_word,
         metavar="N|auto",
-        help="detect on every Nth frame only, or where it is needed",
+        help="detect on every Nth frame only, or (auto) as often as needed",
     )
-    parser.add_argument("--max-frames", type=int, metavar="N", help="stop each source after N")
+    parser.add_argument(
+        "--max-frames", type=int, metavar="N", help="stop each source after N frames"
+    )
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,14 +47,21 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", metavar="CONFIG.yaml", help="configuration file")
     parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N,...", help="where the network runs")
-    parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="long side the network sees")
     parser.add_argument(
-        "--slice", type=int, metavar="PIXELS", help="look at tiles of this side, for small objects"
+        "--imgsz", type=int, metavar="PIXELS", help="long side of the network's input"
     )
-    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score that counts")
-    parser.add_argument("--iou", type=float, metavar="0..1", help="overlap that merges two boxes")
     parser.add_argument(
-        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numbers the network computes in"
+        "--slice",
+        type=int,
+        metavar="PIXELS",
+        help="also detect on tiles of this side, for small objects",
+    )
+    parser.add_argument("--conf", type=float, metavar="0..1", help="lowest score to report")
+    parser.add_argument(
+        "--iou", type=float, metavar="0..1", help="overlap from which two boxes are merged"
+    )
+    parser.add_argument(
+        "--precision", metavar="auto|fp32|bf16|fp16|int8", help="numeric precision of the network"
     )
     parser.add_argument("--classes", metavar="NAME,...", help="keep only these classes")
     parser.add_argument(
@@ -62,7 +71,7 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def detecting_changes(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the arguments change in the configuration, by dotted key."""
+    """Return the configuration changes made by the arguments, by dotted key."""
     changes: dict[str, Any] = {}
     if args.detections:
         changes["detector.kind"] = "replay"
@@ -78,7 +87,7 @@ def detecting_changes(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def detector_changes(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the arguments of `add_detector_arguments` change, by dotted key."""
+    """Return the changes made by the arguments of `add_detector_arguments`, by dotted key."""
     changes: dict[str, Any] = {}
     for key in ("model", "device", "imgsz", "slice", "conf", "iou", "precision"):
         if (value := vars(args)[key]) is not None:
@@ -90,12 +99,12 @@ def detector_changes(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def mention_better_models(config: Config) -> None:
-    """Print, the first time on this machine, that there are better detectors than the built-in."""
+    """Print, once per machine, that there are better detectors than the built-in one."""
     marker = cache_folder() / MENTIONED
     if model_of(config) != BUILTIN or marker.exists():
         return
     sys.stderr.write(BETTER_MODELS)
-    with suppress(OSError):  # where nothing can be cached the line is printed each time
+    with suppress(OSError):  # without a cache folder the line is printed every time
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
 

@@ -1,7 +1,7 @@
-"""Convert weights: .pt to ONNX or OpenVINO, .onnx to OpenVINO, either of them to int8.
+"""Convert weights: .pt to ONNX or OpenVINO, .onnx to OpenVINO, and either to int8.
 
-With --int8 the last fifth of every video given to --calibrate is kept aside, and how the int8 copy
-does there against the original is printed: boxes and speed.
+With --int8 the last fifth of every --calibrate video is held out; boxes and speed of the int8 copy
+on it are compared with the original and printed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.tools.export.comparison import Comparison
 
 WORTH_IT = 1.1
-"""An int8 copy that is not this much faster than the original is not worth its loss."""
+"""Minimum speed-up at which an int8 copy is worth its loss of accuracy."""
 HELP = "convert .pt or .onnx weights, optionally to int8"
 
 
@@ -34,16 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--int8", action="store_true", help="quantize; needs the extra quantize")
     parser.add_argument(
         "--calibrate", nargs="+", type=Path, metavar="VIDEO|FOLDER", default=[],
-        help="footage like that the network will see, for --int8",
+        help="footage similar to the network's later input, for --int8",
     )  # fmt: skip
     parser.add_argument(
-        "--frames", type=int, default=300, metavar="N", help="of the footage, at most; 300"
+        "--frames",
+        type=int,
+        default=300,
+        metavar="N",
+        help="most frames of the footage to use (300)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="file or folder to write")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Convert and print where the result lies; with --int8 also what it costs and gains."""
+    """Convert and print the path of the result.
+
+    With --int8 also the accuracy lost and speed gained.
+    """
     from pipeline.models.resolve import find_weights
 
     _check(args)
@@ -77,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.calibrate and not args.int8:
         raise UsageError("export: --calibrate is for --int8")
     if args.int8 and (args.half or args.format == "onnx"):
-        raise UsageError("export: --int8 writes OpenVINO and goes without --half and --format onnx")
+        raise UsageError("export: --int8 writes OpenVINO, so leave out --half and --format onnx")
     if args.half and args.format == "onnx":
         raise UsageError("export: --half is for --format openvino")
     if args.imgsz < 32 or args.frames < 10:
@@ -86,7 +93,7 @@ def _check(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _as_graph(weights: Path, imgsz: int) -> Iterator[Path]:
-    """Yield the weights as a file that OpenVINO reads: .pt ones as ONNX for the time being."""
+    """Yield the weights as a file that OpenVINO reads: .pt is exported to a temporary ONNX file."""
     if weights.suffix.lower() != ".pt":
         yield weights
         return
@@ -103,7 +110,7 @@ def _quantize(args: argparse.Namespace, original: Path, output: Path, stem: str)
     from pipeline.tools.export.footage import gather
     from pipeline.tools.export.int8 import Quantizer, import_nncf
 
-    import_nncf()  # before minutes of work
+    import_nncf()  # checked before minutes of work
     quantizer = Quantizer(original, args.imgsz)
     footage = gather(args.calibrate, args.frames, quantizer.shrink)
     quantizer.write(footage.calibration, output, stem)

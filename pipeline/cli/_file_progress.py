@@ -1,4 +1,4 @@
-"""Progress bar of a command that walks through one video; nothing where no terminal is."""
+"""Progress bar of a command that reads one video; nothing is drawn without a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def file_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield what takes the number of frames done and of all; the bar goes when it is over."""
+    """Yield a function of (frames done, all frames) that draws the bar.
+
+    It is removed at the end.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),

@@ -1,4 +1,4 @@
-"""What commands on pictures share: the files, a line for each bad one, a bar, quiet decoders."""
+"""Shared parts of commands on pictures: file list, one line per bad file, bar, quiet decoders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_NAME = 60
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the pictures themselves."""
+    """Add the argument for pictures."""
     parser.add_argument(
         "pictures",
         nargs="+",
@@ -30,9 +30,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class PictureList:
-    """The pictures that a command was given, and which of them could not be read.
+    """The pictures given to a command, and those of them that could not be read.
 
-    `paths` are those to read. What names none has its line on stderr as soon as the list is made.
+    `paths` are the files to read. An argument that names no picture is reported on stderr at once.
     """
 
     def __init__(self, names: Sequence[str], *, recursive: bool = False) -> None:
@@ -44,31 +44,31 @@ class PictureList:
                 self.fail(path, why)
 
     def fail(self, path: Path, why: str) -> None:
-        """Say on stderr why one could not be read, in one line."""
+        """Report on stderr, in one line, why a picture could not be read."""
         self.failed += 1
         line = " ".join(f"trackline: {path}: {why}".split())
         print(masked(line), file=sys.stderr, flush=True)  # noqa: T201
 
     def fail_to_read(self, path: Path, why: str) -> None:
-        """Say why a file is no picture."""
+        """Report why a file is not a picture."""
         self.fail(path, f"not a readable picture: {why}")
 
 
 def name_width(paths: Sequence[Path]) -> int:
-    """Return the width of the column of names, in characters."""
+    """Return the width of the name column in characters."""
     return min(max(len(str(path)) for path in paths), _MAX_NAME)
 
 
 def printable(text: str) -> str:
-    """Return a text that can be printed: names that are not UTF-8 have surrogates in them."""
+    """Return text that can be printed: names that are not UTF-8 contain surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
 def picture_progress(total: int) -> Iterator[Callable[[], None]]:
-    """Yield what is called for each picture that is done; draws a bar on stderr.
+    """Yield a function to call after each picture; it draws a bar on stderr.
 
-    There is none where stderr is no terminal, nor where results appear on the same terminal.
+    Nothing is drawn without a terminal, or if the results are printed on the same terminal.
     """
     console = stderr_console()
     columns = (
@@ -84,6 +84,6 @@ def picture_progress(total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what decoders print about damaged pictures off stderr; our own lines still get there."""
+    """Keep decoders' messages about damaged pictures off stderr; our own lines still appear."""
     with own_stderr(), muted():
         yield

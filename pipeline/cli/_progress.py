@@ -1,6 +1,6 @@
-"""Progress of a run: a bar on a terminal, a line every 5 s elsewhere.
+"""Progress of a run: a bar on a terminal, otherwise a line every 5 s.
 
-What draws is imported at the first update: it is not to delay the first frame.
+Drawing libraries are imported at the first update, so they do not delay the first frame.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ DRAW_EVERY_S = 0.1
 
 
 class ProgressDisplay(Protocol):
-    """Shows how far a run is: gets the pipeline when it starts, then every result."""
+    """Shows the progress of a run: gets the pipeline at the start, then every result."""
 
     def start(self, pipeline: Pipeline) -> None:
-        """Remember the pipeline, whose counters are shown."""
+        """Store the pipeline, whose counters are shown."""
 
     def update(self, result: Result) -> None:
-        """Show the state of the run, if it is time to."""
+        """Show the state of the run, if it is due."""
 
 
 @contextmanager
@@ -66,7 +66,7 @@ class _Throttled:
 
     @staticmethod
     def total(pipeline: Pipeline) -> int | None:
-        """Return how many frames there are in all, None where a source does not know."""
+        """Return the total number of frames, None if a source does not know it."""
         sources = pipeline.stats.sources
         counts = [info.frame_count for info in pipeline.source_infos.values()]
         unread = sum(bool(each.broken and not each.grabbed) for each in sources.values())
@@ -77,13 +77,13 @@ class _Throttled:
 
     @staticmethod
     def unit(pipeline: Pipeline) -> str:
-        """Return what is counted: "pictures" where there is nothing else."""
+        """Return the unit of the counters: "pictures" if the run has nothing else."""
         infos = pipeline.source_infos.values()
         return "pictures" if infos and all(info.unrelated for info in infos) else "frames"
 
     @staticmethod
     def file(pipeline: Pipeline) -> str:
-        """Return "file 7 of 40" where there are several files, else nothing."""
+        """Return "file 7 of 40" if there are several files, else ""."""
         number, files = pipeline.files
         return f"file {number} of {files}" if files > 1 else ""
 
@@ -130,7 +130,7 @@ class _Bar(_Throttled):
 
 
 def _progress_bar() -> Progress:
-    """Return a bar on stderr that leaves nothing behind."""
+    """Return a bar on stderr that is removed at the end."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from pipeline.cli._console import stderr_console

@@ -9,7 +9,7 @@ from pipeline.engine import Pipeline
 
 
 class StopSignals:
-    """Notes Ctrl-C or SIGTERM, for a job that looks at `is_stopped`; a second Ctrl-C interrupts."""
+    """Records Ctrl-C or SIGTERM for a job that polls `is_stopped`; a second Ctrl-C interrupts."""
 
     def __init__(self) -> None:
         self.exit_code = 0
@@ -17,7 +17,7 @@ class StopSignals:
 
     @property
     def is_stopped(self) -> bool:
-        """Return whether the job is to end."""
+        """Return whether the job should end."""
         return bool(self.exit_code)
 
     def __enter__(self) -> None:
@@ -38,7 +38,7 @@ class StopSignals:
 
 
 class Signals(StopSignals):
-    """Ends the run in order on Ctrl-C or SIGTERM, so that no frame is lost half-way.
+    """Ends the run in order on Ctrl-C or SIGTERM, so that frames in flight are not lost.
 
     A second Ctrl-C, or one before there is a pipeline, interrupts at once.
     """

@@ -1,4 +1,4 @@
-"""Standard error that outlives the terminal it is on."""
+"""Standard error that survives its terminal being closed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 
 class LastingStderr:
-    """Standard error that discards text once it cannot be written to: a terminal that was closed.
+    """Standard error that discards text once writing fails, as after its terminal was closed.
 
-    The run must not end because of that.
+    A closed terminal must not end the run.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -19,7 +19,7 @@ class LastingStderr:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
-        """Write, or discard this text and all after it."""
+        """Write; after a failure discard this and all later text."""
         try:
             return self._file.write(text)
         except OSError:
@@ -34,7 +34,7 @@ class LastingStderr:
             self._discard_from_now_on()
 
     def _discard_from_now_on(self) -> None:
-        # At its descriptor: what is stuck in the buffer is flushed again at the program's end.
+        # Redirect the descriptor itself: buffered text is flushed again when the program ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._file.fileno())
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Summary of a run: tables of frame counts, events and stage times on standard output."""
+"""Summary of a run on standard output: tables of frame counts, events and stage times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.table import Table
 from pipeline.cli._console import PipedConsole
 from pipeline.engine.stats import UNWANTED
 
-_NO_SCREEN = 10_000  # columns: a file or a pipe takes lines of any length
+_NO_SCREEN = 10_000  # columns; a file or a pipe takes lines of any length
 
 
 def print_summary(report: Mapping[str, Any], output: Path) -> None:
     """Print the run's frame counts and stage times as two short tables on stdout.
 
-    Names are printed as they are: no markup, and nothing cut off where there is no screen.
+    Names are printed literally: without markup, and not truncated unless there is a screen.
     """
     console = PipedConsole(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -51,7 +51,7 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
 
 
 def counts_table(sources: Mapping[str, Mapping[str, Any]]) -> Table | None:
-    """Return a table of every source's `counts` and `inside`, None where nothing was counted."""
+    """Return a table of every source's `counts` and `inside`, None if nothing was counted."""
     table = Table(box=None, pad_edge=False)
     for title in ("source", "zone or line", "what", "class"):
         table.add_column(title, overflow="fold")
@@ -68,7 +68,7 @@ def counts_table(sources: Mapping[str, Mapping[str, Any]]) -> Table | None:
 
 
 def _amount(report: Mapping[str, Any]) -> str:
-    """Return how much was processed: "200 frames", "3 pictures" or "200 frames and 1 picture"."""
+    """Return the amount processed: "200 frames", "3 pictures" or "200 frames and 1 picture"."""
     pictures = sum(source.get("pictures", 0) for source in report["sources"].values())
     frames = report["frames"] - pictures
     parts = [f"{frames} frames"] if frames or not pictures else []

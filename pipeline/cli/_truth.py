@@ -1,4 +1,4 @@
-"""The arguments --gt, --data and --classes: ground truth of `eval` and `tune`, in any form."""
+"""Arguments --gt, --data and --classes: ground truth for `eval` and `tune`, in any format."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--data", metavar="FORM",
-        help="form of the ground truth: mot or kitti for folders with the rules of that benchmark, "
-        "or a format of annotations; found out by default",
+        help="format of the ground truth: mot or kitti for folders with that benchmark's rules, "
+        "or an annotation format; detected by default",
     )  # fmt: skip
     parser.add_argument(
         "--classes", metavar="NAME,...", help="classes to score, if the file names any"
@@ -38,17 +38,17 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def benchmark(args: argparse.Namespace) -> Data:
-    """Return by whose usual classes tracks are judged."""
+    """Return the benchmark whose usual classes are scored."""
     return "kitti" if args.data == "kitti" else "mot"
 
 
 def chosen_classes(args: argparse.Namespace) -> list[str] | None:
-    """Return the names of --classes, None where it was not given."""
+    """Return the names in --classes, None if it was not given."""
     return split_names(args.classes) if args.classes else None
 
 
 class GivenTruths(NamedTuple):
-    """{sequence: truth}, and whether it is from annotations, whose names may be any."""
+    """{sequence: truth}, and whether it comes from annotations, whose sequence names may differ."""
 
     truths: dict[str, Truth]
     from_annotations: bool
@@ -56,20 +56,19 @@ class GivenTruths(NamedTuple):
     def of(self, names: Collection[str]) -> dict[str, Truth]:
         """Return the truths for tracks or detections of these sequences.
 
-        Annotations of a single video belong to a single sequence, whatever it is called in the
-        other tool.
+        Annotations of a single video match a single sequence, whatever name the other tool gave it.
         """
         if self.from_annotations and len(self.truths) == 1 == len(names):
             (name,), ((title, truth),) = names, self.truths.items()
             if title != name:
-                note = f"trackline: truth of '{title}' is taken for {name}"
+                note = f"trackline: using the truth of '{title}' for {name}"
                 print(note, file=sys.stderr)  # noqa: T201
             return {name: replace(truth, name=name)}
         return self.truths
 
 
 def load_truths(args: argparse.Namespace) -> GivenTruths:
-    """Return the truth of --gt; raises UsageError."""
+    """Load the truth that --gt names; raises UsageError."""
     path = home_path(args.gt)
     kind = args.data
     if path.is_dir() and (kind in BENCHMARKS or (kind is None and not _holds_annotations(path))):
@@ -102,7 +101,7 @@ _SUFFIXES = (".xml", ".zip", ".json")
 
 
 def _annotations(path: Path, kind: str | None) -> dict[str, RecordedSequence]:
-    """Return the sequences of a file, or of all files of annotations in a folder."""
+    """Return the sequences of an annotation file, or of all annotation files in a folder."""
     if not path.is_dir() or looks_like_annotations(path):
         return read_annotations(path, kind)
     found: dict[str, RecordedSequence] = {}

@@ -1,7 +1,7 @@
-"""Track recorded videos of any number into one dataset; the same command again goes on.
+"""Track any number of recorded videos into one dataset; running it again resumes.
 
-Recordings are grouped by camera and put in order; ids go on from one to the next. Nothing is done
-twice and nothing is lost, after Ctrl-C and after a power cut too.
+Recordings are grouped by camera and put in order; ids continue from one to the next. Nothing is
+done twice and nothing is lost, not even by Ctrl-C or a power cut.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ LINE_EVERY_S = 10.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="videos, folders with subfolders, s3:// and so on"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="videos, folders (with subfolders), s3://... and other stores",
     )
     parser.add_argument(
         "-o",
@@ -44,15 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--group-by", default="folder", metavar="folder|REGEX",
-        help="what tells the cameras apart: folders and names, or a pattern with (?P<camera>...) "
+        help="how to tell cameras apart: by folders and names, or a pattern with (?P<camera>...) "
         "and perhaps (?P<time>...)",
     )  # fmt: skip
     parser.add_argument(
         "--max-seam", type=float, default=DEFAULT_MAX_SEAM_S, metavar="SECONDS",
-        help="longest gap between two recordings over which ids go on (%(default)g)",
+        help="longest gap between two recordings over which ids continue (%(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--timezone", metavar="ZONE", help="of times in names: Europe/Berlin, +01:00; or this one's"
+        "--timezone",
+        metavar="ZONE",
+        help="time zone of times in names: Europe/Berlin, +01:00 (default: this machine's)",
     )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes; each takes a camera"
@@ -63,18 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="on a Ray cluster: auto (the one this machine is in), HOST:PORT, or local",
     )
     parser.add_argument(
-        "--task-cpus", type=int, metavar="N", help="cores for each camera at work (with --ray)"
+        "--task-cpus", type=int, metavar="N", help="cores per camera in progress (with --ray)"
     )
     parser.add_argument(
-        "--task-gpus", type=float, metavar="N", help="GPUs for each, or a part of one (with --ray)"
+        "--task-gpus",
+        type=float,
+        metavar="N",
+        help="GPUs per camera in progress, may be a fraction (with --ray)",
     )
-    parser.add_argument("--save", metavar="video", help="write annotated videos, too")
-    parser.add_argument("--fresh", action="store_true", help="start over, whatever is there")
+    parser.add_argument("--save", metavar="video", help="also write annotated videos")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start over and discard previous results"
+    )
     add_detecting_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run the job; 1 where this run found a recording that cannot be read, or not to its end."""
+    """Run the job; return 1 if this run found a recording that is unreadable or breaks off."""
     options = BatchOptions(
         paths=tuple(args.paths),
         dataset=place_of(args.output),
@@ -100,13 +110,13 @@ def execute(args: argparse.Namespace) -> int:
     finally:
         _summarise(progress, time.monotonic() - began, options.dataset)
         if signals.is_stopped:
-            sys.stderr.write("interrupted: the same command goes on from here\n")
+            sys.stderr.write("interrupted: run the same command again to resume\n")
     return signals.exit_code or int(bool(progress.failures))
 
 
 @contextmanager
 def _display(progress: JobProgress) -> Iterator[Report]:
-    """Yield what takes the updates and draws: a bar on a terminal, else a line now and then."""
+    """Yield a function that shows updates: a bar on a terminal, otherwise a line now and then."""
     console = stderr_console()
     began = time.monotonic()
     if not console.is_terminal:
@@ -152,7 +162,7 @@ def _fields(progress: JobProgress, elapsed_s: float) -> dict[str, Any]:
 
 
 def _summarise(progress: JobProgress, elapsed_s: float, dataset: Path) -> None:
-    """Print on stdout what was done; which recordings could not be read was said when it was."""
+    """Print a summary on stdout; unreadable recordings were reported when they were found."""
     if not progress.files_done and not progress.frames:
         return
     before = progress.failed_before

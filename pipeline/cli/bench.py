@@ -1,4 +1,4 @@
-"""Measure what this machine does: per stage, at several settings, beside ultralytics if asked."""
+"""Measure this machine's speed: per stage, at several settings, optionally beside ultralytics."""
 
 from __future__ import annotations
 
@@ -23,32 +23,40 @@ from pipeline.tools.bench.rounds import Rounds, Row
 from pipeline.tools.bench.verdict import verdict
 from pipeline.tools.doctor.limits import cpu_name
 
-HELP = "measure what this machine does, and say what limits it"
+HELP = "measure this machine's speed, and what limits it"
 FRAMES, REPEATS = 200, 3
 SYNTHETIC = {"kind": "synthetic", "width": 1280, "height": 720, "frames": None}
 _HERE = Path(pipeline.__file__).parent
 _SAMPLES = (_HERE / "tools" / "bench" / "street.mp4", _HERE.parent / "samples" / "street.mp4")
-"""Where the sample clip lies: inside an installed package, and in a checkout."""
+"""Places of the sample clip: in an installed package, and in a checkout."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("source", nargs="?", metavar="SOURCE", help="a video; else the sample clip")
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="a video (default: the sample clip)"
+    )
     parser.add_argument("--model", metavar="NAME|PATH|URL", help="weights; see trackline models")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", help="where the network runs")
     parser.add_argument("--imgsz", type=int, metavar="PIXELS", help="largest long side to measure")
-    parser.add_argument("--vs", choices=["ultralytics"], help="measure this program too, in turn")
     parser.add_argument(
-        "--max-frames", type=int, default=FRAMES, metavar="N", help=f"of each run ({FRAMES})"
+        "--vs", choices=["ultralytics"], help="also measure this program, alternating"
     )
     parser.add_argument(
-        "--repeats", type=int, default=REPEATS, metavar="N", help=f"medians of so many ({REPEATS})"
+        "--max-frames", type=int, default=FRAMES, metavar="N", help=f"frames per run ({FRAMES})"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=REPEATS,
+        metavar="N",
+        help=f"runs per setting, of which the median is shown ({REPEATS})",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Measure everything in turn, then print a table and what it means."""
+    """Measure everything in turn, then print a table and conclusions."""
     options = _options(args)
     source = measured_source(args.source)
     if args.vs and not isinstance(source, str):
@@ -88,7 +96,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def measured_source(text: str | None) -> str | dict[str, Any]:
-    """Return the source; a file by its absolute path: each measurement runs in its own folder."""
+    """Return the source, a file by its absolute path: each measurement runs in its own folder."""
     if text is None:
         return next((str(path) for path in _SAMPLES if path.is_file()), SYNTHETIC)
     if Path(text).is_file():
@@ -99,7 +107,10 @@ def measured_source(text: str | None) -> str | dict[str, Any]:
 
 
 def _measured_size(path: Path, imgsz: int | None) -> int | None:
-    """Return the longest side to measure, None for a network of one size; .pt weights take any."""
+    """Return the longest side to measure, None for a network of fixed size.
+
+    .pt weights take any.
+    """
     if path.suffix.lower() in (".pt", ".engine"):
         return imgsz or IMGSZ
     from pipeline.detectors.openvino.cache import CompiledModelCache
@@ -109,7 +120,7 @@ def _measured_size(path: Path, imgsz: int | None) -> int | None:
 
 
 def _other_precisions(path: Path, device: str) -> list[str]:
-    """Return precisions besides the usual one that are worth measuring here."""
+    """Return further precisions that are worth measuring here."""
     from pipeline.tools.doctor.networks import openvino
 
     if path.suffix.lower() == ".engine":

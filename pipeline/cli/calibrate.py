@@ -1,7 +1,7 @@
-"""Calibrate a camera's view of the ground: from pixels to metres, by points or lengths measured.
+"""Calibrate a camera's view of the ground from measured points or lengths: pixels to metres.
 
-Writes homography.yaml, which speeds and maps are made with, and a picture of the ground's grid
-beside it: look at it before you trust the numbers.
+Writes homography.yaml, which speeds and maps need, and beside it a picture with a grid on the
+ground: check it before you trust the numbers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.homography import Homography
 from pipeline.core.yaml_file import dump, read_yaml
 
-HELP = "from pixels to metres on the ground, by points or lengths measured"
+HELP = "map pixels to metres on the ground, from measured points or lengths"
 _STRANGE = 4.0
-"""Misfit above which the residuals are twice what the stated errors explain."""
+"""Misfit limit: residuals above it are twice what the stated errors explain."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=local_path, metavar="FILE", help="points.yaml")
     parser.add_argument(
         "--point", action="append", default=[], metavar="x,y=X,Y",
-        help="a pixel and its place on the ground in metres (right, ahead); four or more",
+        help="a pixel and its position on the ground in metres (right, ahead); four or more",
     )  # fmt: skip
     parser.add_argument(
         "--degrees", action="store_true", help="--point gives latitude,longitude, not metres"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--length", action="append", default=[], metavar="x1,y1,x2,y2=Lm",
-        help="a known length on the ground; three or more, or to check points with",
+        help="a known length on the ground; three or more, or as a check of the points",
     )  # fmt: skip
     parser.add_argument(
         "--origin", metavar="LAT,LON[,BEARING]",
@@ -56,15 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--pixel-error", type=float, default=Errors.pixel, metavar="PX",
-        help="how exactly the pixels are known, 1 sigma (default: %(default)s)",
+        help="standard deviation of the pixels (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--ground-error", type=float, default=Errors.ground_m, metavar="M",
-        help="how exactly the ground was measured, 1 sigma (default: %(default)s; map or aerial "
+        help="standard deviation of the ground measurements (default: %(default)s; map or aerial "
         "picture 0.3, phone's GPS 4)",
     )  # fmt: skip
     parser.add_argument(
-        "--at", type=float, default=0.0, metavar="S", help="which frame, in seconds"
+        "--at", type=float, default=0.0, metavar="S", help="time of the frame, in seconds"
     )
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path("homography.yaml"), metavar="FILE",
@@ -92,10 +92,10 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _tree(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Return what was measured as points.yaml has it, and where that is from."""
+    """Return the measurements in the form of points.yaml, and their origin."""
     given = measured_of_options(args.point, args.length, args.rectangle, degrees=args.degrees)
     if args.degrees and not args.point:
-        raise UsageError("--degrees: is about --point, and there is none")
+        raise UsageError("--degrees: needs --point")
     if args.origin is not None:
         given["origin"] = _origin(args.origin)
     if args.points is None:
@@ -123,7 +123,7 @@ def _positive(option: str, number: float) -> float:
 
 
 def _text(homography: Homography) -> str:
-    """Return the file; the matrix first, the covariance, made for programs, last."""
+    """Return the file's text; the matrix first, the covariance, meant for programs, last."""
     tree = homography.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     return dump(tree)
 
@@ -151,13 +151,17 @@ def _print(homography: Homography, calibration: Calibration, path: Path) -> None
         shown = f"{length.metres + length.error_m:.2f} m, measured {length.metres:g} m"
         console.print(f"length {number}: {shown}")
     if homography.points and len(homography.points) == 4 and not homography.lengths:
-        console.print("four points fit exactly: a fifth, or a --length, would show a mistake")
-    console.print(f"{path} and {path.with_suffix('.png').name}: look whether the grid lies right")
+        console.print(
+            "four points always fit exactly: a fifth, or a --length, would reveal a mistake"
+        )
+    console.print(
+        f"{path} and {path.with_suffix('.png').name}: check that the grid fits the ground"
+    )
     if calibration.misfit > _STRANGE:
         worst = max(homography.points, key=lambda each: each.error_px, default=None)
         shown = f"; the worst is {worst.pixel[0]:g},{worst.pixel[1]:g}" if worst else ""
         print(  # noqa: T201
             f"trackline: residuals are {calibration.misfit**0.5:.1f} times what the stated errors "
-            f"explain: a wrong point, a ground that is not level, or a wide lens{shown}",
+            f"explain: a wrong point, uneven ground, or a wide lens{shown}",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""Validate a configuration file and print what would be in effect, defaults included."""
+"""Validate a configuration file and print the effective configuration, defaults included."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def execute(args: argparse.Namespace) -> int:
     config = load_config(args.config, dict(parse_assignment(text) for text in args.changes))
     resolved = resolve_config(config)
     if config.sources:
-        build(resolved)  # catches what only the parts together can know, such as names given twice
+        build(resolved)  # finds mistakes that only the parts together show, such as duplicate names
     sys.stdout.write(dump(effective(resolved)))
     return 0

@@ -1,4 +1,4 @@
-"""Cut one track out of its video: a clip of its frames, the object highlighted.
+"""Cut one track out of its video: a clip of its frames with the object highlighted.
 
 TRACKS and VIDEO are as in `trackline render`.
 """
@@ -21,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_tracks_argument(parser)
     parser.add_argument(
-        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video they are of"
+        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video of the tracks"
     )
     parser.add_argument("--track", type=int, required=True, metavar="ID", help="the track's id")
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path(), metavar="OUT",
-        help="file that ends in .mp4, or folder (default: VIDEO.trackID.mp4 here)",
+        help="an .mp4 file or a folder (default: VIDEO.trackID.mp4 here)",
     )  # fmt: skip
     parser.add_argument("--source", metavar="NAME", help="source in TRACKS that VIDEO is")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the clip and name it; exit code 1 where the video is damaged before its end."""
+    """Write the clip and print its path; exit code 1 if the video is damaged before its end."""
     video = given_video(args)
     if not 0 <= args.pad < float("inf"):
         raise UsageError(f"--pad: want 0 or more seconds, got {args.pad:g}")

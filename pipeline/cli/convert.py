@@ -1,8 +1,8 @@
 """Export tracks to the formats of other tools: annotation, evaluation, maps.
 
-TRACKS is what a run has written (tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its
-folder), a dataset, or annotations in one of the formats that are read back.
-`trackline list formats` shows the formats with their options.
+TRACKS is the output of a run (tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its folder),
+a dataset, or annotations in one of the formats that can be read back. `trackline list formats`
+shows the formats with their options.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-o", "--output", required=True, type=local_path, metavar="OUT",
-        help="file, or folder for formats of several files and for several sources",
+        help="file, or folder (for formats with several files, and for several sources)",
     )  # fmt: skip
     parser.add_argument(
         "--video", action="append", default=[], type=local_path, metavar="FILE",
-        help="video of the tracks, for its size, frame rate, length and path; once for each source",
+        help="video of the tracks, for size, frame rate, length and path; repeat for each source",
     )  # fmt: skip
     parser.add_argument(
         "--homography", type=local_path, metavar="FILE", help="pixels to ground plane, for geojson"
@@ -42,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="NAME,...", help="export these sources only")
     parser.add_argument("--classes", metavar="NAME,...", help="export these classes only")
     parser.add_argument("--coasting", action="store_true", help="export predicted boxes too")
-    parser.add_argument("--fps", type=float, metavar="N", help="frame rate, where no times are")
-    parser.add_argument("--size", metavar="WxH", help="picture size, where the file tells none")
+    parser.add_argument(
+        "--fps", type=float, metavar="N", help="frame rate, if the tracks have no times"
+    )
+    parser.add_argument("--size", metavar="WxH", help="picture size, if the file does not say it")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="set an option of the format, for instance tolerance=1",
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the export and print how much is in it."""
+    """Write the export and print what it contains."""
     form = make_format(args.to, _options(args.changes), args.homography)
     selection = Selection(
         sources=tuple(split_names(args.source or "")),

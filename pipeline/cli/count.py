@@ -1,7 +1,7 @@
 """Count events at zones and lines from recorded tracks, without video or model.
 
-TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, or its folder; or a
-dataset, which is counted over the seams of its recordings.
+TRACKS is the output of a run (tracks.csv, tracks.jsonl, MOTChallenge text, or its folder), or a
+dataset, whose recordings are counted continuously.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera", metavar="NAME",
         help="count this source only; or, in a file of one source, with this camera's zones",
     )  # fmt: skip
-    parser.add_argument("--fps", type=float, metavar="N", help="frame rate, where no times are")
-    parser.add_argument("--size", metavar="WxH", help="picture size, where the file tells none")
+    parser.add_argument(
+        "--fps", type=float, metavar="N", help="frame rate, if the tracks have no times"
+    )
+    parser.add_argument("--size", metavar="WxH", help="picture size, if the file does not say it")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument(
         "--events", type=local_path, metavar="FILE.csv", help="write the events too"
@@ -87,7 +89,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _of_files(args: argparse.Namespace, zones: ZonesFile, video: VideoInfo) -> Counts:
-    """Yield (source, its counts) of a file of tracks or a run's folder."""
+    """Yield (source, its counts) for a file of tracks or a run's folder."""
     counted: set[str] = set()
     seen: set[str] = set()
     for path in find_files(args.tracks, "tracks.csv"):
@@ -106,7 +108,7 @@ def _of_files(args: argparse.Namespace, zones: ZonesFile, video: VideoInfo) -> C
 
 
 def _of_dataset(args: argparse.Namespace, zones: ZonesFile, path: Path) -> Counts:
-    """Yield (camera, its counts) of a dataset, over seams as its job counted."""
+    """Yield (camera, its counts) for a dataset, continuous over recordings, as its job counted."""
     if args.fps is not None or args.size is not None:
         raise UsageError(f"{path}: says frame rate and picture size itself; no --fps or --size")
     dataset, given = open_dataset(path), open_tracks(path)
@@ -130,7 +132,7 @@ def _count(recording: Recording, name: str, camera: CameraZones, video: VideoInf
     if camera.size and not video.size and not picture_size(recording, name):
         shown = f"{camera.size[0]}x{camera.size[1]}, that of the zones (else: --size WxH)"
         print(  # noqa: T201
-            f"trackline: {recording.path}: tells no picture size, taken as {shown}",
+            f"trackline: {recording.path}: has no picture size, assumed {shown}",
             file=sys.stderr,
         )
     return recount(recording, name, camera, video)

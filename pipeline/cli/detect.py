@@ -1,7 +1,7 @@
-"""Find the objects on pictures: a line for each on stdout, or a JSON object for each picture.
+"""Find objects in pictures: prints a line per object, or a JSON object per picture.
 
-Pictures that cannot be read have a line each on stderr; the others are processed, and the exit code
-is 1. Nothing is written but for --save.
+Unreadable pictures are reported on stderr, one line each; the others are processed, and the exit
+code is 1. Files are written only with --save.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.sinks._table import TableSink
 from pipeline.sources.images import ImageSource, Options
 
-HELP = "find the objects on pictures"
+HELP = "find objects in pictures"
 SAVED = {"annotated": "video", "csv": "", "coco": "coco", "yolo": "yolo"}
-"""What --save takes, and the sink that writes it; the table is of this command alone."""
+"""Values of --save and their sinks; the table of detections exists in this command only."""
 TABLE_NAME = "detections.csv"
 COLUMNS = (
     "file", "width", "height", "class_id", "class_name", "score", "x1", "y1", "x2", "y2",
@@ -52,7 +52,9 @@ ANNOTATED_NAME = "annotated"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_picture_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="a JSON object a line for each picture")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON object per picture, one per line"
+    )
     parser.add_argument("--one", action="store_true", help="only the best object of each picture")
     parser.add_argument("--save", metavar="KIND,...", help=f"{','.join(SAVED)}, all of it into OUT")
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for what is saved")
@@ -60,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Detect on all pictures and print what is on them; 1 where one could not be read."""
+    """Detect on all pictures and print the objects; return 1 if a picture could not be read."""
     config = _configured(args)
     with quiet_libraries():
         pictures = PictureList(args.pictures, recursive=args.recursive)
@@ -85,7 +87,7 @@ def _configured(args: argparse.Namespace) -> Config:
 
 
 def _sinks(save: str | None) -> list[dict[str, Any]]:
-    """Return the sinks of --save for the configuration; raises UsageError for an unknown one."""
+    """Return the sinks that --save selects; raises UsageError for an unknown one."""
     kinds = split_names(save or "")
     for kind in kinds:
         if kind not in SAVED:
@@ -96,7 +98,7 @@ def _sinks(save: str | None) -> list[dict[str, Any]]:
 def _results(
     config: Config, pictures: PictureList, signals: Signals, *, best_only: bool
 ) -> Iterator[Result]:
-    """Yield the result of each picture that can be read; the others are named."""
+    """Yield the result of each readable picture; unreadable ones are reported."""
     options = Options(path=tuple(map(str, pictures.paths)), name=ANNOTATED_NAME, sequence=False)
     source = ImageSource(options, on_unreadable=pictures.fail_to_read)
     detector: Detector | None = None
@@ -119,7 +121,7 @@ def _results(
 
 
 def _made(config: Config) -> dict[str, Sink]:
-    """Return the sinks, with the table of detections in the place of that of tracks."""
+    """Return the sinks, with the table of detections instead of the table of tracks."""
     table = PluginChoice(kind="csv")
     others = tuple(choice for choice in config.sinks if choice != table)
     sinks = make_sinks(config.model_copy(update={"sinks": others}))
@@ -167,7 +169,7 @@ def _as_json(result: Result) -> Iterator[str]:
 
 
 def _as_table(paths: list[Path]) -> Callable[[Result], Iterator[str]]:
-    """Return what yields a picture's lines, in columns that are wide enough for every name."""
+    """Return a function that yields a picture's lines, in columns wide enough for every name."""
     width = name_width(paths)
 
     def lines(result: Result) -> Iterator[str]:

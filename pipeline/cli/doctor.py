@@ -1,4 +1,4 @@
-"""Look at this machine and say what will work here and what will not."""
+"""Examine this machine and report what will work and what will not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pipeline.tools.doctor.examination import examine, verdict
 from pipeline.tools.doctor.findings import Finding
 
-HELP = "say what will work on this machine and what will not"
+HELP = "report what works on this machine and what does not"
 _MARKS = {"works": "ok", "limited": "~", "absent": "-", "broken": "!!"}
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print what was found; exit code 1 where something needs repair."""
+    """Print the findings; exit code 1 if something needs repair."""
     findings = examine()
     sentences = verdict(findings)
     if args.json:

@@ -25,14 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_truth_arguments(parser)
     parser.add_argument(
         "--tracks", required=True, type=place_of, metavar="DIR|FILE",
-        help="output of a run, a folder of <seq>.txt in MOTChallenge's form, one file, a dataset",
+        help="output of a run, folder of <seq>.txt in MOTChallenge format, one file, or a dataset",
     )  # fmt: skip
-    parser.add_argument("--coasting", action="store_true", help="count predicted boxes too")
+    parser.add_argument("--coasting", action="store_true", help="also score predicted boxes")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the figures of each sequence and of all together."""
+    """Print the scores of each sequence and of all combined."""
     given = load_truths(args)
     tracks = rows_to_score(
         load_tracks(args.tracks, "tracks.csv"),
@@ -57,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def print_scores(scores: Scores) -> None:
-    """Print a table, percent to one place; the combined row last."""
+    """Print a table in percent with one decimal; the combined row comes last."""
     table = Table(box=None, pad_edge=False)
     table.add_column("sequence", no_wrap=True)
     for name in next(iter(scores.values())):

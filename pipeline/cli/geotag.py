@@ -1,7 +1,7 @@
-"""Where a moving camera was at each frame, from a GPS track beside the video or in it.
+"""Position of a moving camera at each frame, from a GPS track beside the video or in it.
 
-SOURCE is a video, or what a run has written of it. Tracks by GPX and NMEA are joined by UTC, a
-GoPro's own telemetry by the video's clock.
+SOURCE is a video, or the output of a run on it. GPX and NMEA tracks are joined by UTC, a GoPro's
+own telemetry by the video's clock.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source",
         dest="name",
         metavar="NAME",
-        help="which source of the tracks; of a dataset, a camera or a recording",
+        help="which source of the tracks (in a dataset a camera or a recording)",
     )
     parser.add_argument(
         "--offset", type=float, default=0.0, metavar="S",
-        help="seconds added to the GPS's clock (default: %(default)s)",
+        help="seconds to add to the GPS clock (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--start", metavar="TIME", help="when the video began, as 2026-01-31T12:00:00Z"
     )
     parser.add_argument(
         "--max-gap-s", type=float, default=DEFAULT_GAP_S, metavar="S",
-        help="longest time between two fixes that is filled (default: %(default)s)",
+        help="longest gap between two fixes to interpolate over, in seconds (default: %(default)s)",
     )  # fmt: skip
 
 

@@ -27,12 +27,12 @@ LISTED = (*PLUGIN_TYPES, CLASSIFIERS, EMBEDDERS, FORMATS)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("plugin_type", nargs="?", choices=LISTED, help="only this kind of plug-in")
+    parser.add_argument("plugin_type", nargs="?", choices=LISTED, help="only this type of plug-in")
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the plug-ins as text for people or as JSON."""
+    """Print the plug-ins, as text or as JSON."""
     plugin_types = [args.plugin_type] if args.plugin_type else LISTED
     found = {
         plugin_type: {name: _describe(plugin_type, name) for name in plugin_names(plugin_type)}

@@ -1,4 +1,4 @@
-"""Watch cameras for as long as it runs, on a page in the browser."""
+"""Serve a page with live cameras in the browser until stopped."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ HELP = "watch cameras on a page in the browser"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this command's arguments; none has a default here, the configuration has them."""
+    """Add this command's arguments; defaults belong to the configuration."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="camera, address, file")
     parser.add_argument(
-        "-c", "--config", metavar="CONFIG.yaml", help="configuration file; made where it is missing"
+        "-c", "--config", metavar="CONFIG.yaml", help="configuration file; created if missing"
     )
-    parser.add_argument("-o", "--output", metavar="OUT", help="folder for everything written")
-    parser.add_argument("--host", metavar="ADDRESS", help="listen on it; others need a token")
-    parser.add_argument("--port", type=int, metavar="N", help="listen on it; 0 takes a free one")
+    parser.add_argument("-o", "--output", metavar="OUT", help="folder for all output")
     parser.add_argument(
-        "--token-file", metavar="FILE", help="whose first line is the token; made if missing"
+        "--host",
+        metavar="ADDRESS",
+        help="address to listen on; any but this machine's own needs a token",
+    )
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="port to listen on; 0 picks a free one"
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with the token in its first line; created if missing",
     )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
@@ -62,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the command line says over the file, by key."""
+    """Return the overrides of the file on the command line, by key."""
     given = {
         "run.output": args.output,
         "web.host": args.host,
@@ -77,13 +85,13 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _make_token(path: Path) -> None:
-    """Write a fresh token into a file that only its owner can read, unless it is there."""
+    """Write a new token into a file readable by its owner only, unless the file exists."""
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     except OSError as error:
-        raise ConfigError(f"--token-file: {path}: cannot be made: {error.strerror}") from None
+        raise ConfigError(f"--token-file: {path}: cannot be created: {error.strerror}") from None
     with os.fdopen(number, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
-    print(f"a new token is in {path}", flush=True)  # noqa: T201
+    print(f"wrote a new token to {path}", flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""The command `trackline`: arguments in, exit code out, one line for every mistake."""
+"""The command `trackline`: parses arguments, prints one line per error, returns the exit code."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ TERMINATED = 143
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser that raises UsageError with one line, not the whole usage."""
+    """Argument parser that raises UsageError with one line instead of printing the whole usage."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 failure, 2 user's mistake, 130 Ctrl-C."""
+    """Run one command and return its exit code: 0 done, 1 failure, 2 user's mistake, 130 Ctrl-C."""
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     try:
@@ -60,13 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _failed(broken_opencv(error), 1, debug)
         return _failed(_internal(error), 1, debug)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is left to say or to flush.
+        # The reader of our output is gone (`| head`): nothing is left to print or flush.
         return _without_output(None, debug)
     except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
         if isinstance(error, OSError) and error.filename is None and _output_fails():
             return _without_output(f"standard output: {error.strerror}", debug)
         if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
-            # Pydantic wraps whatever comes up while it calls us, a signal's exception too.
+            # Pydantic wraps exceptions raised in its callbacks, a signal's included.
             return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else TERMINATED
         return _failed(_internal(error), 1, debug)
     return code
@@ -87,7 +87,7 @@ def _failed(line: str, code: int, debug: bool) -> int:
 
 
 def _output_fails() -> bool:
-    """Return whether standard output is what cannot be written to."""
+    """Return whether an error means that standard output cannot be written."""
     try:
         print(flush=True)  # noqa: T201  (to try; an unbuffered stream has nothing left to flush)
     except OSError:
@@ -96,26 +96,26 @@ def _output_fails() -> bool:
 
 
 def _without_output(line: str | None, debug: bool) -> int:
-    """End after standard output failed: what is left in its buffer must not fail once more."""
+    """Discard what is buffered for a failed standard output: flushing must not fail again."""
     code = _failed(line, 1, debug) if line else 1
-    with suppress(OSError):  # it has no number where a program put something else in its place
+    with suppress(OSError):  # no descriptor if a program has replaced the stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
 class MaskingFormatter(logging.Formatter):
-    """Log formatter that masks the passwords in addresses, in tracebacks too."""
+    """Log formatter that masks the passwords in addresses, also in tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line as it may be shown."""
+        """Return the masked line."""
         return masked(super().format(record))
 
 
 class _ClosedOutput(io.TextIOBase):
-    """Stands for a standard output that was closed before we started (`>&-`)."""
+    """Stands in for a standard output that was closed before the start (`>&-`)."""
 
     def write(self, text: str, /) -> int:
-        """Fail, as a file that cannot be written does."""
+        """Raise the error of a file that cannot be written."""
         del text
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
@@ -132,7 +132,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     options: dict[str, list[str]] = {}
-    # Only what is asked for is imported: all commands together take a second.
+    # Only the requested command is imported: importing all takes a second.
     first = next((each for each in argv if each != "--debug"), None)
     for name in COMMANDS if first not in COMMANDS else (first,):
         module = import_module(f"pipeline.cli.{name}")
@@ -151,11 +151,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _check_command(argv: list[str]) -> None:
-    """Say what to type where there is no command: nothing at all, or a video by itself."""
+    """Suggest a command line if there is no command: no arguments at all, or only a video."""
     first = next((each for each in argv if each != "--debug"), None)
     if first is None:
         raise UsageError(
-            "what to do? trackline run VIDEO tracks a video, trackline --help names the rest "
+            "no command: trackline run VIDEO tracks a video, trackline --help lists the others "
             f"({', '.join(COMMANDS)})"
         )
     if first in COMMANDS or first.startswith("-"):
@@ -169,7 +169,7 @@ def _check_command(argv: list[str]) -> None:
 
 
 def _options_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return every option of a command, those of its own commands included."""
+    """Return every option of a command, including those of its subcommands."""
     found = [*parser._option_string_actions]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -179,7 +179,7 @@ def _options_of(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _unknown_argument(came: str, known: list[str]) -> str:
-    """Return what to say about an argument no command takes."""
+    """Describe an argument that no command takes."""
     if not came.startswith("-"):
         return f"unexpected argument '{came}'"
     near = get_close_matches(came.partition("=")[0], known, n=2)
@@ -189,13 +189,13 @@ def _unknown_argument(came: str, known: list[str]) -> str:
 
 
 def _set_up(debug: bool) -> None:
-    """Send log lines to stderr and make SIGTERM end the program in order."""
-    # Else Pydantic searches every package that is installed for plug-ins of its own.
+    """Send log lines to stderr, and make SIGTERM end the program in order."""
+    # Otherwise Pydantic searches all installed packages for its own plug-ins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if sys.stdout is None:
         os.open(
             os.devnull, os.O_WRONLY
-        )  # or a file we write gets number 1, which libraries print to
+        )  # otherwise a file we write gets descriptor 1, which libraries print to
         sys.stdout = _ClosedOutput()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

@@ -1,4 +1,4 @@
-"""List, download and convert weights; without a further word, list the names and what is here."""
+"""List, download and convert weights; without a subcommand, list names and downloads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELP = "list, download, export and quantize weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this command's own commands."""
+    """Add the subcommands."""
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(action=_list)
     actions = parser.add_subparsers(metavar="ACTION")
@@ -34,20 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.set_defaults(action=action)
         return one
 
-    pull = add("pull", _pull, "download into the cache, verify, and print the path")
+    pull = add("pull", _pull, "download to the cache, verify, and print the path")
     pull.add_argument("models", nargs="+", metavar="NAME|URL", help="what to download")
-    path = add("path", _path, "print where weights lie or would lie; exit code 1 if not there")
+    path = add(
+        "path", _path, "print where weights are or would be; exit code 1 if they are missing"
+    )
     path.add_argument("model", metavar="NAME|URL", help="nothing is downloaded")
     _export.add_arguments(add("export", _export.execute, _export.HELP))
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Do what the further word asks for."""
+    """Run the chosen subcommand."""
     return int(args.action(args))
 
 
 def _list(args: argparse.Namespace) -> int:
-    """Print every name with its licence, size and whether it is here."""
+    """Print every name with its licence, size and whether it is downloaded."""
     from pipeline.models.cache import cache_folder
 
     if args.json:
@@ -57,7 +59,7 @@ def _list(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    # Names of files are left to `path` and `--json`: the longest names leave no room for them.
+    # File names are left to `path` and `--json`: the longest names leave no room for them.
     table = Table("name", "MB", "licence", "classes", "here", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for entry in published().values():
@@ -78,7 +80,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _pull(args: argparse.Namespace) -> int:
-    """Download with a bar and print the paths; what is here already is verified."""
+    """Download with a bar and print the paths; existing files are verified."""
     from pipeline.models.download import objection
     from pipeline.models.resolve import download_for, resolve
 
@@ -98,7 +100,7 @@ def _pull(args: argparse.Namespace) -> int:
 
 
 def _path(args: argparse.Namespace) -> int:
-    """Print where the file is, or, with exit code 1, where it would be."""
+    """Print the file's path; if it is missing, print where it would be and return exit code 1."""
     from pipeline.models.resolve import download_for, locate
 
     path = locate(args.model)
@@ -135,7 +137,7 @@ def _here(entry: PublishedModel) -> Path | None:
 
 @contextmanager
 def _bar(model: str) -> Iterator[Progress]:
-    """Yield what draws a bar on stderr; where that is no terminal nothing is drawn."""
+    """Yield a function that draws a bar on stderr; nothing is drawn without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -25,16 +25,16 @@ FOLDER = "refined"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this command's arguments; those about refining are the fields of RefineOptions."""
+    """Add this command's arguments; the refining ones are the fields of RefineOptions."""
     parser.add_argument(
         "tracks", type=local_path, metavar="TRACKS", help="CSV, JSONL, MOT text, folder"
     )
     parser.add_argument(
         "-o", "--output", type=local_path, metavar="OUT",
-        help=f"file, or folder for files of the same names (default: {FOLDER}/ beside TRACKS)",
+        help=f"file, or folder for files with the same names (default: {FOLDER}/ beside TRACKS)",
     )  # fmt: skip
     parser.add_argument(
-        "--fps", type=float, metavar="N", help="frame rate where the file has no times"
+        "--fps", type=float, metavar="N", help="frame rate, if the file has no times"
     )
     meanings = descriptions(RefineOptions)
     for name, field in RefineOptions.model_fields.items():
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the refined files and print what was done."""
+    """Write the refined files and print a summary."""
     given = {name: vars(args)[name] for name in RefineOptions.model_fields}
     options = {name: value for name, value in given.items() if value is not None}
     chosen = validated(RefineOptions, options, "refine")
@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _target(args: argparse.Namespace, path: Path, *, alone: bool) -> Path:
-    """Return where the refined file goes."""
+    """Return the path of the refined file."""
     output: Path | None = args.output
     if output is None:
         return path.parent / FOLDER / path.name
@@ -74,7 +74,7 @@ def _target(args: argparse.Namespace, path: Path, *, alone: bool) -> Path:
 
 
 def print_refined(done: RefinedSequences) -> None:
-    """Print what was joined, filled and dropped in each sequence."""
+    """Print how much was joined, filled and dropped in each sequence."""
     table = Table(box=None, pad_edge=False)
     table.add_column("sequence", no_wrap=True)
     for name in ("fps", "joined", "filled boxes", "ghosts dropped"):

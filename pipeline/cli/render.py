@@ -1,7 +1,7 @@
-"""Draw recorded tracks on their video, without the model: boxes, a blur, a heat map.
+"""Draw recorded tracks on their video, without the model: boxes, blur, heat map.
 
-TRACKS is what a run has written: tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its
-folder; or a dataset. VIDEO is the file they are of; another one is refused.
+TRACKS is the output of a run (tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, or its folder),
+or a dataset. VIDEO is the file the tracks belong to; any other is refused.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_tracks_argument(parser)
     parser.add_argument(
-        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video they are of"
+        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video of the tracks"
     )
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path(FOLDER), metavar="OUT",
-        help=f"folder, or file that ends in .mp4 (default: {FOLDER})",
+        help=f"folder, or .mp4 file (default: {FOLDER})",
     )  # fmt: skip
     parser.add_argument("--source", metavar="NAME", help="source in TRACKS that VIDEO is")
     parser.add_argument(
         "--blur", metavar="KIND,...", help="make unrecognisable: person,vehicle,face; all"
     )
     parser.add_argument(
-        "--heatmap", action="store_true", help="where objects were, in the video and as a PNG"
+        "--heatmap", action="store_true", help="draw where objects were, in the video and as a PNG"
     )
     parser.add_argument(
         "--no-video", action="store_true", help="with --heatmap: write its PNG only"
@@ -45,16 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-boxes", action="store_true", help="draw no boxes, labels or trails")
     parser.add_argument(
         "--labels", metavar="PART,...",
-        help=f"what labels say: {','.join(ALL_LABELS)} (default: all); none",
+        help=f"parts of a label: {','.join(ALL_LABELS)} (default: all); or none",
     )  # fmt: skip
     parser.add_argument("--trail", type=float, default=1.5, metavar="S", help="seconds of trail")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the files and name them; exit code 1 where the video is damaged."""
+    """Write the files and print their paths; exit code 1 if the video is damaged."""
     video = given_video(args)
     if args.no_video and not args.heatmap:
-        raise UsageError("--no-video: nothing is left to write without --heatmap")
+        raise UsageError("--no-video: leaves nothing to write without --heatmap")
     if not 0 <= args.trail < float("inf"):
         raise UsageError(f"--trail: want 0 or more seconds, got {args.trail:g}")
     job = RenderJob(

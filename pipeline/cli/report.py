@@ -1,4 +1,4 @@
-"""One page about recorded tracks: counts, time in zones, heat map, trajectories, quality.
+"""One HTML page about recorded tracks: counts, time in zones, heat map, trajectories, quality.
 
 TRACKS is a dataset of `trackline batch`, a run's folder or a file of tracks. The page is one HTML
 file that needs neither network nor script.
@@ -27,13 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--zones",
         type=local_path,
         metavar="FILE",
-        help="count here, instead of what the run counted",
+        help="count at these, instead of using the run's counts",
     )
     parser.add_argument(
-        "--video", type=local_path, metavar="VIDEO", help="video to take a frame from"
+        "--video", type=local_path, metavar="VIDEO", help="video to take the background frame from"
     )
     parser.add_argument(
-        "--homography", type=local_path, metavar="FILE", help="from trackline calibrate, for speeds"
+        "--homography",
+        type=local_path,
+        metavar="FILE",
+        help="file from trackline calibrate, for speeds",
     )
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path(FILE), metavar="FILE.html",
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Write the page and name it."""
+    """Write the page and print its path."""
     from pipeline import __version__
 
     if args.output.suffix.lower() not in (".html", ".htm"):

@@ -1,8 +1,8 @@
-"""Positions and speeds of recorded tracks on the ground, each number with its standard deviation.
+"""Positions and speeds of recorded tracks on the ground, each with its standard deviation.
 
-TRACKS is what a run has written; the homography is what `trackline calibrate` wrote. Smoothed on
-the plane with the jitter of the boxes and the errors of the calibration; what is not known well
-enough is left out, with the reason.
+TRACKS is the output of a run; the homography is the output of `trackline calibrate`. Paths are
+smoothed on the ground plane with the jitter of the boxes and the errors of the calibration; values
+that are too uncertain are left empty, with the reason.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="speeds.csv, .parquet (GeoParquet with an origin), .geojson; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--per-track", type=local_path, metavar="FILE.csv", help="write the table, too"
+        "--per-track", type=local_path, metavar="FILE.csv", help="also write the table"
     )
-    parser.add_argument("--source", metavar="NAME", help="which camera, or recording of a dataset")
+    parser.add_argument(
+        "--source", metavar="NAME", help="which camera, or which recording of a dataset"
+    )
     meanings = descriptions(SpeedOptions)
     for name, field in SpeedOptions.model_fields.items():
         parser.add_argument(
@@ -83,12 +85,12 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _chosen(given: TrackInput, source: str | None) -> list[str]:
-    """Return the sequences of the one camera that the homography is of; raises UsageError."""
+    """Return the sequences of the one camera that the homography belongs to; raises UsageError."""
     names = given.named([source] if source is not None else [])
     cameras = list(dict.fromkeys(given.names[name] for name in names))
     if len(cameras) > 1:
         raise UsageError(
-            f"{given.path}: a homography is of one camera, and there are more sources "
+            f"{given.path}: a homography belongs to one camera, and there are several sources "
             f"({listed(cameras)}): choose with --source"
         )
     return names
@@ -134,7 +136,7 @@ def _print(summaries: list[TrackSummary]) -> None:
     console.print(table)
     if len(summaries) > _MAX_SHOWN:
         left = len(summaries) - _MAX_SHOWN
-        console.print(f"and {left} tracks with shorter paths (--per-track FILE.csv has all)")
+        console.print(f"and {left} tracks with shorter paths (--per-track FILE.csv lists all)")
 
 
 def _with_sd(value: float, sd: float, unit: str) -> str:

@@ -1,7 +1,7 @@
-"""Name what is on pictures: a line of words for each on stdout, or a JSON object.
+"""Tag pictures: prints a line of words per picture, or a JSON object.
 
-Pictures that cannot be read have a line each on stderr; the others are processed, and the exit code
-is 1. Nothing is written. Ctrl-C ends it after the pictures that are looked at just then.
+Unreadable pictures are reported on stderr, one line each; the others are processed, and the exit
+code is 1. No files are written. Ctrl-C ends the command after the current batch of pictures.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from pipeline.core.errors import UsageError
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._file.still_picture import load_picture
 
-HELP = "name what is on pictures"
+HELP = "tag pictures with words"
 BATCH = 8
-"""Most pictures that are looked at together."""
+"""Maximum batch size."""
 MAX_BATCH_PIXELS = 2**26
 """Of a batch: 64 megapixels take 200 MB."""
 
@@ -48,18 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, default=DEFAULT_THRESHOLD, metavar="T",
         help="lowest score; %(default)s",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="a JSON object a line for each picture")
     parser.add_argument(
-        "--shape", choices=SHAPES, help="of the JSON: as named services answer; trackline"
+        "--json", action="store_true", help="print a JSON object per picture, one per line"
+    )
+    parser.add_argument(
+        "--shape",
+        choices=SHAPES,
+        help="format of the JSON, that of the named service (default: trackline)",
     )
     parser.add_argument("--model", metavar="NAME|FILE|URL", help="the classifier; tags")
     parser.add_argument(
-        "--detector", metavar="NAME|FILE|URL", help="the detector; builtin. 'none' for none"
+        "--detector", metavar="NAME|FILE|URL", help="the detector (default: builtin), or none"
     )
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Tag all pictures and print their words; 1 where one could not be read."""
+    """Tag all pictures and print their words; return 1 if a picture could not be read."""
     check_limits(args.top, args.threshold)
     if args.shape is not None and not args.json:
         raise UsageError("--shape: is for --json")
@@ -79,7 +83,7 @@ def execute(args: argparse.Namespace) -> int:
 def _tagged(
     args: argparse.Namespace, pictures: PictureList, signals: StopSignals
 ) -> Iterator[tuple[Path, Tagged]]:
-    """Yield the tags of each picture that can be read, in order; the others are named."""
+    """Yield the tags of each readable picture, in order; unreadable ones are reported."""
     with load_classifier(args.model) as classifier:
         detector = None if args.detector == NO_DETECTOR else load_model(args.detector)
         try:
@@ -102,7 +106,7 @@ def _tagged(
 
 
 def _batches(pictures: PictureList, signals: StopSignals) -> Iterator[dict[Path, Image]]:
-    """Yield pictures that are looked at together, until there are no more or a signal comes."""
+    """Yield batches of pictures, until there are no more or a signal arrives."""
     batch: dict[Path, Image] = {}
     pixels = 0
     for path in pictures.paths:
@@ -123,7 +127,7 @@ def _batches(pictures: PictureList, signals: StopSignals) -> Iterator[dict[Path,
 
 
 def _as_json(shape: str) -> Callable[[Path, Tagged], str]:
-    """Return what writes a picture's tags as one line of JSON, its file first."""
+    """Return a function that formats a picture's tags as one line of JSON, the file first."""
 
     def line(path: Path, tagged: Tagged) -> str:
         answer: dict[str, Any] = {"file": str(path)} | SHAPES[shape](tagged)
@@ -133,7 +137,7 @@ def _as_json(shape: str) -> Callable[[Path, Tagged], str]:
 
 
 def _as_line(paths: list[Path]) -> Callable[[Path, Tagged], str]:
-    """Return what writes a picture's tags for people, names in a column of their own."""
+    """Return a function that formats a picture's tags as text, names in a column of their own."""
     width = name_width(paths)
 
     def line(path: Path, tagged: Tagged) -> str:

@@ -1,4 +1,4 @@
-"""Search a tracker's options on your own labelled clips; say what they gain on clips held out.
+"""Search a tracker's options on your own labelled clips, and measure the gain on held-out clips.
 
 Needs the extra `tune`. The result is a configuration file for `trackline run -c`.
 """
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--tracker", metavar="NAME", help="see trackline list trackers")
     parser.add_argument("--trials", type=int, default=TRIALS, metavar="N", help="sets to try")
-    parser.add_argument("--held-out", metavar="NAME,...", help="clips not to tune on")
+    parser.add_argument("--held-out", metavar="NAME,...", help="clips to hold out of the search")
     parser.add_argument("--conf", type=float, default=0.0, metavar="0..1", help="lowest score")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search")
     parser.add_argument(
@@ -70,12 +70,12 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def verdict(tuned: Tuned) -> str:
-    """Return in words what the held-out clips say."""
+    """Describe the result on the held-out clips in words."""
     if not tuned.best:
-        return "nothing beat the defaults; the file keeps them"
+        return "nothing beat the defaults, which the file keeps"
     if tuned.gain > 0:
         return f"{tuned.gain:+.2f} HOTA on clips held out"
-    return f"{tuned.gain:+.2f} HOTA on clips held out: no gain there, better keep the defaults"
+    return f"{tuned.gain:+.2f} HOTA on clips held out: no gain, better keep the defaults"
 
 
 def _print(tuned: Tuned, tuning: Clips, held_out: Clips) -> None:
@@ -94,7 +94,7 @@ def _print(tuned: Tuned, tuning: Clips, held_out: Clips) -> None:
 
 
 def _write(path: Path, kind: str, tuned: Tuned, held_out: Clips) -> None:
-    """Write a configuration with the tracker's section and, as a comment, what it is worth."""
+    """Write a configuration with the tracker's section and, as a comment, its measured gain."""
     text = (
         f"# trackline tune, {tuned.trials} trials: {verdict(tuned)}\n"
         f"# held out: {', '.join(sorted(held_out))}\n"

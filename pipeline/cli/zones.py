@@ -41,26 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="VIDEO", help="a video, picture or camera")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("zones.yaml"), metavar="FILE",
-        help="the file to write (default: %(default)s); zones in it are shown, other cameras kept",
+        help="file to write (default: %(default)s); its zones are shown, other cameras' are kept",
     )  # fmt: skip
     parser.add_argument(
-        "--at", type=float, default=0.0, metavar="S", help="which frame, in seconds"
+        "--at", type=float, default=0.0, metavar="S", help="time of the frame, in seconds"
     )
     parser.add_argument(
-        "--camera", metavar="NAME", help="name in the file (default: the source's, as run has it)"
+        "--camera",
+        metavar="NAME",
+        help="camera name in the file (default: the name that run gives the source)",
     )
     parser.add_argument(
         "--tracks", type=Path, metavar="FILE|OUT",
-        help="its recorded tracks: the editor shows what zones and lines count over them",
+        help="recorded tracks of the source, to show in the editor what zones and lines count",
     )  # fmt: skip
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="listen on it (default: a free one)"
+        "--port", type=int, default=0, metavar="N", help="port to listen on (default: a free one)"
     )
-    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Serve the editor until the user is done; return 0, or what a signal's end returns."""
+    """Serve the editor until the user is done; return 0, or the exit code after a signal."""
     from pipeline.server.live.run import check_extra
 
     check_extra("trackline zones")
@@ -100,27 +102,27 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _named(frame: Frame, name: str | None) -> tuple[Frame, str]:
-    """Return the frame and the name its camera has in the file; raises UsageError."""
+    """Return the frame and the name of its camera in the file; raises UsageError."""
     name = frame.source if name is None else name
     try:
         validated(ZonesFile, {"cameras": {name: {}}}, "")
     except ConfigError:
         raise UsageError(
-            f"'{name}': no name for a camera in a zones file (64 printable characters): "
+            f"'{name}': no valid camera name in a zones file (at most 64 printable characters): "
             "give one with --camera NAME"
         ) from None
     return frame.moved(source=name), name
 
 
 def _other_frames(source: str, still: Still) -> FramePicker | None:
-    """Return what gives other frames of a video; None for a picture or camera."""
+    """Return a function that reads other frames of a video; None for a picture or camera."""
     from pipeline.archive.frame_picker import FramePicker
     from pipeline.sources._file.listing import VIDEO_SUFFIXES
 
     path = home_path(Path(source))
     if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file():
         return None
-    with suppress(SourceError):  # the frame that is shown could be read: it is enough
+    with suppress(SourceError):  # the first frame could be read, which is enough
         picker = FramePicker(path, still.camera)
         if picker.duration_s > 0:
             return picker
@@ -129,9 +131,9 @@ def _other_frames(source: str, still: Still) -> FramePicker | None:
 
 
 def _recounting(path: Path, source: str, still: Still) -> Callable[[CameraZones], ZonePreview]:
-    """Return a function from zones to what they count over the source's tracks in a file or run.
+    """Return a function from zones to their counts over the source's tracks in a file or run.
 
-    Raises UsageError where there are none.
+    Raises UsageError if there are none.
     """
     from pipeline.server.schemas import Count, ZonePreview
 
@@ -139,7 +141,7 @@ def _recounting(path: Path, source: str, still: Still) -> Callable[[CameraZones]
     fitting = [each for each in found if source in each.tables]
     if not fitting:
         known = listed({name for each in found for name in each.tables})
-        raise UsageError(f"{path}: has no tracks of '{source}' (there are: {known})")
+        raise UsageError(f"{path}: has no tracks of '{source}' (known: {known})")
     recording = fitting[0]
     times = recording.tables[source].pts_s
     times = times[np.isfinite(times)]
@@ -159,7 +161,7 @@ def _counted(zones: CameraZones) -> str:
 
 
 def _has_display() -> bool:
-    """Return whether a browser could show a window: without one, a text browser would start."""
+    """Return whether a browser can show a window: otherwise a text browser would start."""
     if sys.platform in ("win32", "darwin"):
         return True
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -187,7 +187,7 @@ def test_truth_of_one_video_belongs_to_tracks_of_one(tmp_path: Path, tracked: Pa
     """In CVAT the task has whatever name its author liked."""
     truth = cvat(tmp_path, track(box(0, 100), box(9, 127), box(10, outside=1), label="person"))
     assert main(["eval", "--gt", str(truth), "--tracks", str(tracked)]) == 0
-    assert "truth of 'plaza' is taken for gate" in capsys.readouterr().err
+    assert "using the truth of 'plaza' for gate" in capsys.readouterr().err
 
 
 def test_a_folder_of_annotations_is_truth_of_several_videos(tmp_path: Path, capsys):

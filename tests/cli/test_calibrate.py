@@ -45,7 +45,7 @@ def test_it_writes_the_file_and_the_picture(tmp_path: Path, capsys: pytest.Captu
         ([*POINTS, "--origin", "95,0"], "origin.lat"),
         ([*POINTS, "-o", "x.json"], "want a file called .yaml"),
         ([*POINTS, "--at", "9"], "before --at 9"),
-        (["--degrees"], "--degrees: is about --point"),
+        (["--degrees"], "--degrees: needs --point"),
         (["--points", "missing.yaml"], "missing.yaml: cannot be read"),
         ([*POINTS, "--rectangle", "1,1;2,1;2,2;1,2=1x1m"], "not both"),
     ],

@@ -34,7 +34,7 @@ BROWSER = {"X-Trackline": "1"}
         (["still.png", "--camera", "a" * 65], "give one with --camera NAME"),
         (["still.png", "--camera", ""], "give one with --camera NAME"),
         (["still.png", "--tracks", "none.csv"], "none.csv: cannot be read"),
-        (["still.png", "--tracks", "tracks.csv"], "has no tracks of 'still' (there are: gate)"),
+        (["still.png", "--tracks", "tracks.csv"], "has no tracks of 'still' (known: gate)"),
     ],
 )
 def test_mistakes(

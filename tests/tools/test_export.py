@@ -119,7 +119,7 @@ ONNX = "net.onnx"
         ([ONNX, "--format", "onnx"], "only .pt weights become ONNX"),
         ([ONNX, "--int8"], "--int8 needs --calibrate"),
         ([ONNX, "--calibrate", "a.mkv"], "--calibrate is for --int8"),
-        ([ONNX, "--int8", "--calibrate", "a.mkv", "--half"], "goes without --half"),
+        ([ONNX, "--int8", "--calibrate", "a.mkv", "--half"], "leave out --half"),
         ([ONNX, "--int8", "--calibrate", "a.mkv", "--format", "onnx"], "--int8 writes OpenVINO"),
         ([ONNX, "--format", "onnx", "--half"], "--half is for --format openvino"),
         ([ONNX, "--imgsz", "8"], "--imgsz of 32 or more"),

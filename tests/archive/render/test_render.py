@@ -364,7 +364,7 @@ def test_the_commands_name_what_they_wrote(plain: Path, capsys: pytest.CaptureFi
     ("arguments", "why"),
     [
         (["render", "run", "a.mp4", "-o", "x.mkv"], "want a folder or a name that ends in .mp4"),
-        (["render", "run", "a.mp4", "--no-video"], "--no-video: nothing is left to write"),
+        (["render", "run", "a.mp4", "--no-video"], "--no-video: leaves nothing to write"),
         (["render", "run", "a.mp4", "--labels", "name"], "--labels: unknown part 'name'"),
         (["render", "run", "a.mp4", "--trail", "-1"], "--trail: want 0 or more seconds, got -1"),
         (["render", "run", "none.mp4"], "none.mp4: no such file"),
