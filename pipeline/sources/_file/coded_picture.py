@@ -1,7 +1,8 @@
 """What a packet says of its picture before it is decoded: whether it begins anew, and is shown.
 
 NAL units are those of ITU-T H.264 (7.3.1) and H.265 (7.3.1.2), in their two forms: behind start
-codes (Annex B), or behind their length (ISO/IEC 14496-15, with avcC or hvcC as extradata).
+codes (Annex B), or behind their length (ISO/IEC 14496-15, with avcC or hvcC as extradata). MPEG-2
+(ITU-T H.262, 6.2.3) and MPEG-4 (ISO/IEC 14496-2, 6.2.5) have start codes of the same form.
 """
 
 from __future__ import annotations
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
     from av import Packet
     from av.video.stream import VideoStream
 
+WITH_UNREFERENCED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Codecs whose decoders leave out what no other picture refers to, and nothing else."""
+
 _IDR = 5
+_SLICES_OF_H264 = range(1, 6)
 _IRAP = range(16, 24)
+_PICTURES_OF_HEVC = range(32)
+_UNREFERENCED_OF_HEVC = range(0, 16, 2)
+_PICTURE_OF_MPEG2, _B_OF_MPEG2 = 0x00, 3
+_PICTURE_OF_MPEG4, _B_OF_MPEG4 = 0xB6, 2
 _SPS_OF_HEVC = 33
 _START_CODE = b"\0\0\1"
 
@@ -39,17 +48,36 @@ def is_shown(codec: str, packet: Packet[VideoStream]) -> bool:
     return codec != "vp8" or packet.size == 0 or bool(memoryview(packet)[0] & 16)
 
 
-def has_one_layer(codec: str, extradata: bytes) -> bool:
-    """Return whether what H.265 calls unreferenced is that for all pictures.
+def may_leave_out(codec: str, extradata: bytes) -> bool:
+    """Return whether what the codec calls unreferenced is needed by no other picture.
 
-    With several temporal layers it is for those of the same layer only.
+    In H.265 of several temporal layers only by none of the same layer.
     """
     if codec != "hevc":
-        return True
+        return codec in WITH_UNREFERENCED
     if extradata[:1] == b"\1":
         return len(extradata) > 21 and extradata[21] >> 3 & 7 == 1
     sets = [u for u in nal_units(codec, extradata, extradata) if u[0] >> 1 & 63 == _SPS_OF_HEVC]
     return bool(sets) and all(len(each) > 2 and each[2] >> 1 & 7 == 0 for each in sets)
+
+
+def is_unreferenced(codec: str, extradata: bytes, packet: Packet[VideoStream]) -> bool:
+    """Return whether no other picture refers to the packet's, where `may_leave_out` says yes.
+
+    In a packet of several pictures the first decides: it comes before those that refer to it.
+    """
+    for unit in nal_units(codec, extradata, bytes(packet)):
+        if len(unit) < 3:
+            continue
+        if codec == "h264" and unit[0] & 31 in _SLICES_OF_H264:
+            return unit[0] >> 5 & 3 == 0
+        if codec == "hevc" and unit[0] >> 1 & 63 in _PICTURES_OF_HEVC:
+            return unit[0] >> 1 & 63 in _UNREFERENCED_OF_HEVC
+        if codec == "mpeg4" and unit[0] == _PICTURE_OF_MPEG4:
+            return unit[1] >> 6 == _B_OF_MPEG4
+        if codec in ("mpeg1video", "mpeg2video") and unit[0] == _PICTURE_OF_MPEG2:
+            return unit[2] >> 3 & 7 == _B_OF_MPEG2
+    return False
 
 
 def nal_units(codec: str, extradata: bytes, data: bytes) -> Iterator[bytes]:

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipeline.core.rate_limit import RateLimit
-from pipeline.sources._file.coded_picture import has_one_layer, is_shown, starts_anew
+from pipeline.sources._file.coded_picture import (
+    WITH_UNREFERENCED,
+    is_shown,
+    may_leave_out,
+    starts_anew,
+)
 from pipeline.sources._file.times import says_presentation_times
 
 if TYPE_CHECKING:
@@ -23,10 +28,8 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-# Decoders of these leave out what no other picture refers to, and nothing else.
-_WITH_UNREFERENCED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 # A picture to each packet that is shown, and key frames behind which nothing older is needed.
-_WITH_KEYS = _WITH_UNREFERENCED | {"av1", "vp8", "vp9"}
+_WITH_KEYS = WITH_UNREFERENCED | {"av1", "vp8", "vp9"}
 _MAX_HELD_BYTES = 2**23
 _MAX_REORDERED = 64
 # So many packets in a row without a step back do not tell in which order pictures are shown.
@@ -90,7 +93,7 @@ class PacketChooser:
         self._max_fps = max_fps
         self._keyframes_only = keyframes_only
         self._is_intra = stream.codec.intra_only
-        self._may_skip = codec in _WITH_UNREFERENCED and has_one_layer(codec, self._extradata)
+        self._may_skip = may_leave_out(codec, self._extradata)
         self._may_wait = may_wait and codec in _WITH_KEYS
         useful = keyframes_only or self._may_skip or self._may_wait
         ordered = says_presentation_times(stream.container)

@@ -2,55 +2,111 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 _WINDOW_S = 1.0
 _SATURATED = 0.03
 _WAITED_S = 0.01
 _SHOW_EVERY_S = 0.5
+_MAX_BUSY, _SPARE_WINDOWS = 0.8, 3
+"""All pictures are decoded again once that would have taken no more than this share of the time, in
+so many windows in a row."""
+
+
+class Level(IntEnum):
+    """Which packets are decoded; fewer with each level."""
+
+    ALL = 0
+    REFERENCED = 1
+    KEY_FRAMES = 2
 
 
 class Backlog:
-    """Chooses the packets to decode: all of them, or key frames only while decoding is behind.
+    """Chooses the packets to decode: fewer while decoding is behind, in two steps.
 
     A reader that keeps up waits for its packets. One that does not finds the next always there, in
-    buffers that hold many seconds: then only key frames are decoded, now and then, until it has to
-    wait again; and all from the key frame after that. `left_out` counts packets.
+    buffers that hold many seconds. Then pictures that no other refers to are left out, where the
+    camera sends such. If that is not enough, only key frames are decoded, now and then, until the
+    reader has to wait again. From the key frame after that it comes back in the same steps: to all
+    pictures once there would have been time for them for a while.
+
+    `left_out` counts packets, `episodes` how often it fell behind.
     """
 
     def __init__(self) -> None:
         self.left_out = 0
         self.episodes = 0
-        self._behind = False
+        self.level = Level.ALL
+        self._has_unreferenced = False
         self._drained = False
-        self._waited_s = 0.0
-        self._window_began: float | None = None
         self._shown_at = 0.0
+        self._window_began: float | None = None
+        self._waited_s = 0.0
+        self._decoded = self._skipped = self._spare_windows = 0
 
-    def wants(self, waited_s: float, now: float, *, keyframe: bool) -> bool:
-        """Return whether to decode a packet that came at `now` after a wait of `waited_s`."""
-        if not self._behind:
+    def wants(
+        self, waited_s: float, now: float, *, keyframe: bool, unreferenced: bool = False
+    ) -> bool:
+        """Return whether to decode a packet that came at `now` after a wait of `waited_s`.
+
+        `unreferenced` says that no other picture refers to the packet's.
+        """
+        self._has_unreferenced = self._has_unreferenced or unreferenced
+        if self.level < Level.KEY_FRAMES:
             self._judge(waited_s, now)
-        if not self._behind:
-            return True
-        self._drained = self._drained or waited_s > _WAITED_S
-        if keyframe and (self._drained or now - self._shown_at > _SHOW_EVERY_S):
-            self._shown_at = now
-            if self._drained:
-                self._behind, self._window_began = False, None
-            return True
-        self.left_out += 1
-        return False
+        if self.level == Level.KEY_FRAMES:
+            self._drained = self._drained or waited_s > _WAITED_S
+            is_wanted = keyframe and (self._drained or now - self._shown_at > _SHOW_EVERY_S)
+            if is_wanted:
+                self._show_key_frame(now)
+        else:
+            is_wanted = not (unreferenced and self.level == Level.REFERENCED)
+        if is_wanted:
+            self._decoded += 1
+        else:
+            self._skipped += 1
+            self.left_out += 1
+        return is_wanted
+
+    def _show_key_frame(self, now: float) -> None:
+        """Note a key frame that is decoded; what follows it can be, where the backlog is gone."""
+        self._shown_at = now
+        if self._drained:
+            self.level = Level.REFERENCED if self._has_unreferenced else Level.ALL
+            self._window_began, self._spare_windows = None, 0
 
     def _judge(self, waited_s: float, now: float) -> None:
-        """Set `_behind` at the end of a window in which the reader hardly ever waited."""
+        """Choose the level anew at the end of a window."""
         if self._window_began is None:
-            self._window_began, self._waited_s = now, 0.0
+            self._begin_window(now)
             return
         self._waited_s += waited_s
         spent_s = now - self._window_began
         if spent_s < _WINDOW_S:
             return
         if self._waited_s < _SATURATED * spent_s:
-            self._behind, self._drained = True, False
-            self.episodes += 1
-            self._shown_at = now
+            self._fall_behind(now)
+        elif self.level == Level.REFERENCED:
+            self._maybe_decode_all(1 - self._waited_s / spent_s)
+        self._begin_window(now)
+
+    def _begin_window(self, now: float) -> None:
         self._window_began, self._waited_s = now, 0.0
+        self._decoded = self._skipped = 0
+
+    def _fall_behind(self, now: float) -> None:
+        """Decode less, after a window in which the reader hardly ever waited."""
+        self.episodes += self.level == Level.ALL
+        self._spare_windows = 0
+        if self.level == Level.ALL and self._has_unreferenced:
+            self.level = Level.REFERENCED
+        else:
+            self.level, self._drained = Level.KEY_FRAMES, False
+            self._shown_at = now
+
+    def _maybe_decode_all(self, busy: float) -> None:
+        """Decode all again where the share `busy` of the time, for a part of them, says it fits."""
+        for_all = busy * (self._decoded + self._skipped) / max(self._decoded, 1)
+        self._spare_windows = self._spare_windows + 1 if for_all <= _MAX_BUSY else 0
+        if self._spare_windows >= _SPARE_WINDOWS:
+            self.level = Level.ALL

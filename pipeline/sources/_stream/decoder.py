@@ -16,6 +16,7 @@ from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import packets_of
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.yuv import YuvImage
+from pipeline.sources._file.coded_picture import is_unreferenced, may_leave_out
 from pipeline.sources._file.packet_choice import Clock, PacketChooser, Step, decode_step
 from pipeline.sources._file.picture_size import (
     MAX_MEGAPIXELS,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 _MANY_PIXELS, _MAX_THREADS = 2_100_000, 4
 _MAX_KEY_STEP_S = 10.0
 """Between two key frames of a camera."""
+# With low delay, decoders of these give pictures as they are decoded: B-frames come too late.
+_IN_ORDER_OF_DECODING = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})
 # Their time stamps are counted by FFmpeg at a rate it made up.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
@@ -184,6 +187,8 @@ class StreamDecoder:
         self._choice = connection.max_fps, connection.keyframes_only
         self.damaged = 0
         self.backlog = Backlog()
+        codec, extradata = stream.codec.canonical_name, stream.codec_context.extradata or b""
+        self._coded = (codec, extradata) if may_leave_out(codec, extradata) else None
         rate = stream.average_rate or stream.codec_context.framerate
         self.fps = float(rate) if rate and 1 <= rate <= 240 else None
         """Nominal frame rate, None where the camera does not say."""
@@ -326,7 +331,12 @@ class StreamDecoder:
 
     def _in_time(self, packet: Packet[VideoStream], waited_s: float, now: float) -> bool:
         episodes = self.backlog.episodes
-        wanted = self.backlog.wants(waited_s, now, keyframe=packet.is_keyframe)
+        wanted = self.backlog.wants(
+            waited_s,
+            now,
+            keyframe=packet.is_keyframe,
+            unreferenced=self._coded is not None and is_unreferenced(*self._coded, packet),
+        )
         if episodes == 0 and self.backlog.episodes:
             self._on_warning("decoding is slower than the camera; pictures are left out")
         return wanted
@@ -347,7 +357,8 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     context.thread_type = ThreadType.SLICE
     context.thread_count = connection.threads or _threads_for(context.width * context.height)
     context.options = decoder_limit(connection.max_megapixels)
-    context.flags |= Flags.low_delay
+    if not (context.has_b_frames and stream.codec.canonical_name in _IN_ORDER_OF_DECODING):
+        context.flags |= Flags.low_delay
 
 
 def _threads_for(pixels: int) -> int:
