@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.hdr import HDR, to_standard_range
+
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
@@ -27,10 +29,19 @@ _ROUNDED_DOWN = (0.8, 1.4, 0.9)
 
 
 class YuvColour(NamedTuple):
-    """Colour space of the planes: the matrix by its H.273 number, and the range."""
+    """Colour space of the planes: the matrix by its H.273 number, and the range.
+
+    `transfer` is an H.273 number, too; only those of HDR matter, 16 (PQ) and 18 (HLG).
+    """
 
     matrix: int = BT601
     full_range: bool = False
+    transfer: int = BT709
+
+    @property
+    def is_hdr(self) -> bool:
+        """Return whether the planes are of HDR; BGR made of them is of standard range."""
+        return self.transfer in HDR
 
 
 DEFAULT_COLOUR = YuvColour()
@@ -42,7 +53,8 @@ class YuvImage:
     Chroma has a row for each row of luma or for every two, the last of which may stand for one,
     and a column for each, every two or every four: 4:2:0 of most cameras and files, 4:2:2 of many
     that send JPEG, 4:4:4. The planes may be views of a decoder's memory: never write to them.
-    `to_bgr` converts the whole picture to BGR, if the source has a conversion of its own.
+    `to_bgr` converts the whole picture to BGR, of HDR in standard range, if the source has a
+    conversion of its own.
     """
 
     __slots__ = ("_bgr", "_making", "_to_bgr", "chroma", "colour", "luma")
@@ -115,7 +127,10 @@ class YuvImage:
             planes[n] = cv2.resize(plane, (width, height), interpolation=of_chroma)
         matrix = _bgr_matrix(self.colour)
         # As one array of three channels: Y, Cb, Cr of each pixel.
-        return np.asarray(cv2.transform(cv2.merge(planes), matrix, dst=into), np.uint8)
+        bgr: Any = cv2.transform(cv2.merge(planes), matrix, dst=into)
+        if self.colour.is_hdr:
+            to_standard_range(bgr, self.colour.transfer)
+        return np.asarray(bgr, np.uint8)
 
     def grey(self, size: Size) -> Image:
         """Return the picture at `size` (height, width) in grey levels from 0 to 255."""

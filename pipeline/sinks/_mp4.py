@@ -89,7 +89,9 @@ class Mp4Writer:
     ) -> None:
         self.path = path
         height, width = self.size = image.shape[0], image.shape[1]
-        self._colour = image.colour if isinstance(image, YuvImage) else YuvColour()
+        self._colour = YuvColour()
+        if isinstance(image, YuvImage) and not image.colour.is_hdr:
+            self._colour = image.colour  # HDR is written in standard range, which all players show
         self._times = FrameTimes()
         self._frames = 0
         self._key_ticks: int | None = None

@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.core.data import Image
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.yuv import BT601, YuvColour, YuvImage, halved_chroma
+from pipeline.core.hdr import HDR, to_standard_range
+from pipeline.core.yuv import BT601, BT709, YuvColour, YuvImage, halved_chroma
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -134,6 +135,7 @@ class UprightConverter:
         picture = VideoFrame.from_numpy_buffer(array, "yuv420p")
         picture.colorspace = colour.matrix
         picture.color_range = _FULL_RANGE if colour.full_range else _LIMITED_RANGE
+        picture.color_trc = colour.transfer
         return self._bgr(picture, _UPRIGHT, size)
 
     def _bgr(
@@ -149,6 +151,8 @@ class UprightConverter:
         transposed = orientation[0]
         slot = self._pool.take(width, height) if transposed else self._pool.take(height, width)
         turn(bgr, orientation, slot)
+        if (transfer := int(picture.color_trc)) in HDR:
+            to_standard_range(slot, transfer)
         return slot
 
 
@@ -202,7 +206,12 @@ def _reduce(
 def _colour_of(picture: VideoFrame) -> YuvColour:
     matrix = int(picture.colorspace)
     full = int(picture.color_range) == _FULL_RANGE or picture.format.name.startswith("yuvj")
-    return YuvColour(BT601 if matrix in _UNKNOWN_MATRICES else matrix, full)
+    transfer = int(picture.color_trc)
+    return YuvColour(
+        BT601 if matrix in _UNKNOWN_MATRICES else matrix,
+        full,
+        transfer if transfer in HDR else BT709,
+    )
 
 
 def orientation_of(picture: VideoFrame) -> Orientation:
