@@ -8,16 +8,17 @@ import gc
 import io
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.install_hints import broken_opencv, is_opencv
@@ -28,15 +29,51 @@ COMMANDS = (
     "bench", "eval", "refine", "tune", "render", "clip", "report", "convert", "calibrate", "speeds",
     "geotag", "zones",
 )  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 INTERRUPTED = 130
 TERMINATED = 143
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parser that raises UsageError with one line instead of printing the whole usage."""
+    """Argument parser that raises UsageError with one line instead of printing the whole usage.
+
+    Options may stand between a command's other arguments, which argparse by itself refuses.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, as argparse does; the arguments that are no options come together first."""
+        if args is not None and not self._subparsers:
+            args = _gathered([*args], self._option_string_actions)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
+
+
+def _gathered(args: list[str], known: Mapping[str, argparse.Action]) -> list[str]:
+    """Return the arguments with those together that are neither options nor their values."""
+    options: list[str] = []
+    others: list[str] = []
+    while args:
+        one = args.pop(0)
+        if one == "--":
+            others += args
+            break
+        if not one.startswith("-") or one == "-":
+            others.append(one)
+            continue
+        options.append(one)
+        action = known.get(one)
+        if action is None or action.nargs == 0:
+            continue
+        if action.nargs is None:
+            options += [args.pop(0)] if args and args[0] != "--" else []
+            continue
+        while args and not args[0].startswith("-"):  # "+"
+            options.append(args.pop(0))
+    if any(each.startswith("-") and each != "-" for each in others):
+        return [*options, "--", *others]
+    return [*others, *options]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +119,7 @@ def _failed(line: str, code: int, debug: bool) -> int:
     if debug:
         print(masked(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
     else:
-        print(f"trackline: {masked(line)}", file=sys.stderr)  # noqa: T201
+        print(f"trackline: {_one_line(masked(line))}", file=sys.stderr)  # noqa: T201
     return code
 
 
@@ -109,6 +146,15 @@ class MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the masked line."""
         return masked(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
+        """Return the message in one line, whatever a file is called."""
+        return _one_line(super().formatMessage(record))
+
+
+def _one_line(text: str) -> str:
+    """Return the text with control characters as Python writes them; names may hold some."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class _ClosedOutput(io.TextIOBase):
@@ -144,6 +190,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         one.set_defaults(execute=module.execute, command=name)
         options[name] = _options_of(one)
     _check_command(argv)
+    args: argparse.Namespace
     args, extra = parser.parse_known_args(argv)
     if extra:
         raise UsageError(_unknown_argument(extra[0], options[args.command]))

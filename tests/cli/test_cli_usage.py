@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,40 @@ def test_a_library_of_a_desktop_that_is_missing_is_one_line_with_a_command(
     assert main(["run", "synthetic", "--max-frames", "1", "-o", str(tmp_path)]) == 1
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "libGL" in each]
     assert line.endswith("install --force-reinstall --no-deps opencv-python-headless")
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("render out -o later a.mp4", {"video": Path("a.mp4"), "output": Path("later")}),
+        ("render out -o later -- -a.mp4", {"video": Path("-a.mp4"), "output": Path("later")}),
+        ("clip out --track 8 --crop a.mp4 -o b.mp4", {"video": Path("a.mp4"), "track": 8}),
+        ("run a.mp4 --save=csv b.mp4 --show c.mp4", {"sources": ["a.mp4", "b.mp4", "c.mp4"]}),
+        ("run --detections a b --conf 0.3 a.mp4", {"detections": ["a", "b"], "sources": ["a.mp4"]}),
+        ("run -oout a.mp4 -- -b.mp4 --show", {"sources": ["a.mp4", "-b.mp4", "--show"]}),
+        ("geotag a.mp4 --offset -1.5 --gps b -o c.csv", {"offset": -1.5}),
+        ("list --json trackers", {"plugin_type": "trackers", "json": True}),
+    ],
+)
+def test_options_may_stand_between_the_other_arguments(
+    line: str, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`render out -o later a.mp4` ended with "unexpected argument 'a.mp4'"."""
+    words = line.split()
+    came: list[Any] = []
+    module = importlib.import_module(f"pipeline.cli.{words[0]}")
+    monkeypatch.setattr(module, "execute", lambda args: came.append(args) or 0)
+    assert main(words) == 0
+    found = {name: getattr(came[0], name) for name in wanted}
+    assert {k: str(v) if isinstance(v, Path) else v for k, v in found.items()} == {
+        k: str(v) if isinstance(v, Path) else v for k, v in wanted.items()
+    }
+
+
+def test_a_mistake_is_one_line_whatever_a_file_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A line feed in a name made two lines of it, and an escape character coloured the terminal."""
+    assert main(["run", "two\nlines\x1bc.mp4"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == r"trackline: two\nlines\x1bc.mp4: no such file"
