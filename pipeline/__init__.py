@@ -9,7 +9,8 @@ for result in trackline.track("video.mp4", model="yolo11n.onnx"):
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # type checkers take it for True; importing it takes longer than the rest
 
 if TYPE_CHECKING:
     from pipeline.api import (

@@ -20,7 +20,6 @@ from pipeline.core.atomic_file import write_text
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
 from pipeline.core.interfaces import SourceInfo
-from pipeline.core.malloc import share_arenas
 from pipeline.core.secret_masking import masked
 from pipeline.core.zone_counts import ZoneCounts
 from pipeline.engine import Pipeline
@@ -49,7 +48,6 @@ def run_config(
     the report is written and passed to `on_report`, whatever ended the run: the error is in it and
     is raised again. Raises WriteError if the report cannot be written and nothing else failed.
     """
-    share_arenas()
     config = resolved.config
     pipeline = pipeline or build(resolved)
     if on_start:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import Any
 
 from pipeline.engine import Pipeline
 
 
 class StopSignals:
-    """Records Ctrl-C or SIGTERM for a job that polls `is_stopped`; a second Ctrl-C interrupts."""
+    """Records Ctrl-C or SIGTERM for a job that polls `is_stopped`; a second Ctrl-C interrupts.
+
+    Only the main thread can handle signals; on any other, none is recorded.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
@@ -21,6 +25,8 @@ class StopSignals:
         return bool(self.exit_code)
 
     def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
         self._before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM)

@@ -10,10 +10,9 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
@@ -23,6 +22,8 @@ from typing import Any, NoReturn
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.install_hints import broken_opencv, is_opencv
 from pipeline.core.secret_masking import masked
+
+log = logging.getLogger("trackline")
 
 COMMANDS = (
     "run", "live", "detect", "tag", "batch", "check", "list", "models", "count", "doctor",
@@ -77,36 +78,74 @@ def _gathered(args: list[str], known: Mapping[str, argparse.Action]) -> list[str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failure, 2 user's mistake, 130 Ctrl-C."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    """Run one command and return its exit code: 0 done, 1 failure, 2 user's mistake, 130 Ctrl-C.
+
+    Meanwhile log lines go to stderr, and commands that can end in order handle SIGINT and SIGTERM
+    if this is the main thread. Both are restored at the end.
+    """
+    before = log.handlers, log.level
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv), lambda: None)
+    finally:
+        log.handlers = before[0]
+        log.setLevel(before[1])
+
+
+def program() -> int:
+    """Run the command line in a process of its own, and return its exit code; see __main__.py.
+
+    Log lines go on to stderr with secrets masked, also after the command.
+    """
+    # Otherwise Pydantic searches all installed packages for its own plug-ins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    _stand_in_for_outputs()
+    return _run(sys.argv[1:], _tune_memory)
+
+
+def _tune_memory() -> None:
+    """Set allocator and garbage collector up, after the imports and before threads start."""
+    from pipeline.core.malloc import share_arenas
+
+    share_arenas()
+    gc.freeze()  # what is there now stays to the end, and need not be looked at again
+    gc.enable()
+
+
+def _run(argv: list[str], on_parsed: Callable[[], None]) -> int:
     debug = "--debug" in argv
     try:
-        _set_up(debug)
+        _show_log(debug)
         args = _parse(argv)
-        if not gc.isenabled():  # see __main__.py
-            gc.freeze()  # what is there now stays to the end, and need not be looked at again
-            gc.enable()
+        on_parsed()
         code = int(args.execute(args))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except PipelineError as error:
         return _failed(str(error), error.exit_code, debug)
-    except ImportError as error:
-        if is_opencv(error):
-            return _failed(broken_opencv(error), 1, debug)
-        return _failed(_internal(error), 1, debug)
     except BrokenPipeError:
         # The reader of our output is gone (`| head`): nothing is left to print or flush.
         return _without_output(None, debug)
     except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
         if isinstance(error, OSError) and error.filename is None and _output_fails():
             return _without_output(f"standard output: {error.strerror}", debug)
-        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
-            # Pydantic wraps exceptions raised in its callbacks, a signal's included.
-            return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else TERMINATED
-        return _failed(_internal(error), 1, debug)
+        if (signalled := _exit_code_of_signal(error)) is not None:
+            return signalled
+        line = broken_opencv(error) if is_opencv(error) else _internal(error)
+        return _failed(line, 1, debug)
     return code
+
+
+def _exit_code_of_signal(error: BaseException | None) -> int | None:
+    """Return 130 or 143 if a signal's exception caused the error, else None.
+
+    Pydantic wraps exceptions raised in its callbacks, NumPy those during its import.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _internal(error: Exception) -> str:
@@ -235,10 +274,8 @@ def _unknown_argument(came: str, known: list[str]) -> str:
     return f"unknown option '{came}'{hint} (known: {' '.join(shown)})"
 
 
-def _set_up(debug: bool) -> None:
-    """Send log lines to stderr, and make SIGTERM end the program in order."""
-    # Otherwise Pydantic searches all installed packages for its own plug-ins.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+def _stand_in_for_outputs() -> None:
+    """Replace standard outputs that were closed before the start."""
     if sys.stdout is None:
         os.open(
             os.devnull, os.O_WRONLY
@@ -246,16 +283,13 @@ def _set_up(debug: bool) -> None:
         sys.stdout = _ClosedOutput()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _show_log(debug: bool) -> None:
+    """Send log lines to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(
         MaskingFormatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S")
     )
-    log = logging.getLogger("trackline")
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
-
-    def end(signum: int, frame: object) -> NoReturn:
-        del signum, frame
-        raise SystemExit(TERMINATED)
-
-    signal.signal(signal.SIGTERM, end)

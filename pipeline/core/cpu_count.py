@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,48 @@ def share_of_cores(number: int, count: int) -> tuple[int, ...]:
     allowed = sorted(os.sched_getaffinity(0))
     each = min(len(allowed), cores().threads) // count
     return tuple(allowed[number * each : (number + 1) * each]) if each else ()
+
+
+class SingleOpenCvThread:
+    """Limits OpenCV to one thread for as long as it is held; several may hold it.
+
+    A network has a thread on every core; OpenCV's would compete with them, and spin while they
+    wait for the next picture. The number is process-wide; the last release restores it.
+    """
+
+    _lock = threading.Lock()
+    _holders = 0
+    _before = 1
+
+    def __init__(self) -> None:
+        self._holds = False
+
+    def hold(self) -> None:
+        """Hold it; no effect if held already."""
+        import cv2
+
+        every = SingleOpenCvThread
+        with self._lock:
+            if self._holds:
+                return
+            if every._holders == 0:
+                every._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._holds = True
+            every._holders += 1
+
+    def release(self) -> None:
+        """Release it; safe to call twice."""
+        import cv2
+
+        every = SingleOpenCvThread
+        with self._lock:
+            if not self._holds:
+                return
+            self._holds = False
+            every._holders -= 1
+            if every._holders == 0 and cv2.getNumThreads() == 1:
+                cv2.setNumThreads(every._before)
 
 
 def control_groups(root: Path, controller: str) -> Iterator[Path]:

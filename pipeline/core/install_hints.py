@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import TypeGuard
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "trackline"
@@ -57,7 +58,7 @@ def broken_opencv(error: ImportError) -> str:
     return f"OpenCV cannot be loaded: {why}; {headless_command()}"
 
 
-def is_opencv(error: BaseException) -> bool:
+def is_opencv(error: BaseException) -> TypeGuard[ImportError]:
     """Return whether an import failed on OpenCV, or on a library that OpenCV needs."""
     if not isinstance(error, ImportError):
         return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.environment import variables
 from pipeline.core.errors import MissingExtraError, ModelError
 from pipeline.core.install_hints import install_command
 
@@ -26,16 +26,18 @@ _ZIP = b"PK\x03\x04"
 
 
 def import_libraries() -> tuple[Any, Any]:
-    """Return torch and ultralytics, imported quietly; raises MissingExtraError."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        import torch
-        import ultralytics
-    except ImportError as error:
-        raise MissingExtraError(
-            f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
-        ) from error
+    """Return torch and ultralytics, imported quietly; raises MissingExtraError.
+
+    ultralytics reads its variables while it is imported, and sets OMP_NUM_THREADS.
+    """
+    with variables(_ENVIRONMENT, others=("OMP_NUM_THREADS",)):
+        try:
+            import torch
+            import ultralytics
+        except ImportError as error:
+            raise MissingExtraError(
+                f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
+            ) from error
     return torch, ultralytics
 
 

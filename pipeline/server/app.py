@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mimetypes
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +14,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from pipeline.config.web import WebOptions
 from pipeline.core.errors import PipelineError
@@ -41,9 +43,11 @@ MAX_BODY_BYTES = 512 * 1024
 _MIN_GZIP_BYTES = 1024
 OPEN_PATHS = ("/healthz", "/api/login", "/api/session")
 
-# Python 3.11 and some systems' tables call it application/javascript.
-mimetypes.add_type("text/javascript", ".js")
-mimetypes.add_type("application/manifest+json", ".webmanifest")
+_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+}
+"""What Python 3.11 and some systems' tables call otherwise, or do not know."""
 
 
 def create_app(
@@ -111,12 +115,30 @@ def _page_routes(folder: Path) -> list[Route]:
     ]
     if "/index.html" in paths:
         paths.append("/")
-    files = StaticFiles(directory=folder, html=True)
+    files = _PageFiles(directory=folder, html=True)
     gzip = Middleware(GZipMiddleware, minimum_size=_MIN_GZIP_BYTES)
     return [
         Route(path, files, methods=["GET", "HEAD"], include_in_schema=False, middleware=[gzip])
         for path in paths
     ]
+
+
+class _PageFiles(StaticFiles):
+    """The page's files, each with the type that browsers want."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """Return the response that serves a file."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        kind = _TYPES.get(Path(full_path).suffix)
+        if kind and "content-type" in response.headers:
+            response.headers["content-type"] = kind
+        return response
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -8,6 +8,9 @@ import logging
 import socket
 import ssl
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import uvicorn
@@ -25,6 +28,8 @@ STOP_TIMEOUT_S = 2.0
 MAX_MESSAGE_BYTES = 64 * 1024
 _SEND_BUFFER_BYTES = 256 * 1024
 _TCP_USER_TIMEOUT_MS = 60_000
+_MUTED_BELOW = {"uvicorn.error": logging.CRITICAL, "asyncio": logging.ERROR}
+"""What libraries log is of viewers that went away, but for this."""
 _SPARE_CONNECTIONS = 64
 """Connections beyond the protocol's own limit before uvicorn answers requests with 503."""
 
@@ -46,8 +51,7 @@ class HttpServer:
                 http=timeout_protocol(request_s, max_connections, options.proxies),
                 lifespan="on",
                 log_config=None,
-                log_level="warning",
-                access_log=False,
+                log_level=None,
                 server_header=False,
                 proxy_headers=bool(options.proxies),
                 forwarded_allow_ips=list(options.proxies),
@@ -90,9 +94,26 @@ class HttpServer:
 
     def _serve(self) -> None:
         lower_thread_priority()
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of viewers that went away
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        with _muted_thread():
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+@contextmanager
+def _muted_thread() -> Iterator[None]:
+    """Drop what libraries log on this thread: a program that uses them logs on others as it did."""
+    here = threading.get_ident()
+
+    def passing(level: int) -> Callable[[logging.LogRecord], bool]:
+        return lambda record: record.thread != here or record.levelno >= level
+
+    filters = [(logging.getLogger(name), passing(level)) for name, level in _MUTED_BELOW.items()]
+    for logger, each in filters:
+        logger.addFilter(each)
+    try:
+        yield
+    finally:
+        for logger, each in filters:
+            logger.removeFilter(each)
 
 
 def _listen(options: WebOptions) -> socket.socket:

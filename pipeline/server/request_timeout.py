@@ -44,6 +44,7 @@ class TimeoutProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the request's timer; close connections beyond the limits."""
         super().connection_made(transport)
+        self.access_log = False
         self._start_timer()
         same = [
             each for each in self._http_connections() if each._timer and each._is_same_client(self)

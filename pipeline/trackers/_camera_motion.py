@@ -201,8 +201,7 @@ def _fit(before: Any, grey: Any, objects: Float64, shrink: float) -> Similarity 
     found = found.ravel() == 1
     if np.count_nonzero(found) < _MIN_INLIERS:
         return None
-    # The generator's own seed makes this fit the same in every run.
-    cv2.setRNGSeed(0)
+    # This draws with a generator of its own, always from the same seed.
     matrix, inliers = cv2.estimateAffinePartial2D(
         corners[found], moved[found], method=cv2.RANSAC, ransacReprojThreshold=1.0
     )

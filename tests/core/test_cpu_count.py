@@ -10,7 +10,7 @@ from support.file_tree import write_files
 from support.import_walk import MODULES
 from support.tiny_networks import one_box_network
 
-from pipeline.core.cpu_count import Cores, cores
+from pipeline.core.cpu_count import Cores, SingleOpenCvThread, cores
 from pipeline.detectors.common.backend import Settings
 
 
@@ -78,6 +78,29 @@ def test_only_one_module_asks_how_many_processors_there_are():
         name for name, path in MODULES.items() if any(each in path.read_text() for each in asking)
     ]
     assert named == ["core.cpu_count"]
+
+
+def test_opencv_has_its_threads_again_when_the_last_detector_is_closed():
+    """A program that had closed its detectors was left with one thread for OpenCV, for ever."""
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = SingleOpenCvThread(), SingleOpenCvThread()
+        seen = []
+        for step in (
+            first.release, first.hold, first.hold, second.hold, first.release, first.release,
+            second.release, second.release,
+        ):  # fmt: skip
+            step()
+            seen.append(cv2.getNumThreads())
+        assert seen == [3, 1, 1, 1, 1, 1, 3, 3]
+        first.hold()
+        cv2.setNumThreads(2)  # the program's own choice meanwhile
+        first.release()
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("prefer_latency", [False, True])

@@ -39,6 +39,22 @@ def test_a_known_motion_is_found(x, y, zoom, turn):
     assert motion.scale == pytest.approx(zoom, abs=2e-3)
 
 
+def test_the_motion_does_not_depend_on_opencvs_random_numbers():
+    """And leaves them alone: each frame reset those of the program that called."""
+    land = scenery()
+    found = []
+    for seed in (1, 2):
+        camera = CameraMotion()
+        camera.estimate(view(land, 700, 450), NOBODY)
+        cv2.setRNGSeed(seed)
+        motion = camera.estimate(view(land, 705, 455, 1.02, -1), NOBODY)
+        found.append(motion.points(np.array([[20.0, 600], [30.0, 460]])).tolist())
+        drawn = cv2.randu(np.zeros(2), 0, 1).tolist()
+        cv2.setRNGSeed(seed)
+        assert drawn == cv2.randu(np.zeros(2), 0, 1).tolist()
+    assert found[0] == found[1]
+
+
 @pytest.mark.slow
 def test_a_fixed_camera_with_noise_and_walkers_does_not_move():
     land, rng = view(scenery(), 700, 450), np.random.default_rng(0)

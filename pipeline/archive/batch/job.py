@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +24,7 @@ from pipeline.archive.batch.options import (
 from pipeline.archive.batch.progress import JobProgress, Report, Update
 from pipeline.archive.batch.ray_cluster import TaskShare, ray_cluster
 from pipeline.archive.batch.store import LOCK_PATIENCE_S, JobStore, camera_lock, open_store
-from pipeline.archive.batch.workers import run_here, run_in_workers
+from pipeline.archive.batch.workers import run_here, run_in_process, run_in_workers
 from pipeline.archive.dataset.files import children_with
 from pipeline.archive.dataset.layout import ANNOTATED, has_header, refuse_other_options
 from pipeline.archive.dataset.reader import open_dataset
@@ -35,7 +33,6 @@ from pipeline.config.build import check_tracker_ground, make_detector, model_of
 from pipeline.config.schema import Config
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.interfaces import Detector
-from pipeline.core.malloc import share_arenas
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.zones.schema import CameraZones
 from pipeline.sources._file.recording_start import zone_of
@@ -74,7 +71,6 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     others than the dataset was made with, what the detector raises where the dataset is new,
     SourceError where there are no videos, ConfigError for zones of other cameras.
     """
-    share_arenas()  # before there are threads
     zone = None if options.timezone is None else zone_of(options.timezone)
     rule = GroupRule.of(options.group_by)
     kept_options = result_options(options, config)
@@ -89,9 +85,7 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
     elif options.workers == 1:
         model = LoadedModel(make_detector(config), {})
     else:  # the libraries stay in memory: not in that of the main process, which needs none
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            pool.submit(_try_detector, config).result()
+        run_in_process(_try_detector, config)
     with ExitStack() as undo:
         if model is not None:
             undo.callback(model.close)
@@ -128,7 +122,6 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
     be written or another job is at it, and the first error of a detector or tracker. Recordings
     that cannot be read are no error: `report` gets the reason.
     """
-    share_arenas()
     for note in job.notes:
         log.warning("%s", note)
     options = job.options

@@ -23,6 +23,7 @@ from pipeline.archive.batch.distributed import Message
 from pipeline.archive.batch.progress import Update
 from pipeline.archive.batch.workers import CameraJob, Ended, LogLine, NewJob, process_camera
 from pipeline.core.cpu_count import cores, share_of_cores
+from pipeline.core.environment import variables
 from pipeline.core.errors import ConfigError, MissingExtraError, StageError, UsageError
 from pipeline.core.file_lock import LockHeldError, lock_file
 from pipeline.core.install_hints import install_command
@@ -143,9 +144,9 @@ def ray_cluster(
     _check_address(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     local = {"num_cpus": cores().threads, "include_dashboard": False} if address == "local" else {}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **local)
+        with variables({"RAY_USAGE_STATS_ENABLED": "0"}):
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **local)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise _not_there(address, why) from None

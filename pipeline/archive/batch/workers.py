@@ -68,7 +68,7 @@ class LogLine:
 
 
 class FailedInWorkerError(PipelineError):
-    """An error that a worker sent, with its exit code."""
+    """An error of another process, with its exit code."""
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
@@ -153,6 +153,48 @@ def run_in_workers(
         raise StageError("batch: the workers stopped early; the same command goes on")
 
 
+def run_in_process(function: Callable[[Any], object], argument: Any) -> None:
+    """Call a function in a process that ends with it; raises FailedInWorkerError where it fails.
+
+    What interrupts this process while it waits, such as Ctrl-C, ends that one.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_call, args=(function, argument, theirs), daemon=True)
+    try:
+        with _signals_held():
+            process.start()
+        theirs.close()
+        try:
+            failure: tuple[str, int] | None = ours.recv()
+        except EOFError:
+            process.join()
+            failure = f"the process that tries the detector {_how_it_ended(process)}", 1
+    finally:
+        ours.close()
+        if process.pid is not None:
+            process.kill()  # it has said all
+            process.join()
+    if failure is not None:
+        raise FailedInWorkerError(*failure)
+
+
+def _call(function: Callable[[Any], object], argument: Any, connection: Connection) -> None:
+    """Call a function and send the text and exit code of the error it raises, or None."""
+    _ignore_signals()
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    failure: tuple[str, int] | None = None
+    try:
+        function(argument)
+    except PipelineError as error:
+        failure = str(error), error.exit_code
+    except Exception as error:  # noqa: BLE001 - the process's outermost frame forwards
+        traceback.print_exc()
+        failure = repr(error), 1
+    with suppress(OSError):
+        connection.send(failure)
+
+
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Start a process whose SIGINT and SIGTERM wait until it calls `_ignore_signals`.
@@ -191,6 +233,13 @@ def _ready(workers: list[_Worker]) -> list[_Worker]:
     return [by_handle[each] for each in wait([*by_handle], _POLL_S)]
 
 
+def _how_it_ended(process: BaseProcess) -> str:
+    code = process.exitcode
+    return (
+        f"ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
+    )
+
+
 class _Worker:
     """One worker process, as the main process sees it."""
 
@@ -221,9 +270,8 @@ class _Worker:
             message: Update | LogLine | Ended = self.connection.recv()
         except (EOFError, OSError):
             self._process.join(_PATIENCE_S)
-            code = self._process.exitcode
-            why = f"by {signal.Signals(-code).name}" if code and code < 0 else f"with code {code}"
-            text = f"worker of camera {self._camera}: ended {why}; the same command goes on"
+            how = _how_it_ended(self._process)
+            text = f"worker of camera {self._camera}: {how}; the same command goes on"
             message = Ended(self._camera, text, 1)
         return message
 

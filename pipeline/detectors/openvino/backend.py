@@ -18,7 +18,7 @@ from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
-from pipeline.core.cpu_count import Cores, cores
+from pipeline.core.cpu_count import Cores, SingleOpenCvThread, cores
 from pipeline.core.data import Detections, Float32, Image
 from pipeline.core.errors import ModelError
 from pipeline.core.malloc import return_freed
@@ -86,6 +86,7 @@ class OpenVinoBackend:
         self._compiling: Future[_RequestPool] | None = None  # for the size guessed
         self._batches: deque[_Batch] = deque()
         self._in_flight: deque[tuple[_PictureRequest, _Batch]] = deque()
+        self._opencv = SingleOpenCvThread()
         self.batch_size = settings.batch or 1
         frames = 1 if settings.prefer_latency else min(cores().threads + 1, MAX_IN_FLIGHT)
         self.in_flight = -(-frames // self.batch_size)
@@ -148,11 +149,7 @@ class OpenVinoBackend:
         shapes = [self._model.fixed_size] if self._model.fixed_size else self._settings.shapes
         if shapes and not self._pools:
             self._begin_to_compile(shapes[0])
-        import cv2  # meanwhile
-
-        # The network has a thread on every core: more of OpenCV's would take turns with them, and
-        # wait for the next picture without rest.
-        cv2.setNumThreads(1)
+        self._opencv.hold()  # imports it, meanwhile
         if self._model.fixed_size is not None:
             self._pool_for(self._model.fixed_size)
 
@@ -221,6 +218,7 @@ class OpenVinoBackend:
             self._compiling = None
         self._drop_pools()
         self._model = None
+        self._opencv.release()
 
     def _drop_pools(self) -> None:
         for pool in self._pools.values():

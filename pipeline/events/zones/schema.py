@@ -118,7 +118,8 @@ def _rules(value: Any) -> Any:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
-class CameraZones(OptionsModel):
+# Built at once: FastAPI, which reads it for routes, hides what Pydantic warns of only meanwhile.
+class CameraZones(OptionsModel, defer_build=False):
     """The zones and lines of one camera, and what counts in its whole picture."""
 
     size: tuple[Annotated[int, Field(ge=1, le=65_536)], Annotated[int, Field(ge=1, le=65_536)]] | (

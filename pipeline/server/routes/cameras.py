@@ -86,11 +86,6 @@ def camera_routes(context: AppContext) -> APIRouter:
         latest_result(context, name)
         return Response(media_type="image/jpeg")
 
-    # FastAPI mutes what Pydantic warns of while it reads a parameter's model: only if it is built
-    # then, not when it is first used, as options models are.
-    CameraZones.model_config["defer_build"] = False
-    CameraZones.model_rebuild()
-
     @router.get("/api/cameras/{name:path}/zones", responses=UNKNOWN)
     def zones(name: CameraName) -> CameraZones:
         """Return the camera's zones and lines."""

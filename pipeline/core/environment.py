@@ -1,0 +1,27 @@
+"""Environment variables that a library is to find set, for as long as it looks at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def variables(defaults: Mapping[str, str], others: tuple[str, ...] = ()) -> Iterator[None]:
+    """Have the variables set that are not, and all of them, `others` too, as before afterwards.
+
+    `others` are variables that the library sets itself. The environment is that of the whole
+    process: other threads, and programs started meanwhile, see it as well.
+    """
+    before = {name: os.environ.get(name) for name in (*defaults, *others)}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = old
