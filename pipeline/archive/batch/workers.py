@@ -166,6 +166,8 @@ def run_in_process(function: Callable[[Any], object], argument: Any) -> None:
             process.start()
         theirs.close()
         try:
+            while not ours.poll(_POLL_S):
+                pass
             failure: tuple[str, int] | None = ours.recv()
         except EOFError:
             process.join()
