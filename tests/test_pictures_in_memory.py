@@ -115,7 +115,7 @@ REFUSED = {
     "channels first": (np.zeros((3, 48, 64), np.uint8), r"got uint8 \(3, 48, 64\)"),
     "nothing in it": (np.zeros((0, 4, 3), np.uint8), r"got uint8 \(0, 4, 3\)"),
     "no pictures": (np.zeros((0, 4, 4, 3), np.uint8), r"got uint8 \(0, 4, 4, 3\)"),
-    "bytes": (b"\xff\xd8\xff", r"got bytes \(3\)\. read_picture makes"),
+    "bytes": (b"\xff\xd8\xff", r"got bytes \(3\)\. read_picture decodes"),
     "bytearray": (bytearray(4), r"got bytearray \(4\)"),
     "None": (None, r"want a path, .* got NoneType"),
     "a truth": (True, r"got bool True"),

@@ -1,4 +1,4 @@
-"""The section `alerts`: its secrets filled in, given to the sink that stores events."""
+"""The section `alerts`: fills in its secrets and passes it to the sink that stores events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.events.alerts.options import AlertOptions, AlertSink
 
 
 def alert_options(config: Config) -> AlertOptions:
-    """Return the section with secrets in place of `${NAME}`, not fit to be shown.
+    """Return the section with secrets in place of `${NAME}`; not to be shown.
 
     Raises ConfigError for a name without a value.
     """
@@ -30,7 +30,7 @@ def alert_options(config: Config) -> AlertOptions:
 def alert_sink(config: Config, sinks: Mapping[str, Sink]) -> AlertSink | None:
     """Return the sink that sends alerts, with the configured rules.
 
-    None where there is no such sink. Raises ConfigError where there are rules then.
+    None if there is no such sink; raises ConfigError if there are rules then.
     """
     found: list[object] = list(sinks.values())
     sink = next((one for one in found if isinstance(one, AlertSink)), None)
@@ -42,7 +42,7 @@ def alert_sink(config: Config, sinks: Mapping[str, Sink]) -> AlertSink | None:
 
 
 def _written(value: Any) -> Any:
-    """Return a section as plain values, with its secrets as they are written."""
+    """Return a section as plain values, with its secrets as written in the file."""
     if isinstance(value, BaseModel):
         return {name: _written(each) for name, each in value}
     if isinstance(value, tuple):

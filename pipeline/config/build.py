@@ -1,4 +1,4 @@
-"""Build a Pipeline from a configuration: each section becomes its plug-in, not opened yet."""
+"""Build a Pipeline from a configuration: each section becomes its plug-in, not yet opened."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def build(
     """Return the pipeline of a configuration; raises ConfigError before anything is opened.
 
     `sinks`, `new_watcher`, `sources` and `detector` replace those of the configuration;
-    `patience_s` is the longest wait for sources that hang at the end.
+    `patience_s` is the longest wait at the end for sources that hang.
     """
     config = resolved.config
     if sources is None and not (config.sources or config.run.wait_for_sources):
@@ -113,13 +113,13 @@ def build(
 
 
 def make_sinks(config: Config) -> dict[str, Sink]:
-    """Return the sinks by name, not opened yet."""
+    """Return the sinks by name, not yet opened."""
     sinks: dict[str, Sink] = {}
     for index, choice in enumerate(config.sinks):
         if choice.kind in sinks:
             raise ConfigError(f"sinks.{index}: '{choice.kind}' is there twice")
         where = f"sinks.{index}"
-        # First as written: an error shows the placeholder and not the secret.
+        # First as written, so that an error shows the placeholder and not the secret.
         plugin_options(plugin("sinks", choice.kind, where), choice, where)
         complete = with_secrets(SourceEntry(where, choice), config.secrets)
         sinks[choice.kind] = make_plugin("sinks", complete, where)
@@ -127,13 +127,13 @@ def make_sinks(config: Config) -> dict[str, Sink]:
 
 
 def make_detector(config: Config) -> Detector:
-    """Return the detector, not opened yet."""
+    """Return the detector, not yet opened."""
     detector: Detector = make_plugin("detectors", detector_choice(config), "detector")
     return detector
 
 
 def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
-    """Return a classifier, not opened yet."""
+    """Return a classifier, not yet opened."""
     choice = PluginChoice.model_validate({"kind": kind, **options})
     classifier: Classifier = make_plugin(CLASSIFIERS, choice, "classifier")
     return classifier
@@ -142,7 +142,7 @@ def make_classifier(kind: str, options: Mapping[str, Any]) -> Classifier:
 def _warn_uncounted(
     resolved: ResolvedConfig, sources: Sequence[Source], zones: ZonesFile | None
 ) -> None:
-    """Log which sources have zones that count nothing, as their pictures are not tracked."""
+    """Warn about sources whose zones count nothing, because their pictures are not tracked."""
     for source, entry in zip(sources, resolved.sources, strict=False):
         if zones and source.name in zones.cameras and entry.choice.options.get("sequence") is False:
             log.warning(
@@ -155,9 +155,9 @@ def _warn_uncounted(
 def watcher_factory(
     zones: ZonesFile | None, live: Collection[str]
 ) -> Callable[[str], Watcher | None]:
-    """Return a function from a source's name to its watcher; None where nothing is watched.
+    """Return a function from a source's name to its watcher; None if nothing is watched.
 
-    A zone wholly outside the picture ends the run, but not where the source is `live`.
+    A zone entirely outside the picture ends the run, but not if the source is `live`.
     """
     cameras = zones.cameras if zones else {}
 
@@ -170,9 +170,9 @@ def watcher_factory(
 
 
 def effective(resolved: ResolvedConfig) -> dict[str, Any]:
-    """Return the whole configuration with every default, as plain values, fit to be shown.
+    """Return the whole configuration with every default, as plain values that may be shown.
 
-    Passwords are masked, and a secret that came from elsewhere is still its `${NAME}`.
+    Passwords are masked, and a secret from elsewhere stays its `${NAME}`.
     """
     config = resolved.config
 
@@ -200,13 +200,13 @@ def effective(resolved: ResolvedConfig) -> dict[str, Any]:
 
 
 def _own_detection(entry: SourceEntry) -> dict[str, Any]:
-    """Return the section `detect` of a source with what it sets, nothing where that is nothing."""
+    """Return the options that a source's section `detect` sets, {} if it sets none."""
     own = entry.detect.model_dump(mode="json", exclude_none=True)
     return {DETECT: own} if own else {}
 
 
 def model_of(config: Config) -> str | None:
-    """Return the weights as the detector's options name them, not fit to be shown."""
+    """Return the weights as the detector's options name them; not to be shown."""
     options = detector_options(config.detector)
     if not isinstance(options, HasModel) or options.model is None:
         return None
@@ -246,7 +246,7 @@ def schema() -> dict[str, Any]:
 
 
 def tracker_factory(config: Config) -> Callable[[], Tracker]:
-    """Return a function that makes the tracker of a source."""
+    """Return a function that creates the tracker of a source."""
     module = plugin("trackers", config.tracker.kind, "tracker")
     options = plugin_options(module, config.tracker, "tracker")
     choice = _embedder_choice(config)
@@ -257,14 +257,14 @@ def tracker_factory(config: Config) -> Callable[[], Tracker]:
 
 
 def _embedder_choice(config: Config) -> PluginChoice | None:
-    """Return the embedder that the tracker asks for, None for trackers without."""
+    """Return the embedder that the tracker uses, None for trackers without one."""
     choice = config.tracker
     options = plugin_options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
     return options.embedder if isinstance(options, HasEmbedder) else None
 
 
 def check_tracker_ground(config: Config, sources: Collection[str]) -> None:
-    """Raise ConfigError where the tracker's homographies are of others, or cannot be read."""
+    """Raise ConfigError if the tracker's homographies name other sources, or cannot be read."""
     choice = config.tracker
     options = plugin_options(plugin("trackers", choice.kind, "tracker"), choice, "tracker")
     if isinstance(options, HasGround) and options.ground is not None:
@@ -272,7 +272,7 @@ def check_tracker_ground(config: Config, sources: Collection[str]) -> None:
 
 
 def _check_pictures(resolved: ResolvedConfig) -> None:
-    """Raise ConfigError where looks are to be compared in a source without pictures."""
+    """Raise ConfigError if a tracker with an embedder has a source without pictures."""
     if _embedder_choice(resolved.config) is None:
         return
     for entry in resolved.sources:
@@ -285,10 +285,10 @@ def _check_pictures(resolved: ResolvedConfig) -> None:
 
 
 def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:
-    """Return the sources with unique names, not opened yet, and the options each was made of."""
+    """Return the sources with unique names, not yet opened, and the options each was built from."""
     entries, secrets = resolved.sources, resolved.config.secrets
     for entry in entries:
-        # First as written: an error shows the placeholder and not the secret.
+        # First as written, so that an error shows the placeholder and not the secret.
         plugin_options(plugin("sources", entry.choice.kind, entry.where), entry.choice, entry.where)
     complete = [with_secrets(entry, secrets) for entry in entries]
     sources: list[Source] = [
@@ -300,7 +300,7 @@ def make_sources(resolved: ResolvedConfig) -> list[tuple[Source, PluginChoice]]:
 
 
 def _load_zones(config: Config, names: list[str]) -> ZonesFile | None:
-    """Return the zones file; raises ConfigError where it is about none of these sources."""
+    """Load the zones file; raises ConfigError if it names none of these sources."""
     if config.zones is None:
         return None
     zones = load_zones(config.zones)

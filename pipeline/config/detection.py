@@ -17,9 +17,9 @@ from pipeline.engine import DetectOptions
 
 
 def detector_choice(config: Config) -> PluginChoice:
-    """Return the detector's kind and options, `conf` and `classes` as wide as any source needs.
+    """Return the detector's kind and options, wide enough in `conf` and `classes` for all sources.
 
-    Each source then keeps what it wants of that: see `detect_by_source`.
+    Each source then keeps what it wants: see `detect_by_source`.
     """
     choice = _shared_choice(config)
     own = [detect_options(each, f"sources.{i}") for i, each in enumerate(config.sources)]
@@ -40,10 +40,11 @@ def detector_choice(config: Config) -> PluginChoice:
 def detect_by_source(
     resolved: ResolvedConfig, sources: Sequence[Source]
 ) -> dict[str, DetectOptions]:
-    """Return what is detected on each source, by name, where that is less than on all together.
+    """Return the detection options of each source that wants less than the detector gives.
 
-    A source without options of its own keeps what the section `detector` says, where the detector
-    reports more for another one. Raises ConfigError for what this detector does not have.
+    By source name. A source without options of its own keeps what the section `detector` says, even
+    if the detector reports more for another one. Raises ConfigError for options that this detector
+    does not have.
     """
     entries = resolved.sources
     if all(each.detect == DetectOptions() for each in entries):
@@ -67,7 +68,7 @@ def detect_by_source(
 
 
 def shared_detection(config: Config) -> DetectOptions:
-    """Return what is detected on sources that do not say, as far as the detector has options."""
+    """Return the detection options of sources without their own, if the detector has any."""
     base = detector_options(_shared_choice(config))
     known = DetectOptions.model_fields.keys() & type(base).model_fields.keys()
     return DetectOptions(**{key: getattr(base, key) for key in known})
@@ -76,8 +77,8 @@ def shared_detection(config: Config) -> DetectOptions:
 def _shared_choice(config: Config) -> PluginChoice:
     """Return the detector's kind and options, `conf` lowered to what the tracker can use.
 
-    Trackers that match in two stages continue tracks on detections of low score, and begin none on
-    them. A `conf` that the user set stays.
+    Trackers that match in two stages continue tracks with low-score detections, but start none from
+    them. A `conf` set by the user stays.
     """
     choice, tracker = config.detector, config.tracker
     options = plugin_options(plugin("trackers", tracker.kind, "tracker"), tracker, "tracker")
@@ -90,7 +91,7 @@ def _shared_choice(config: Config) -> PluginChoice:
 
 
 def detector_options(choice: PluginChoice) -> BaseModel:
-    """Return the detector's options as they are in effect; raises ConfigError."""
+    """Return the detector's effective options; raises ConfigError."""
     return plugin_options(plugin("detectors", choice.kind, "detector"), choice, "detector")
 
 

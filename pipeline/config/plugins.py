@@ -13,13 +13,13 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.options import PluginChoice, unknown, validated
 
 PLUGIN_TYPES = ("sources", "detectors", "trackers", "sinks")
-"""Types of plug-in that a configuration names."""
+"""Plug-in types that a configuration names."""
 CLASSIFIERS = "classifiers"
-"""Type of plug-in that pictures get their tags from."""
+"""Plug-in type that tags pictures."""
 EMBEDDERS = "embedders"
-"""Type of plug-in that a tracker knows objects again by."""
+"""Plug-in type for re-identification in a tracker."""
 FORMATS = "formats"
-"""Type of plug-in that tracks are exported by."""
+"""Plug-in type that exports tracks."""
 _PACKAGES = {FORMATS: "pipeline.archive.formats"}
 
 
@@ -34,7 +34,7 @@ def plugin_names(plugin_type: str) -> list[str]:
 
 
 def plugin(plugin_type: str, kind: str, where: str) -> ModuleType:
-    """Return a plug-in's module: a built-in by name, or a third party's as "package.module".
+    """Return a plug-in's module: a built-in one by name, or a third party's as "package.module".
 
     Raises ConfigError naming `where`.
     """
@@ -63,6 +63,6 @@ def plugin_options(module: ModuleType, choice: PluginChoice, where: str) -> Base
 
 
 def make_plugin(plugin_type: str, choice: PluginChoice, where: str) -> Any:
-    """Return a plug-in built from the configuration, not opened yet; raises ConfigError."""
+    """Return a plug-in built from the configuration, not yet opened; raises ConfigError."""
     module = plugin(plugin_type, choice.kind, where)
     return module.build(plugin_options(module, choice, where))

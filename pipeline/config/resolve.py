@@ -1,4 +1,4 @@
-"""A resolved configuration: the folders, patterns and names in `sources` looked up once."""
+"""Resolved configuration: folders, patterns and names in `sources` looked up once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Lis
 
 MAX_NAME_LENGTH = 200
 DETECT = "detect"
-"""The section of a source with what is detected on it."""
+"""A source's section with its own detection options."""
 
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """One source of a run: its plug-in with options, and the key of the configuration it is from.
+    """One source of a run: its plug-in with options, and the configuration key it comes from.
 
     Placeholders are still in the options; `with_secrets` fills them in. `has_literal_path`: the
     path was found or filled in already, and a `${NAME}` in it is part of a file's name.
-    `is_member`: it was found in a folder or by a pattern, so the run can do without it. `detect` is
-    what is detected on it, where that differs from the others.
+    `is_member`: it was found in a folder or by a pattern, so the run can do without it. `detect`
+    holds its own detection options, if they differ from the others'.
     """
 
     where: str
@@ -40,11 +40,11 @@ class SourceEntry:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """A configuration with its sources looked up: what is on disk later changes nothing in it.
+    """A configuration with its sources looked up; later changes on disk do not affect it.
 
-    A second look would take what the run itself writes into a folder for one more source, and a
-    reload would not see which videos are new. `left_out` counts what folders and patterns hold
-    besides sources, by suffix: {folder: {".txt": 10}}.
+    A second look would take files that the run itself writes into a folder for further sources, and
+    a reload would not see which videos are new. `left_out` counts the files of folders and patterns
+    that are not sources, by suffix: {folder: {".txt": 10}}.
     """
 
     config: Config
@@ -66,10 +66,10 @@ def resolve_config(config: Config) -> ResolvedConfig:
 
 
 def _with_sequence(entry: SourceEntry, config: Config) -> SourceEntry:
-    """Return the entry; for pictures with its `sequence` set, whether they are a video's frames.
+    """Return the entry with `sequence` set for pictures: whether they are the frames of a video.
 
-    They are where the user asks for it: by the option itself, a frame rate, a tracker (`none` asks
-    for the opposite) or recorded detections, which belong to frames.
+    They are if the user asks for it: by the option itself, a frame rate, a tracker (`none` asks for
+    the opposite) or recorded detections, which belong to frames.
     """
     options = entry.choice.options
     if entry.choice.kind != "images" or options.get("sequence") is not None:
@@ -82,7 +82,7 @@ def _with_sequence(entry: SourceEntry, config: Config) -> SourceEntry:
 
 
 def detect_options(source: str | PluginChoice, where: str) -> DetectOptions:
-    """Return the section `detect` of a source as it is written; raises ConfigError."""
+    """Return the section `detect` of a source as written; raises ConfigError."""
     values = {} if isinstance(source, str) else source.options.get(DETECT, {})
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}.{DETECT}: want a section, got {values!r}")
@@ -90,7 +90,7 @@ def detect_options(source: str | PluginChoice, where: str) -> DetectOptions:
 
 
 def with_secrets(entry: SourceEntry, secrets: Secrets) -> PluginChoice:
-    """Return the plug-in and options with secrets in place of `${NAME}`, not fit to be shown.
+    """Return the plug-in and options with secrets in place of `${NAME}`; not to be shown.
 
     Raises ConfigError for a name without a value.
     """
@@ -105,10 +105,10 @@ def with_secrets(entry: SourceEntry, secrets: Secrets) -> PluginChoice:
 
 
 def assign_names(sources: Sequence[Source], entries: Sequence[SourceEntry]) -> None:
-    """Make the names unique: a second "street" becomes "street-2", or the next that is free.
+    """Make the names unique: a second "street" becomes "street-2", or the next free number.
 
-    Names the user chose stay as they are; raises UsageError where two of those are the same, and
-    for one that no log line, address or page could show.
+    Names chosen by the user stay; raises UsageError if two of them are equal, and for one that no
+    log line, address or page could show.
     """
     taken: set[str] = set()
     derived: list[Source] = []
@@ -141,7 +141,7 @@ class _Found:
 
 
 def _resolve_source(source: str | PluginChoice, where: str, secrets: Secrets) -> _Found:
-    """Return the sources an entry gives: several for a folder or pattern of videos.
+    """Return the sources of an entry: several for a folder or pattern of videos.
 
     Raises ConfigError or SourceError naming `where` or the path.
     """
@@ -164,7 +164,7 @@ def _resolve_source(source: str | PluginChoice, where: str, secrets: Secrets) ->
 
 
 def _from_text(text: str, options: dict[str, Any], where: str, secrets: Secrets) -> _Found:
-    """Return the sources that a text names: a device, an address, a file, a folder, a pattern."""
+    """Return the sources of a text: a device, an address, a file, a folder or a pattern."""
     recursive = options.pop("recursive", False)
     if not isinstance(recursive, bool):
         raise ConfigError(f"{where}.recursive: want true or false, got {recursive!r}")
@@ -179,7 +179,7 @@ def _from_text(text: str, options: dict[str, Any], where: str, secrets: Secrets)
     except UnknownSecretError as error:
         raise ConfigError(f"{where}: {error}") from None
     if not text.strip():
-        # As from "$VIDEO" where that is not set; Path("") would be the current folder.
+        # For example "$VIDEO" when it is not set; Path("") would be the current folder.
         raise ConfigError(f"{where}: want a file, folder, device or address, got '{text}'")
     if text == "synthetic":
         return one("synthetic")
@@ -207,9 +207,9 @@ def _members(
     *,
     recursive: bool,
 ) -> _Found:
-    """Return the sources in a folder or behind a pattern; raises SourceError where there are none.
+    """Return the sources in a folder or matching a pattern; raises SourceError if there are none.
 
-    All pictures are one source, each video is one of its own.
+    All pictures form one source, each video is one of its own.
     """
     several: list[dict[str, Any]] = [
         {"kind": "file", "path": str(video)} for video in listing.videos
@@ -223,7 +223,7 @@ def _members(
         raise SourceError(f"{text}: holds no pictures ({pictures}) and no videos ({known}){there}")
     if "start" in options and len(listing.videos) > 1:
         raise ConfigError(
-            f"{where}.start: is when one recording began, but {text} holds {len(listing.videos)} "
+            f"{where}.start: is the start of one recording, but {text} holds {len(listing.videos)} "
             "videos; give each its own, or leave it out: their names or containers may say it"
         )
     of_videos = {key: value for key, value in options.items() if key != "sequence"}

@@ -24,7 +24,7 @@ from pipeline.engine import RunOptions
 from pipeline.events.alerts.options import AlertOptions
 
 FROM_TEXT = "auto"
-"""The kind of a source that is given as text, `{source: a.mp4, name: a}`; see resolve.py."""
+"""The kind of a source given as text, `{source: a.mp4, name: a}`; see resolve.py."""
 
 
 class Config(OptionsModel):
@@ -35,7 +35,7 @@ class Config(OptionsModel):
     detector: PluginChoice = PluginChoice(kind="yolo")
     """Finds objects in each frame."""
     tracker: PluginChoice = PluginChoice(kind="trackline")
-    """Follows them from frame to frame."""
+    """Tracks objects from frame to frame."""
     sinks: tuple[PluginChoice, ...] = (PluginChoice(kind="video"), PluginChoice(kind="csv"))
     """What is written, all of it into `run.output`."""
     zones: Path | None = None
@@ -50,13 +50,13 @@ class Config(OptionsModel):
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
 
     def model_post_init(self, context: Any) -> None:
-        """Take the secrets from the validation's context: they are no key of the file."""
+        """Take the secrets from the validation context: they are not a key of the file."""
         if isinstance(context, Secrets):
             self._secrets = context
 
     @property
     def secrets(self) -> Secrets:
-        """Return the values that stand in place of `${NAME}` in options."""
+        """Return the values that replace `${NAME}` in options."""
         return self._secrets
 
     @model_validator(mode="before")
@@ -101,15 +101,15 @@ def _with_default_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Config:
-    """Return the configuration in the YAML file at `path` with `changes` applied over it.
+    """Load the YAML file at `path` with `changes` applied over it.
 
     `changes` maps dotted keys ("detector.conf", "sources.0.name") to values. Raises ConfigError
-    with the file's name and line where it is not YAML, and with the key where a value is wrong.
+    with the file's name and line if it is not YAML, and with the key if a value is wrong.
     """
     tree = _with_default_kinds(read_yaml(Path(path)) if path is not None else {})
     if path is not None:
         _start_paths_at(Path(path).parent, tree)
-    # Whole sections before what is in them, and a kind before its options, however they came.
+    # Whole sections before their keys, and a kind before its options, in whatever order they came.
     by_depth = sorted(
         (changes or {}).items(), key=lambda one: (one[0].count("."), not one[0].endswith(".kind"))
     )
@@ -120,7 +120,7 @@ def load_config(path: str | Path | None, changes: Mapping[str, Any] | None = Non
 
 
 def _start_paths_at(folder: Path, tree: dict[str, Any]) -> None:
-    """Let the relative paths of files that stand beside a configuration start at its folder."""
+    """Resolve relative paths of files that accompany a configuration against its folder."""
 
     def placed(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -145,9 +145,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value at a dotted key, making sections on the way.
+    """Set the value at a dotted key, creating missing sections.
 
-    A new `kind` drops the options that belonged to the old one.
+    A new `kind` drops the options of the old one.
     """
     *sections, last = key.split(".")
     if not all([*sections, last]):
@@ -181,7 +181,7 @@ def _child(node: Any, name: str, key: str) -> Any:
 
 
 def _section(value: Any, path: list[str]) -> Any:
-    """Return what can hold keys for the value at `path`: a plug-in's name becomes a section."""
+    """Return a section for the value at `path`: a plug-in's name becomes a section."""
     if value is None:
         return {}
     if isinstance(value, dict | list):

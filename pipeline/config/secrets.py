@@ -20,15 +20,15 @@ from pipeline.core.secret_masking import PLACE
 log = logging.getLogger("trackline")
 
 FILE_NAME = "secrets.yaml"
-"""File of keys and values beside the configuration; the environment goes before it."""
+"""File of keys and values beside the configuration; the environment takes precedence."""
 
 
 class UnknownSecretError(LookupError):
-    """A placeholder whose name neither the environment nor the secrets file has."""
+    """A placeholder whose name is in neither the environment nor the secrets file."""
 
 
 class Secrets:
-    """Values of `${NAME}`: the environment's, or else the secrets file's."""
+    """Values of `${NAME}`: from the environment, or else from the secrets file."""
 
     def __init__(self, values: Mapping[str, str] | None = None, file: Path | None = None) -> None:
         self._values = dict(values or {})
@@ -53,7 +53,7 @@ class Secrets:
         return frozenset(self._values)
 
     def filled(self, value: Any) -> Any:
-        """Return `value` with the placeholders in all its texts filled in; `$${NAME}` is literal.
+        """Return `value` with all placeholders in its texts filled in; `$${NAME}` stays literal.
 
         Raises UnknownSecretError naming the placeholder.
         """
@@ -70,7 +70,7 @@ class Secrets:
             if match["escaped"]:
                 return match[0][1:]
             found = self._find(match["name"])
-            # An @ or a / in a password would end the login of the address it is put in.
+            # An @ or a / in a password would end the login of an address.
             return quote(found, safe="") if _is_in_login_or_query(text, match) else found
 
         return PLACE.sub(fill, text)
@@ -79,39 +79,39 @@ class Secrets:
         found = os.environ.get(name, self._values.get(name))
         if found is None:
             where = f"nor {self._file}" if self._file else f"and there is no {FILE_NAME}"
-            raise UnknownSecretError(f"'${{{name}}}': the environment does not have it, {where}")
+            raise UnknownSecretError(f"'${{{name}}}': not in the environment, {where}")
         return found
 
 
 def read_secrets(path: Path, *, warn: bool = True) -> Secrets:
-    """Return the keys and values of the secrets file, none where there is no such file.
+    """Read the secrets file; {} if there is none.
 
-    With `warn`, warns where other users can read it. Raises ConfigError, which holds none of
-    what is in it.
+    With `warn`, warns if other users can read it. Raises ConfigError, which contains none of the
+    file's content.
     """
     if not path.exists():
         return Secrets(file=path)
     try:
-        # As text, each of them: 0123 is a password, not a number.
+        # All values as text: 0123 is a password, not a number.
         tree = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         tree = None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: want lines of KEY: VALUE, values with special signs in quotes")
+        raise ConfigError(f"{path}: want lines of KEY: VALUE, quote values with special characters")
     for key, value in tree.items():
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key}: want text, got a list or section")
     if warn and _read_by_others(path):
-        log.warning("%s: other users can read it; chmod 600 keeps it to you", path)
+        log.warning("%s: other users can read it; protect it with chmod 600", path)
     return Secrets(tree, path)
 
 
 def save_secret(path: Path, name: str, value: str | None) -> None:
-    """Write a secret into the file, readable by its owner only; None removes it.
+    """Write a secret to the file, readable by its owner only; None removes it.
 
-    Its other lines stay. Raises OutputError, and ConfigError for a file that is not read.
+    Its other lines stay. Raises OutputError, and ConfigError if the existing file cannot be read.
     """
     wanted = dict(read_secrets(path, warn=False)._values)
     lines = range(0)
@@ -129,13 +129,15 @@ def save_secret(path: Path, name: str, value: str | None) -> None:
     except (yaml.YAMLError, ValueError):
         found = None
     if found != wanted:
-        raise ConfigError(f"{path}: written in a way that only a person can change: one KEY a line")
+        raise ConfigError(
+            f"{path}: its layout cannot be edited automatically (want one KEY per line)"
+        )
     with writing(path):
         rewrite(path, kept, mode=0o600)
 
 
 def _lines_of(text: str, name: str) -> range:
-    """Return the numbers of the lines in which a secret stands."""
+    """Return the numbers of the lines of a secret."""
     root: Any = yaml.compose(text, yaml.SafeLoader)
     for key, value in root.value:
         if key.value == name:

@@ -32,7 +32,7 @@ def split_sources(
 ) -> tuple[list[str | Mapping[str, Any]], list[Source]]:
     """Return (sources for the configuration, sources of frames); one of the two is empty.
 
-    Takes the first item of an iterator. Raises SourceError for what is no source and ConfigError
+    Takes the first item of an iterator. Raises SourceError for an invalid source and ConfigError
     for a bad `fps`.
     """
     if fps is not None and not (_is_number(fps) and 0 < fps < float("inf")):
@@ -40,7 +40,9 @@ def split_sources(
     rate = DEFAULT_FPS if fps is None else float(fps)
     named, frames = _split(source, rate)
     if named and fps is not None:
-        raise ConfigError("fps: is for pictures in memory; files and cameras have their own times")
+        raise ConfigError(
+            "fps: applies to pictures in memory; files and cameras have their own times"
+        )
     return named, frames
 
 
@@ -51,8 +53,8 @@ def _split(source: Any, fps: float) -> tuple[list[str | Mapping[str, Any]], list
         return [], [_one_array(source, fps)]
     if isinstance(source, bytes | bytearray | memoryview):
         raise SourceError(
-            f"source: {_WANT}; got {describe(source)}. read_picture makes a picture "
-            "of a file's bytes"
+            f"source: {_WANT}; got {describe(source)}. read_picture decodes a picture from "
+            "a file's bytes"
         )
     if not _is_iterable(source):
         raise SourceError(f"source: {_WANT}; got {describe(source)}")
@@ -69,7 +71,7 @@ def _split(source: Any, fps: float) -> tuple[list[str | Mapping[str, Any]], list
 
 
 def _of_list(items: list[Any] | tuple[Any, ...], fps: float) -> tuple[list[Any], list[Source]]:
-    """Return what a list holds: names of sources, pictures of one source, or several iterators."""
+    """Return the content of a list: names of sources, pictures of one source, or iterators."""
     if not items:
         raise SourceError(f"source: {_WANT}; got an empty {describe(items)}")
     if all(map(_is_named, items)):
@@ -111,7 +113,7 @@ class _Resumed:
         return next(self._chained)
 
     def close(self) -> None:
-        """End the original, if it can be ended."""
+        """Close the original, if it can be closed."""
         if callable(close := getattr(self._rest, "close", None)):
             close()
 
@@ -140,9 +142,9 @@ def _named(source: Any) -> str | Mapping[str, Any]:
 
 
 def _is_iterable(source: Any) -> bool:
-    """Return whether it is an iterable of pictures; a tensor of another library is none.
+    """Return whether it is an iterable of pictures; tensors of other libraries are not.
 
-    Nor is an open file, which would give its lines.
+    Nor is an open file, which would yield its lines.
     """
     return isinstance(source, Iterable) and not (
         hasattr(source, "__array__") or hasattr(source, "read")

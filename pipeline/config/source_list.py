@@ -1,8 +1,8 @@
-"""Changes of the list `sources` in a configuration file's text, with all else in it kept.
+"""Edits of the list `sources` in a configuration file's text; everything else in it is kept.
 
-Only the lines of one entry are written anew: comments, order and the form of everything else stay
-as they are. Each change is checked by reading the new text: what comes out is the old configuration
-with that one change, or an error.
+Only the lines of one entry are rewritten: comments, order and formatting of everything else stay.
+Each change is verified by reading the new text: the result is the old configuration with that one
+change, or an error.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pipeline.core.yaml_file import parse_yaml
 
 _KEY = "sources"
 _INDENT = 2
-"""Of the entries of a list that is begun here."""
-_BY_HAND = f"{_KEY}: written in a way that only a person can change"
+"""Indentation of entries in a newly created list."""
+_BY_HAND = f"{_KEY}: its layout cannot be edited automatically"
 
 Entry = str | Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def sources_of(text: str) -> Sequence[Entry]:
 
 
 def with_source(text: str, entry: Mapping[str, Any]) -> str:
-    """Return the text with a source added behind the others; raises ConfigError."""
+    """Return the text with a source added after the others; raises ConfigError."""
     return _Change(text).add(entry)
 
 
@@ -46,9 +46,9 @@ def without_source(text: str, index: int) -> str:
 
 
 def with_changed_source(text: str, index: int, changes: Mapping[str, Any]) -> str:
-    """Return the text with keys of one source changed, or removed where they are None.
+    """Return the text with keys of one source changed, or removed if their value is None.
 
-    A source that is written as text becomes a mapping. Raises ConfigError.
+    A source written as text becomes a mapping. Raises ConfigError.
     """
     return _Change(text).change(index, changes)
 
@@ -69,7 +69,7 @@ class _Change:
         self._list: Any = found[1]
         self._entries = sources_of(self._text)
         starts = [each.start_mark.index for each in self._list.value] if self._entries else []
-        if starts != sorted(set(starts)):  # an alias has the place of what it stands for
+        if starts != sorted(set(starts)):  # an alias has the position of its anchor
             raise ConfigError(_BY_HAND)
 
     def add(self, entry: Mapping[str, Any]) -> str:
@@ -94,7 +94,7 @@ class _Change:
             kept = [each for i, each in enumerate(self._raw()) if i != index]
             return self._checked(self._flow(kept), wanted)
         text = self._spliced(*self._lines_of(index), "")
-        if not wanted:  # a key without a value would not say that there are to be none
+        if not wanted:  # a key without a value would not mean that there should be none
             colon = self._colon()
             text = f"{text[:colon]} []{text[colon:]}"
         return self._checked(text, wanted)
@@ -128,18 +128,18 @@ class _Change:
 
     @property
     def _column(self) -> int:
-        """Return where the dashes of the list stand."""
+        """Return the column of the list's dashes."""
         column: int = self._list.start_mark.column
         return column
 
     def _raw(self) -> list[str]:
-        """Return the entries of a list in brackets as they are written."""
+        """Return the entries of a list in brackets as written."""
         return [
             self._text[each.start_mark.index : each.end_mark.index] for each in self._list.value
         ]
 
     def _flow(self, entries: Sequence[str]) -> str:
-        """Return the text with other entries in the list in brackets, each on its line."""
+        """Return the text with other entries in the list in brackets, each on its own line."""
         inner = ",\n".join(f"  {each}" for each in entries)
         shown = f"[\n{inner}\n]" if entries else "[]"
         if self._root is not None and not self._root.flow_style:
@@ -148,20 +148,20 @@ class _Change:
         return self._text[:start] + shown + self._text[end:]
 
     def _empty_value(self) -> tuple[int, int]:
-        """Return where the value of the key is that holds no sources, with the space before it."""
+        """Return the span of a key's empty value, including the space before it."""
         colon = self._colon()
         if self._is_flow or (self._list.end_mark.index > self._list.start_mark.index):
             return colon, self._list.end_mark.index
         return colon, colon
 
     def _colon(self) -> int:
-        """Return the place behind the key's colon."""
+        """Return the position after the key's colon."""
         return self._text.index(":", self._key.end_mark.index) + 1
 
     def _lines_of(self, index: int) -> tuple[int, int]:
-        """Return the first line of an entry, and the one behind its last.
+        """Return the first line of an entry, and the one after its last.
 
-        Comments behind an entry belong to the next one, unless they are indented like its keys.
+        Comments after an entry belong to the next one, unless they are indented like its keys.
         """
         lines = self._text.splitlines()
         items = self._list.value
@@ -209,7 +209,7 @@ def _parsed(text: str) -> Any:
 
 
 def _rendered(entry: Mapping[str, Any], column: int) -> str:
-    """Return a new entry of the list as lines whose dash stands at `column`."""
+    """Return a new entry of the list as lines with the dash at `column`."""
     return _dumped([_styled(entry)], column)
 
 
@@ -220,7 +220,7 @@ def _edited(lines: Sequence[str], column: int, changes: Mapping[str, Any]) -> st
 
     try:
         items = _round_trip().load("".join(line[column:] or "\n" for line in lines))
-    except YAMLError:  # an alias of something outside, say
+    except YAMLError:  # for example an alias of an anchor outside
         raise ConfigError(_BY_HAND) from None
     if isinstance(items[0], str):
         items[0] = CommentedMap(source=items[0])
@@ -253,7 +253,7 @@ def _round_trip() -> Any:
 def _styled(value: Any, *, flow: bool = False) -> Any:
     """Return a value as ruamel writes it: mappings and lists in one line within an entry.
 
-    Text is put in quotes wherever YAML 1.1, as it is read here, takes it for something else.
+    Text is quoted wherever YAML 1.1, which is used to read it, would take it for something else.
     """
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString

@@ -10,24 +10,23 @@ _MAX_MB = 4096
 
 
 class UploadOptions(OptionsModel):
-    """How much may be uploaded; what is beyond is refused. MB are 2**20 bytes."""
+    """Limits of uploads; anything beyond is refused. MB are 2**20 bytes."""
 
     picture_mb: int = Field(32, ge=1, le=_MAX_MB)
-    """Largest request with pictures."""
+    """Maximum size of a request with pictures."""
     picture_megapixels: float = Field(64.0, gt=0)
-    """Largest picture that is decoded, by its header: 64 megapixels take 192 MB."""
+    """Maximum size of a picture to decode, by its header: 64 megapixels take 192 MB."""
     pictures: int = Field(20, ge=1, le=1000)
-    """Most pictures in one request."""
+    """Maximum number of pictures in one request."""
     picture_requests: int = Field(8, ge=1, le=1000)
-    """Requests with pictures that may upload or wait at once."""
+    """Maximum number of requests with pictures uploading or waiting at once."""
     video_mb: int = Field(256, ge=1, le=_MAX_MB)
-    """Largest video file; it lies in the system's folder for temporary files while it is read."""
+    """Maximum size of a video; it is kept in the system's temporary folder while it is read."""
     video_megapixels: float = Field(9.0, gt=0)
-    """Largest frame of a video: 4K has 8.3 megapixels."""
+    """Maximum frame size of a video: 4K has 8.3 megapixels."""
     video_s: float = Field(180.0, gt=0)
-    """Longest video, in seconds."""
+    """Maximum length of a video, in seconds."""
     video_frames: int = Field(10_800, ge=1)
-    """Most frames of a video."""
+    """Maximum number of frames of a video."""
     videos: int = Field(4, ge=1, le=100)
-    """Videos that may upload, wait or be kept for their sender at once; one is analysed at a
-    time."""
+    """Maximum number of videos uploading, waiting or kept at once; one is analysed at a time."""

@@ -15,54 +15,55 @@ from pipeline.core.errors import ConfigError, system_reason
 from pipeline.core.options import OptionsModel
 
 MIN_TOKEN = 16
-"""Characters a token must have at least: what can be guessed is no token."""
+"""Minimum length of a token, so that it cannot be guessed."""
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 
 
 class WebOptions(OptionsModel):
-    """The page, its REST interface and its metrics; nothing of it is read again while it runs."""
+    """The page, its REST interface and its metrics; changes need a restart."""
 
     host: str = "127.0.0.1"
     """Address to listen on; any other than this machine's own loopback needs a token."""
     port: int = Field(8642, ge=0, le=65535)
-    """Port to listen on; 0 takes one that is free."""
+    """Port to listen on; 0 picks a free one."""
     token: SecretStr | None = None
-    """Who knows it may look and change; 16 characters or more, best as `${NAME}`."""
+    """Grants access to view and change; 16 characters or more, best given as `${NAME}`."""
     token_file: Path | None = None
-    """File whose first line is the token; `--token-file` makes it where it is missing."""
+    """File with the token in its first line; `--token-file` creates it if it is missing."""
     names: tuple[str, ...] = ()
-    """Host names under which a browser reaches this server, besides localhost and addresses."""
+    """Host names under which browsers reach this server, besides localhost and IP addresses."""
     proxies: tuple[str, ...] = ()
-    """Addresses of reverse proxies whose X-Forwarded-For and -Proto are believed."""
+    """Addresses of reverse proxies whose X-Forwarded-For and -Proto are trusted."""
     certificate: Path | None = None
-    """TLS certificate chain (PEM): the page is served over https then."""
+    """TLS certificate chain (PEM), to serve the page over https."""
     key: Path | None = None
     """The certificate's private key (PEM)."""
     session_hours: float = Field(168.0, gt=0, le=24 * 365)
     """How long a browser stays signed in."""
     picture_fps: float = Field(15.0, gt=0, le=60)
-    """The most pictures a second that are encoded of one camera in one size."""
+    """Maximum pictures per second encoded for one camera at one size."""
     jpeg_quality: int = Field(75, ge=10, le=95)
-    """Quality of the pictures on the page, as JPEG counts it."""
+    """JPEG quality of the pictures on the page, 0 to 100."""
     video: bool = True
-    """Whether a large camera is shown by its own H.264 or H.265, where camera and browser can."""
+    """Whether a camera shown large is streamed as its own H.264 or H.265, if camera and browser
+    can."""
     viewers: int = Field(64, ge=1, le=1000)
-    """The most pages and streams that are open at once."""
+    """Maximum number of pages and streams open at once."""
     uploads: UploadOptions = UploadOptions()
     """Limits of uploaded pictures and videos."""
 
     @field_validator("token", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        """Take figures for text: the error that they are none would show them."""
+        """Treat numbers as text: an error that they are not text would show them."""
         return str(value) if isinstance(value, int | float) else value
 
     @field_validator("host")
     @classmethod
     def _address(cls, value: str) -> str:
         if value != "localhost":
-            ip_address(value)  # a name may stand for several, and for others tomorrow
+            ip_address(value)  # a name may resolve to several addresses, and to others tomorrow
         return value
 
     @field_validator("names")
@@ -87,7 +88,10 @@ class WebOptions(OptionsModel):
         return self.host == "localhost" or ip_address(self.host).is_loopback
 
     def read_token(self, secrets: Secrets | None = None) -> str | None:
-        """Return the token, None where none is needed; raises ConfigError where one is missing."""
+        """Return the token, None if none is needed.
+
+        Raises ConfigError if a required one is missing.
+        """
         if self.token is not None:
             try:
                 token = (secrets or Secrets()).filled(self.token.get_secret_value())
@@ -96,18 +100,18 @@ class WebOptions(OptionsModel):
             return _checked(str(token), "web.token")
         if self.token_file is not None:
             return _token_in(self.token_file)
-        hint = (
-            "so a token is needed: give --token-file FILE (made where it is missing) or web.token"
-        )
+        hint = "so a token is needed: give --token-file FILE (created if missing) or web.token"
         if not self.is_loopback:
             raise ConfigError(f"web.host: other machines can reach {self.host}, {hint}")
         if self.names or self.proxies:
-            raise ConfigError(f"web.names and web.proxies: who asks a proxy is not known, {hint}")
+            raise ConfigError(
+                f"web.names and web.proxies: the clients of a proxy are unknown, {hint}"
+            )
         return None
 
 
 def _checked(token: str, where: str) -> str:
-    """Return a token that can be sent in a header and is long enough; no error shows it."""
+    """Return a token that is long enough and can be sent in a header; no error shows it."""
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(f"{where}: want {MIN_TOKEN} or more ASCII characters without spaces")
     return token

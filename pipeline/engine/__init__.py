@@ -1,4 +1,4 @@
-"""The threads of a run and what passes between them: sources to sinks, no plug-in in sight."""
+"""Threads and queues of a run, from sources to sinks; independent of any plug-in."""
 
 from pipeline.engine.options import RunOptions
 from pipeline.engine.pipeline import Pipeline

@@ -1,4 +1,4 @@
-"""State of each source: connecting, live, stale, lost or ended, since when, and why."""
+"""State of each source: connecting, live, stale, lost or ended, with time and reason."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ State = Literal["connecting", "live", "stale", "lost", "ended"]
 
 FPS_WINDOW_S = 10.0
 FROZEN_RETRIES = 6
-"""After so many times `frozen_after_s` a source whose picture stands still is opened again."""
+"""A source with a frozen picture is reopened after this multiple of `frozen_after_s`."""
 MAX_FROZEN_S = 3600.0
 MAX_STEPS, _USUAL_STEPS = 2.5, 6
-"""Usual steps after which pictures that seldom come are overdue; of so many pictures."""
+"""A slow camera's picture is overdue after this multiple of the median interval, which is taken
+from this many pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """State of one source at one moment; times are Unix seconds, ages milliseconds.
 
-    `connecting` until the first frame or failure, `lost` from a failure to the next frame,
-    `stale` while connected without new pictures, `ended` for good. `fps` is what arrived within
-    the last ten seconds, `analysed_fps` the part of it that was not dropped. Width and height are
-    the last picture's (0 before the first). `error` says why it is lost or has ended, `warning`
-    what else needs attention; one line each. A lost one is tried again at `next_try`, in
-    `next_try_in_s` seconds: 0 while that try is going on.
+    `connecting` until the first frame or failure, `lost` from a failure to the next frame, `stale`
+    while connected without new pictures, `ended` for good. `fps` is what arrived within the last
+    ten seconds, `analysed_fps` the part of it that was not dropped. Width and height are the last
+    picture's (0 before the first). `error` says why it is lost or has ended, `warning` what else
+    needs attention; one line each. A lost source is retried at `next_try`, in `next_try_in_s`
+    seconds: 0 while the retry is in progress.
     """
 
     name: str
@@ -58,7 +59,7 @@ class CameraStatus:
 
 
 class FreezeDetector:
-    """Detects a picture that stands still, by comparing a 64th of its pixels."""
+    """Detects a frozen picture, by comparing one in 64 of its pixels."""
 
     def __init__(self, reopen_after_s: float) -> None:
         self._first_s = reopen_after_s
@@ -67,7 +68,7 @@ class FreezeDetector:
         self._since = 0.0
 
     def update(self, frame: Frame) -> float:
-        """Return for how many seconds the picture has been the same."""
+        """Return for how many seconds the picture has not changed."""
         picture = frame.image if frame.yuv is None else frame.yuv.luma
         sample = picture[::16, ::4].tobytes()
         if sample != self._sample:
@@ -77,19 +78,19 @@ class FreezeDetector:
         return frame.captured_at - self._since
 
     def is_reopen_due(self, seconds: float) -> bool:
-        """Return whether to open the source again; the next time after twice as long."""
+        """Return whether to reopen the source; the next time after twice as long."""
         if seconds < self._reopen_after_s:
             return False
         self._reopen_after_s = min(self._reopen_after_s * 2, MAX_FROZEN_S)
         return True
 
     def restart(self, now: float) -> None:
-        """Count from `now`: the source was opened again, which a still picture may survive."""
+        """Restart the count at `now`: the source was reopened; its picture may still be frozen."""
         self._since = now
 
 
 class CameraMonitor:
-    """State of one source; written by its grab thread, read by any."""
+    """State of one source; written by its grab thread, read by any thread."""
 
     def __init__(
         self,
@@ -117,14 +118,14 @@ class CameraMonitor:
         self._frozen_s = 0.0
 
     def add_frame(self, frame: Frame, *, is_chosen: bool = False) -> bool:
-        """Add a frame; return whether to reconnect, for the picture stands still for too long.
+        """Add a frame; return whether to reconnect because the picture is frozen for too long.
 
         `is_chosen` says that others of the camera's pictures were left out on request.
         """
         frozen_s = self._freeze.update(frame) if self.live else 0.0
         with self._lock:
             self._is_seldom = is_chosen
-            # A file is read as fast as it is analysed, whatever its times are.
+            # A file is read as fast as it is analysed, whatever its times say.
             at, filmed_s = frame.captured_at, frame.pts_s if self.live else frame.captured_at
             self._arrivals.append(_Arrival(at, filmed_s))
             self._size = frame.shape[:2]
@@ -134,7 +135,7 @@ class CameraMonitor:
         return self.live and self._freeze.is_reopen_due(frozen_s)
 
     def set_lost(self, error: str, wait_s: float) -> None:
-        """Set the state `lost`: the source failed and is tried again in `wait_s`."""
+        """Set the state `lost`: the source failed and is retried in `wait_s`."""
         now = self._clock()
         self._freeze.restart(now + wait_s)
         with self._lock:
@@ -143,13 +144,13 @@ class CameraMonitor:
             self._next_try = now + wait_s
 
     def set_trying(self) -> None:
-        """Note that a lost source is being tried again now, before the time that was set for it."""
+        """Record that a lost source is being retried now, ahead of its schedule."""
         with self._lock:
             if self._next_try is not None:
                 self._next_try = min(self._next_try, self._clock())
 
     def set_ended(self, error: str | None = None) -> None:
-        """Set the state `ended`, with the reason of a failure; the first one stays."""
+        """Set the state `ended`, with the reason of a failure; the first reason is kept."""
         with self._lock:
             if self._state != "ended":
                 self._set_state("ended", self._clock(), error)
@@ -161,11 +162,11 @@ class CameraMonitor:
         self._frozen_s = 0.0
 
     def status(self, stats: SourceStats, waiting: int) -> CameraStatus:
-        """Return the state and counters now, with no frame counted twice.
+        """Return the current state and counters, with no frame counted twice.
 
         For that the caller holds the lock of the ring in which `waiting` frames are.
         """
-        # Before what is dropped: a frame moves on from `waiting` only. And `grabbed` is read last.
+        # Read before the drops, because a frame only ever leaves `waiting`. `grabbed` is read last.
         delivered, dropped = stats.delivered, stats.drops()
         now = self._clock()
         unix = time.time() - now
@@ -203,7 +204,7 @@ class CameraMonitor:
             return self._since if self._state == "live" else None
 
     def _current_state(self, now: float) -> tuple[State, float, str | None]:
-        """Return the state, since when, and a warning; `stale` depends on the time of asking."""
+        """Return state, start time and warning; `stale` depends on the current time."""
         if self._state != "live" or not self.live:
             return self._state, self._since, None
         last = self._arrivals[-1].at
@@ -216,7 +217,7 @@ class CameraMonitor:
         return "live", self._since, None
 
     def _max_silence_s(self) -> float:
-        """Return after how long a camera is stale: later where few pictures are asked for."""
+        """Return after how long a camera is stale: later if few pictures are requested."""
         if not self._is_seldom:
             return self._stale_after_s
         recent = [each.at for each in self._arrivals][-_USUAL_STEPS:]
@@ -226,19 +227,19 @@ class CameraMonitor:
 
 
 class _Arrival(NamedTuple):
-    """When a frame came, on the monotonic clock, and a camera's own time of it."""
+    """Arrival of a frame on the monotonic clock, and the camera's own time for it."""
 
     at: float
     filmed_s: float
 
 
 def _rate(arrivals: list[_Arrival], now: float) -> float:
-    """Return the frames per second of the arrivals, 0 once they are long ago."""
+    """Return the arrival rate in frames per second, 0 once they are long past."""
     if len(arrivals) < 2:
         return 0.0
     intervals = len(arrivals) - 1
     first, last = arrivals[0], arrivals[-1]
-    # What a camera sent while it was opened comes all at once, but was not filmed at once.
+    # Frames sent while a camera was opened arrive at once, but were not filmed at once.
     seconds = max(last.at - first.at, last.filmed_s - first.filmed_s, 1e-6)
     # Without the time since the last one, a source that stopped would keep its rate.
     silent = now - last.at

@@ -35,7 +35,7 @@ class DetectorRunner:
 
     @property
     def is_retired(self) -> bool:
-        """Return whether another detector has taken its place."""
+        """Return whether another detector has replaced it."""
         return self._is_retired
 
     def retire(self) -> None:
@@ -58,18 +58,18 @@ class DetectorRunner:
             self.detector.close()
 
     def close_quietly(self) -> None:
-        """Close a detector that was never used, whose failure is known already."""
+        """Close a detector that was never used and whose failure is already known."""
         with suppress(PipelineError):
             self.close()
 
     def set_sizes(self, sizes: Mapping[str, int]) -> None:
-        """Set the longest side of the network's input for single sources, where it can differ."""
+        """Set the longest side of the network's input for single sources, if it can differ."""
         if isinstance(self.detector, SizedBySource):
             with located(self.name):
                 self.detector.set_sizes(sizes)
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Begin with a batch, if the detector is an overlapping one; else `collect` detects."""
+        """Start a batch if the detector overlaps batches; otherwise `collect` detects."""
         if self._overlapping is not None:
             with located(self.name):
                 self._overlapping.submit(frames)
@@ -91,9 +91,9 @@ class DetectorRunner:
         return reported or {"infer": (time.perf_counter() - began) * 1e3 / frames}
 
     def waited_s(self, took_s: float, stage_ms: Mapping[str, float], frames: int) -> float:
-        """Return for how much of `took_s` the caller waited for the detector, idle.
+        """Return how much of `took_s` the caller waited idly for the detector.
 
-        Nothing for one that takes one batch at a time: it works on the caller's thread.
+        Zero for a detector without overlap: it works on the caller's thread.
         """
         if self.max_in_flight == 1:
             return 0.0
@@ -111,7 +111,7 @@ class DetectorRunner:
 
 @dataclass
 class InFlightBatch:
-    """A batch in flight through a detector. A frame leaves it once it is handed on."""
+    """A batch in flight through a detector. A frame leaves it once it is passed on."""
 
     runner: DetectorRunner
     batch: list[Grabbed]

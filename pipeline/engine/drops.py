@@ -22,7 +22,7 @@ class _Run(NamedTuple):
 
 
 class DropLog:
-    """Dropped frames by index, to be reported once, as counts by cause, with the next result.
+    """Dropped frames by index, reported once, as counts by cause, with the next result.
 
     Constant memory. Not thread-safe: `SourceStats` locks it.
     """
@@ -50,7 +50,7 @@ class DropLog:
         return len(self._runs)
 
     def before(self, index: int) -> dict[str, int]:
-        """Return how many frames before `index` were dropped by cause, and forget them."""
+        """Return the number of frames dropped before `index`, by cause, and forget them."""
         if not self._runs and not self._settled:
             return {}
         counts, self._settled = self._settled, Counter()
@@ -72,7 +72,8 @@ class DropRate:
         self._seconds: deque[list[int]] = deque(maxlen=WINDOW_S)
         self._began: float | None = None
         self._warns = False
-        # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
+        # Re-entrant: a signal handler that stops the run drops waiting frames, whatever it
+        # interrupted.
         self._lock = threading.RLock()
 
     def add(self, now: float, *, delivered: int = 0, dropped: int = 0) -> None:
@@ -87,14 +88,14 @@ class DropRate:
             self._seconds[-1][2] += dropped
 
     def dropped_share(self, now: float) -> float:
-        """Return how many of the last seconds' frames were dropped, 0..1; 0 where none came."""
+        """Return the share of recent frames that were dropped, 0..1; 0 if none came."""
         delivered, dropped = self._sums(now)
         return dropped / max(delivered + dropped, 1)
 
     def check(self, now: float) -> str | None:
-        """Return a warning when it is a new one: many frames are being dropped.
+        """Return a warning, once, if many frames are being dropped.
 
-        In the first seconds nothing is judged: a network's first batches take longer.
+        The first seconds are not judged: a network's first batches take longer.
         """
         with self._lock:
             share, dropped = self.dropped_share(now), self._sums(now)[1]

@@ -1,9 +1,9 @@
-"""Skips detection on some frames of a source, and interpolates the boxes of those frames.
+"""Skips detection on some frames of a source, and interpolates their boxes.
 
-A skipped frame gets the boxes of the frames around it: between two detected frames each object
-goes in a straight line (files, where the next one can be waited for), after the last one it goes
-on at the speed it had (cameras). Trackers are given those boxes as detections, so every tracker
-works as it does without skipping.
+A skipped frame gets its boxes from the frames around it: between two detected frames each object
+moves in a straight line (files, where the next one can be waited for), after the last one it keeps
+its speed (cameras). Trackers receive those boxes as detections, so every tracker works as without
+skipping.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pipeline.core.rate_limit import RateLimit
 Every = int | Literal["auto"]
 
 MAX_HELD = 30
-"""A file's skipped frames wait for the next detection with their pictures: no more than these."""
+"""Maximum number of a file's skipped frames held, with pictures, until the next detection."""
 MAX_AHEAD_S = 1.0
-"""No box goes on in a straight line for longer after the last detection."""
+"""Maximum time a box is extrapolated after the last detection."""
 MAX_S = 0.2
-"""`auto` detects at least this often, so that no new object is seen later."""
+"""`auto` detects at least this often, which bounds the delay for new objects."""
 SAME_IOU = 0.3
 """Boxes of one class that overlap by less are not the same object."""
 SURE_IOU, POOR_IOU = 0.8, 0.6
-"""`auto` skips more while each object was where it was expected, less once one was not."""
+"""IoU with its predicted box: `auto` skips more above the first, fewer below the second."""
 SURE_SCORE = 0.5
-"""Objects with less flicker: `auto` ignores them."""
+"""Objects with lower scores flicker: `auto` ignores them."""
 
 Rows = NDArray[np.intp]
 _NONE: Rows = np.empty(0, np.intp)
@@ -39,14 +39,14 @@ _NONE: Rows = np.empty(0, np.intp)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Key:
-    """A frame that was detected on: its time, boxes and their speed f32[N,2] in pixels/s."""
+    """A detected frame: its time, boxes and their speed f32[N,2] in pixels/s."""
 
     at_s: float
     found: Detections
     speed: Float32
 
     def moved_to(self, at_s: float) -> Float32:
-        """Return f32[N,4]: where its boxes are expected at another time."""
+        """Return f32[N,4]: the expected boxes at another time."""
         shift = self.speed * np.float32(at_s - self.at_s)
         return self.found.xyxy + np.concatenate((shift, shift), axis=1)
 
@@ -66,7 +66,7 @@ class FrameSkipper:
         self._forget()
 
     def wants(self, frame: Frame, max_fps: float | None = None) -> bool:
-        """Return whether to detect on this frame, `max_fps` times a second at most."""
+        """Return whether to detect on this frame, at most `max_fps` times per second."""
         at_s, step_s = frame.pts_s, frame.pts_s - self._last_s
         if frame.epoch != self._epoch:
             self._epoch = frame.epoch
@@ -99,7 +99,7 @@ class FrameSkipper:
         self._last = _Key(at_s, found, speed)
 
     def at(self, frame: Frame) -> Detections:
-        """Return the boxes for a frame that was skipped, before or after the last learnt one."""
+        """Return the boxes of a skipped frame, before or after the last detected one."""
         last, before = self._last, self._before
         if last is None:
             return Detections.empty()
@@ -113,7 +113,7 @@ class FrameSkipper:
         both = Detections(
             a.xyxy + (b.xyxy - a.xyxy) * share, a.score + (b.score - a.score) * share, b.class_id
         )
-        # What is in one of the two only is believed in up to the middle.
+        # Boxes in only one of the two count up to the middle.
         nearer, rows = (before, old) if share < 0.5 else (last, new)
         alone = np.setdiff1d(np.arange(len(nearer.found)), rows)
         rest = nearer.found[alone]
@@ -132,7 +132,7 @@ class FrameSkipper:
         self._pairs = _NONE, _NONE
 
     def _adapt(self, expected: Float32, before: Detections, found: Detections) -> None:
-        """Skip one more while everything went as expected, half as many once something did not."""
+        """Skip one more frame while everything was as predicted, half as many after a surprise."""
         old, new = self._pairs
         sure = before.score[old] >= SURE_SCORE
         missed = np.setdiff1d(np.flatnonzero(before.score >= SURE_SCORE), old)

@@ -1,4 +1,4 @@
-"""The grab thread of one source: open, read, number, put; a lost camera is reconnected."""
+"""Grab thread of one source: opens, reads and numbers frames; reconnects a lost camera."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _frame_bytes(info: SourceInfo) -> int:
 
 
 CLOCK_JITTER_S = 1.0
-"""A live source's time that goes back by less stands still; by more, its clock was set anew."""
+"""A live source's time that goes back by less is held; by more, its clock was reset."""
 
 
 class Grabbed(NamedTuple):
@@ -83,11 +83,11 @@ class Grabbed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrabRules:
-    """How one source is grabbed: how many frames, when it is retried, which failures end the run.
+    """How one source is grabbed: frame limit, retries, and which failures end the run.
 
     A lost camera is retried after `retry_first_s`, doubled each time up to `retry_longest_s`. A
-    file that is `optional` is set aside where it fails. Any failure of an `isolated` source is
-    logged instead of ending the run, and a live one is reconnected whatever the failure.
+    file that is `optional` is set aside if it fails. Any failure of an `isolated` source is logged
+    instead of ending the run, and a live one is reconnected whatever the failure.
     """
 
     retry_first_s: float
@@ -100,8 +100,8 @@ class GrabRules:
 class Grabber:
     """Moves one source's frames into its ring until the end, `max_frames` or `halt`.
 
-    A lost camera is reconnected and a broken file is noted: neither ends the run. Any other failure
-    goes to `fail`, but for what `rules` says. `wake` is what the waits between two tries end with.
+    A lost camera is reconnected and a broken file is recorded: neither ends the run. Any other
+    failure goes to `fail`, unless `rules` say otherwise. `wake` ends the waits between two retries.
     """
 
     def __init__(
@@ -138,13 +138,13 @@ class Grabber:
         self._last_pts_s: float | None = None
         self._worker: Worker | None = None
         if stats.grabbed:
-            stats.epoch += 1  # the name was there before: its frames are numbered on from there
+            stats.epoch += 1  # the name existed before: numbering continues
 
     def open(self, ring_megabytes: int) -> bool:
         """Open a source that must exist now (a file), on the caller's thread; raises SourceError.
 
-        Its ring is made smaller where that many frames would take more than `ring_megabytes`.
-        Return False for an optional one that cannot be opened, which is set aside.
+        Its ring is made smaller if that many frames would take more than `ring_megabytes`. Return
+        False for an optional source that cannot be opened, which is set aside.
         """
         try:
             with located(self._where):
@@ -164,9 +164,9 @@ class Grabber:
         return True
 
     def limit(self, batch_size: int, in_flight: int) -> None:
-        """Hold no more large frames of a file than a detector of so many batches has a use for.
+        """Hold no more large frames of a file than a detector with this batch size can use.
 
-        Without effect on a live source and on one that is not open.
+        No effect on a live source or one that is not open.
         """
         if self.source.live or self.info is None:
             return
@@ -174,7 +174,7 @@ class Grabber:
         self.ring.capacity = min(self._read_ahead, useful_read_ahead(batch_size * 2, self.info))
 
     def _set_aside(self, error: PipelineError) -> None:
-        """Set this file aside, with the reason; the run goes on with the others."""
+        """Set this file aside, with the reason; the run continues with the others."""
         self._note_broken(error)
         log.warning("%s; set aside", " ".join(str(error).split()))
 
@@ -191,7 +191,7 @@ class Grabber:
         self.parked = True
 
     def start(self, fail: Fail, at_end: Callable[[], None] = lambda: None) -> None:
-        """Begin to grab on a thread of its own, which closes the source at its end."""
+        """Start grabbing on a separate thread, which closes the source at its end."""
 
         def end() -> None:
             self.ring.close()
@@ -201,11 +201,14 @@ class Grabber:
         self._worker.start(lambda error: self._failed(error, fail))
 
     def isolate(self) -> None:
-        """From now on let no failure of this source end the run."""
+        """From now on no failure of this source ends the run."""
         self._isolated = True
 
     def halt(self, cause: str = "stopped") -> None:
-        """Grab no more, and drop what waits; any thread. Ends a wait where the source can."""
+        """Stop grabbing, and drop waiting frames; any thread.
+
+        Interrupts a wait if the source can.
+        """
         self._stop.set()
         self._wake.set()
         if isinstance(self.source, Interruptible):
@@ -213,14 +216,14 @@ class Grabber:
         self.ring.close(discard=True, cause=cause)
 
     def retry_now(self) -> None:
-        """Try a lost camera again at once, and begin with short waits again; any thread."""
+        """Retry a lost camera at once, and restart with short waits; any thread."""
         self._backoff.reset()
         self._wake.set()
 
     def close(self, timeout: float) -> None:
-        """Wait for the thread, which closes its source, or close a source that has none.
+        """Wait for the thread, which closes its source, or close a source without a thread.
 
-        A source that hangs for more than `timeout` seconds is left behind.
+        A source that hangs for more than `timeout` seconds is abandoned.
         """
         if self._worker is None or not self._worker.started:
             with located(self._where):
@@ -252,7 +255,7 @@ class Grabber:
                 self.ring.close()  # before the source, whose `close` may hang
 
     def _grab_file(self) -> None:
-        """Grab a file to its end; an optional one that fails in whatever way is set aside."""
+        """Grab a file to its end; an optional one that fails in any way is set aside."""
         try:
             with located(self._where):
                 if self.parked and not self._stop.is_set():
@@ -267,7 +270,7 @@ class Grabber:
             self._set_aside(error)
 
     def _grab_live(self) -> None:
-        """Grab from a live source; each loss is followed by back-off, a new try and a new epoch."""
+        """Grab from a live source; each loss is followed by back-off, a retry and a new epoch."""
         last_error = ""
         while not self._stop.is_set():
             try:
@@ -283,9 +286,9 @@ class Grabber:
                     return
                 self._lost = True
                 wait_s = self._backoff.next_s()
-                self._wake.clear()  # before anybody sees it lost, and asks for a try
+                self._wake.clear()  # before anybody sees it lost and requests a retry
                 self.monitor.set_lost(str(error), wait_s)
-                # A camera that is off for days is not worth a line every half minute.
+                # A camera that is off for days is not worth a log line every half minute.
                 level = logging.DEBUG if str(error) == last_error else logging.WARNING
                 last_error = str(error)
                 log.log(level, "%s; next try in %.1f s", error, wait_s)
@@ -326,7 +329,7 @@ class Grabber:
             frozen = self.monitor.add_frame(frame, is_chosen=self._unwanted > 0)
             self.stats.grabbed += 1
             self.ring.put(Grabbed(frame, read_ms), behind=self._behind(frame))
-            del frame  # a camera's picture is not held while the next one is waited for
+            del frame  # a camera's picture is not kept while waiting for the next one
             if frozen:
                 raise SourceLostError(f"{self._where}: the same picture again and again")
 
@@ -334,9 +337,9 @@ class Grabber:
         return max_moving(self._frame_bytes, *(self._detector or (1, 1)))
 
     def _behind(self, frame: Frame) -> int | None:
-        """Return how many frames may wait in front of one that is larger than a file's first.
+        """Return how many frames may wait before one that is larger than a file's first.
 
-        Pictures differ in size: the ring has room for so many as small as the first.
+        Pictures differ in size: the ring was dimensioned for frames as small as the first.
         """
         if self._ring_bytes is None or self.info is None:
             return None
@@ -347,7 +350,7 @@ class Grabber:
         return self._max_frames is not None and self.stats.grabbed >= self._max_frames
 
     def _count_left_out(self) -> None:
-        """Count as grabbed and dropped the frames that the source did not give."""
+        """Count frames that the source left out as grabbed and dropped."""
         if self._counts_undecoded is not None:
             undecoded = self._counts_undecoded.left_out
             self._drop(undecoded - self._undecoded, "undecoded")
@@ -364,7 +367,7 @@ class Grabber:
                 self.stats.grabbed += 1
 
     def _count_reconnect(self) -> None:
-        """Count a reconnect: at the first frame, as some cameras open and then give none."""
+        """Count a reconnect, at its first frame: some cameras open and then send none."""
         self._lost = False
         self._backoff.reset()
         if self.stats.grabbed:
@@ -373,7 +376,7 @@ class Grabber:
         log.info("%s: frames again", self._where)
 
     def _numbered(self, frame: Frame) -> Frame:
-        """Return the frame counted over the whole run; its epoch grows with each reconnect.
+        """Return the frame numbered over the whole run; its epoch grows with each reconnect.
 
         A live source's time never goes back within an epoch: one that jumps back begins another.
         """

@@ -1,7 +1,7 @@
-"""The inference thread: take a batch of ready frames, detect, build results and hand them on.
+"""Inference thread: takes ready frames in batches, detects, builds results and passes them on.
 
 An overlapping detector (pipeline.core.interfaces.Overlapping) is given the next batch before the
-earlier ones are collected, so that it never runs out of work between two. Where no frame waits the
+earlier ones are collected, so that it never runs idle between two. If no frame is waiting, the
 oldest batch is collected at once: a batch in flight is never held back for more to come.
 """
 
@@ -30,10 +30,10 @@ log = logging.getLogger("trackline")
 
 
 class Inference:
-    """Frames from `rings` to `results`, which it closes at its end, through detector and trackers.
+    """Moves frames from `rings` through detector and trackers to `results`, closed at its end.
 
-    Detector, trackers and watchers may be exchanged by any other thread, between two steps. Of the
-    options it reads `max_age_ms`, beyond which live frames are dropped as "old", `detect_every` and
+    Detector, trackers and watchers may be replaced by any other thread, between two steps. The
+    options used are `max_age_ms`, beyond which live frames are dropped as "old", `detect_every` and
     `in_order`.
     """
 
@@ -70,9 +70,9 @@ class Inference:
     def open(self, *, prefer_latency: bool, shapes: Sequence[tuple[int, int]] = ()) -> ClassNames:
         """Open detector and trackers; return the class names; raises ModelError and ConfigError.
 
-        `shapes` are the (height, width) of the sources that are known by now.
+        `shapes` are the (height, width) of the sources known so far.
         """
-        # Where sources have inputs of their own sizes, their pictures' shapes say too little.
+        # If sources have their own input sizes, the shapes of their pictures are not enough.
         shapes = () if self._detection.sizes else shapes
         self._runner.open(prefer_latency=prefer_latency, shapes=shapes)
         self._opened = True
@@ -87,7 +87,7 @@ class Inference:
         return self._runner.class_names
 
     def _use(self, runner: DetectorRunner) -> None:
-        """Let a detector and the sources' own options know of each other; the lock is held."""
+        """Make a detector and the sources' own options known to each other; the lock is held."""
         self._detection.use(runner.class_names)
         runner.set_sizes(self._detection.sizes)
 
@@ -107,7 +107,7 @@ class Inference:
         self._worker.start(fail)
 
     def close(self, fail: Fail) -> None:
-        """Wait for the thread, then close detector and trackers: never while it is using them."""
+        """Wait for the thread, then close detector and trackers: never while they are in use."""
         self._results.close(discard=True)
         self._worker.join()
         with self._lock.exclusive():
@@ -121,10 +121,10 @@ class Inference:
     # -- changes, by any other thread -----------------------------------------------------------
 
     def replace_detector(self, detector: Detector, *, prefer_latency: bool) -> None:
-        """Open a detector beside the one in use, then use it from the next batch on.
+        """Open a detector beside the current one, then use it from the next batch on.
 
-        Raises ModelError where it does not open, PipelineError where the run is over; the one in
-        use stays then.
+        Raises ModelError if it does not open, PipelineError if the run is over; the current one
+        stays then.
         """
         fresh = DetectorRunner(detector)
         try:
@@ -147,9 +147,9 @@ class Inference:
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
         """Use other trackers from the next frame on; see `SourceTracker.replace_tracker`.
 
-        Raises ModelError where they cannot be opened.
+        Raises ModelError if they cannot be opened.
         """
-        # What they share, a network for one, is loaded before the cameras have to wait for them.
+        # Shared resources, such as a network, are loaded before the cameras have to wait for them.
         loaded = new_tracker()
         try:
             if self._opened and isinstance(loaded, NeedsOpening):
@@ -181,7 +181,7 @@ class Inference:
             self._set_detect(source, None)
 
     def set_detect(self, source: str, detect: DetectOptions | None) -> None:
-        """Detect on a source by other options from its next frame on."""
+        """Use other detection options for a source from its next frame on."""
         with self._lock.exclusive():
             self._set_detect(source, detect)
 
@@ -223,7 +223,7 @@ class Inference:
         self._results.close()
 
     def _submit(self, batch: list[Grabbed]) -> int:
-        """Submit a batch; return how many may be in flight before the oldest is to be collected."""
+        """Submit a batch; return how many may be in flight before the oldest must be collected."""
         with self._lock.step():
             wanted = [self._builder.wants(grabbed) for grabbed in batch]
             new = InFlightBatch(self._runner, batch, wanted)
@@ -233,10 +233,10 @@ class Inference:
         return new.runner.max_in_flight
 
     def _collect(self, *, is_starved: bool = False) -> None:
-        """Collect the oldest batch and hand on its results.
+        """Collect the oldest batch and pass on its results.
 
-        The wait counts as one for the detector, or `is_starved` as one for frames: if some came,
-        another batch would be submitted instead.
+        The wait counts as waiting for the detector, or with `is_starved` as waiting for frames: had
+        some come, another batch would have been submitted instead.
         """
         oldest = self._in_flight[0]
         held_up = self._stats.held_up if is_starved else 0
@@ -267,14 +267,14 @@ class Inference:
                 _close_replaced(oldest.runner)
 
     def _is_due(self, max_in_flight: int) -> bool:
-        """Return whether to collect the oldest batch before another is submitted."""
+        """Return whether to collect the oldest batch before submitting another."""
         if not self._in_flight:
             return False
         submitted = sum(any(each.wanted) for each in self._in_flight)
         return submitted >= max_in_flight or not any(self._in_flight[0].wanted)
 
     def _drop_old(self, taken: list[Grabbed]) -> list[Grabbed]:
-        """Return the frames without live ones older than `max_age_ms`, which are dropped."""
+        """Drop live frames older than `max_age_ms`; return the others."""
         if self._max_age_ms is None:
             return taken
         oldest = time.monotonic() - self._max_age_ms / 1e3
@@ -293,7 +293,7 @@ class Inference:
 
 
 def _close_replaced(runner: DetectorRunner) -> None:
-    """Close a detector that was replaced; the run goes on where that fails."""
+    """Close a detector that was replaced; the run continues if that fails."""
     try:
         runner.close()
     except PipelineError as error:

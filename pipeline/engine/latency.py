@@ -40,10 +40,10 @@ class LatencyWindow:
         return self._trend.warning
 
     def add(self, now: float, age_ms: float, behind_ms: float, epoch: int) -> str | None:
-        """Add a result's latency at monotonic time `now`; return a warning when it is a new one.
+        """Add a result's latency at monotonic time `now`; return a warning when it first applies.
 
-        `behind_ms` is the frame's arrival less its own timestamp, whatever that counts from:
-        where it grows, frames grow old before they arrive.
+        `behind_ms` is the frame's arrival minus its own timestamp, whatever that counts from: if it
+        grows, frames get old before they arrive.
         """
         with self._lock:
             samples = self._samples
@@ -64,7 +64,7 @@ class LatencyWindow:
 
 
 class LatencyTrend:
-    """Detects growing latency: the medians of four steps of ten seconds rise by 0.3 s in all."""
+    """Detects growing latency: medians of four steps of ten seconds that rise by 0.3 s in all."""
 
     def __init__(self) -> None:
         self.warning: str | None = None
@@ -78,7 +78,7 @@ class LatencyTrend:
         self._normal_ms: float | None = None
 
     def add(self, now: float, delay_ms: float, epoch: int) -> str | None:
-        """Add a delay, of which only the change counts; return a warning when it is a new one."""
+        """Add a delay, of which only changes matter; return a warning when it first applies."""
         if epoch != self._epoch:
             self._epoch = epoch
             self.warning = None

@@ -1,6 +1,6 @@
-"""A run: a grab thread per source, the inference thread, and the caller's own for the sinks.
+"""A run: a grab thread per source, the inference thread, and the caller's thread for the sinks.
 
-The caller's thread takes results, hands them to the sinks and yields them: a program that iterates
+The caller's thread takes results, passes them to the sinks and yields them: a program that iterates
 slowly makes the stages before it wait (backpressure), and no result is lost.
 """
 
@@ -32,24 +32,24 @@ from pipeline.engine.stats import Stats
 log = logging.getLogger("trackline")
 
 PATIENCE_S = 5.0
-"""Usual wait for sources that hang, at the end of a run."""
+"""Default wait for sources that hang, at the end of a run."""
 MAX_RESULTS = 8
-"""Results that may wait for the sinks where a file is among the sources."""
+"""Maximum number of results waiting for the sinks if a file is among the sources."""
 
 
 class Pipeline:
-    """Sources to sinks through one detector and a tracker per source; runs once.
+    """Runs sources through one detector and a tracker per source to the sinks, once.
 
     `new_tracker` is called once per source, `new_watcher` with the source's name. `sinks` maps a
-    name for messages to a sink; sinks note `metadata` in their files. A file named in `optional`
-    that cannot be opened or read on is set aside with its reason, and named in the error at the
-    end. The end waits for sources that hang, all of them together `patience_s` at most.
+    name for messages to a sink; sinks store `metadata` in their files. A file named in `optional`
+    that cannot be opened or read to its end is set aside with its reason, and named in the error at
+    the end. The end waits for sources that hang, for all of them together at most `patience_s`.
     `unrelated_score` is the lowest score on pictures that have nothing to do with each other: the
-    trackers of other sources may ask for lower ones. `detect` has the options of sources that are
-    detected on in a way of their own, by name.
+    trackers of other sources may ask for lower ones. `detect` holds by name the options of sources
+    with detection settings of their own.
 
-    Sources, detector, trackers and watchers may be changed by any thread, before the run and
-    while it goes on, but not by a tracker, a watcher or the detector itself.
+    Sources, detector, trackers and watchers may be changed by any thread, before the run and while
+    it goes on, but not by a tracker, a watcher or the detector itself.
     """
 
     def __init__(  # noqa: PLR0913 - what a run consists of
@@ -108,12 +108,12 @@ class Pipeline:
 
     @property
     def class_names(self) -> ClassNames:
-        """Return the detector's class names, none before it is open."""
+        """Return the detector's class names, {} before it is open."""
         return self._inference.class_names
 
     @property
     def max_frames(self) -> int | None:
-        """Return the most frames of each source, None for all it has."""
+        """Return the frame limit of each source, None without a limit."""
         return self._options.max_frames
 
     @property
@@ -128,7 +128,7 @@ class Pipeline:
 
     @property
     def is_stopping(self) -> bool:
-        """Return whether the run is to end, or has ended."""
+        """Return whether the run is ending, or has ended."""
         return self._stop.is_set()
 
     def cameras(self) -> dict[str, CameraStatus]:
@@ -141,7 +141,7 @@ class Pipeline:
         return self._sources.live_since(source)
 
     def packets(self, source: str) -> PacketTap | None:
-        """Return the encoded pictures of a camera, None where its source does not offer them."""
+        """Return the encoded pictures of a camera, None if its source does not offer them."""
         return self._sources.packets(source)
 
     @property
@@ -157,9 +157,9 @@ class Pipeline:
     # -- changes, by any thread, before the run and during it -------------------------------------
 
     def add_source(self, source: Source, detect: DetectOptions | None = None) -> None:
-        """Add a source; one whose name was there before keeps its counters and ids.
+        """Add a source; one whose name was used before keeps its counters and ids.
 
-        Raises ValueError where the name is taken, SourceError for a file that cannot be opened,
+        Raises ValueError if the name is taken, SourceError for a file that cannot be opened,
         PipelineError once the run is over. Later failures end this source alone.
         """
         check_not_forked()
@@ -179,8 +179,8 @@ class Pipeline:
     def remove_source(self, name: str) -> None:
         """Remove a source and its tracker: frames not yet inferred are dropped as "removed".
 
-        Waits for its thread, `patience_s` at most. The run ends with its last source, unless it
-        is to wait for others. Raises ValueError for an unknown name.
+        Waits for its thread, at most `patience_s`. The run ends with its last source, unless it
+        waits for others. Raises ValueError for an unknown name.
         """
         check_not_forked()
         with self._changes:
@@ -190,23 +190,23 @@ class Pipeline:
         grabber.close(self._patience_s)
 
     def set_detect(self, source: str, detect: DetectOptions | None) -> None:
-        """Detect on a source by other options from its next frame on."""
+        """Use other detection options for a source from its next frame on."""
         check_not_forked()
         with self._changes:
             self._inference.set_detect(source, detect)
 
     def retry_now(self, source: str) -> None:
-        """Try a lost camera again at once instead of when its wait is over.
+        """Retry a lost camera at once instead of when its wait is over.
 
-        One that is not lost goes on as it is. Raises ValueError for an unknown name.
+        A camera that is not lost is unaffected. Raises ValueError for an unknown name.
         """
         check_not_forked()
         self._sources.retry_now(source)
 
     def replace_detector(self, detector: Detector) -> None:
-        """Detect with another detector from the next batch on; the old one is closed.
+        """Use another detector from the next batch on; the old one is closed.
 
-        It is opened first, while the old one goes on. Raises ModelError where that fails, and
+        It is opened first, while the old one continues. Raises ModelError if that fails, and
         PipelineError once the run is over; the old one stays then.
         """
         check_not_forked()
@@ -214,10 +214,10 @@ class Pipeline:
         self._limit_frames()
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Track with other trackers from the next frame on; ids are never given again.
+        """Use other trackers from the next frame on; ids are never reused.
 
-        Tracks go on where the new tracker can load the old one's state: one of its kind. Raises
-        ModelError where one cannot be opened; the old ones stay then.
+        Tracks continue if the new tracker is of the same kind and can load the old one's state.
+        Raises ModelError if one cannot be opened; the old ones stay then.
         """
         check_not_forked()
         with self._changes:
@@ -231,10 +231,10 @@ class Pipeline:
     # -- the run itself ---------------------------------------------------------------------------
 
     def stop(self, reason: str | None = None) -> None:
-        """End the run in order, from any thread: what was inferred still reaches the sinks.
+        """End the run in order, from any thread: everything inferred still reaches the sinks.
 
         The first `reason` is kept in `stop_reason`, for the report. Raises ForkedError in a process
-        that was forked off meanwhile, as everything else here does: it would wait for ever.
+        forked in the meantime, as everything else here does: it would wait for ever.
         """
         check_not_forked()
         self.stop_reason = self.stop_reason or reason
@@ -248,13 +248,13 @@ class Pipeline:
             self._stopping = False
 
     def results(self) -> Generator[Result, None, None]:
-        """Yield each result once the sinks have it; closes everything on any way out.
+        """Yield each result once the sinks have it; closes everything however it ends.
 
-        A caller that may break off wraps it in `contextlib.closing`, and the end is in order then
-        and there, not when the last reference to the generator goes.
+        A caller that may break off wraps it in `contextlib.closing`, so that the run ends in order
+        at that point and not when the last reference to the generator is dropped.
 
-        Raises the first error of any stage once what was inferred before it is delivered, and
-        SourceBrokenError at the end where a file broke off or was set aside: all else was
+        Raises the first error of any stage after delivering everything inferred before it, and
+        SourceBrokenError at the end if a file broke off or was set aside: everything else was
         processed.
         """
         if self._used:
@@ -279,7 +279,7 @@ class Pipeline:
         self._sources.raise_unread()
 
     def _start(self) -> None:
-        """Open sources, detector and sinks, those first that find the user's mistakes first."""
+        """Open sources, detector and sinks; first those that are likely to find user mistakes."""
         mark_used()
         self._sources.open_files()
         shapes = [(info.height, info.width) for info in self.source_infos.values()]
@@ -315,7 +315,7 @@ class Pipeline:
                 self._sources.limit(*load)
 
     def _limit_results(self) -> None:
-        """Results of cameras must not grow old in a queue: one batch may wait, no more."""
+        """Limit queued results for cameras, which must not grow old: at most one batch may wait."""
         cameras = max(1, len(self._sources))
         self._results.capacity = cameras if self._sources.all_live else MAX_RESULTS
 
@@ -326,12 +326,12 @@ class Pipeline:
     def _delivered(self) -> Iterator[Result]:
         """Yield each result of inference, once the sinks have it; raises what a sink raises."""
         while (batch := self._results.take()) is not None:
-            while batch:  # no picture is held here while the next result is waited for
+            while batch:  # no picture is kept here while waiting for the next result
                 yield self._deliver(with_age(batch.pop(0)))
                 check_not_forked()
 
     def _deliver(self, result: Result) -> Result:
-        """Hand the result to the sinks, count and return it; raises what a sink raises."""
+        """Pass the result to the sinks, count and return it; raises what a sink raises."""
         check_not_forked()
         name = result.frame.source
         self.stats.add_stages(result.stage_ms)
@@ -349,7 +349,7 @@ class Pipeline:
         return result
 
     def _deliver_rest(self) -> None:
-        """Hand the sinks what was inferred before the caller broke off."""
+        """Pass the sinks what was inferred before the caller broke off."""
         self.stop()
         try:
             for _ in self._delivered() if self.started else ():
@@ -361,7 +361,7 @@ class Pipeline:
             raise
 
     def _fail(self, error: BaseException) -> None:
-        """Keep the first error and make every stage come to its end; any thread."""
+        """Keep the first error and make every stage end; any thread."""
         with self._error_lock:
             if self._error is None:
                 self._error = error
@@ -371,7 +371,7 @@ class Pipeline:
         """Close everything, balance the counters, then raise the first error if there was one."""
         try:
             with ExitStack() as steps:
-                # Last in, first out. Each is taken even when Ctrl-C strikes in one before it.
+                # Last in, first out. Each is called even if Ctrl-C interrupts the one before it.
                 steps.callback(self._inference.close, self._fail)
                 steps.callback(self._sources.close, self._patience_s)
                 steps.callback(self.stats.end)
@@ -387,10 +387,10 @@ class Pipeline:
             return
         if not self._interrupted:
             raise self._error
-        log.error("%s", self._error)  # Ctrl-C came first and is what the caller gets
+        log.error("%s", self._error)  # Ctrl-C came first, so the caller gets it
 
     def _end_inference(self) -> None:
-        """Wait for the thread; results it still hands on after a failure are dropped."""
+        """Wait for the thread; results it still passes on after a failure are dropped."""
         if not self.started:
             return
         cause = "failed" if self._error else "interrupted"

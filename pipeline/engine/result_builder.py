@@ -1,7 +1,7 @@
-"""From detections to results: interpolate skipped frames, track, hand on to viewers and sinks.
+"""Builds results from detections: interpolates skipped frames, tracks, passes results on.
 
 Frames of a file that are not detected on are held here until the next one that is, so that boxes
-can be interpolated between the two; those of a camera go on at once.
+can be interpolated between the two; those of a camera are passed on at once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ more than the queues have places for at 1080p."""
 
 
 def results_behind(result: Result) -> int:
-    """Return how many results may wait in front of this one, by the size of its picture."""
+    """Return how many results may wait before this one, by the size of its picture."""
     return max(1, QUEUE_BYTES // result.frame.nbytes) - 1
 
 
 class ResultQueue(RingBuffer[Result]):
-    """Results on their way to the sinks; `show` gets each first, for viewers, and must not wait."""
+    """Queue of results to the sinks; `show` gets each first, for viewers, and must not wait."""
 
     def __init__(
         self, capacity: int, stats: Stats, show: Callable[[Result], None] = lambda _: None
@@ -44,7 +44,7 @@ class ResultQueue(RingBuffer[Result]):
     def hand_on(self, result: Result) -> None:
         """Show the result and put it; the time spent waiting for the sinks is counted."""
         self._show(result)
-        # On a busy machine `put` takes a while though it need not wait: others wake up.
+        # On a busy machine `put` takes a while even without waiting: other threads wake up.
         behind = results_behind(result)
         is_full = len(self) >= min(self.capacity, behind + 1)
         began = time.perf_counter()
@@ -54,7 +54,7 @@ class ResultQueue(RingBuffer[Result]):
 
 
 class ResultBuilder:
-    """Turns grabbed frames and their detections into results; for the inference thread alone."""
+    """Turns grabbed frames and their detections into results; used by the inference thread only."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class ResultBuilder:
         found: Detections,
         stage_ms: Mapping[str, float],
     ) -> None:
-        """Hand on a frame that was detected on, and before it those held for it."""
+        """Pass on a detected frame, preceded by the frames held for it."""
         frame = grabbed.frame
         stats = self._stats.sources[frame.source]
         usable = runner.usable(found, stats)
@@ -106,7 +106,7 @@ class ResultBuilder:
         self._hand_on(runner, grabbed, found, stage_ms)
 
     def add_skipped(self, runner: DetectorRunner, grabbed: Grabbed) -> None:
-        """Hand on a camera's frame that was not detected on; hold a file's one."""
+        """Pass on a camera's skipped frame; hold a file's one."""
         name = grabbed.frame.source
         if self._stats.sources[name].live:
             self._hand_on(runner, grabbed, self._interpolated(grabbed), {})
@@ -115,7 +115,7 @@ class ResultBuilder:
             self._stats.sources[name].hold(1)
 
     def release_all(self, runner: DetectorRunner) -> None:
-        """Hand on the held frames, as no further detection will come."""
+        """Pass on the held frames, because no further detection will come."""
         for held in self._held.values():
             self._release(runner, held)
 
@@ -129,7 +129,7 @@ class ResultBuilder:
         while held:
             self._hand_on(runner, held[0], self._interpolated(held[0]), {})
             self._stats.sources[held[0].frame.source].hold(-1)
-            held.pop(0)  # only now: a frame that fails before is still to be counted
+            held.pop(0)  # only now: a frame that fails before this must still be counted
 
     def _interpolated(self, grabbed: Grabbed) -> Detections:
         skipper = self._skippers.get(grabbed.frame.source)
@@ -142,7 +142,7 @@ class ResultBuilder:
         found: Detections,
         stage_ms: Mapping[str, float],
     ) -> None:
-        """Track the objects of a frame and hand on its result, unless its source was removed."""
+        """Track the objects of a frame and pass on its result, unless its source was removed."""
         result = self._build(runner, grabbed, found, stage_ms)
         if result is not None:
             self._results.hand_on(result)
@@ -154,7 +154,7 @@ class ResultBuilder:
         found: Detections,
         stage_ms: Mapping[str, float],
     ) -> Result | None:
-        """Return a frame's result; None, and a drop, where its source was removed."""
+        """Return a frame's result; None, counted as a drop, if its source was removed."""
         frame, read_ms = grabbed
         stats = self._stats.sources[frame.source]
         with self._lock.step():

@@ -1,4 +1,4 @@
-"""Results to sinks: light ones at once, heavy ones on their own thread behind a bounded queue.
+"""Passes results to sinks: light ones directly, heavy ones on their own thread behind a queue.
 
 Viewers, which may miss results, get the newest per source, before all others and without
 backpressure.
@@ -26,7 +26,7 @@ MAX_EVENTS = 256
 
 
 class NewestPerSource:
-    """A viewer's queue of one result per source: a newer one replaces the one that still waits.
+    """A viewer's queue of one result per source: a newer one replaces the one still waiting.
 
     `put` never waits. No event is missed: the newer result carries the events of the one it
     replaces (the last 256), and counts it and all its drops in `dropped_before`, as "replaced".
@@ -60,7 +60,7 @@ class NewestPerSource:
             return self._waiting.pop(next(iter(self._waiting)))
 
     def close(self, *, discard: bool = False) -> None:
-        """Refuse further results; what waits is drained, or dropped with `discard`."""
+        """Refuse further results; waiting ones are drained, or dropped with `discard`."""
         with self._ready:
             self._closed = True
             if discard:
@@ -81,7 +81,7 @@ QUEUED_RESULTS = 4  # per heavy sink: enough to ride out a slow frame, few enoug
 
 
 class _WriteTimes:
-    """Adds up the times of all sinks for one result; after the last one counts sum and frame."""
+    """Sums the times of all sinks for one result; after the last one records sum and frame."""
 
     def __init__(self, stats: Stats, source: str, sinks: int) -> None:
         self._stats = stats
@@ -113,7 +113,7 @@ class SinkGroup:
     """All sinks of a run: opened together, each written in order, each closed exactly once.
 
     A viewer (`MayDrop`) is written to on a thread of its own, straight from inference, and misses
-    the results that are replaced by newer ones while it is busy.
+    results that are replaced by newer ones while it is busy.
     """
 
     def __init__(self, sinks: Mapping[str, Sink], stats: Stats, fail: Fail) -> None:
@@ -151,7 +151,7 @@ class SinkGroup:
                 self._start(name, partial(self._write_queued, name, queue), queue)
 
     def _look_up(self, name: str, sink: Sink) -> None:
-        """Note which optional Protocols a sink has, now that it is open."""
+        """Look up which optional Protocols a sink has, now that it is open."""
         if isinstance(sink, RequestsStop):
             self._stoppers.append(sink)
         if isinstance(sink, Timed):
@@ -165,14 +165,14 @@ class SinkGroup:
         worker.start(self._fail)
 
     def show(self, result: Result) -> None:
-        """Hand one result to the viewers, without waiting; any thread, always the same."""
+        """Pass one result to the viewers, without waiting; always from the same thread."""
         for newest in self._viewers.values():
             newest.put(result)
 
     def write(self, result: Result) -> bool:
-        """Hand one result to all but the viewers; return False once a sink asks for the end.
+        """Pass one result to all sinks but viewers; return False once a sink requests the end.
 
-        Raises PipelineError where a sink fails, or failed since the last result.
+        Raises PipelineError if a sink fails, or failed since the last result.
         """
         source, sinks = result.frame.source, len(self._sinks) - len(self._viewers)
         if not sinks:
@@ -190,7 +190,7 @@ class SinkGroup:
         """Let the sinks finish a source's file, after its last result."""
         for name in self._per_source:
             if name in self._queues:
-                self._queues[name].put(source)  # a failed one refuses it, which is known
+                self._queues[name].put(source)  # a failed sink refuses it, which is known
             elif name not in self._viewers:
                 self._finish_source(name, source)
 
@@ -199,12 +199,12 @@ class SinkGroup:
             self._per_source[name].source_ended(source)
 
     def close(self) -> None:
-        """Finish every sink, with all it was handed. Errors go to `fail`.
+        """Finish every sink with everything it was given. Errors go to `fail`.
 
-        Ctrl-C meanwhile drops what heavy sinks have queued, but each is still closed.
+        A Ctrl-C meanwhile drops what heavy sinks have queued, but each is still closed.
         """
         opened, self._opened = self._opened, []
-        with ExitStack() as steps:  # last in, first out; all are taken whatever happens in one
+        with ExitStack() as steps:  # last in, first out; all are called whatever happens in one
             for name in reversed(opened):
                 steps.callback(self._close_one, name)
             for newest in self._viewers.values():
@@ -233,10 +233,10 @@ class SinkGroup:
                     self._finish_source(name, item)
                 else:
                     self._write_one(name, *item)
-                del item  # its picture is not held while the next one is waited for
+                del item  # its picture is not kept while waiting for the next one
 
     def _show_newest(self, name: str, newest: NewestPerSource) -> None:
-        """Write the newest results, on this sink's own thread; whose time is not counted."""
+        """Write the newest results, on this viewer's own thread; its time is not counted."""
         while (result := newest.take()) is not None:
             with located(f"sink {name}"):
                 self._sinks[name].write(with_age(result))

@@ -1,7 +1,7 @@
-"""What is detected on single sources: their own scores, classes, rates and input sizes.
+"""Detection options of single sources: their own scores, classes, rates and input sizes.
 
-The detector is one for all: it reports what any of its sources asks for, and each source keeps
-what it wants of that here.
+All sources share one detector, which reports what any of them asks for; each source keeps what it
+wants here.
 """
 
 from __future__ import annotations
@@ -20,39 +20,41 @@ log = logging.getLogger("trackline")
 
 
 class DetectOptions(OptionsModel):
-    """What is detected on one source, where it differs from the section `detector`."""
+    """Detection options of one source, where they differ from the section `detector`."""
 
     conf: float | None = Field(None, ge=0, lt=1)
-    """Boxes with a score up to this are dropped."""
+    """Boxes with a score up to this one are dropped."""
     classes: tuple[int | str, ...] | None = Field(None, min_length=1)
     """Names or ids of the classes to keep."""
     imgsz: int | None = Field(None, ge=32, le=8192)
-    """Longest side of the network's input in pixels, where the network leaves it open and runs on
-    the CPU: larger finds smaller objects, and takes longer."""
+    """Longest side of the network's input in pixels, if the network leaves it open and runs on the
+    CPU: larger finds smaller objects, and takes longer."""
     fps: float | None = Field(None, ge=1, le=1000)
-    """Most frames detected on a second; the frames between get boxes on straight lines. At
-    least every 30th frame is detected on."""
+    """Maximum frames per second to detect on; the frames between get interpolated boxes.
+
+    At least every 30th frame is detected on.
+    """
 
     @field_validator("classes", mode="before")
     @classmethod
     def _from_one(cls, value: object) -> object:
-        """Take `person,car` and a lone name or id as they are written on a command line."""
+        """Split `person,car` and a single name or id as given on a command line."""
         return several_names(value)
 
 
 class SourceDetection:
-    """The options of each source that has its own; for the inference thread, or under its lock."""
+    """Options of each source that has its own; for the inference thread, or under its lock."""
 
     def __init__(self) -> None:
-        # Options with the ids of their classes, replaced as one: frames are filtered meanwhile.
+        # Options with their class ids, replaced together: frames are filtered at the same time.
         self._own: dict[str, tuple[DetectOptions, Int32 | None]] = {}
         self._names: ClassNames = {}
 
     def set(self, source: str, options: DetectOptions | None) -> None:
-        """Set the options of a source, None for no own ones.
+        """Set the options of a source; None removes them.
 
-        Classes that the detector in use does not know are left out with a warning: another one may
-        be on its way.
+        Classes unknown to the current detector are ignored with a warning: another detector may be
+        on its way.
         """
         if options is None or options == DetectOptions():
             self._own.pop(source, None)
@@ -67,7 +69,7 @@ class SourceDetection:
         self._own[source] = options, wanted
 
     def use(self, class_names: ClassNames) -> None:
-        """Look all classes up among those of another detector; raises ConfigError."""
+        """Look up all classes in those of another detector; raises ConfigError."""
         self._own = {
             name: (options, wanted_of(name, options, class_names))
             for name, (options, _) in self._own.items()
@@ -81,14 +83,14 @@ class SourceDetection:
         return {name: imgsz for name, imgsz in sizes.items() if imgsz is not None}
 
     def fps(self, source: str) -> float | None:
-        """Return how often a source is detected on at most."""
+        """Return the maximum detection rate of a source."""
         own = self._own.get(source)
         return None if own is None else own[0].fps
 
     def kept(self, source: str, found: Detections, class_names: ClassNames) -> Detections:
         """Return the detections that this source keeps; `class_names` are their detector's.
 
-        That may still be the one before, whose last batches come in after it was replaced.
+        That may still be the previous detector, whose last batches arrive after its replacement.
         """
         own = self._own.get(source)
         if own is None or not len(found):

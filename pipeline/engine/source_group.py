@@ -20,15 +20,15 @@ from pipeline.engine.grabber import Grabbed, Grabber, GrabRules
 from pipeline.engine.options import RunOptions
 from pipeline.engine.stats import Stats
 
-LIVE_RING_FRAMES = 1  # a newer one takes its place; another would only be kept to be dropped
+LIVE_RING_FRAMES = 1  # a newer one replaces it; another would only be kept to be dropped
 ROOM_POLL_S = 0.01
 
 
 class SourceGroup:
     """The grabbers of a run; sources may be added and removed while it runs.
 
-    Inference takes frames from the group `rings`. Files named in `optional` are set aside where
-    they cannot be read.
+    Inference takes frames from the group `rings`. Files named in `optional` are set aside if they
+    cannot be read.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class SourceGroup:
         self._stats = stats
         self._fail = fail
         self.rings: RingGroup[Grabbed] = RingGroup(open_ended=options.wait_for_sources)
-        # Replaced, never changed: a signal handler or another thread may be going through it.
+        # Replaced, never changed: a signal handler or another thread may be iterating over it.
         self._grabbers: tuple[Grabber, ...] = ()
         self._gone: tuple[Grabber, ...] = ()
-        # Files that are still to be started, and sources that ended with frames in flight.
+        # Files still to be started, and sources that ended with frames in flight.
         self._parked: deque[Grabber] = deque()
         self._over: list[Grabber] = []
         self._opened = self._running = False
@@ -63,17 +63,17 @@ class SourceGroup:
 
     @property
     def recordings(self) -> Mapping[str, SourceInfo]:
-        """Return what is known of every file opened so far, by name, removed ones included."""
+        """Return what is known of every file opened so far, by name, including removed ones."""
         return self._recordings
 
     @property
     def all_live(self) -> bool:
-        """Return whether every source is live, as no source is."""
+        """Return whether every source is live; false without sources."""
         return all(grabber.source.live for grabber in self._grabbers)
 
     @property
     def only_files(self) -> bool:
-        """Return whether there is nothing but files, and nothing else is waited for."""
+        """Return whether there are only files, and no further sources are expected."""
         live = any(grabber.source.live for grabber in self._grabbers)
         return not live and not self._options.wait_for_sources
 
@@ -88,7 +88,7 @@ class SourceGroup:
         return {grabber.source.name: self._status(grabber) for grabber in self._grabbers}
 
     def _status(self, grabber: Grabber) -> CameraStatus:
-        # A frame that is taken while it is counted would be waiting and dropped, or neither.
+        # A frame taken while being counted would be both waiting and dropped, or neither.
         with self.rings.ready:
             return grabber.monitor.status(grabber.stats, len(grabber.ring))
 
@@ -103,7 +103,7 @@ class SourceGroup:
         return source.packets if isinstance(source, HasPackets) else None
 
     def clip_packets(self, name: str) -> PacketTap | None:
-        """Return the packets that a source's clips are to be made of, if it has any; any thread."""
+        """Return the packets from which a source's clips are cut, if it has any; any thread."""
         source = self._source(name)
         return source.clip_packets if isinstance(source, HasClipPackets) else None
 
@@ -111,9 +111,9 @@ class SourceGroup:
         return next((each.source for each in self._grabbers if each.source.name == name), None)
 
     def add(self, source: Source) -> None:
-        """Add a source, and begin to grab where the others do already.
+        """Add a source, and start grabbing if the others have started.
 
-        Raises ValueError where its name is taken, SourceError where a file cannot be opened.
+        Raises ValueError if its name is taken, SourceError if a file cannot be opened.
         """
         if source.name in self:
             raise ValueError(f"Pipeline.sources: names must differ, '{source.name}' is there")
@@ -128,20 +128,20 @@ class SourceGroup:
         with self._lock:
             self._grabbers = (*self._grabbers, grabber)
             running = self._running
-        if self._detector is not None:  # `limit` may have run before it was there
+        if self._detector is not None:  # `limit` may have run before it was added
             grabber.limit(*self._detector)
         self.rings.add(grabber.ring)
-        if self._halted:  # `halt` may have run before it was there
+        if self._halted:  # `halt` may have run before it was added
             grabber.halt()
         if running:
-            # A mistake in what comes later must not end what runs.
+            # A mistake in a later addition must not end the run.
             grabber.isolate()
             grabber.start(self._fail, partial(self._ended, grabber))
 
     def remove(self, name: str) -> Grabber:
         """Halt a source and remove it; returns its grabber, still to be closed.
 
-        Its frames that wait are dropped as "removed". Raises ValueError for an unknown name.
+        Its waiting frames are dropped as "removed". Raises ValueError for an unknown name.
         """
         found = [grabber for grabber in self._grabbers if grabber.source.name == name]
         if not found:
@@ -158,7 +158,7 @@ class SourceGroup:
         return grabber
 
     def retry_now(self, name: str) -> None:
-        """Try a lost camera again at once; raises ValueError for an unknown name."""
+        """Retry a lost camera at once; raises ValueError for an unknown name."""
         for grabber in self._grabbers:
             if grabber.source.name == name:
                 grabber.retry_now()
@@ -168,8 +168,8 @@ class SourceGroup:
     def open_files(self) -> None:
         """Open what must exist now; cameras open on their own threads. Raises SourceError.
 
-        Files that are started later are closed again: a folder of hundreds is more than a
-        machine can decode at once.
+        Files that are started later are closed again: a folder of hundreds is more than a machine
+        can decode at once.
         """
         with self._lock:
             self._opened = True
@@ -191,22 +191,22 @@ class SourceGroup:
             raise SourceBrokenError(_unread(aside, len(files)))
 
     def _note_recording(self, grabber: Grabber) -> None:
-        """Keep what a file says of itself; results of one that is removed may be on their way."""
+        """Keep what a file says of itself, also once removed: results may be on their way."""
         if grabber.info is not None:
             self._recordings[grabber.source.name] = grabber.info
-        else:  # a camera that takes a file's name
+        else:  # a camera that takes over a file's name
             self._recordings.pop(grabber.source.name, None)
 
     @property
     def files(self) -> tuple[int, int]:
-        """Return how many files were begun with, and how many there are; any thread."""
+        """Return how many files were started, and how many there are; any thread."""
         total = sum(not grabber.source.live for grabber in self._grabbers)
         return total - len(self._parked), total
 
     def limit(self, batch_size: int, in_flight: int) -> None:
-        """Bound how many frames of a file are on their way, by what the detector takes.
+        """Limit how many frames of a file are on their way, by what the detector takes.
 
-        Files that are added later are held to it too.
+        The limit also applies to files added later.
         """
         with self._lock:
             self._detector = batch_size, in_flight
@@ -215,7 +215,7 @@ class SourceGroup:
             grabber.limit(batch_size, in_flight)
 
     def start(self) -> None:
-        """Begin to grab from all, until their end or `halt`; parked files one after another."""
+        """Start grabbing from all, until their end or `halt`; parked files one after another."""
         with self._lock:
             self._running = True
             grabbers = self._grabbers
@@ -224,11 +224,11 @@ class SourceGroup:
                 grabber.start(self._fail, partial(self._ended, grabber))
 
     def _ended(self, grabber: Grabber) -> None:
-        """Note a source that has ended, and start the next file that is parked."""
+        """Record a source that has ended, and start the next parked file."""
         self._over.append(grabber)
         if grabber.source.live:
             return
-        # What a decoder frees stays with the C library otherwise: 14 MB for a file of 1080p.
+        # Otherwise memory freed by a decoder stays with the C library: 14 MB for a 1080p file.
         malloc.often.trim()
         self._wait_for_room(grabber.ring.capacity)
         try:
@@ -236,11 +236,11 @@ class SourceGroup:
             next_file.start(self._fail, partial(self._ended, next_file))
         except IndexError:
             return  # that was the last file
-        except RuntimeError as error:  # no thread to be had
+        except RuntimeError as error:  # the system has no thread left
             self._fail(error)
 
     def _wait_for_room(self, frames: int) -> None:
-        """Wait until at most so many frames of files that have ended wait for inference.
+        """Wait until few enough frames of ended files wait for inference.
 
         Short files end as soon as they are in their rings: a whole folder of them would be decoded
         ahead of a slow detector.
@@ -249,7 +249,7 @@ class SourceGroup:
             time.sleep(ROOM_POLL_S)
 
     def finished(self) -> list[str]:
-        """Return the sources that ended, each once, when all they gave is delivered or dropped."""
+        """Return the sources that ended, each once, when no frame of theirs is in flight."""
         if not self._over:
             return []
         done = [g for g in self._over[:] if g.stats.in_flight == 0]
@@ -262,14 +262,14 @@ class SourceGroup:
         return any(each.source.name == name for each in self._grabbers if each is not grabber)
 
     def halt(self) -> None:
-        """Drop the frames that wait and all further ones; wakes grabbers that wait for space."""
+        """Drop all waiting and further frames; wakes grabbers that wait for space."""
         self._halted = True
         for grabber in self._grabbers:
             grabber.halt()
         self.rings.close()
 
     def close(self, patience_s: float) -> None:
-        """Close every source; those that hang are left behind after `patience_s` in all."""
+        """Close every source; those that hang are abandoned after `patience_s` in total."""
         deadline = time.monotonic() + patience_s
         for grabber in self._grabbers:
             try:
@@ -278,7 +278,7 @@ class SourceGroup:
                 self._fail(error)
 
     def balance(self, *, interrupted: bool) -> None:
-        """Count as dropped the frames that a Ctrl-C between two stages lost."""
+        """Count frames lost by a Ctrl-C between two stages as dropped."""
         for source in self._stats.sources.values() if interrupted else ():
             missing = source.grabbed - source.delivered - sum(source.drops().values())
             if missing > 0:

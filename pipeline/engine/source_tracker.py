@@ -22,7 +22,8 @@ from pipeline.core.interfaces import (
 )
 
 USUAL_GAPS = 3.0
-"""A gap this many times the usual one resets the tracker; with less the source is merely slow."""
+"""A gap of at least this many usual intervals resets the tracker; with less the source is merely
+slow."""
 
 
 class TrackedFrame(NamedTuple):
@@ -34,7 +35,7 @@ class TrackedFrame(NamedTuple):
 
 
 class _Last(NamedTuple):
-    """The last frame, as far as the next one is compared with it."""
+    """The properties of the last frame that the next one is compared with."""
 
     epoch: int
     shape: tuple[int, ...]
@@ -44,9 +45,9 @@ class _Last(NamedTuple):
 class SourceTracker:
     """Tracker and watcher of one source. An id is never given to a second object.
 
-    Both are reset where frames do not continue the ones before: in a new epoch, at another picture
+    Both are reset if frames do not continue the previous ones: in a new epoch, at another picture
     size, and after a gap longer than the tracker's `memory_s`. `last_id` is the largest id given by
-    trackers before this one, of whatever kind.
+    earlier trackers of any kind.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class SourceTracker:
         self._source = source
         self._is_open = False
         self._use(tracker)
-        # (the tracker's id, what is added to ids above it), by rising id.
+        # (the tracker's id, offset added to ids above it), by increasing id.
         self._id_shifts = [(0, last_id)]
         self._last: _Last | None = None
         self._usual_s: float | None = None
 
     @property
     def watcher(self) -> Watcher | None:
-        """Return what turns the tracks into events, None for nothing."""
+        """Return the watcher that turns tracks into events, None if there is none."""
         return self._watcher
 
     @property
@@ -74,22 +75,22 @@ class SourceTracker:
 
     @property
     def memory_s(self) -> float | None:
-        """Return for how long the tracker keeps unmatched tracks, None where it does not say."""
+        """Return for how long the tracker keeps unmatched tracks, None if it does not say."""
         return None if self._has_memory is None else self._has_memory.memory_s
 
     def open(self) -> None:
-        """Open the tracker, where it needs that; raises ModelError. Nothing if it is open."""
+        """Open the tracker, if it needs that; raises ModelError. No effect if it is open."""
         if not self._is_open:
             self._open(self._tracker)
             self._is_open = True
 
     def close(self) -> None:
-        """Close the tracker; safe to call twice and when never opened."""
+        """Close the tracker; safe to call twice and if never opened."""
         self._is_open = False
         self._close(self._tracker)
 
     def set_watcher(self, watcher: Watcher | None) -> None:
-        """Make events with another watcher from the next frame on."""
+        """Use another watcher from the next frame on."""
         self._watcher = watcher
 
     def update(self, frame: Frame, detections: Detections, class_names: ClassNames) -> TrackedFrame:
@@ -114,15 +115,15 @@ class SourceTracker:
         return TrackedFrame(tracks, events, {**stage_ms, "watch": watch_ms})
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Use another tracker: with the same tracks where it can load the old one's state.
+        """Replace the tracker; tracks continue if the new one can load the old one's state.
 
-        Otherwise its ids begin above all that were given, and the watcher is reset. Raises
-        ModelError where it cannot be opened; the old one stays then.
+        Otherwise its ids begin above all given ones, and the watcher is reset. Raises ModelError if
+        it cannot be opened; the old one stays then.
         """
         before, tracker = self._tracker, new_tracker()
         is_same = _move_state(before, tracker)
         if not is_same:
-            tracker = new_tracker()  # the other may have loaded half of a state
+            tracker = new_tracker()  # the new one may have loaded half of a state
         if self._is_open:
             self._open(tracker)
             self._close(before)
@@ -141,9 +142,10 @@ class SourceTracker:
         return watcher_can and isinstance(self._tracker, Stateful)
 
     def save_state(self) -> dict[str, Any]:
-        """Return all that later frames depend on, as plain data; raises UsageError without it.
+        """Return everything that later frames depend on, as plain data.
 
-        Loaded by another one with the same tracker and watcher, it goes on exactly as this one.
+        Raises UsageError for a tracker without it. Another instance with the same tracker and
+        watcher that loads it continues exactly like this one.
         """
         last = self._last
         return {
@@ -156,7 +158,7 @@ class SourceTracker:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `save_state` returned; raises UsageError where that does not fit."""
+        """Continue from what `save_state` returned; raises UsageError if it does not fit."""
         watched = state.get("watcher")
         if (watched is None) != (self._watcher is None):
             what = "without zones" if watched is None else "with zones"
@@ -174,7 +176,7 @@ class SourceTracker:
             raise UsageError(f"state of {self._source}: damaged ({error})") from None
 
     def give_ids_above(self, last_id: int) -> None:
-        """Give new tracks ids above `last_id` from now on; those that are there keep theirs."""
+        """Give new tracks ids above `last_id` from now on; existing tracks keep theirs."""
         if last_id > self._last_id:
             own = self._last_id - self._id_shifts[-1][1]
             self._id_shifts.append((own, last_id - own))
@@ -208,7 +210,7 @@ class SourceTracker:
         if not math.isfinite(gap_s):
             return False
         usual_s = self._usual_s
-        # Large ones count too: a camera that was slowed down is not reset for ever.
+        # Long gaps count too, so that a camera that became slow is not reset for ever.
         self._usual_s = gap_s if usual_s is None else usual_s + 0.2 * (gap_s - usual_s)
         memory_s = self.memory_s
         if memory_s is None or usual_s is None:
@@ -216,7 +218,7 @@ class SourceTracker:
         return bool(gap_s > memory_s and gap_s > USUAL_GAPS * usual_s)
 
     def _numbered(self, tracks: Tracks) -> Tracks:
-        """Return the tracks with ids above those of the trackers before."""
+        """Return the tracks with ids above those of earlier trackers."""
         if not len(tracks):
             return tracks
         if self._id_shifts != [(0, 0)]:
@@ -229,7 +231,7 @@ class SourceTracker:
 
 
 def _stateful(part: Tracker | Watcher) -> Stateful:
-    """Return a tracker or watcher that can save its state; raises UsageError for another."""
+    """Return a tracker or watcher that can save its state; raises UsageError for others."""
     if isinstance(part, Stateful):
         return part
     name = f"{type(part).__module__}.{type(part).__qualname__}"
@@ -250,10 +252,10 @@ def _move_state(old: Tracker, new: Tracker) -> bool:
 
 
 class SourceTrackers:
-    """The trackers of all sources; remembers the last id of a source that was removed.
+    """The trackers of all sources; keeps the last id of removed sources.
 
-    Frames that have nothing to do with each other are not tracked: their detections are given out
-    as they are, from `unrelated_score` on.
+    Unrelated pictures are not tracked: their detections from `unrelated_score` on are returned
+    unchanged.
     """
 
     def __init__(
@@ -270,13 +272,13 @@ class SourceTrackers:
         self._is_open = False
 
     def open(self) -> None:
-        """Open all trackers, and those of sources still to come as they come; raises ModelError."""
+        """Open all trackers, and from now on those of sources added later; raises ModelError."""
         self._is_open = True
         for tracker in self._trackers.values():
             tracker.open()
 
     def close(self) -> None:
-        """Close all trackers; safe to call twice and when never opened."""
+        """Close all trackers; safe to call twice and if never opened."""
         self._is_open = False
         for tracker in self._trackers.values():
             tracker.close()
@@ -286,9 +288,9 @@ class SourceTrackers:
         return self._trackers.get(source)
 
     def add(self, source: str) -> None:
-        """Make a tracker for a source; one that comes back goes on with its ids.
+        """Create a tracker for a source; one that returns continues with its ids.
 
-        Raises ModelError where it cannot be opened.
+        Raises ModelError if it cannot be opened.
         """
         watcher = self._new_watcher(source) if self._new_watcher else None
         last_id = self._last_ids.get(source, 0)
@@ -298,16 +300,16 @@ class SourceTrackers:
         self._trackers[source] = tracker
 
     def remove(self, source: str) -> None:
-        """Forget a source's tracker, but for its last id."""
+        """Forget a source's tracker, except for its last id."""
         tracker = self._trackers.pop(source, None)
         if tracker is not None:
             self._last_ids[source] = tracker.last_id
             tracker.close()
 
     def replace_tracker(self, new_tracker: Callable[[], Tracker]) -> None:
-        """Replace every source's tracker, and those of sources still to come.
+        """Replace every source's tracker, and those of sources added later.
 
-        Raises ModelError where one cannot be opened.
+        Raises ModelError if one cannot be opened.
         """
         for tracker in self._trackers.values():
             tracker.replace_tracker(new_tracker)

@@ -1,4 +1,4 @@
-"""Counters and histograms of a run, by source and stage, and the report made of them."""
+"""Counters and histograms of a run, by source and stage, and the report made from them."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ STAGES = (
     "write",
 )
 UNWANTED = "unwanted"
-"""Cause of frames that were left out as only others were asked for: no loss."""
+"""Drop cause of frames excluded by options: not a loss."""
 HELD_BY_SINKS = 2
-"""Frames behind the detector, one of which at least waits for the sinks."""
+"""Frames after the detector of which at least one waits for the sinks."""
 WAITING = 0.1
-"""Share of a run that must be spent waiting for a stage to call it the slowest: below, the thread
-that waits is about as slow itself."""
+"""Minimum share of a run spent waiting for a stage to call it the slowest: below, the thread that
+waits is about as slow itself."""
 
 
 def _place(stage: str) -> int:
-    """Return where a stage stands in the report: on a frame's way, unknown ones last."""
+    """Return the position of a stage in the report: in processing order, unknown ones last."""
     return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 class Histogram:
-    """Milliseconds in constant memory: buckets 4 % apart, so a percentile is within 2 %."""
+    """Histogram of milliseconds in constant memory: buckets of 4 %, so percentiles within 2 %."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(_BUCKETS, np.int64)
@@ -56,7 +56,7 @@ class Histogram:
         self.count = 0
 
     def add(self, ms: float) -> None:
-        """Count one value; anything but 0 to 10 million (negative, NaN, infinite) as the nearer."""
+        """Count one value; values outside 0 to 10 million (or NaN) count as the nearer bound."""
         ms = min(max(0.0, ms), 1e7)
         bucket = int(math.log(ms / _LOWEST_MS, _RATIO)) if ms > _LOWEST_MS else 0
         self._counts[min(bucket, _BUCKETS - 1)] += 1
@@ -64,7 +64,7 @@ class Histogram:
         self.count += 1
 
     def percentile(self, percent: float) -> float:
-        """Return the value in ms that `percent` of the values do not exceed; 0 when empty."""
+        """Return the value in ms that `percent` of the values do not exceed; 0 if empty."""
         if not self.count:
             return 0.0
         rank = max(1.0, self.count * percent / 100)
@@ -94,9 +94,9 @@ class SourceStats:
     grabbed: int = 0
     delivered: int = 0
     written: int = 0
-    """How many all sinks are done with, those on threads of their own too."""
+    """Frames that all sinks are done with, including those on their own threads."""
     held: int = 0
-    """How many wait for a later frame that is detected on."""
+    """Frames waiting for a later frame that is detected on."""
     dropped: Counter[str] = field(default_factory=Counter)
     rejected_boxes: int = 0
     reconnects: int = 0
@@ -109,7 +109,7 @@ class SourceStats:
     _drop_log: DropLog = field(default_factory=DropLog)
     _changed: threading.Event = field(default_factory=threading.Event)
     _waiting_behind: Sized | None = None
-    # Re-entrant: a signal handler that stops the run drops what waits, whatever it interrupted.
+    # Re-entrant: a signal handler that stops the run drops waiting frames, whatever it interrupted.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def drop(self, cause: str, count: int = 1) -> None:
@@ -119,7 +119,7 @@ class SourceStats:
         self.drop_rate.add(time.monotonic(), dropped=count)
 
     def drop_frame(self, index: int, cause: str) -> None:
-        """Count frame `index` as dropped, for the next result's `dropped_before` too."""
+        """Count frame `index` as dropped, also for the next result's `dropped_before`."""
         with self._lock:
             self.dropped[cause] += 1
             self._drop_log.add(index, cause)
@@ -127,12 +127,12 @@ class SourceStats:
             self.drop_rate.add(time.monotonic(), dropped=1)
 
     def dropped_before(self, index: int) -> dict[str, int]:
-        """Return by cause how many were dropped before frame `index` and not reported yet."""
+        """Return by cause how many frames before `index` were dropped and not yet reported."""
         with self._lock:
             return self._drop_log.before(index)
 
     def add_delivered(self, result: Result) -> str | None:
-        """Count a delivered result and its latency; return a warning when it is a new one."""
+        """Count a delivered result and its latency; return a warning when it first applies."""
         self.delivered += 1
         self.age.add(result.age_ms)
         now = time.monotonic()
@@ -157,14 +157,14 @@ class SourceStats:
         self._changed.set()
 
     def hold(self, count: int) -> None:
-        """Count frames that wait for a later one, or with a negative count do no more."""
+        """Count frames that wait for a later one; a negative count ends the wait."""
         with self._lock:
             self.held += count
         self._changed.set()
 
     @property
     def moving(self) -> int:
-        """Return how many frames are between source and sinks; held ones do not count."""
+        """Return how many frames are between source and sinks, without held ones."""
         with self._lock:
             return self.grabbed - self.dropped.total() - self.written - self.held
 
@@ -182,7 +182,7 @@ class SourceStats:
 
     @property
     def is_held_up(self) -> bool:
-        """Return whether no frame comes because those that inference took are on their way."""
+        """Return whether the source waits for frames that are still on their way."""
         queue = self._waiting_behind
         return queue is not None and not len(queue)
 
@@ -213,7 +213,7 @@ class SourceStats:
 
 
 class Waits(NamedTuple):
-    """Seconds the inference thread has waited or worked since `begin`, by what for."""
+    """Seconds that the inference thread has waited or worked since `begin`, by cause."""
 
     elapsed_s: float = 0.0
     starved_s: float = 0.0
@@ -231,7 +231,7 @@ class Stats:
         self._clock = clock
         self.sources = {name: SourceStats(live) for name, live in live_by_source.items()}
         self.stages: dict[str, Histogram] = {}
-        # For how long the inference thread waited, and did nothing else.
+        # Time that the inference thread waited idly.
         self.starved_s = 0.0  # for frames
         self.detector_s = 0.0  # for a detector that had as many batches as it takes
         self.blocked_s = 0.0  # for the sinks
@@ -254,7 +254,7 @@ class Stats:
         self.sources[source].drop(cause, count)
 
     def add_source(self, name: str, *, live: bool) -> SourceStats:
-        """Return the counters of a source; one that comes back goes on with those it had."""
+        """Return the counters of a source; one that returns continues its earlier ones."""
         if name not in self.sources:
             # A new mapping: others may be going through the old one.
             self.sources = {**self.sources, name: SourceStats(live)}
@@ -275,23 +275,23 @@ class Stats:
 
     @property
     def delivered(self) -> int:
-        """Return the results delivered so far, over all sources."""
+        """Return the number of results delivered so far, over all sources."""
         return sum(source.delivered for source in self.sources.values())
 
     @property
     def done(self) -> int:
-        """Return the frames done with so far: delivered, or left out as they were not asked for."""
+        """Return the number of finished frames: delivered, or excluded by options."""
         return self.delivered + sum(one.dropped[UNWANTED] for one in self.sources.values())
 
     @property
     def held_up(self) -> int:
-        """Return how many frames are on their way of the files that are not read on until then."""
+        """Return how many frames are on their way in files whose reading waits for them."""
         return sum(one.moving for one in self.sources.values() if one.is_held_up)
 
     def add_starved(self, seconds: float, held_up: int, in_flight: int) -> None:
-        """Count a wait for frames as one for what keeps them from coming.
+        """Attribute a wait for frames to the stage that keeps them from coming.
 
-        `held_up` is what it was as the wait began: none where they are being decoded, else the
+        `held_up` is its value when the wait began: 0 while frames are being decoded, else the
         detector has most of them (`in_flight`) or the sinks do.
         """
         if not held_up:
@@ -302,7 +302,7 @@ class Stats:
             self.blocked_s += seconds
 
     def waits(self) -> Waits:
-        """Return what the inference thread has spent its time on until now."""
+        """Return how the inference thread has spent its time until now."""
         return Waits(
             self.elapsed_s, self.starved_s, self.detector_s, self.blocked_s, self.tracking_s
         )
@@ -311,8 +311,8 @@ class Stats:
         """Return the bottleneck: the stage the inference thread waited for most since `since`.
 
         Between stages are queues, so a stage that is waited for at all has no time left, whatever
-        else took longer. Where next to nothing is waited for, it is the thread itself, with the
-        larger part of its own work: "infer", or "track".
+        else took longer. If next to nothing is waited for, it is the thread itself, with the larger
+        part of its own work: "infer", or "track".
         """
         spent = Waits(*(now - then for now, then in zip(self.waits(), since, strict=True)))
         waited_s, what = max(

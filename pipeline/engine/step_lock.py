@@ -1,4 +1,4 @@
-"""Lock of a worker that takes many short steps, fair to the threads that wait between two."""
+"""Lock of a worker that takes many short steps, fair to threads that wait between two steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline.core.ring_buffer import WAKE_S
 class StepLock:
     """Lock between one worker's short steps and exclusive changes by other threads.
 
-    A plain lock would do, but a worker that takes it again at once starves the other threads:
-    here those that wait for `exclusive` go before the next `step`. Not re-entrant.
+    With a plain lock, a worker that takes it again at once starves the other threads: here threads
+    that wait for `exclusive` go before the next `step`. Not re-entrant.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class StepLock:
         with self._free:
             self._changing += 1
             try:
-                # In short pieces: a Ctrl-C must be noticed.
+                # In short waits, so that a Ctrl-C is noticed.
                 while not self._free.wait_for(lambda: not self._working, WAKE_S):
                     pass
                 yield

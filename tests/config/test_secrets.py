@@ -276,7 +276,7 @@ def test_a_secret_is_saved_for_its_owner_alone(
         path.write_text(before)
         path.chmod(0o644)
     if before == "{}":
-        with pytest.raises(ConfigError, match="only a person"):
+        with pytest.raises(ConfigError, match="one KEY per line"):
             save_secret(path, "CAM", value)
         return
     save_secret(path, "CAM", "old")

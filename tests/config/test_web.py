@@ -23,7 +23,7 @@ TOKEN = "a-token-for-tests-only"
         ({"proxies": ["10.0.0.1"]}, "a token is needed"),
         ({"token": "short"}, "16 or more"),
         ({"token": "with spaces in the middle"}, "16 or more"),
-        ({"token": "${TRACKLINE_NOT_SET}"}, "TRACKLINE_NOT_SET.*: the environment"),
+        ({"token": "${TRACKLINE_NOT_SET}"}, "TRACKLINE_NOT_SET.*: not in the environment"),
         ({"host": "example.org"}, "host"),
         ({"names": ["http://x"]}, "host names"),
         ({"key": "a.pem"}, "want both"),
