@@ -323,7 +323,8 @@ class Event:
 
     `area` is the zone's or line's name, "" for the whole picture ("appeared"); `direction` is "in"
     or "out" for a crossing, otherwise ""; `dwell_s` is the number of seconds since the track
-    entered, 0 where it does not apply.
+    entered, 0 where it does not apply; `score` is the track's best score up to that frame, None
+    where its detections have none.
 
     `index`, `pts_s` and `captured_at` are those of the frame in which it happened, `xyxy` is the
     track's box in that frame's pixels.
@@ -341,6 +342,7 @@ class Event:
     captured_at: float
     xyxy: tuple[float, float, float, float]
     dwell_s: float = 0.0
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,6 +42,7 @@ class AlertRuleState(_Answer):
     zones: list[str]
     kinds: list[str]
     classes: list[str]
+    min_score: float
     min_dwell_s: float
     min_visit_s: float
     schedule: list[ScheduleState]
@@ -177,6 +178,7 @@ def _rule(service: AlertService, rule: AlertRule) -> AlertRuleState:
         zones=list(rule.zones),
         kinds=list(rule.kinds),
         classes=list(rule.classes),
+        min_score=rule.min_score,
         min_dwell_s=rule.min_dwell_s,
         min_visit_s=rule.min_visit_s,
         schedule=[ScheduleState(days=list(one.days), hours=one.hours) for one in rule.schedule],

@@ -52,6 +52,9 @@ def event(**values: Any) -> EventRecord:
         ({"min_dwell_s": 10}, {"kind": "dwell", "dwell_s": 9.9}, False),
         ({"min_dwell_s": 10}, {"kind": "dwell", "dwell_s": 10}, True),
         ({"min_dwell_s": 10}, {}, False),
+        ({"min_score": 0.6}, {"score": 0.59}, False),
+        ({"min_score": 0.6}, {"score": 0.6}, True),
+        ({"min_score": 0.6, "kinds": ["lost"]}, {"kind": "lost", "score": None}, True),
     ],
 )
 def test_an_event_that_a_rule_is_about(

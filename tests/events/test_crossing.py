@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -279,3 +280,16 @@ def test_occupancy_is_entries_less_exits(points, settle_s: float) -> None:
     assert {name: sum(inside.values()) for name, inside in watcher.inside().items()} == balance
     watcher.watch(frame(1000.0), Tracks.empty(), NAMES)
     assert watcher.inside() == {"square": {}, "strip": {}}
+
+
+def test_an_event_has_the_best_score_of_its_track_up_to_then() -> None:
+    """Also one that went on from a saved state, and one that has left unseen."""
+    watcher, events = areas(SQUARE, settle_s=0), list[Event]()
+    places = [(50, 250, 0.7), (300, 250, 0.5), (310, 250, 0.8), (450, 250, 0.6)]
+    for k, (x, y, score) in enumerate(places):
+        seen = replace(tracks((x, y)), score=np.float32([score]))
+        events += watcher.watch(frame(k / 10, k), seen, NAMES)
+        state, watcher = watcher.save_state(), areas(SQUARE, settle_s=0)
+        watcher.load_state(state)
+    events += watcher.watch(frame(9, 90), Tracks.empty(), NAMES)
+    assert [(event.kind, event.score) for event in events] == [("enter", 0.7), ("leave", 0.8)]

@@ -31,7 +31,9 @@ def event(number: int = 0, **values: object) -> EventRecord:
 
 
 def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
-    told = Event("cross", "Tür <1>", "line", "in", 7, 2, "car", 41, 4.1, 50.25, (1, 2.5, 3, 4), 0.5)
+    told = Event(
+        "cross", "Tür <1>", "line", "in", 7, 2, "car", 41, 4.1, 50.25, (1, 2.5, 3, 4), 0.5, 0.8125
+    )
     (number,) = store.add([EventRecord.of(told, 1_000_000.0)])
     found = store.get(number)
     assert found is not None
@@ -40,7 +42,8 @@ def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
     assert shape == {
         "id": number, "time": 1_000_050.25, "kind": "cross", "camera": "Tür <1>", "area": "line",
         "direction": "in", "track_id": 7, "class_name": "car", "dwell_s": 0.5, "index": 41,
-        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "clip": False, "clip_offset_s": None, "visit": None,
+        "pts_s": 4.1, "xyxy": [1, 2.5, 3, 4], "score": 0.8125, "clip": False,
+        "clip_offset_s": None, "visit": None,
     }  # fmt: skip
     assert store.get(number + 1) is None
     assert store.get(1 << 70) is None
@@ -300,6 +303,7 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(
             "CREATE UNIQUE INDEX outbox_by_event ON outbox (event_id, target)",
             "DROP INDEX visits_with_thumbnail",
             "DROP TABLE positions",
+            "ALTER TABLE events DROP COLUMN score",
             "UPDATE trackline_facts SET value = '1' WHERE name = 'version'",
         ):
             connection.exec_driver_sql(statement)
@@ -308,7 +312,7 @@ def test_what_waited_in_a_store_without_clip_messages_is_still_delivered(
     outbox = Outbox(later, "hook")
     message = outbox.take(2000.0)
     assert message is not None
-    assert (message.event.id, message.about) == (number, "event")
+    assert (message.event.id, message.about, message.event.score) == (number, "event", None)
     outbox.delivered(message)
     ready(later, number)
     second = outbox.take(2000.0)

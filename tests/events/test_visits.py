@@ -250,7 +250,7 @@ def make_old(engine: sa.Engine) -> None:
     old = sa.MetaData()
     for name, without in (
         ("trackline_facts", set()), ("clips", {"boxes"}), ("targets", set()),
-        ("events", {"visit_id", "label_id"}), ("outbox", set()),
+        ("events", {"visit_id", "label_id", "score"}), ("outbox", set()),
     ):  # fmt: skip
         table = schema.metadata.tables[name]
         columns = [
@@ -299,7 +299,8 @@ def test_events_of_an_older_version_are_grouped(store: EventStore, address: str)
     assert all(one.ended is not None for one in store.visits())
     assert [one.track_id for one in store.visits(EventQuery(zone="road"))] == [2]
     assert len(store.query(EventQuery(camera="gate"))) == 9
-    store.add([event(0, 7)])
+    store.add([event(0, 7, score=0.5)])
+    assert {one.score for one in store.query(EventQuery(since=1000.0))} == {None, 0.5}
     assert store.visits(EventQuery(until=1001.0))[0].track_id == 7
 
 

@@ -75,6 +75,8 @@ class AlertRule(OptionsModel):
     """Only these kinds of event; if empty all but `lost` and `live`, which are of cameras."""
     classes: tuple[str, ...] = ()
     """Only these classes, `[person, car]`; all if empty."""
+    min_score: float = Field(0.0, ge=0, le=1)
+    """Only where the best score of the track up to the event is at least this."""
     min_dwell_s: float = Field(0.0, ge=0)
     """Only after so many seconds in the zone (events `dwell` and `leave` know that)."""
     min_visit_s: float = Field(0.0, ge=0)

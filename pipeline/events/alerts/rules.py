@@ -25,6 +25,7 @@ def fits(rule: AlertRule, event: EventRecord, visit_s: float = 0.0) -> bool:
         and (not rule.cameras or event.camera in rule.cameras)
         and (not rule.zones or event.area in rule.zones)
         and (not rule.classes or event.class_name in rule.classes)
+        and (event.score is None or event.score >= rule.min_score)
         and event.dwell_s >= rule.min_dwell_s
         and visit_s >= rule.min_visit_s
         and is_in_force(rule, event.time)

@@ -50,6 +50,7 @@ class EventRecord:
     index: int = 0
     pts_s: float = 0.0
     xyxy: Box = NOWHERE
+    score: float | None = None
     uid: str = field(default_factory=new_uid)
     visit: str = ""
     """Name of the visit it belongs to; "" where its track's is not known."""
@@ -70,6 +71,7 @@ class EventRecord:
             index=event.index,
             pts_s=event.pts_s,
             xyxy=event.xyxy,
+            score=event.score,
             visit=visit,
         )
 
@@ -94,6 +96,8 @@ class StoredEvent(BaseModel):
     index: int
     pts_s: _Microseconds
     xyxy: tuple[_Hundredths, _Hundredths, _Hundredths, _Hundredths]
+    score: float | None = None
+    """Best score of its track up to then; null for cameras, and for events of older versions."""
     clip: bool
     """Whether a finished clip shows it."""
     clip_offset_s: _Milliseconds | None = None

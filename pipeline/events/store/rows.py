@@ -33,6 +33,7 @@ def stored_event(row: Any) -> StoredEvent:
         index=row["frame"],
         pts_s=row["pts_s"],
         xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]),
+        score=row["score"],
         clip=bool(row["finished"]),
         clip_offset_s=max(0.0, row["time"] - row["began"]) if row["finished"] else None,
         visit=row["visit_id"],
@@ -59,6 +60,7 @@ def row_values(one: EventRecord) -> dict[str, Any]:
         "y1": y1,
         "x2": x2,
         "y2": y2,
+        "score": one.score,
     }
 
 

@@ -125,6 +125,7 @@ events = Table(
     Column("clip_id", _Id, ForeignKey("clips.id", ondelete="SET NULL"), index=True),
     Column("visit_id", _Id, ForeignKey("visits.id", ondelete="SET NULL"), index=True),
     Column("label_id", sa.Integer),
+    Column("score", sa.Double),  # best of its track up to then; null before that was kept
     Index("events_by_label", "label_id", "time", "dwell_s"),
     sqlite_autoincrement=True,  # a number is never given again, even after deleting
 )
@@ -252,8 +253,16 @@ def _file_indices(connection: sa.Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _scores(connection: sa.Connection) -> None:
+    if any(column["name"] == "score" for column in sa.inspect(connection).get_columns("events")):
+        return
+    connection.exec_driver_sql("ALTER TABLE events ADD COLUMN score DOUBLE PRECISION")
+
+
 Step = Callable[[sa.Connection], None]
-STEPS: Sequence[Step] = (_first, _clip_messages, _visits, _alerts, _positions, _file_indices)
+STEPS: Sequence[Step] = (
+    _first, _clip_messages, _visits, _alerts, _positions, _file_indices, _scores,
+)  # fmt: skip
 """Step N leads from version N to N + 1.
 
 A store that is made anew begins with today's tables, so a later step must find out whether what it

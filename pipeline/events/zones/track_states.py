@@ -168,10 +168,11 @@ _FARTHEST_PX = 65_536.0  # within it float32 keeps the hundredths that track fil
 
 
 class SeenTracks(NamedTuple):
-    """The tracks seen in a frame: id, class, foot point f64[n,2], box height, f64[n,7] moment."""
+    """The tracks seen in a frame: id, class, score, foot f64[n,2], box height, f64[n,7] moment."""
 
     id: Int64
     class_id: Int64
+    score: Float64
     foot: Float64
     height: Float64
     moment: Float64
@@ -238,4 +239,35 @@ def seen_tracks(frame: Frame, tracks: Tracks) -> SeenTracks:
     moment[:, 3:] = xyxy
     foot = np.stack([(xyxy[:, 0] + xyxy[:, 2]) / 2, xyxy[:, 3]], 1)
     height = xyxy[:, 3] - xyxy[:, 1]
-    return SeenTracks(ids, tracks.class_id[seen].astype(np.int64), foot, height, moment)
+    class_id, score = tracks.class_id[seen].astype(np.int64), tracks.score[seen].astype(np.float64)
+    return SeenTracks(ids, class_id, score.round(4), foot, height, moment)
+
+
+class BestScores:
+    """The best score of each track that is there, {id: score}."""
+
+    def __init__(self) -> None:
+        self._scores: dict[int, float] = {}
+
+    def update(self, seen: SeenTracks, known: Int64) -> None:
+        """Update with the tracks of a frame; forget those that are neither in it nor `known`."""
+        for track_id, score in zip(seen.id.tolist(), seen.score.tolist(), strict=True):
+            if score > self._scores.get(track_id, -1.0):  # NaN, of a file without scores, is not
+                self._scores[track_id] = score
+        there = {*known.tolist(), *seen.id.tolist()}
+        if len(self._scores) > 2 * len(there):
+            self._scores = {each: best for each, best in self._scores.items() if each in there}
+
+    def of(self, track_id: int) -> float | None:
+        """Return a track's best score, None where none is known."""
+        return self._scores.get(track_id)
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return ids and scores as arrays."""
+        ids = np.array(list(self._scores), np.int64)
+        return {"id": ids, "score": np.array(list(self._scores.values()), np.float64)}
+
+    def load(self, columns: Mapping[str, Any]) -> None:
+        """Restore what `save` gave; raises KeyError, ValueError."""
+        ids, scores = columns["id"].tolist(), columns["score"].tolist()
+        self._scores = dict(zip(ids, scores, strict=True))

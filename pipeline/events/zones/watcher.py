@@ -22,7 +22,7 @@ from pipeline.events.zones.appeared import Appearance, AppearedDetector
 from pipeline.events.zones.crossing import CrossingDetector
 from pipeline.events.zones.geometry import Bools
 from pipeline.events.zones.schema import DEFAULT_CLASSES, CameraZones, outside
-from pipeline.events.zones.track_states import Decisions, FrameClock, Int64, seen_tracks
+from pipeline.events.zones.track_states import BestScores, Decisions, FrameClock, Int64, seen_tracks
 
 log = logging.getLogger("trackline")
 
@@ -50,6 +50,7 @@ class ZoneWatcher:
         self._lock = threading.Lock()
         self._tally = ZoneCounts()
         self._clock = FrameClock()
+        self._scores = BestScores()
         self._camera, self._zones = camera, camera.zones_and_lines
         self._names: ClassNames | None = None
         self._wanted: dict[int, Int64] = {}
@@ -78,6 +79,7 @@ class ZoneWatcher:
             events = self._events(self._detector.end_unseen(now), source)
             seen = seen_tracks(frame, tracks)
             if len(seen.id):
+                self._scores.update(seen, self._detector.states.id)
                 events += self._events(self._detector.update(now, seen), source)
                 if self._appeared is not None:
                     found = self._appeared.update(now, seen)
@@ -100,6 +102,7 @@ class ZoneWatcher:
                 "clock": self._clock.save(),
                 "tracks": self._detector.states.save(),
                 "tally": self._tally.save(),
+                "scores": self._scores.save(),
             }
             if self._appeared is not None:
                 state["appeared"] = self._appeared.save()
@@ -120,6 +123,8 @@ class ZoneWatcher:
                 if self._appeared is not None:
                     self._appeared.load(state["appeared"])
                 self._tally.load(state["tally"])
+                if "scores" in state:  # there were none in the first states of this version
+                    self._scores.load(state["scores"])
             except (KeyError, IndexError, ValueError) as error:
                 raise UsageError(f"state of a watcher: damaged ({error})") from None
             if self._source and self._beyond == "error":
@@ -184,6 +189,7 @@ class ZoneWatcher:
     def _reset_tracks(self) -> None:
         self._detector = CrossingDetector(self._camera, self._size, self._counts_in)
         self._appeared = self._new_appeared()
+        self._scores = BestScores()
         self._tally.forget_positions()
 
     def _new_appeared(self) -> AppearedDetector | None:
@@ -253,6 +259,7 @@ class ZoneWatcher:
             pts_s=pts_s,
             captured_at=captured_at,
             xyxy=(xyxy[0], xyxy[1], xyxy[2], xyxy[3]),
+            score=self._scores.of(one.track_id),
         )
 
     def _events(self, found: Decisions, source: str) -> list[Event]:

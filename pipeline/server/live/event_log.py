@@ -347,6 +347,7 @@ def _stored(event: Event, number: int, visit: int) -> StoredEvent:
         index=event.index,
         pts_s=event.pts_s,
         xyxy=event.xyxy,
+        score=event.score,
         clip=False,
         visit=visit,
     )

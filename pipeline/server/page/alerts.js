@@ -49,6 +49,7 @@ function describe(rule) {
   const parts = [
     rule.classes.join(", ") || (rule.kinds.some((kind) => kind === "lost" || kind === "live") ? "" : "everything"),
     rule.kinds.map((kind) => (KINDS[kind] ?? kind).toLowerCase()).join(", "), [...rule.zones, ...rule.cameras].join(", "),
+    rule.min_score ? `score from ${Math.round(rule.min_score * 100)} %` : "",
     rule.min_dwell_s ? `${span(rule.min_dwell_s)} or longer` : "",
     rule.schedule.map(({ days, hours }) => [days.join(" "), hours].filter(Boolean).join(" ")).join(", "),
     `to ${rule.channels.map(channelText).join(", ")}`,

@@ -41,9 +41,9 @@ NOTING = """() => {
 def rule_like(name: str, **values: Any) -> dict[str, Any]:
     usual = {
         "name": name, "enabled": True, "in_force": True, "cameras": ["yard"], "zones": [],
-        "kinds": [], "classes": ["person"], "min_dwell_s": 0, "min_visit_s": 0, "schedule": [],
-        "time_zone": "", "not_again_s": 300, "per": "camera", "channels": ["email", "web_push"],
-        "last": None, "suppressed": 0,
+        "kinds": [], "classes": ["person"], "min_score": 0, "min_dwell_s": 0, "min_visit_s": 0,
+        "schedule": [], "time_zone": "", "not_again_s": 300, "per": "camera",
+        "channels": ["email", "web_push"], "last": None, "suppressed": 0,
     }  # fmt: skip
     return {**usual, **values}
 
@@ -69,7 +69,9 @@ def test_alerts_are_switched_on_tested_and_shown(open_page: Open, fake: FakeServ
     }  # fmt: skip
     night = [{"days": ["mon", "tue"], "hours": "22:00-06:00"}]
     fake.rules = [
-        rule_like("Yard at night", schedule=night, in_force=False, last=last, suppressed=2),
+        rule_like(
+            "Yard at night", schedule=night, in_force=False, last=last, suppressed=2, min_score=0.6
+        ),
         rule_like('<img src=x onerror="window.harmed=1">', channels=["alert-webhook:house"]),
     ]
     fake.push = {"key": KEY, "browsers": 0}
@@ -81,7 +83,7 @@ def test_alerts_are_switched_on_tested_and_shown(open_page: Open, fake: FakeServ
     dialog = page.get_by_role("dialog", name="Alerts")
     expect(dialog.locator("li")).to_have_count(2)
     first = dialog.locator("li").first
-    about = "Not now: person · yard · mon tue 22:00-06:00 · to e-mail, browsers"
+    about = "Not now: person · yard · score from 60 % · mon tue 22:00-06:00 · to e-mail, browsers"
     expect(first).to_contain_text(about)
     expect(first).to_contain_text("person entered lawn, yard; 2 events came too soon after one")
     assert page.evaluate("window.harmed") is None
