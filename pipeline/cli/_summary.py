@@ -71,6 +71,6 @@ def _amount(report: Mapping[str, Any]) -> str:
     """Return the amount processed: "200 frames", "3 pictures" or "200 frames and 1 picture"."""
     pictures = sum(source.get("pictures", 0) for source in report["sources"].values())
     frames = report["frames"] - pictures
-    parts = [f"{frames} frames"] if frames or not pictures else []
+    parts = [f"{frames} frame{'s' * (frames != 1)}"] if frames or not pictures else []
     parts += [f"{pictures} picture{'s' * (pictures != 1)}"] if pictures else []
     return " and ".join(parts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.plugins import plugin
 from pipeline.config.schema import FROM_TEXT, Config
 from pipeline.config.secrets import Secrets, UnknownSecretError
 from pipeline.core.errors import ConfigError, SourceError, UsageError
@@ -226,13 +227,13 @@ def _members(
             f"{where}.start: is the start of one recording, but {text} holds {len(listing.videos)} "
             "videos; give each its own, or leave it out: their names or containers may say it"
         )
-    of_videos = {key: value for key, value in options.items() if key != "sequence"}
-    choices = (
-        PluginChoice.model_validate(
-            {**each, **(options if each["kind"] == "images" or len(several) == 1 else of_videos)}
-        )
-        for each in several
-    )
+    of = {"images": options, "file": options}
+    if len(several) > 1:
+        of["file"] = {key: value for key, value in options.items() if key != "sequence"}
+    if listing.pictures and listing.videos:  # `max_fps` is for the videos among them
+        own = plugin("sources", "images", where).Options.model_fields
+        of["images"] = {key: value for key, value in options.items() if key in own}
+    choices = (PluginChoice.model_validate({**each, **of[each["kind"]]}) for each in several)
     return _Found(
         tuple(SourceEntry(where, each, has_literal_path=True, is_member=True) for each in choices),
         text,

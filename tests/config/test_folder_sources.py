@@ -83,6 +83,28 @@ def test_what_can_be_read_is_found_by_content(kind: str, tmp_path: Path) -> None
     assert not config_of(tmp_path).left_out
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "kinds"),
+    [
+        ("max_fps", 5.0, {"file"}),
+        ("keyframes_only", True, {"file"}),
+        ("start", "2024-05-01T12:00:00Z", {"file"}),
+        ("sequence", True, {"images"}),
+        ("max_megapixels", 20.0, {"file", "images"}),
+    ],
+)
+def test_an_option_reaches_what_has_it(
+    tmp_path: Path, option: str, value: object, kinds: set[str]
+) -> None:
+    """A folder of videos with one picture in it was refused: `max_fps` is none of pictures'."""
+    video(tmp_path / "a.mkv")
+    picture(tmp_path / "poster.jpg", ".jpg")
+    listed = effective(config_of({"source": str(tmp_path), option: value}))["sources"]
+    assert {each["kind"] for each in listed if each.get(option) == value} == kinds
+    with pytest.raises(ConfigError, match=r"unknown key 'max_fpss'; did you mean max_fps\?"):
+        found({"source": str(tmp_path), "max_fpss": 5})
+
+
 def link_to_itself(path: Path) -> None:
     path.symlink_to(path.name)
 
