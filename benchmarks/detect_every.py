@@ -1,6 +1,6 @@
 """Prints what skipping detections (run.detect_every) costs in HOTA, and how many are left.
 
-    python benchmarks/detect_every.py ../shared/mot
+    python benchmarks/detect_every.py ../shared/mot [--sets MOT15 KITTI]
     python benchmarks/detect_every.py --speed VIDEO MODEL.onnx [--max-frames N]
 
 Recorded detections are dropped as a run would skip them and replaced by the boxes that stand in
@@ -67,6 +67,7 @@ def main() -> None:
     """Print a table for each data set."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", nargs="?", type=Path, help="with MOT15, MOT17-..., KITTI")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS], metavar="NAME")
     parser.add_argument("--speed", nargs=2, metavar=("VIDEO", "MODEL"))
     parser.add_argument("--max-frames", type=int)
     given = parser.parse_args()
@@ -76,7 +77,8 @@ def main() -> None:
     if given.folder is None:
         parser.error("want a folder or --speed VIDEO MODEL")
     titles = ("detected", "HOTA file", "IDF1", "HOTA live", "IDF1")
-    for name, (data, detections) in SETS.items():
+    for name in given.sets:
+        data, detections = SETS[name]
         truths = load_truth(given.folder / name, data)
         frames = recorded_frames(given.folder / detections)
         print(f"{name:16s}", *(f"{title:>10s}" for title in titles))

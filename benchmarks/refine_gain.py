@@ -1,6 +1,7 @@
 """What `trackline refine` does to HOTA: one line per data set and tracker.
 
-    python benchmarks/refine_gain.py ../shared/mot [--sets MOT15 KITTI] [--boxmot-python PATH]
+    python benchmarks/refine_gain.py ../shared/mot [--sets MOT15 KITTI] [--trackers trackline]
+        [--boxmot-python PATH]
 
 With an interpreter that has BoxMOT its Gaussian-smoothed interpolation (GSI) gets the same tracks.
 """
@@ -79,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="folder with MOT15, MOT17-..., KITTI")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=[*SETS], metavar="NAME")
+    parser.add_argument("--trackers", nargs="+", choices=TRACKERS, default=[*TRACKERS])
     parser.add_argument("--boxmot-python", type=Path, help="interpreter that can import boxmot")
     given = parser.parse_args()
     columns = [*CHANGES, *(["BoxMOT GSI"] if given.boxmot_python else [])]
@@ -90,8 +92,8 @@ def main() -> None:
         data, detections = SETS[name]
         truths = load_truth(given.folder / name, data)
         frames = recorded_frames(given.folder / detections)
-        for label, build in TRACKERS.items():
-            tracks = {each: follow(build(), seen) for each, seen in frames.items()}
+        for label in given.trackers:
+            tracks = {each: follow(TRACKERS[label](), seen) for each, seen in frames.items()}
             before = score(truths, tracks)
             after = {
                 way: score(truths, refined(tracks, truths, change))

@@ -1,6 +1,7 @@
 """Prints HOTA, DetA, AssA, MOTA, IDF1 and ID switches of every tracker on every data set.
 
     python benchmarks/tracker_quality.py ../shared/mot [--every 1 2 3] [--sequences]
+        [--trackers trackline sort]
         [--boxmot-python PATH] [--roboflow-python PATH] [--ultralytics-python PATH]
 
 With interpreters of environments that have BoxMOT, Roboflow's `trackers` or ultralytics installed,
@@ -155,13 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="folder with MOT15, MOT17-..., KITTI")
     parser.add_argument("--every", nargs="+", type=int, default=[1], metavar="N")
+    parser.add_argument("--trackers", nargs="+", choices=TRACKERS, default=[*TRACKERS])
     parser.add_argument("--boxmot-python", type=Path, help="interpreter that can import boxmot")
     parser.add_argument("--roboflow-python", type=Path, help="the same for Roboflow's trackers")
     parser.add_argument("--ultralytics-python", type=Path, help="the same for ultralytics")
     parser.add_argument("--sequences", action="store_true", help="print each sequence's HOTA too")
     parser.add_argument("--parts", action="store_true", help="trackline without each of its parts")
     given = parser.parse_args()
-    trackers = dict(TRACKERS)
+    trackers = {label: TRACKERS[label] for label in given.trackers}
     if given.parts:
         for label, off in PARTS.items():
             trackers[label] = lambda off=off: trackline.build(trackline.Options(**off))

@@ -39,7 +39,7 @@ class Options(TwoStageOptions):
     """What can be set about the tracker `trackline`."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
-        Needs(("reach",), "frames", lambda frames: frames is None, "frames: null"),
+        Needs(("reach", "lost_reach"), "frames", lambda frames: frames is None, "frames: null"),
     )
 
     max_age_s: float = Field(1.5, ge=0)
@@ -63,6 +63,10 @@ class Options(TwoStageOptions):
     """Grow boxes before their overlap is taken where a frame comes more than 1.8 nominal frames
     after the last (below 16 a second), by so many standard deviations of the track's velocity
     times the time beyond: much for a new track, little for a steady one; 0: never."""
+    lost_reach: float = Field(0.5, ge=0)
+    """A lost track and a detection that would begin one are one object where they overlap each
+    other and nothing else of their kind, the track's box grown by this part of its height for each
+    second unseen, and by half of it at most; 0: only where they match as all others do."""
     ground: Annotated[Path | dict[str, Path] | None, Field(json_schema_extra={"tune": False})] = (
         None
     )
@@ -75,6 +79,8 @@ class Options(TwoStageOptions):
 # box grows by more than this part of its height: after a long gap anybody may be anywhere.
 _CLOSE = 1.8
 _MAX_REACH = 0.5
+# Least overlap of a lost track, grown, and the only detection that could be it.
+_MIN_IOU_LOST = 0.3
 # What a sure detector's scores are like, the least factor, and how long scores are remembered. To
 # begin with so many such scores are taken for seen, so that one odd detection decides nothing.
 _SURE = 0.8
@@ -138,6 +144,32 @@ class Trackline(TwoStageTracker):
         if self._view and self._view.plane:
             predicted = self._on_the_ground(self._view.plane, predicted)
         super()._match(matches, predicted, seen)
+        if self._own.lost_reach and self._own.frames is None:
+            self._match_lost(matches, predicted, seen)
+
+    def _match_lost(self, matches: Matches, predicted: Float64, seen: Observations) -> None:
+        """Match lost tracks with detections that would begin one, where there is no doubt which.
+
+        An object that was half hidden, or in one box with another, was not where its track has got
+        to; matched as others are it would come back as a new one.
+        """
+        tracks = self._tracks
+        lost = matches.free_track & (tracks.track_id > 0) & (tracks.detection < 0)
+        rows, new = lost.nonzero()[0], self._select_new(seen, matches.free_detection.nonzero()[0])
+        if not (len(rows) and len(new)):
+            return
+        boxes, found = predicted.take(rows, 1), seen.xyxy.take(new, 1)
+        lost_s = self._clock.now - tracks.last_seen.take(rows)
+        growth = np.minimum(lost_s * self._own.lost_reach, _MAX_REACH) * (boxes[3] - boxes[1])
+        pairs = CandidatePairs(boxes, found, growth)
+        pairs.weigh_by_height(boxes, found)
+        pairs.i, pairs.j = rows.take(pairs.i), new.take(pairs.j)
+        near = pairs.overlap > _MIN_IOU_LOST
+        near &= tracks.class_id.take(pairs.i) == seen.class_id.take(pairs.j)
+        i, j = pairs.i[near], pairs.j[near]
+        near &= np.bincount(i, minlength=len(tracks)).take(pairs.i) == 1
+        near &= np.bincount(j, minlength=len(seen.score)).take(pairs.j) == 1
+        matches.match(pairs, near * pairs.overlap)
 
     def _on_the_ground(self, plane: GroundPlane, predicted: Float64) -> Float64:
         """Return the predicted boxes, those of lost tracks where they have got to on the ground.

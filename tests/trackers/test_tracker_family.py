@@ -176,6 +176,31 @@ def test_a_long_gap_does_not_let_a_track_take_anybody():
     assert tracks.track_id.tolist() == [2]
 
 
+FOUND_AGAIN = {
+    "beside where it was expected": ([-35], 0, {}, [1]),
+    "where it was expected": ([0], 0, {}, [1]),
+    "too far away": ([-120], 0, {}, [2]),
+    "one of two": ([-35, 40], 0, {}, [2, 3]),
+    "of another class": ([-35], 1, {}, [2]),
+    "not looked for": ([-35], 0, {"lost_reach": 0.0}, [2]),
+}
+
+
+@pytest.mark.parametrize("case", FOUND_AGAIN)
+def test_who_was_lost_and_comes_back_alone_keeps_the_id(case):
+    """Two people who passed each other were one box for some frames, and the one behind came out
+    beside where her track had got to: she had a new id, with nobody else near."""
+    moved, class_id, options, ids = FOUND_AGAIN[case]
+    tracker, _ = tracker_after(2.0, trackline.Options(coast_s=0, **options), fps=25)
+    for k in range(51, 63):
+        feed(tracker, k / 25, boxes())
+    for k in range(63, 66):
+        at_s = k / 25
+        back = [np.add(walker(at_s), (x, 0, x, 0)) for x in moved]
+        tracks = feed(tracker, at_s, boxes(*back, class_id=class_id))
+    assert sorted(tracks.track_id.tolist()) == ids
+
+
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
 @pytest.mark.slow
 def test_a_run_stopped_while_the_camera_moves_goes_on_the_same(kind):
