@@ -3,9 +3,9 @@
 Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighed by how alike the
 heights are, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT
 (Aharon et al. 2022); no track for a second box on a tracked object, as in TrackTrack (Shim et al.
-2025); the camera's motion, from the picture and from what all tracks' errors have in common, so
-that it works on boxes alone; and, where frames are far apart, boxes with a buffer around them (Yang
-et al. 2023). Each part can be switched off.
+2025), nor for one that can only be a lost track's; the camera's motion, from the picture and from
+what all tracks' errors have in common, so that it works on boxes alone; and, where frames are far
+apart, boxes with a buffer around them (Yang et al. 2023). Each part can be switched off.
 """
 
 from __future__ import annotations
