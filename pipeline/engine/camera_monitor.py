@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from pipeline.core.data import Frame
+from pipeline.core.usual_step import UsualStep
 from pipeline.engine.latency import LatencySummary
 from pipeline.engine.stats import SourceStats
 
@@ -20,9 +20,6 @@ FPS_WINDOW_S = 10.0
 FROZEN_RETRIES = 6
 """A source with a frozen picture is reopened after this multiple of `frozen_after_s`."""
 MAX_FROZEN_S = 3600.0
-MAX_STEPS, _USUAL_STEPS = 2.5, 6
-"""A slow camera's picture is overdue after this multiple of the median interval, which is taken
-from this many pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +111,7 @@ class CameraMonitor:
         self._next_try: float | None = None
         self._arrivals: deque[_Arrival] = deque(maxlen=600)
         self._is_seldom = False
+        self._usual_step = UsualStep()
         self._size = (0, 0)
         self._frozen_s = 0.0
 
@@ -128,6 +126,7 @@ class CameraMonitor:
             # A file is read as fast as it is analysed, whatever its times say.
             at, filmed_s = frame.captured_at, frame.pts_s if self.live else frame.captured_at
             self._arrivals.append(_Arrival(at, filmed_s))
+            self._usual_step.add(at, frame.epoch)
             self._size = frame.shape[:2]
             self._frozen_s = frozen_s
             if self._state != "live":
@@ -220,10 +219,7 @@ class CameraMonitor:
         """Return after how long a camera is stale: later if few pictures are requested."""
         if not self._is_seldom:
             return self._stale_after_s
-        recent = [each.at for each in self._arrivals][-_USUAL_STEPS:]
-        steps = sorted(after - before for before, after in pairwise(recent))
-        usual_s = steps[len(steps) // 2] if steps else 0.0
-        return max(self._stale_after_s, MAX_STEPS * usual_s)
+        return self._usual_step.max_wait_s(self._stale_after_s)
 
 
 class _Arrival(NamedTuple):

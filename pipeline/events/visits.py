@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from pipeline.core.data import Result
+from pipeline.core.usual_step import UsualStep
 from pipeline.events.store.records import EventRecord
 
 GONE_S = 3.0
@@ -16,7 +17,7 @@ GONE_S = 3.0
 REMEMBERED_S = 60.0
 """Seen again within this time, it goes on with it."""
 SILENT_S = 10.0
-"""A camera without a result for so long has ended its visits."""
+"""A camera without a result for so long has ended its visits; longer where results are few."""
 MAX_OPEN = 10_000
 """Tracks that are followed at once; of more, the visits end with their last event."""
 _REOPENS_S = 0.5
@@ -117,17 +118,20 @@ class OpenVisits:
         self._lock = threading.Lock()
         self._cameras: dict[str, dict[int, _Followed]] = {}
         self._seen_at: dict[str, float] = {}
+        self._steps: dict[str, UsualStep] = {}
 
     def update(self, result: Result, records: list[EventRecord]) -> list[VisitChange]:
         """Follow the tracks of a result's events; return which visits have ended or go on."""
         frame, tracks = result.frame, result.tracks
         with self._lock:
+            now = time.monotonic()
+            self._steps.setdefault(frame.source, UsualStep()).add(now, frame.epoch)
             known = self._cameras.get(frame.source)
             if known is None:
                 if not records:
                     return []
                 known = self._cameras[frame.source] = {}
-            self._seen_at[frame.source] = time.monotonic()
+            self._seen_at[frame.source] = now
             beyond = list[VisitChange]()
             for record in records:
                 if record.track_id in known:
@@ -144,7 +148,11 @@ class OpenVisits:
         """Return the visits that end at cameras without a result for long; `now` is monotonic."""
         now = time.monotonic() if now is None else now
         with self._lock:
-            silent = [name for name, at in self._seen_at.items() if at < now - SILENT_S]
+            silent = [
+                name
+                for name, at in self._seen_at.items()
+                if at < now - self._steps[name].max_wait_s(SILENT_S)
+            ]
             return self._end_all(silent)
 
     def close(self) -> list[VisitChange]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -341,6 +342,20 @@ def test_a_silent_camera_and_the_end_of_the_run_end_visits() -> None:
     assert again.pts_s is None
     assert [one.pts_s for one in open_.close()] == [0.9]
     assert open_.close() == []
+
+
+def test_a_camera_of_which_few_pictures_are_wanted_is_not_silent_between_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With `max_fps: 0.05` each visit ended after ten seconds, and went on ten seconds later."""
+    now = [0.0]
+    monkeypatch.setattr("pipeline.events.visits.time", SimpleNamespace(monotonic=lambda: now[0]))
+    open_ = OpenVisits()
+    for picture in range(3):
+        now[0] = 20.0 * picture
+        open_.update(shown(picture), records_of(0) if picture == 0 else [])
+    assert open_.end_silent(59.0) == []
+    assert len(open_.end_silent(91.0)) == 1
 
 
 def test_beyond_the_most_that_are_followed_a_visit_ends_with_its_last_event(

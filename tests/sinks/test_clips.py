@@ -202,6 +202,41 @@ def test_a_camera_that_falls_silent_still_gets_its_clip(tmp_path: Path) -> None:
     assert len(run.clips()) == 1
 
 
+class Clock:
+    """Stands for the module `time`; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.now_s, self.asked = 0.0, 0
+
+    def monotonic(self) -> float:
+        self.asked += 1
+        return self.now_s
+
+    def time(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.slow
+def test_a_clip_waits_for_pictures_that_seldom_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `max_fps: 0.1` it ended five seconds after its event, before the next picture came."""
+    clock = Clock()
+    monkeypatch.setattr("pipeline.sinks.clips.recorder.time", clock)
+    run = Run(tmp_path, after_s=15.0)
+    for index in range(4):
+        clock.now_s = 10.0 * index
+        run.sink.write(result(index, *[event(index)] * (index == 3), fps=0.1))
+    clock.now_s = 39.0
+    asked = clock.asked
+    eventually(lambda: clock.asked > asked + 1, "a look at the clock")
+    run.sink.write(result(4, fps=0.1))
+    clock.now_s = 70.0
+    eventually(lambda: any(one.clip for one in run.store.query()), "the clip without the camera")
+    [clip] = run.clips()
+    assert len(pictures(clip)[0]) == 2
+
+
 def test_a_changed_picture_size_ends_the_clip_and_nothing_else(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.sink.write(result(0, event(0)))

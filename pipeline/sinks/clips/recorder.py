@@ -18,6 +18,7 @@ from pipeline.core.drawing import Annotator
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.packet_tap import PacketTap, StreamPacket
 from pipeline.core.paths import safe_stem
+from pipeline.core.usual_step import UsualStep
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_boxes import ClipBoxes
 from pipeline.events.store.clip_files import make_private
@@ -43,7 +44,7 @@ MAX_WAITING_BYTES = 128 * 2**20
 """Of packets that may wait for a slow disk; beyond it the clips that are copied end."""
 MAX_CLIP_S = 60.0
 SILENT_S = 5.0
-"""A camera that gives no picture for so long ends its clips."""
+"""A camera that gives no picture for so long ends its clips; longer where pictures are few."""
 IDLE_S = 60.0
 """After so long without a picture nothing is kept of a camera: it is lost, or was removed."""
 TRAIL_S = 1.5
@@ -130,6 +131,7 @@ class ClipRecorder:
         self._packets = packets
         self._taps: dict[str, tuple[PacketTap, Callable[[], None]]] = {}
         self._rings: dict[str, PreRollBuffer] = {}
+        self._steps: dict[str, UsualStep] = {}
         self._clips: dict[str, list[Clip]] = {}
         self._waiting: deque[Step] = deque()
         self._changed = threading.Condition()
@@ -155,6 +157,8 @@ class ClipRecorder:
         if ring is None:
             options = self._options
             ring = self._rings[source] = PreRollBuffer(options.before_s, options.fps, options.width)
+        with self._changed:
+            self._steps.setdefault(source, UsualStep()).add(time.monotonic(), result.frame.epoch)
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
@@ -206,7 +210,11 @@ class ClipRecorder:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
 
     def _drop_idle(self, now: float) -> None:
-        idle = [name for name, one in self._rings.items() if one.newest.captured_at < now - IDLE_S]
+        idle = [
+            name
+            for name, one in self._rings.items()
+            if one.newest.captured_at < now - self._steps[name].max_wait_s(IDLE_S)
+        ]
         for name in idle:
             del self._rings[name]
             if (tap := self._taps.pop(name, None)) is not None:
@@ -214,6 +222,7 @@ class ClipRecorder:
             with self._changed:  # one is still open where the encoder is behind
                 for clip in self._clips.pop(name, []):
                     self._end(clip)
+                del self._steps[name]
 
     def _tap(self, source: str) -> PacketTap | None:
         """Return a camera's packets, which are kept from the first call on."""
@@ -300,8 +309,9 @@ class ClipRecorder:
                 if self._closing:
                     return None
                 self._changed.wait(1.0)
-                silent = time.monotonic() - SILENT_S - 1 / self._options.fps
-                for clips in self._clips.values():
+                now = time.monotonic() - 1 / self._options.fps
+                for source, clips in self._clips.items():
+                    silent = now - self._steps[source].max_wait_s(SILENT_S)
                     for clip in clips:
                         if clip.fed_at < silent:
                             self._end(clip)
