@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from pipeline.core.data import Frame
-from pipeline.core.usual_step import UsualStep
+from pipeline.core.usual_interval import UsualInterval
 from pipeline.engine.latency import LatencySummary
 from pipeline.engine.stats import SourceStats
 
@@ -111,7 +111,7 @@ class CameraMonitor:
         self._next_try: float | None = None
         self._arrivals: deque[_Arrival] = deque(maxlen=600)
         self._is_seldom = False
-        self._usual_step = UsualStep()
+        self._usual_interval = UsualInterval()
         self._size = (0, 0)
         self._frozen_s = 0.0
 
@@ -126,7 +126,7 @@ class CameraMonitor:
             # A file is read as fast as it is analysed, whatever its times say.
             at, filmed_s = frame.captured_at, frame.pts_s if self.live else frame.captured_at
             self._arrivals.append(_Arrival(at, filmed_s))
-            self._usual_step.add(at, frame.epoch)
+            self._usual_interval.add(at, frame.epoch)
             self._size = frame.shape[:2]
             self._frozen_s = frozen_s
             if self._state != "live":
@@ -219,7 +219,7 @@ class CameraMonitor:
         """Return after how long a camera is stale: later if few pictures are requested."""
         if not self._is_seldom:
             return self._stale_after_s
-        return self._usual_step.max_wait_s(self._stale_after_s)
+        return self._usual_interval.max_wait_s(self._stale_after_s)
 
 
 class _Arrival(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from pipeline.core.data import Result
-from pipeline.core.usual_step import UsualStep
+from pipeline.core.usual_interval import UsualInterval
 from pipeline.events.store.records import EventRecord
 
 GONE_S = 3.0
@@ -118,14 +118,14 @@ class OpenVisits:
         self._lock = threading.Lock()
         self._cameras: dict[str, dict[int, _Followed]] = {}
         self._seen_at: dict[str, float] = {}
-        self._steps: dict[str, UsualStep] = {}
+        self._intervals: dict[str, UsualInterval] = {}
 
     def update(self, result: Result, records: list[EventRecord]) -> list[VisitChange]:
         """Follow the tracks of a result's events; return which visits have ended or go on."""
         frame, tracks = result.frame, result.tracks
         with self._lock:
             now = time.monotonic()
-            self._steps.setdefault(frame.source, UsualStep()).add(now, frame.epoch)
+            self._intervals.setdefault(frame.source, UsualInterval()).add(now, frame.epoch)
             known = self._cameras.get(frame.source)
             if known is None:
                 if not records:
@@ -151,7 +151,7 @@ class OpenVisits:
             silent = [
                 name
                 for name, at in self._seen_at.items()
-                if at < now - self._steps[name].max_wait_s(SILENT_S)
+                if at < now - self._intervals[name].max_wait_s(SILENT_S)
             ]
             return self._end_all(silent)
 

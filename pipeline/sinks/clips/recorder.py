@@ -18,7 +18,7 @@ from pipeline.core.drawing import Annotator
 from pipeline.core.errors import WriteError, writing
 from pipeline.core.packet_tap import PacketTap, StreamPacket
 from pipeline.core.paths import safe_stem
-from pipeline.core.usual_step import UsualStep
+from pipeline.core.usual_interval import UsualInterval
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_boxes import ClipBoxes
 from pipeline.events.store.clip_files import make_private
@@ -131,7 +131,7 @@ class ClipRecorder:
         self._packets = packets
         self._taps: dict[str, tuple[PacketTap, Callable[[], None]]] = {}
         self._rings: dict[str, PreRollBuffer] = {}
-        self._steps: dict[str, UsualStep] = {}
+        self._intervals: dict[str, UsualInterval] = {}
         self._clips: dict[str, list[Clip]] = {}
         self._waiting: deque[Step] = deque()
         self._changed = threading.Condition()
@@ -158,7 +158,9 @@ class ClipRecorder:
             options = self._options
             ring = self._rings[source] = PreRollBuffer(options.before_s, options.fps, options.width)
         with self._changed:
-            self._steps.setdefault(source, UsualStep()).add(time.monotonic(), result.frame.epoch)
+            self._intervals.setdefault(source, UsualInterval()).add(
+                time.monotonic(), result.frame.epoch
+            )
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
@@ -213,7 +215,7 @@ class ClipRecorder:
         idle = [
             name
             for name, one in self._rings.items()
-            if one.newest.captured_at < now - self._steps[name].max_wait_s(IDLE_S)
+            if one.newest.captured_at < now - self._intervals[name].max_wait_s(IDLE_S)
         ]
         for name in idle:
             del self._rings[name]
@@ -222,7 +224,7 @@ class ClipRecorder:
             with self._changed:  # one is still open where the encoder is behind
                 for clip in self._clips.pop(name, []):
                     self._end(clip)
-                del self._steps[name]
+                del self._intervals[name]
 
     def _tap(self, source: str) -> PacketTap | None:
         """Return a camera's packets, which are kept from the first call on."""
@@ -311,7 +313,7 @@ class ClipRecorder:
                 self._changed.wait(1.0)
                 now = time.monotonic() - 1 / self._options.fps
                 for source, clips in self._clips.items():
-                    silent = now - self._steps[source].max_wait_s(SILENT_S)
+                    silent = now - self._intervals[source].max_wait_s(SILENT_S)
                     for clip in clips:
                         if clip.fed_at < silent:
                             self._end(clip)
