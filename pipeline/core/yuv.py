@@ -19,7 +19,7 @@ from pipeline.core.hdr import HDR, to_standard_range
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
-BT601, BT709 = 6, 1
+BT601, BT709, BT2020 = 6, 1, 9
 # Weights of red and blue by H.273's matrix number; for any other, FFmpeg assumes BT.601.
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 _BT601_WEIGHTS = (0.299, 0.114)

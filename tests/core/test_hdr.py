@@ -108,6 +108,16 @@ def test_the_annotated_video_of_hdr_is_of_standard_range(transfer: int, tmp_path
     assert np.abs(shown.mean((0, 1)) - np.array(SDR["skin"]) * 255).max() < 11
 
 
+@pytest.mark.parametrize("matrix", [2, 10, 99])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_hdr_that_does_not_say_a_known_matrix_has_that_of_hdr(matrix: int, bits: int) -> None:
+    frame = picture(SDR["brick"], HLG, bits)
+    frame.colorspace = matrix
+    image = upright(frame)
+    for given in (image.bgr, image.scaled((4, 6))):
+        assert np.abs(given.mean((0, 1)) - np.array(SDR["brick"][::-1]) * 255).max() < 11
+
+
 def test_pictures_without_planes_are_of_standard_range_too() -> None:
     frame = picture(SDR["skin"], HLG).reformat(format="gbrp10le")
     frame.color_trc = HLG

@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from support.tiny_videos import grey_picture, write_video
 
 from pipeline.core.data import Frame
 from pipeline.core.yuv import BT601, BT709, YuvColour
@@ -171,3 +172,27 @@ def test_frames_hold_planes_in_the_colours_that_were_encoded(case: Any, tmp_path
     frame.yuv.copy_nv12(nv12)
     drawn = bgr_of_nv12(nv12, frame.yuv.colour)[: want.shape[0], : want.shape[1]]
     assert np.abs(drawn - want).mean() < limit
+
+
+@pytest.mark.parametrize(("pixels", "rotation"), [("yuv420p", 90), ("yuv420p10le", 0)])
+def test_memory_of_turned_and_reduced_planes_is_used_again_once_it_is_free(
+    pixels: str, rotation: int, tmp_path: Path
+) -> None:
+    path = write_video(
+        tmp_path / "clip.mp4",
+        [grey_picture(20 * n) for n in range(10)],
+        pixels=pixels,
+        rotation=rotation,
+    )
+    source = build(Options(path=path))
+    addresses = set()
+    with closing(source):
+        source.open()
+        held = [source.read() for _ in range(3)]
+        while (frame := source.read()) is not None:
+            assert frame.yuv is not None
+            addresses.add(frame.yuv.luma.ctypes.data)
+            del frame
+    assert len(addresses) <= 2
+    levels = [frame.image.mean() for frame in held if frame is not None]
+    np.testing.assert_allclose(levels, [0, 20, 40], atol=3)

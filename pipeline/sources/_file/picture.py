@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.core.data import Image
 from pipeline.core.frame_pool import FramePool
 from pipeline.core.hdr import HDR, to_standard_range
-from pipeline.core.yuv import BT601, BT709, YuvColour, YuvImage, halved_chroma
+from pipeline.core.yuv import BT601, BT709, BT2020, YuvColour, YuvImage, halved_chroma
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -84,15 +84,16 @@ class UprightConverter:
 
         self._pool = pool
         self._copies = FramePool()
-        self._reformatter = VideoReformatter()
+        self._to_bgr, self._to_planes = VideoReformatter(), VideoReformatter()
         self._converting = threading.Lock()  # any thread may be the first to want BGR
         self._rotation: int | None = None if may_mirror else 0
         self._orientation = _UPRIGHT
 
     def __call__(self, picture: VideoFrame) -> Image | YuvImage:
         """Return the picture as it is meant to be seen: as planes where it has some."""
-        if int(picture.colorspace) not in _MATRICES:
-            picture.colorspace = _UNSPECIFIED
+        if (matrix := int(picture.colorspace)) not in _MATRICES or matrix == _UNSPECIFIED:
+            # HDR is BT.2020 (BT.2100); swscale takes what does not say its matrix for BT.601.
+            picture.colorspace = BT2020 if int(picture.color_trc) in HDR else _UNSPECIFIED
         if picture.rotation != self._rotation:
             self._rotation = picture.rotation
             self._orientation = orientation_of(picture)
@@ -142,8 +143,11 @@ class UprightConverter:
         self, picture: VideoFrame, orientation: Orientation, size: tuple[int, int] | None = None
     ) -> Image:
         """Return a picture as BGR, turned; its first pixels where it is larger than `size`."""
+        transfer = int(picture.color_trc)
         with self._converting:
-            converted = self._reformatter.reformat(picture, format="bgr24", threads=1)
+            if picture.format.name == "nv12":  # swscale has a fast way from these planes alone
+                picture = self._to_planes.reformat(picture, format="yuv420p", threads=1)
+            converted = self._to_bgr.reformat(picture, format="bgr24", threads=1)
         plane = converted.planes[0]
         height, width = size or (plane.height, plane.width)
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
@@ -151,7 +155,7 @@ class UprightConverter:
         transposed = orientation[0]
         slot = self._pool.take(width, height) if transposed else self._pool.take(height, width)
         turn(bgr, orientation, slot)
-        if (transfer := int(picture.color_trc)) in HDR:
+        if transfer in HDR:
             to_standard_range(slot, transfer)
         return slot
 
