@@ -52,8 +52,14 @@ class EventService:
         ]
         self.writer = StoreWriter(self._wake, FILES_TIMEOUT_S if only_files else None)
         self._statuses = DeliveryStatuses(store, self._all_workers)
-        self._retention = partial(apply_retention, store, limits, cleaner=ClipCleaner(store))
-        self._tasks = [PeriodicTask("events: retention", self._tidy, RETENTION_EVERY_S)]
+        self._retention = partial(
+            apply_retention,
+            store,
+            limits,
+            cleaner=ClipCleaner(store),
+            on_given_up=self.alerts.on_given_up,
+        )
+        self._tasks = [PeriodicTask("events: retention", self._retention, RETENTION_EVERY_S)]
         refresh = PeriodicTask("events: look", self._statuses.refresh, STATUS_EVERY_S)
         self._tasks.append(refresh)
         if targets.mqtt is not None:
@@ -106,9 +112,6 @@ class EventService:
             self.alerts.on_given_up(given_up)
 
         self.writer.enqueue(step)
-
-    def _tidy(self) -> None:
-        self.alerts.on_given_up(self._retention().expired)
 
     def _all_workers(self) -> list[DeliveryWorker]:
         return [*self._workers, *self.alerts.workers]

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from pipeline.core.errors import StoreError
 from pipeline.events.delivery import outbox as outbox_module
 from pipeline.events.delivery.outbox import Outbox
-from pipeline.events.store.clip_cleaning import CLEAN_EVERY_S, MARKER, ClipCleaner
+from pipeline.events.store.clip_cleaning import CLEAN_EVERY_S, MARKER, Cleaned, ClipCleaner
+from pipeline.events.store.enqueue import GivenUp
 from pipeline.events.store.records import EventQuery, EventRecord
 from pipeline.events.store.retention import (
     ROW_BYTES,
@@ -395,6 +397,24 @@ def test_what_waits_too_long_for_delivery_is_marked_failed(store: EventStore) ->
     store.add([event(8), event(6)])
     assert apply_retention(store, FOR_EVER, NOW).expired == (("event", "hook"),)
     assert Outbox(store, "hook").states() == {"waiting": 1, "failed": 1}
+
+
+class BrokenCleaner(ClipCleaner):
+    def clean(self, now: float) -> Cleaned:
+        raise StoreError("the disk is away")
+
+
+def test_what_is_given_up_is_told_though_the_round_fails_later(store: EventStore) -> None:
+    """Alerts that expired were not among the failed ones of /metrics when the rest of the round
+    failed; nor were those that waited about an event that was deleted."""
+    store.deliver_to({"hook": ()})
+    store.add([event(8), event(6), event(1)])
+    told: list[GivenUp] = []
+    limits = RetentionLimits(5.0, None)
+    with pytest.raises(StoreError):
+        apply_retention(store, limits, NOW, BrokenCleaner(store), told.extend)
+    assert told == [("event", "hook")] * 2
+    assert Outbox(store, "hook").states() == {"waiting": 1}
 
 
 @pytest.mark.slow

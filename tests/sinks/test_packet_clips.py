@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from support.event_results import START, event, result, run_info
+from support.event_servers import eventually
 from support.live_video import Encoder
 
 from pipeline.core.packet_tap import PacketTap
@@ -150,6 +151,21 @@ def test_nothing_is_kept_of_a_camera_that_was_removed(tmp_path: Path) -> None:
         kept.append([name for name, tap in taps.items() if tap.is_wanted])
     sink.close()
     assert kept == [["gate", "door"], ["gate", "door"], ["door"]]
+
+
+def test_nothing_is_kept_of_the_only_camera_once_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures were let go when another camera's picture came, and there was none."""
+    monkeypatch.setattr(recorder, "IDLE_S", 0.2)
+    tap = PacketTap()
+    sink = plugin.build(plugin.Options())
+    sink.open(replace(run_info(tmp_path, "gate"), clip_packets=lambda source: tap))
+    sink.write(result(0))
+    eventually(lambda: not tap.is_wanted, "let go")
+    sink.write(result(1))
+    assert tap.is_wanted
+    sink.close()
 
 
 def test_the_clip_of_a_camera_that_was_away_ends_before_it(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from pipeline.core.errors import StoreError
 from pipeline.events.delivery.outbox import expire
 from pipeline.events.positions import HOUR_S
 from pipeline.events.store.clip_cleaning import ClipCleaner
-from pipeline.events.store.enqueue import GivenUp
+from pipeline.events.store.enqueue import GivenUp, give_up
 from pipeline.events.store.rows import MAX_ID, MAX_IDS_PER_STATEMENT
 from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import clips, events, outbox, positions, visits
@@ -58,22 +60,26 @@ def apply_retention(
     limits: RetentionLimits,
     now: float | None = None,
     cleaner: ClipCleaner | None = None,
+    on_given_up: Callable[[Sequence[GivenUp]], object] = lambda messages: None,  # noqa: ARG005
 ) -> RetentionResult:
     """Delete what exceeds the limits, and leftovers; return what was done.
 
     Events older than `days` go with their clips. Beyond `megabytes` the oldest clips and thumbnails
     go, together and the oldest first, for they take nearly all of it; then the oldest events.
     Files without a row and rows without a file are what a kill between two steps leaves; see
-    `ClipCleaner`. Raises StoreError.
+    `ClipCleaner`. `on_given_up` gets the messages that wait no longer: at once, for what comes
+    behind may fail. Raises StoreError.
     """
     now = time.time() if now is None else now
     expired = tuple(expire(store, now))
-    gone = _delete_old(store, limits, now)
+    on_given_up(expired)
+    delete = partial(_delete, store, now, on_given_up)
+    gone = _delete_old(store, limits, now, delete)
     removed = 0
     if limits.megabytes is not None:
         size = int(limits.megabytes * 1e6)
         removed = _delete_excess_files(store, size)
-        gone += _delete_excess_events(store, size)
+        gone += _delete_excess_events(store, size, delete)
     cleaned = (cleaner or ClipCleaner(store)).clean(now)
     if gone and store.file is not None:
         _shrink_file(store)
@@ -108,12 +114,15 @@ def _shrink_file(store: EventStore) -> None:
                 left = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
 
 
-def _delete_old(store: EventStore, limits: RetentionLimits, now: float) -> int:
+_Delete = Callable[[sa.Select[int]], int]
+
+
+def _delete_old(store: EventStore, limits: RetentionLimits, now: float, delete: _Delete) -> int:
     if limits.days is None:
         return 0
     before = now - limits.days * _DAY_S
     _delete_positions(store, before)
-    return _delete(store, sa.select(events.c.id).where(events.c.time < before))
+    return delete(sa.select(events.c.id).where(events.c.time < before))
 
 
 def _delete_positions(store: EventStore, before: float) -> None:
@@ -122,13 +131,13 @@ def _delete_positions(store: EventStore, before: float) -> None:
         connection.execute(sa.delete(positions).where(positions.c.hour <= int(before) - HOUR_S))
 
 
-def _delete_excess_events(store: EventStore, size: int) -> int:
+def _delete_excess_events(store: EventStore, size: int, delete: _Delete) -> int:
     """Delete the oldest events while the rows alone are too many, and older positions with them."""
     excess = total_bytes(store) - size
     if excess <= 0:
         return 0
     count = -(-excess // ROW_BYTES)
-    gone = _delete(store, sa.select(events.c.id).order_by(events.c.id).limit(count))
+    gone = delete(sa.select(events.c.id).order_by(events.c.id).limit(count))
     with store.reading() as connection:
         first = sa.select(sa.func.min(events.c.time))
         oldest = None if connection is None else connection.scalar(first)
@@ -136,9 +145,21 @@ def _delete_excess_events(store: EventStore, size: int) -> int:
     return gone
 
 
-def _delete(store: EventStore, chosen: sa.Select[int]) -> int:
+def _delete(
+    store: EventStore,
+    now: float,
+    on_given_up: Callable[[Sequence[GivenUp]], object],
+    chosen: sa.Select[int],
+) -> int:
+    """Delete events; what waits about them is given up before, as it goes with them."""
     with store.reading() as connection:
         ids = [] if connection is None else list(connection.scalars(chosen))
+    for start in range(0, len(ids), MAX_IDS_PER_STATEMENT):
+        some = ids[start : start + MAX_IDS_PER_STATEMENT]
+        with store.writing() as connection:
+            theirs = outbox.c.event_id.in_(some) & (outbox.c.state == "waiting")
+            given_up = give_up(connection, theirs, now, "its event was deleted")
+        on_given_up(given_up)
     return store.delete(ids)
 
 

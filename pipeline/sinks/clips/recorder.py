@@ -132,6 +132,7 @@ class ClipRecorder:
         self._taps: dict[str, tuple[PacketTap, Callable[[], None]]] = {}
         self._rings: dict[str, PreRollBuffer] = {}
         self._intervals: dict[str, UsualInterval] = {}
+        self._added_at: dict[str, float] = {}  # when each camera's last result came
         self._clips: dict[str, list[Clip]] = {}
         self._waiting: deque[Step] = deque()
         self._changed = threading.Condition()
@@ -152,20 +153,18 @@ class ClipRecorder:
 
         `uids` are those of this result's events, `visits` the names of their visits.
         """
-        source = result.frame.source
-        ring = self._rings.get(source)
-        if ring is None:
-            options = self._options
-            ring = self._rings[source] = PreRollBuffer(options.before_s, options.fps, options.width)
+        source, options, now = result.frame.source, self._options, time.monotonic()
         with self._changed:
-            self._intervals.setdefault(source, UsualInterval()).add(
-                time.monotonic(), result.frame.epoch
-            )
+            self._added_at[source] = now
+            self._intervals.setdefault(source, UsualInterval()).add(now, result.frame.epoch)
+            ring = self._rings.get(source)
+            if ring is None:
+                ring = PreRollBuffer(options.before_s, options.fps, options.width)
+                self._rings[source] = ring
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
-        if not self._options.lossless:
-            self._drop_idle(picture.captured_at)
+        self._drop_idle(picture.captured_at)
         tap = self._tap(source)
         with self._changed:
             open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
@@ -211,30 +210,40 @@ class ClipRecorder:
         if self.lost_pictures:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
 
-    def _drop_idle(self, now: float) -> None:
-        idle = [
-            name
-            for name, one in self._rings.items()
-            if one.newest.captured_at < now - self._intervals[name].max_wait_s(IDLE_S)
-        ]
-        for name in idle:
-            del self._rings[name]
-            if (tap := self._taps.pop(name, None)) is not None:
-                tap[1]()
-            with self._changed:  # one is still open where the encoder is behind
-                for clip in self._clips.pop(name, []):
-                    self._end(clip)
-                del self._intervals[name]
+    def _drop_idle(self, now: float | None = None) -> None:
+        """Let go of what is kept of cameras that have been silent: by the clock, and up to the
+        picture of `now`, which may be later by the cameras' own times.
+        """
+        if self._options.lossless:
+            return
+        clock = time.monotonic()
+        with self._changed:
+            for name, added_at in list(self._added_at.items()):
+                wait_s = self._intervals[name].max_wait_s(IDLE_S)
+                is_idle = added_at < clock - wait_s
+                if now is not None and not is_idle:
+                    is_idle = self._rings[name].newest.captured_at < now - wait_s
+                if is_idle:
+                    self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Let go of what is kept of a camera; the lock is held."""
+        del self._added_at[name], self._intervals[name], self._rings[name]
+        if (tap := self._taps.pop(name, None)) is not None:
+            tap[1]()
+        for clip in self._clips.pop(name, []):  # open still where the encoder is behind
+            self._end(clip)
 
     def _tap(self, source: str) -> PacketTap | None:
         """Return a camera's packets, which are kept from the first call on."""
         tap = self._packets(source)
-        known = self._taps.get(source)
-        if known is not None and known[0] is not tap:
-            known[1]()
-            del self._taps[source]
-        if tap is not None and source not in self._taps:
-            self._taps[source] = tap, tap.subscribe(self._options.before_s + LATE_S)
+        with self._changed:
+            known = self._taps.get(source)
+            if known is not None and known[0] is not tap:
+                known[1]()
+                del self._taps[source]
+            if tap is not None and source not in self._taps:
+                self._taps[source] = tap, tap.subscribe(self._options.before_s + LATE_S)
         return tap
 
     # -- the thread that notes; the lock is held --------------------------------------------------
@@ -311,6 +320,7 @@ class ClipRecorder:
                 if self._closing:
                     return None
                 self._changed.wait(1.0)
+                self._drop_idle()
                 now = time.monotonic() - 1 / self._options.fps
                 for source, clips in self._clips.items():
                     silent = now - self._intervals[source].max_wait_s(SILENT_S)
