@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core.data import ClassNames, Detections, Frame, Tracks
 from pipeline.core.errors import SourceLostError
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 
 READ_TIMEOUT_S = 1.0
 

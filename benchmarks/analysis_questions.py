@@ -24,7 +24,7 @@ import numpy as np
 import pandas
 from dataset_writer import FPS, SEGMENT_S, START, results
 
-from pipeline.archive.dataset.layout import dataset_job
+from pipeline.archive.dataset.header import dataset_job
 from pipeline.archive.dataset.schema import Segment, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.archive.ground.export import COLUMNS, write_columns

@@ -20,7 +20,7 @@ import numpy as np
 
 import pipeline
 from pipeline.core.data import Detections, Frame
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.engine import Pipeline
 from pipeline.trackers import none
 

@@ -208,7 +208,7 @@ FRAMES, STEP = 200, 20
 
 def measure(video: Path) -> Iterator[tuple[str, float]]:
     """Yield CPU milliseconds of this machine: per frame, and per recording."""
-    from pipeline.archive.dataset.layout import dataset_job
+    from pipeline.archive.dataset.header import dataset_job
     from pipeline.archive.dataset.schema import Segment
     from pipeline.archive.dataset.writer import SegmentWriter
     from pipeline.config.build import make_detector, tracker_factory

@@ -21,8 +21,8 @@ import numpy as np
 from _side_by_side import peak_mb
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.malloc import return_freed, share_arenas
+from pipeline.core.run_info import RunInfo
 from pipeline.core.video_encoders import working
 from pipeline.sinks import video
 from pipeline.sources import file

@@ -65,20 +65,18 @@ if TYPE_CHECKING:
         Overlapping,
         PerSource,
         RequestsStop,
-        RunInfo,
         Sink,
         SizedBySource,
         Source,
-        SourceInfo,
         Stateful,
         Timed,
         Tracker,
         Watcher,
-        unix_time,
     )
     from pipeline.core.masks import Mask
     from pipeline.core.options import OptionsModel, PluginChoice
     from pipeline.core.packet_tap import PacketTap
+    from pipeline.core.run_info import RunInfo, SourceInfo, unix_time
     from pipeline.core.secret_types import Address, Secret, SecretUrl
     from pipeline.core.yuv import YuvColour, YuvImage
     from pipeline.detectors.common.loaded_model import LoadedModel
@@ -227,17 +225,15 @@ _HOMES = {
         "Overlapping",
         "PerSource",
         "RequestsStop",
-        "RunInfo",
         "Sink",
         "SizedBySource",
         "Source",
-        "SourceInfo",
         "Stateful",
         "Timed",
         "Tracker",
         "Watcher",
-        "unix_time",
     ),
+    "core.run_info": ("RunInfo", "SourceInfo", "unix_time"),
     "core.masks": ("Mask",),
     "core.options": ("OptionsModel", "PluginChoice"),
     "core.packet_tap": ("PacketTap",),

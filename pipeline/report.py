@@ -19,7 +19,7 @@ from pipeline.config.schema import Config
 from pipeline.core.atomic_file import write_text
 from pipeline.core.data import Result
 from pipeline.core.errors import ConfigError, ModelError, PipelineError, WriteError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.secret_masking import masked
 from pipeline.core.zone_counts import ZoneCounts
 from pipeline.engine import Pipeline

@@ -23,7 +23,7 @@ from pipeline.core.errors import ConfigError
 SMALL = {"kind": "synthetic", "width": 64, "height": 48, "frames": 3}
 
 
-HOMES_OF_PLUGIN_NAMES = ("core.data", "core.errors", "core.interfaces")
+HOMES_OF_PLUGIN_NAMES = ("core.data", "core.errors", "core.interfaces", "core.run_info")
 """Modules whose public classes, Protocols and types a plug-in's author may need."""
 INTERNAL = {
     "Float32", "Int32", "Int64",

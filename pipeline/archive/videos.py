@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.config.plugins import plugin
 from pipeline.core.errors import UsageError
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import unknown
 from pipeline.core.paths import home_path
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.sequences import RecordedSequence, VideoInfo
 
 

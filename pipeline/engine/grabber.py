@@ -26,49 +26,20 @@ from pipeline.core.interfaces import (
     HasNotes,
     Interruptible,
     Source,
-    SourceInfo,
 )
 from pipeline.core.ring_buffer import RingBuffer
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.camera_monitor import CameraMonitor
+from pipeline.engine.read_ahead import (
+    bytes_of_frame,
+    frames_in_memory,
+    max_moving,
+    useful_read_ahead,
+)
 from pipeline.engine.stats import UNWANTED, SourceStats
 
 log = logging.getLogger("trackline")
-
-READ_AHEAD, READ_AHEAD_BYTES, MIN_READ_AHEAD, CHEAP_BYTES = 4, 2**26, 2, 2**22
-"""Frames of a file that may be decoded ahead to ride out a slow one, unless they take more bytes;
-so many in any case; and how much memory is not worth saving."""
-
-MOVING_BYTES, MIN_MOVING = 2**25, 2
-"""Bytes of a file's pictures that may be between its decoder and the end of the last sink, wherever
-the slowest stage makes them wait; and how many may be there in any case."""
-
-
-def max_moving(frame_bytes: int, batch_size: int, in_flight: int) -> int:
-    """Return how many frames of a file may be on their way: a detector gets all it can work on.
-
-    A quarter more where those are many, to ride out slow ones. On two processors two frames are
-    being inferred, while the third is decoded, drawn on or encoded.
-    """
-    detector = batch_size * in_flight
-    return max(MIN_MOVING, MOVING_BYTES // max(frame_bytes, 1), detector + detector // 4)
-
-
-def frames_in_memory(megabytes: int, info: SourceInfo) -> int:
-    """Return how many frames fit into that much memory; 2 at least."""
-    return max(2, megabytes * 2**20 // _frame_bytes(info))
-
-
-def useful_read_ahead(detector_frames: int, info: SourceInfo) -> int:
-    """Return how many frames a detector that takes so many has a use for, or are cheap."""
-    size = _frame_bytes(info)
-    ahead = max(MIN_READ_AHEAD, min(READ_AHEAD, READ_AHEAD_BYTES // size))
-    return max(ahead, detector_frames, CHEAP_BYTES // size)
-
-
-def _frame_bytes(info: SourceInfo) -> int:
-    return max(info.width * info.height * 3, 1)
-
 
 CLOCK_JITTER_S = 1.0
 """A live source's time that goes back by less is held; by more, its clock was reset."""
@@ -344,7 +315,7 @@ class Grabber:
         if self._ring_bytes is None or self.info is None:
             return None
         size = frame.nbytes
-        return None if size <= _frame_bytes(self.info) else max(0, self._ring_bytes // size - 1)
+        return None if size <= bytes_of_frame(self.info) else max(0, self._ring_bytes // size - 1)
 
     def _has_enough(self) -> bool:
         return self._max_frames is not None and self.stats.grabbed >= self._max_frames

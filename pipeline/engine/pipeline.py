@@ -17,8 +17,9 @@ from typing import Any
 from pipeline.core.data import ClassNames, Result
 from pipeline.core.errors import PipelineError
 from pipeline.core.fork_check import ForkedError, check_not_forked, is_forked, mark_used
-from pipeline.core.interfaces import Detector, RunInfo, Sink, Source, SourceInfo, Tracker, Watcher
+from pipeline.core.interfaces import Detector, Sink, Source, Tracker, Watcher
 from pipeline.core.packet_tap import PacketTap
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.inference import Inference
 from pipeline.engine.options import RunOptions

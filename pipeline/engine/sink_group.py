@@ -16,8 +16,9 @@ from functools import partial
 
 from pipeline.core.data import Result
 from pipeline.core.errors import PipelineError, StageError, located
-from pipeline.core.interfaces import MayDrop, PerSource, RequestsStop, RunInfo, Sink, Timed
+from pipeline.core.interfaces import MayDrop, PerSource, RequestsStop, Sink, Timed
 from pipeline.core.ring_buffer import WAKE_S, RingBuffer
+from pipeline.core.run_info import RunInfo
 from pipeline.core.worker import Fail, Worker
 from pipeline.engine.result_builder import results_behind
 from pipeline.engine.stats import Stats

@@ -11,9 +11,10 @@ from functools import partial
 from pipeline.core import malloc
 from pipeline.core.cpu_count import cores
 from pipeline.core.errors import PipelineError, SourceBrokenError
-from pipeline.core.interfaces import HasClipPackets, HasPackets, Source, SourceInfo
+from pipeline.core.interfaces import HasClipPackets, HasPackets, Source
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.worker import Fail
 from pipeline.engine.camera_monitor import CameraMonitor, CameraStatus
 from pipeline.engine.grabber import Grabbed, Grabber, GrabRules

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.core.data import Event, Result
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.events.store.records import EventLabel
 
 MAX_LABELS = 5000

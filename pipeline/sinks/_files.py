@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import OutputError, WriteError, writing
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.paths import folded, safe_stem, unused_name
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._folder_lock import FolderUse, use_folder
 
 log = logging.getLogger("trackline")

@@ -7,8 +7,8 @@ import os
 from pathlib import Path, PurePath, PurePosixPath
 
 from pipeline.core.data import Frame
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.paths import folded, safe_stem
+from pipeline.core.run_info import RunInfo
 
 
 class PictureNames:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pipeline.core.data import Result
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.output_columns import UtcOf
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
 
 RowsOf = Callable[[Result, UtcOf], Iterable[tuple[Any, ...]]]

@@ -13,9 +13,9 @@ from pipeline.core.atomic_file import replacing
 from pipeline.core.coco_shapes import joints_of_category, keypoints_of_annotation
 from pipeline.core.data import Detections, Result, Tracks
 from pipeline.core.errors import WriteError, writing
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.output_columns import plain_keypoints
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._picture_names import PictureNames
 

@@ -23,8 +23,8 @@ from pipeline.core.errors import (
     writing,
 )
 from pipeline.core.install_hints import install_command
-from pipeline.core.interfaces import RunInfo, unix_time
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import RunInfo, unix_time
 from pipeline.core.secret_types import SecretUrl
 from pipeline.events.alerts.options import AlertOptions
 from pipeline.events.delivery.options import MqttOptions, WebhookOptions

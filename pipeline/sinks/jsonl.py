@@ -13,7 +13,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.core.data import Result
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.output_columns import (
     EVENT_NAMES,
@@ -23,6 +22,7 @@ from pipeline.core.output_columns import (
     track_rows,
     utc_text,
 )
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
 
 FILE_NAME = "tracks.jsonl"

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from pipeline.core.data import Result
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._files import LineFile, OutputFolder
 
 SUFFIX = ".txt"

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from pipeline.core.data import Result
 from pipeline.core.errors import OutputError, WriteError, writing
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.output_columns import EVENT_COLUMNS, Column, extra_columns
 from pipeline.core.parquet_file import PartWriter, TrackColumns, event_table, import_pyarrow
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._files import OutputFolder
 
 BLOCK_ROWS = 1 << 14

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.core.data import Frame, Result
 from pipeline.core.drawing import Style
-from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.sinks._ass import AssDrawing, AssEvent, header
 from pipeline.sinks._drawing_options import DrawingOptions
 from pipeline.sinks._files import LineFile, OutputFolder

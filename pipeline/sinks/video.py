@@ -18,8 +18,8 @@ from pydantic import Field
 from pipeline.core.blur.regions import BlurGroup, BlurShape
 from pipeline.core.cpu_count import cores
 from pipeline.core.data import Image, Result
-from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.options import Needs
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.core.video_encoders import CODECS, Encoder, choose, fits, gpu_options
 from pipeline.sinks._drawing_options import PictureDrawingOptions
 from pipeline.sinks._files import OutputFolder

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.data import Image, Result
 from pipeline.core.errors import OutputError
 from pipeline.core.install_hints import broken_opencv, gui_toolkit, window_command
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks._drawing_options import PictureDrawingOptions
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from pipeline.core.atomic_file import replacing, write_text
 from pipeline.core.boxes import cxcywh_from_xyxy
 from pipeline.core.data import Result
 from pipeline.core.errors import WriteError, writing
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.paths import safe_stem
+from pipeline.core.run_info import RunInfo
 from pipeline.core.yaml_file import dump
 from pipeline.sinks._files import OutputFolder
 from pipeline.sinks._picture_names import PictureNames, unused_path

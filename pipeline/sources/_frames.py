@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.core.data import Frame, Image
 from pipeline.core.errors import SourceError
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 
 DEFAULT_FPS = 30.0
 """Frame rate of frames that come without times of their own."""

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.core.data import Frame
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import SourceInfo
 
 
 class Options(OptionsModel):

@@ -13,8 +13,8 @@ from pydantic import Field
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceError, SourceLostError
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import SourceInfo
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, too_large
 
 OPEN_TIMEOUT_MS = 5000

@@ -17,10 +17,10 @@ from pipeline.core.cpu_count import cores
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.media_file import open_media
 from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.paths import home_path
+from pipeline.core.run_info import SourceInfo
 from pipeline.sources._file.damage import DamageLog, duration_s
 from pipeline.sources._file.decoding import (
     is_damage,

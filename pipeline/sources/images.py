@@ -14,9 +14,9 @@ from pydantic import Field
 
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceBrokenError, SourceError
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
 from pipeline.core.paths import home_path
+from pipeline.core.run_info import SourceInfo
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, list_files
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._file.still_picture import load_picture

@@ -13,10 +13,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceError, SourceLostError
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.packet_tap import PacketTap
 from pipeline.core.paths import home_path
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.secret_types import SecretUrl, has_placeholder
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._stream.addresses import address_problem, name_of

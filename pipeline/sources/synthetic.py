@@ -11,8 +11,8 @@ from pydantic import Field
 
 from pipeline.core.data import Float32, Frame, Image, Int32, Int64
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import SourceInfo
 
 
 class Options(OptionsModel):

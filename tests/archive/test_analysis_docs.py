@@ -12,7 +12,7 @@ import pytest
 from support.dataset_results import START, moving
 from support.page_queries import Question, page
 
-from pipeline.archive.dataset.layout import dataset_job
+from pipeline.archive.dataset.header import dataset_job
 from pipeline.archive.dataset.schema import Segment, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.archive.ground.export import COLUMNS as SPEED_COLUMNS

@@ -88,7 +88,7 @@ def test_done_is_not_done_again(scene):
 @pytest.mark.parametrize(("every", "checkpoint_s"), [(7, 0.0), (40, 1e9)])
 def test_killed_and_resumed_it_is_the_same_dataset(scene, copy, every, checkpoint_s, monkeypatch):
     """Killed again and again, with a checkpoint at every frame and with none at all."""
-    monkeypatch.setattr("pipeline.archive.batch.camera_run.UPDATE_EVERY_S", 0.0)
+    monkeypatch.setattr("pipeline.archive.batch.progress.UPDATE_EVERY_S", 0.0)
     kills = 0
     for attempt in range(1, 50):
         left = every * attempt
@@ -113,7 +113,7 @@ def test_killed_and_resumed_it_is_the_same_dataset(scene, copy, every, checkpoin
 def test_stopped_in_the_middle_of_a_recording_it_goes_on_there(scene, copy, monkeypatch):
     """Ctrl-C makes a checkpoint, whatever the time since the last one."""
     frames: list[int] = []
-    monkeypatch.setattr("pipeline.archive.batch.camera_run.UPDATE_EVERY_S", 0.0)
+    monkeypatch.setattr("pipeline.archive.batch.progress.UPDATE_EVERY_S", 0.0)
 
     def stopped() -> bool:
         return sum(frames) >= 30

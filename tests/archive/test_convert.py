@@ -19,12 +19,12 @@ from support.track_tables import row, walk, write_csv
 
 from pipeline.archive.annotations import read_annotations
 from pipeline.archive.convert import Selection, convert, make_format
-from pipeline.archive.dataset.layout import dataset_job
+from pipeline.archive.dataset.header import dataset_job
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.cli.main import main
 from pipeline.config.plugins import FORMATS, plugin_names
 from pipeline.core.errors import UsageError
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks import parquet
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ import pytest
 from support import dataset_results
 from support.dataset_results import FPS, START, moving, segment, with_masks, write_all
 
+from pipeline.archive.dataset.header import dataset_job
 from pipeline.archive.dataset.layout import (
-    dataset_job,
     read_manifest,
     read_manifests,
     read_state,

@@ -10,7 +10,7 @@ import pytest
 from support.dataset_results import START, moving
 from support.paths import ROOT
 
-from pipeline.archive.dataset.layout import dataset_job
+from pipeline.archive.dataset.header import dataset_job
 from pipeline.archive.dataset.schema import Segment, partition_value, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 

@@ -15,7 +15,8 @@ from support.dataset_results import moving, segment, write_all
 from support.remote_stores import memory_store, new_bucket, s3_server
 
 from pipeline.archive.dataset.files import files_below, names_in, put_bytes, read_text, work_root
-from pipeline.archive.dataset.layout import dataset_job, read_manifest, read_manifests
+from pipeline.archive.dataset.header import dataset_job
+from pipeline.archive.dataset.layout import read_manifest, read_manifests
 from pipeline.archive.dataset.lease import is_lease
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.dataset.schema import TABLES

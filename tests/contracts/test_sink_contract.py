@@ -19,8 +19,8 @@ from support.fake_gui import FakeGui
 import pipeline.sinks
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
 from pipeline.core.errors import OutputError
-from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.options import descriptions
+from pipeline.core.run_info import RunInfo, SourceInfo
 
 PLUGINS = [
     module.name

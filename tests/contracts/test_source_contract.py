@@ -20,8 +20,8 @@ from support.tiny_videos import noise_picture, write_picture, write_video
 import pipeline.sources
 from pipeline.core.data import Frame
 from pipeline.core.errors import SourceLostError
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import descriptions
+from pipeline.core.run_info import SourceInfo
 
 PLUGINS = [
     module.name

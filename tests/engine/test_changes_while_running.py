@@ -23,7 +23,7 @@ from support.threads import Latch
 
 from pipeline.core.data import ClassNames, Event, Frame, Result, Tracks
 from pipeline.core.errors import ModelError, PipelineError, SourceBrokenError, SourceError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.trackers import bytetrack, sort
 
 pytestmark = pytest.mark.timeout(60)

@@ -11,8 +11,8 @@ from support.fakes import FakeDetector, FakeSink, FakeSource, FakeTracker, Setup
 from support.live_fakes import until
 from support.threads import PATIENCE_S, Latch, in_thread, interrupt, join
 
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.ring_buffer import RingBuffer, RingGroup
+from pipeline.core.run_info import RunInfo
 from pipeline.engine import RunOptions
 from pipeline.engine.grabber import Grabbed
 from pipeline.engine.inference import Inference

@@ -17,7 +17,7 @@ from support.tiny_videos import noise_picture
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import SourceBrokenError, SourceError, StageError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.sinks import mot, video
 
 pytestmark = pytest.mark.timeout(60)

@@ -16,9 +16,9 @@ from support.threads import Latch
 
 from pipeline.core.data import Frame, Result
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.engine import Pipeline, RunOptions
-from pipeline.engine.grabber import max_moving
+from pipeline.engine.read_ahead import max_moving
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -13,7 +13,7 @@ from support.live_fakes import Camera, until
 from support.watched_run import OneObjectDetector, WatchedRun
 
 from pipeline.core.data import Detections, Frame
-from pipeline.core.interfaces import unix_time
+from pipeline.core.run_info import unix_time
 from pipeline.events.store.records import EventQuery, StoredEvent
 
 pytestmark = pytest.mark.timeout(60)

@@ -13,7 +13,7 @@ from support.event_results import NAMES, event, result, run_info
 
 from pipeline.core.data import Result
 from pipeline.core.errors import StoreError, StoreRefusedError
-from pipeline.core.interfaces import unix_time
+from pipeline.core.run_info import unix_time
 from pipeline.events.positions import COLUMNS, MAX_CLASSES, ROWS, HourGrid, PositionCounter
 from pipeline.events.store import tables
 from pipeline.events.store.clip_boxes import ClipBoxes

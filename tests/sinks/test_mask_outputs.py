@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.drawing import Annotator
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.masks import Mask
 from pipeline.core.output_columns import TRACK_NAMES
+from pipeline.core.run_info import RunInfo
 from pipeline.core.track_files import read_recording
 from pipeline.sinks import coco, jsonl, parquet
 

@@ -15,7 +15,7 @@ from support.sink_results import PLUGINS, opened, result, rich, run_info
 
 from pipeline.core.data import Result
 from pipeline.core.errors import OutputError
-from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.core.track_files import read_recording
 from pipeline.sinks import video
 from pipeline.sinks._files import OutputFolder

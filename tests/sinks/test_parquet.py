@@ -84,7 +84,7 @@ def test_text_is_text_for_every_reader(tmp_path: Path) -> None:
 def test_a_name_that_is_no_utf8_and_a_time_that_is_unknown(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from pipeline.core.interfaces import RunInfo, SourceInfo
+    from pipeline.core.run_info import RunInfo, SourceInfo
 
     made = parquet.build(parquet.Options())
     recorded = {"cam": SourceInfo(64, 48, recorded=True)}

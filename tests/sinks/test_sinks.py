@@ -25,8 +25,8 @@ from support.sink_results import NAMES, pictures, quick_video, result, run_info
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.drawing import class_colour
 from pipeline.core.errors import OutputError, UsageError
-from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.paths import safe_stem
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.core.yuv import BT601, BT709, YuvColour, YuvImage, yuv_matrix
 from pipeline.sinks import csv as csv_sink
 from pipeline.sinks import jsonl, mot, video, window

@@ -20,7 +20,7 @@ from support.tiny_videos import write_video
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.drawing import Annotator
 from pipeline.core.errors import OutputError, WriteError
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks import subtitles
 from pipeline.sinks._mkv import write_mkv
 from pipeline.sources.file import Options as FileOptions

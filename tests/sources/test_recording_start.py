@@ -12,8 +12,8 @@ import pytest
 from support.tiny_videos import corner_picture, write_video
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.options import validated
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.sources._file.recording_start import recording_start, zone_of
 from pipeline.sources.file import Options, build
 

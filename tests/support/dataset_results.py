@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.archive.dataset.layout import dataset_job, read_manifest
+from pipeline.archive.dataset.header import dataset_job
+from pipeline.archive.dataset.layout import read_manifest
 from pipeline.archive.dataset.schema import Segment, segment_name
 from pipeline.archive.dataset.writer import SegmentWriter
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks

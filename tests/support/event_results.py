@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
-from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.run_info import RunInfo, SourceInfo
 
 NAMES = {0: "person"}
 START = time.monotonic()

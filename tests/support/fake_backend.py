@@ -17,9 +17,9 @@ from pipeline.config.schema import Config
 from pipeline.config.web import WebOptions
 from pipeline.core.data import ClassNames, Detections, Float32, Frame, Image, Result, Tracks
 from pipeline.core.errors import ConfigError
-from pipeline.core.interfaces import RunInfo
 from pipeline.core.options import PluginChoice
 from pipeline.core.packet_tap import PacketTap
+from pipeline.core.run_info import RunInfo
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.events.alerts.counts import AlertCount
 from pipeline.events.alerts.options import AlertOptions

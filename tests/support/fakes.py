@@ -18,7 +18,7 @@ from support.threads import Latch, OneAtATime
 
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.frame_pool import FramePool
-from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.engine import DetectOptions, Pipeline, RunOptions
 from pipeline.engine.pipeline import PATIENCE_S
 

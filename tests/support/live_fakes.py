@@ -15,7 +15,7 @@ from support.threads import PATIENCE_S
 
 from pipeline.core.data import Frame, Result
 from pipeline.core.errors import SourceLostError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.engine import Pipeline, RunOptions
 from pipeline.engine.camera_monitor import CameraStatus
 from pipeline.engine.pipeline import PATIENCE_S as RUN_PATIENCE_S

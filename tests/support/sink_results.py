@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
-from pipeline.core.interfaces import RunInfo, SourceInfo
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.sinks import csv, events_csv, jsonl, mot, parquet, video
 
 NAMES = {0: "person", 1: 'a "quoted", long\nname', 2: "行人"}

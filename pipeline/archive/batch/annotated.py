@@ -18,7 +18,8 @@ from pipeline.config.build import make_sinks
 from pipeline.config.schema import Config
 from pipeline.core.data import Result
 from pipeline.core.errors import WriteError
-from pipeline.core.interfaces import RunInfo, Sink, SourceInfo
+from pipeline.core.interfaces import Sink
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.events.zones.schema import CameraZones, ZonesFile, plain
 
 

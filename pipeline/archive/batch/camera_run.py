@@ -21,7 +21,7 @@ from pipeline.archive.batch.content import Stamp, content_hash, sample_of
 from pipeline.archive.batch.grouping import Recording, Seam, reason_of, seam_between
 from pipeline.archive.batch.identity import is_same
 from pipeline.archive.batch.options import BatchOptions
-from pipeline.archive.batch.progress import Report, Update
+from pipeline.archive.batch.progress import Pace, Report, Update
 from pipeline.archive.batch.reading import RecordingReader
 from pipeline.archive.batch.remote_files import LocalCopies
 from pipeline.archive.batch.store import JobStore, Kept, Notes, remembered, video_row
@@ -37,7 +37,6 @@ from pipeline.sources.file import Options
 
 log = logging.getLogger("trackline")
 
-UPDATE_EVERY_S = 0.5
 _UNKNOWN_MEMORY_S = 60.0
 """How long a track may be unseen where the tracker does not say how long it remembers."""
 _LOST_S = 1.0
@@ -332,7 +331,7 @@ class CameraRun:
         context, segment = self._context, writer.segment
         first = 0 if writer.resumed is None else writer.resumed.frame + 1
         detector = context.detector()
-        pace = _Pace(context.options.checkpoint_s, first)
+        pace = Pace(context.options.checkpoint_s, first)
 
         def checkpoint() -> None:
             writer.checkpoint({"token": token, "tracker": self._tracker.save_state()})
@@ -378,43 +377,6 @@ class CameraRun:
             and self._context.config.run.detect_every == 1
             and not self._context.options.save_video
         )
-
-
-class _Pace:
-    """How far a recording is, and when it is time for a checkpoint or an update."""
-
-    def __init__(self, checkpoint_s: float, first: int) -> None:
-        self.frame = first - 1
-        self._checkpoint_s = checkpoint_s
-        self._checkpoint_at = time.monotonic() + checkpoint_s
-        self._update_at = 0.0
-        self._at_s = self._reported_s = 0.0
-        self._reported_frame = first - 1
-
-    def add(self, frame: int, pts_s: float) -> None:
-        """Note a frame that was written."""
-        self.frame, self._at_s = frame, pts_s
-
-    @property
-    def is_update_due(self) -> bool:
-        """Return whether an update is due."""
-        return time.monotonic() >= self._update_at
-
-    def update(self, camera: str, recording: Recording) -> Update:
-        """Return what was done since the last update."""
-        seconds, frames = self._at_s - self._reported_s, self.frame - self._reported_frame
-        self._reported_s, self._reported_frame = self._at_s, self.frame
-        self._update_at = time.monotonic() + UPDATE_EVERY_S
-        return Update("frames", camera, str(recording.path), max(0.0, seconds), frames)
-
-    @property
-    def is_checkpoint_due(self) -> bool:
-        """Return whether so much work was done since the last checkpoint."""
-        return time.monotonic() >= self._checkpoint_at
-
-    def checkpoint_made(self) -> None:
-        """Begin to count anew."""
-        self._checkpoint_at = time.monotonic() + self._checkpoint_s
 
 
 def _token(digest: str, carried_from: str, base_id: int) -> str:

@@ -26,7 +26,8 @@ from pipeline.archive.batch.ray_cluster import TaskShare, ray_cluster
 from pipeline.archive.batch.store import LOCK_PATIENCE_S, JobStore, camera_lock, open_store
 from pipeline.archive.batch.workers import run_here, run_in_process, run_in_workers
 from pipeline.archive.dataset.files import children_with
-from pipeline.archive.dataset.layout import ANNOTATED, has_header, refuse_other_options
+from pipeline.archive.dataset.header import has_header, refuse_other_options
+from pipeline.archive.dataset.layout import ANNOTATED
 from pipeline.archive.dataset.reader import open_dataset
 from pipeline.archive.remote import is_remote
 from pipeline.config.build import check_tracker_ground, make_detector, model_of

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.archive.batch.grouping import Recording
+
+UPDATE_EVERY_S = 0.5
 
 UpdateKind = Literal["begun", "frames", "done", "kept", "failed"]
 
@@ -27,6 +30,43 @@ class Update:
 
 
 Report = Callable[[Update], None]
+
+
+class Pace:
+    """How far a recording is, and when it is time for a checkpoint or an update."""
+
+    def __init__(self, checkpoint_s: float, first: int) -> None:
+        self.frame = first - 1
+        self._checkpoint_s = checkpoint_s
+        self._checkpoint_at = time.monotonic() + checkpoint_s
+        self._update_at = 0.0
+        self._at_s = self._reported_s = 0.0
+        self._reported_frame = first - 1
+
+    def add(self, frame: int, pts_s: float) -> None:
+        """Note a frame that was written."""
+        self.frame, self._at_s = frame, pts_s
+
+    @property
+    def is_update_due(self) -> bool:
+        """Return whether an update is due."""
+        return time.monotonic() >= self._update_at
+
+    def update(self, camera: str, recording: Recording) -> Update:
+        """Return what was done since the last update."""
+        seconds, frames = self._at_s - self._reported_s, self.frame - self._reported_frame
+        self._reported_s, self._reported_frame = self._at_s, self.frame
+        self._update_at = time.monotonic() + UPDATE_EVERY_S
+        return Update("frames", camera, str(recording.path), max(0.0, seconds), frames)
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Return whether so much work was done since the last checkpoint."""
+        return time.monotonic() >= self._checkpoint_at
+
+    def checkpoint_made(self) -> None:
+        """Begin to count anew."""
+        self._checkpoint_at = time.monotonic() + self._checkpoint_s
 
 
 @dataclass

@@ -13,8 +13,9 @@ from pipeline.config.build import tracker_factory
 from pipeline.config.schema import Config
 from pipeline.core.data import Frame, Result
 from pipeline.core.errors import SourceBrokenError, SourceError
-from pipeline.core.interfaces import Detector, SourceInfo
+from pipeline.core.interfaces import Detector
 from pipeline.core.options import PluginChoice
+from pipeline.core.run_info import SourceInfo
 from pipeline.engine import Pipeline
 from pipeline.sources.file import FileSource, Options
 from pipeline.sources.file import build as build_file

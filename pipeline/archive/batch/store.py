@@ -21,13 +21,12 @@ from pipeline.archive.dataset.files import (
     work_root,
     write_json,
 )
+from pipeline.archive.dataset.header import dataset_job, lock_dataset
 from pipeline.archive.dataset.layout import (
     ANNOTATED,
     LOCK,
     MOVED,
     Manifest,
-    dataset_job,
-    lock_dataset,
     read_manifests,
     read_state,
     remove_segment,

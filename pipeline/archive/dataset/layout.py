@@ -1,4 +1,4 @@
-"""Files of a dataset: its header, manifests, parts, and the work of segments in progress.
+"""Files of a dataset: its manifests, parts, and the work of segments in progress.
 
 What holds after a kill at any moment: a segment is in the dataset once its manifest is; everything
 else about it is an orphan, or work to go on from.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 from pipeline.archive.dataset.files import (
     children_with,
     files_below,
-    is_there,
     names_in,
     read_text,
     read_texts,
@@ -28,13 +26,8 @@ from pipeline.archive.dataset.files import (
     work_root,
     write_json,
 )
-from pipeline.archive.dataset.lease import is_lease, take_lease
-from pipeline.archive.dataset.schema import SCHEMA_VERSION, TABLES, Segment, segment_stem
-from pipeline.archive.remote import is_remote
-from pipeline.core.dataset_folder import BEGUN, FORMAT, HEADER
-from pipeline.core.errors import OutputError, UsageError, WriteError, writing
-from pipeline.core.file_lock import LockHeldError, lock_file
-from pipeline.core.parquet_file import import_pyarrow
+from pipeline.archive.dataset.schema import TABLES, Segment, segment_stem
+from pipeline.core.errors import UsageError, WriteError, writing
 from pipeline.core.state_json import from_json, to_json
 
 MANIFESTS = "manifest"
@@ -45,7 +38,6 @@ ANNOTATED = "annotated"
 MOVED = ".moved.json"
 """Where files lie now that lay elsewhere when they were processed; the job's own."""
 LOCK = ".lock"
-_MAX_NAMED = 6
 """Options that a refusal names; more are counted."""
 
 
@@ -92,184 +84,6 @@ class CameraState:
     open_tracks: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_header(dataset: Path) -> dict[str, Any]:
-    """Return what dataset.json says; raises UsageError unless this program can read the dataset."""
-    path = dataset / HEADER
-    try:
-        header = json.loads(read_text(path))
-    except FileNotFoundError:
-        is_folder = is_remote(dataset) or dataset.is_dir()
-        reason = "has no dataset.json" if is_folder else "there is no such folder"
-        raise UsageError(f"{dataset}: is no dataset: {reason}") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise UsageError(f"{path}: is damaged: not JSON") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise UsageError(f"{path}: is not the header of a dataset of this program")
-    schema = header.get("schema")
-    if not isinstance(schema, int) or schema < 1:
-        raise UsageError(f"{path}: is damaged: schema {schema!r}")
-    if schema > SCHEMA_VERSION:
-        program = header.get("program") or "a newer program"
-        raise UsageError(
-            f"{dataset}: has schema {schema}, written by {program}; this one reads up to "
-            f"{SCHEMA_VERSION}: install a newer Trackline"
-        )
-    return header
-
-
-def has_header(path: Path) -> bool:
-    """Return whether there is a dataset to go on with, readable or not."""
-    try:
-        return is_there(path / HEADER)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def refuse_other_options(
-    dataset: Path, options: Mapping[str, Any], written: Sequence[str] | None = None
-) -> list[str]:
-    """Return the names of options that are others than before, of a dataset without results.
-
-    `written` are those that the user set, or what is above them (`zones`); None: it is not known.
-    One that the program that made the dataset did not have counts only where the user set it: its
-    default is what that program did. Raises UsageError where there are results: it names what a
-    user set now or then, else (after an update of the program) all that differ.
-    """
-    header = read_header(dataset)
-    before, now = header.get("options", {}), _as_json(options)
-    known = now if written is None else written
-    added = {name for name in now.keys() - before.keys() if not _is_below(name, [*known])}
-    changed = sorted(name for name in {*before, *now} - added if before.get(name) != now.get(name))
-    if not changed or not _holds_results(dataset):
-        return changed
-    sets = (header.get("written"), written)
-    told = {name: [_is_below(name, each or ()) for each in sets] for name in changed}
-    named = [name for name in changed if any(told[name])] or changed
-    shown = []
-    for name in named[:_MAX_NAMED]:
-        by_default = [
-            "" if known is None or is_told or value.get(name) is None else " by default"
-            for known, value, is_told in zip(sets, (before, now), told[name], strict=True)
-        ]
-        was, value = _short(before.get(name)), _short(now.get(name))
-        shown.append(f"{name} was {was}{by_default[0]}, is {value}{by_default[1]}")
-    more = f"; and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
-    raise UsageError(
-        f"{dataset}: was made with other options: {'; '.join(shown)}{more} (--fresh starts over)"
-    )
-
-
-def _is_below(name: str, written: Sequence[str]) -> bool:
-    return any(name == each or name.startswith(f"{each}.") for each in written)
-
-
-def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(dict(options), default=str))
-    return found
-
-
-@contextmanager
-def dataset_job(
-    dataset: Path,
-    options: Mapping[str, Any],
-    *,
-    program: str = "",
-    fresh: bool = False,
-    written: Sequence[str] | None = None,
-    on_damage: Callable[[Manifest, str], None] | None = None,
-) -> Iterator[Path]:
-    """Lock a dataset for one job, made where it is missing, and clear what a killed job left.
-
-    `options` are those that change results, as JSON: other ones than before are refused by name,
-    unless `fresh` begins the dataset anew; `written` are those the user set. `on_damage` gets each
-    committed segment of which a part is not whole, with a line on that. Raises UsageError,
-    OutputError, MissingExtraError.
-    """
-    import_pyarrow("a dataset")
-    if str(dataset).startswith(("http://", "https://")):
-        raise OutputError(f"{dataset}: a web server cannot be written to; want a folder or a store")
-    with writing(dataset):
-        if not is_remote(dataset) and dataset.exists() and not dataset.is_dir():
-            raise OutputError(f"{dataset}: want a folder for the dataset, there is a file")
-        names = sorted(each for each in names_in(dataset) if each != LOCK and not is_lease(each))
-        if names and not {HEADER, BEGUN} & set(names):
-            raise OutputError(f"{dataset}: holds other files ({names[0]}); choose another folder")
-        if not is_remote(dataset):
-            dataset.mkdir(parents=True, exist_ok=True)
-        release = lock_dataset(dataset)
-    try:
-        for manifest, why in _begin(dataset, _as_json(options), written, program, fresh):
-            if on_damage is not None:
-                on_damage(manifest, why)
-        yield dataset
-        if is_remote(dataset):
-            # Parts of workers that were lost: some read whole folders as they are.
-            with writing(dataset, WriteError):
-                remove_orphans(dataset)
-    finally:
-        release()
-
-
-def lock_dataset(dataset: Path) -> Callable[[], None]:
-    """Lock a dataset for one job, return what unlocks it; raises OutputError where one has it."""
-    try:
-        return take_lease(dataset) if is_remote(dataset) else lock_file(dataset / LOCK)
-    except LockHeldError as error:
-        raise OutputError(
-            f"{dataset}: another job ({error.holder}) is writing it; wait, or choose another "
-            "folder with -o"
-        ) from None
-
-
-def _begin(
-    dataset: Path,
-    options: dict[str, Any],
-    written: Sequence[str] | None,
-    program: str,
-    fresh: bool,
-) -> list[tuple[Manifest, str]]:
-    """Bring a dataset to where a job can begin; return segments with a damaged part, and why."""
-    header = read_header(dataset) if has_header(dataset) else None
-    if header is not None and not fresh and not refuse_other_options(dataset, options, written):
-        with writing(dataset):
-            damaged = remove_orphans(dataset)
-            remove_file(dataset / BEGUN)
-        return damaged
-    with writing(dataset):
-        write_json(dataset / BEGUN, {})
-        remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
-        _remove_results(dataset)
-        told = {} if written is None else {"written": [*written]}
-        start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
-        write_json(dataset / HEADER, {**start, "options": options, **told})
-        remove_file(dataset / BEGUN)
-    return []
-
-
-def _holds_results(dataset: Path) -> bool:
-    """Return whether a segment is committed or has a checkpoint."""
-    pieces = work_root(dataset).glob("*/*.parquet")
-    return any(map(_is_manifest, names_in(dataset / MANIFESTS))) or next(pieces, None) is not None
-
-
-def _remove_results(dataset: Path) -> None:
-    """Remove what jobs wrote, and nothing else that lies in the folders of tables and videos."""
-    for folder in (dataset / MANIFESTS, dataset / STATES, work_root(dataset)):
-        remove_folder(folder)
-    remove_file(dataset / MOVED)
-    for name in (*TABLES, ANNOTATED):
-        for path in [*children_with(dataset / name, (".parquet", ".mp4", ".part"))]:
-            remove_file(path)
-        remove_empty_folders(dataset / name)  # somebody else's files stay
-
-
-def _short(value: Any) -> str:
-    text = "not set" if value is None else json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def manifest_path(dataset: Path, segment: str) -> Path:
     """Return the manifest's file, which is there once the segment is committed."""
     return dataset / MANIFESTS / f"{segment}.json"
@@ -305,7 +119,7 @@ def read_manifest(dataset: Path, segment: str) -> Manifest | None:
 def read_manifests(dataset: Path, camera: str | None = None) -> dict[str, Manifest]:
     """Return every committed segment, or one camera's, by its name, in the order of names."""
     try:
-        names = [each for each in names_in(dataset / MANIFESTS) if _is_manifest(each)]
+        names = [each for each in names_in(dataset / MANIFESTS) if is_manifest(each)]
     except OSError as error:
         raise UsageError(f"{dataset / MANIFESTS}: cannot be read: {error.strerror}") from None
     stem = "" if camera is None else segment_stem(camera)
@@ -337,7 +151,8 @@ def _manifests(dataset: Path, segments: Sequence[str]) -> dict[str, Manifest]:
     return found
 
 
-def _is_manifest(name: str) -> bool:
+def is_manifest(name: str) -> bool:
+    """Return whether a file's name is that of a manifest."""
     return name.endswith(".json") and not name.startswith(".")
 
 
@@ -396,7 +211,7 @@ def remove_orphans(dataset: Path) -> list[tuple[Manifest, str]]:
         if name.removesuffix(".json") not in committed:
             remove_file(dataset / STATES / name)
     for name in names_in(dataset / MANIFESTS):
-        if not _is_manifest(name):
+        if not is_manifest(name):
             remove_file(dataset / MANIFESTS / name)
     for name in names_in(work_root(dataset)):
         folder = work_root(dataset) / name

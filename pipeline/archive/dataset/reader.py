@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.archive.dataset.layout import (
-    Manifest,
-    has_header,
-    read_header,
-    read_manifest,
-    read_manifests,
-)
+from pipeline.archive.dataset.header import has_header, read_header
+from pipeline.archive.dataset.layout import Manifest, read_manifest, read_manifests
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES, partition_value
 from pipeline.archive.remote import is_remote, place_of, reaching, store_of
 from pipeline.core.dataset_folder import dataset_at

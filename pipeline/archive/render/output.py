@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pipeline.core.data import Frame, Image, Result
 from pipeline.core.errors import OutputError, UsageError
-from pipeline.core.interfaces import RunInfo, SourceInfo
 from pipeline.core.paths import safe_stem
+from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.core.yuv import YuvImage
 from pipeline.sinks import video
 from pipeline.sources import file

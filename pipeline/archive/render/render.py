@@ -20,8 +20,8 @@ from pipeline.core.data import Frame, Image, Result
 from pipeline.core.drawing import ALL_LABELS, LabelPart
 from pipeline.core.errors import OutputError, SourceBrokenError, UsageError
 from pipeline.core.heatmap import HeatMap, png_of
-from pipeline.core.interfaces import SourceInfo
 from pipeline.core.options import unknown
+from pipeline.core.run_info import SourceInfo
 from pipeline.sinks.video import Options as VideoOptions
 
 log = logging.getLogger("trackline")

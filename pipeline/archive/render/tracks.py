@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.archive.tracks import TrackInput, open_tracks
 from pipeline.core.data import ClassNames, Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
-from pipeline.core.interfaces import SourceInfo
+from pipeline.core.run_info import SourceInfo
 from pipeline.core.track_files import BoxTable
 
 TIME_TOLERANCE_S = 0.005

@@ -29,73 +29,20 @@ from typing import Literal
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.backend import FamilyOptions, Placing
 from pipeline.detectors.common.layouts import FINAL, LayoutVariant
+from pipeline.detectors.common.network_graph import SIZE_INPUTS, Graph, Port
 from pipeline.detectors.common.probe import RecognisedLayout
 
 Form = Literal["queries", "detections", "anchors"]
 Corners = Literal["cxcywh", "xyxy", "yxyx", "offsets"]
-Shape = tuple[int | None, ...]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _COCO_NUMBERS = 91
 """COCO numbers its 80 classes from 1 to 90; 0 stands for nothing."""
-_SIZE_INPUTS = ("orig_target_sizes", "orig_sizes", "target_sizes")
 _LAYOUTS: dict[Form, str] = {
     "queries": "detr-best",
     "detections": "end-to-end",
     "anchors": "anchors",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Input or output of a network: names, sides (None: any), whether it holds whole numbers.
-
-    `shape` is () where not even the number of dimensions is known.
-    """
-
-    names: frozenset[str]
-    shape: Shape
-    whole: bool = False
-
-    @property
-    def channels_last(self) -> bool:
-        """Return whether it is for pictures whose colours come last."""
-        return self.shape[-1] == 3 and self.shape[-3] != 3
-
-    def fits(self, *sides: int | None) -> bool:
-        """Return whether its shape is that; None stands for any side, and any side fits 1."""
-        pairs = zip(sides, self.shape, strict=False)
-        return len(sides) == len(self.shape) and all(
-            want is None or have == want or (have is None and want == 1) for want, have in pairs
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """What is seen of a network without running it.
-
-    `pixel_max` is the number for white, `score_classes` how many classes its scores are of, with
-    "nothing", `resized_to` the (height, width) that it scales pictures to itself; None where that
-    is not seen. `ends` holds the operation that each output comes from.
-    """
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    ends: tuple[str, ...] = ()
-    pixel_max: int | None = None
-    score_classes: int | None = None
-    resized_to: tuple[int, int] | None = None
-
-    @property
-    def size_input(self) -> int | None:
-        """Return the place of the input that says for which size boxes are wanted."""
-        named = [not port.names.isdisjoint(_SIZE_INPUTS) for port in self.inputs]
-        return named.index(True) if True in named else None
-
-    def output(self, *names: str) -> int | None:
-        """Return the place of the output of one of these names."""
-        named = [not port.names.isdisjoint(names) for port in self.outputs]
-        return named.index(True) if True in named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +351,7 @@ def _with_inputs(path: Path, graph: Graph, found: Reading) -> Reading:
     if len(others) != 1:
         came = ", ".join(_shown(port) for port in graph.inputs)
         raise ModelError(
-            f"model: {path} has inputs {came}, want a picture and at most {_SIZE_INPUTS[0]}"
+            f"model: {path} has inputs {came}, want a picture and at most {SIZE_INPUTS[0]}"
         )
     return replace(found, picture=others[0], size_input=size, input_size=graph.resized_to)
 

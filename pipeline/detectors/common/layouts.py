@@ -46,22 +46,23 @@ from pipeline.detectors.common.decoding import (
     normalised,
     transposed,
 )
+from pipeline.detectors.common.layout_errors import (
+    of_classes,
+    refused_output,
+    unknown_layout,
+    why_none,
+)
 from pipeline.detectors.common.layout_evidence import Evidence
+from pipeline.detectors.common.network_graph import Shape
 from pipeline.models.class_names import COCO
 
 __all__ = ["Candidates", "Layout", "LayoutVariant", "cell_count", "identify"]
 
 FINAL = ("end-to-end", "class-first", "detr", "detr-best")
-_TABLES = (
-    "end-to-end",
-    "class-first",
-    "deepstream",
-    "detr-best",
-)  # of six columns, whatever the classes
+_TABLES = ("end-to-end", "class-first", "deepstream", "detr-best")
+"""Of six columns, whatever the number of classes."""
 _RAW_BGR = ("yolox", "yolox-decoded")
 LAYOUTS = ("v8", "v5", "v6", *_RAW_BGR, "deepstream", *FINAL)
-
-Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def find_variant(
         each.evidence(answer, size).is_enough for each in variants[:1]
     )
     if not (variants if proves else usual):
-        raise _unknown(shape, _why_none(shape, size, names))
+        raise unknown_layout(shape, why_none(shape, size, names))
     if answer is None:
         return usual[0]
     objections = {each: each.objection(answer, size) for each in (variants if proves else usual)}
@@ -257,12 +258,12 @@ def find_variant(
     seen = variants[0].evidence(answer, size).summary()
     if not fitting:
         why = "; ".join(f"not {each.name}: {why}" for each, why in objections.items() if why)
-        raise _refused(
-            shape, f"no layout{_of_classes(names)} fits what the probe picture gave ({seen}): {why}"
+        raise refused_output(
+            shape, f"no layout{of_classes(names)} fits what the probe picture gave ({seen}): {why}"
         )
     if len(fitting) > 1:
         both = " and ".join(str(each) for each in fitting)
-        raise _refused(
+        raise refused_output(
             shape,
             f"{both} fit what the probe picture gave ({seen}): set the option layout, or names",
         )
@@ -288,13 +289,13 @@ def variant_named(
     Raises ModelError where the shape cannot hold that layout.
     """
     if len(shape) != 3 or shape[0] not in (1, None):
-        raise _unknown(shape, "want three dimensions, the first 1")
+        raise unknown_layout(shape, "want three dimensions, the first 1")
     rows, columns = answer.shape
     found = [each for each in _possible(shape, size, names, name in FINAL) if each.name == name]
     if not found:
         found = _forced(name, (rows, columns), names)
     if not found:
-        raise _refused(shape, f"layout: it cannot hold {name}{_of_classes(names)}")
+        raise refused_output(shape, f"layout: it cannot hold {name}{of_classes(names)}")
     variant = _measured(found[0], answer, size)
     return variant, variant.objection(answer, size)
 
@@ -311,7 +312,7 @@ def _possible(
 ) -> list[LayoutVariant]:
     """Return the variants that an output of this shape may have, usual ones first."""
     if len(shape) != 3 or shape[0] not in (1, None):
-        raise _unknown(shape, "want three dimensions, the first 1")
+        raise unknown_layout(shape, "want three dimensions, the first 1")
     _, rows, columns = shape
     found = []
     if columns == 6 and end2end is not False:
@@ -328,7 +329,7 @@ def _possible(
     if rows is None or columns is None:
         if found:
             return found
-        raise _unknown(shape, "its size does not follow from the input's")
+        raise unknown_layout(shape, "its size does not follow from the input's")
     found += _with_boxes_in_rows(rows, columns, size, names)
     found += _with_boxes_in_columns(rows, columns, size, names)
     return sorted(found, key=lambda variant: not variant.usual)
@@ -396,47 +397,3 @@ def _cells(count: int, size: Size) -> tuple[tuple[int, ...], int]:
             if count == per_cell * cell_count(size, strides):
                 return strides, per_cell
     return (), 0
-
-
-def _why_none(shape: Shape, size: Size, names: int | None) -> str:
-    _, rows, columns = shape
-    if names and columns != 5 + names and rows != 4 + names:
-        return f"its metadata names {names} classes{_looks_like(shape, names)}"
-    if columns is not None and columns < 6:
-        return "too narrow"
-    return (
-        f"N is neither 1 nor 3 times the {cell_count(size)} cells of {size[0]}x{size[1]}"
-        if rows is not None
-        else "its size does not follow from the input's"
-    )
-
-
-_TASKS = {32: "segment", 51: "pose", 1: "obb"}
-
-
-def _looks_like(shape: Shape, names: int) -> str:
-    """Return which task an output is of that has more numbers for a box than boxes need."""
-    _, rows, columns = shape
-    for side, besides in ((rows, 4 + names), (columns, 6)):
-        if side is not None and (task := _TASKS.get(side - besides)):
-            return f" (this looks like the task {task})"
-    return ""
-
-
-def _of_classes(names: int | None) -> str:
-    return f" of {names} classes" if names else ""
-
-
-def _shown(shape: Shape) -> str:
-    return ", ".join("?" if side is None else str(side) for side in shape)
-
-
-def _unknown(shape: Shape, why: str) -> ModelError:
-    return ModelError(
-        f"model: unknown output layout ({_shown(shape)}): {why}; known are (1, 4+classes, N) as "
-        "YOLOv8 and 11, (1, N, 5+classes) as YOLOv5 and YOLOX, (1, N, 6) end-to-end"
-    )
-
-
-def _refused(shape: Shape, why: str) -> ModelError:
-    return ModelError(f"model: output ({_shown(shape)}): {why}")

@@ -28,9 +28,10 @@ from pipeline.detectors.common.backend import (
     Settings,
     stage_milliseconds,
 )
-from pipeline.detectors.common.families import Port, Reading, check_table
+from pipeline.detectors.common.families import Reading, check_table
 from pipeline.detectors.common.layouts import Layout
 from pipeline.detectors.common.letterbox import PADDING, Letterbox, paste, place
+from pipeline.detectors.common.network_graph import Port
 from pipeline.detectors.common.postprocess import Postprocess
 from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.onnxruntime.outputs import masks_of, table_of

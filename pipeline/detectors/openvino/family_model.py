@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.core.errors import ModelError
 from pipeline.detectors.common.backend import IMGSZ, ExtraColumns, LayoutOverrides, Network
-from pipeline.detectors.common.families import Graph, Port, Reading
+from pipeline.detectors.common.families import Reading
+from pipeline.detectors.common.network_graph import Graph, Port
 from pipeline.detectors.common.probe import RecognisedLayout
 from pipeline.detectors.openvino.graph import is_quantized, pixel_max_of
 from pipeline.models.metadata import read_metadata

@@ -14,7 +14,8 @@ from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceError, SourceLostError, located
-from pipeline.core.interfaces import Interruptible, Source, SourceInfo
+from pipeline.core.interfaces import Interruptible, Source
+from pipeline.core.run_info import SourceInfo
 
 CONNECT_S = 5.0
 """Longest wait for the connection, and again for its first picture."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pipeline.core.data import Event, Float32, Result
-from pipeline.core.interfaces import RunInfo, Sink, unix_time
+from pipeline.core.interfaces import Sink
+from pipeline.core.run_info import RunInfo, unix_time
 from pipeline.events.positions import no_seconds
 from pipeline.events.store.records import (
     LINE_KINDS,

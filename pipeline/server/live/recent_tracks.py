@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.core.data import ClassNames, Frame, Result
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.events.zones.count_table import count_rows
 from pipeline.events.zones.replay import Step, replayed
 from pipeline.events.zones.schema import CameraZones

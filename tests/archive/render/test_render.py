@@ -19,7 +19,7 @@ from pipeline.archive.render.render import RenderJob, render
 from pipeline.cli.main import main
 from pipeline.core.data import Detections, Frame, Result, Tracks
 from pipeline.core.errors import UsageError
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 from pipeline.sinks import csv, jsonl, mot, parquet, video
 from pipeline.sources.file import Options as FileOptions
 from pipeline.sources.file import build as file_source

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
-from pipeline.core.interfaces import RunInfo
+from pipeline.core.run_info import RunInfo
 
 pytest.importorskip("fastapi")
 from pipeline.events.store.records import EventQuery
