@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipeline.cli._console import stderr_console
 from pipeline.core.native_stderr import muted, own_stderr
+from pipeline.core.paths import one_line
 from pipeline.core.secret_masking import masked
 from pipeline.sources._file.listing import picture_files
 
@@ -46,8 +47,8 @@ class PictureList:
     def fail(self, path: Path, why: str) -> None:
         """Report on stderr, in one line, why a picture could not be read."""
         self.failed += 1
-        line = " ".join(f"trackline: {path}: {why}".split())
-        print(masked(line), file=sys.stderr, flush=True)  # noqa: T201
+        line = f"trackline: {path}: {' '.join(why.split())}"
+        print(one_line(masked(line)), file=sys.stderr, flush=True)  # noqa: T201
 
     def fail_to_read(self, path: Path, why: str) -> None:
         """Report why a file is not a picture."""

@@ -35,6 +35,7 @@ from pipeline.core.errors import SourceBrokenError, SourceError, UsageError
 from pipeline.core.interfaces import Detector, Sink
 from pipeline.core.options import PluginChoice, split_names
 from pipeline.core.output_columns import UtcOf, masks_and_keypoints
+from pipeline.core.paths import one_line
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.sinks._table import TableSink
 from pipeline.sources.images import ImageSource, Options
@@ -174,7 +175,7 @@ def _as_table(paths: list[Path]) -> Callable[[Result], Iterator[str]]:
 
     def lines(result: Result) -> Iterator[str]:
         rows = _rows(result)
-        name = printable(result.frame.file)
+        name = one_line(printable(result.frame.file))
         if not rows:
             yield f"{name:{width}}  -\n"
         for _, _, _, _, class_name, score, *box in rows:

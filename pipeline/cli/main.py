@@ -8,7 +8,6 @@ import gc
 import io
 import logging
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.install_hints import broken_opencv, is_opencv
+from pipeline.core.paths import one_line
 from pipeline.core.secret_masking import masked
 
 log = logging.getLogger("trackline")
@@ -30,7 +30,6 @@ COMMANDS = (
     "bench", "eval", "refine", "tune", "render", "clip", "report", "convert", "calibrate", "speeds",
     "geotag", "zones",
 )  # fmt: skip
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -158,7 +157,7 @@ def _failed(line: str, code: int, debug: bool) -> int:
     if debug:
         print(masked(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201
     else:
-        print(f"trackline: {_one_line(masked(line))}", file=sys.stderr)  # noqa: T201
+        print(f"trackline: {one_line(masked(line))}", file=sys.stderr)  # noqa: T201
     return code
 
 
@@ -188,12 +187,7 @@ class MaskingFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's own name)
         """Return the message in one line, whatever a file is called."""
-        return _one_line(super().formatMessage(record))
-
-
-def _one_line(text: str) -> str:
-    """Return the text with control characters as Python writes them; names may hold some."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+        return one_line(super().formatMessage(record))
 
 
 class _ClosedOutput(io.TextIOBase):

@@ -27,6 +27,7 @@ from pipeline.cli._pictures import (
 from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Image
 from pipeline.core.errors import UsageError
+from pipeline.core.paths import one_line
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 from pipeline.sources._file.still_picture import load_picture
 
@@ -142,6 +143,6 @@ def _as_line(paths: list[Path]) -> Callable[[Path, Tagged], str]:
 
     def line(path: Path, tagged: Tagged) -> str:
         words = ", ".join(f"{word} {score:.2f}" for word, score in tagged.tags.items())
-        return f"{path!s:{width}}  {words or '-'}"
+        return f"{one_line(str(path)):{width}}  {words or '-'}"
 
     return line

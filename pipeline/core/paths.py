@@ -10,6 +10,7 @@ from pathlib import Path
 
 _NAME_BYTES = 200  # file systems allow 255; a part number and a suffix must fit behind
 _UNSAFE = re.compile(r"[^\w .()+=@-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # reserved on Windows
 
 
@@ -59,3 +60,8 @@ def unused_name(name: str, suffix: str, taken: Collection[str]) -> str:
         count += 1
         found = f"{stem}-{count}{suffix}"
     return found
+
+
+def one_line(text: str) -> str:
+    """Return the text with control characters, as a file's name may hold, as Python writes them."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -201,3 +201,18 @@ def test_no_library_adds_lines_of_its_own(photos: Path, network: Path) -> None:
     assert done.returncode == 1
     assert done.stderr
     assert all(line.startswith("trackline: ") for line in done.stderr.splitlines()), done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows refuses such names")
+def test_a_line_is_one_whatever_a_picture_is_called(tmp_path: Path, detect: Any) -> None:
+    """`new\\nline.jpg` made two lines of each object's; of two spaces one was shown."""
+    for name in ("new\nline.png", "two  spaces.png"):
+        assert cv2.imwrite(str(tmp_path / name), noise_picture(1, 64, 64))
+    for name in ("cut\noff.png", "cut  off.png"):
+        (tmp_path / name).write_bytes(b"none")
+    _, out, err = detect(tmp_path)
+    assert [r"new\nline.png  " in line for line in out] == [True, True, False, False]
+    assert ["two  spaces.png  " in line for line in out] == [False, False, True, True]
+    assert [r"cut\noff.png: not a" in err[0], "cut  off.png: not a" in err[1], len(err)] == [
+        True, True, 2,
+    ]  # fmt: skip
