@@ -30,10 +30,8 @@ class DetectOptions(OptionsModel):
     """Longest side of the network's input in pixels, if the network leaves it open and runs on the
     CPU: larger finds smaller objects, and takes longer."""
     fps: float | None = Field(None, ge=1, le=1000)
-    """Maximum frames per second to detect on; the frames between get interpolated boxes.
-
-    At least every 30th frame is detected on.
-    """
+    """Maximum frames per second to detect on; the frames between get interpolated boxes. At least
+    every 30th frame is detected on."""
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -1,1 +1,1 @@
-"""Where frames come from: one file per kind of source."""
+"""Sources of frames, one file per kind."""

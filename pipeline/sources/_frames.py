@@ -20,15 +20,15 @@ from pipeline.core.frame_pool import FramePool
 from pipeline.core.run_info import SourceInfo
 
 DEFAULT_FPS = 30.0
-"""Frame rate of frames that come without times of their own."""
+"""Default frame rate of frames without times."""
 
 
 class FrameSource:
     """A source of BGR u8[H,W,3] arrays, or of (array, seconds) pairs.
 
     The iterator is advanced on the source's own thread, as far ahead as frames may wait, and no
-    frame is dropped. Each array is copied, so the program may use its memory again. Times are
-    `index / fps` unless they come with the frames; those must not decrease. It can be read once.
+    frame is dropped. Each array is copied, so the program may reuse its memory. Times are `index /
+    fps` unless they come with the frames; those must not decrease. It can be read once.
     """
 
     live = False
@@ -46,7 +46,7 @@ class FrameSource:
         self._pool = FramePool()
 
     def open(self) -> SourceInfo:
-        """Take the first frame, for its size; raises SourceError where there is none."""
+        """Take the first frame, for its size; raises SourceError if there is none."""
         first = list(islice(self._frames, 1))
         if not first:
             raise SourceError(f"{self.name}: no frames came")
@@ -55,7 +55,7 @@ class FrameSource:
         return SourceInfo(width, height, self._fps, self._count, "frames in memory")
 
     def read(self) -> Frame | None:
-        """Return the next frame; raises SourceError for what is no picture."""
+        """Return the next frame; raises SourceError for anything but a picture."""
         for item in islice(self._frames, 1):
             where = f"{self.name}: item {self._index}"
             image = checked_image(picture_of(item), where)
@@ -68,11 +68,11 @@ class FrameSource:
         return None
 
     def close(self) -> None:
-        """End the iterator; a generator's `finally` runs."""
+        """Close the iterator; a generator's `finally` runs."""
         self._frames = iter(())
         original, self._original = self._original, iter(())
         if callable(close := getattr(original, "close", None)):
-            with suppress(ValueError):  # it runs on a thread that is left behind
+            with suppress(ValueError):  # it runs on a thread that was abandoned
                 close()
 
     def _seconds(self, item: Any, where: str) -> float:
@@ -97,7 +97,7 @@ def is_pair(item: Any) -> bool:
 
 
 def is_picture(item: Any) -> bool:
-    """Return whether it is meant as a frame, right or wrong in shape and type."""
+    """Return whether it is meant as a frame, whether valid or not."""
     return isinstance(item, np.ndarray) or is_pair(item)
 
 

@@ -1,4 +1,4 @@
-"""Frames without picture content, for boxes whose video is not there."""
+"""Source of blank frames, for boxes without a video."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.core.run_info import SourceInfo
 
 
 class Options(OptionsModel):
-    """How long and how large the missing video is."""
+    """Length and size of the missing video."""
 
     frames: int = Field(300, ge=0)
-    """How many frames there are."""
+    """Number of frames."""
     fps: float = Field(30.0, gt=0)
     """Frames per second of the video's own time."""
     width: int = Field(1920, ge=1)
@@ -24,7 +24,7 @@ class Options(OptionsModel):
     height: int = Field(1080, ge=1)
     """Picture height in pixels."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; by default blank."""
+    """Name in results and outputs (default: blank)."""
 
 
 def build(options: Options) -> BlankSource:
@@ -33,7 +33,7 @@ def build(options: Options) -> BlankSource:
 
 
 class BlankSource:
-    """The same black, read-only picture for every frame; it takes memory once."""
+    """Source that returns the same black, read-only picture for every frame."""
 
     live = False
 
@@ -43,7 +43,7 @@ class BlankSource:
         self._index = 0
 
     def open(self) -> SourceInfo:
-        """Begin at frame 0."""
+        """Start at frame 0."""
         options = self._options
         self._index = 0
         self._image = np.zeros((options.height, options.width, 3), np.uint8)
@@ -59,4 +59,4 @@ class BlankSource:
         return Frame(self._image, self.name, index, index / options.fps, time.monotonic())
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""

@@ -1,4 +1,4 @@
-"""A camera on this machine, by number or device path, through OpenCV."""
+"""Source: a camera on this machine, by number or device path, through OpenCV."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ READ_TIMEOUT_MS = 5000
 
 
 class Options(OptionsModel):
-    """Which camera to open and what to ask it for."""
+    """Which camera to open, and the requested settings."""
 
     device: int | str = 0
     """Number (0 is the first camera) or device path such as /dev/video2."""
     width: int | None = Field(None, ge=1)
-    """Picture width to ask for; cameras give the nearest they can."""
+    """Requested picture width; cameras choose the nearest they support."""
     height: int | None = Field(None, ge=1)
-    """Picture height to ask for."""
+    """Requested picture height."""
     fps: float | None = Field(None, gt=0)
-    """Frame rate to ask for."""
+    """Requested frame rate."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
-    """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
+    """Maximum size of a picture; a camera that sends larger ones counts as lost."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; by default camera and its number."""
+    """Name in results and outputs (default: camera and its number)."""
 
 
 def build(options: Options) -> CameraSource:
@@ -46,8 +46,8 @@ def build(options: Options) -> CameraSource:
 def _open_capture(device: int | str, settings: list[int]) -> Any:
     import cv2
 
-    # Named, because "any" tries every backend; quiet, because each failed try prints several
-    # lines, and the engine tells of a camera that is down in one.
+    # Named, because "any" tries every backend; quiet, because each failed attempt prints several
+    # lines, and the engine reports a camera that is down in one.
     backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
     logging = cv2.utils.logging
     level = logging.getLogLevel()
@@ -61,7 +61,7 @@ def _open_capture(device: int | str, settings: list[int]) -> Any:
 class CameraSource:
     """Source of a local camera's newest pictures; a failed read is SourceLostError.
 
-    `open_capture` returns something with the methods of cv2.VideoCapture; tests hand in a fake.
+    `open_capture` returns an object with the methods of cv2.VideoCapture; tests pass a fake.
     """
 
     live = True
@@ -72,7 +72,7 @@ class CameraSource:
         device = options.device
         self._device = int(device) if isinstance(device, str) and device.isdigit() else device
         self._options = options
-        # Of an address nothing is shown: it may hold a password.
+        # Of an address nothing is shown: it may contain a password.
         short = str(self._device).rsplit("/", 1)[-1] if "://" not in str(device) else "camera"
         self.name = options.name or (f"camera{short}" if short.isdigit() else short)
         self._open_capture = open_capture
@@ -80,15 +80,15 @@ class CameraSource:
         self._pool = FramePool()
 
     def open(self) -> SourceInfo:
-        """Open the camera; raises SourceLostError while it is not there.
+        """Open the camera; raises SourceLostError while it is not available.
 
-        A path that can be no device raises SourceError: no such device can appear.
+        A path that can never be a device raises SourceError.
         """
         import cv2
 
         self.close()
         self._check_device()
-        # Without these a camera that hangs would hang its thread for half a minute.
+        # Without these a camera that hangs would block its thread for half a minute.
         settings = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS,
@@ -123,10 +123,10 @@ class CameraSource:
         return SourceInfo(width, height, capture.get(cv2.CAP_PROP_FPS) or None, None, "camera")
 
     def read(self) -> Frame | None:
-        """Return the next picture, never None; raises SourceLostError when there is none."""
+        """Return the next picture, never None; raises SourceLostError if there is none."""
         slot = self._pool.take(*self._size) if 0 not in self._size else None
         good, image = self._capture.read(slot)
-        # After the picture has come: before, it would be stamped with the time of waiting for it.
+        # After the picture has come: before, the time would include the wait for it.
         captured_at = time.monotonic()
         if not good or image is None:
             raise SourceLostError(f"source {self.name}: camera {self._device} gives no picture")
@@ -151,7 +151,7 @@ class CameraSource:
             raise SourceError(f"source {self.name}: device: want a number or path, got '{device}'")
 
     def close(self) -> None:
-        """Release the camera; safe to call twice and when never opened."""
+        """Release the camera; safe to call twice and if never opened."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None

@@ -1,4 +1,4 @@
-"""A video file of any container and codec that FFmpeg knows, read with PyAV."""
+"""Source: a video file of any container and codec that FFmpeg supports, read with PyAV."""
 
 from __future__ import annotations
 
@@ -62,26 +62,26 @@ class Options(OptionsModel):
     name: str | None = Field(None, min_length=1)
     """Name in the outputs; null for the file's name without its suffix."""
     fps: float | None = Field(None, gt=0, le=1000)
-    """Pictures per second, evenly, whatever the file says; null for its own times, and for raw
-    streams (.h264, .mjpeg), which have none, the rate that the codec says, or 25."""
+    """Constant frame rate to assume, whatever the file says; null for its own times, and for raw
+    streams (.h264, .mjpeg), which have none, the codec's rate, or 25."""
     max_fps: float | None = Field(None, gt=0, le=1000)
-    """Most pictures a second that are analysed; the others are left out, and not decoded where
-    that can be. Times and numbers of those that come stay what they are in the file."""
+    """Maximum pictures per second to analyse; the others are skipped, and not decoded if possible.
+    Analysed pictures keep their times and numbers in the file."""
     keyframes_only: bool = False
-    """Whether to decode and analyse key frames only: one every 0.5 to 10 s, with true times."""
+    """Decode and analyse key frames only: one every 0.5 to 10 s, with true times."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
-    """Largest picture that is decoded; a video of larger ones is refused."""
+    """Maximum size of a picture; a video with larger ones is refused."""
     start: datetime | None = None
-    """When the recording began, as in 2024-01-31T14:25:01+01:00; null for what its name or its
-    container says."""
+    """When the recording began, as in 2024-01-31T14:25:01+01:00; null for the time in its name or
+    its container."""
     timezone: str | None = None
-    """Zone of times that do not say theirs, such as Europe/Berlin or +01:00; null for this
-    machine's."""
+    """Time zone of times without one, such as Europe/Berlin or +01:00; null for this machine's."""
     threads: int = Field(0, ge=0, le=64)
-    """Decoder threads; 0 for one up to a megapixel, and as many as processors above, but no more
-    than hold 64 MB of pictures. In 4K one fewer than processors, 5 at most."""
+    """Decoder threads; 0: one up to a megapixel, above that one per processor, but no more than
+    hold 64 MB of pictures. In 4K one fewer than processors, 5 at most."""
     decode: Decode = "auto"
-    """auto, cpu or cuda. Where the GPU cannot, the CPU does; auto takes a GPU that is there."""
+    """auto, cpu or cuda. What the GPU cannot decode, the CPU does; auto uses a GPU if there is
+    one."""
 
     @field_validator("timezone")
     @classmethod
@@ -99,9 +99,9 @@ def build(options: Options) -> FileSource:
 class FileSource:
     """Decodes every frame once, in presentation order, into pooled memory.
 
-    Damage does not end the reading: what cannot be decoded is left out, the rest is given, and
-    SourceBrokenError comes in place of the end, naming the frame and time where it begins. A file
-    that is shorter than its own container, index or duration says counts as broken off.
+    Damage does not end the reading: what cannot be decoded is skipped, the rest is delivered, and
+    SourceBrokenError is raised instead of the end, naming the frame and time where it begins. A
+    file that is shorter than its own container, index or duration declares counts as broken off.
     """
 
     live = False
@@ -127,7 +127,7 @@ class FileSource:
         self._clock: PresentationClock | None = None
 
     def open(self) -> SourceInfo:
-        """Return what the container says; raises SourceError, one line, if this is no video."""
+        """Return the file's properties; raises SourceError, one line, if it is not a video."""
         self.close()
         self.notes.clear()
         self.doubts.clear()
@@ -140,7 +140,7 @@ class FileSource:
         except SourceError as error:
             if gpu is None:
                 raise
-            info = self._open(None)  # or it is no video at all, and the GPU was not the reason
+            info = self._open(None)  # or it is not a video at all, and the GPU was not the reason
             why = str(error).rpartition(": ")[2]
             log.warning("%s: decoded on the CPU, the GPU cannot: %s", self._path, why)
             return info
@@ -169,7 +169,7 @@ class FileSource:
         self._note_tracks(container, stream)
         frames = self._decode(container, stream)
         try:
-            # One picture now: whether it is turned, and whether it can be decoded at all.
+            # Decode one picture now: to learn whether it is turned, and whether any can be decoded.
             first = next(frames)
         except (StopIteration, SourceBrokenError) as error:
             limited = f", none within max_megapixels: {self._max_megapixels:g}"
@@ -212,9 +212,9 @@ class FileSource:
         return next(self._frames, None)
 
     def skip_to(self, index: int) -> None:
-        """Give no frame before `index`: those are decoded, so that counts and times stay exact.
+        """Skip the frames before `index`: they are decoded, so that counts and times stay exact.
 
-        For a file that is open and of which nothing was read yet.
+        For an open file of which nothing was read yet.
         """
         self._first_wanted = index
         self._given = min(self._given, 1 if index == 0 else 0)
@@ -229,19 +229,19 @@ class FileSource:
             container.close()
 
     def _start_s(self, container: InputContainer) -> float:
-        """Return when the first picture is shown after the beginning of the file."""
+        """Return when the first picture is shown, counted from the beginning of the file."""
         if self._fps or self._clock is None or not says_times(container):
             return 0.0
         began_s = (container.start_time or 0) / 1e6  # FFmpeg's AV_TIME_BASE
         return max(0.0, (self._clock.start_s or 0.0) - began_s)
 
     def _start_clock(self, container: InputContainer, stream: VideoStream) -> PresentationClock:
-        """Return the clock of the pictures, with the first: some codecs say their rate with it."""
+        """Create the clock with the first picture: some codecs carry their rate with it."""
         self._clock = file_clock(container, stream, self._fps)
         return self._clock
 
     def _chooser(self, container: InputContainer, stream: VideoStream) -> PacketChooser | None:
-        """Return what chooses packets, None where every picture is wanted."""
+        """Return the packet chooser, None if every picture is wanted."""
         if self._max_fps is None and not self._keyframes_only:
             return None
         return PacketChooser(
@@ -253,7 +253,7 @@ class FileSource:
         )
 
     def _count_unwanted(self, chooser: PacketChooser | None, frames: int) -> None:
-        """Note how many of the first `frames` were left out, those before `skip_to` not counted."""
+        """Record how many of the first `frames` were left out, without those before `skip_to`."""
         if chooser is not None:
             self.unwanted = max(0, frames - self._first_wanted) - self._given
 
@@ -289,7 +289,7 @@ class FileSource:
         return SourceError(f"{self._path}: not a video: {why}")
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
-        """Yield every frame that can be decoded; raises SourceBrokenError after the last."""
+        """Yield every decodable frame; raises SourceBrokenError after the last."""
         from av.codec.context import ThreadType
 
         from pipeline.sources._file.picture import UprightConverter
@@ -319,7 +319,7 @@ class FileSource:
             damage.good(seconds, float(picture.duration * time_base_of(stream)))
             self._count_unwanted(chooser, index)
             self._given += 1
-            # Nothing here may hold on to the memory while the consumer has it: it is pooled.
+            # Nothing here may keep the memory while the consumer has it: it is pooled.
             del image, picture
             yield frame
             del frame
@@ -339,8 +339,8 @@ class FileSource:
 def _threads_for(context: VideoCodecContext) -> int:
     """Return how many threads decode: each holds pictures of its own.
 
-    For small ones one thread outruns any detector, and of large ones few hold much memory. On the
-    CPU the detector and an encoder have work for a processor at least.
+    For small ones one thread outruns any detector, and for large ones a few take much memory. On
+    the CPU the detector and an encoder keep at least one processor busy.
     """
     pixels = context.width * context.height
     if pixels <= _SMALL_PIXELS:
@@ -350,14 +350,14 @@ def _threads_for(context: VideoCodecContext) -> int:
 
 
 def _is_still(container: InputContainer) -> bool:
-    """Return whether the file is one picture, such as a phone's HEIC, and no video."""
+    """Return whether the file is a single picture, such as a phone's HEIC, and not a video."""
     name = container.format.name
     brand = container.metadata.get("major_brand", "").strip()
     return brand in _STILL_BRANDS or name.endswith("_pipe")
 
 
 def _heif_header(path: Path) -> HeifHeader | None:
-    """Return what a HEIC or AVIF picture's header says; None for videos."""
+    """Return the header of a HEIC or AVIF picture; None for videos."""
     with path.open("rb") as file:
         return heif_header(file.read(_HEADER_BYTES))
 

@@ -1,4 +1,4 @@
-"""Pictures: one file, all in a folder, a glob, or a list; in natural order (2 before 10)."""
+"""Source: pictures, given as one file, a folder, a glob, or a list; in natural order."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ log = logging.getLogger("trackline")
 
 
 class Options(OptionsModel):
-    """Which pictures to read, and how far apart in time they are."""
+    """Which pictures to read, and the time between them."""
 
     path: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
     """A picture, a folder, a pattern such as frames/*.png, or a list of pictures."""
     fps: float = Field(25.0, gt=0)
-    """Pictures per second, for times and the tracker's thresholds in seconds. Giving it says that
+    """Pictures per second, for times and the tracker's thresholds in seconds. Setting it means that
     the pictures are the frames of a video."""
     sequence: bool | None = None
-    """true: the pictures are the frames of a video, which is tracked and written as one. false:
+    """true: the pictures are the frames of a video, which are tracked and written as one. false:
     they have nothing to do with each other; none is tracked, annotated pictures are written. null:
     true where `fps`, a tracker or recorded detections are given."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
-    """Largest picture that is decoded; larger ones are set aside."""
+    """Maximum size of a picture; larger ones are skipped."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; by default the picture's or folder's name."""
+    """Name in results and outputs (default: the picture's or folder's name)."""
     recursive: bool = False
-    """Whether to read the pictures in a folder's subfolders, too."""
+    """Also read the pictures in subfolders."""
 
 
 def build(options: Options) -> ImageSource:
@@ -50,12 +50,12 @@ def build(options: Options) -> ImageSource:
 
 
 class ImageSource:
-    """Pictures in natural order (2 before 10); they may differ in size.
+    """Source of pictures in natural order (2 before 10), which may differ in size.
 
-    A picture that cannot be read is skipped, so that the others are processed; at the end
-    SourceBrokenError names it. `on_unreadable` gets its path and the reason as it is found; without
-    that they are logged. A frame's index is its picture's place in the listing, so it stays
-    the same whichever of the others can be read; `left_out` counts those that cannot.
+    A picture that cannot be read is skipped; at the end SourceBrokenError names it. `on_unreadable`
+    gets its path and the reason as it is found; without it they are logged. A frame's index is its
+    picture's position in the listing, so it stays the same whichever of the others can be read;
+    `left_out` counts those that cannot.
     """
 
     live = False
@@ -81,7 +81,7 @@ class ImageSource:
         self._next: Frame | None = None
 
     def open(self) -> SourceInfo:
-        """Find the pictures; raises SourceError where there are none."""
+        """Find the pictures; raises SourceError if there are none."""
         self.close()
         self._in_part = 0
         if self._is_list:
@@ -115,7 +115,7 @@ class ImageSource:
         return frame
 
     def close(self) -> None:
-        """Forget the pictures; safe to call twice and when never opened."""
+        """Forget the pictures; safe to call twice and if never opened."""
         self._paths = []
         self._place = self.left_out = 0
         self._unreadable = []
@@ -123,12 +123,12 @@ class ImageSource:
 
     @property
     def notes(self) -> list[str]:
-        """Return the line for the report about files read in part only."""
+        """Return the line for the report about files read only in part."""
         more = f" ({self._in_part} such)" if self._in_part > 1 else ""
         return [f"{self._first_in_part}{more}"] if self._in_part else []
 
     def _load(self) -> Frame | None:
-        """Return the next picture that can be read, None after the last."""
+        """Return the next readable picture, None after the last."""
         frame, first_skipped = None, len(self._unreadable)
         while frame is None and self._place < len(self._paths):
             place, path = self._place, self._paths[self._place]
@@ -146,13 +146,13 @@ class ImageSource:
             frame = Frame(picture.image, self.name, place, pts_s, now, file=str(path))
         if (
             self._on_unreadable is None and len(self._unreadable) < self._place
-        ):  # else `open` says in one line: nothing to read
+        ):  # otherwise `open` reports in one line that there is nothing to read
             for path, why in self._unreadable[first_skipped:]:
                 log.warning("%s: not a readable picture: %s; skipped", path, why)
         return frame
 
     def _note_pages(self, path: Path, pages: int) -> None:
-        """Note that only the first of a file's pictures is read."""
+        """Note that only the first picture of a file is read."""
         self._in_part += 1
         if self._in_part == 1:
             several = f"{pages} pictures" if pages else "several pictures"
@@ -161,7 +161,7 @@ class ImageSource:
 
 
 def _shared_folder(paths: Sequence[str]) -> str:
-    """Return the folder that all the pictures are in, or below; "" where there is none."""
+    """Return the folder that contains all the pictures, directly or below; "" if there is none."""
     try:
         return os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each in paths])
     except ValueError:  # on several drives
@@ -183,8 +183,8 @@ def _find(pattern: str, *, recursive: bool) -> list[Path]:
 
 
 def _name_of(path: Path) -> str:
-    """Return a picture's or folder's name; for a pattern that of the folder it looks in."""
-    # Whether it exists comes first: `shot[1].png` is the name of a file, too.
+    """Return a picture's or folder's name; for a pattern that of the folder it searches."""
+    # Existence is checked first: `shot[1].png` is a file name, too.
     if glob.has_magic(str(path)) and not os.path.exists(path):
         plain = [part for part in path.parts if not glob.has_magic(part)]
         return Path(*plain).name if plain else "images"

@@ -1,4 +1,4 @@
-"""A network camera or stream: RTSP, HTTP (MJPEG, HLS), RTMP, MPEG-TS over UDP or TCP."""
+"""Source: a network camera or stream: RTSP, HTTP (MJPEG, HLS), RTMP, MPEG-TS over UDP or TCP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEAVE_TIMEOUT_S = 0.5
 
 
 def _begins_with(*schemes: str) -> Callable[[SecretUrl], bool]:
-    """Return a rule for addresses of these schemes; it lets pass what is still a placeholder."""
+    """Return a validator for addresses of these schemes; placeholders pass."""
 
     def suits(url: SecretUrl) -> bool:
         scheme = url.reveal().partition("://")[0].lower()
@@ -71,35 +71,36 @@ class Options(OptionsModel):
     url: SecretUrl
     """Address, as in rtsp://user:${CAM_PASSWORD}@10.0.0.5/stream1; the password is never shown."""
     record: SecretUrl | None = None
-    """Address (rtsp, rtsps) of the same camera's main stream: clips are copied from it."""
+    """Address (rtsp, rtsps) of the same camera's main stream, from which clips are copied."""
     transport: Literal["tcp", "udp"] = "tcp"
-    """How RTSP cameras send their pictures; udp loses some where the network is bad."""
+    """RTSP transport; udp loses pictures on a bad network."""
     open_timeout_s: float = Field(5.0, gt=0, le=300)
-    """Longest wait for the connection; its first picture may take as long as any other."""
+    """Maximum wait for the connection; its first picture may take as long as any other."""
     read_timeout_s: float = Field(5.0, gt=0, le=300)
-    """Longest wait for a picture, however many bytes came, before the camera counts as lost;
-    longer where `max_fps` or `keyframes_only` leave pictures out."""
+    """Maximum wait for a picture, whatever other data arrives, before the camera counts as lost;
+    longer if `max_fps` or `keyframes_only` skip pictures."""
     verify_tls: bool = True
-    """Whether rtsps, https and rtmps cameras must show a certificate this system trusts."""
+    """Require a trusted certificate from rtsps, https and rtmps cameras."""
     ca_file: Path | None = None
-    """Certificates (PEM) to trust, its own or its authority's; relative to the current folder."""
+    """Certificates (PEM) to trust, the camera's or its authority's; relative to the current
+    folder."""
     certificate_name: str | None = Field(None, min_length=1)
-    """Name the certificate must be for; null for the address's host."""
+    """Host name the certificate must be for; null for the address's host."""
     other_hosts: bool = False
-    """Whether an HLS playlist may send the program to other servers than its own."""
+    """Allow an HLS playlist to refer to other servers than its own."""
     max_fps: float | None = Field(None, gt=0, le=1000)
-    """Most pictures a second that are analysed; the others are left out, and not decoded where
-    that can be (viewers of the camera's own video get all)."""
+    """Maximum pictures per second to analyse; the others are skipped, and not decoded if possible
+    (viewers of the camera's own video get all)."""
     keyframes_only: bool = False
-    """Whether to decode and analyse key frames only. They may be 10 s apart; where they are more,
-    `read_timeout_s` must be longer."""
+    """Decode and analyse key frames only. They may be 10 s apart; if it is more, `read_timeout_s`
+    must be longer."""
     max_megapixels: float = Field(MAX_MEGAPIXELS, gt=0)
-    """Largest picture that is decoded; a camera that sends larger ones counts as lost."""
+    """Maximum size of a picture; a camera that sends larger ones counts as lost."""
     threads: int = Field(0, ge=0, le=64)
-    """Decoder threads, for cameras that divide their pictures; 0 for one up to 1080p, and above for
-    as many as processors, 4 at most."""
+    """Decoder threads, for cameras with sliced pictures; 0: one up to 1080p, above that one per
+    processor, at most 4."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; null for the address's host."""
+    """Name in results and outputs; null for the address's host."""
 
     @field_validator("url")
     @classmethod
@@ -119,7 +120,9 @@ class Options(OptionsModel):
     @classmethod
     def _check_verified(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
         if value is not None and info.data.get("verify_tls") is False:
-            raise ValueError("want none beside verify_tls: false, which believes any certificate")
+            raise ValueError(
+                "cannot be combined with verify_tls: false, which accepts any certificate"
+            )
         return value
 
 
@@ -129,7 +132,7 @@ def build(options: Options) -> StreamSource:
 
 
 class StreamSource:
-    """A connection to a network camera; SourceLostError where no picture comes in time.
+    """A connection to a network camera; raises SourceLostError if no picture comes in time.
 
     A live source's ring buffer never makes it wait, so no picture grows old before it.
     """
@@ -159,13 +162,13 @@ class StreamSource:
 
     @property
     def damaged(self) -> int:
-        """Return how many packets and pictures of this connection were left out as damaged."""
+        """Return how many packets and pictures of this connection were skipped as damaged."""
         decoder = self._reader.decoder if self._reader else None
         return decoder.damaged if decoder else 0
 
     @property
     def left_out(self) -> int:
-        """Return how many pictures were not decoded so far, to stay current."""
+        """Return how many pictures were left undecoded to stay current."""
         decoder = self._reader.decoder if self._reader else None
         return self._left_out_before + (decoder.backlog.left_out if decoder else 0)
 
@@ -177,8 +180,9 @@ class StreamSource:
         self._leave()
         options = self._options
         if self._reader is not None and not self._reader.join(options.open_timeout_s):
-            # One at a time: else a name server that is down would cost a thread for every try.
-            raise SourceLostError(f"{self._where}: the connection before this one still hangs")
+            # One at a time: otherwise a name server that is down would cost a thread for every
+            # retry.
+            raise SourceLostError(f"{self._where}: the previous connection still hangs")
         if (why := self._trust.problem_with_file()) is not None:
             # Once the run goes on, a file that is just being replaced must not end it.
             kind = SourceError if self._reader is None else SourceLostError
@@ -204,7 +208,7 @@ class StreamSource:
         )
 
     def read(self) -> Frame | None:
-        """Return the next picture, never None; raises SourceLostError when none comes in time."""
+        """Return the next picture, never None; raises SourceLostError if none comes in time."""
         picture, self._first = self._first, None
         if picture is None:
             picture = self._next_picture()
@@ -220,7 +224,7 @@ class StreamSource:
             reader.end()
 
     def close(self) -> None:
-        """Disconnect; safe to call twice and when never opened.
+        """Disconnect; safe to call twice and if never opened.
 
         A connection that hangs is left to its own time limits.
         """
@@ -249,7 +253,7 @@ class StreamSource:
         )
 
     def _record(self) -> None:
-        """Begin to read the stream that clips are made of, if there is one."""
+        """Start reading the stream from which clips are cut, if there is one."""
         if self.clip_packets is not None and self._options.record is not None:
             where = f"{self._where}: record"
             connection = self._connection(where, self._options.record)

@@ -1,4 +1,4 @@
-"""Synthetic scene of moving boxes with ground truth, for tests, demonstrations and load."""
+"""Source: synthetic scene of moving boxes with ground truth, for tests, demos and load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.core.run_info import SourceInfo
 
 
 class Options(OptionsModel):
-    """What the scene looks like; the same options give the same pictures."""
+    """Appearance of the scene; the same options give the same pictures."""
 
     width: int = Field(640, ge=16)
     """Picture width in pixels."""
@@ -25,22 +25,22 @@ class Options(OptionsModel):
     fps: float = Field(30.0, gt=0)
     """Frames per second of the scene's own time."""
     frames: int | None = Field(300, ge=0)
-    """How many frames there are; null never ends."""
+    """Number of frames; null for no end."""
     objects: int = Field(8, ge=0, le=1000)
-    """How many boxes move; they cross, leave on one side and come back on the other."""
+    """Number of moving boxes; they cross, leave on one side and return on the other."""
     classes: int = Field(1, ge=1)
-    """How many class ids the objects share out among themselves."""
+    """Number of classes, which the objects take in turn."""
     live: bool = False
-    """Act as a camera: a frame every 1/fps seconds of real time, taken or not."""
+    """Act as a camera: a frame every 1/fps seconds of real time, whether it is read or not."""
     seed: int = 0
-    """Start of the random numbers the scene is made from."""
+    """Seed of the scene."""
     name: str | None = Field(None, min_length=1)
-    """What results and outputs are called; by default synthetic."""
+    """Name in results and outputs (default: synthetic)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is in a frame: boxes f32[N,4] in pixels, clipped to it; ids i64[N] from 1."""
+    """Content of a frame: boxes f32[N,4] in pixels, clipped to it; ids i64[N] from 1."""
 
     xyxy: Float32
     track_id: Int64
@@ -48,14 +48,14 @@ class Truth:
 
 
 class Scene:
-    """Boxes on straight ways around a torus larger than the picture; a pure function of time."""
+    """Boxes moving straight on a torus larger than the picture; a pure function of time."""
 
     def __init__(self, options: Options) -> None:
         rng = np.random.default_rng(options.seed)
         n, size = options.objects, np.array([options.width, options.height])
         self._picture = size
         self._size = size * rng.uniform(0.08, 0.2, (n, 2))
-        # Room to leave the picture entirely before the way begins again on the other side.
+        # Room to leave the picture entirely before the path restarts on the other side.
         self._world = size + 2 * self._size
         self._start = rng.uniform(0, 1, (n, 2)) * self._world
         self._speed = size * rng.uniform(0.05, 0.25, (n, 2)) * rng.choice([-1, 1], (n, 2))
@@ -63,13 +63,13 @@ class Scene:
         self.colours: NDArray[np.uint8] = rng.integers(60, 256, (n, 3), dtype=np.uint8)
 
     def at(self, seconds: float) -> Truth:
-        """Return what is to be seen at a moment; objects with less than 2 pixels are not."""
+        """Return the visible objects at a moment; those below 2 pixels are omitted."""
         left_top = (self._start + self._speed * seconds) % self._world - self._size
         xyxy = np.concatenate([left_top, left_top + self._size], axis=1)
         laps = np.floor((self._start + self._speed * seconds) / self._world).astype(np.int64)
         clipped = xyxy.clip(0, np.tile(self._picture, 2)).round().astype(np.float32)
         seen = (clipped[:, 2:] - clipped[:, :2] >= 2).all(axis=1)
-        # One that comes back is a new object: the id counts laps, exactly and without a state.
+        # An object that returns is a new one: the id counts laps, exactly and without state.
         lap = np.abs(laps).sum(axis=1)
         ids = lap * len(lap) + np.arange(1, len(lap) + 1)
         return Truth(clipped[seen], ids[seen], self._class_id[seen])
@@ -97,7 +97,7 @@ class SyntheticSource:
         self._index = 0
 
     def open(self) -> SourceInfo:
-        """Begin at frame 0."""
+        """Start at frame 0."""
         options = self._options
         self._index = 0
         self._opened_at = time.monotonic()
@@ -116,7 +116,7 @@ class SyntheticSource:
         return frame
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _draw(self, seconds: float) -> Image:
         image = self._pool.take(self._options.height, self._options.width)

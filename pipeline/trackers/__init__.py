@@ -1,1 +1,1 @@
-"""Boxes to tracks: one file per tracker; a leading underscore marks a helper."""
+"""Trackers, one file each; a leading underscore marks a shared helper."""

@@ -1,8 +1,7 @@
 """Association of tracks and detections: overlapping pairs, gated assignment, duplicates.
 
 `CandidatePairs` lists the pairs that overlap, `Matches` assigns them in one or several stages, and
-`assign` solves the one-to-one assignment with the gate inside. `duplicates` are two tracks of one
-object, `without_second_boxes` keeps two boxes on one object from becoming that.
+`assign` solves the one-to-one assignment with the gate inside.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from pipeline.trackers._track_table import Float64, Observations, Rows
 
 
 def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
-    """Return (i, j, pair) of the matching that gains most: rows, columns and places in the list.
+    """Return (i, j, pair) of the matching with the greatest benefit: rows, columns, list positions.
 
-    Pair p would match row `i[p]` with column `j[p]` and gain `benefit[p]`; a pair is listed at
-    most once, and `shape` bounds the rows and columns. Pairs that gain nothing, NaN or infinity
-    are never matched, and that *is* the gate: with benefit = limit - cost the outcome is that of
-    `lap.lapjv(cost, extend_cost=True, cost_limit=limit)`, while gating after a plain assignment
-    lets hopeless pairs displace good ones.
+    Pair p would match row `i[p]` with column `j[p]` for `benefit[p]`; a pair is listed at most
+    once, and `shape` bounds the rows and columns. Pairs with a benefit that is not positive, NaN or
+    infinite are never matched, and that *is* the gate: with benefit = limit - cost the outcome is
+    that of `lap.lapjv(cost, extend_cost=True, cost_limit=limit)`, while gating after a plain
+    assignment lets hopeless pairs displace good ones.
 
-    Most pairs need no search: one that gains more than all its rivals in its row and column
-    together is part of every best matching, for putting it in costs at most two of them. Only
-    what is left goes to the Jonker-Volgenant algorithm, as a small matrix.
+    Most pairs need no search: one with a greater benefit than all its rivals in its row and column
+    together is part of every best matching, because including it costs at most two of them. Only
+    the rest goes to the Jonker-Volgenant algorithm, as a small matrix.
     """
     open_pairs = ((benefit > 0) & (benefit < np.inf)).nonzero()[0]
     settled = [open_pairs[:0]]
@@ -50,18 +49,18 @@ def assign(i: Rows, j: Rows, benefit: Float64, shape: tuple[int, int]) -> tuple[
 
 
 def _search(rows: Rows, columns: Rows, gain: Float64) -> Rows:
-    """Return the places in the list that make up the best matching."""
+    """Return the list positions of the best matching."""
     row, column = _numbered(rows), _numbered(columns)
     cost = np.zeros((row.max() + 1, column.max() + 1))
     cost[row, column] = -gain
-    # Everything not listed costs 0, as much as staying unmatched: no cost_limit is needed.
+    # Everything not listed costs 0, like staying unmatched: no cost_limit is needed.
     column_of_row: NDArray[np.int32] = lap.lapjv(cost, extend_cost=True, return_cost=False)[0]
     chosen: Rows = (column_of_row[row] == column).nonzero()[0]
     return chosen
 
 
 def _numbered(values: Rows) -> Rows:
-    """Return numbers from 0 on for the values, ascending: np.unique's inverse, without sorting."""
+    """Return numbers from 0 for the ascending values: np.unique's inverse, without sorting."""
     there = np.zeros(values.max() + 1, np.intp)
     there[values] = 1
     there = there.cumsum()
@@ -92,7 +91,7 @@ class Matches:
     def match(self, pairs: CandidatePairs, benefit: Float64, gate: Mask | None = None) -> None:
         """Match tracks and detections still free so that the sum of benefits > 0 is greatest.
 
-        A `gate` bool[P] is applied after the assignment, as the published SORT does.
+        A `gate` bool[P] is applied after the assignment, as in the published SORT.
         """
         i, j = pairs.i, pairs.j
         if pairs.weight is not None:
@@ -124,9 +123,9 @@ class Matches:
 
 
 class CandidatePairs:
-    """The pairs (i, j) of a track's box and a detection's that share some area, and their IoU.
+    """The overlapping pairs (i, j) of a track's and a detection's box, and their IoU.
 
-    `worth` f64[P] is what a pair's benefit is multiplied with in a matching; None: 1 for all.
+    `worth` f64[P] is a factor on a pair's benefit in a matching; None: 1 for all.
     """
 
     weight: Float64 | None = None
@@ -134,8 +133,8 @@ class CandidatePairs:
     def __init__(self, tracks: Float64, detections: Float64, growth: Float64 | None = None) -> None:
         """Take boxes f64[4,T] and f64[4,N].
 
-        With `growth` f64[T] the two boxes of a pair are grown by so many pixels on each side, as
-        its track says (Yang et al. 2023, C-BIoU: the IoU of boxes with a buffer around them).
+        With `growth` f64[T] both boxes of a pair are grown by that many pixels of the track on each
+        side (Yang et al. 2023, C-BIoU: the IoU of buffered boxes).
         """
         if growth is None:
             self.i, self.j = overlapping_pairs(tracks.T, detections.T)
@@ -148,7 +147,7 @@ class CandidatePairs:
         self.overlap = iou_of_pairs(ours.T, theirs.T, self.i, each)
 
     def weigh_by_height(self, tracks: Float64, detections: Float64) -> None:
-        """Multiply each overlap with the smaller of the pair's heights over the larger."""
+        """Multiply each overlap by the smaller of the pair's heights over the larger."""
         ours, theirs = (tracks[3] - tracks[1]).take(self.i), detections[3] - detections[1]
         ratio = ours / theirs.take(self.j)
         self.overlap *= np.minimum(ratio, 1 / ratio)
@@ -162,11 +161,11 @@ def grown(xyxy: Float64, more: Float64) -> Float64:
 def duplicates(
     xyxy: Float64, lost: Mask, since: Float64, class_id: Float64, min_iou: float
 ) -> Rows:
-    """Return the rows of boxes f64[4,n] that are a lost and a seen track's view of one object.
+    """Return the rows of boxes f64[4,n] that duplicate another track: a lost and a seen one.
 
-    Of such two of one class, which overlap more than `min_iou`, the one that began later is
-    returned. Tracks of two classes are never duplicates: the lost one would silence an object
-    that is seen, and whose detections it may never take.
+    Of two tracks of one class that overlap more than `min_iou`, the later one is returned. Tracks
+    of two classes are never duplicates: the lost one would suppress an object that is seen, and
+    whose detections it may never take.
     """
     gone, here = lost.nonzero()[0], (~lost).nonzero()[0]
     pairs = CandidatePairs(xyxy.take(gone, 1), xyxy.take(here, 1))

@@ -1,8 +1,8 @@
 """Camera motion between two frames, from the picture (`CameraMotion`) or boxes (`shared_motion`).
 
-Sparse optical flow (Lucas and Kanade 1981, in pyramids: Bouguet 2000) on a small grey picture and
-a similarity fitted to it by RANSAC (Fischler and Bolles 1981), as multi-object trackers have used
-it since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test whether it moved.
+Sparse optical flow (Lucas and Kanade 1981, in pyramids: Bouguet 2000) on a small grey picture and a
+similarity fitted to it by RANSAC (Fischler and Bolles 1981), as multi-object trackers have used it
+since BoT-SORT (Aharon et al. 2022). A fixed camera costs only the test for movement.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class Similarity(NamedTuple):
     scale: float
 
     def points(self, xy: Float64) -> Float64:
-        """Return where the points f64[2,n] have moved."""
+        """Return the moved points f64[2,n]."""
         return self.turn @ xy + self.shift[:, None]
 
     def boxes(self, xyxy: Float64) -> Float64:
-        """Return boxes f64[4,n] about the moved centres, scaled and upright."""
+        """Return boxes f64[4,n] around the moved centres, scaled and upright."""
         half = (xyxy[2:] - xyxy[:2]) * (self.scale / 2)
         centre = self.points((xyxy[:2] + xyxy[2:]) / 2)
         return np.concatenate((centre - half, centre + half))
 
 
-# Boxes are grown by this part of their size on each side, for a camera that shook leaves them
-# beside one another (Yang et al. 2023, C-BIoU), and must overlap at least so much.
+# Boxes are grown by this share of their size on each side, because after a shake they lie beside
+# one another (Yang et al. 2023, C-BIoU), and must overlap at least this much.
 _GROWN = 0.3
 _MIN_OVERLAP = 0.1
-# A shift is believed from so many tracks on, and beyond so many standard errors. A deviation of
-# normal errors is 1.5 times their median absolute deviation.
+# A shift is accepted from this many tracks on, and beyond this many standard errors. The standard
+# deviation of normal errors is 1.5 times their median absolute deviation.
 _MIN_TRACKS = 4
 _ERRORS = 2.0
 _SIGMA_OF_MAD = 1.5
@@ -51,9 +51,9 @@ _STRAIGHT = np.eye(2)
 def shared_motion(predicted: Float64, seen: Float64) -> Similarity | None:
     """Return the shift that most tracks have in common beyond what was predicted for them.
 
-    Each track f64[4,T] is matched for a moment with a detection f64[4,N] near it; the median of
-    what the predictions missed by is what the camera did, for people do not all turn at once.
-    None where the tracks are few or do not agree.
+    Each track f64[4,T] is matched temporarily with a detection f64[4,N] near it; the median
+    prediction error is the camera's motion, because people do not all turn at once. None if there
+    are few tracks or they do not agree.
     """
     if min(predicted.shape[1], seen.shape[1]) < _MIN_TRACKS:
         return None
@@ -89,22 +89,22 @@ def _median(values: Float64) -> Float64:
 _LONG_SIDE = 320
 _SAMPLE_SIDE = 96
 _MIN_SIDE = 32
-# Cells the sample is judged by: the camera moved if a quarter of them changed by more grey levels
-# than noise does. Sky and road change little; people who walk through cover fewer cells.
+# Cells by which the sample is judged: the camera moved if a quarter of them changed by more grey
+# levels than noise. Sky and road change little; walking people cover fewer cells.
 _CELLS = (12, 8)
 _MANY = 24
 _NOISE = 2.0
-# Noise that turned out to be no move is learned with this margin, up to the second; a move, which
-# goes on changing the picture, is noticed a little later then, and forgets it.
+# Noise that turned out not to be a move is learned with this margin, up to the second value; a
+# move, which keeps changing the picture, is then noticed a little later and resets it.
 _MORE = 1.25
 _MAX_NOISE = 8.0
 _CORNERS = 200
-# A fit is believed if so many corners agree with it, and so large a part of all.
+# A fit is accepted if this many corners agree with it, and this share of all.
 _MIN_INLIERS = 12
 _MIN_PART = 0.4
 _MAX_SCALE = 1.3
-# A smaller move of every corner of the grey picture, in its pixels, is noise of the fit: the noise
-# of a compressed picture sets it off on cameras that stand.
+# A smaller move of every corner of the grey picture, in its pixels, is noise of the fit: noise of a
+# compressed picture triggers it on fixed cameras.
 _MIN_MOVE = 0.25
 _NONE = np.empty((0, 0), np.uint8)
 
@@ -117,11 +117,11 @@ class CameraMotion:
         self._noise = _NOISE
 
     def estimate(self, image: Image | YuvImage, objects: Float64) -> Similarity | None:
-        """Return how the picture moved since the last that did; None if not, or none can tell.
+        """Return the motion since the last picture that moved; None if there is none, or unknown.
 
-        While it stands, each picture is compared with the same one, so that a slow motion is
-        noticed in the end, in steps that are more than noise. The pixels of `objects` f64[4,n],
-        xyxy as of the last frame, tell nothing of the camera.
+        While it stands still, each picture is compared with the same one, so that a slow motion is
+        noticed eventually, in steps that exceed noise. The pixels of `objects` f64[4,n], xyxy in
+        the last frame, are ignored.
         """
         height, width = image.shape[:2]
         if min(height, width) < _MIN_SIDE:
@@ -142,7 +142,7 @@ class CameraMotion:
         size = round(width * shrink), round(height * shrink)
         before, grey = self._grey, _small_grey(image, size)
         motion = _fit(before, grey, objects * shrink, shrink) if seen_before else None
-        # What changed without a move (light, noise) sets the test off once, not for ever after.
+        # A change without a move (light, noise) triggers the test once, not for ever.
         self._sample = sample
         if motion and _farthest(motion, width, height) * shrink < _MIN_MOVE:
             self._noise = max(self._noise, min(_MORE * level, _MAX_NOISE))
@@ -151,11 +151,11 @@ class CameraMotion:
         return motion
 
     def save(self) -> dict[str, Any]:
-        """Return the pictures u8 that the next is compared with, by name."""
+        """Return the pictures u8 that the next one is compared with, by name."""
         return {"grey": self._grey, "sample": self._sample, "noise": np.array([self._noise])}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `save` was called; raises KeyError."""
+        """Continue from where `save` was called; raises KeyError."""
         self._grey = state["grey"].astype(np.uint8)
         self._sample = state["sample"].astype(np.uint8)
         self._noise = float(state["noise"][0])

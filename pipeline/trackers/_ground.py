@@ -1,12 +1,12 @@
-"""Association on the ground: where tracks stand in metres, and how far detections are from them.
+"""Association on the ground: where tracks are in metres, and how far detections are from them.
 
 After Yi, Luo, Luo, Yang, Liu, Chen, Gao: UCMCTrack: Multi-Object Tracking with Uniform Camera
-Motion Compensation, AAAI 2024: the middle of a box's lower edge goes to the ground by a
+Motion Compensation, AAAI 2024: the middle of a box's lower edge is mapped to the ground by a
 homography, its error of some pixels with it by the homography's Jacobian, and a Kalman filter on
 the ground compares by the Mahalanobis distance, normalised by the logarithm of the covariance's
-determinant. Unlike there, boxes must still overlap in the picture, for feet are hidden too often to
-rely on them alone: the ground says which of the tracks that a detection overlaps it belongs to,
-and where in the picture a lost track has got to.
+determinant. Unlike there, boxes must still overlap in the picture, because feet are hidden too
+often to rely on them alone: the ground decides which of the overlapping tracks a detection belongs
+to, and where in the picture a lost track has moved to.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pipeline.trackers._track_table import Columns, Float64, Rows
 log = logging.getLogger("trackline")
 
 GroundFiles = Path | dict[str, Path]
-"""homography.yaml of the only source, or one by source."""
+"""homography.yaml of the only source, or one per source."""
 
-# What a foot point is off by, in parts of the box's width (across) and height (along): a box's
-# lower edge flickers, and feet are hidden now and then. At least so many pixels.
+# Error of a foot point, as a share of the box's width (across) and height (along): a box's lower
+# edge flickers, and feet are hidden now and then. At least this many pixels.
 _FOOT = 0.07
 _MIN_FOOT_PX = 1.0
-# Boxes so near to the picture's edge are cut off there: their feet may be anywhere behind it.
+# Boxes this close to the picture's edge are cut off there: their feet may be anywhere beyond it.
 _EDGE_PX = 2.0
-# A foot point that is known to no better than this (standard deviation) is too far away.
+# A foot point with a larger standard deviation than this is too far away.
 _MAX_SD_M = 3.0
 # By an object's width, as cars are wider than people, and faster: its acceleration (power spectral
 # density in m^2/s^3 for a metre) and the standard deviation of a new one's speed (m/s for a metre).
@@ -46,31 +46,31 @@ _ACCELERATION = 2.0
 _SPEED = 4.0
 _WIDTH_M = (0.4, 3.0)
 _NEW_WIDTH = 0.1
-# A lost track is looked for where it has got to on the ground while that is known to so many of
-# its widths (standard deviation); else where it has got to in the picture.
+# A lost track is searched where it has moved to on the ground while that is known to this many of
+# its widths (standard deviation); otherwise where it has moved to in the picture.
 _SURE = 1.0
 # Weight of half the normalised distance in a pair's benefit, and the distance beyond which it does
-# not grow any more: a pair is never excluded by the ground, only outdone.
+# not grow any further: a pair is never excluded by the ground, only outranked.
 _SHARPNESS = 0.5
 _FAR = 50.0
-# A camera that has moved by this part of the picture's height is not where it was calibrated. What
-# it moved is forgotten by and by, for the errors of many small moves add up.
+# A camera that has moved by this share of the picture's height is no longer where it was
+# calibrated. The accumulated move decays, because the errors of many small moves add up.
 _MAX_MOVE = 0.05
 _FORGOTTEN_S = 10.0
 
 
 def read_grounds(files: GroundFiles) -> Homography | dict[str, Homography]:
-    """Return the homographies in these files; raises ConfigError naming file and key."""
+    """Read the homographies in these files; raises ConfigError naming file and key."""
     if isinstance(files, Path):
         return read_homography(files)
     return {source: read_homography(path) for source, path in files.items()}
 
 
 def check_ground(files: GroundFiles, sources: Collection[str], where: str) -> None:
-    """Raise ConfigError where the files are not of these sources, or cannot be read."""
+    """Raise ConfigError if the files name other sources, or cannot be read."""
     if isinstance(files, Path) and len(sources) > 1:
         raise ConfigError(
-            f"{where}: a homography is of one camera, and there are more sources "
+            f"{where}: a homography belongs to one camera, and there are several sources "
             f"({', '.join(sorted(sources))}): want a file for each, {{name: file}}"
         )
     if isinstance(files, dict) and sources and not set(files) & set(sources):
@@ -82,10 +82,10 @@ def check_ground(files: GroundFiles, sources: Collection[str], where: str) -> No
 
 
 class Standing(NamedTuple):
-    """Where n boxes stand: `xy` f64[2,n] m, `spread` f64[3,n] m^2 (xx, xy, yy), `wide` f64[n] m.
+    """Ground positions of n boxes, with their uncertainty and width.
 
-    Of boxes whose feet are not on the ground that is seen, `usable` bool[n] is false and the
-    numbers mean nothing.
+    `xy` f64[2,n] m, `spread` f64[3,n] m^2 (xx, xy, yy), `wide` f64[n] m. `usable` bool[n] is false
+    for boxes whose feet are not on the visible ground; their numbers are meaningless.
     """
 
     xy: Float64
@@ -102,10 +102,10 @@ class Standing(NamedTuple):
 
 
 class GroundPlane:
-    """The ground as pictures of one size show it."""
+    """The ground plane as seen in pictures of one size."""
 
     def __init__(self, homography: Homography, size: tuple[int, int] | None) -> None:
-        """Take width and height of the pictures; None where there are none (recorded boxes)."""
+        """Take width and height of the pictures; None if there are none (recorded boxes)."""
         size = size or homography.size
         self._matrix = homography.h
         if size and homography.size:
@@ -115,7 +115,7 @@ class GroundPlane:
         self._size = size
 
     def stand(self, xyxy: Float64) -> Standing:
-        """Return where boxes f64[4,n] stand, in pixels of the pictures."""
+        """Return the ground positions of boxes f64[4,n] in pixels of the pictures."""
         h = self._matrix
         x1, y1, x2, y2 = xyxy
         foot = np.stack(((x1 + x2) / 2, y2, np.ones(len(x1))))
@@ -136,9 +136,9 @@ class GroundPlane:
         return Standing(xy, np.stack((xx, both, yy)), wide.clip(*_WIDTH_M), usable)
 
     def move(self, xyxy: Float64, xy: Float64) -> Float64:
-        """Return the boxes f64[4,n] with their feet at f64[2,n] m, larger the nearer they are.
+        """Return the boxes f64[4,n] with their feet moved to f64[2,n] m, larger when nearer.
 
-        Those whose places are not on the ground that is seen are NaN.
+        Boxes whose positions are not on the visible ground are NaN.
         """
         across, along, depth = self._inverse @ np.concatenate((xy, np.ones((1, xy.shape[1]))))
         depth = np.where(depth > 0, depth, np.nan)
@@ -153,7 +153,7 @@ class GroundPlane:
 
 
 class GroundView:
-    """Which ground a source's pictures show now; none where its camera is not as calibrated."""
+    """The ground plane of a source's pictures; none if its camera is not as calibrated."""
 
     def __init__(self, homographies: Homography | Mapping[str, Homography]) -> None:
         self._homographies = homographies
@@ -165,11 +165,11 @@ class GroundView:
 
     @property
     def plane(self) -> GroundPlane | None:
-        """Return the ground; None where there is none to compare on."""
+        """Return the ground plane; None if there is none to compare on."""
         return None if self._moved else self._plane
 
     def look_at(self, frame: Frame, seconds: float) -> None:
-        """Find the ground of this frame's source and size, `seconds` after the last."""
+        """Select the ground of this frame's source and size, `seconds` after the last."""
         self._strayed *= np.exp(-seconds / _FORGOTTEN_S)
         height, width = frame.shape[:2]
         if self._shown == (frame.source, width, height):
@@ -182,12 +182,12 @@ class GroundView:
         self._centre, self._height = np.array([[width / 2], [height / 2]]), height
 
     def move(self, motion: Similarity) -> None:
-        """Note that the picture moved; say so once where it moved too far."""
+        """Add a move of the picture; log once if it moved too far."""
         self._strayed += motion.points(self._centre) - self._centre
         far = float(np.hypot(*self._strayed[:, 0])) > _MAX_MOVE * self._height
         if far and self.plane and self._shown:
             log.warning(
-                "%s: its camera moves, and a homography is of one that stands: boxes are matched "
+                "%s: its camera moves, but a homography needs a fixed one: boxes are matched "
                 "without the ground from here on",
                 self._shown[0],
             )
@@ -198,7 +198,7 @@ class GroundView:
         return np.append(self._strayed, float(self._moved))
 
     def load(self, state: Float64) -> None:
-        """Stand where `save` was called."""
+        """Restore the state that `save` returned."""
         self._strayed = state[:2, None].copy()
         self._moved = bool(state[2])
 
@@ -213,7 +213,7 @@ _ROWS = 16
 
 
 class GroundFilters(Columns):
-    """n Kalman filters on the ground: place and velocity, whose drift is a random acceleration.
+    """n Kalman filters on the ground: position and velocity, with random acceleration.
 
     State (x, y, vx, vy), noise as in `archive/ground/smoothing.py` (Bar-Shalom, Li & Kirubarajan
     2001, section 6.2.2), written out by 2x2 blocks for all tracks at once.
@@ -223,7 +223,7 @@ class GroundFilters(Columns):
         super().__init__(_ROWS)
 
     def start(self, tracks: int, seen: Standing | None) -> None:
-        """Add so many tracks, at rest where their boxes stand; nowhere yet if None."""
+        """Add tracks, at rest at the positions of their boxes; without a position if None."""
         self.append(np.zeros((_ROWS, tracks)) if seen is None else self._fresh(seen))
 
     def _fresh(self, seen: Standing) -> Float64:
@@ -234,7 +234,7 @@ class GroundFilters(Columns):
         return entry
 
     def predict(self, seconds: float) -> None:
-        """Move every track so many seconds ahead."""
+        """Predict every track this many seconds ahead."""
         table, t = self.table, seconds
         table[_XY] += t * table[_V]
         place, cross, speeds = table[_PLACE], table[_CROSS], table[_SPEEDS]
@@ -246,7 +246,7 @@ class GroundFilters(Columns):
         speeds[::2] += q * t
 
     def update(self, rows: Rows, seen: Standing) -> None:
-        """Correct `rows` with where their detections stand; begin where none was known."""
+        """Correct `rows` with the positions of their detections; start those without a position."""
         usable = seen.usable.nonzero()[0]
         rows, seen = rows[usable], seen.take(usable)
         part = self.table.take(rows, 1)
@@ -266,20 +266,20 @@ class GroundFilters(Columns):
         self.table[:, rows] = part
 
     def forget(self, rows: Rows) -> None:
-        """Let these tracks be nowhere until they are detected again."""
+        """Clear the positions of these tracks until they are detected again."""
         self.table[_KNOWN, rows] = 0
 
     def places(self, rows: Rows) -> tuple[Float64, NDArray[np.bool_]]:
-        """Return f64[2,m] m, where these tracks stand, and bool[m]: well enough known."""
+        """Return f64[2,m] m, the positions of these tracks, and bool[m]: known well enough."""
         part = self.table.take(rows, 1)
         sure = (part[_KNOWN] > 0) & (part[_PLACE][::2].sum(0) < np.square(_SURE * part[_WIDE]))
         return part[_XY], sure
 
     def weigh(self, pairs: CandidatePairs, seen: Standing) -> None:
-        """Multiply the weights of pairs with how well the places agree.
+        """Multiply the weights of pairs by how well the positions agree.
 
-        That is exp(-s d / 2) with d = D + ln(|S| / |R|): the paper's distance, less the logarithm
-        for the detection's own covariance R, so that 0 is a track that stands just there.
+        That is exp(-s d / 2) with d = D + ln(|S| / |R|): the paper's distance, minus the logarithm
+        for the detection's own covariance R, so that 0 means a track exactly at that position.
         """
         i, j = pairs.i, pairs.j
         both = (self.table[_KNOWN].take(i) > 0) & seen.usable.take(j)

@@ -1,10 +1,10 @@
 """Motion models: constant-velocity Kalman filters for the boxes of all tracks at once.
 
-The trackers' filters (SORT, OC-SORT, ByteTrack) measure D numbers of a box and let each drift
-with a velocity. Their transition, noise and starting covariances couple a number with its own
-velocity and with nothing else, and so does every later covariance: the 2D x 2D filter falls
-apart into D filters of two states, exactly. Those have closed forms of a few products, so a
-step for every track costs a few array operations and no matrix inverse.
+The trackers' filters (SORT, OC-SORT, ByteTrack) measure D numbers of a box and let each drift with
+a velocity. Their transition, noise and starting covariances couple a number with its own velocity
+and with nothing else, and so does every later covariance: the 2D x 2D filter decomposes exactly
+into D filters of two states. Those have closed forms of a few products, so a step for every track
+costs a few array operations and no matrix inverse.
 
 A subclass of `BoxFilters` says which four numbers of a box are filtered and with how much noise:
 centre, area and ratio (SORT), centre, aspect and height (ByteTrack), centre, width and height.
@@ -31,8 +31,8 @@ POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE = range(5)
 class KalmanFilters:
     """n tracks of D axes: mean (x, v) and covariance ((pp, pv), (pv, vv)) of each axis.
 
-    Noise is handed in with each call, [D,1] for all tracks alike or [D,n] for each its own, so
-    that filters whose noise grows with the box fit as well as those with constant matrices.
+    Noise is passed with each call, [D,1] for all tracks alike or [D,n] per track, so that filters
+    whose noise grows with the box fit as well as those with constant matrices.
     """
 
     def __init__(self, axes: int) -> None:
@@ -59,7 +59,7 @@ class KalmanFilters:
         return velocity
 
     def append(self, measured: Float64, variance: Float64, velocity_variance: Float64) -> None:
-        """Start tracks at `measured` [D,m], at rest, with the given starting variances."""
+        """Start tracks at `measured` [D,m], at rest, with the given initial variances."""
         fresh = np.zeros((5, *measured.shape))
         fresh[POSITION] = measured
         fresh[VARIANCE] = variance
@@ -68,7 +68,7 @@ class KalmanFilters:
         self._view()
 
     def keep(self, rows: Rows) -> None:
-        """Leave only `rows`, in that order."""
+        """Keep only `rows`, in that order."""
         self._columns.keep(rows)
         self._view()
 
@@ -85,19 +85,18 @@ class KalmanFilters:
         self._columns.table[:, rows] = table
 
     def load(self, table: Float64) -> None:
-        """Hold what `save` returned; raises ValueError for another number of axes."""
+        """Restore what `save` returned; raises ValueError for another number of axes."""
         self._columns.load(table)
         self._view()
 
     def predict(self, steps: float | Float64, noise: Float64, velocity_noise: Float64) -> None:
-        """Move every track `steps` >= 0 nominal frames ahead (need not be whole).
+        """Predict every track `steps` >= 0 nominal frames ahead (may be fractional).
 
-        With f64[n] each track has a number of its own.
-
-        `noise` and `velocity_noise` are the variances that one frame adds. What n frames add is
-        summed in closed form, so that one prediction over n frames equals n predictions over
-        one: a dropped frame leaves the filter as if nothing had been seen in it. Frames of no
-        length add nothing. (Kalman 1960; the sums over k < n of 1, k and k^2.)
+        With f64[n] each track has its own number of steps. `noise` and `velocity_noise` are the
+        variances that one frame adds. What n frames add is summed in closed form, so that one
+        prediction over n frames equals n predictions over one: a dropped frame leaves the filter as
+        if nothing had been seen in it. Frames of zero length add nothing. (Kalman 1960; the sums
+        over k < n of 1, k and k^2.)
         """
         position, velocity, variance, covariance, velocity_variance = self.block
         position += steps * velocity
@@ -133,16 +132,16 @@ Steps = float | Float64
 
 
 class BoxFilters(KalmanFilters):
-    """n Kalman filters over four numbers of a box. Boxes come and go as xyxy f64[4,n]."""
+    """n Kalman filters over four numbers of a box. Boxes are passed as xyxy f64[4,n]."""
 
     def __init__(self) -> None:
         super().__init__(axes=4)
 
     sizes: tuple[float, float]
-    """Powers of a scale that the third and the fourth number grow with when the box does."""
+    """Exponents of the scale by which the third and fourth number grow with the box."""
 
     def start(self, xyxy: Float64) -> None:
-        """Begin a filter on each box, at rest."""
+        """Start a filter on each box, at rest."""
         raise NotImplementedError
 
     def predict_boxes(self, steps: Steps, missed: Rows) -> None:
@@ -150,19 +149,19 @@ class BoxFilters(KalmanFilters):
         raise NotImplementedError
 
     def update_boxes(self, rows: Rows, xyxy: Float64, score: Float64) -> None:
-        """Update `rows` with the boxes that detections of such scores measured."""
+        """Update `rows` with the boxes of detections with these scores."""
         raise NotImplementedError
 
     def xyxy(self) -> Float64:
-        """Return the boxes f64[4,n] that the filters now stand at."""
+        """Return the boxes f64[4,n] of the filters' current state."""
         return self.boxes(self.position)
 
     def boxes(self, position: Float64) -> Float64:
-        """Return the boxes f64[4,m] that such positions mean."""
+        """Return the boxes f64[4,m] of such positions."""
         raise NotImplementedError
 
     def warp(self, motion: Similarity) -> None:
-        """Go along with a camera that moved: places, velocities and how sure both are."""
+        """Follow a camera that moved: transforms positions, velocities and their covariances."""
         self.position[:2] = motion.points(self.position[:2])
         self.velocity[:2] = motion.turn @ self.velocity[:2]
         power = motion.scale ** np.array(self.sizes)[:, None]
@@ -251,7 +250,7 @@ class AspectHeightFilters(BoxFilters):
 class WidthHeightFilters(AspectHeightFilters):
     """State [x, y, w, h] and velocities (Aharon et al. 2022, BoT-SORT), all noise by the height.
 
-    A width does not wait for the height that its ratio is to be multiplied with.
+    The width is filtered directly instead of as a ratio of the height.
     """
 
     sizes = (1.0, 1.0)

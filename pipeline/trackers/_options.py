@@ -1,6 +1,6 @@
-"""Options that every tracker has, and the clock that their time limits refer to.
+"""Options of every tracker, and the clock that their time limits refer to.
 
-Limits are in seconds of the frames' own times, or in frames where the user asks for that.
+Limits are in seconds of the frames' own times, or in frames if the user asks for that.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class FrameRule(OptionsModel):
     """Thresholds in frames, as in the 2016 paper; the frames' times are then ignored."""
 
     max_age: int = Field(1, ge=0)
-    """Frames a track survives without a detection."""
+    """Frames that a track survives without a detection."""
     min_hits: int = Field(3, ge=0)
-    """Frames in a row, after its first, in which a track must be detected to be confirmed."""
+    """Consecutive frames, after its first, in which a track must be detected to be confirmed."""
 
 
 class Limits(NamedTuple):
-    """A track's time limits: removal when lost, confirmation, reporting while coasting."""
+    """Time limits of a track: removal when lost, confirmation, reporting while coasting."""
 
     max_age: float
     confirm: float
@@ -41,11 +41,11 @@ class Limits(NamedTuple):
 
 
 class TrackClock:
-    """Clock of one tracker: frame times as steps that never go back, in seconds or in frames.
+    """Clock of one tracker: frame times as steps that never go back, in seconds or frames.
 
-    `now` and the limits share one unit: seconds since the first frame, or frames. `step` is
-    the time since the last frame in nominal frames, which the Kalman filters are stated in.
-    `now_s` is in seconds always; `first` is true in the first frame, whatever its time.
+    `now` and the limits share one unit: seconds since the first frame, or frames. `step` is the
+    time since the last frame in nominal frames, the unit of the Kalman filters. `now_s` is always
+    in seconds; `first` is true in the first frame, whatever its time.
     """
 
     def __init__(self, limits: Limits, frames: FrameRule | None, nominal_fps: float) -> None:
@@ -62,11 +62,11 @@ class TrackClock:
 
     @property
     def memory_s(self) -> float | None:
-        """Return after how many seconds unseen every track is gone; None if frames count."""
+        """Return after how many unseen seconds every track is gone; None if frames count."""
         return None if self._in_frames else self.max_age
 
     def restart(self) -> None:
-        """Start again at zero; the next frame is a first one."""
+        """Restart at zero; the next frame is a first one."""
         self._pts_s: float | None = None
         self.now_s = 0.0
         self.now = 0.0
@@ -74,7 +74,7 @@ class TrackClock:
         self.first = True
 
     def advance(self, pts_s: float) -> None:
-        """Move on to a frame. A time that goes back, repeats or is no number takes no time."""
+        """Advance to a frame. A time that goes back, repeats or is not a number takes no time."""
         self.first = self._pts_s is None
         if not math.isfinite(pts_s):
             pts_s = self._pts_s or 0.0
@@ -89,18 +89,18 @@ class TrackClock:
             self.step = min(gap, _MAX_STEP_S) * self._nominal_fps
 
     def save(self) -> Float64:
-        """Return where the clock stands, f64[4]; NaN where it has not begun."""
+        """Return the clock's state, f64[4]; NaN before its start."""
         pts_s = math.nan if self._pts_s is None else self._pts_s
         return np.array([pts_s, self.now_s, self.now, self.step])
 
     def load(self, state: Float64) -> None:
-        """Stand where the clock stood that `save` was called on."""
+        """Restore the state that `save` returned."""
         pts_s, self.now_s, self.now, self.step = state.tolist()
         self._pts_s = None if math.isnan(pts_s) else pts_s
 
 
 class TrackerOptions(OptionsModel):
-    """What can be set about every tracker."""
+    """Options of every tracker."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(
@@ -119,34 +119,34 @@ class TrackerOptions(OptionsModel):
     )
 
     max_age_s: float = Field(1.0, ge=0)
-    """Seconds a track survives without a detection."""
+    """Seconds that a track survives without a detection."""
     coast_s: float | None = Field(0.2, ge=0)
-    """Seconds of these in which it is still reported, as coasting; null for all of them. A
-    constant velocity is soon wrong: what is reported for long are mostly ghosts."""
+    """Seconds of these during which it is reported as coasting; null for all of them. A constant
+    velocity is soon wrong: tracks that coast for long are mostly ghosts."""
     confirm_s: float = Field(0.1, ge=0)
     """Seconds for which a new track must be detected in every frame before it is reported."""
     frames: FrameRule | None = None
-    """Count frames instead: replaces all three, ignores the frames' times."""
+    """Count frames instead: replaces all three, and ignores the frames' times."""
     classes: Literal["separate", "together"] = "together"
     """together: a track takes detections of its own class first, and those of others that overlap
-    it by more than half: what is called a car now and a truck later keeps its id. Its class is the
-    one with the greatest sum of scores so far. separate: of its own class only."""
+    it by more than half: an object called a car now and a truck later keeps its id. Its class is
+    the one with the greatest sum of scores so far. separate: of its own class only."""
     same_object_iou: float = Field(0.85, gt=0, le=1)
-    """A detection that overlaps one of another class by more than this shows the same object: if
-    that one has a track, or is the better of two new ones, it begins none. 1: every one does."""
+    """A detection that overlaps one of another class by more than this is the same object: if that
+    one has a track, or is the better of two new ones, it starts none. 1: all start one."""
     nominal_fps: float = Field(30.0, gt=0)
-    """Frame rate that the filter's noise is meant for; frames farther apart add more of it."""
+    """Frame rate that the filter's noise is meant for; frames further apart add more of it."""
     camera_motion: Literal["auto", "off"] = "off"
-    """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
-    camera costs next to nothing, a moving one some milliseconds a frame."""
+    """auto: estimate the camera's motion from the picture and move the tracks along. A fixed camera
+    costs next to nothing, a moving one some milliseconds a frame."""
     embedder: PluginChoice | None = None
-    """Know objects again by their looks after they were lost or in contact with others: appearance
-    (colours and edges, without weights), or {kind: reid, model: osnet-x0.25}. Null: by motion
+    """Re-identify objects by appearance after they were lost or in contact with others: appearance
+    (colours and edges, without weights), or {kind: reid, model: osnet-x0.25}. Null: motion
     alone."""
     remember_s: float = Field(10.0, ge=0)
-    """Seconds after which an object that is seen again may get its old id, with an embedder."""
+    """Seconds for which an object that disappeared can get its old id back, with an embedder."""
 
     def clock(self) -> TrackClock:
-        """Return a clock for one tracker."""
+        """Return a new clock for one tracker."""
         limits = Limits(self.max_age_s, self.confirm_s, self.coast_s)
         return TrackClock(limits, self.frames, self.nominal_fps)

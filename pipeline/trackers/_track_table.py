@@ -1,8 +1,8 @@
-"""The track table: one column per track with its id, age, class and last detection.
+"""Track table: one column per track with its id, age, class and last detection.
 
 `TrackTable` also decides when a track is confirmed and which tracks are reported. `Columns` is the
-growing array behind it, `ClassVotes` the vote on a track's class, `Observations` the detections
-of a frame that can be used.
+growing array behind it, `ClassVotes` the vote on a track's class, `Observations` the usable
+detections of a frame.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Columns:
         return int(self.table.shape[1])
 
     def append(self, values: Float64) -> None:
-        """Add f64[C,m] behind the last track; a [C,1] needs no m, so it adds one track."""
+        """Append f64[C,m]; a [C,1] adds one track."""
         start = len(self)
         stop = start + values.shape[1]
         if stop > self._buffer.shape[1]:
@@ -46,13 +46,13 @@ class Columns:
         self.table = self._buffer[:, :stop]
 
     def keep(self, rows: Rows) -> None:
-        """Leave only `rows`, in that order."""
+        """Keep only `rows`, in that order."""
         left = self.table.take(rows, 1)
         self.table = self._buffer[:, : len(rows)]
         self.table[:] = left
 
     def load(self, table: Float64) -> None:
-        """Hold a copy of f64[C,n] and nothing else; raises ValueError for another C."""
+        """Replace the content by a copy of f64[C,n]; raises ValueError for another C."""
         if table.ndim != 2 or len(table) != len(self.table):
             raise ValueError(f"want shape ({len(self.table)}, n), got {table.shape}")
         self.table = self._buffer[:, :0]
@@ -63,7 +63,7 @@ _MIN_VOTE = 1e-6  # a detection of score 0 still says more than none
 
 
 class ClassVotes:
-    """Class votes: for each of n tracks, the sum of scores per class, K classes so far."""
+    """Votes on the class: for each of n tracks, the sum of scores per class, K classes so far."""
 
     def __init__(self) -> None:
         self._class_id: Float64 = np.empty(0)
@@ -75,7 +75,7 @@ class ClassVotes:
         return np.column_stack((self._class_id, self._sums.table))
 
     def load(self, table: Float64) -> None:
-        """Hold what `table` was; raises ValueError for another shape."""
+        """Restore a `table`; raises ValueError for another shape."""
         if table.ndim != 2 or not table.shape[1]:
             raise ValueError(f"want votes of shape (K, 1+n), got {table.shape}")
         self._class_id = table[:, 0].copy()
@@ -91,7 +91,7 @@ class ClassVotes:
         self._sums.keep(rows)
 
     def add(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
-        """Count one detection for each of `rows`; return the class that leads there, f64."""
+        """Count one detection for each of `rows`; return the leading class of each, f64."""
         if not len(rows):
             return class_id
         known = self._class_id
@@ -101,7 +101,7 @@ class ClassVotes:
         return class_id
 
     def _count(self, rows: Rows, class_id: Float64, score: Float64) -> Float64:
-        """Count where there is more than one class, or the first."""
+        """Count if there is more than one class, or for the first."""
         new = np.setdiff1d(class_id, self._class_id)
         if len(new):
             self.load(np.pad(self.table, ((0, len(new)), (0, 0))))
@@ -114,7 +114,7 @@ class ClassVotes:
         return leading
 
 
-# No picture is this large; within it nothing the trackers compute can overflow.
+# No picture is this large; within it no computation of the trackers can overflow.
 _FARTHEST_PX = 1e7
 
 # Rows of the table. ID is 0 while the track is tentative; STREAK the time from which on it was
@@ -148,7 +148,7 @@ class Observations(NamedTuple):
 
 
 def usable_detections(detections: Detections, now: float) -> Observations:
-    """Return the detections whose score is finite and whose box has an area, within reason."""
+    """Return the detections with a finite score and a box of reasonable size with an area."""
     xyxy = detections.xyxy.T.astype(np.float64, order="C")
     columns = np.empty((ROW + 1 - SEEN, len(detections)))
     columns[0] = now
@@ -164,7 +164,7 @@ def usable_detections(detections: Detections, now: float) -> Observations:
 
 
 class ReportRules(NamedTuple):
-    """Rules by which tracks are reported, where trackers differ."""
+    """Rules for reporting tracks, which differ between trackers."""
 
     vote: bool = False
     """Detections of several classes may be one track."""
@@ -252,7 +252,7 @@ class TrackTable:
             self._votes.keep(rows)
 
     def select_reported(self) -> Rows:
-        """Give ids to the tracks that are confirmed now; return the rows to report."""
+        """Give ids to newly confirmed tracks; return the rows to report."""
         table, clock = self.table, self._clock
         reported = self._confirmed()
         fresh = (reported & (table[ID] == 0)).nonzero()[0]
@@ -270,11 +270,11 @@ class TrackTable:
         return due
 
     def set_id(self, row: int, track_id: int, born_s: float) -> None:
-        """Make a track the one that had this id, and began then."""
+        """Give a track this id, and the start time of its former owner."""
         self.table[[ID, BORN_S], row] = track_id, born_s
 
     def swap_ids(self, row: int, other: int) -> None:
-        """Exchange the ids of two tracks, and when they began."""
+        """Swap the ids of two tracks, and their start times."""
         both = np.ix_((ID, BORN_S), (row, other))
         self.table[both] = self.table[both][:, ::-1]
 
@@ -283,7 +283,7 @@ class TrackTable:
         table, clock = self.table, self._clock
         confirmed: NDArray[np.bool_] = table[ROW] >= 0
         early = self._rules.published and clock.now < clock.confirm
-        # As ByteTrack does: a lone picture, and a video's first frames, are not empty.
+        # Like ByteTrack: a lone picture, and a video's first frames, are not empty.
         early |= clock.first and not self._rules.published
         if not early:
             confirmed &= table[STREAK] <= clock.now - clock.confirm
@@ -302,7 +302,7 @@ class TrackTable:
         )
 
     def save(self) -> dict[str, Float64]:
-        """Return copies of all there is, by name."""
+        """Return copies of the whole state, by name."""
         state = {"tracks": self.table.copy(), "last_id": np.array([float(self.last_id)])}
         if self._votes:
             state["votes"] = self._votes.table

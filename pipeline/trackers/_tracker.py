@@ -1,8 +1,8 @@
-"""The base of all trackers: predict, match, update, remove expired tracks, start new ones, report.
+"""Base of all trackers: predict, match, update, remove expired tracks, start new ones, report.
 
-`TwoStageTracker` adds the matching of ByteTrack, for trackers built on it: Zhang, Sun, Jiang, Yu,
-Weng, Yuan, Luo, Liu, Wang: ByteTrack: Multi-Object Tracking by Associating Every Detection Box,
-ECCV 2022.
+`TwoStageTracker` adds ByteTrack's matching, for trackers built on it: Zhang, Sun, Jiang, Yu, Weng,
+Yuan, Luo, Liu, Wang: ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV
+2022.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from pipeline.trackers._track_table import (
 )
 
 State = dict[str, Any]
-"""Arrays by name, and which tracker they are of."""
+"""Arrays by name, and the tracker they belong to."""
 
 STATE_VERSION = 1
-"""Number of what `save_state` returns; another one is refused."""
+"""Version of the saved state; others are refused."""
 
 # Trackers match across classes, but prefer a track's own: the benefit of a pair of two classes is
 # multiplied by the first number, and its boxes must overlap by more than the second.
@@ -52,13 +52,14 @@ _MIN_IOU_OTHER_CLASS = 0.5
 
 
 class BaseTracker:
-    """Base class of a tracker for one source; a subclass brings its filters and its matching.
+    """Base class of a tracker for one source; a subclass provides filters and matching.
 
-    Every array of boxes in here is xyxy f64[4,n], a coordinate per row.
+    All arrays of boxes here are xyxy f64[4,n], one coordinate per row.
     """
 
     _double_iou = 1.0
-    """A detection that overlaps a tracked one of its own class by more than this begins none."""
+    """A detection that overlaps a tracked one of its own class by more than this starts no
+    track."""
 
     def __init__(
         self, options: TrackerOptions, rules: ReportRules, embedder: Embedder | None
@@ -77,7 +78,7 @@ class BaseTracker:
 
     @property
     def memory_s(self) -> float | None:
-        """Return the gap in seconds after which no track survives; None if frames are counted."""
+        """Return the gap in seconds that no track survives; None if frames are counted."""
         memory_s = self._clock.memory_s
         if memory_s is None or self._identities is None:
             return memory_s
@@ -89,12 +90,12 @@ class BaseTracker:
             self._identities.open()
 
     def close(self) -> None:
-        """Release the embedder; safe to call twice and when never opened."""
+        """Release the embedder; safe to call twice and if never opened."""
         if self._identities:
             self._identities.close()
 
     def reset(self) -> None:
-        """Forget all tracks; ids already given are not given to other objects.
+        """Forget all tracks; ids are never given to other objects.
 
         With an embedder, objects that are seen again soon may get their ids back.
         """
@@ -140,7 +141,7 @@ class BaseTracker:
         return tracks_now
 
     def _found_again(self, tracks: Rows) -> dict[int, Float64]:
-        """Return the motion models of those tracks that were lost, f64[5D,1] by id, predicted."""
+        """Return the motion models of tracks that were lost, f64[5D,1] by id, predicted."""
         ids, lost = self._tracks.track_id, tracks[self._tracks.detection.take(tracks) < 0]
         return {int(ids[row]): self._filters.take(np.array([row])) for row in lost}
 
@@ -149,8 +150,8 @@ class BaseTracker:
     ) -> float:
         """Give tracks the ids of the objects they look like; return the seconds it took.
 
-        A lost track that was matched with what belongs to another lost one stays lost: the two
-        exchange their motion models with their ids, for neither has moved like the other.
+        A lost track that was matched with a detection of another lost one stays lost: the two swap
+        their motion models with their ids, because each has moved in its own way.
         """
         began = time.perf_counter()
         if self._identities:
@@ -172,7 +173,7 @@ class BaseTracker:
     def save_state(self) -> State:
         """Return the tracker's state as arrays by name, copies that later frames do not change.
 
-        A tracker of the same options that loads it continues exactly as this one does.
+        A tracker with the same options that loads it continues exactly as this one does.
         """
         state: State = {"tracker": self._state_kind()}
         state |= {"clock": self._clock.save(), "filters": self._filters.save()}
@@ -183,7 +184,10 @@ class BaseTracker:
         return state | self._tracks.save() | self._save_extra()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `save_state` returned; raises UsageError if another kind did."""
+        """Continue from what `save_state` returned.
+
+        Raises UsageError for another tracker's state.
+        """
         self.reset()
         came, want = str(state.get("tracker")), self._state_kind()
         if came != want:
@@ -203,7 +207,7 @@ class BaseTracker:
             raise UsageError(f"state of a tracker: not one of {want} ({error})") from None
 
     def _state_kind(self) -> str:
-        """Return which tracker a state is of, and in which version."""
+        """Return the tracker and version of a saved state."""
         name = type(self).__module__.rpartition(".")[2]
         looks = f", embedder {self._embedder_name}" if self._identities else ""
         return f"{name}, version {STATE_VERSION}{looks}"
@@ -221,7 +225,7 @@ class BaseTracker:
         return usable_detections(detections, self._clock.now)
 
     def _save_extra(self) -> State:
-        """Return state of a subclass beside its tracks."""
+        """Return state of a subclass beyond its tracks."""
         return {}
 
     def _load_extra(self, state: Mapping[str, Any]) -> None:
@@ -243,14 +247,14 @@ class BaseTracker:
                 self._camera_moved(motion)
 
     def _look_at(self, frame: Frame) -> None:
-        """Begin a frame: the clock is at it, and nothing is predicted yet."""
+        """Start a frame: the clock is at it, and nothing is predicted yet."""
 
     def _camera_moved(self, motion: Similarity) -> None:
-        """Move the tracks along: the picture moved by this."""
+        """Move the tracks along with the picture's motion."""
         self._warp(motion)
 
     def _exchanged(self, rows: Rows) -> None:
-        """Follow tracks that have exchanged their motion models."""
+        """Follow tracks that have swapped their motion models."""
 
     def _warp(self, motion: Similarity) -> None:
         self._filters.warp(motion)
@@ -258,7 +262,7 @@ class BaseTracker:
             self._identities.warp(motion)
 
     def _predict(self) -> Float64:
-        """Return the predicted boxes; tracks whose numbers are not finite are removed."""
+        """Return the predicted boxes; tracks with non-finite numbers are removed."""
         filters = self._filters
         filters.predict_boxes(self._clock.step, (self._tracks.detection < 0).nonzero()[0])
         xyxy = filters.xyxy()
@@ -271,7 +275,7 @@ class BaseTracker:
     def _pairs(
         self, tracks: Float64, seen: Observations, growth: Float64 | None = None
     ) -> CandidatePairs:
-        """Return the pairs that overlap, those of two classes with their weight."""
+        """Return the overlapping pairs, those of two classes with their weight."""
         pairs = CandidatePairs(tracks, seen.xyxy, growth)
         same = self._tracks.class_id.take(pairs.i) == seen.class_id.take(pairs.j)
         if not same.all():
@@ -286,7 +290,7 @@ class BaseTracker:
         self._filters.update_boxes(tracks, matched.xyxy, matched.score)
 
     def _remove_expired(self) -> None:
-        """Remove the tracks that have been without a detection for longer than max_age."""
+        """Remove the tracks without a detection for longer than max_age."""
         stay = self._tracks.last_seen >= self._clock.now - self._clock.max_age
         if not stay.all():
             self._keep(stay.nonzero()[0])
@@ -317,22 +321,23 @@ class BaseTracker:
 
 
 class TwoStageOptions(TrackerOptions):
-    """What can be set about trackers that match sure detections first, then doubtful ones."""
+    """Options of trackers that match confident detections first, then uncertain ones."""
 
     high_score: float = Field(0.6, ge=0, le=1)
-    """Detections from this score on are matched first, with tracks seen and lost."""
+    """Detections from this score on are matched first, with seen and lost tracks."""
     low_score: float = Field(0.1, ge=0, le=1)
-    """Detections between this and high_score are matched next, with tracks just seen."""
+    """Detections between this and high_score are matched next, with tracks seen in the last
+    frame."""
     new_score: float = Field(0.7, ge=0, le=1)
-    """Least score of a detection that may begin a track."""
+    """Minimum score of a detection that may start a track."""
     min_similarity: float = Field(0.2, ge=0, lt=1)
-    """Least overlap, times the score, in the first matching."""
+    """Minimum IoU times score in the first matching."""
     min_iou_low: float = Field(0.5, ge=0, lt=1)
-    """Least overlap in the second matching."""
+    """Minimum IoU in the second matching."""
     min_similarity_new: float = Field(0.3, ge=0, lt=1)
-    """Least overlap, times the score, of a track not yet confirmed and its next detection."""
+    """Minimum IoU times score between a tentative track and its next detection."""
     duplicate_iou: float = Field(0.85, gt=0, le=1)
-    """A lost track and a seen one that overlap more are one: the younger goes."""
+    """A lost and a seen track that overlap by more are one object: the younger is removed."""
     confirm_s: float = Field(1 / 30, ge=0)
     """Seconds for which a new track must be detected in every frame before it is reported; one
     that is missed before is dropped. Tracks of the first frame are reported at once."""
@@ -344,7 +349,7 @@ class TwoStageOptions(TrackerOptions):
 
 
 class TwoStageTracker(BaseTracker):
-    """Tracker for one source with ByteTrack's two stages; a subclass brings the filters."""
+    """Tracker for one source with ByteTrack's two stages; a subclass provides the filters."""
 
     def __init__(self, options: TwoStageOptions, embedder: Embedder | None = None) -> None:
         super().__init__(options, ReportRules(), embedder)

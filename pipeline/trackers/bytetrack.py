@@ -1,7 +1,7 @@
-"""ByteTrack: first the sure detections, then the doubtful ones for the tracks still without.
+"""ByteTrack: matches confident detections first, then uncertain ones with the remaining tracks.
 
-Zhang, Sun, Jiang, Yu, Weng, Yuan, Luo, Liu, Wang: ByteTrack: Multi-Object Tracking by
-Associating Every Detection Box, ECCV 2022.
+Zhang, Sun, Jiang, Yu, Weng, Yuan, Luo, Liu, Wang: ByteTrack: Multi-Object Tracking by Associating
+Every Detection Box, ECCV 2022.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pipeline.trackers._tracker import TwoStageOptions, TwoStageTracker
 
 
 class Options(TwoStageOptions):
-    """What can be set about ByteTrack. Give the detector a `conf` of 0.1, or less is recovered."""
+    """Options of ByteTrack. Give the detector a `conf` of 0.1, otherwise less is recovered."""
 
 
 def build(options: Options, embedder: Embedder | None = None) -> ByteTrack:

@@ -1,4 +1,4 @@
-"""No tracking: every detection is passed on, with track id 0, which means "no identity"."""
+"""No tracking: every detection is passed on with track id 0, which means "no identity"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.core.options import OptionsModel
 
 
 class Options(OptionsModel):
-    """Nothing to set."""
+    """The tracker `none` has no options."""
 
 
 def build(options: Options) -> PassThrough:  # noqa: ARG001 - every plug-in has this shape
@@ -24,22 +24,22 @@ def build(options: Options) -> PassThrough:  # noqa: ARG001 - every plug-in has 
 
 
 class PassThrough:
-    """One row per detection, of age 0 and track id 0: sinks write it, overlays print no id."""
+    """One row per detection, with age 0 and track id 0: sinks write it, overlays show no id."""
 
     def update(self, frame: Frame, detections: Detections) -> Tracks:  # noqa: ARG002
-        """Return the frame's detections that are boxes at all, in their order."""
+        """Return the frame's detections with usable boxes, in their order."""
         rows = np.flatnonzero(usable_xyxy(detections.xyxy))
         tracks = Tracks.untracked(detections[rows])
         return replace(tracks, detection=rows.astype(np.int32))
 
     def reset(self) -> None:
-        """There is nothing to forget."""
+        """Do nothing: there is nothing to forget."""
 
     def save_state(self) -> dict[str, str]:
-        """Return whose state it is; there is nothing else."""
+        """Return the name of the tracker; there is no other state."""
         return {"tracker": "none"}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Accept a state of its own; raises UsageError for another tracker's."""
+        """Accept a state of this tracker; raises UsageError for another tracker's."""
         if state.get("tracker") != "none":
             raise UsageError(f"state of a tracker: want none, got {state.get('tracker')}")

@@ -55,14 +55,14 @@ class ObservationHistory(Columns):
         past[:, 1:] = motion.turn @ past[:, 1:] + motion.shift[:, None]
 
     def advance(self, steps: float) -> None:
-        """Begin a frame that comes `steps` nominal frames after the last."""
+        """Start a frame that comes `steps` nominal frames after the last."""
         self.table[_FRAMES] += 1
         self.table[_STEPS] += steps
 
     def past_centre(self, now: float, rows: Rows) -> Float64:
         """Return f64[2,m], the centres where `rows` were observed a span before `now`.
 
-        Where nothing was observed then, the next later one counts; if all are older, the last.
+        If nothing was observed then, the next later one is used; if all are older, the last.
         """
         table = self.table.take(rows, 1)
         past = table[_PAST].reshape(_SLOTS, 3, -1)
@@ -72,7 +72,7 @@ class ObservationHistory(Columns):
         return np.where(known, past[slot, 1:, column].T, _centre(table[_BOX]))
 
     def direction(self, now: float, xyxy: Float64, i: Rows, j: Rows) -> Float64:
-        """Return f64[P], 0.5 where box `j` lies straight ahead of track `i`, -0.5 right behind.
+        """Return f64[P], 0.5 if box `j` lies straight ahead of track `i`, -0.5 if right behind.
 
         The paper's OCM: (pi/2 - angle) / pi; 0 for tracks that have no direction yet.
         """
@@ -104,10 +104,10 @@ class ObservationHistory(Columns):
         past[slot, 1:, rows] = _centre(xyxy).T
 
     def reupdate(self, rows: Rows, xyxy: Float64, score: Float64, filters: BoxFilters) -> None:
-        """Set the filters of `rows` that were unseen to where a straight way here had led them.
+        """Set the filters of unseen `rows` to where a straight path to here had led them.
 
-        The paper's ORU: from the filter as it was at the last observation, along boxes between
-        that one and this, one for each frame that was missed. The last is for the caller.
+        The paper's ORU: from the filter at the last observation, along boxes interpolated between
+        that one and this, one for each missed frame. The last update is left to the caller.
         """
         again = (self.table[_FRAMES, rows] > 1).nonzero()[0]
         if not len(again):
@@ -128,7 +128,7 @@ class ObservationHistory(Columns):
 
 
 def unit(vector: Float64) -> Float64:
-    """Return f64[2,n] vectors of length 1; those of no length stay so."""
+    """Return f64[2,n] vectors scaled to length 1; zero vectors stay."""
     length = np.hypot(vector[0], vector[1])
     return vector / np.where(length > 0, length, 1)
 
@@ -139,7 +139,7 @@ def _centre(xyxy: Float64) -> Float64:
 
 
 class Options(TrackerOptions):
-    """What can be set about OC-SORT."""
+    """Options of OC-SORT."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(("coast_s",), "published", lambda published: not published, "published: false"),
@@ -148,19 +148,19 @@ class Options(TrackerOptions):
     )
 
     min_score: float = Field(0.6, ge=0, le=1)
-    """Detections below this score are not looked at."""
+    """Detections below this score are ignored."""
     min_iou: float = Field(0.3, ge=0, lt=1)
-    """Least overlap of a track's box and a detection that may be one object."""
+    """Minimum IoU between a track's box and a detection."""
     inertia: float = Field(0.2, ge=0)
-    """Weight of a match's keeping the track's direction, beside the overlap; 0: none."""
+    """Weight of the consistency with the track's direction, relative to the overlap; 0: none."""
     direction_s: float = Field(0.1, gt=0)
     """Seconds over which a track's direction is measured (in frame mode: three frames)."""
     recover: bool = True
-    """Match what is left by where the tracks were last seen."""
+    """Match the remaining tracks by their last observed positions."""
     reupdate: bool = True
-    """Let the filter of a track that is seen again forget what it believed meanwhile."""
+    """Re-update the filter of a track that is seen again along a virtual straight path (ORU)."""
     published: bool = False
-    """Report as the published code: no coasting tracks, the others only after min_hits in a row
+    """Report like the published code: no coasting tracks, the others only after min_hits in a row
     (again after each miss) or in the first min_hits frames."""
 
 
@@ -170,7 +170,7 @@ def build(options: Options, embedder: Embedder | None = None) -> OcSort:
 
 
 class OcSort(BaseTracker):
-    """OC-SORT for one source. What it reports of a detected track is the detection's own box."""
+    """OC-SORT for one source. Reports the detection's own box of a detected track."""
 
     def __init__(self, options: Options, embedder: Embedder | None) -> None:
         self._options = options

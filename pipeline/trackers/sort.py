@@ -22,20 +22,20 @@ __all__ = ["FrameRule", "Options", "Sort", "build"]
 
 
 class Options(TrackerOptions):
-    """What can be set about SORT."""
+    """Options of SORT."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(("coast_s",), "published", lambda published: not published, "published: false"),
     )
 
     min_iou: float = Field(0.3, ge=0, lt=1)
-    """Least overlap of a track's predicted box and a detection that may be one object."""
+    """Minimum IoU between a track's predicted box and a detection."""
     box: Literal["filtered", "measured"] = "filtered"
-    """What is reported of a detected track: the filter's box or the detection's own."""
+    """Box to report for a detected track: the filter's or the detection's own."""
     published: bool = False
-    """Act as the published code: gate after the assignment, report no coasting tracks, and the
+    """Act like the published code: gate after the assignment, report no coasting tracks, and the
     others only after min_hits in a row (again after each miss) or in the first min_hits frames.
-    With `frames: {max_age: 1, min_hits: 3}` it yields the published figures."""
+    With `frames: {max_age: 1, min_hits: 3}` it gives the published figures."""
 
 
 def build(options: Options, embedder: Embedder | None = None) -> Sort:

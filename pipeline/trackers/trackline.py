@@ -1,11 +1,11 @@
-"""The default tracker: the parts of published trackers that measured best together.
+"""Default tracker: combines the parts of published trackers that measured best together.
 
-Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighed by how alike the
-heights are, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT
-(Aharon et al. 2022); no track for a second box on a tracked object, as in TrackTrack (Shim et al.
-2025), nor for one that can only be a lost track's; the camera's motion, from the picture and from
-what all tracks' errors have in common, so that it works on boxes alone; and, where frames are far
-apart, boxes with a buffer around them (Yang et al. 2023). Each part can be switched off.
+Two stages of matching as in ByteTrack (Zhang et al. 2022); overlap weighted by the similarity of
+heights, after Hybrid-SORT (Yang et al. 2024); filters on width and height as in BoT-SORT (Aharon et
+al. 2022); no track for a second box on a tracked object, as in TrackTrack (Shim et al. 2025), nor
+for one that can only belong to a lost track; the camera's motion, from the picture and from the
+common error of all tracks, so that it works on boxes alone; and, at low frame rates, buffered boxes
+(Yang et al. 2023). Each part can be switched off.
 """
 
 from __future__ import annotations
@@ -36,47 +36,47 @@ from pipeline.trackers._tracker import State, TwoStageOptions, TwoStageTracker
 
 
 class Options(TwoStageOptions):
-    """What can be set about the tracker `trackline`."""
+    """Options of the tracker `trackline`."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(("reach", "lost_reach"), "frames", lambda frames: frames is None, "frames: null"),
     )
 
     max_age_s: float = Field(1.5, ge=0)
-    """Seconds a track survives without a detection."""
+    """Seconds that a track survives without a detection."""
     double_iou: float = Field(0.55, gt=0, le=1)
     """A detection that overlaps another of its class, which has a track, by more than this is a
-    second box on the same object and begins none. 1: every one does."""
+    second box on the same object and starts no track. 1: all start one."""
     camera_motion: Literal["auto", "off"] = "auto"
-    """auto: find out from the picture how the camera moved, and move the tracks along. A fixed
-    camera costs next to nothing, a moving one some milliseconds a frame."""
+    """auto: estimate the camera's motion from the picture and move the tracks along. A fixed camera
+    costs next to nothing, a moving one some milliseconds a frame."""
     shared_motion: bool = True
-    """Move all tracks along with what most of them are off by: a camera that shakes or pans."""
+    """Shift all tracks by the error that most of them share: a camera that shakes or pans."""
     height_aware: bool = True
-    """Weigh the overlap of two boxes by how alike their heights are."""
+    """Weight the overlap of two boxes by the similarity of their heights."""
     adapt_scores: bool = True
-    """Lower the score thresholds for a detector that is seldom sure; they are meant for scores
-    about 0.8 and more, as networks made for one kind of object give, and halve at most."""
+    """Lower the score thresholds for a detector with low scores; they are meant for scores of about
+    0.8 and more, as from networks for a single class, and are at most halved."""
     size_filter: bool = True
-    """Filter width and height; without, height and aspect ratio as ByteTrack does."""
+    """Filter width and height; if false, height and aspect ratio like ByteTrack."""
     reach: float = Field(3.0, ge=0)
-    """Grow boxes before their overlap is taken where a frame comes more than 1.8 nominal frames
-    after the last (below 16 a second), by so many standard deviations of the track's velocity
-    times the time beyond: much for a new track, little for a steady one; 0: never."""
+    """Grow boxes before computing their overlap if a frame comes more than 1.8 nominal frames after
+    the last (below 16 a second), by so many standard deviations of the track's velocity times the
+    time beyond: much for a new track, little for a steady one; 0: never."""
     lost_reach: float = Field(0.5, ge=0)
-    """A lost track and a detection that would begin one are one object where they overlap each
-    other and nothing else of their kind, the track's box grown by this part of its height for each
-    second unseen, and by half of it at most; 0: only where they match as all others do."""
+    """A lost track and a detection that would start one are one object if they overlap each other
+    and nothing else of their kind, with the track's box grown by this share of its height per
+    second unseen, and by half of it at most; 0: only if they match like all others."""
     ground: Annotated[Path | dict[str, Path] | None, Field(json_schema_extra={"tune": False})] = (
         None
     )
-    """homography.yaml of a camera that stands (trackline calibrate), or {source: file}: match by
-    where boxes stand on the ground too, and look for a lost track where it has got to there. A
-    relative path starts at the configuration's folder."""
+    """homography.yaml of a fixed camera (trackline calibrate), or {source: file}: also match by
+    position on the ground, and look for a lost track where it has moved to there. A relative path
+    starts at the configuration's folder."""
 
 
-# Frames that are no farther apart, in nominal ones, need no buffer: there it measured worse. And no
-# box grows by more than this part of its height: after a long gap anybody may be anywhere.
+# At shorter intervals, in nominal frames, no buffer is needed: there it measured worse. And no box
+# grows by more than this share of its height: after a long gap anything may be anywhere.
 _CLOSE = 1.8
 _MAX_REACH = 0.5
 # Least overlap of a lost track, grown, and the only detection that could be it.
@@ -172,7 +172,7 @@ class Trackline(TwoStageTracker):
         matches.match(pairs, near * pairs.overlap)
 
     def _on_the_ground(self, plane: GroundPlane, predicted: Float64) -> Float64:
-        """Return the predicted boxes, those of lost tracks where they have got to on the ground.
+        """Return the predicted boxes, those of lost tracks at their predicted ground position.
 
         At a steady speed there, an object that comes nearer is faster and faster in the picture.
         """
@@ -186,7 +186,7 @@ class Trackline(TwoStageTracker):
         return predicted
 
     def _score_factor(self, seen: Observations) -> float:
-        """The mean of the last scores, weighed by themselves so that clutter counts little."""
+        """The mean of the recent scores, weighted by themselves so that clutter counts little."""
         if not self._own.adapt_scores:
             return 1.0
         score = seen.score.clip(0, 1)
@@ -197,7 +197,10 @@ class Trackline(TwoStageTracker):
         return min(max(typical / _SURE, _MIN_CERTAINTY), 1.0)
 
     def _growth(self, predicted: Float64) -> Float64 | None:
-        """Return f64[n], how many pixels the tracks' boxes grow on each side; None for nothing."""
+        """Return f64[n], by how many pixels the tracks' boxes grow on each side.
+
+        None for no growth.
+        """
         late = (self._clock.step - _CLOSE) * self._own.reach
         if late <= 0:
             return None

@@ -38,7 +38,7 @@ def test_a_relative_path_starts_at_the_configurations_folder(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("ground", "sources", "says"),
     [
-        ("street.yaml", ("a", "b"), r"tracker\.ground: a homography is of one camera, .*\(a, b"),
+        ("street.yaml", ("a", "b"), r"tracker\.ground: .*belongs to one camera, .*\(a, b"),
         ("{yard: street.yaml}", ("a",), r"tracker\.ground: want a source of this run .* got yard"),
         ("none.yaml", ("a",), r"none\.yaml"),
         ("broken.yaml", ("a",), r"broken\.yaml: matrix"),

@@ -213,7 +213,7 @@ def test_a_file_of_authorities_that_is_replaced_ends_no_run(
 def test_trust_options_are_refused_without_verification(key: str) -> None:
     """Who writes both thinks that the camera is verified, and it is not."""
     told = {"url": "https://cam/1", "verify_tls": False, key: "door.pem"}
-    with pytest.raises(ConfigError, match=f"{key}: want none beside verify_tls: false"):
+    with pytest.raises(ConfigError, match=f"{key}: cannot be combined with verify_tls: false"):
         validated(stream.Options, told, "")
 
 

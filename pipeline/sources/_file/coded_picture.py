@@ -1,8 +1,7 @@
-"""What a packet says of its picture before it is decoded: whether it begins anew, and is shown.
+"""Properties of a coded picture before decoding: whether it starts anew, and whether it is shown.
 
-NAL units are those of ITU-T H.264 (7.3.1) and H.265 (7.3.1.2), in their two forms: behind start
-codes (Annex B), or behind their length (ISO/IEC 14496-15, with avcC or hvcC as extradata). MPEG-2
-(ITU-T H.262, 6.2.3) and MPEG-4 (ISO/IEC 14496-2, 6.2.5) have start codes of the same form.
+NAL units are those of ITU-T H.264 (7.3.1) and H.265 (7.3.1.2), in their two forms: after start
+codes (Annex B), or after their length (ISO/IEC 14496-15, with avcC or hvcC as extradata).
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ _START_CODE = b"\0\0\1"
 
 
 def starts_anew(codec: str, extradata: bytes, packet: Packet[VideoStream]) -> bool:
-    """Return whether no picture shown after this one refers to any before it.
+    """Return whether no later picture refers to any before it.
 
-    A key frame of H.264 may be a mere point to recover from: only an IDR picture counts.
+    An H.264 key frame may be a mere recovery point: only an IDR picture counts.
     """
     if not packet.is_keyframe:
         return False
@@ -44,7 +43,7 @@ def starts_anew(codec: str, extradata: bytes, packet: Packet[VideoStream]) -> bo
 
 
 def is_shown(codec: str, packet: Packet[VideoStream]) -> bool:
-    """Return whether the packet's picture is to be shown: not always in VP8 (RFC 6386, 9.1)."""
+    """Return whether the packet's picture is shown, which in VP8 it need not be (RFC 6386, 9.1)."""
     return codec != "vp8" or packet.size == 0 or bool(memoryview(packet)[0] & 16)
 
 
@@ -81,7 +80,7 @@ def is_unreferenced(codec: str, extradata: bytes, packet: Packet[VideoStream]) -
 
 
 def nal_units(codec: str, extradata: bytes, data: bytes) -> Iterator[bytes]:
-    """Yield the NAL units of a packet, or at least the beginning of each."""
+    """Yield the NAL units of a packet, at least the beginning of each."""
     if extradata[:1] == b"\1" and len(extradata) > 21:
         place = 21 if codec == "hevc" else 4
         length = (extradata[place] & 3) + 1

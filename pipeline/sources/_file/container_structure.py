@@ -1,6 +1,6 @@
-"""A container's own structure, read where times raise doubts: whether it is whole, what it counts.
+"""Checks a container's own structure, when times raise doubts: is it whole, and what it counts.
 
-Demuxers search for the next part that makes sense where one does not, and often say nothing of it.
+Demuxers skip to the next part that makes sense, and often do not report it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _INDEX_ENTRY = np.dtype([("id", "S4"), ("flags", "<u4"), ("place", "<u4"), ("siz
 
 
 def structure_fault(path: Path, pid: int) -> str:
-    """Return what is wrong with a container's structure, "" if nothing or not to be known.
+    """Return what is wrong with a container's structure, "" if nothing, or if it cannot be known.
 
-    Knows MPEG-TS (`pid` is the video's), Matroska and AVI. Raises OSError.
+    Supports MPEG-TS (`pid` is the video's), Matroska and AVI. Raises OSError.
     """
     with path.open("rb") as file:
         head = file.read(TS_PACKET + 1)
@@ -48,9 +48,9 @@ def structure_fault(path: Path, pid: int) -> str:
 
 
 def empty_frames(path: Path, stream: int) -> int:
-    """Return how many frames of an AVI's stream hold nothing and show the one before for longer.
+    """Return how many frames of an AVI stream are empty and repeat the previous picture.
 
-    They have a size of 0 in its index; 0 where there is no index. Raises OSError.
+    They have a size of 0 in its index; 0 without an index. Raises OSError.
     """
     with path.open("rb") as file:
         file.seek(_RIFF_HEADER)
@@ -66,11 +66,11 @@ def empty_frames(path: Path, stream: int) -> int:
 
 
 def _transport_fault(file: BinaryIO, pid: int) -> str:
-    """Return what of a transport stream is lost: packets overwritten, or missing by their counters.
+    """Return what a transport stream has lost: overwritten packets, or gaps in their counters.
 
-    Where a counter does not go on at a picture that decoding may begin with, files may have been
-    joined: elsewhere a break is a loss (ISO/IEC 13818-1, 2.4.3.2 to 2.4.3.5). A stream that marks
-    no such picture may be joined at any.
+    If a counter restarts at a random access point, files may have been joined: elsewhere a break is
+    a loss (ISO/IEC 13818-1, 2.4.3.2 to 2.4.3.5). A stream that marks no random access points may be
+    joined anywhere.
     """
     unreadable = inside = at_others = 0
     last, marks_keys = -1, False
@@ -102,7 +102,7 @@ def _transport_fault(file: BinaryIO, pid: int) -> str:
 
 
 def _matroska_ends(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
-    """Yield (start, end) of the Segment's elements; end None where there is no element."""
+    """Yield (start, end) of the Segment's elements; end None if there is no element."""
     file.read(4)
     header_size = ebml_size(file)
     file.seek(header_size or 0, 1)
@@ -134,7 +134,7 @@ def _matroska_ends(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
 
 
 def _riff_ends(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
-    """Yield (start, end) of the chunks in every RIFF; end None where there is no chunk."""
+    """Yield (start, end) of the chunks in every RIFF; end None if there is no chunk."""
     while (start := file.tell()) >= 0:
         head = file.read(8)
         if len(head) < 8:

@@ -1,4 +1,4 @@
-"""Damage log of a video file, its summary in one line, and what its times leave open."""
+"""Damage log of a video file, its summary in one line, and signs of possible losses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _MIN_GAP_S = 1.0
 _GAP_RATIO = 4.0
 _MARK_AHEAD = 3
-# Longer steps than this make a look at the container's structure worth its cost.
+# Longer steps than this justify the cost of checking the container's structure.
 _DOUBT_RATIO = 1.5
-# A few less than an AVI's header says may be the recorder's way of counting.
+# A difference of a few frames from an AVI's header may be the recorder's way of counting.
 _COUNT_SHARE = 0.95
 
 
 class DamageLog:
-    """Counts packets and pictures while a file is read and judges it at the end."""
+    """Counts packets and pictures while a file is read, and judges it at the end."""
 
     def __init__(self) -> None:
         self.packets = 0
@@ -44,7 +44,7 @@ class DamageLog:
         self._steps = TimeSteps()
 
     def good(self, seconds: float, shown_s: float = 0.0) -> None:
-        """Note a delivered frame, shown for `shown_s` by its container's word, 0 if unknown."""
+        """Record a delivered frame, shown for `shown_s` by the container, 0 if unknown."""
         if self.frames:
             self._steps.note(self.frames - 1, self._last_s, seconds - self._last_s)
         else:
@@ -54,9 +54,9 @@ class DamageLog:
         self.frames += 1
 
     def note_packet(self, seconds: float | None, *, corrupt: bool, keyframe: bool) -> None:
-        """Note whether the packet that was just counted is marked as damaged.
+        """Record whether the packet just counted is marked as damaged.
 
-        A mark at or shortly before a key frame is a join, any other is damage: parsers give the
+        A mark at or shortly before a key frame is a join, any other is damage: parsers attach the
         mark to a packet or two before the one it came with.
         """
         if self.packets == 1:
@@ -73,21 +73,22 @@ class DamageLog:
             self._marked = (self.packets - 1, seconds)
 
     def resolve_mark(self) -> None:
-        """Note that no key frame came after the last mark."""
+        """Record that no key frame followed the last mark."""
         if self._marked is not None:
             self.bad(*self._marked)
             self._marked = None
 
     def bad(self, frame: int, seconds: float | None) -> None:
-        """Note a packet or picture that is damaged, at the time it has or that of the last one."""
+        """Record a damaged packet or picture, at its own time or that of the last one."""
         self._bad += 1
         if self._first_bad is None:
             self._first_bad = (frame, self._last_s if seconds is None else seconds)
 
     def verdict(self, path: Path, stream: VideoStream, *, timed: bool = True) -> str | None:
-        """Return in words where the file broke off or is damaged, None if nothing is missing.
+        """Describe where the file breaks off or is damaged, None if nothing is missing.
 
-        `timed` says that the frames' times are the container's, so its duration can be held to.
+        `timed` says that the frames' times are the container's, so that its duration can be
+        checked.
         """
         of = f" of {stream.frames}" if stream.frames else ""
         end = f"breaks off after frame {self.frames - 1}{of} at {self._last_s:.3f} s"
@@ -121,9 +122,9 @@ class DamageLog:
         return None
 
     def doubts(self, path: Path, stream: VideoStream, back: StepsBack | None) -> list[str]:
-        """Return a line for each sign that pictures are missing which may be meant all the same.
+        """Return a line for each sign of missing pictures that may also be intended.
 
-        `back` are the steps back of the container's times, which must be what the frames have.
+        `back` are the backward steps of the container's times, which the frames must have as well.
         """
         jumps = self._steps.jumps()
         found = [str(each) for each in (jumps, back) if each is not None]
@@ -140,20 +141,20 @@ class DamageLog:
         return self._silence_s(stream) > max(_MIN_GAP_S, _GAP_RATIO * longest_s)
 
     def _silence_s(self, stream: VideoStream) -> float:
-        """Return how long the container says the stream goes on behind its last picture."""
+        """Return how long, by the container, the stream goes on after its last picture."""
         return duration_s(stream) - self._last_s - self._last_shown_s
 
     def _is_doubtful(self) -> bool:
-        """Return whether something of the times is not as in a healthy even recording."""
+        """Return whether the times are unlike those of a healthy even recording."""
         limit_s = _DOUBT_RATIO * self._steps.usual_s
         longest_s = max(self._first_s, self._steps.longest_s)
         return longest_s > limit_s or self.joins > 0
 
     def _lacking_frames(self, path: Path, stream: VideoStream) -> int:
-        """Return how many frames an AVI's header counts that did not come.
+        """Return how many frames that an AVI's header counts did not come.
 
-        Those that only show the one before for longer are no loss. Elsewhere a header may say more:
-        the index of MP4 counts what an edit list hides, too.
+        Frames that only repeat the previous picture are no loss. Other headers may count more:
+        MP4's index includes what an edit list hides.
         """
         if stream.container.format.name != "avi" or not 0 < self.packets < stream.frames:
             return 0
@@ -167,7 +168,7 @@ def _counted(says: int, holds: int) -> str:
 def _missing_bytes(path: Path) -> int:
     try:
         return missing_bytes(path)
-    except OSError:  # a pipe, or a file that was taken away meanwhile: nothing can be said
+    except OSError:  # a pipe, or a file removed in the meantime: unknown
         return 0
 
 
@@ -193,9 +194,9 @@ def _is_whole(path: Path) -> bool:
 
 
 def duration_s(stream: VideoStream) -> float:
-    """Return how long the stream is shown in seconds by its own word, 0 if it does not say.
+    """Return the stream's declared duration in seconds, 0 if it is not given.
 
-    Matroska has it as a tag, in which FFmpeg writes the time of the end: the start is included.
+    Matroska has it as a tag, in which FFmpeg writes the end time: the start is included.
     """
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)

@@ -1,4 +1,4 @@
-"""Truncation check: whether a video file is as long as its outermost structure says."""
+"""Truncation check: whether a video file is as long as its outermost structure declares."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PADDING = 16
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many bytes of the container at `path` are cut off, 0 if none or not to be known.
+    """Return how many bytes of the container at `path` are cut off, 0 if none or unknown.
 
-    Knows RIFF (AVI), ISO base media (MP4, MOV, 3GP), EBML (Matroska, WebM) and a last MPEG-TS
-    packet that is not whole. This holds for any frame rate and any index; raw streams and program
-    streams do not say. Raises OSError when the file cannot be read.
+    Supports RIFF (AVI), ISO base media (MP4, MOV, 3GP), EBML (Matroska, WebM) and an incomplete
+    last MPEG-TS packet. This works for any frame rate and any index; raw streams and program
+    streams do not declare a length. Raises OSError if the file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -33,8 +33,8 @@ def missing_bytes(path: Path) -> int:
 def is_whole(path: Path) -> bool:
     """Return whether the container itself proves that nothing is cut off its end.
 
-    RIFF and Matroska do, by the size of all that is in them; boxes and packets may end anywhere.
-    Raises OSError when the file cannot be read.
+    RIFF and Matroska do, by the size of their content; boxes and packets may end anywhere. Raises
+    OSError if the file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -55,7 +55,7 @@ def _declared_end(file: BinaryIO, head: bytes) -> int | None:
 
 
 def _end_of_riff(file: BinaryIO) -> int | None:
-    """Return where the last RIFF chunk ends (AVI over 1 GB has several, one after the other)."""
+    """Return where the last RIFF chunk ends (AVI over 1 GB has several in sequence)."""
     end = 0
     while True:
         file.seek(end)
@@ -63,7 +63,7 @@ def _end_of_riff(file: BinaryIO) -> int | None:
         if len(head) < 8 or head[:4] != b"RIFF":
             return end or None
         size = int.from_bytes(head[4:], "little")
-        # A recorder that was killed, or wrote to a pipe, never came back to fill the size in.
+        # A recorder that was killed, or wrote to a pipe, never returned to fill in the size.
         if size in (0, 0xFFFFFFFF):
             return None
         end += 8 + size

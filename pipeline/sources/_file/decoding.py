@@ -1,4 +1,4 @@
-"""Decoding of a video file: its packets, and what the decoder makes of them; damage is logged."""
+"""Demuxing and decoding of a video file, with damage logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Recordings in these may begin in the middle of a group of pictures; that is not damage.
+# Recordings in these containers may begin in the middle of a group of pictures: no damage.
 _JOINED_MIDWAY = frozenset({"mpegts", "mpeg", "h264", "hevc"})
 
 
@@ -28,9 +28,9 @@ def pictures_of(
     max_megapixels: float,
     chooser: PacketChooser | None = None,
 ) -> Iterator[VideoFrame]:
-    """Yield what the decoder makes of the packets, in presentation order; damage goes to `log`.
+    """Yield the decoded pictures of the packets, in presentation order; damage goes to `log`.
 
-    With a `chooser`, of the packets that it chooses.
+    With a `chooser`, only the packets that it chooses are decoded.
     """
     from av import FFmpegError
 
@@ -46,13 +46,13 @@ def pictures_of(
                 continue
             yield from _given_away(pictures)
     try:
-        yield from _given_away(stream.decode(None))  # what the decoder still holds
+        yield from _given_away(stream.decode(None))  # pictures still in the decoder
     except FFmpegError as error:
         _note_error(error, stream, log, max_megapixels, None)
 
 
 def _given_away(pictures: list[VideoFrame]) -> Iterator[VideoFrame]:
-    """Yield the pictures out of the list: none is kept while the next packet is decoded."""
+    """Yield the pictures, dropping each: none is kept while the next packet is decoded."""
     while pictures:
         yield pictures.pop(0)
 
@@ -78,7 +78,10 @@ def timed_pictures(
     stream: VideoStream,
     chooser: PacketChooser | None,
 ) -> Iterator[tuple[VideoFrame, float, bool]]:
-    """Yield (picture, its seconds, whether it is wanted); what was left out is noted in `log`."""
+    """Yield (picture, its seconds, whether it is wanted).
+
+    What was left out is recorded in `log`.
+    """
     clock, base = None, time_base_of(stream)
     for picture in pictures:
         clock = clock or start_clock()
@@ -101,9 +104,9 @@ def _packets(
 ) -> Iterator[Packet[VideoStream] | None]:
     """Yield the packets, then None.
 
-    FFmpeg marks a packet as damaged where counters of a transport stream do not go on. Before a
-    key frame that is where files were joined, and the decoder judges; elsewhere something is lost.
-    The decoder gets all of them.
+    FFmpeg marks a packet as damaged if the counters of a transport stream are not continuous.
+    Before a key frame that is where files were joined, and the decoder judges; elsewhere something
+    is lost. The decoder gets all of them.
     """
     from av import FFmpegError
 
@@ -126,19 +129,19 @@ def _packets(
 
 
 def is_damage(stream: VideoStream, log: DamageLog) -> bool:
-    """Return whether what cannot be decoded is damage: not where a recording begins midway."""
+    """Return whether an undecodable packet is damage: not if a recording begins midway."""
     return log.frames > 0 or stream.container.format.name not in _JOINED_MIDWAY
 
 
 def is_key(picture: VideoFrame, log: DamageLog) -> bool:
-    """Return whether a file's first picture needs no other to be whole: damage is its own."""
+    """Return whether a file's first picture is a key frame, whose damage is its own."""
     from av.video.frame import PictureType
 
     return log.begins_with_key and picture.pict_type == PictureType.I
 
 
 def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float | None:
-    """Return when the packet's picture is shown, None if it does not say."""
+    """Return the presentation time of the packet's picture, None if it has none."""
     if packet is None:
         return None
     at = packet.pts if packet.pts is not None else packet.dts
@@ -146,5 +149,5 @@ def _seconds(packet: Packet[VideoStream] | None, stream: VideoStream) -> float |
 
 
 def time_base_of(stream: VideoStream) -> Fraction:
-    """Return the seconds that the stream's times count, milliseconds where it does not say."""
+    """Return the stream's time unit in seconds, a millisecond if it has none."""
     return stream.time_base or Fraction(1, 1000)

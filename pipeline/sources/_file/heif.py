@@ -14,11 +14,11 @@ _BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif
 
 @dataclass(frozen=True, slots=True)
 class HeifHeader:
-    """The main picture's stored (width, height), and how it is shown.
+    """The main picture's stored (width, height), and its orientation.
 
-    `angle` is counter-clockwise, in quarters; `mirror` comes after it: "left-right", "up-down" or
-    None. `is_tiled` says that the picture is a grid of other items, `is_avif` that it is AV1 rather
-    than HEVC.
+    `angle` is counter-clockwise, in quarter turns; `mirror` is applied after it: "left-right",
+    "up-down" or None. `is_tiled` says that the picture is a grid of other items, `is_avif` that it
+    is AV1 rather than HEVC.
     """
 
     width: int
@@ -31,7 +31,7 @@ class HeifHeader:
 
 
 def heif_header(data: bytes) -> HeifHeader | None:
-    """Return what a HEIF file's first bytes say, None if it is none or says nothing."""
+    """Parse the first bytes of a HEIF file; None if it is not one, or does not say."""
     size = int.from_bytes(data[:4], "big")
     brands = {data[at : at + 4] for at in (8, *range(16, min(size, 256), 4))}
     if data[4:8] != b"ftyp" or not brands & _BRANDS:
@@ -72,7 +72,7 @@ def _main_picture(data: bytes) -> HeifHeader | None:
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (kind, content) of boxes that follow one another."""
+    """Yield (type, content) of consecutive boxes."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)

@@ -1,6 +1,6 @@
-"""Decoding on an NVIDIA GPU through FFmpeg, where one is there; pictures come back as usual.
+"""Decoding on an NVIDIA GPU through FFmpeg, if available; pictures are delivered as usual.
 
-The GPU's decoder gives NV12 or P010 pictures in main memory: everything behind stays as it is.
+The GPU's decoder returns NV12 or P010 pictures in main memory: later stages stay the same.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ _LIBRARIES = {"win32": ("nvcuda.dll", "nvcuvid.dll")}
 _DOWNLOADED = frozenset(
     ("nv12", "nv16", "p010le", "p012le", "p016le", "p210le", "p216le", "yuv444p", "yuv444p16le")
 )
-"""What FFmpeg's CUDA decoders hand over; a software decoder gives yuv420p for nearly every file."""
+"""Pixel formats of FFmpeg's CUDA decoders; a software decoder gives yuv420p for nearly every
+file."""
 
 
 def accelerator(decode: Decode) -> HWAccel | None:
-    """Return what `av.open` takes as hwaccel, None for the CPU; `auto` looks for a decoder."""
+    """Return the `hwaccel` argument of `av.open`, None for the CPU; `auto` looks for a decoder."""
     if decode == "cpu" or (decode == "auto" and not decoder_installed()):
         return None
     from av.codec.hwaccel import HWAccel
@@ -44,6 +45,6 @@ def decoder_installed() -> bool:
 def came_from_gpu(picture: VideoFrame) -> bool:
     """Return whether a picture of a file opened with an accelerator was decoded by it.
 
-    FFmpeg goes over to its own decoder without a word where the GPU has none for a stream.
+    FFmpeg falls back to its own decoder silently if the GPU has none for a stream.
     """
     return picture.format.name in _DOWNLOADED

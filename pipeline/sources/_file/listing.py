@@ -23,7 +23,7 @@ PICTURE_SUFFIXES = frozenset(
         ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
     )
 )  # fmt: skip
-"""What counts as a picture without a look into the file."""
+"""Suffixes taken as pictures without reading the file."""
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -34,14 +34,14 @@ VIDEO_SUFFIXES = frozenset(
         ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
     )
 )  # fmt: skip
-"""What counts as a video without a look into the file: one that cannot be read is then named."""
+"""Suffixes taken as videos without reading the file; unreadable ones are reported."""
 
 _OWN_SUFFIXES = (".mp4", ".mkv")
 _HEAD_BYTES = 4096
 _PROBE_BYTES = 1_000_000
 _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  \r\n")
 _HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
-# Formats of text art that any file of their suffix passes for, and lists of other files.
+# Text-art formats that any file with their suffix passes for, and lists of other files.
 _NOT_PROBED = frozenset(("adf", "bin", "concat", "dash", "hls", "idf", "sdp", "tty", "xbin"))
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _SPECIAL = (
@@ -54,10 +54,10 @@ _SPECIAL = (
 
 @dataclass(frozen=True)
 class Listing:
-    """The readable files of a folder or pattern in natural order, and what is left out.
+    """The readable files of a folder or pattern in natural order, and the files left out.
 
-    `left_out` maps what it is (".txt", "subfolder", "named pipe", "dataset", "hidden .mp4",
-    "annotated video") to how many of it there are.
+    `left_out` counts by type (".txt", "subfolder", "named pipe", "dataset", "hidden .mp4",
+    "annotated video").
     """
 
     pictures: tuple[Path, ...]
@@ -66,25 +66,28 @@ class Listing:
 
     @property
     def left_out_text(self) -> str:
-        """Return for instance "10 .txt, 2 subfolder"; empty where nothing is left out."""
+        """Describe the files left out, for instance "10 .txt, 2 subfolder".
+
+        "" if there are none.
+        """
         most_first = sorted(self.left_out.items(), key=lambda one: (-one[1], one[0]))
         return ", ".join(f"{count} {what}" for what, count in most_first)
 
 
 def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
-    """Return what a folder or glob pattern holds; None where `path` is neither.
+    """List the files of a folder or glob pattern; None if `path` is neither.
 
-    Named pipes, devices and sockets are never opened. Hidden files are passed over: macOS leaves a
+    Named pipes, devices and sockets are never opened. Hidden files are skipped: macOS leaves a
     `._clip.mp4` beside each file it copies. So are datasets of this program below the path, and
-    annotated videos of other runs. A pattern that ends in a suffix takes all else that it names.
-    Raises OSError where the folder itself cannot be looked at.
+    annotated videos of other runs. A pattern that ends in a suffix takes all other files it
+    matches. Raises OSError if the folder itself cannot be read.
     """
     named = None
     if path.is_dir():
         found = _walk(path) if recursive else path.iterdir()
         found = (each for each in found if not each.name.startswith(".") or _is_media(each))
     elif glob.has_magic(str(path)) and not os.path.exists(path):
-        # Whether it exists comes first: `clip[1].mp4` is the name of a file, too.
+        # Existence is checked first: `clip[1].mp4` is a file name, too.
         suffix = Path(path.name).suffix.lower()
         named = suffix if suffix and not glob.has_magic(suffix) else None
         found = map(Path, glob.iglob(str(path), recursive=True))
@@ -99,7 +102,7 @@ def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
         is_hidden = each.name.startswith(".") and not is_pattern  # a pattern says so itself
         kind = f"hidden {each.suffix.lower()}" if is_hidden else _kind(each)
         if kind not in ("picture", "video") and named is not None and kind == named:
-            kind = "video"  # tried, and set aside with the reason where it is none
+            kind = "video"  # tried, and set aside with the reason if it is not a video
         if kind == "picture":
             pictures.append(each)
         elif kind == "video":
@@ -112,7 +115,8 @@ def list_files(path: Path, *, recursive: bool = False) -> Listing | None:
 def picture_files(names: Iterable[str], *, recursive: bool = False) -> dict[Path, str]:
     """Return the pictures that files, folders and patterns name, in order, each once.
 
-    Each has "" or, for what holds no picture, why. GIFs count, of which the first picture is read.
+    Each comes with "", or with the reason if it is not a picture. GIFs count; their first picture
+    is read.
     """
     found: dict[Path, str] = {}
     for name in names:
@@ -140,20 +144,20 @@ def _known() -> str:
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:
-    """Return a key that sorts numbers by value: frame2 before frame10."""
+    """Return a sort key that orders numbers by value: frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(0, int(part)) if part.isdecimal() else (1, part.casefold()) for part in parts]
 
 
 def _is_media(path: Path) -> bool:
-    """Return whether a path has a picture's or a video's suffix."""
+    """Return whether a path has the suffix of a picture or video."""
     return path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def _outside_datasets(pattern: Path, found: Iterator[Path]) -> Iterator[Path]:
-    """Yield the files a pattern names but for those of datasets, which come as their folders.
+    """Yield the files that match a pattern; a dataset is yielded as its folder, not its files.
 
-    Folders that the pattern names without a wildcard are searched, whatever they are.
+    Folders named by the pattern without a wildcard are searched in any case.
     """
     fixed = next(n for n, part in enumerate(pattern.parts) if glob.has_magic(part))
     is_dataset = cache(holds_dataset)
@@ -163,7 +167,7 @@ def _outside_datasets(pattern: Path, found: Iterator[Path]) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, links followed, no folder twice: links may form a circle.
+    """Yield all files below a folder, following links, no folder twice: links may form a circle.
 
     Datasets are yielded, not entered.
     """
@@ -190,7 +194,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return "picture", "video", or what else it is."""
+    """Return "picture", "video", or the type of anything else."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -210,7 +214,7 @@ def _kind(path: Path) -> str:
 
 
 def _kind_by_content(path: Path) -> str | None:
-    """Return "picture" or "video" by what is in the file, None where it is neither."""
+    """Return "picture" or "video" by the file's content, None if it is neither."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -221,7 +225,7 @@ def _kind_by_content(path: Path) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "picture"
     if not head or _is_text(head):
-        return None  # labels beside thousands of pictures, say: FFmpeg would take a while
+        return None  # for instance labels beside thousands of pictures: FFmpeg would take a while
     return "video" if _is_video(path) else None
 
 
@@ -236,7 +240,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_video(path: Path) -> bool:
-    """Return whether FFmpeg finds moving pictures of some size in the file."""
+    """Return whether FFmpeg finds moving pictures of a plausible size in the file."""
     import av
 
     from pipeline.sources._file.picture import picture_stream

@@ -1,9 +1,9 @@
-"""Packets that must be decoded where not every picture is wanted: `max_fps`, `keyframes_only`.
+"""Chooses the packets to decode when not every picture is wanted: `max_fps`, `keyframes_only`.
 
 Which pictures are wanted depends on their times alone, so the same ones come, with the same pixels,
-whatever is left out. What no wanted picture needs is not decoded: pictures that no other refers to
-(the decoder knows them), in files the rest of a group of pictures behind the last wanted one, and
-of codecs without references (MJPEG) all others.
+whatever is skipped. Packets that no wanted picture needs are not decoded: pictures that no other
+refers to (the decoder knows them), in files the rest of a group of pictures after the last wanted
+one, and for codecs without references (MJPEG) all others.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-# A picture to each packet that is shown, and key frames behind which nothing older is needed.
+# One picture per shown packet, and key frames after which nothing older is needed.
 _WITH_KEYS = WITH_UNREFERENCED | {"av1", "vp8", "vp9"}
 _MAX_HELD_BYTES = 2**23
 _MAX_REORDERED = 64
-# So many packets in a row without a step back do not tell in which order pictures are shown.
+# After this many packets without a backward step the presentation order is still unknown.
 _MAX_UNPROVEN = 32
 
 
 class Clock(Protocol):
-    """Gives the times of pictures in order of presentation."""
+    """Gives the times of pictures in presentation order."""
 
     def seconds(self, pts: int | None, dts: int | None = None) -> float:
         """Return a picture's time in seconds."""
@@ -45,9 +45,9 @@ class Clock(Protocol):
 
 
 class Step(NamedTuple):
-    """What the decoder is given next: a packet, or None to give all it holds and begin anew.
+    """The next step of the decoder: a packet, or None to flush it and start anew.
 
-    `may_skip` says that the picture is not wanted, and needed where others refer to it only.
+    `may_skip` says that the picture is not wanted, and needed only if others refer to it.
     """
 
     packet: Packet[VideoStream] | None
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class CodedPicture:
-    """A packet whose picture is to be shown; `is_decoded` says that the picture must come out."""
+    """A packet whose picture is shown; `is_decoded` says that the picture must come out."""
 
     packet: Packet[VideoStream] | None
     pts: int
@@ -69,11 +69,11 @@ class CodedPicture:
 
 
 class PacketChooser:
-    """Chooses what is decoded: packets by `feed` and `finish`, what comes out by `match`.
+    """Chooses what is decoded: packets by `feed` and `finish`, decoded pictures by `match`.
 
-    `start_clock` is called with the first picture. `may_wait` lets packets be held back until one
-    is wanted, which would make a camera's pictures late. Where the packets' times do not say in
-    which order their pictures come, everything is decoded, and chosen afterwards.
+    `start_clock` is called with the first picture. `may_wait` allows packets to be held back until
+    one is wanted, which would delay a camera's pictures. If the packets' times do not give the
+    presentation order, everything is decoded and chosen afterwards.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class PacketChooser:
         ordered = says_presentation_times(stream.container)
         self._plans = self._is_intra or (useful and ordered)
         self._limit = RateLimit()
-        # Where a remuxer has lost the times of presentation, those of decoding stand in for them.
+        # Where a remuxer has lost the presentation times, the decoding times stand in for them.
         self._is_proven = self._is_intra or not context.has_b_frames
         self._last_pts: int | None = None
         self._newest_dts: int | None = None
-        self._queue: deque[CodedPicture | Step] = deque()  # as they came, not given yet
+        self._queue: deque[CodedPicture | Step] = deque()  # in arrival order, not yet given
         self._unsettled: list[tuple[int, int, CodedPicture]] = []  # a heap, by pts
         self._count = 0
-        self._plan: deque[CodedPicture] = deque()  # in order of presentation, until they come out
+        self._plan: deque[CodedPicture] = deque()  # in presentation order, until they come out
         self._held: list[CodedPicture] = []
         self._held_bytes = 0
         self._leads_to: int | None = None
@@ -138,7 +138,7 @@ class PacketChooser:
         return [*steps, *self._released()]
 
     def finish(self) -> list[Step]:
-        """Return what is still to be decoded when no more packets come."""
+        """Return what is still to be decoded at the end of the packets."""
         if not self._is_proven:
             self._give_up()
         if not self._plans:
@@ -161,29 +161,29 @@ class PacketChooser:
         return before, self._wants(seconds, is_key=bool(picture.key_frame))
 
     def _place(self, pts: int | None) -> int | None:
-        """Return where in the plan a picture that came out is, None where it is not.
+        """Return the position in the plan of a decoded picture, None if it is not in it.
 
-        Files that were joined have pictures of the same time in each: it is one that was decoded,
-        or else one that the decoder was allowed to skip.
+        Joined files have pictures with the same time in each: it is one that was decoded, or else
+        one that the decoder was allowed to skip.
         """
         same = [n for n, coded in enumerate(self._plan) if pts is None or coded.pts == pts]
         return next((n for n in same if self._plan[n].is_decoded), same[0] if same else None)
 
     def rest(self) -> list[CodedPicture]:
-        """Return what was left out behind the last picture."""
+        """Return what was left out after the last picture."""
         return self._pop(len(self._plan))
 
     def _pop(self, count: int) -> list[CodedPicture]:
         """Remove the first `count` pictures of the plan; return those that were left out.
 
         A picture that was decoded and did not come out is damaged. Among key frames it is one that
-        is not whole by itself (intra refresh).
+        is not complete by itself (intra refresh).
         """
         gone = [self._plan.popleft() for _ in range(count)]
         return [coded for coded in gone if self._keyframes_only or not coded.is_decoded]
 
     def _wants(self, seconds: float, *, is_key: bool) -> bool:
-        """Return whether the next picture in order of presentation is wanted."""
+        """Return whether the next picture in presentation order is wanted."""
         if self._keyframes_only and not is_key:
             return False
         if self._max_fps is None:
@@ -194,7 +194,7 @@ class PacketChooser:
         return True
 
     def _begin(self, first: VideoFrame) -> Clock:
-        """Plan from the first picture on: what came before it cannot be decoded."""
+        """Plan from the first picture on: anything before it cannot be decoded."""
         while self._plan and (first.pts is None or self._plan[0].pts < first.pts):
             self._plan.popleft()
         if not self._plan or self._plan[0].pts != first.pts or first.interlaced_frame:
@@ -206,7 +206,7 @@ class PacketChooser:
         return clock
 
     def _has_order(self, packet: Packet[VideoStream]) -> bool:
-        """Return whether the packet's times say when its picture is shown, among the others."""
+        """Return whether the packet's time places its picture among the others."""
         pts, dts, newest = packet.pts, packet.dts, self._newest_dts
         if pts is None or (dts is not None and pts < dts):
             return False
@@ -228,14 +228,14 @@ class PacketChooser:
         self._plan.clear()
 
     def _begins_again(self, packet: Packet[VideoStream]) -> bool:
-        """Return whether times that go back begin anew with this packet: files were joined."""
+        """Return whether times that go back start anew with this packet: files were joined."""
         pts, dts, newest = packet.pts, packet.dts, self._newest_dts
         if pts is None or dts is None or newest is None:
             return False
         return packet.is_keyframe and dts < newest and dts <= pts
 
     def _settle(self, dts: int | None) -> None:
-        """Plan the pictures before which no other can come any more."""
+        """Plan the pictures that no other picture can precede any more."""
         while dts is not None and self._unsettled and self._unsettled[0][0] <= dts:
             coded = heapq.heappop(self._unsettled)[2]
             coded.is_settled = True
@@ -268,7 +268,7 @@ class PacketChooser:
         return self._held_back(coded)
 
     def _held_back(self, coded: CodedPicture) -> list[Step]:
-        """Hold a packet until a wanted one may need it; forget what a key frame makes useless."""
+        """Hold a packet until a wanted one may need it; drop what a key frame makes useless."""
         steps: list[Step] = []
         if self._leads_to is not None:
             if coded.pts < self._leads_to:
@@ -290,7 +290,7 @@ class PacketChooser:
         return steps
 
     def _starts_anew(self, coded: CodedPicture) -> bool:
-        """Return whether nothing that is wanted from here on needs anything before."""
+        """Return whether nothing wanted from here on depends on anything before."""
         if coded.packet is None or not starts_anew(self._codec, self._extradata, coded.packet):
             return False
         later = (one for one in self._queue if isinstance(one, CodedPicture))
@@ -306,7 +306,7 @@ class PacketChooser:
         return Step(packet, may_skip=self._may_skip)
 
     def _give_all(self) -> list[Step]:
-        """Return all that waits, to be decoded: what was not planned is chosen as it comes out."""
+        """Return all that waits, to be decoded: unplanned pictures are chosen as they come."""
         steps = [*self._release_held()]
         steps += [_decoded(each) for each in self._queue]
         self._queue.clear()
@@ -315,7 +315,7 @@ class PacketChooser:
 
 
 def decode_step(context: VideoCodecContext, step: Step) -> list[VideoFrame]:
-    """Return the pictures that the decoder gives for a step; raises FFmpegError."""
+    """Return the pictures decoded in a step; raises FFmpegError."""
     if step.packet is None:
         pictures = context.decode(None)
         context.flush_buffers()

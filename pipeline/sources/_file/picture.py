@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 Orientation = tuple[bool, bool, bool]
-"""Whether rows and columns change places, and which of left-right and up-down flip after that."""
+"""Whether rows and columns are swapped, and whether left-right and up-down are flipped
+afterwards."""
 
 _UPRIGHT: Orientation = (False, False, False)
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG and JPEG
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _UNKNOWN_MATRICES = (0, _UNSPECIFIED)  # RGB, of which nothing here is
-# swscale refuses any other; damaged streams claim all sorts.
+# swscale refuses any other value; damaged streams claim all sorts.
 _MATRICES = frozenset({*_UNKNOWN_MATRICES, 1, 4, 5, 6, 7, 9})
 
 
@@ -56,7 +57,7 @@ _FORMATS = {
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
-    """Return the first video stream that has a decoder and is no cover picture, if there is one."""
+    """Return the first decodable video stream that is not a cover picture, if there is one."""
     from av.stream import Disposition
 
     for stream in container.streams.video:
@@ -221,7 +222,7 @@ def _colour_of(picture: VideoFrame) -> YuvColour:
 def orientation_of(picture: VideoFrame) -> Orientation:
     """Return how to turn and mirror a picture, by the display matrix of ISO/IEC 14496-12.
 
-    The matrix [a b; c d] takes the stored column x and row y to a x + c y and b x + d y.
+    The matrix [a b; c d] maps the stored column x and row y to a x + c y and b x + d y.
     """
     # PyAV's side data and their picture refer to each other, so the picture's memory would stay
     # until the garbage collector comes by: a copy of four pixels carries the same side data.

@@ -1,4 +1,4 @@
-"""What a picture's bytes say before they are decoded: what to refuse, orientation, alpha, pages."""
+"""Reads a picture's header before decoding: reasons to refuse it, orientation, alpha, pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sources._file.heif import heif_header
 from pipeline.sources._file.picture_size import picture_size, tiff_tags, too_large
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP, JPEG 2000 or Netpbm"
-"""The formats that are read, in words."""
+"""Supported formats, for messages."""
 MAX_SCANS = 20
 """Scans of a progressive JPEG that a picture of `max_megapixels` may have; smaller ones may have
 more, by as much as they are smaller. Encoders write about 10."""
@@ -44,16 +44,16 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb".{4}ftyp(?!avi|mif|msf|hei|hev|miaf)", "a video"),
     )
 )
-"""How files begin that people take for pictures, and what they are."""
+"""First bytes of files mistaken for pictures, and what they are."""
 
 
 def other_kind(head: bytes) -> str | None:
-    """Return in words what a file is that is none of the pictures read here, if that is known."""
+    """Describe a file that is not a supported picture, if its type is known."""
     return next((what for begins, what in _OTHERS if begins.match(head)), None)
 
 
 def objection(data: bytes, max_megapixels: float) -> str | None:
-    """Return why a picture is not to be decoded, by its header and its end; None if it is."""
+    """Return why a picture must not be decoded, by its header and its end; None if it may be."""
     if not data:
         return "the file is empty"
     size = picture_size(data)
@@ -105,7 +105,7 @@ def _scans(data: bytes) -> int:
 
 
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""What ends a scan's data, in which 0xFF is followed by 0 or is a restart marker."""
+"""End of a scan's data, in which 0xFF is followed by 0 or is a restart marker."""
 
 
 def _is_raw(data: bytes) -> bool:
@@ -118,9 +118,9 @@ def _is_raw(data: bytes) -> bool:
 
 
 def orientation_of(data: bytes) -> int:
-    """Return EXIF's orientation of a PNG or WebP, 1 to 8; 1 where it says none.
+    """Return the EXIF orientation of a PNG or WebP, 1 to 8; 1 if it has none.
 
-    OpenCV follows that of a TIFF whatever is asked of it.
+    OpenCV applies that of a TIFF whatever flags it is given.
     """
     exif = b""
     if data[:8] == _PNG:
@@ -135,9 +135,9 @@ def orientation_of(data: bytes) -> int:
 
 
 def alpha_of(data: bytes) -> str | None:
-    """Return "straight" or "premultiplied" where a picture may be transparent, else None.
+    """Return "straight" or "premultiplied" if a picture may be transparent, else None.
 
-    Premultiplied means that the colours that come from OpenCV's decoder are.
+    It describes the colours that OpenCV's decoder returns.
     """
     if data[:8] == _PNG:
         head = data[: max(data.find(b"IDAT"), 0)]
@@ -165,7 +165,7 @@ def _has_alpha(data: bytes) -> bool:
 
 
 def _tiff_alpha(data: bytes) -> str | None:
-    """Return which kind ExtraSamples says; libtiff multiplies 8-bit colours by their alpha."""
+    """Return the kind of alpha by ExtraSamples; libtiff multiplies 8-bit colours by their alpha."""
     tags = tiff_tags(data)
     kind, bits = tags.get(_EXTRA_SAMPLES, 0), tags.get(258, 8)
     if kind not in (1, 2):
@@ -192,9 +192,9 @@ def page_count(data: bytes) -> int:
 
 
 def _tiff_pages(data: bytes) -> int:
-    """Return how many directories there are, smaller copies (NewSubfileType 1) left out.
+    """Return the number of directories, without smaller copies (NewSubfileType 1).
 
-    The directories of a hostile file refer to each other in a circle, and share their entries.
+    The directories of a hostile file may refer to each other in a circle, and share entries.
     """
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)

@@ -22,7 +22,7 @@ _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 def too_large(width: int, height: int, max_megapixels: float) -> str | None:
-    """Return in words that a picture has more pixels than allowed, None if it has not."""
+    """Return the message that a picture has more pixels than allowed, None if it has not."""
     if width * height <= max_megapixels * 1e6:
         return None
     return (
@@ -32,14 +32,14 @@ def too_large(width: int, height: int, max_megapixels: float) -> str | None:
 
 
 def decoder_limit(max_megapixels: float) -> dict[str, str]:
-    """Return the option of FFmpeg's decoders with which they refuse larger pictures."""
+    """Return the option that makes FFmpeg's decoders refuse larger pictures."""
     return {"max_pixels": str(min(int(max_megapixels * 1e6), 2**31 - 1))}
 
 
 def was_too_large(error: FFmpegError, context: VideoCodecContext, max_megapixels: float) -> bool:
     """Return whether a decoder with `decoder_limit` failed because of it.
 
-    What it says differs: a size that is refused is set to 0, or kept and its memory not given.
+    The error differs: a refused size is set to 0, or kept without allocated memory.
     """
     if error.errno == errno.ENOMEM or too_large(context.width, context.height, max_megapixels):
         return True
@@ -47,9 +47,9 @@ def was_too_large(error: FFmpegError, context: VideoCodecContext, max_megapixels
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Return (width, height) by the header of a picture, None if it is of none that is known.
+    """Return (width, height) from the header of a picture, None for unknown formats.
 
-    Known are JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, HEIC, AVIF and Netpbm (PBM to PAM).
+    Supports JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, HEIC, AVIF and Netpbm (PBM to PAM).
     """
     for begins, size in _PARSERS:
         if begins.match(data):
@@ -97,8 +97,8 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 def tiff_tags(data: bytes) -> dict[int, int]:
     """Return {tag: number} of the first directory of a TIFF or of EXIF, whole numbers only.
 
-    TIFF 6.0, section 2, and BigTIFF. Of a tag that is there twice the first counts, as in libtiff.
-    Raises struct.error where the directory is cut off.
+    TIFF 6.0, section 2, and BigTIFF. If a tag occurs twice the first counts, as in libtiff. Raises
+    struct.error if the directory is cut off.
     """
     order = "<" if data[:2] == b"II" else ">"
     is_big = b"+" in data[2:4]
@@ -182,4 +182,4 @@ _PARSERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], tuple[int, int] | Non
     (re.compile(rb"\0\0\0\x0cjP  \r\n"), _boxed_jpeg2000_size),
     (re.compile(rb"\xff\x4f\xff\x51"), _jpeg2000_size),
 )
-"""How a file of each kind begins, and what reads its size."""
+"""First bytes of each format, and the function that reads its size."""

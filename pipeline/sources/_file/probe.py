@@ -25,11 +25,11 @@ _FIRST_PACKETS = 64
 
 @dataclass(frozen=True, slots=True)
 class FileProbe:
-    """Facts of a video file by its own word, all unverified.
+    """Facts of a video file as its headers declare them, unverified.
 
-    `width` and `height` are those of the picture as it is shown: turned where the file says so.
-    `start_utc` is the Unix time of its first picture, None where neither its name nor its container
-    says; `start_exact` whether that is known to a part of a second, `start_from` what says so.
+    `start_utc` is the Unix time of its first picture, None if neither its name nor its container
+    says; `start_exact` whether that is known to a fraction of a second, `start_from` names the
+    origin.
     """
 
     size: int
@@ -46,9 +46,9 @@ class FileProbe:
 
 
 def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
-    """Return what the file says; raises SourceError, one line with the reason, if it is no video.
+    """Read the headers; raises SourceError, one line with the reason, if it is not a video.
 
-    `zone` is that of times in names, this machine's if None.
+    `zone` is the time zone of times in names, this machine's if None.
     """
     try:
         status = path.stat()
@@ -60,7 +60,7 @@ def probe(path: Path, zone: tzinfo | None = None) -> FileProbe:
 
 
 def probe_opened(file: BinaryIO, path: Path, size: int, zone: tzinfo | None = None) -> FileProbe:
-    """Return what an open file says; `path` is its name, which need not be on this machine."""
+    """Read the headers of an open file; `path` is its name, which need not be on this machine."""
     return _probed(file, path, (size, 0), zone)
 
 

@@ -1,6 +1,6 @@
 """Start time of a recording: from an option, its file's name or its container, never from a clock.
 
-Names are read before the container: they give the start of this very file, while many cameras
+Names take precedence over the container: they give the start of this very file, while many cameras
 write the end of the recording, local time marked as UTC, or the same time into every segment.
 """
 
@@ -26,7 +26,7 @@ _NAMES = (
     # 20240131142501, 20240131142501123
     re.compile(rf"(?<!\d){_DATE}(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?P<second>[0-5]\d)"
                rf"(?P<ms>\d{{3}})?{_ZONE}(?!\d)"),
-    # FILE240131-142501F, as dashcams with Novatek's chips write it
+    # FILE240131-142501F, from dashcams with Novatek chips
     re.compile(r"^FILE(?P<short_year>\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)-(?P<hour>[0-2]\d)"
                r"(?P<minute>[0-5]\d)(?P<second>[0-5]\d)(?!\d)"),
     # 240131_142501_001_FH, Nextbase
@@ -46,25 +46,25 @@ _PATHS = (
 _EPOCH = re.compile(r"(?<![\d.])(1[2-9]\d{8})(?:(\d{3})|\.(\d{1,6}))?(?!\d)")
 """Unix time in seconds, from 2008 on, or in milliseconds: 1706711101, 1706711101123."""
 _UTC_NAMES = re.compile(r"^PXL_")
-"""Names whose times are UTC by what writes them: Google's Pixel phones."""
+"""Names with UTC times: those of Google's Pixel phones."""
 
 _QUARTER_S = 900
 _WIDEST_ZONE_S = 14 * 3600
 _SLACK_S = 10.0
 _MAX_SURE_S = 400.0
-"""Half a quarter of an hour, less slack: a longer recording's end may be of another zone."""
+"""Half a quarter of an hour, less slack: the end of a longer recording would fit another zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingStart:
-    """Unix time at which a recording began, and in words where it was found."""
+    """Unix time at which a recording began, and a description of its origin."""
 
     unix_s: float
     origin: str
 
 
 def zone_of(text: str) -> tzinfo:
-    """Return the time zone of a name such as Europe/Berlin, UTC or +01:00; raises ValueError."""
+    """Parse a time zone such as Europe/Berlin, UTC or +01:00; raises ValueError."""
     if match := re.fullmatch(r"([+-])(\d\d):?(\d\d)", text):
         sign, hours, minutes = match.groups()
         offset = timedelta(hours=int(hours), minutes=int(minutes))
@@ -84,14 +84,14 @@ def recording_start(
     start: datetime | None = None,
     zone: tzinfo | None = None,
 ) -> RecordingStart | None:
-    """Return when the recording at `path` began, None where it is not known.
+    """Return when the recording at `path` began, None if unknown.
 
-    `start` is what the user gave, `zone` that of times without one (None: this machine's zone).
-    `tags` are the container's and its video stream's. The first of these that is there is taken:
+    `start` is the user's value, `zone` the zone of times without one (None: this machine's zone).
+    `tags` are the container's and its video stream's. The first of these that exists is used:
     `start`, the file's name, the container's creation time.
 
-    A name has local time mostly. Where the container's creation time differs from it by whole
-    quarters of an hour (at the start or at the end of the recording), that is the zone.
+    A name usually has local time. If the container's creation time differs from it by whole
+    quarters of an hour (at the start or at the end of the recording), that gives the zone.
     """
     if start is not None:
         return RecordingStart(_unix_s(start, zone), "the option start")
@@ -121,7 +121,7 @@ def _unix_s(moment: datetime, zone: tzinfo | None) -> float:
 def _zone_between(named: datetime, created: float, duration_s: float) -> tzinfo | None:
     """Return the zone in which the name's time is the container's start or end, if there is one.
 
-    None too where both are the same text: many cameras mark local time as UTC.
+    Also None if both are the same text: many cameras mark local time as UTC.
     """
     ahead_s = named.replace(tzinfo=UTC).timestamp() - created
     offset_s = round(ahead_s / _QUARTER_S) * _QUARTER_S
@@ -135,7 +135,7 @@ def _zone_between(named: datetime, created: float, duration_s: float) -> tzinfo 
 
 
 def _created(tags: Iterable[Mapping[str, str]]) -> float | None:
-    """Return the creation time in a container's tags, None if there is none a clock had."""
+    """Return the creation time in a container's tags, None if it is not a real clock's."""
     for each in tags:
         for key in ("com.apple.quicktime.creationdate", "creation_time", "date"):
             try:
@@ -146,7 +146,7 @@ def _created(tags: Iterable[Mapping[str, str]]) -> float | None:
                 continue
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            # A camera without a battery begins at 1904, 1970, 1980 or 2000.
+            # A camera without a battery starts at 1904, 1970, 1980 or 2000.
             if moment.year >= 1990 and (moment.year, moment.month, moment.day) != (2000, 1, 1):
                 return moment.timestamp()
     return None
@@ -155,7 +155,7 @@ def _created(tags: Iterable[Mapping[str, str]]) -> float | None:
 class NamedTime(NamedTuple):
     """The time in a recording's name: without zone if local; exact if it has milliseconds.
 
-    `span` is where it stands in the name without its suffix; None if folders have a part in it.
+    `span` is its position in the name without suffix; None if folder names are part of it.
     """
 
     moment: datetime
@@ -199,7 +199,7 @@ def _from_name(path: Path) -> datetime | None:
 
 
 def _moment(found: dict[str, str | None]) -> datetime | None:
-    """Return the time of a match, None where there is no such day or hour."""
+    """Return the time of a match, None if there is no such day or hour."""
     year, month, day, hour, minute, second, ms = (
         int(found.get(key) or 0)
         for key in ("year", "month", "day", "hour", "minute", "second", "ms")

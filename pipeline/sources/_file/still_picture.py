@@ -1,4 +1,4 @@
-"""Pictures from files and bytes: the one reader of every command and of the Python interface."""
+"""Reader of pictures from files and bytes, for every command and the Python interface."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 
 _HEAD_BYTES = 4096
 _MAX_BYTES_PER_PIXEL = 8
-"""Of a file without compression: four channels of 16 bits."""
+"""Maximum bytes per pixel of an uncompressed file: four channels of 16 bits."""
 _MAX_OTHER_BYTES = 2**26
-"""Of a file, beside its pixels: previews, and the video that telephones put behind a picture."""
+"""Maximum bytes besides the pixels: previews, and the video that phones append to a picture."""
 _BAND_PIXELS = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StillPicture:
-    """A decoded picture, or None and in words why there is none.
+    """A decoded picture, or None with the reason.
 
     `pages` is how many pictures the file holds, of which `image` is the first; 0 for several of
     unknown number.
@@ -51,14 +51,14 @@ class StillPicture:
 def read_picture(
     picture: str | os.PathLike[str] | bytes, max_megapixels: float = MAX_MEGAPIXELS
 ) -> Image:
-    """Return the picture in a file, or in a file's bytes, as it is meant to be seen: BGR u8[H,W,3].
+    """Read a picture from a file, or from a file's bytes, upright, as BGR u8[H,W,3].
 
-    JPEG, PNG, WebP, AVIF, HEIC (tiled ones with the extra `heic`), GIF, TIFF, BMP, JPEG 2000 and
-    Netpbm are read: turned as EXIF says, 16 bits as 8, transparent parts as white, of animations
-    and files of several pages the first. Safe to call from many threads.
+    Supports JPEG, PNG, WebP, AVIF, HEIC (tiled ones with the extra `heic`), GIF, TIFF, BMP, JPEG
+    2000 and Netpbm: oriented by EXIF, 16 bits reduced to 8, transparent parts white, and the first
+    picture of animations and multi-page files. Thread-safe.
 
-    Raises SourceError that says in one line why there is no picture. What has more than
-    `max_megapixels`, by its header, is refused before anything is decoded.
+    Raises SourceError with the reason in one line. A picture with more than `max_megapixels`, by
+    its header, is refused before decoding.
     """
     if isinstance(picture, bytes | bytearray | memoryview):
         where, found = "picture", decode_picture(bytes(picture), max_megapixels)
@@ -77,9 +77,9 @@ def read_picture(
 
 
 def load_picture(path: Path, max_megapixels: float) -> StillPicture:
-    """Return the picture in a file; why there is none is said, and no exception raised.
+    """Read the picture in a file; a reason is returned instead of raising an exception.
 
-    The file is not read by OpenCV, which dies of names that are not in UTF-8.
+    The file is not read by OpenCV, which crashes on names that are not UTF-8.
     """
     try:
         data = _content(path, max_megapixels)
@@ -112,10 +112,10 @@ def _content(path: Path, max_megapixels: float) -> bytes | str:
 
 
 def decode_picture(data: bytes, max_megapixels: float) -> StillPicture:
-    """Return the picture in a file's bytes, turned and mirrored as it says, as BGR u8[H,W,3].
+    """Decode the picture in a file's bytes, oriented as it says, to BGR u8[H,W,3].
 
-    Its size is read from the header first: more than `max_megapixels` is not decoded, nor is what
-    does not say its size. What is cut off counts as unreadable.
+    Its size is read from the header first: pictures above `max_megapixels`, or without a size, are
+    not decoded. Truncated pictures count as unreadable.
     """
     if (why := objection(data, max_megapixels)) is not None:
         return StillPicture(None, why)
@@ -131,7 +131,7 @@ def decode_picture(data: bytes, max_megapixels: float) -> StillPicture:
 
 
 def _decoded(data: bytes, header: HeifHeader | None) -> Image | None:
-    """Return what OpenCV decodes, upright, None where it cannot."""
+    """Return what OpenCV decodes, upright, None if it cannot."""
     import cv2
 
     # OpenCV follows EXIF; AVIF says it in its own way, and repeats it in EXIF.
@@ -154,7 +154,7 @@ def _decoded(data: bytes, header: HeifHeader | None) -> Image | None:
 
 
 def _decoded_heic(data: bytes, header: HeifHeader) -> tuple[Image | None, str]:
-    """Return a HEIC's picture, or None and why: FFmpeg decodes those that are not made of tiles."""
+    """Return a HEIC's picture, or None and the reason: FFmpeg decodes those without tiles."""
     try:
         import pi_heif as heif
     except ImportError:
@@ -191,9 +191,9 @@ def _from_libheif(heif: Any, data: bytes) -> Image | None:
 
 
 def _on_white(image: Any, *, is_premultiplied: bool) -> Image:
-    """Return the BGR of a BGRA picture, u8 or u16, laid on white.
+    """Return the BGR of a BGRA picture, u8 or u16, on a white background.
 
-    One that is transparent everywhere is taken as it is: it has an alpha channel by mistake.
+    A fully transparent one is taken as opaque: its alpha channel is a mistake.
     """
     height, width = image.shape[:2]
     result = np.empty((height, width, 3), np.uint8)
@@ -214,7 +214,7 @@ def _on_white(image: Any, *, is_premultiplied: bool) -> Image:
 
 
 def _oriented(image: Image, orientation: int) -> Image:
-    """Return a stored picture as EXIF's orientation, 1 to 8, says it is seen."""
+    """Return a stored picture oriented by EXIF's orientation, 1 to 8."""
     if orientation > 4:
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""Steps between the times of a file's pictures: which are jumps that its own usual step denies."""
+"""Steps between the times of a file's pictures, and jumps that contradict its usual step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 MIN_JUMP_S = 0.3
-"""A recorder that is busy leaves out some pictures; that is no jump."""
+"""Shorter steps are no jump: a busy recorder skips some pictures."""
 JUMP_RATIO = 8.0
 _EVEN_RATIO = 2.0
 _EVEN_SHARE = 0.95
@@ -34,9 +34,9 @@ class Jumps:
 
 
 class TimeSteps:
-    """Counts the steps of one file, and finds the jumps where its rate is even otherwise.
+    """Counts the steps of one file, and finds jumps if its rate is even otherwise.
 
-    In a file of a truly variable rate any step may be meant: there none is a jump. Memory is
+    In a file with a truly variable rate any step may be intended, so none is a jump. Memory is
     bounded by the number of different steps in whole milliseconds.
     """
 
@@ -45,7 +45,7 @@ class TimeSteps:
         self._first: dict[int, tuple[int, float]] = {}
 
     def note(self, frame: int, at_s: float, step_s: float) -> None:
-        """Note the step from a frame at `at_s` to the next."""
+        """Record the step from a frame at `at_s` to the next."""
         step_ms = round(step_s * 1000)
         self._counts[step_ms] += 1
         if step_ms not in self._first:
@@ -68,7 +68,7 @@ class TimeSteps:
 
     @property
     def is_even(self) -> bool:
-        """Return whether all steps but jumps are about equal, and enough to say so."""
+        """Return whether all steps but jumps are about equal, and numerous enough to tell."""
         usual_ms = 1000 * self.usual_s
         short = self._counts.total() - sum(self._counts[step_ms] for step_ms in self._long_ms())
         even = sum(
@@ -77,7 +77,7 @@ class TimeSteps:
         return usual_ms > 0 and short >= _MIN_STEPS and even >= _EVEN_SHARE * short
 
     def jumps(self) -> Jumps | None:
-        """Return the jumps, None where there is none or no even rate to tell them by."""
+        """Return the jumps, None if there are none or no even rate to tell them by."""
         long = self._long_ms()
         if not long or not self.is_even:
             return None

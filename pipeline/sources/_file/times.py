@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from av.container import Container, InputContainer
     from av.video.stream import VideoStream
 
-# Steps back up to this are noise of the muxer; longer ones are a clock that was set anew.
+# Backward steps up to this are muxer noise; longer ones are a clock that was reset.
 _JITTER_S = 1.0
-# More than a picture out of order explains.
+# More than reordered pictures explain.
 _NOTED_S = 0.3
 
 USUAL_FPS = 25.0
@@ -36,9 +36,9 @@ def says_presentation_times(container: Container) -> bool:
 
 
 def nominal_rate(container: InputContainer, stream: VideoStream) -> float | None:
-    """Return the pictures per second that a file says it has, None if it does not.
+    """Return the declared frame rate of a file, None if it has none.
 
-    Of a raw stream that is what the codec's own headers say (timing in the SPS of H.264).
+    For a raw stream it comes from the codec's own headers (timing in the SPS of H.264).
     """
     if says_times(container):
         rate = stream.average_rate or stream.guessed_rate
@@ -50,7 +50,10 @@ def nominal_rate(container: InputContainer, stream: VideoStream) -> float | None
 def file_clock(
     container: InputContainer, stream: VideoStream, fps: float | None
 ) -> PresentationClock:
-    """Return the clock of a file's pictures; with `fps` they lie evenly, whatever the file says."""
+    """Return the clock of a file's pictures.
+
+    With `fps` they are evenly spaced, whatever the file says.
+    """
     rate = fps or nominal_rate(container, stream) or USUAL_FPS
     time_base = stream.time_base or Fraction(1, 1000)
     has_pts = says_presentation_times(container)
@@ -64,7 +67,7 @@ def file_clock(
 
 @dataclass(frozen=True, slots=True)
 class StepsBack:
-    """Steps back of a file's times: how many, the longest, and when the first was."""
+    """Backward steps of a file's times: how many, the longest, and the time of the first."""
 
     count: int
     longest_s: float
@@ -72,7 +75,7 @@ class StepsBack:
 
     @classmethod
     def after(cls, before: StepsBack | None, at_s: float, step_s: float) -> StepsBack:
-        """Return those before and one more."""
+        """Return the steps with one more added."""
         if before is None:
             return cls(1, step_s, at_s)
         return cls(before.count + 1, max(before.longest_s, step_s), before.at_s)
@@ -86,11 +89,10 @@ class StepsBack:
 
 
 class BestEffort:
-    """Chooses between a picture's pts and dts, as FFmpeg's `best_effort_timestamp` does.
+    """Chooses between a picture's pts and dts, like FFmpeg's `best_effort_timestamp`.
 
-    Both are watched: the one that fails to grow more often is the faulty one; in doubt it is the
-    pts that counts. AVFrame.best_effort_timestamp,
-    https://ffmpeg.org/doxygen/trunk/structAVFrame.html
+    Both are watched: the one that fails to increase more often is the faulty one; in doubt the pts
+    is used. AVFrame.best_effort_timestamp, https://ffmpeg.org/doxygen/trunk/structAVFrame.html
     """
 
     def __init__(self) -> None:
@@ -117,10 +119,10 @@ class BestEffort:
 class PresentationClock:
     """Turns a stream's timestamps into seconds since its start.
 
-    `start` is the stream's first timestamp where the container says so, else the first that
-    comes. A frame without a timestamp is put one nominal step after the one before it; a step
-    back of less than a second repeats the time before it; a longer one (joined files, a counter
-    that wrapped) goes on one nominal step later. `uses` says which timestamps mean something: the
+    `start` is the stream's first timestamp if the container says so, else the first that comes. A
+    frame without a timestamp is placed one nominal step after the previous one; a backward step of
+    less than a second repeats the previous time; a longer one (joined files, a counter that
+    wrapped) continues one nominal step later. `uses` says which timestamps are meaningful: the
     better of pts and dts ("pts"), the dts alone, or "nothing": then all steps are nominal.
     """
 

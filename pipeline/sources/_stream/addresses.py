@@ -1,4 +1,4 @@
-"""Addresses of network cameras: schemes, FFmpeg options of each, meanings of its errors."""
+"""Addresses of network cameras: schemes, FFmpeg options for each, meanings of its errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.sources._stream.certificates import Trust
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt")
 _WITHOUT_HOST = ("udp", "srt")  # they listen
 _NEED_PORT = ("udp", "tcp", "srt")
-# What a playlist or a redirect may lead to: never a file of this machine.
+# Protocols that a playlist or a redirect may lead to: never a file of this machine.
 _PROTOCOLS = (
     "crypto,data,http,httpproxy,https,rtmp,rtmps,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp,rtmpt,rtmpts"
 )
@@ -30,7 +30,7 @@ def address_problem(address: str) -> str | None:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "want a host and a port from 1 to 65535 (% codes for special signs in a password)"
+        return "want a host and a port from 1 to 65535 (percent-encode signs in a password)"
     if not host and scheme not in _WITHOUT_HOST:
         return f"want a host, as in {scheme}://host/path"
     if port == 0 or (port is None and scheme in _NEED_PORT):
@@ -39,7 +39,7 @@ def address_problem(address: str) -> str | None:
 
 
 def name_of(address: str) -> str:
-    """Return the default name of a camera: its host, or scheme and port where there is none.
+    """Return the default name of a camera: its host, or scheme and port without a host.
 
     Never a part of the path: some cameras have their password in it.
     """
@@ -53,13 +53,14 @@ def demuxer_options(
 ) -> dict[str, str]:
     """Return FFmpeg's options: little probing, no waiting for other media, no local files.
 
-    `fflags=nobuffer` is not among it on purpose: it throws away what was read while probing, the
-    first key frame with it, and the first picture then waits for the next one.
+    `fflags=nobuffer` is left out on purpose: it discards everything read while probing, including
+    the first key frame, and the first picture then waits for the next one.
     """
     wait_us = str(round(read_timeout_s * 1e6))
     options = {
         "protocol_whitelist": _PROTOCOLS,
-        # Two seconds of pictures were read only to guess the frame rate, which is not needed.
+        # Otherwise two seconds of pictures are read only to guess the frame rate, which is not
+        # needed.
         "fpsprobesize": "0",
         "analyzeduration": "3000000",
         "max_delay": str(_REORDERING_US),
@@ -85,12 +86,12 @@ def demuxer_options(
 
 
 def recording_error(where: str) -> SourceError:
-    """Return the error for a recording: read as a camera, most of its pictures would be dropped."""
+    """Return the error for a recording: as a camera, most of its pictures would be dropped."""
     return SourceError(f"{where}: is a recording, not a camera: download it and give the file")
 
 
 def connection_error(where: str, error: Exception, *, was_live: bool) -> PipelineError:
-    """Return the PipelineError for an error of FFmpeg, whose own text holds the address."""
+    """Return the PipelineError for an FFmpeg error, whose own text contains the address."""
     import av
 
     if isinstance(error, av.error.ProtocolNotFoundError):

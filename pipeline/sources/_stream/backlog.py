@@ -1,4 +1,4 @@
-"""Frame skipping of a decoder that is slower than its camera, so that pictures stay current."""
+"""Frame skipping for a decoder that is slower than its camera, so that pictures stay current."""
 
 from __future__ import annotations
 

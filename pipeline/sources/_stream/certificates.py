@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _PORTS = {"rtsps": 322, "https": 443, "rtmps": 443}
-# Where FFmpeg's own TLS library looks is where its wheel was built, which is another system.
+# FFmpeg's own TLS library looks where its wheel was built, which is another system.
 _USUAL_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -23,9 +23,9 @@ _NOT_NOW = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """TLS settings of a camera: authorities to trust, and the name its certificate is for.
+    """TLS settings of a camera: trusted authorities, and the name its certificate is for.
 
-    `ca_file` None: those of the system; `name` None: the host of the address.
+    `ca_file` None: the system's authorities; `name` None: the host of the address.
     """
 
     verify: bool = True
@@ -33,7 +33,7 @@ class Trust:
     name: str | None = None
 
     def problem_with_file(self) -> str | None:
-        """Return why `ca_file` cannot be used, None where it can; FFmpeg would not say so."""
+        """Return why `ca_file` cannot be used, None if it can; FFmpeg would not say so."""
         if not self.verify or self.ca_file is None:
             return None
         try:
@@ -45,7 +45,7 @@ class Trust:
         return None
 
     def options(self) -> dict[str, str]:
-        """Return FFmpeg's TLS options; verifying is not yet its default."""
+        """Return FFmpeg's TLS options; verification is not yet its default."""
         if not self.verify:
             return {"tls_verify": "0"}
         options = {"tls_verify": "1"}
@@ -67,9 +67,9 @@ class Trust:
         return context
 
     def problem(self, address: str, timeout_s: float) -> str | None:
-        """Return what is wrong with the certificate at `address`, and the way out; None if fine.
+        """Return what is wrong with the certificate at `address`, with the remedy; None if fine.
 
-        It is asked for again: of a certificate it refused FFmpeg only says "Input/output error".
+        It is fetched again: about a certificate it refused FFmpeg only says "Input/output error".
         """
         parts = urlsplit(address)
         port = parts.port or _PORTS.get(parts.scheme)
@@ -116,7 +116,7 @@ class Trust:
 
 
 class _NamingContext(ssl.SSLContext):
-    """Expects some hosts to show a certificate for another name."""
+    """SSL context that expects some hosts to show a certificate for another name."""
 
     def __init__(self, protocol: int) -> None:
         del protocol
@@ -129,6 +129,6 @@ class _NamingContext(ssl.SSLContext):
 
 
 def system_authorities() -> Path | None:
-    """Return the file with the certificate authorities this system trusts, None without one."""
+    """Return the system's file of trusted certificate authorities, None without one."""
     usual = (ssl.get_default_verify_paths().cafile, *_USUAL_FILES)
     return next((Path(each) for each in usual if each and Path(each).is_file()), None)

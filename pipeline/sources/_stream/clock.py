@@ -1,4 +1,4 @@
-"""Presentation times of a live stream: strictly increasing, whatever its time stamps do."""
+"""Presentation times of a live stream: strictly increasing, whatever its timestamps do."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from fractions import Fraction
 
 MIN_STEP_S = 0.001
 _JUMP_S = 0.5
-"""A stamp that runs this far ahead of the pictures' arrival is a clock that was set anew."""
+"""A timestamp this far ahead of the pictures' arrival means that the clock was reset."""
 MAX_PACE_S = 1.0
 _WINDOW_S = 1.0
 _MIN_PICTURES = 5
-"""Pictures a window has to hold to be judged by: the first one after a stall is always late."""
+"""Minimum pictures in a window for a judgement: the first one after a stall is always late."""
 _GAIN = 0.3
 _SLOWEST, _FASTEST = -0.8, 2.0
 
 
 class StreamClock:
-    """Clock of a stream: seconds since open from time stamps and times of arrival.
+    """Clock of a stream: seconds since open from timestamps and arrival times.
 
-    The stamps' steps are taken, for arrivals jitter with the network, unless they are missing,
-    repeat, step back or jump ahead of the arrivals: then the arrivals' own steps are. What the
-    sum runs late or early is made up slowly, judged on the promptest picture of each second,
-    since a picture can be held up on its way but cannot come early. So a camera that stamps 25
-    pictures a second and sends 12 is followed at 12.
+    The timestamps' steps are used, because arrivals jitter with the network, unless they are
+    missing, repeat, step back or jump ahead of the arrivals: then the arrivals' own steps are used.
+    Drift of the sum is corrected slowly, judged on the promptest picture of each second, because a
+    picture can be delayed on its way but cannot come early. So a camera that stamps 25 pictures a
+    second and sends 12 is followed at 12.
     """
 
     def __init__(self, time_base: Fraction | None) -> None:
@@ -59,7 +59,7 @@ class StreamClock:
         return step if sane else waited_s
 
     def _judge(self, arrived_s: float) -> None:
-        """Once a window is over, set how much faster or slower than the stamps to run."""
+        """At the end of a window, set how much faster or slower than the timestamps to run."""
         assert self._now_s is not None
         self._min_late_s = min(self._min_late_s, arrived_s - self._now_s)
         self._judged += 1
@@ -73,7 +73,7 @@ class StreamClock:
 
 
 class ArrivalClock:
-    """A stream's clock for packets that arrive at this moment; `began` is when it was opened."""
+    """A stream's clock for packets that arrive now; `began` is when it was opened."""
 
     def __init__(self, clock: StreamClock, began: float) -> None:
         self._clock = clock
@@ -87,8 +87,8 @@ class ArrivalClock:
 class Pacer:
     """Release times of pictures that arrive a segment at a time, as with HLS.
 
-    Released as they come, all but the newest of each segment would be dropped behind the source.
-    A step of more than `max_step_s` is a clock that was set anew, or a gap that has passed already.
+    Released as they come, all but the newest of each segment would be dropped after the source. A
+    step of more than `max_step_s` is a clock that was reset, or a gap that has passed already.
     """
 
     def __init__(self, time_base: Fraction | None, max_step_s: float = MAX_PACE_S) -> None:

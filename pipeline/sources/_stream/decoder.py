@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 _MANY_PIXELS, _MAX_THREADS = 2_100_000, 4
 _MAX_KEY_STEP_S = 10.0
-"""Between two key frames of a camera."""
+"""Assumed maximum between two key frames of a camera."""
 # With low delay, decoders of these give pictures as they are decoded: B-frames come too late.
 _IN_ORDER_OF_DECODING = frozenset({"mpeg1video", "mpeg2video", "mpeg4"})
-# Their time stamps are counted by FFmpeg at a rate it made up.
+# Formats whose timestamps FFmpeg counts at an assumed rate.
 _WITHOUT_TIMES = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "image2pipe", "jpeg_pipe"})
 
 
 def max_step_s(max_fps: float | None, *, keyframes_only: bool) -> float:
-    """Return how many seconds two wanted pictures may be apart, 0 where all are wanted."""
+    """Return how many seconds apart two wanted pictures may be, 0 if all are wanted."""
     return max(_MAX_KEY_STEP_S * keyframes_only, 2 / max_fps if max_fps else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Settings of one connection: address, timeouts, TLS; `where` is what errors begin with."""
+    """Settings of one connection: address, timeouts, TLS; errors begin with `where`."""
 
     where: str
     address: str
@@ -73,9 +73,8 @@ class Connection:
     def open(self, on_refusal: Callable[[PipelineError], None]) -> Iterator[InputContainer]:
         """Yield the open container; raises FFmpegError or OSError, whose text is a secret.
 
-        `on_refusal` is called where it turns out later that no pictures can come.
-
-        Raises SourceLostError where the camera's certificate is refused: it may be renewed.
+        `on_refusal` is called if it turns out later that no pictures can come. Raises
+        SourceLostError if the camera's certificate is refused: it may be renewed.
         """
         scheme = self.address.partition("://")[0].lower()
         if scheme not in ("http", "https") or (self.other_hosts and not self._verifies):
@@ -148,7 +147,7 @@ class Connection:
 class Picture:
     """A decoded picture, when its packet arrived (monotonic) and its time since open.
 
-    `unwanted` is how many before it, back to the last one given, were left out on request.
+    `unwanted` is how many before it, since the previous delivered one, were left out on request.
     """
 
     image: Image | YuvImage
@@ -158,10 +157,10 @@ class Picture:
 
 
 class StreamDecoder:
-    """Decodes the pictures of an open container without delay; leaves out what is damaged.
+    """Decodes the pictures of an open container without delay; skips damaged ones.
 
-    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_warning`
-    is called with a line to log when damage, or more pictures than can be decoded, begin.
+    `wait_until(due)` waits on the caller's behalf, `stopped()` says whether to end. `on_warning` is
+    called with a line to log when damage, or more pictures than can be decoded, begin.
     """
 
     def __init__(
@@ -209,8 +208,8 @@ class StreamDecoder:
     def close(self) -> None:
         """Release container, stream and callbacks; the counts stay.
 
-        A decoder's threads end with the last reference to its stream, and the reader refers to
-        this object and is referred to by its callbacks: only the garbage collector would find out.
+        A decoder's threads end with the last reference to its stream, and the reader refers to this
+        object and its callbacks to the reader: only the garbage collector would find out.
         """
         self._opened = None
         self._on_warning = self._wait_until = _nothing
@@ -253,7 +252,7 @@ class StreamDecoder:
         return "hls" in self._formats
 
     def _chooser(self, stream: VideoStream, began: float) -> PacketChooser | None:
-        """Return what chooses packets, None where every picture is wanted."""
+        """Return the packet chooser, None if every picture is wanted."""
         max_fps, keyframes_only = self._choice
         if max_fps is None and not keyframes_only:
             return None
@@ -292,7 +291,7 @@ class StreamDecoder:
             asked_at = time.monotonic()
 
     def _pictures(self, stream: VideoStream, step: Step) -> list[VideoFrame]:
-        """Return what the decoder makes of a step; raises SourceLostError for large pictures."""
+        """Return the pictures decoded in a step; raises SourceLostError for too large pictures."""
         from av import FFmpegError
 
         try:
@@ -307,7 +306,7 @@ class StreamDecoder:
             return []
 
     def _is_wanted(self, picture: VideoFrame, chooser: PacketChooser) -> bool:
-        """Return whether a picture is wanted; counts those that are not, and what was left out."""
+        """Return whether a picture is wanted; counts unwanted and skipped ones."""
         before, is_wanted = chooser.match(picture)
         self._unwanted += len(before) + (not is_wanted)
         return is_wanted
@@ -316,7 +315,7 @@ class StreamDecoder:
         self, container: InputContainer, stream: VideoStream, tap: PacketTap
     ) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the pictures; ends between any two packets on request."""
-        # All streams: a camera that sends nothing but sound any more must not hang here.
+        # All streams: a camera that sends only sound from now on must not hang here.
         for packet in packets_of(container):
             if self._stopped():
                 return
@@ -353,7 +352,7 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     from av.codec.context import Flags, ThreadType
 
     context = stream.codec_context
-    # Threads with a picture each hold as many pictures back; those that share one do not.
+    # With frame threads each thread delays a picture; slice threads do not.
     context.thread_type = ThreadType.SLICE
     context.thread_count = connection.threads or _threads_for(context.width * context.height)
     context.options = decoder_limit(connection.max_megapixels)
@@ -362,12 +361,12 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
 
 
 def _threads_for(pixels: int) -> int:
-    """Return how many threads decode a camera: few divide their pictures, and one keeps up."""
+    """Return how many threads decode a camera: few cameras use slices, and one keeps up."""
     return 1 if pixels <= _MANY_PIXELS else min(cores().threads, _MAX_THREADS)
 
 
 def offer_packet(packet: Packet[VideoStream], tap: PacketTap) -> None:
-    """Give a copy of a packet that has just arrived to `tap`, if anybody wants it."""
+    """Give a copy of a packet that has just arrived to `tap`, if it has subscribers."""
     if tap.is_wanted:
         pts_us = _microseconds(packet.pts, packet.time_base)
         tap.add(bytes(packet), pts_us, time.monotonic(), is_key=packet.is_keyframe)
@@ -378,9 +377,9 @@ def _microseconds(pts: int | None, time_base: Fraction | None) -> int | None:
 
 
 def _nothing(_: object) -> None:
-    """Stand in for a callback that is no longer needed."""
+    """Callback that does nothing."""
 
 
 def _always() -> bool:
-    """Say that there is nothing more to do."""
+    """Callback that always says to stop."""
     return True

@@ -1,4 +1,4 @@
-"""Allowed hosts: the servers to which a playlist or a redirect may lead."""
+"""Hosts to which a playlist or a redirect may lead."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 class AllowedHosts:
     """The host of a camera's address and the one it redirects to; with `any_host` all.
 
-    A camera that was taken over, or a host in its place, could otherwise have the program
-    ask other machines of the network it stands in.
+    A camera that was taken over, or a host in its place, could otherwise make the program send
+    requests to other machines of its network.
     """
 
     def __init__(self, address: str, *, any_host: bool) -> None:
@@ -22,7 +22,7 @@ class AllowedHosts:
         self._allowed.add(_host(url))
 
     def refusal(self, url: str) -> str | None:
-        """Return why `url` is not to be followed, None where it may be."""
+        """Return why `url` must not be followed, None if it may be."""
         host = _host(url)
         if self._any_host or host in self._allowed:
             return None

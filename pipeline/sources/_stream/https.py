@@ -1,8 +1,8 @@
 """HTTP client for FFmpeg that verifies every request; FFmpeg itself verifies only the first.
 
-FFmpeg hands its TLS options to the address it is given, but not to playlists, keys and segments
-that this one names, nor to the same playlist when it is read again. What the address leads to is
-known only when it has been opened, so FFmpeg opens none of them.
+FFmpeg applies its TLS options to the address it is given, but not to the playlists, keys and
+segments that this one names, nor to the same playlist when it is read again. An address's content
+is known only once it is open, so FFmpeg opens none of them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FORMATS = (
     "hls,mpjpeg,mjpeg,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,live_flv,mov,matroska,asf,ogg,avi,"
     "nut,ivf,obu,image2pipe,jpeg_pipe,aac,mp3,ac3,eac3,webvtt"
 )
-"""FFmpeg's formats that open nothing, or only through `io_open`; DASH and others go past it."""
-# Of these FFmpeg has to know how they were announced, which it asks of its own connections only.
+"""FFmpeg's formats that open nothing, or only through `io_open`; DASH and others bypass it."""
+# For these FFmpeg needs the announced type, which it takes from its own connections only.
 _ANNOUNCED = {
     "multipart/x-mixed-replace": "mpjpeg",
     "application/vnd.apple.mpegurl": "hls",
@@ -36,13 +36,14 @@ _ANNOUNCED = {
 
 
 class VerifiedFetcher:
-    """PyAV's `io_open`: opens an address and what it names, every server's certificate verified.
+    """PyAV's `io_open`: opens an address and everything it names, verifying every certificate.
 
-    What begins with https stays there, whatever a playlist or a redirect says; what begins with
-    http, or need not be verified, may go on to either. Never a file of this machine, and no other
-    host unless `hosts` has it.
+    What begins with https stays https, whatever a playlist or a redirect says; what begins with
+    http, or need not be verified, may lead to either. Never a file of this machine, and no other
+    host unless `hosts` contains it.
+
     `on_refusal` is called with the reason why pictures end: FFmpeg takes a part that cannot be
-    opened for one that is late, and goes on.
+    opened for one that is late, and continues.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class VerifiedFetcher:
             self._opener.add_handler(handler)
 
     def begin(self) -> str | None:
-        """Ask for the address itself; return FFmpeg's name of the format, None if it can tell.
+        """Request the address itself; return FFmpeg's name of the format, None if it can tell.
 
         Raises SourceLostError, SourceError, FFmpegError or OSError.
         """
@@ -92,7 +93,7 @@ class VerifiedFetcher:
         return _ANNOUNCED.get(kind)
 
     def __call__(self, url: str, flags: int, options: Mapping[str, str]) -> Fetched:
-        """Return the answer, open, or an empty one where a part is missing."""
+        """Return the open response, or an empty one if a part is missing."""
         from av import FFmpegError
 
         del flags
@@ -142,9 +143,9 @@ class VerifiedFetcher:
         return answer
 
     def _check(self, url: str) -> None:
-        """Raise SourceLostError where a playlist or a redirect leads to another host.
+        """Raise SourceLostError if a playlist or a redirect leads to another host.
 
-        The address itself may be redirected: until its answer is there, nothing else was asked for.
+        The address itself may be redirected: until its answer is there, nothing else was requested.
         """
         if self._is_begun and (why := self._hosts.refusal(url)) is not None:
             raise SourceLostError(f"{self._where}: {why}")
@@ -170,7 +171,7 @@ class _Redirects(web.HTTPRedirectHandler):
         self._check = check
 
     def redirect_request(self, *args: Any) -> web.Request | None:
-        """Return the request to make instead; the last argument is its address."""
+        """Return the follow-up request; the last argument is its address."""
         self._check(args[-1])
         return super().redirect_request(*args)
 
@@ -205,7 +206,7 @@ class Fetched:
         self._answer = answer
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes that have come, empty at the end and after a failure."""
+        """Return at most `size` bytes that have arrived, empty at the end and after a failure."""
         try:
             return self._answer.read1(size) if self._answer is not None else b""
         except (OSError, HTTPException, ValueError):
@@ -218,7 +219,7 @@ class Fetched:
 
 
 def _refused(code: int) -> Exception:
-    """Return the error of an HTTP status, as `addresses.connection_error` takes it."""
+    """Return the error of an HTTP status, as `addresses.connection_error` expects it."""
     import av
 
     known = {

@@ -1,8 +1,8 @@
 """Reader thread of one camera connection, so that no read outlasts its timeout.
 
-FFmpeg heeds its time limits between two reads of a socket, but not while it looks up a name, and
-cannot be cancelled from another thread. So the reader's thread may hang; the thread that waits for
-its pictures does not.
+FFmpeg checks its time limits between two socket reads, but not during a name lookup, and cannot be
+cancelled from another thread. So the reader's thread may hang; the thread that waits for its
+pictures does not.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pipeline.sources._stream.decoder import Connection, Picture, StreamDecoder
 
 
 class StreamReader:
-    """Thread that connects, decodes and hands over one picture after the other until it is closed.
+    """Thread that connects, decodes and hands over one picture after the other until closed.
 
-    A picture is kept until it is taken, and no further one is read meanwhile. `decoder` is there
-    once the connection is. `on_warning` is called on the reader's thread with a line to log.
+    A picture is kept until it is taken, and no further one is read meanwhile. `decoder` is set once
+    the connection is open. `on_warning` is called on the reader's thread with a line to log.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class StreamReader:
         self._thread = threading.Thread(target=self._run, name=connection.where, daemon=True)
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start connecting."""
         self._thread.start()
 
     def take(self, timeout_s: float) -> Picture | None:
-        """Return the next picture, None where there is none within `timeout_s`.
+        """Return the next picture, None if there is none within `timeout_s`.
 
-        Raises what ended the stream: SourceLostError, or SourceError where it never can be read.
+        Raises what ended the stream: SourceLostError, or SourceError if it can never be read.
         """
         with self._changed:
             self._changed.wait_for(
@@ -126,7 +126,7 @@ class StreamReader:
             self._changed.wait_for(lambda: self._ended, max(0.0, due - time.monotonic()))
 
     def _hand_over(self, picture: Picture) -> bool:
-        """Pass on a picture once the one before was taken; return whether to go on."""
+        """Pass on a picture once the previous one was taken; return whether to continue."""
         with self._changed:
             self._changed.wait_for(lambda: self._picture is None or self._ended)
             if not self._ended:
@@ -136,9 +136,9 @@ class StreamReader:
 
 
 def _fresh(error: PipelineError) -> PipelineError:
-    """Return the error anew, without its traceback.
+    """Return a copy of the error without its traceback.
 
-    That refers to the local variables of every call it has passed: the container, the decoder with
-    its threads and this very reader, which keeps the error.
+    That refers to the local variables of every call it passed: the container, the decoder with its
+    threads and this very reader, which keeps the error.
     """
     return type(error)(*error.args)

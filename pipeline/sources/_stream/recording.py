@@ -1,4 +1,4 @@
-"""A second connection to a camera, for the stream its clips are made of: read, never decoded."""
+"""Second connection to a camera, for the stream its clips are cut from: read, never decoded."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("trackline")
 
 MAX_BYTES = 64 * 2**20
-"""Of one camera: 15 seconds of 30 Mbit/s."""
+"""Limit per camera: 15 seconds of 30 Mbit/s."""
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 1.0, 30.0
 _LOOK_S = 0.5
 
 
 def _log(refusal: PipelineError) -> None:
-    """Note why a part of a stream is refused, of which RTSP has none."""
+    """Log why a part of a stream is refused; RTSP has no parts."""
     log.debug("%s", refusal)
 
 
 class RecordingReader:
     """Thread that keeps a stream's packets in its tap while that has subscribers.
 
-    A connection that is lost is made again with back-off, for ever: clips are then made of the
-    camera's other stream, and the run goes on.
+    A lost connection is retried with back-off, for ever: meanwhile clips are made from the camera's
+    other stream, and the run continues.
     """
 
     def __init__(self, connection: Connection, tap: PacketTap) -> None:
@@ -48,11 +48,11 @@ class RecordingReader:
         self._thread = threading.Thread(target=self._run, name=connection.where, daemon=True)
 
     def start(self) -> None:
-        """Begin; without subscribers nothing is connected."""
+        """Start; without subscribers nothing is connected."""
         self._thread.start()
 
     def end(self) -> None:
-        """Ask the thread to end, which it does within the connection's time limits."""
+        """Ask the thread to end, which takes at most the connection's time limits."""
         self._ended.set()
 
     def join(self, timeout_s: float) -> bool:
@@ -98,7 +98,7 @@ class RecordingReader:
     def _packets(
         self, container: InputContainer, stream: VideoStream
     ) -> Iterator[Packet[VideoStream]]:
-        """Yield the stream's whole packets while somebody wants them."""
+        """Yield the stream's intact packets while there are subscribers."""
         if self._ended.is_set():  # another reader may have begun with the tap by now
             return
         self._tap.begin(stream.codec_context.name, stream.codec_context.extradata)
