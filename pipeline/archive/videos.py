@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config.plugins import plugin
 from pipeline.core.errors import UsageError
+from pipeline.core.media_file import open_media, packets_of
 from pipeline.core.options import unknown
 from pipeline.core.paths import home_path
 from pipeline.core.run_info import SourceInfo
@@ -39,14 +40,35 @@ def with_video(sequence: RecordedSequence, path: Path) -> RecordedSequence:
     """
     info = _probe(path)
     last = int(sequence.table.frame.max(initial=-1)) + 1
-    if info.frame_count and last > info.frame_count:
+    frames = frame_count(path) or info.frame_count or 0
+    if frames and last > frames:
         raise UsageError(
-            f"--video {path}: has {info.frame_count} frames, the tracks of {sequence.name} go on "
+            f"--video {path}: has {frames} frames, the tracks of {sequence.name} go on "
             f"to frame {last}"
         )
-    fps, length = info.fps or sequence.video.fps, max(info.frame_count or 0, last)
+    fps, length = info.fps or sequence.video.fps, max(frames, last)
     video = VideoInfo(fps, length, info.width, info.height)
     return replace(sequence, video=video, media={0: str(path)})
+
+
+def frame_count(path: Path) -> int:
+    """Return the frames of a video, 0 if it cannot be read.
+
+    Where the container does not say it (Matroska, MPEG-TS, raw streams), packets are counted: rate
+    times duration is off by any factor where the rate varies.
+    """
+    from av import FFmpegError
+
+    from pipeline.sources._file.picture import picture_stream
+
+    try:
+        with open_media(path) as container:
+            stream = picture_stream(container)
+            if stream is None or stream.frames:
+                return 0 if stream is None else int(stream.frames)
+            return sum(packet.size > 0 for packet in packets_of(container, [stream]))
+    except (FFmpegError, OSError):
+        return 0
 
 
 def _probe(path: Path) -> SourceInfo:

@@ -92,7 +92,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write_speeds(path: Path) -> None:
-    ids = np.array([1, 1, 1, 2, 3, 3])
+    ids = np.array([3, 3, 1, 1, 1, 2])  # "person" comes before "car", as no order by name does
     arrays: dict[str, Any] = {}
     for column in SPEED_COLUMNS:
         text = column.type == "text"
@@ -100,7 +100,7 @@ def _write_speeds(path: Path) -> None:
     arrays |= {
         "track_id": ids,
         "class_name": np.where(ids == 3, "person", "car").astype(object),
-        "speed_kmh": np.array([30.0, 40.0, np.nan, 50.0, 5.0, 7.0]),
+        "speed_kmh": np.array([5.0, 7.0, 30.0, 40.0, np.nan, 50.0]),
     }
     write_columns(path, SPEED_COLUMNS, arrays, lambda _: iter(()))
 

@@ -214,6 +214,21 @@ def test_mot_text_needs_the_video_for_its_size(tmp_path: Path, capsys) -> None:
     assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--size", "640x480") == 0
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "h264"])
+def test_a_video_is_as_long_as_its_frames(container: str, tmp_path: Path) -> None:
+    """Duration times rate was taken where nothing counts the frames: 134 of 50 where it varies."""
+    (tmp_path / "clip.txt").write_text("1,1,10,20,30,40,0.9,-1,-1,-1\n")
+    times = [*np.arange(10) * 0.5, *4.5 + np.arange(1, 41) * 0.02]
+    video = tiny_videos.write_video(
+        tmp_path / f"any name.{container}",
+        [np.full((48, 64, 3), 100, np.uint8)] * 50,
+        None if container == "h264" else times,
+    )
+    output = tmp_path / "a.xml"
+    assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--video", video) == 0
+    assert read_annotations(output)["clip"].video.length == 50
+
+
 @pytest.mark.parametrize("named", [".", "tracks"])
 @pytest.mark.slow
 def test_a_dataset_gives_a_sequence_for_each_video(named: str, tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ def _write_parquet(path: Path, columns: Sequence[Column], found: Arrays) -> None
             stamps = np.round(np.where(known, values, 0) * 1000).astype(np.int64)
             arrays[column.name] = pa.array(stamps, pa.timestamp("ms", "UTC"), mask=~known)
         elif column.type == "text":
-            arrays[column.name] = pa.array(values).dictionary_encode()
+            # Not a dictionary: pandas makes categories of it, which sort by their first row and
+            # before version 3 give groups for all their combinations.
+            arrays[column.name] = pa.array(values, pa.string())
         else:
             arrays[column.name] = pa.array(values, from_pandas=True)
     metadata = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.core.errors import SourceError, system_reason
-from pipeline.core.media_file import open_media
+from pipeline.core.media_file import open_media, packets_of
 from pipeline.sources._file.damage import duration_s
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS, decoder_limit, too_large
 from pipeline.sources._file.recording_start import named_time, recording_start
@@ -116,7 +116,7 @@ def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, in
     context.thread_count = 1
     context.options = decoder_limit(MAX_MEGAPIXELS)
     try:
-        for packet in islice(container.demux(stream), _FIRST_PACKETS):
+        for packet in islice(packets_of(container, [stream]), _FIRST_PACKETS):
             for picture in packet.decode():
                 turned = picture.rotation % 180 != 0
                 return (

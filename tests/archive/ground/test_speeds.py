@@ -200,6 +200,16 @@ def test_geoparquet(tmp_path: Path) -> None:
             assert struct.unpack("<BIdd", row["geometry"]) == (1, 1, row["lon"], row["lat"])
 
 
+@pytest.mark.parametrize("origin", [True, False])
+def test_text_is_text_in_parquet(tmp_path: Path, origin: bool) -> None:
+    """pandas made categories of it: groups of question nine came in the order of the rows."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = written(tmp_path, ".parquet") if origin else written(tmp_path, ".parquet", None)
+    schema = pq.read_schema(path)
+    texts = ("source", "class_name", "quality")
+    assert [str(schema.field(name).type) for name in texts] == ["string"] * 3
+
+
 def test_parquet_without_origin_is_no_geoparquet(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     schema = pq.read_schema(written(tmp_path, ".parquet", None))
