@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -37,6 +38,16 @@ def measured(command: list[str], side: str, checkout: Path = ROOT) -> Any:
     if done.returncode:
         sys.exit(f"{side} failed with exit code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def is_worker(given: argparse.Namespace, work: Callable[[argparse.Namespace], object]) -> bool:
+    """In a worker, print what `work` measures as JSON; else print the head of the table."""
+    if given.worker:
+        print(json.dumps(work(given)))
+        return True
+    print(f"{machine_name()}; {given.video.name}, {given.model.name}, {given.frames} frames")
+    print(f"median of {given.repeats} (range); one after the other, in turn")
+    return False
 
 
 def timed(start: Callable[[], Iterable[object]]) -> dict[str, float]:

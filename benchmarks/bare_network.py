@@ -14,7 +14,6 @@ same. `--before` measures another checkout in the same turns.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from _side_by_side import ROOT, cell, machine_name, measured
+from _side_by_side import ROOT, cell, is_worker, measured
 from cpu_per_stage import Threads
 
 WARM_UP = 30
@@ -34,11 +33,8 @@ BARE, TRACK, SAVE = "bare network", "track", "track, save video"
 def main() -> int:
     """Measure, print the table and return the exit code."""
     given = _arguments()
-    if given.worker:
-        print(json.dumps(_work(given)))
+    if is_worker(given, _work):
         return 0
-    print(f"{machine_name()}; {given.video.name}, {given.model.name}, {given.frames} frames")
-    print(f"median of {given.repeats} (range); one after the other, in turn")
     rows = [(BARE, BARE, ROOT)]
     for job in (TRACK, SAVE):
         rows.append((job, job, ROOT))

@@ -16,7 +16,6 @@ the CPU time says more than the frames a second.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import versus_ultralytics
-from _side_by_side import OURS, ROOT, THEIRS, cell, machine_name, measured, timed
+from _side_by_side import OURS, ROOT, THEIRS, cell, is_worker, measured, timed
 from cpu_per_stage import Threads
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}
@@ -50,11 +49,8 @@ _LATER = 7  # frames between the four parts of a 4K picture
 def main() -> int:
     """Measure, print a table per size and return the exit code."""
     given = _arguments()
-    if given.worker:
-        print(json.dumps(_work(given)))
+    if is_worker(given, _work):
         return 0
-    print(f"{machine_name()}; {given.video.name}, {given.model.name}, {given.frames} frames")
-    print(f"median of {given.repeats} (range); one after the other, in turn")
     with tempfile.TemporaryDirectory() as folder:
         for size, form in product(given.sizes, given.formats):
             clip = Path(folder, f"{size}.mkv")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from support.fresh_imports import loaded_by_building
-from support.plugin_contracts import check_options, plugins_in
+from support.plugin_contracts import (
+    check_all_have_options,
+    check_options,
+    contract_fixtures,
+)
 from support.tiny_networks import brightness_classifier
 from support.tiny_videos import grey_picture, noise_picture
 
 import pipeline
 import pipeline.classifiers
 from pipeline.core.errors import ModelError
-
-PLUGINS = plugins_in(pipeline.classifiers)
 
 # How each plug-in is set up for a test, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -34,26 +35,10 @@ PICTURES = [noise_picture(number, *size) for number, size in enumerate(SIZES)] +
 
 
 def test_every_plugin_has_options_here() -> None:
-    assert PLUGINS, "no classifier found"
-    missing = set(PLUGINS) - set(OPTIONS)
-    assert not missing, f"add an entry to OPTIONS in {Path(__file__).name} for {missing}"
+    check_all_have_options(pipeline.classifiers, OPTIONS)
 
 
-@pytest.fixture(params=PLUGINS)
-def plugin(request: pytest.FixtureRequest) -> Any:
-    return importlib.import_module(f"pipeline.classifiers.{request.param}")
-
-
-@pytest.fixture
-def options(plugin: Any, tmp_path: Path) -> Any:
-    return plugin.Options(**OPTIONS[plugin.__name__.rpartition(".")[2]](tmp_path))
-
-
-@pytest.fixture
-def classifier(plugin: Any, options: Any) -> Iterator[Any]:
-    made = plugin.build(options)
-    yield made
-    made.close()
+plugin, options, classifier = contract_fixtures(pipeline.classifiers, OPTIONS)
 
 
 def test_options_are_strict_frozen_and_described(plugin: Any, options: Any) -> None:

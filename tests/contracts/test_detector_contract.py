@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from support.fresh_imports import loaded_by_building
+from support.plugin_contracts import check_all_have_options, contract_fixtures
 from support.tiny_families import network, seeing_network
 from support.tiny_networks import colour_network
 
 import pipeline.detectors
 from pipeline.core.data import Detections, Frame
 from pipeline.core.options import descriptions
-
-PLUGINS = [
-    module.name
-    for module in pkgutil.iter_modules(pipeline.detectors.__path__)
-    if not module.ispkg and not module.name.startswith("_")
-]
 
 
 def _detections(folder: Path) -> dict[str, Any]:
@@ -67,26 +60,10 @@ HEAVY = ("cv2", "openvino", "torch", "ultralytics", "onnxruntime", "av")
 
 
 def test_every_plugin_has_options_here():
-    assert PLUGINS, "no detector found"
-    missing = set(PLUGINS) - set(OPTIONS)
-    assert not missing, f"add an entry to OPTIONS in {Path(__file__).name} for {missing}"
+    check_all_have_options(pipeline.detectors, OPTIONS)
 
 
-@pytest.fixture(params=PLUGINS)
-def plugin(request) -> Any:
-    return importlib.import_module(f"pipeline.detectors.{request.param}")
-
-
-@pytest.fixture
-def options(plugin, tmp_path) -> Any:
-    return plugin.Options(**OPTIONS[plugin.__name__.rpartition(".")[2]](tmp_path))
-
-
-@pytest.fixture
-def detector(plugin, options) -> Iterator[Any]:
-    made = plugin.build(options)
-    yield made
-    made.close()
+plugin, options, detector = contract_fixtures(pipeline.detectors, OPTIONS)
 
 
 def frames(count: int) -> list[Frame]:

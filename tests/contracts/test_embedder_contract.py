@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.fresh_imports import loaded_by_building
-from support.plugin_contracts import check_options, plugins_in
+from support.plugin_contracts import (
+    check_all_have_options,
+    check_options,
+    contract_fixtures,
+)
 from support.tiny_networks import colour_embedder
 from support.tiny_videos import noise_picture
 
 import pipeline.embedders
 from pipeline.core.errors import ModelError
-
-PLUGINS = plugins_in(pipeline.embedders)
 
 # How each plug-in is set up for a test, given an empty folder to put files in.
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -46,26 +47,10 @@ BOXES = np.array(
 
 
 def test_every_plugin_has_options_here() -> None:
-    assert PLUGINS, "no embedder found"
-    missing = set(PLUGINS) - set(OPTIONS)
-    assert not missing, f"add an entry to OPTIONS in {Path(__file__).name} for {missing}"
+    check_all_have_options(pipeline.embedders, OPTIONS)
 
 
-@pytest.fixture(params=PLUGINS)
-def plugin(request: pytest.FixtureRequest) -> Any:
-    return importlib.import_module(f"pipeline.embedders.{request.param}")
-
-
-@pytest.fixture
-def options(plugin: Any, tmp_path: Path) -> Any:
-    return plugin.Options(**OPTIONS[plugin.__name__.rpartition(".")[2]](tmp_path))
-
-
-@pytest.fixture
-def embedder(plugin: Any, options: Any) -> Iterator[Any]:
-    made = plugin.build(options)
-    yield made
-    made.close()
+plugin, options, embedder = contract_fixtures(pipeline.embedders, OPTIONS)
 
 
 def test_options_are_strict_frozen_and_described(plugin: Any, options: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from support.fake_gui import FakeGui
+from support.plugin_contracts import check_all_have_options, plugins_in
 
 import pipeline.sinks
 from pipeline.core.data import Detections, Event, Frame, Result, Tracks
@@ -22,11 +22,7 @@ from pipeline.core.errors import OutputError
 from pipeline.core.options import descriptions
 from pipeline.core.run_info import RunInfo, SourceInfo
 
-PLUGINS = [
-    module.name
-    for module in pkgutil.iter_modules(pipeline.sinks.__path__)
-    if not module.ispkg and not module.name.startswith("_")
-]
+PLUGINS = plugins_in(pipeline.sinks)
 
 # How each plug-in is set up for a test, and how one is made where no screen or server is.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -54,9 +50,7 @@ NAMES = {0: "person", 1: 'a "quoted", long\nname'}
 
 
 def test_every_plugin_has_options_here() -> None:
-    assert PLUGINS, "no sink found"
-    missing = set(PLUGINS) - set(OPTIONS)
-    assert not missing, f"add an entry to OPTIONS in {Path(__file__).name} for {missing}"
+    check_all_have_options(pipeline.sinks, OPTIONS)
 
 
 @pytest.fixture(params=PLUGINS)

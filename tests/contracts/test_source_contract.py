@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from support import rtsp_server
 from support.fake_capture import FakeCapture, FakeDriver
 from support.fresh_imports import loaded_by_building
 from support.live_video import noise
+from support.plugin_contracts import check_all_have_options, plugins_in
 from support.tiny_videos import noise_picture, write_picture, write_video
 
 import pipeline.sources
@@ -23,11 +23,7 @@ from pipeline.core.errors import SourceLostError
 from pipeline.core.options import descriptions
 from pipeline.core.run_info import SourceInfo
 
-PLUGINS = [
-    module.name
-    for module in pkgutil.iter_modules(pipeline.sources.__path__)
-    if not module.ispkg and not module.name.startswith("_")
-]
+PLUGINS = plugins_in(pipeline.sources)
 FRAMES = 7
 
 
@@ -63,9 +59,7 @@ HEAVY = ("cv2", "av", "openvino", "torch")
 
 
 def test_every_plugin_has_options_here():
-    assert PLUGINS, "no source found"
-    missing = set(PLUGINS) - set(OPTIONS)
-    assert not missing, f"add an entry to OPTIONS in {Path(__file__).name} for {missing}"
+    check_all_have_options(pipeline.sources, OPTIONS)
 
 
 @pytest.fixture(params=PLUGINS)
