@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from types import FunctionType
 
 import pytest
 from support.paths import ROOT
+from support.threads import in_thread, join
 
 import pipeline
+from pipeline.cli._signals import StopSignals
 from pipeline.cli.main import main
 
 
@@ -133,6 +136,59 @@ def test_a_signal_while_it_still_imports_ends_it_quietly(signal_name: str, modul
     )
     expected = {"SIGINT": 130, "SIGTERM": 143}[signal_name]
     assert (done.returncode, done.stdout, done.stderr) == (expected, "", "")
+
+
+IN_ODD_PLACES = {
+    "in code made of a text, as dataclasses are": (
+        "command.program = lambda: exec('raise KeyboardInterrupt')",
+        130,
+    ),
+    "wrapped by a library": (
+        "def broken(*_):\n"
+        "    try: raise KeyboardInterrupt\n"
+        "    except KeyboardInterrupt as error: raise ImportError('no multiarray') from error\n"
+        "import pipeline.cli.list\n"
+        "pipeline.cli.list.execute = broken\n"
+        "sys.argv = ['trackline', 'list']",
+        130,
+    ),
+    "SIGTERM": ("command.program = lambda: signal.raise_signal(signal.SIGTERM)", 143),
+    "while the interpreter ends": (
+        "import atexit\n"
+        "command.program = lambda: 0\n"
+        "atexit.register(lambda: signal.raise_signal(signal.SIGINT))",
+        -signal.SIGINT,
+    ),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.slow
+@pytest.mark.parametrize("place", IN_ODD_PLACES)
+def test_a_signal_in_an_odd_place_ends_it_quietly(place: str) -> None:
+    """A traceback of atexit's, an "internal error", or death by SIGINT in place of 130."""
+    change, expected = IN_ODD_PLACES[place]
+    done = python(
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import pipeline.cli.main as command\n"
+        f"{change}\n"
+        "from pipeline.__main__ import main\n"
+        "raise SystemExit(main())\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (expected, "", "")
+
+
+def test_a_command_on_another_thread_leaves_signals_alone() -> None:
+    """Only the main thread may set handlers: "internal error: ValueError: signal only works"."""
+    used: list[int] = []
+
+    def work() -> None:
+        with StopSignals():
+            used.append(1)
+
+    join(in_thread(work))
+    assert used == [1]
 
 
 def test_importing_the_package_or_its_command_loads_no_library() -> None:
