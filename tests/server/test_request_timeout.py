@@ -29,6 +29,7 @@ from websockets.sync.client import connect
 
 from pipeline.server.request_timeout import TimeoutProtocol
 
+PATIENCE_S = 60.0
 BEARER = f"Authorization: Bearer {TOKEN}\r\n".encode()
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY = (
@@ -41,7 +42,7 @@ def begun(address: str, said: bytes, source: str = "127.0.0.1") -> socket.socket
     """Return a connection to the server, from `source`, over which this much was said."""
     place = urlsplit(address)
     connection = socket.create_connection(
-        (place.hostname or "", place.port or 0), 10, source_address=(source, 0)
+        (place.hostname or "", place.port or 0), PATIENCE_S, source_address=(source, 0)
     )
     connection.sendall(said)
     return connection
@@ -79,16 +80,22 @@ def test_a_large_upload_may_take_longer(
         b"POST /api/videos HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: video/mp4\r\n"
         b"Content-Length: %d\r\n%s\r\n" % (piece * 8, BEARER if bearer else b"")
     )
-    with (
-        # Five pieces long, and shorter than all of them together.
-        serving(ServerParts(tmp_path), request_s=1.0) as address,
-        begun(address, head) as connection,
-    ):
-        with suppress(ConnectionError):
-            for _ in range(8):
-                connection.sendall(bytes(piece))
-                time.sleep(0.2)
-        answer = answer_on(connection) if status else rest(connection)
+    # A machine that stands still for longer than a piece may take gets another try, with more time.
+    for number, request_s in enumerate((1.0, 5.0, 20.0) if status else (1.0,)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with (
+            # Five pieces long, and shorter than all of them together.
+            serving(ServerParts(folder), request_s=request_s) as address,
+            begun(address, head) as connection,
+        ):
+            with suppress(ConnectionError):
+                for _ in range(8 if status else 7):  # it is never complete, however late the abort
+                    connection.sendall(bytes(piece))
+                    time.sleep(0.2 * request_s)
+            answer = answer_on(connection) if status else rest(connection)
+        if status in answer:
+            break
     assert status in answer
     assert status or b" 422 " not in answer
 
@@ -107,7 +114,7 @@ def test_a_later_request_of_a_connection_is_aborted_too(tmp_path: Path) -> None:
 
 def idle_client(address: str) -> HTTPConnection:
     place = urlsplit(address)
-    return HTTPConnection(place.hostname or "", place.port, timeout=10)
+    return HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE_S)
 
 
 def status_of(client: HTTPConnection) -> int:
@@ -129,7 +136,7 @@ def test_idle_connections_are_not_timed_out(tmp_path: Path) -> None:
         ws = address.replace("http", "ws") + "/api/ws"
         with connect(ws, additional_headers=bearer) as page:
             for _ in range(3):  # one message a second
-                page.recv(10)
+                page.recv(PATIENCE_S)
         assert status_of(client) == 200
         assert client.sock is before, "it was opened again"
 
@@ -140,7 +147,7 @@ def test_incomplete_requests_do_not_lock_others_out(tmp_path: Path) -> None:
     with serving(made, request_s=60) as address, ExitStack() as steps:
         for _ in range(150):
             steps.enter_context(begun(address, HEAD))
-        assert httpx.get(f"{address}/healthz").status_code == 200
+        assert httpx.get(f"{address}/healthz", timeout=PATIENCE_S).status_code == 200
 
 
 ASKED = HEAD + b"\r\n"
@@ -156,8 +163,9 @@ def answered(address: str, said: bytes, source: str) -> socket.socket:
 def answer_on(connection: socket.socket) -> bytes:
     """Return an answer that is JSON, head and body."""
     received = b""
-    while not received.endswith(b"}") and (piece := connection.recv(65536)):
-        received += piece
+    with suppress(ConnectionResetError):
+        while not received.endswith(b"}") and (piece := connection.recv(65536)):
+            received += piece
     return received
 
 
@@ -182,7 +190,7 @@ def test_useless_connections_do_not_lock_others_out(
             steps.enter_context(connect_(address, said, source))
         for source in ("127.0.0.1", "127.0.99.1"):
             transport = httpx.HTTPTransport(local_address=source)
-            with httpx.Client(base_url=address, transport=transport, timeout=30) as client:
+            with httpx.Client(base_url=address, transport=transport, timeout=PATIENCE_S) as client:
                 assert client.get("/healthz").status_code == 200
                 bearer = {"authorization": f"Bearer {TOKEN}"}
                 assert client.get("/api/cameras", headers=bearer).status_code == 200
@@ -210,7 +218,7 @@ def test_a_trusted_proxy_may_keep_more_connections(tmp_path: Path, trusted: bool
     with serving(made, request_s=60) as address, ExitStack() as steps:
         kept = [steps.enter_context(answered(address, ASKED, "127.0.0.1")) for _ in range(60)]
         steps.enter_context(answered(address, ASKED, "127.0.0.1"))
-        kept[0].settimeout(1.0)
+        kept[0].settimeout(1.0 if trusted else PATIENCE_S)
         try:
             is_closed = kept[0].recv(1) == b""
         except TimeoutError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from starlette.testclient import TestClient
 from support.fake_backend import TOKEN, ServerParts, trusted_client
 from support.fakes import FakeDetector
+from support.live_fakes import until
 from support.tiny_videos import cut, noise_picture, write_video
 
 from pipeline.core.data import Frame
@@ -78,12 +78,14 @@ def sent(client: TestClient, content: bytes, query: str = "") -> str:
 
 def ended(client: TestClient, job_id: str) -> dict[str, Any]:
     """Ask until a video is done or failed."""
-    for _ in range(1000):
-        job: dict[str, Any] = client.get(f"{PATH}/{job_id}").json()
-        if job["state"] in ("done", "failed"):
-            return job
-        time.sleep(0.01)
-    raise AssertionError(f"never done: {job}")
+    job: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        job.update(client.get(f"{PATH}/{job_id}").json())
+        return bool(job["state"] in ("done", "failed"))
+
+    until(is_over, "never done")
+    return job
 
 
 @pytest.mark.parametrize(
@@ -342,11 +344,7 @@ def test_a_job_that_ends_early_leaves_nothing(
         threading.Timer(0.2, held.go_on.set).start()
         made.videos.close()
         assert client.post(PATH, content=content, headers=RAW).status_code == 503
-    for _ in range(500):
-        if not list(temporary.iterdir()):
-            break
-        time.sleep(0.01)
-    assert list(temporary.iterdir()) == []
+    until(lambda: not list(temporary.iterdir()), "left on the disk")
     assert {client.get(f"{PATH}/{each}").status_code for each in (running, waiting)} == {404}
 
 

@@ -206,8 +206,9 @@ def test_cameras_that_are_not_watched_are_not_sent(made: ServerParts) -> None:
     made.show(1, YARD)
     with serving(made) as address, page(address) as link:
         watch(link, FRONT)
-        seen = [json.loads(link.recv(PATIENCE_S)) for _ in range(4)]
-        assert {each.get("camera") for each in seen} == {FRONT, None}
+        assert next_text(link, "tracks")["camera"] == FRONT
+        seen = [json.loads(link.recv(PATIENCE_S)) for _ in range(3)]
+        assert {each.get("camera") for each in seen} <= {FRONT, None}
         assert made.app.context.viewers.encoder.encoded == 0, "no picture was requested"
 
 
@@ -242,8 +243,7 @@ def test_a_viewer_that_reads_nothing_delays_no_other(made: ServerParts) -> None:
             watch(link, FRONT, pictures=True)
             for _ in range(20):
                 ack(link, next_picture(link))
-            written = len(took)
-        assert written >= 20
+            until(lambda: len(took) >= 20, "the pipeline waits")
         stalled.close()
 
 

@@ -25,7 +25,7 @@ export class LargeView {
     this.#onShow = onShow;
     addEventListener("hashchange", () => this.follow());
     document.addEventListener("keydown", (event) => this.#key(event));
-    editor.addEventListener("closed", () => this.#wall.tile(this.#wall.large)?.tools.querySelector(".edit")?.focus());
+    editor.addEventListener("closed", () => this.#focusTool());
   }
 
   open(name) {
@@ -103,16 +103,28 @@ export class LargeView {
     const edit = button("Edit zones", "e", "Edit zones and lines", () => this.edit(), "edit");
     const save = el("a", { class: "button snapshot", href: cameraPath(tile.name, "snapshot.jpg"), title: "Save the newest picture, in full size" }, "Snapshot");
     save.addEventListener("click", () => { save.download = `${tile.name} ${stamp(Date.now())}.jpg`; });
+    // In the row itself where there is room, else in a menu.
+    const others = el(
+      "div", { class: "others", popover: "", on: { click: () => others.hidePopover() } },
+      save, edit, button("Settings", "s", "Settings of this camera", () => this.#onSettings(tile.name), "settings"),
+    );
+    const more = el("button", { type: "button", class: "more" }, "More");
+    more.popoverTargetElement = others;
+    others.addEventListener("beforetoggle", () => { others.style.top = `${more.getBoundingClientRect().bottom + 4}px`; });
     tile.tools.append(
       button("←", "Escape", "Back to all cameras", () => this.back(), "back"),
       el("h2", {}, tile.name),
       button("‹", "ArrowLeft", "Camera before", () => this.step(-1)),
       button("›", "ArrowRight", "Next camera", () => this.step(1)),
-      save,
-      edit,
-      button("Settings", "s", "Settings of this camera", () => this.#onSettings(tile.name), "settings"),
+      more, others,
     );
     tile.tools.querySelector(".back").append(el("span", { class: "wide" }, "All cameras"));
+  }
+
+  /** Focus what opened the editor. */
+  #focusTool() {
+    const tools = [...this.#wall.tile(this.#wall.large)?.tools.querySelectorAll(".edit, .more") ?? []];
+    tools.find((one) => one.checkVisibility())?.focus();
   }
 
   #key(event) {

@@ -132,6 +132,7 @@ def test_the_form_fits_a_phone(fake: FakeServer, open_page: Open) -> None:
     page = open_page(**phone)
     shows_pictures(page, 1)
     page.locator('[data-camera="yard"] .open').tap()
+    page.get_by_role("button", name="More", exact=True).tap()
     page.get_by_role("button", name="Settings of this camera").tap()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.querySelector('dialog[open]').scrollWidth") <= 390

@@ -134,6 +134,15 @@ def test_a_phone_has_a_cameras_events_below_its_picture(open_page: Open, fake: F
     page.locator('[data-camera="yard"] .open').tap()
     goes_on(page, "yard")
     picture = page.locator(".tile.large .stage").bounding_box()
+    tools, more = page.locator(".tile.large .large-tools"), page.get_by_role("button", name="More")
+    assert tools.evaluate("one => one.offsetHeight") < 64, "one row, in which the name is readable"
+    assert tools.locator("h2").evaluate("one => one.clientWidth") > 100
+    more.tap()
+    expect(page.get_by_role("link", name="Snapshot")).to_be_visible()
+    assert accessibility_problems(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Snapshot")).to_be_hidden()
+    expect(page.locator(".tile.large")).to_be_visible()
     counts, events = page.locator(".counts"), page.locator(".event").first
     assert picture
     assert picture["width"] / picture["height"] == pytest.approx(16 / 9, abs=0.05)

@@ -217,6 +217,7 @@ def test_draw_with_a_finger(open_page: Open, fake: FakeServer) -> None:
         "#camera/yard", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
     page.wait_for_selector("[data-camera=yard][data-shown]")
+    page.get_by_role("button", name="More", exact=True).tap()
     page.get_by_role("button", name="Edit zones and lines").tap()
     page.get_by_role("button", name="New zone").tap()
     corners = [(40, 40), (200, 40), (120, 140)]
