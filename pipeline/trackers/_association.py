@@ -189,6 +189,10 @@ def without_second_boxes(
     class_id, (min_iou, min_iou_other_class) = seen.class_id, limits
     if not len(new) or (min_iou >= 1 and (class_id == class_id[new[0]]).all()):
         return new
+    order = np.concatenate((found, new))
+    pairs = CandidatePairs(seen.xyxy.take(new, 1), seen.xyxy.take(order, 1))
+    if not ((pairs.overlap > min(limits)) & (pairs.i + len(found) != pairs.j)).any():
+        return new
     # Tracked ones first, then the new ones, best first: each is compared with those before it.
     ranked = new.take((-seen.score.take(new)).argsort(kind="stable"))
     order = np.concatenate((found, ranked))

@@ -162,10 +162,14 @@ class Trackline(TwoStageTracker):
         lost_s = self._clock.now - tracks.last_seen.take(rows)
         growth = np.minimum(lost_s * self._own.lost_reach, _MAX_REACH) * (boxes[3] - boxes[1])
         pairs = CandidatePairs(boxes, found, growth)
+        if not len(pairs.i):
+            return
         pairs.weigh_by_height(boxes, found)
         pairs.i, pairs.j = rows.take(pairs.i), new.take(pairs.j)
         near = pairs.overlap > _MIN_IOU_LOST
         near &= tracks.class_id.take(pairs.i) == seen.class_id.take(pairs.j)
+        if not near.any():
+            return
         i, j = pairs.i[near], pairs.j[near]
         near &= np.bincount(i, minlength=len(tracks)).take(pairs.i) == 1
         near &= np.bincount(j, minlength=len(seen.score)).take(pairs.j) == 1
