@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.core.data import Frame
@@ -119,6 +120,7 @@ class Trackline(TwoStageTracker):
         return {} if self._view is None else {"ground": self._places}
 
     def _look_at(self, frame: Frame) -> None:
+        self._height, self._width = frame.shape[:2]
         if self._view:
             seconds = self._clock.step / self._own.nominal_fps
             self._view.look_at(frame, seconds)
@@ -155,6 +157,7 @@ class Trackline(TwoStageTracker):
         """
         tracks = self._tracks
         lost = matches.free_track & (tracks.track_id > 0) & (tracks.detection < 0)
+        lost &= self._in_picture(predicted)
         rows, new = lost.nonzero()[0], self._select_new(seen, matches.free_detection.nonzero()[0])
         if not (len(rows) and len(new)):
             return
@@ -174,6 +177,14 @@ class Trackline(TwoStageTracker):
         near &= np.bincount(i, minlength=len(tracks)).take(pairs.i) == 1
         near &= np.bincount(j, minlength=len(seen.score)).take(pairs.j) == 1
         matches.match(pairs, near * pairs.overlap)
+
+    def _in_picture(self, boxes: Float64) -> NDArray[np.bool_]:
+        """Return bool[n], whether the centres of boxes are in the picture; all without pictures."""
+        x, y = (boxes[:2] + boxes[2:]) / 2
+        if (self._height, self._width) == (1, 1):
+            return np.ones(len(x), bool)
+        inside: NDArray[np.bool_] = (x > 0) & (x < self._width) & (y > 0) & (y < self._height)
+        return inside
 
     def _on_the_ground(self, plane: GroundPlane, predicted: Float64) -> Float64:
         """Return the predicted boxes, those of lost tracks at their predicted ground position.

@@ -201,6 +201,20 @@ def test_who_was_lost_and_comes_back_alone_keeps_the_id(case):
     assert sorted(tracks.track_id.tolist()) == ids
 
 
+@pytest.mark.parametrize(("width", "ids"), [(300, [2]), (400, [1])])
+def test_who_comes_in_where_another_went_out_is_somebody_else(width, ids):
+    """A man walked out of the picture, and a woman came in there 0.7 s later under his id."""
+    tracker, picture = trackline.build(trackline.Options()), np.zeros((300, width, 3), np.uint8)
+    for k in range(80):
+        at_s = k / 25
+        seen = boxes(walker(at_s)) if k < 60 else boxes()
+        if k >= 75:
+            left, top, right, bottom = walker(at_s)
+            seen = boxes((left - 40, top, right - 40, bottom))
+        tracks = tracker.update(Frame(picture, "test", k, at_s, 0.0), seen)
+    assert tracks.track_id.tolist() == ids
+
+
 @pytest.mark.parametrize("kind", [sort, bytetrack, ocsort, trackline])
 @pytest.mark.slow
 def test_a_run_stopped_while_the_camera_moves_goes_on_the_same(kind):
