@@ -1,4 +1,4 @@
-"""Annotations corrected in other tools, read back by the format they are in."""
+"""Reads annotations corrected in other tools, in any of the supported formats."""
 
 from __future__ import annotations
 

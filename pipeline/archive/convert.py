@@ -1,4 +1,4 @@
-"""Tracks exported to the formats of other tools: chosen, checked, and written in one step."""
+"""Export of tracks to other tools' formats: selected, checked, and written in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of recorded tracks: events found again, or as the run or job stored them."""
+"""Counts of recorded tracks: events computed again, or as the run or job stored them."""
 
 from __future__ import annotations
 

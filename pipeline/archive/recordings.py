@@ -1,4 +1,4 @@
-"""The recordings of one camera of a dataset in order, and where each begins on the camera's axis.
+"""The recordings of one dataset camera in order, and their offsets on the camera's time axis.
 
 The axis is in seconds: chains of recordings over whose seams tracks go on, one after the other.
 """

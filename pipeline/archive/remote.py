@@ -1,4 +1,4 @@
-"""Files in remote stores: s3://, gs://, http(s):// and whatever else fsspec opens.
+"""Files in remote stores: s3://, gs://, http(s):// and everything else that fsspec opens.
 
 fsspec and universal_pathlib are the extra `remote`; a store's own package (s3fs, gcsfs) is named
 where it is missing. Credentials come from where those packages look for them, and from addresses.

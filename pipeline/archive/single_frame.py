@@ -1,4 +1,4 @@
-"""One frame of a video, camera or picture, for what is set up on it: calibration, zones."""
+"""One frame of a video, camera or picture, for setting things up on it: calibration, zones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks of any kind the program writes, as sequences with what is known of their videos."""
+"""Reads tracks in any format the program writes, as sequences with the facts of their videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a picture to the input of a classifier: cut out, resized, scaled to what it was trained on.
+"""Preprocessing of pictures for a classifier: crop, resize, scale as in its training.
 
 Pictures are resized by Pillow, whose filters look at every pixel: networks are trained on its
 pictures or on those of libraries that do the same, and OpenCV's would move scores by 0.1.

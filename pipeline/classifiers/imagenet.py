@@ -1,4 +1,4 @@
-"""Image classifier in the way of ImageNet's: `.onnx` and OpenVINO on the CPU, `.pt` with torch.
+"""ImageNet-style image classifier: `.onnx` and OpenVINO on the CPU, `.pt` with torch.
 
 The middle of a picture is resized to the network's input, RGB, less a mean and divided by a
 deviation; the answer is a number per class. What the file does not say, the options do.

@@ -1,1 +1,1 @@
-"""Frames to boxes: one file per detector; a leading underscore marks a helper."""
+"""Detectors, one file per kind; the folders hold their helpers."""

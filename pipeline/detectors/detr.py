@@ -1,4 +1,4 @@
-"""DETR detector: RT-DETR, D-FINE, RF-DETR and their kin, whose boxes need no suppression.
+"""DETR detector: RT-DETR, D-FINE, RF-DETR and relatives, whose boxes need no suppression.
 
 Takes what transformers, the authors' own repositories and ultralytics export: class logits and
 boxes, or labels, boxes and scores with an input for the size wanted (see `common.families`).
@@ -16,12 +16,12 @@ class Options(FamilyNetworkOptions):
     """Options of the DETR detector. Pictures are stretched to the input unless `fit` says so."""
 
     scores: Literal["sigmoid", "softmax", "none"] | None = None
-    """What makes scores of the logits; by default sigmoid, and softmax for the first DETR."""
+    """Function from logits to scores; by default sigmoid, and softmax for the first DETR."""
     background: Literal["first", "last", "none"] | None = None
-    """Where among the classes "nothing" stands, in place of what their number says."""
+    """Position of the background class, instead of the one derived from the number of classes."""
     multi_label: bool = False
-    """Report a box once for each class above `conf`, as the published postprocessing does, not for
-    its best class alone: trackers take them for objects of their own."""
+    """Report a box for each class above `conf`, like the published postprocessing, instead of only
+    for its best class: trackers take them for separate objects."""
 
 
 def build(options: Options) -> NetworkDetector:

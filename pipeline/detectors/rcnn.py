@@ -1,4 +1,4 @@
-"""R-CNN detector: torchvision's and Detectron2's networks that finish their boxes themselves.
+"""R-CNN detector: networks of torchvision and Detectron2, whose graph outputs final boxes.
 
 Takes ONNX files with boxes, labels and scores in pixels of the input: Faster R-CNN, and all that
 torchvision exports the same way, RetinaNet, FCOS and SSD (see `common.families`).
@@ -21,7 +21,7 @@ class Options(FamilyNetworkOptions):
 
     style: Literal["torchvision", "detectron2"] | None = None
     """torchvision (RGB, 0 to 1, label 0 is nothing) or detectron2 (BGR, 0 to 255, labels from 0),
-    in place of what the graph shows."""
+    instead of the style found in the graph."""
 
 
 def build(options: Options) -> NetworkDetector:

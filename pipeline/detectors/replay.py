@@ -1,4 +1,4 @@
-"""Replay detector: detections from MOTChallenge or KITTI text, or our CSV or JSONL files."""
+"""Replay detector: reads detections from MOTChallenge or KITTI text, or our CSV or JSONL files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Options(OptionsModel):
     """Files or folders. <seq>/det/det.txt belongs to the source named <seq>, other text to the
     source named as the file; CSV and JSONL say so. A lone sequence goes with any one source."""
     conf: float = Field(0.0, ge=0, le=1)
-    """Lowest score that counts, 0..1."""
+    """Lowest score to report, 0..1."""
     classes: tuple[int | str, ...] | None = None
     """Class names or ids to keep; all when null."""
     class_name: str = Field("person", min_length=1)
-    """What the boxes are in files that do not say, as MOTChallenge's."""
+    """Class of the boxes in files without classes, such as MOTChallenge's."""
 
 
 def build(options: Options) -> Detector:

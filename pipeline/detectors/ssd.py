@@ -1,4 +1,4 @@
-"""SSD detector: single-shot networks with anchors, finished in the network or here.
+"""SSD detector: single-shot networks with anchors, decoded in the network or here.
 
 Takes TensorFlow's object-detection graphs (a frozen `.pb`, or their ONNX), OpenVINO's
 DetectionOutput, and ONNX files whose heads are raw, with anchors from a short YAML file: SSD,
@@ -21,11 +21,12 @@ class Options(SuppressionOptions, FamilyNetworkOptions):
     """Options of the SSD detector. Suppression is for networks that give raw heads."""
 
     anchors: Path | None = None
-    """YAML file with the anchors of a network that gives offsets to them: see docs/networks.md."""
+    """YAML file with the anchors, for a network that outputs offsets to them: see
+    docs/networks.md."""
     scores: Literal["sigmoid", "softmax", "none"] | None = None
-    """What makes scores of the classes' numbers, where the graph does not; softmax by default."""
+    """Function from class outputs to scores, if the graph has none; softmax by default."""
     background: Literal["first", "last", "none"] | None = None
-    """Where among the classes "nothing" stands; first by default."""
+    """Position of the background class; first by default."""
 
 
 def build(options: Options) -> NetworkDetector:

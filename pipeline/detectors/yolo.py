@@ -36,13 +36,13 @@ class Options(SuppressionOptions, NetworkOptions):
     """Options of the YOLO detector: weights, device, thresholds, classes."""
 
     model: str = BUILTIN
-    """Weights: a name (see `trackline models`), a .onnx, .pt or .engine file, an OpenVINO folder,
+    """Weights: a name (see `trackline models`), an .onnx, .pt or .engine file, an OpenVINO folder,
     a URL."""
     imgsz: ImageSize | None = None
-    """Longest side of the network's input in pixels; by default what the weights say they are for,
+    """Longest side of the network's input in pixels; by default the size in the weights' metadata,
     else 640. Networks of fixed size keep their own."""
     layout: Layouts | None = None
-    """What the network's output holds, where it is not found: v8, v5, v6, yolox, yolox-decoded,
+    """Layout of the network's output, if it cannot be detected: v8, v5, v6, yolox, yolox-decoded,
     deepstream, detr, detr-best, end-to-end or class-first (see docs/networks.md)."""
 
 

@@ -1,1 +1,1 @@
-"""Embedders: one plug-in per file, from boxes in a picture to vectors that say how each looks."""
+"""Embedders: one plug-in per file, which turn boxes in a picture into appearance vectors."""

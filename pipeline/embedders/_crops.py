@@ -1,4 +1,4 @@
-"""Boxes cut out of a picture, and vectors made comparable: what embedders share."""
+"""Helpers of embedders: crops of boxes, and normalisation of vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events "lost" and "live" of cameras that go and come back."""
+"""Events "lost" and "live" of cameras that disconnect and reconnect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where objects were over days: seconds in each cell of a grid, by camera, hour and class."""
+"""Positions of objects over days: seconds per grid cell, by camera, hour and class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Visits: all that one track of one camera did in one run, and which tracks are still there."""
+"""Visits: everything one track of one camera did in one run, and which tracks are still present."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Weights by name (registry, downloads, cache), and what reads the files of every network."""
+"""Weights by name (registry, downloads, cache), and readers of network files."""

@@ -1,4 +1,4 @@
-"""Download of one file over HTTP: in its place it is whole and verified, or it is not there.
+"""Download of one file over HTTP: the result is complete and verified, or absent.
 
 Bytes go to FILE.part, which outlives a break: the next try, in this run or a later one, asks for
 the rest. Only a file that passed every check is renamed to FILE.

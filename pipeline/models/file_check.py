@@ -1,4 +1,4 @@
-"""Check of downloaded weights: whole files, or what servers send in their place."""
+"""Check of downloaded weights: complete files, or other content that servers send."""
 
 from __future__ import annotations
 

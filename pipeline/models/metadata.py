@@ -1,4 +1,4 @@
-"""Metadata that exporters write into weights, read the same way from every kind of file.
+"""Metadata that exporters write into weights, read alike from every file type.
 
 ultralytics and trackline write the same keys everywhere: `metadata_props` of an `.onnx` file,
 `metadata.yaml` beside an OpenVINO network (or its `rt_info`), the JSON header of a TensorRT

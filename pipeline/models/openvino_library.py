@@ -1,4 +1,4 @@
-"""The library OpenVINO: imported quietly, networks read from files, its errors in one line."""
+"""The OpenVINO library: quiet import, reading of networks, its errors in one line."""
 
 from __future__ import annotations
 

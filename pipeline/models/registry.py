@@ -1,4 +1,4 @@
-"""Registry of published networks, which can be given by name; the facts are in registry.json.
+"""Registry of published networks by name; the facts are in registry.json.
 
 Sizes and SHA-256 are null where nothing reliable is known; such a file is then checked by its
 structure only. `hash_from` says where a SHA-256 comes from: `release` is the digest that the

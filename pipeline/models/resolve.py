@@ -1,4 +1,4 @@
-"""Resolve the option `model`, a name, path or URL, to a file; downloads what is missing."""
+"""Resolves the option `model`, a name, path or URL, to a file; downloads missing ones."""
 
 from __future__ import annotations
 

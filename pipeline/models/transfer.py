@@ -1,4 +1,4 @@
-"""One HTTP request of a download: ask for what FILE.part lacks and append what is sent.
+"""One HTTP request of a download: requests what FILE.part lacks and appends the answer.
 
 Keeps to RFC 9110: a range is asked for only where a validator or a known SHA-256 makes sure that
 the parts belong together (13.1.5, 14.2), and an answer counts only if it is the range asked for.

@@ -1,4 +1,4 @@
-"""AlertDesk: the alerts of a run for the page: rules with their state, tests, browsers."""
+"""AlertDesk: a run's alerts for the page: rules with their state, tests, subscribed browsers."""
 
 from __future__ import annotations
 

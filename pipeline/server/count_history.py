@@ -1,4 +1,4 @@
-"""Counts of events by hour or day: the slots that are asked for, their rows, and these as CSV."""
+"""Counts of events by hour or day: the requested slots, their rows, and these as CSV."""
 
 from __future__ import annotations
 

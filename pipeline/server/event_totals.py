@@ -1,4 +1,4 @@
-"""EventTotals: how many events of each kind there were since the start, for Prometheus."""
+"""EventTotals: number of events of each kind since the start, for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploaded pictures: decoded, looked at one at a time, forgotten."""
+"""Uploaded pictures: decoded, analysed one at a time, discarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of queries in addresses: times as Unix seconds or ISO 8601, and the cursor of a list."""
+"""Query parameters: times as Unix seconds or ISO 8601, and the cursor of a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a video that comes from outside, before it is analysed: kind, wholeness, limits.
+"""Checks of an uploaded video before it is analysed: type, completeness, limits.
 
 FFmpeg goes by content, and some of what it opens is no video but a list of other files: a playlist
 that is uploaded would have it read files of this machine. Only containers that hold their own

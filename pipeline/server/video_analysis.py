@@ -1,4 +1,4 @@
-"""One uploaded video: found, tracked and tagged as cameras and pictures are; its answer as JSON."""
+"""Analysis of one uploaded video: detected, tracked and tagged; the answer as JSON."""
 
 from __future__ import annotations
 

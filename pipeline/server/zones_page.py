@@ -1,4 +1,4 @@
-"""Zones drawn on one picture: the page's editor on a frame, served until the user is done."""
+"""Editor for zones on one picture: the page's editor on a frame, served until the user is done."""
 
 from __future__ import annotations
 

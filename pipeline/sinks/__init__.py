@@ -1,1 +1,1 @@
-"""Where results go: one file per kind of output."""
+"""Sinks for results, one file per kind of output."""

@@ -1,4 +1,4 @@
-"""Tracks as events of Advanced SubStation Alpha (ASS): boxes and trails drawn, labels as text.
+"""Tracks as Advanced SubStation Alpha (ASS) events: boxes and trails drawn, labels as text.
 
 Every box is a frame of two nested paths that run in opposite directions, which every renderer
 leaves open inside. A piece of a trail is written once, when it comes into being, and fades by

@@ -1,4 +1,4 @@
-"""The options of every sink that draws."""
+"""Options shared by every sink that draws."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pipeline.core.options import OptionsModel
 
 
 class DrawingOptions(OptionsModel):
-    """What is drawn of a track; a base of the drawing sinks' Options."""
+    """Drawing options of a track; a base of the drawing sinks' Options."""
 
     trail_s: float = Field(1.5, ge=0)
-    """Seconds of each track's path that are drawn; 0 draws none."""
+    """Seconds of each track's path to draw; 0 draws none."""
     labels: tuple[LabelPart, ...] = ALL_LABELS
-    """What a label says: class, id, score; an empty list draws no labels."""
+    """Parts of a label: class, id, score; an empty list draws no labels."""
 
 
 class PictureDrawingOptions(DrawingOptions):
-    """What is drawn on pictures themselves; a base of the Options of sinks that do so."""
+    """Options for drawing on pictures themselves; a base of the Options of sinks that do so."""
 
     masks: bool = True
-    """Draw the masks of objects half-transparently, of networks that give some."""
+    """Draw masks half-transparently, if the network gives any."""
     keypoints: bool = True
-    """Draw keypoints, and the skeleton of people, of networks that give some."""
+    """Draw keypoints, and the skeleton of people, if the network gives any."""
     colours: Literal["track", "class"] = "track"
     """A colour for each track, or for each class as on the live page."""

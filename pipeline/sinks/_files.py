@@ -21,11 +21,11 @@ log = logging.getLogger("trackline")
 FLUSH_S = 0.5  # so that a killed process loses clearly less than a second
 FLUSH_BYTES = 1 << 16
 RESERVED = frozenset({"clips", "events", "labels", "tracks"})
-"""Names below the output folder that no source gets: those of clips, labels, tables in parts."""
+"""Reserved names in the output folder: those of clips, labels, and tables in parts."""
 
 
 class OutputFolder:
-    """The run's output folder: made when missing, removed again if nothing came into it.
+    """The run's output folder: created if missing, removed again if nothing was written to it.
 
     From `make` to `drop_if_empty` no other program may write there.
     """
@@ -39,7 +39,7 @@ class OutputFolder:
         self._use: FolderUse | None = None
 
     def make(self) -> None:
-        """Make the folder, check that it is writable and lock it; raises OutputError."""
+        """Create the folder, check that it is writable and lock it; raises OutputError."""
         with writing(self.path):
             self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         if self.path.exists() and not self.path.is_dir():
@@ -51,10 +51,11 @@ class OutputFolder:
             self._use = use_folder(self.path)
 
     def check(self, path: Path, *, appends: bool = False) -> None:
-        """Check that this run may write `path`; raises OutputError, leaves the disk as it was.
+        """Check that this run may write `path`; raises OutputError, leaves the disk unchanged.
 
-        Refused are its own sources and what another run in this process writes. A file that is
-        there will be named as replaced. One the sink `appends` to, a database, has its own lock.
+        Refused are its own sources and files that another run in this process writes. An existing
+        file will be reported as replaced. One that the sink `appends` to, a database, has its own
+        lock.
         """
         if any(is_same_file(path, each) for each in self._inputs):
             raise OutputError(f"{path}: is a source of this run; choose another output folder")
@@ -68,7 +69,7 @@ class OutputFolder:
             self._use.claim(folder, self)
 
     def begin(self, path: Path) -> None:
-        """Check `path` just before it is made, and log once which files this run replaces."""
+        """Check `path` just before it is created, and log once which files this run replaces."""
         self.check(path)
         if self._use is not None:
             self._use.log_replaced()
@@ -84,8 +85,8 @@ class OutputFolder:
     def path_of(self, source: str, suffix: str) -> Path:
         """Return this source's file: always the same, never that of another source.
 
-        Names that differ only in case or in how an accent is encoded count as one, as on some file
-        systems. `suffix` includes its dot.
+        Names that differ only in case or in the encoding of an accent count as equal, as on some
+        file systems. `suffix` includes its dot.
         """
         if (source, suffix) not in self._paths:
             taken = {folded(path.name) for path in self._paths.values()} | RESERVED
@@ -96,7 +97,7 @@ class OutputFolder:
         return self._paths[source, suffix]
 
     def drop_if_empty(self) -> None:
-        """Unlock the folder, and remove those this object made if they are still empty."""
+        """Unlock the folder, and remove the folders this object created if they are still empty."""
         use, self._use = self._use, None
         if use is not None:
             use.leave(self)
@@ -106,7 +107,7 @@ class OutputFolder:
 
 
 class LineFile:
-    """A text file that at any moment holds whole rows only, at most a second behind."""
+    """A text file that contains only complete rows at any moment, at most a second behind."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Lock of an output folder: one program at a time, and one writer per file within it."""
+"""Lock of an output folder: one process at a time, and one writer per file within it."""
 
 from __future__ import annotations
 

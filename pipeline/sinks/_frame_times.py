@@ -1,4 +1,4 @@
-"""Times of an output file's frames: the source's own, but strictly increasing from 0."""
+"""Frame times of an output file: the source's own, but strictly increasing from 0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DISORDER_S = 0.5
 
 
 class _Moment(NamedTuple):
-    """What is kept of a frame: not its picture."""
+    """The facts kept about a frame, without its picture."""
 
     pts_s: float
     captured_at: float

@@ -1,4 +1,4 @@
-"""A Matroska file with the streams of a video as they are, and a subtitle file beside them."""
+"""Writes a Matroska file with a video's streams copied and a subtitle track added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One H.264 MP4 file that plays while it grows, after a crash, and everywhere once closed.
+"""Writes an H.264 MP4 file, playable while it grows, after a crash, and everywhere once closed.
 
 While recording every frame is a fragment of its own (ISO/IEC 14496-12, movie fragments), so a
 killed process loses the frame it was at. `close` copies the packets into an ordinary file with the

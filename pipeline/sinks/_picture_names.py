@@ -1,4 +1,4 @@
-"""Names of pictures in tables of pictures: their own, or those that extracted frames would have."""
+"""Names of pictures in tables: their own, or those that extracted frames would have."""
 
 from __future__ import annotations
 

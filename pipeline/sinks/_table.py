@@ -1,4 +1,4 @@
-"""Sink of one CSV table: a header row, then the rows of each result."""
+"""Base of sinks that write one CSV table: a header row, then the rows of each result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes as one COCO file, OUT/coco.json: images, annotations with `score`, categories.
+"""Sink: boxes as one COCO file, OUT/coco.json: images, annotations with `score`, categories.
 
 For pictures above all; tracks of videos with their ids are `trackline convert --to coco_vid`.
 https://cocodataset.org/#format-data

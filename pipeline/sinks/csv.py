@@ -1,4 +1,4 @@
-"""One table of all tracks of all sources: OUT/tracks.csv, with a header row.
+"""Sink: one table of all tracks of all sources, OUT/tracks.csv, with a header row.
 
 Its columns, with their types and meanings, are in core/output_columns.py, as are those of JSONL and
 Parquet.

@@ -59,31 +59,34 @@ class Options(OptionsModel):
     """Options of the sink `events`."""
 
     database: SecretUrl | None = None
-    """`OUT/events.db` unless said: a file of SQLite, or `postgresql://USER:${PASSWORD}@HOST/NAME`."""
+    """An SQLite file, by default `OUT/events.db`, or `postgresql://USER:${PASSWORD}@HOST/NAME`."""
     clips: bool = True
-    """Record a clip of each event into `OUT/clips`; events that overlap share one."""
+    """Record a clip of each event in `OUT/clips`; overlapping events share one."""
     before_s: float = Field(5.0, ge=0, le=60)
     """Seconds before the event in its clip."""
     after_s: float = Field(5.0, ge=0, le=60)
     """Seconds after it."""
     clip_width: int = Field(640, ge=64, le=3840)
-    """Widest picture of a clip, in pixels."""
+    """Maximum width of a clip, in pixels."""
     clip_fps: float = Field(10.0, gt=0, le=60)
-    """Most pictures a second in a clip."""
+    """Maximum pictures per second in a clip."""
     clip_boxes: bool = True
-    """Draw boxes, labels and trails into the clips."""
+    """Draw boxes, labels and trails in the clips."""
     keep_days: float | None = Field(30.0, gt=0)
     """Events and clips older than this are deleted; null keeps them for ever."""
     keep_megabytes: float | None = Field(2000.0, gt=0)
-    """Beyond this the oldest clips and thumbnails go, then the oldest events; null: no bound."""
+    """Size limit: beyond it the oldest clips and thumbnails are deleted, then the oldest events;
+    null for none."""
     lost_after_s: float = Field(10.0, gt=0)
-    """A camera without a new picture for so long is an event "lost", its return one "live"."""
+    """Seconds without a new picture after which a camera causes the event "lost"; its return is
+    "live"."""
     mqtt: MqttOptions | None = None
-    """A broker that gets the events and the state of the cameras."""
+    """Broker to which events and camera states are published."""
     webhooks: tuple[WebhookOptions, ...] = ()
-    """Addresses that get each event in a signed POST request."""
+    """Addresses to which each event is sent in a signed POST request."""
     public_url: str = Field("", pattern=r"^(https?://[^\s?#@\\]+)?$", max_length=500)
-    """Where others reach the page, `https://cams.example.org`: links to clips begin with it."""
+    """Public address of the page, such as `https://cams.example.org`: links to clips begin with
+    it."""
 
 
 def build(options: Options) -> EventsSink:

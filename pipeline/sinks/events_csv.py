@@ -1,4 +1,4 @@
-"""One table of all zone and line events of all sources: OUT/events.csv, with a header row."""
+"""Sink: one table of all zone and line events of all sources, OUT/events.csv, with a header row."""
 
 from __future__ import annotations
 

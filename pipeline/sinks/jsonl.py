@@ -1,4 +1,4 @@
-"""All tracks of all sources as JSON, one object per line: OUT/tracks.jsonl.
+"""Sink: all tracks of all sources as JSON, one object per line, OUT/tracks.jsonl.
 
 Every line has the same keys, so that `pandas.read_json(lines=True)` keeps ids whole numbers; those
 of networks that give masks or keypoints have two more, `mask` (COCO's RLE) and `keypoints`.

@@ -1,4 +1,4 @@
-"""MOTChallenge text, one file per source: OUT/<source>.txt, for evaluation tools."""
+"""Sink: MOTChallenge text, one file per source, OUT/<source>.txt, for evaluation tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Options(OptionsModel):
     """Options of the MOTChallenge files."""
 
     coasting: bool = False
-    """Write predicted boxes too, not only those a detection was matched to."""
+    """Also write predicted boxes, not only those matched to a detection."""
 
 
 def build(options: Options) -> MotSink:

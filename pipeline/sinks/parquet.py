@@ -1,4 +1,4 @@
-"""Tables of all tracks and events in Parquet: OUT/tracks/part-00001.parquet, OUT/events/...
+"""Sink: tables of all tracks and events in Parquet, OUT/tracks/part-00001.parquet, OUT/events/...
 
 A Parquet file without its end cannot be read, so a long run writes parts: each is renamed into
 place when it is whole. A killed run loses what came since the newest part.
@@ -28,7 +28,7 @@ _PART = re.compile(r"part-\d{5,}\.parquet")
 
 
 class Options(OptionsModel):
-    """When a part is finished and the next one begun."""
+    """When to finish a part and begin the next one."""
 
     part_s: float = Field(60.0, ge=1, description="seconds after which a part is finished")
     part_rows: int = Field(1_000_000, ge=1000, description="rows after which a part is finished")

@@ -1,4 +1,4 @@
-"""Boxes, labels and trails as subtitles, OUT/<source>.ass: the video stays as it is.
+"""Sink: boxes, labels and trails as subtitles, OUT/<source>.ass; the video stays untouched.
 
 Players (mpv, VLC) draw them over the original and can switch them off; nothing is encoded. With
 `mkv` they are also put into OUT/<source>.mkv beside the untouched streams of a source that is a
@@ -25,7 +25,7 @@ MKV_SUFFIX = ".mkv"
 
 
 class Options(DrawingOptions):
-    """What can be set about the subtitles."""
+    """Options of the subtitles."""
 
     mkv: bool = False
     """Also write a Matroska file with the original streams, copied, and the subtitles."""

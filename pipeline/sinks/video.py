@@ -1,4 +1,4 @@
-"""Annotated videos OUT/<source>.mp4, H.264 with the source's times; pictures OUT/<source>/<name>.
+"""Sink: annotated videos OUT/<source>.mp4 (H.264, true times), or pictures OUT/<source>/<name>.
 
 Boxes, labels, trails, zones and lines are drawn.
 """
@@ -51,25 +51,25 @@ class Options(PictureDrawingOptions):
     needs: ClassVar[tuple[Needs, ...]] = (Needs(("blur_shape",), "blur", bool, "blur"),)
 
     encoder: Encoder = "x264"
-    """x264 on the CPU, nvenc, qsv or vaapi on a GPU; auto for the first GPU's that works here, else
-    x264 (`trackline doctor` says which work). crf means about the same quality of each."""
+    """x264 on the CPU, nvenc, qsv or vaapi on a GPU; auto for the first working GPU encoder, else
+    x264 (`trackline doctor` says which work). crf means about the same quality for each."""
     crf: int = Field(23, ge=0, le=51)
-    """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 is small."""
+    """Quality: 0 is lossless, 18 looks like the original, 23 is usual, 30 gives small files."""
     preset: Preset = "ultrafast"
-    """How long x264 searches for a smaller file: veryfast gives the same picture in 10 to 40 %
-    fewer bytes, with two to three times the processor time."""
+    """Effort of x264: veryfast gives the same quality in 10 to 40 % fewer bytes, for two to three
+    times the CPU time."""
     threads: int = Field(0, ge=0)
-    """Threads of the encoder; 0 for one per two megapixels, as far as there are processors, one of
+    """Threads of the encoder; 0: one per two megapixels, up to the number of processors, one of
     which ultrafast leaves to the detector."""
     max_height: int | None = Field(None, ge=16)
-    """Rows of the video at most: larger pictures are scaled once they were drawn on; null for
-    their own size. A 4K picture in 1080 rows takes a quarter of the encoder's time."""
+    """Maximum rows of the video: larger pictures are scaled down after drawing; null for their own
+    size. A 4K picture in 1080 rows takes a quarter of the encoder's time."""
     boxes: bool = True
-    """Draw boxes, labels, trails and zones; false for a video that is blurred only."""
+    """Draw boxes, labels, trails and zones; false for a video that is only blurred."""
     blur: tuple[BlurGroup, ...] = ()
-    """What is made unrecognisable: person, vehicle, face (see docs/outputs.md)."""
+    """What to blur: person, vehicle, face (see docs/render.md)."""
     blur_shape: BlurShape = "box"
-    """box, or mask: objects by their outline, where the network gives masks; else by their box."""
+    """box, or mask: by outline if the network gives masks, otherwise by box."""
 
 
 def build(options: Options) -> VideoSink:

@@ -1,4 +1,4 @@
-"""A window per source that shows the pictures with boxes as they are processed."""
+"""Sink: a window per source that shows the pictures with boxes as they are processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes as YOLO's labels: OUT/labels/<picture>.txt and OUT/data.yaml with the class names.
+"""Sink: boxes as YOLO labels, OUT/labels/<picture>.txt and OUT/data.yaml with the class names.
 
 A line is `class cx cy width height`, in parts of the picture's width and height.
 https://docs.ultralytics.com/datasets/detect/
@@ -25,10 +25,10 @@ FOLDER_NAME, CLASSES_NAME = "labels", "data.yaml"
 
 
 class Options(OptionsModel):
-    """What is in a line of the labels."""
+    """Options of the label files."""
 
     scores: bool = False
-    """Put the score behind each box; programs that train on labels want none there."""
+    """Append the score to each box; training programs expect none."""
 
 
 def build(options: Options) -> YoloSink:

@@ -1,1 +1,1 @@
-"""What is done besides running: evaluate, refine, tune, export, bench, doctor."""
+"""Tools besides running: evaluate, refine, tune, export, bench, doctor."""

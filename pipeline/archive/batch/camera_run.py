@@ -1,4 +1,4 @@
-"""Processes one camera's recordings in order: tracks go on from one to the next, nothing twice.
+"""Processes one camera's recordings in order: tracks continue across them, nothing is done twice.
 
 A recording that is in the dataset is kept where its content and what its tracks went on from are
 the same as then. One that changed is done anew, and so are those behind it as far as tracks went on

@@ -1,4 +1,4 @@
-"""Tracks one camera over all its recordings: ids and zones go on over a seam between two of them.
+"""Tracks one camera over all its recordings: ids and zones continue across their seams.
 
 Tracker and zones get frames in the camera's own time and numbers, which run on over seams; what
 comes out has the recording's. An event that happened before the seam and was decided after it has

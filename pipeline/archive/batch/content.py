@@ -1,4 +1,4 @@
-"""Content of files: hash, sample, and files seen before that need no second look.
+"""Content of files: hash, samples, and known files that need not be read again.
 
 A sample is the hash of a file's beginning, middle and end. With the size and the time of change it
 tells whether a file is the one that was seen before, at the cost of three short reads.

@@ -1,4 +1,4 @@
-"""A batch job on a cluster: each camera is one task, run anew elsewhere where its machine is lost.
+"""A batch job on a cluster: one task per camera, restarted elsewhere if its machine is lost.
 
 Scheduling is the cluster's; what is done is known by the dataset's manifests alone. So a task that
 runs twice goes on behind the last commit, and nothing depends on which messages arrived.

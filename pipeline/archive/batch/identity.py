@@ -1,4 +1,4 @@
-"""Which recordings a dataset holds already, and which files are copies: content is identity.
+"""Identity of recordings by content: which ones a dataset holds already, and which are copies.
 
 A recording whose content is in the dataset is not tracked again, wherever its file lies now and
 whatever its camera is called now: its rows stay under the first name.

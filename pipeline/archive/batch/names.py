@@ -1,4 +1,4 @@
-"""What the name of a recording tells besides its time: the camera's view, chapters and counters.
+"""Information in the names of recordings besides the time: view, chapters and counters.
 
 Dashcams and recorders put the time into the name (`sources/_file/recording_start.py` reads it), a
 counter, the kind of recording (normal, event, parking) and a letter or word for the view: Viofo

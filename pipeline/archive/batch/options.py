@@ -1,4 +1,7 @@
-"""Options of a batch job: those that change its results are kept with the dataset and compared."""
+"""Options of a batch job.
+
+Those that affect its results are stored with the dataset and compared.
+"""
 
 from __future__ import annotations
 

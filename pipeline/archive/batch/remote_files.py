@@ -1,4 +1,4 @@
-"""Recordings in a store or on a web server: listed, looked into, and copied here to be read.
+"""Recordings in a store or on a web server: listed, probed, and copied here to be read.
 
 A recording is read once and by everything that reads files (damage, HEIF, GPU decoders), so it is
 copied to this machine while the one before it is processed, and removed once it is committed.

@@ -1,4 +1,4 @@
-"""The dataset as a batch job sees it: what is committed, who works on a camera, highest ids."""
+"""The dataset from a batch job's view: committed segments, cameras in progress, highest ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writer of one segment: rows in, checkpoints to go on from, one commit that shows all of it."""
+"""Writer of one segment: takes rows, writes checkpoints, commits all of it at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format is, and the rows of a sequence as formats want them: by frame or by track."""
+"""Interface of export formats, and the rows of a sequence by frame or by track."""
 
 from __future__ import annotations
 

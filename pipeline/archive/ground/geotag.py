@@ -1,4 +1,4 @@
-"""Where a moving camera was at each frame: frames joined to a GPS track by time."""
+"""Position of a moving camera at each frame: frames joined to a GPS track by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ground's grid drawn over a picture, to see whether a calibration is right."""
+"""Grid of the ground drawn over a picture, for checking a calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much boxes tremble, measured on the tracks themselves, and what moves how.
+"""Jitter of boxes, measured on the tracks themselves, and the motion of each class.
 
 The jitter is what is left of a box's foot point after a quadratic fit over about a second (Savitzky
 & Golay 1964), in shares of the box's height, by its median absolute deviation. Errors of successive

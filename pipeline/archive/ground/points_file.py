@@ -1,4 +1,4 @@
-"""What was measured for a calibration: a file points.yaml, or the same as options of the command.
+"""Measurements for a calibration: a file points.yaml, or the same as command-line options.
 
 points:
   - {pixel: [812, 640], ground: [0, 0]}                # metres: to the right, ahead

@@ -1,4 +1,4 @@
-"""How errors of pixels and of a homography reach positions and velocities on the ground.
+"""Propagation of errors in pixels and in a homography to positions and velocities on the ground.
 
 First-order propagation, Hartley & Zisserman, "Multiple View Geometry", 2nd ed., section 5.2:
 cov(f(x)) = J cov(x) J'. Positions are X = a/W, Y = b/W with (a, b, W) = H (x, y, 1).

@@ -1,4 +1,4 @@
-"""Where tracks are on the ground and how fast they move, each number with its standard deviation.
+"""Positions and speeds of tracks on the ground, each with its standard deviation.
 
 The foot point of each box goes to the plane with the covariance that its jitter has there, a
 smoother over the track's own times makes a path of the points, and the calibration's covariance is

@@ -1,4 +1,4 @@
-"""One row for each track on the ground: median speed and length of its path, with errors."""
+"""One row per track on the ground: median speed and path length, with errors."""
 
 from __future__ import annotations
 

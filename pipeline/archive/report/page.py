@@ -1,4 +1,4 @@
-"""The report's page: one HTML file without script, with nothing from elsewhere."""
+"""The report's page: one HTML file without scripts or external resources."""
 
 from __future__ import annotations
 

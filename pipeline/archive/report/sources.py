@@ -1,4 +1,4 @@
-"""The sources of a report, from a dataset, a run's folder or a file of tracks: all that it says."""
+"""Collects the data of a report, from a dataset, a run's folder or a file of tracks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says of one source: gathered from its tracks, recording by recording.
+"""Summary of one source for a report, gathered from its tracks, recording by recording.
 
 Times are seconds on the source's own axis: Unix time where every recording has it, else seconds
 from its start, recordings one after the other.

@@ -1,1 +1,1 @@
-"""Tags: words for a picture, from what a classifier and a detector say about it."""
+"""Tags: words for a picture, from the outputs of a classifier and a detector."""

@@ -1,4 +1,4 @@
-"""Tags of one picture: the words of classifier and detector made one list.
+"""Tags of one picture: merges the words of classifier and detector into one list.
 
 Words of which one is a kind of the other say the same thing twice. A *general* word (bus) gives
 way to more *specific* ones (minibus) where these hold most of its score; elsewhere it stands for

@@ -1,4 +1,4 @@
-"""Tags as JSON: trackline's own shape, and those that services for tags answer in.
+"""Tags as JSON, in trackline's own shape or that of well-known tagging services.
 
 filestack: https://www.filestack.com/docs/transformations/intelligence/tagging/ (whole per cent).
 rekognition: DetectLabels of Amazon Rekognition, API reference, data type Label (per cent, boxes as

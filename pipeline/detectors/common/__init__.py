@@ -1,1 +1,1 @@
-"""What all network runtimes share: classes, layouts, letterbox, NMS, several devices."""
+"""Shared by all network runtimes: classes, layouts, letterbox, NMS, several devices."""

@@ -1,4 +1,4 @@
-"""Anchors: the boxes that a single-shot network's answers are offsets to, made and decoded.
+"""Anchors, to which a single-shot network's outputs are offsets: generation and decoding.
 
 | coding | box of an answer (x, y, w, h) to an anchor, in a cell                                 |
 |--------|---------------------------------------------------------------------------------------|
@@ -31,26 +31,27 @@ from pipeline.detectors.common.decoding import Candidates, Decode, Size
 
 Shapes = Sequence[tuple[float, float]]
 _MAX_LOG_SCALE = math.log(1000 / 16)
-"""The most that a side grows, as in Detectron and torchvision: exp of random numbers overflows."""
+"""Limit on the growth of a side, as in Detectron and torchvision: exp of random numbers
+overflows."""
 
 
 class Level(OptionsModel):
     """Anchors of one feature map: its cells by `stride` or `grid`, and the shapes in each."""
 
     stride: int | None = Field(default=None, ge=1)
-    """Pixels of the input between cells; the last cell may lie at the edge."""
+    """Pixels of the input between cells; the last cell may be cut by the edge."""
     grid: tuple[int, int] | None = None
-    """Rows and columns of cells, in place of stride."""
+    """Rows and columns of cells, instead of stride."""
     boxes: tuple[tuple[float, float], ...] = ()
     """Width and height of each anchor."""
     scale: float | None = Field(default=None, gt=0)
-    """Size of SSD's square anchor, in place of boxes."""
+    """Size of SSD's square anchor, instead of boxes."""
     next_scale: float | None = Field(default=None, gt=0)
-    """The next level's scale: a second square anchor has the size between both."""
+    """The next level's scale: a second square anchor has a size between the two."""
     sizes: tuple[float, ...] = ()
-    """Sizes of Faster R-CNN's anchors, in place of boxes."""
+    """Sizes of Faster R-CNN's anchors, instead of boxes."""
     ratios: tuple[float, ...] = ()
-    """With scale: width over height, beside squares. With sizes: height over width."""
+    """With scale: width over height, in addition to squares. With sizes: height over width."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -71,15 +72,16 @@ class AnchorsFile(OptionsModel):
     """Anchors of a network and how its boxes are coded: the file of the option `anchors`."""
 
     levels: tuple[Level, ...] = Field(min_length=1)
-    """Feature maps in the order of the network's answers, fine ones first."""
+    """Feature maps in the order of the network's outputs, fine ones first."""
     coding: Literal["ssd", "yolov3", "yolov5"] = "ssd"
     """How boxes are coded: see above."""
     variances: tuple[float, float] = (0.1, 0.2)
-    """What offsets of centres and sides are multiplied by, of coding ssd; [1, 1] for none."""
+    """Factors on the offsets of centres and sides, for coding ssd; [1, 1] for none."""
     unit: Literal["parts", "pixels"] | None = None
-    """Sizes are parts of the input's sides (usual for ssd) or pixels of it (usual for YOLO)."""
+    """Unit of sizes: fractions of the input's sides (usual for ssd) or its pixels (usual for
+    YOLO)."""
     centre: float = 0.5
-    """Where in a cell its anchors' centre is; RetinaNet's is 0, its corner."""
+    """Position of the anchors' centre in a cell; RetinaNet uses 0, the corner."""
 
     @property
     def per_cell(self) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class FamilyOptions:
 
 
 IMGSZ = 640
-"""Longest side of the input of networks that leave it open and do not say what they are for."""
+"""Default longest side for networks with an open input size and no size in their metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Settings:
     prefer_latency: bool
     family: FamilyOptions = FamilyOptions()
     shapes: tuple[tuple[int, int], ...] = ()
-    """The (height, width) of the first pictures, as far as they are known."""
+    """The (height, width) of the first pictures, as far as known."""
 
     def input_size(self, said: int | None, stride: int) -> tuple[int, int]:
         """Return the size for longest side `imgsz`, else `said` by the file, else IMGSZ."""

@@ -1,4 +1,4 @@
-"""Reads boxes, scores and classes from the numbers that a YOLO network puts out."""
+"""Decodes boxes, scores and classes from the output of a YOLO network."""
 
 from __future__ import annotations
 

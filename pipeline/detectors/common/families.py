@@ -1,4 +1,4 @@
-"""Families of networks beyond YOLO, recognised by their inputs and outputs; decided here alone.
+"""Network families beyond YOLO, recognised here, and only here, by their inputs and outputs.
 
 | family | inputs beside the picture, outputs                             | form       | sure   |
 |--------|----------------------------------------------------------------|------------|--------|
@@ -37,7 +37,7 @@ Corners = Literal["cxcywh", "xyxy", "yxyx", "offsets"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _COCO_NUMBERS = 91
-"""COCO numbers its 80 classes from 1 to 90; 0 stands for nothing."""
+"""COCO numbers its 80 classes from 1 to 90; 0 is the background."""
 _LAYOUTS: dict[Form, str] = {
     "queries": "detr-best",
     "detections": "end-to-end",

@@ -1,4 +1,4 @@
-"""Layouts of YOLO networks' outputs: which there are, finding the right one, reading it.
+"""Layouts of YOLO networks' outputs: the known ones, choosing one, and reading it.
 
 Layouts in use, for nc classes and N boxes. A cell is one place of the feature maps, at strides 8,
 16 and 32 in most networks.

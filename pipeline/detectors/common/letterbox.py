@@ -1,4 +1,4 @@
-"""Letterbox: place a picture in a network's input, and map boxes back."""
+"""Letterbox: places a picture in a network's input, and maps boxes back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.detectors.common.backend import Placing
 
 _MUCH_LARGER = 2
 PADDING = 114
-"""Grey level around the picture: what YOLO networks are trained with."""
+"""Grey level around the picture, as used in training YOLO networks."""
 
 
 @dataclass(frozen=True, slots=True)

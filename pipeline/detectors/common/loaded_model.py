@@ -1,4 +1,4 @@
-"""Loaded model: a detector that is loaded once and shared by many runs, also at the same time."""
+"""Loaded model: a detector loaded once and shared by many runs, also concurrently."""
 
 from __future__ import annotations
 

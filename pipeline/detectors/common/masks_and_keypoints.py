@@ -1,4 +1,4 @@
-"""Masks and keypoints: which columns of a network's output hold them, and how they are read.
+"""Masks and keypoints: which columns of a network's output hold them, and how to read them.
 
 | task    | output                                | behind box and scores                       |
 |---------|---------------------------------------|---------------------------------------------|

@@ -1,4 +1,4 @@
-"""Detector that runs a network: what the plug-ins `yolo`, `detr`, `rcnn` and `ssd` all are.
+"""Detector that runs a network: the common implementation of `yolo`, `detr`, `rcnn` and `ssd`.
 
 `.onnx` and `.pt` networks run on CUDA or CPU, OpenVINO and TensorFlow ones on the CPU, `.engine` on
 CUDA.

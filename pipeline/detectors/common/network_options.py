@@ -1,4 +1,4 @@
-"""Options that detectors of networks share: weights, device, thresholds, classes, pictures."""
+"""Options shared by network detectors: weights, device, thresholds, classes, batch."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ class NetworkOptions(OptionsModel):
     needs: ClassVar[tuple[Needs, ...]] = (Needs(("overlap",), "slice", bool, "slice"),)
 
     model: str
-    """Weights: a .onnx file, an OpenVINO folder, a URL, or a name (see `trackline models`)."""
+    """Weights: an .onnx file, an OpenVINO folder, a URL, or a name (see `trackline models`)."""
     device: Device | Annotated[tuple[Device, ...], Field(min_length=1)] = "auto"
-    """auto, cpu, cuda:N (.pt, .engine, .onnx), or several: [cuda:0, cuda:1]. auto takes a GPU for
-    .pt and .engine, where there is one."""
+    """auto, cpu, cuda:N (.pt, .engine, .onnx), or several: [cuda:0, cuda:1]. auto uses a GPU for
+    .pt and .engine, if there is one."""
     conf: float = Field(default=0.25, ge=0, lt=1)
-    """Boxes with a score up to this are dropped. Unless it is set, trackers that make use of
-    doubtful boxes get theirs from 0.1 on."""
+    """Boxes with a score up to this are dropped. Unless it is set, two-stage trackers get boxes
+    from 0.1 on."""
     classes: tuple[int | str, ...] | None = Field(default=None, min_length=1)
-    """Names or ids of the classes to keep; all if not given."""
+    """Names or ids of the classes to keep; null for all."""
     max_det: int = Field(default=300, ge=1)
-    """Most boxes kept per frame, best first."""
+    """Maximum boxes per frame, best first."""
     slice: ImageSize | None = None
-    """For small objects: side in pixels of the tiles that larger pictures are cut into. The network
-    sees each tile, and the whole picture once."""
+    """For small objects: side in pixels of the tiles into which larger pictures are cut. The
+    network sees each tile, and the whole picture once."""
     overlap: float = Field(default=0.2, ge=0, le=0.9)
-    """How much of a tile's side neighbours share; an object wider than that may be cut by both."""
+    """Overlap of neighbouring tiles, as a share of their side; larger objects may be cut by
+    both."""
     batch: int | None = Field(default=None, ge=1)
-    """Most frames taken at once; by default what suits the machine."""
+    """Maximum frames per batch; by default as suits the machine."""
     precision: Precision = "auto"
-    """auto, fp32, bf16 (CPU), fp16 (CUDA) or int8. auto is what suits the machine: see
-    docs/networks.md. int8 takes what `trackline models export --int8` made, also from beside
-    `model`."""
+    """auto, fp32, bf16 (CPU), fp16 (CUDA) or int8. auto is chosen for the machine: see
+    docs/networks.md. int8 needs weights made by `trackline models export --int8`, given as or found
+    beside `model`."""
     names: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Class names in order, in place of those in the weights; or a text file with one a line."""
+    """Class names in order, instead of those in the weights; or a text file with one per line."""
     input_scale: Literal[1, 255] | None = None
-    """The number that stands for white in the network's input, where it is not found."""
+    """The value of white in the network's input, if it cannot be detected."""
 
     @field_validator("names", mode="before")
     @classmethod
@@ -82,30 +83,31 @@ class SuppressionOptions(OptionsModel):
     )
 
     iou: float = Field(default=0.7, ge=0, le=1)
-    """Of two boxes of a class that overlap by more than this, only the better one is kept."""
+    """IoU above which only the better of two boxes of a class is kept."""
     agnostic_nms: bool = False
     """Let boxes of different classes suppress each other."""
     nms: NmsMethod = "greedy"
-    """How duplicates are suppressed: greedy, diou (neighbours in a row stay), soft (they get lower
-    scores, `iou` does not matter) or wbf (boxes are averaged)."""
+    """Suppression of duplicates: greedy, diou (keeps neighbours in a row), soft (lowers their
+    scores, ignores `iou`) or wbf (averages boxes)."""
     nms_sigma: float = Field(default=0.5, gt=0)
-    """How far overlap lowers scores with nms: soft; the higher, the less."""
+    """Width of the score penalty with nms: soft; higher values lower scores less."""
 
 
 class FamilyNetworkOptions(NetworkOptions):
     """Options of the detectors for families beyond YOLO."""
 
     imgsz: ImageSize | None = None
-    """Side of the input in pixels, where the network leaves it open; by default what suits it."""
+    """Side of the input in pixels, if the network leaves it open; the default depends on the
+    network."""
     fit: Literal["letterbox", "stretch"] | None = None
-    """How a picture is fitted into the input, its shape kept or not; by default as the family is
-    trained."""
+    """How a picture is fitted into the input, keeping its aspect ratio or not; by default as the
+    family was trained."""
     colours: Literal["rgb", "bgr"] | None = None
     """Order of the colours in the input; by default the family's."""
     mean: PerColour | None = None
-    """Subtracted from the colours, which are 0 to 1; in the order of `colours`."""
+    """Subtracted from the colours (0 to 1), in the order of `colours`."""
     std: PerColour | None = None
-    """What the colours are divided by then."""
+    """Divisor of the colours after the subtraction."""
 
     @field_validator("mean", "std", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that show the same object, keep the best one.
+"""Non-maximum suppression: keeps the best of several boxes that show the same object.
 
 | method | what happens to a box that overlaps a better one                                        |
 |--------|-----------------------------------------------------------------------------------------|
@@ -29,7 +29,7 @@ from pipeline.core.data import Float32, Int32
 from pipeline.detectors.common.backend import NmsMethod
 
 MAX_CANDIDATES = 30_000
-"""Boxes beyond the best this many are not looked at: a bound on time, not on quality."""
+"""Limit of boxes considered, best first: bounds the time, not the quality."""
 MAX_IN_VARIANTS = 3_000
 """The same for all methods but greedy, which take a step in Python for each box."""
 

@@ -1,4 +1,4 @@
-"""Check of a network's boxes at run time: one warning about what no right layout gives."""
+"""Check of a network's boxes at run time: warns once about values that no right layout gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Postprocessing: from a network's output for one picture to that picture's Detections.
+"""Postprocessing: a network's output for one picture to that picture's Detections.
 
 The same on a GPU: detectors/torch/postprocess.py. Recorded boxes have a class filter of their own
 in detectors/replay.py.

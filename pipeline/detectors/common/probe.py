@@ -1,4 +1,4 @@
-"""Probe: find a network's layout by its answer to a synthetic picture, before the first frame.
+"""Probe: finds a network's layout from its answer to a synthetic picture, before the first frame.
 
 The picture has what any detector reacts to, edges and things of several sizes, and noise. No object
 in it is meant to be found: even where nothing is, the numbers of a layout keep its rules.

@@ -35,7 +35,7 @@ SMALL, NESTED = 0.125, 0.7
 it yields to a tile's box of its class that shares this part of the smaller one, unless a tile has
 a box for itself."""
 MAX_CANDIDATES = 3_000
-"""Boxes beyond the best this many are not looked at: a bound on time, not on quality."""
+"""Limit of boxes considered, best first: bounds the time, not the quality."""
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""A detector's network behind the disk cache: see `pipeline.models.compiled_files`."""
+"""Disk cache of a detector's compiled network: see `pipeline.models.compiled_files`."""
 
 from __future__ import annotations
 

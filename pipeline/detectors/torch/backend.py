@@ -1,4 +1,4 @@
-"""Torch backend: `.pt` weights and TensorRT engines on CUDA, batches overlap; `.pt` on CPUs too.
+"""Torch backend: `.pt` weights and TensorRT engines on CUDA, batches overlap; `.pt` on CPU too.
 
 Only the network is ultralytics': pictures are prepared and answers read by this program.
 """

@@ -1,4 +1,4 @@
-"""Choice of device and precision: the options against what torch finds."""
+"""Choice of device and precision from the options and the devices that torch finds."""
 
 from __future__ import annotations
 

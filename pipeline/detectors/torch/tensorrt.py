@@ -1,4 +1,4 @@
-"""TensorRT engine as ultralytics exports it: a header that says what is in it, then the plan.
+"""TensorRT engine as exported by ultralytics: a metadata header, then the plan.
 
 The header is its length as a little-endian 32-bit number, then JSON. See NVIDIA's TensorRT 10
 Python API for the rest. An engine runs only with the TensorRT version and kind of GPU it was made

@@ -1,1 +1,1 @@
-"""Alerts: which events call for one, and delivery to the channels of their rules."""
+"""Alerts: which events cause one, and delivery to the channels of their rules."""

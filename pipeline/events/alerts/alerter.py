@@ -1,4 +1,4 @@
-"""Alerter: stores events and, in the same transaction, the alerts that they call for."""
+"""Alerter: stores events and, in the same transaction, the alerts that they cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many alerts were delivered, given up and suppressed since the start."""
+"""Counts of alerts delivered, given up and suppressed since the start."""
 
 from __future__ import annotations
 

@@ -62,35 +62,36 @@ class AlertRule(OptionsModel):
     """What calls for an alert, when, how often, and where it goes."""
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f/\\]+$")
-    """Its name, in the alert and on the page."""
+    """Name in the alert and on the page."""
     channels: tuple[str, ...] = Field(min_length=1)
-    """Where it goes: `mqtt`, `email`, `web_push`, `webhook` (all of them) or `webhook:NAME`."""
+    """Channels: `mqtt`, `email`, `web_push`, `webhook` (all of them) or `webhook:NAME`."""
     enabled: bool = True
-    """false switches it off and keeps it."""
+    """false disables the rule."""
     cameras: tuple[str, ...] = ()
     """Only these cameras; all if empty."""
     zones: tuple[str, ...] = ()
-    """Only these zones and lines; everything if empty, what appeared anywhere too."""
+    """Only these zones and lines; if empty all events, including "appeared" of the whole
+    picture."""
     kinds: tuple[EventName, ...] = ()
-    """Only these kinds of event; if empty all but `lost` and `live`, which are of cameras."""
+    """Only these kinds of event; if empty all but the camera events `lost` and `live`."""
     classes: tuple[str, ...] = ()
     """Only these classes, `[person, car]`; all if empty."""
     min_score: float = Field(0.0, ge=0, le=1)
     """Only where the best score of the track up to the event is at least this."""
     min_dwell_s: float = Field(0.0, ge=0)
-    """Only after so many seconds in the zone (events `dwell` and `leave` know that)."""
+    """Minimum seconds in the zone (known for events `dwell` and `leave`)."""
     min_visit_s: float = Field(0.0, ge=0)
-    """Only events that happen so many seconds after the first one of their track, or later."""
+    """Minimum seconds since the first event of the same track."""
     schedule: tuple[Schedule, ...] = ()
-    """Days and hours in which it holds, one of them is enough; always if empty."""
+    """Days and hours in which the rule is active, one of which must match; always if empty."""
     time_zone: str = ""
-    """Of the schedule: `Europe/Berlin`; the server's own if empty."""
+    """Time zone of the schedule, such as `Europe/Berlin`; the server's if empty."""
     not_again_s: float = Field(300.0, ge=0, le=7 * 86_400)
-    """No second alert of this rule within so many seconds."""
+    """Minimum seconds between two alerts of this rule."""
     per: Literal["camera", "rule"] = "camera"
-    """Whether `not_again_s` is counted for each camera, or for all cameras together."""
+    """Whether `not_again_s` applies per camera, or to all cameras together."""
     every_event: bool = False
-    """Several alerts about one visit; otherwise a track causes one alert of this rule."""
+    """Allow several alerts per track; otherwise a track causes one alert of this rule."""
 
     @field_validator("time_zone")
     @classmethod
@@ -116,21 +117,21 @@ class EmailOptions(OptionsModel):
     port: int | None = Field(None, ge=1, le=65535)
     """587 with `starttls`, 465 with `tls`, 25 with `none`, unless said."""
     security: Literal["starttls", "tls", "none"] = "starttls"
-    """How the connection is encrypted; a server whose certificate is not valid is refused."""
+    """Encryption of the connection; a server with an invalid certificate is refused."""
     ca_file: Path | None = None
-    """Certificate of the authority to trust instead of the system's."""
+    """CA certificate to trust instead of the system's."""
     username: Secret = ""
-    """Who signs in; `${NAME}` is filled in from the environment or `secrets.yaml`."""
+    """User name; `${NAME}` is filled in from the environment or `secrets.yaml`."""
     password: Secret = ""
-    """With what; best as `${NAME}`."""
+    """Password, best given as `${NAME}`."""
     sender: str = Field(pattern=_ADDRESS)
-    """Address that the mails come from."""
+    """Sender address."""
     to: tuple[str, ...] = Field(min_length=1, max_length=50)
-    """Addresses that get them."""
+    """Recipient addresses."""
     picture: bool = True
-    """Put the thumbnail into the mail."""
+    """Include the thumbnail in the mail."""
     timeout_s: float = Field(20.0, gt=0, le=60)
-    """How long one mail may take from first to last."""
+    """Maximum duration of sending one mail."""
 
     @field_validator("to")
     @classmethod
@@ -154,11 +155,11 @@ class WebPushOptions(OptionsModel):
     contact: str = Field(
         pattern=rf"^(mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+(\.[\w-]+)+|{_PLACE})$"
     )
-    """`mailto:ADDRESS` or `https://HOST` that push services may write to; they insist on one."""
+    """Contact for push services, `mailto:ADDRESS` or `https://HOST`; they require one."""
     private_services: bool = False
-    """Take push services at private addresses too, over http or https; others are https only."""
+    """Also allow push services at private addresses, over http or https; others are https only."""
     timeout_s: float = Field(10.0, gt=0, le=60)
-    """How long one request to a push service may take."""
+    """Maximum duration of one request to a push service."""
 
 
 class AlertWebhookOptions(HookOptions):
@@ -169,7 +170,7 @@ class AlertOptions(OptionsModel):
     """Rules that turn events into alerts, and the channels that these go to."""
 
     rules: tuple[AlertRule, ...] = ()
-    """What calls for an alert. They need the sink `events`."""
+    """Rules that cause alerts; they need the sink `events`."""
     email: EmailOptions | None = None
     """The channel `email`."""
     webhooks: tuple[AlertWebhookOptions, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether an event calls for an alert: pure functions of a rule, the event and times."""
+"""Decides whether an event causes an alert: pure functions of a rule, the event and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an alert says: one line about its event."""
+"""Text of an alert: one line about its event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One POST request that ends in time, and what its answer means for a message.
+"""A POST request with a total time limit, and the meaning of its answer for a message.
 
 With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
 its socket, so that a server which drips a byte a second cannot hold a request for ever. A client

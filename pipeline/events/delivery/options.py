@@ -19,15 +19,15 @@ class HookOptions(OptionsModel):
     """An address that gets messages in signed POST requests."""
 
     url: Address = Field(min_length=1)
-    """`https://...`; `${NAME}` is filled in. Reports show the host only."""
+    """`https://...`; `${NAME}` is filled in. Reports show only the host."""
     secret: Secret = ""
-    """Key of the signature (Standard Webhooks, HMAC-SHA256): text, or `whsec_` and base64."""
+    """Signing key (Standard Webhooks, HMAC-SHA256): text, or `whsec_` and base64."""
     authorization: Secret = ""
-    """Value of an Authorization header, `Bearer ${TOKEN}` say."""
+    """Value of an Authorization header, such as `Bearer ${TOKEN}`."""
     name: str = Field("", pattern=r"^[\w.-]*$", max_length=60)
-    """What its queue is called; without it a name made of the address."""
+    """Name of its queue; by default derived from the address."""
     timeout_s: float = Field(10.0, gt=0, le=60)
-    """How long one request may take from first to last."""
+    """Maximum duration of one request."""
 
 
 class WebhookOptions(HookOptions):
@@ -36,7 +36,7 @@ class WebhookOptions(HookOptions):
     kinds: tuple[EventName, ...] = ()
     """Only these kinds (enter, leave, dwell, cross, appeared, lost, live); all if empty."""
     clips: bool = True
-    """Post a second message of an event once its clip is ready."""
+    """Post a second message for an event once its clip is ready."""
 
 
 class MqttOptions(OptionsModel):
@@ -53,30 +53,31 @@ class MqttOptions(OptionsModel):
     port: int | None = Field(None, ge=1, le=65535)
     """1883, or 8883 with `tls`, unless said."""
     username: Secret = ""
-    """Who signs in; `${NAME}` is filled in from the environment or `secrets.yaml`."""
+    """User name; `${NAME}` is filled in from the environment or `secrets.yaml`."""
     password: Secret = ""
-    """With what; best as `${NAME}`."""
+    """Password, best given as `${NAME}`."""
     tls: bool = False
-    """Encrypt, and refuse a broker whose certificate is not valid for `host`."""
+    """Use TLS, and refuse a broker without a valid certificate for `host`."""
     ca_file: Path | None = None
-    """Certificate of the authority to trust instead of the system's."""
+    """CA certificate to trust instead of the system's."""
     client_cert: Path | None = None
-    """Certificate to show to the broker, with its key in the same file or in `client_key`."""
+    """Client certificate, with its key in the same file or in `client_key`."""
     client_key: Path | None = None
     """Key of `client_cert`."""
     topic: str = Field("trackline", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
-    """First part of every topic; two Tracklines at one broker need two."""
+    """First part of every topic; two Trackline instances at one broker need different ones."""
     kinds: tuple[EventName, ...] = ()
     """Only these kinds of event; all if empty."""
     clips: bool = True
     """Publish an event again below `CAMERA/clip` once its clip is ready."""
     thumbnails: bool = False
-    """Publish the picture of the newest visit below `CAMERA/thumbnail`; with clips only."""
+    """Publish the picture of the newest visit below `CAMERA/thumbnail`; needs clips."""
     snapshot_s: float | None = Field(None, ge=1, le=86_400)
-    """Publish a picture of each camera below `CAMERA/snapshot` every so often; null for none."""
+    """Interval in seconds for publishing a picture of each camera below `CAMERA/snapshot`; null for
+    none."""
     discovery: bool = True
     """Announce cameras to Home Assistant."""
     discovery_prefix: str = Field("homeassistant", pattern=r"^[^+#\s]+$")
-    """Home Assistant's discovery prefix, which is also where its birth message comes."""
+    """Home Assistant's discovery prefix, under which its birth message comes, too."""
     camera_lost_s: float = Field(10.0, gt=0)
-    """A camera without a picture for so long is shown as not connected."""
+    """Seconds without a picture after which a camera is shown as not connected."""

@@ -1,4 +1,4 @@
-"""Delivery status of each target: what waits, since when and why, and what has failed."""
+"""Delivery status of each target: waiting messages, since when and why, and failed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configured delivery targets, made but not started."""
+"""The configured delivery targets, built but not started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cleaning of clip files that no event has, and of rows whose file is gone.
+"""Cleaning of clip files without an event, and of rows whose file is gone.
 
 A database that was restored, replaced or deleted, a disk that was not mounted for a moment, a
 folder that holds other people's films: each of them looks like a folder full of clips without an

@@ -1,4 +1,4 @@
-"""Messages put into the outbox, in the transaction that stores the event or finishes the clip."""
+"""Enqueues messages in the transaction that stores their event or finishes its clip."""
 
 from __future__ import annotations
 

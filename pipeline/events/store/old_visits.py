@@ -1,4 +1,4 @@
-"""Visits of events from before there were any: the SQL that groups them, once, in order.
+"""Migration: groups events stored before visits existed into visits, once, by SQL.
 
 Which run an event belongs to was not kept. Track ids begin anew in each run, and so do the frames'
 numbers: an event of the same camera and track belongs to another visit if its frame's number is

@@ -1,4 +1,4 @@
-"""Search for the newest events or visits that match: in milliseconds among a million.
+"""Search for the newest matching events or visits, in milliseconds among a million.
 
 Filters by camera, class, zone, line and kind become a set of labels (a few hundred rows in all).
 For each of them an index has times in order, so a search reads nothing but what matches; and of

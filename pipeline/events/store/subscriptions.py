@@ -1,4 +1,4 @@
-"""Browsers that get notifications: their subscriptions, and the key that signs for this server."""
+"""Browsers subscribed to notifications, and the server's signing key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The writer thread of the store: steps in order, retried while the database is away."""
+"""Writer thread of the store: steps in order, retried while the database is unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events "appeared" of the whole picture: which tracks are worth one, and when it happened.
+"""Events of kind "appeared" in the whole picture: which tracks cause one, and when it happened.
 
 A track counts once it was seen for `seen_s` and has moved by `min_move` sizes of its box, at its
 present class and height and outside masks. What stands is no event however often its track breaks;

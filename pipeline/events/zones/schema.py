@@ -39,20 +39,20 @@ class ZoneOrLine(OptionsModel):
     """A zone or a line: its name, points and classes."""
 
     name: Name
-    """What events and counts call it; different from all others of this camera."""
+    """Name in events and counts; unique within the camera."""
     points: tuple[Point, ...] = Field(min_length=2, max_length=MAX_POINTS)
     """Corners [x, y] in pixels of the camera's `size`."""
     classes: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] | None = Field(
         None, min_length=1, max_length=100
     )
-    """Classes that count, by name; null for all."""
+    """Classes to count, by name; null for all."""
 
 
 class Zone(ZoneOrLine):
     """A polygon that tracks enter and leave; its last corner is joined to the first."""
 
     dwell_s: float | None = Field(None, gt=0, le=1e6)
-    """Seconds in the zone after which an event tells so, once per stay; null for none."""
+    """Seconds in the zone after which a "dwell" event is emitted, once per stay; null for none."""
 
     @field_validator("points")
     @classmethod
@@ -86,22 +86,23 @@ class Appeared(OptionsModel):
     """Which objects are an event "appeared", wherever in the picture they are."""
 
     enabled: bool = True
-    """Whether there are such events; `appeared: true` and `false` say just that."""
+    """Whether to emit these events; `appeared: true` and `false` set just that."""
     classes: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] | None = Field(
         DEFAULT_CLASSES, min_length=1, max_length=100
     )
-    """Classes that count, by name; null for all."""
+    """Classes to count, by name; null for all."""
     min_height: float = Field(0.03, ge=0, le=1)
-    """Lowest box that counts, as a share of the picture's height."""
+    """Minimum height of a box, as a share of the picture's height."""
     seen_s: float = Field(1.0, ge=0, le=3600)
-    """Seconds between the first detection that counts and the one that makes it an event."""
+    """Minimum seconds between the first counted detection and the one that causes the event."""
     min_move: float = Field(0.25, ge=0, le=100)
     """How far it must have moved, in sizes of its box (square root of the area); 0 for no move.
 
     A parked car is a new track whenever it was hidden for a moment, and must be no event.
     """
     masks: tuple[tuple[Point, ...], ...] = Field((), max_length=MAX_ZONES)
-    """Polygons of corners [x, y] in pixels of the camera's `size`; feet in them do not count."""
+    """Polygons of corners [x, y] in pixels of the camera's `size`; foot points inside are
+    ignored."""
 
     @field_validator("masks")
     @classmethod
@@ -136,8 +137,8 @@ class CameraZones(OptionsModel, defer_build=False):
     lines: tuple[Line, ...] = Field((), max_length=MAX_ZONES)
     """Lines to cross."""
     appeared: Annotated[Appeared | None, BeforeValidator(_rules)] = None
-    """Events of the whole picture; true for the defaults, false for none. null is none too, but a
-    live camera without zones and lines has the defaults then."""
+    """Events of the whole picture; true for the defaults, false for none. null means none as well,
+    but a live camera without zones and lines then uses the defaults."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

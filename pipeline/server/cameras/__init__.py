@@ -1,1 +1,1 @@
-"""Cameras added, changed, tried and removed on the page: in the configuration file."""
+"""Cameras added, changed, tested and removed on the page, in the configuration file."""

@@ -1,4 +1,4 @@
-"""Addresses of cameras as people type them: the login apart, the password never shown.
+"""Camera addresses as users type them: splits off the login, never shows the password.
 
 Only what can be a camera is allowed: network addresses of it, and devices of this machine by number
 or path. Files, playlists and placeholders are refused, so that nothing else of this machine is read

@@ -1,4 +1,4 @@
-"""One change of a live run's configuration file: its cameras as read, and the new text written.
+"""One change of a live run's configuration file: reads its cameras, writes the new text.
 
 Passwords go into `secrets.yaml` beside it, and the file says `${NAME}`.
 """

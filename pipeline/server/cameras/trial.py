@@ -1,4 +1,4 @@
-"""A camera tried before it is added: opened once, one picture shown, its rate measured."""
+"""Tests a camera before it is added: opens it once, shows a picture, measures its rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration file of a live run: read again and again, made where it is missing."""
+"""The configuration file of a live run: reloaded on changes, created if missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks of the last minute of each camera, thinned, to count other zones over before saving."""
+"""Thinned tracks of each camera's last minute, for counting edited zones before they are saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Route of uploaded pictures: what is on them and where."""
+"""Route for uploaded pictures: returns tags and objects."""
 
 from __future__ import annotations
 

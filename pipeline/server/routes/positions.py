@@ -1,4 +1,4 @@
-"""Routes of where objects were over days: a heat map as figures and as a picture, and paths."""
+"""Routes of positions over days: a heat map as figures and as a picture, and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of uploaded videos: sent, asked for until they are done, fetched, removed."""
+"""Routes of uploaded videos: upload, poll, fetch, delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broadcaster: builds messages that are equal for all viewers once and sends them to each."""
+"""Broadcaster: builds messages shared by all viewers once and sends them to each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hub: a sink that holds the newest result of each camera for viewers, and nothing older.
+"""Hub: a sink that keeps only the newest result of each camera, for viewers.
 
 Writing a result takes a few microseconds however many viewers there are: each reads the newest one
 when it is ready, so a slow viewer delays neither the pipeline nor other viewers.

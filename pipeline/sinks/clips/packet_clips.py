@@ -1,4 +1,4 @@
-"""Clips made of a camera's own packets: copied as they came, with nothing decoded or drawn.
+"""Clips made from a camera's own packets: copied, with nothing decoded or drawn.
 
 The pictures that were analysed come from another stream of the camera. Both are put in step by when
 they arrived; what a clip's boxes are stored for is its own larger picture.

@@ -1,4 +1,4 @@
-"""Recorder of event clips: the seconds before and after, as H.264 MP4, on its own thread."""
+"""Recorder of event clips: H.264 MP4 from seconds before to seconds after, on its own thread."""
 
 from __future__ import annotations
 

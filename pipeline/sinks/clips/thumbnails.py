@@ -1,4 +1,4 @@
-"""Thumbnails of visits: the best moment of a track, cut out of the pictures that clips are made of.
+"""Thumbnails of visits: a track's best moment, cut from the pictures that clips are made of.
 
 Best is large, sharp and whole: size times sharpness, much less where the box is cut by the edge of
 the picture. A first thumbnail is made from the seconds before the visit's first event, and replaced

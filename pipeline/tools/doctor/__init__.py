@@ -1,1 +1,1 @@
-"""What this machine has and what will work on it."""
+"""Examines this machine, and reports what works on it."""

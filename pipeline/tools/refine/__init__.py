@@ -1,1 +1,1 @@
-"""Recorded tracks made better with what came later: joined, filled, smoothed (extra `refine`)."""
+"""Offline refinement of recorded tracks: joined, filled, smoothed (extra `refine`)."""
