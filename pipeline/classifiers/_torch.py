@@ -13,10 +13,9 @@ import numpy as np
 
 from pipeline.classifiers._network import Facts
 from pipeline.core.data import Float32
-from pipeline.core.errors import MissingExtraError, ModelError
-from pipeline.core.install_hints import install_command
+from pipeline.core.errors import ModelError
 from pipeline.models.metadata import Metadata, check_task
-from pipeline.models.pt_files import load_pt
+from pipeline.models.pt_files import load_pt, missing_library
 
 TASK = "classify"
 BATCH = 32
@@ -30,9 +29,7 @@ class TorchNetwork:
         try:
             import torch
         except ImportError as error:
-            raise MissingExtraError(
-                f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
-            ) from error
+            raise missing_library(error) from error
         self._torch, self._path = torch, path
         self._device = _device(torch, device)
         self._module, self.facts = self._load()

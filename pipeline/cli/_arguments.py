@@ -28,6 +28,20 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
+def add_video_argument(parser: argparse.ArgumentParser) -> None:
+    """Add VIDEO, which follows TRACKS; see `given_video`."""
+    parser.add_argument(
+        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video of the tracks"
+    )
+
+
+def add_at_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --at: which frame of a video is shown."""
+    parser.add_argument(
+        "--at", type=float, default=0.0, metavar="S", help="time of the frame, in seconds"
+    )
+
+
 def given_video(args: argparse.Namespace) -> Path:
     """Return VIDEO of a command that takes TRACKS before it; raises UsageError if it is missing."""
     video: Path | None = args.video

@@ -18,7 +18,7 @@ from pipeline.archive.ground.calibration import Calibration, Errors
 from pipeline.archive.ground.grid_picture import draw_grid, png_of
 from pipeline.archive.ground.points_file import calibrated, measured_of_options
 from pipeline.archive.single_frame import read_still
-from pipeline.cli._arguments import local_path
+from pipeline.cli._arguments import add_at_argument, local_path
 from pipeline.core.atomic_file import replacing, write_text
 from pipeline.core.data import Image
 from pipeline.core.errors import OutputError, UsageError
@@ -63,9 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the ground measurements (default: %(default)s; map or aerial "
         "picture 0.3, phone's GPS 4)",
     )  # fmt: skip
-    parser.add_argument(
-        "--at", type=float, default=0.0, metavar="S", help="time of the frame, in seconds"
-    )
+    add_at_argument(parser)
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path("homography.yaml"), metavar="FILE",
         help="the file to write (default: %(default)s); the picture is beside it, as .png",

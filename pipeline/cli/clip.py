@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline.archive.render.clip import ClipJob, clip
-from pipeline.cli._arguments import add_tracks_argument, given_video, local_path
+from pipeline.cli._arguments import add_tracks_argument, add_video_argument, given_video, local_path
 from pipeline.cli._file_progress import file_progress
 from pipeline.core.errors import UsageError
 
@@ -20,9 +20,7 @@ HELP = "cut one track out of its video"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_tracks_argument(parser)
-    parser.add_argument(
-        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video of the tracks"
-    )
+    add_video_argument(parser)
     parser.add_argument("--track", type=int, required=True, metavar="ID", help="the track's id")
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path(), metavar="OUT",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.archive.render.render import RenderJob, render
-from pipeline.cli._arguments import add_tracks_argument, given_video, local_path
+from pipeline.cli._arguments import add_tracks_argument, add_video_argument, given_video, local_path
 from pipeline.cli._file_progress import file_progress
 from pipeline.core.drawing import ALL_LABELS, LabelPart
 from pipeline.core.errors import UsageError
@@ -25,9 +25,7 @@ FOLDER = "rendered"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_tracks_argument(parser)
-    parser.add_argument(
-        "video", nargs="?", type=local_path, metavar="VIDEO", help="the video of the tracks"
-    )
+    add_video_argument(parser)
     parser.add_argument(
         "-o", "--output", type=local_path, default=Path(FOLDER), metavar="OUT",
         help=f"folder, or .mp4 file (default: {FOLDER})",

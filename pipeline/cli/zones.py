@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 
 from pipeline.archive.single_frame import read_still
+from pipeline.cli._arguments import add_at_argument
 from pipeline.cli._signals import StopSignals
 from pipeline.core.data import Frame
 from pipeline.core.errors import ConfigError, SourceError, UsageError
@@ -43,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("zones.yaml"), metavar="FILE",
         help="file to write (default: %(default)s); its zones are shown, other cameras' are kept",
     )  # fmt: skip
-    parser.add_argument(
-        "--at", type=float, default=0.0, metavar="S", help="time of the frame, in seconds"
-    )
+    add_at_argument(parser)
     parser.add_argument(
         "--camera",
         metavar="NAME",

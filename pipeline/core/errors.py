@@ -115,6 +115,26 @@ class writing:  # noqa: N801 - reads as a word: with writing(path)
             raise self._kind(f"{self._path}: cannot be written: {reason}") from error
 
 
+class reading:  # noqa: N801 - reads as a word: with reading(path)
+    """Context manager that turns errors of reading a text file into a UsageError naming the path.
+
+    `kind` is the class of that error.
+    """
+
+    def __init__(self, path: Path, kind: type[UsageError] = UsageError) -> None:
+        self._path = path
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise self._kind(f"{self._path}: cannot be read: {error.strerror}") from None
+        if isinstance(error, UnicodeDecodeError):
+            raise self._kind(f"{self._path}: not a text file") from None
+
+
 def system_reason(error: BaseException) -> str | None:
     """Return the operating system's or FFmpeg's description of an error, None if it has none."""
     reason = getattr(error, "strerror", None)  # PyAV's errors have one, too, and are not OSErrors

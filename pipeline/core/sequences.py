@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.dataset_folder import holds_dataset
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import UsageError, reading
 from pipeline.core.paths import home_path
 from pipeline.core.track_files import SUFFIXES, BoxTable, Recording, read_recording
 
@@ -102,12 +102,8 @@ def read_seqinfo(folder: Path) -> VideoInfo | None:
     path = folder / "seqinfo.ini"
     if not path.is_file():
         return None
-    try:
+    with reading(path):
         text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_seqinfo(text, str(path))[1]
 
 

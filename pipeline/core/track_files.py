@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import UsageError, reading
 
 SUFFIXES = (".txt", ".csv", ".jsonl")
 Kind = Literal["mot", "kitti", "csv", "jsonl"]
@@ -163,14 +163,9 @@ def read_recording(path: Path, *, keep_records: bool = True) -> Recording:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: want a file of boxes ({', '.join(SUFFIXES)})")
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = {".csv": _read_csv, ".jsonl": _read_jsonl}.get(suffix, _read_text)
-            return reader(_Rows(path, keep_records), file)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file") from None
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
+        reader = {".csv": _read_csv, ".jsonl": _read_jsonl}.get(suffix, _read_text)
+        return reader(_Rows(path, keep_records), file)
 
 
 def meta_path(path: Path) -> Path:

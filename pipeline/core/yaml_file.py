@@ -8,17 +8,15 @@ from typing import Any
 
 import yaml
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, reading
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file as a mapping; raises ConfigError naming the file and line."""
+    with reading(path, ConfigError):
+        text = path.read_text(encoding="utf-8")
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file") from None
+        tree = parse_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None

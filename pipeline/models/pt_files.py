@@ -35,10 +35,15 @@ def import_libraries() -> tuple[Any, Any]:
             import torch
             import ultralytics
         except ImportError as error:
-            raise MissingExtraError(
-                f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
-            ) from error
+            raise missing_library(error) from error
     return torch, ultralytics
+
+
+def missing_library(error: ImportError) -> MissingExtraError:
+    """Return the error for `.pt` weights without a library that they need."""
+    return MissingExtraError(
+        f"model: .pt weights need {error.name}: {install_command('ultralytics')}"
+    )
 
 
 def load_pt(path: Path) -> Any:

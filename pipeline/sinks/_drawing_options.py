@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.core.drawing import ALL_LABELS, LabelPart
+from pipeline.core.drawing import ALL_LABELS, Annotator, LabelPart
 from pipeline.core.options import OptionsModel
+from pipeline.core.run_info import RunInfo
 
 
 class DrawingOptions(OptionsModel):
@@ -28,3 +29,14 @@ class PictureDrawingOptions(DrawingOptions):
     """Draw keypoints, and the skeleton of people, if the network gives any."""
     colours: Literal["track", "class"] = "track"
     """A colour for each track, or for each class as on the live page."""
+
+    def annotator(self, run: RunInfo) -> Annotator:
+        """Return what draws so, with the zones and lines of a run."""
+        return Annotator(
+            self.trail_s,
+            run.metadata.get("areas"),
+            self.labels,
+            masks=self.masks,
+            keypoints=self.keypoints,
+            by_class=self.colours == "class",
+        )

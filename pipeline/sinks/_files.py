@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,18 @@ class LineFile:
             self.flush()
         finally:
             self._file.close()
+
+
+def close_all(folder: OutputFolder | None, closes: Iterable[Callable[[], object]]) -> None:
+    """Finish all files of a sink, the last first, then its folder; raises the first error.
+
+    A file that cannot be closed must not keep the others open.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            stack.callback(folder.drop_if_empty)
+        for close in closes:
+            stack.callback(close)
 
 
 def _texts(tree: Any) -> Iterator[str]:

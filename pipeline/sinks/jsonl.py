@@ -8,7 +8,6 @@ Metadata of the run is in OUT/tracks.meta.json, events are in OUT/events.jsonl.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +22,7 @@ from pipeline.core.output_columns import (
     utc_text,
 )
 from pipeline.core.run_info import RunInfo
-from pipeline.sinks._files import LineFile, OutputFolder
+from pipeline.sinks._files import LineFile, OutputFolder, close_all
 
 FILE_NAME = "tracks.jsonl"
 META_NAME = "tracks.meta.json"
@@ -74,11 +73,7 @@ class JsonlSink:
     def close(self) -> None:
         """Finish the files."""
         files, self._files = self._files, {}
-        with ExitStack() as stack:  # one that cannot be closed must not keep the other open
-            if self._folder is not None:
-                stack.callback(self._folder.drop_if_empty)
-            for file in files.values():
-                stack.callback(file.close)
+        close_all(self._folder, [file.close for file in files.values()])
 
     @staticmethod
     def _names(run: RunInfo) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import numpy as np
 
 from pipeline.core.data import Result
 from pipeline.core.options import OptionsModel
 from pipeline.core.run_info import RunInfo
-from pipeline.sinks._files import LineFile, OutputFolder
+from pipeline.sinks._files import LineFile, OutputFolder, close_all
 
 SUFFIX = ".txt"
 
@@ -70,11 +68,7 @@ class MotSink:
     def close(self) -> None:
         """Finish all files."""
         files, self._files = self._files, {}
-        with ExitStack() as stack:  # one that cannot be closed must not keep the others open
-            if self._folder is not None:
-                stack.callback(self._folder.drop_if_empty)
-            for file in files.values():
-                stack.callback(file.close)
+        close_all(self._folder, [file.close for file in files.values()])
 
 
 def _lines(result: Result, coasting: bool) -> list[str]:

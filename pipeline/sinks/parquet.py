@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.core.options import OptionsModel
 from pipeline.core.output_columns import EVENT_COLUMNS, Column, extra_columns
 from pipeline.core.parquet_file import PartWriter, TrackColumns, event_table, import_pyarrow
 from pipeline.core.run_info import RunInfo
-from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._files import OutputFolder, close_all
 
 BLOCK_ROWS = 1 << 14
 """Rows that are gathered before they become columns."""
@@ -88,13 +89,10 @@ class ParquetSink:
     def close(self) -> None:
         """Finish the newest parts; a table without a row gets an empty one."""
         tables, self._tables = self._tables, {}
-        with ExitStack() as stack:  # one that cannot be closed must not keep the other open
-            if self._folder is not None:
-                stack.callback(self._folder.drop_if_empty)
-            for table in tables.values():
-                stack.callback(table.close)
-            if tables:
-                tables["tracks"].add(self._rows.take())
+        closes: list[Callable[[], object]] = [table.close for table in tables.values()]
+        if tables:
+            closes.append(lambda: tables["tracks"].add(self._rows.take()))
+        close_all(self._folder, closes)
 
     @staticmethod
     def _names(run: RunInfo) -> list[str]:

@@ -8,8 +8,8 @@ tags of Aegisub's manual, as libass draws them.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pipeline.core.data import Frame, Result
@@ -17,7 +17,7 @@ from pipeline.core.drawing import Style
 from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.sinks._ass import AssDrawing, AssEvent, header
 from pipeline.sinks._drawing_options import DrawingOptions
-from pipeline.sinks._files import LineFile, OutputFolder
+from pipeline.sinks._files import LineFile, OutputFolder, close_all
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 SUFFIX = ".ass"
@@ -96,11 +96,7 @@ class SubtitlesSink:
 
     def close(self) -> None:
         """Finish all files."""
-        with ExitStack() as stack:  # one that cannot be finished must not keep the others open
-            if self._folder is not None:
-                stack.callback(self._folder.drop_if_empty)
-            for source in [*self._tracks]:
-                stack.callback(self._finish, source)
+        close_all(self._folder, [partial(self._finish, source) for source in self._tracks])
 
     def _info(self, source: str) -> SourceInfo | None:
         if self._run is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -22,7 +21,7 @@ from pipeline.core.options import Needs
 from pipeline.core.run_info import RunInfo, SourceInfo
 from pipeline.core.video_encoders import CODECS, Encoder, choose, fits, gpu_options
 from pipeline.sinks._drawing_options import PictureDrawingOptions
-from pipeline.sinks._files import OutputFolder
+from pipeline.sinks._files import OutputFolder, close_all
 from pipeline.sinks._pictures import PictureFolder
 
 if TYPE_CHECKING:  # PyAV and OpenCV are loaded when the sink opens
@@ -100,8 +99,6 @@ class VideoSink:
 
     def open(self, run: RunInfo) -> None:
         """Check that videos can be written; raises OutputError and leaves nothing behind."""
-        from pipeline.core.drawing import Annotator
-
         self._chosen = choose(self._options.encoder)
         if self._chosen != "x264":
             log.info("video: encoded by %s", self._chosen)
@@ -120,14 +117,7 @@ class VideoSink:
                 self._folder.check(self._folder.path_of(source, SUFFIX))
         self._sources = run.sources
         _log_lost_sound([info.file for info in run.sources.values() if info.has_sound])
-        self._painter = Annotator(
-            self._options.trail_s,
-            run.metadata.get("areas"),
-            self._options.labels,
-            masks=self._options.masks,
-            keypoints=self._options.keypoints,
-            by_class=self._options.colours == "class",
-        )
+        self._painter = self._options.annotator(run)
 
     def write(self, result: Result) -> None:
         """Draw the result and append it to its source's video; raises WriteError."""
@@ -181,11 +171,7 @@ class VideoSink:
     def close(self) -> None:
         """Finish all files."""
         writers, self._writers = self._writers, {}
-        with ExitStack() as stack:  # one that cannot be finished must not keep the others open
-            if self._folder is not None:
-                stack.callback(self._folder.drop_if_empty)
-            for writer in writers.values():
-                stack.callback(writer.close)
+        close_all(self._folder, [writer.close for writer in writers.values()])
 
     def _writer(self, result: Result) -> Mp4Writer:
         """Return the source's open file; a new one for the first frame and for each new size."""

@@ -65,22 +65,13 @@ class WindowSink:
 
     def open(self, run: RunInfo) -> None:
         """Check that windows can be shown; raises OutputError."""
-        from pipeline.core.drawing import Annotator
-
         if self._gui is None:
             self._gui = _cv2_gui()
         try:
             self._gui.waitKey(1)
         except self._gui.error:
             raise _without_windows() from None
-        self._painter = Annotator(
-            self._options.trail_s,
-            run.metadata.get("areas"),
-            self._options.labels,
-            masks=self._options.masks,
-            keypoints=self._options.keypoints,
-            by_class=self._options.colours == "class",
-        )
+        self._painter = self._options.annotator(run)
 
     def write(self, result: Result) -> None:
         """Show the result and read the keyboard; does nothing once a stop was requested."""

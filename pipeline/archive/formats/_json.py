@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import UsageError, reading
 
 HEAD_BYTES = 1 << 16
 Hook = Callable[[dict[str, Any]], Any]
@@ -33,12 +33,8 @@ def read_json(path: Path, hook: Hook | None = None) -> Any:
 
     Raises UsageError for what is no JSON and for the ValueError, KeyError or TypeError of the hook.
     """
-    try:
+    with reading(path):
         text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file") from None
     try:
         return json.loads(text, object_hook=hook)
     except json.JSONDecodeError as error:

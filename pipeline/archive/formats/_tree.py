@@ -64,6 +64,19 @@ class TreeWriter(_Tree):
             text.detach()
 
 
+def is_tree(path: Path) -> bool:
+    """Return whether a path is a folder, or a zip file by its name."""
+    return path.is_dir() or path.suffix.lower() == ".zip"
+
+
+def names_in_tree(path: Path, *patterns: str) -> list[str]:
+    """Return `TreeReader.names` of a folder or zip file, none of another file."""
+    if not is_tree(path):
+        return []
+    with TreeReader(path) as tree:
+        return tree.names(*patterns)
+
+
 class TreeReader(_Tree):
     """Reads files below a folder or in a zip file; raises UsageError with what is broken."""
 

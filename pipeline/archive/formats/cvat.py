@@ -28,7 +28,7 @@ from pipeline.archive.formats._format import (
     usual_class,
 )
 from pipeline.archive.formats._keyframes import check_filled, expanded, spans
-from pipeline.archive.formats._tree import TreeReader
+from pipeline.archive.formats._tree import TreeReader, is_tree, names_in_tree
 from pipeline.archive.formats._xml import parse
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
@@ -88,12 +88,7 @@ class CvatFormat:
 
     def matches(self, path: Path) -> bool:
         """Return whether it is XML, or a zip file or folder with annotations.xml."""
-        if path.suffix.lower() == ".xml":
-            return True
-        if not (path.is_dir() or path.suffix.lower() == ".zip"):
-            return False
-        with TreeReader(path) as tree:
-            return bool(tree.names(*_INSIDE_ZIP))
+        return path.suffix.lower() == ".xml" or bool(names_in_tree(path, *_INSIDE_ZIP))
 
     def read(self, path: Path) -> dict[str, RecordedSequence]:
         """Return the tasks by name, boxes between keyframes interpolated."""
@@ -106,7 +101,7 @@ class CvatFormat:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], str]]:
     """Yield (XML file, how a message names it)."""
-    if path.is_dir() or path.suffix.lower() == ".zip":
+    if is_tree(path):
         with TreeReader(path) as tree:
             names = tree.names(*_INSIDE_ZIP)
             if len(names) != 1:

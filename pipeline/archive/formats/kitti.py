@@ -22,7 +22,7 @@ from pipeline.archive.formats._format import (
     with_file_names,
     with_identities,
 )
-from pipeline.archive.formats._tree import TreeReader, TreeWriter
+from pipeline.archive.formats._tree import TreeReader, TreeWriter, names_in_tree
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import KITTI_FPS, KITTI_SIZE, RecordedSequence, VideoInfo
@@ -74,10 +74,7 @@ class KittiFormat:
 
     def matches(self, path: Path) -> bool:
         """Return whether there is a folder label_02 of text files."""
-        if not (path.is_dir() or path.suffix.lower() == ".zip"):
-            return False
-        with TreeReader(path) as tree:
-            return bool(tree.names(*_PLACES))
+        return bool(names_in_tree(path, *_PLACES))
 
     def read(self, path: Path) -> dict[str, RecordedSequence]:
         """Return the sequences by file name; DontCare regions are left out."""

@@ -18,7 +18,7 @@ from pipeline.archive.formats._format import (
     with_file_names,
 )
 from pipeline.archive.formats._mot_text import CLASSES, gt_lines, read_gt, read_labels, sequence
-from pipeline.archive.formats._tree import TreeReader, TreeWriter
+from pipeline.archive.formats._tree import TreeReader, TreeWriter, names_in_tree
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
 from pipeline.core.sequences import RecordedSequence, VideoInfo, parse_seqinfo
@@ -63,12 +63,8 @@ class MotFormat:
 
     def matches(self, path: Path) -> bool:
         """Return whether there is a <seq>/gt/gt.txt, or gt/gt.txt with seqinfo.ini."""
-        if not (path.is_dir() or path.suffix.lower() == ".zip"):
-            return False
-        with TreeReader(path) as tree:
-            return (
-                bool(tree.names("*/gt/gt.txt")) or len(tree.names("gt/gt.txt", "seqinfo.ini")) == 2
-            )
+        one = len(names_in_tree(path, "gt/gt.txt", "seqinfo.ini")) == 2
+        return one or bool(names_in_tree(path, "*/gt/gt.txt"))
 
     def read(self, path: Path) -> dict[str, RecordedSequence]:
         """Return the sequences by the name in seqinfo.ini, else by their folder's."""

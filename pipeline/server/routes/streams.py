@@ -53,9 +53,7 @@ def stream_routes(context: AppContext) -> APIRouter:
         fps: Annotated[float, Query(gt=0, le=60, allow_inf_nan=False)] = 10,
     ) -> StreamingResponse:
         """Return an MJPEG stream at the rate at which the client reads; without boxes."""
-        find_camera(context, name)
-        if context.viewers.is_full:
-            raise HTTPException(503, "too many viewers")
+        _check_has_room(context, name)
         pause_s = 1 / min(fps, context.options.picture_fps)
         pictures = _pictures(context, request, name, width, pause_s)
         return StreamingResponse(
@@ -82,9 +80,7 @@ def stream_routes(context: AppContext) -> APIRouter:
         boxes: Annotated[bool, Query()] = True,
     ) -> StreamingResponse:
         """Return H.264 in MPEG-TS, with boxes, for a restreamer; encoded for each client anew."""
-        find_camera(context, name)
-        if context.viewers.is_full:
-            raise HTTPException(503, "too many viewers")
+        _check_has_room(context, name)
         options = TsOptions(width, kilobits, boxes)
         return StreamingResponse(
             _video(context, request, name, options, 1 / fps), media_type=MPEG_TS
@@ -115,6 +111,13 @@ async def _turns(context: AppContext, request: Request, pause_s: float) -> Async
                 await _wait_for_result(wake)
         finally:
             viewers.broadcaster.unsubscribe(wake)
+
+
+def _check_has_room(context: AppContext, name: str) -> None:
+    """Raise HTTPException unless the camera is there and one more viewer is allowed."""
+    find_camera(context, name)
+    if context.viewers.is_full:
+        raise HTTPException(503, "too many viewers")
 
 
 async def _pictures(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import UsageError
+from pipeline.core.errors import UsageError, reading
 from pipeline.core.sequences import RecordedSequence, read_seqinfo
 from pipeline.core.track_files import sequence_name
 
@@ -166,20 +166,15 @@ def _rows(
 ) -> list[Any]:
     """Return the parsed lines; raises UsageError with the line that is malformed."""
     rows = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = parse(line.strip().split(separator))
-                    if not np.isfinite(row).all():
-                        raise ValueError("a number is not finite")
-                except ValueError as error:
-                    raise UsageError(f"{path}:{number}: not a row of truth: {error}") from None
-                rows.append(row)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file") from None
+    with reading(path), path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = parse(line.strip().split(separator))
+                if not np.isfinite(row).all():
+                    raise ValueError("a number is not finite")
+            except ValueError as error:
+                raise UsageError(f"{path}:{number}: not a row of truth: {error}") from None
+            rows.append(row)
     return rows
