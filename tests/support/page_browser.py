@@ -109,6 +109,11 @@ def until(page: Page, is_so: Callable[[], bool], limit_s: float = PATIENCE_S) ->
         page.wait_for_timeout(50)
 
 
+def plays_on(page: Page) -> None:
+    """Let clips begin again: at its end one has stopped, or given way to the next."""
+    page.locator("video").evaluate("video => { video.loop = true; }")
+
+
 def visit_with_clip(page: Page) -> int | None:
     """Ask the real server for a visit whose clip is ready: without one the browser complains."""
     page.wait_for_timeout(500)

@@ -226,6 +226,14 @@ def visit_like(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def at(area: str, kind: str = "enter", direction: str = "") -> dict[str, str]:
+    """What a visit did at a zone or line."""
+    return {"kind": kind, "area": area, "direction": direction}
+
+
+CROSSED = [at("Kerb", "cross", "in"), at("Yard")]
+
+
 def event_like(number: int) -> dict[str, Any]:
     return {
         "id": number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from support.page_browser import Open, bounds, goes_on, shown_index, shows_pictures, until
 from support.page_scenes import Scene, synthetic
 from support.page_server import Camera, FakeServer
@@ -82,6 +82,32 @@ def test_one_camera_large_and_back(page: Page, fake: FakeServer) -> None:
     goes_on(page, "street")
     until(page, lambda: fake.watches[-1]["cameras"] == ["yard", "street"])
     expect(page.locator(":focus")).to_have_attribute("aria-label", re.compile("Show yard large"))
+
+
+# A click and keys in one go, faster than any event of the browser.
+IN_ONE_GO = """async (keys) => {
+  document.querySelector("[data-camera='yard'] .open").click();
+  for (let i = 0; i < 20; i += 1) await null;
+  const press = (key) => new KeyboardEvent("keydown", { key, bubbles: true });
+  for (const key of keys) document.body.dispatchEvent(press(key));
+}"""
+
+
+def test_keys_right_after_a_click_are_for_the_large_camera(page: Page) -> None:
+    """They were for the wall until the browser had told that its address was another one."""
+    page.evaluate(IN_ONE_GO, ["e", "e"])
+    expect(page.locator(".draft")).to_have_count(1)
+    page.keyboard.press("Escape")
+    held: list[Route] = []
+    page.route(re.compile("/zones$"), lambda route: held.append(route))
+    page.keyboard.press("e")
+    until(page, lambda: bool(held))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile.large")).to_have_attribute("data-camera", "street")
+    with page.expect_response(re.compile("/zones$")):
+        held.pop().continue_()
+    page.wait_for_timeout(100)
+    expect(page.locator(".draft")).to_have_count(0)  # of a camera that is not there any more
 
 
 def test_a_link_to_one_camera_opens_it(open_page: Open, fake: FakeServer) -> None:

@@ -141,8 +141,10 @@ def test_what_would_have_been_counted_is_shown_before_saving(
     existing: dict[str, Any], editing: Page, fake: FakeServer
 ) -> None:
     rows = editing.locator(".editor .list")
+    first = rows.get_by_role("button").first.element_handle()
     expect(rows).to_contain_text("3 entered")
     expect(rows).to_contain_text("4 in, 1 out")
+    assert first.evaluate("row => row.isConnected"), "a click on it meanwhile is not lost"
     expect(editing.get_by_text("would have counted in the last 60 s")).to_be_visible()
     editing.get_by_role("button", name="New line").click()
     drag(editing, (40, 90), (200, 100))
