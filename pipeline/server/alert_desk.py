@@ -25,19 +25,19 @@ class _Answer(BaseModel):
 
 
 class ScheduleState(_Answer):
-    """Hours and days as they are configured."""
+    """Hours and days as configured."""
 
     days: list[str]
     hours: str
 
 
 class AlertRuleState(_Answer):
-    """A rule as it is configured, whether it is in force now, and what became of it."""
+    """A rule as configured, whether it is active now, and its latest alerts."""
 
     name: str
     enabled: bool
     in_force: bool
-    """Whether it is enabled and its schedule holds now."""
+    """Whether it is enabled and its schedule matches now."""
     cameras: list[str]
     zones: list[str]
     kinds: list[str]
@@ -50,15 +50,15 @@ class AlertRuleState(_Answer):
     not_again_s: float
     per: Literal["camera", "rule"]
     channels: list[str]
-    """Names of the targets that it goes to."""
+    """Names of the targets it is sent to."""
     last: StoredAlert | None
-    """Its newest alert that is kept."""
+    """Its newest stored alert."""
     suppressed: int
     """Events since the start that came too soon after an alert."""
 
 
 class PushState(_Answer):
-    """What a browser needs to subscribe, and how many have."""
+    """What a browser needs to subscribe, and the number of subscribed browsers."""
 
     key: str
     """The server's public key (VAPID), base64url."""
@@ -71,18 +71,18 @@ class Alerts(_Answer):
     rules: list[AlertRuleState]
     alerts: list[StoredAlert]
     push: PushState | None
-    """null where notifications of browsers are not configured."""
+    """null if browser notifications are not configured."""
 
 
 class ChannelResult(_Answer):
-    """What became of a test at one target; `problem` is null where it was taken."""
+    """Outcome of a test at one target; `problem` is null if it was accepted."""
 
     channel: str
     problem: str | None
 
 
 class AlertTest(_Answer):
-    """What became of a test at each target of a rule."""
+    """Outcome of a test at each target of a rule."""
 
     results: list[ChannelResult]
 
@@ -97,7 +97,7 @@ class PushKeys(BaseModel):
 
 
 class PushSubscription(BaseModel):
-    """A subscription as `PushSubscription.toJSON()` of a browser has it."""
+    """A subscription in the form of a browser's `PushSubscription.toJSON()`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -114,7 +114,7 @@ class PushEndpoint(BaseModel):
 
 
 class AlertDesk:
-    """Answers about alerts; `service` returns those of the run, None where nothing sends any.
+    """Answers about alerts; `service` returns those of the run, None if nothing sends any.
 
     Methods read from a database and may take a while. They raise StoreError.
     """
@@ -149,9 +149,9 @@ class AlertDesk:
         return AlertTest(results=results)
 
     def subscribe(self, wanted: PushSubscription, label: str) -> bool:
-        """Keep a browser's subscription; raises ValueError for one that cannot be.
+        """Store a browser's subscription; raises ValueError for an invalid one.
 
-        Return False where notifications of browsers are not configured.
+        Return False if browser notifications are not configured.
         """
         service = self._service()
         push = None if service is None else service.web_push()

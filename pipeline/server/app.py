@@ -47,7 +47,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".webmanifest": "application/manifest+json",
 }
-"""What Python 3.11 and some systems' tables call otherwise, or do not know."""
+"""Media types that Python 3.11 or some systems' tables lack or name differently."""
 
 
 def create_app(
@@ -60,7 +60,7 @@ def create_app(
 ) -> SecurityMiddleware:
     """Return the application behind its middleware; its `app` is the FastAPI application.
 
-    `more` are routes that one program alone has.
+    `more` are routes that only one program has.
     """
     encoder = JpegEncoder(hub, options)
     broadcaster = Broadcaster(backend, hub)
@@ -133,7 +133,7 @@ class _PageFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Return the response that serves a file."""
+        """Return the response for a file."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         kind = _TYPES.get(Path(full_path).suffix)
         if kind and "content-type" in response.headers:
@@ -204,7 +204,7 @@ def _add_refusals(tree: dict[str, Any]) -> None:
             refusals = {"400": "Malformed request.", "421": "Unknown host name."}
             refusals["429"] = "Too many wrong tokens; Retry-After says for how long."
             if "{" in path:
-                refusals["404"] = "There is none of that name or number."
+                refusals["404"] = "There is none with that name or number."
             if path not in OPEN_PATHS:
                 operation["security"] = [{"token": []}]
                 refusals["401"] = "Not signed in."

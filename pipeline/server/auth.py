@@ -135,9 +135,9 @@ class Auth:
         *,
         basic: bool = False,
     ) -> Grant | None:
-        """Return the grant of a request with these headers, None where it has none.
+        """Return the grant of a request with these headers, None if it has none.
 
-        With `basic` the token may also be the password of Basic authentication, with any name.
+        With `basic` the token may also be the password of Basic authentication, with any user name.
         Raises TooManyAttemptsError for a wrong token after too many others from that address; the
         right one is always accepted: a program with an old token must not lock out its neighbours.
         """
@@ -162,7 +162,7 @@ class Auth:
         """Return whether a Host header names this server.
 
         A foreign page whose name was made to resolve to this server (DNS rebinding) sends its own
-        name; a numeric address is never resolved.
+        name; a numeric address never depends on name resolution.
         """
         name = host_name(host)
         if name is None:

@@ -29,9 +29,9 @@ _BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class CountSlots:
-    """Hours or days, in UTC, in the server's time zone, or in one by its name.
+    """Hours or days in UTC, in the server's time zone, or in a named time zone.
 
-    Where the machine does not know the name, `clock` says which of the other two.
+    If the machine does not know the name, `clock` selects one of the other two.
     """
 
     def __init__(self, bucket: Bucket, clock: Clock, time_zone: str = "") -> None:
@@ -41,11 +41,11 @@ class CountSlots:
 
     @property
     def slot_s(self) -> int:
-        """Return seconds of which each hour or day is a multiple."""
+        """Return the seconds of which each hour or day is a multiple."""
         return _UTC_SLOT_S[self._bucket] if self._zone is UTC else _LOCAL_SLOT_S
 
     def bounded(self, wanted: EventQuery, now: float) -> EventQuery:
-        """Return the query with its bounds; without `since` the last 24 hours, or 30 days.
+        """Return the query with bounds; without `since` the last 24 hours, or 30 days.
 
         These begin with a whole hour or day.
         """
@@ -73,7 +73,7 @@ class CountSlots:
         return here.astimezone(self._zone).isoformat(timespec="seconds")
 
     def csv_of(self, rows: Iterable[HistoryCount]) -> str:
-        """Return the rows as CSV with a header; no name is a formula to a spreadsheet."""
+        """Return the rows as CSV with a header; no name can act as a spreadsheet formula."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\r\n")
         table.writerow(_COLUMNS)
@@ -83,7 +83,7 @@ class CountSlots:
         return text.getvalue()
 
     def _start_of(self, time: int) -> int:
-        """Return when the hour or day began that a time is in, in Unix seconds."""
+        """Return the start of the hour or day that contains a time, in Unix seconds."""
         if self._zone is UTC:
             return time - time % _UTC_SLOT_S[self._bucket]
         here = datetime.fromtimestamp(time, self._zone)
@@ -94,12 +94,12 @@ class CountSlots:
 
 
 def _zone_of(name: str) -> ZoneInfo | None:
-    """Return a time zone by its name in the tz database, None for one that is not known here."""
+    """Return a time zone by its name in the tz database, None if it is unknown."""
     with suppress(ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo(name) if name else None
     return None
 
 
 def _plain(name: str) -> str:
-    """Return a name that no spreadsheet takes for a formula: with ' before it where it would."""
+    """Return a name that no spreadsheet takes for a formula, prefixed with ' if needed."""
     return f"'{name}" if name.startswith(_BEGINS_FORMULA) else name

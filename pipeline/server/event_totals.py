@@ -16,8 +16,9 @@ MAX_LABELS = 5000
 class EventTotals:
     """Sink that counts events; any thread may read the totals.
 
-    A total never falls: that of a camera, zone or line stays after it was removed, and goes on if
-    it comes back. Beyond `MAX_LABELS` different ones, events of new ones are counted by kind only.
+    A total never decreases: that of a camera, zone or line stays after its removal, and continues
+    if it returns. Beyond `MAX_LABELS` different label sets, events with new ones are counted by
+    kind only.
     """
 
     own_thread = False

@@ -29,7 +29,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 _SEND_BUFFER_BYTES = 256 * 1024
 _TCP_USER_TIMEOUT_MS = 60_000
 _MUTED_BELOW = {"uvicorn.error": logging.CRITICAL, "asyncio": logging.ERROR}
-"""What libraries log is of viewers that went away, but for this."""
+"""Library log messages are about disconnected viewers, except this one."""
 _SPARE_CONNECTIONS = 64
 """Connections beyond the protocol's own limit before uvicorn answers requests with 503."""
 
@@ -100,7 +100,7 @@ class HttpServer:
 
 @contextmanager
 def _muted_thread() -> Iterator[None]:
-    """Drop what libraries log on this thread: a program that uses them logs on others as it did."""
+    """Drop library log messages on this thread; other threads log as before."""
     here = threading.get_ident()
 
     def passing(level: int) -> Callable[[logging.LogRecord], bool]:

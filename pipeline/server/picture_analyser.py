@@ -21,20 +21,20 @@ MAX_NAME = 100
 
 
 def shown_name(name: str) -> str:
-    """Return the name of an upload for a message or a log line: one line, not too long."""
+    """Return an upload's name for a message or a log line: one line, not too long."""
     text = "".join(each if each.isprintable() else "?" for each in name.strip())
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 3]}..."
 
 
 class BusyError(Exception):
-    """As many requests as are allowed are under way."""
+    """The limit of concurrent requests is reached."""
 
 
 class PictureAnalyser:
     """Finds objects and tags in uploaded pictures.
 
-    Nothing of a picture is kept. One picture is decoded and looked at at a time, so that uploads
-    take memory for one, and cameras keep their processor time. Any thread may call it.
+    No part of a picture is kept. Pictures are decoded and analysed one at a time, so that uploads
+    take memory for one, and cameras keep their CPU time. Any thread may call it.
     """
 
     def __init__(self, networks: UploadNetworks, limits: UploadOptions) -> None:
@@ -45,7 +45,7 @@ class PictureAnalyser:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Keep one of the requests' places for as long as the block; raises BusyError."""
+        """Hold one of the request slots during the block; raises BusyError."""
         if not self._slots.acquire(blocking=False):
             raise BusyError
         try:
@@ -56,7 +56,7 @@ class PictureAnalyser:
     def analyse(self, data: bytes, name: str, conf: float, *, tags: bool) -> PictureAnswer:
         """Return the objects with a score above `conf` in a picture's file, and its tags if wanted.
 
-        Raises SourceError for what is no picture, ModelError and the like where there are no
+        Raises SourceError for anything but a picture, and ModelError or similar if there are no
         weights.
         """
         with self._lock:

@@ -20,9 +20,9 @@ from pipeline.server.security import GRANT
 REQUEST_S = 20.0
 MAX_UNFINISHED = 32
 MAX_IDLE = 32
-"""Connections of one address that were answered, wait for the next request and did not sign in."""
+"""Limit of idle connections of one address that are not signed in."""
 MIN_UPLOAD_BYTES = 256 * 1024
-"""An upload that signed in may go on as long as it brings so much in the time of a request."""
+"""An authenticated upload may continue if it brings this many bytes per request timeout."""
 
 
 class TimeoutProtocol(H11Protocol):

@@ -20,7 +20,7 @@ class ApiModel(BaseModel):
 
 
 class Problem(ApiModel):
-    """Why a request was not answered, in one line."""
+    """Why a request was refused, in one line."""
 
     detail: str
 
@@ -40,7 +40,7 @@ class Session(ApiModel):
 
 
 class Ages(ApiModel):
-    """How old the camera's results were when they came out, in milliseconds."""
+    """How old the camera's results were when delivered, in milliseconds."""
 
     now: float | None
     """Of the newest result at this moment; null before the first."""
@@ -55,11 +55,11 @@ class Camera(ApiModel):
     name: str
     state: State
     since: float
-    """Unix time in seconds since when it is in this state."""
+    """Unix time in seconds at which this state began."""
     fps: float
     """Pictures per second that arrived in the last ten seconds."""
     analysed_fps: float | None = None
-    """Of these, how many were analysed; the others were dropped. null where it is not known."""
+    """Pictures per second that were analysed; the others were dropped. null if unknown."""
     width: int | None
     height: int | None
     age_ms: Ages
@@ -70,11 +70,11 @@ class Camera(ApiModel):
     error: str | None
     warning: str | None
     next_try: float | None
-    """Unix time of the next try to reach a lost camera; in the past while that is going on."""
+    """Unix time of the next retry of a lost camera; in the past while it is in progress."""
     next_try_in_s: float | None
-    """Seconds until then, for clients whose clock differs; 0 while it is going on."""
+    """Seconds until then, for clients whose clock differs; 0 while it is in progress."""
     tracks: int | None
-    """In the newest frame; null while the camera is lost."""
+    """Tracks in the newest frame; null while the camera is lost."""
 
 
 class Cameras(ApiModel):
@@ -108,7 +108,7 @@ class TracksNow(ApiModel):
 
 
 class Count(ApiModel):
-    """How often something happened in the asked hours."""
+    """How often something happened in the requested hours."""
 
     camera: str
     area: str
@@ -140,20 +140,20 @@ class HistoryCount(Count):
     """How often something happened in an hour or on a day."""
 
     time: float
-    """When that began, in Unix seconds."""
+    """Start of the hour or day, in Unix seconds."""
 
 
 class CountHistory(ApiModel):
-    """Counts of events by hour or day, in order of time; what did not happen has no row."""
+    """Counts of events by hour or day, in order of time; zero counts have no row."""
 
     counts: list[HistoryCount]
 
 
 class ZonePreview(ApiModel):
-    """What zones and lines would have counted in the last seconds, had they been there."""
+    """What zones and lines would have counted in the last seconds, had they existed."""
 
     seconds: float
-    """Over how long; 0 where nothing is known of the camera yet."""
+    """Seconds covered; 0 if nothing is known of the camera yet."""
     counts: list[Count]
 
 
@@ -162,7 +162,7 @@ class Events(ApiModel):
 
     events: list[StoredEvent]
     next: str | None
-    """`cursor` for those before them; null where there are no more."""
+    """`cursor` of the next page; null if there are no more."""
 
 
 class ClipBoxes(ApiModel):
@@ -172,7 +172,7 @@ class ClipBoxes(ApiModel):
     classes: dict[int, str]
     """Class name by track."""
     frames: list[tuple[float, list[tuple[int, float, float, float, float]]]]
-    """Seconds from the clip's start, and [track, x1, y1, x2, y2] of each."""
+    """Seconds from the clip's start, and [track, x1, y1, x2, y2] of each box."""
 
 
 class Visits(ApiModel):
@@ -180,42 +180,42 @@ class Visits(ApiModel):
 
     visits: list[StoredVisit]
     next: str | None
-    """`cursor` for those before them; null where there are no more."""
+    """`cursor` of the next page; null if there are no more."""
 
 
 class Delivery(ApiModel):
-    """How events get to one target: what waits, why, what was given up. Times in Unix seconds."""
+    """Delivery to one target: waiting messages and why, and failed ones. Times in Unix seconds."""
 
     target: str
     """`mqtt`, or `webhook:` and its name."""
     address: str
-    """Its host; what else is in an address may be secret."""
+    """Its host; other parts of an address may be secret."""
     delivered: int
-    """Messages it took since the start."""
+    """Messages it accepted since the start."""
     waiting: int
     waiting_since: float | None
-    """When the oldest event that waits happened."""
+    """Time of the oldest waiting event."""
     problem: str | None
-    """Why what waits was not delivered; null while nothing is known to be wrong."""
+    """Why messages are waiting; null if no problem is known."""
     failed: int
-    """Messages that were given up, of events that are still kept."""
+    """Messages given up, of events that are still stored."""
     failed_at: float | None
-    """When the newest of them was."""
+    """Time of the newest of them."""
     failure: str | None
     """And why."""
 
 
 class StoreStatus(ApiModel):
-    """How events and clips get to the disk; times in Unix seconds."""
+    """Storage of events and clips; times in Unix seconds."""
 
     waiting: int
     """Events in memory, on their way to the database."""
     since: float | None
-    """Since when the database has taken none; null while it does."""
+    """Since when the database has accepted none; null while it works."""
     problem: str | None
     """And why."""
     lost: int
-    """Events since the start that were never kept."""
+    """Events since the start that were never stored."""
     lost_at: float | None
     """When the newest of them was lost."""
     clips_lost: int
@@ -224,20 +224,20 @@ class StoreStatus(ApiModel):
 
 
 class Deliveries(ApiModel):
-    """How events are kept, null if they are not, and how they get to each target."""
+    """Storage of events, null if they are not stored, and delivery to each target."""
 
     keeping: StoreStatus | None
     deliveries: list[Delivery]
 
 
 class ConfigState(ApiModel):
-    """The configuration file in force; `error` says why its newest version is not."""
+    """The configuration file in force; `error` is why its newest version is not."""
 
     path: str | None
     loaded_at: float
     error: str | None
     fixed: str | None = None
-    """Why cameras cannot be added, changed and removed in it; null where they can."""
+    """Why cameras cannot be added, changed and removed in it; null if they can."""
 
 
 class Status(ApiModel):
@@ -246,25 +246,25 @@ class Status(ApiModel):
     uptime_s: float
     fps: float
     limited_by: str
-    """What set the pace in the last ten seconds: camera, infer, track, sinks or decode."""
+    """The bottleneck of the last ten seconds: camera, infer, track, sinks or decode."""
     stages: dict[str, dict[str, float]]
     config: ConfigState
 
 
 class Health(ApiModel):
-    """Whether the pipeline works, and whether what happens is kept (true if nothing is to be)."""
+    """Whether the pipeline works, and whether events are stored (true if none are to be)."""
 
     ok: bool
     keeping: bool
 
 
 class FoundObject(ApiModel):
-    """One object that was found."""
+    """One detected object."""
 
     class_name: str
     class_id: int
     score: float
-    """How sure the detector is, 0 to 1."""
+    """Score, 0 to 1."""
     xyxy: Box
     """Left, top, right, bottom in pixels of the picture as it is seen."""
 
@@ -273,28 +273,28 @@ class PictureObject(FoundObject):
     """One object in an uploaded picture."""
 
     mask: list[list[tuple[float, float]]] | None = None
-    """Outlines of its parts, x and y in pixels; null where the network gives no masks."""
+    """Outlines of its parts, x and y in pixels; null if the network gives no masks."""
     keypoints: list[tuple[float, float, float]] | None = None
-    """x and y in pixels and score, in the network's order; null where it gives none."""
+    """x and y in pixels and score, in the network's order; null if it gives none."""
 
 
 class PictureAnswer(ApiModel):
-    """What is on one uploaded picture, the best first."""
+    """Objects and tags of one uploaded picture, best first."""
 
     name: str
-    """The file's name in the form, "" where it had none."""
+    """The file's name in the form, "" if it had none."""
     width: int
-    """Size in pixels, turned as the picture says; 0 where it cannot be read."""
+    """Size in pixels after rotation; 0 if it cannot be read."""
     height: int
     objects: list[PictureObject]
     tags: dict[str, float] | None = None
-    """Words for what it shows and their scores, people first; null where not asked for."""
+    """Tags with their scores, people first; null if not requested."""
     error: str | None = None
     """Why it cannot be read, in one line."""
 
 
 class Pictures(ApiModel):
-    """What is on the uploaded pictures, in their order."""
+    """Results for the uploaded pictures, in their order."""
 
     pictures: list[PictureAnswer]
 
@@ -303,21 +303,21 @@ VideoState = Literal["uploading", "waiting", "analysing", "done", "failed"]
 
 
 class VideoJob(ApiModel):
-    """An uploaded video and how far its analysis is."""
+    """An uploaded video and the progress of its analysis."""
 
     id: str
     name: str
-    """As the request said, "" where it did not."""
+    """Name given in the request, "" without one."""
     state: VideoState
     width: int
-    """Size of a frame in pixels, turned as the video says."""
+    """Size of a frame in pixels after rotation."""
     height: int
     duration_s: float
-    """By the file's own word; 0 where it does not say."""
+    """Declared duration in seconds; 0 if the file does not say."""
     analysed_s: float
-    """So much of it is analysed."""
+    """Seconds analysed so far."""
     annotated: bool
-    """Whether a video with boxes drawn on it was asked for."""
+    """Whether an annotated video was requested."""
     problem: str | None
     """Why it failed, in one line."""
 
@@ -326,7 +326,7 @@ class VideoObject(FoundObject):
     """One object in a frame of an uploaded video."""
 
     track_id: int
-    """Same for the same object in all frames; 0 with the tracker `none`."""
+    """The same for one object in all frames; 0 with the tracker `none`."""
     coasting: bool
     """Whether the box is predicted: the object was not detected in this frame."""
 
@@ -340,7 +340,7 @@ class VideoFrame(ApiModel):
 
 
 class VideoTrack(ApiModel):
-    """One object that was followed through an uploaded video."""
+    """One tracked object of an uploaded video."""
 
     track_id: int
     class_name: str
@@ -351,11 +351,11 @@ class VideoTrack(ApiModel):
     first_s: float
     last_s: float
     frames: int
-    """In how many frames it was."""
+    """Number of frames it was in."""
 
 
 class VideoAnswer(ApiModel):
-    """What is in an uploaded video."""
+    """Objects, tracks and tags of an uploaded video."""
 
     name: str
     width: int
@@ -363,19 +363,20 @@ class VideoAnswer(ApiModel):
     duration_s: float
     """Time of the last frame."""
     tags: dict[str, float] | None
-    """Words for what it shows and their scores, people first; null where not asked for."""
+    """Tags with their scores, people first; null if not requested."""
     tracks: list[VideoTrack]
     frames: list[VideoFrame]
     problem: str | None
-    """Where the file breaks off, null if it is whole; what came before is in the answer."""
+    """Where the file breaks off, null if it is complete; everything before that is in the
+    answer."""
 
 
 class UploadLimits(ApiModel):
-    """What may be uploaded. MB are 2**20 bytes."""
+    """Limits of uploads. MB are 2**20 bytes."""
 
     picture_mb: int
-    """Largest request with pictures."""
+    """Maximum size of a request with pictures."""
     pictures: int
-    """Most pictures in one request."""
+    """Maximum number of pictures in one request."""
     video_mb: int
     video_s: float

@@ -55,10 +55,10 @@ class RefusedError(Exception):
 
 
 class SecurityMiddleware:
-    """ASGI middleware that refuses a request unless host, origin and sign-in are right.
+    """ASGI middleware that refuses a request unless host, origin and authentication are right.
 
-    `open_paths` need no sign-in. They are compared literally, so that another way to write one is
-    not open.
+    `open_paths` need no authentication. They are compared literally, so that no alternative
+    spelling of a path is open.
     """
 
     def __init__(self, app: App, context: AppContext, open_paths: Collection[str]) -> None:
@@ -98,17 +98,17 @@ class SecurityMiddleware:
             )
         ]
         if len(set(names)) < len(names):
-            raise RefusedError(400, "a part of the query is there twice")
+            raise RefusedError(400, "a query parameter is given twice")
         grant = self._grant(scope, headers)
         scope[GRANT] = grant
         method = scope.get("method", "GET")
         if headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(scope, headers):
-            raise RefusedError(403, "asked for by a page of another server")
+            raise RefusedError(403, "requested by a page of another server")
         if scope["type"] == "websocket":
             if grant is not None and grant.method == "session" and "origin" not in headers:
                 raise RefusedError(403, "want an Origin header")
             if not is_same_origin(headers):
-                raise RefusedError(403, "asked for by a page of another server")
+                raise RefusedError(403, "requested by a page of another server")
         elif method not in _SAFE_METHODS and not is_same_origin(headers):
             raise RefusedError(403, "asked for by a page of another server")
         if scope["type"] == "http" and scope["path"] in self._open:
@@ -228,6 +228,6 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
         if key in found and key in ("host", "origin", "authorization", CSRF_HEADER):
-            raise RefusedError(400, f"the header {key} is there twice")
+            raise RefusedError(400, f"the header {key} is given twice")
         found[key] = value.decode("latin-1")
     return found

@@ -23,7 +23,7 @@ _DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,dv,ivf"
 
 @dataclass(frozen=True, slots=True)
 class ShortVideo:
-    """What an accepted video's file says: size as it is seen, seconds and frames, 0 if unknown."""
+    """Declared properties of an accepted video: displayed size, seconds, frames; 0 if unknown."""
 
     width: int
     height: int
@@ -33,14 +33,14 @@ class ShortVideo:
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """What a short video may have at most."""
+    """Limits of a short video."""
 
     seconds: float
     frames: int
     megapixels: float
 
     def objection(self, seconds: float, frames: int) -> str | None:
-        """Return in words that a video is too long, None if it is not."""
+        """Return the message that a video is too long, None if it is not."""
         if seconds > self.seconds:
             return f"it lasts longer than {self.seconds:g} s"
         if frames > self.frames:
@@ -49,10 +49,11 @@ class VideoLimits:
 
 
 def check_short_video(path: Path, limits: VideoLimits) -> ShortVideo:
-    """Return what a file says of itself, once its first frame is decoded.
+    """Return the declared properties of a file, once its first frame is decoded.
 
-    Raises SourceError, with a reason that does not name the file, for what is no video, is cut off
-    or beyond the limits by its own word. What lies is caught while it is read.
+    Raises SourceError, with a reason that does not name the file, for anything but a video, and for
+    one that is truncated or declares more than the limits. False declarations are caught while it
+    is read.
     """
     long_s, frames = _declared(path, limits)
     if (why := limits.objection(long_s, frames)) is not None:

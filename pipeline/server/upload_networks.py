@@ -9,9 +9,9 @@ from pipeline.classifiers._loaded import LoadedClassifier
 from pipeline.detectors.common.loaded_model import LoadedModel
 
 MIN_CONF = 0.01
-"""Lowest score that a request can ask for."""
+"""Minimum score that a request can ask for."""
 TAG_CONF = 0.25
-"""Objects above this score make tags, as in `trackline tag`."""
+"""Objects above this score become tags, as in `trackline tag`."""
 
 
 class UploadNetworks:

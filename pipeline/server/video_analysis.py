@@ -27,20 +27,20 @@ from pipeline.server.short_video import ShortVideo, VideoLimits
 from pipeline.server.upload_networks import TAG_CONF, UploadNetworks
 
 MAX_ANSWER_BYTES = 64 * 2**20
-"""Of the JSON: half a million boxes."""
+"""Maximum size of the JSON: half a million boxes."""
 MAX_PAUSE_S = 0.5
-"""Longest wait of a frame for the cameras: so much is left to it where they are always behind."""
+"""Maximum wait of a frame for the cameras, so that it proceeds even if they are always behind."""
 STOP_TIMEOUT_S = 1.5
 _POLL_S = 0.01
 _SAMPLES = 12
-"""Frames that the classifier looks at, evenly over the video."""
+"""Number of frames to classify, evenly spread over the video."""
 _MIN_SAMPLE_S = 0.25
 _SOURCE = "video"
 ANNOTATED_NAME = f"{_SOURCE}.mp4"
 
 
 class YieldingDetector(SharedDetector):
-    """Detects frame by frame, each once no camera waits for its own, `MAX_PAUSE_S` at most."""
+    """Detects frame by frame, each when no camera frame is waiting, or after `MAX_PAUSE_S`."""
 
     def __init__(
         self, model: LoadedModel, conf: float | None, cameras_wait: Callable[[], bool]
@@ -50,7 +50,7 @@ class YieldingDetector(SharedDetector):
         self._cameras_wait = cameras_wait
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Begin with a frame when the cameras let it."""
+        """Start with a frame when the cameras allow it."""
         until = time.monotonic() + MAX_PAUSE_S
         while self._cameras_wait() and time.monotonic() < until:
             time.sleep(_POLL_S)
@@ -98,10 +98,10 @@ class _Track:
 
 @dataclass(slots=True)
 class VideoAnalysis:
-    """What is known of one video while its results come; `answer` is the JSON at the end.
+    """State of one video's analysis while its results come; `answer` is the JSON at the end.
 
-    `on_progress` gets the seconds that are analysed. Raises SourceError where the video turns out
-    to be beyond the limits, and everything that a run raises.
+    `on_progress` gets the seconds analysed so far. Raises SourceError if the video turns out to
+    exceed the limits, and everything that a run raises.
     """
 
     name: str
@@ -118,9 +118,9 @@ class VideoAnalysis:
     _last_s: float = 0.0
 
     def follow(self, pipeline: Pipeline) -> str | None:
-        """Take all results; return in one line where the video breaks off, None where it is whole.
+        """Process all results; return in one line where the video breaks off, None if it is whole.
 
-        Ends early, in order, where the pipeline is stopped.
+        Ends early, in order, if the pipeline is stopped.
         """
         try:
             with closing(pipeline.results()) as results:
@@ -192,12 +192,12 @@ class VideoAnalysis:
 def yielding_detector(
     networks: UploadNetworks, config: Config, cameras_wait: Callable[[], bool]
 ) -> YieldingDetector:
-    """Return the detector of one video, with the scores that the tracker can use."""
+    """Return the detector for one video, with the scores that the tracker can use."""
     return YieldingDetector(networks.detector(), lowest_score(config), cameras_wait)
 
 
 def _objects(result: Result) -> list[dict[str, Any]]:
-    """Return the boxes of a frame as JSON, those that are only predicted included."""
+    """Return the boxes of a frame as JSON, including predicted ones."""
     tracks, names = result.tracks, result.class_names
     columns = zip(
         tracks.track_id.tolist(),

@@ -42,9 +42,9 @@ from pipeline.server.viewers.jpeg_encoder import lower_thread_priority
 log = logging.getLogger("trackline")
 
 UNASKED_S = 60.0
-"""A job that nobody asked for so long is cancelled, unless it is done."""
+"""Seconds without a request after which an unfinished job is cancelled."""
 KEPT_S = 600.0
-"""So long after it was last asked for is an answer kept."""
+"""Seconds that an answer is kept after the last request for it."""
 _WAKE_S = 1.0
 
 
@@ -77,14 +77,14 @@ class Job:
         return self.folder / ANNOTATED_NAME
 
     def in_words(self, text: str) -> str:
-        """Return a message about it in one line: without the paths of its files, secrets hidden."""
+        """Return a message about it in one line: without file paths, and with secrets masked."""
         own = " ".join(text.split()).replace(f"{self.upload}: ", "")
         shown = own.replace(str(self.upload), shown_name(self.name) or "the video")
         return masked(shown.replace(f"{self.folder}{os.sep}", ""))
 
     @contextmanager
     def named_in_log(self) -> Iterator[None]:
-        """Put the name of the upload in place of its file's into log lines."""
+        """Replace the name of the upload's file by the upload's name in log lines."""
         path, name = str(self.upload), shown_name(self.name)
 
         def rename(record: logging.LogRecord) -> bool:
@@ -101,7 +101,7 @@ class Job:
             log.removeFilter(rename)
 
     def as_json(self) -> VideoJob:
-        """Return what REST says of it."""
+        """Return its state as JSON for REST."""
         about = self.about or ShortVideo(0, 0, 0.0, 0)
         return VideoJob(
             id=self.id,
@@ -117,9 +117,9 @@ class Job:
 
 
 class VideoJobs:
-    """The videos that are uploaded, wait, are analysed or kept; any thread may call it.
+    """Uploaded videos: uploading, waiting, in analysis or kept; any thread may call it.
 
-    `config` says with which detector and tracker, `cameras_wait` whether a camera's frame waits.
+    `config` defines detector and tracker, `cameras_wait` tells whether a camera's frame is waiting.
     """
 
     def __init__(
@@ -143,9 +143,9 @@ class VideoJobs:
 
     @contextmanager
     def upload(self, name: str, *, tags: bool, annotated: bool) -> Iterator[Job]:
-        """Keep a place for a video while it is uploaded; without `begin` it is removed again.
+        """Reserve a slot for a video during its upload; without `begin` it is removed again.
 
-        Raises BusyError where all places are taken, OSError where there is no folder to be had.
+        Raises BusyError if all slots are taken, OSError if no folder can be created.
         """
         with self._wake:
             self._make_room()
@@ -159,7 +159,7 @@ class VideoJobs:
                 self.remove(job.id)
 
     def begin(self, job: Job) -> VideoJob:
-        """Check an upload that is complete and have it analysed; raises SourceError."""
+        """Check a complete upload and queue it for analysis; raises SourceError."""
         with muted(), job.named_in_log():
             job.about = check_short_video(job.upload, self._limits)
         with self._wake:
@@ -173,7 +173,10 @@ class VideoJobs:
         return job.as_json()
 
     def get(self, job_id: str) -> Job | None:
-        """Return a job, None where there is none (any more); it counts as asked for."""
+        """Return a job, None if there is none or it has been removed.
+
+        Counts as a request for it.
+        """
         with self._wake:
             job = self._jobs.get(job_id)
             if job is None or job.state == "uploading":
@@ -207,7 +210,7 @@ class VideoJobs:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _make_room(self) -> None:
-        """Forget the answer that was not asked for longest where all places are taken."""
+        """If all slots are taken, drop the answer with the oldest last request."""
         if self._closed:
             raise BusyError
         if len(self._jobs) < self._max_jobs:
@@ -232,7 +235,7 @@ class VideoJobs:
             self._end(job)
 
     def _next(self) -> Job | None:
-        """Wait for a job; None once closed. Drops meanwhile what is no longer asked for."""
+        """Wait for a job; None once closed. Meanwhile drops jobs that are no longer requested."""
         with self._wake:
             while not self._closed:
                 self._drop_unasked()

@@ -40,7 +40,7 @@ from pipeline.server.viewers.hub import Hub
 from pipeline.server.visit_log import RecentVisits, VisitLog
 
 JPEG_QUALITY = 92
-"""Quality of the picture on the page: one is sent, not fifteen a second."""
+"""JPEG quality of the picture: only one is sent, not fifteen a second."""
 _LOOK_S = 0.2
 
 
@@ -59,10 +59,10 @@ class Still:
 
 
 class StillBackend:
-    """RunBackend of one camera that shows one picture: its zones can be changed, nothing moves.
+    """RunBackend of one camera that shows one picture: only its zones can be changed.
 
-    `on_save` is called on a thread of the server with what has just been written; `recount` returns
-    what zones count over recorded tracks, where there are some.
+    `on_save` is called on a server thread with the zones just written; `recount` returns what zones
+    count over recorded tracks, if there are any.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class StillBackend:
         ]  # fmt: skip
 
     def queues(self) -> Mapping[str, int]:
-        """Return that no frame waits."""
+        """Return that no frame is waiting."""
         return {self._still.camera: 0}
 
     def packets(self, camera: str) -> PacketTap | None:
@@ -119,7 +119,7 @@ class StillBackend:
         return saved
 
     def preview_zones(self, camera: str, zones: CameraZones) -> ZonePreview:
-        """Return what zones and lines count over the recorded tracks, nothing without any."""
+        """Return what zones and lines count over the recorded tracks, nothing without tracks."""
         del camera
         with suppress(PipelineError):  # zones outside the picture: said when they are saved
             if self._recount is not None:

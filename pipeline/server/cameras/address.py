@@ -22,7 +22,7 @@ _PLAYLISTS = (".m3u8", ".m3u", ".pls", ".mpd", ".xspf", ".asx", ".sdp", ".ffconc
 
 @dataclass(frozen=True, slots=True)
 class CameraAddress:
-    """An address without its login, as it is written; its `user` and `password` in plain text."""
+    """An address without its login, as written; `user` and `password` in plain text."""
 
     address: str
     user: str = ""
@@ -30,12 +30,12 @@ class CameraAddress:
 
     @property
     def shown(self) -> str:
-        """Return the address as it may be shown: secrets in its path and query are masked."""
+        """Return the address for display: secrets in its path and query are masked."""
         return masked_keys(self.address) if "://" in self.address else self.address
 
     @property
     def holds_key(self) -> bool:
-        """Return whether a password seems to stand in the path or the query."""
+        """Return whether the path or the query seems to contain a password."""
         return self.shown != self.address
 
     @property
@@ -48,11 +48,14 @@ class CameraAddress:
 
     @property
     def name(self) -> str:
-        """Return what a camera at this address is called where it has no other name."""
+        """Return the default name of a camera at this address."""
         return name_of(self.address) if "://" in self.address else f"camera{self.address}"
 
     def with_login(self, user: str, password: str) -> str:
-        """Return the address with a login in it, both texts coded already; none where empty."""
+        """Return the address with a login, both texts already encoded.
+
+        No login if they are empty.
+        """
         if not (user or password):
             return self.address
         scheme, mark, rest = self.address.partition("://")
@@ -65,7 +68,7 @@ class CameraAddress:
 
 
 def split_login(text: str) -> CameraAddress:
-    """Return an address with its login apart; what is in it is not looked at."""
+    """Split an address from its login, without checking it."""
     scheme, mark, rest = text.strip().partition("://")
     end = min((rest.index(each) for each in "/?#" if each in rest), default=len(rest))
     login, at, host = rest[:end].rpartition("@")
@@ -76,18 +79,18 @@ def split_login(text: str) -> CameraAddress:
 
 
 def typed_address(text: str, user: str = "", password: str = "") -> CameraAddress:
-    """Return what a person typed; raises ConfigError, which holds no password.
+    """Parse an address typed by a user; raises ConfigError, which contains no password.
 
-    A login may stand in the address, too, where cameras' manuals show it.
+    A login may also be part of the address, as in many camera manuals.
     """
     in_text = split_login(text)
     found = replace(in_text, user=user or in_text.user, password=password or in_text.password)
     if not text.isprintable():
         raise ConfigError("address: want printable text")
     if "${" in text:
-        raise ConfigError("address: want none of ${NAME}: that belongs into the configuration file")
+        raise ConfigError("address: ${NAME} is only allowed in the configuration file")
     if MASK in f"{found.address} {in_text.user} {in_text.password}":
-        raise ConfigError("address: hidden values: type the whole address again")
+        raise ConfigError("address: contains masked values: enter the whole address again")
     check_login(found)
     if _DEVICE.fullmatch(found.address):
         if found.user or found.password:
@@ -103,18 +106,16 @@ def typed_address(text: str, user: str = "", password: str = "") -> CameraAddres
         raise ConfigError(f"address: {why}")
     parts = urlsplit(found.address)
     if "@" in parts.netloc or "\\" in found.address:
-        raise ConfigError("address: want one @ at most; give the password on its own")
+        raise ConfigError("address: want one @ at most; enter the password separately")
     if parts.path.lower().endswith(_PLAYLISTS):
-        raise ConfigError(
-            "address: a playlist may lead anywhere: write it into the configuration file"
-        )
+        raise ConfigError("address: a playlist may lead anywhere: add it in the configuration file")
     return found
 
 
 def check_login(address: CameraAddress) -> None:
-    """Raise ConfigError for a login that no address can hold."""
+    """Raise ConfigError for a login that an address cannot contain."""
     if "${" in address.user:
-        raise ConfigError("user: want none of ${NAME}: that belongs into the configuration file")
+        raise ConfigError("user: ${NAME} is only allowed in the configuration file")
     if not (address.user.isprintable() and address.password.isprintable()):
         raise ConfigError("user, password: want printable text")
     if address.password and not address.user:

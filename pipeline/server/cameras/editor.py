@@ -39,18 +39,19 @@ MAX_CAMERAS = 256
 
 
 class UnknownCameraError(Exception):
-    """There is no camera of that name in the file."""
+    """The file has no camera with that name."""
 
 
 class CameraEditor:
-    """Changes the cameras in a configuration file; any thread may call it, one change at a time.
+    """Changes the cameras in a configuration file; thread-safe, one change at a time.
 
     `renaming`, of the old and the new name of a camera, is entered before the file is written and
-    left afterwards, with the error where that failed; what it raises at the start is raised with
-    nothing changed.
-    `class_names` returns the detector's, none before it is open; `takes_sizes` whether it runs at
-    another size for single cameras. Every method raises ConfigError
-    for a file that cannot be read, with nothing changed.
+    left afterwards, with the error if that failed; an exception it raises at the start is passed on
+    with nothing changed.
+
+    `class_names` returns the detector's, {} before it is open; `takes_sizes` whether it can run at
+    another size for single cameras. Every method raises ConfigError for a file that cannot be read,
+    with nothing changed.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class CameraEditor:
 
     @property
     def fixed(self) -> str | None:
-        """Return why cameras cannot be changed, None where they can."""
+        """Return why cameras cannot be changed, None if they can."""
         return self._file.fixed
 
     @property
@@ -77,7 +78,7 @@ class CameraEditor:
         return self._file.path
 
     def settings(self, name: str) -> CameraSettings:
-        """Return a camera's settings, no password among them; raises UnknownCameraError."""
+        """Return a camera's settings, without passwords; raises UnknownCameraError."""
         with self._lock:
             config = self._file.load()
             camera = _found(cameras_of(config, self._in_file()), name)
@@ -100,9 +101,9 @@ class CameraEditor:
         return len(sources_of(text_of(self._file.path)))
 
     def options(self, form: CameraForm, name: str | None) -> dict[str, Any]:
-        """Return the options of `sources` to try a camera by, its secrets in them.
+        """Return the options of `sources` for testing a camera, including its secrets.
 
-        With `name` what the form leaves out is that camera's. Raises ConfigError and
+        With `name`, values missing in the form are that camera's. Raises ConfigError and
         UnknownCameraError.
         """
         if name is None:
@@ -116,7 +117,10 @@ class CameraEditor:
         return {**kept, "source": address.complete()}
 
     def add(self, form: CameraForm) -> CameraSettings:
-        """Add a camera; raises ConflictError for a name that is taken, ConfigError and so on."""
+        """Add a camera.
+
+        Raises ConflictError for a name that is taken, ConfigError for other mistakes.
+        """
         address = _typed(form)
         with self._change() as change:
             if len(change.cameras) >= MAX_CAMERAS:
@@ -134,14 +138,14 @@ class CameraEditor:
         return self.settings(name)
 
     def change(self, name: str, form: CameraForm) -> CameraSettings:
-        """Change a camera; what the form leaves out stays as it is.
+        """Change a camera; values missing in the form stay.
 
-        Raises ConflictError where it was changed meanwhile, UnknownCameraError, ConfigError.
+        Raises ConflictError if it was changed in the meantime, UnknownCameraError, ConfigError.
         """
         with self._change() as change:
             camera = _found(change.cameras, name)
             if form.version is not None and form.version != camera.version:
-                raise ConflictError("it was changed meanwhile: load it again")
+                raise ConflictError("it was changed in the meantime: reload it")
             self._check_detect(name, form, camera.entry.detect.imgsz)
             changes: dict[str, Any] = {}
             new_name = form.name or name
@@ -175,13 +179,16 @@ class CameraEditor:
         return text, cameras
 
     def _check_detect(self, name: str, form: CameraForm, imgsz: int | None) -> None:
-        """Raise ConfigError for what the detector in use cannot do; `imgsz` is the one before."""
+        """Raise ConfigError for settings the current detector cannot apply.
+
+        `imgsz` is the previous one.
+        """
         if form.detect is None or not (names := self._class_names()):
             return
         wanted_of(name, form.detect, names)
         if form.detect.imgsz not in (None, imgsz) and not self._takes_sizes():
             raise ConfigError(
-                f"source {name}: detect.imgsz: without effect, as the detector runs at one size "
+                f"source {name}: detect.imgsz: no effect, because the detector runs at one size "
                 "(on a GPU, with slice, or as its network is of fixed size): leave it out"
             )
 
@@ -198,7 +205,7 @@ def _found(cameras: Mapping[str, FileCamera], name: str) -> FileCamera:
     if camera.entry.is_member:
         raise ConfigError("it comes from a folder or pattern: change that in the file")
     if camera.is_fixed:
-        raise ConfigError("it stands on the command line: change it there")
+        raise ConfigError("it is given on the command line: change it there")
     return camera
 
 
@@ -209,10 +216,10 @@ def _typed(form: CameraForm) -> CameraAddress:
 
 
 def _merged(form: CameraForm, camera: FileCamera) -> CameraAddress:
-    """Return a camera's address with what the form changes of it; raises ConfigError.
+    """Return a camera's address with the form's changes; raises ConfigError.
 
-    The password stays where it is not given and the address is for the same host: it is never sent
-    to another one.
+    The password is kept if none is given and the address is on the same host: it is never sent to
+    another one.
     """
     before = camera.address
     given = form.address is not None and form.address.strip() != camera.shown
@@ -224,7 +231,9 @@ def _merged(form: CameraForm, camera: FileCamera) -> CameraAddress:
     password = form.password if form.password is not None else kept.password
     if form.password is None and not password and before.password and user:
         if kept.place != before.place:
-            raise ConfigError("password: is for the address before; give it again for this one")
+            raise ConfigError(
+                "password: belongs to the previous address; enter it again for this one"
+            )
         password = before.password
     merged = CameraAddress(kept.address, user, password)
     check_login(merged)
@@ -234,7 +243,7 @@ def _merged(form: CameraForm, camera: FileCamera) -> CameraAddress:
 def _record_changes(
     form: CameraForm, camera: FileCamera, address: CameraAddress, written: str
 ) -> dict[str, Any]:
-    """Return what changes of the main stream where the camera is at `address` from now on."""
+    """Return the changes of the main stream when the camera moves to `address`."""
     if form.record is not None and form.record.strip() != camera.shown_record:
         if not form.record.strip():
             return {"record": None}

@@ -29,7 +29,7 @@ from pipeline.core.secret_masking import MASK, PLACE, masked_address, masked_key
 from pipeline.server.cameras.address import CameraAddress, split_login
 
 _PREFIX = "CAMERA_"
-"""Of the names of secrets that are made here; only those are ever removed."""
+"""Suffix of secrets created here; only those are ever removed."""
 _OWN = re.compile(rf"{_PREFIX}[A-Z0-9_]+_(PASSWORD|ADDRESS)(_\d+)?")
 _OWN_PLACE = re.compile(rf"\$\{{{_OWN.pattern}\}}")
 _VERSION_KEY = secrets.token_bytes(32)
@@ -37,7 +37,7 @@ _VERSION_KEY = secrets.token_bytes(32)
 
 
 class ConflictError(Exception):
-    """The change does not fit what the file holds now."""
+    """The change does not fit the current content of the file."""
 
 
 class EditableFile(Protocol):
@@ -47,7 +47,7 @@ class EditableFile(Protocol):
 
     @property
     def fixed(self) -> str | None:
-        """Return why it cannot be changed, None where it can."""
+        """Return why it cannot be changed, None if it can."""
 
     def load(self, path: Path | None = None) -> Config:
         """Return the configuration; raises ConfigError."""
@@ -55,30 +55,30 @@ class EditableFile(Protocol):
 
 @dataclass(frozen=True)
 class FileCamera:
-    """One camera of the file: its place in `sources`, and what it is with its secrets filled in."""
+    """One camera of the file: its position in `sources`, and its options with secrets filled in."""
 
     name: str
     index: int
     entry: SourceEntry
     written: str
-    """Its address as the file has it, "" for what is no camera."""
+    """Its address as written in the file, "" for other sources."""
     address: CameraAddress
     version: str
-    """Differs once anything of the entry does; means nothing to another process."""
+    """Changes with any change of the entry; meaningless to another process."""
     is_fixed: bool = False
-    """It stands on the command line, not in the file."""
+    """Whether it is given on the command line, not in the file."""
     record_written: str = ""
     record: CameraAddress = field(default_factory=lambda: CameraAddress(""))
     """The address of its main stream, likewise; "" without one."""
 
     @property
     def shown(self) -> str:
-        """Return its address as it may be shown: what the file has as `${NAME}` is masked, too."""
+        """Return its address for display; values given as `${NAME}` are masked, too."""
         return _shown(self.written, self.address)
 
     @property
     def shown_record(self) -> str:
-        """Return the address of its main stream as it may be shown, "" without one."""
+        """Return the address of its main stream for display, "" without one."""
         return _shown(self.record_written, self.record)
 
 
@@ -110,11 +110,11 @@ class FileChange:
         self._lock.release()
 
     def new_source(self, wanted: CameraAddress, camera: FileCamera, name: str) -> str | None:
-        """Return the address to write for a changed camera, None where it stays."""
+        """Return the address to write for a changed camera, None if it stays."""
         if wanted == camera.address:
             return None
         if not camera.written:
-            raise ConfigError("address: this source is no camera: change it in the file")
+            raise ConfigError("address: this source is not a camera: change it in the file")
         if wanted.address == camera.address.address:
             # What the file says of the host stays, placeholders in it, too.
             raw = split_login(camera.written)
@@ -125,7 +125,7 @@ class FileChange:
         return self.written(wanted, name)
 
     def written(self, address: CameraAddress, name: str) -> str:
-        """Return what the file says for an address: secrets in it as `${NAME}`."""
+        """Return an address as the file should have it, with secrets as `${NAME}`."""
         if address.holds_key:
             key = self._secret_name(name, "ADDRESS")
             self._new_secret = (key, address.complete())
@@ -140,10 +140,10 @@ class FileChange:
         return address.with_login(quote(address.user, safe=""), f"${{{key}}}")
 
     def write(self, text: str, name: str | None) -> None:
-        """Write the file, its secrets first; raises ConfigError and OutputError, nothing changed.
+        """Write the file, its secrets first; after ConfigError or OutputError nothing is changed.
 
-        `name` is the camera that must be in it. What the new text makes of the run is looked at
-        before, and whether the file is still what was read.
+        `name` is the camera that must be in it. First it is checked what the new text means for the
+        run, and whether the file is still the one that was read.
         """
         unused = _secrets_in(self.text) - _secrets_in(text)
         before = read_secrets(self._secrets, warn=False)
@@ -152,7 +152,7 @@ class FileChange:
                 save_secret(self._secrets, *self._new_secret)
             self._check(text, name)
             if text_of(self._file.path) != self.text:
-                raise ConflictError("the configuration was changed meanwhile: try again")
+                raise ConflictError("the configuration was changed in the meantime: try again")
             with writing(self._file.path):
                 rewrite(self._file.path, text)
         except BaseException:
@@ -178,7 +178,7 @@ class FileChange:
             sources = [source for source, _ in make_sources(resolved)]
             detect_by_source(resolved, sources)
             if name is not None and name not in [source.name for source in sources]:
-                raise ConfigError(f"name: '{name}' cannot be a camera's")
+                raise ConfigError(f"name: '{name}' is not a valid camera name")
         except ConfigError as error:
             raise ConfigError(str(error).replace(f"{partial}", f"{path}")) from None
         finally:
@@ -245,5 +245,5 @@ def _shown(written: str, address: CameraAddress) -> str:
 
 
 def _secrets_in(text: str) -> set[str]:
-    """Return the names of secrets in a configuration's text that were made here."""
+    """Return the names of secrets in a configuration's text that were created here."""
     return {match["name"] for match in PLACE.finditer(text) if _OWN.fullmatch(match["name"])}

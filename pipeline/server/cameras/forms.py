@@ -13,46 +13,46 @@ Address = Annotated[str, Field(max_length=2000)]
 
 
 class CameraForm(ApiModel):
-    """A camera to add, or what to change of one: what is not given stays as it is."""
+    """A camera to add, or changes to one: values not given stay."""
 
     name: Name | None = None
-    """What it is called; by default its host."""
+    """Its name; by default its host."""
     address: Address | None = None
     """rtsp://, rtsps://, http:// or https://, or the number of a camera on this machine."""
     user: str | None = Field(None, max_length=200)
     password: str | None = Field(None, max_length=1000, repr=False)
     """Kept in secrets.yaml, and never returned."""
     record: Address | None = None
-    """The main stream for its clips, on the same host and with the same login; "" for none."""
+    """Main stream for clips, on the same host and with the same login; "" for none."""
     detect: DetectOptions | None = None
-    """What is detected on it, where that differs from the section `detector`; null for nothing."""
+    """Its detection options that differ from the section `detector`; null for none."""
     version: str | None = Field(None, max_length=64)
-    """As the settings said that the change is based on: refused with 409 if they are others now."""
+    """Version of the settings that the change is based on: 409 if they have changed since."""
 
 
 class CameraTry(CameraForm):
-    """A camera to try: by itself, or as one that is there with some changes."""
+    """A camera to test: a new one, or an existing one with changes."""
 
     camera: Name | None = None
-    """One that is there: what is not given is as it is there."""
+    """Name of an existing camera, whose values apply where none are given."""
 
 
 class CameraSettings(ApiModel):
-    """A camera as the configuration file has it, without its password."""
+    """A camera as in the configuration file, without its password."""
 
     name: str
     address: str | None
-    """Without a login; secrets in it are masked. null for a source that is no camera."""
+    """Without a login; secrets in it are masked. null for a source that is not a camera."""
     record: str | None
     """The address of its main stream, likewise; null without one."""
     user: str
     has_password: bool
     detect: DetectOptions
-    """What is detected on it, where that differs from `shared`."""
+    """Its detection options that differ from `shared`."""
     shared: DetectOptions
-    """What is detected on cameras that do not say."""
+    """Detection options of cameras without their own."""
     classes: list[str]
-    """Names of the classes the detector knows; empty before it is loaded."""
+    """Class names of the detector; empty before it is loaded."""
     takes_sizes: bool
     """Whether an input size (`imgsz`) of the camera's own has an effect; true before the detector
     is loaded."""
@@ -60,11 +60,11 @@ class CameraSettings(ApiModel):
 
 
 class CameraPicture(ApiModel):
-    """What a camera shows that was tried."""
+    """Picture and properties of a tested camera."""
 
     jpeg: str
     """A JPEG, base64; at most 640 pixels wide."""
     width: int
     height: int
     fps: float | None
-    """Pictures a second; null where it is not known."""
+    """Pictures per second; null if unknown."""

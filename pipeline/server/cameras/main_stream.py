@@ -8,17 +8,17 @@ from pipeline.server.cameras.file_change import FileCamera
 
 
 def typed_record(text: str) -> CameraAddress:
-    """Return the main stream's address as a person typed it; raises ConfigError.
+    """Parse the main stream's address typed by a user; raises ConfigError.
 
     It has no login of its own: the camera's is used, and is never sent to another host.
     """
     found = typed_address(text)
     if found.user or found.password:
-        raise ConfigError("record: want no login in it: the camera's own is used")
+        raise ConfigError("record: leave out the login: the camera's own is used")
     if found.place[0] not in ("rtsp", "rtsps"):
         raise ConfigError("record: want an address that begins with rtsp:// or rtsps://")
     if found.holds_key:
-        raise ConfigError("record: holds a key: write it into the configuration file")
+        raise ConfigError("record: contains a key: add it in the configuration file")
     return found
 
 
@@ -29,7 +29,9 @@ def written_record(record: CameraAddress, camera: CameraAddress, written: str) -
     """
     _check_place(record, camera)
     if "://" not in written:
-        raise ConfigError("record: write it into the configuration file, as the address has a key")
+        raise ConfigError(
+            "record: add it in the configuration file, because the address contains a key"
+        )
     return _with_login_of(written, record)
 
 

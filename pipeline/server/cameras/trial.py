@@ -18,20 +18,20 @@ from pipeline.core.interfaces import Interruptible, Source
 from pipeline.core.run_info import SourceInfo
 
 CONNECT_S = 5.0
-"""Longest wait for the connection, and again for its first picture."""
+"""Maximum wait for the connection, and again for its first picture."""
 WATCH_S = 1.2
-"""For how long pictures are counted after the first."""
+"""How long pictures are counted after the first."""
 SHOWN_WIDTH = 640
 _QUALITY = 80
 
 
 class TrialBusyError(Exception):
-    """Another camera is being tried."""
+    """Another camera is being tested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a camera showed: a JPEG of its picture, its size, and its pictures a second."""
+    """Result of a test: a JPEG of the picture, its size, and pictures per second."""
 
     jpeg: bytes
     width: int
@@ -40,16 +40,16 @@ class Trial:
 
 
 class CameraTrial:
-    """Tries one camera at a time; any thread may call it."""
+    """Tests one camera at a time; any thread may call it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._source: Source | None = None
 
     def run(self, options: Mapping[str, Any]) -> Trial:
-        """Return what the camera with these options of `sources` shows.
+        """Test the camera with these options of `sources`.
 
-        Takes a dozen seconds at most. Raises TrialBusyError, and PipelineError with one line where
+        Takes at most a dozen seconds. Raises TrialBusyError, and PipelineError with one line if
         there is no picture.
         """
         if not self._lock.acquire(blocking=False):
@@ -61,7 +61,7 @@ class CameraTrial:
             self._lock.release()
 
     def close(self) -> None:
-        """End a trial that is going on."""
+        """Abort a test in progress."""
         source = self._source
         if source is not None and isinstance(source, Interruptible):
             source.interrupt()
@@ -82,7 +82,7 @@ def _try(source: Source) -> Trial:
             info = source.open()
             if info.description.endswith(" in hls"):
                 raise SourceError(
-                    "is a playlist, which may lead anywhere: write it into the configuration file"
+                    "is a playlist, which may lead anywhere: add it in the configuration file"
                 )
             return _watched(source, info)
     except PipelineError as error:

@@ -15,16 +15,16 @@ from pipeline.engine import RunOptions
 log = logging.getLogger("trackline")
 
 FILE_NAME = "cameras.yaml"
-"""What is used, and made, in the output folder where no configuration is named."""
+"""Default configuration in the output folder, used and created if none is given."""
 
 
 class ConfigFile:
-    """Which file a live run has, and the configuration that it and the command line give.
+    """The configuration file of a live run, combined with the command line.
 
-    Without `path` it is `cameras.yaml` in the output folder, if there is one; cameras given on the
-    command line (`addresses`) then come behind those in the file. With `path` they stand in their
-    place, and cannot be changed on the page. A file that is missing counts as empty until it is
-    there: the first camera added on the page makes it. `changes` are those of the command line.
+    Without `path` it is `cameras.yaml` in the output folder, if it exists; cameras given on the
+    command line (`addresses`) are then added after those in the file. With `path` they replace the
+    file's, and cannot be changed on the page. A missing file counts as empty until it exists: the
+    first camera added on the page creates it. `changes` are overrides of the command line.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class ConfigFile:
 
     @property
     def fixed(self) -> str | None:
-        """Return why cameras cannot be changed in the file, None where they can."""
+        """Return why cameras cannot be changed in the file, None if they can."""
         given = self._is_named and bool(self._addresses)
         if given or any(key.partition(".")[0] == "sources" for key in self._changes):
-            return "the cameras stand on the command line, in place of those in the configuration"
+            return "the cameras on the command line replace those in the configuration"
         folder = next(each for each in self.path.absolute().parents if each.exists())
         if not os.access(
             folder, os.W_OK
@@ -58,7 +58,7 @@ class ConfigFile:
         return None
 
     def load(self, path: Path | None = None) -> Config:
-        """Return the configuration now, or with the file at `path` in place of its own.
+        """Load the configuration, or with `path` another file instead of its own.
 
         Raises ConfigError, also for a file that was deleted.
         """

@@ -19,9 +19,9 @@ from pipeline.server.schemas import Count, ZonePreview
 
 KEPT_S = 60.0
 SAMPLE_S = 0.1
-"""Between two frames that are kept of a camera, however fast it is."""
+"""Minimum interval between two frames kept per camera."""
 MAX_FRAMES = round(2 * KEPT_S / SAMPLE_S)
-"""Of each camera: more than its minute has, unless its clock stands still."""
+"""Limit per camera: more than a minute holds, unless its clock stands still."""
 _JITTER_S = 0.01
 
 
@@ -78,10 +78,9 @@ class RecentTracks:
 
 
 def _add(frames: deque[_Kept], new: _Kept) -> None:
-    """Add a frame unless one was kept a moment ago; one with detections takes another's place.
+    """Add a frame unless one was kept a moment ago; a detected frame replaces a skipped one.
 
-    Where not every frame is detected on, the samples would else be of predictions only, which no
-    zone counts.
+    With frame skipping, the samples would otherwise be predictions only, which no zone counts.
     """
     if frames:
         last = frames[-1].step
@@ -98,5 +97,5 @@ def _is_detected(step: Step) -> bool:
 
 
 def _without_picture(frame: Frame) -> Frame:
-    """Return a frame whose picture has its size only, and takes no memory."""
+    """Return a frame whose picture has only a size, and takes no memory."""
     return replace(frame, image=np.broadcast_to(np.uint8(0), frame.shape))

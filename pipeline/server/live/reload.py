@@ -28,7 +28,7 @@ _Fingerprint = tuple[int, int, bytes]
 
 
 class FileWatch:
-    """Detects changes of a file's content; reads it only where its time or size has changed."""
+    """Detects changes of a file's content; reads it only if its time or size has changed."""
 
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self.path = path
@@ -74,7 +74,7 @@ class FileWatch:
 
 
 class Reloader:
-    """Checks the files once a second; after an error in one, what was in force stays."""
+    """Checks the files once a second; after an error in one, the previous settings stay."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Reloader:
         self._worker.start(fail)
 
     def stop(self) -> None:
-        """Stop checking; a detector that is being loaded is left behind."""
+        """Stop checking; a detector that is being loaded is abandoned."""
         self._stopping.set()
         self._worker.join(1.0)
 

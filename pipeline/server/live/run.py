@@ -34,7 +34,7 @@ from pipeline.server.upload_networks import MIN_CONF, UploadNetworks
 log = logging.getLogger("trackline")
 
 CLOSE_TIMEOUT_S = 1.5
-"""How long the end waits for cameras that hang: after SIGTERM there are five seconds in all."""
+"""Maximum wait for hanging cameras at the end: after SIGTERM there are five seconds in all."""
 LIVE_PACKAGES = (
     "fastapi",
     "uvicorn",
@@ -62,8 +62,8 @@ def live_config(config: Config) -> Config:
 def picture_model(config: Config) -> LoadedModel:
     """Return the configured detector, loaded once more for uploaded pictures.
 
-    Every score is kept that a request may ask for. Raises ConfigError where the detector reads
-    recorded boxes, which know no picture, and ModelError.
+    It reports every score that a request may ask for. Raises ConfigError if the detector replays
+    recorded boxes, which cannot be applied to pictures, and ModelError.
     """
     choice = config.detector
     if choice.kind == "replay":
@@ -95,9 +95,9 @@ def run_live(
     on_start: Callable[[Pipeline], None],
     on_address: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run until stopped and return the report; the file is read at each reload, too.
+    """Run until stopped and return the report; the file is also read at each reload.
 
-    `on_load` gets each configuration that the run takes up or tries to, `on_start` the pipeline
+    `on_load` gets each configuration that the run applies or tries to, `on_start` the pipeline
     before it runs, `on_address` the page's URL. Raises ConfigError before anything is opened, and
     the error that ends a run.
     """
@@ -194,7 +194,7 @@ def run_live(
 
 
 def _sinks(config: Config, page: Sink, zone_editor: ZoneEditor) -> tuple[dict[str, Sink], EventLog]:
-    """Return the sinks, the page among them, and the log of its events."""
+    """Return the sinks, including the page, and the log of its events."""
     sinks = make_sinks(config)
     if isinstance(store := sinks.get("events"), EventStoreSink):
         store.follow_zones(zone_editor.zones_by_camera)

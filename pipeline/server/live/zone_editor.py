@@ -46,7 +46,7 @@ class ZoneEditor:
         return self._file.cameras.get(camera, CameraZones())
 
     def watched(self, camera: str) -> CameraZones:
-        """Return what is watched: the whole picture where the file says nothing of a camera."""
+        """Return what is watched: the whole picture if the file says nothing about a camera."""
         return self.zones(camera).with_live_default()
 
     def zones_by_camera(self) -> dict[str, dict[str, bool]]:
@@ -78,12 +78,11 @@ class ZoneEditor:
 
     @contextmanager
     def renaming(self, old: str, new: str, set_watcher: SetWatcher) -> Iterator[None]:
-        """Give a camera's zones and lines to its new name, if what is done inside succeeds.
+        """Give a camera's zones and lines to its new name, if the block succeeds.
 
-        They are written first: before anything is done inside, raises ConfigError for a file that
-        is invalid, OutputError where it cannot be written, and ConflictError where the new name has
-        zones of its own, kept from a camera that was removed. After an error inside the file is as
-        it was.
+        They are written first: before the block runs, raises ConfigError for an invalid file,
+        OutputError if it cannot be written, and ConflictError if the new name has zones of its own,
+        kept from a removed camera. After an error in the block the file is restored.
         """
         with self._lock:
             current, none = self._current(), CameraZones()
@@ -109,7 +108,7 @@ class ZoneEditor:
         return load_zones(self.path) if self.path.exists() else self._file
 
     def _put_back(self, text: str | None) -> None:
-        """Write the file's former text, comments and all; None where there was no file."""
+        """Restore the file's former text, comments included; None if there was no file."""
         try:
             if text is None:
                 self.path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 _NOT_FOUND: Responses = {404: {"model": Problem}, **_INVALID}
 _TESTED: Responses = {429: {"model": Problem}, **_NOT_FOUND}
 MAX_TESTS = 4
-"""How many tests go on at once: each holds one of the threads that answer requests."""
+"""Maximum concurrent tests: each occupies a request thread."""
 
 
 def alert_routes(desk: AlertDesk) -> APIRouter:
@@ -30,9 +30,9 @@ def alert_routes(desk: AlertDesk) -> APIRouter:
 
     @router.post("/api/alerts/{rule}/test", responses=_TESTED)
     def test(rule: Annotated[str, Path(max_length=60)]) -> AlertTest:
-        """Send a test to every channel of a rule and wait for what becomes of it, 25 s at most."""
+        """Send a test to every channel of a rule and wait for the outcome, at most 25 s."""
         if not tests.acquire(blocking=False):
-            raise HTTPException(429, "other tests are still going on")
+            raise HTTPException(429, "other tests are still in progress")
         try:
             found = desk.test(rule)
         finally:
@@ -46,7 +46,7 @@ def alert_routes(desk: AlertDesk) -> APIRouter:
         wanted: PushSubscription,
         user_agent: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> None:
-        """Have a browser get notifications: its subscription as the browser gives it."""
+        """Subscribe a browser to notifications: its subscription as the browser gives it."""
         try:
             known = desk.subscribe(wanted, user_agent)
         except ValueError as error:
@@ -56,7 +56,7 @@ def alert_routes(desk: AlertDesk) -> APIRouter:
 
     @router.delete("/api/push/subscriptions", status_code=204, responses=_NOT_FOUND)
     def unsubscribe(wanted: PushEndpoint) -> None:
-        """Have a browser get no notifications any more."""
+        """Unsubscribe a browser from notifications."""
         if not desk.unsubscribe(wanted.endpoint):
             raise HTTPException(404, "there is no such subscription")
 

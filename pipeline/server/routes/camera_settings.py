@@ -41,7 +41,7 @@ def camera_setting_routes(editor: CameraEditor, trial: CameraTrial) -> APIRouter
         max_body_size=MAX_FORM_BYTES,
     )  # fmt: skip
     def add(form: CameraForm) -> CameraSettings:
-        """Add a camera to the configuration; the run takes it up within two seconds."""
+        """Add a camera to the configuration; it is running within two seconds."""
         return _answered(lambda: editor.add(form))
 
     @router.post(
@@ -49,9 +49,10 @@ def camera_setting_routes(editor: CameraEditor, trial: CameraTrial) -> APIRouter
         max_body_size=MAX_FORM_BYTES,
     )  # fmt: skip
     def test(form: CameraTry) -> CameraPicture:
-        """Open a camera once, without adding it, and return what it shows.
+        """Open a camera once, without adding it, and return its picture.
 
-        One at a time, for a dozen seconds at most; 422 says in one line why there is no picture.
+        One at a time, for at most a dozen seconds; 422 gives the reason in one line if there is no
+        picture.
         """
         shown = _answered(lambda: trial.run(editor.options(form, form.camera)))
         return CameraPicture(
@@ -71,7 +72,7 @@ def camera_setting_routes(editor: CameraEditor, trial: CameraTrial) -> APIRouter
         max_body_size=MAX_FORM_BYTES,
     )  # fmt: skip
     def change(name: CameraName, form: CameraForm) -> CameraSettings:
-        """Change a camera in the configuration; what is not given stays as it is."""
+        """Change a camera in the configuration; values not given stay."""
         return _answered(lambda: editor.change(name, form))
 
     @router.delete("/api/cameras/{name:path}", status_code=204, responses={**UNKNOWN, **_CONFLICT})

@@ -37,7 +37,7 @@ def latest_result(context: AppContext, name: str) -> LatestResult:
 
 
 def completed(context: AppContext, name: str, zones: CameraZones) -> CameraZones:
-    """Return zones with what they do not say as it is in force now."""
+    """Return zones with missing values completed by those in force."""
     kept = {"settle_s", "gone_s", "appeared"} - zones.model_fields_set
     current = context.backend.zones(name).scaled_masks(zones.size)
     return zones.model_copy(update={key: value for key, value in current if key in kept})
@@ -96,7 +96,7 @@ def camera_routes(context: AppContext) -> APIRouter:
     def save_zones(name: CameraName, zones: CameraZones) -> CameraZones:
         """Save the camera's zones and lines and use them from the next frame on.
 
-        `settle_s`, `gone_s` and `appeared` stay as they are where they are not given.
+        `settle_s`, `gone_s` and `appeared` stay if they are not given.
         """
         find_camera(context, name)
         try:
@@ -112,7 +112,7 @@ def camera_routes(context: AppContext) -> APIRouter:
 
     @router.post("/api/cameras/{name:path}/retry", status_code=204, responses=UNKNOWN)
     async def retry(name: CameraName) -> Response:
-        """Try a lost camera again at once; one that is not lost goes on as it is."""
+        """Retry a lost camera at once; no effect on one that is not lost."""
         find_camera(context, name)
         context.backend.retry_now(name)
         return Response(status_code=204)

@@ -38,7 +38,7 @@ def _content(media_type: str) -> dict[str, Any]:
 
 _CLIP: Responses = {
     200: _content("video/mp4"),
-    206: {"description": "The part that was asked for.", **_content("video/mp4")},
+    206: {"description": "The requested part.", **_content("video/mp4")},
     400: {"model": Problem},
     404: {"model": Problem},
     416: {"model": Problem},
@@ -83,12 +83,13 @@ def _history(
     since: Time = None,
     until: Time = None,
     bucket: Bucket = "hour",
-    clock: Annotated[Clock, Query(description="Where hours and days begin.")] = "utc",
+    clock: Annotated[Clock, Query(description="Time zone in which hours and days begin.")] = "utc",
     time_zone: Annotated[
-        str, Query(max_length=100, description="Asia/Kolkata; goes before `clock` where known.")
+        str,
+        Query(max_length=100, description="Asia/Kolkata; takes precedence over `clock` if known."),
     ] = "",
 ) -> tuple[CountSlots, EventQuery]:
-    """Return what is counted, and the hours or days it is summed by."""
+    """Return what to count, and the hours or days to sum by."""
     slots = CountSlots(bucket, clock, time_zone)
     return slots, slots.bounded(replace(happened, since=since, until=until), time.time())
 
@@ -105,8 +106,9 @@ def visit_routes(context: AppContext) -> APIRouter:
     def visits(query: _Query, limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100) -> Visits:
         """Return visits, those that began last first: all events of a track are one.
 
-        `since` and `until` are about its start, `min_s` and `max_s` about its length. One of its
-        events fits the camera, class, kind and zone; with `zone` and `line` another is at the line.
+        `since` and `until` refer to its start, `min_s` and `max_s` to its length. One of its events
+        must match camera, class, kind and zone; with `zone` and `line` another one must be at the
+        line.
         """
         found = list(backend.visits.query(replace(query, limit=limit)))
         more = len(found) == limit

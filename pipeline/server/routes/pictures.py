@@ -18,7 +18,7 @@ from pipeline.server.schemas import PictureAnswer, Pictures, Problem, UploadLimi
 from pipeline.server.upload_networks import MIN_CONF
 
 Analyse = Callable[[bytes, str], PictureAnswer]
-"""Looks at one picture: the bytes of its file, and its name."""
+"""Analyses one picture: the bytes of its file, and its name."""
 _MAX_NAMED = 3
 """Pictures that a refusal names."""
 _BINARY = {"type": "string", "format": "binary"}
@@ -49,7 +49,7 @@ def picture_routes(analyser: PictureAnalyser, limits: UploadOptions) -> APIRoute
 
     @router.get("/api/uploads")
     async def uploads() -> UploadLimits:
-        """Return how much may be uploaded."""
+        """Return the limits of uploads."""
         return UploadLimits.model_validate(
             limits.model_dump(include=set(UploadLimits.model_fields))
         )
@@ -65,9 +65,9 @@ def picture_routes(analyser: PictureAnalyser, limits: UploadOptions) -> APIRoute
         conf: Annotated[float, Query(ge=MIN_CONF, lt=1)] = 0.25,
         tags: Annotated[bool, Query()] = True,
     ) -> Pictures:
-        """Return objects and tags of one picture (the body) or of those in a form; nothing is kept.
+        """Return objects and tags of one picture (the body) or of those in a form.
 
-        In a form, a picture that cannot be read has `error`; the others are answered.
+        Nothing is stored. In a form, an unreadable picture has `error`; the others are answered.
         """
         try:
             with analyser.slot():

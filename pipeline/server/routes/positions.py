@@ -27,7 +27,7 @@ _INVALID: Responses = {422: {"model": Problem}, 503: {"model": Problem}}
 
 
 class HeatGrid(ApiModel):
-    """Seconds that objects stood in each cell of a camera's picture, row by row from the top."""
+    """Seconds that objects spent in each cell of a camera's picture, row by row from the top."""
 
     columns: int
     rows: int
@@ -35,7 +35,7 @@ class HeatGrid(ApiModel):
 
 
 class Path(ApiModel):
-    """Where a visit's object stood in its clip."""
+    """Path of a visit's object in its clip."""
 
     visit: int
     class_name: str
@@ -44,7 +44,7 @@ class Path(ApiModel):
 
 
 class Paths(ApiModel):
-    """Paths of visits that have a clip, spread over the time that was asked for."""
+    """Paths of visits with a clip, spread over the requested time."""
 
     paths: list[Path]
 
@@ -71,7 +71,10 @@ def position_routes(context: AppContext) -> APIRouter:
 
     @router.get("/api/cameras/{name:path}/heatmap", responses=_INVALID)
     def heatmap(wanted: _Wanted) -> HeatGrid:
-        """Return for how long objects stood where, in whole hours; the last 24 without `since`."""
+        """Return how long objects were at each place, in whole hours.
+
+        The last 24 without `since`.
+        """
         seconds = backend.visits.positions(wanted)
         return HeatGrid(
             columns=COLUMNS, rows=ROWS, seconds=[round(one, 3) for one in seconds.ravel().tolist()]
@@ -83,7 +86,7 @@ def position_routes(context: AppContext) -> APIRouter:
         responses={**JPEG, **_INVALID},
     )
     def heatmap_picture(name: CameraName, wanted: _Wanted) -> Response:
-        """Return the same over the camera's newest picture, or over grey where there is none."""
+        """Return the same over the camera's newest picture, or over grey if there is none."""
         shown = context.hub.latest(name)
         image = None if shown is None else shown.result.frame.image
         return Response(

@@ -26,7 +26,7 @@ _REFUSALS: Responses = {
     507: {"model": Problem, "description": "No room on the disk."},
 }
 _UNKNOWN: Responses = {
-    404: {"model": Problem, "description": "No such video, or no longer."},
+    404: {"model": Problem, "description": "No such video, or it has been removed."},
     422: {"model": Problem, "description": "No id of a video."},
 }
 _NOT_DONE: Responses = {
@@ -58,10 +58,10 @@ def video_routes(jobs: VideoJobs, limits: UploadOptions) -> APIRouter:
         tags: Annotated[bool, Query()] = True,
         annotated: Annotated[bool, Query()] = False,
     ) -> VideoJob:
-        """Take a short video, the body, and begin to detect and track in it.
+        """Take a short video, the body, and start detecting and tracking.
 
-        The answer says under which id to ask for it. It is cancelled when nobody asks for a
-        minute; what is done is kept for ten.
+        The answer contains the id to poll. A video that is not polled for a minute is cancelled; an
+        answer is kept for ten minutes.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not (kind.startswith("video/") or kind == "application/octet-stream"):
@@ -83,7 +83,7 @@ def video_routes(jobs: VideoJobs, limits: UploadOptions) -> APIRouter:
 
     @router.get("/api/videos/{job_id}", responses=_UNKNOWN)
     async def state(job_id: JobId) -> VideoJob:
-        """Return how far a video is."""
+        """Return the progress of a video."""
         return _known(jobs, job_id).as_json()
 
     @router.get("/api/videos/{job_id}/answer", response_model=VideoAnswer, responses=_NOT_DONE)
@@ -97,15 +97,15 @@ def video_routes(jobs: VideoJobs, limits: UploadOptions) -> APIRouter:
         responses={**_NOT_DONE, 200: {"content": {"video/mp4": _BINARY}}},
     )
     async def annotated_video(job_id: JobId) -> FileResponse:
-        """Return the video with boxes drawn on it, where `annotated` was asked for."""
+        """Return the video with boxes drawn on it, if `annotated` was requested."""
         path: FilePath = _done(jobs, job_id).annotated_video
         if not path.is_file():
-            raise HTTPException(404, "it was not asked for with annotated=true")
+            raise HTTPException(404, "it was not requested with annotated=true")
         return FileResponse(path, media_type="video/mp4")
 
     @router.delete("/api/videos/{job_id}", status_code=204, responses=_UNKNOWN)
     async def remove(job_id: JobId) -> None:
-        """Cancel a video, or forget its answer."""
+        """Cancel a video, or delete its answer."""
         _known(jobs, job_id)
         await run_in_threadpool(jobs.remove, job_id)
 
@@ -127,7 +127,7 @@ async def _save(request: Request, path: FilePath) -> None:
 def _known(jobs: VideoJobs, job_id: str) -> Job:
     job = jobs.get(job_id)
     if job is None:
-        raise HTTPException(404, "no such video, or no longer")
+        raise HTTPException(404, "no such video, or it has been removed")
     return job
 
 

@@ -47,7 +47,7 @@ class Broadcaster:
     def subscribe(
         self, viewer: object, wake: Callable[[], None], event: Callable[[str], None]
     ) -> None:
-        """Have `wake` called when something is new, and `event` with each new event's text."""
+        """Call `wake` when something is new, and `event` with each new event's text."""
         self._listeners[viewer] = wake
         self._event_sinks[viewer] = event
         if self._task is None:

@@ -22,7 +22,7 @@ _MAX_HEADER = 0xFFFF
 class Watch(BaseModel):
     """Request of a page: cameras, picture width in pixels, and rate.
 
-    Of the cameras in `video` the page can show their own H.264 or H.265 in place of pictures.
+    Cameras in `video` can be shown by the page as their own H.264 or H.265 instead of pictures.
     """
 
     model_config = ConfigDict(frozen=True)

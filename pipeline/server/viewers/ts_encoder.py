@@ -22,7 +22,7 @@ _MUXER = {"flush_packets": "1", "mpegts_flags": "+resend_headers+initial_discont
 
 @dataclass(frozen=True, slots=True)
 class TsOptions:
-    """Widest picture in pixels, most kilobits a second, and whether boxes are drawn."""
+    """Maximum width in pixels, maximum kilobits per second, and whether boxes are drawn."""
 
     width: int
     kilobits: int
@@ -30,7 +30,7 @@ class TsOptions:
 
 
 class TsEncoder:
-    """Encoder of one stream; never used by two threads at once. Holds no picture back."""
+    """Encoder of one stream; not thread-safe. Delays no picture."""
 
     def __init__(self, result: Result, options: TsOptions) -> None:
         import av

@@ -20,13 +20,13 @@ from pipeline.server.viewers.hub import Hub
 from pipeline.server.viewers.messages import video_message
 
 MAX_LAG_S = 2.0
-"""A viewer for whom more than this waits goes on at a newer key frame."""
+"""A viewer with a larger backlog continues at a newer key frame."""
 MAX_UNACKED = 4
 
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """How far a viewer is in the packets of one camera."""
+    """A viewer's position in the packets of one camera."""
 
     tap: PacketTap
     end: Callable[[], None]
@@ -50,7 +50,7 @@ class VideoSender:
         return tuple(self._places)
 
     def watch(self, cameras: Iterable[str]) -> None:
-        """Want these cameras as video, and no others; a camera's tap may be another one since."""
+        """Watch exactly these cameras as video; a camera's tap may have been replaced since."""
         wanted = set(cameras)
         for name in set(self._places) | wanted:
             tap = self._packets(name) if name in wanted else None
@@ -71,14 +71,14 @@ class VideoSender:
         return place is not None and place.sent is not None
 
     def ack(self, camera: str, index: int) -> None:
-        """Note that a message, and those before it, were decoded."""
+        """Record that a message, and those before it, were decoded."""
         place = self._places.get(camera)
         if place is not None and index in place.unacked:
             while place.unacked.popleft() != index:
                 pass
 
     def message(self, camera: str) -> bytes | None:
-        """Return the message with the newest result, None where there is nothing to send now."""
+        """Return the message with the newest result, None if there is nothing to send now."""
         place, shown = self._places.get(camera), self._hub.latest(camera)
         if place is None or shown is None or shown.key == place.key:
             return None
@@ -99,7 +99,7 @@ class VideoSender:
         return video_message(camera, shown, picture, packets, is_start=is_start)
 
     def _due(self, place: _Place, picture: StreamPacket) -> Sequence[StreamPacket] | None:
-        """Return the packets to send; None where the viewer has to wait for a key frame."""
+        """Return the packets to send; None if the viewer has to wait for a key frame."""
         packets = place.tap.between(place.sent, picture.number)
         if place.sent is None:
             is_possible = packets and packets[0].number >= place.starts_at

@@ -31,10 +31,10 @@ _POLICY = 1008
 
 
 class ViewerPool:
-    """The open viewers: the objects they share, and the limit on their number.
+    """The open viewers: shared objects, and the limit on their number.
 
-    `packets` returns the encoded pictures of a camera, None where there are none; it is not called
-    where the options say no to video.
+    `packets` returns the encoded pictures of a camera, None if there are none; it is not called if
+    the options disable video.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ViewerPool:
         self._max_open = options.viewers
 
     def packets(self, camera: str) -> PacketTap | None:
-        """Return the encoded pictures of a camera, None where viewers get none."""
+        """Return the encoded pictures of a camera, None if viewers get none."""
         return None if self._packets is None else self._packets(camera)
 
     @property

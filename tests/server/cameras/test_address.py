@@ -107,5 +107,5 @@ def test_keys_outside_the_login_are_found(text: str, holds: bool, shown: str) ->
 )
 def test_what_was_masked_is_not_taken_for_the_value(text: str) -> None:
     """An address shown masked and sent back with another channel made `***` the camera's key."""
-    with pytest.raises(ConfigError, match="hidden values: type the whole address again"):
+    with pytest.raises(ConfigError, match="contains masked values: enter the whole address again"):
         typed_address(text, "viewer", "pw")
