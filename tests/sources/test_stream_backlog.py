@@ -259,6 +259,22 @@ def test_a_camera_that_is_too_much_goes_on_with_what_others_refer_to(
     assert steps[-FPS:] == [1] * FPS
 
 
+@pytest.mark.parametrize("options", ["open-gop=1:b-adapt=0", "open-gop=1:b-adapt=0:b-pyramid=2"])
+def test_what_refers_to_pictures_that_were_left_out_is_not_shown(
+    options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures shown before a key frame that comes before them in the stream: one was a smear."""
+    codec, others, _ = VIDEOS["h264-b-open.ts"]
+    path = tmp_path / "film.ts"
+    encoded(path, codec, {**others, "x264-params": options}, even_times(7 * FPS))
+    with monkeypatch.context() as patch:
+        whole, _ = Machine(patch, lambda _: 0.001).pictures(path)
+    found, backlog = Machine(monkeypatch, lambda now: 0.7 if now < 4 else 0.001).pictures(path)
+    assert backlog.left_out > FPS
+    assert {one[1] for one in found} <= {one[1] for one in whole}
+    assert len(found) + backlog.left_out == pytest.approx(len(whole), abs=3)
+
+
 def test_pictures_left_out_for_either_reason_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,15 @@ def test_pictures_held_up_and_flushed_at_once_keep_their_times() -> None:
     assert np.diff(found).max() < 0.1
 
 
+@pytest.mark.parametrize("late_s", [0.2, 1.2, 4.0])
+def test_pictures_left_out_while_they_were_late_take_their_time(late_s: float) -> None:
+    """After a second left out to catch up, all times were most of it behind for many seconds."""
+    filmed = np.delete(np.arange(200) / 25, slice(10, 10 + round(late_s * 25)))
+    arrived = np.concatenate([filmed[:10] * (1 + late_s / 0.36), np.maximum(filmed[10:], late_s)])
+    found = times([*filmed], [*arrived])
+    np.testing.assert_allclose(found, filmed, atol=0.3)
+
+
 @pytest.mark.parametrize("rate", [12.5, 50.0])
 def test_stamps_of_a_wrong_rate_are_followed_at_the_real_one(rate: float) -> None:
     """Cameras that stamp 25 pictures a second and send 12 are common at night."""

@@ -30,7 +30,7 @@ class Backlog:
     reader has to wait again. From the key frame after that it comes back in the same steps: to all
     pictures once there would have been time for them for a while.
 
-    `left_out` counts packets, `episodes` how often it fell behind.
+    `left_out` counts pictures, `episodes` how often it fell behind.
     """
 
     def __init__(self) -> None:
@@ -40,16 +40,24 @@ class Backlog:
         self._has_unreferenced = False
         self._drained = False
         self._shown_at = 0.0
+        self._leads_to: int | None = None
+        self._leading: set[int] = set()
         self._window_began: float | None = None
         self._waited_s = 0.0
         self._decoded = self._skipped = self._spare_windows = 0
 
     def wants(
-        self, waited_s: float, now: float, *, keyframe: bool, unreferenced: bool = False
+        self,
+        waited_s: float,
+        now: float,
+        *,
+        keyframe: bool,
+        unreferenced: bool = False,
+        pts: int | None = None,
     ) -> bool:
         """Return whether to decode a packet that came at `now` after a wait of `waited_s`.
 
-        `unreferenced` says that no other picture refers to the packet's.
+        `unreferenced` says that no other picture refers to the packet's, which is shown at `pts`.
         """
         self._has_unreferenced = self._has_unreferenced or unreferenced
         if self.level < Level.KEY_FRAMES:
@@ -58,9 +66,11 @@ class Backlog:
             self._drained = self._drained or waited_s > _WAITED_S
             is_wanted = keyframe and (self._drained or now - self._shown_at > _SHOW_EVERY_S)
             if is_wanted:
-                self._show_key_frame(now)
+                self._show_key_frame(now, pts)
         else:
             is_wanted = not (unreferenced and self.level == Level.REFERENCED)
+            if is_wanted:
+                self._note_leading(pts, keyframe=keyframe)
         if is_wanted:
             self._decoded += 1
         else:
@@ -68,12 +78,34 @@ class Backlog:
             self.left_out += 1
         return is_wanted
 
-    def _show_key_frame(self, now: float) -> None:
+    def hides(self, pts: int | None) -> bool:
+        """Return whether a decoded picture may lack pictures to which it refers; counts it."""
+        if pts not in self._leading:
+            return False
+        self._leading.remove(pts)
+        self.left_out += 1
+        return True
+
+    def _show_key_frame(self, now: float, pts: int | None) -> None:
         """Note a key frame that is decoded; what follows it can be, where the backlog is gone."""
         self._shown_at = now
         if self._drained:
+            self._leads_to = pts
+            self._leading.clear()
             self.level = Level.REFERENCED if self._has_unreferenced else Level.ALL
             self._window_began, self._spare_windows = None, 0
+
+    def _note_leading(self, pts: int | None, *, keyframe: bool) -> None:
+        """Note a picture that is shown before the key frame which it follows in the stream.
+
+        It may refer to pictures before that, which were left out (open groups of pictures).
+        """
+        if self._leads_to is None:
+            return
+        if keyframe or pts is None or pts >= self._leads_to:
+            self._leads_to = None
+        else:
+            self._leading.add(pts)
 
     def _judge(self, waited_s: float, now: float) -> None:
         """Choose the level anew at the end of a window."""

@@ -43,7 +43,8 @@ class StreamClock:
             self._window_ends_s = arrived_s + _WINDOW_S
         else:
             step = self._step(pts, arrived_s - self._arrived_s)
-            self._now_s += max(step * (1.0 + self._slew), MIN_STEP_S)
+            late_s = max(arrived_s - self._now_s - step, 0.0)  # a long step makes up for no more
+            self._now_s += max(step + min(step * self._slew, late_s), MIN_STEP_S)
             self._judge(arrived_s)
         self._pts = pts
         self._arrived_s = arrived_s
@@ -55,7 +56,7 @@ class StreamClock:
         assert self._now_s is not None
         step = float((pts - self._pts) * self._time_base)
         ahead_s = self._now_s + step - (self._arrived_s + waited_s)
-        sane = 0.0 < step <= waited_s + _JUMP_S and ahead_s <= _JUMP_S
+        sane = step > 0.0 and ahead_s <= _JUMP_S
         return step if sane else waited_s
 
     def _judge(self, arrived_s: float) -> None:

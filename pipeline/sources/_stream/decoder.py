@@ -285,7 +285,7 @@ class StreamDecoder:
                         picture = pictures.pop(0)
                         if picture.is_corrupt:
                             self._note_damage()
-                        elif chooser is None or self._is_wanted(picture, chooser):
+                        elif self._is_wanted(picture, chooser):
                             yield picture, arrived_at
                         del picture  # it is not held while the next packet is waited for
             asked_at = time.monotonic()
@@ -305,11 +305,14 @@ class StreamDecoder:
             self._note_damage()
             return []
 
-    def _is_wanted(self, picture: VideoFrame, chooser: PacketChooser) -> bool:
-        """Return whether a picture is wanted; counts unwanted and skipped ones."""
-        before, is_wanted = chooser.match(picture)
-        self._unwanted += len(before) + (not is_wanted)
-        return is_wanted
+    def _is_wanted(self, picture: VideoFrame, chooser: PacketChooser | None) -> bool:
+        """Return whether a picture is wanted and whole; counts unwanted and skipped ones."""
+        if chooser is not None:
+            before, is_wanted = chooser.match(picture)
+            self._unwanted += len(before) + (not is_wanted)
+            if not is_wanted:
+                return False
+        return not self.backlog.hides(picture.pts)
 
     def _packets(
         self, container: InputContainer, stream: VideoStream, tap: PacketTap
@@ -335,6 +338,7 @@ class StreamDecoder:
             now,
             keyframe=packet.is_keyframe,
             unreferenced=self._coded is not None and is_unreferenced(*self._coded, packet),
+            pts=packet.pts,
         )
         if episodes == 0 and self.backlog.episodes:
             self._on_warning("decoding is slower than the camera; pictures are left out")
