@@ -315,7 +315,7 @@ class Held:
         del frames
         if batch == 2:
             self.reached.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(60)
 
 
 @pytest.mark.parametrize("how", ["removed", "not asked for", "server stops"])
@@ -328,7 +328,7 @@ def test_a_job_that_ends_early_leaves_nothing(
     made.clock = lambda: now[0]
     content = video(tmp_path)
     running, waiting = (sent(client, content, "?annotated=true") for _ in range(2))
-    assert held.reached.wait(30)
+    assert held.reached.wait(60)
     assert client.get(f"{PATH}/{running}").json()["state"] == "analysing"
     assert client.get(f"{PATH}/{running}/answer").status_code == 409
     full = client.post(PATH, content=content, headers=RAW)

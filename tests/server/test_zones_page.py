@@ -52,13 +52,13 @@ class Serving:
 def serving(path: Path) -> Iterator[tuple[Serving, httpx.Client]]:
     one = Serving(path)
     one.thread.start()
-    assert one.started.wait(20)
+    assert one.started.wait(60)
     try:
-        with httpx.Client(base_url=one.url, timeout=20) as client:
+        with httpx.Client(base_url=one.url, timeout=60) as client:
             yield one, client
     finally:
         one.stop.set()
-        one.thread.join(20)
+        one.thread.join(60)
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_done_ends_it_and_only_this_page_may_say_so(tmp_path: Path) -> None:
         assert client.post("/api/done", headers={"Origin": one.url}).status_code == 403
         assert one.thread.is_alive()
         assert client.post("/api/done", headers=BROWSER).status_code == 204
-        one.thread.join(20)
+        one.thread.join(60)
     assert one.is_done is True
     assert not (tmp_path / "zones.yaml").exists()
 

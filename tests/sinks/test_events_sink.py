@@ -132,7 +132,7 @@ def test_a_database_that_goes_away_costs_no_event_and_no_time(tmp_path: Path) ->
         for index in range(1, 200):
             sink.write(result(index, event(index)))  # would wait for ever: nobody starts it before
         cluster.start()
-        eventually(lambda: len(store.query(EventQuery(limit=300))) == 200, "all events", 40)
+        eventually(lambda: len(store.query(EventQuery(limit=300))) == 200, "all events")
         sink.close()
 
 

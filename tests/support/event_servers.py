@@ -28,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(true: Callable[[], object], what: str, patience_s: float = 20.0) -> None:
+def eventually(true: Callable[[], object], what: str, patience_s: float = 60.0) -> None:
     """Wait for something another thread or program does; fails after a generous time."""
     until = time.monotonic() + patience_s
     while not true():

@@ -27,7 +27,7 @@ class Listener:
         self.client.on_subscribe = lambda *_: subscribed.set()
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert subscribed.wait(20)
+        assert subscribed.wait(60)
 
     def _note(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         with self._lock:

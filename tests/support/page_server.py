@@ -146,7 +146,8 @@ class FakeServer:
         assert self._server is not None
         assert self._thread is not None
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the server does not end"
 
     def close(self) -> None:
         """Stop for good."""

@@ -60,7 +60,7 @@ def test_one_at_a_time_and_never_for_long(monkeypatch: pytest.MonkeyPatch) -> No
     connection, _ = silent.accept()
     with pytest.raises(TrialBusyError):
         tested.run({"source": "rtsp://127.0.0.1:9/1"})
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
     assert "does not answer" in errors[0]
     connection.close()

@@ -17,7 +17,7 @@ WHOLE = {"name": "all", "points": [[0, 0], [64, 0], [64, 48], [0, 48]]}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_from_no_file_to_a_camera_and_back(tmp_path: Path) -> None:
     """One process for all of it: starting one takes seconds.
 

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
     """One process for all of it: starting one takes seconds.
 
@@ -87,7 +87,7 @@ def test_a_run_is_changed_while_it_runs_and_ends_in_time(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_ctrl_c_ends_it_and_a_token_is_made(folder: Path) -> None:
     write(folder, {"name": "a"}, web={"port": 0, "host": "0.0.0.0"}, sinks=[])
     token = folder / "token"

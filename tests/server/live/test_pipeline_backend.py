@@ -13,7 +13,7 @@ pytest.importorskip("prometheus_client")
 from support.live_fakes import Camera, until
 from support.watched_run import WatchedRun
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 def test_who_is_in_a_zone_of_a_lost_camera_is_unknown_until_it_is_back(tmp_path: Path) -> None:
