@@ -14,9 +14,9 @@ _NO_PICTURE = ("lost", "stale", "connecting")
 class CameraEvents:
     """Turns the states of cameras into events "lost" and "live".
 
-    A camera is lost once it has given no new picture for `lost_after_s`, at the start too, and live
-    again with the first picture after that. One that comes and goes within that time makes no
-    event, nor does one that is taken out of the run.
+    A camera is lost once it has given no new picture for `lost_after_s`, also at the start, and
+    live again with the first picture after that. Shorter interruptions cause no event, nor does the
+    removal of a camera from the run.
     """
 
     def __init__(self, states: CameraStates, lost_after_s: float) -> None:

@@ -16,7 +16,7 @@ ZonesByCamera = Mapping[str, Mapping[str, bool]]
 """{camera: {zone or line: whether it is a line}}."""
 
 UNSEEN_S = 60.0
-"""Longer than a track is usually waited for before it has left (`gone_s`)."""
+"""Longer than the usual time after which an unseen track has left (`gone_s`)."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class CameraState:
         return {zone: self.is_line(zone) for zone in self.counts_by_zone()}
 
     def is_line(self, zone: str) -> bool:
-        """Return whether it is crossed rather than entered."""
+        """Return whether it is a line, which is crossed rather than entered."""
         return any(key.area == zone and key.kind == "cross" for key in self.tally.counts)
 
 
@@ -57,12 +57,12 @@ class CameraStateTable:
         self._lock = threading.Lock()
 
     def expect(self, camera: str) -> None:
-        """Show a camera that has not given a picture yet, as not connected."""
+        """Add a camera that has not given a picture yet, as not connected."""
         with self._lock:
             self._cameras.setdefault(camera, CameraState(float("-inf")))
 
     def plan(self, zones: Callable[[], ZonesByCamera]) -> None:
-        """Show the zones and lines that `zones` returns, rather than only those with events."""
+        """Include the zones and lines that `zones` returns, not only those with events."""
         self._planned = zones
 
     def update(self, result: Result, now: float) -> None:
@@ -83,10 +83,10 @@ class CameraStateTable:
             }
 
     def states(self, now: float) -> dict[str, State]:
-        """Return the state of each camera, as JSON has it.
+        """Return the state of each camera in JSON types.
 
         Objects and tracks inside are None while the camera is not connected: they are unknown, and
-        a 0 would make an automation take the zone for empty.
+        with 0 an automation would take the zone for empty.
         """
         zones = self.zones()
         with self._lock:

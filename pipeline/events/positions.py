@@ -12,10 +12,10 @@ from pipeline.core.data import Float32, Result
 from pipeline.core.heatmap import feet_of
 
 ROWS, COLUMNS = 36, 64
-"""Cells of the grid, whatever the picture's size."""
+"""Grid cells, whatever the picture's size."""
 HOUR_S = 3600
 MAX_CLASSES = 32
-"""Of a camera in an hour; further ones are kept as class ""."""
+"""Maximum classes per camera and hour; further ones are stored as class ""."""
 _SAVE_EVERY_S = 60.0
 _MAX_STEP_S = 1.0  # between two pictures: nothing is known about a longer gap
 
@@ -27,9 +27,10 @@ def no_seconds() -> Float32:
 
 @dataclass(frozen=True, slots=True)
 class HourGrid:
-    """Seconds that objects of a class stood in each cell of a camera's picture in one hour.
+    """Seconds that objects of a class spent in each cell of a camera's picture in one hour.
 
-    `hour` is its beginning in Unix seconds. An hour may have several, by `uid`: of several runs.
+    `hour` is its start in Unix seconds. An hour may have several grids, by `uid`: from several
+    runs.
     """
 
     camera: str
@@ -48,7 +49,7 @@ class PositionCounter:
         self._saved_at: float | None = None
 
     def add(self, result: Result, time: float) -> list[HourGrid]:
-        """Add where a result's tracks are; return what is to be stored now, usually nothing.
+        """Add the positions of a result's tracks; return the grids to store now, usually none.
 
         `time` is when its picture was taken, in Unix seconds. Predicted boxes do not count.
         """
@@ -101,5 +102,5 @@ def _name_in(grids: Mapping[str, HourGrid], name: str) -> str:
 
 
 def _copy(grid: HourGrid) -> HourGrid:
-    """Return a grid as it is now: the thread that stores it may be late."""
+    """Return a copy of a grid: the storing thread may be late."""
     return HourGrid(grid.camera, grid.class_name, grid.hour, grid.seconds.copy(), grid.uid)

@@ -27,8 +27,8 @@ _DELIVERY_TIMEOUT_S = 1.0
 class EventService:
     """Writes to the store and delivers from it between `start` and `close`.
 
-    Links in deliveries begin with `public_url`. With `only_files` the run fails where events cannot
-    be stored; otherwise it goes on without them. `has_pictures`: whether thumbnails are made.
+    Links in deliveries begin with `public_url`. With `only_files` the run fails if events cannot be
+    stored; otherwise it continues without them. `has_pictures`: whether thumbnails are made.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class EventService:
         self.alerts.start(fail, next(mqtt, None))
 
     def note(self, result: Result) -> None:
-        """Update the camera states and snapshots that the broker gets."""
+        """Update the camera states and snapshots for the broker."""
         self._targets.note(result)
 
     def set_thumbnail(self, camera: str, began: float, jpeg: bytes) -> None:
-        """Have the broker get the picture of a visit that began at this Unix time."""
+        """Pass the picture of a visit that began at this Unix time to the broker."""
         self._targets.set_thumbnail(camera, began, jpeg)
 
     def delivery_status(self) -> list[DeliveryStatus]:
@@ -91,7 +91,7 @@ class EventService:
         return self._statuses.now()
 
     def close(self, store_timeout_s: float) -> None:
-        """Store what is queued and deliver what can be soon; the rest stays in the outbox."""
+        """Store what is queued and deliver what is possible soon; the rest stays in the outbox."""
         self.writer.close(store_timeout_s)
         for worker in self._workers:
             worker.end(_DELIVERY_TIMEOUT_S)
@@ -104,7 +104,7 @@ class EventService:
         self._targets.stop()
 
     def _deliver_to(self, of_alerts: Sequence[str]) -> None:
-        """Have messages for targets that are gone be given up; `of_alerts` get alerts only."""
+        """Give up messages for removed targets; `of_alerts` get alerts only."""
         targets = self._targets
 
         def step() -> None:

@@ -15,11 +15,11 @@ from pipeline.events.store.records import EventRecord
 from pipeline.events.store.store import EventStore
 
 PICTURE_WAIT_S = 4.0
-"""How long an alert waits for its thumbnail, which is there within a moment as a rule."""
+"""Maximum wait of an alert for its thumbnail, which normally exists within a moment."""
 
 
 class Rule(NamedTuple):
-    """A rule, and the delivery targets that its channels stand for."""
+    """A rule, and the delivery targets of its channels."""
 
     options: AlertRule
     targets: tuple[str, ...]
@@ -28,8 +28,8 @@ class Rule(NamedTuple):
 class Alerter:
     """Decides on alerts as events are stored; its rules may be replaced at any time.
 
-    When a rule last alerted is read from the database, so that a restart changes nothing. `now` is
-    the clock of the outbox. Alerts wait for thumbnails where `has_pictures`.
+    The time of a rule's last alert is read from the database, so that a restart changes nothing.
+    `now` is the clock of the outbox. Alerts wait for thumbnails if `has_pictures`.
     """
 
     def __init__(self, store: EventStore, now: Callable[[], float], *, has_pictures: bool) -> None:
@@ -44,7 +44,7 @@ class Alerter:
         self._rules = tuple(rules)
 
     def add(self, records: Sequence[EventRecord]) -> None:
-        """Store events with the alerts that they call for; raises StoreError."""
+        """Store events with the alerts that they cause; raises StoreError."""
         rules = self._rules
         suppressed = list[str]()
 
@@ -64,7 +64,7 @@ class Alerter:
     def _is_suppressed(
         self, connection: sa.Connection, rule: Rule, event: EventRecord, event_id: int
     ) -> bool:
-        """Store the alert that an event calls for; return whether it comes too soon for one."""
+        """Store the alert that an event causes; return whether it comes too soon after another."""
         options = rule.options
         if not fits(options, event, float("inf")):
             return False

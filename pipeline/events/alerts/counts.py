@@ -11,7 +11,7 @@ SUPPRESSED, DELIVERED, FAILED = "suppressed", "delivered", "failed"
 
 
 class AlertCount(NamedTuple):
-    """What alerts are counted by; `channel` is "" for those that were suppressed."""
+    """Labels of alert counts; `channel` is "" for suppressed alerts."""
 
     rule: str
     channel: str

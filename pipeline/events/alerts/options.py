@@ -18,7 +18,7 @@ DAYS: tuple[str, ...] = get_args(Day)
 DAY_MINUTES = 24 * 60
 _HOURS = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
 _PLACE = r"\$\{\w+\}"
-"""A secret's place, which is checked once it is filled in."""
+"""Placeholder of a secret, which is checked once it is filled in."""
 _NAME = r"[^\s@<>,;:?()\[\]\\\"]+"  # no sign that has a meaning in a mail's header
 _ADDRESS = rf"^({_NAME}@{_NAME}|{_PLACE})$"
 
@@ -26,7 +26,7 @@ MQTT, EMAIL, WEB_PUSH, WEBHOOK = "mqtt", "email", "web_push", "webhook"
 
 
 class Schedule(OptionsModel):
-    """Days and hours in which a rule holds."""
+    """Days and hours in which a rule is active."""
 
     days: tuple[Day, ...] = ()
     """Days on which these hours begin (mon ... sun); every day if empty."""
@@ -59,7 +59,7 @@ def minutes_of(hours: str) -> tuple[int, int]:
 
 
 class AlertRule(OptionsModel):
-    """What calls for an alert, when, how often, and where it goes."""
+    """Which events cause an alert, when, how often, and where it is sent."""
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f/\\]+$")
     """Name in the alert and on the page."""
@@ -77,7 +77,7 @@ class AlertRule(OptionsModel):
     classes: tuple[str, ...] = ()
     """Only these classes, `[person, car]`; all if empty."""
     min_score: float = Field(0.0, ge=0, le=1)
-    """Only where the best score of the track up to the event is at least this."""
+    """Minimum best score of the track up to the event."""
     min_dwell_s: float = Field(0.0, ge=0)
     """Minimum seconds in the zone (known for events `dwell` and `leave`)."""
     min_visit_s: float = Field(0.0, ge=0)
@@ -105,7 +105,7 @@ class AlertRule(OptionsModel):
 
 
 class EmailOptions(OptionsModel):
-    """A mail server (SMTP), and who gets the alerts."""
+    """A mail server (SMTP), and the recipients of alerts."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(("password",), "username", bool, "username"),
@@ -144,13 +144,13 @@ class EmailOptions(OptionsModel):
     def _check_login(self) -> EmailOptions:
         if self.username and self.security == "none":
             raise ValueError(
-                "username: want security: starttls or tls; a password would be readable"
+                "username: want security: starttls or tls, otherwise the password is readable"
             )
         return self
 
 
 class WebPushOptions(OptionsModel):
-    """Notifications of browsers that have switched them on, on the page."""
+    """Notifications of browsers in which they are enabled on the page."""
 
     contact: str = Field(
         pattern=rf"^(mailto:[^\s@]+@[\w-]+(\.[\w-]+)+|https://[\w-]+(\.[\w-]+)+|{_PLACE})$"
@@ -163,11 +163,11 @@ class WebPushOptions(OptionsModel):
 
 
 class AlertWebhookOptions(HookOptions):
-    """An address that gets each alert in a POST request of its own."""
+    """An address to which each alert is sent in a POST request of its own."""
 
 
 class AlertOptions(OptionsModel):
-    """Rules that turn events into alerts, and the channels that these go to."""
+    """Rules that turn events into alerts, and the channels to send them to."""
 
     rules: tuple[AlertRule, ...] = ()
     """Rules that cause alerts; they need the sink `events`."""
@@ -212,7 +212,7 @@ class AlertOptions(OptionsModel):
 
 @runtime_checkable
 class AlertSink(Protocol):
-    """Optional, for a sink: it stores events and the alerts that they call for."""
+    """Optional for a sink: it stores events and the alerts that they cause."""
 
     def set_alerts(self, options: AlertOptions) -> None:
         """Replace rules and channels, before `open` or later; raises ConfigError."""

@@ -10,11 +10,11 @@ from pipeline.events.store.records import EventRecord
 
 CAMERA_KINDS = ("lost", "live")
 MAX_LATE_S = 60.0
-"""An event that is stored so long after it happened still counts as within `not_again_s`."""
+"""Maximum delay between an event and its storage for which `not_again_s` still applies."""
 
 
 def fits(rule: AlertRule, event: EventRecord, visit_s: float = 0.0) -> bool:
-    """Return whether an event is what a rule is about, at a time at which the rule holds.
+    """Return whether an event matches a rule, at a time at which the rule is active.
 
     `visit_s` is how long the visit had lasted when it happened, in seconds.
     """
@@ -33,7 +33,7 @@ def fits(rule: AlertRule, event: EventRecord, visit_s: float = 0.0) -> bool:
 
 
 def is_in_force(rule: AlertRule, unix_s: float) -> bool:
-    """Return whether a rule's schedule holds at a time, in Unix seconds."""
+    """Return whether a rule's schedule matches a time in Unix seconds."""
     if not rule.schedule:
         return True
     local = local_time(rule, unix_s)
@@ -41,7 +41,7 @@ def is_in_force(rule: AlertRule, unix_s: float) -> bool:
 
 
 def local_time(rule: AlertRule, unix_s: float) -> datetime:
-    """Return a time as the rule's time zone has it."""
+    """Return a time in the rule's time zone."""
     zone = ZoneInfo(rule.time_zone) if rule.time_zone else None
     return datetime.fromtimestamp(unix_s, zone).astimezone(zone)
 
@@ -49,8 +49,8 @@ def local_time(rule: AlertRule, unix_s: float) -> datetime:
 def is_too_soon(rule: AlertRule, event_s: float, last_s: float | None) -> bool:
     """Return whether an event comes within `not_again_s` of the rule's last alert.
 
-    Both in Unix seconds. Where the clock was set back meanwhile, the last alert lies in the future
-    and counts for nothing.
+    Both in Unix seconds. If the clock was set back in the meantime, the last alert lies in the
+    future and is ignored.
     """
     if last_s is None or rule.not_again_s <= 0:
         return False
@@ -58,7 +58,7 @@ def is_too_soon(rule: AlertRule, event_s: float, last_s: float | None) -> bool:
 
 
 def _holds(schedule: Schedule, local: datetime) -> bool:
-    """Return whether the hours hold at a local time; days are those on which they begin."""
+    """Return whether the hours contain a local time; days are those on which the hours begin."""
     begin, end = schedule.minutes
     minute = local.hour * 60 + local.minute
     if begin < end:

@@ -26,15 +26,15 @@ from pipeline.events.store.records import NOWHERE, EventQuery, EventRecord, Stor
 from pipeline.events.store.store import EventStore
 
 HOOK_KIND = "alert-webhook"
-"""First part of the target's name of an alert webhook; those of events are called "webhook"."""
+"""Prefix of the target names of alert webhooks; those of events begin with "webhook"."""
 TEST_TIMEOUT_S = 25.0
 END_TIMEOUT_S = 1.0
-"""How long a channel that is removed may go on with what it sends."""
+"""Maximum time for a removed channel to finish sending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """The targets that alerts have for themselves, none started, and the rules that use them."""
+    """The targets used by alerts alone, not started, and the rules that use them."""
 
     options: AlertOptions = field(default_factory=AlertOptions)
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class AlertService:
     """Rules in force and their channels; any thread may call it.
 
     `deliver_to` is called with the names of the targets when they change: messages for others are
-    given up. Links begin with `public_url`. Alerts wait for thumbnails where `has_pictures`.
+    given up. Links begin with `public_url`. Alerts wait for thumbnails if `has_pictures`.
     """
 
     def __init__(
@@ -69,23 +69,23 @@ class AlertService:
 
     @property
     def options(self) -> AlertOptions:
-        """Return the rules and channels in force, secrets filled in: not to be shown."""
+        """Return the rules and channels in force, with secrets filled in: not to be shown."""
         return self._channels.options
 
     @property
     def workers(self) -> list[DeliveryWorker]:
-        """Return the delivery threads of the channels that alerts have for themselves."""
+        """Return the delivery threads of the channels used by alerts alone."""
         with self._lock:
             return list(self._workers.values())
 
     def start(self, fail: Fail, mqtt: DeliveryWorker | None) -> None:
-        """Begin to deliver; `mqtt` delivers to the broker of events."""
+        """Start delivering; `mqtt` delivers to the broker of events."""
         self._mqtt, self._fail = mqtt, fail
         for worker in self.workers:
             worker.start(fail)
 
     def use(self, options: AlertOptions) -> None:
-        """Replace rules and channels; raises ConfigError, and nothing is changed then."""
+        """Replace rules and channels; after a ConfigError nothing is changed."""
         made = make_channels(options, self._store)
         with self._lock:
             before, old = self._channels.options, self._workers
@@ -109,7 +109,7 @@ class AlertService:
                 new[name].start(self._fail)
 
     def add(self, records: Sequence[EventRecord]) -> None:
-        """Store events with the alerts that they call for; raises StoreError."""
+        """Store events with the alerts that they cause; raises StoreError."""
         self._alerter.add(records)
 
     def wake(self) -> None:
@@ -131,7 +131,7 @@ class AlertService:
                 self._alerter.counts.add(AlertCount(rule, target, FAILED))
 
     def counts(self) -> Mapping[AlertCount, int]:
-        """Return what became of alerts since the start."""
+        """Return the counts of alerts since the start, by outcome."""
         return self._alerter.counts.now()
 
     def newest(self, limit: int, rule: str | None = None) -> list[StoredAlert]:
@@ -145,7 +145,7 @@ class AlertService:
     def test(self, name: str) -> dict[str, Outcome] | None:
         """Send a test of a rule to each of its targets, and wait; None if there is no such rule.
 
-        It is about the newest visit, if there is one; better one that has a picture.
+        It is about the newest visit, if there is one, preferably with a picture.
         """
         rule = next((one for one in self._channels.rules if one.options.name == name), None)
         if rule is None:
@@ -159,12 +159,12 @@ class AlertService:
         return {target: _wait(one, until) for target, one in answers.items()}
 
     def web_push(self) -> WebPush | None:
-        """Return what sends to browsers, None where that is not configured."""
+        """Return the sender to browsers, None if it is not configured."""
         target = self._channels.targets.get(WEB_PUSH)
         return target if isinstance(target, WebPush) else None
 
     def end(self, timeout_s: float) -> None:
-        """Send what is due for at most so long; `join` waits for it."""
+        """Send what is due for at most this long; `join` waits for it."""
         for worker in self.workers:
             worker.end(timeout_s)
 
@@ -207,7 +207,7 @@ class AlertService:
 
 
 def make_channels(options: AlertOptions, store: EventStore) -> Channels:
-    """Return the targets of the channels, none of them started; raises ConfigError."""
+    """Return the targets of the channels, not started; raises ConfigError."""
     targets: dict[str, Target] = {}
     hooks: dict[str, str] = {}
     for number, hook in enumerate(options.webhooks):
@@ -225,7 +225,7 @@ def make_channels(options: AlertOptions, store: EventStore) -> Channels:
 
 
 def alert_targets(options: AlertOptions, store: EventStore) -> list[str]:
-    """Return the names of the targets that alerts have for themselves; raises ConfigError."""
+    """Return the names of the targets used by alerts alone; raises ConfigError."""
     return list(make_channels(options, store).targets)
 
 
@@ -253,6 +253,6 @@ def _wait(answer: Future[Outcome], until: float) -> Outcome:
     try:
         return answer.result(max(0.0, until - time.monotonic()))
     except FutureTimeoutError:
-        if answer.cancel():  # or it would be sent later, when nobody waits for it
+        if answer.cancel():  # otherwise it would be sent later, when the test is over
             return Outcome("again", "still busy with an earlier message")
         return Outcome("again", "no answer within the time of a test")

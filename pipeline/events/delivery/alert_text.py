@@ -26,7 +26,7 @@ def _happened(event: StoredEvent) -> str:
         "dwell": f"{who} in {event.area} for {seconds}",
         "cross": f"{who} crossed {event.area}{direction}",
         "appeared": f"{who} appeared",
-        "lost": "no picture any more",
+        "lost": "no more pictures",
         "live": "picture is back",
     }
     return texts.get(event.kind, f"{who}: {event.kind} {event.area}".strip())

@@ -18,14 +18,14 @@ from pipeline.events.delivery.options import EVENT_NAMES
 Component = dict[str, Any]
 _OR_EMPTY = "default(dict(), true)"
 _STATE = f"(value_json | {_OR_EMPTY})"
-"""The state in a template; whatever is missing in it, or all of it, is unknown and no error."""
+"""The state in a template; missing parts are unknown, not an error."""
 _WITHOUT_PICTURE = f"{{{{ dict(value_json | {_OR_EMPTY}, thumbnail=none) | tojson }}}}"
-"""An alert without its picture: attributes of more than 16 KB are not kept by Home Assistant."""
+"""An alert without its picture: Home Assistant does not keep attributes of more than 16 KB."""
 ONLINE, OFFLINE = "online", "offline"
 
 
 def slug(name: str) -> str:
-    """Return a name as topics and ids take it: a-z, 0-9 and _, different for different names."""
+    """Return a name for topics and ids: a-z, 0-9 and _, distinct for distinct names."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
     if name and plain == name:
         return plain
@@ -95,11 +95,11 @@ def device(
     clips: bool = False,
     pictures: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return the discovery message of a camera; `zones` says of each whether it is a line.
+    """Return the discovery message of a camera; `zones` maps each name to whether it is a line.
 
     With `clips` it has an entity for events whose clip is ready, and one for each of the `pictures`
-    "thumbnail" and "snapshot". A null in the state comes out of a
-    template as "None", which Home Assistant shows as unknown: no number, and no trigger's 0.
+    "thumbnail" and "snapshot". A null in the state becomes "None" in a template, which Home
+    Assistant shows as unknown: not a number, so no trigger fires on 0.
     """
     node = topics.node(camera)
     parts: dict[str, Component] = {

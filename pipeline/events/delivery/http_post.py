@@ -1,8 +1,9 @@
-"""A POST request with a total time limit, and the meaning of its answer for a message.
+"""One POST request with a total time limit, and the meaning of its answer for a message.
 
-With the standard library's `http.client`: it is there, follows no redirect by itself, and hands out
-its socket, so that a server which drips a byte a second cannot hold a request for ever. A client
-library would only bring a connection pool, which is of no use where each attempt must be known.
+It uses the standard library's `http.client`, which is always available, follows no redirect by
+itself, and gives access to its socket, so that a server that sends a byte a second cannot hold a
+request for ever. A client library would only add a connection pool, which is useless if each
+attempt must be known.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CUT_EVERY_S = 0.2
 
 
 class Deadline:
-    """Cuts the connection of an exchange after `timeout_s` in all, or when another thread asks."""
+    """Cuts an exchange's connection after `timeout_s` in total, or on request of another thread."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -35,7 +36,7 @@ class Deadline:
 
     @contextmanager
     def watching(self, cut: Callable[[], object]) -> Iterator[Callable[[], bool]]:
-        """Call `cut` when it is time; return what says whether it was."""
+        """Call `cut` when the time is over; return a function that says whether it was called."""
         with self._lock:
             self._cut = cut
         ended = threading.Event()
@@ -50,20 +51,20 @@ class Deadline:
                 self._cut = None
 
     def _cut_when_over(self, cut: Callable[[], object], ended: threading.Event) -> None:
-        """Cut again and again: the connection may be made when the time is over already."""
+        """Cut repeatedly: the connection may be made after the time is over."""
         pause_s = self.timeout_s
         while not ended.wait(pause_s):
             cut()
             pause_s = _CUT_EVERY_S
 
     def abort(self) -> None:
-        """Cut what is under way."""
+        """Cut the exchange in progress."""
         with self._lock:
             if self._cut is not None:
                 self._cut()
 
     def outcome(self, error: Exception, *, is_over: bool) -> Outcome:
-        """Return what a failed exchange means: to be done again."""
+        """Return the outcome of a failed exchange: to be repeated."""
         if is_over or isinstance(error, TimeoutError):
             return Outcome("again", f"no answer within {self.timeout_s:g} s")
         reason = system_reason(error) or type(error).__name__
@@ -71,7 +72,7 @@ class Deadline:
 
 
 class HttpPost:
-    """Posts to a connection that is made for one request; `send` takes at most `timeout_s`."""
+    """Posts over a connection made for one request; `send` takes at most `timeout_s`."""
 
     def __init__(self, timeout_s: float) -> None:
         self._deadline = Deadline(timeout_s)
@@ -79,7 +80,7 @@ class HttpPost:
     def send(
         self, connection: HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Outcome:
-        """Post, and say what the answer means; the connection is closed."""
+        """Post, and return the meaning of the answer; the connection is closed."""
         connection.timeout = self._deadline.timeout_s
         with self._deadline.watching(lambda: cut(connection.sock)) as is_over:
             try:
@@ -93,17 +94,17 @@ class HttpPost:
                 connection.close()
 
     def abort(self) -> None:
-        """Cut the request that is under way."""
+        """Cut the request in progress."""
         self._deadline.abort()
 
 
 def outcome_of(status: int, wait: str | None, now: float) -> Outcome:
-    """Return what an HTTP answer means for the event; `wait` is its Retry-After header."""
+    """Return the meaning of an HTTP answer for the event; `wait` is its Retry-After header."""
     if 200 <= status < 300:
         return Outcome("delivered")
     if 300 <= status < 400:
         return Outcome(
-            "refused", f"HTTP {status}: redirects are not followed, give its new address"
+            "refused", f"HTTP {status}: redirects are not followed, configure the new address"
         )
     if status >= 500 or status in RETRIED_STATUSES:
         return Outcome("again", f"HTTP {status}", retry_after(wait, now))
@@ -111,7 +112,7 @@ def outcome_of(status: int, wait: str | None, now: float) -> Outcome:
 
 
 def retry_after(text: str | None, now: float) -> float | None:
-    """Return the seconds a Retry-After header asks for (RFC 9110, 10.2.3), an hour at most."""
+    """Return the seconds that a Retry-After header asks for (RFC 9110, 10.2.3), at most an hour."""
     if text is None:
         return None
     if text.strip().isdecimal():
@@ -125,7 +126,7 @@ def retry_after(text: str | None, now: float) -> float | None:
 
 
 def cut(sock: socket.socket | None) -> None:
-    """End what another thread reads from or writes to a socket."""
+    """End another thread's reading from or writing to a socket."""
     if sock is not None:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)

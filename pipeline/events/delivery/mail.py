@@ -25,7 +25,7 @@ _PICTURE_ID = "thumbnail@trackline"
 
 
 class Mail:
-    """A mail server that gets each alert as a mail of its own; `send` ends in `timeout_s`."""
+    """A mail server to which each alert is sent as a mail; `send` ends within `timeout_s`."""
 
     def __init__(self, options: EmailOptions, where: str) -> None:
         self.name = EMAIL
@@ -41,13 +41,13 @@ class Mail:
         return True
 
     def send(self, message: Message) -> Outcome:
-        """Send the mail and say what the server's answer means."""
+        """Send the mail and return the meaning of the server's answer."""
         link = _Link(self._options, self._context)
         with self._deadline.watching(lambda: cut(link.sock)) as is_over:
             try:
                 return self._exchange(link, mail_of(message, self._options))
             except smtplib.SMTPAuthenticationError as error:
-                # A password that is wrong today is mended tomorrow; the alert waits for that.
+                # A wrong password may be corrected later; the alert waits for that.
                 return Outcome("again", f"sign-in is refused: {_reply(error)}")
             except smtplib.SMTPRecipientsRefused as error:
                 return _outcome_of_refusals(error.recipients)
@@ -56,7 +56,9 @@ class Mail:
                     return self._deadline.outcome(error, is_over=True)
                 return Outcome("refused" if _is_final(error) else "again", _reply(error))
             except smtplib.SMTPNotSupportedError as error:
-                return Outcome("again", f"the server cannot do what is configured: {error}")
+                return Outcome(
+                    "again", f"the server does not support the configured settings: {error}"
+                )
             except ssl.SSLCertVerificationError as error:
                 return Outcome("again", f"its certificate is not valid: {error.verify_message}")
             except smtplib.SMTPServerDisconnected:
@@ -68,7 +70,7 @@ class Mail:
                 link.close()
 
     def abort(self) -> None:
-        """Cut the connection that is under way."""
+        """Cut the connection in progress."""
         self._deadline.abort()
 
     def _exchange(self, link: _Link, mail: EmailMessage) -> Outcome:
@@ -90,9 +92,9 @@ class Mail:
 
 
 class _Link(smtplib.SMTP):
-    """An SMTP connection, encrypted from the beginning with `security: tls`; not made yet.
+    """An SMTP connection, encrypted from the beginning with `security: tls`; not yet made.
 
-    smtplib connects in its constructor, where nothing could cut it, unless it gets no host there.
+    smtplib connects in its constructor, where it could not be cut, unless it gets no host there.
     """
 
     def __init__(self, options: EmailOptions, context: ssl.SSLContext | None) -> None:
@@ -152,12 +154,15 @@ def _context(options: EmailOptions, where: str) -> ssl.SSLContext:
 
 
 def _is_final(error: smtplib.SMTPResponseException) -> bool:
-    """Return whether this mail is refused for good; a server that refuses all may mend that."""
+    """Return whether this mail is refused for good.
+
+    A server that refuses all mails may be repaired.
+    """
     return 500 <= error.smtp_code < 600 and not isinstance(error, smtplib.SMTPConnectError)
 
 
 def _outcome_of_refusals(refused: dict[str, tuple[int, bytes]]) -> Outcome:
-    """Return what it means that every address is refused: for now, or for good."""
+    """Return the outcome if every address is refused: for now, or for good."""
     is_for_now = any(400 <= code < 500 for code, _ in refused.values())
     return Outcome("again" if is_for_now else "refused", _first_reply(refused))
 

@@ -33,11 +33,11 @@ MAX_RECONNECT_S = 60
 
 
 class Mqtt:
-    """One broker: events at QoS 1, and retained states with Home Assistant's discovery.
+    """One broker: events at QoS 1, and retained states with Home Assistant discovery.
 
-    The connection lives on paho's own thread, which makes it anew with back-off. An event is
-    handed over only while it stands, and counts as delivered with the broker's acknowledgement;
-    should the connection break in between, paho sends it again with MQTT's duplicate mark.
+    The connection lives on paho's own thread, which reconnects with back-off. An event is handed
+    over only while connected, and counts as delivered with the broker's acknowledgement; if the
+    connection breaks in between, paho sends it again with MQTT's duplicate flag.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Mqtt:
         self._client = self._make(client_id)
 
     def start(self) -> None:
-        """Begin to connect; returns at once, and goes on trying for ever."""
+        """Start connecting; returns at once, and retries for ever."""
         self._client.connect_async(self._options.host, self._port, KEEPALIVE_S)
         self._client.loop_start()
 
@@ -101,7 +101,7 @@ class Mqtt:
             return Outcome("unsent")
         sent = self._hand_over(topic, _json(text))
         if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
-            return Outcome("again", "too much is on its way")
+            return Outcome("again", "too many messages in flight")
         until = time.monotonic() + ACK_S
         with self._acknowledged:
             while not self._ending.is_set():
@@ -114,17 +114,17 @@ class Mqtt:
         return Outcome("again", "ended before the acknowledgement")
 
     def _hand_over(self, topic: str, text: str, retain: bool = False) -> paho.MQTTMessageInfo:
-        """Publish what the caller waits for; its acknowledgement is noted from now on.
+        """Publish a message for the waiting caller; its acknowledgement is recorded from now on.
 
-        Outside the lock: paho holds one of its own while it calls `_on_publish`, and takes that one
-        here. Each thread would wait for the other's for ever.
+        Outside the lock: paho holds a lock of its own while it calls `_on_publish`, and takes that
+        one here. The two threads would wait for each other for ever.
         """
         with self._acknowledged:
             self._acked.clear()
         return self._client.publish(topic, text, qos=1, retain=retain)
 
     def abort(self) -> None:
-        """Wait no longer for an acknowledgement."""
+        """Stop waiting for an acknowledgement."""
         self._ending.set()
         with self._acknowledged:
             self._acknowledged.notify_all()
@@ -240,7 +240,7 @@ class Mqtt:
 
 
 def _tls(options: MqttOptions) -> ssl.SSLContext:
-    """Return a context that checks certificates; raises ConfigError where a file is not one."""
+    """Return a context that checks certificates; raises ConfigError for an invalid file."""
     try:
         context = ssl.create_default_context(cafile=options.ca_file)
         if options.client_cert is not None:

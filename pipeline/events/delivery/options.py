@@ -16,7 +16,7 @@ EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 
 
 class HookOptions(OptionsModel):
-    """An address that gets messages in signed POST requests."""
+    """An address to which messages are sent in signed POST requests."""
 
     url: Address = Field(min_length=1)
     """`https://...`; `${NAME}` is filled in. Reports show only the host."""
@@ -31,7 +31,7 @@ class HookOptions(OptionsModel):
 
 
 class WebhookOptions(HookOptions):
-    """An address that gets each event in a POST request of its own."""
+    """An address to which each event is sent in a POST request of its own."""
 
     kinds: tuple[EventName, ...] = ()
     """Only these kinds (enter, leave, dwell, cross, appeared, lost, live); all if empty."""
@@ -40,7 +40,7 @@ class WebhookOptions(HookOptions):
 
 
 class MqttOptions(OptionsModel):
-    """A broker that gets events, and the state of every camera in Home Assistant's way."""
+    """A broker for events and the state of every camera, with Home Assistant discovery."""
 
     needs: ClassVar[tuple[Needs, ...]] = (
         Needs(("password",), "username", bool, "username"),

@@ -24,7 +24,7 @@ MAX_WAITING = 20_000
 MAX_DAYS = 7.0
 MAX_RETRY_AFTER_S = 3600.0
 MAX_WAIT_S = 2 * MAX_RETRY_AFTER_S
-"""No message is put back for longer: one that seems to be was, before a clock was set back."""
+"""Maximum delay of a retry: a longer one means that the clock was set back."""
 _DAY_S = 86_400.0
 _IS_ALERT = outbox.c.about.startswith(ABOUT, autoescape=True)
 
@@ -33,10 +33,10 @@ _IS_ALERT = outbox.c.about.startswith(ABOUT, autoescape=True)
 class Message:
     """One message to a target. `attempt` counts from 1: from 2 on it may have arrived before.
 
-    `about` is "event", or "clip" for the second one, which says that the clip is ready, or
-    "alert:RULE". `clip_url` is where the clip is, `thumbnail_url` where the picture of its visit
-    is, `thumbnail` its file, None while there is none. `visit_url` is the visit on the page.
-    `is_test` marks an alert that a person has asked for, `target` is the name of its target.
+    `about` is "event", or "clip" for the second message, when the clip is ready, or "alert:RULE".
+    `clip_url` is the address of the clip, `thumbnail_url` that of its visit's picture, `thumbnail`
+    its file, None while there is none. `visit_url` is the visit on the page. `is_test` marks an
+    alert requested by a user, `target` is the name of its target.
     """
 
     id: int
@@ -59,11 +59,11 @@ class Message:
 
     @property
     def rule(self) -> str | None:
-        """Return the rule of an alert, None for a message that is none."""
+        """Return the rule of an alert, None for other messages."""
         return self.about.removeprefix(ABOUT) if self.about.startswith(ABOUT) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the message as JSON has it."""
+        """Return the message in JSON types."""
         urls = {"clip_url": self.clip_url, "thumbnail_url": self.thumbnail_url}
         if (rule := self.rule) is None:
             return {"type": self.about, **self.event.as_dict(), **urls}
@@ -79,7 +79,7 @@ class Message:
         }
 
     def text(self) -> str:
-        """Return what happened, in one line."""
+        """Return a one-line description of the event."""
         return alert_text(self.event, is_test=self.is_test)
 
     def picture(self) -> bytes | None:
@@ -89,14 +89,14 @@ class Message:
         try:
             return self.thumbnail.read_bytes()
         except OSError:
-            return None  # retention was quicker
+            return None  # deleted by retention in the meantime
 
 
 class Outbox:
     """Messages for one target, each delivered once or marked failed.
 
     A row is marked "sending", on disk, before anything leaves this machine. One that is found in
-    that state after a crash may have arrived: it is sent again, as a second attempt that says so.
+    that state after a crash may have arrived: it is sent again, as a second attempt marked as such.
     Links begin with `public_url`; without it they are paths.
     """
 
@@ -106,9 +106,9 @@ class Outbox:
         self._public_url = public_url.rstrip("/")
 
     def recover(self) -> int:
-        """Make what was being sent when the program ended wait again; return how many.
+        """Make messages that were being sent when the program ended wait again; return how many.
 
-        Alerts wait for their thumbnails no longer.
+        Alerts no longer wait for their thumbnails.
         """
         mine = outbox.c.target == self.target
         sending = outbox.c.state == "sending"
@@ -121,10 +121,10 @@ class Outbox:
     def take(self, now: float) -> Message | None:
         """Return the oldest message that is due, marked as being sent; None if there is none.
 
-        `now` is of the clock that gave `put_back` its time; a message that is due in more than two
-        hours counts as due, and so does an alert whose thumbnail is there. The messages of clips
-        and alerts wait until their event's has been sent; that of a clip which was deleted
-        meanwhile fails.
+        `now` is on the clock that gave `put_back` its time; a message that is due in more than two
+        hours counts as due, and so does an alert with an existing thumbnail. The messages of clips
+        and alerts wait until their event's message has been sent; that of a clip deleted in the
+        meantime fails.
         """
         while (message := self._next(now)) is not None:
             if message.about != "clip" or message.event.clip:
@@ -137,7 +137,7 @@ class Outbox:
                 outbox.c.id == message.id, outbox.c.state == "waiting"
             )
             done = connection.execute(changed.values(state="sending", tries=message.attempt))
-        return message if done.rowcount else None  # deleted meanwhile
+        return message if done.rowcount else None  # deleted in the meantime
 
     def _next(self, now: float) -> Message | None:
         first = outbox.alias()
@@ -192,19 +192,19 @@ class Outbox:
         )
 
     def delivered(self, message: Message) -> None:
-        """Mark a message sent: the other side has it."""
+        """Mark a message as sent: the other side has it."""
         self._settle(message, state="sent", settled=time.time(), problem="")
 
     def give_up(self, message: Message, problem: str) -> None:
-        """Mark a message failed for good, and why."""
+        """Mark a message as failed for good, with the reason."""
         self._settle(message, state="failed", settled=time.time(), problem=problem)
 
     def put_back(self, message: Message, due: float, problem: str) -> None:
-        """Have it sent again at `due`, in Unix seconds."""
+        """Schedule it again for `due`, in Unix seconds."""
         self._settle(message, state="waiting", due=due, problem=problem)
 
     def unsend(self, message: Message) -> None:
-        """Have it sent again as if this attempt never was: nothing has left the machine."""
+        """Schedule it again as if this attempt had not happened: nothing has left the machine."""
         self._settle(message, state="waiting", tries=message.attempt - 1)
 
     def states(self) -> Counter[str]:
@@ -220,9 +220,9 @@ class Outbox:
 
 
 def expire(store: EventStore, now: float) -> list[GivenUp]:
-    """Mark failed what has waited longer than 7 days or is beyond 20,000; return it.
+    """Mark messages failed that have waited longer than 7 days or exceed 20,000; return them.
 
-    Of too many the oldest go: a target that comes back wants to know what is going on now.
+    If there are too many the oldest are dropped: a target that returns needs current events.
     """
     waiting = outbox.c.state == "waiting"
     old = sa.select(outbox.c.id).join(events, outbox.c.event_id == events.c.id)

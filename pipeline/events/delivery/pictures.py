@@ -10,14 +10,14 @@ import numpy as np
 from pipeline.core.data import Result
 
 SNAPSHOT_WIDTH = 1280
-"""Widest snapshot, in pixels."""
+"""Maximum width of a snapshot, in pixels."""
 QUALITY = 80
 
 
 class CameraPictures:
     """The newest pictures, set by one thread and published by another; old ones are replaced.
 
-    A snapshot is made every `snapshot_s` seconds at most, none where that is None.
+    A snapshot is made at most every `snapshot_s` seconds, none if that is None.
     """
 
     def __init__(self, snapshot_s: float | None) -> None:
@@ -28,7 +28,7 @@ class CameraPictures:
         self._began: dict[str, float] = {}  # of the visit whose thumbnail is the newest
 
     def set_thumbnail(self, camera: str, began: float, jpeg: bytes) -> None:
-        """Replace a camera's thumbnail, unless that is of a visit which began later."""
+        """Replace a camera's thumbnail, unless the current one belongs to a later visit."""
         with self._lock:
             if began >= self._began.get(camera, began):
                 self._began[camera] = began

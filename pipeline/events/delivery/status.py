@@ -17,11 +17,11 @@ from pipeline.events.store.tables import events, outbox
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """The outbox of one target in figures; times in Unix seconds.
+    """Figures of one target's outbox; times in Unix seconds.
 
-    `waiting_since` is when the oldest event that waits happened, `last_error` why its last attempt
-    failed. `failed` counts what was marked failed and is still kept, `failed_at` and `failure` are
-    the newest of it.
+    `waiting_since` is the time of the oldest waiting event, `last_error` the reason its last
+    attempt failed. `failed` counts failed messages that are still stored, `failed_at` and `failure`
+    are those of the newest of them.
     """
 
     waiting: int = 0
@@ -34,7 +34,7 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """One target: its queue, how many messages it took since the start, and what is wrong now."""
+    """One target: its queue, messages accepted since the start, and the current problem."""
 
     target: str
     address: str
@@ -52,7 +52,7 @@ class DeliveryStatuses:
         self._queues: dict[str, QueueStatus] = {}
 
     def refresh(self) -> None:
-        """Query the database; while it is away the last status stays."""
+        """Query the database; while it is unavailable the last status stays."""
         with suppress(StoreError):  # the store writer logs it
             self._queues = {
                 one.target.name: queue_status(self._store, one.target.name)
@@ -72,7 +72,7 @@ class DeliveryStatuses:
 
 
 def queue_status(store: EventStore, target: str) -> QueueStatus:
-    """Return what waits for a target and what failed; raises StoreError."""
+    """Return the waiting and failed messages of a target; raises StoreError."""
     mine = outbox.c.target == target
     waits, failed = outbox.c.state.in_(OPEN), outbox.c.state == "failed"
     counted = sa.select(sa.func.count()).select_from(outbox)

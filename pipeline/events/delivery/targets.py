@@ -33,14 +33,14 @@ class Targets:
     camera_states: CameraStateTable | None = None
 
     def note(self, result: Result) -> None:
-        """Update the camera states and snapshots that the broker gets."""
+        """Update the camera states and snapshots for the broker."""
         if self.camera_states is not None:
             self.camera_states.update(result, time.monotonic())
         if self.mqtt is not None:
             self.mqtt.pictures.note(result)
 
     def set_thumbnail(self, camera: str, began: float, jpeg: bytes) -> None:
-        """Have the broker get the picture of a visit that began at this Unix time."""
+        """Pass the picture of a visit that began at this Unix time to the broker."""
         if self.mqtt is not None and self.mqtt.wants_thumbnails:
             self.mqtt.pictures.set_thumbnail(camera, began, jpeg)
 
@@ -58,7 +58,7 @@ def make_targets(
     *,
     clips: bool,
 ) -> Targets:
-    """Return the targets, none of them started; raises ConfigError, MissingExtraError.
+    """Return the targets, not started; raises ConfigError, MissingExtraError.
 
     `clips`: whether clips are recorded at all.
     """

@@ -43,22 +43,22 @@ from pipeline.events.store.subscriptions import (
 log = logging.getLogger("trackline")
 
 MAX_ENDPOINT = 1000
-"""Longest address of a push service, in characters."""
+"""Maximum length of a push service's address, in characters."""
 TTL_S = 12 * 3600
-"""How long a push service keeps a message for a browser that is not there."""
+"""How long a push service keeps a message for an offline browser."""
 MAX_TEXT = 500
 _SIGNED_S = 12 * 3600
 _GONE = (404, 410)
 _REMEMBERED = 10_000
 _FAILURES_IN_ORDER = 3
-"""After so many failures in a row a browser is left alone for a while."""
+"""Failures in a row after which a browser is skipped for a while."""
 _FIRST_REST_S, _MAX_REST_S = 1.0, 60.0
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 _P256_POINT, _AUTH_BYTES = 65, 16
 
 
 class _Rest(NamedTuple):
-    """A browser whose push service failed: how often in a row, and until when it is left alone."""
+    """A browser with a failing push service: failures in a row, and until when it is skipped."""
 
     failures: int
     until: float  # monotonic
@@ -66,11 +66,10 @@ class _Rest(NamedTuple):
 
 
 class WebPush:
-    """All browsers that switched notifications on; each alert is sent to every one of them.
+    """All browsers with notifications enabled; each alert is sent to every one of them.
 
-    A browser that its push service does not know any more is forgotten. If some could not be
-    reached, the alert is sent to those again for 12 hours, and not to the others, which get the
-    next alerts meanwhile.
+    A browser unknown to its push service is removed. If some could not be reached, the alert is
+    resent to those for 12 hours, but not to the others, which get the next alerts in the meantime.
     """
 
     def __init__(self, options: WebPushOptions, store: EventStore) -> None:
@@ -94,17 +93,17 @@ class WebPush:
         return _public_key(self._signer())
 
     def browsers(self) -> int:
-        """Return how many browsers get notifications; raises StoreError."""
+        """Return the number of subscribed browsers; raises StoreError."""
         return len(all_subscriptions(self._store))
 
     def subscribe(self, endpoint: str, p256dh: str, auth: str, label: str) -> None:
-        """Have a browser get notifications; raises ValueError, StoreError."""
+        """Subscribe a browser; raises ValueError, StoreError."""
         checked_endpoint(endpoint, private=self._options.private_services)
         checked_keys(p256dh, auth)
         add_subscription(self._store, endpoint, p256dh, auth, label)
 
     def unsubscribe(self, endpoint: str) -> bool:
-        """Forget a browser; return whether it was known. Raises StoreError."""
+        """Unsubscribe a browser; return whether it was known. Raises StoreError."""
         return remove_subscription(self._store, endpoint)
 
     def send(self, message: Message) -> Outcome:
@@ -137,11 +136,11 @@ class WebPush:
         return result
 
     def abort(self) -> None:
-        """Cut the request that is under way."""
+        """Cut the request in progress."""
         self._post.abort()
 
     def _send_unless_resting(self, one: Subscription, payload: bytes, signer: Any) -> Outcome:
-        """Send, unless a push service failed a moment ago: it must not hold up other browsers."""
+        """Send, unless a push service failed recently: it must not delay other browsers."""
         rest, now = self._rests.get(one.id), time.monotonic()
         if rest is not None and now < rest.until:
             return replace(rest.outcome, after_s=rest.until - now)
@@ -239,7 +238,7 @@ def check_extra() -> None:
 
 
 def payload_of(message: Message) -> bytes:
-    """Return what the page's service worker gets: it makes a notification of it."""
+    """Return the payload for the page's service worker, which makes a notification of it."""
     about = {
         "title": message.rule,
         "text": message.text()[:MAX_TEXT],
@@ -251,7 +250,7 @@ def payload_of(message: Message) -> bytes:
 
 
 def encrypted(payload: bytes, p256dh: str, auth: str) -> bytes:
-    """Return a payload that only the browser with these keys can read (RFC 8291, aes128gcm)."""
+    """Return a payload that only the browser with these keys can decrypt (RFC 8291, aes128gcm)."""
     import http_ece
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -278,9 +277,9 @@ def checked_keys(p256dh: str, auth: str) -> tuple[bytes, bytes]:
 
 
 def checked_endpoint(endpoint: str, *, private: bool) -> SplitResult:
-    """Return the parts of a push service's address; raises ValueError for one that is none.
+    """Return the parts of a push service's address; raises ValueError for an invalid one.
 
-    https only; with `private` http too, and addresses of a private network.
+    https only; with `private` http too, and addresses in a private network.
     """
     want = "endpoint: want https://HOST/... of a push service"
     try:
@@ -305,7 +304,7 @@ def checked_endpoint(endpoint: str, *, private: bool) -> SplitResult:
 
 
 def _addresses(url: SplitResult, *, private: bool) -> list[str]:
-    """Return the addresses of a push service; raises ValueError where one is not public."""
+    """Return the addresses of a push service; raises ValueError if one is not public."""
     host = url.hostname or ""
     found = socket.getaddrinfo(host, url.port or 443, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
@@ -323,7 +322,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _summary(outcomes: Sequence[Outcome], *, is_partly_done: bool) -> Outcome:
-    """Return what became of an alert, of what became of it at each browser."""
+    """Return the outcome of an alert, from the outcomes at each browser."""
     for kind in ("again", "delivered", "refused"):
         found = [one for one in outcomes if one.kind == kind and one.status not in _GONE]
         if found:

@@ -42,7 +42,7 @@ class Webhook:
         return True
 
     def send(self, message: Message) -> Outcome:
-        """Post the message and say what the answer means."""
+        """Post the message and return the meaning of the answer."""
         body = json.dumps(message.as_dict(), ensure_ascii=False).encode()
         uid = message.uid
         headers = {
@@ -58,18 +58,18 @@ class Webhook:
         return self._post.send(connection, path, body, headers)
 
     def abort(self) -> None:
-        """Cut the request that is under way."""
+        """Cut the request in progress."""
         self._post.abort()
 
 
 def name_of(options: HookOptions, kind: str = "webhook") -> str:
-    """Return the target's name: the same after a restart, and nothing secret."""
+    """Return the target's name: stable over restarts, and without secrets."""
     digest = hashlib.sha256(options.url.encode()).hexdigest()
     return f"{kind}:{options.name or digest[:12]}"
 
 
 def signature(key: bytes, uid: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers of Standard Webhooks; without a key those that are not signed.
+    """Return the headers of Standard Webhooks; without a key, without the signature.
 
     The signature is base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`, after "v1,".
     """

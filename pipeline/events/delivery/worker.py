@@ -1,4 +1,4 @@
-"""The delivery thread of one target: takes due messages from the outbox, sends them, marks them."""
+"""Delivery thread of one target: takes due messages from the outbox, sends them, marks them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 MAX_PARTIAL_PAUSE_S = 600.0
 POLL_S = 2.0
-"""How soon an event is seen that another part of the program has put into the store."""
+"""Polling interval for events that another part of the program has stored."""
 MAX_TRIES_IN_ORDER = 3
-"""After so many failures of a message, others are sent between its tries."""
+"""Failures of a message after which others are sent between its retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one attempt.
+    """Outcome of one attempt.
 
-    "again": retry, not before `after_s` if that is given. "refused": never retry. "unsent":
-    nothing has left this machine. `status` is that of an HTTP answer. `is_partial`: some of the
-    addressees have it, so that other messages need not wait for it.
+    "again": retry, not before `after_s` if that is given. "refused": never retry. "unsent": nothing
+    has left this machine. `status` is that of an HTTP answer. `is_partial`: some of the recipients
+    have it, so that other messages need not wait for it.
     """
 
     kind: Literal["delivered", "again", "refused", "unsent"]
@@ -49,22 +49,22 @@ class Target(Protocol):
     name: str
     address: str
     problem: str
-    """What is wrong with the other side as far as is known without sending; "" if nothing."""
+    """Known problem of the other side, without sending; "" if none."""
 
     def ready(self) -> bool:
         """Return whether it makes sense to try now."""
 
     def send(self, message: Message) -> Outcome:
-        """Send one event and wait for the answer; never raises for what the other side does."""
+        """Send one event and wait for the answer; never raises for a failure of the other side."""
 
     def abort(self) -> None:
-        """Make a `send` that is under way on another thread return soon."""
+        """Make a `send` in progress on another thread return soon."""
 
 
 def stable_clock() -> Callable[[], float]:
-    """Return a clock of Unix seconds as the system's clock is set now.
+    """Return a clock of Unix seconds, fixed to the system clock as it is set now.
 
-    Waits must not last an hour longer because somebody sets that back by one.
+    Waits must not last an hour longer because that clock is set back by one.
     """
     unix = time.time() - time.monotonic()
     return lambda: unix + time.monotonic()
@@ -74,11 +74,11 @@ OnSettled = Callable[[Message, Outcome], object]
 
 
 class DeliveryWorker:
-    """Delivers in order. While a target is away its events wait on the disk.
+    """Delivers in order. While a target is unreachable its events wait on disk.
 
-    A message that fails again and again holds up the others for three tries; after that they are
-    sent between its tries. `on_settled` is called with each message that was delivered or refused;
-    `now` is the clock of the outbox.
+    A message that keeps failing delays the others for three tries; after that they are sent between
+    its retries. `on_settled` is called with each message that was delivered or refused; `now` is
+    the clock of the outbox.
     """
 
     def __init__(
@@ -111,7 +111,10 @@ class DeliveryWorker:
         self._worker.start(fail)
 
     def send_now(self, message: Message) -> Future[Outcome]:
-        """Send a message that is not in the outbox, before those that are; there is one try."""
+        """Send a message that is not in the outbox, before those that are.
+
+        There is only one try.
+        """
         answer: Future[Outcome] = Future()
         self._direct.append((message, answer))
         self._wake.set()
@@ -122,12 +125,12 @@ class DeliveryWorker:
         self._wake.set()
 
     def end(self, timeout_s: float) -> None:
-        """Send what is due for at most `timeout_s`, then end; do not wait for that."""
+        """Send what is due for at most `timeout_s`, then end; returns at once."""
         self._stop_at = time.monotonic() + timeout_s
         self._wake.set()
 
     def join(self) -> None:
-        """Wait for the end, cutting off what still goes on when that time is over."""
+        """Wait for the end; sending still in progress after `timeout_s` is cut."""
         left = (self._stop_at or 0.0) - time.monotonic()
         if not self._worker.join(max(left, 0.01)):
             self.target.abort()
@@ -142,7 +145,7 @@ class DeliveryWorker:
             if message is not None:
                 self._deliver(message)
             elif self._stop_at is not None:
-                return  # nothing is due that could be sent now
+                return  # nothing due can be sent now
             else:
                 pause = self._not_before - time.monotonic()
                 self._wake.wait(min(pause, POLL_S) if pause > 0 else POLL_S)
@@ -193,9 +196,9 @@ class DeliveryWorker:
             self._on_settled(message, outcome)
 
     def _postpone(self, message: Message, outcome: Outcome) -> float:
-        """Return when to send it again, and leave the target alone for a while.
+        """Return when to send it again, and skip the target for a while.
 
-        Not where some of its addressees answer: one that is away must not hold up the others.
+        Not if some of its recipients answer: an unreachable one must not delay the others.
         """
         if outcome.is_partial:
             self._problem = outcome.problem
@@ -216,7 +219,7 @@ class DeliveryWorker:
         return self._now() + (pause if message.attempt <= MAX_TRIES_IN_ORDER else 2 * pause)
 
     def _until_done(self, step: Callable[[], object]) -> bool:
-        """Retry a step in the database until it is done; return False once the worker must end."""
+        """Retry a step in the database until it succeeds; return False once the worker must end."""
         while True:
             try:
                 step()

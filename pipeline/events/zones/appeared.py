@@ -18,7 +18,8 @@ from pipeline.events.zones.schema import Appeared, CameraZones, Zone
 from pipeline.events.zones.track_states import MOMENT, Int64, SeenTracks, rows_of_ids
 
 GROWTH = 0.25
-"""Share by which both sides of a box must grow or shrink to have moved along the line of sight."""
+"""Share by which both sides of a box must grow or shrink to count as a move along the line of
+sight."""
 _ROUNDING_US = 2000  # containers round times to a millisecond
 _COLUMNS = np.dtype(
     [

@@ -17,9 +17,10 @@ from pipeline.events.zones.schema import CameraZones, Line, Zone
 from pipeline.events.zones.track_states import Decision, Decisions, Int64, SeenTracks, TrackStates
 
 CLEAR_HEIGHTS = 0.05
-"""How far off a border is clear, in heights of the box."""
+"""Distance from a border that counts as clear, in heights of the box."""
 PASSED_HEIGHTS = 0.1
-"""How far one must get, in heights of the box, to have passed through a zone in no time."""
+"""Minimum way through a zone, in heights of the box, that counts as passing it between two
+frames."""
 _NEVER = np.iinfo(np.int64).max
 _ROUNDING_US = 2000  # containers round times to a millisecond
 

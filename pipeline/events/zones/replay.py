@@ -116,7 +116,7 @@ def check_classes(recording: Recording, camera: CameraZones) -> None:
     if rules is not None and rules.classes:
         wants.append("appeared")
     if wants and not recording.class_names:
-        raise UsageError(f"{recording.path}: tells no classes, but '{wants[0]}' counts some only")
+        raise UsageError(f"{recording.path}: has no classes, but '{wants[0]}' counts only some")
 
 
 def _steps(recording: Recording, name: str, video: VideoInfo) -> Iterator[Step]:

@@ -83,7 +83,7 @@ DEFAULT_CLASSES = (
 
 
 class Appeared(OptionsModel):
-    """Which objects are an event "appeared", wherever in the picture they are."""
+    """Which objects cause an event "appeared", wherever in the picture they are."""
 
     enabled: bool = True
     """Whether to emit these events; `appeared: true` and `false` set just that."""
@@ -115,19 +115,19 @@ class Appeared(OptionsModel):
 
 
 def _rules(value: Any) -> Any:
-    """Return what a bare true or false stands for."""
+    """Return the rules that a bare true or false stands for."""
     return {"enabled": value} if isinstance(value, bool) else value
 
 
 # Built at once: FastAPI, which reads it for routes, hides what Pydantic warns of only meanwhile.
 class CameraZones(OptionsModel, defer_build=False):
-    """The zones and lines of one camera, and what counts in its whole picture."""
+    """The zones and lines of one camera, and the rules for its whole picture."""
 
     size: tuple[Annotated[int, Field(ge=1, le=65_536)], Annotated[int, Field(ge=1, le=65_536)]] | (
         None
     ) = None
-    """Width and height of the picture the points were drawn on; pictures of another size have
-    them scaled. null: the points are pixels of whatever picture comes."""
+    """Width and height of the picture the points were drawn on; for other sizes they are scaled.
+    null: the points are pixels of any picture."""
     settle_s: float = Field(0.3, ge=0, le=60)
     """Seconds clearly on the new side after which a change of sides counts."""
     gone_s: float = Field(2.0, gt=0, le=3600)
@@ -157,7 +157,7 @@ class CameraZones(OptionsModel, defer_build=False):
 
     @property
     def appeared_rules(self) -> Appeared | None:
-        """Return what counts in the whole picture, None where nothing does."""
+        """Return the rules for the whole picture, None if nothing counts there."""
         return self.appeared if self.appeared is not None and self.appeared.enabled else None
 
     @property
@@ -166,7 +166,7 @@ class CameraZones(OptionsModel, defer_build=False):
         return not self.zones_and_lines and self.appeared_rules is None
 
     def with_live_default(self) -> CameraZones:
-        """Return what a live camera has: the defaults of `appeared` where nothing is said."""
+        """Return a live camera's rules: the defaults of `appeared` if the file says nothing."""
         if self.zones_and_lines or self.appeared is not None:
             return self
         return self.model_copy(update={"appeared": Appeared()})
@@ -190,7 +190,7 @@ class ZonesFile(OptionsModel):
     """A zones file: the zones and lines of each camera, by the name of the source."""
 
     cameras: dict[Name, CameraZones] = Field({}, max_length=1024)
-    """What is watched where."""
+    """Zones and lines by camera."""
 
     @classmethod
     def keys_below(cls) -> dict[str, list[str]]:
@@ -208,7 +208,7 @@ class ZonesFile(OptionsModel):
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
-    """Return a model as plain values without what is null anyway, as people write it."""
+    """Return a model as plain values without null defaults, as people write it."""
     fields = type(model).model_fields
     return {
         name: _plain_value(value)

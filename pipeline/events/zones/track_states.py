@@ -38,25 +38,25 @@ class TrackStates:
     side: Bools
 
     inside: Bools
-    """The last foot point is in the zone, and the class counts there."""
+    """The last foot point is in the zone, and the class is counted there."""
     reported: Bools
     """An "enter" event was emitted, and no "leave" yet."""
     armed: Bools
-    """Was once clearly on a side, so that a change of sides is one."""
+    """Was once clearly on a side, so that a change of sides counts."""
     pending: Bools
-    """Has changed sides, or has just begun, and this has not been decided yet."""
+    """Has changed sides, or has just started, and is not yet decided."""
     dwelt: Bools
     """A "dwell" event was emitted for this stay."""
     net: Int64
-    """Crossings of the line since the last decision: to the right less to the left."""
+    """Crossings of the line since the last decision: to the right minus to the left."""
     changed_us: Int64
-    """When the last change of sides was."""
+    """Time of the last change of sides."""
     clear_us: Int64
-    """Since when the foot point has been clearly off the border; the far future if it is not."""
+    """Time since which the foot point is clearly off the border; the far future if it is not."""
     since_us: Int64
-    """When the first change of sides since the last decision was."""
+    """Time of the first change of sides since the last decision."""
     entered_us: Int64
-    """When the reported stay began."""
+    """Start of the reported stay."""
     anchor: Float64
     """[n, zones, 2] The foot point before the first change of sides since the last decision."""
     first: Float64
@@ -88,7 +88,7 @@ class TrackStates:
         return len(self.id)
 
     def keep(self, rows: Rows | Bools) -> None:
-        """Leave only `rows`, in that order."""
+        """Keep only `rows`, in that order."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name)[rows])
 
@@ -244,7 +244,7 @@ def seen_tracks(frame: Frame, tracks: Tracks) -> SeenTracks:
 
 
 class BestScores:
-    """The best score of each track that is there, {id: score}."""
+    """The best score of each current track, {id: score}."""
 
     def __init__(self) -> None:
         self._scores: dict[int, float] = {}

@@ -1,8 +1,8 @@
-"""The watcher of a source's zones and lines: turns its tracks into events.
+"""Watcher of a source's zones and lines: turns its tracks into events.
 
-A track is where its foot point is, the middle of its box's lower edge. Only boxes with a detection
-count, never predictions, and never one without identity. Between two of them the track went
-straight, so what is fast or was not seen on the line has crossed it all the same.
+The position of a track is its foot point, the middle of its box's lower edge. Only boxes with a
+detection count, never predictions, and never boxes without identity. Between two of them the path
+is taken as straight, so a fast object, or one not seen on the line, has crossed it all the same.
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ from pipeline.events.zones.track_states import BestScores, Decisions, FrameClock
 log = logging.getLogger("trackline")
 
 STATE_VERSION = 1
-"""Number of what `save_state` returns; another one is refused."""
+"""Version of the saved state; others are refused."""
 
 
 class ZoneWatcher:
-    """Watches the zones of one camera; `inside`, `counts` and `change` from any thread.
+    """Watches the zones of one camera; `inside`, `counts` and `change` may be called by any thread.
 
-    With `warn` a class that the detector does not know is logged. An zone wholly `beyond` the
-    picture is an error at the first one, or is logged at each new size: a camera may change its
-    size, and what is wrong with it must not end the run of others. "ignore" is for pictures whose
-    unknown size.
+    With `warn` a class unknown to the detector is logged. A zone entirely `beyond` the picture is
+    an error at the first picture, or is logged at each new size: a camera may change its size, and
+    a mistake in its zones must not end the run of others. "ignore" is for pictures of unknown size.
     """
 
     def __init__(
@@ -61,9 +60,9 @@ class ZoneWatcher:
         self._appeared = self._new_appeared()
 
     def watch(self, frame: Frame, tracks: Tracks, class_names: ClassNames) -> Sequence[Event]:
-        """Return what was decided at this frame, each with the moment in which it happened.
+        """Return the events decided at this frame, each with the moment in which it happened.
 
-        Raises ConfigError at the first one, if an zone beyond the picture is an error.
+        Raises ConfigError at the first frame if a zone beyond the picture is an error.
         """
         with self._lock:
             height, width = frame.shape[:2]
@@ -88,12 +87,12 @@ class ZoneWatcher:
             return events
 
     def reset(self) -> None:
-        """Forget where every track was, without an event; counts go on."""
+        """Forget the positions of all tracks, without an event; counts continue."""
         with self._lock:
             self._reset_tracks()
 
     def save_state(self) -> dict[str, Any]:
-        """Return where every track was, the clock and the counts, as plain data."""
+        """Return the positions of all tracks, the clock and the counts, as plain data."""
         with self._lock:
             state = {
                 "watcher": self._state_kind(),
@@ -109,7 +108,7 @@ class ZoneWatcher:
             return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `save_state` returned; raises UsageError where other zones did."""
+        """Continue from what `save_state` returned; raises UsageError for other zones."""
         with self._lock:
             came, want = state.get("watcher"), self._state_kind()
             if came != want:
@@ -131,7 +130,7 @@ class ZoneWatcher:
                 self._beyond = "warn"  # the first picture was looked at then
 
     def _state_kind(self) -> str:
-        """Return which zones and lines a state is of, and in which version."""
+        """Return the zones and lines of a saved state, and its version."""
         names = [f"{type(zone).__name__.lower()} {zone.name}" for zone in self._zones]
         if self._camera.appeared_rules is not None:
             names.append("whole picture")
@@ -140,7 +139,7 @@ class ZoneWatcher:
     def change(self, camera: CameraZones) -> None:
         """Watch other zones from the next frame on.
 
-        Those whose names stay keep their counts, and zones the tracks inside.
+        Those with the same names keep their counts, and zones the tracks inside.
         """
         with self._lock:
             gone = {zone.name for zone in self._camera.zones_and_lines} - {
@@ -175,7 +174,7 @@ class ZoneWatcher:
             return dict(self._tally.counts)
 
     def _check_beyond(self) -> None:
-        """Refuse or log zones wholly outside the picture; after the first one, log."""
+        """Refuse or log zones entirely outside the picture; after the first one, log."""
         beyond = self._beyond
         if beyond == "ignore":
             return
@@ -193,14 +192,14 @@ class ZoneWatcher:
         self._tally.forget_positions()
 
     def _new_appeared(self) -> AppearedDetector | None:
-        """Return what watches the whole picture, None where nothing does."""
+        """Return the detector for the whole picture, None if nothing counts there."""
         rules = self._camera.appeared_rules
         if rules is None:
             return None
         return AppearedDetector(rules, self._camera, self._size, self._counts_appeared)
 
     def _find_classes(self) -> None:
-        """Find the ids of the classes that count; warns where there is no such class."""
+        """Find the ids of the classes that count; warns about unknown classes."""
         names = self._names or {}
         self._find_appeared_classes(names)
         self._wanted = {}

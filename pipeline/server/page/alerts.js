@@ -6,7 +6,7 @@ import { count, eventText, span, time } from "./format.js";
 import { KINDS } from "./visit_filter.js";
 import { isOn, obstacle, switchOff, switchOn } from "./push.js";
 
-const DOCS = "Rules stand in the configuration file, section alerts; changes take effect at once.";
+const DOCS = "Rules are in the configuration file, section alerts; changes take effect at once.";
 
 /** Show the dialog about alerts. */
 export async function showAlerts() {

@@ -71,7 +71,7 @@ class Sheet {
       settings && settings.address === null ? null : el(
         "div", { class: "grid" },
         this.#field("record", "Main stream for clips", settings?.record, { placeholder: "none", class: "all" },
-          "Where the address above is of a small stream: the camera's main one, rtsp, with the same login."),
+          "If the address above is that of a small stream: the camera's main stream (rtsp), with the same login."),
       ),
       isNew ? null : this.#detection(settings),
       this.#picture, this.#told, this.#problem,
@@ -104,7 +104,7 @@ class Sheet {
       el(
         "div", { class: "grid" },
         this.#field("classes", "Classes", names(detect.classes), { placeholder: names(shared.classes) || "all", class: "all", list: known.id },
-          "Names with commas between them, as in person, car. Empty fields are as for all cameras."),
+          "Names separated by commas, such as person, car. Empty fields: as for all cameras."),
         number("conf", "Lowest score", { min: 0, max: 0.99, placeholder: shared.conf ?? "" }),
         number("fps", "Most pictures a second", { min: 1, max: 1000, placeholder: "all" }),
         // One that is set already can be taken out.
@@ -174,7 +174,7 @@ class Sheet {
 
   async #remove() {
     const { name } = this.#settings;
-    const answer = await choose(`Remove ${name}?`, "It is taken out of the configuration, and its password with it. Events, clips and zones of it stay.", [
+    const answer = await choose(`Remove ${name}?`, "The camera and its password are removed from the configuration. Its events, clips and zones stay.", [
       { value: true, text: "Remove" }, { value: false, text: "Keep" },
     ]);
     if (!answer) return;

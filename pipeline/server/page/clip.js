@@ -79,7 +79,7 @@ export class Clip {
       if (error.status !== 404) return;
       this.play({ id: number, event_id: null, camera: "", class_name: "", track_id: 0, touched: [], started: 0, clip: false, ended: 0 }, []);
       setText(this.#title, "There is no such visit");
-      setText(this.#hint, "It is older than events are kept.");
+      setText(this.#hint, "It has been deleted because of its age.");
     }
   }
 
@@ -205,7 +205,7 @@ export class Clip {
       this.#retry = setTimeout(() => this.#video.load(), this.#retryMs);
       this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 1.5);
     } else {
-      setText(this.#hint, "There is no clip of this visit: it was not recorded, or it is older than clips are kept.");
+      setText(this.#hint, "There is no clip of this visit: it was not recorded, or it has been deleted because of its age.");
     }
   }
 

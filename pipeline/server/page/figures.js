@@ -152,7 +152,7 @@ class Figures {
     const span = this.#span;
     const cameras = [...new Set(cards.map(({ camera }) => camera))];
     this.#say.hidden = cards.length > 0;
-    if (!cards.length) this.#tell(el("b", {}, "Nothing was counted"), "Nothing of these days is kept, or nothing happened: choose another day, camera or class.");
+    if (!cards.length) this.#tell(el("b", {}, "Nothing was counted"), "Nothing happened on these days, or it has been deleted: choose another day, camera or class.");
     const classes = new Set(cards.flatMap(({ rows }) => rows.map(({ class_name }) => class_name)));
     this.#legend.hidden = !classes.size;
     this.#legend.replaceChildren(...[...classes].sort().map((name) => {

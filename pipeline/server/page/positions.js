@@ -63,7 +63,7 @@ export class Positions {
       const { paths } = await fetchJson(cameraPath(this.#camera, `paths?${query}&limit=${MAX_PATHS}`));
       if (wanted !== this.#loaded) return;
       this.#lines.append(...paths.flatMap((path) => this.#line(path)));
-      setText(this.#say, paths.length ? `${WORDS.paths} A click on one plays it.` : "No clip with boxes of these days is kept.");
+      setText(this.#say, paths.length ? `${WORDS.paths} A click on one plays it.` : "There is no clip with boxes from these days.");
     } catch (error) {
       if (wanted === this.#loaded) setText(this.#say, error.message);
     }

@@ -83,7 +83,7 @@ export class Status {
     this.fixed = config.fixed ?? null;
     this.isKnown = true;
     this.#onRefresh();
-    this.#notice("config", config.error ? "The changed configuration is not in force." : null, config.error ?? "");
+    this.#notice("config", config.error ? "The changed configuration is not applied." : null, config.error ?? "");
     const parts = [
       `${status.fps.toFixed(1)} results/s`,
       status.fps && status.limited_by in LIMITS ? `limited by ${LIMITS[status.limited_by]}` : "",

@@ -128,7 +128,7 @@ export class Visits {
     if (this.#cards.length) this.#empty.hidden = true;
     else if (this.#large && this.#filter.isOnly(this.#large)) {
       this.#showEmpty("No events of this camera yet", `People and vehicles that move appear here. To watch a place, ${DRAW}`);
-    } else if (this.#filter.isSet) this.#showEmpty("No such events", "Nothing fits the filter; choose “All” to see everything.");
+    } else if (this.#filter.isSet) this.#showEmpty("No such events", "Nothing matches the filter; choose “All” to see everything.");
     else this.#showEmpty("No events yet", `People and vehicles that move appear here. To watch a place, open a camera and ${DRAW}`);
   }
 

@@ -12,7 +12,7 @@ const HINTS = {
   idle: "Choose a zone or a line to change it, or draw a new one.",
   zone: "Set the corners: click, tap, or arrow keys and Space. Enter, double click or the first corner finishes.",
   line: "Drag from one end of the line to the other, or click both. The arrow points “in”; the small dot bends it afterwards.",
-  mask: "Set the corners of what is to be left out, such as a street: whose feet are in it is no event of the whole picture.",
+  mask: "Set the corners of an area to ignore, such as a street: objects with their feet inside cause no event of the whole picture.",
   chosen: "Drag points to move them, the small dots to add one. Delete removes the point that has the focus.",
 };
 

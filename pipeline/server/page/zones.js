@@ -50,7 +50,7 @@ export function problemOf(zones) {
   const names = new Set();
   for (const { kind, name, points, dwell_s } of zones) {
     if (kind !== "mask" && !name) return `A ${kind} has no name: give it one.`;
-    if (kind !== "mask" && names.has(name)) return `Two zones or lines are called “${name}”: events could not tell them apart.`;
+    if (kind !== "mask" && names.has(name)) return `Two zones or lines are called “${name}”: events could not distinguish them.`;
     if (kind !== "mask") names.add(name);
     if (points.length < MIN_POINTS[kind]) return `“${name}” needs at least ${MIN_POINTS[kind]} points.`;
     if (kind !== "line" && crossesItself(points)) return `The outline of “${name}” crosses itself: drag its points apart.`;

@@ -121,5 +121,5 @@ def test_without_rules_the_dialog_says_where_they_are_written(
     shows_pictures(page, 1)
     page.get_by_role("button", name="Alerts").click()
     dialog = page.get_by_role("dialog", name="Alerts")
-    expect(dialog).to_contain_text("There are no rules. Rules stand in the configuration file")
+    expect(dialog).to_contain_text("There are no rules. Rules are in the configuration file")
     expect(dialog.get_by_role("button", name="Switch on")).to_have_count(0)

@@ -132,7 +132,7 @@ def test_a_warning_of_the_server_is_shown(page: Page, fake: FakeServer) -> None:
     alert = page.get_by_role("alert").first
     expect(alert).to_contain_text("line 14: unknown key 'max_age'")
     fake.config_error = None
-    expect(page.get_by_text("not in force")).to_have_count(0)
+    expect(page.get_by_text("not applied")).to_have_count(0)
 
 
 def test_failed_deliveries_are_shown_per_target(page: Page, fake: FakeServer) -> None:
