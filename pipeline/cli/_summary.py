@@ -8,10 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.cli._console import PipedConsole
+from pipeline.cli._console import output_console
 from pipeline.engine.stats import UNWANTED
-
-_NO_SCREEN = 10_000  # columns; a file or a pipe takes lines of any length
 
 
 def print_summary(report: Mapping[str, Any], output: Path) -> None:
@@ -19,9 +17,7 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
 
     Names are printed literally: without markup, and not truncated unless there is a screen.
     """
-    console = PipedConsole(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _NO_SCREEN
+    console = output_console(soft_wrap=False)
     counts = Table(box=None, pad_edge=False)
     for title in ("source", "grabbed", "delivered", "dropped"):
         counts.add_column(title, overflow="fold")

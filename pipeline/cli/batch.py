@@ -128,7 +128,7 @@ def _display(progress: JobProgress) -> Iterator[Report]:
             now = time.monotonic()
             if now >= next_line:
                 next_line = now + LINE_EVERY_S
-                console.print(progress.line(now - began), highlight=False)
+                console.print(progress.line(now - began), highlight=False, soft_wrap=True)
 
         yield write
         return

@@ -138,12 +138,11 @@ def _print(
         tree = {**head, "rows": [row.as_plain() for row in rows], "verdict": [*words]}
         sys.stdout.write(json.dumps(tree, indent=2) + "\n")
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000
+    from pipeline.cli._console import output_console
+
+    console = output_console(soft_wrap=False)
     title = f"{head['machine']}; {Path(str(head['source'])).name}, {head['model']}; "
     console.print(f"{title}median of {head['repeats']} (range), in turn\n", soft_wrap=True)
     stages = list(dict.fromkeys(name for row in rows for name in row.median.stages))
@@ -163,4 +162,4 @@ def _print(
             str(one.report.get("limited_by", "")),
         )
     console.print(table)
-    console.print("\n" + "\n".join(words), soft_wrap=True, markup=False)
+    console.print("\n" + "\n".join(words), soft_wrap=True)

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.archive.ground.calibration import Calibration, Errors
@@ -19,6 +18,7 @@ from pipeline.archive.ground.grid_picture import draw_grid, png_of
 from pipeline.archive.ground.points_file import calibrated, measured_of_options
 from pipeline.archive.single_frame import read_still
 from pipeline.cli._arguments import add_at_argument, local_path
+from pipeline.cli._console import output_console
 from pipeline.core.atomic_file import replacing, write_text
 from pipeline.core.data import Image
 from pipeline.core.errors import OutputError, UsageError
@@ -132,7 +132,7 @@ def _write_picture(path: Path, image: Image) -> None:
 
 
 def _print(homography: Homography, calibration: Calibration, path: Path) -> None:
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console = output_console()
     if homography.points:
         table = Table(box=None, pad_edge=False)
         for name in ("point", "pixel", "ground", "error", "in pixels", "left out"):

@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.archive.convert import Converted, Selection, convert, make_format
 from pipeline.cli._arguments import add_tracks_argument, checked_fps, local_path, parsed_size
+from pipeline.cli._console import output_console
 from pipeline.config.plugins import FORMATS, plugin_names
 from pipeline.config.schema import parse_assignment
 from pipeline.core.errors import UsageError
@@ -64,7 +63,7 @@ def execute(args: argparse.Namespace) -> int:
         size=parsed_size(args.size),
     )
     done = convert(args.tracks, form, args.output, selection)
-    Console(soft_wrap=True, markup=False, highlight=False, emoji=False).print(_summary(done))
+    output_console().print(_summary(done))
     return 0
 
 

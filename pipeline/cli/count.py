@@ -14,14 +14,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.archive.counting import recount_chains
 from pipeline.archive.dataset.reader import dataset_named, open_dataset
 from pipeline.archive.recordings import CameraRecordings
 from pipeline.archive.remote import place_of
 from pipeline.archive.tracks import open_tracks
 from pipeline.cli._arguments import checked_fps, local_path, parsed_size
+from pipeline.cli._console import output_console
 from pipeline.cli._summary import counts_table
 from pipeline.core.data import Event
 from pipeline.core.errors import OutputError, UsageError
@@ -140,7 +139,7 @@ def _count(recording: Recording, name: str, camera: CameraZones, video: VideoInf
 
 def _print(report: Mapping[str, Any]) -> None:
     table = counts_table(report)
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console = output_console()
     console.print(table if table is not None else "nothing was counted")
 
 

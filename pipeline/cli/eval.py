@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Collection
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.archive.remote import place_of
 from pipeline.archive.tracks import load_tracks
+from pipeline.cli._console import output_console
 from pipeline.cli._truth import add_truth_arguments, benchmark, chosen_classes, load_truths
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
 from pipeline.tools.evaluate.tracks import in_common, rows_to_score
@@ -67,7 +67,7 @@ def print_scores(scores: Scores) -> None:
             table.add_section()
         cells = [f"{v:.0f}" if key in COUNTS else f"{v:.1f}" for key, v in figures.items()]
         table.add_row(sequence, *cells, style="bold" if sequence == COMBINED else "")
-    Console(soft_wrap=True).print(table)
+    output_console().print(table)
 
 
 def _warn(what: str, names: Collection[str]) -> None:

@@ -11,7 +11,6 @@ import math
 from datetime import UTC, datetime
 
 import numpy as np
-from rich.console import Console
 
 from pipeline.archive.ground.export import check_suffix, write_columns
 from pipeline.archive.ground.geotag import (
@@ -23,6 +22,7 @@ from pipeline.archive.ground.geotag import (
 from pipeline.archive.ground.gps import read_gps
 from pipeline.archive.remote import place_of
 from pipeline.cli._arguments import local_path
+from pipeline.cli._console import output_console
 from pipeline.core.errors import UsageError
 
 HELP = "positions of a moving camera at each frame, from GPX, NMEA or a GoPro"
@@ -76,7 +76,7 @@ def execute(args: argparse.Namespace) -> int:
     for path in args.output:
         write_columns(path, POSITION_COLUMNS, columns, drive_features)
     has_position = np.isfinite(columns["lat"])
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console = output_console()
     console.print(f"{has_position.sum()} of {len(has_position)} frames have a position")
     return 0
 

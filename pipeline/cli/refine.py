@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli._arguments import checked_fps, local_path
+from pipeline.cli._console import output_console
 from pipeline.core.errors import UsageError
 from pipeline.core.options import descriptions, validated
 from pipeline.core.sequences import find_files
@@ -82,4 +82,4 @@ def print_refined(done: RefinedSequences) -> None:
     for name, (fps, refined) in done.items():
         counts = (refined.joined, refined.filled, refined.ghosts)
         table.add_row(name, f"{fps:.4g}", *map(str, counts))
-    Console(soft_wrap=True).print(table)
+    output_console().print(table)

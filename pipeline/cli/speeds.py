@@ -13,7 +13,6 @@ import math
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.archive.ground.export import Arrays, check_output, rows_of, write_speeds
@@ -21,6 +20,7 @@ from pipeline.archive.ground.speeds import SpeedOptions, ground_speeds
 from pipeline.archive.ground.summary import TrackSummary, summarize
 from pipeline.archive.tracks import TrackInput, open_tracks
 from pipeline.cli._arguments import add_tracks_argument, local_path
+from pipeline.cli._console import output_console
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
 from pipeline.core.homography import read_homography
@@ -132,7 +132,7 @@ def _print(summaries: list[TrackSummary]) -> None:
             _with_sd(each.median_speed, each.median_speed_sd, "m/s"),
             f"{each.median_speed * 3.6:.1f}" if math.isfinite(each.median_speed) else "",
         )  # fmt: skip
-    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    console = output_console()
     console.print(table)
     if len(summaries) > _MAX_SHOWN:
         left = len(summaries) - _MAX_SHOWN

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.cli._arguments import local_path
+from pipeline.cli._console import output_console
 from pipeline.cli._truth import add_truth_arguments, chosen_classes, load_truths
 from pipeline.config.plugins import plugin
 from pipeline.config.schema import Config
@@ -88,7 +89,7 @@ def _print(tuned: Tuned, tuning: Clips, held_out: Clips) -> None:
     ):
         figures = (f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
         table.add_row(title, *figures, ", ".join(sorted(clips)))
-    console = Console(soft_wrap=True)
+    console = output_console()
     console.print(table)
     console.print(verdict(tuned))
 
@@ -104,4 +105,4 @@ def _write(path: Path, kind: str, tuned: Tuned, held_out: Clips) -> None:
         path.write_text(text + dump({"tracker": {"kind": kind, **tuned.best}}), "utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    Console(soft_wrap=True).print(f"written to {path}")
+    output_console().print(f"written to {path}")

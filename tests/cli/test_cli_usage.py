@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline.cli import bench
+from pipeline.cli._console import output_console
+from pipeline.cli._summary import counts_table
+from pipeline.cli.eval import print_scores
 from pipeline.cli.main import main
+from pipeline.cli.refine import print_refined
 from pipeline.core.options import split_names
 from pipeline.detectors.yolo import Options
+from pipeline.tools.evaluate.scoring import COMBINED
 
 
 @pytest.mark.parametrize(
@@ -136,3 +142,20 @@ def test_a_mistake_is_one_line_whatever_a_file_is_called(
     assert main(["run", "two\nlines\x1bc.mp4"]) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line == r"trackline: two\nlines\x1bc.mp4: no such file"
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda name: print_scores({name: {"HOTA": 1.0}, COMBINED: {"HOTA": 1.0}}),
+        lambda name: print_refined({name: (25.0, SimpleNamespace(joined=0, filled=0, ghosts=0))}),
+        lambda name: output_console().print(counts_table({name: {"inside": {"zone": 2}}})),
+        lambda name: output_console().print(f"written to {name}"),
+    ],
+    ids=["eval", "refine", "count", "a line"],
+)
+def test_a_table_shows_names_as_they_are(show: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a file the longest were cut, `[red]` was missing and `:car:` a picture of one."""
+    name = f"[red]{'a long name ' * 20}:car:[/b]"
+    show(name)
+    assert name in capsys.readouterr().out
