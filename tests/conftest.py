@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.onnxruntime_on_cpu import use_onnxruntime
 from support.paths import ROOT
+
+# On a busy machine any example, and the making of one, may take as long as it likes.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def shared_folder() -> Path:

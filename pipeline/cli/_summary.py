@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from pipeline.cli._console import output_console
+from pipeline.core.paths import one_line
 from pipeline.engine.stats import UNWANTED
 
 
@@ -26,7 +27,7 @@ def print_summary(report: Mapping[str, Any], output: Path) -> None:
         unwanted = source.get("dropped_by_cause", {}).get(UNWANTED, 0)
         why = f" ({unwanted} not asked for)" if unwanted else ""
         dropped = f"{source['dropped']}{why}{note}"
-        counts.add_row(name, str(source["grabbed"]), str(source["delivered"]), dropped)
+        counts.add_row(one_line(name), str(source["grabbed"]), str(source["delivered"]), dropped)
     console.print(counts)
     for folder, counts in report.get("left_out", {}).items():
         what = ", ".join(f"{count} {kind}" for kind, count in counts.items())

@@ -88,8 +88,10 @@ def load_truths(args: argparse.Namespace) -> GivenTruths:
 
 
 def _holds_annotations(folder: Path) -> bool:
-    if any(folder.glob("gt/gt.txt")) or any(folder.glob("*/gt/gt.txt")):
-        return False
+    if files := [*folder.glob("gt/gt.txt"), *folder.glob("*/gt/gt.txt")]:
+        # Labels that name the classes are CVAT's and ours; a benchmark has none.
+        named = any(file.with_name("labels.txt").exists() for file in files)
+        return named and looks_like_annotations(folder)
     return looks_like_annotations(folder) or any(map(looks_like_annotations, _files(folder)))
 
 

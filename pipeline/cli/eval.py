@@ -13,6 +13,7 @@ from pipeline.archive.remote import place_of
 from pipeline.archive.tracks import load_tracks
 from pipeline.cli._console import output_console
 from pipeline.cli._truth import add_truth_arguments, benchmark, chosen_classes, load_truths
+from pipeline.core.paths import one_line
 from pipeline.tools.evaluate.scoring import COMBINED, Scores, score
 from pipeline.tools.evaluate.tracks import in_common, rows_to_score
 
@@ -72,4 +73,4 @@ def print_scores(scores: Scores) -> None:
 
 def _warn(what: str, names: Collection[str]) -> None:
     for name in sorted(names):
-        print(f"trackline: {name} {what}", file=sys.stderr)  # noqa: T201
+        print(f"trackline: {one_line(name)} {what}", file=sys.stderr)  # noqa: T201

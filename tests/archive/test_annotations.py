@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.track_tables import walk, write_csv
 
 from pipeline.archive.annotations import read_annotations
 from pipeline.archive.convert import convert, make_format
+from pipeline.cli._truth import load_truths
 from pipeline.cli.main import main
 from pipeline.core.errors import UsageError
 from pipeline.core.sequences import RecordedSequence
@@ -96,6 +98,26 @@ def test_cvat_zip_files_are_read_as_they_come(tmp_path: Path) -> None:
     found = read_annotations(tmp_path / "mot.zip")["mot"]
     assert found.table.frame.tolist() == [0]  # counted from 1; the row marked 0 is ignored
     assert [found.class_names[each] for each in found.table.class_id.tolist()] == ["car"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "counts", "from_annotations"),
+    [("person\ncar\n", 1, True), (None, 2, False)],
+    ids=["named classes", "a benchmark"],
+)
+def test_a_folder_with_labels_is_read_by_its_classes(
+    labels: str | None, counts: int, from_annotations: bool, tmp_path: Path
+) -> None:
+    """What `--to mot` wrote of cars was scored as MOT17's walkers: HOTA 0 for what was the same."""
+    folder = tmp_path / "truth" / "plaza" / "gt"
+    folder.mkdir(parents=True)
+    (folder / "gt.txt").write_text("1,1,10,20,30,40,1,1,1\n1,2,90,20,30,40,1,2,1\n")
+    if labels is not None:
+        (folder / "labels.txt").write_text(labels)
+    args = argparse.Namespace(gt=tmp_path / "truth", data=None, classes="car")
+    found = load_truths(args)
+    assert found.from_annotations == from_annotations
+    assert len(found.truths["plaza"].frame) == counts
 
 
 @pytest.mark.parametrize(
