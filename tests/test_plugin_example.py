@@ -20,7 +20,9 @@ PROGRAM = re.compile(r"^or, in a program:\n+```python\n(.*?)^```", re.DOTALL | r
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     found = dict(NAMED.findall(PAGE))
-    assert sorted(found) == ["gate.yaml", "gate/board.py", "gate/bright.py", "gate/database.py"]
+    assert sorted(found) == [
+        "gate.yaml", "gate/board.py", "gate/bright.py", "gate/database.py", "gate_objects.py",
+    ]  # fmt: skip
     (tmp_path / "gate").mkdir()
     for name, text in found.items():
         (tmp_path / name).write_text(text)
@@ -63,6 +65,15 @@ def test_the_command_runs_it(folder: Path) -> None:
 def test_a_program_runs_it(folder: Path) -> None:
     done = python(folder, "program.py")
     assert (done.returncode, done.stdout) == (0, "40 frames\n"), done.stderr
+    check(rows(folder / "out" / "gate.db"))
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_objects_runs_it(folder: Path) -> None:
+    """The README promised it; no page showed a `Pipeline`, nor a tracker of one's own."""
+    done = python(folder, "gate_objects.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{index} [1]" for index in range(40)]
     check(rows(folder / "out" / "gate.db"))
 
 
