@@ -64,16 +64,21 @@ def _gathered(args: list[str], known: Mapping[str, argparse.Action]) -> list[str
             continue
         options.append(one)
         action = known.get(one)
-        if action is None or action.nargs == 0:
+        if _has_its_value(one, known) or (action is not None and action.nargs == 0):
             continue
-        if action.nargs is None:
+        if action is not None and action.nargs is None:
             options += [args.pop(0)] if args and args[0] != "--" else []
             continue
-        while args and not args[0].startswith("-"):  # "+"
+        while args and not args[0].startswith("-"):  # "+", or unknown: what follows may be its own
             options.append(args.pop(0))
     if any(each.startswith("-") and each != "-" for each in others):
         return [*options, "--", *others]
     return [*others, *options]
+
+
+def _has_its_value(one: str, known: Mapping[str, argparse.Action]) -> bool:
+    """Return whether an argument is an option and its value: --conf=0.3, -cFILE."""
+    return one not in known and (one.partition("=")[0] in known or one[:2] in known)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -135,6 +135,23 @@ def test_options_may_stand_between_the_other_arguments(
     }
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "render out a.mp4 --labls none",
+        "render --labls none out a.mp4",
+        "report out -o b.html --labls none",
+        "run a.mp4 --labls none -ob",
+    ],
+)
+def test_an_unknown_option_is_named_not_what_follows_it(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`render out a.mp4 --labls none` ended with "unexpected argument 'none'"."""
+    assert main(line.split()) == 2
+    assert "unknown option '--labls'" in capsys.readouterr().err
+
+
 def test_a_mistake_is_one_line_whatever_a_file_is_called(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

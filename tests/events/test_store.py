@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -551,3 +554,30 @@ def test_threads_write_in_the_order_in_which_they_ask() -> None:
         order.append("again")
     thread.join()
     assert order == ["other", "again"]
+
+
+@pytest.mark.parametrize("line", range(1, 5))
+def test_a_thread_that_is_interrupted_while_it_asks_does_not_hold_the_lock(line: int) -> None:
+    """Ctrl-C as it was lined up left it there, and whatever wrote afterwards waited for ever."""
+    lock, lines = FairLock(), 0
+
+    def interrupt(frame: FrameType, what: str, argument: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_name != "held":
+            return None
+        lines += what == "line"
+        if what == "line" and lines == line:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(interrupt)
+        with pytest.raises(KeyboardInterrupt), lock.held():
+            raise AssertionError("not interrupted")
+    finally:
+        sys.settrace(before)
+    assert lock.waiting == 0
+    with lock.held():
+        assert lock.waiting == 0

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +16,8 @@ from support.event_servers import eventually, webhook
 
 from pipeline.events.store.store import EventStore
 from pipeline.sinks import events as plugin
+from pipeline.sinks.clips.pre_roll import ClipOptions, PreRollBuffer, PreRollFrame
+from pipeline.sinks.clips.recorder import IDLE_S, ClipCallbacks, ClipRecorder
 
 FIVE = {"before_s": 1.0, "after_s": 2.0}
 
@@ -235,6 +238,32 @@ def test_a_clip_waits_for_pictures_that_seldom_come(
     eventually(lambda: any(one.clip for one in run.store.query()), "the clip without the camera")
     [clip] = run.clips()
     assert len(pictures(clip)[0]) == 2
+
+
+def test_a_program_that_was_stopped_for_long_goes_on_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-Z for over a minute while a picture was compressed: all that is kept of its camera was
+    let go, but for an entry that ended the thread of clips, and so the run."""
+    clock = Clock()
+    monkeypatch.setattr("pipeline.sinks.clips.recorder.time", clock)
+    failures: list[BaseException] = []
+    callbacks = ClipCallbacks(lambda *_: None, lambda *_: None, lambda *_: None)
+    recorder = ClipRecorder(ClipOptions(1.0, 2.0, 10.0, 160, boxes=False), tmp_path, callbacks)
+    recorder.start(failures.append)
+    compress = PreRollBuffer.add
+
+    def stopped(self: PreRollBuffer, *values: Any, **named: Any) -> PreRollFrame | None:
+        clock.now_s += 2 * IDLE_S
+        return compress(self, *values, **named)
+
+    monkeypatch.setattr(PreRollBuffer, "add", stopped)
+    for index in range(2):
+        recorder.add(result(index), (), 0.0)
+        asked = clock.asked
+        eventually(lambda asked=asked: failures or clock.asked > asked + 2, "a look at the clock")
+    recorder.close(10)
+    assert failures == []
 
 
 def test_a_changed_picture_size_ends_the_clip_and_nothing_else(tmp_path: Path) -> None:

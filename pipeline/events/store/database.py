@@ -48,15 +48,15 @@ class FairLock:
     def held(self) -> Iterator[None]:
         """Hold the lock; waits without a limit. Not re-entrant."""
         me = object()
-        with self._changed:
-            self._threads.append(me)
         try:
             with self._changed:
+                self._threads.append(me)
                 self._changed.wait_for(lambda: self._threads[0] is me)
             yield
         finally:
             with self._changed:
-                self._threads.remove(me)
+                if me in self._threads:  # not where Ctrl-C came before it was
+                    self._threads.remove(me)
                 self._changed.notify_all()
 
 

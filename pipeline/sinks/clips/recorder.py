@@ -153,20 +153,20 @@ class ClipRecorder:
 
         `uids` are those of this result's events, `visits` the names of their visits.
         """
-        source, options, now = result.frame.source, self._options, time.monotonic()
+        source, options = result.frame.source, self._options
         with self._changed:
-            self._added_at[source] = now
-            self._intervals.setdefault(source, UsualInterval()).add(now, result.frame.epoch)
             ring = self._rings.get(source)
             if ring is None:
                 ring = PreRollBuffer(options.before_s, options.fps, options.width)
-                self._rings[source] = ring
+            self._note(source, ring).add(self._added_at[source], result.frame.epoch)
         picture = ring.add(result, always=bool(uids))
         if picture is None:
             return
-        self._drop_idle(picture.captured_at)
-        tap = self._tap(source)
+        tap = self._packets(source)
         with self._changed:
+            self._note(source, ring)  # stopped for a minute (Ctrl-Z), all was let go meanwhile
+            self._drop_idle(picture.captured_at)
+            self._subscribe(source, tap)
             open_clips = [clip for clip in self._clips.get(source, []) if not clip.over]
             for clip in open_clips:
                 self._put(clip, picture, () if clip.packets is None else clip.packets.take())
@@ -210,6 +210,12 @@ class ClipRecorder:
         if self.lost_pictures:
             log.warning("events: clips lack %d pictures", self.lost_pictures)
 
+    def _note(self, source: str, ring: PreRollBuffer) -> UsualInterval:
+        """Note that a camera gives pictures now; the lock is held."""
+        self._added_at[source] = time.monotonic()
+        self._rings[source] = ring
+        return self._intervals.setdefault(source, UsualInterval())
+
     def _drop_idle(self, now: float | None = None) -> None:
         """Let go of what is kept of cameras that have been silent: by the clock, and up to the
         picture of `now`, which may be later by the cameras' own times.
@@ -234,17 +240,14 @@ class ClipRecorder:
         for clip in self._clips.pop(name, []):  # open still where the encoder is behind
             self._end(clip)
 
-    def _tap(self, source: str) -> PacketTap | None:
-        """Return a camera's packets, which are kept from the first call on."""
-        tap = self._packets(source)
-        with self._changed:
-            known = self._taps.get(source)
-            if known is not None and known[0] is not tap:
-                known[1]()
-                del self._taps[source]
-            if tap is not None and source not in self._taps:
-                self._taps[source] = tap, tap.subscribe(self._options.before_s + LATE_S)
-        return tap
+    def _subscribe(self, source: str, tap: PacketTap | None) -> None:
+        """Have a camera's packets kept from the first call on; the lock is held."""
+        known = self._taps.get(source)
+        if known is not None and known[0] is not tap:
+            known[1]()
+            del self._taps[source]
+        if tap is not None and source not in self._taps:
+            self._taps[source] = tap, tap.subscribe(self._options.before_s + LATE_S)
 
     # -- the thread that notes; the lock is held --------------------------------------------------
 
