@@ -27,7 +27,7 @@ HOMES_OF_PLUGIN_NAMES = ("core.data", "core.errors", "core.interfaces", "core.ru
 """Modules whose public classes, Protocols and types a plug-in's author may need."""
 INTERNAL = {
     "Float32", "Int32", "Int64",
-    "StoreError", "StoreRefusedError", "located", "system_reason", "writing",
+    "StoreError", "StoreRefusedError", "located", "reading", "system_reason", "writing",
 }  # fmt: skip
 
 

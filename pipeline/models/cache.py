@@ -17,10 +17,10 @@ VARIABLE = "TRACKLINE_CACHE"
 
 
 def cache_folder() -> Path:
-    r"""Return the folder of all cached files: $TRACKLINE_CACHE, else where the platform wants it.
+    r"""Return the folder of all cached files: $TRACKLINE_CACHE, else the platform's usual place.
 
-    Not created here. That is ~/.cache/trackline on Linux (XDG), ~/Library/Caches/trackline on
-    macOS and %LOCALAPPDATA%\trackline\Cache on Windows.
+    Not created here. That is ~/.cache/trackline on Linux (XDG), ~/Library/Caches/trackline on macOS
+    and %LOCALAPPDATA%\trackline\Cache on Windows.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:
@@ -29,14 +29,14 @@ def cache_folder() -> Path:
 
 
 def path_of(entry: PublishedModel) -> Path:
-    """Return where a network of the registry lies once it is downloaded, or is put by hand."""
+    """Return the path of a registry network once it is downloaded, or placed there manually."""
     return cache_folder() / "models" / entry.file
 
 
 def path_of_url(url: str) -> Path:
-    """Return where the file of an address lies once it is downloaded.
+    """Return the path of an address's file once it is downloaded.
 
-    The folder depends on the whole address, so files of the same name do not meet.
+    The folder depends on the whole address, so files with the same name do not collide.
     """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
     return cache_folder() / "models" / key / name_in_url(url)

@@ -25,7 +25,7 @@ COCO = (
 """The 80 classes of COCO (Lin et al., 2014) in the order every YOLO uses."""
 
 _UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-"""Numbers of COCO's categories, 1 to 90, that no box has."""
+"""Unused numbers among COCO's categories 1 to 90."""
 
 MAX_UNKNOWN_CLASSES = 1000
 
@@ -45,10 +45,10 @@ def parse_names(text: str) -> dict[int, str]:
 
 
 def default_names(count: int | None, *, gaps: bool = False) -> dict[int, str]:
-    """Return names for a network that brings none: COCO's if there are 80, else class_0 ...
+    """Return names for a network without any: COCO's if there are 80, else class_0 ...
 
-    With `gaps` 90 classes are COCO's too, by their numbers less one, as torchvision and TensorFlow
-    count them. A count of None stands for a network that does not tell how many classes it has.
+    With `gaps` 90 classes are COCO's too, by their numbers minus one, as in torchvision and
+    TensorFlow. A count of None stands for a network with an unknown number of classes.
     """
     if count == len(COCO):
         return dict(enumerate(COCO))
@@ -60,7 +60,7 @@ def default_names(count: int | None, *, gaps: bool = False) -> dict[int, str]:
 
 
 def names_from(given: Sequence[str]) -> dict[int, str]:
-    """Return names that the user gives in order; a lone file name stands for its lines.
+    """Return names given by the user in order; a single file name stands for its lines.
 
     Raises ModelError for a file that cannot be read or holds no name.
     """
@@ -72,5 +72,5 @@ def names_from(given: Sequence[str]) -> dict[int, str]:
             raise ModelError(f"names: {path} cannot be read as text: {error}") from error
         given = [line.strip() for line in lines if line.strip()]
         if not given:
-            raise ModelError(f"names: {path} holds no name; want one a line")
+            raise ModelError(f"names: {path} holds no name; want one per line")
     return dict(enumerate(given))

@@ -27,14 +27,14 @@ from pipeline.models.cache import cache_folder
 from pipeline.models.openvino_library import import_openvino, openvino_core
 
 MAX_BYTES = 2**30
-"""How much is kept: a small network takes 11 MB for each size of pictures."""
+"""Limit of the folder's size: a small network takes 11 MB per picture size."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class CompiledFiles:
-    """What is kept on disk about one network.
+    """The files kept on disk for one network.
 
-    `code` are the modules that the result depends on, `options` whatever else it does.
+    `code` are the modules that the result depends on, `options` everything else it depends on.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CompiledFiles:
     def compiled(
         self, settings: object, config: Mapping[str, Any], compile_it: Callable[[], Any]
     ) -> Any:
-        """Return the network compiled for `settings` and `config`, from the disk if it is there."""
+        """Return the network compiled for `settings` and `config`, from disk if it is there."""
         path = self._path_of([settings, dict(config), cores().threads], ".blob")
         if (blob := _load(path)) is not None:
             with suppress(RuntimeError):
@@ -67,7 +67,7 @@ class CompiledFiles:
         return compiled
 
     def facts(self, settings: object, suffix: str, find: Callable[[], Any]) -> Any:
-        """Return what `find` does, through JSON, from the disk if it is there."""
+        """Return the result of `find`, as JSON, from disk if it is there."""
         path = self._path_of(settings, suffix)
         if (kept := _load(path)) is not None:
             return json.loads(kept[_DIGEST_BYTES:])
@@ -76,7 +76,7 @@ class CompiledFiles:
         return json.loads(text)
 
     def _path_of(self, settings: object, suffix: str) -> Path | None:
-        """Return where something of this network is kept, None if nothing is."""
+        """Return the path of a cached item of this network, None if nothing is cached."""
         if self._digest is None:
             return None
         how = json.dumps(settings, sort_keys=True)
@@ -120,7 +120,7 @@ def _has_weights_elsewhere(path: Path) -> bool:
 
 
 def _load(path: Path | None) -> mmap.mmap | None:
-    """Return the file that was kept there, None if there is none or it is damaged."""
+    """Return the cached file, None if there is none or it is damaged."""
     if path is None:
         return None
     with suppress(OSError, ValueError):  # an empty file cannot be mapped
@@ -134,7 +134,7 @@ def _load(path: Path | None) -> mmap.mmap | None:
 
 
 def _release_pages(blob: mmap.mmap) -> None:
-    """Let go of pages that were read: weights are packed anew, and hardly looked at again."""
+    """Release pages that were read: weights are repacked, and hardly accessed again."""
     if hasattr(mmap, "MADV_DONTNEED"):
         blob.madvise(mmap.MADV_DONTNEED)
 

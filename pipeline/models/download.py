@@ -65,11 +65,11 @@ def download(
     progress: Progress | None = None,
     retry_policy: RetryPolicy | None = None,
 ) -> Path:
-    """Return `wanted.path` with the whole, verified file there; one that is there is left alone.
+    """Return `wanted.path` with the complete, verified file; an existing one is left alone.
 
-    Raises ModelError, in one line that says where to put the file by hand. Programs that want the
-    same file wait for the one that came first. What arrived is kept on failure and on Ctrl-C, but
-    not what turned out to be another file.
+    Raises ModelError, in one line that says where to put the file manually. Programs that want the
+    same file wait for the first one. Partial data is kept on failure and on Ctrl-C, but not if it
+    turns out to be another file.
     """
     path = wanted.path
     if wanted.beside is not None:
@@ -93,7 +93,7 @@ def download(
 
 
 def objection(wanted: WeightsDownload, file: Path) -> str | None:
-    """Return why a file is not the one wanted, None if nothing speaks against it."""
+    """Return why a file is not the one wanted, None if it may be."""
     size = file.stat().st_size
     if wanted.size is not None and size != wanted.size:
         return f"it has {size} bytes, want {wanted.size}"
@@ -106,7 +106,7 @@ def objection(wanted: WeightsDownload, file: Path) -> str | None:
 
 
 def shown(url: str) -> str:
-    """Return the address as it may be printed: without password, query and fragment."""
+    """Return the address for display: without password, query and fragment."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
@@ -134,7 +134,7 @@ def _fetch_and_check(
 def _fetch_with_retries(
     wanted: WeightsDownload, part: PartialFile, progress: Progress, retry_policy: RetryPolicy
 ) -> bool:
-    """Try until the part is whole; return whether any of it was there before the last answer."""
+    """Retry until the part is complete; return whether any of it existed before the last answer."""
     failures = 0
     while True:
         before = part.size

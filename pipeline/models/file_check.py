@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIXES = (".onnx", ".pt")
-"""What can be downloaded: formats that are one file."""
+"""Downloadable formats: those of a single file."""
 
 _NOT_WEIGHTS = (
     (b"<", "a web page"),

@@ -19,7 +19,7 @@ from pipeline.models.class_names import parse_names
 
 TASK = "detect"
 BOX_TASKS = (TASK, "segment", "pose")
-"""What networks do that find boxes: alone, with masks, with keypoints."""
+"""Tasks of detectors: boxes alone, with masks, with keypoints."""
 MIN_SIDE, MAX_SIDE = 32, 8192
 """Shortest and longest side of a network's input."""
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
@@ -27,12 +27,12 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "none", "")
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Metadata of a network; None (`names`: empty) where the file is silent.
+    """Metadata of a network; None (`names`: empty) if the file does not say.
 
-    `task` is detect, segment, pose, ...; `head` the class of the last layer; `stride` what both
-    sides of the input are multiples of; `end2end` whether the head itself leaves one box per
-    object; `nms` whether the export suppresses duplicates behind the head; `imgsz` the (height,
-    width) it was exported for; `keypoints` how many there are, and of how many numbers, 2 or 3.
+    `task` is detect, segment, pose, ...; `head` the class of the last layer; `stride` divides both
+    sides of the input; `end2end` whether the head itself outputs one box per object; `nms` whether
+    the export suppresses duplicates after the head; `imgsz` the (height, width) it was exported
+    for; `keypoints` how many there are, and of how many numbers, 2 or 3.
     """
 
     names: ClassNames = field(default_factory=dict)
@@ -46,18 +46,18 @@ class Metadata:
 
     @property
     def longest_side(self) -> int | None:
-        """Return the longer side of `imgsz`, None where the file names none that can be meant."""
+        """Return the longer side of `imgsz`, None if the file has no plausible one."""
         side = max(self.imgsz or (0,))
         return side if MIN_SIDE <= side <= MAX_SIDE else None
 
     @property
     def final(self) -> bool | None:
-        """Return whether no box is to be suppressed any more, None where the file is silent."""
+        """Return whether boxes need no further suppression, None if the file does not say."""
         return True if self.nms else self.end2end
 
 
 def read_metadata(values: Mapping[str, Any]) -> Metadata:
-    """Return what `values` say, typed or as text; what cannot be understood counts as silent."""
+    """Parse `values`, typed or as text; values that cannot be understood are ignored."""
     args = _literal(values.get("args"))
     nms = values.get("nms", args.get("nms") if isinstance(args, Mapping) else None)
     stride = _number(values.get("stride"))
@@ -98,7 +98,7 @@ def _names(value: Any) -> dict[int, str]:
 
 
 def _literal(value: Any) -> Any:
-    """Return the value that a text spells, the text itself where it spells none."""
+    """Return the value of a literal in a text, the text itself if it is none."""
     if not isinstance(value, str):
         return value
     try:

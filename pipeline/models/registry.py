@@ -17,7 +17,7 @@ from typing import Any
 
 BUILTIN = "builtin"
 TAGS = "tags"
-"""Names of the detector and the classifier inside this package."""
+"""Names of the detector and the classifier in this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def published() -> Mapping[str, PublishedModel]:
 
 
 def find(name: str) -> PublishedModel | None:
-    """Return the network of that name in any case, None if there is none."""
+    """Return the network of that name, ignoring case; None if there is none."""
     return published().get(name.casefold())
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # HTTP and TLS are imported where something is to be download
     from pipeline.models.transfer import Progress
 
 FILE_SUFFIXES = (*SUFFIXES, ".xml", ".engine", ".pb")
-"""What says that a path is meant, not a name."""
+"""Suffixes that mark a path rather than a name."""
 LOG_EVERY_S = 5.0
 _PINNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _log = logging.getLogger("trackline.models")
@@ -72,9 +72,9 @@ def find_weights(model: str) -> Path:
 
 
 def locate(model: str) -> Path | None:
-    """Return the path of what `model` names if it is on this machine, None if it is not.
+    """Return the path of the network that `model` names if it is on this machine, else None.
 
-    Of a file in the cache only the size is looked at, to start fast. Raises ModelError.
+    Only the size of a cached file is checked, for a fast start. Raises ModelError.
     """
     path = home_path(model)
     if _is_weights(path):
@@ -103,7 +103,7 @@ def locate(model: str) -> Path | None:
 
 
 def download_for(model: str) -> WeightsDownload | None:
-    """Return the download that a name or address stands for, None if it is neither.
+    """Return the download for a name or address, None if it is neither.
 
     Raises ModelError for an address that cannot be one of weights.
     """
@@ -130,7 +130,7 @@ def _is_weights(path: Path) -> bool:
 
 
 def inside_package(entry: PublishedModel) -> Path:
-    """Return where a network that comes with the package should lie."""
+    """Return the path of a network that comes with the package."""
     return Path(str(resources.files("pipeline.models").joinpath(entry.file)))
 
 
@@ -153,7 +153,7 @@ def _wanted_url(model: str) -> WeightsDownload:
 
 
 def _download_text(model: str, wanted: WeightsDownload) -> str:
-    """Return what is about to be downloaded, from where, and under which licence."""
+    """Describe a download: what, from where, and under which licence."""
     from pipeline.models.download import shown
 
     entry = find(model)

@@ -25,13 +25,13 @@ Progress = Callable[[int, int | None], None]
 SCHEMES = ("http", "https")
 CHUNK = 1 << 16
 MAX_BYTES = 4 << 30
-"""Weights are smaller than this; a server that never stops sending must not fill the disk."""
+"""Limit of a download, so that a server that never stops sending cannot fill the disk."""
 RETRYABLE_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
 """HTTP answers that a later try may not get again."""
 
 
 class DownloadFailedError(Exception):
-    """Download failure for good; the message is the reason."""
+    """Permanent failure of a download; the message is the reason."""
 
 
 class ConnectionBrokenError(Exception):
@@ -56,7 +56,7 @@ class PartialFile:
         return self._tag.read_text("utf-8") if self._tag.is_file() else ""
 
     def start(self, tag: str) -> None:
-        """Forget what is there; what comes now belongs to `tag`."""
+        """Discard the content; data from now on belongs to `tag`."""
         with _on_disk(self.path):
             self._tag.write_text(tag, "utf-8")
             self.path.write_bytes(b"")
@@ -154,7 +154,7 @@ def _chunks(
 
 
 def _validator(headers: Message) -> str:
-    """Return what to send as If-Range: a strong ETag, else the date, else nothing."""
+    """Return the value to send as If-Range: a strong ETag, else the date, else ""."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
@@ -181,7 +181,7 @@ def _classified(error: Exception, url: str, timeout_s: float) -> Exception:
 
 @contextmanager
 def _on_disk(path: Path) -> Iterator[None]:
-    """Keep what the disk refuses apart from what the network does: both raise OSError."""
+    """Separate the disk's errors from the network's: both raise OSError."""
     try:
         yield
     except OSError as error:
@@ -189,7 +189,7 @@ def _on_disk(path: Path) -> Iterator[None]:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but never from https to a connection anybody can listen to or change."""
+    """Follows redirects, but never from https to an unprotected connection."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str

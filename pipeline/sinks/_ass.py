@@ -43,7 +43,7 @@ _LINE_OF_FONT = 1.25  # height of a line over the height of a capital's font siz
 _WIDTH_OF_FONT = 0.55  # of a letter, over the height of a line
 _TRAIL_LAYER, _BOX_LAYER, _LABEL_LAYER = range(3)
 _EARLY_S = 0.0015
-"""Boxes come this much before their frame: renderers cut its time to whole milliseconds."""
+"""Boxes start this much before their frame, because renderers truncate times to milliseconds."""
 _WORD_JOINER = "\u2060"  # invisible; a backslash before it begins no tag
 _FAINT = "\\1a&H80&"
 """Half transparent, for boxes that are predictions: dashes would take five times the bytes."""
@@ -60,7 +60,7 @@ class AssEvent:
 
 
 def header(size: tuple[int, int], style: Style) -> str:
-    """Return all that comes before the events, for a video of `size` (height, width)."""
+    """Return everything that precedes the events, for a video of `size` (height, width)."""
     height, width = size
     return _HEADER.format(
         width=width,
@@ -74,7 +74,7 @@ def header(size: tuple[int, int], style: Style) -> str:
 class AssDrawing:
     """Turns the results of one source into events, in pixels of `size` (height, width).
 
-    Results of another picture size are scaled: players show them in the same place.
+    Results of another picture size are scaled, so that players show them in the same place.
     """
 
     def __init__(self, size: tuple[int, int], trail_s: float, labels: Sequence[LabelPart]) -> None:
@@ -85,11 +85,11 @@ class AssDrawing:
         self._feet: dict[int, tuple[float, tuple[float, float]]] = {}
 
     def forget(self) -> None:
-        """Begin new trails: the next result does not continue the one before."""
+        """Start new trails: the next result does not continue the previous one."""
         self._feet.clear()
 
     def events(self, result: Result, now_s: float) -> list[AssEvent]:
-        """Return what is shown of a result."""
+        """Return the events that show a result."""
         high, wide = self._size
         height, width = result.frame.shape[:2]
         scale = wide / width, high / height
@@ -121,7 +121,7 @@ class AssDrawing:
         return lines
 
     def _inside(self, xyxy: Sequence[int], scale: tuple[float, float]) -> list[int] | None:
-        """Return the box cut to the picture, with its border still inside; None if outside."""
+        """Return the box clipped to the picture, with its border still inside; None if outside."""
         high, wide = self._size
         x1, y1, x2, y2 = (round(number * scale[place % 2]) for place, number in enumerate(xyxy))
         if x2 < 0 or y2 < 0 or x1 >= wide or y1 >= high:
@@ -144,7 +144,7 @@ class AssDrawing:
     def _trail_events(
         self, marks: Sequence[Mark], scale: tuple[float, float], now_s: float
     ) -> list[AssEvent]:
-        """Return the new piece of each track's trail, where it has moved far enough."""
+        """Return the new piece of each track's trail, if it has moved far enough."""
         high, wide = self._size
         events = []
         for mark in marks:
@@ -170,7 +170,7 @@ class AssDrawing:
 
 
 def escaped(text: str) -> str:
-    """Return text in which nothing is a tag, a line break or the beginning of a drawing."""
+    """Return text in which nothing is a tag, a line break or the start of a drawing."""
     plain = " ".join(text.split())
     return plain.replace("\\", f"\\{_WORD_JOINER}").replace("{", "\\{")
 
@@ -180,7 +180,7 @@ def _drawn(path: str, colour: Colour, more: str = "") -> str:
 
 
 def _hex(colour: Colour) -> str:
-    """Return (blue, green, red) as ASS has it."""
+    """Return (blue, green, red) in ASS notation."""
     return "&H{:02X}{:02X}{:02X}&".format(*colour)
 
 

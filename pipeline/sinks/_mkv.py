@@ -27,11 +27,11 @@ _Packets = Iterator[tuple[float, int, "Packet[Any]", "Stream"]]
 
 
 def write_mkv(video: Path, subtitles: Path, path: Path) -> None:
-    """Copy every stream of `video` and the subtitles into `path`, in one step.
+    """Copy every stream of `video` and the subtitles to `path`, in one step.
 
-    Nothing is encoded anew: packets are copied byte for byte. The subtitles' zero is the beginning
-    of the file, as players count it. Streams that Matroska has no place for are named in a log
-    line. Raises WriteError, also for a video that Matroska cannot hold.
+    Nothing is re-encoded: packets are copied byte for byte. The subtitles' zero is the beginning of
+    the file, as in players. Streams that Matroska cannot hold are named in a log line. Raises
+    WriteError, also for a video that Matroska cannot hold.
     """
     import av
 
@@ -85,7 +85,7 @@ def _copy(
 
 
 def _copied(stream: Stream, target: OutputContainer) -> Stream | None:
-    """Add a stream like this one; None where Matroska cannot hold it."""
+    """Add a stream like this one; None if Matroska cannot hold it."""
     if stream.type not in ("video", "audio", "subtitle"):
         return None
     try:

@@ -68,15 +68,15 @@ def encodable_size(height: int, width: int, max_height: int | None = None) -> tu
 
 
 class Mp4Writer:
-    """Encoder of one MP4 file, pictures of one size; raises WriteError when the disk is full.
+    """Encoder of one MP4 file with pictures of one size; raises WriteError when the disk is full.
 
-    Planes are drawn on and encoded as they are, in the colours of the first `image`; BGR becomes
-    planes once it was drawn on. Pictures larger than the encoder takes, or than `max_height`, are
-    scaled after they were drawn on.
+    Planes are drawn on and encoded directly, in the colours of the first `image`; BGR is converted
+    to planes after drawing. Pictures larger than the encoder takes, or than `max_height`, are
+    scaled after drawing.
     """
 
     patience_s = 2.0
-    """Seconds that `close` rewrites a long file before it logs so."""
+    """Seconds of rewriting a long file in `close` after which a log line says so."""
 
     def __init__(
         self,
@@ -128,14 +128,14 @@ class Mp4Writer:
         context.color_primaries, context.color_trc = _BT709, _BT709
 
     def show_pixels(self, wide: int, high: int) -> None:
-        """Set the aspect ratio of the pixels, where not square; before the first frame."""
+        """Set the aspect ratio of non-square pixels; before the first frame."""
         ratio = Fraction(wide, high)
         self._stream.sample_aspect_ratio = self._stream.codec_context.sample_aspect_ratio = ratio
 
     def canvas(self, image: Image | YuvImage) -> Image | Canvas:
-        """Return a copy of `image` to draw on; it is reused, so encode it before the next one.
+        """Return a copy of `image` to draw on.
 
-        Of planes in the file's colours it is a Canvas over planes, else BGR u8[H,W,3].
+        It is reused, so encode it before requesting the next one.
         """
         if isinstance(image, YuvImage) and image.colour == self._colour:
             self._is_bgr = False
@@ -152,7 +152,7 @@ class Mp4Writer:
         return drawn
 
     def encode(self, frame: Frame) -> None:
-        """Append what is on the canvas, at the time of `frame`."""
+        """Append the canvas, at the time of `frame`."""
         if self._is_bgr and self._bgr is not None:
             height, width = self.size
             self._bgr[height:] = self._bgr[height - 1 : height]
@@ -249,9 +249,9 @@ def write_nv12(bgr: Image, colour: YuvColour, into: Image, scratch: Image) -> No
 
 
 def copy_packets(recording: Path, finished: Path, patience_s: float) -> None:
-    """Copy the video from one file into another whose index stands before the pictures.
+    """Copy the video from one file to another with the index before the pictures.
 
-    The other may be read by those who may read the first.
+    The copy gets the read permissions of the original.
     """
     mode = stat.S_IMODE(recording.stat().st_mode)
     os.close(os.open(finished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode))

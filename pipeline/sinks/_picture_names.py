@@ -14,9 +14,8 @@ from pipeline.core.run_info import RunInfo
 class PictureNames:
     """The name of each frame's picture, with `/` on every system.
 
-    Pictures that have nothing to do with each other have the path of their file below the folder
-    that they were read from. A frame of a video or camera is `<source>/<index from 1>.jpg`, as a
-    frame extractor names it.
+    Unrelated pictures have the path of their file below the folder that they were read from. A
+    frame of a video or camera is `<source>/<index from 1>.jpg`, as a frame extractor names it.
     """
 
     def __init__(self, run: RunInfo) -> None:
@@ -36,7 +35,7 @@ class PictureNames:
 
 
 def folder_read_from(text: str) -> Path | None:
-    """Return the folder that a picture, a folder or a pattern of pictures is in."""
+    """Return the folder that contains a picture, a folder or a pattern of pictures."""
     if not text:
         return None
     path = Path(text)
@@ -53,7 +52,7 @@ def folder_read_from(text: str) -> Path | None:
 
 
 def path_below(folder: Path | None, path: Path) -> Path | None:
-    """Return a path as seen from a folder it is below, None where it is not."""
+    """Return a path relative to a folder above it, None if it is not below."""
     if folder is None:
         return None
     absolute, above = Path(os.path.abspath(path)), os.path.abspath(folder)
@@ -61,10 +60,10 @@ def path_below(folder: Path | None, path: Path) -> Path | None:
 
 
 def unused_path(folder: Path, read: PurePath, suffix: str, taken: set[str]) -> Path:
-    """Return a path in `folder` for a picture that was read, and note it in `taken`.
+    """Return a path in `folder` for a picture that was read, and record it in `taken`.
 
-    No other picture has it, in any case of its letters: where a.jpg is there, a.webp becomes
-    a.webp.jpg, and the next one a-2.jpg.
+    No other picture has it, ignoring case: if a.jpg exists, a.webp becomes a.webp.jpg, and the next
+    one a-2.jpg.
     """
     stem = safe_stem(read.stem)
     names = [f"{stem}{suffix}", f"{safe_stem(read.name)}{suffix}"]

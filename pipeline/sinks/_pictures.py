@@ -22,11 +22,11 @@ _MAX_JPEG_SIDE = 65_500  # of libjpeg
 
 
 class PictureFolder:
-    """Folder of one source's annotated pictures, made with the first of them.
+    """Folder of one source's annotated pictures, created with the first of them.
 
-    JPEG stays JPEG and PNG stays PNG, with the names they have; other formats become JPEG. The
-    subfolders of a folder that was read with them are kept. Raises OutputError where the pictures
-    would come to lie among the ones that are read.
+    JPEG stays JPEG and PNG stays PNG, under the same names; other formats become JPEG. The
+    structure of subfolders is kept. Raises OutputError if the pictures would be written among the
+    input pictures.
     """
 
     def __init__(self, output: OutputFolder, source: str, read_from: str) -> None:
@@ -61,7 +61,7 @@ class PictureFolder:
                 partial.write_bytes(_encoded(annotated, path))
 
     def _path_of(self, frame: Frame, image: Image) -> Path:
-        """Return a path that no other picture of the source has, in any case of its letters."""
+        """Return a path that no other picture of the source has, ignoring case."""
         read = Path(frame.file or f"{frame.index}.jpg")
         folder = self.path
         inside = path_below(self._root, read.parent)

@@ -17,7 +17,7 @@ RowsOf = Callable[[Result, UtcOf], Iterable[tuple[Any, ...]]]
 class TableSink:
     """Sink that writes the rows which `rows` returns for each result, as CSV.
 
-    The file is made with the first result.
+    The file is created with the first result.
     """
 
     own_thread = False

@@ -32,10 +32,10 @@ def build(options: Options) -> CocoSink:  # noqa: ARG001 - every plug-in takes i
 
 
 class CocoSink:
-    """Sink that writes the file at the end, in one step: JSON without its end cannot be read.
+    """Sink that writes the file at the end, in one step, because unfinished JSON cannot be read.
 
-    A category's id is the class id plus 1, as 0 is the background to many readers. What a tracker
-    only predicts is left out.
+    A category's id is the class id plus 1, because many readers take 0 for the background.
+    Predicted boxes of a tracker are left out.
     """
 
     own_thread = False
@@ -119,9 +119,10 @@ class CocoSink:
 
 
 def _shapes(tracks: Tracks, found: Detections) -> list[dict[str, Any]]:
-    """Return what COCO says of each track's mask and keypoints; nothing without them.
+    """Return COCO's fields for each track's mask and keypoints; {} without any.
 
-    Outlines are polygons, as most readers want of single objects; what is too small for one is RLE.
+    Outlines are polygons, as most readers expect for single objects; RLE if they are too small for
+    one.
     """
     shapes: list[dict[str, Any]] = [{} for _ in range(len(tracks))]
     for shape, mask in zip(shapes, tracks.masks(found) or (), strict=False):

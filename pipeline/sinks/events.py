@@ -97,8 +97,8 @@ def build(options: Options) -> EventsSink:
 class EventsSink:
     """Stores and delivers the events of results; never waits for database, disk or network.
 
-    But a run over files only does wait, and fails where events cannot be stored. `store` is there
-    between `open` and `close`; others may use it meanwhile, from any thread.
+    Exception: a run over files only does wait, and fails if events cannot be stored. `store` exists
+    between `open` and `close`; other threads may use it in the meantime.
     """
 
     own_thread = True
@@ -142,11 +142,14 @@ class EventsSink:
         self._alerts = options
 
     def follow_zones(self, zones: Callable[[], ZonesByCamera]) -> None:
-        """Announce the zones and lines that `zones` returns now and then; before `open`."""
+        """Announce the zones and lines that `zones` returns from time to time; before `open`."""
         self._zones = zones
 
     def open(self, run: RunInfo) -> None:
-        """Open the database and begin to deliver what waits; raises OutputError, ConfigError."""
+        """Open the database and start delivering waiting messages.
+
+        Raises OutputError, ConfigError.
+        """
         self._only_files = run.only_files
         self._folder = OutputFolder(run)
         self._folder.make()
@@ -179,7 +182,7 @@ class EventsSink:
         self._camera_task.start(self._fail)
 
     def write(self, result: Result) -> None:
-        """Take the result's events and remember its picture; waits over files only."""
+        """Take the result's events and keep its picture; waits only in runs over files."""
         if self._service is None or self.store is None:
             raise ValueError("EventsSink.write: open() comes first")
         self._raise_failure()
@@ -238,7 +241,7 @@ class EventsSink:
         return service.writer.status, ClipLosses() if clips is None else clips.losses
 
     def close(self) -> None:
-        """Finish clips, store queued events, deliver what can be soon; the rest waits on the disk.
+        """Finish clips, store queued events, deliver what is possible soon; the rest stays on disk.
 
         Raises WriteError after files of which an event was lost.
         """
@@ -330,7 +333,7 @@ class EventsSink:
         self._service.start(self._fail)
 
     def _close_store(self) -> None:
-        """Close the database; one that was made for nothing goes again."""
+        """Close the database; an unused new one is deleted."""
         store, self.store = self.store, None
         release, self._release = self._release, None
         if store is None:
@@ -349,12 +352,12 @@ class EventsSink:
             raise StageError(f"events: {self._failure}") from self._failure
 
     def _fail(self, error: BaseException) -> None:
-        """Remember what ended a thread; the next `write` raises it."""
+        """Store the error that ended a thread; the next `write` raises it."""
         self._failure = self._failure or error
 
 
 def _names(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names configured for sources, of those that are not there yet too."""
+    """Yield the names of the configured sources, including those not there yet."""
     sources = metadata.get("sources", ())
     for one in sources if isinstance(sources, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]:

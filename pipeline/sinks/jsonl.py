@@ -39,7 +39,7 @@ def build(options: Options) -> JsonlSink:  # noqa: ARG001 - every plug-in takes 
 
 
 class JsonlSink:
-    """Sink that writes one JSON line per track and frame, and one per event into a second file."""
+    """Sink that writes one JSON line per track and frame, and one per event to a second file."""
 
     own_thread = False
 
@@ -77,7 +77,7 @@ class JsonlSink:
 
     @staticmethod
     def _names(run: RunInfo) -> list[str]:
-        """Return the names of this run's files; one for events where there are zones or lines."""
+        """Return the names of this run's files; one for events if there are zones or lines."""
         watched = [EVENTS_NAME] if run.metadata.get("areas") else []
         return [FILE_NAME, META_NAME, *watched]
 

@@ -41,7 +41,7 @@ def build(options: Options) -> ParquetSink:
 
 
 class ParquetSink:
-    """Writes the table `tracks` and, where zones or lines are watched, the table `events`."""
+    """Writes the table `tracks` and, if zones or lines are watched, the table `events`."""
 
     own_thread = True  # encoding takes tens of milliseconds at a time
 
@@ -53,7 +53,7 @@ class ParquetSink:
         self._tables: dict[str, _Parts] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that the tables can be written; raises OutputError, MissingExtraError."""
+        """Check that the tables can be written; raises OutputError, MissingExtraError."""
         import_pyarrow("the sink 'parquet'")
         self._run = run
         self._folder = OutputFolder(run)
@@ -96,7 +96,7 @@ class ParquetSink:
 
     @staticmethod
     def _names(run: RunInfo) -> list[str]:
-        """Return the tables of this run; that of events is there where something is watched."""
+        """Return the tables of this run; that of events exists if something is watched."""
         return ["tracks", *(["events"] if run.metadata.get("areas") else [])]
 
     def _begin(self, run: RunInfo) -> None:
@@ -117,7 +117,7 @@ class ParquetSink:
         return self._tables[name]
 
     def _change_columns(self, extra: tuple[Column, ...]) -> None:
-        """Begin a part with more columns: another network took the place of the first."""
+        """Begin a part with more columns: another network has replaced the first."""
         tracks = self._tables["tracks"]
         tracks.add(self._rows.take())
         self._rows = TrackColumns(extra=extra)
@@ -153,7 +153,7 @@ class _Parts:
             self._open().write(table)
 
     def is_due(self, waiting: int = 0) -> bool:
-        """Return whether the part, with so many rows more, is long or old enough."""
+        """Return whether the part, with so many more rows, is long or old enough to be finished."""
         rows = waiting + (self._writer.rows if self._writer else 0)
         is_old = time.monotonic() - self._began >= self._options.part_s
         return rows > 0 and (is_old or rows >= self._options.part_rows)
@@ -197,7 +197,7 @@ def _partial_name(table: str) -> str:
 
 
 def _old_parts(folder: Path) -> list[Path]:
-    """Return the parts that an earlier run left."""
+    """Return the parts left by an earlier run."""
     with suppress(FileNotFoundError):
         return sorted(path for path in folder.iterdir() if _PART.fullmatch(path.name))
     return []

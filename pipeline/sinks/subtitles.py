@@ -50,10 +50,10 @@ class _Track:
 
 
 class SubtitlesSink:
-    """Writes one subtitle file per source; a frame's boxes are shown until the next frame comes.
+    """Writes one subtitle file per source; a frame's boxes are shown until the next frame.
 
     Times are those of the source's own frames on its container's clock, for cameras from their
-    first frame on. Boxes are pixels of the first frame's size.
+    first frame on. Boxes are in pixels of the first frame's size.
     """
 
     own_thread = True
@@ -65,7 +65,7 @@ class SubtitlesSink:
         self._tracks: dict[str, _Track] = {}
 
     def open(self, run: RunInfo) -> None:
-        """See that the files can be written; raises OutputError and leaves nothing behind."""
+        """Check that the files can be written; raises OutputError and leaves nothing behind."""
         self._run = run
         self._folder = OutputFolder(run)
         self._folder.make()
@@ -77,7 +77,7 @@ class SubtitlesSink:
                 self._folder.check(self._folder.path_of(source, MKV_SUFFIX))
 
     def write(self, result: Result) -> None:
-        """Append the boxes of the frame before, whose end is now known; raises WriteError."""
+        """Append the boxes of the previous frame, whose end is now known; raises WriteError."""
         info = self._info(result.frame.source)
         if info is not None and info.unrelated:
             return  # a picture is no frame of a video
@@ -90,7 +90,7 @@ class SubtitlesSink:
         track.waiting = track.drawing.events(result, now_s)
 
     def source_ended(self, source: str) -> None:
-        """Finish a source's files; a camera may come back, and its subtitles go on."""
+        """Finish a source's files; a camera may return, and its subtitles continue."""
         if self._run is not None and self._run.only_files:
             self._finish(source)
 

@@ -77,9 +77,9 @@ def build(options: Options) -> VideoSink:
 
 
 class VideoSink:
-    """Sink that draws and encodes a video per source, or a picture per frame where unrelated.
+    """Sink that encodes an annotated video per source, or a picture per frame if unrelated.
 
-    A source whose picture size changes goes on in `<source>.2.mp4`. Each file's time starts at 0
+    A source whose picture size changes continues in `<source>.2.mp4`. Each file's time starts at 0
     with its first frame. `stage_ms` has the last frame's "draw" and "write" times.
     """
 
@@ -136,7 +136,7 @@ class VideoSink:
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 
     def _write_picture(self, folder: PictureFolder, painter: Annotator, result: Result) -> None:
-        """Draw on a picture that is no frame of a video, and write it as a file of its own."""
+        """Draw on an unrelated picture, and write it to a file of its own."""
         began = time.perf_counter()
         canvas = result.frame.image.copy()
         if self._blurrer is not None:
@@ -148,7 +148,7 @@ class VideoSink:
         self.stage_ms = {"draw": (drawn - began) * 1e3, "write": (written - drawn) * 1e3}
 
     def _picture(self, result: Result) -> Image | YuvImage:
-        """Return what is drawn on: blurring wants BGR."""
+        """Return the picture to draw on: blurring needs BGR."""
         return result.frame.picture if self._blurrer is None else result.frame.image
 
     def _draw(self, painter: Annotator, canvas: Image | Canvas, result: Result) -> None:

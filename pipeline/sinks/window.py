@@ -122,9 +122,9 @@ class WindowSink:
 
 
 def _cv2_gui() -> Any:
-    """Return cv2; raises OutputError where a window would abort the process (Qt without display).
+    """Return cv2; raises OutputError if a window would abort the process (Qt without display).
 
-    Qt ends the whole program when it finds no display, so this has to be asked before.
+    Qt ends the whole program when it finds no display, so this has to be checked first.
     """
     try:
         import cv2

@@ -37,9 +37,9 @@ def build(options: Options) -> YoloSink:
 
 
 class YoloSink:
-    """Sink that writes a file for each picture, an empty one where nothing is on it.
+    """Sink that writes a file for each picture, an empty one without objects.
 
-    `a.png` beside `a.jpg` becomes `a.png.txt`. What a tracker only predicts is left out.
+    `a.png` beside `a.jpg` becomes `a.png.txt`. Predicted boxes of a tracker are left out.
     """
 
     own_thread = False
@@ -74,7 +74,7 @@ class YoloSink:
                 partial.write_text("".join(self._lines(result)), "utf-8")
 
     def close(self) -> None:
-        """Forget the folder; every file is whole already."""
+        """Forget the folder; every file is complete already."""
         folder, self._folder = self._folder, None
         if folder is not None:
             folder.drop_if_empty()
@@ -102,6 +102,6 @@ class YoloSink:
         return lines
 
     def _free(self, name: PurePosixPath) -> Path:
-        """Return the path of a picture's labels below their folder, which no other picture has."""
+        """Return the path of a picture's labels in their folder, which no other picture has."""
         folder = Path(*map(safe_stem, name.parts[:-1]))
         return unused_path(folder, name, ".txt", self._taken)

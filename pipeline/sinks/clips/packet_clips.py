@@ -25,12 +25,12 @@ from pipeline.core.paths import ffmpeg_path
 from pipeline.sinks._mp4 import RECORDING, Mp4Writer, copy_packets, unwritable
 
 STALE_S = 2.0
-"""A stream without a packet for so long is lost: clips are made of the analysed pictures."""
+"""Seconds without a packet after which a stream is lost: clips then use the analysed pictures."""
 _CLOCK = Fraction(1, 1_000_000)
 
 
 class PacketCursor:
-    """The packets for one clip, from the key frame before its beginning on."""
+    """The packets of one clip, from the key frame before its beginning on."""
 
     def __init__(self, tap: PacketTap, first: Sequence[StreamPacket]) -> None:
         self._tap = tap
@@ -41,7 +41,7 @@ class PacketCursor:
 
     @classmethod
     def at(cls, tap: PacketTap | None, began_at: float, now: float) -> PacketCursor | None:
-        """Return the cursor of a clip that begins at `began_at`, None where packets are missing."""
+        """Return the cursor of a clip that begins at `began_at`, None if packets are missing."""
         found = [] if tap is None else tap.since(began_at)
         if tap is None or not found or found[-1].arrived_at < now - STALE_S:
             return None
@@ -74,7 +74,10 @@ class PacketCursor:
 
 
 class PacketClipWriter:
-    """MP4 file of packets; raises WriteError when the disk is full, or they cannot be a file."""
+    """MP4 file of copied packets.
+
+    Raises WriteError if the disk is full, or they do not fit a file.
+    """
 
     def __init__(self, path: Path, first: StreamPacket) -> None:
         self.path = path

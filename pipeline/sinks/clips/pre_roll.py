@@ -24,16 +24,16 @@ from pipeline.sinks._frame_times import TICKS, FrameTimes
 
 QUALITY = 85
 LATE_S = 3.0
-"""Events may come this late: a track that vanished left when it was last seen."""
+"""Maximum delay of events: a track that vanished left when it was last seen."""
 MAX_BUFFER_BYTES = 24_000_000
-"""Per camera, whatever the options say."""
+"""Limit per camera, whatever the options say."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipOptions:
-    """What clips hold: seconds, pictures a second, pixels, and whether boxes are drawn.
+    """Properties of clips: seconds, pictures per second, pixels, and whether boxes are drawn.
 
-    `lossless`: adding waits for the encoder so that no picture is lost, as runs over files want;
+    `lossless`: adding waits for the encoder so that no picture is lost, as runs over files need;
     cameras must not wait.
     """
 
@@ -112,7 +112,7 @@ class PreRollBuffer:
         self._bytes = 0
 
     def add(self, result: Result, *, always: bool) -> PreRollFrame | None:
-        """Keep the picture if the last one is long enough ago, or `always`; return it if kept."""
+        """Keep the picture if the last one is old enough, or `always`; return it if kept."""
         now_s = self._times.ticks(result.frame) / TICKS
         if self._pictures and not always and now_s - self._pictures[-1].time_s < self._step_s:
             return None
@@ -126,7 +126,7 @@ class PreRollBuffer:
 
     @property
     def newest(self) -> PreRollFrame:
-        """Return the picture that was kept last."""
+        """Return the last picture kept."""
         return self._pictures[-1]
 
     def since(self, first_s: float) -> list[PreRollFrame]:

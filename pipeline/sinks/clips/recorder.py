@@ -39,9 +39,9 @@ from pipeline.sinks.clips.thumbnails import ThumbnailMaker
 log = logging.getLogger("trackline")
 
 MAX_WAITING = 1200
-"""Pictures that may wait for the encoder, about 50 MB; beyond it clips lose pictures."""
+"""Maximum pictures waiting for the encoder, about 50 MB; beyond it clips lose pictures."""
 MAX_WAITING_BYTES = 128 * 2**20
-"""Of packets that may wait for a slow disk; beyond it the clips that are copied end."""
+"""Maximum bytes of packets waiting for a slow disk; beyond it copied clips end."""
 MAX_CLIP_S = 60.0
 SILENT_S = 5.0
 """A camera that gives no picture for so long ends its clips; longer where pictures are few."""
@@ -55,10 +55,8 @@ _ENCODER: dict[str, object] = {"crf": "25", "preset": "superfast", "tune": "zero
 class ClipCallbacks:
     """Callbacks for the state of clips; `path` is below the folder of clips.
 
-    A clip that is finished has its size and its boxes, packed.
-
-    Called with the recorder's lock held: they may wait (over files, for the database), but not for
-    anything that calls the recorder.
+    A finished clip has its size and its packed boxes. Called with the recorder's lock held: they
+    may wait (over files, for the database), but not for anything that calls the recorder.
     """
 
     def __init__(
@@ -105,13 +103,11 @@ class ClipFile(NamedTuple):
 class ClipRecorder:
     """Takes results on one thread (`add`) and encodes on another.
 
-    Neither waits for the other or for the disk, unless the option `lossless` is set.
-
-    An event extends the clip of its camera that is being recorded, up to a minute, so overlapping
-    events share one; a new clip begins with the seconds before its event.
-
-    `packets` returns, for a camera, the packets to make its clips of, None where they are made of
-    the results' pictures. A clip is made of one or the other.
+    Neither waits for the other or for the disk, unless the option `lossless` is set. An event
+    extends the clip of its camera in progress, up to a minute, so overlapping events share one; a
+    new clip begins with the seconds before its event. `packets` returns, for a camera, the packets
+    to make its clips from, None if they are made from the results' pictures. A clip is made from
+    one or the other.
     """
 
     def __init__(
@@ -141,7 +137,7 @@ class ClipRecorder:
         self._worker = Worker("events: clips", self._work, lambda: None)
 
     def start(self, fail: Fail) -> None:
-        """Begin on threads."""
+        """Start the threads."""
         self._worker.start(fail)
         if self._thumbnails is not None:
             self._thumbnails.start(fail)
@@ -185,12 +181,12 @@ class ClipRecorder:
             self._thumbnails.add(picture)
 
     def end_visits(self, visits: Sequence[str]) -> None:
-        """Look for better pictures of these visits no longer."""
+        """Stop looking for better pictures of these visits."""
         if self._thumbnails is not None:
             self._thumbnails.end(visits)
 
     def close(self, timeout_s: float) -> None:
-        """Finish all clips as they are; pictures that are not encoded in time are left out."""
+        """Finish all clips as they are; pictures not encoded in time are left out."""
         with self._changed:
             self._closing = True
             for clips in self._clips.values():
@@ -252,7 +248,7 @@ class ClipRecorder:
     # -- the thread that notes; the lock is held --------------------------------------------------
 
     def _record(self, ring: PreRollBuffer, times: EventTimes, tap: PacketTap | None) -> None:
-        """Have the clip that is being recorded show these events too, or begin one."""
+        """Make the clip in progress show these events too, or begin one."""
         source, now, uids = ring.newest.source, ring.newest.captured_at, times.uids
         ends_s = times.last_s + self._options.after_s
         for clip in self._clips.get(source, []):
@@ -387,7 +383,7 @@ class ClipRecorder:
         self._callbacks.finish(clip.path, size + len(boxes), boxes)
 
     def _drop(self, clip: Clip) -> None:
-        """Give a clip up that cannot be written."""
+        """Give up a clip that cannot be written."""
         with self._changed:
             clip.over = True
             self._waiting = deque(step for step in self._waiting if step.clip is not clip)

@@ -26,7 +26,7 @@ def make_recorder(
     on_thumbnail: OnMade,
     packets: Callable[[str], PacketTap | None],
 ) -> ClipRecorder:
-    """Return a recorder that stores its clips; unfinished ones of a killed program come first.
+    """Return a recorder that stores its clips; first recovers unfinished ones of a killed program.
 
     `on_thumbnail` gets each thumbnail too; `packets` is the recorder's.
     """
@@ -46,10 +46,10 @@ def make_recorder(
 
 
 def recover_clips(store: EventStore) -> None:
-    """Finish, or forget, every clip that the store knows as being recorded.
+    """Finish, or forget, every clip that the store lists as being recorded.
 
-    Not while most of what it knows is away: the disk may not be mounted, and a clip is no less
-    there for that.
+    Not while most of its clips are missing: the disk may not be mounted, and a clip still exists
+    then.
     """
     unfinished = store.unfinished_clips()
     if not unfinished or seems_absent(store):
@@ -64,7 +64,7 @@ def recover_clips(store: EventStore) -> None:
 
 
 def recover(file: Path) -> int | None:
-    """Give a recording its index at the front; return its size, None if nothing can be seen."""
+    """Move a recording's index to the front; return its size, None if nothing can be played."""
     try:
         with replacing(file) as rewritten:
             copy_packets(file, rewritten, Mp4Writer.patience_s)

@@ -30,17 +30,17 @@ from pipeline.sinks.clips.pre_roll import PreRollFrame, lower_priority
 log = logging.getLogger("trackline")
 
 SIZE = (320, 240)
-"""Largest thumbnail, (width, height)."""
+"""Maximum size of a thumbnail, (width, height)."""
 QUALITY = 82
 MAX_VISITS = 2000
-"""Tracks for which better moments are looked for at once."""
+"""Maximum tracks followed at once."""
 MAX_WAITING = 64
-"""Moments that may wait to be looked at, about 3 MB; beyond it the oldest is left out."""
+"""Maximum moments waiting for examination, about 3 MB; beyond it the oldest is dropped."""
 FIRST_TRIES = 3
 MARGIN = 1.5
-"""Height and width of what is shown, in those of the box, at least."""
+"""Minimum height and width shown, relative to the box."""
 MIN_SHARE = 0.3
-"""Of the picture's height, at least so much is shown."""
+"""Minimum share of the picture's height shown."""
 _CLEARLY = 1.15
 _PROMISING = 0.8
 _EVERY_S = 0.3
@@ -52,7 +52,7 @@ Box = tuple[float, float, float, float]
 
 
 class Thumbnail(NamedTuple):
-    """A picture that was made: whose, and its file below the folder of clips."""
+    """A thumbnail: its visit, and its file below the folder of clips."""
 
     visit: str
     camera: str
@@ -66,7 +66,7 @@ OnMade = Callable[[Thumbnail], object]
 
 @dataclass(slots=True)
 class _Followed:
-    """A track whose best moment is looked for."""
+    """A track whose best moment is searched."""
 
     uid: str
     unix_s: float
@@ -83,7 +83,7 @@ class _Moment:
 
 
 class ThumbnailMaker:
-    """Takes pictures (`begin`, `add`, `end`, from any thread) and writes thumbnails on its own."""
+    """Takes pictures (`begin`, `add`, `end`, any thread), writes thumbnails on its own thread."""
 
     def __init__(self, folder: Path, on_made: OnMade) -> None:
         self._folder = folder
@@ -132,7 +132,7 @@ class ThumbnailMaker:
                 self._put(_Moment(one.uid, one.unix_s, picture, box))
 
     def end(self, uids: Sequence[str]) -> None:
-        """Follow the tracks of these visits no longer."""
+        """Stop following the tracks of these visits."""
         gone = set(uids)
         with self._changed:
             for known in self._followed.values():
@@ -140,7 +140,7 @@ class ThumbnailMaker:
                     del known[track_id]
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits and end."""
+        """Write waiting thumbnails and end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -181,7 +181,7 @@ class ThumbnailMaker:
             return self._waiting.popleft()
 
     def _write(self, file: Path, jpeg: bytes) -> bool:
-        """Write a file that only its owner can read; return False where that fails."""
+        """Write a file readable by its owner only; return False if that fails."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(file) as partial:
@@ -206,7 +206,7 @@ def _box_of(picture: PreRollFrame, track_id: int) -> Box | None:
 
 
 def _size(width: int, height: int, box: Box) -> float:
-    """Return the size of what is in the picture, in pixels; much less where its edge cuts it."""
+    """Return the visible size of a box in pixels; much less if the picture's edge cuts it."""
     x1, y1, x2, y2 = box
     is_cut = x1 < _EDGE_PX or y1 < _EDGE_PX or x2 > width - _EDGE_PX or y2 > height - _EDGE_PX
     across = min(x2, width) - max(x1, 0)
@@ -216,10 +216,10 @@ def _size(width: int, height: int, box: Box) -> float:
 
 
 def quality_of(image: Image, box: Box) -> float:
-    """Return size times sharpness of what is in the box, 0 for nothing.
+    """Return size times sharpness of the content of the box, 0 for an empty one.
 
-    Sharpness is the standard deviation of the Laplacian (Pech-Pacheco et al. 2000) at one size for
-    all, so that large and small boxes compare.
+    Sharpness is the standard deviation of the Laplacian (Pech-Pacheco et al. 2000) at one common
+    size, so that large and small boxes compare.
     """
     height, width = image.shape[:2]
     x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
@@ -236,7 +236,7 @@ def quality_of(image: Image, box: Box) -> float:
 
 
 def cut_out(image: Image, box: Box) -> Image:
-    """Return the box with what is around it, four to three, at most `SIZE`, within the picture."""
+    """Return the box with its surroundings, four to three, at most `SIZE`, within the picture."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = box
     aspect = SIZE[0] / SIZE[1]
