@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.batch_jobs import boxes_at, job, rows
+from support.batch_jobs import FRAMES, job, rows, write_detections
 from support.tiny_videos import write_video
 
 from pipeline.sources._file.probe import probe
 from pipeline.sources.file import Options, build
 
 pytest.importorskip("pyarrow")
-FRAMES = 25
 
 
 def lay_out(root: Path, name: str, first: int = 0, *, rotation: int = 0) -> Path:
@@ -22,13 +21,7 @@ def lay_out(root: Path, name: str, first: int = 0, *, rotation: int = 0) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     shade = np.full((96, 128, 3), 60 + first, np.uint8)
     write_video(path, [shade] * FRAMES, rotation=rotation)
-    (root / "det").mkdir(exist_ok=True)
-    lines = [
-        f"{index + 1},-1,{x:.2f},{y:.2f},{w},{h},0.9,-1,-1,-1\n"
-        for index in range(FRAMES)
-        for x, y, w, h in boxes_at(first + index)
-    ]
-    (root / "det" / f"{path.stem}.txt").write_text("".join(lines))
+    write_detections(root, path.stem, first)
     return path
 
 

@@ -63,6 +63,12 @@ def record(root: Path, camera: str, name: str, first: int, *, frames: int = FRAM
     seed = zlib.crc32(f"{name} {first}".encode())
     shades = np.random.default_rng(seed).integers(60, 120, (6, 8, 1), np.uint8)
     write_video(path, [shades.repeat(16, 0).repeat(16, 1).repeat(3, 2)] * frames)
+    write_detections(root, name, first, frames)
+    return path
+
+
+def write_detections(root: Path, name: str, first: int, frames: int = FRAMES) -> None:
+    """Write the detections of a recording that begins with frame `first` of the scene."""
     (root / "det").mkdir(exist_ok=True)
     rows = [
         f"{index + 1},-1,{x:.2f},{y:.2f},{w},{h},0.9,-1,-1,-1"
@@ -70,7 +76,6 @@ def record(root: Path, camera: str, name: str, first: int, *, frames: int = FRAM
         for x, y, w, h in boxes_at(first + index)
     ]
     (root / "det" / f"{name}.txt").write_text("\n".join(rows) + "\n")
-    return path
 
 
 def config(root: Path, **tree: Any) -> Config:
