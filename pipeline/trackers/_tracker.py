@@ -125,9 +125,7 @@ class BaseTracker:
         self._update(tracks, matched)
         self._tracks.record(tracks, matched)
         self._remove_expired()
-        new = self._select_new(seen, matches.free_detection.nonzero()[0])
-        limits = self._double_iou, self._same_object_iou
-        self._start(seen.take(without_second_boxes(seen, new, found, limits)))
+        self._start(seen.take(self._new(seen, matches)))
         embed_s = self._identify(frame, detections, found_again) if self._identities else 0.0
         rows = self._tracks.select_reported()
         tracks_now = self._tracks.report(rows, self._reported_boxes(rows, detections))
@@ -238,6 +236,12 @@ class BaseTracker:
     def _select_new(self, seen: Observations, free: Rows) -> Rows:  # noqa: ARG002
         """Return which of the `free` (unmatched) detections start a track."""
         return free
+
+    def _new(self, seen: Observations, matches: Matches) -> Rows:
+        """Return which detections start a track if no other track takes them."""
+        new = self._select_new(seen, matches.free_detection.nonzero()[0])
+        limits = self._double_iou, self._same_object_iou
+        return without_second_boxes(seen, new, matches.pairs[1], limits)
 
     def _compensate_camera(self, image: Image | YuvImage) -> None:
         """Move the tracks along with the camera (camera motion compensation)."""

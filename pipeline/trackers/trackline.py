@@ -158,8 +158,9 @@ class Trackline(TwoStageTracker):
         tracks = self._tracks
         lost = matches.free_track & (tracks.track_id > 0) & (tracks.detection < 0)
         lost &= self._in_picture(predicted)
-        rows, new = lost.nonzero()[0], self._select_new(seen, matches.free_detection.nonzero()[0])
-        if not (len(rows) and len(new)):
+        rows = lost.nonzero()[0]
+        new = self._new(seen, matches) if len(rows) else rows
+        if not len(new):
             return
         boxes, found = predicted.take(rows, 1), seen.xyxy.take(new, 1)
         lost_s = self._clock.now - tracks.last_seen.take(rows)

@@ -201,6 +201,22 @@ def test_who_was_lost_and_comes_back_alone_keeps_the_id(case):
     assert sorted(tracks.track_id.tolist()) == ids
 
 
+@pytest.mark.parametrize(("shift", "ids"), [(16, [1]), (30, [1, 2])])
+def test_a_second_box_on_somebody_is_not_who_was_lost_beside(shift, ids):
+    """A network gave one person two boxes, and the second went to the track of another, who was
+    gone: it was shown again, on the wrong person, and led away from where she came back."""
+    stays, gone = (300, 100, 360, 300), (228, 100, 288, 300)
+    another = (stays[0] - shift, 100, stays[2] - shift, 300)
+    tracker = trackline.build(trackline.Options())
+    for k in range(20):
+        tracks = feed(tracker, k / 25, boxes(stays, gone))
+    assert tracks.track_id.tolist() == [1, 2]
+    for k in range(20, 30):
+        feed(tracker, k / 25, boxes(stays))
+    tracks = feed(tracker, 30 / 25, boxes(stays, another))
+    assert tracks.track_id.tolist() == ids
+
+
 @pytest.mark.parametrize(("width", "ids"), [(300, [2]), (400, [1])])
 def test_who_comes_in_where_another_went_out_is_somebody_else(width, ids):
     """A man walked out of the picture, and a woman came in there 0.7 s later under his id."""
