@@ -175,5 +175,5 @@ def test_secrets_of_alerts_are_filled_in_and_never_shown() -> None:
         bad = validated(Config, {"alerts": section}, "", context=Secrets({**SECRETS, "ME": wrong}))
         with pytest.raises(ConfigError, match=r"alerts\.email\.to: want addresses"):
             alert_options(bad)
-    with pytest.raises(ConfigError, match=r"alerts: '\$\{PASSWORD\}': the environment"):
+    with pytest.raises(ConfigError, match=r"alerts: '\$\{PASSWORD\}': not in the environment"):
         alert_options(validated(Config, {"alerts": section}, "", context=Secrets({})))
