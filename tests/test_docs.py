@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from support.paths import ROOT
 
 from pipeline.archive.dataset.schema import PARTITIONS, TABLES
@@ -45,6 +46,13 @@ def test_every_column_of_a_table_is_described(
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_yaml_on_a_page_can_be_read(page: Path) -> None:
+    """A key was indented as if it belonged to the one above it; what is copied must work."""
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        assert yaml.safe_load(block) is not None, block
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -44,7 +44,7 @@ class WebOptions(OptionsModel):
     picture_fps: float = Field(15.0, gt=0, le=60)
     """Maximum pictures per second encoded for one camera at one size."""
     jpeg_quality: int = Field(75, ge=10, le=95)
-    """JPEG quality of the pictures on the page, 0 to 100."""
+    """JPEG quality of the pictures on the page: larger is better."""
     video: bool = True
     """Whether a camera shown large is streamed as its own H.264 or H.265, if camera and browser
     can."""
