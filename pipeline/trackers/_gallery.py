@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.data import Float32, Image
+from pipeline.core.data import Float32, Frame, Image
 from pipeline.core.interfaces import Embedder
 from pipeline.trackers._camera_motion import Similarity
 from pipeline.trackers._track_table import Float64
@@ -104,12 +104,15 @@ class Gallery(dict[int, KnownObject]):
             for each in known.pending
         ]
 
-    def keep_crop(self, number: int, image: Image, box: Float64, now_s: float) -> None:
-        """Keep a small picture of an object, if the last one is old enough."""
+    def keep_crop(self, number: int, frame: Frame, box: Float64, now_s: float) -> None:
+        """Keep a small picture of an object, if the last one is old enough.
+
+        Only then the frame is converted to BGR, which takes longer than all else here.
+        """
         known = self[number]
         if now_s - known.crop_s >= _CROP_EVERY_S:
             known.crop_s = now_s
-            known.pending = [*known.pending[1 - _CROPS :], _cut(image, box)]
+            known.pending = [*known.pending[1 - _CROPS :], _cut(frame.image, box)]
 
     def forget(self, tracked: Container[int], now_s: float, remember_s: float) -> None:
         """Forget objects that are no track any more and were not seen for longer than that."""

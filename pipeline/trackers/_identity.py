@@ -298,7 +298,7 @@ class Identities:
         """Keep small pictures of tracks that stand free and are certain."""
         for number, row in row_of.items():
             if scene.free[row] and not self._gallery[number].is_in_doubt:
-                self._gallery.keep_crop(number, frame.image, scene.boxes[:, row], scene.now_s)
+                self._gallery.keep_crop(number, frame, scene.boxes[:, row], scene.now_s)
 
     def save(self) -> dict[str, Any]:
         """Return all there is by name, as plain data."""

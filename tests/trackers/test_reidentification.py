@@ -16,6 +16,7 @@ from pipeline.core.errors import ConfigError, UsageError
 from pipeline.core.options import validated
 from pipeline.core.state_json import from_json, to_json
 from pipeline.core.yaml_file import dump
+from pipeline.core.yuv import YuvImage
 from pipeline.embedders import appearance
 
 NAMES = ["sort", "bytetrack", "ocsort", "trackline"]
@@ -334,3 +335,22 @@ def test_any_boxes_at_any_times_give_each_id_once(name: str, seed: int) -> None:
         assert len(set(ids)) == len(ids)
         given |= set(ids)
     assert len(given) <= max(given, default=0), "new ids follow each other"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_becomes_bgr_only_where_something_is_cut_out_of_it(name: str) -> None:
+    """Every picture of a video was converted whole, for what is kept twice a second."""
+    tracker = tracker_of(name, Counting())
+    converted = 0
+
+    def to_bgr(image: Any) -> Any:
+        nonlocal converted
+        converted += 1
+        return image
+
+    for frame, found in frames_of(lambda at_s: [(60 + 20 * at_s, RED)], 4):
+        grey = np.full((120, 400), 120, np.uint8)
+        chroma = np.full((60, 200), 128, np.uint8)
+        planes = YuvImage(grey, (chroma, chroma), to_bgr=lambda image=frame.image: to_bgr(image))
+        tracker.update(Frame(planes, "test", frame.index, frame.pts_s, 0.0), found)
+    assert 4 <= converted <= 10
