@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -157,11 +159,15 @@ def test_nothing_is_kept_of_the_only_camera_once_it_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pictures were let go when another camera's picture came, and there was none."""
-    monkeypatch.setattr(recorder, "IDLE_S", 0.2)
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=time.time)
+    monkeypatch.setattr(recorder, "time", clock)
     tap = PacketTap()
     sink = plugin.build(plugin.Options())
     sink.open(replace(run_info(tmp_path, "gate"), clip_packets=lambda source: tap))
     sink.write(result(0))
+    assert tap.is_wanted
+    now[0] = 2 * recorder.IDLE_S
     eventually(lambda: not tap.is_wanted, "let go")
     sink.write(result(1))
     assert tap.is_wanted
