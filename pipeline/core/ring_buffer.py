@@ -80,7 +80,8 @@ class RingBuffer(Generic[T]):
                 return False
             if not self._items:
                 self.queue_up()
-            if len(self._items) >= self.capacity:
+            # A blocking ring has room, and keeps all it has if it is made smaller at this moment.
+            if self.policy == "drop_oldest" and len(self._items) >= self.capacity:
                 self._drop(self._items.popleft(), "overrun")
             self._items.append(item)
             self.ready.notify_all()

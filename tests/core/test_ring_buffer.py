@@ -29,6 +29,29 @@ def test_block_keeps_order_and_loses_nothing() -> None:
     assert not ring.dropped
 
 
+def test_a_blocking_ring_made_smaller_while_an_item_is_put_loses_nothing() -> None:
+    """Another detector was put in during a run: in the middle of `put`, a file's frame went."""
+
+    class Shrinking(RingBuffer[str]):
+        large_for = 1000
+
+        @property
+        def capacity(self) -> int:
+            self.large_for -= 1
+            return 8 if self.large_for >= 0 else 2
+
+        @capacity.setter
+        def capacity(self, value: int) -> None:
+            assert value == 8
+
+    ring = Shrinking(8, "block")
+    for item in "abc":
+        ring.put(item)
+    ring.large_for = 2  # as long as it looks whether there is room
+    ring.put("d")
+    assert (ring.take(8), ring.dropped) == (["a", "b", "c", "d"], Counter())
+
+
 def test_drop_oldest_gives_the_newest_and_says_why_the_others_went() -> None:
     ring: RingBuffer[int] = RingBuffer(2, "drop_oldest")
     assert all(ring.put(item) for item in range(5))
