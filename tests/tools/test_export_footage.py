@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.tiny_videos import grey_video, level
+from support.tiny_videos import grey_video, level, write_video
 
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
@@ -47,6 +47,23 @@ def test_every_frame_is_shrunk_at_once(tmp_path: Path) -> None:
     """Three hundred frames of 4K are gigabytes; nothing may be kept in full size."""
     footage = gather([grey_video(tmp_path / "a.mkv", 20)], 20, lambda image: image[:4, :4].copy())
     assert {image.shape for image in footage.calibration + footage.held_out} == {(4, 4, 3)}
+
+
+@pytest.mark.parametrize(
+    ("rotation", "colorspace", "shape"),
+    [(0, 1, (48, 64, 3)), (90, 1, (64, 48, 3)), (0, 10, (48, 64, 3))],
+    ids=["upright", "phone held upright", "colours that say an unusual matrix"],
+)
+def test_frames_are_those_that_a_detector_gets(
+    rotation: int, colorspace: int, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Videos of phones were calibrated on lying on their side."""
+    pictures = [np.full((48, 64, 3), 10 * n, np.uint8) for n in range(10)]
+    video = write_video(tmp_path / "a.mp4", pictures, rotation=rotation, colorspace=colorspace)
+    footage = gather([video], 10, same)
+    frames = footage.calibration + footage.held_out
+    assert [image.shape for image in frames] == [shape] * 10
+    np.testing.assert_allclose(levels(frames), [10 * n for n in range(10)], atol=5)
 
 
 def test_a_folder_of_pictures_and_videos(tmp_path: Path) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
+from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import open_media
+from pipeline.core.yuv import YuvImage
 from pipeline.sources._file.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from pipeline.sources._file.picture import UprightConverter, picture_stream
+from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
+from pipeline.sources._file.still_picture import load_picture
 
 HELD_OUT = 0.2
 """Share of each video, its end, that is not calibrated on: neighbouring frames are too alike for a
@@ -76,10 +81,10 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _picture(path: Path) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceError(f"calibrate: not a picture: {path}")
-    return np.asarray(image, np.uint8)
+    found = load_picture(path, MAX_MEGAPIXELS)
+    if found.image is None:
+        raise SourceError(f"calibrate: not a picture: {path} ({found.why})")
+    return found.image
 
 
 def _thinned(frames: Iterator[Image], count: int, shrink: Shrink) -> list[Image]:
@@ -105,26 +110,30 @@ def _thinned(frames: Iterator[Image], count: int, shrink: Shrink) -> list[Image]
 
 
 def _video(path: Path, count: int) -> Iterator[Image]:
-    """Yield a video's frames, or `count` of them where they are far apart. A break is the end."""
+    """Yield a video's frames, or `count` of them where they are far apart. A break is the end.
+
+    They are as a detector gets them: upright, HDR in standard range.
+    """
     try:
         container = open_media(path)
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"calibrate: not a video: {path} ({error.strerror})") from error
     with container, suppress(av.FFmpegError):
-        if not container.streams.video:
+        stream = picture_stream(container)
+        if stream is None:
             raise SourceError(f"calibrate: no video in {path}")
-        stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        upright = UprightConverter(FramePool(), may_mirror=True)
         gap = (container.duration or 0) / count
         if gap < SEEK_FROM_S * av.time_base:
-            yield from map(_bgr, container.decode(stream))
+            for frame in container.decode(stream):
+                yield _bgr(upright(frame))
             return
         for number in range(count):
             container.seek(int(number * gap))
-            frame = next(container.decode(stream), None)
-            if frame is not None:
-                yield _bgr(frame)
+            for frame in islice(container.decode(stream), 1):
+                yield _bgr(upright(frame))
 
 
-def _bgr(frame: av.VideoFrame) -> Image:
-    return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+def _bgr(picture: Image | YuvImage) -> Image:
+    return picture.bgr if isinstance(picture, YuvImage) else picture
