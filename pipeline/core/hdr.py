@@ -1,7 +1,7 @@
-"""HDR video (PQ and HLG, ITU-R BT.2100) as pictures of standard range, which all else here is.
+"""Converts HDR video (PQ and HLG, ITU-R BT.2100) to standard dynamic range.
 
-Shown as they are, its numbers look dull and washed out, to people and to networks that were trained
-on ordinary pictures.
+Without conversion HDR pixels look dull and washed out, to people as well as to networks trained on
+ordinary pictures.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ PQ, HLG = 16, 18
 HDR = frozenset({PQ, HLG})
 
 _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
-"""Reference white by ITU-R BT.2408, and the brightest that is told apart: more is white."""
+"""Reference white by ITU-R BT.2408, and the peak; everything brighter becomes white."""
 _DISPLAY_GAMMA = 2.4  # ITU-R BT.1886
-# ITU-R BT.2087: colours of BT.2020 as those of BT.709, here for blue, green and red.
+# ITU-R BT.2087: matrix from BT.2020 to BT.709 colours, here in the order blue, green, red.
 _TO_BT709 = np.array(
     [[1.1187, -0.1006, -0.0182], [-0.0083, 1.1329, -0.1246], [-0.0728, -0.5876, 1.6605]], np.float32
 )
 
 
 def to_standard_range(bgr: NDArray[np.uint8], transfer: int) -> None:
-    """Change BGR u8[H,W,3] of PQ or HLG in place into what an ordinary display shows.
+    """Convert a PQ or HLG picture, BGR u8[H,W,3], in place to standard dynamic range.
 
-    Up to about 90 cd/m2 greys keep their brightness beside reference white; above they come closer
-    together. The matrix of the colours is meant for linear light; on these numbers it is quick, and
-    2 levels off on average for colours of medium saturation (without it 6).
+    Up to about 90 cd/m2 greys keep their brightness relative to reference white; above that they
+    are compressed. The colour matrix is meant for linear light; applied to these values it is fast,
+    and off by 2 levels on average for colours of medium saturation (6 without it).
     """
     import cv2
 
@@ -38,7 +38,7 @@ def to_standard_range(bgr: NDArray[np.uint8], transfer: int) -> None:
 
 @lru_cache(maxsize=2)
 def _standard_levels(transfer: int) -> NDArray[np.uint8]:
-    """Return u8[256]: the level of standard range for each level of PQ or HLG."""
+    """Return u8[256]: the standard-range level for each PQ or HLG level."""
     signal = np.arange(256) / 255
     nits = _pq_to_nits(signal) if transfer == PQ else _hlg_to_nits(signal)
     light = _pq_to_nits(_compressed(_nits_to_pq(nits))) / _WHITE_NITS
@@ -70,7 +70,7 @@ def _hlg_to_nits(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _compressed(pq: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return PQ signals up to the peak as such up to reference white (BT.2390, 5.4.1)."""
+    """Map PQ signals up to the peak to PQ signals up to reference white (BT.2390, 5.4.1)."""
     peak, white = _nits_to_pq(np.array([_PEAK_NITS, _WHITE_NITS]))
     most = white / peak
     knee = 1.5 * most - 0.5

@@ -96,7 +96,7 @@ def _rest_masked(rest: str, *, users: bool = False, keys_only: bool = False) -> 
     if users:
         return f"{MASK}@{address}{query}"
     user, colon, password = login.partition(":")
-    if not colon or not _USER.fullmatch(user):  # a token alone, or a name: cannot be told apart
+    if not colon or not _USER.fullmatch(user):  # either a token or a name
         return f"{login if PLACE.fullmatch(login) else MASK}@{address}{query}"
     return f"{user}:{password if PLACE.fullmatch(password) else MASK}@{address}{query}"
 

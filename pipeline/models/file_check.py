@@ -21,10 +21,10 @@ _LENGTH_PREFIXED, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 def why_not_weights(path: Path, suffix: str) -> str | None:
     """Return what is wrong with a file, None if it can be what `suffix` says.
 
-    A cut file is noticed: `.pt` is a zip archive with its directory at the end (files saved by
-    torch before 1.6 are bare pickles and pass), `.onnx` a protobuf message whose fields say how
-    long they are. `.xml`, an OpenVINO network, begins with its name and ends with its
-    element; of the numbers beside it, `.bin`, nothing can be told but that they are no answer.
+    Truncated files are detected: `.pt` is a zip archive with its directory at the end (files saved
+    by torch before 1.6 are bare pickles and pass), `.onnx` a protobuf message whose fields carry
+    their lengths, and `.xml`, an OpenVINO network, begins and ends with its `net` element. For the
+    weights beside it, `.bin`, the only check is that they are not a server's error page or pointer.
     """
     with path.open("rb") as file:
         head = file.read(64).lstrip()

@@ -1,7 +1,7 @@
 """Checks of an uploaded video before it is analysed: type, completeness, limits.
 
-FFmpeg goes by content, and some of what it opens is no video but a list of other files: a playlist
-that is uploaded would have it read files of this machine. Only containers that hold their own
+FFmpeg detects formats by content, and some of them are not videos but lists of other files: an
+uploaded playlist would make it read files of this machine. Only containers that hold their own
 pictures are opened.
 """
 

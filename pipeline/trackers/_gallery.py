@@ -1,6 +1,6 @@
-"""The gallery of re-identification: what is known of each object, tracked or remembered, by its id.
+"""Gallery of re-identification: appearance and position of tracked and remembered objects by id.
 
-An object's looks are learned when they are first asked for; until then its last pictures are kept.
+An object's crops are embedded when it is first compared; until then the last few are stored.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pipeline.core.interfaces import Embedder
 from pipeline.trackers._camera_motion import Similarity
 from pipeline.trackers._track_table import Float64
 
-# A picture of a certain track is kept this often, the last few of them, no higher than this.
+# Crops of a track that is certain: seconds between them, how many are kept, maximum height.
 _CROP_EVERY_S = 0.5
 _CROPS = 3
 _CROP_HEIGHT = 256
-# How much of what was known of an object's looks a new picture replaces.
+# Weight of a new vector in the running mean of an object's appearance.
 _NEW_PART = 0.3
 
 _STATE = ("class_id", "born_s", "seen_s", "place_s", "crop_s", "check_s", "checks", "is_in_doubt")
@@ -29,50 +29,50 @@ _STATE = ("class_id", "born_s", "seen_s", "place_s", "crop_s", "check_s", "check
 
 @dataclass
 class KnownObject:
-    """What is known of one identity; times in seconds of the tracker's clock."""
+    """Appearance, position and times of one identity; times in seconds of the tracker's clock."""
 
     class_id: float
     born_s: float
     seen_s: float
     place: Float64 | None = None
-    """f64[4] xyxy where it was last free and certain; None: anywhere, as the source broke off."""
+    """f64[4] xyxy where it was last in the clear and certain; None: unknown, after a break."""
     place_s: float = 0.0
     crop_s: float = -math.inf
     check_s: float = -math.inf
     checks: int = 0
     is_in_doubt: bool = True
     looks: Float32 | None = None
-    """f32[2,D]: the running mean of its unit vectors, and the last one."""
+    """f32[2,D]: the running mean of its unit vectors, and the latest one."""
     pending: list[Any] = field(default_factory=list)
-    """The last pictures that nothing had to be compared with yet, or vectors f32[D] of them."""
+    """The latest crops that have not been needed for a comparison yet, or their vectors f32[D]."""
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing is known of how it looks."""
+        """Whether nothing is known about its appearance."""
         return self.looks is None and not self.pending
 
     def learn(self, vector: Float32) -> None:
-        """Take in one more unit vector f32[D]."""
+        """Update the appearance with a unit vector f32[D]."""
         mean = vector if self.looks is None else self.looks[0]
         mean = (1 - _NEW_PART) * mean + _NEW_PART * vector
         mean /= max(float(np.linalg.norm(mean)), 1e-6)
         self.looks = np.stack((mean, vector)).astype(np.float32)
 
     def doubt(self) -> None:
-        """Begin to doubt it."""
+        """Mark the identity as doubtful."""
         if not self.is_in_doubt:
             self.is_in_doubt, self.checks = True, 0
 
 
 class Gallery(dict[int, KnownObject]):
-    """The objects of one source by id: those that are tracked, and those remembered."""
+    """Tracked and remembered objects of one source by id."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self._embedder = embedder
 
     def break_off(self, now_s: float) -> None:
-        """Begin anew at time 0: who is known may be anywhere now."""
+        """Restart at time 0: known objects may be anywhere now."""
         for number, each in [*self.items()]:
             if each.is_new:
                 del self[number]
@@ -82,13 +82,13 @@ class Gallery(dict[int, KnownObject]):
             each.crop_s = each.check_s = -math.inf
 
     def warp(self, motion: Similarity) -> None:
-        """Move the places along with the camera."""
+        """Move the known positions along with the camera."""
         for each in self.values():
             if each.place is not None:
                 each.place = motion.boxes(each.place[:, None])[:, 0]
 
     def likeness(self, number: int, vector: Float32) -> float:
-        """Return by how much a vector is more like an object than it has to be."""
+        """Return by how much a vector's similarity to an object exceeds the required minimum."""
         known = self[number]
         for each in self._vectors(known):
             known.learn(each)
@@ -98,16 +98,16 @@ class Gallery(dict[int, KnownObject]):
         return float((known.looks @ vector).max()) - self._embedder.min_similarity
 
     def _vectors(self, known: KnownObject) -> list[Float32]:
-        """Return f32[D] of each picture of an object that is pending."""
+        """Return f32[D] of each pending crop of an object."""
         return [
             each if each.ndim == 1 else self._embedder.embed(each, _whole(each))[0]
             for each in known.pending
         ]
 
     def keep_crop(self, number: int, frame: Frame, box: Float64, now_s: float) -> None:
-        """Keep a small picture of an object, if the last one is old enough.
+        """Store a small crop of an object if the latest one is old enough.
 
-        Only then the frame is converted to BGR, which takes longer than all else here.
+        Only then is the frame converted to BGR, which takes longer than everything else here.
         """
         known = self[number]
         if now_s - known.crop_s >= _CROP_EVERY_S:
@@ -115,19 +115,19 @@ class Gallery(dict[int, KnownObject]):
             known.pending = [*known.pending[1 - _CROPS :], _cut(frame.image, box)]
 
     def forget(self, tracked: Container[int], now_s: float, remember_s: float) -> None:
-        """Forget objects that are no track any more and were not seen for longer than that."""
+        """Forget objects that are not tracked and were not seen for more than `remember_s`."""
         for number, known in [*self.items()]:
             if number not in tracked and (known.is_new or now_s - known.seen_s > remember_s):
                 del self[number]
 
     def save(self) -> list[dict[str, Any]]:
-        """Return all there is as plain data; pictures as the vectors they stand for."""
+        """Return the state as plain data, with the vectors of crops in their place."""
         for known in self.values():
-            known.pending = [*self._vectors(known)]  # still pending: what comes out is the same
+            known.pending = [*self._vectors(known)]  # still pending, so results do not change
         return [_saved(*each) for each in self.items()]
 
     def load(self, state: list[Mapping[str, Any]]) -> None:
-        """Hold what `save` returned; raises KeyError, TypeError or ValueError."""
+        """Load what `save` returned; raises KeyError, TypeError or ValueError."""
         self.clear()
         for saved in state:
             known = KnownObject(**{name: saved[name] for name in _STATE})
@@ -150,7 +150,7 @@ def _whole(picture: Image) -> Float32:
 
 
 def _cut(image: Image, box: Float64) -> Image:
-    """Return a copy of what a box inside the picture covers, made smaller where it is large."""
+    """Return a copy of a box's crop, scaled down if it is large; the box is inside the picture."""
     left, top, right, bottom = box.astype(int).tolist()
     part = image[top : bottom + 1, left : right + 1]
     if part.shape[0] <= _CROP_HEIGHT:

@@ -1,15 +1,15 @@
-"""Re-identification: which track is which, by looks, after it was lost or in contact with another.
+"""Re-identification by appearance of tracks that were lost or in contact with another track.
 
-Looks are compared only where motion leaves doubt. While a track is certain, small pictures of it
-are kept, and not looked at. When a track that was lost or touched another stands free again, or a
-new one begins, it is embedded and compared with those it could be: themselves in doubt, lost or
-remembered, of its class and size, and near enough to have come from there. One assignment decides;
-a track keeps its identity unless another one suits clearly better. So nothing is embedded in frames
-in which every object goes its own way.
+Appearance is compared only if motion is ambiguous. While the identity of a track is certain, small
+crops of it are stored but not embedded. When a track that was lost or touched another is in the
+clear again, or a new one starts, it is embedded and compared with the candidates: identities that
+are in doubt themselves, lost or remembered, of the same class and a similar size, and near enough
+to have come from there. One assignment decides; a track keeps its identity unless another one
+matches clearly better. So nothing is embedded in frames in which no two objects meet.
 
 Appearance for association: Wojke, Bewley, Paulus, Simple Online and Realtime Tracking with a Deep
-Association Metric, ICIP 2017; its use where motion is ambiguous only, in the way of Deep OC-SORT
-(Maggiolino et al. 2023), which weighs it by how much detections tell.
+Association Metric, ICIP 2017; used only if motion is ambiguous, similar to Deep OC-SORT
+(Maggiolino et al. 2023), which weighs appearance by how discriminative it is.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from pipeline.trackers._camera_motion import Similarity
 from pipeline.trackers._gallery import Gallery, KnownObject
 from pipeline.trackers._track_table import Float64, Rows, TrackTable
 
-# Two boxes touch from this part of the smaller one on.
+# Two boxes touch if they share more than this part of the smaller one.
 _CONTACT = 0.15
-# Smaller boxes, in pixels, show too little; those at the edge of the picture only a part.
+# In pixels: smaller boxes show too little, boxes at the edge of the picture show only a part.
 _MIN_WIDTH, _MIN_HEIGHT, _EDGE = 8, 16, 2
-# An object may have come from so far, in its longer sides: to begin with, and more each second.
+# How far away an object may have been, in lengths of its longer side: at first, and per second.
 _START, _PER_SECOND = 0.5, 1.5
 _MAX_SIZE_RATIO = 2.0
-# By so much another identity must look more like a track than its own, and by so much a track more
-# than it has to like one that is lost; as much again if that may be anywhere, after a break. A lead
-# of as much over all others is certain at once.
+# Minimum lead in similarity: of another identity over a track's own, and over the threshold for a
+# lost identity (twice that if it may be anywhere, after a break). The second is also the lead over
+# all other candidates that makes an identity certain at once.
 _LEAD, _LEAD_OF_LOST = 0.08, 0.05
-# A place at the end of the reach is worth so much less than one in the middle.
+# Penalty for a position at the end of the reach; none at its centre.
 _FAR = 0.05
-# Looks at a track in doubt, and the seconds between them.
+# Checks of a track in doubt, and the seconds between them.
 _CHECKS = 3
 _CHECK_EVERY_S = 0.4
 
 
 class _Scene(NamedTuple):
-    """The tracks of one frame: boxes f64[4,T], which are detected, and which stand free."""
+    """Tracks of one frame: boxes f64[4,T], which are detected, and which are in the clear."""
 
     boxes: Float64
     seen: NDArray[np.bool_]
@@ -58,24 +58,24 @@ class _Scene(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """Which identities a track could have beside its own; open: others too, not to be seen now."""
+    """Identities a track could have besides its own; open: others, hidden now, are possible too."""
 
     near: list[int]
     is_open: bool
 
 
 class Identities:
-    """The identities of one source's tracks: those there are, and those remembered."""
+    """Identities of one source's tracks, current and remembered ones."""
 
     def __init__(self, embedder: Embedder, remember_s: float) -> None:
         self._embedder = embedder
         self.remember_s = remember_s
         self._gallery = Gallery(embedder)
-        # Of the last frame: time, monotonic time, epoch; None before the first.
+        # Time, monotonic time and epoch of the last frame; None before the first.
         self._last: tuple[float, float, int] | None = None
         self._is_broken_off = False
         self.exchanged: list[tuple[int, int, int]] = []
-        """In the last frame: the id that a track had, its row, the row of the track that has it."""
+        """Swaps of the last frame: a track's former id, its row, the row of the id's new track."""
 
     def open(self) -> None:
         """Load the embedder; raises ModelError."""
@@ -86,18 +86,18 @@ class Identities:
         self._embedder.close()
 
     def break_off(self, now_s: float) -> None:
-        """Begin anew at time 0: what was known may be anywhere now, and wears what it wore."""
+        """Restart at time 0: known objects may be anywhere now, but still look the same."""
         self._is_broken_off = True
         self._gallery.break_off(now_s)
 
     def warp(self, motion: Similarity) -> None:
-        """Move the places along with the camera."""
+        """Move the known positions along with the camera."""
         self._gallery.warp(motion)
 
     def resolve(self, frame: Frame, tracks: TrackTable, boxes: Float64, now_s: float) -> Rows:
-        """Give each track the identity it looks like; return the rows that are left without one.
+        """Give each track the identity it looks like; return the rows left without an identity.
 
-        `boxes` f64[4,T] are where the tracks now are. Raises UsageError where a frame has no
+        `boxes` f64[4,T] are the tracks' current positions. Raises UsageError if the frame has no
         picture.
         """
         self._note(frame, now_s)
@@ -112,7 +112,7 @@ class Identities:
         return np.array(gone, np.intp)
 
     def _note(self, frame: Frame, now_s: float) -> None:
-        """Note the frame's times; forget what was before a break that lasted too long."""
+        """Store the frame's times; after too long a break forget everything before it."""
         if frame.shape[:2] == (1, 1):
             raise UsageError("tracker.embedder: wants pictures, and these frames have none")
         if self._is_broken_off and self._last is not None:
@@ -126,7 +126,7 @@ class Identities:
         self._last = frame.pts_s, frame.captured_at, frame.epoch
 
     def _look_around(self, tracks: TrackTable, scene: _Scene) -> dict[int, int]:
-        """Note where the tracks with an id are, and which are in doubt now; return their rows."""
+        """Update position and doubt of the tracks with an id; return their rows by id."""
         row_of: dict[int, int] = {}
         lost: list[int] = []
         rows = (tracks.track_id > 0).nonzero()[0]
@@ -148,7 +148,7 @@ class Identities:
                 known.doubt()
             if not known.is_in_doubt or known.place is None:
                 known.place, known.place_s = scene.boxes[:, row].copy(), scene.now_s
-        # Who hides another one may have got its detection.
+        # A track that hides another one may have been matched with its detection.
         for row in np.unique(_touching(scene.boxes, np.array(lost, np.intp))).tolist():
             if (known := self._gallery.get(int(tracks.track_id[row]))) is not None:
                 known.doubt()
@@ -157,9 +157,9 @@ class Identities:
     def _to_check(
         self, tracks: TrackTable, scene: _Scene, row_of: Mapping[int, int]
     ) -> dict[int, _Question]:
-        """Return the free tracks to look at, by row; those that nobody else could be are certain.
+        """Return the free tracks to check, by row; tracks without other candidates become certain.
 
-        Two tracks that are detected change identities only where both stand free.
+        Two tracks that are detected swap identities only if both are in the clear.
         """
         open_ids = [
             number for number, each in self._gallery.items() if each.is_in_doubt and not each.is_new
@@ -199,7 +199,7 @@ class Identities:
         scene: _Scene,
         row_of: Mapping[int, int],
     ) -> list[int]:
-        """Return those of the ids that a track could be by class, size and place."""
+        """Return those of the ids that a track could have by class, size and position."""
         box, class_id = scene.boxes[:, row], float(tracks.class_id[row])
         return [
             number
@@ -211,9 +211,9 @@ class Identities:
     def _distance(
         self, box: Float64, number: int, scene: _Scene, row_of: Mapping[int, int]
     ) -> float:
-        """Return how far a box is from where an object was or is expected, in parts of its reach.
+        """Return a box's distance from the last or predicted place of an object, over its reach.
 
-        0 for one that may be anywhere, infinity for one of another size.
+        0 for an object that may be anywhere, infinity for one of another size.
         """
         known = self._gallery[number]
         if known.place is None:
@@ -236,7 +236,7 @@ class Identities:
         scene: _Scene,
         row_of: dict[int, int],
     ) -> list[int]:
-        """Compare the tracks with who they could be, and decide; return rows to remove."""
+        """Compare the tracks with their candidates and assign identities; return rows to remove."""
         rows = [*questions]
         vectors = self._embedder.embed(image, scene.boxes.T[rows].astype(np.float32))
         pairs: list[tuple[int, int, float]] = []
@@ -278,7 +278,7 @@ class Identities:
     def _give(
         self, row: int, number: int, tracks: TrackTable, scene: _Scene, row_of: dict[int, int]
     ) -> list[int]:
-        """Give a track the identity `number`; return the rows that are nobody's any more."""
+        """Give a track the identity `number`; return the rows left without an identity."""
         own, other = int(tracks.track_id[row]), row_of.get(number)
         if other is not None and own and (scene.seen[other] or not self._gallery[own].is_new):
             tracks.swap_ids(row, other)
@@ -287,7 +287,7 @@ class Identities:
             return []
         if own:
             row_of.pop(own)
-            if self._gallery[own].is_new:  # it was this one all along
+            if self._gallery[own].is_new:  # the new id belonged to this object all along
                 del self._gallery[own]
         tracks.set_id(row, number, self._gallery[number].born_s)
         row_of[number] = row
@@ -295,13 +295,13 @@ class Identities:
         return [] if other is None else [other]
 
     def _keep_crops(self, frame: Frame, scene: _Scene, row_of: Mapping[int, int]) -> None:
-        """Keep small pictures of tracks that stand free and are certain."""
+        """Store small crops of tracks that are in the clear and certain."""
         for number, row in row_of.items():
             if scene.free[row] and not self._gallery[number].is_in_doubt:
                 self._gallery.keep_crop(number, frame, scene.boxes[:, row], scene.now_s)
 
     def save(self) -> dict[str, Any]:
-        """Return all there is by name, as plain data."""
+        """Return the state by name, as plain data."""
         return {
             "objects": self._gallery.save(),
             "last": None if self._last is None else list(self._last),
@@ -309,7 +309,7 @@ class Identities:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `save` returned; raises KeyError, TypeError or ValueError."""
+        """Continue from what `save` returned; raises KeyError, TypeError or ValueError."""
         self._gallery.load(state["objects"])
         last = state["last"]
         self._last = None if last is None else (float(last[0]), float(last[1]), int(last[2]))
@@ -317,7 +317,7 @@ class Identities:
 
 
 def _free(boxes: Float64, seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return bool[T]: boxes large enough, inside the picture, that touch no other detected one."""
+    """Return bool[T]: large enough, inside the picture, and touching no other detected box."""
     height, width = shape[:2]
     free = (boxes[:2] > _EDGE).all(0)
     free &= (boxes[2] < width - _EDGE) & (boxes[3] < height - _EDGE)
@@ -330,7 +330,7 @@ def _free(boxes: Float64, seen: NDArray[np.bool_], shape: tuple[int, ...]) -> ND
 
 
 def _touching(boxes: Float64, rows: Rows) -> Rows:
-    """Return the boxes of f64[4,T] that touch one of `rows`, which is another."""
+    """Return which boxes of f64[4,T] touch one of `rows` other than themselves."""
     if not len(rows):
         return rows
     i, j = overlapping_pairs(boxes.take(rows, 1).T, boxes.T)
@@ -342,11 +342,11 @@ def _touching(boxes: Float64, rows: Rows) -> Rows:
 
 
 def _hidden(row: int, scene: _Scene) -> bool:
-    """Return whether a track is detected but not free: nothing can be said of it now."""
+    """Return whether a track is detected but not in the clear, so it cannot be checked now."""
     return bool(scene.seen[row] and not scene.free[row])
 
 
 def _apart(one: Float64, other: Float64) -> float:
-    """Return the distance of the centres of two boxes f64[4]."""
+    """Return the distance between the centres of two boxes f64[4]."""
     x, y = one[:2] + one[2:] - other[:2] - other[2:]
     return math.hypot(x, y) / 2

@@ -58,8 +58,7 @@ class BaseTracker:
     """
 
     _double_iou = 1.0
-    """A detection that overlaps a tracked one of its own class by more than this starts no
-    track."""
+    """A detection overlapping a tracked one of its class by more than this starts no track."""
 
     def __init__(
         self, options: TrackerOptions, rules: ReportRules, embedder: Embedder | None
@@ -330,8 +329,7 @@ class TwoStageOptions(TrackerOptions):
     high_score: float = Field(0.6, ge=0, le=1)
     """Detections from this score on are matched first, with seen and lost tracks."""
     low_score: float = Field(0.1, ge=0, le=1)
-    """Detections between this and high_score are matched next, with tracks seen in the last
-    frame."""
+    """Detections from this to high_score are matched next, with tracks seen in the last frame."""
     new_score: float = Field(0.7, ge=0, le=1)
     """Minimum score of a detection that may start a track."""
     min_similarity: float = Field(0.2, ge=0, lt=1)
@@ -343,8 +341,8 @@ class TwoStageOptions(TrackerOptions):
     duplicate_iou: float = Field(0.85, gt=0, le=1)
     """A lost and a seen track that overlap by more are one object: the younger is removed."""
     confirm_s: float = Field(1 / 30, ge=0)
-    """Seconds for which a new track must be detected in every frame before it is reported; one
-    that is missed before is dropped. Tracks of the first frame are reported at once."""
+    """Seconds for which a new track must be detected in every frame before it is reported; after a
+    miss in that time it is dropped. Tracks of the first frame are reported at once."""
 
     @property
     def wanted_conf(self) -> float:

@@ -1,6 +1,6 @@
-"""XML read in one pass by the standard library's expat, without document types or entities.
+"""Reads XML in one pass with the standard library's expat, without document types or entities.
 
-Annotation tools write none. Whoever sends a file could use them to fill the memory ("billion
+Annotation tools write none, and a malicious file could use them to fill the memory ("billion
 laughs") or to read other files, so a DOCTYPE is refused.
 """
 
@@ -18,9 +18,9 @@ MAX_DEPTH = 100
 
 
 def parse(file: IO[bytes], where: str, on_start: OnStart, on_end: OnEnd) -> None:
-    """Call back for each element with the names from the root down to it, and its text at the end.
+    """Call back for each element with its path of names from the root, and at its end its text.
 
-    ValueError and KeyError of a callback, and XML that is none, become a UsageError with the line.
+    ValueError and KeyError from a callback, and malformed XML, become a UsageError with the line.
     """
     path: tuple[str, ...] = ()
     texts: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Letterbox: places a picture in a network's input, and maps boxes back."""
+"""Letterbox: places a picture in a network's input and maps boxes back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ PADDING = 114
 class Letterbox:
     """Letterbox of a picture of `image_size` in an input of `input_size`; all (height, width).
 
-    The picture is scaled to `scaled_size` and its top left corner put at `offset` (top, left).
+    The picture is scaled to `scaled_size` and placed with its top left corner at `offset`
+    (top, left).
     """
 
     image_size: tuple[int, int]
@@ -49,19 +50,21 @@ def fit(
     return Letterbox(image_size, (height + pad_y, width + pad_x), (height, width), offset)
 
 
-SHORTEST, LONGEST = 800, 1333
-"""Sides that R-CNN networks are trained with (Lin et al., Feature Pyramid Networks, 2017)."""
+MIN_SIDE, MAX_SIDE = 800, 1333
+"""Shorter and longest side in training of R-CNN networks (Lin et al., Feature Pyramid Networks,
+2017)."""
 
 
 @lru_cache(maxsize=64)
 def place(
     image_size: tuple[int, int], target: tuple[int, int], stride: int | None, placing: Placing
 ) -> Letterbox:
-    """Return the letterbox of a picture that is placed in that way; arguments as of `fit`.
+    """Return the letterbox for the given placement; the other arguments are those of `fit`.
 
-    Its shape is kept with padding around it (`letterbox`) or right and below (`corner`), or it is
-    stretched to the target. `native` and `shortest` are for networks that take every size, and
-    look at no target: the picture as it is, or scaled so that its shortest side is `SHORTEST`.
+    The aspect ratio is kept, with padding all around (`letterbox`) or right and below (`corner`),
+    or the picture is stretched to the target. `native` and `shortest` are for networks that accept
+    any size and ignore the target: the picture as it is, or scaled so that its shorter side is
+    `MIN_SIDE`.
     """
     if placing in ("letterbox", "corner"):
         return fit(image_size, target, stride, placing == "letterbox")
@@ -70,17 +73,18 @@ def place(
     elif placing == "native":
         size = image_size
     else:
-        scale = min(SHORTEST / min(image_size), LONGEST / max(image_size))
+        scale = min(MIN_SIDE / min(image_size), MAX_SIDE / max(image_size))
         height, width = (max(round(side * scale), 1) for side in image_size)
         size = (height, width)
     return Letterbox(image_size, size, size, (0, 0))
 
 
 def paste(image: Image | YuvImage, box: Letterbox, canvas: Image) -> None:
-    """Scale `image` into its place on `canvas` u8[input_size, 3]; the padding is left alone.
+    """Scale `image` into its place on `canvas` u8[input_size, 3]; the padding is not touched.
 
-    Of large planes the colours are converted once they are scaled: of a ninth of the pixels at
-    1080p. Others give what they always gave, to the last bit, as it would save little.
+    Large planes are converted to BGR after scaling, which at 1080p leaves a ninth of the pixels to
+    convert. For smaller ones that would save little, so their result stays the same to the last
+    bit.
     """
     (top, left), (height, width) = box.offset, box.scaled_size
     place = canvas[top : top + height, left : left + width]
@@ -98,10 +102,10 @@ def paste(image: Image | YuvImage, box: Letterbox, canvas: Image) -> None:
 
 
 def undo_xyxy(xyxy: Float32, box: Letterbox) -> Float32:
-    """Return f32[N,4]: boxes in pixels of the network's input as pixels of the picture, clipped.
+    """Convert boxes f32[N,4] from pixels of the network's input to pixels of the picture, clipped.
 
-    Boxes with a number that is not finite come back as NaN, so that clipping cannot turn an
-    infinite box into one as large as the picture.
+    Boxes with a non-finite number become NaN, so that clipping cannot turn an infinite box into one
+    as large as the picture.
     """
     (top, left), (height, width) = box.offset, box.image_size
     scale_y, scale_x = box.scaled_size[0] / height, box.scaled_size[1] / width

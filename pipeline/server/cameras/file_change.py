@@ -33,7 +33,8 @@ _PREFIX = "CAMERA_"
 _OWN = re.compile(rf"{_PREFIX}[A-Z0-9_]+_(PASSWORD|ADDRESS)(_\d+)?")
 _OWN_PLACE = re.compile(rf"\$\{{{_OWN.pattern}\}}")
 _VERSION_KEY = secrets.token_bytes(32)
-"""Versions are of what holds passwords: without it nobody can try passwords until one fits."""
+"""Key of the versions, which are hashes of texts with passwords: without a secret key, passwords
+could be guessed offline from a version."""
 
 
 class ConflictError(Exception):

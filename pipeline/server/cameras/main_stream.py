@@ -23,9 +23,9 @@ def typed_record(text: str) -> CameraAddress:
 
 
 def written_record(record: CameraAddress, camera: CameraAddress, written: str) -> str:
-    """Return what the file says for a main stream of `camera`, whose address it has as `written`.
+    """Return the text for the main stream of `camera`, whose address is `written` in the file.
 
-    Raises ConfigError where it is on another host, or the file's login cannot be told.
+    Raises ConfigError if it is on another host, or if the login in the file cannot be determined.
     """
     _check_place(record, camera)
     if "://" not in written:

@@ -26,7 +26,7 @@ async function show(data) {
   });
 }
 
-/** Return a visit's picture as a data URL, undefined where there is none for whoever is signed in. */
+/** Return a visit's picture as a data URL, undefined if the signed-in user has none. */
 async function thumbnail(visit) {
   try {
     const answer = await fetch(at(`api/visits/${visit}/thumbnail.jpg`), {

@@ -3,7 +3,7 @@ import { el, setText } from "./dom.js";
 
 /** The section of the editor. It keeps the rules as the server has them, without their masks. */
 export class WholePicture {
-  #rules = null; // null: the server's defaults, as long as nobody says otherwise
+  #rules = null; // null: the server's defaults, unless set
   #isUsual = false; // whether these are in force then
   #callbacks; // {begin, change} of the editor
   #on = el("input", { type: "checkbox" });

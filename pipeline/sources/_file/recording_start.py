@@ -49,7 +49,7 @@ _UTC_NAMES = re.compile(r"^PXL_")
 """Names with UTC times: those of Google's Pixel phones."""
 
 _QUARTER_S = 900
-_WIDEST_ZONE_S = 14 * 3600
+_MAX_ZONE_S = 14 * 3600
 _SLACK_S = 10.0
 _MAX_SURE_S = 400.0
 """Half a quarter of an hour, less slack: the end of a longer recording would fit another zone."""
@@ -129,7 +129,7 @@ def _zone_between(named: datetime, created: float, duration_s: float) -> tzinfo 
     shortest = min(duration_s, _MAX_SURE_S)
     if not -_SLACK_S <= early_s <= shortest + _SLACK_S:
         return None
-    if offset_s == 0 or abs(offset_s) > _WIDEST_ZONE_S:
+    if offset_s == 0 or abs(offset_s) > _MAX_ZONE_S:
         return None
     return timezone(timedelta(seconds=offset_s))
 
