@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from pipeline.classifiers._tags.merge import (
 )
 from pipeline.config.build import build, make_classifier, make_detector
 from pipeline.config.detection import lowest_score
+from pipeline.config.plugins import CLASSIFIERS, plugin
 from pipeline.config.resolve import resolve_config
 from pipeline.config.schema import Config, load_config
 from pipeline.config.source_argument import split_sources
 from pipeline.core.class_ids import wanted_ids
 from pipeline.core.data import Detection, Result
 from pipeline.core.errors import ConfigError
-from pipeline.core.options import validated
+from pipeline.core.options import unknown, validated
 from pipeline.core.paths import home_path
 from pipeline.detectors.common.loaded_model import LoadedModel
 from pipeline.report import run_config
@@ -71,6 +73,7 @@ def track(
     unknown options and SourceError for an invalid source at once; errors of the iterator are raised
     later.
     """
+    _check_keywords(detector_options, track)
     sources, frames = split_sources(source, fps)
     if isinstance(model, LoadedModel):
         if detector_options:
@@ -106,6 +109,7 @@ def detect(
     `[result] = detect("bus.jpg")` handles one picture. A list of picture paths is one source,
     "pictures": unreadable ones are skipped, and SourceBrokenError names them at the end.
     """
+    _check_keywords(detector_options, detect)
     if (paths := _picture_paths(source)) is not None:
         source = {"kind": "images", "path": paths, "name": "pictures", "sequence": False}
     return track(
@@ -126,6 +130,7 @@ def localize(
     the classes to consider. Returns None if there is no such object. `model` and `detector_options`
     are those of `track`; with a loaded model, any number of threads may call this at once.
     """
+    _check_keywords(detector_options, localize)
     if isinstance(picture, str | os.PathLike):
         picture = read_picture(picture)
     picture = checked_image(picture, "picture")
@@ -156,6 +161,7 @@ def load_model(
     one at a time: each is answered soonest, at the cost of pictures per second. Raises ModelError,
     ConfigError or MissingExtraError.
     """
+    _check_keywords(detector_options, load_model)
     if model is not None:
         detector_options["model"] = _model_name(model)
     config = validated(Config, {"detector": detector_options}, "")
@@ -214,6 +220,7 @@ def load_classifier(
     the plug-in, one of ours or "package.module", and `classifier_options` are its options: size,
     mean, std, crop, names, ... Raises ModelError, ConfigError or MissingExtraError.
     """
+    _check_keywords(classifier_options, load_classifier, kind)
     if model is not None:
         classifier_options["model"] = _model_name(model)
     return LoadedClassifier(make_classifier(kind, classifier_options))
@@ -234,6 +241,26 @@ def run(config: Config | Mapping[str, Any] | str | Path) -> dict[str, Any]:
             f"want a configuration: a Config, a mapping or a file's path, got {describe(config)}"
         )
     return run_config(resolve_config(config))
+
+
+def _check_keywords(
+    given: Mapping[str, Any], function: Callable[..., Any], kind: str | None = None
+) -> None:
+    """Raise ConfigError for a keyword that neither `function` nor its plug-in has.
+
+    `kind` is the classifier's; without it the plug-in is the detector that `given` chooses. A third
+    party's plug-in checks its options itself.
+    """
+    plugin_type = "detectors" if kind is None else CLASSIFIERS
+    kind = given.get("kind", Config().detector.kind) if kind is None else kind
+    if not isinstance(kind, str) or "." in kind:
+        return
+    own = [name for name in signature(function).parameters if not name.endswith("_options")]
+    options = plugin(plugin_type, kind, plugin_type.removesuffix("s")).Options
+    known = [*dict.fromkeys([*own, "kind", *options.model_fields])]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{function.__name__}: {unknown('keyword', name, known)}")
 
 
 def _picture_paths(source: object) -> tuple[str, ...] | None:

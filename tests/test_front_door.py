@@ -102,9 +102,36 @@ def test_without_a_tracker_it_is_the_configurations(network: Path) -> None:
     assert told == untold
 
 
-def test_an_option_that_is_none_says_whose(network: Path) -> None:
-    with pytest.raises(ConfigError, match=r"detector: unknown key 'comf'; did you mean conf"):
-        pipeline.track(SMALL, model=network, comf=0.5)
+@pytest.mark.parametrize(
+    ("call", "typo", "meant"),
+    [
+        (pipeline.track, "comf", "conf"),
+        (pipeline.track, "modle", "model"),
+        (pipeline.track, "trakcer", "tracker"),
+        (pipeline.track, "max_frame", "max_frames"),
+        (pipeline.detect, "max_frame", "max_frames"),
+        (pipeline.localize, "clases", "classes"),
+        (pipeline.load_model, "prefer_latancy", "prefer_latency"),
+        (pipeline.load_classifier, "modle", "model"),
+    ],
+)
+def test_an_unknown_keyword_is_named_with_the_nearest(call, typo: str, meant: str) -> None:
+    """`max_frame` got max_det as its correction: only the detector's own options were known."""
+    given = [] if call.__name__.startswith("load_") else [SMALL]
+    said = rf"{call.__name__}: unknown keyword '{typo}'; did you mean {meant}\b.*\(known: .*device"
+    with pytest.raises(ConfigError, match=said):
+        call(*given, **{typo: "x"})
+
+
+def test_with_a_loaded_model_a_typo_is_no_option_of_the_detector(network: Path) -> None:
+    """`modle` was said to belong in load_model, which refuses it as well."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with pipeline.load_model(network) as loaded:
+        for call in (pipeline.track, pipeline.detect, pipeline.localize):
+            with pytest.raises(ConfigError, match="unknown keyword 'modle'; did you mean model"):
+                call(picture, model=loaded, modle="x")
+            with pytest.raises(ConfigError, match=r"device: belongs in load_model"):
+                call(picture, model=loaded, device="cpu")
 
 
 def test_nothing_is_written_by_detect(

@@ -13,8 +13,8 @@ from pipeline.archive.annotations import looks_like_annotations, read_annotation
 from pipeline.cli._arguments import local_path
 from pipeline.core.errors import UsageError
 from pipeline.core.options import split_names
-from pipeline.core.paths import home_path
-from pipeline.core.sequences import RecordedSequence
+from pipeline.core.paths import home_path, one_line
+from pipeline.core.sequences import RecordedSequence, in_one_line
 from pipeline.tools.evaluate.tracks import USUAL_CLASSES
 from pipeline.tools.evaluate.truth import Data, Truth, load_truth, truth_of
 
@@ -25,11 +25,12 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --gt, --data and --classes."""
     parser.add_argument(
         "--gt", required=True, type=local_path, metavar="DIR|FILE",
-        help="<seq>/gt/gt.txt (mot), label_02/<seq>.txt (kitti), or corrected annotations",
+        help="folder with <seq>/gt/gt.txt (mot) or label_02/<seq>.txt (kitti), one such text "
+        "file, or corrected annotations",
     )  # fmt: skip
     parser.add_argument(
         "--data", metavar="FORM",
-        help="format of the ground truth: mot or kitti for folders with that benchmark's rules, "
+        help="format of the ground truth: mot or kitti for that benchmark's files and rules, "
         "or an annotation format; detected by default",
     )  # fmt: skip
     parser.add_argument(
@@ -48,23 +49,35 @@ def chosen_classes(args: argparse.Namespace) -> list[str] | None:
 
 
 class GivenTruths(NamedTuple):
-    """{sequence: truth}, and whether it comes from annotations, whose sequence names may differ."""
+    """{sequence: truth}, and whether it comes from files whose sequence names may differ.
+
+    That is so for annotations and for a single text file.
+    """
 
     truths: dict[str, Truth]
-    from_annotations: bool
+    has_free_names: bool
 
     def of(self, names: Collection[str]) -> dict[str, Truth]:
         """Return the truths for tracks or detections of these sequences.
 
         Annotations of a single video match a single sequence, whatever name the other tool gave it.
+        Line feeds and tabs in a name match the space that MOTChallenge's files have instead.
         """
-        if self.from_annotations and len(self.truths) == 1 == len(names):
+        if self.has_free_names and len(self.truths) == 1 == len(names):
             (name,), ((title, truth),) = names, self.truths.items()
             if title != name:
-                note = f"trackline: using the truth of '{title}' for {name}"
+                note = one_line(f"trackline: using the truth of '{title}' for {name}")
                 print(note, file=sys.stderr)  # noqa: T201
             return {name: replace(truth, name=name)}
-        return self.truths
+        written: dict[str, list[str]] = {}
+        for name in sorted(set(names) - set(self.truths)):
+            written.setdefault(in_one_line(name), []).append(name)
+        found = {}
+        for title, truth in self.truths.items():
+            same = [] if title in names else written.get(title, [])
+            name = same[0] if len(same) == 1 else title
+            found[name] = replace(truth, name=name)
+        return found
 
 
 def load_truths(args: argparse.Namespace) -> GivenTruths:
@@ -75,6 +88,8 @@ def load_truths(args: argparse.Namespace) -> GivenTruths:
         return GivenTruths(load_truth(path, benchmark(args)), False)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
+    if path.suffix.lower() == ".txt" and (kind is None or kind in BENCHMARKS):
+        return GivenTruths(load_truth(path, benchmark(args)), True)
     found = _annotations(path, kind)
     wanted = chosen_classes(args) or USUAL_CLASSES[benchmark(args)]
     truths = {name: truth_of(each, wanted) for name, each in found.items()}

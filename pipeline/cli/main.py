@@ -195,6 +195,23 @@ class MaskingFormatter(logging.Formatter):
         return one_line(super().formatMessage(record))
 
 
+class _OnceFilter(logging.Filter):
+    """Log filter that drops repeated lines marked ONCE: a command may open a file several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is to be shown."""
+        if not getattr(record, "is_once", False):
+            return True
+        line = record.getMessage()
+        is_new = line not in self._shown
+        self._shown.add(line)
+        return is_new
+
+
 class _ClosedOutput(io.TextIOBase):
     """Stands in for a standard output that was closed before the start (`>&-`)."""
 
@@ -290,5 +307,6 @@ def _show_log(debug: bool) -> None:
     handler.setFormatter(
         MaskingFormatter("%(asctime)s trackline: %(message)s", "%Y-%m-%d %H:%M:%S")
     )
+    handler.addFilter(_OnceFilter())
     log.handlers = [handler]
     log.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -11,6 +11,9 @@ from typing import Any
 from pipeline.core.data import ClassNames
 from pipeline.core.packet_tap import PacketTap
 
+ONCE = {"is_once": True}
+"""`extra` of a log line about a source that a command shows once, however often it is opened."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:

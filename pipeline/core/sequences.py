@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +96,11 @@ def looks_like_boxes(text: str) -> bool:
     """Return whether a path can be detections: a folder, or a file of a known type."""
     path = home_path(text)
     return path.is_dir() or path.suffix.lower() in SUFFIXES
+
+
+def in_one_line(name: str) -> str:
+    """Return a sequence's name as `seqinfo.ini` can hold it: a space for line feeds and tabs."""
+    return re.sub(r"[^\S ]+", " ", name).strip()
 
 
 def read_seqinfo(folder: Path) -> VideoInfo | None:

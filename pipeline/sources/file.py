@@ -20,7 +20,7 @@ from pipeline.core.frame_pool import FramePool
 from pipeline.core.media_file import open_media
 from pipeline.core.options import Needs, OptionsModel
 from pipeline.core.paths import home_path
-from pipeline.core.run_info import SourceInfo
+from pipeline.core.run_info import ONCE, SourceInfo
 from pipeline.sources._file.damage import DamageLog, duration_s
 from pipeline.sources._file.decoding import (
     is_damage,
@@ -142,7 +142,7 @@ class FileSource:
                 raise
             info = self._open(None)  # or it is not a video at all, and the GPU was not the reason
             why = str(error).rpartition(": ")[2]
-            log.warning("%s: decoded on the CPU, the GPU cannot: %s", self._path, why)
+            log.warning("%s: decoded on the CPU, the GPU cannot: %s", self._path, why, extra=ONCE)
             return info
 
     def _open(self, gpu: HWAccel | None) -> SourceInfo:
@@ -182,7 +182,7 @@ class FileSource:
         rate = self._fps or nominal_rate(container, stream)
         if rate is None and not says_times(container):
             self.notes.append("says no rate, taken as 25 pictures per second; see option fps")
-            log.warning("%s: %s", self._path, self.notes[-1])
+            log.warning("%s: %s", self._path, self.notes[-1], extra=ONCE)
         began = recording_start(
             self._path,
             (container.metadata, stream.metadata),
@@ -265,7 +265,7 @@ class FileSource:
         more = [each for each in container.streams.video if not each.disposition & still]
         if len(more) > 1 and stream in more:
             self.notes.append(f"holds {len(more)} video tracks, of which the first is read")
-            log.warning("%s: %s", self._path, self.notes[-1])
+            log.warning("%s: %s", self._path, self.notes[-1], extra=ONCE)
 
     def _check_path(self) -> None:
         path = self._path
@@ -306,7 +306,9 @@ class FileSource:
         ):
             if self._on_gpu and not came_from_gpu(picture):
                 self._on_gpu = False
-                log.warning("%s: decoded on the CPU, the GPU cannot: its format", self._path)
+                log.warning(
+                    "%s: decoded on the CPU, the GPU cannot: its format", self._path, extra=ONCE
+                )
             index, file = damage.frames, str(self._path)
             if picture.is_corrupt and (is_damage(stream, damage) or is_key(picture, damage)):
                 damage.bad(index, seconds)
@@ -333,7 +335,7 @@ class FileSource:
             self.doubts += damage.doubts(self._path, stream, back)
         for doubt in self.doubts:
             self.notes.append(doubt)
-            log.warning("%s: %s", self._path, doubt)
+            log.warning("%s: %s", self._path, doubt, extra=ONCE)
 
 
 def _threads_for(context: VideoCodecContext) -> int:

@@ -116,6 +116,8 @@ class ImageSource:
 
     def close(self) -> None:
         """Forget the pictures; safe to call twice and if never opened."""
+        if self._paths and self._in_part > 1:
+            log.warning("%s", self.notes[0])
         self._paths = []
         self._place = self.left_out = 0
         self._unreadable = []

@@ -116,7 +116,7 @@ def test_a_folder_with_labels_is_read_by_its_classes(
         (folder / "labels.txt").write_text(labels)
     args = argparse.Namespace(gt=tmp_path / "truth", data=None, classes="car")
     found = load_truths(args)
-    assert found.from_annotations == from_annotations
+    assert found.has_free_names == from_annotations
     assert len(found.truths["plaza"].frame) == counts
 
 

@@ -6,11 +6,10 @@ import os
 import struct
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
-from support.tiny_videos import corner_picture, noise_picture, write_video
+from support.tiny_videos import corner_picture, noise_picture, two_video_tracks, write_video
 from support.web_cameras import http_camera
 
 from pipeline.core.errors import SourceBrokenError, SourceError, SourceLostError
@@ -142,15 +141,7 @@ def test_a_camera_here_that_gives_too_large_pictures_is_lost(first):
 
 def test_a_second_video_track_is_said(tmp_path):
     path = tmp_path / "two.mkv"
-    with av.open(str(path), "w") as container:
-        tracks = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for track in tracks:
-            track.width, track.height, track.pix_fmt = 128, 96, "yuv420p"
-        for picture in SMALL:
-            for track in tracks:
-                container.mux(track.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
-        for track in tracks:
-            container.mux(track.encode(None))
+    two_video_tracks(path, SMALL)
     source = file.build(file.Options(path=path))
     source.open()
     assert source.notes == ["holds 2 video tracks, of which the first is read"]

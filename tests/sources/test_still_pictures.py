@@ -160,6 +160,9 @@ def test_a_file_of_several_pictures_says_that_one_is_read(
     (note,) = source.notes
     assert "the first is read (2 such)" in note
     assert caplog.text.count("the first is read") == 1
+    for _ in range(2):
+        source.close()
+        assert caplog.text.count("the first is read (2 such)") == 1, "the log says how many, once"
 
 
 def test_why_a_picture_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -149,6 +149,69 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys):
     assert report["no_tracks"] == ["B"]
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [
+        ("street_gt.txt", None, "{},1,10,20,30,60,1,1,1\n"),
+        ("street_gt.txt", "mot", "{},1,10,20,30,60,1,-1,-1,-1\n"),
+        ("gt/gt.txt", None, "{},1,10,20,30,60,1,1,1\n"),
+        ("0000.txt", "kitti", "{} 1 Car 0 0 0 10 20 40 80 1 1 1 1 1 1 1\n"),
+    ],
+)
+def test_truth_can_be_one_text_file(name: str, data: str | None, line: str, tmp_path: Path, capsys):
+    """`samples/street_gt.txt` was refused: only a folder <seq>/gt/gt.txt was truth."""
+    gt, first = tmp_path / name, int(data != "kitti")
+    gt.parent.mkdir(exist_ok=True)
+    gt.write_text("".join(line.format(frame + first) for frame in range(5)))
+    tracks = tmp_path / "street.csv"
+    tracks.write_text(
+        COLUMNS + "".join(f"street,{n},{n / 30},7,0,,0.9,10,20,40,80,matched\n" for n in range(5))
+    )
+    chosen = [] if data is None else ["--data", data]
+    given = ["eval", "--gt", str(gt), "--tracks", str(tracks), "--json", *chosen]
+    assert main(given) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["sequences"]["street"]["HOTA"] == pytest.approx(100)
+    assert "using the truth of" in err
+
+
+def test_another_folders_seqinfo_is_not_a_text_files(tmp_path: Path):
+    """Only <seq>/gt/gt.txt is beside its seqinfo.ini; for other files it was two folders up."""
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "seqinfo.ini").write_text(SEQINFO.format(99))
+    gt = tmp_path / "truth" / "a.txt"
+    gt.write_text(walk(1, range(1, 4)))
+    assert (load_truth(gt, "mot")["a"].length, load_truth(gt, "mot")["a"].fps) == (3, None)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\tb", "a  b", "a b"])
+def test_truth_of_a_name_that_seqinfo_cannot_hold_meets_its_tracks(name: str, tmp_path, capsys):
+    """A name with a line feed is written with a space in seqinfo.ini: nothing was scored."""
+    row = '"{}",{},{},7,0,person,0.9,10,20,40,80,matched\n'
+    tracks = tmp_path / "tracks.csv"
+    rows = [row.format(each, n, n / 30) for each in (name, "other") for n in range(5)]
+    tracks.write_text(COLUMNS + "".join(rows), newline="")
+    gt = tmp_path / "gt"
+    assert main(["convert", str(tracks), "--to", "mot", "-o", str(gt)]) == 0
+    capsys.readouterr()
+    assert main(["eval", "--gt", str(gt), "--tracks", str(tracks), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert sorted(json.loads(out)["sequences"]) == sorted([name, "other"])
+    assert err == ""
+
+
+def test_two_sequences_of_one_name_are_refused(tmp_path: Path, capsys):
+    """Of two sequences that seqinfo.ini names alike, the second replaced the first."""
+    for folder in ("a", "b"):
+        mot_truth(tmp_path / "gt", folder, walk(1, range(1, 4)))
+        (tmp_path / "gt" / folder / "seqinfo.ini").write_text(SEQINFO.format(3) + "name=same\n")
+        (tmp_path / "gt" / folder / "gt" / "labels.txt").write_text("person\n")
+    (tmp_path / "same.txt").write_text(walk(1, range(1, 4)))
+    given = ["eval", "--gt", str(tmp_path / "gt"), "--tracks", str(tmp_path / "same.txt")]
+    assert main(given) == 2
+    assert "a sequence 'same' is in there already" in capsys.readouterr().err
+
+
 GT_LINES = {
     "few columns": ("1,1,10,20,30\n", "gt.txt:1.*7 columns"),
     "not a number": ("1,1,10,20,30,60,1\n1,1,a,20,30,60,1\n", "gt.txt:2"),

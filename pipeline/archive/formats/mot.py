@@ -21,7 +21,7 @@ from pipeline.archive.formats._mot_text import CLASSES, gt_lines, read_gt, read_
 from pipeline.archive.formats._tree import TreeReader, TreeWriter, names_in_tree
 from pipeline.core.errors import UsageError
 from pipeline.core.options import OptionsModel
-from pipeline.core.sequences import RecordedSequence, VideoInfo, parse_seqinfo
+from pipeline.core.sequences import RecordedSequence, VideoInfo, in_one_line, parse_seqinfo
 
 _SAME = {"person": "pedestrian", "motorcycle": "motorbike"}
 """Classes that MOTChallenge knows under another name."""
@@ -74,6 +74,10 @@ class MotFormat:
                 folder = name.removesuffix("gt/gt.txt")
                 title, video = _read_seqinfo(tree, f"{folder}seqinfo.ini")
                 title = title or folder.rstrip("/") or path.stem
+                if title in found:
+                    raise UsageError(
+                        f"{tree.where(name)}: a sequence '{title}' is in there already"
+                    )
                 labels = read_labels(tree, f"{folder}gt/labels.txt")
                 found[title] = sequence(title, path, read_gt(tree, name, labels, video))
         if not found:
@@ -85,7 +89,7 @@ def _seqinfo(each: RecordedSequence) -> str:
     video = each.video
     fps = f"{video.fps:.0f}" if video.fps == round(video.fps) else f"{video.fps:.6g}"
     return (
-        f"[Sequence]\nname={' '.join(each.name.split())}\nimDir=img1\nframeRate={fps}\n"
+        f"[Sequence]\nname={in_one_line(each.name)}\nimDir=img1\nframeRate={fps}\n"
         f"seqLength={video.length}\nimWidth={video.width}\nimHeight={video.height}\nimExt=.jpg\n"
     )
 

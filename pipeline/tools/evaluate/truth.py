@@ -52,12 +52,15 @@ def load_truth(folder: Path, data: Data) -> dict[str, Truth]:
     """Return {sequence: truth} below `folder`; raises UsageError where there is none.
 
     mot: <folder>/<seq>/gt/gt.txt with seqinfo.ini, or one such <seq> itself. kitti:
-    <folder>/label_02/<seq>.txt, or that folder of text files itself.
+    <folder>/label_02/<seq>.txt, or that folder of text files itself. Either may be one text file.
     """
+    read = _read_mot if data == "mot" else _read_kitti
+    if folder.is_file():
+        truth = read(folder)
+        return {truth.name: truth}
     pattern = {"mot": ("gt/gt.txt", "*/gt/gt.txt"), "kitti": ("label_02/*.txt", "*.txt")}[data]
     for each in pattern:
         if paths := sorted(folder.glob(each)):
-            read = _read_mot if data == "mot" else _read_kitti
             return {truth.name: truth for truth in map(read, paths)}
     problem = "no such folder" if not folder.is_dir() else f"no {' or '.join(pattern)} in there"
     raise UsageError(f"{folder}: {problem} (--data {data})")
@@ -97,7 +100,7 @@ def _read_mot(path: Path) -> Truth:
     frame, track_id, mark, class_id = numbers[:, [0, 1, 6, 7]].astype(np.int64).T
     # MOT15 does not say what a box is; later sets mark distractors with a class.
     rules: Rules = "MOT17" if (class_id >= 1).any() else "MOT15"
-    info = read_seqinfo(path.parent.parent)
+    info = read_seqinfo(path.parent.parent) if path.parent.name == "gt" else None
     xyxy = numbers[:, 2:6].copy()
     xyxy[:, 2:] += xyxy[:, :2]
     zeros = np.zeros(len(numbers), np.int64)
@@ -120,7 +123,7 @@ def _read_mot(path: Path) -> Truth:
 
 def _mot_row(cells: list[str]) -> tuple[float, ...]:
     if len(cells) < 7:
-        raise ValueError("want 7 columns or more")
+        raise ValueError("want 7 columns or more, with commas (KITTI's labels: --data kitti)")
     # Ten columns are MOT15's: the last three are a place in the world, not class and visibility.
     class_id = float(cells[7]) if len(cells) in (8, 9) else -1.0
     if class_id != -1 and class_id not in _MOT_CLASSES:
