@@ -6,6 +6,9 @@ import gc
 import os
 import sys
 
+_signals: list[int] = []
+"""Numbers of the signals that have interrupted the program."""
+
 
 def main() -> int:
     """Run the command; from here on, even during imports, Ctrl-C exits with 130, SIGTERM with 143.
@@ -14,10 +17,13 @@ def main() -> int:
     """
     gc.disable()  # imports create no garbage, and collecting takes a tenth of the start
     sys.excepthook = _show
+    sys.unraisablehook = _interrupt_again
     try:
         import signal
 
         signal.signal(signal.SIGTERM, _end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+            signal.signal(signal.SIGINT, _interrupt)
         from pipeline.cli.main import program
 
         code = program()
@@ -25,6 +31,10 @@ def main() -> int:
         code = 130
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:  # Rust libraries panic where their import is interrupted
+        if not _signals:
+            raise
+        code = 128 + _signals[0]
     return _left(code)
 
 
@@ -49,7 +59,37 @@ def _left(code: int) -> int:
 
 def _end(number: int, frame: object) -> None:
     del frame
+    _signals.append(number)
     raise SystemExit(128 + number)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del frame
+    _signals.append(number)
+    raise KeyboardInterrupt
+
+
+def _interrupt_again(caught: sys.UnraisableHookArgs) -> None:
+    """Print an exception that could not be raised; of a signal, have that come once more.
+
+    A destructor, or a function that a library calls back, swallows the exception: Ctrl-C would
+    leave a traceback and no other trace.
+    """
+    import signal
+    import threading
+
+    if issubclass(caught.exc_type, KeyboardInterrupt):
+        number = signal.SIGINT
+    elif isinstance(caught.exc_value, SystemExit) and caught.exc_value.code == 143:
+        number = signal.SIGTERM
+    else:
+        sys.__unraisablehook__(caught)
+        return
+    if hasattr(signal, "pthread_kill") and not sys.is_finalizing():
+        # Not now, when it would be swallowed, too; to this thread, which it wakes where it waits.
+        again = threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), number))
+        again.daemon = True
+        again.start()
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: object) -> None:

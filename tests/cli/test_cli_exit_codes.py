@@ -152,6 +152,28 @@ IN_ODD_PLACES = {
         "sys.argv = ['trackline', 'list']",
         130,
     ),
+    "in a destructor": (
+        "import time\n"
+        "class Swallows:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "command.program = lambda: (Swallows() and 0, time.sleep(600)) and 0",
+        130,
+    ),
+    "SIGTERM in a destructor": (
+        "import time\n"
+        "class Swallows:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "command.program = lambda: (Swallows() and 0, time.sleep(600)) and 0",
+        143,
+    ),
+    "in the import of a Rust library, which panics": (
+        "class Panic(BaseException): pass\n"
+        "def program():\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt: raise Panic('no datetime') from None\n"
+        "command.program = program",
+        130,
+    ),
     "SIGTERM": ("command.program = lambda: signal.raise_signal(signal.SIGTERM)", 143),
     "while the interpreter ends": (
         "import atexit\n"
