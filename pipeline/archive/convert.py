@@ -14,7 +14,7 @@ from pipeline.archive.annotations import check_identities
 from pipeline.archive.formats._format import TakesShapes, TrackFormat, with_file_names
 from pipeline.archive.remote import is_remote
 from pipeline.archive.tracks import open_tracks
-from pipeline.archive.videos import assigned_videos, at_one_size, with_video
+from pipeline.archive.videos import assigned_videos, at_one_size, at_true_rate, with_video
 from pipeline.config.plugins import FORMATS, plugin
 from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import OutputError, UsageError
@@ -140,11 +140,18 @@ def _with_facts(
 ) -> RecordedSequence:
     """Return the sequence with what its video says, or what was given instead."""
     if each.name in videos:
-        return with_video(each, videos[each.name])
-    video = each.video
+        each = with_video(each, videos[each.name])
     if selection.fps is not None:
-        video = replace(video, fps=selection.fps)
-    if selection.size is not None:
+        each = replace(each, video=replace(each.video, fps=selection.fps))
+    else:
+        each, nominal = at_true_rate(each)
+        if nominal is not None:
+            log.warning(
+                "%s: its rate varies: %.6g frames per second by the times of the tracks, %.6g by "
+                "the video; the former is taken", each.name, each.video.fps, nominal,
+            )  # fmt: skip
+    video = each.video
+    if selection.size is not None and each.name not in videos:
         width, height = selection.size
         video = replace(video, width=width, height=height, has_known_size=True)
     return replace(each, video=video)

@@ -14,7 +14,14 @@ from pipeline.core.media_file import open_media, packets_of
 from pipeline.core.options import unknown
 from pipeline.core.paths import home_path
 from pipeline.core.run_info import SourceInfo
-from pipeline.core.sequences import RecordedSequence, VideoInfo
+from pipeline.core.sequences import RecordedSequence, VideoInfo, mean_fps
+
+MIN_WRONG_SHARE = 0.01
+MIN_WRONG_S = 0.1
+"""A nominal rate is wrong if the times differ by this share of them and by so many seconds.
+
+Times in a file are rounded, in Matroska to a millisecond.
+"""
 
 
 def assigned_videos(names: Collection[str], videos: Sequence[Path]) -> dict[str, Path]:
@@ -49,6 +56,25 @@ def with_video(sequence: RecordedSequence, path: Path) -> RecordedSequence:
     fps, length = info.fps or sequence.video.fps, max(frames, last)
     video = VideoInfo(fps, length, info.width, info.height)
     return replace(sequence, video=video, media={0: str(path)})
+
+
+def at_true_rate(sequence: RecordedSequence) -> tuple[RecordedSequence, float | None]:
+    """Return the sequence with the mean rate of its times, and the nominal one if that was wrong.
+
+    A nominal rate is no more than a guess where the time between frames varies. Without times, or
+    where they agree with it, the nominal rate stays, and None is returned.
+    """
+    nominal, mean = sequence.video.fps, mean_fps(sequence.table)
+    timed = np.isfinite(sequence.table.pts_s)
+    frame, pts_s = sequence.table.frame[timed], sequence.table.pts_s[timed]
+    # A camera's clock may begin anew when it reconnects.
+    if mean is None or (np.diff(pts_s[np.argsort(frame, kind="stable")]) < 0).any():
+        return sequence, None
+    frames = int(np.ptp(frame))
+    wrong_s = abs(frames / mean - frames / nominal)
+    if wrong_s < max(MIN_WRONG_S, MIN_WRONG_SHARE * frames / mean):
+        return sequence, None
+    return replace(sequence, video=replace(sequence.video, fps=mean)), nominal
 
 
 def frame_count(path: Path) -> int:

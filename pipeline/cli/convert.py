@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", metavar="NAME,...", help="export these classes only")
     parser.add_argument("--coasting", action="store_true", help="export predicted boxes too")
     parser.add_argument(
-        "--fps", type=float, metavar="N", help="frame rate, if the tracks have no times"
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frame rate (default: the video's or that of the tracks' times)",
     )
     parser.add_argument("--size", metavar="WxH", help="picture size, if the file does not say it")
     parser.add_argument(

@@ -158,7 +158,7 @@ def video_of_table(table: BoxTable) -> VideoInfo:
     """Return the video's facts that the rows hold, completed by defaults."""
     width, height = _size_of(table)
     return VideoInfo(
-        fps=_fps_of(table),
+        fps=mean_fps(table) or DEFAULT_FPS,
         length=int(table.frame.max(initial=-1)) + 1,
         width=width or DEFAULT_SIZE[0],
         height=height or DEFAULT_SIZE[1],
@@ -175,12 +175,12 @@ def _size_of(table: BoxTable) -> tuple[int, int]:
     return width, height
 
 
-def _fps_of(table: BoxTable) -> float:
-    """Return the frame rate by the rows' times, the default if they have none."""
+def mean_fps(table: BoxTable) -> float | None:
+    """Return the frames per second by the first and last rows' times, None if they have none."""
     timed = np.isfinite(table.pts_s)
     frame, pts_s = table.frame[timed], table.pts_s[timed]
     if not len(frame):
-        return DEFAULT_FPS
+        return None
     first, last = frame.argmin(), frame.argmax()
     frames, seconds = int(frame[last] - frame[first]), float(pts_s[last] - pts_s[first])
-    return frames / seconds if frames > 0 and seconds > 0 else DEFAULT_FPS
+    return frames / seconds if frames > 0 and seconds > 0 else None

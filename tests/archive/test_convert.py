@@ -30,6 +30,8 @@ from pipeline.sinks import parquet
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "convert.md").read_text("utf-8")
 COMMANDS = dict.fromkeys(re.findall(r"trackline ((?:convert|eval|tune) [^`|\n]*[^`|\n ])", PAGE))
+VARYING = [*np.arange(10) * 0.5, *4.5 + np.arange(1, 41) * 0.02]
+"""50 frames in 5.3 s, most of them 20 ms apart."""
 PLANE = "matrix: [[0.05, 0, -16], [0, -0.05, 20], [0, 0, 1]]\nsize: [640, 480]\n"
 
 
@@ -218,15 +220,37 @@ def test_mot_text_needs_the_video_for_its_size(tmp_path: Path, capsys) -> None:
 def test_a_video_is_as_long_as_its_frames(container: str, tmp_path: Path) -> None:
     """Duration times rate was taken where nothing counts the frames: 134 of 50 where it varies."""
     (tmp_path / "clip.txt").write_text("1,1,10,20,30,40,0.9,-1,-1,-1\n")
-    times = [*np.arange(10) * 0.5, *4.5 + np.arange(1, 41) * 0.02]
     video = tiny_videos.write_video(
         tmp_path / f"any name.{container}",
         [np.full((48, 64, 3), 100, np.uint8)] * 50,
-        None if container == "h264" else times,
+        None if container == "h264" else VARYING,
     )
     output = tmp_path / "a.xml"
     assert run(tmp_path / "clip.txt", "--to", "cvat", "-o", output, "--video", video) == 0
     assert read_annotations(output)["clip"].video.length == 50
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "rate"),
+    [
+        (VARYING, [], "9.24528"),
+        (VARYING, ["--fps", "20"], "20"),
+        ([n / 25 for n in range(50)], [], "25"),
+        ([round(n / 29.97, 3) for n in range(3)], [], "25"),  # too few to contradict it
+        ([n / 50 for n in range(50)], ["--fps", "50"], "50"),
+        ([*np.arange(40) / 25, *np.arange(10) / 25], [], "25"),  # the clock begins anew
+    ],
+)
+def test_the_rate_of_a_varying_video_is_the_mean(times, options, rate, tmp_path, capsys) -> None:
+    """seqinfo.ini had the container's guess, by which frame 10 was at 0.4 s instead of 5."""
+    size = {"width": 64, "height": 48}
+    rows = [row(n, pts_s=at, **size) for n, at in enumerate(times)]
+    table = write_csv(tmp_path / "out" / "tracks.csv", rows)
+    video = tiny_videos.grey_video(tmp_path / "cam.mkv", 50)
+    assert run(table, "--to", "mot", "-o", tmp_path / "mot", "--video", video, *options) == 0
+    (info,) = (tmp_path / "mot").glob("*/seqinfo.ini")
+    assert f"\nframeRate={rate}\n" in info.read_text()
+    assert capsys.readouterr().err.count("its rate varies") == (rate == "9.24528")
 
 
 @pytest.mark.parametrize("named", [".", "tracks"])
