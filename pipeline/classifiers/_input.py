@@ -1,7 +1,7 @@
-"""Preprocessing of pictures for a classifier: crop, resize, scale as in its training.
+"""Preprocessing of pictures for a classifier: crop, resize and scale as in its training.
 
-Pictures are resized by Pillow, whose filters look at every pixel: networks are trained on its
-pictures or on those of libraries that do the same, and OpenCV's would move scores by 0.1.
+Pictures are resized with Pillow, whose filters use every pixel: networks are trained with Pillow or
+libraries that do the same, and resizing with OpenCV would shift scores by 0.1.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Three = tuple[float, float, float]
 
 IMAGENET_MEAN: Three = (0.485, 0.456, 0.406)
 IMAGENET_STD: Three = (0.229, 0.224, 0.225)
-"""Mean and deviation of ImageNet's pixels from 0 to 1, RGB: what most networks are trained with."""
+"""Mean and standard deviation of ImageNet's pixels (0 to 1, RGB), used to train most networks."""
 REDUCING_GAP = 3.0
-"""Much larger pictures are first reduced by a whole number, to this many times the size at least;
-what Pillow calls indistinguishable."""
+"""Much larger pictures are first reduced by an integer factor, to at least this many times the
+size; according to Pillow the difference cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How a network wants its pictures.
+    """Input format of a network.
 
-    `size` is (height, width); `mean` and `std` are RGB, of pixels from 0 to 1; `crop` is the share
-    of the shorter side that is cut out of the middle.
+    `size` is (height, width); `mean` and `std` are RGB, of pixels from 0 to 1; `crop` is the side
+    of the centre crop as a share of the shorter side.
     """
 
     size: tuple[int, int]
@@ -40,7 +40,7 @@ class InputOptions:
 
 
 def resized(image: Image, options: InputOptions) -> Image:
-    """Return the middle of a picture BGR u8[H,W,3] as u8[height,width,3], still BGR."""
+    """Return the centre crop of a picture BGR u8[H,W,3] as u8[height,width,3], still BGR."""
     from PIL import Image as Pillow
 
     height, width = options.size

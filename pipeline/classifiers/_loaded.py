@@ -1,4 +1,4 @@
-"""A classifier that stays loaded: many pictures, from any number of threads."""
+"""Loaded classifier: loaded once, used for many pictures from any number of threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.core.interfaces import Classifier
 
 
 class LoadedClassifier:
-    """A classifier whose weights are loaded once; `class_names` is {class id: name}.
+    """Classifier whose weights stay loaded; `class_names` is {class id: name}.
 
-    Threads may use it at the same time; one is served after the other. Close it when done, or use
-    it in a `with`.
+    It is thread-safe: concurrent calls run one after the other. Close it when done, or use it in a
+    `with` block.
     """
 
     def __init__(self, classifier: Classifier) -> None:

@@ -11,8 +11,8 @@ from pipeline.core.data import Float32
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts about a network: `size` is (height, width), None if it takes any; `metadata` all that
-    its exporter wrote; `pixel_max` 255 where it takes bytes and scales them itself.
+    """Facts about a network: `size` is (height, width), None if it accepts any; `metadata` is
+    everything its exporter wrote; `pixel_max` is 255 if it takes bytes and scales them itself.
     """
 
     size: tuple[int, int] | None
@@ -21,12 +21,12 @@ class Facts:
 
 
 class Network(Protocol):
-    """A network from planes f32[N,3,H,W] to numbers f32[N,classes]."""
+    """A network from planes f32[N,3,H,W] to outputs f32[N,classes]."""
 
     facts: Facts
 
     def start(self, size: tuple[int, int]) -> None:
-        """Make ready for input of `size`; raises ModelError for what is no classifier."""
+        """Prepare for input of `size`; raises ModelError if the network is not a classifier."""
 
     def run(self, planes: Float32) -> Float32:
         """Return the output for each picture; f32[N,3,H,W] in, f32[N,classes] out."""

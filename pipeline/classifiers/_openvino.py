@@ -28,9 +28,9 @@ _OUTPUT = "[1,classes] of a classifier"
 
 
 class OpenVinoNetwork:
-    """A `Network` (see _network) with several pictures in flight, as many as OpenVINO has streams.
+    """A `Network` (see _network) with as many pictures in flight as OpenVINO has streams.
 
-    Channels first or last: what has 3 of them is found by the input's shape.
+    Whether channels come first or last is derived from the input's shape: that axis has size 3.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +61,7 @@ class OpenVinoNetwork:
         return [layout.size, metadata, layout.kind, layout.channels_last]
 
     def start(self, size: tuple[int, int]) -> None:
-        """Compile for input of `size`; raises ModelError for what is no classifier."""
+        """Compile for input of `size`; raises ModelError if the network is not a classifier."""
         shape = [1, *size, 3] if self._channels_last else [1, 3, *size]
         config = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if (available := cores()).rationed:

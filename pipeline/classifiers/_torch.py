@@ -1,4 +1,4 @@
-"""Classifier network of a `.pt` file on CUDA or the CPU: TorchScript, or ultralytics' YOLO-cls.
+"""Classifier network from a `.pt` file on CUDA or CPU: TorchScript, or ultralytics' YOLO-cls.
 
 A `.pt` file can run any code when it is loaded: open only weights from people you trust.
 """
@@ -19,11 +19,11 @@ from pipeline.models.pt_files import load_pt, missing_library
 
 TASK = "classify"
 BATCH = 32
-"""Most pictures that go through at once."""
+"""Maximum pictures per batch."""
 
 
 class TorchNetwork:
-    """A `Network` (see _network) that torch runs, in fp32."""
+    """A `Network` (see _network) run by torch in fp32."""
 
     def __init__(self, path: Path, device: str) -> None:
         try:
@@ -49,7 +49,7 @@ class TorchNetwork:
         return yolo.model.float(), Facts(None, facts)
 
     def start(self, size: tuple[int, int]) -> None:
-        """Try one picture of `size`; raises ModelError for what is no classifier."""
+        """Run one picture of `size`; raises ModelError if the network is not a classifier."""
         self.run(np.zeros((1, 3, *size), np.float32))
 
     def run(self, planes: Float32) -> Float32:
@@ -89,7 +89,7 @@ def _device(torch: Any, wanted: str) -> Any:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Return whether torch.jit.save made a file: it holds the code of its classes."""
+    """Return whether a file was written by torch.jit.save: those hold the code of their classes."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as content:

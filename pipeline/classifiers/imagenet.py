@@ -1,7 +1,7 @@
 """ImageNet-style image classifier: `.onnx` and OpenVINO on the CPU, `.pt` with torch.
 
-The middle of a picture is resized to the network's input, RGB, less a mean and divided by a
-deviation; the answer is a number per class. What the file does not say, the options do.
+The centre of a picture is resized to the network's input and normalised (RGB, minus mean, divided
+by standard deviation); the output is one number per class. Options supply what the file does not.
 """
 
 from __future__ import annotations
@@ -32,34 +32,35 @@ Scores = Literal["logits", "probabilities"]
 
 
 class Options(OptionsModel):
-    """Options of an ImageNet classifier: weights, device, how pictures are put in."""
+    """Options of an ImageNet classifier: weights, device, preprocessing."""
 
     model: str = TAGS
     """Weights: a name, a .onnx or .pt file, an OpenVINO folder, a URL."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """auto, cpu or cuda:N (.pt). auto takes a GPU where the weights can use one."""
+    """auto, cpu or cuda:N (.pt). auto uses a GPU if the weights can run on one."""
     size: int | None = Field(default=None, ge=16, le=MAX_SIDE)
-    """Side of the network's input in pixels, if it is not fixed; 224 where the file is silent."""
+    """Side of the network's input in pixels, if it is not fixed; default: the file's, else 224."""
     mean: Three | None = None
-    """Mean of the pixels, RGB from 0 to 1; ImageNet's (0.485, 0.456, 0.406) if nothing says."""
+    """Mean of the pixels, RGB from 0 to 1; default: the file's, else ImageNet's
+    (0.485, 0.456, 0.406)."""
     std: Three | None = None
-    """Deviation of the pixels, likewise; ImageNet's (0.229, 0.224, 0.225)."""
+    """Standard deviation of the pixels, likewise; else ImageNet's (0.229, 0.224, 0.225)."""
     crop: float | None = Field(default=None, gt=0, le=1)
-    """Share of the shorter side that is cut out of the middle; 0.875 if nothing says."""
+    """Side of the centre crop as a share of the shorter side; default: the file's, else 0.875."""
     interpolation: Interpolation | None = None
-    """How pictures are resized: bicubic, as if nothing says, or bilinear."""
+    """Interpolation for resizing: bilinear or bicubic; default: the file's, else bicubic."""
     names: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Class names in order, in place of those in the file; or a text file with one a line. Where
-    neither is given, 1000 classes are ImageNet's."""
+    """Class names in order, instead of those in the file; or a text file with one name per line.
+    Without names, 1000 classes are taken for ImageNet's."""
     scores: Scores | None = None
-    """Whether the network answers with logits or probabilities, where that is not seen."""
+    """Whether the network outputs logits or probabilities, if that cannot be detected."""
     temperature: float | None = Field(default=None, gt=0)
-    """Divides the logits, so that scores are neither too sure nor too timid; 1 if nothing says."""
+    """Divisor of the logits, to calibrate the scores; default: the file's, else 1."""
 
     @field_validator("names", mode="before")
     @classmethod
     def _names_from_text(cls, value: object) -> object:
-        """Take `cat,dog` as it is written on a command line."""
+        """Split `cat,dog`, as written on a command line."""
         return split_names(value) if isinstance(value, str) else value
 
     @field_validator("std")
@@ -76,7 +77,7 @@ def build(options: Options) -> ImageNet:
 
 
 class ImageNet:
-    """A Classifier (pipeline.core.interfaces) for every network with an input of one picture."""
+    """A Classifier (pipeline.core.interfaces) for any network whose input is one picture."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -157,7 +158,7 @@ def _network(path: Path, device: str) -> Network:
 
 
 def _input(options: Options, facts: Facts, said: Metadata) -> InputOptions:
-    """Return how pictures are put in: by the options, else the file, else as is usual."""
+    """Return the input format: from the options, else the file, else the usual defaults."""
     size = facts.size or (options.size and (options.size, options.size)) or said.imgsz
     given: dict[str, Any] = {}
     if facts.pixel_max == 255:  # it takes bytes, and scales them itself
@@ -178,7 +179,7 @@ def _input(options: Options, facts: Facts, said: Metadata) -> InputOptions:
 
 
 def _class_names(options: Options, said: Metadata, count: int) -> ClassNames:
-    """Return {class id: name} of all classes; raises ModelError where names are too few."""
+    """Return {class id: name} of all classes; raises ModelError if there are too few names."""
     from pipeline.classifiers._tags.words import load_words
     from pipeline.models.class_names import names_from
 
@@ -190,13 +191,13 @@ def _class_names(options: Options, said: Metadata, count: int) -> ClassNames:
         return given or said.names
     if count == len(imagenet):
         return dict(enumerate(imagenet))
-    if count == len(imagenet) + 1:  # TensorFlow's, which begin with one for nothing of these
+    if count == len(imagenet) + 1:  # TensorFlow's networks begin with a background class
         return dict(enumerate(("background", *imagenet)))
     return {index: f"class_{index}" for index in range(count)}
 
 
 def _probe(options: InputOptions) -> list[Image]:
-    """Return pictures to see by what kind of numbers comes: noise, black and white."""
+    """Return pictures for detecting the kind of output: noise, black and white."""
     noise = np.random.default_rng(0).integers(0, 256, (*options.size, 3), np.uint8)
     return [noise, np.zeros_like(noise), np.full_like(noise, 255)]
 
@@ -204,14 +205,13 @@ def _probe(options: InputOptions) -> list[Image]:
 def _is_logits(answer: Float32) -> bool:
     """Return whether any number is outside 0 to 1.
 
-    What the numbers of a picture add up to is not asked: independent classes (sigmoids) are
-    probabilities as well.
+    The sum is not checked: scores of independent classes (sigmoids) are probabilities as well.
     """
     return bool(answer.min() < 0 or answer.max() > 1 + 1e-3)
 
 
 def _three(facts: Facts, key: str) -> Three | None:
-    """Return three numbers of the metadata, a list as JSON or Python writes it."""
+    """Parse three numbers from the metadata, a list in JSON or Python syntax."""
     value = facts.metadata.get(key)
     if isinstance(value, str):
         try:

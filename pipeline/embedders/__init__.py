@@ -1,1 +1,1 @@
-"""Embedders: one plug-in per file, which turn boxes in a picture into appearance vectors."""
+"""Embedders, one plug-in per file: they turn boxes in a picture into appearance vectors."""

@@ -10,10 +10,10 @@ from pipeline.core.data import Float32, Image
 
 
 def crops(image: Image, xyxy: Float32) -> Iterator[Image]:
-    """Yield the part of a picture BGR u8[H,W,3] that each box f32[N,4] covers, as a view.
+    """Yield the crop of each box f32[N,4] from a picture BGR u8[H,W,3], as a view.
 
-    It has a pixel at least: of a box outside the picture, the nearest ones. Raises ValueError for
-    boxes that are not finite.
+    A crop has at least one pixel: for a box outside the picture the nearest one. Raises ValueError
+    for non-finite boxes.
     """
     if not np.isfinite(xyxy).all():
         raise ValueError("boxes to embed: want finite numbers")
@@ -25,8 +25,8 @@ def crops(image: Image, xyxy: Float32) -> Iterator[Image]:
 
 
 def unit_rows(vectors: Float32) -> Float32:
-    """Return f32[N,D] with every row divided by its length; a row of zeros has no direction of its
-    own, and gets the same number everywhere.
+    """Return f32[N,D] with every row scaled to unit length; a row of zeros, which has no direction,
+    becomes the unit vector with equal components.
     """
     vectors = np.asarray(vectors, np.float32)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)

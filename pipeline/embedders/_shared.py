@@ -1,4 +1,4 @@
-"""One embedder for the trackers of all sources: loaded with the first, released with the last."""
+"""One embedder shared by the trackers of all sources: loaded by the first, released by the last."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pipeline.core.interfaces import Embedder
 
 
 class SharedEmbedder:
-    """What each tracker is given in place of the embedder itself, and opens and closes."""
+    """Handle that a tracker opens and closes instead of the embedder itself."""
 
     def __init__(self, holders: EmbedderHolders) -> None:
         self.min_similarity = holders.embedder.min_similarity
         self._holders = holders
 
     def open(self) -> None:
-        """Load the embedder unless another one has; raises ModelError."""
+        """Load the embedder unless another tracker has; raises ModelError."""
         self._holders.add(self)
 
     def embed(self, image: Image, xyxy: Float32) -> Float32:
@@ -22,26 +22,26 @@ class SharedEmbedder:
         return self._holders.embedder.embed(image, xyxy)
 
     def close(self) -> None:
-        """Let go of the embedder; safe to call twice and when never opened."""
+        """Release the embedder; safe to call twice and if never opened."""
         self._holders.remove(self)
 
 
 class EmbedderHolders:
-    """Those that have an embedder open now."""
+    """Handles of an embedder that are open now."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self._open: list[SharedEmbedder] = []
 
     def add(self, holder: SharedEmbedder) -> None:
-        """Open the embedder for the first one; raises ModelError."""
+        """Add a handle, and load the embedder for the first one; raises ModelError."""
         if holder not in self._open:
             if not self._open:
                 self.embedder.open()
             self._open.append(holder)
 
     def remove(self, holder: SharedEmbedder) -> None:
-        """Close the embedder behind the last one."""
+        """Remove a handle, and close the embedder after the last one."""
         if holder in self._open:
             self._open.remove(holder)
             if not self._open:

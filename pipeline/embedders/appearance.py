@@ -1,9 +1,9 @@
 """Colours and edges of an object, stripe by stripe: a descriptor without weights, for any class.
 
-A box is cut into horizontal stripes, as people wear one colour above another, and cars have
-windows above doors. Each stripe gives a histogram of colours (hue where a pixel has one, grey
-level where it has none) and one of gradient directions; pixels at the sides, where the
-background is, count less. Stripes: Gray and Tao, Viewpoint Invariant Pedestrian Recognition with
+A box is cut into horizontal stripes, because people wear one colour above another and cars have
+windows above doors. Each stripe gives a histogram of colours (hue for colourful pixels, grey
+level for others) and one of gradient directions; pixels at the sides, where the background is,
+count less. Stripes: Gray and Tao, Viewpoint Invariant Pedestrian Recognition with
 an Ensemble of Localized Features, ECCV 2008; weights toward the middle: Farenzena et al., SDALF,
 CVPR 2010; gradients: Dalal and Triggs 2005. Square roots of histograms make the cosine of two
 vectors the Bhattacharyya coefficient (Arandjelovic and Zisserman 2012).
@@ -22,23 +22,23 @@ from pipeline.embedders._crops import crops, unit_rows
 _HEIGHT, _WIDTH = 48, 24
 _HUES, _GREYS, _DIRECTIONS = 12, 8, 8
 _COLOURS = _HUES + _GREYS
-# From this saturation on a pixel has its hue's colour only; from 0 up to it, ever less grey.
+# From this saturation on a pixel counts only as its hue; below it, partly as grey.
 _COLOURFUL = 0.4
-# Darker pixels have no hue that could be relied on, however saturated they are.
+# The hue of darker pixels is unreliable, however saturated they are.
 _DARK = 0.15
-# Standard deviation of the weight of a pixel, in parts of the width.
+# Standard deviation of the pixel weights, as a share of the width.
 _SPREAD = 0.15
 
 
 class Options(OptionsModel):
-    """What can be set about the descriptor of colours and edges."""
+    """Options of the descriptor of colours and edges."""
 
     stripes: int = Field(8, ge=1, le=_HEIGHT // 2)
     """Horizontal stripes that a box is cut into."""
     texture: float = Field(0.3, ge=0, le=1)
-    """Share of the edges in the whole, beside the colours."""
+    """Weight of the edges in the descriptor; the rest is colours."""
     min_similarity: float = Field(0.85, ge=0, lt=1)
-    """Least cosine of two pictures that may show one object."""
+    """Minimum cosine similarity of two crops of one object."""
 
 
 def build(options: Options) -> Appearance:
@@ -47,7 +47,7 @@ def build(options: Options) -> Appearance:
 
 
 class Appearance:
-    """An Embedder (pipeline.core.interfaces) of NumPy and OpenCV alone."""
+    """An Embedder (pipeline.core.interfaces) made with NumPy and OpenCV only."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -55,7 +55,7 @@ class Appearance:
         self._is_open = False
 
     def open(self) -> None:
-        """Make ready; there is nothing to load."""
+        """Does nothing: there are no weights to load."""
         self._is_open = True
 
     def embed(self, image: Image, xyxy: Float32) -> Float32:
@@ -81,14 +81,14 @@ class Appearance:
         return unit_rows(found)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Does nothing: there is nothing to release."""
         self._is_open = False
 
 
 def _histograms(place: Float32, weight: Float32, bins: int, stripes: int) -> Float32:
-    """Return f32[N,stripes*bins]: the weight at each place f32[N,K,H,W], in each stripe.
+    """Return f32[N,stripes*bins]: histograms of weights f32[N,K,H,W] by bin, one per stripe.
 
-    A row's sums are 1, so much for each stripe; a stripe without any weight has the same in each.
+    A row sums to 1, with equal shares for all stripes; a stripe without any weight is uniform.
     """
     n, _, height, width = place.shape
     across = np.exp(-0.5 * np.square((np.arange(width) - (width - 1) / 2) / (_SPREAD * width)))
@@ -97,12 +97,12 @@ def _histograms(place: Float32, weight: Float32, bins: int, stripes: int) -> Flo
     sums = np.bincount(
         cell.astype(np.intp).ravel(), (weight * across).ravel(), minlength=n * stripes * bins
     ).reshape(n, stripes, bins)
-    sums += 1e-3 * across.sum()  # so that a few stray pixels do not make a stripe's colour
+    sums += 1e-3 * across.sum()  # so that a few stray pixels do not decide a stripe's colour
     return np.asarray((sums / sums.sum(2, keepdims=True) / stripes).reshape(n, -1), np.float32)
 
 
 def _shared(position: Float32, bins: int, *, is_circle: bool) -> tuple[Float32, Float32]:
-    """Return the two bins next to a position 0..bins, and how much each gets: f32[2,...]."""
+    """Return the two bins nearest to a position 0..bins, and their weights: f32[2,...]."""
     low = np.floor(position - 0.5)
     part = position - 0.5 - low
     both = np.stack((low, low + 1))
@@ -113,7 +113,7 @@ def _shared(position: Float32, bins: int, *, is_circle: bool) -> tuple[Float32, 
 def _colours(pixels: Float32) -> tuple[Float32, Float32]:
     """Return the bins f32[N,4,H,W] of pixels f32[N,H,W,3], two of hue and two of grey, and weights.
 
-    A pixel counts once: as its hue as far as it is colourful, else as its grey level.
+    The weights of a pixel add up to one: hue as far as it is colourful, grey level for the rest.
     """
     import cv2
 

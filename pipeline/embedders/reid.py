@@ -1,8 +1,8 @@
-"""A re-identification network on the CPU: `.onnx` and OpenVINO files, any that gives one vector.
+"""Re-identification network on the CPU: any `.onnx` or OpenVINO file that outputs one vector.
 
 Person re-identification networks such as OSNet (Zhou, Yang, Cavallaro, Xiang, ICCV 2019) are
-trained so that pictures of one person give vectors near one another. Size and layout of the input
-are the network's own; what its numbers are to be, the options say where the file's name does not.
+trained so that pictures of one person give similar vectors. Size and layout of the input come from
+the network; the pixel range and normalisation come from the options, else from the file's name.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from pipeline.models.openvino_library import (
 Three = tuple[float, float, float]
 
 _SIZE = (256, 128)
-"""Height and width where the network leaves them open: what most person networks are trained at."""
+"""Height and width if the network leaves them open: those most person networks are trained with."""
 _RAW_NAMES = ("person-reidentification-retail-", "person-reidentification-")
-"""How the file names of Open Model Zoo's networks begin, which take BGR from 0 to 255."""
+"""Prefixes of the file names of Open Model Zoo's networks, which take BGR from 0 to 255."""
 _OUTPUT = "[1,numbers] of a re-identification network"
 
 
 class Options(OptionsModel):
-    """What can be set about a re-identification network."""
+    """Options of a re-identification network."""
 
     model: str
     """Weights: osnet-x0.25, person-reidentification-retail-0286, an .onnx or .xml file, an OpenVINO
     folder, a URL."""
     pixels: Literal["auto", "imagenet", "raw"] = "auto"
-    """What the network takes: imagenet (RGB, less `mean` and divided by `std`, as torchreid and
-    most others), raw (BGR from 0 to 255). auto: raw for Open Model Zoo's, by their file names, and
-    where the input is bytes."""
+    """Input of the network: imagenet (RGB, minus `mean`, divided by `std`, as in torchreid and
+    most others) or raw (BGR from 0 to 255). auto: raw for Open Model Zoo's networks, by their file
+    names, and for networks that take bytes; imagenet for others."""
     mean: Three = (0.485, 0.456, 0.406)
-    """Mean of the pixels, RGB from 0 to 1; ImageNet's."""
+    """Mean of the pixels, RGB from 0 to 1; by default ImageNet's."""
     std: Three = (0.229, 0.224, 0.225)
-    """Deviation of the pixels, likewise."""
+    """Standard deviation of the pixels, likewise."""
     min_similarity: float = Field(0.65, ge=0, lt=1)
-    """Least cosine of two pictures that may show one object."""
+    """Minimum cosine similarity of two crops of one object."""
 
     @field_validator("std")
     @classmethod
@@ -72,7 +72,7 @@ def build(options: Options) -> ReId:
 
 
 class ReId:
-    """An Embedder (pipeline.core.interfaces) of one network, in fp32."""
+    """An Embedder (pipeline.core.interfaces) that runs one network in fp32."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -80,7 +80,7 @@ class ReId:
         self._compiled: Any = None
 
     def open(self) -> None:
-        """Load the weights; raises ModelError for what gives not one vector per picture."""
+        """Load the weights; raises ModelError if the output is not one vector per picture."""
         mark_used()
         from pipeline.models.resolve import find_weights
 
@@ -133,7 +133,7 @@ class ReId:
         return unit_rows(vectors)
 
     def _inputs(self, image: Image, xyxy: Float32) -> NDArray[Any]:
-        """Return the network's input for the boxes, a row each."""
+        """Return the network's input for the boxes, one row each."""
         import cv2
 
         layout = self._layout
@@ -160,9 +160,9 @@ def _read(path: Path) -> Any:
 
 
 def _layout(path: Path) -> PictureInput:
-    """Return the input to run a network with: one picture at a time, else as many as it must have.
+    """Return the input shape to run a network with: one picture, or the batch size it is fixed to.
 
-    Exports may fix the number of pictures in the middle of the graph, where it cannot be changed.
+    Exports may fix the batch size in the middle of the graph, where it cannot be changed.
     """
     network = _read(path)
     given = picture_layout(network, path)

@@ -1,4 +1,4 @@
-"""Alerts as rows: when a rule last alerted, new alerts with their messages, the newest ones."""
+"""Alert rows: time of a rule's last alert, new alerts with their messages, newest alerts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import alerts, events, outbox, visits
 
 ABOUT = "alert:"
-"""What the message of an alert is about: this and the rule's name."""
+"""Prefix of the subject of an alert's message; the rule's name follows."""
 
 
 class StoredAlert(BaseModel):
-    """An alert as the REST interface has it: the rule, and the event that it is about."""
+    """An alert as returned by the REST interface: the rule and the event that triggered it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -32,20 +32,20 @@ class StoredAlert(BaseModel):
     class_name: str
     event_id: int
     visit: int | None
-    """Number of its visit, null where there is none."""
+    """Number of its visit, null if it has none."""
     thumbnail: int | None
-    """A number that changes with the picture of the visit; null while there is none."""
+    """A number that changes with the picture of the visit; null while it has none."""
 
 
 class VisitLength(NamedTuple):
-    """The number of an event's visit, and how many seconds that had lasted."""
+    """Number of an event's visit, and the seconds it had lasted."""
 
     visit_id: int | None
     seconds: float
 
 
 def visit_length(connection: sa.Connection, event_id: int) -> VisitLength:
-    """Return the visit of an event and how long it has lasted up to its last event."""
+    """Return the visit of an event and its length up to its latest event."""
     joined = events.outerjoin(visits, visits.c.id == events.c.visit_id)
     asked = sa.select(events.c.visit_id, visits.c.seconds).select_from(joined)
     row = connection.execute(asked.where(events.c.id == event_id)).first()
@@ -53,7 +53,7 @@ def visit_length(connection: sa.Connection, event_id: int) -> VisitLength:
 
 
 def last_alert_s(connection: sa.Connection, rule: str, camera: str | None) -> float | None:
-    """Return the time of a rule's newest alert, at one camera or at any; None without one."""
+    """Return the time of a rule's newest alert, for one camera or all; None if there is none."""
     asked = sa.select(alerts.c.time).where(alerts.c.rule == storable(rule))
     if camera is not None:
         asked = asked.where(alerts.c.camera == storable(camera))
@@ -62,7 +62,7 @@ def last_alert_s(connection: sa.Connection, rule: str, camera: str | None) -> fl
 
 
 def has_alerted(connection: sa.Connection, rule: str, visit_id: int) -> bool:
-    """Return whether a rule has alerted about a visit."""
+    """Return whether a rule has raised an alert for a visit."""
     same = alerts.c.rule == storable(rule), alerts.c.visit_id == visit_id
     return connection.scalar(sa.select(alerts.c.id).where(*same).limit(1)) is not None
 
@@ -96,7 +96,7 @@ def add_alert(
 
 
 def newest_alerts(store: EventStore, limit: int, rule: str | None = None) -> list[StoredAlert]:
-    """Return the newest alerts of all rules or one, the newest first; raises StoreError."""
+    """Return the newest alerts of one rule or all, newest first; raises StoreError."""
     of_events = alerts.join(events, events.c.id == alerts.c.event_id)
     columns = alerts.c.id, alerts.c.rule, alerts.c.time, alerts.c.camera, alerts.c.event_id
     of_event = events.c.kind, events.c.area, events.c.class_name, events.c.visit_id.label("visit")

@@ -1,4 +1,4 @@
-"""Boxes of the tracks in a clip, as they are stored with it: JSON, compressed."""
+"""Boxes of the tracks in a clip, stored with it as compressed JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.core.data import ClassNames, Tracks
 
 
 class ClipBoxes:
-    """Boxes of a clip, collected picture by picture."""
+    """Boxes of a clip, collected frame by frame."""
 
     def __init__(self, width: int, height: int) -> None:
         self._size = [width, height]
@@ -19,7 +19,7 @@ class ClipBoxes:
         self._frames: list[list[Any]] = []
 
     def add(self, time_s: float, tracks: Tracks, class_names: ClassNames) -> None:
-        """Add the tracks of the picture at `time_s` of the clip, in pixels of the clip."""
+        """Add the tracks of the frame at `time_s` of the clip, in pixels of the clip."""
         rows = zip(
             tracks.track_id.tolist(),
             tracks.class_id.tolist(),
@@ -34,7 +34,7 @@ class ClipBoxes:
         self._frames.append([round(time_s, 3), boxes])
 
     def packed(self) -> bytes:
-        """Return what is stored."""
+        """Return the compressed boxes to store."""
         tree = {"size": self._size, "classes": self._names, "frames": self._frames}
         return zlib.compress(json.dumps(tree, separators=(",", ":")).encode(), 6)
 
@@ -42,7 +42,7 @@ class ClipBoxes:
 def unpacked(stored: bytes) -> Mapping[str, Any]:
     """Return {size, classes: {track: name}, frames: [[time, [[track, x1, y1, x2, y2], ...]], ...]}.
 
-    Raises ValueError where that is not what is stored.
+    Raises ValueError if the stored data is invalid.
     """
     try:
         tree = json.loads(zlib.decompress(stored))

@@ -1,10 +1,10 @@
-"""Cleaning of clip files without an event, and of rows whose file is gone.
+"""Cleans up clip files without an event, and rows whose file is gone.
 
-A database that was restored, replaced or deleted, a disk that was not mounted for a moment, a
-folder that holds other people's films: each of them looks like a folder full of clips without an
-event. So the folder is marked as belonging to one database, only files named as clips are
-touched, nothing is touched unless most of what the database knows is really there, and a file
-without an event is first moved into a quarantine, where it stays for a week.
+A restored, replaced or deleted database, a disk that is briefly not mounted, or a folder with
+unrelated videos all look like a folder full of clips without events. To be safe, the folder is
+marked as belonging to one database, only files named like clips are touched, nothing is touched
+unless most of the clips in the database really exist, and a file without an event is first moved to
+a quarantine, where it stays for a week.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ MARKER = ".trackline-clips"
 QUARANTINE = ".quarantine"
 QUARANTINE_DAYS = 7
 CLEAN_EVERY_S = 3600.0
-"""A round lists every file and reads every row, so it is not for each minute."""
+"""A round lists every file and reads every row, so it does not run every minute."""
 SETTLED_S = 600.0
-"""A file that has changed within this time may be a clip whose row is on its way."""
+"""A file changed within this time may be a clip whose row is still being written."""
 _UNKNOWN_SHARE = 0.1
-"""A folder without a mark is marked if at most this share of it, and of the rows, does not fit."""
+"""An unmarked folder is marked if at most this share of its files and of the rows do not match."""
 _VisitId = int | None
-"""Whose thumbnail it is; None for a clip."""
+"""Number of the visit of a thumbnail; None for a clip."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What one round did: files set aside, rows forgotten, files of the quarantine deleted."""
+    """Counts of one round: files quarantined, rows deleted, quarantined files deleted."""
 
     quarantined: int = 0
     forgotten: int = 0
@@ -52,14 +52,14 @@ class Cleaned:
 
 @dataclass(slots=True)
 class _Found:
-    """The folder against the database; paths are below the folder."""
+    """Comparison of folder and database; paths are relative to the folder."""
 
     present: set[str] = field(default_factory=set)
     missing: dict[str, _VisitId] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
     def fits(self) -> bool:
-        """Return whether nearly all of either side is on the other one, and there is something."""
+        """Return whether nearly all files and rows match, and there are any."""
         present = len(self.present)
         return present > 0 and all(
             len(odd) <= _UNKNOWN_SHARE * (present + len(odd))
@@ -68,7 +68,7 @@ class _Found:
 
 
 class ClipCleaner:
-    """Makes clip files and rows agree, round by round; logs once why it leaves a folder alone."""
+    """Reconciles clip files and rows, round by round; logs once why it skips a folder."""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -76,12 +76,11 @@ class ClipCleaner:
         self._cleaned_at = float("-inf")
 
     def clean(self, now: float) -> Cleaned:
-        """Set clips without a row aside and forget rows without a file, where that is safe.
+        """Quarantine clips without a row and delete rows without a file, if that is safe.
 
-        `now` is Unix seconds. Safe means: the folder carries this database's mark, and of the rows
-        of finished clips at least half have their file. A folder without a mark gets it once nearly
-        everything in it is known. Within an hour of the last round nothing is done. Raises
-        StoreError.
+        `now` is Unix seconds. Safe means that the folder carries this database's mark and at least
+        half of the rows of finished clips have their file. An unmarked folder is marked once nearly
+        everything in it is known. Does nothing within an hour of the last round. Raises StoreError.
         """
         store, folder = self._store, self._store.clips_folder
         if self._cleaned_at <= now < self._cleaned_at + CLEAN_EVERY_S or not folder.is_dir():
@@ -119,13 +118,13 @@ class ClipCleaner:
 
 
 def seems_absent(store: EventStore) -> bool:
-    """Return whether the clips the database knows are not there: the disk may not be mounted."""
+    """Return whether the clips in the database are missing: the disk may not be mounted."""
     found = _compare(store)
     return len(found.missing) > len(found.present)
 
 
 def _compare(store: EventStore) -> _Found:
-    """Compare rows and files; the rows are read first, as a file is there before its row."""
+    """Compare rows and files; rows are read first, because a file exists before its row."""
     found, finished, recorded = _Found(), dict[str, _VisitId](), set[str]()
     with store.reading() as connection:
         if connection is not None:
@@ -149,7 +148,7 @@ def _compare(store: EventStore) -> _Found:
 
 
 def _is_there(store: EventStore, path: str) -> bool:
-    """Return whether a file is there that was not listed: a link within the folder, say."""
+    """Return whether an unlisted file exists, for example a link within the folder."""
     if not os.path.lexists(store.clips_folder / path):
         return False
     file = store.clip_file(path)
@@ -157,7 +156,7 @@ def _is_there(store: EventStore, path: str) -> bool:
 
 
 def _is_marked(store: EventStore, found: _Found) -> bool:
-    """Return whether the folder is this database's, marking it where that is beyond doubt."""
+    """Return whether the folder belongs to this database; marks it if that is certain."""
     marker, uid = store.clips_folder / MARKER, store.uid
     try:
         return marker.read_text("utf-8").split()[:1] == [uid]
@@ -175,12 +174,12 @@ def _is_marked(store: EventStore, found: _Found) -> bool:
 
 
 def _quarantine(folder: Path, unknown: list[str], now: float) -> int:
-    """Move settled clips without a row into today's quarantine; return how many."""
+    """Move settled clips without a row to today's quarantine; return how many."""
     today = folder / QUARANTINE / f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     moved = 0
     for path in unknown:
         file = folder / path
-        with suppress(OSError):  # deleted meanwhile, or a folder that is only read
+        with suppress(OSError):  # deleted meanwhile, or the folder is read-only
             if file.stat().st_mtime >= now - SETTLED_S:
                 continue
             place = today / file.parent.name / file.name
@@ -196,7 +195,7 @@ def _quarantine(folder: Path, unknown: list[str], now: float) -> int:
 
 
 def _forget(store: EventStore, found: _Found) -> int:
-    """Forget rows whose file somebody deleted, of cameras of which other clips are there."""
+    """Delete rows whose file was deleted, for cameras that still have other clips."""
     by_camera: dict[str, int] = defaultdict(int)
     for path in found.present:
         by_camera[path.rpartition("/")[0]] += 1
@@ -208,7 +207,7 @@ def _forget(store: EventStore, found: _Found) -> int:
 
 
 def _empty_quarantine(folder: Path, now: float) -> int:
-    """Delete clips that were set aside long ago; return how many."""
+    """Delete clips that were quarantined long ago; return how many."""
     oldest = datetime.fromtimestamp(now, UTC) - timedelta(days=QUARANTINE_DAYS)
     deleted = 0
     for day in _days(folder / QUARANTINE):
@@ -217,7 +216,7 @@ def _empty_quarantine(folder: Path, now: float) -> int:
         files = [file for file in day.glob("*/*") if is_clip_name(file.name)]
         deleted += sum(remove(file) for file in files)
         for emptied in (*{file.parent for file in files}, day):
-            with suppress(OSError):  # something else is in it
+            with suppress(OSError):  # it has other files, too
                 emptied.rmdir()
     if deleted:
         log.warning("events: %d clip files that were set aside are deleted now", deleted)

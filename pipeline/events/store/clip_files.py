@@ -1,4 +1,4 @@
-"""Clips and thumbnails on the disk: their names and paths, listed, created and deleted."""
+"""Clip and thumbnail files: their names and paths; listing, creating and deleting them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NAME = re.compile(rf"{_STEM}|\.{_STEM}\.part")
 
 
 def file_below(folder: Path, path: str) -> Path | None:
-    """Return the file of a path that a database gave; None if it leads out of the folder."""
+    """Return the file of a path from the database; None if it leads out of the folder."""
     root = folder.resolve()
     file = (root / path).resolve()
     return file if file.is_relative_to(root) and file != root else None
 
 
 def remove(file: Path) -> bool:
-    """Delete a clip's file if it is there; return whether it was. One that stays is tried later."""
+    """Delete a clip's file; return whether it existed. If that fails, it is retried later."""
     try:
         file.unlink()
     except (FileNotFoundError, NotADirectoryError):
@@ -34,18 +34,18 @@ def remove(file: Path) -> bool:
 
 
 def is_clip_name(name: str) -> bool:
-    """Return whether a file is named as clips are: 20260131-235959-0123abcd.mp4, or its part.
+    """Return whether a file is named like a clip: 20260131-235959-0123abcd.mp4, or its part file.
 
-    Thumbnails are named alike: 20260131-235959-0123abcd.jpg.
+    Thumbnails are named likewise: 20260131-235959-0123abcd.jpg.
     """
     return _NAME.fullmatch(name) is not None
 
 
 def clip_files(folder: Path) -> Iterator[str]:
-    """Yield the paths, below the folder, of files named as clips in the cameras' folders.
+    """Yield the relative paths of files named like clips in the cameras' folders.
 
-    A link is never one of them, nor what a link leads to. No file is asked for but in its folder's
-    list: a hundred thousand take a fraction of a second.
+    Links are skipped, and not followed. Only folders are listed, without a call per file: a hundred
+    thousand files take a fraction of a second.
     """
     for camera in _listed(folder):
         if camera.is_dir(follow_symlinks=False):
@@ -55,7 +55,7 @@ def clip_files(folder: Path) -> Iterator[str]:
 
 
 def _listed(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Return what is in a folder; nothing where it cannot be read."""
+    """Return a folder's entries; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -64,5 +64,5 @@ def _listed(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
 
 
 def make_private(file: Path) -> None:
-    """Make a file that its owner alone can read, unless it is there; raises OSError."""
+    """Create a file that only its owner can read, unless it exists; raises OSError."""
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

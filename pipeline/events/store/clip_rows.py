@@ -1,4 +1,4 @@
-"""Clips as rows: which events one shows, when it is complete, what an event's clip has."""
+"""Clip rows: the events a clip shows, its completion, columns of an event's clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.events.store.visit_rows import renew_visits_of_clip
 
 
 def add_clip(connection: sa.Connection, path: str, began: float, uids: Sequence[str]) -> None:
-    """Note that a clip is being recorded and shows these events; one that is there stays."""
+    """Store that a clip with these events is being recorded; an existing row is kept."""
     row = {"path": path, "began": began, "bytes": 0, "finished": False}
     connection.execute(insert_new(connection, clips), [row])
     number = sa.select(clips.c.id).where(clips.c.path == path).scalar_subquery()
@@ -22,7 +22,7 @@ def add_clip(connection: sa.Connection, path: str, began: float, uids: Sequence[
 
 
 def finish_clip(connection: sa.Connection, path: str, size: int, boxes: bytes | None) -> None:
-    """Note that a clip is complete, renew the visits it shows and queue messages about it."""
+    """Mark a clip as complete, update the visits it shows and queue messages about it."""
     values = {"bytes": size, "finished": True, "boxes": boxes}
     connection.execute(sa.update(clips).where(clips.c.path == path).values(values))
     renew_visits_of_clip(connection, path)
@@ -30,7 +30,7 @@ def finish_clip(connection: sa.Connection, path: str, size: int, boxes: bytes | 
 
 
 def value_of_clip(connection: sa.Connection | None, column: sa.Column[Any], event_id: int) -> Any:
-    """Return a column of an event's finished clip, None where there is none."""
+    """Return a column of an event's finished clip, None if it has none."""
     if connection is None:
         return None
     asked = (

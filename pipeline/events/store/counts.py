@@ -51,7 +51,7 @@ def slot_counts(connection: sa.Connection, wanted: EventQuery, slot_s: int) -> l
     rows = sorted(
         (int(slot), places[label], label, count)
         for label, slot, count in connection.execute(counted).all()
-        if label in names  # else of events that came between the two questions
+        if label in names  # others belong to events stored between the two queries
     )
     return [SlotCount(slot * slot_s, names[label], count) for slot, _, label, count in rows]
 
@@ -59,6 +59,6 @@ def slot_counts(connection: sa.Connection, wanted: EventQuery, slot_s: int) -> l
 def _slot(connection: sa.Connection, slot_s: int) -> sa.ColumnElement[Any]:
     """Return the number of an event's slot, a whole number."""
     number = events.c.time / sa.literal_column(str(float(slot_s)))
-    if connection.dialect.name == "sqlite":  # whose floor() not every build has; its cast cuts
+    if connection.dialect.name == "sqlite":  # not every build has floor(); its cast truncates
         return sa.cast(number, sa.Integer)
     return sa.func.floor(number)

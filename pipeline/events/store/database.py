@@ -1,4 +1,4 @@
-"""The database of events: its address, SQLAlchemy engines, lock file, and errors as ours."""
+"""Database of events: its address, SQLAlchemy engines, lock file, and translation of errors."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from pipeline.core.secret_types import SecretUrl
 BUSY_S = 5.0
 CONNECT_S = 5
 SILENT_MS = 15_000
-"""A server that acknowledges nothing for so long is away (libpq's tcp_user_timeout)."""
+"""A server that acknowledges nothing for this long is unavailable (libpq's tcp_user_timeout)."""
 _WRITES = "trackline_writes"
 
 
 class FairLock:
-    """Lock that threads get in the order in which they asked for it.
+    """Fair lock: threads get it in the order in which they requested it.
 
-    SQLite lets one connection write, and the others look now and then, for some seconds, whether
-    they may: behind a long step, or a thread that writes again and again, they find it locked.
+    SQLite lets one connection write, and the others poll for some seconds until they may: during a
+    long step, or while one thread writes repeatedly, they would fail because the database is
+    locked.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,7 @@ class FairLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; waits without a limit. Not re-entrant."""
+        """Hold the lock; waits without a timeout. Not re-entrant."""
         me = object()
         try:
             with self._changed:
@@ -55,13 +56,13 @@ class FairLock:
             yield
         finally:
             with self._changed:
-                if me in self._threads:  # not where Ctrl-C came before it was
+                if me in self._threads:  # not if Ctrl-C came before it was added
                     self._threads.remove(me)
                 self._changed.notify_all()
 
 
 def parse(address: str) -> sa.URL:
-    """Return the address as SQLAlchemy has it; a path without scheme is a file of SQLite.
+    """Return the address as an SQLAlchemy URL; a path without a scheme is an SQLite file.
 
     Raises ConfigError for anything that is neither SQLite nor PostgreSQL.
     """
@@ -83,14 +84,14 @@ def parse(address: str) -> sa.URL:
 
 
 def file_of(url: sa.URL) -> Path | None:
-    """Return the file of a SQLite database, None for a server."""
+    """Return the file of an SQLite database, None for a server."""
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
 def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
-    """Return (engine to read with, the same to write with); nothing is opened yet.
+    """Return (engine for reading, engine for writing); nothing is opened yet.
 
-    Both are safe to use from any thread. Raises MissingExtraError without psycopg.
+    Both are thread-safe. Raises MissingExtraError without psycopg.
     """
     if file_of(url) is None:
         arguments: dict[str, Any] = {
@@ -115,7 +116,7 @@ def connect(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
 
 @contextmanager
 def asking(url: sa.URL) -> Iterator[None]:
-    """Turn what the database says of an error into one line, without password or statement."""
+    """Turn database errors into one line, without password or statement."""
     try:
         yield
     except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError) as error:
@@ -128,15 +129,15 @@ def asking(url: sa.URL) -> Iterator[None]:
 
 
 def shown(url: sa.URL) -> str:
-    """Return the address as it may be printed."""
+    """Return the address for display, without its password."""
     file = file_of(url)
     return str(file) if file else str(SecretUrl(url.render_as_string(hide_password=True)))
 
 
 def lock_database(file: Path) -> Callable[[], None]:
-    """Lock a database file against other programs, and return what unlocks it again.
+    """Lock a database file against other programs, and return a function that unlocks it.
 
-    Two programs at one database would finish each other's clips and deliver each other's events.
+    Two programs using one database would finish each other's clips and deliver each other's events.
     Raises StoreError while another program holds the lock; see `core.file_lock`.
     """
     try:
@@ -153,16 +154,18 @@ def _first_line(error: BaseException | None) -> str:
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     del record
-    connection.isolation_level = None  # `_begin_sqlite` says when a transaction begins
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions
     give_up = time.monotonic() + BUSY_S
     while True:
         try:
-            # Before the first table, so that deleting gives memory on the disk back.
+            # Before the first table, so that deleting frees disk space.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-                connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer never wait
+                connection.execute(
+                    "PRAGMA journal_mode = WAL"
+                )  # readers and the writer never block each other
             break
-        except sqlite3.OperationalError:  # two that change it are refused without the busy timeout
+        except sqlite3.OperationalError:  # concurrent changes fail without the busy timeout
             if time.monotonic() >= give_up:
                 raise
             time.sleep(0.02)
@@ -173,7 +176,7 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and then writes is refused at once, without the busy timeout,
-    # if another one wrote meanwhile; so those that write say so when they begin.
+    # A transaction that reads first and then writes fails at once, without the busy timeout,
+    # if another one wrote meanwhile; so writing transactions are declared when they begin.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

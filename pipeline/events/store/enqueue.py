@@ -16,7 +16,7 @@ OPEN = ("waiting", "sending")
 
 
 class GivenUp(NamedTuple):
-    """A message that was marked failed: what it was about (see `Message`), and its target."""
+    """A message that was marked as failed: its subject (see `Message`) and its target."""
 
     about: str
     target: str
@@ -28,9 +28,9 @@ def set_targets(
     with_clips: Collection[str],
     of_alerts: Collection[str] = (),
 ) -> list[GivenUp]:
-    """Replace the targets, {name: kinds}; messages that wait for any other are marked failed.
+    """Replace the targets, {name: kinds}; pending messages for other targets are marked as failed.
 
-    Those `of_alerts` get no events by themselves. Returns what was given up.
+    Targets in `of_alerts` get no events themselves. Returns the failed messages.
     """
     connection.execute(sa.delete(targets))
     rows = [
@@ -46,7 +46,7 @@ def set_targets(
 def give_up(
     connection: sa.Connection, which: sa.ColumnElement[bool], now: float, problem: str
 ) -> list[GivenUp]:
-    """Mark messages failed for good at `now`, and why; return what they were."""
+    """Mark messages as permanently failed at `now`, with the reason; return them."""
     asked = sa.select(outbox.c.about, outbox.c.target).where(which)
     found = [GivenUp(about, target) for about, target in connection.execute(asked)]
     if found:
@@ -58,7 +58,7 @@ def give_up(
 def enqueue_events(
     connection: sa.Connection, records: Sequence[EventRecord], ids: Mapping[str, int]
 ) -> None:
-    """Enqueue events for every target that wants their kind; `ids` are their numbers by uid."""
+    """Enqueue events for every target that wants their kind; `ids` are their row ids by uid."""
     messages = [
         {"event_id": ids[one.uid], "target": name, "about": "event", **_NEW}
         for name, kinds in connection.execute(sa.select(targets.c.name, targets.c.kinds))
@@ -70,7 +70,7 @@ def enqueue_events(
 
 
 def enqueue_clip(connection: sa.Connection, path: str) -> None:
-    """Enqueue "the clip at `path` is ready" for every target that its events were queued for."""
+    """Enqueue "the clip at `path` is ready" for every target its events were queued for."""
     sent = outbox.alias()
     new = {name: sa.literal(value).label(name) for name, value in {"about": "clip", **_NEW}.items()}
     asked = (

@@ -1,9 +1,8 @@
 """Migration: groups events stored before visits existed into visits, once, by SQL.
 
-Which run an event belongs to was not kept. Track ids begin anew in each run, and so do the frames'
-numbers: an event of the same camera and track belongs to another visit if its frame's number is
-lower although it is later, or if it came an hour later. A camera's "lost" begins a visit and its
-"live" ends it.
+Older versions did not store an event's run. Track ids and frame numbers restart in each run, so a
+later event of the same camera and track belongs to another visit if its frame number is lower, or
+if it came more than an hour later. A camera's "lost" begins a visit and its "live" ends it.
 """
 
 from __future__ import annotations

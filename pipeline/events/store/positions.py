@@ -1,4 +1,4 @@
-"""Positions over days in the store: heat maps as grids by hour, paths from the boxes of clips."""
+"""Positions over days in the store: heat maps as hourly grids, paths from the boxes of clips."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from pipeline.events.store.store import EventStore
 
 SLICES = 12
-"""Parts of the time that is asked for, from each of which paths are taken."""
+"""Number of parts of the requested time, from each of which paths are taken."""
 MAX_POINTS = 40
-"""Of one path."""
+"""Maximum points of one path."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisitPath:
-    """Where a visit's track stood in its clip: x and y as shares of the picture, in order."""
+    """Foot points of a visit's track in its clip: x and y as shares of the picture, in order."""
 
     visit: int
     class_name: str
@@ -40,7 +40,7 @@ class VisitPath:
 
 
 def save_positions(store: EventStore, grids: Sequence[HourGrid]) -> None:
-    """Store grids; those that are there already (the same `uid`) are replaced."""
+    """Store grids; existing ones (same `uid`) are replaced."""
     rows = [
         {
             "uid": each.uid,
@@ -61,9 +61,9 @@ def save_positions(store: EventStore, grids: Sequence[HourGrid]) -> None:
 
 
 class PositionSaver:
-    """Stores grids one step at a time: what waits while the database is away is replaced by newer.
+    """Stores grids one step at a time; while the database is unavailable newer ones replace older.
 
-    `enqueue` puts a step into the queue of the store's writer; False where that is full.
+    `enqueue` puts a step into the queue of the store's writer; False if it is full.
     """
 
     def __init__(self, store: EventStore, enqueue: Callable[[Callable[[], object]], bool]) -> None:
@@ -74,7 +74,7 @@ class PositionSaver:
         self._is_queued = False
 
     def save(self, grids: Sequence[HourGrid]) -> None:
-        """Have grids stored, in place of those with the same `uid`; any thread."""
+        """Queue grids for storing; they replace those with the same `uid`. Thread-safe."""
         with self._lock:
             self._waiting |= {each.uid: each for each in grids}
             if self._is_queued or not self._waiting:
@@ -85,7 +85,7 @@ class PositionSaver:
                 self._is_queued = False
 
     def _store_waiting(self) -> None:
-        """Store what waits; after a StoreError it waits on, and this is called again."""
+        """Store the pending grids; after a StoreError they stay pending, and this is retried."""
         while True:
             with self._lock:
                 some = dict(self._waiting)
@@ -94,7 +94,7 @@ class PositionSaver:
                 return
             try:
                 save_positions(self._store, list(some.values()))
-            except StoreRefusedError:  # for good: the writer drops this step
+            except StoreRefusedError:  # permanent: the writer drops this step
                 with self._lock:
                     self._waiting, self._is_queued = {}, False
                 raise
@@ -105,10 +105,10 @@ class PositionSaver:
 
 
 def stored_positions(store: EventStore, wanted: EventQuery) -> Float32:
-    """Return seconds in each cell, f32[ROWS,COLUMNS], of a camera's whole hours in a time.
+    """Return the seconds per cell, f32[ROWS,COLUMNS], of a camera over whole hours.
 
-    Of `wanted` count camera, class, `since` and `until`; an hour counts if it began in that time,
-    or `since` is in it.
+    Uses camera, class, `since` and `until` of `wanted`; an hour counts if it began in that time, or
+    contains `since`.
     """
     since = 0 if wanted.since is None else int(wanted.since // HOUR_S) * HOUR_S
     asked = sa.select(positions.c.cells).where(
@@ -128,13 +128,13 @@ def stored_positions(store: EventStore, wanted: EventQuery) -> Float32:
 
 
 def visit_paths(store: EventStore, wanted: EventQuery) -> list[VisitPath]:
-    """Return paths of at most `wanted.limit` visits with a clip, spread over the time asked for.
+    """Return paths of at most `wanted.limit` visits with a clip, spread over the requested time.
 
-    A path is as long as the clip of the visit's first event.
+    A path covers the clip of the visit's first event.
     """
     found = [
         visit
-        for part in _parts(wanted)  # of each more than its share: the newest have no clip yet
+        for part in _parts(wanted)  # more than its share of each: the newest have no clip yet
         for visit in store.visits(part)
         if visit.clip and visit.track_id > 0
     ]
@@ -155,7 +155,7 @@ def visit_paths(store: EventStore, wanted: EventQuery) -> list[VisitPath]:
 
 
 def _parts(wanted: EventQuery) -> Iterator[EventQuery]:
-    """Yield queries of equal parts of the time asked for."""
+    """Yield queries of equal parts of the requested time."""
     if wanted.since is None or wanted.until is None or wanted.limit < SLICES:
         yield wanted
         return
@@ -166,7 +166,7 @@ def _parts(wanted: EventQuery) -> Iterator[EventQuery]:
 
 
 def _paths_in(packed: bytes | None, visits: Sequence[StoredVisit]) -> Iterator[VisitPath]:
-    """Yield the paths of visits in the boxes of their clip."""
+    """Yield the paths of visits from the boxes of their clip."""
     try:
         tree: Mapping[str, Any] = unpacked(bytes(packed or b""))
         width, height = tree["size"]
@@ -176,7 +176,7 @@ def _paths_in(packed: bytes | None, visits: Sequence[StoredVisit]) -> Iterator[V
                 if track in tracks:
                     tracks[track].append((round((x1 + x2) / 2 / width, 4), round(y2 / height, 4)))
     except (ValueError, KeyError, TypeError, json.JSONDecodeError):
-        return  # no boxes are kept with this clip
+        return  # no boxes are stored with this clip
     for one in visits:
         points = tracks[one.track_id]
         if len(points) > 1:

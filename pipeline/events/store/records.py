@@ -1,4 +1,4 @@
-"""Events as they are stored and delivered, and queries of them."""
+"""Events as they are stored and delivered, and queries for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOWHERE: Box = (0.0, 0.0, 0.0, 0.0)
 
 
 def _rounded(digits: int) -> PlainSerializer:
-    """Return what rounds a number as it becomes JSON."""
+    """Return a serializer that rounds a number in JSON."""
     return PlainSerializer(lambda value: round(value, digits), return_type=float)
 
 
@@ -33,7 +33,7 @@ def new_uid() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """One event: `time` in Unix seconds, `uid` its name everywhere; the rest as in `Event`.
+    """One event: `time` in Unix seconds, `uid` globally unique; the rest as in `Event`.
 
     Cameras have events too ("lost", "live"): no area, track 0, no class.
     """
@@ -53,7 +53,7 @@ class EventRecord:
     score: float | None = None
     uid: str = field(default_factory=new_uid)
     visit: str = ""
-    """Name of the visit it belongs to; "" where its track's is not known."""
+    """Name of the visit it belongs to; "" if that of its track is unknown."""
 
     @classmethod
     def of(cls, event: Event, utc_at_monotonic_zero: float, visit: str = "") -> EventRecord:
@@ -77,13 +77,13 @@ class EventRecord:
 
 
 class StoredEvent(BaseModel):
-    """A stored event, as it is queried, delivered and answered by the REST interface."""
+    """A stored event, as returned by queries and the REST interface, and as delivered."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     id: int
     uid: str
-    """Its name, which no other event anywhere has."""
+    """Globally unique name."""
     time: _Milliseconds
     """Unix seconds."""
     kind: str
@@ -97,21 +97,21 @@ class StoredEvent(BaseModel):
     pts_s: _Microseconds
     xyxy: tuple[_Hundredths, _Hundredths, _Hundredths, _Hundredths]
     score: float | None = None
-    """Best score of its track up to then; null for cameras, and for events of older versions."""
+    """Best score of its track so far; null for cameras, and for events of older versions."""
     clip: bool
     """Whether a finished clip shows it."""
     clip_offset_s: _Milliseconds | None = None
-    """Seconds from the clip's start to the event: events that overlap share one."""
+    """Seconds from the clip's start to the event; overlapping events share a clip."""
     visit: int | None = None
     """Number of the visit it belongs to."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the event as JSON, the same in the REST interface and in deliveries."""
+        """Return the event as JSON, the same for the REST interface and for deliveries."""
         return self.model_dump(mode="json")
 
 
 class Touched(BaseModel):
-    """What a visit did at one zone or line, or in the whole picture (`area` "")."""
+    """A visit's activity at one zone or line, or in the whole picture (`area` "")."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -121,7 +121,7 @@ class Touched(BaseModel):
 
 
 class StoredVisit(BaseModel):
-    """All events of one track of one camera in one run, as the REST interface has them.
+    """All events of one track of one camera in one run, as returned by the REST interface.
 
     Track 0 is the camera itself, from "lost" until "live".
     """
@@ -130,29 +130,29 @@ class StoredVisit(BaseModel):
 
     id: int
     uid: str
-    """Its name, which no other visit anywhere has."""
+    """Globally unique name."""
     camera: str
     track_id: int
     class_name: str
     started: _Milliseconds
     """Unix seconds of its first event."""
     ended: _Milliseconds | None
-    """When the track was last seen; null while it is there."""
+    """When the track was last seen; null while it is present."""
     seconds: _Milliseconds
-    """How long it took, up to its last event while it is there."""
+    """Length in seconds; up to its latest event while it is present."""
     dwell_s: _Milliseconds
-    """Its longest stay in a zone."""
+    """Its longest stay in a zone, in seconds."""
     events: int
     touched: tuple[Touched, ...]
-    """What it did where, in the order it first did."""
+    """What it did and where, in order of first occurrence."""
     event_id: int | None
-    """Its first event, whose clip shows the visit's beginning."""
+    """Its first event, whose clip shows the start of the visit."""
     clip: bool
-    """Whether a finished clip shows that."""
+    """Whether a finished clip shows it."""
     clip_offset_s: _Milliseconds | None
     """Seconds from the clip's start to the first event."""
     thumbnail: int | None
-    """A number that changes with the picture of its best moment; null while there is none."""
+    """A number that changes with the picture of its best moment; null while it has none."""
     revision: int
     """A number that grows with every change of any visit."""
 
@@ -163,13 +163,13 @@ class StoredVisit(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """A query of events or visits, the newest first; None matches all.
+    """A query for events or visits, newest first; None matches all.
 
     `area` is a zone or a line, "" the whole picture. `before_id` and `after_id` exclude the event
-    itself; `visit` is a number, and of events only. `since` and `until` are Unix seconds, `until`
-    excluded. `min_s` and `max_s` bound how long a visit, or an event's stay, took. `before` is the
-    (time, id) of the last one of an earlier answer. A visit matches with one of its events, and
-    with another at `line`.
+    itself; `visit` is a number, and for events only. `since` and `until` are Unix seconds, `until`
+    excluded. `min_s` and `max_s` limit the length of a visit, or of an event's stay. `before` is
+    the (time, id) of the last item of an earlier answer. A visit matches if one of its events does;
+    with `line`, another of its events must be at that line.
     """
 
     camera: str | None = None
@@ -191,7 +191,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
-    """The number of events of one kind and class at one zone or line."""
+    """Number of events of one kind and class at one zone or line."""
 
     camera: str
     area: str
@@ -212,7 +212,7 @@ class EventLabel(NamedTuple):
 
 
 class SlotCount(NamedTuple):
-    """How many events there were in one slot of time, which begins at `began` (Unix seconds)."""
+    """Number of events in one time slot, which begins at `began` (Unix seconds)."""
 
     began: int
     label: EventLabel

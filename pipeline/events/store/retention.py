@@ -1,4 +1,4 @@
-"""Retention: old events and clips are deleted, by age, then by size, the oldest first."""
+"""Retention: deletes old events and clips by age, then by size, oldest first."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ROW_BYTES = 270
 test of the store."""
 MESSAGE_BYTES = 100
 GRID_BYTES = 600
-"""Bytes of an hour's grid of positions, about as many as a busy one takes."""
+"""Bytes of an hourly grid of positions, about the size of a busy one."""
 SHRINK_PAGES = 2000
-"""So many pages (8 MB) of a file that shrinks are freed at once."""
+"""Pages (8 MB) freed at once when a file shrinks."""
 _DAY_S = 86_400.0
 _HAS_THUMBNAIL = visits.c.thumbnail_bytes > sa.literal_column("0")  # as the index has it
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """How long events and clips are kept, and how much they may take; None for ever, any size."""
+    """Maximum age and size of events and clips; None for no limit."""
 
     days: float | None
     megabytes: float | None
@@ -42,10 +42,10 @@ class RetentionLimits:
 
 @dataclass(frozen=True, slots=True)
 class RetentionResult:
-    """What one round of retention did.
+    """Counts of one round of retention.
 
-    `strays` are clips without an event that were set aside, and clips of events whose file
-    was deleted; `deleted` were set aside long ago; `expired` waited too long for delivery.
+    `strays` are quarantined clips without an event, and clips of events whose file was deleted;
+    `deleted` were quarantined long ago; `expired` waited too long for delivery.
     """
 
     events: int = 0
@@ -64,11 +64,11 @@ def apply_retention(
 ) -> RetentionResult:
     """Delete what exceeds the limits, and leftovers; return what was done.
 
-    Events older than `days` go with their clips. Beyond `megabytes` the oldest clips and thumbnails
-    go, together and the oldest first, for they take nearly all of it; then the oldest events.
-    Files without a row and rows without a file are what a kill between two steps leaves; see
-    `ClipCleaner`. `on_given_up` gets the messages that wait no longer: at once, for what comes
-    behind may fail. Raises StoreError.
+    Events older than `days` are deleted with their clips. Beyond `megabytes` the oldest clips and
+    thumbnails are deleted together, oldest first, as they take nearly all of the space; then the
+    oldest events. A process killed between two steps leaves files without a row or rows without a
+    file; see `ClipCleaner`. `on_given_up` gets the messages that are no longer pending, immediately
+    because later steps may fail. Raises StoreError.
     """
     now = time.time() if now is None else now
     expired = tuple(expire(store, now))
@@ -88,7 +88,7 @@ def apply_retention(
 
 
 def total_bytes(store: EventStore) -> int:
-    """Return what rows, finished clips and thumbnails take together; rows are estimated."""
+    """Return the bytes of rows, finished clips and thumbnails together; rows are estimated."""
     with store.reading() as connection:
         if connection is None:
             return 0
@@ -102,14 +102,14 @@ def total_bytes(store: EventStore) -> int:
 
 
 def _shrink_file(store: EventStore) -> None:
-    """Shrink the file of SQLite by what was deleted, in steps, between which others write."""
+    """Shrink the SQLite file after deletions, in steps that let others write in between."""
     left, before = 1, None
-    with suppress(StoreError):  # another program holds it: the next round goes on
-        while left and left != before:  # a file that was made without `auto_vacuum` stays as it is
+    with suppress(StoreError):  # locked by another program: continued in the next round
+        while left and left != before:  # a file created without `auto_vacuum` does not shrink
             before = left
             with store.writing() as connection:
                 raw: Any = connection.connection.driver_connection
-                # It frees a page with each step, and only a script is stepped to its end.
+                # Each step frees one page, and only a script is stepped to its end.
                 raw.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
                 left = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
 
@@ -126,13 +126,13 @@ def _delete_old(store: EventStore, limits: RetentionLimits, now: float, delete: 
 
 
 def _delete_positions(store: EventStore, before: float) -> None:
-    """Delete the grids of hours that were over before a time."""
+    """Delete the grids of hours that ended before a time."""
     with store.writing() as connection:
         connection.execute(sa.delete(positions).where(positions.c.hour <= int(before) - HOUR_S))
 
 
 def _delete_excess_events(store: EventStore, size: int, delete: _Delete) -> int:
-    """Delete the oldest events while the rows alone are too many, and older positions with them."""
+    """Delete the oldest events, and positions older than those, while rows alone take too much."""
     excess = total_bytes(store) - size
     if excess <= 0:
         return 0
@@ -151,7 +151,7 @@ def _delete(
     on_given_up: Callable[[Sequence[GivenUp]], object],
     chosen: sa.Select[int],
 ) -> int:
-    """Delete events; what waits about them is given up before, as it goes with them."""
+    """Delete events; their pending messages, which are deleted with them, are given up first."""
     with store.reading() as connection:
         ids = [] if connection is None else list(connection.scalars(chosen))
     for start in range(0, len(ids), MAX_IDS_PER_STATEMENT):
@@ -187,7 +187,7 @@ class _File(NamedTuple):
 
 
 def _oldest_files(store: EventStore) -> list[_File]:
-    """Return the oldest clips and thumbnails, the oldest first, as many as a statement takes."""
+    """Return the oldest clips and thumbnails, oldest first, as many as fit in one statement."""
     count = MAX_IDS_PER_STATEMENT
     films = sa.select(clips.c.began, clips.c.path, clips.c.bytes).where(clips.c.finished)
     films = films.order_by(clips.c.began)

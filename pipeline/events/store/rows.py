@@ -1,4 +1,4 @@
-"""Events as rows of the database, and queries as SQL conditions."""
+"""Events as database rows, and queries as SQL conditions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.events.store.tables import clips, events
 EVENT_COLUMNS = (*events.c, clips.c.finished, clips.c.began)
 MAX_ID = (1 << 63) - 1
 MAX_IDS_PER_STATEMENT = 500
-"""SQLite and PostgreSQL both take many more values in one statement."""
+"""SQLite and PostgreSQL both accept many more values in one statement."""
 WITH_CLIP = events.outerjoin(clips, events.c.clip_id == clips.c.id)
 
 
@@ -65,12 +65,12 @@ def row_values(one: EventRecord) -> dict[str, Any]:
 
 
 def insert_new(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Return an INSERT that skips rows which are there already."""
+    """Return an INSERT that skips existing rows."""
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def storable(text: str) -> str:
-    """Return the text without what a database refuses: NUL, and halves of surrogate pairs."""
+    """Return the text without characters that databases reject: NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
 """Search for the newest matching events or visits, in milliseconds among a million.
 
 Filters by camera, class, zone, line and kind become a set of labels (a few hundred rows in all).
-For each of them an index has times in order, so a search reads nothing but what matches; and of
-that no more than it needs, as it looks through the last hour first, then four, sixteen, and so on.
+An index orders the times of each label, so a search reads only matching rows; and no more of them
+than needed, because it searches the last hour first, then four hours, sixteen, and so on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Condition = sa.ColumnElement[bool]
 
 
 class _Axis(NamedTuple):
-    """Where times, numbers, lengths and labels are searched."""
+    """Columns of times, ids, lengths and labels to search."""
 
     time: sa.Column[Any]
     id: sa.Column[Any]
@@ -45,7 +45,7 @@ _LABELLED_VISITS = _Axis(
 
 
 def event_ids(connection: sa.Connection, wanted: EventQuery) -> list[int]:
-    """Return the numbers of the newest events that match, the newest first."""
+    """Return the ids of the newest matching events, newest first."""
     conditions = label_conditions(wanted)
     if wanted.min_s is not None and wanted.min_s > 0:
         conditions.append(labels.c.kind.in_(STAY_KINDS))
@@ -63,10 +63,10 @@ def event_ids(connection: sa.Connection, wanted: EventQuery) -> list[int]:
 
 
 def visit_ids(connection: sa.Connection, wanted: EventQuery) -> list[int]:
-    """Return the numbers of the visits that match and began last, the newest first."""
+    """Return the ids of the matching visits that began last, newest first."""
     line, more = wanted.line, list[Condition]()
     if line is not None and wanted.zone is not None:
-        # Another event than the one at the zone.
+        # A different event than the one at the zone.
         other = visit_labels.alias()
         at_line = sa.select(labels.c.id).where(*_at(line, LINE_KINDS))
         more.append(
@@ -92,7 +92,7 @@ _SAME = object()
 
 
 def label_conditions(wanted: EventQuery, line: Any = _SAME) -> list[Condition]:
-    """Return the conditions on labels; `line` instead of the query's."""
+    """Return the conditions on labels, with `line` in place of the query's."""
     equal = (
         (labels.c.camera, wanted.camera),
         (labels.c.kind, wanted.kind),
@@ -121,7 +121,7 @@ def _newest(
     conditions: list[Condition],
     more: list[Condition],
 ) -> list[int]:
-    """Return the newest `limit` numbers on an axis, by time, then number."""
+    """Return the newest `limit` ids on an axis, by time, then id."""
     time, number = axis.time, axis.id
     asked = sa.select(time, number).where(*_bounds(axis, wanted), *more)
     if axis.hint:
@@ -136,9 +136,9 @@ def _newest(
 def _in_windows(
     connection: sa.Connection, asked: sa.Select[Any], axis: _Axis, wanted: EventQuery
 ) -> list[int]:
-    """Return the numbers that a query finds in the last hour, four hours, and so on until enough.
+    """Return the ids a query finds in the last hour, four hours, and so on until there are enough.
 
-    The last one has no bound: a search for what is rare reads all there is of it.
+    The last step is unbounded: a search for something rare reads all its rows.
     """
     whole = (_EVENTS if axis.label is events.c.label_id else _VISITS).time
     ends = [each for each in (wanted.until, wanted.before and wanted.before[0]) if each is not None]
@@ -173,7 +173,7 @@ def _of_labels(axis: _Axis, conditions: list[Condition]) -> list[Condition]:
 
 
 def _bounds(axis: _Axis, wanted: EventQuery) -> list[Condition]:
-    """Return the conditions on time, length and the place where an earlier answer ended."""
+    """Return the conditions on time, length and the position where an earlier answer ended."""
     found: list[Condition] = []
     if wanted.since is not None:
         found.append(axis.time >= wanted.since)

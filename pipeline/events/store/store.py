@@ -1,4 +1,4 @@
-"""The store of events in SQLite or PostgreSQL: add, query, count, delete; safe from any thread."""
+"""Store of events in SQLite or PostgreSQL: add, query, count, delete; thread-safe."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ from pipeline.events.store.visit_rows import (
 
 MAX_QUERY_ROWS = 10_000
 OnNew = Callable[[sa.Connection, Sequence[EventRecord], Mapping[str, int]], object]
-"""Gets the events that were not there, and the ids of all by uid."""
+"""Called with the new events, and the ids of all by uid."""
 
 
 class EventStore:
-    """The events of one Trackline, in the database at `address`, their clips below `clips_folder`.
+    """Events of one Trackline, in the database at `address`, with their clips in `clips_folder`.
 
     `address` is a file's path, `sqlite:///FILE` or `postgresql://...`. The constructor opens
-    nothing; `prepare` makes or migrates the tables, which every write does by itself. Until a
-    database is there, queries return nothing. Every method raises StoreError where the database
-    does not answer; passwords are never part of a message.
+    nothing; `prepare` creates or migrates the tables, which every write does as well. Until the
+    database exists, queries return nothing. Every method raises StoreError if the database does not
+    answer; messages never contain passwords.
     """
 
     def __init__(self, address: str, clips_folder: Path) -> None:
@@ -85,28 +85,28 @@ class EventStore:
     # -- opening ----------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make the tables, or bring them to this version."""
+        """Create the tables, or migrate them to this version."""
         with self._lock:
             if self._ready:
                 return
             if self.file is not None and not self.file.parent.is_dir():
                 raise StoreError(f"events database {self}: there is no folder {self.file.parent}")
             if self.file is not None:
-                with suppress(OSError):  # SQLite says what is wrong
+                with suppress(OSError):  # SQLite reports the problem
                     make_private(self.file)  # its -wal and -shm get the same rights
             with asking(self._url), self._writer.begin() as connection:
                 tables.migrate(connection, new_uid())
             self._ready = True
 
     def close(self) -> None:
-        """Close the connections; the store opens new ones should it be used again."""
+        """Close the connections; the store opens new ones if it is used again."""
         self._reader.dispose()
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Return a connection in a transaction that is committed at the end of the block.
 
-        Threads write to a file one after the other, in the order in which they ask.
+        Threads write to a file one after the other, in the order of their requests.
         """
         self.prepare()
         lock = nullcontext() if self._writing is None else self._writing.held()
@@ -115,7 +115,7 @@ class EventStore:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection | None]:
-        """Return a connection to read with; None where nothing was ever written."""
+        """Return a connection for reading; None if nothing was ever written."""
         if not self._ready and self.file is not None and not self.file.exists():
             yield None
             return
@@ -132,7 +132,7 @@ class EventStore:
 
     @property
     def uid(self) -> str:
-        """Return the store's name, the same for ever."""
+        """Return the store's name, which never changes."""
         with self.writing() as connection:
             return str(connection.scalar(sa.select(facts.c.value).where(facts.c.name == "uid")))
 
@@ -141,8 +141,8 @@ class EventStore:
     def add(self, records: Sequence[EventRecord], also: OnNew | None = None) -> list[int]:
         """Store events, each with its visit, and queue them for every target; return their ids.
 
-        All or none. An event that is there already (the same `uid`) is left as it is, so trying
-        again after a failure is safe. `also` is called in the same transaction.
+        All or none. An existing event (same `uid`) is not changed, so retrying after a failure is
+        safe. `also` is called in the same transaction.
         """
         if not records:
             return []
@@ -168,9 +168,9 @@ class EventStore:
         return [ids[uid] for uid in uids]
 
     def query(self, wanted: EventQuery | None = None) -> list[StoredEvent]:
-        """Return the newest events that match, at most `MAX_QUERY_ROWS`.
+        """Return the newest matching events, at most `MAX_QUERY_ROWS`.
 
-        The newest first: by time, or with `before_id` or `after_id` in the order of storing.
+        Newest first: by time, or with `before_id` or `after_id` in the order of storing.
         """
         with self.reading() as connection:
             if connection is None:
@@ -185,23 +185,23 @@ class EventStore:
         return [found[number] for number in numbers if number in found]
 
     def get(self, event_id: int) -> StoredEvent | None:
-        """Return one event, None if there is none of this number."""
+        """Return one event, None if the id does not exist."""
         if not 0 < event_id < MAX_ID:
             return None
         found = self.query(EventQuery(after_id=event_id - 1, before_id=event_id + 1, limit=1))
         return found[0] if found else None
 
     def counts(self, camera: str | None = None, hours: float | None = None) -> list[EventCount]:
-        """Return how many events there were in the last `hours` (None: all that are kept)."""
+        """Return the number of events in the last `hours` (None: all that are stored)."""
         since = None if hours is None else time.time() - hours * 3600
         with self.reading() as connection:
             return [] if connection is None else label_counts(connection, camera, since)
 
     def counts_by_slot(self, wanted: EventQuery, slot_s: int) -> list[SlotCount]:
-        """Return counts of the events that match, by time, in order.
+        """Return counts of the matching events by time, in order.
 
-        Slots begin at multiples of `slot_s` Unix seconds. Of more than `wanted.limit` rows any are
-        left out.
+        Slots begin at multiples of `slot_s` Unix seconds. If there are more than `wanted.limit`
+        rows, it is undefined which are left out.
         """
         with self.reading() as connection:
             return [] if connection is None else slot_counts(connection, wanted, slot_s)
@@ -214,13 +214,13 @@ class EventStore:
         return path if path is not None and path.is_file() else None
 
     def clip_file(self, path: str) -> Path | None:
-        """Return the file of a clip's stored path; None if that leads out of the folder."""
+        """Return the file of a clip's stored path; None if it leads out of the folder."""
         return file_below(self.clips_folder, path)
 
     def delete(self, event_ids: Sequence[int]) -> int:
-        """Delete events, their queued messages, clips and visits without another; return how many.
+        """Delete events, their messages, and clips and visits left empty; return how many.
 
-        The rows go first: a file that is left over has no row, and retention finds it.
+        Rows are deleted first: a leftover file then has no row, and retention finds it.
         """
         deleted = 0
         for start in range(0, len(event_ids), MAX_IDS_PER_STATEMENT):
@@ -229,7 +229,7 @@ class EventStore:
                 theirs = sa.select(events.c.visit_id).where(events.c.id.in_(some)).distinct()
                 touched = [each for each in connection.scalars(theirs) if each is not None]
                 done = connection.execute(sa.delete(events).where(events.c.id.in_(some)))
-                # A finished clip that lost its last event; one that is recorded is another case.
+                # Finished clips that lost their last event; not those still being recorded.
                 alone = ~sa.exists().where(events.c.clip_id == clips.c.id)
                 gone = sa.select(clips.c.id, clips.c.path).where(alone, clips.c.finished)
                 rows = connection.execute(gone).all()
@@ -243,7 +243,7 @@ class EventStore:
     # -- visits -----------------------------------------------------------------------------------
 
     def visits(self, wanted: EventQuery | None = None) -> list[StoredVisit]:
-        """Return the visits that match and began last, the newest first."""
+        """Return the matching visits that began last, newest first."""
         with self.reading() as connection:
             if connection is None:
                 return []
@@ -252,7 +252,7 @@ class EventStore:
             )
 
     def visit(self, number: int) -> StoredVisit | None:
-        """Return one visit, None if there is none of this number."""
+        """Return one visit, None if the id does not exist."""
         with self.reading() as connection:
             found = connection and stored_visits(connection, [min(max(number, 0), MAX_ID)])
         return found[0] if found else None
@@ -273,17 +273,17 @@ class EventStore:
         return found, max((one.revision for one in found), default=revision)
 
     def end_visits(self, ends: Mapping[str, float | None]) -> None:
-        """End visits, {name: when the track was last seen on the frames' clock}; None: go on."""
+        """End visits, {name: last time seen on the frames' clock}; None: the visit continues."""
         with self.writing() as connection:
             end_visits(connection, ends)
 
     def end_all_visits(self) -> None:
-        """End what is open with its last event: the run that it was in is over."""
+        """End open visits at their latest event: their run is over."""
         with self.writing() as connection:
             end_all_visits(connection)
 
     def set_thumbnail(self, uid: str, path: str, size: int) -> None:
-        """Note the file of a visit's thumbnail; one whose visit is gone is deleted."""
+        """Store the file of a visit's thumbnail; deletes it if the visit is gone."""
         with self.writing() as connection:
             known = set_thumbnail(connection, uid, path, size)
         if not known:
@@ -300,7 +300,7 @@ class EventStore:
     def forget_files(self, files: Mapping[str, int | None]) -> None:
         """Delete clips and thumbnails, rows and files; events and visits stay.
 
-        `files` are {path: the number of its visit, None for a clip}.
+        `files` is {path: id of its visit, None for a clip}.
         """
         paths = list(files)
         for start in range(0, len(paths), MAX_IDS_PER_STATEMENT):
@@ -315,12 +315,12 @@ class EventStore:
     # -- clips ------------------------------------------------------------------------------------
 
     def link_clip(self, path: str, began: float, uids: Sequence[str]) -> None:
-        """Note that the clip at `path` (below the folder) is being recorded and shows events."""
+        """Store that the clip at `path`, relative to the folder, is being recorded."""
         with self.writing() as connection:
             add_clip(connection, path, began, uids)
 
     def finish_clip(self, path: str, size: int, boxes: bytes | None = None) -> None:
-        """Note that the clip is complete and takes `size` bytes, and queue that it is.
+        """Mark a clip of `size` bytes as complete, and queue messages about it.
 
         `boxes` are those of its tracks, packed as in `clip_boxes.py`.
         """
@@ -328,7 +328,7 @@ class EventStore:
             finish_clip(connection, path, size, boxes)
 
     def clip_boxes(self, event_id: int) -> Mapping[str, Any] | None:
-        """Return the boxes of an event's clip as `clip_boxes.unpacked` does, None without any."""
+        """Return the boxes of an event's clip as `clip_boxes.unpacked` does, None if none."""
         with self.reading() as connection:
             found = value_of_clip(connection, clips.c.boxes, event_id)
         if not found:
@@ -342,7 +342,7 @@ class EventStore:
         self.forget_files({path: None})
 
     def unfinished_clips(self) -> list[str]:
-        """Return the paths of clips that are being recorded, or were when a program was killed."""
+        """Return the paths of clips being recorded, or cut off when the program was killed."""
         with self.reading() as connection:
             asked = sa.select(clips.c.path).where(~clips.c.finished)
             return [] if connection is None else list(connection.scalars(asked))
@@ -360,10 +360,11 @@ class EventStore:
         with_clips: Collection[str] = (),
         of_alerts: Collection[str] = (),
     ) -> list[GivenUp]:
-        """Queue events added from now on for these targets, {name: kinds}; no kinds: all.
+        """Queue events added from now on for these targets, {name: kinds}; no kinds means all.
 
-        Those `with_clips` get a second message of an event once its clip is ready; those
-        `of_alerts` get no events. What waits for any other target is marked failed, and returned.
+        Targets in `with_clips` get a second message for an event once its clip is ready; those in
+        `of_alerts` get no events. Pending messages for other targets are marked as failed and
+        returned.
         """
         with self.writing() as connection:
             return set_targets(connection, wanted, with_clips, of_alerts)

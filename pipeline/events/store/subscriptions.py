@@ -13,12 +13,12 @@ from pipeline.events.store.store import EventStore
 from pipeline.events.store.tables import facts, subscriptions
 
 MAX_SUBSCRIPTIONS = 100
-"""Browsers that may be subscribed at once; of more the oldest go."""
+"""Maximum subscribed browsers; beyond it the oldest are removed."""
 _KEY = "vapid_key"
 
 
 class Subscription(NamedTuple):
-    """One browser: where its messages go, and the keys that only it can read with (RFC 8291)."""
+    """One browser: its push endpoint and encryption keys (RFC 8291)."""
 
     id: int
     endpoint: str
@@ -29,7 +29,7 @@ class Subscription(NamedTuple):
 
 
 def all_subscriptions(store: EventStore) -> list[Subscription]:
-    """Return every subscription, the oldest first; raises StoreError."""
+    """Return all subscriptions, oldest first; raises StoreError."""
     with store.reading() as connection:
         if connection is None:
             return []
@@ -38,7 +38,7 @@ def all_subscriptions(store: EventStore) -> list[Subscription]:
 
 
 def add_subscription(store: EventStore, endpoint: str, p256dh: str, auth: str, label: str) -> None:
-    """Keep a browser's subscription; one of the same endpoint is replaced. Raises StoreError."""
+    """Store a browser's subscription, replacing one of the same endpoint. Raises StoreError."""
     row = {"p256dh": p256dh, "auth": auth, "label": storable(label), "created": time.time()}
     newest = sa.select(subscriptions.c.id).order_by(subscriptions.c.id.desc())
     with store.writing() as connection:
@@ -50,16 +50,16 @@ def add_subscription(store: EventStore, endpoint: str, p256dh: str, auth: str, l
 
 
 def remove_subscription(store: EventStore, endpoint: str) -> bool:
-    """Forget a browser; return whether it was there. Raises StoreError."""
+    """Remove a browser; return whether it was subscribed. Raises StoreError."""
     with store.writing() as connection:
         gone = sa.delete(subscriptions).where(subscriptions.c.endpoint == endpoint)
         return connection.execute(gone).rowcount > 0
 
 
 def signing_key(store: EventStore, make: Callable[[], str]) -> str:
-    """Return the key (PEM) that messages to push services are signed with, made once.
+    """Return the key (PEM) for signing messages to push services; it is created once.
 
-    Subscriptions are bound to it: with another key all of them would be void. Raises StoreError.
+    Subscriptions are bound to it: with another key all of them would be invalid. Raises StoreError.
     """
     with store.writing() as connection:
         asked = sa.select(facts.c.value).where(facts.c.name == _KEY)

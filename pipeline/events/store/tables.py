@@ -14,7 +14,9 @@ from pipeline.events.store.old_visits import GROUPING
 log = logging.getLogger("trackline")
 
 metadata = MetaData()
-_Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows only so
+_Id = sa.BigInteger().with_variant(
+    sa.Integer(), "sqlite"
+)  # the only type for which SQLite generates ids
 
 facts = Table(
     "trackline_facts",
@@ -28,12 +30,12 @@ clips = Table(
     "clips",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("path", sa.Text, nullable=False, unique=True),  # below the folder of clips
+    Column("path", sa.Text, nullable=False, unique=True),  # relative to the folder of clips
     Column("began", sa.Double, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("finished", sa.Boolean, nullable=False),
     Column("boxes", sa.LargeBinary),  # of its tracks, see `clip_boxes.py`
-    Index("clips_by_time", "began", "bytes"),  # the oldest, and how much all take
+    Index("clips_by_time", "began", "bytes"),  # for the oldest, and the total size
     sqlite_autoincrement=True,
 )
 
@@ -48,8 +50,8 @@ labels = Table(
     Column("class_name", sa.Text, nullable=False),
     UniqueConstraint("camera", "area", "kind", "direction", "class_name"),
 )
-"""What events can be filtered by, one row for each combination: some hundreds, so that one index
-by label and time answers every combination of filters (`search.py`)."""
+"""Fields events can be filtered by, one row per combination: a few hundred, so that one index by
+label and time answers every combination of filters (`search.py`)."""
 
 visits = Table(
     "visits",
@@ -62,7 +64,7 @@ visits = Table(
     Column("started", sa.Double, nullable=False),
     Column("pts_s", sa.Double, nullable=False),  # of the start
     Column("seconds", sa.Double, nullable=False),
-    Column("ended", sa.Double),  # null while the track is there
+    Column("ended", sa.Double),  # null while the track is present
     Column("dwell_s", sa.Double, nullable=False),
     Column("events", sa.Integer, nullable=False),
     Column("first_event", _Id),
@@ -100,7 +102,7 @@ visit_labels = Table(
     Column("first_at", sa.Double, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The labels of each visit's events; start and length are the visit's, to search by."""
+"""Labels of each visit's events, with the visit's start and length for searching."""
 
 events = Table(
     "events",
@@ -125,9 +127,9 @@ events = Table(
     Column("clip_id", _Id, ForeignKey("clips.id", ondelete="SET NULL"), index=True),
     Column("visit_id", _Id, ForeignKey("visits.id", ondelete="SET NULL"), index=True),
     Column("label_id", sa.Integer),
-    Column("score", sa.Double),  # best of its track up to then; null before that was kept
+    Column("score", sa.Double),  # best of its track so far; null for events of older versions
     Index("events_by_label", "label_id", "time", "dwell_s"),
-    sqlite_autoincrement=True,  # a number is never given again, even after deleting
+    sqlite_autoincrement=True,  # ids are never reused, even after deleting
 )
 
 positions = Table(
@@ -135,12 +137,12 @@ positions = Table(
     metadata,
     Column("uid", sa.Text, primary_key=True),
     Column("camera", sa.Text, nullable=False),
-    Column("hour", sa.BigInteger, nullable=False),  # its beginning, Unix seconds
+    Column("hour", sa.BigInteger, nullable=False),  # its start, Unix seconds
     Column("class_name", sa.Text, nullable=False),
     Column("cells", sa.LargeBinary, nullable=False),  # milliseconds, see `positions.py`
     Index("positions_by_hour", "hour", "camera", "class_name"),
 )
-"""Where objects of a class stood in an hour, as a coarse grid."""
+"""Positions of a class's objects in an hour, as a coarse grid."""
 
 targets = Table(
     "targets",
@@ -167,9 +169,9 @@ outbox = Table(
     Index("outbox_by_state", "target", "state", "id"),
     sqlite_autoincrement=True,
 )
-"""One row for each message: of an event, from the transaction that keeps it, then of its clip.
+"""One row per message: about an event, from the transaction that stores it, then about its clip.
 
-That of an alert is about "alert:RULE".
+Messages of alerts are about "alert:RULE".
 """
 
 alerts = Table(
@@ -186,7 +188,7 @@ alerts = Table(
     Index("alerts_by_visit", "visit_id", "rule"),
     sqlite_autoincrement=True,
 )
-"""Alerts as they were decided: events that a rule is about, without those that came too soon."""
+"""Alerts raised: events that match a rule, without those too soon after another alert."""
 
 subscriptions = Table(
     "push_subscriptions",
@@ -199,7 +201,7 @@ subscriptions = Table(
     Column("created", sa.Double, nullable=False),
     sqlite_autoincrement=True,
 )
-"""Browsers that get notifications: where, and the keys that only they can read with (RFC 8291)."""
+"""Browsers that get notifications: push endpoint and encryption keys (RFC 8291)."""
 
 
 def _first(connection: sa.Connection) -> None:
@@ -219,7 +221,7 @@ def _clip_messages(connection: sa.Connection) -> None:
 
 
 def _visits(connection: sa.Connection) -> None:
-    """Add visits, and group the events that are there; see `old_visits.py`."""
+    """Add visits, and group the existing events; see `old_visits.py`."""
     metadata.create_all(connection, [labels, visits, visit_labels])
     if any(column["name"] == "visit_id" for column in sa.inspect(connection).get_columns("events")):
         return
@@ -248,7 +250,7 @@ def _positions(connection: sa.Connection) -> None:
 
 
 def _file_indices(connection: sa.Connection) -> None:
-    """Add the indices that tell how much all files take, and the oldest of them."""
+    """Add the indices for the total size of all files, and the oldest of them."""
     for index in sorted({*clips.indexes, *visits.indexes}, key=lambda one: str(one.name)):
         index.create(connection, checkfirst=True)
 
@@ -263,15 +265,15 @@ Step = Callable[[sa.Connection], None]
 STEPS: Sequence[Step] = (
     _first, _clip_messages, _visits, _alerts, _positions, _file_indices, _scores,
 )  # fmt: skip
-"""Step N leads from version N to N + 1.
+"""Step N migrates from version N to N + 1.
 
-A store that is made anew begins with today's tables, so a later step must find out whether what it
-adds is there already; it is never changed once released.
+A new store starts with the current tables, so a later step must check whether what it adds exists
+already; a step is never changed once released.
 """
 
 
 def version_of(connection: sa.Connection) -> int:
-    """Return the store's version, 0 where there is none yet."""
+    """Return the store's version, 0 if it has none yet."""
     if not sa.inspect(connection).has_table(facts.name):
         return 0
     found = connection.scalar(sa.select(facts.c.value).where(facts.c.name == "version"))
@@ -279,10 +281,10 @@ def version_of(connection: sa.Connection) -> int:
 
 
 def migrate(connection: sa.Connection, uid: str, steps: Sequence[Step] = STEPS) -> int:
-    """Bring the store to the newest version within the caller's transaction; return the one found.
+    """Migrate the store to the newest version in the caller's transaction; return the old version.
 
-    `uid` becomes the store's name if it has none. Raises StoreError for one that a newer Trackline
-    has made.
+    `uid` becomes the store's name if it has none. Raises StoreError if a newer Trackline created
+    it.
     """
     if connection.dialect.name == "postgresql":  # two programs may start at once
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7061112)")
@@ -300,7 +302,7 @@ def migrate(connection: sa.Connection, uid: str, steps: Sequence[Step] = STEPS) 
 
 
 def check_version(found: int, newest: int = len(STEPS)) -> None:
-    """Raise StoreError if a newer Trackline has made the store."""
+    """Raise StoreError if a newer Trackline created the store."""
     if found > newest:
         raise StoreError(
             f"events database: has version {found}, this Trackline knows up to {newest}; "

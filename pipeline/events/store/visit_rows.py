@@ -1,4 +1,4 @@
-"""Visits as rows: events added to theirs, their ends and thumbnails, and what is read of them."""
+"""Visit rows: adding events, ends and thumbnails, and reading them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def label_key(one: EventRecord) -> LabelKey:
 def label_ids(
     connection: sa.Connection, keys: Iterable[LabelKey], known: Mapping[LabelKey, int]
 ) -> dict[LabelKey, int]:
-    """Return the number of each label, made where there is none."""
+    """Return the id of each label; missing ones are created."""
     found = {}
     for key in dict.fromkeys(keys):
         if key in known:
@@ -49,10 +49,10 @@ def label_ids(
 def add_to_visits(
     connection: sa.Connection, records: Sequence[EventRecord], known: Mapping[LabelKey, int]
 ) -> list[int | None]:
-    """Add new events to their visits, which are made where they are not there; return their ids.
+    """Add new events to their visits, creating missing ones; return the ids of the visits.
 
-    `known` has the labels' numbers. None for an event whose visit is not known. Each visit's
-    `first_event` is still to be set, with `set_first_events`.
+    `known` maps labels to ids. The id is None for an event whose visit is unknown. `first_event` of
+    each visit must still be set, with `set_first_events`.
     """
     uids = _visit_names(connection, records)
     rows = _rows_by_uid(connection, [uid for uid in uids if uid])
@@ -86,7 +86,7 @@ def add_to_visits(
 
 
 def set_first_events(connection: sa.Connection, numbers: Iterable[int | None]) -> None:
-    """Set the first event of visits to the first one stored that is left."""
+    """Set the first event of visits to the first stored one that still exists."""
     wanted = sorted({each for each in numbers if each is not None})
     first = sa.select(sa.func.min(events.c.id)).where(events.c.visit_id == visits.c.id)
     for start in range(0, len(wanted), MAX_IDS_PER_STATEMENT):
@@ -96,9 +96,9 @@ def set_first_events(connection: sa.Connection, numbers: Iterable[int | None]) -
 
 
 def end_visits(connection: sa.Connection, ends: Mapping[str, float | None]) -> None:
-    """End visits, {name: when the track was last seen on the frames' clock}, that are there.
+    """End existing visits, {name: last time seen on the frames' clock}.
 
-    None for one that goes on, as its track is seen again.
+    None for a visit that continues because its track was seen again.
     """
     rows = _rows_by_uid(connection, list(ends))
     for revision, (uid, row) in enumerate(rows.items(), next_revision(connection)):
@@ -107,7 +107,7 @@ def end_visits(connection: sa.Connection, ends: Mapping[str, float | None]) -> N
 
 
 def end_all_visits(connection: sa.Connection) -> None:
-    """End every visit that is open: the run they were in is over."""
+    """End every open visit: its run is over."""
     is_open = visits.c.ended.is_(None)
     values = {
         "ended": visits.c.started + visits.c.seconds,
@@ -117,7 +117,7 @@ def end_all_visits(connection: sa.Connection) -> None:
 
 
 def set_thumbnail(connection: sa.Connection, uid: str, path: str, size: int) -> bool:
-    """Note a visit's thumbnail; return whether there is the visit."""
+    """Store a visit's thumbnail; return whether the visit exists."""
     revision = next_revision(connection)
     values = {
         "thumbnail": path,
@@ -130,7 +130,7 @@ def set_thumbnail(connection: sa.Connection, uid: str, path: str, size: int) -> 
 
 
 def forget_thumbnails(connection: sa.Connection, numbers: Sequence[int]) -> None:
-    """Note that these visits, at most `MAX_IDS_PER_STATEMENT`, have no thumbnail any more."""
+    """Remove the thumbnails of these visits, at most `MAX_IDS_PER_STATEMENT`."""
     values = {
         "thumbnail": None,
         "thumbnail_bytes": 0,
@@ -142,7 +142,7 @@ def forget_thumbnails(connection: sa.Connection, numbers: Sequence[int]) -> None
 
 
 def renew_visits_of_clip(connection: sa.Connection, path: str) -> None:
-    """Count as changed the visits that a clip shows the beginning of."""
+    """Mark the visits whose start a clip shows as changed."""
     first = sa.select(events.c.id).join(clips, clips.c.id == events.c.clip_id)
     wanted = visits.c.first_event.in_(first.where(clips.c.path == path))
     of_events = sa.select(events.c.visit_id).join(clips, clips.c.id == events.c.clip_id)
@@ -152,12 +152,12 @@ def renew_visits_of_clip(connection: sa.Connection, path: str) -> None:
 
 
 def next_revision(connection: sa.Connection) -> int:
-    """Return a number greater than any visit's."""
+    """Return a revision greater than that of any visit."""
     return int(connection.scalar(sa.select(sa.func.max(visits.c.revision))) or 0) + 1
 
 
 def stored_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[StoredVisit]:
-    """Return visits by number, in that order; those that are not there are left out."""
+    """Return visits by id, in that order; missing ones are left out."""
     found: dict[int, StoredVisit] = {}
     for start in range(0, len(numbers), MAX_IDS_PER_STATEMENT):
         some = numbers[start : start + MAX_IDS_PER_STATEMENT]
@@ -177,7 +177,7 @@ def stored_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[Sto
 
 
 def delete_empty_visits(connection: sa.Connection, numbers: Sequence[int]) -> list[str]:
-    """Delete those of these visits that have no event any more; return their thumbnails."""
+    """Delete those of these visits that have no events left; return their thumbnails."""
     alone = ~sa.exists().where(events.c.visit_id == visits.c.id)
     gone = sa.select(visits.c.id, visits.c.thumbnail).where(visits.c.id.in_(numbers), alone)
     rows = connection.execute(gone).all()
@@ -218,13 +218,13 @@ def _touched(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, lis
     found: dict[int, list[Touched]] = defaultdict(list)
     for row in connection.execute(asked):
         one = Touched(kind=row.kind, area=row.area, direction=row.direction)
-        if one not in found[row.visit_id]:  # its class has changed meanwhile
+        if one not in found[row.visit_id]:  # its class has changed since
             found[row.visit_id].append(one)
     return found
 
 
 def _visit_names(connection: sa.Connection, records: Sequence[EventRecord]) -> list[str]:
-    """Return the name of each event's visit; of "live", that of the time without a picture."""
+    """Return the name of each event's visit; for "live" that of the time without a picture."""
     found, lost = [], dict[str, str]()
     for one in records:
         camera, name = storable(one.camera), storable(one.visit)

@@ -19,10 +19,10 @@ MAX_WAITING = 10_000
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 BUSY_TIMEOUT_S = 1.0
-"""How long `close` waits for a step under way."""
+"""Seconds that `close` waits for a step in progress."""
 CLOSE_TIMEOUT_S = 0.5
 FILES_TIMEOUT_S = 30.0
-"""How long a run over files waits for a database: enough for a server to restart."""
+"""Seconds that a run over files waits for a database: enough for a server to restart."""
 Step = Callable[[], object]
 
 
@@ -30,7 +30,7 @@ Step = Callable[[], object]
 class StoreStatus:
     """Status of the store writer: events in memory, failing since when and why, events lost.
 
-    Times are Unix seconds; `problem` is "" and `since` None while the database takes events.
+    Times are Unix seconds; `problem` is "" and `since` None while the database accepts events.
     """
 
     waiting: int = 0
@@ -50,12 +50,13 @@ class ClipLosses:
 
 
 class StoreWriter:
-    """A queue of steps that write to the store, done in order on a thread.
+    """Queue of steps that write to the store, run in order on a thread.
 
-    A step must be safe to repeat. While the database is away, or its disk full, steps wait in
-    memory, at most 10,000. Then `enqueue` loses and counts what comes; but with `give_up_s` it
-    waits, and the run fails with a WriteError when a step has failed for so long: a camera goes on
-    and must be watched, a file can be read again. `on_done` is called after each step.
+    A step must be safe to repeat. While the database is unavailable, or its disk is full, up to
+    10,000 steps wait in memory; beyond that `enqueue` drops and counts new ones. With `give_up_s`
+    it waits instead, and the run fails with a WriteError once a step has failed for that long:
+    a live camera must keep running, but a file can be read again. `on_done` is called after each
+    step.
     """
 
     def __init__(
@@ -79,11 +80,11 @@ class StoreWriter:
             return replace(self._now, waiting=sum(events for _, events in self._steps))
 
     def start(self, fail: Fail) -> None:
-        """Begin on a thread."""
+        """Start the thread."""
         self._worker.start(fail)
 
     def enqueue(self, step: Step, events: int = 0) -> bool:
-        """Enqueue a step that stores so many events; return False where it is lost."""
+        """Enqueue a step that stores this many events; return False if it is dropped."""
         with self._changed:
             while self._give_up_s is not None and self._is_full() and not self._ended:
                 self._changed.wait(1.0)
@@ -98,13 +99,13 @@ class StoreWriter:
         return False
 
     def close(self, timeout_s: float) -> None:
-        """Do the steps that wait, for at most `timeout_s` where the database is away."""
+        """Finish the pending steps, within `timeout_s` if the database is unavailable."""
         with self._changed:
             self._stop_at = time.monotonic() + timeout_s
             self._changed.notify_all()
         if not self._worker.join(timeout_s + BUSY_TIMEOUT_S):
-            # The database does not even answer that it is away. The step that waits for it may
-            # still succeed; `_end` counts it as lost when it has failed.
+            # The database does not answer at all. The step that waits for it may still succeed;
+            # `_end` counts it as lost when it has failed.
             self._give_up(1)
             log.error("events: the database does not answer; what it was given last may be lost")
 
@@ -140,7 +141,7 @@ class StoreWriter:
             self._on_done()
 
     def _next(self) -> tuple[Step, int] | None:
-        """Return the oldest step, which stays where it is until it is done; None at the end."""
+        """Return the oldest step, which stays in the queue until it is done; None at the end."""
         with self._changed:
             while not self._steps:
                 if self._stop_at is not None:
@@ -149,7 +150,7 @@ class StoreWriter:
             return self._steps[0]
 
     def _wait(self, pause_s: float) -> bool:
-        """Wait before the next try; return False when there is no time left for one."""
+        """Wait before the next try; return False if there is no time left for one."""
         until = time.monotonic() + pause_s
         with self._changed:
             while (now := time.monotonic()) < until:
@@ -160,11 +161,11 @@ class StoreWriter:
             return True
 
     def _end(self) -> None:
-        """Take nothing more, and give up what is not done: the thread is over."""
+        """Accept nothing more, and give up unfinished steps: the thread has ended."""
         self._give_up(0)
 
     def _give_up(self, but: int) -> None:
-        """Take nothing more, and give up all steps but so many of the oldest."""
+        """Accept nothing more, and give up all but this many of the oldest steps."""
         with self._changed:
             self._ended = True
             given_up = [self._steps.pop()[1] for _ in range(len(self._steps) - but)]
@@ -184,7 +185,7 @@ class StoreWriter:
 
 
 class PeriodicTask:
-    """A step done every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
+    """Runs a step every `every_s` seconds on a thread; a PipelineError is logged, not raised."""
 
     def __init__(self, name: str, step: Step, every_s: float) -> None:
         self._step = step
@@ -193,11 +194,11 @@ class PeriodicTask:
         self._worker = Worker(name, self._work, lambda: None)
 
     def start(self, fail: Fail) -> None:
-        """Begin on a thread, with the first round at once."""
+        """Start the thread, with the first round at once."""
         self._worker.start(fail)
 
     def close(self, timeout_s: float) -> None:
-        """End after the round that is under way; wait for it up to `timeout_s`."""
+        """Stop after the round in progress; wait for it up to `timeout_s`."""
         self._stop.set()
         self._worker.join(timeout_s)
 
