@@ -14,7 +14,7 @@ from pipeline.core.sequences import RecordedSequence
 
 
 def readers() -> dict[str, ReadsAnnotations]:
-    """Return {name: format} of the built-in formats that annotations are read from."""
+    """Return {name: format} of the built-in formats that annotations can be read from."""
     found = {}
     for name in plugin_names(FORMATS):
         module = plugin(FORMATS, name, FORMATS)
@@ -32,9 +32,9 @@ def looks_like_annotations(path: Path) -> bool:
 
 
 def read_annotations(path: Path, kind: str | None = None) -> dict[str, RecordedSequence]:
-    """Return {sequence: boxes} of a file or folder; `kind` names the format, else it is found out.
+    """Return {sequence: boxes} of a file or folder; without `kind` the format is detected.
 
-    Frames count from 0 and ids from 1; boxes between keyframes are filled in. Raises UsageError.
+    Frames count from 0 and ids from 1; boxes between keyframes are interpolated. Raises UsageError.
     """
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
@@ -52,7 +52,7 @@ def read_annotations(path: Path, kind: str | None = None) -> dict[str, RecordedS
 
 
 def check_identities(sequence: RecordedSequence) -> None:
-    """Raise UsageError where a track has two boxes in one frame."""
+    """Raise UsageError if a track has two boxes in one frame."""
     table = sequence.table
     order = np.lexsort((table.frame, table.track_id))
     frame, track_id = table.frame[order], table.track_id[order]
@@ -66,7 +66,7 @@ def check_identities(sequence: RecordedSequence) -> None:
 
 
 def _check_sides(sequence: RecordedSequence) -> None:
-    """Raise UsageError for a box whose right edge is left of its left one, or bottom above top."""
+    """Raise UsageError for a box with its right edge left of the left one, or bottom above top."""
     table = sequence.table
     turned = (table.xyxy[:, 2:] < table.xyxy[:, :2]).any(axis=1)
     if turned.any():

@@ -1,4 +1,4 @@
-"""Export of tracks to other tools' formats: selected, checked, and written in one step."""
+"""Export of tracks to other tools' formats: selects, checks, and writes them in one step."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger("trackline")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of the tracks is exported, and what is known of their videos besides.
+    """Which tracks are exported, and facts about their videos.
 
-    `sources` and `classes` name those to export, empty for all. `coasting`: boxes that are
-    predictions too. `videos` are the files the tracks are of; `fps` and `size` (width, height) are
-    used where no video is given.
+    `sources` and `classes` name those to export, empty for all. `coasting`: include predicted
+    boxes. `videos` are the files the tracks come from; `fps` and `size` (width, height) are used if
+    no video is given.
     """
 
     sources: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Selection:
 
 @dataclass(slots=True)
 class Converted:
-    """What was written: the files or the folder, and how much."""
+    """The files or the folder written, and counts of their content."""
 
     paths: list[Path] = field(default_factory=list)
     sources: int = 0
@@ -73,8 +73,8 @@ def convert(
 ) -> Converted:
     """Read `tracks`, write them in a format to `output` and return what was written.
 
-    `output` is a file with the format's suffix, or a folder, which keeps what else is in it. A file
-    appears in one step. Raises UsageError and OutputError.
+    `output` is a file with the format's suffix, or a folder, whose other content is kept. A file is
+    written in one step. Raises UsageError and OutputError.
     """
     selection = selection or Selection()
     given = open_tracks(tracks, shapes=isinstance(form, TakesShapes))
@@ -103,7 +103,7 @@ def _prepared(
     selection: Selection,
     done: Converted,
 ) -> Iterator[RecordedSequence]:
-    """Yield the sequences one at a time as the format wants them; raises UsageError."""
+    """Yield the sequences one at a time as the format needs them; raises UsageError."""
     labels: set[str] = set()
     for each in sequences:
         labels |= {label.casefold() for label in each.class_names.values()}
@@ -138,7 +138,7 @@ def _as_wanted(
 def _with_facts(
     each: RecordedSequence, videos: Mapping[str, Path], selection: Selection
 ) -> RecordedSequence:
-    """Return the sequence with what its video says, or what was given instead."""
+    """Return the sequence with the facts of its video, or those given instead."""
     if each.name in videos:
         each = with_video(each, videos[each.name])
     if selection.fps is not None:
@@ -171,7 +171,7 @@ def _kept(each: RecordedSequence, selection: Selection) -> Any:
 def _write(
     form: TrackFormat, sequences: Iterator[RecordedSequence], output: Path, done: Converted
 ) -> None:
-    """Write to a file or a folder, whichever `output` and the format's layout say."""
+    """Write to a file or a folder, depending on `output` and the format's layout."""
     is_file = _is_file(form, output)
     if form.layout == "file per source" and not is_file:
         for name, each in with_file_names(sequences, form.suffix):

@@ -1,4 +1,4 @@
-"""Counts of recorded tracks: events computed again, or as the run or job stored them."""
+"""Counts of recorded tracks: from events computed again, or stored by the run or job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.events.zones.watcher import ZoneWatcher
 
 
 class Happened(NamedTuple):
-    """One event of a report, at a time of the source's axis."""
+    """One event of a report, with its time on the source's axis."""
 
     time_s: float
     key: CountKey
@@ -33,9 +33,9 @@ class Happened(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The counts of one source: rows as `trackline count` prints them, tracks inside, events.
+    """Counts of one source: rows as `trackline count` prints them, tracks inside, events.
 
-    `zones` is None where they come from stored events.
+    `zones` is None for counts of stored events.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -45,9 +45,9 @@ class Counted:
 
 
 class Chain(NamedTuple):
-    """Recordings over whose seams tracks go on: (sequence, its start, in seconds) in order.
+    """Consecutive recordings with continuous tracks: (sequence, its start in seconds) in order.
 
-    The chain begins at `base_s` of the source's axis, `base_frame` frames after its first.
+    The chain begins at `base_s` on the source's axis, `base_frame` frames after its first frame.
     """
 
     base_s: float
@@ -68,9 +68,9 @@ def recount_file(sequence: RecordedSequence, camera: CameraZones, *, is_utc: boo
 
 
 def recount_chains(source: str, chains: Iterable[Chain], camera: CameraZones) -> Recount:
-    """Count a camera of a dataset: over seams as its job does, anew behind a gap.
+    """Count a camera of a dataset: across seams as its job does, restarting after a gap.
 
-    Times and frames of the events are those of the source's axis.
+    Times and frames of the events are on the source's axis.
     """
     rows: Counter[CountKey] = Counter()
     inside: dict[str, int] = {}
@@ -83,12 +83,12 @@ def recount_chains(source: str, chains: Iterable[Chain], camera: CameraZones) ->
             for one in found.events
         ]
         rows.update(watcher.counts())
-        inside = found.inside  # behind a gap it is forgotten who was inside before
+        inside = found.inside  # after a gap the tracks inside are forgotten
     return Recount(count_rows(rows, camera), inside, events)
 
 
 def stored_in_dataset(dataset: Dataset, camera: str, offsets: dict[str, float] | None) -> Counted:
-    """Return the events that the job stored; `offsets` of segments where the axis is not UTC."""
+    """Return the events stored by the job; `offsets` of segments if the axis is not UTC."""
     events = []
     names = ["segment", "pts_s", "utc", *CountKey._fields, "dwell_s"]
 
@@ -104,7 +104,7 @@ def stored_in_dataset(dataset: Dataset, camera: str, offsets: dict[str, float] |
 
 
 def stored_in_run(folder: Path, *, utc_sources: set[str]) -> dict[str, Counted]:
-    """Return {source: its events} of the events.csv that a run has written; {} without one."""
+    """Return {source: events} from the events.csv of a run; {} if there is none."""
     path = folder / "events.csv"
     if not path.is_file():
         return {}
@@ -127,7 +127,7 @@ def _stored(events: list[Happened]) -> Counted:
 
 
 def counted(found: Recount, camera: CameraZones, *, is_utc: bool) -> Counted:
-    """Return what was counted again, its events at times of the source's axis."""
+    """Return the new counts, with the times of their events on the source's axis."""
     events = [
         Happened(
             one.captured_at if is_utc else one.pts_s,
@@ -140,7 +140,7 @@ def counted(found: Recount, camera: CameraZones, *, is_utc: bool) -> Counted:
 
 
 def _over_seams(source: str, chain: Chain, watcher: ZoneWatcher) -> Iterator[Event]:
-    """Yield the events of recordings that follow each other, in the chain's time."""
+    """Yield the events of consecutive recordings, in the chain's time."""
     first_frame, names = 0, dict[int, str]()
     for sequence, offset_s, length_s in chain.parts:
         names |= sequence.class_names
@@ -155,9 +155,9 @@ def _over_seams(source: str, chain: Chain, watcher: ZoneWatcher) -> Iterator[Eve
 
 
 def _as_recording(sequence: RecordedSequence, last: dict[str, float] | None = None) -> Recording:
-    """Return a sequence as what is replayed; its last frame, where known, as a run's report has it.
+    """Return a sequence for replay, up to its last frame according to the run's report, if known.
 
-    Epochs are not known: the columns of Parquet that are read have none.
+    Epochs are unknown: the Parquet columns that are read have none.
     """
     video = sequence.video
     about: dict[str, Any] = {} if last is None else {"last": last}

@@ -1,4 +1,4 @@
-"""Frames of a video at any time, found by seeking: for a slider, not for analysis."""
+"""Random access to the frames of a video by seeking: for a slider, not for analysis."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _MAX_PICTURES = 3000
-"""Decoded from one place at most: a file without key frames must not take minutes."""
+"""Maximum frames decoded from one position: a file without key frames must not take minutes."""
 _BACK_S = (0.0, 1.0, 10.0, float("inf"))
-"""How far before the time that is asked for the search begins, tried in this order."""
+"""Seconds before the requested time from which the search starts, tried in this order."""
 
 
 class FramePicker:
-    """Gives the frame of a video file at a time; safe from any thread, one request at a time.
+    """Returns the frame of a video file at a given time; thread-safe, one request at a time.
 
-    Seconds count from the first picture, as the source `file` has them but for files whose times
-    are damaged. `duration_s` is the file's own word, 0 where it does not say: there is nothing to
-    choose then.
+    Seconds count from the first picture, as in the source `file` except for files with damaged
+    times. `duration_s` is the duration in the file's header, 0 if it has none: then there is
+    nothing to choose from.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -61,7 +61,7 @@ class FramePicker:
     def at(self, seconds: float) -> Frame:
         """Return the frame shown at a time, the last one after the end; raises SourceError.
 
-        Its `index` counts the frames that were given.
+        Its `index` counts the frames returned so far.
         """
         with self._lock:
             picture = self._find(max(0.0, seconds))
@@ -78,7 +78,7 @@ class FramePicker:
             self._container.close()
 
     def _find(self, seconds: float) -> VideoFrame | None:
-        """Return the last picture up to a time; the first one where all are later."""
+        """Return the last picture up to a time, or the first one if all are later."""
         found = None
         for back_s in _BACK_S:  # without an index FFmpeg may land behind the key frame
             if (picture := self._decoded(max(0.0, seconds - back_s), seconds)) is not None:
@@ -94,7 +94,7 @@ class FramePicker:
         base = self._stream.time_base
         start = self._stream.start_time or 0
         found = None
-        with suppress(FFmpegError):  # what is damaged ends the search
+        with suppress(FFmpegError):  # damaged data ends the search
             if base is None or begin == 0:
                 self._container.seek(0)
             else:

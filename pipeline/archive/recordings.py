@@ -1,6 +1,6 @@
-"""The recordings of one dataset camera in order, and their offsets on the camera's time axis.
+"""Recordings of one dataset camera in order, and their offsets on the camera's time axis.
 
-The axis is in seconds: chains of recordings over whose seams tracks go on, one after the other.
+The axis is in seconds: chains of recordings with continuous tracks, one after the other.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipeline.core.sequences import DEFAULT_SIZE, RecordedSequence
 
 
 class CameraRecordings:
-    """The rows of `videos` of one camera in order, and its tracks by recording.
+    """Rows of `videos` of one camera in order, and its tracks by recording.
 
-    `offsets` is {segment: seconds at which it begins on the camera's axis}, which ends at `end_s`;
-    `size` is the picture's width and height. `read` leaves out what could not be read.
+    `offsets` is {segment: its start in seconds on the camera's axis}, which ends at `end_s`; `size`
+    is the picture's width and height. `read` leaves out unreadable recordings.
     """
 
     def __init__(self, dataset: Dataset, given: TrackInput, camera: str) -> None:
@@ -44,7 +44,7 @@ class CameraRecordings:
 
     @property
     def is_utc(self) -> bool:
-        """Return whether it is known of every recording when it was made."""
+        """Return whether the start times of all recordings are known."""
         return bool(self.read) and all(video["utc"] is not None for video in self.read)
 
     def load(self) -> Iterator[tuple[RecordedSequence, Mapping[str, Any]]]:
@@ -53,7 +53,7 @@ class CameraRecordings:
             yield self._load(video), video
 
     def chains(self) -> Iterator[Chain]:
-        """Yield the recordings over whose seams tracks go on."""
+        """Yield the chains of recordings with continuous tracks."""
         chain: list[Mapping[str, Any]] = []
         for video in [*self.read, None]:
             if chain and (video is None or not video["continues"]):
@@ -74,7 +74,7 @@ class CameraRecordings:
 
 @dataclass(frozen=True, slots=True)
 class _Parts(Sequence[tuple[RecordedSequence, float, float]]):
-    """The parts of a chain, each loaded when it is asked for."""
+    """Parts of a chain, each loaded on access."""
 
     recordings: CameraRecordings
     videos: Sequence[Mapping[str, Any]]
@@ -87,7 +87,7 @@ class _Parts(Sequence[tuple[RecordedSequence, float, float]]):
 
 
 def _in_order(videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows by time; one that goes on from another comes right behind it."""
+    """Return the rows by time; a continuation directly follows what it continues."""
     after = {video["continues"]: video for video in videos if video["continues"]}
     heads = [video for video in videos if not video["continues"]]
     heads.sort(key=lambda v: (v["utc"] is None, start_of(v), str(v["path"])))
@@ -101,5 +101,5 @@ def _in_order(videos: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def start_of(video: Mapping[str, Any]) -> float:
-    """Return the Unix time at which a row of `videos` says it began, 0 where it does not say."""
+    """Return the start time (Unix) in a row of `videos`, 0 if it is unknown."""
     return float(video["utc"].timestamp()) if video["utc"] is not None else 0.0

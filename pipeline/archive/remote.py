@@ -1,7 +1,8 @@
-"""Files in remote stores: s3://, gs://, http(s):// and everything else that fsspec opens.
+"""Files in remote stores: s3://, gs://, http(s):// and everything else fsspec can open.
 
-fsspec and universal_pathlib are the extra `remote`; a store's own package (s3fs, gcsfs) is named
-where it is missing. Credentials come from where those packages look for them, and from addresses.
+fsspec and universal_pathlib are in the extra `remote`; if a store's own package (s3fs, gcsfs) is
+missing, the error names it. Credentials come from where those packages look for them, and from
+addresses.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ _LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "tcp")
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text names a file or folder in a store, not on this machine."""
+    """Return whether a string is the address of a file or folder in a store."""
     match = _ADDRESS.match(text)
     return match is not None and match["scheme"].lower() != "file"
 
 
 def place_of(text: str) -> Path:
-    """Return the folder that a text names: a Path, or for addresses what behaves like one.
+    """Return the folder for a string: a Path, or for addresses a `UPath` of universal_pathlib.
 
-    That is an `UPath` of universal_pathlib. Raises UsageError and MissingExtraError, one line.
+    Raises UsageError and MissingExtraError with a message of one line.
     """
     if not is_address(text):
         return home_path(text.removeprefix("file://"))
@@ -42,20 +43,20 @@ def place_of(text: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Return whether a path is one in a store, from `place_of`."""
+    """Return whether a path from `place_of` is in a store."""
     return not isinstance(path, Path)
 
 
 def store_of(path: Path) -> tuple[Any, str]:
-    """Return the fsspec file system of a path in a store, and the path as that knows it."""
+    """Return the fsspec file system of a path in a store, and the path within it."""
     remote: Any = path
     return remote.fs, remote.path
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """Return the fsspec file system of an address, and the path as that knows it.
+    """Return the fsspec file system of an address, and the path within it.
 
-    Raises UsageError for a store that is not known, MissingExtraError for a missing package.
+    Raises UsageError for an unknown store, MissingExtraError for a missing package.
     """
     shown, scheme = masked_address(address), address.partition("://")[0].lower()
     if scheme in _LIVE:
@@ -83,7 +84,7 @@ def file_system(address: str) -> tuple[Any, str]:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Turn what stores and their clients raise into OSErrors that say why in `strerror`."""
+    """Turn exceptions of stores and their clients into OSErrors with the reason in `strerror`."""
     try:
         yield
     except (PipelineError, ImportError, ValueError):
@@ -94,7 +95,7 @@ def reaching() -> Iterator[None]:
         kind, number = type(error), error.errno or _NUMBERS.get(type(error), errno.EIO)
         known = kind if kind in _NUMBERS else OSError
         raise known(number, _first_line(error)) from error
-    except Exception as error:  # each client has a tree of errors of its own
+    except Exception as error:  # each client has its own exception tree
         raise OSError(errno.EIO, _first_line(error)) from error
 
 

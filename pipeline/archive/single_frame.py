@@ -1,4 +1,4 @@
-"""One frame of a video, camera or picture, for setting things up on it: calibration, zones."""
+"""One frame of a video, camera or picture, for setup: calibration, zones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.core.errors import SourceError, UsageError
 def read_still(source: str, at_s: float = 0.0) -> Frame:
     """Return the first frame of a source at or after `at_s` seconds; raises UsageError.
 
-    `source` is what people write: a path, an address, a camera's number.
+    `source` is given as on the command line: a path, an address or a camera number.
     """
     if not 0 <= at_s < float("inf"):
         raise UsageError(f"--at: want seconds from 0 on, got {at_s:g}")

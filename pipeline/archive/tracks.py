@@ -1,4 +1,4 @@
-"""Reads tracks in any format the program writes, as sequences with the facts of their videos."""
+"""Reads tracks in any format the program writes, as sequences with facts about their videos."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ _TYPES: Mapping[str, tuple[str, Any]] = {
     "track_id": ("int64", 0), "class_id": ("int64", -1), "score": ("float64", 1.0),
     "pts_s": ("float64", math.nan), "width": ("int32", 0), "height": ("int32", 0),
 }  # fmt: skip
-"""Columns of numbers: their type, and what stands for an empty one; None: there must be one."""
+"""Numeric columns: their type and the default for empty values; None: a value is required."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackInput:
-    """Where tracks come from: {sequence: its camera or source}, and what loads the named ones.
+    """Origin of tracks: {sequence: its camera or source}, and a function that loads sequences.
 
     Sequences of a dataset are its videos; they are loaded one at a time. `media` is {sequence: path
-    of its video}, without those that nothing names.
+    of its video}, for those whose video is known.
     """
 
     path: Path
@@ -66,9 +66,9 @@ class TrackInput:
     load: Callable[[Collection[str]], Iterable[RecordedSequence]]
 
     def named(self, wanted: Sequence[str] = ()) -> list[str]:
-        """Return the sequences that names stand for: their own, or their camera's; without, all.
+        """Return the sequences with these names, or of cameras with these names; all if empty.
 
-        Raises UsageError for an unknown name, and where there is no sequence at all.
+        Raises UsageError for an unknown name, and if there is no sequence at all.
         """
         if not self.names:
             raise UsageError(
@@ -82,13 +82,13 @@ class TrackInput:
 
 
 def open_tracks(path: Path, inner: str = _INNER, *, shapes: bool = False) -> TrackInput:
-    """Return tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, a dataset, a run's folder or
-    annotations of another tool to load; raises UsageError.
+    """Open tracks.csv, tracks.jsonl, MOTChallenge text, Parquet, a dataset, a run's folder or
+    annotations of another tool; raises UsageError.
 
-    A dataset may be in a store: a path of `place_of`. In a folder of folders each one's file
-    `inner` is read. Sources in which nothing was found are there too, with an empty table, where a
-    report.json or the dataset names them. With `shapes` those of Parquet and datasets have masks
-    and keypoints, where there are any.
+    A dataset may be in a store: a path from `place_of`. In a folder of folders the file `inner` of
+    each is read. Sources without any detections are included with an empty table if a report.json
+    or the dataset names them. With `shapes`, tracks from Parquet and datasets have masks and
+    keypoints, if there are any.
     """
     if (dataset := dataset_named(path)) is not None:
         return _of_dataset(open_dataset(dataset), shapes=shapes)
@@ -105,7 +105,7 @@ def open_tracks(path: Path, inner: str = _INNER, *, shapes: bool = False) -> Tra
 
 
 def load_tracks(path: Path, inner: str = _INNER) -> dict[str, RecordedSequence]:
-    """Return all sequences of `open_tracks` at once; raises UsageError where there is none."""
+    """Return all sequences of `open_tracks` at once; raises UsageError if there are none."""
     given = open_tracks(path, inner)
     return {each.name: each for each in given.load(given.named())}
 
@@ -124,7 +124,7 @@ def _loaded(path: Path, inner: str, *, shapes: bool) -> dict[str, RecordedSequen
     if not any((path / f"tracks{each}").exists() for each in SUFFIXES):
         if (table := path / "tracks.parquet").exists():
             return _read_parquet(table, [table], shapes=shapes)
-        for folder in (path / "tracks", path):  # what the sink `parquet` writes, part by part
+        for folder in (path / "tracks", path):  # the sink `parquet` writes parts
             if parts := sorted(folder.glob(_PARTS), key=lambda part: (len(part.name), part.name)):
                 return _read_parquet(folder, parts, shapes=shapes)
     found = load_sequences([path], inner)
@@ -137,10 +137,10 @@ def _loaded(path: Path, inner: str, *, shapes: bool) -> dict[str, RecordedSequen
 
 
 def _complete(found: dict[str, RecordedSequence], file: Path) -> None:
-    """Add what the run's report and metadata beside a table say of its sources."""
+    """Add facts about the sources from the run's report and the metadata next to a table."""
     report = _section(file.with_name("report.json"))
     meta = _section(meta_path(file))
-    if file.suffix.lower() == ".txt":  # one of several files: the others are no part of it
+    if file.suffix.lower() == ".txt":  # one of several files: the others do not belong to it
         report = {name: about for name, about in report.items() if name in found}
         meta = {}
     for name in {**report, **meta}:
@@ -156,7 +156,7 @@ def _empty(name: str, path: Path) -> RecordedSequence:
 
 
 def _section(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Return {source: facts} of a report.json or tracks.meta.json, {} where there is none."""
+    """Return {source: facts} from a report.json or tracks.meta.json, {} if there is none."""
     with suppress(OSError, ValueError, AttributeError):
         sources = json.loads(path.read_text("utf-8")).get("sources", {})
         return {name: each for name, each in sources.items() if isinstance(each, dict)}
@@ -187,7 +187,7 @@ def _with_facts(
 
 
 def _of_dataset(dataset: Dataset, *, shapes: bool) -> TrackInput:
-    """Return a dataset's videos as sequences, without those that could not be read."""
+    """Return a dataset's videos as sequences, without unreadable ones."""
     videos = dataset.videos()
     stems = Counter(Path(str(video["path"])).stem for video in videos)
     names: dict[str, str] = {}
@@ -224,11 +224,11 @@ def _of_dataset(dataset: Dataset, *, shapes: bool) -> TrackInput:
 def _by_segment(
     dataset: Dataset, camera: str, wanted: Collection[str], *, shapes: bool
 ) -> Iterator[tuple[str, _Columns]]:
-    """Yield (segment, rows) of those with rows, one at a time."""
+    """Yield (segment, rows) of the segments with rows, one at a time."""
     last, columns = "", _Columns()
     used = ["segment", *_NEEDED, *_USED, *(_SHAPES if shapes else ())]
     for batch in dataset.batches("tracks", used, camera, wanted):
-        segment = batch["segment"][0].as_py()  # a batch is of one part, which is one segment
+        segment = batch["segment"][0].as_py()  # a batch comes from one part, which is one segment
         if segment != last:
             if last:
                 yield last, columns
@@ -289,16 +289,16 @@ def _by_source(table: Any, stem: str, found: dict[str, _Columns]) -> None:
     import pyarrow.compute as pc
 
     for source in pc.unique(table["source"]).to_pylist():
-        is_null = source is None  # which equals nothing
+        is_null = source is None  # null is equal to nothing
         mine = pc.is_null(table["source"]) if is_null else pc.equal(table["source"], source)
         name = stem if is_null else str(source)
         found.setdefault(name, _Columns()).add(table.filter(mine))
 
 
 def _checked(table: Any) -> dict[str, Any]:
-    """Return the columns by name in the types of a BoxTable, defaults where optional ones are null.
+    """Return the columns by name in the types of a BoxTable, with defaults for optional nulls.
 
-    Raises ValueError, as readers of text do, for rows that are no boxes.
+    Raises ValueError for rows that are not valid boxes, like the readers of text.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -323,7 +323,7 @@ def _checked(table: Any) -> dict[str, Any]:
 
 
 def _shapes(given: Mapping[str, Any], size: Any) -> Any:
-    """Return a RowShape or None for each row, None where no row has a mask or keypoints."""
+    """Return a RowShape or None for each row; just None if no row has a mask or keypoints."""
     columns = [given.get(name) for name in _SHAPES]
     if all(column is None or column.null_count == len(column) for column in columns):
         return None
@@ -339,7 +339,7 @@ def _shapes(given: Mapping[str, Any], size: Any) -> Any:
 
 
 class _Columns:
-    """Rows of one sequence, gathered from pyarrow tables as arrays."""
+    """Rows of one sequence, collected from pyarrow tables as arrays."""
 
     def __init__(self) -> None:
         self._parts: list[BoxTable] = []
@@ -347,7 +347,7 @@ class _Columns:
         self.file = ""
 
     def add(self, table: Any) -> None:
-        """Take the rows of a pyarrow table; raises ValueError for what are no boxes."""
+        """Add the rows of a pyarrow table; raises ValueError for rows that are not valid boxes."""
         if not table.num_rows:
             return
         given = _checked(table)

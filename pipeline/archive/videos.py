@@ -25,9 +25,9 @@ Times in a file are rounded, in Matroska to a millisecond.
 
 
 def assigned_videos(names: Collection[str], videos: Sequence[Path]) -> dict[str, Path]:
-    """Return {source: video}: the video called like it, or the only one for the only source.
+    """Return {source: video}: the video with its name, or the only video for the only source.
 
-    Raises UsageError for a video that belongs to none.
+    Raises UsageError for a video without a source.
     """
     found = {}
     for path in map(home_path, videos):
@@ -41,7 +41,7 @@ def assigned_videos(names: Collection[str], videos: Sequence[Path]) -> dict[str,
 
 
 def with_video(sequence: RecordedSequence, path: Path) -> RecordedSequence:
-    """Return the sequence with what its video says; raises SourceError if it cannot be read.
+    """Return the sequence with the facts of its video; raises SourceError if it cannot be read.
 
     Raises UsageError for a video with fewer frames than the tracks have.
     """
@@ -78,10 +78,10 @@ def at_true_rate(sequence: RecordedSequence) -> tuple[RecordedSequence, float | 
 
 
 def frame_count(path: Path) -> int:
-    """Return the frames of a video, 0 if it cannot be read.
+    """Return the number of frames of a video, 0 if it cannot be read.
 
-    Where the container does not say it (Matroska, MPEG-TS, raw streams), packets are counted: rate
-    times duration is off by any factor where the rate varies.
+    If the container does not store it (Matroska, MPEG-TS, raw streams), packets are counted: rate
+    times duration can be wrong by any factor if the rate varies.
     """
     from av import FFmpegError
 
@@ -108,9 +108,9 @@ def _probe(path: Path) -> SourceInfo:
 
 
 def at_one_size(sequence: RecordedSequence) -> tuple[RecordedSequence, list[str]]:
-    """Return the sequence with all boxes in pixels of its video's size, and the other sizes.
+    """Return the sequence with all boxes scaled to its video's size, and the other sizes.
 
-    A camera may send another picture size after a reconnect, and a video may change in the middle.
+    The size may change when a camera reconnects, or in the middle of a video.
     """
     table, video = sequence.table, sequence.video
     own = np.array((video.width, video.height))

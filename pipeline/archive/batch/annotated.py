@@ -1,6 +1,6 @@
-"""The annotated video of one segment: DATASET/annotated/camera=NAME/date=DAY/SEGMENT.mp4.
+"""Annotated video of one segment: DATASET/annotated/camera=NAME/date=DAY/SEGMENT.mp4.
 
-It grows in the dataset's folder of work and is moved to its place once the segment is whole.
+It is written in the dataset's work folder and moved into place once the segment is complete.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.events.zones.schema import CameraZones, ZonesFile, plain
 
 
 class AnnotatedVideo:
-    """Draws and encodes a segment with the sink `video`; left without `finish` it is dropped."""
+    """Draws and encodes a segment with the sink `video`; without `finish` it is discarded."""
 
     def __init__(
         self, config: Config, dataset: Path, segment: Segment, zones: CameraZones | None
@@ -47,13 +47,13 @@ class AnnotatedVideo:
             shutil.rmtree(self._work, ignore_errors=True)
 
     def write(self, result: Result, info: SourceInfo | None) -> None:
-        """Append a frame with its boxes; `info` is what is known of the file."""
+        """Append a frame with its boxes; `info` has the facts about the file."""
         if self._sink is None:
             self._sink = self._open(info)
         self._sink.write(result)
 
     def finish(self) -> None:
-        """Close the video and move it to its place."""
+        """Close the video and move it into place."""
         self._close()
         try:
             files = sorted(self._work.glob("*.mp4")) if self._work.is_dir() else []
@@ -68,7 +68,7 @@ class AnnotatedVideo:
         areas = {}
         if self._zones is not None:
             areas = plain(ZonesFile(cameras={camera: self._zones}))["cameras"]
-        # Not the file's name, which would be said once per segment to lose its sound.
+        # Not the file's name: that would log once per segment that its sound is lost.
         known = {} if info is None else {camera: replace(info, has_sound=False)}
         sink: Sink = make_sinks(self._config)["video"]
         sink.open(RunInfo(self._work, {}, known, 0.0, {"areas": areas}, only_files=True))

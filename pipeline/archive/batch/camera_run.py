@@ -1,8 +1,8 @@
 """Processes one camera's recordings in order: tracks continue across them, nothing is done twice.
 
-A recording that is in the dataset is kept where its content and what its tracks went on from are
-the same as then. One that changed is done anew, and so are those behind it as far as tracks went on
-from one to the next; behind a gap all stays as it is.
+A recording that is in the dataset is kept if neither its content nor the state its tracks continued
+from has changed. A changed one is processed again, and so are the following ones as far as tracks
+continued from one to the next; everything after a gap stays as it is.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from pipeline.sources.file import Options
 log = logging.getLogger("trackline")
 
 _UNKNOWN_MEMORY_S = 60.0
-"""How long a track may be unseen where the tracker does not say how long it remembers."""
+"""Seconds a track may be unseen if the tracker does not report its memory."""
 _LOST_S = 1.0
-"""What a file holds less than it says, beyond which that counts into the gap behind it."""
+"""If a file is shorter than its header claims by more than this, the rest counts as a gap."""
 
 
 @dataclass(frozen=True)
 class CameraContext:
-    """What processing a camera needs: options, configuration, its zones, a detector, the dataset.
+    """Everything needed to process a camera: options, configuration, zones, detector, dataset.
 
-    `store` is where the results go.
+    Results are written to `store`.
     """
 
     options: BatchOptions
@@ -59,7 +59,7 @@ class CameraContext:
 
 @dataclass(frozen=True)
 class _Step:
-    """A recording and its segment's name; `is_gone`: committed, and its file is not here."""
+    """A recording and its segment's name; `is_gone`: committed, but the file no longer exists."""
 
     name: str
     recording: Recording
@@ -68,10 +68,10 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Last:
-    """The last recording of the camera, which the next may go on from; none if it was unreadable.
+    """The camera's last recording, from which the next may continue; none if it was unreadable.
 
-    `ended_at_s` is where it really ended; `is_loaded` says that the tracker stands there, and
-    `is_open` that the next may go on from it: its state was kept.
+    `ended_at_s` is where it really ended; `is_loaded`: the tracker is in the state after it;
+    `is_open`: the next may continue from it, because its state was stored.
     """
 
     recording: Recording | None = None
@@ -83,7 +83,7 @@ class _Last:
 
 
 class CameraRun:
-    """One camera's recordings, from the first that is not in the dataset on."""
+    """One camera's recordings, from the first that is not in the dataset."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class CameraRun:
         self._copies = LocalCopies()
 
     def run(self) -> None:
-        """Process all, or up to where it is stopped; raises PipelineError where it cannot go on."""
+        """Process all, or until stopped; raises PipelineError if it cannot continue."""
         steps = self._with_gone()
         try:
             for step, follower in zip(steps, [*steps[1:], None], strict=True):
@@ -117,9 +117,9 @@ class CameraRun:
             self._tracker.close()
 
     def _with_gone(self) -> list[_Step]:
-        """Return the recordings with those between them whose files are not here any more.
+        """Return the recordings, including those in between whose files no longer exist.
 
-        A camera that deletes its oldest recordings must not have the rest done anew.
+        If a camera deletes its oldest recordings, the rest must not be processed again.
         """
         named = [_Step(one.segment, one) for one in self._recordings]
         gone = self._context.store.others(self._camera, {step.name for step in named})
@@ -129,7 +129,7 @@ class CameraRun:
         return steps
 
     def _pass(self, step: _Step) -> None:
-        """Go over a committed recording whose file is not here: its tracks may go on from it."""
+        """Pass a committed recording whose file is gone: later tracks may continue from it."""
         if (kept := self._context.store.kept(step.name)) is not None:
             notes = kept.notes
             self._last = _Last(
@@ -146,7 +146,7 @@ class CameraRun:
         return None if zones is None else ZoneWatcher(zones, beyond="error")
 
     def _step(self, step: _Step, follower: Recording | None) -> bool:
-        """Keep or process a recording; returns False where it was stopped in the middle."""
+        """Keep or process a recording; returns False if it was stopped in the middle."""
         store, last = self._context.store, self._last
         name, recording = step.name, step.recording
         seam = self._seam(last, recording)
@@ -168,14 +168,14 @@ class CameraRun:
             return True
 
     def _seam(self, last: _Last, recording: Recording) -> Seam:
-        """Return the seam from the last recording to this one."""
+        """Return the seam between the last recording and this one."""
         before = last.recording
         if before is None or recording.probe is None or recording.problem:
             return Seam(reason="nothing to go on from")
         if not last.is_open:
             return Seam(reason="the state before it was not kept")
         limit_s = self._context.options.max_seam_s
-        if before.probe is not None and not before.duration_s:  # raw video does not say it
+        if before.probe is not None and not before.duration_s:  # raw video has no duration
             before = replace(before, probe=replace(before.probe, duration_s=last.ended_at_s))
         seam = seam_between(before, recording, limit_s)
         lost_s = before.duration_s - last.ended_at_s
@@ -187,7 +187,7 @@ class CameraRun:
     def _why_anew(
         self, kept: Kept, recording: Recording, seam: Seam, follower: Recording | None
     ) -> str:
-        """Return why a committed segment is not what it would be now, "" where it is."""
+        """Return why a committed segment is out of date, "" if it is not."""
         if kept.manifest.status == "failed" and not kept.manifest.hash:
             return "it could not be read before"
         if not is_same(kept, recording):
@@ -203,7 +203,7 @@ class CameraRun:
         return ""
 
     def _goes_on(self, last: _Last, follower: Recording | None) -> bool:
-        """Return whether the tracks of a recording go on in the one behind it."""
+        """Return whether the tracks of a recording continue in the next one."""
         if follower is None or follower.problem or not self._tracker.can_be_saved:
             return False
         return self._seam(last, follower).is_carried
@@ -217,9 +217,9 @@ class CameraRun:
         self._report(Update("kept", self._camera, str(recording.path), reason=notes.reason))
 
     def _set_aside(self, segment: Segment, recording: Recording, reason: str) -> None:
-        """Note in the dataset that a recording cannot be read, and why.
+        """Store in the dataset that a recording cannot be read, and why.
 
-        Trajectories that were to go on in it end there.
+        Trajectories that would have continued in it end there.
         """
         log.warning("%s: %s; set aside", recording.path, reason)
         store = self._context.store
@@ -243,7 +243,7 @@ class CameraRun:
     def _process(
         self, segment: Segment, recording: Recording, follower: Recording | None, seam: Seam
     ) -> bool:
-        """Process a recording, or the rest of it; returns False where it was stopped."""
+        """Process a recording, or the rest of it; returns False if it was stopped."""
         store, began = self._context.store, time.monotonic()
         stamp, sample = Stamp.of(recording.path), sample_of(recording.path)
         self._copies.begin(recording.path)
@@ -284,7 +284,7 @@ class CameraRun:
         return True
 
     def _begin(self, seam: Seam) -> None:
-        """Bring the tracker to the beginning of the next recording."""
+        """Prepare the tracker for the start of the next recording."""
         store, last = self._context.store, self._last
         highest = store.highest_id(self._camera)
         if not seam.is_carried:
@@ -302,7 +302,7 @@ class CameraRun:
 
     @contextmanager
     def _writer(self, segment: Segment, previous: str, token: str) -> Iterator[SegmentWriter]:
-        """Yield the segment's writer, at its checkpoint where it can be gone on from."""
+        """Yield the segment's writer, at its checkpoint if processing can resume there."""
         memory_s = self._tracker.memory_s
         new = partial(
             SegmentWriter,
@@ -324,9 +324,9 @@ class CameraRun:
             writer.close()
 
     def _read(self, writer: SegmentWriter, recording: Recording, token: str) -> RecordingReader:
-        """Read, track and write a recording from the writer's checkpoint on, to its end or a stop.
+        """Read, track and write a recording from the writer's checkpoint to its end or a stop.
 
-        Returns its reader, which says how that went.
+        Returns its reader, which has the outcome.
         """
         context, segment = self._context, writer.segment
         first = 0 if writer.resumed is None else writer.resumed.frame + 1
@@ -368,9 +368,9 @@ class CameraRun:
 
     @property
     def _can_checkpoint(self) -> bool:
-        """Return whether a recording can be gone on with in the middle.
+        """Return whether processing can resume in the middle of a recording.
 
-        Not where boxes between two detections depend on the next, nor in the middle of a video.
+        Not if boxes between two detections depend on the later one, nor if a video is written.
         """
         return (
             self._tracker.can_be_saved
@@ -380,6 +380,6 @@ class CameraRun:
 
 
 def _token(digest: str, carried_from: str, base_id: int) -> str:
-    """Return what stands for a recording's results: its content, what it goes on from, its ids."""
+    """Return a token for a recording's results: its content, what it continues from, its ids."""
     text = f"{digest} {carried_from} {base_id}"
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,8 +1,8 @@
 """Tracks one camera over all its recordings: ids and zones continue across their seams.
 
-Tracker and zones get frames in the camera's own time and numbers, which run on over seams; what
-comes out has the recording's. An event that happened before the seam and was decided after it has
-a negative time and frame number: so long before its recording began.
+Tracker and zones get frames with the camera's own times and frame numbers, which continue across
+seams; results have those of the recording. An event from before a seam that is decided after it has
+a negative time and frame number, relative to the start of its recording.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _USUAL_STEP_S = 1 / 30
 
 
 class CameraTracker:
-    """Tracker and zones of one camera, of which a recording follows the other."""
+    """Tracker and zones of one camera over consecutive recordings."""
 
     def __init__(
         self,
@@ -32,31 +32,31 @@ class CameraTracker:
         self._new_tracker = new_tracker
         self._new_watcher = new_watcher
         self._last_id = 0
-        # The last frame in the camera's own time and numbers, and where the recording begins there.
+        # Last frame in the camera's own time and numbers, and the start of the recording in them.
         self._at_s, self._step_s, self._offset_s = 0.0, _USUAL_STEP_S, 0.0
         self._frame, self._offset_frames = -1, 0
         self._source = self._new_source()
 
     @property
     def offset_s(self) -> float:
-        """Return when the recording begins in the camera's own time."""
+        """Return the start of the recording in the camera's own time."""
         return self._offset_s
 
     @property
     def last_id(self) -> int:
-        """Return the largest id given so far."""
+        """Return the largest id assigned so far."""
         return self._last_id
 
     @property
     def ended_at_s(self) -> float:
-        """Return when the recording's last frame ends, in its own time; 0 before the first."""
+        """Return the end of the recording's last frame in its own time; 0 before the first."""
         if self._frame < self._offset_frames:
             return 0.0
         return self._at_s + self._step_s - self._offset_s
 
     @property
     def memory_s(self) -> float | None:
-        """Return how long an unseen track may come back, None where the tracker does not say."""
+        """Return how many seconds an unseen track can be recovered, None if unknown."""
         return self._source.memory_s
 
     @property
@@ -65,7 +65,7 @@ class CameraTracker:
         return self._source.is_stateful
 
     def begin(self, *, gap_s: float | None, last_id: int = 0) -> None:
-        """Begin a recording that comes `gap_s` after the end of the one before.
+        """Begin a recording that starts `gap_s` after the end of the previous one.
 
         None: tracks end. New ids are above `last_id`, the highest of the camera so far.
         """
@@ -105,7 +105,7 @@ class CameraTracker:
         self._source.close()
 
     def save_state(self) -> dict[str, Any]:
-        """Return all that the frames to come depend on, as plain data."""
+        """Return all state that later frames depend on, as plain data."""
         return {
             "source": self._source.save_state(),
             "last_id": self._last_id,
@@ -117,7 +117,7 @@ class CameraTracker:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `save_state` returned; raises UsageError where it does not fit."""
+        """Continue from what `save_state` returned; raises UsageError if it does not fit."""
         self._start_anew()
         try:
             self._source.load_state(state["source"])
@@ -130,7 +130,7 @@ class CameraTracker:
             raise UsageError(f"state of camera {self._camera}: damaged ({error})") from None
 
     def _start_anew(self) -> None:
-        """Begin without tracks, at time and frame 0 of the camera."""
+        """Start without tracks, at time and frame 0 of the camera."""
         self._source.close()
         self._source = self._new_source()
         self._at_s, self._step_s, self._offset_s = 0.0, _USUAL_STEP_S, 0.0
@@ -141,7 +141,7 @@ class CameraTracker:
         return SourceTracker(self._camera, tracker, watcher, self._last_id)
 
     def _in_recording(self, event: Event) -> Event:
-        """Return an event with the time and frame number of the recording that is read."""
+        """Return an event with the time and frame number of the current recording."""
         if not self._offset_frames:
             return event
         return replace(

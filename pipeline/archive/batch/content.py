@@ -1,7 +1,7 @@
 """Content of files: hash, samples, and known files that need not be read again.
 
-A sample is the hash of a file's beginning, middle and end. With the size and the time of change it
-tells whether a file is the one that was seen before, at the cost of three short reads.
+A sample is the hash of a file's beginning, middle and end. Together with size and modification time
+it identifies a file seen before, at the cost of three short reads.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's content; raises SourceError where it cannot be read.
+    """Return the SHA-256 of a file's content; raises SourceError if it cannot be read.
 
-    Of one in a store it is that of the store's checksum or time of change, where it has one.
+    For a file in a store it is that of the store's checksum or modification time, if it has one.
     """
     if isinstance(path, RemotePath):
         return hash_remote(path)
@@ -37,7 +37,7 @@ def content_hash(path: Path) -> str:
 
 
 def sample_of(path: Path) -> str:
-    """Return the hash of a file's beginning, middle and end, "" where it cannot be read."""
+    """Return the hash of a file's beginning, middle and end, "" if it cannot be read."""
     if isinstance(path, RemotePath):
         return version_hash(path)[:32]
     digest = hashlib.sha256()
@@ -55,14 +55,14 @@ def sample_of(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Size and time of change of a file, zeros where it is gone."""
+    """Size and modification time of a file, zeros if it does not exist."""
 
     size: int = 0
     mtime_ns: int = 0
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        """Return the file's stamp now; of one in a store, as it was listed."""
+        """Return the file's current stamp; for a file in a store, the one from its listing."""
         if isinstance(path, RemotePath):
             return cls(path.size)
         try:
@@ -74,7 +74,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file as an earlier job saw it: its sample, and what it says of itself."""
+    """A file as an earlier job saw it: its sample and metadata."""
 
     sample: str
     probe: FileProbe

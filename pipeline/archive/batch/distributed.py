@@ -1,7 +1,7 @@
 """A batch job on a cluster: one task per camera, restarted elsewhere if its machine is lost.
 
-Scheduling is the cluster's; what is done is known by the dataset's manifests alone. So a task that
-runs twice goes on behind the last commit, and nothing depends on which messages arrived.
+The cluster does the scheduling; only the dataset's manifests record what is done. So a task that
+runs again continues after the last commit, and nothing depends on which messages arrived.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ log = logging.getLogger("trackline")
 
 _POLL_S = 0.2
 PATIENCE_S = 90.0
-"""How long tasks may take to make a checkpoint when the job is stopped."""
+"""Seconds that tasks have for writing a checkpoint when the job is stopped."""
 
 Message = Update | LogLine
 
 
 class Cluster(Protocol):
-    """Runs tasks on other machines, or on this one's cores."""
+    """Runs tasks on other machines, or on this machine's cores."""
 
     def start(self, camera: str) -> object:
         """Queue a camera's task, and return it (hashable)."""
 
     def ended(self, tasks: Sequence[object], timeout_s: float) -> list[tuple[object, Ended]]:
-        """Return the tasks that have ended, with how; waits a moment for one."""
+        """Return the finished tasks with their outcomes; waits briefly for one."""
 
     def messages(self) -> list[Message]:
-        """Return what tasks sent since the last call; all of a task that has ended."""
+        """Return the messages since the last call, including all those of finished tasks."""
 
     def stop(self) -> None:
-        """Let tasks make a checkpoint and end, those too that have not begun."""
+        """Ask tasks to write a checkpoint and end, including those not started yet."""
 
 
 def run_on_cluster(
     cluster: Cluster, cameras: Iterable[str], report: Report, is_stopped: Callable[[], bool]
 ) -> None:
-    """Process the cameras as tasks, the first ones first; raises the first error.
+    """Process the cameras as tasks, in order; raises the first error.
 
     After an error, or when stopped, the other tasks end with a checkpoint.
     """

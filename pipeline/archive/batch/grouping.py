@@ -1,6 +1,6 @@
-"""Recordings found below paths, grouped by camera and put in order.
+"""Finds recordings below paths, groups them by camera and sorts them.
 
-A folder holds one camera's recordings, or several that their names tell apart. They are ordered by
+A folder holds the recordings of one camera, or of several with distinct names. They are ordered by
 the time in their names, else by the container's creation time, else by the numbers in their names.
 """
 
@@ -29,9 +29,9 @@ from pipeline.sources._file.probe import FileProbe, probe
 from pipeline.sources._file.recording_start import named_time
 
 SURE_OVERLAP_S = 5.0
-"""Recordings of one camera that overlap by more are noticed; cameras repeat up to some seconds."""
+"""Longer overlaps of one camera's recordings are reported; cameras repeat up to some seconds."""
 UNMATCHED = "unmatched"
-"""The camera of files that the pattern of `--group-by` does not match; all are set aside."""
+"""Camera of files that the pattern of `--group-by` does not match; all of them are set aside."""
 _PROBES_AT_ONCE = 8
 _REMOTE_PROBES_AT_ONCE = 32
 _TIME_FORMATS = ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%y%m%d%H%M%S")
@@ -40,12 +40,12 @@ _MAX_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A video file of one camera; `problem` says why it cannot be read, "" if it can.
+    """A video file of one camera; `problem` is why it cannot be read, "" if it can.
 
-    `start_utc` is the Unix time of its first picture, None if unknown; `continues` says that it
-    goes on where the one before it in the group ends, by chapter or number, whatever the times say.
-    `place` is the file's resolved path, `sample` that of its content ("" where none was taken),
-    `segment` the name of the dataset's segment that holds the recording, or will.
+    `start_utc` is the Unix time of its first picture, None if unknown; `continues`: it continues
+    the previous recording of the group, by chapter or number, regardless of the times. `place` is
+    the file's resolved path, `sample` that of its content ("" if none was taken), `segment` the
+    name of the dataset's segment that holds, or will hold, the recording.
     """
 
     path: Path
@@ -60,21 +60,21 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        """Return its duration by its own word, 0 if it cannot be read."""
+        """Return the duration in the file's header, 0 if it cannot be read."""
         return 0.0 if self.probe is None else self.probe.duration_s
 
     @property
     def end_utc(self) -> float | None:
-        """Return the Unix time of its end by its own word."""
+        """Return the Unix time of its end according to the header."""
         return None if self.start_utc is None else self.start_utc + self.duration_s
 
     def sort_key(self) -> tuple[bool, float, list[tuple[int, int | str]]]:
-        """Return what recordings of a camera are sorted by: time (none last), then name."""
+        """Return the sort key of a camera's recordings: time (unknown last), then name."""
         return self.start_utc is None, self.start_utc or 0.0, natural(self.path)
 
 
 def reason_of(error: Exception, path: Path) -> str:
-    """Return an error's text in one line, without the recording's path in front of it."""
+    """Return an error's text in one line, without the recording's path in front."""
     text, name = (" ".join(each.split()) for each in (str(error), f"{path.name}:"))
     head, found, reason = text.partition(name)
     is_path = found and (not head or head.endswith(("/", "\\")))
@@ -83,7 +83,7 @@ def reason_of(error: Exception, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Cameras with their recordings in order, and lines about what was noticed."""
+    """Cameras with their recordings in order, and messages about anything unusual."""
 
     cameras: dict[str, list[Recording]]
     notes: list[str] = field(default_factory=list)
@@ -101,7 +101,7 @@ class GroupRule:
 
     @classmethod
     def of(cls, text: str) -> GroupRule:
-        """Return the rule that `--group-by` names; raises ConfigError for a pattern of no use."""
+        """Return the rule for `--group-by`; raises ConfigError for an unusable pattern."""
         if text == "folder":
             return cls()
         try:
@@ -123,9 +123,9 @@ def group_recordings(
     zone: tzinfo | None = None,
     seen: Mapping[str, SeenFile] | None = None,
 ) -> Grouping:
-    """Return the recordings below `paths` by camera; raises SourceError where there is none.
+    """Return the recordings below `paths` by camera; raises SourceError if there are none.
 
-    Nothing below the folder `leave_out` is taken. `zone` is that of times in names. Files that an
+    The folder `leave_out` is skipped. `zone` is the time zone of times in names. Files that an
     earlier job has `seen`, by resolved path, are not opened by FFmpeg again.
     """
     notes: list[str] = []
@@ -157,7 +157,7 @@ class _Found(NamedTuple):
 
 
 def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Found]:
-    """Return the videos there, each file once, in natural order."""
+    """Return the videos in a place, each file once, in natural order."""
     found: dict[Path, _Found] = {}
     kept_out = leave_out if is_remote(leave_out) else leave_out.resolve()
     for text in paths:
@@ -183,7 +183,7 @@ def _found(paths: Sequence[str], leave_out: Path, notes: list[str]) -> list[_Fou
         for video in videos:
             real = video.resolve()
             if real != kept_out and kept_out not in real.parents:
-                # Behind a pattern each file is named by its own folder.
+                # Files found by a pattern are named relative to their own folder.
                 inside = root if root in video.parents else video.parent
                 found.setdefault(real, _Found(video, inside, str(real)))
     if not found:
@@ -203,7 +203,7 @@ def _found_remote(address: str, leave_out: Path, notes: list[str]) -> Iterator[_
 
 
 class _Named(NamedTuple):
-    """A file, its camera ("" if a pattern does not match it) and the pattern's text of the time."""
+    """A file, its camera ("" if a pattern does not match it) and the time text of the pattern."""
 
     path: Path
     place: str
@@ -251,7 +251,7 @@ def _probed(named: _Named, zone: tzinfo | None, seen: SeenFile | None) -> Record
 
 
 def _time_of(path: Path, text: str) -> datetime | None:
-    """Return the time in the text that a pattern found: any that names have, or its digits."""
+    """Return the time in the text a pattern found: in a form used in names, or just digits."""
     if named := named_time(path.with_name(f"{text}.mp4")):
         return named.moment
     digits = "".join(letter for letter in text if letter.isdecimal())
@@ -270,7 +270,7 @@ def _unix_s(moment: datetime, zone: tzinfo | None) -> float:
 
 
 def _refuse_ambiguous(roots: dict[str, set[Path]], rule: GroupRule) -> None:
-    """Raise UsageError where two folders given would be one camera."""
+    """Raise UsageError if two of the given folders would be the same camera."""
     for camera, folders in roots.items():
         if rule.pattern is None and len(folders) > 1:
             first, second = sorted(map(str, folders))[:2]
@@ -281,7 +281,7 @@ def _refuse_ambiguous(roots: dict[str, set[Path]], rule: GroupRule) -> None:
 
 
 def _ordered(group: Iterable[Recording]) -> list[Recording]:
-    """Return the recordings in order of time, those without one behind, by name."""
+    """Return the recordings in order of time, those of unknown time last, by name."""
     recordings = sorted(group, key=lambda one: natural(one.path))
     names = {one.path: read_name(one.path) for one in recordings}
     recordings = _with_chapter_times(recordings, names)
@@ -300,7 +300,7 @@ def _by_time(recording: Recording) -> tuple[bool, float]:
 def _with_chapter_times(
     recordings: list[Recording], names: dict[Path, RecordingName]
 ) -> list[Recording]:
-    """Return them with the times of chapters after the first from the durations before them.
+    """Return them with the times of later chapters computed from the durations of earlier ones.
 
     Cameras write the start of the whole recording, or that of the chapter, into each chapter.
     """
@@ -316,7 +316,7 @@ def _with_chapter_times(
 
 
 def _is_next(before: Recording, after: Recording, names: dict[Path, RecordingName]) -> bool:
-    """Return whether a recording goes on where the other ends, by its name alone."""
+    """Return whether a recording continues another one, judging by its name alone."""
     one, two = names[before.path], names[after.path]
     if before.path.parent != after.path.parent or before.problem or after.problem:
         return False
@@ -331,7 +331,7 @@ def _is_next(before: Recording, after: Recording, names: dict[Path, RecordingNam
 
 
 def _overlaps(camera: str, group: Sequence[Recording]) -> list[str]:
-    """Return one line where recordings of a camera overlap by more than cameras do on purpose."""
+    """Return a message if a camera's recordings overlap by more than cameras do on purpose."""
     pairs = []
     longest: Recording | None = None
     for one in group:
@@ -355,10 +355,10 @@ def _overlaps(camera: str, group: Sequence[Recording]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """What lies between two recordings of a camera: whether tracks go on, and the gap in seconds.
+    """Seam between two recordings of a camera: whether tracks continue, and the gap in seconds.
 
-    The gap is from the end of the first to the beginning of the second; 0 where there may be
-    none. `reason` says why tracks end, "" where they go on.
+    The gap is from the end of the first to the start of the second; 0 if there may be none.
+    `reason` is why tracks end, "" if they continue.
     """
 
     gap_s: float = 0.0
@@ -366,15 +366,15 @@ class Seam:
 
     @property
     def is_carried(self) -> bool:
-        """Return whether tracks go on over it."""
+        """Return whether tracks continue across it."""
         return not self.reason
 
 
 def seam_between(before: Recording, after: Recording, max_seam_s: float) -> Seam:
-    """Return the seam between a recording and the next of its camera.
+    """Return the seam between a recording and the next one of its camera.
 
-    Times in names and containers are whole seconds mostly: a gap or an overlap of less than one
-    is none.
+    Times in names and containers are mostly whole seconds, so a gap or overlap of less than one
+    second is ignored.
     """
     first, second = before.probe, after.probe
     if first is None or second is None:

@@ -1,7 +1,7 @@
-"""Identity of recordings by content: which ones a dataset holds already, and which are copies.
+"""Identity of recordings by content: which ones a dataset already holds, and which are copies.
 
-A recording whose content is in the dataset is not tracked again, wherever its file lies now and
-whatever its camera is called now: its rows stay under the first name.
+A recording whose content is in the dataset is not tracked again, even if its file has moved or its
+camera was renamed: its rows stay under the first name.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pipeline.sources._file.listing import natural
 from pipeline.sources._file.recording_start import named_time
 
 MAX_NAMED = 3
-"""Copies that are named in a line of their own; more are counted."""
+"""Copies reported in a line of their own; further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Recordings by camera, each with its segment's name, and those of which nothing is to do.
+    """Recordings by camera, each with its segment's name, and those that need no processing.
 
     `elsewhere` are (recording, camera in the dataset): they stay under the camera's first name.
     """
@@ -35,7 +35,7 @@ class Matched:
     elsewhere: Sequence[tuple[Recording, str]] = ()
 
     def notes(self) -> list[str]:
-        """Return a line for each camera that the dataset knows by another name."""
+        """Return a message for each camera that has another name in the dataset."""
         groups: dict[tuple[str, str], list[Recording]] = {}
         for recording, before in self.elsewhere:
             groups.setdefault((recording.camera, before), []).append(recording)
@@ -54,11 +54,11 @@ def _count(recordings: int) -> str:
 def match(
     cameras: Mapping[str, Sequence[Recording]], store: JobStore, damaged: Collection[str] = ()
 ) -> Matched:
-    """Return the recordings with the segments that hold their content, or will.
+    """Return the recordings with the segments that hold, or will hold, their content.
 
-    Where one of `damaged` segments is of a camera's first name, all of that name are among its
-    recordings: tracks may go on from one to the next. Only under the dataset's lock: the store
-    notes where the files lie now.
+    If a `damaged` segment has a camera's first name, all recordings of that name are included,
+    because tracks may continue from one to the next. Call only under the dataset's lock: the store
+    records where the files are now.
     """
     everything = [one for group in cameras.values() for one in group]
     claims = _claims(everything, store)
@@ -112,7 +112,7 @@ def _claims(recordings: Sequence[Recording], store: JobStore) -> dict[str, str]:
 
 
 def _first_same(one: Recording, names: Collection[str], store: JobStore) -> str | None:
-    """Return which of these segments holds the recording's content, one of its camera first."""
+    """Return which of these segments has the recording's content, preferring its own camera."""
     kept = [(name, found) for name in names if (found := store.kept(name)) is not None]
     kept.sort(key=lambda each: (each[1].manifest.camera != one.camera, each[0]))
     digest = cache(_digest)
@@ -122,7 +122,7 @@ def _first_same(one: Recording, names: Collection[str], store: JobStore) -> str 
 def is_same(kept: Kept, recording: Recording, digest: Callable[[Path], str] | None = None) -> bool:
     """Return whether a recording has the content of a committed segment.
 
-    Where size, time of change and sample are the same, the whole file is not read.
+    If size, modification time and sample are equal, the whole file is not read.
     """
     manifest, notes = kept.manifest, kept.notes
     stamp, facts = Stamp.of(recording.path), recording.probe
@@ -147,15 +147,15 @@ def _digest(path: Path) -> str:
 
 
 def _new_name(one: Recording, taken: Collection[str]) -> str:
-    """Return the name of a segment that is to come, none of those that other recordings have."""
+    """Return a name for a new segment that no other recording's segment has."""
     name = segment_name(one.camera, one.place, one.start_utc)
-    if name in taken:  # another file was there then, which lies elsewhere now
+    if name in taken:  # taken by a file that was at this place and has moved
         name = segment_name(one.camera, f"{one.place}\0{_digest(one.path)}", one.start_utc)
     return name
 
 
 def _as_seen(one: Recording, kept: Kept, store: JobStore) -> Recording:
-    """Return a recording with its segment, and with its first name's time if it was moved."""
+    """Return a recording with its segment, and with the time of its first name if it was moved."""
     before = store.recording(kept)
     is_moved = one.place != kept.notes.place
     if is_moved and one.probe is not None and before is not None and before.probe is not None:
@@ -166,10 +166,10 @@ def _as_seen(one: Recording, kept: Kept, store: JobStore) -> Recording:
 
 
 def find_copies(recordings: Iterable[Recording], known: Collection[str]) -> dict[Path, Path]:
-    """Return {file: the file with the same content that is taken instead}.
+    """Return {file: the file with the same content that is used instead}.
 
-    Taken is the one at a place that is `known` from before, else one with a time in its name, else
-    the first by name. Whole files are read only where size and sample are the same.
+    Preferred is a file at a `known` place, else one with a time in its name, else the first by
+    name. Whole files are read only if size and sample are equal.
     """
     sizes: dict[int, list[Recording]] = {}
     for one in recordings:
@@ -199,7 +199,7 @@ def _rank(one: Recording, known: Collection[str]) -> tuple[bool, bool, bool, obj
 
 
 def copies_noted(copies: Mapping[Path, Path]) -> list[str]:
-    """Return a line for each of the first copies, and how many more there are."""
+    """Return a message for each of the first copies, and one with the number of others."""
     lines = [
         f"{copy}: has the same content as {original}; left out as a copy"
         for copy, original in list(copies.items())[:MAX_NAMED]

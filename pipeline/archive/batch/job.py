@@ -1,4 +1,4 @@
-"""A batch job: recordings found, grouped and processed into a dataset, resumable at any time."""
+"""Batch job: finds, groups and processes recordings into a dataset; resumable at any time."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from pipeline.sources._file.recording_start import zone_of
 log = logging.getLogger("trackline")
 
 _LOST_MACHINE_S = 90.0
-"""How long a machine that was taken for lost may keep a camera: Ray ends it after a minute."""
+"""Seconds a machine presumed lost may keep a camera: Ray ends it after a minute."""
 
 
 @dataclass(frozen=True)
 class BatchJob:
-    """What a job is about: cameras with their recordings in order, and each one's zones."""
+    """Plan of a job: cameras with their recordings in order, and the zones of each."""
 
     options: BatchOptions
     config: Config
@@ -54,23 +54,23 @@ class BatchJob:
     zones: Mapping[str, CameraZones] = field(default_factory=dict)
     notes: Sequence[str] = ()
     kept_options: Mapping[str, Any] = field(default_factory=dict)
-    """The options that change results, as the dataset keeps them."""
+    """Options that change results, as stored in the dataset."""
     written: Sequence[str] = ()
     """Which of them the user set."""
     model: LoadedModel | None = None
-    """The detector, where this process has tried it and is to use it; `run_job` releases it."""
+    """The detector, if this process has tested it and will use it; `run_job` releases it."""
 
     def progress(self) -> JobProgress:
-        """Return its progress before it has begun."""
+        """Return the progress of the job before it starts."""
         return JobProgress.of(one for group in self.cameras.values() for one in group)
 
 
 def plan_job(options: BatchOptions, config: Config) -> BatchJob:
-    """Return the job: what is there is looked at, nothing is written.
+    """Plan a job: reads what exists, writes nothing.
 
-    Options are checked before files are searched for, which may take minutes. Raises UsageError for
-    others than the dataset was made with, what the detector raises where the dataset is new,
-    SourceError where there are no videos, ConfigError for zones of other cameras.
+    Options are checked before searching for files, which may take minutes. Raises UsageError if
+    they differ from those of the dataset, errors of the detector if the dataset is new, SourceError
+    if there are no videos, ConfigError for zones of unknown cameras.
     """
     zone = None if options.timezone is None else zone_of(options.timezone)
     rule = GroupRule.of(options.group_by)
@@ -82,10 +82,10 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
         refuse_other_options(options.dataset, kept_options, written)
         seen = JobStore(options.dataset).seen()
     elif options.ray is not None:
-        pass  # what the cluster has, this machine may lack
+        pass  # this machine may lack what the cluster has
     elif options.workers == 1:
         model = LoadedModel(make_detector(config), {})
-    else:  # the libraries stay in memory: not in that of the main process, which needs none
+    else:  # in a process of its own: libraries stay in memory, and the main process needs none
         run_in_process(_try_detector, config)
     with ExitStack() as undo:
         if model is not None:
@@ -107,7 +107,7 @@ def plan_job(options: BatchOptions, config: Config) -> BatchJob:
 
 
 def _try_detector(config: Config) -> None:
-    """Raise what opening the detector does: unknown classes, missing weights."""
+    """Raise the errors of opening the detector, such as unknown classes or missing weights."""
     model = LoadedModel(make_detector(config), {})
     try:
         model.detector()
@@ -117,11 +117,11 @@ def _try_detector(config: Config) -> None:
 
 
 def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> None:
-    """Process what is not in the dataset yet; the same job again goes on where this one ended.
+    """Process what is not in the dataset yet; running it again continues where it ended.
 
-    Raises UsageError where the dataset was begun with other options, OutputError where it cannot
-    be written or another job is at it, and the first error of a detector or tracker. Recordings
-    that cannot be read are no error: `report` gets the reason.
+    Raises UsageError if the dataset was started with other options, OutputError if it cannot be
+    written or another job is using it, and the first error of a detector or tracker. Unreadable
+    recordings are not an error: `report` gets the reason.
     """
     for note in job.notes:
         log.warning("%s", note)
@@ -141,7 +141,7 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
         )
         zones = {**camera_zones(job.config, [*job.cameras, *cameras]), **job.zones}
         count = min(options.workers, len(longest_first))
-        here = count <= 1 and options.ray is None  # else it is sent to other processes
+        here = count <= 1 and options.ray is None  # otherwise it is sent to other processes
         model = job.model if here else None
         new = partial(_CameraJob, replace(job, cameras=cameras, zones=zones, model=model))
         if options.ray is not None and longest_first:
@@ -163,7 +163,7 @@ def run_job(job: BatchJob, report: Report, is_stopped: Callable[[], bool]) -> No
 def _remove_damaged(
     damaged: Mapping[str, str], cameras: Mapping[str, Sequence[Recording]], store: JobStore
 ) -> None:
-    """Take segments with a damaged part out of the dataset, where their recordings are here."""
+    """Remove segments with a damaged part from the dataset if their recordings are available."""
     here = {one.segment for group in cameras.values() for one in group}
     for segment, why in damaged.items():
         if segment in here:
@@ -174,7 +174,7 @@ def _remove_damaged(
 
 
 def _wants_gpu(config: Config) -> bool:
-    """Return whether the detector runs on a GPU where there is one."""
+    """Return whether the detector runs on a GPU if there is one."""
     detector = config.detector
     if detector.options.get("device", "auto") == "cpu":
         return False
@@ -196,9 +196,9 @@ class _CameraJob:
         self._model = job.model
 
     def check_machine(self, camera: str) -> None:
-        """Raise UsageError where dataset or recordings are not on this machine.
+        """Raise UsageError if dataset or recordings are not on this machine.
 
-        Else all of a camera would be set aside as unreadable.
+        Otherwise a whole camera would be set aside as unreadable.
         """
         missing = None if has_header(self._job.options.dataset) else self._job.options.dataset
         for recording in self._job.cameras[camera]:
@@ -215,7 +215,7 @@ class _CameraJob:
         job = self._job
         patience_s = LOCK_PATIENCE_S if job.options.ray is None else _LOST_MACHINE_S
         with camera_lock(job.options.dataset, camera, patience_s):
-            # Read under the lock: a process before this one may have committed until just now.
+            # Read under the lock: the previous process may have committed until now.
             store = JobStore(job.options.dataset, camera)
             zones = job.zones.get(camera)
             context = CameraContext(job.options, job.config, zones, self._detector, store)

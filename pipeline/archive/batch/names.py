@@ -17,7 +17,7 @@ from pipeline.sources._file.recording_start import named_time
 _SEPARATORS = re.compile(r"[\s_.@()\[\]-]+")
 _COUNTER_AND_CODE = re.compile(r"\d*([A-Z]{0,3})")
 _IDENTIFIER = re.compile(r"(?=.*\d)[\dA-Za-z]{5,}|[0-9a-f]{6,}")
-"""A random part of a name, as Frigate's: it tells no camera."""
+"""A random part of a name, as Frigate adds: it does not identify the camera."""
 _KINDS = frozenset(
     (
         "no", "ev", "pa", "rec", "evt", "emr", "ro", "mot", "park", "event", "normal", "lock",
@@ -25,7 +25,7 @@ _KINDS = frozenset(
         "recording", "clip",
     )
 )  # fmt: skip
-"""What stands in front of the time and tells the kind of recording or device, not the camera."""
+"""Prefixes before the time that give the kind of recording or device, not the camera."""
 _VIEWS = {
     "F": "front", "A": "front", "R": "rear", "B": "rear", "I": "inside", "O": "option", "T": "tele",
 }  # fmt: skip
@@ -39,16 +39,16 @@ _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d{1,9})")
 
 
 class Chapter(NamedTuple):
-    """One file of a recording that a camera (GoPro) cuts into chapters."""
+    """One file of a recording that a camera (GoPro) splits into chapters."""
 
     recording: int
     chapter: int
 
 
 class RecordingName(NamedTuple):
-    """What a file's name tells: the view ("" if nothing), its chapter, its place in a count.
+    """Information in a file's name: the view ("" if none), its chapter, its number.
 
-    `number` is of names without a time that end in digits, `series` what stands before them.
+    `number` is for names without a time that end in digits, `series` the part before them.
     """
 
     view: str = ""
@@ -58,7 +58,7 @@ class RecordingName(NamedTuple):
 
 
 def read_name(path: Path) -> RecordingName:
-    """Return what the name of a recording tells besides its time."""
+    """Return the information in a recording's name besides its time."""
     stem = path.stem
     for pattern in _GOPRO:
         if match := pattern.fullmatch(stem):
@@ -72,7 +72,7 @@ def read_name(path: Path) -> RecordingName:
         if counted is None:
             return RecordingName()
         return RecordingName(series=counted["before"], number=int(counted["number"]))
-    if named.span is None:  # the folders tell the camera then
+    if named.span is None:  # then the folders give the camera
         return RecordingName()
     start, end = named.span
     words = [word for word in _words(stem[:start]) if word.casefold() not in _KINDS]
@@ -85,7 +85,7 @@ def _words(text: str) -> list[str]:
 
 
 def _view(word: str) -> str:
-    """Return what a word behind the time tells of the camera, "" for counters and codes."""
+    """Return the camera's view from a word after the time, "" for counters and codes."""
     if match := _COUNTER_AND_CODE.fullmatch(word):
         code = match[1]
         if len(code) > 1 and code[-1] in _QUALITIES and code[0] in _VIEWS:
@@ -105,9 +105,9 @@ _DCF_FOLDER = re.compile(r"\d{3}(?=[A-Z_0-9]{5}$)")
 
 
 def camera_name(path: Path, root: Path) -> str:
-    """Return the camera's name by a recording's folder and name, each word of them once.
+    """Return the camera's name from a recording's folder and name, without repeating a word.
 
-    `front/20240102_030405F.mp4` is of the camera `front`, as are those in `dash-front` of that.
+    `front/20240102_030405F.mp4` belongs to camera `front`, and in `dash-front` to `dash-front`.
     """
     folder, view = folder_name(path.parent, root), read_name(path).view
     last = "-".join(_words(folder.rpartition("/")[2])).casefold()
@@ -116,14 +116,14 @@ def camera_name(path: Path, root: Path) -> str:
 
 
 def folder_name(folder: Path, root: Path) -> str:
-    """Return the camera's name by its folder: the part below `root` that is no date, or `root`'s.
+    """Return the camera's name from its folder: the part below `root` without dates, else `root`'s.
 
-    Folders 100GOPRO and 101GOPRO are one camera's.
+    Folders 100GOPRO and 101GOPRO belong to one camera.
     """
     parts: list[str] = []
     in_date = False
     for part in folder.relative_to(root).parts:
-        # Two digits are a month, day or hour behind a year, and a camera elsewhere.
+        # Two digits are a month, day or hour after a year, and a camera elsewhere.
         in_date = bool(_DATE.fullmatch(part)) or (in_date and bool(_TWO_DIGITS.fullmatch(part)))
         parts += [] if in_date else [part]
     parts = parts or [root.resolve().name or "camera"]

@@ -24,16 +24,16 @@ from pipeline.sources._file.recording_start import zone_of
 DEFAULT_MAX_SEAM_S = 3.0
 CHECKPOINT_EVERY_S = 10.0
 _WITHOUT_EFFECT = {"detector": ("device", "batch", "threads", "in_flight")}
-"""Options of plug-ins that change how fast a job is, not what comes out."""
+"""Options of plug-ins that change the speed of a job, but not its results."""
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What is said about a batch job on the command line, beside the configuration.
+    """Options of a batch job on the command line, besides the configuration.
 
-    `group_by` is "folder" or a pattern, `timezone` that of times in names, this machine's if None.
-    `ray` is the address of a cluster, `task_cpus` and `task_gpus` what a camera's task has there.
-    A checkpoint is made after `checkpoint_s` seconds of work on a recording.
+    `group_by` is "folder" or a pattern, `timezone` that of times in names (None: this machine's).
+    `ray` is the address of a cluster, `task_cpus` and `task_gpus` the resources of a camera's task
+    there. A checkpoint is written after `checkpoint_s` seconds of work on a recording.
     """
 
     paths: tuple[str, ...]
@@ -68,7 +68,7 @@ class BatchOptions:
 
 
 def video_options(config: Config) -> PluginChoice:
-    """Return the sink `video` as the configuration has it, or with its defaults."""
+    """Return the sink `video` of the configuration, or one with its defaults."""
     found = [sink for sink in config.sinks if sink.kind == "video"]
     return found[0] if found else PluginChoice(kind="video")
 
@@ -83,7 +83,7 @@ def saved_kinds(text: str | None) -> bool:
 
 
 def camera_zones(config: Config, cameras: list[str]) -> dict[str, CameraZones]:
-    """Return each camera's zones and lines; raises ConfigError where none is for these cameras."""
+    """Return each camera's zones and lines; raises ConfigError if none is for these cameras."""
     if config.zones is None:
         return {}
     there = load_zones(config.zones).cameras
@@ -96,9 +96,9 @@ def camera_zones(config: Config, cameras: list[str]) -> dict[str, CameraZones]:
 
 
 def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
-    """Return the options that change a job's results, by dotted key, as JSON keeps them.
+    """Return the options that change a job's results, by dotted key, as JSON values.
 
-    The weights and the zones are there by their content.
+    Weights and zones are represented by their content.
     """
     resolved = effective(ResolvedConfig(config))
     kept = {name: dict(resolved[name]) for name in ("detector", "tracker")}
@@ -122,7 +122,7 @@ def result_options(options: BatchOptions, config: Config) -> dict[str, Any]:
 
 
 def written_options(options: BatchOptions, config: Config) -> list[str]:
-    """Return the dotted keys of `result_options`, or of what is above them, that the user set."""
+    """Return the dotted keys of `result_options`, or their parents, that the user set."""
     dumped = config.model_dump(exclude_unset=True)
     keys = [
         *_flat({name: dumped[name] for name in ("detector", "tracker", "run") if name in dumped})

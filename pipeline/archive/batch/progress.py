@@ -16,9 +16,9 @@ UpdateKind = Literal["begun", "frames", "done", "kept", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What happened to one recording: `seconds` of it were read since its last update.
+    """Update about one recording: `seconds` of it were read since the last update.
 
-    "kept": it was in the dataset already. "failed" and, where it broke off, "done" have a reason.
+    "kept": it was already in the dataset. "failed" has a reason, and "done" if it broke off.
     """
 
     kind: UpdateKind
@@ -33,7 +33,7 @@ Report = Callable[[Update], None]
 
 
 class Pace:
-    """How far a recording is, and when it is time for a checkpoint or an update."""
+    """Progress of a recording, and when a checkpoint or an update is due."""
 
     def __init__(self, checkpoint_s: float, first: int) -> None:
         self.frame = first - 1
@@ -44,7 +44,7 @@ class Pace:
         self._reported_frame = first - 1
 
     def add(self, frame: int, pts_s: float) -> None:
-        """Note a frame that was written."""
+        """Count a frame that was written."""
         self.frame, self._at_s = frame, pts_s
 
     @property
@@ -53,7 +53,7 @@ class Pace:
         return time.monotonic() >= self._update_at
 
     def update(self, camera: str, recording: Recording) -> Update:
-        """Return what was done since the last update."""
+        """Return the update since the last one."""
         seconds, frames = self._at_s - self._reported_s, self.frame - self._reported_frame
         self._reported_s, self._reported_frame = self._at_s, self.frame
         self._update_at = time.monotonic() + UPDATE_EVERY_S
@@ -61,20 +61,20 @@ class Pace:
 
     @property
     def is_checkpoint_due(self) -> bool:
-        """Return whether so much work was done since the last checkpoint."""
+        """Return whether a checkpoint is due, after this much work since the last one."""
         return time.monotonic() >= self._checkpoint_at
 
     def checkpoint_made(self) -> None:
-        """Begin to count anew."""
+        """Restart the count of work since the last checkpoint."""
         self._checkpoint_at = time.monotonic() + self._checkpoint_s
 
 
 @dataclass
 class JobProgress:
-    """How far a job is, by the updates so far.
+    """Progress of a job according to the updates so far.
 
-    Durations are the files' own words; a file counts by its duration once it is done, so that the
-    hours end at their total whatever the files really hold.
+    Durations come from the files' headers; a finished file counts with that duration, so that the
+    hours add up to the total even if a file is really shorter or longer.
     """
 
     files: int
@@ -85,7 +85,7 @@ class JobProgress:
     failures: dict[str, str] = field(default_factory=dict)
     """Reasons by path: files that this run could not read, or that broke off."""
     failed_before: int = 0
-    """Files of which an earlier run found that; it is not tried again."""
+    """The same for files of an earlier run; they are not tried again."""
     frames: int = 0
     read_s: float = 0.0
     _settled_s: float = 0.0
@@ -95,14 +95,14 @@ class JobProgress:
 
     @classmethod
     def of(cls, recordings: Iterable[Recording]) -> JobProgress:
-        """Return the progress of a job that has not begun."""
+        """Return the progress of a job that has not started."""
         durations = {str(one.path): one.duration_s for one in recordings}
         return cls(len(durations), sum(durations.values()), durations)
 
     def add(self, update: Update) -> None:
         """Count an update.
 
-        A recording ends once: a task that ran again elsewhere finds those before in the dataset.
+        A recording ends once: a task restarted elsewhere finds the earlier ones in the dataset.
         """
         if update.path in self._ended:
             return
@@ -129,17 +129,17 @@ class JobProgress:
         return self._settled_s + sum(self._open.values())
 
     def speed(self, elapsed_s: float) -> float:
-        """Return how many seconds of video were done in a second by this run, 0 at first."""
+        """Return how many seconds of video this run processes per second, 0 at first."""
         done_s = self.done_s - self._kept_s
         return done_s / elapsed_s if elapsed_s > 0 else 0.0
 
     def left_s(self, elapsed_s: float) -> float | None:
-        """Return how many seconds are left at this speed, None while that is unknown."""
+        """Return the seconds left at this speed, None while unknown."""
         speed = self.speed(elapsed_s)
         return max(0.0, self.total_s - self.done_s) / speed if speed > 0 else None
 
     def line(self, elapsed_s: float) -> str:
-        """Return all of it in one line."""
+        """Return the progress in one line."""
         parts = [
             f"{self.files_done} of {self.files} files",
             f"{hours(self.done_s)} of {hours(self.total_s)} of video",

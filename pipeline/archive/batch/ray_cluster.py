@@ -1,8 +1,8 @@
-"""The cluster of a batch job on Ray Core: tasks, their cores and GPUs, and what they send.
+"""Cluster of a batch job on Ray Core: tasks, their cores and GPUs, and their messages.
 
 A task loads its detector once and keeps it for the next camera in the same process. Detectors are
 not shared between tasks: passing pictures to another process costs more than it saves (see
-docs/scale.md), and on a GPU several tasks share one by asking for a part of it.
+docs/scale.md). Several tasks can share a GPU by requesting a fraction of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.core.parquet_file import keep_pandas_out
 log = logging.getLogger("trackline")
 
 RETRIES = 20
-"""How often a camera's task is begun again after its machine or process was lost."""
+"""Maximum restarts of a camera's task after its machine or process was lost."""
 DEFAULT_CPUS = 4
 _SEND_EVERY_S = 0.5
 _CONNECT_S = 5.0
@@ -41,9 +41,9 @@ _CONNECT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class TaskShare:
-    """What a task asks Ray for; None: by the cluster's machines and the number of cameras.
+    """Resources a task requests; None: from the cluster's machines and the number of cameras.
 
-    `gpus` may be a part of one: tasks that share a GPU.
+    `gpus` may be a fraction: tasks then share a GPU.
     """
 
     cpus: int | None = None
@@ -61,7 +61,7 @@ def share_for(
 ) -> tuple[int, float]:
     """Return the (cores, GPUs) of a task on `machines`, each (cores, GPUs); raises UsageError.
 
-    With fewer cameras than there are places, each gets more cores.
+    If there are fewer cameras than task slots, each gets more cores.
     """
     useful = [each for each in machines if each[0] >= 1]
     if not useful:
@@ -85,7 +85,7 @@ def share_for(
 
 
 class RayCluster:
-    """Tasks on a Ray cluster, and what they sent."""
+    """Tasks on a Ray cluster, and their messages."""
 
     def __init__(self, ray: Any, new_job: NewJob, share: tuple[int, float]) -> None:
         self._ray = ray
@@ -109,17 +109,17 @@ class RayCluster:
         return task
 
     def ended(self, tasks: Sequence[object], timeout_s: float) -> list[tuple[object, Ended]]:
-        """Return the tasks that have ended, with how; waits a moment for one."""
+        """Return the finished tasks with their outcomes; waits briefly for one."""
         ready, _ = self._ray.wait([*tasks], num_returns=1, timeout=timeout_s, fetch_local=False)
         return [(task, self._result(task)) for task in ready]
 
     def messages(self) -> list[Message]:
-        """Return what tasks sent since the last call."""
+        """Return the messages of tasks since the last call."""
         found: list[Message] = self._ray.get(self._mailbox.take.remote())
         return found
 
     def stop(self) -> None:
-        """Let tasks make a checkpoint and end, those too that have not begun."""
+        """Ask tasks to write a checkpoint and end, including those not started yet."""
         self._ray.get(self._mailbox.stop.remote())
 
     def _result(self, task: object) -> Ended:
@@ -152,7 +152,7 @@ def ray_cluster(
         raise _not_there(address, why) from None
     try:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():  # Ray puts its own in their place
+            for number, handler in handlers.items():  # Ray replaces them with its own
                 signal.signal(number, handler)
         machines = [
             (each["Resources"].get("CPU", 0.0), each["Resources"].get("GPU", 0.0))
@@ -170,7 +170,7 @@ def ray_cluster(
 
 
 def _check_address(address: str) -> None:
-    """Raise UsageError unless somebody listens there: Ray would try for minutes."""
+    """Raise UsageError unless the address accepts connections: Ray would try for minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
@@ -199,24 +199,24 @@ def _imported() -> Any:
 
 
 class Mailbox:
-    """Takes what tasks send until the job's process asks; knows whether the job is to stop."""
+    """Collects tasks' messages until the job's process fetches them; holds the stop request."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
         self._is_stopped = False
 
     def send(self, messages: list[Message]) -> bool:
-        """Take messages; return whether the job is to stop."""
+        """Add messages; return whether the job should stop."""
         self._messages += messages
         return self._is_stopped
 
     def take(self) -> list[Message]:
-        """Return the messages so far, and forget them."""
+        """Return the messages so far, and clear them."""
         taken, self._messages = self._messages, []
         return taken
 
     def stop(self) -> None:
-        """Note that the job is to stop."""
+        """Request that the job stops."""
         self._is_stopped = True
 
 
@@ -224,7 +224,7 @@ class Mailbox:
 
 
 class _Outbox(logging.Handler):
-    """Gathers a task's updates and log lines, and exchanges them for the wish to stop."""
+    """Collects a task's updates and log lines, sends them and receives the stop request."""
 
     def __init__(self, send: Callable[[list[Message]], bool]) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class _Outbox(logging.Handler):
         self._flush()
 
     def add(self, message: Message) -> None:
-        """Send a message soon; successive updates of frames become one."""
+        """Send a message soon; consecutive updates of frames are merged."""
         with self._gathering:
             last = self._messages[-1] if self._messages else None
             if _is_frames(message) and _is_frames(last) and message.path == last.path:
@@ -277,7 +277,7 @@ def _is_frames(message: Message | None) -> TypeGuard[Update]:
 
 
 class _Process:
-    """What a worker process keeps from one task to the next: the detector, and its cores."""
+    """State a worker process keeps from one task to the next: the detector and its cores."""
 
     def __init__(self) -> None:
         self.ray_job = ""
@@ -285,13 +285,13 @@ class _Process:
         self.unlock: Callable[[], None] | None = None
 
     def prepare(self, ray_job: str, folder: str, cpus: int) -> None:
-        """Make the process one of a job: where paths are relative to, and which cores are its."""
+        """Set up the process for a job: its working directory and its cores."""
         if self.ray_job == ray_job:
             return
         self.ray_job, self.job = ray_job, None
         share_arenas()
         keep_pandas_out()
-        with suppress(OSError):  # another machine may not have it; whole paths need it not
+        with suppress(OSError):  # another machine may lack it; absolute paths do not need it
             os.chdir(folder)
         if self.unlock is None:
             self.unlock = own_cores(cpus)
@@ -301,10 +301,10 @@ _process = _Process()
 
 
 def own_cores(count: int) -> Callable[[], None] | None:
-    """Keep this process to `count` cores that no other task has; return what gives them back.
+    """Pin this process to `count` cores that no other task has; return a function to free them.
 
-    None where there are no more of them than that, or all are taken: then it runs on any. Ray
-    counts cores, but does not say which; decoders and networks would start a thread for each.
+    None if there are no more cores than that, or all are taken: then it runs on any. Ray counts
+    cores but does not assign them; decoders and networks would start a thread for each core.
     """
     groups = cores().threads // max(count, 1)
     shares = [share_of_cores(number, groups) for number in range(groups)] if groups > 1 else []

@@ -22,7 +22,7 @@ from pipeline.sources.file import build as build_file
 
 
 class _FromFrame:
-    """A file whose frames before `first` count as grabbed and are not given."""
+    """A file whose frames before `first` count as grabbed but are skipped."""
 
     live = False
 
@@ -51,10 +51,10 @@ class _FromFrame:
 
 
 class RecordingReader:
-    """Detects on the frames of one recording; tracking is for the caller.
+    """Detects on the frames of one recording; the caller does the tracking.
 
-    `path` is the recording's, `opened` says what is read: the same, or its copy on this machine.
-    After `results` has ended, `broken` says why and where the file broke off, None if it did not.
+    `path` is the recording's, `opened` the file that is read: the same, or a copy on this machine.
+    After `results` has ended, `broken` is why and where the file broke off, None if it did not.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class RecordingReader:
 
     @property
     def info(self) -> SourceInfo | None:
-        """Return what the file says of itself, once it is open."""
+        """Return the facts about the file, once it is open."""
         return next(iter(self._pipeline.source_infos.values()), None)
 
     @property
     def doubts(self) -> str:
-        """Return in one line what lets one think that pictures are missing, "" for nothing."""
+        """Return in one line why frames may be missing, "" if there is no sign of it."""
         return "; ".join(self._source.doubts)
 
     def stop(self) -> None:
-        """End soon: what is detected is still given; any thread."""
+        """Stop soon, after yielding what has been detected; thread-safe."""
         self.was_stopped = True
         self._pipeline.stop()
 
     def results(self) -> Iterator[Result]:
-        """Yield the frames in order, with detections; raises SourceError where it cannot open."""
+        """Yield the frames in order, with detections; raises SourceError if it cannot open."""
         try:
             with closing(self._pipeline.results()) as results:
                 for result in results:
@@ -102,17 +102,17 @@ class RecordingReader:
             raise SourceError(self._shown(error)) from None
 
     def _shown(self, error: Exception) -> str:
-        """Return an error in one line, with where the recording really is."""
+        """Return an error in one line, with the real path of the recording."""
         return " ".join(str(error).split()).replace(str(self._local), str(self._path))
 
     @property
     def dropped(self) -> int:
-        """Return how many frames were lost, those before the first one not counted."""
+        """Return how many frames were lost, not counting those before the first one."""
         drops: dict[str, int] = {}
         for stats in self._pipeline.stats.sources.values():
             drops |= stats.drops()
         return sum(count for cause, count in drops.items() if cause != "undecoded")
 
     def report(self) -> dict[str, Any]:
-        """Return what the engine counted, as in report.json."""
+        """Return the engine's counts, as in report.json."""
         return self._pipeline.stats.report()

@@ -1,7 +1,7 @@
-"""Recordings in a store or on a web server: listed, probed, and copied here to be read.
+"""Recordings in a store or on a web server: listing, probing, and copying them to this machine.
 
-A recording is read once and by everything that reads files (damage, HEIF, GPU decoders), so it is
-copied to this machine while the one before it is processed, and removed once it is committed.
+A recording is copied to this machine while the previous one is processed, so that everything that
+works on files (damage checks, HEIF, GPU decoders) can read it, and removed once it is committed.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _SECRET = re.compile(
     r"(?i)x-(amz|goog|ms)-|^(sig|signature|se|sp|sv|sr|st|expires|policy)$|token|key|auth|pass|pwd"
     r"|secret|credential"
 )
-"""Parameters of an address that let one in, and change from day to day."""
+"""Address parameters that grant access, and change from day to day."""
 _BLOCK_BYTES = 1 << 18
 _TRIES = 4
 PAUSE_S = 0.5
 
 
 class RemotePath(PurePosixPath):
-    """Where a recording lies in a store, by its address without login and keys.
+    """Path of a recording in a store: its address without login and keys.
 
-    `address` is the whole one. `version` changes with the content: the store's checksum or the time
-    of change, "" where the store gives neither. Paths made from it (`parent`) have none of these.
+    `address` is the complete one. `version` changes with the content: the store's checksum or the
+    modification time, "" if the store has neither. Paths derived from it (`parent`) lack both.
     """
 
     address: str
@@ -62,7 +62,7 @@ class RemotePath(PurePosixPath):
             super().__init__(*parts)
 
     def resolve(self) -> RemotePath:
-        """Return the path itself: addresses are whole."""
+        """Return the path itself: addresses are absolute."""
         return self
 
     absolute = resolve
@@ -79,13 +79,13 @@ def _restored(text: str, address: str, size: int, version: str) -> RemotePath:
 
 
 def path_of(shown: str) -> Path:
-    """Return the path of a recording that is shown so; one in a store cannot be read by it."""
+    """Return the path for display; a recording in a store cannot be read with it."""
     return cast("Path", RemotePath(shown)) if is_address(shown) else Path(shown)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteListing:
-    """The videos below an address, the folder their names are relative to, what is left out."""
+    """Videos below an address, the folder their names are relative to, what is left out."""
 
     videos: tuple[Path, ...]
     root: Path
@@ -93,7 +93,7 @@ class RemoteListing:
 
 
 def list_remote(address: str) -> RemoteListing:
-    """Return the videos below an address, or the one it names; raises SourceError, UsageError.
+    """Return the videos below an address, or at it; raises SourceError, UsageError.
 
     A web server cannot be listed: each address is one recording.
     """
@@ -150,7 +150,7 @@ def _named(address: str) -> str:
 
 
 def _version(info: dict[str, Any], name: str) -> str:
-    """Return the checksum by a store's word, or the name with the time of change."""
+    """Return the store's checksum, or the name with the modification time."""
     for key in _VERSIONS:
         if found := info.get(key):
             return f"checksum {found}"
@@ -161,14 +161,14 @@ def _version(info: dict[str, Any], name: str) -> str:
 
 
 def version_hash(path: RemotePath) -> str:
-    """Return what stands for the content by the store's own word, "" where it says nothing."""
+    """Return the store's version of the content, "" if it has none."""
     if not path.version:
         return ""
     return hashlib.sha256(f"{path.version} {path.size}".encode()).hexdigest()
 
 
 def probe_remote(path: RemotePath, zone: tzinfo | None) -> FileProbe:
-    """Return what a recording says of itself by its first and last bytes; raises SourceError."""
+    """Return a recording's facts from its first and last bytes; raises SourceError."""
     fs, name = file_system(path.address)
     try:
         with reaching():
@@ -180,12 +180,12 @@ def probe_remote(path: RemotePath, zone: tzinfo | None) -> FileProbe:
                     return probe_opened(file, cast("Path", path), path.size, zone)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
-    with _fetched(path) as whole:  # the server gives all or nothing
+    with _fetched(path) as whole:  # the server sends all or nothing
         return probe_opened(whole, cast("Path", path), path.size, zone)
 
 
 def hash_remote(path: RemotePath) -> str:
-    """Return the version's hash, or that of the content, read whole, where there is no version."""
+    """Return the hash of the version, or without one that of the whole content."""
     if known := version_hash(path):
         return known
     digest = hashlib.sha256()
@@ -205,9 +205,10 @@ def _fetched(path: RemotePath) -> Iterator[BinaryIO]:
 
 
 def fetch(path: RemotePath, folder: Path) -> Path:
-    """Copy a recording into a folder of this machine, under its own name; try again if need be.
+    """Copy a recording into a folder of this machine, under its own name, with retries.
 
-    Raises SourceError where it is gone or not allowed, StageError where its store does not answer.
+    Raises SourceError if it is missing or access is denied, StageError if its store does not
+    answer.
     """
     fs, name = file_system(path.address)
     local = folder / path.name.partition("?")[0]
@@ -231,21 +232,21 @@ def fetch(path: RemotePath, folder: Path) -> Path:
 
 
 class LocalCopies:
-    """Copies of remote recordings, one ahead of the one that is processed."""
+    """Copies of remote recordings, one ahead of the one being processed."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "fetch")
         self._begun: dict[str, tuple[Path, Future[Path]]] = {}
 
     def begin(self, path: Path) -> None:
-        """Begin to copy a recording, if it is not on this machine."""
+        """Start copying a recording, if it is not on this machine."""
         if isinstance(path, RemotePath) and path.address not in self._begun:
             folder = Path(tempfile.mkdtemp(prefix="trackline-"))
             self._begun[path.address] = folder, self._pool.submit(fetch, path, folder)
 
     @contextmanager
     def of(self, path: Path) -> Iterator[Path]:
-        """Yield a recording's file on this machine; a copy is removed after that."""
+        """Yield a recording's file on this machine; a copy is removed afterwards."""
         if not isinstance(path, RemotePath):
             yield path
             return
@@ -257,7 +258,7 @@ class LocalCopies:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove what was copied ahead, and let go."""
+        """Remove what was copied ahead, and release resources."""
         self._pool.shutdown(cancel_futures=True)
         for folder, _ in self._begun.values():
             shutil.rmtree(folder, ignore_errors=True)

@@ -39,16 +39,16 @@ from pipeline.sources._file.probe import FileProbe
 
 _POLL_S = 0.1
 LOCK_PATIENCE_S = 15.0
-"""How long a worker of a job that was killed may take to notice that and end."""
+"""Seconds that a worker of a killed job may take to notice that and end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a committed segment's manifest notes for the job that goes on.
+    """Notes in a committed segment's manifest for later runs of the job.
 
-    `token` stands for the segment's results: its content, the token of what its tracks go on from
-    (`carried_from`, "" for nothing) and its first id. `is_carried_on` says that the next segment
-    goes on from it. `size`, `mtime_ns` and `sample` are the video's, `place` is the resolved path
+    `token` identifies the segment's results: its content, the token of the segment its tracks
+    continue from (`carried_from`, "" for none) and its first id. `is_carried_on`: the next segment
+    continues from it. `size`, `mtime_ns` and `sample` are the video's, `place` is the resolved path
     where it was last found, `ended_at_s` is where it really ended.
     """
 
@@ -60,13 +60,13 @@ class Notes:
     ended_at_s: float = 0.0
     reason: str = ""
     recording: Mapping[str, Any] = field(default_factory=dict)
-    """What is known of the recording, for when the file is gone: see `remembered`."""
+    """Facts about the recording, in case the file disappears: see `remembered`."""
     sample: str = ""
     place: str = ""
 
 
 def remembered(recording: Recording) -> dict[str, Any]:
-    """Return what the seams beside a recording depend on, as JSON."""
+    """Return the facts that the seams next to a recording depend on, as JSON."""
     facts = recording.probe
     return {
         "start_utc": recording.start_utc,
@@ -77,7 +77,7 @@ def remembered(recording: Recording) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """Where a segment's file was found after the segment was committed, by its content."""
+    """Location of a segment's file found, by its content, after the segment was committed."""
 
     hash: str
     place: str
@@ -93,7 +93,7 @@ class _Moved:
 
 
 def _read_moved(path: Path) -> dict[str, _Moved]:
-    """Return what is noted of moved files, nothing where that is damaged: they are read again."""
+    """Return the notes about moved files; none if damaged: then the files are read again."""
     try:
         return {name: _Moved(**each) for name, each in json.loads(read_text(path)).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -109,10 +109,10 @@ class Kept:
 
 
 class JobStore:
-    """The committed segments of a dataset that this job has locked, as they were at the start.
+    """Committed segments of a dataset locked by this job, as they were at the start.
 
-    All of them, or one camera's: of a hundred thousand, a worker wants those it works on. Each
-    camera is one process's at a time (`camera_lock`), and that one keeps it up to date.
+    All of them, or one camera's: out of a hundred thousand, a worker needs only those it works on.
+    One process at a time works on a camera (`camera_lock`), and keeps its segments up to date.
     """
 
     def __init__(self, dataset: Path, camera: str | None = None) -> None:
@@ -151,7 +151,7 @@ class JobStore:
         return found
 
     def recording(self, kept: Kept) -> Recording | None:
-        """Return the recording of a segment as it was found then, None if it could not be read."""
+        """Return a segment's recording as it was found then, None if it could not be read."""
         one = kept.notes.recording
         if not one.get("probe"):
             return None
@@ -161,13 +161,13 @@ class JobStore:
         return Recording(path, camera, facts, "", one["start_utc"], one["continues"])
 
     def kept(self, segment: str) -> Kept | None:
-        """Return a committed segment by its name, None where there is none."""
+        """Return a committed segment by its name, None if there is none."""
         return self._kept.get(segment)
 
     def others(self, camera: str, segments: Collection[str]) -> dict[str, Recording]:
-        """Return the camera's committed segments that could be read, but for `segments`, by name.
+        """Return the camera's readable committed segments except `segments`, by name.
 
-        Their files may be gone by now.
+        Their files may no longer exist.
         """
         found = {}
         for name, kept in self._kept.items():
@@ -178,18 +178,18 @@ class JobStore:
         return found
 
     def highest_id(self, camera: str) -> int:
-        """Return the highest track id that a committed segment of the camera has."""
+        """Return the highest track id in a committed segment of the camera."""
         found = (one.manifest for one in self._kept.values())
         return max((one.max_track_id for one in found if one.camera == camera), default=0)
 
     def state_after(self, segment: str) -> Any:
-        """Return the tracker's state after a committed segment, None where it was not kept."""
+        """Return the tracker's state after a committed segment, None if it was not stored."""
         return read_state(self.dataset, segment).state
 
     def note_files(self, found: Mapping[str, Recording]) -> None:
-        """Note where committed segments' files lie now, so that the next job knows them there.
+        """Store where the files of committed segments are now, so that the next job finds them.
 
-        All in one file: a write that waits for the disk for each of 100,000 would take an hour.
+        All in one file: a synced write for each of 100,000 would take an hour.
         """
         changed = False
         for segment, one in found.items():
@@ -206,7 +206,7 @@ class JobStore:
                 write_json(self.dataset / MOVED, there)
 
     def remove(self, segment: str) -> None:
-        """Take a committed segment out of the dataset, with its annotated video."""
+        """Remove a committed segment from the dataset, with its annotated video."""
         kept = self._kept.pop(segment, None)
         remove_segment(self.dataset, segment)
         if kept is not None:
@@ -226,9 +226,9 @@ class JobStore:
 
 @contextmanager
 def camera_lock(dataset: Path, camera: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """Keep other processes from a camera: a worker whose job was killed ends a little later.
+    """Lock a camera against other processes: workers of a killed job end a little later.
 
-    Where the dataset is in a store, other processes of this machine only.
+    For a dataset in a store, only against other processes of this machine.
     """
     digest = hashlib.sha256(camera.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     path = work_root(dataset) / f"camera-{digest}.lock"
@@ -247,7 +247,7 @@ def open_store(
 ) -> Iterator[dict[str, str]]:
     """Lock a dataset for one job, once the workers of a killed one have ended.
 
-    Yields {segment: a line on its first part that is not whole}. Raises what `dataset_job` does.
+    Yields {segment: message about its first damaged part}. Raises the errors of `dataset_job`.
     """
     _refuse_second_job(dataset)
     for path in sorted(work_root(dataset).glob("camera-*.lock")):
@@ -266,7 +266,7 @@ def open_store(
 
 
 def _refuse_second_job(dataset: Path) -> None:
-    """Raise OutputError where another job is at work; else its workers would be waited for."""
+    """Raise OutputError if another job is running; otherwise its workers would be waited for."""
     path = dataset / LOCK
     if is_remote(dataset) or not path.exists():
         return
@@ -281,7 +281,7 @@ def _program() -> str:
 
 
 def _lock(path: Path, patience_s: float = LOCK_PATIENCE_S) -> Any:
-    """Return what unlocks the file; waits for a process that is about to end."""
+    """Return a function that unlocks the file; waits for a process that is about to end."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -295,7 +295,7 @@ def _lock(path: Path, patience_s: float = LOCK_PATIENCE_S) -> Any:
 
 
 def _notes(manifest: Manifest) -> Notes | None:
-    """Return what this job's manifests note, None for a segment that another program wrote."""
+    """Return the notes in this job's manifests, None for a segment written by another program."""
     try:
         notes = Notes(**manifest.notes)
     except TypeError:
@@ -306,9 +306,9 @@ def _notes(manifest: Manifest) -> Notes | None:
 def video_row(
     recording: Recording, *, status: str, read_s: float = 0.0, **more: Any
 ) -> dict[str, Any]:
-    """Return the columns of `videos` that a recording and its run give.
+    """Return the columns of `videos` that come from a recording and its run.
 
-    `read_s` is where it ended or broke off, for what says no length or has less than it says.
+    `read_s` is where it ended or broke off, for files with a missing or excessive duration.
     """
     facts = recording.probe
     row: dict[str, Any] = {"status": status, **more}

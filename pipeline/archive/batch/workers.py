@@ -1,7 +1,7 @@
 """Worker processes of a batch job: each takes one camera after the other from the main process.
 
-Plain processes (spawn), each with its own detector, that talk over a pipe: a process that is killed
-in the middle of a message harms no other. A worker ends with the main process, however that ends.
+Plain processes (spawn), each with its own detector and pipe, so that a process killed in the middle
+of a message does not affect the others. A worker ends with the main process, however that ends.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ log = logging.getLogger("trackline")
 
 _POLL_S = 0.2
 _PATIENCE_S = 60.0
-"""How long workers may take to make a checkpoint when the job is stopped."""
+"""Seconds that workers have for writing a checkpoint when the job is stopped."""
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class CameraJob(Protocol):
-    """What a worker does: process one camera. It is made in the worker, of what can be pickled."""
+    """Processes one camera in a worker; created there from what can be pickled."""
 
     def check_machine(self, camera: str) -> None:
-        """Raise UsageError where this machine, perhaps another one, has not what the job needs."""
+        """Raise UsageError if the machine it runs on lacks something the job needs."""
 
     def run(self, camera: str, report: Report, is_stopped: Callable[[], bool]) -> None:
         """Process a camera's recordings, or stop soon; raises PipelineError."""
@@ -61,7 +61,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line that a worker logs; the main process shows it, so that lines stay whole."""
+    """A log line of a worker; the main process prints it, so that lines stay intact."""
 
     level: int
     text: str
@@ -78,7 +78,7 @@ class FailedInWorkerError(PipelineError):
 def process_camera(
     new_job: NewJob, camera: str, report: Report, is_stopped: Callable[[], bool]
 ) -> Ended:
-    """Process a camera with a job made for it, and return how that ended: nothing is raised."""
+    """Process a camera with a new job and return the outcome; raises nothing."""
     try:
         new_job().run(camera, report, is_stopped)
     except PipelineError as error:
@@ -110,13 +110,13 @@ def run_in_workers(
     report: Report,
     is_stopped: Callable[[], bool],
 ) -> None:
-    """Process the cameras in `count` processes, the first ones first; raises the first error.
+    """Process the cameras in `count` processes, in order; raises the first error.
 
     After an error the other workers stop as after a signal: with a checkpoint.
     """
     waiting = deque(cameras)
     context = multiprocessing.get_context("spawn")
-    # Not an Event: a process killed while it holds the lock of one would block all the others.
+    # Not an Event: a process killed while holding its lock would block all the others.
     stop = context.RawValue("b", 0)
     workers = [
         _Worker(context, new_job, number, count, stop) for number in range(min(count, len(waiting)))
@@ -154,9 +154,9 @@ def run_in_workers(
 
 
 def run_in_process(function: Callable[[Any], object], argument: Any) -> None:
-    """Call a function in a process that ends with it; raises FailedInWorkerError where it fails.
+    """Call a function in a process that ends with it; raises FailedInWorkerError if it fails.
 
-    What interrupts this process while it waits, such as Ctrl-C, ends that one.
+    An interruption of this process while it waits, such as Ctrl-C, ends the other one, too.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -175,14 +175,14 @@ def run_in_process(function: Callable[[Any], object], argument: Any) -> None:
     finally:
         ours.close()
         if process.pid is not None:
-            process.kill()  # it has said all
+            process.kill()  # nothing more will come from it
             process.join()
     if failure is not None:
         raise FailedInWorkerError(*failure)
 
 
 def _call(function: Callable[[Any], object], argument: Any, connection: Connection) -> None:
-    """Call a function and send the text and exit code of the error it raises, or None."""
+    """Call a function and send the text and exit code of its error, or None."""
     _ignore_signals()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     failure: tuple[str, int] | None = None
@@ -199,17 +199,17 @@ def _call(function: Callable[[Any], object], argument: Any, connection: Connecti
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Start a process whose SIGINT and SIGTERM wait until it calls `_ignore_signals`.
+    """Start a process with SIGINT and SIGTERM blocked until it calls `_ignore_signals`.
 
-    It imports libraries before, and a signal then would end it with a traceback. Those of this
-    process wait until it is started.
+    It imports libraries first, during which a signal would end it with a traceback. Signals to this
+    process are blocked until it has started.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker  # not on Windows
 
-    resource_tracker.ensure_running()  # else it is started meanwhile, and ends the waiting
+    resource_tracker.ensure_running()  # otherwise it starts below, and unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
@@ -220,8 +220,8 @@ def _signals_held() -> Iterator[None]:
 def _ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM in a worker process.
 
-    The main process gets them too, and says when to stop: a worker that stopped on its own would
-    leave the job unfinished without an error.
+    The main process gets them as well, and decides when to stop: a worker that stopped on its own
+    would leave the job unfinished without an error.
     """
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
@@ -230,7 +230,7 @@ def _ignore_signals() -> None:
 
 
 def _ready(workers: list[_Worker]) -> list[_Worker]:
-    """Return the workers that sent something or ended; waits a moment for one."""
+    """Return the workers that sent something or ended; waits briefly for one."""
     by_handle: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
     return [by_handle[each] for each in wait([*by_handle], _POLL_S)]
 
@@ -243,7 +243,7 @@ def _how_it_ended(process: BaseProcess) -> str:
 
 
 class _Worker:
-    """One worker process, as the main process sees it."""
+    """One worker process, as seen by the main process."""
 
     def __init__(self, context: Any, new_job: NewJob, number: int, count: int, stop: Any) -> None:
         self.connection, theirs = context.Pipe()
@@ -260,14 +260,14 @@ class _Worker:
         theirs.close()
 
     def give(self, camera: str | None) -> None:
-        """Let it process a camera, or end."""
+        """Make it process a camera, or end."""
         self.is_busy = camera is not None
         self._camera = camera or ""
-        with suppress(OSError):  # it has died; `receive` says so
+        with suppress(OSError):  # it has died; `receive` reports it
             self.connection.send(camera)
 
     def receive(self) -> Update | LogLine | Ended:
-        """Return its next message; one that has died says so."""
+        """Return its next message, or one that reports its death."""
         try:
             message: Update | LogLine | Ended = self.connection.recv()
         except (EOFError, OSError):
@@ -278,7 +278,7 @@ class _Worker:
         return message
 
     def end(self) -> None:
-        """Wait for its end, and end it by force after a while."""
+        """Wait for it to end; kill it after a while."""
         with suppress(OSError):
             self.connection.close()
         self._process.join(_PATIENCE_S)
@@ -288,7 +288,7 @@ class _Worker:
 
 
 class _Messages(logging.Handler):
-    """Sends a worker's updates and log lines, of any thread, to the main process."""
+    """Sends a worker's updates and log lines, from any thread, to the main process."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
@@ -307,7 +307,7 @@ class _Messages(logging.Handler):
 
 
 def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[int, ...]) -> None:
-    """Process the cameras that the main process names until it says that there are no more."""
+    """Process the cameras sent by the main process until there are no more."""
     _ignore_signals()
     share_arenas()
     keep_pandas_out()
@@ -336,7 +336,7 @@ def _work(new_job: NewJob, connection: Connection, stop: Any, own_cores: tuple[i
 
 
 def _end_with_parent() -> None:
-    """End this process when the main one is gone: killed, it cannot say so."""
+    """End this process when the main one is gone: if killed, it cannot send a message."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

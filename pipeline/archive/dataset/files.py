@@ -1,7 +1,7 @@
-"""Files of a dataset, in a folder or in an object store: listed, read, put and removed.
+"""Files of a dataset, in a folder or in an object store: list, read, write and remove.
 
-A store has no rename and no folders: an object is there, whole, once it is put. What is in progress
-lies on this machine until then.
+A store has no rename and no folders: an object exists, complete, once it is put. Until then work in
+progress is on this machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def work_root(dataset: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file exists; raises OSError where its store cannot be reached."""
+    """Return whether a file exists; raises OSError if its store cannot be reached."""
     if not is_remote(path):
         return path.exists()
     fs, name = store_of(path)
@@ -43,7 +43,7 @@ def is_there(path: Path) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of files and folders in a folder, none where it is missing."""
+    """Return the names of files and folders in a folder; none if it does not exist."""
     try:
         if not is_remote(folder):
             return os.listdir(folder)
@@ -56,7 +56,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def files_below(folder: Path) -> dict[str, int]:
-    """Return {file: its size} of all below a folder, relative to it, with `/` between folders."""
+    """Return {file: its size} of all files below a folder, as relative paths with `/`."""
     if not is_remote(folder):
         paths = [Path(inside, name) for inside, _, names in os.walk(folder) for name in names]
         return {each.relative_to(folder).as_posix(): each.lstat().st_size for each in paths}
@@ -80,7 +80,7 @@ def read_text(path: Path) -> str:
 
 
 def read_texts(folder: Path, names: Sequence[str]) -> dict[str, str | OSError]:
-    """Return the texts of files of a folder, or why one could not be read; stores many at once."""
+    """Return the texts of a folder's files, or why one is unreadable; from stores many at once."""
     if not is_remote(folder) or len(names) < 2:
         return {name: _text_or_error(folder / name) for name in names}
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
@@ -97,11 +97,10 @@ def _text_or_error(path: Path) -> str | OSError:
 
 
 def write_json(path: Path, value: Any, *, is_new: bool = False, indent: int | None = 1) -> None:
-    """Write a JSON file in one step, so that it is stored for good before this returns.
+    """Write a JSON file in one step; it is on disk before this returns.
 
-    Without `indent` it takes a fifth of the time. With `is_new` a store refuses it where there is
-    one already (FileExistsError), if it can.
-    Raises OSError.
+    Without `indent` it takes a fifth of the time. With `is_new` a store that supports it refuses to
+    replace an existing object (FileExistsError). Raises OSError.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if is_remote(path):
@@ -116,20 +115,20 @@ def write_json(path: Path, value: Any, *, is_new: bool = False, indent: int | No
 
 
 def put_bytes(path: Path, content: bytes, *, is_new: bool = False) -> None:
-    """Put an object into a store; `is_new`: FileExistsError where there is one. Raises OSError."""
+    """Put an object into a store; `is_new`: FileExistsError if it exists. Raises OSError."""
     fs, name = store_of(path)
     with reaching():
         try:
             fs.pipe_file(name, content, mode="create" if is_new else "overwrite")
         except OSError as error:
-            # S3's answer to a condition that does not hold, as s3fs passes it on.
+            # S3's response to a failed condition, as passed on by s3fs.
             if is_new and ("PreconditionFailed" in repr(error.__cause__) or "412" in str(error)):
                 raise FileExistsError(str(error)) from error
             raise
 
 
 def move_into_place(local: Path, target: Path) -> None:
-    """Move a whole file of this machine to its place in the dataset; raises OSError."""
+    """Move a complete file of this machine to its place in the dataset; raises OSError."""
     if is_remote(target):
         fs, name = store_of(target)
         with reaching():
@@ -141,7 +140,7 @@ def move_into_place(local: Path, target: Path) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, if it is there; raises OSError."""
+    """Remove a file if it exists; raises OSError."""
     if not is_remote(path):
         path.unlink(missing_ok=True)
         return
@@ -151,7 +150,7 @@ def remove_file(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all in it, if it is there; raises OSError."""
+    """Remove a folder with its content if it exists; raises OSError."""
     if not is_remote(folder):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
@@ -162,7 +161,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_empty_folders(folder: Path) -> None:
-    """Remove a folder and those in it as far as they are empty; a store has none."""
+    """Remove a folder and its subfolders as far as they are empty; stores have no folders."""
     if is_remote(folder):
         return
     for inside, _, _ in os.walk(folder, topdown=False):

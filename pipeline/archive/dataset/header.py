@@ -1,4 +1,4 @@
-"""Header of a dataset, which keeps the options that made it; a dataset begun for one job."""
+"""Header of a dataset, with the options it was created with; opening a dataset for a job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MAX_NAMED = 6
 
 
 def read_header(dataset: Path) -> dict[str, Any]:
-    """Return what dataset.json says; raises UsageError unless this program can read the dataset."""
+    """Return the content of dataset.json; raises UsageError if this program cannot read it."""
     path = dataset / HEADER
     try:
         header = json.loads(read_text(path))
@@ -68,7 +68,7 @@ def read_header(dataset: Path) -> dict[str, Any]:
 
 
 def has_header(path: Path) -> bool:
-    """Return whether there is a dataset to go on with, readable or not."""
+    """Return whether there is a dataset to continue, readable or not."""
     try:
         return is_there(path / HEADER)
     except OSError as error:
@@ -78,12 +78,12 @@ def has_header(path: Path) -> bool:
 def refuse_other_options(
     dataset: Path, options: Mapping[str, Any], written: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the names of options that are others than before, of a dataset without results.
+    """Return the names of the options that have changed, for a dataset without results.
 
-    `written` are those that the user set, or what is above them (`zones`); None: it is not known.
-    One that the program that made the dataset did not have counts only where the user set it: its
-    default is what that program did. Raises UsageError where there are results: it names what a
-    user set now or then, else (after an update of the program) all that differ.
+    `written` are those the user set, or their parents (`zones`); None: unknown. An option that the
+    program that created the dataset did not have counts only if the user set it: its default is the
+    behaviour of that program. Raises UsageError if there are results: it names the options a user
+    set now or then, else (after an update of the program) all that differ.
     """
     header = read_header(dataset)
     before, now = header.get("options", {}), _as_json(options)
@@ -128,12 +128,12 @@ def dataset_job(
     written: Sequence[str] | None = None,
     on_damage: Callable[[Manifest, str], None] | None = None,
 ) -> Iterator[Path]:
-    """Lock a dataset for one job, made where it is missing, and clear what a killed job left.
+    """Lock a dataset for one job, creating it if missing, and remove leftovers of a killed job.
 
-    `options` are those that change results, as JSON: other ones than before are refused by name,
-    unless `fresh` begins the dataset anew; `written` are those the user set. `on_damage` gets each
-    committed segment of which a part is not whole, with a line on that. Raises UsageError,
-    OutputError, MissingExtraError.
+    `options` are those that change results, as JSON: changed ones are refused by name, unless
+    `fresh` restarts the dataset; `written` are those the user set. `on_damage` is called for each
+    committed segment with a damaged part, with a message about it. Raises UsageError, OutputError,
+    MissingExtraError.
     """
     import_pyarrow("a dataset")
     if str(dataset).startswith(("http://", "https://")):
@@ -153,7 +153,7 @@ def dataset_job(
                 on_damage(manifest, why)
         yield dataset
         if is_remote(dataset):
-            # Parts of workers that were lost: some read whole folders as they are.
+            # Parts of lost workers: some readers read whole folders.
             with writing(dataset, WriteError):
                 remove_orphans(dataset)
     finally:
@@ -161,7 +161,7 @@ def dataset_job(
 
 
 def lock_dataset(dataset: Path) -> Callable[[], None]:
-    """Lock a dataset for one job, return what unlocks it; raises OutputError where one has it."""
+    """Lock a dataset for one job, return a function to unlock it; raises OutputError if locked."""
     try:
         return take_lease(dataset) if is_remote(dataset) else lock_file(dataset / LOCK)
     except LockHeldError as error:
@@ -178,7 +178,7 @@ def _begin(
     program: str,
     fresh: bool,
 ) -> list[tuple[Manifest, str]]:
-    """Bring a dataset to where a job can begin; return segments with a damaged part, and why."""
+    """Prepare a dataset for a job; return segments with a damaged part, and why."""
     header = read_header(dataset) if has_header(dataset) else None
     if header is not None and not fresh and not refuse_other_options(dataset, options, written):
         with writing(dataset):
@@ -187,7 +187,7 @@ def _begin(
         return damaged
     with writing(dataset):
         write_json(dataset / BEGUN, {})
-        remove_file(dataset / HEADER)  # no reader takes the rest for a dataset
+        remove_file(dataset / HEADER)  # without it, no reader takes the rest for a dataset
         _remove_results(dataset)
         told = {} if written is None else {"written": [*written]}
         start = {"format": FORMAT, "schema": SCHEMA_VERSION, "program": program}
@@ -203,14 +203,14 @@ def _holds_results(dataset: Path) -> bool:
 
 
 def _remove_results(dataset: Path) -> None:
-    """Remove what jobs wrote, and nothing else that lies in the folders of tables and videos."""
+    """Remove what jobs wrote, but no other files in the folders of tables and videos."""
     for folder in (dataset / MANIFESTS, dataset / STATES, work_root(dataset)):
         remove_folder(folder)
     remove_file(dataset / MOVED)
     for name in (*TABLES, ANNOTATED):
         for path in [*children_with(dataset / name, (".parquet", ".mp4", ".part"))]:
             remove_file(path)
-        remove_empty_folders(dataset / name)  # somebody else's files stay
+        remove_empty_folders(dataset / name)  # foreign files stay
 
 
 def _short(value: Any) -> str:

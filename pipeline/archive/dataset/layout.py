@@ -1,7 +1,7 @@
 """Files of a dataset: its manifests, parts, and the work of segments in progress.
 
-What holds after a kill at any moment: a segment is in the dataset once its manifest is; everything
-else about it is an orphan, or work to go on from.
+Invariant, even if killed at any moment: a segment is in the dataset once its manifest is; all other
+files of a segment are orphans, or work that can be resumed.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ PROGRESS = "progress.json"
 """Name of the checkpoint in a segment's work."""
 ANNOTATED = "annotated"
 MOVED = ".moved.json"
-"""Where files lie now that lay elsewhere when they were processed; the job's own."""
+"""Current locations of files that have moved since they were processed; used by the job."""
 LOCK = ".lock"
-"""Options that a refusal names; more are counted."""
+"""Options named in an error; further ones are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One file of a table; `path` is relative to the dataset.
 
-    `bytes` is its size, None where an older program did not note it.
+    `bytes` is its size, None if an older program did not store it.
     """
 
     path: str
@@ -55,9 +55,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a committed segment consists of. `max_track_id` is 0 where it has no track.
+    """Manifest of a committed segment. `max_track_id` is 0 if it has no track.
 
-    `notes` are those of the job that wrote it, for itself.
+    `notes` belong to the job that wrote it.
     """
 
     segment: str
@@ -75,9 +75,9 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """What the next segment of a camera goes on from.
+    """State from which the next segment of a camera continues.
 
-    `state` is the caller's, of the tracker; `open_tracks` are trajectories that may go on.
+    `state` is the caller's state of the tracker; `open_tracks` are trajectories that may continue.
     """
 
     state: Any = None
@@ -85,7 +85,7 @@ class CameraState:
 
 
 def manifest_path(dataset: Path, segment: str) -> Path:
-    """Return the manifest's file, which is there once the segment is committed."""
+    """Return the manifest's file, which exists once the segment is committed."""
     return dataset / MANIFESTS / f"{segment}.json"
 
 
@@ -95,9 +95,9 @@ def work_folder(dataset: Path, segment: str) -> Path:
 
 
 def part_path(segment: Segment, table: str, attempt: str = "") -> str:
-    """Return where a table's part of a segment lies, relative to the dataset.
+    """Return the path of a table's part of a segment, relative to the dataset.
 
-    In a store each attempt to write it has a name of its own, so that none replaces another's.
+    In a store each attempt to write it has its own name, so that none replaces another's.
     """
     own = f".{attempt}" if attempt else ""
     return f"{table}/{segment.folder}/{segment.name}{own}.parquet"
@@ -106,18 +106,18 @@ def part_path(segment: Segment, table: str, attempt: str = "") -> str:
 def write_manifest(dataset: Path, manifest: Manifest, *, is_new: bool = False) -> None:
     """Make a segment part of the dataset; raises OSError.
 
-    With `is_new` a store refuses it where the segment is there already (FileExistsError).
+    With `is_new` a store refuses a segment that exists already (FileExistsError).
     """
     write_json(manifest_path(dataset, manifest.segment), asdict(manifest), is_new=is_new)
 
 
 def read_manifest(dataset: Path, segment: str) -> Manifest | None:
-    """Return what a segment consists of, None where it is not committed; raises UsageError."""
+    """Return a segment's manifest, None if it is not committed; raises UsageError."""
     return _manifests(dataset, [segment]).get(segment)
 
 
 def read_manifests(dataset: Path, camera: str | None = None) -> dict[str, Manifest]:
-    """Return every committed segment, or one camera's, by its name, in the order of names."""
+    """Return every committed segment, or one camera's, by name, in the order of names."""
     try:
         names = [each for each in names_in(dataset / MANIFESTS) if is_manifest(each)]
     except OSError as error:
@@ -157,7 +157,7 @@ def is_manifest(name: str) -> bool:
 
 
 def read_state(dataset: Path, segment: str) -> CameraState:
-    """Return the state of the camera after a committed segment, empty where it was not kept."""
+    """Return the state of the camera after a committed segment, empty if it was not stored."""
     path = dataset / STATES / f"{segment}.json"
     try:
         value = json.loads(read_text(path))
@@ -171,13 +171,13 @@ def read_state(dataset: Path, segment: str) -> CameraState:
 
 
 def write_state(dataset: Path, segment: str, state: CameraState) -> None:
-    """Keep the state of the camera after a segment; raises OSError."""
+    """Store the state of the camera after a segment; raises OSError."""
     value = {"state": to_json(state.state), "open_tracks": to_json(state.open_tracks)}
     write_json(dataset / STATES / f"{segment}.json", value, indent=None)
 
 
 def remove_segment(dataset: Path, segment: str) -> None:
-    """Take a committed segment out of the dataset, and its work; raises WriteError."""
+    """Remove a committed segment and its work from the dataset; raises WriteError."""
     manifest = read_manifest(dataset, segment)
     with writing(dataset, WriteError):
         remove_file(manifest_path(dataset, segment))
@@ -188,11 +188,11 @@ def remove_segment(dataset: Path, segment: str) -> None:
 
 
 def remove_orphans(dataset: Path) -> list[tuple[Manifest, str]]:
-    """Remove parts, states and videos without a manifest, and work that no job can go on from.
+    """Remove parts, states and videos without a manifest, and work that no job can resume.
 
-    Return the committed segments of which a part is missing or of another size than was written,
-    and a line on that. Only under the dataset's lock: another process's commit looks the same.
-    Raises OSError.
+    Returns the committed segments with a part that is missing or has changed size, with a message
+    about it. Call only under the dataset's lock: another process's commit looks the same. Raises
+    OSError.
     """
     committed = read_manifests(dataset)
     kept = {part.path: each for each in committed.values() for part in each.parts.values()}

@@ -1,8 +1,8 @@
-"""The lock of a dataset in an object store: an object that one job puts, renews and removes.
+"""Lock of a dataset in an object store: an object that one job puts, renews and removes.
 
-Stores have no file locks. They can refuse to put an object that is there already, so of two jobs
-that put `.lock-000007` one gets it. A job that was killed stops renewing; the next one takes the
-next number, which a sleeping holder notices.
+Stores have no file locks, but they can refuse to replace an existing object, so only one of two
+jobs that put `.lock-000007` gets it. A killed job stops renewing; the next one takes the next
+number, which a suspended holder notices when it resumes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pipeline.core.file_lock import LockHeldError
 log = logging.getLogger("trackline")
 
 LEASE_S = 120.0
-"""How long a lock holds without being renewed; clocks may differ by less than half of it."""
+"""Seconds a lease is valid without renewal; clocks must differ by less than half of it."""
 RENEW_S = 20.0
 _NAME = re.compile(r"\.lock-(\d{6,})")
 
 
 class LeaseHeldError(LockHeldError):
-    """Another job holds the lease; `holder` says which process on which machine."""
+    """Another job holds the lease; `holder` is its process and machine."""
 
     def __init__(self, holder: str) -> None:
         self._holder = holder
@@ -39,7 +39,7 @@ class LeaseHeldError(LockHeldError):
 
     @property
     def holder(self) -> str:
-        """Return who holds it, for a message."""
+        """Return the holder, for a message."""
         return self._holder
 
 
@@ -49,7 +49,7 @@ def is_lease(name: str) -> bool:
 
 
 def take_lease(dataset: Path) -> Callable[[], None]:
-    """Take the dataset's lease and return what gives it back; raises LeaseHeldError, OSError."""
+    """Acquire the dataset's lease; return its release function. Raises LeaseHeldError, OSError."""
     held = sorted(filter(is_lease, names_in(dataset)), key=_number)
     if held and (holder := _holder(dataset / held[-1])):
         raise LeaseHeldError(holder)
@@ -74,12 +74,12 @@ def _content() -> bytes:
 
 
 def _holder(path: Path) -> str:
-    """Return who holds a lease, "" where it is over or its process is gone."""
+    """Return the holder of a lease, "" if it has expired or its process is gone."""
     try:
         value = json.loads(read_text(path))
         host, pid, until = str(value["host"]), int(value["pid"]), float(value["until"])
     except FileNotFoundError:
-        return ""  # given back just now
+        return ""  # released just now
     except (ValueError, TypeError, KeyError):
         return ""
     if until < time.time() or (host == platform.node() and not _is_running(pid)):
@@ -98,7 +98,7 @@ def _is_running(pid: int) -> bool:
 
 
 class _Renewal:
-    """Renews a lease from a thread of its own until it is given back."""
+    """Renews a lease on its own thread until it is released."""
 
     def __init__(self, dataset: Path, name: str) -> None:
         self._dataset = dataset
@@ -109,7 +109,7 @@ class _Renewal:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give the lease back; raises OutputError where another job took it meanwhile."""
+        """Release the lease; raises OutputError if another job has taken it."""
         self._stop.set()
         self._thread.join()
         if self._is_lost:

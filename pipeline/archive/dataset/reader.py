@@ -1,4 +1,4 @@
-"""Reader of a dataset: the committed segments as they were when it was opened, and no others."""
+"""Reader of a dataset: a snapshot of the segments committed when it was opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_ROWS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as it was when it was opened; a job that goes on writing does not change it."""
+    """Snapshot of a dataset when it was opened; a job that keeps writing does not change it."""
 
     path: Path
     options: Mapping[str, Any]
@@ -47,8 +47,8 @@ class Dataset:
     ) -> Iterator[Any]:
         """Yield a table's rows as pyarrow tables, segment by segment, in bounded memory.
 
-        Its columns are followed by `camera` and `date`; `segments` are those to read, None for all.
-        Raises UsageError for an unknown table, column or camera, and where a part is missing or
+        `camera` and `date` are added as last columns; `segments` are those to read, None for all.
+        Raises UsageError for an unknown table, column or camera, and if a part is missing or
         damaged.
         """
         names = self._checked(name, columns)
@@ -103,7 +103,7 @@ class Dataset:
         return rows
 
     def _why_gone(self, manifest: Manifest) -> str:
-        """Return why a part that was there when the dataset was opened is not there now."""
+        """Return why a part that existed when the dataset was opened is missing now."""
         if read_manifest(self.path, manifest.segment) != manifest:
             return "is gone: its segment was done anew meanwhile; open the dataset again"
         return (
@@ -112,7 +112,7 @@ class Dataset:
         )
 
     def folder_of(self, camera: str) -> str:
-        """Return how a camera is called in the folders' names, which other readers show."""
+        """Return a camera's name in the folders, which other readers show."""
         return partition_value(camera)
 
     def _checked(self, name: str, columns: Sequence[str] | None) -> list[str]:
@@ -128,7 +128,7 @@ class Dataset:
 
 
 def open_dataset(path: Path | str) -> Dataset:
-    """Return a dataset to read; raises UsageError for none, a damaged one or a newer schema."""
+    """Open a dataset; raises UsageError if it is missing, damaged or has a newer schema."""
     import_pyarrow("a dataset")
     place = place_of(str(path)) if isinstance(path, str) else path
     header = read_header(place)
@@ -136,10 +136,10 @@ def open_dataset(path: Path | str) -> Dataset:
 
 
 def dataset_named(path: Path) -> Path | None:
-    """Return the dataset that a path or address names, as itself or as its table `tracks`.
+    """Open the dataset at a path or address, given itself or by its table `tracks`.
 
-    None for what else may be on this machine. Raises UsageError for an address that is no dataset:
-    of a store, nothing else is read.
+    Returns None for other files on this machine. Raises UsageError for an address that is not a
+    dataset: nothing else is read from stores.
     """
     if not is_remote(path):
         return dataset_at(home_path(path))
@@ -151,7 +151,7 @@ def dataset_named(path: Path) -> Path | None:
 
 @contextmanager
 def _opened(part: Path) -> Iterator[Any]:
-    """Yield what pyarrow reads a part from: its path, or an open file of its store."""
+    """Yield a part's source for pyarrow: its path, or an open file of its store."""
     if not is_remote(part):
         yield part
         return

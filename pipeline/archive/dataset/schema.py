@@ -1,4 +1,4 @@
-"""The tables of a dataset: each column's type, unit and meaning, and the names of its folders."""
+"""Tables of a dataset: each column's type, unit and meaning, and the names of its folders."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import quote
 from pipeline.core.output_columns import EVENT_COLUMNS, EXTRA_COLUMNS, TRACK_COLUMNS, Column
 
 SCHEMA_VERSION = 2
-"""2 has masks and keypoints in `tracks`; what is written in 1 is read, its columns being null."""
+"""2 adds masks and keypoints to `tracks`; version 1 can be read, with nulls in these columns."""
 UNKNOWN_DATE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table; its folder has its name. `rows` says what one row stands for."""
+    """One table; its folder has its name. `rows` describes what one row stands for."""
 
     name: str
     rows: str
@@ -36,7 +36,7 @@ PARTITIONS = (
         "date", "text", "UTC", "day on which the segment began, `2024-01-31`; `unknown` without one"
     ),
 )
-"""What the folders say: readers of hive partitions add these two columns to every table."""
+"""Columns from folder names: readers of hive partitions add these two to every table."""
 
 _SEGMENT = Column("segment", "text", "", "name of the segment: one row of `videos`")
 
@@ -118,11 +118,11 @@ TABLES: dict[str, Table] = {
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One video of a camera. `start_utc` is Unix time at its `pts_s` 0, None where unknown.
+    """One video of a camera. `start_utc` is the Unix time at its `pts_s` 0, None if unknown.
 
-    `camera` is as the user knows it; `name` is safe as a file name and stays the same between runs.
-    `hash` is that of the video's content: a segment whose work has another one begins anew.
-    `offset_s` is where it starts on its group's own clock, for durations over seams.
+    `camera` is the user's name; `name` is safe as a file name and the same in every run. `hash` is
+    that of the video's content: a segment whose work has a different one is restarted. `offset_s`
+    is its start on its group's own clock, for durations across seams.
     """
 
     name: str
@@ -154,7 +154,7 @@ def segment_name(camera: str, path: str, start_utc: float | None = None) -> str:
 
 
 def segment_stem(camera: str) -> str:
-    """Return how the names of a camera's segments begin; other cameras' may begin alike."""
+    """Return the prefix of a camera's segment names; other cameras' may begin with it, too."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", camera).strip("_")[:60] or "camera"
 
 
@@ -166,10 +166,10 @@ _MAX_VALUE = 80  # characters before escaping: at most 9 bytes each in a file na
 
 
 def partition_value(camera: str) -> str:
-    """Return a camera as it stands in a folder's name, percent-encoded as readers expect.
+    """Return a camera's folder name, percent-encoded as readers expect.
 
-    Readers guess the column's type from the folders: a camera called `01` would become the number 1
-    and `null` nothing. Such names get `cam` in front, and very long ones end in a hash.
+    Readers guess the column's type from the folders: a camera called `01` would become the number
+    1, and `null` a null. Such names are prefixed with `cam`, and very long ones end in a hash.
     """
     text = camera.encode("utf-8", "replace").decode("utf-8")
     text = f"cam{text}" if not text.strip() or _NO_TEXT.fullmatch(text.strip()) else text

@@ -15,18 +15,18 @@ from pipeline.core.simplification import simplified
 Float64 = NDArray[np.float64]
 
 MAX_POINTS = 512
-"""Points of a path that are held before it is simplified."""
+"""Points of a path collected before it is simplified."""
 TOLERANCE = 0.05
-"""How far a path may be from the boxes, as a part of their mean diagonal: more is no jitter."""
+"""Maximum distance of a path from the boxes, as a share of their mean diagonal: about jitter."""
 MEAN_S = 0.5
-"""Positions are averaged over this time: a box jitters from frame to frame, an object does not."""
+"""Positions are averaged over this time: boxes jitter from frame to frame, objects do not."""
 
 _NO_TIME = int(np.iinfo(np.int64).min)
 
 
 @dataclass(slots=True)
 class Moment:
-    """A frame in which a track was seen; `utc_ms` is None where unknown."""
+    """A frame in which a track was seen; `utc_ms` is None if unknown."""
 
     segment: str
     frame: int
@@ -36,12 +36,12 @@ class Moment:
 
 @dataclass(slots=True)
 class OpenTrack:
-    """What is known of a track so far.
+    """Summary of a track so far.
 
     Sums are whole numbers (of 0.0001 score, 0.01 pixels, microseconds), so that they do not depend
     on where a job was interrupted. A point is x, y and seconds on the group's clock: `begin` and
-    `end` the first and last seen, `points` the means in between. `mean` sums up the
-    newest: its number (time / MEAN_S), frames, x, y and time.
+    `end` are the first and last seen, `points` the means in between. `mean` accumulates the newest
+    mean: its number (time / MEAN_S), frames, x, y and time.
     """
 
     source: str
@@ -67,7 +67,7 @@ class OpenTrack:
         return max(1.0, TOLERANCE * diagonal) * self.coarser
 
     def move(self, number: int, sums: list[int]) -> None:
-        """Take frames of one mean: how many, the sums of x, y, time, width and height."""
+        """Add frames of one mean: their count, and the sums of x, y, time, width and height."""
         if number != self.mean[0]:
             self.points += self._newest_mean()
             self.mean = [number, 0, 0, 0, 0]
@@ -94,7 +94,7 @@ class OpenTrack:
 
 
 class Trajectories:
-    """The tracks of one camera that have not ended yet, over the segments of a group."""
+    """Tracks of one camera that have not ended yet, across the segments of a group."""
 
     def __init__(self, segment: str, offset_s: float, saved: Mapping[str, Any]) -> None:
         self._segment = segment
@@ -114,7 +114,7 @@ class Trajectories:
         }
 
     def save_state(self) -> dict[str, Any]:
-        """Return all that another object needs to go on, as plain data."""
+        """Return the state from which another object can continue, as plain data."""
         return {
             "class_names": self._names,
             "tracks": {
@@ -129,7 +129,7 @@ class Trajectories:
         }
 
     def add(self, table: Any) -> None:
-        """Take rows of `tracks` (a pyarrow table) in the order of their frames."""
+        """Add rows of `tracks` (a pyarrow table) in the order of their frames."""
         if not table.num_rows:
             return
         columns = {
@@ -211,7 +211,7 @@ class Trajectories:
         steps = np.diff(path[:, :2], axis=0)
         dx, dy = (path[-1, :2] - path[0, :2]).tolist()
         displacement = math.hypot(dx, dy)
-        # The picture's y points down; people's upwards.
+        # In the picture y points down; directions are given with y upwards.
         direction = math.degrees(math.atan2(-dy, dx)) % 360
         moved = displacement > track.tolerance
         return (
@@ -238,7 +238,7 @@ class Trajectories:
 
 
 def _fields(one: OpenTrack | Moment) -> dict[str, Any]:
-    """Return the fields as they are: `asdict` copies every number of them, which takes long."""
+    """Return the fields without copying: `asdict` copies every number, which is slow."""
     return {each.name: getattr(one, each.name) for each in fields(one)}
 
 
@@ -260,5 +260,5 @@ def _equals(column: Any, text: str) -> NDArray[np.bool_]:
 
 
 def _kept(points: Float64, tolerance: float) -> NDArray[np.intp]:
-    """Return the rows of x, y, t f64[N,3] that a path needs."""
+    """Return the rows of x, y, t f64[N,3] that the simplified path keeps."""
     return simplified(points[:, 2], points[:, :2], tolerance)

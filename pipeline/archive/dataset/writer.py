@@ -1,4 +1,4 @@
-"""Writer of one segment: takes rows, writes checkpoints, commits all of it at once."""
+"""Writer of one segment: collects rows, writes checkpoints, commits everything at once."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ from pipeline.core.parquet_file import (
 from pipeline.core.state_json import from_json, to_json
 
 BLOCK_ROWS = 1 << 14
-"""Rows of `tracks` that are gathered before they are encoded."""
+"""Rows of `tracks` that are collected before they are encoded."""
 STATUSES = ("ok", "partial", "failed")
 _PIECES = ("tracks", "trajectories", "events")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where to go on: the last frame whose rows are kept (-1: none), and the caller's state."""
+    """Resume point: the last frame whose rows are stored (-1: none), and the caller's state."""
 
     frame: int
     frames: int
@@ -66,11 +66,11 @@ class Checkpoint:
 class SegmentWriter:
     """Writes the rows of one segment of a dataset that this job has locked.
 
-    Rows become durable with `checkpoint` and part of the dataset with `commit`. A writer of the
-    same segment after a kill has `resumed` set: results after its frame are to be added again, in
-    order. `previous` is the committed segment whose tracks go on in this one; trajectories that it
-    kept open are continued. A track unseen for `memory_s` has ended: at least as long as the
-    tracker remembers. All methods raise WriteError where the disk does not take it.
+    Rows become durable with `checkpoint` and part of the dataset with `commit`. A writer that
+    resumes a segment after a kill has `resumed` set: results after its frame must be added again,
+    in order. `previous` is the committed segment whose tracks continue in this one; trajectories it
+    left open are continued. A track unseen for `memory_s` has ended; this must be at least the
+    tracker's memory. All methods raise WriteError if writing to disk fails.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SegmentWriter:
         self._attempt = uuid.uuid4().hex[:8] if is_remote(dataset) else ""
         self._constant = {"segment": segment.name}
         self._rows = TrackColumns(self._constant, EXTRA_COLUMNS)
-        # Rows of no checkpoint yet: a piece is begun where they get many, else with the checkpoint.
+        # Rows since the last checkpoint: written as a piece once there are many, or then.
         self._held: dict[str, list[Any]] = {name: [] for name in _PIECES}
         self._writers: dict[str, PartWriter] = {}
         self._pieces: dict[str, list[str]] = {name: [] for name in _PIECES}
@@ -103,7 +103,7 @@ class SegmentWriter:
     # -- rows ------------------------------------------------------------------------------------
 
     def add(self, result: Result) -> None:
-        """Take the tracks and events of the segment's next frame."""
+        """Add the tracks and events of the segment's next frame."""
         self._rows.add(result, self._utc_of)
         self._frame = result.frame.index
         self._frames += 1
@@ -116,7 +116,7 @@ class SegmentWriter:
     def checkpoint(self, state: Any) -> None:
         """Make all rows so far durable, with the caller's state (plain data) after them.
 
-        After a kill the segment goes on from the newest checkpoint.
+        After a kill the segment resumes from the newest checkpoint.
         """
         self._take_rows()
         self._append_trajectories(self._memory_s)
@@ -146,12 +146,12 @@ class SegmentWriter:
         carry: bool = False,
         notes: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Finish the segment: readers see all of it from now on. Return what it consists of.
+        """Commit the segment, which makes all of it visible to readers; return its manifest.
 
-        `video` gives the columns of `videos` that only the caller knows (`status`, `reason`,
-        `width`, ...); `report` may be a mapping. With `carry` the next segment of the camera goes
-        on from here: tracks seen lately stay open, and `state` is kept for it. `notes` are the
-        job's own, as JSON, in the manifest.
+        `video` has the columns of `videos` that only the caller knows (`status`, `reason`, `width`,
+        ...); `report` may be a mapping. With `carry` the next segment of the camera continues from
+        here: recently seen tracks stay open, and `state` is stored for it. `notes` are JSON of the
+        job for the manifest.
         """
         row = self._video_row(video)
         self._take_rows()
@@ -183,25 +183,25 @@ class SegmentWriter:
             open_tracks = self._trajectories.save_state() if carry else {}
             write_state(self._dataset, self.segment.name, CameraState(state, open_tracks))
             manifest = self._publish(manifest)
-            shutil.rmtree(self._work, ignore_errors=True)  # else with the next job
+            shutil.rmtree(self._work, ignore_errors=True)  # if that fails, the next job does it
         return manifest
 
     def abort(self) -> None:
-        """Forget the segment, checkpoints included; nothing of it is in the dataset."""
+        """Discard the segment, checkpoints included; nothing of it gets into the dataset."""
         self.close()
         shutil.rmtree(self._work, ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of files, as after a failure; checkpoints stay to go on from."""
+        """Close files, as after a failure; checkpoints stay for resuming."""
         self._held = {name: [] for name in _PIECES}
         for writer in self._writers.values():
             writer.abort()
         self._writers.clear()
 
     def _publish(self, manifest: Manifest) -> Manifest:
-        """Write the manifest, and return it, or the one that another attempt wrote before.
+        """Write the manifest and return it, or the one that another attempt wrote before.
 
-        In a store the machine that was taken for lost may still be at work: the first one counts.
+        With a store, a machine presumed lost may still be working: the first manifest counts.
         """
         try:
             write_manifest(self._dataset, manifest, is_new=is_remote(self._dataset))
@@ -209,7 +209,7 @@ class SegmentWriter:
             theirs = read_manifest(self._dataset, self.segment.name)
             if theirs is None:
                 raise
-            if theirs.parts != manifest.parts:  # else it is ours, and the answer was lost
+            if theirs.parts != manifest.parts:  # else it is ours, and the response was lost
                 for part in manifest.parts.values():
                     remove_file(self._dataset / part.path)
             return theirs
@@ -221,7 +221,7 @@ class SegmentWriter:
         return None if self.segment.start_utc is None else self.segment.start_utc + pts_s
 
     def _resume(self) -> dict[str, Any] | None:
-        """Go back to the newest checkpoint, if it is of this very segment; drop what came after."""
+        """Go back to the newest checkpoint of this same segment, if any; drop later rows."""
         self._work.mkdir(parents=True, exist_ok=True)
         progress = self._progress()
         kept = {PROGRESS}
@@ -241,7 +241,7 @@ class SegmentWriter:
         try:
             value = from_json(json.loads((self._work / PROGRESS).read_text("utf-8")))
         except (FileNotFoundError, ValueError, UsageError):
-            return None  # none yet, or damaged: the segment begins anew
+            return None  # none yet, or damaged: the segment is restarted
         same = {
             "segment": asdict(self.segment),
             "previous": self._previous,
@@ -273,7 +273,7 @@ class SegmentWriter:
             self._spill(name)
 
     def _spill(self, name: str) -> None:
-        """Write the rows that are held to the piece in progress, or begin one."""
+        """Write the collected rows to the current piece, or start one."""
         held, self._held[name] = self._held[name], []
         if not held:
             return

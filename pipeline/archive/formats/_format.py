@@ -20,41 +20,41 @@ Layout = Literal["file", "file per source", "tree"]
 """One file for all sources, one for each, or a folder (or zip file) of several files."""
 
 NO_CLASS = "object"
-"""The label of boxes whose class nothing names."""
+"""Label of boxes without a known class."""
 _CHUNK_ROWS = 50_000
 
 
 class TrackFormat(Protocol):
-    """A format that tracks are exported to, as `build(options)` of its file returns it.
+    """An export format, as returned by `build(options)` of its file.
 
     Optional: `ReadsAnnotations`, `TakesShapes`.
     """
 
     layout: Layout
     suffix: str
-    """Of the file it writes (".xml"); ".zip" for a tree, which may be a folder as well."""
+    """Suffix of its file (".xml"); ".zip" for a tree, which may also be a folder."""
     one_size: bool
-    """A sequence has one picture size in this format; others are scaled to it before."""
+    """A sequence has one picture size in this format; others are scaled to it first."""
     needs_size: bool
-    """Nothing can be written without the picture size."""
+    """The picture size is required."""
 
     def write(self, sequences: Iterable[RecordedSequence], path: Path) -> None:
-        """Write the sequences to a new file at `path`; for a tree also into a folder there.
+        """Write the sequences to a new file at `path`; a tree also into a folder there.
 
-        Raises OSError where it cannot be written to, UsageError for what the format cannot hold.
+        Raises OSError if writing fails, UsageError for data the format cannot represent.
         """
 
 
 @runtime_checkable
 class TakesShapes(Protocol):
-    """Optional, for formats: masks and keypoints are written too, so that they are to be read."""
+    """Optional, for formats that write masks and keypoints: they are read from the tracks."""
 
     takes_shapes: Literal[True]
 
 
 @runtime_checkable
 class ReadsAnnotations(Protocol):
-    """Optional, for formats: corrected annotations are read back."""
+    """Optional, for formats from which corrected annotations can be read back."""
 
     def matches(self, path: Path) -> bool:
         """Return whether the file or folder looks like this format; raises UsageError if broken."""
@@ -117,7 +117,7 @@ def tracks_of(table: BoxTable) -> Iterator[BoxTable]:
 
 
 def with_identities(table: BoxTable) -> BoxTable:
-    """Return the table with ids of their own, above all others, for rows that have none."""
+    """Return the table with new ids, above all others, for rows that have none."""
     missing = np.flatnonzero(table.track_id == 0)
     if not len(missing):
         return table
@@ -127,14 +127,14 @@ def with_identities(table: BoxTable) -> BoxTable:
 
 
 def label_of(names: Mapping[int, str], class_id: int) -> str:
-    """Return the name of a class in one line, whitespace as single spaces; never empty."""
+    """Return the name of a class in one line, with single spaces; never empty."""
     return " ".join(names.get(class_id, "").split()) or (
         NO_CLASS if class_id < 0 else str(class_id)
     )
 
 
 def usual_class(track: BoxTable) -> int:
-    """Return the class that most of a track's rows have."""
+    """Return the most frequent class of a track's rows."""
     classes, count = np.unique(track.class_id, return_counts=True)
     return int(classes[count.argmax()])
 
@@ -146,12 +146,12 @@ def labels_in(sequence: RecordedSequence) -> list[str]:
 
 
 def media_of(sequence: RecordedSequence) -> str:
-    """Return the path of the sequence's video, "" where nothing names one."""
+    """Return the path of the sequence's video, "" if unknown."""
     return next(iter(sequence.media.values()), "")
 
 
 def other_sizes(each: RecordedSequence) -> dict[int, tuple[int, int]]:
-    """Return {frame: (width, height)} where it is not the size of the video."""
+    """Return {frame: (width, height)} of frames that differ from the video's size."""
     size, table = np.array((each.video.width, each.video.height)), each.table
     other = (table.size > 0).all(axis=1) & (table.size != size).any(axis=1)
     pairs = zip(table.frame[other].tolist(), table.size[other].tolist(), strict=True)
@@ -175,7 +175,7 @@ class Labels:
 
 
 def read_fps(values: Mapping[str, Any]) -> float:
-    """Return `fps` of a file's values, the usual rate where it has none; raises ValueError."""
+    """Return `fps` from a file's values, else the default rate; raises ValueError."""
     fps = float(values.get("fps") or DEFAULT_FPS)
     if not 0 < fps < math.inf:
         raise ValueError(f"want fps above 0, got {fps:g}")
@@ -183,9 +183,9 @@ def read_fps(values: Mapping[str, Any]) -> float:
 
 
 def counted_from_1(track_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ids as they are, or all one higher where some tool counted from 0.
+    """Return ids unchanged, or all increased by one if a tool counted from 0.
 
-    An id of 0 would stand for "no identity"; -1 becomes 0 as that is what it stands for.
+    An id of 0 would mean "no identity"; -1, which means that in files, becomes 0.
     """
     if (track_id == 0).any():
         return np.where(track_id < 0, 0, track_id + 1)

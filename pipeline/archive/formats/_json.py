@@ -1,4 +1,4 @@
-"""JSON of any length: written an item at a time, read with one error line for what is broken."""
+"""JSON of any length: written item by item, read with one-line errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Hook = Callable[[dict[str, Any]], Any]
 
 
 def write_array(file: IO[str], items: Iterable[Any]) -> None:
-    """Write a JSON array, an item on each line, without holding all of them."""
+    """Write a JSON array, one item per line, without holding all of them in memory."""
     file.write("[")
     separator = "\n"
     for item in items:
@@ -24,14 +24,14 @@ def write_array(file: IO[str], items: Iterable[Any]) -> None:
 
 
 def compact(item: Any) -> str:
-    """Return a value as JSON in one line; NaN, which is no JSON, raises ValueError."""
+    """Return a value as JSON in one line; raises ValueError for NaN, which JSON does not allow."""
     return json.dumps(item, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def read_json(path: Path, hook: Hook | None = None) -> Any:
-    """Return what a JSON file holds; `hook` may replace each object as it is read.
+    """Return the content of a JSON file; `hook` may replace each object as it is read.
 
-    Raises UsageError for what is no JSON and for the ValueError, KeyError or TypeError of the hook.
+    Raises UsageError for invalid JSON, and for a ValueError, KeyError or TypeError of the hook.
     """
     with reading(path):
         text = path.read_text("utf-8-sig")
@@ -48,7 +48,7 @@ def read_json(path: Path, hook: Hook | None = None) -> Any:
 
 
 def head_of(path: Path) -> str:
-    """Return the first part of a .json file as text, "" of another one or where there is none."""
+    """Return the beginning of a .json file as text, "" for other or missing files."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return ""
     try:
@@ -59,7 +59,7 @@ def head_of(path: Path) -> str:
 
 
 def member(tree: Any, key: str, kind: type, where: object) -> Any:
-    """Return a member of a mapping; raises UsageError unless it is of that kind."""
+    """Return a member of a mapping; raises UsageError unless it has that type."""
     value = tree.get(key) if isinstance(tree, Mapping) else None
     if not isinstance(value, kind):
         came = "nothing" if value is None else type(value).__name__

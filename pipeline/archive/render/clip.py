@@ -37,7 +37,7 @@ class ClipJob:
 
 
 def clip(job: ClipJob, progress: Progress | None = None) -> Rendered:
-    """Write the clip; raises UsageError where there is no such track or it is of another video."""
+    """Write the clip; raises UsageError if the track is missing or belongs to another video."""
     with opened(job.video) as (_, info):
         fps = info.fps or DEFAULT_FPS
     every = tracks_of(job.tracks, job.video, job.source)
@@ -48,7 +48,7 @@ def clip(job: ClipJob, progress: Progress | None = None) -> Rendered:
     first, last = int(one.table.frame[0]), int(one.table.frame[-1])
     pad = round(job.pad_s * fps)
     window = _Window(one, (info.height, info.width), fps) if job.crop else None
-    # A trail would stand still in a picture that moves along.
+    # A trail would stand still in a picture that follows the object.
     options = VideoOptions(trail_s=0) if job.crop else VideoOptions()
     with written(target, info, options) as write:
         for result in results_of(one, job.video, done, progress):
@@ -70,7 +70,7 @@ def clip(job: ClipJob, progress: Progress | None = None) -> Rendered:
 
 
 def _highlighted(result: Result) -> Image:
-    """Return the frame's picture, dark but for the track."""
+    """Return the frame's picture, darkened except for the track."""
     bright = result.frame.image
     dimmed: Image = (bright * np.float32(_DIMMED)).astype(np.uint8)
     height, width = bright.shape[:2]
@@ -83,7 +83,7 @@ def _highlighted(result: Result) -> Image:
 
 
 class _Window:
-    """A part of the picture of one size that follows a track smoothly and never leaves it."""
+    """Crop of constant size that smoothly follows a track and stays inside the picture."""
 
     def __init__(self, tracks: VideoTracks, size: tuple[int, int], fps: float) -> None:
         table = tracks.table
@@ -98,7 +98,7 @@ class _Window:
         self._middle = _followed(table.frame, cxcywh_from_xyxy(table.xyxy)[:, :2], fps)
 
     def cut(self, result: Result) -> tuple[Result, Image]:
-        """Return the result, boxes moved, and the part of its picture."""
+        """Return the result with shifted boxes, and the crop of its picture."""
         place = min(max(result.frame.index - self._first, 0), len(self._middle) - 1)
         height, width = self._size
         corner = (self._middle[place] - [width / 2, height / 2]).clip(0, self._limit)

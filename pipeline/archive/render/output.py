@@ -42,7 +42,7 @@ def opened(path: Path) -> Iterator[tuple[FileSource, SourceInfo]]:
 
 @contextmanager
 def written(path: Path, info: SourceInfo, options: video.Options) -> Iterator[Write]:
-    """Yield what writes results into `path`; nothing is left of it where tracks do not fit."""
+    """Yield a writer of results to `path`; the file is removed if the tracks do not fit."""
     sink = video.build(options)
     name = path.stem
     run = RunInfo(

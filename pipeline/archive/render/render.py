@@ -29,10 +29,10 @@ log = logging.getLogger("trackline")
 EVERYTHING = "all"
 HEATMAP_SUFFIX = ".heatmap.png"
 DEFAULT_FPS = 30.0
-_MAX_UNKNOWN_S = 5.0  # at the end of a video, after which it is said that nothing is known there
-_MAX_STEP_S = 1.0  # that one frame adds to the heat map
+_MAX_UNKNOWN_S = 5.0  # at the end of a video; more without tracks gives a warning
+_MAX_STEP_S = 1.0  # maximum that one frame adds to the heat map
 _CHECKED = 10, 100
-"""So many frames with tracks are compared before anything is written, and at most so many read."""
+"""Frames with tracks compared before anything is written, and maximum frames read for that."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of frames done and of all, None where that is unknown."""
@@ -56,7 +56,7 @@ class RenderJob:
 
 @dataclass(slots=True)
 class Rendered:
-    """What was made: files, frames, and the reason why a damaged video ended early."""
+    """Outcome: files, frames, and why a damaged video ended early."""
 
     files: list[Path] = field(default_factory=list)
     frames: int = 0
@@ -64,7 +64,7 @@ class Rendered:
 
 
 def render(job: RenderJob, progress: Progress | None = None) -> Rendered:
-    """Write the video and the heat map; raises UsageError where tracks are of another video."""
+    """Write the video and the heat map; raises UsageError if the tracks are of another video."""
     with opened(job.video) as (_, info):
         fps = info.fps or DEFAULT_FPS
     tracks = tracks_of(job.tracks, job.video, job.source)
@@ -102,7 +102,7 @@ def render(job: RenderJob, progress: Progress | None = None) -> Rendered:
 
 
 def check_start(tracks: VideoTracks, video: Path) -> None:
-    """Raise UsageError where facts, or the first frames with tracks, are those of another video."""
+    """Raise UsageError if the facts, or first frames with tracks, are those of another video."""
     enough, limit = _CHECKED
     compared = 0
     with opened(video) as (source, info):
@@ -138,7 +138,7 @@ def results_of(
 
 
 class _Blur:
-    """The regions of a whole video, from its tracks and, for faces, from a walk through it."""
+    """Regions to blur in a whole video: from its tracks and, for faces, from a first pass."""
 
     def __init__(self, job: RenderJob, tracks: VideoTracks, fps: float) -> None:
         known = [*GROUPS, "face", EVERYTHING]
@@ -192,7 +192,7 @@ def _face_plan(tracks: VideoTracks, video: Path, fps: float) -> PlannedRegions:
 
 
 class _Heat:
-    """The heat map of a video: as it grows, and as it is in the end."""
+    """Heat map of a video: cumulative up to each frame, and final."""
 
     def __init__(self, tracks: VideoTracks, info: SourceInfo, fps: float) -> None:
         size = info.height, info.width
@@ -202,7 +202,7 @@ class _Heat:
         self._last_s: float | None = None
 
     def paint(self, image: Image, result: Result) -> Image:
-        """Return a frame's picture with the map up to here."""
+        """Return a frame's picture with the map so far."""
         now_s = result.frame.pts_s
         step = 0.0 if self._last_s is None else min(max(now_s - self._last_s, 0), _MAX_STEP_S)
         self._last_s = now_s
@@ -210,12 +210,12 @@ class _Heat:
         return self._now.paint(image, self._peak)
 
     def whole(self, image: Image) -> Image:
-        """Return a picture with the whole map."""
+        """Return a picture with the final map."""
         return self._whole.paint(image, self._peak)
 
 
 def _middle_frame(tracks: VideoTracks, video: Path, info: SourceInfo) -> Frame:
-    """Return a frame from the middle of a video, the last one where it is shorter than it says."""
+    """Return a frame from the middle of a video, the last one if it is shorter than stated."""
     wanted = (info.frame_count or tracks.last_frame + 1) // 2
     last: Frame | None = None
     with opened(video) as (source, _):

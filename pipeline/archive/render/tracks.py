@@ -1,4 +1,4 @@
-"""The recorded tracks of one video, matched to its frames by index and checked by time and size."""
+"""Recorded tracks of one video, matched to its frames by index and checked by time and size."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TIME_TOLERANCE_S = 0.005
 _MAX_NAMED = 20
 _MAX_OUTSIDE = 0.2  # of the boxes' middles may lie outside of the picture
 _LENGTH_SLACK = 1.02, 2
-"""Containers that do not count their frames give them by duration and rate."""
+"""Containers without a frame count: it is estimated from duration and rate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoTracks:
-    """One source's boxes by frame, with what is known of its video.
+    """One source's boxes by frame, with facts about its video.
 
-    `table` is in order of frames; `size` is (width, height), None where the file does not say.
+    `table` is in order of frames; `size` is (width, height), None if unknown.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class VideoTracks:
         return self.table[int(first) : int(last)]
 
     def only(self, track_id: int) -> VideoTracks:
-        """Return one track; raises UsageError, naming others, where there is none of that id."""
+        """Return one track; raises UsageError that names others if the id does not exist."""
         table = self.table[self.table.track_id == track_id]
         if not len(table):
             ids, counts = np.unique(self.table.track_id, return_counts=True)
@@ -58,9 +58,9 @@ class VideoTracks:
         return replace(self, table=table)
 
     def result(self, frame: Frame) -> Result:
-        """Return the frame with its tracks; raises UsageError where it is not the one they are of.
+        """Return the frame with its tracks; raises UsageError if they belong to another frame.
 
-        What was no measurement, filled or coasting, counts as coasting.
+        Filled and coasting boxes, which were not measured, both count as coasting.
         """
         rows = self.at(frame.index)
         self._check(frame, rows)
@@ -85,7 +85,7 @@ class VideoTracks:
             )
 
     def check_video(self, info: SourceInfo) -> None:
-        """Raise UsageError where the container's facts say that the tracks are of another video."""
+        """Raise UsageError if the container's facts show that the tracks are of another video."""
         if self.size is not None and self.size != (info.width, info.height):
             want = "x".join(map(str, self.size))
             raise self.mismatch(f"it has {info.width}x{info.height} pixels, not {want}")
@@ -100,19 +100,19 @@ class VideoTracks:
                 raise self.mismatch(f"{outside.mean():.0%} of the boxes lie outside of its {shown}")
 
     def too_short(self, frames: int) -> UsageError:
-        """Return what to raise where the video ends before the tracks do."""
+        """Return the error for a video that ends before its tracks."""
         return self.mismatch(f"it has {frames} frames, the tracks go on to frame {self.last_frame}")
 
     def mismatch(self, why: str) -> UsageError:
-        """Return what to raise about a video that the tracks do not belong to."""
+        """Return the error for a video that the tracks do not belong to."""
         return UsageError(f"{self.path}: the tracks of '{self.name}' are of another video: {why}")
 
 
 def tracks_of(path: Path, video: Path, source: str | None) -> VideoTracks:
-    """Return the tracks of `video` in a file, folder or dataset; `source` names them where it must.
+    """Return the tracks of `video` in a file, folder or dataset; `source` selects them if needed.
 
-    `source` may be a camera. Of several sources it is the one whose path is most like the video's,
-    from the file's name upwards, else the one that is called like it. Raises UsageError.
+    `source` may be a camera. Of several sources it is the one whose path matches the video's best,
+    from the file name upwards, else the one with the video's name. Raises UsageError.
     """
     given = open_tracks(path)
     (sequence,) = given.load([_chosen(given, video, source)])
