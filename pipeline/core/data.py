@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.masks import Mask, rows_of
+from pipeline.core.scaling import averaged
 from pipeline.core.yuv import Size, YuvImage
 
 Float32 = NDArray[np.float32]
@@ -129,10 +130,7 @@ class Frame:
         """Return the picture at `size` (height, width), averaged over the source pixels."""
         if self.yuv is not None:
             return self.yuv.scaled(size, average=True)
-        import cv2
-
-        small = cv2.resize(self.image, size[::-1], interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.uint8)
+        return averaged(self.image, size)
 
     def __reduce__(self) -> tuple[type[Frame], tuple[Any, ...]]:
         """Pickle and copy the frame as BGR: its planes may be a decoder's memory."""

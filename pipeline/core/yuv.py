@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.hdr import HDR, to_standard_range
+from pipeline.core.scaling import averaged
 
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -113,18 +114,15 @@ class YuvImage:
         import cv2
 
         height, width = size
-        how = cv2.INTER_AREA if average else cv2.INTER_LINEAR
         planes: list[Any] = [self.luma, *self.chroma]
-        if size != self.luma.shape:
+        for n, plane in enumerate(planes):
+            if plane.shape[:2] == size:
+                continue
             # Chroma may be enlarged at this size, and INTER_AREA would then take the nearest pixel.
-            rows, columns = self.chroma[0].shape[:2]
-            larger = height > rows or width > columns
-            of_chroma = cv2.INTER_LINEAR if larger else how
-            planes[0] = cv2.resize(self.luma, (width, height), interpolation=how)
-        else:
-            of_chroma = cv2.INTER_LINEAR
-        for n, plane in enumerate(self.chroma, 1):
-            planes[n] = cv2.resize(plane, (width, height), interpolation=of_chroma)
+            if average and height <= plane.shape[0] and width <= plane.shape[1]:
+                planes[n] = averaged(plane, size)
+            else:
+                planes[n] = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
         matrix = _bgr_matrix(self.colour)
         # As one array of three channels: Y, Cb, Cr of each pixel.
         bgr: Any = cv2.transform(cv2.merge(planes), matrix, dst=into)
@@ -136,7 +134,7 @@ class YuvImage:
         """Return the picture at `size` (height, width) in grey levels from 0 to 255."""
         import cv2
 
-        small = cv2.resize(self.luma, size[::-1], interpolation=cv2.INTER_AREA)
+        small = averaged(self.luma, size)
         if self.colour.full_range:
             return np.asarray(small, np.uint8)
         small = np.maximum(small, 16)  # values below black would wrap around to bright ones
@@ -202,9 +200,9 @@ def halved_chroma(plane: Image, size: Size) -> Image:
 
     if columns == size[1] and rows == 2 * size[0]:  # INTER_AREA takes ten times as long
         return np.asarray(cv2.addWeighted(plane[::2], 0.5, plane[1::2], 0.5, 0), np.uint8)
-    larger = rows < size[0] or columns < size[1]
-    how = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
-    return np.asarray(cv2.resize(plane, size[::-1], interpolation=how), np.uint8)
+    if rows >= size[0] and columns >= size[1]:
+        return averaged(plane, size)
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 @lru_cache(maxsize=16)

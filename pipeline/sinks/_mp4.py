@@ -30,6 +30,7 @@ from pipeline.core.data import Frame, Image
 from pipeline.core.errors import WriteError, system_reason, writing
 from pipeline.core.own_video import OWN_TAG
 from pipeline.core.paths import ffmpeg_path
+from pipeline.core.scaling import averaged
 from pipeline.core.yuv import YuvColour, YuvImage, yuv_matrix
 from pipeline.sinks._frame_times import TICKS, FrameTimes
 
@@ -223,14 +224,8 @@ def _chroma(planes: Image) -> Image:
 
 def _scale_nv12(planes: Image, into: Image) -> None:
     height, width = into.shape[0] * 2 // 3, into.shape[1]
-    cv2.resize(
-        planes[: planes.shape[0] * 2 // 3],
-        (width, height),
-        dst=into[:height],
-        interpolation=cv2.INTER_AREA,
-    )
-    half = width // 2, height // 2
-    cv2.resize(_chroma(planes), half, dst=_chroma(into), interpolation=cv2.INTER_AREA)
+    averaged(planes[: planes.shape[0] * 2 // 3], (height, width), into[:height])
+    averaged(_chroma(planes), (height // 2, width // 2), _chroma(into))
 
 
 def write_nv12(bgr: Image, colour: YuvColour, into: Image, scratch: Image) -> None:

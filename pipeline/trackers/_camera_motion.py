@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.core.data import Image
+from pipeline.core.scaling import averaged
 from pipeline.core.yuv import YuvImage
 from pipeline.trackers._association import CandidatePairs, Matches, grown
 from pipeline.trackers._track_table import Float64
@@ -174,8 +175,7 @@ def _small_grey(image: Image | YuvImage, size: tuple[int, int]) -> Image:
 
     if isinstance(image, YuvImage):
         return image.grey((size[1], size[0]))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.cvtColor(averaged(image, size[::-1]), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _farthest(motion: Similarity, width: int, height: int) -> float:

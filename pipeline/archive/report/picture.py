@@ -15,6 +15,7 @@ from pipeline.archive.single_frame import read_still
 from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, UsageError
 from pipeline.core.heatmap import peak_of
+from pipeline.core.scaling import averaged
 from pipeline.events.zones.schema import CameraZones, Zone
 
 MAX_WIDTH = 960
@@ -102,7 +103,6 @@ def _jpeg(image: Image) -> bytes:
 
     height, width = image.shape[:2]
     if width > MAX_WIDTH:
-        smaller = (MAX_WIDTH, max(round(height * MAX_WIDTH / width), 1))
-        image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+        image = averaged(image, (max(round(height * MAX_WIDTH / width), 1), MAX_WIDTH))
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return data.tobytes()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-import numpy as np
-
 from pipeline.core.data import Result
+from pipeline.core.scaling import averaged
 
 SNAPSHOT_WIDTH = 1280
 """Maximum width of a snapshot, in pixels."""
@@ -59,7 +58,6 @@ def snapshot(result: Result) -> bytes:
     image = result.frame.image
     height, width = image.shape[:2]
     if width > SNAPSHOT_WIDTH:
-        size = SNAPSHOT_WIDTH, max(1, round(height * SNAPSHOT_WIDTH / width))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        image = averaged(image, (max(1, round(height * SNAPSHOT_WIDTH / width)), SNAPSHOT_WIDTH))
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return jpeg.tobytes()

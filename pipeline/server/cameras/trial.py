@@ -16,6 +16,7 @@ from pipeline.core.data import Image
 from pipeline.core.errors import PipelineError, SourceError, SourceLostError, located
 from pipeline.core.interfaces import Interruptible, Source
 from pipeline.core.run_info import SourceInfo
+from pipeline.core.scaling import averaged
 
 CONNECT_S = 5.0
 """Maximum wait for the connection, and again for its first picture."""
@@ -110,8 +111,7 @@ def _jpeg(image: Image) -> bytes:
     import cv2
 
     height, width = image.shape[:2]
-    shown: Any = image
+    shown = image
     if width > SHOWN_WIDTH:
-        size = (SHOWN_WIDTH, max(1, round(height * SHOWN_WIDTH / width)))
-        shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        shown = averaged(image, (max(1, round(height * SHOWN_WIDTH / width)), SHOWN_WIDTH))
     return cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from pipeline.core.data import Image
 from pipeline.core.heatmap import paint_grid
+from pipeline.core.scaling import averaged
 from pipeline.events.positions import COLUMNS, ROWS
 from pipeline.events.store.records import EventQuery
 from pipeline.server.context import AppContext, Responses
@@ -109,15 +110,12 @@ def position_routes(context: AppContext) -> APIRouter:
 
 def _background(image: Image | None) -> Image:
     """Return a picture to paint on, at most 1280 pixels wide."""
-    import cv2
-
     if image is None:
         return np.full((540, 960, 3), _NO_PICTURE, np.uint8)
     height, width = image.shape[:2]
     if width <= _MAX_WIDTH:
         return image
-    smaller = (_MAX_WIDTH, max(round(height * _MAX_WIDTH / width), 1))
-    return np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    return averaged(image, (max(round(height * _MAX_WIDTH / width), 1), _MAX_WIDTH))
 
 
 def _jpeg(image: Image) -> bytes:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from pipeline.core.data import Result
+from pipeline.core.scaling import averaged
 
 KEY_EVERY_S = 2.0
 """A viewer of the restreamer sees nothing before the first key frame."""
@@ -64,7 +64,6 @@ class TsEncoder:
     def encode(self, result: Result) -> bytes:
         """Return the stream's bytes for the next result, whose picture has the first one's size."""
         import av
-        import cv2
         from av.video.frame import PictureType
 
         image, captured_at = result.frame.image, result.frame.captured_at
@@ -72,8 +71,7 @@ class TsEncoder:
             image = image.copy()
             self._painter.paint(image, result)
         if [image.shape[1], image.shape[0]] != self._size:
-            small: Any = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-            image = small
+            image = averaged(image, (self._size[1], self._size[0]))
         frame = av.VideoFrame.from_ndarray(image, format="bgr24")
         ticks = round((captured_at - self._began_at) / _CLOCK)
         self._ticks = frame.pts = max(self._ticks + 1, ticks)

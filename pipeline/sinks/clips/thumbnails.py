@@ -23,6 +23,7 @@ import numpy as np
 from pipeline.core.atomic_file import replacing
 from pipeline.core.data import Image
 from pipeline.core.paths import safe_stem
+from pipeline.core.scaling import averaged
 from pipeline.core.worker import Fail, Worker
 from pipeline.events.store.clip_files import make_private
 from pipeline.sinks.clips.pre_roll import PreRollFrame, lower_priority
@@ -247,5 +248,5 @@ def cut_out(image: Image, box: Box) -> Image:
     top = min(max((y1 + y2 - down) / 2, 0), height - down)
     part = image[round(top) : round(top + down), round(left) : round(left + across)]
     if part.shape[0] > SIZE[1]:
-        return np.asarray(cv2.resize(part, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
+        return averaged(part, (SIZE[1], SIZE[0]))
     return np.ascontiguousarray(part)
