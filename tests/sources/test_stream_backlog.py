@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import av
 import pytest
 from support.coded_videos import VIDEOS, encoded
 from support.fakes import FakeSource, Setup, Step, frames
+from support.slow_decoder import SlowDecoder
 from support.tiny_videos import FPS, even_times
 
-from pipeline.core.frame_pool import FramePool
-from pipeline.core.packet_tap import PacketTap
 from pipeline.sources._file.coded_picture import is_unreferenced, may_leave_out
-from pipeline.sources._stream import clock, decoder
 from pipeline.sources._stream.backlog import Backlog, Level
-from pipeline.sources._stream.certificates import Trust
 
 
 def simulated(
@@ -187,46 +182,12 @@ def test_a_packet_cut_short_refers_to_something(codec: str, cut: int) -> None:
             assert is_unreferenced(codec, extradata, packet) in (True, False)  # type: ignore[arg-type]
 
 
-class Machine:
-    """A camera that sends a recorded video, and a decoder of any speed, on a clock of their own."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, decode_s: Callable[[float], float]) -> None:
-        self.now = 0.0
-        self._decode_s = decode_s
-        real_packets, real_decode = decoder.packets_of, decoder.decode_step
-
-        def packets_of(container: Any) -> Iterator[Any]:
-            for n, packet in enumerate(real_packets(container)):
-                self.now = max(self.now, n / FPS)
-                yield packet
-
-        def decode_step(context: Any, step: Any) -> list[Any]:
-            self.now += self._decode_s(self.now)
-            return real_decode(context, step)
-
-        patch.setattr(decoder, "packets_of", packets_of)
-        patch.setattr(decoder, "decode_step", decode_step)
-        for module in decoder, clock:
-            patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
-
-    def pictures(
-        self, path: Path, **options: float
-    ) -> tuple[list[tuple[float, bytes, int]], Backlog]:
-        """Return (time, pixels, how many before it were unwanted) of what comes of the video."""
-        trust = Trust(verify=True, ca_file=None, name=None)
-        connection = decoder.Connection("source a", "tcp://a", "tcp", 1, 5, 5, trust, **options)
-        warnings: list[str] = []
-        with av.open(str(path)) as container:
-            reader = decoder.StreamDecoder(
-                connection, container, warnings.append, lambda _: None, lambda: False
-            )
-            found = [
-                (one.seconds, one.image.bgr.tobytes(), one.unwanted)  # type: ignore[union-attr]
-                for one in reader.pictures(FramePool(), PacketTap())
-            ]
-        assert len(warnings) == min(1, reader.backlog.episodes)
-        assert reader.damaged == 0
-        return found, reader.backlog
+def shown(
+    machine: SlowDecoder, path: Path, **options: float
+) -> tuple[list[tuple[float, bytes, int]], Backlog]:
+    """Return (time, pixels, how many before it were unwanted) of what comes of the video."""
+    pictures, backlog = machine.pictures(path, **options)
+    return [(one.seconds, one.image.bgr.tobytes(), one.unwanted) for one in pictures], backlog  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -242,12 +203,12 @@ def test_a_camera_that_is_too_much_goes_on_with_what_others_refer_to(
     codec, options, _ = VIDEOS[name]
     path = encoded(tmp_path / name, codec, options, even_times(9 * FPS))
     with monkeypatch.context() as patch:
-        whole, backlog = Machine(patch, lambda _: 0.001).pictures(path)
+        whole, backlog = shown(SlowDecoder(patch, lambda _: 0.001), path)
         assert backlog.left_out == 0
         times = [one[0] - whole[0][0] for one in whole]
         assert times == pytest.approx(even_times(len(whole)), abs=0.02)
-    machine = Machine(monkeypatch, lambda now: 0.05 if now < 4 else 0.001)
-    found, backlog = machine.pictures(path)
+    machine = SlowDecoder(monkeypatch, lambda now: 0.05 if now < 4 else 0.001)
+    found, backlog = shown(machine, path)
     assert (backlog.level, backlog.episodes) == (Level.ALL, 1)
     assert len(found) + backlog.left_out == len(whole)
     later = iter(enumerate(whole))  # pictures may look alike, and come in order
@@ -268,8 +229,9 @@ def test_what_refers_to_pictures_that_were_left_out_is_not_shown(
     path = tmp_path / "film.ts"
     encoded(path, codec, {**others, "x264-params": options}, even_times(7 * FPS))
     with monkeypatch.context() as patch:
-        whole, _ = Machine(patch, lambda _: 0.001).pictures(path)
-    found, backlog = Machine(monkeypatch, lambda now: 0.7 if now < 4 else 0.001).pictures(path)
+        whole, _ = shown(SlowDecoder(patch, lambda _: 0.001), path)
+    machine = SlowDecoder(monkeypatch, lambda now: 0.7 if now < 4 else 0.001)
+    found, backlog = shown(machine, path)
     assert backlog.left_out > FPS
     assert {one[1] for one in found} <= {one[1] for one in whole}
     assert len(found) + backlog.left_out == pytest.approx(len(whole), abs=3)
@@ -280,7 +242,7 @@ def test_pictures_left_out_for_either_reason_are_counted_once(
 ) -> None:
     codec, options, _ = VIDEOS["h264-b.mp4"]
     path = encoded(tmp_path / "film.mp4", codec, options, even_times(6 * FPS))
-    found, backlog = Machine(monkeypatch, lambda _: 0.05).pictures(path, max_fps=12.5)
+    found, backlog = shown(SlowDecoder(monkeypatch, lambda _: 0.05), path, max_fps=12.5)
     assert backlog.left_out > FPS
     wanted = [one for one in found if one[0] > 3]
     assert len(wanted) == pytest.approx(3 * 12.5, abs=3)

@@ -26,6 +26,7 @@ from pipeline.sources._file.picture_size import (
 )
 from pipeline.sources._file.times import USUAL_FPS, PresentationClock
 from pipeline.sources._stream.addresses import demuxer_options, recording_error
+from pipeline.sources._stream.arrivals import Arrivals
 from pipeline.sources._stream.backlog import Backlog
 from pipeline.sources._stream.certificates import Trust
 from pipeline.sources._stream.clock import MAX_PACE_S, ArrivalClock, Pacer, StreamClock
@@ -147,6 +148,9 @@ class Connection:
 class Picture:
     """A decoded picture, when its packet arrived (monotonic) and its time since open.
 
+    `arrived_at` increases from picture to picture: one that is sent before the pictures in front of
+    it, as with B-frames, has arrived with the last of them.
+
     `unwanted` is how many before it, since the previous delivered one, were left out on request.
     """
 
@@ -233,18 +237,19 @@ class StreamDecoder:
         packets = self._packets(container, stream, tap)
         chooser = self._chooser(stream, began)
         arrivals = self._decoded(packets, stream, chooser, counts_backlog=pacer is None)
-        for decoded, arrived_at in arrivals:
+        for decoded, arrived_at, given_at in arrivals:
             image = upright(decoded)
             pts, is_upright = decoded.pts, not decoded.rotation
             del decoded
             if pacer is not None:
                 self._wait_until(pacer.due(pts, time.monotonic()))
-                arrived_at = time.monotonic()
+                arrived_at = given_at = time.monotonic()
             self._seen = True
             if tap.is_wanted and is_upright:  # a browser would not turn it
                 tap.add_picture(_microseconds(pts, stamps), arrived_at)
             unwanted, self._unwanted = self._unwanted, 0
-            yield Picture(image, arrived_at, clock.seconds(pts, arrived_at - began), unwanted)
+            seconds = clock.seconds(pts, given_at - began)  # those are in order and even
+            yield Picture(image, arrived_at, seconds, unwanted)
             del image
 
     @property
@@ -272,11 +277,13 @@ class StreamDecoder:
         chooser: PacketChooser | None,
         *,
         counts_backlog: bool,
-    ) -> Iterator[tuple[VideoFrame, float]]:
-        """Yield (picture, when its packet arrived) of the wanted pictures."""
+    ) -> Iterator[tuple[VideoFrame, float, float]]:
+        """Yield (picture, when its packet arrived, when the newest did) of the wanted pictures."""
+        arrivals = Arrivals()
         asked_at = time.monotonic()
         for packet in packets:
             arrived_at = time.monotonic()
+            arrivals.add(packet, arrived_at)
             if not counts_backlog or self._in_time(packet, arrived_at - asked_at, arrived_at):
                 steps = (Step(packet),) if chooser is None else chooser.feed(packet)
                 for step in steps:
@@ -286,7 +293,7 @@ class StreamDecoder:
                         if picture.is_corrupt:
                             self._note_damage()
                         elif self._is_wanted(picture, chooser):
-                            yield picture, arrived_at
+                            yield picture, arrivals.take(picture, arrived_at), arrived_at
                         del picture  # it is not held while the next packet is waited for
             asked_at = time.monotonic()
 
@@ -360,6 +367,7 @@ def _set_up(stream: VideoStream, connection: Connection) -> None:
     context.thread_type = ThreadType.SLICE
     context.thread_count = connection.threads or _threads_for(context.width * context.height)
     context.options = decoder_limit(connection.max_megapixels)
+    context.copy_opaque = True  # for Arrivals
     if not (context.has_b_frames and stream.codec.canonical_name in _IN_ORDER_OF_DECODING):
         context.flags |= Flags.low_delay
 
