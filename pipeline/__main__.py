@@ -26,7 +26,7 @@ def main() -> int:
             signal.signal(signal.SIGINT, _interrupt)
         from pipeline.cli.main import program
 
-        code = program()
+        code = program(_signals)
     except KeyboardInterrupt:
         code = 130
     except SystemExit as error:
@@ -85,11 +85,15 @@ def _interrupt_again(caught: sys.UnraisableHookArgs) -> None:
     else:
         sys.__unraisablehook__(caught)
         return
-    if hasattr(signal, "pthread_kill") and not sys.is_finalizing():
-        # Not now, when it would be swallowed, too; to this thread, which it wakes where it waits.
-        again = threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), number))
-        again.daemon = True
-        again.start()
+    while hasattr(signal, "pthread_kill") and not sys.is_finalizing():
+        try:
+            # Later, as it would be swallowed, too; to this thread, which it wakes where it waits.
+            again = threading.Timer(0.1, signal.pthread_kill, (threading.get_ident(), number))
+            again.daemon = True
+            again.start()
+        except (KeyboardInterrupt, SystemExit):  # it has come while the thread was started
+            continue
+        return
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: object) -> None:

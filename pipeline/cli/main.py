@@ -95,15 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.setLevel(before[1])
 
 
-def program() -> int:
+def program(signals: Sequence[int] = ()) -> int:
     """Run the command line in a process of its own, and return its exit code; see __main__.py.
 
-    Log lines go on to stderr with secrets masked, also after the command.
+    Log lines go on to stderr with secrets masked, also after the command. `signals` are those
+    that have interrupted the program so far.
     """
     # Otherwise Pydantic searches all installed packages for its own plug-ins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _stand_in_for_outputs()
-    return _run(sys.argv[1:], _tune_memory)
+    return _run(sys.argv[1:], _tune_memory, signals)
 
 
 def _tune_memory() -> None:
@@ -115,7 +116,7 @@ def _tune_memory() -> None:
     gc.enable()
 
 
-def _run(argv: list[str], on_parsed: Callable[[], None]) -> int:
+def _run(argv: list[str], on_parsed: Callable[[], None], signals: Sequence[int] = ()) -> int:
     debug = "--debug" in argv
     try:
         _show_log(debug)
@@ -126,6 +127,8 @@ def _run(argv: list[str], on_parsed: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except PipelineError as error:
+        if signals:  # an import that was interrupted may look like a package that is missing
+            return 128 + signals[0]
         return _failed(str(error), error.exit_code, debug)
     except BrokenPipeError:
         # The reader of our output is gone (`| head`): nothing is left to print or flush.
@@ -133,18 +136,21 @@ def _run(argv: list[str], on_parsed: Callable[[], None]) -> int:
     except Exception as error:  # noqa: BLE001  (the outermost frame: what comes here is a bug)
         if isinstance(error, OSError) and error.filename is None and _output_fails():
             return _without_output(f"standard output: {error.strerror}", debug)
-        if (signalled := _exit_code_of_signal(error)) is not None:
+        if (signalled := _exit_code_of_signal(error, signals)) is not None:
             return signalled
         line = broken_opencv(error) if is_opencv(error) else _internal(error)
         return _failed(line, 1, debug)
     return code
 
 
-def _exit_code_of_signal(error: BaseException | None) -> int | None:
-    """Return 130 or 143 if a signal's exception caused the error, else None.
+def _exit_code_of_signal(error: BaseException | None, signals: Sequence[int]) -> int | None:
+    """Return 130 or 143 if a signal caused the error, else None.
 
-    Pydantic wraps exceptions raised in its callbacks, NumPy those during its import.
+    Pydantic wraps exceptions raised in its callbacks, NumPy those during its import; C code that
+    imports a module raises another one in its place.
     """
+    if signals:
+        return 128 + signals[0]
     while error is not None:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED

@@ -140,7 +140,7 @@ def test_a_signal_while_it_still_imports_ends_it_quietly(signal_name: str, modul
 
 IN_ODD_PLACES = {
     "in code made of a text, as dataclasses are": (
-        "command.program = lambda: exec('raise KeyboardInterrupt')",
+        "command.program = lambda _: exec('raise KeyboardInterrupt')",
         130,
     ),
     "wrapped by a library": (
@@ -156,28 +156,48 @@ IN_ODD_PLACES = {
         "import time\n"
         "class Swallows:\n"
         "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
-        "command.program = lambda: (Swallows() and 0, time.sleep(600)) and 0",
+        "command.program = lambda _: (Swallows() and 0, time.sleep(600)) and 0",
         130,
     ),
     "SIGTERM in a destructor": (
         "import time\n"
         "class Swallows:\n"
         "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
-        "command.program = lambda: (Swallows() and 0, time.sleep(600)) and 0",
+        "command.program = lambda _: (Swallows() and 0, time.sleep(600)) and 0",
         143,
     ),
     "in the import of a Rust library, which panics": (
         "class Panic(BaseException): pass\n"
-        "def program():\n"
+        "def program(_):\n"
         "    try: signal.raise_signal(signal.SIGINT)\n"
         "    except KeyboardInterrupt: raise Panic('no datetime') from None\n"
         "command.program = program",
         130,
     ),
-    "SIGTERM": ("command.program = lambda: signal.raise_signal(signal.SIGTERM)", 143),
+    "in C code, which raises something else": (
+        "def broken(*_):\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt: pass\n"
+        "    raise ImportError('could not import module datetime')\n"
+        "import pipeline.cli.list\n"
+        "pipeline.cli.list.execute = broken\n"
+        "sys.argv = ['trackline', 'list']",
+        130,
+    ),
+    "in an import, which then looks like a missing package": (
+        "from pipeline.core.errors import MissingExtraError\n"
+        "def broken(*_):\n"
+        "    try: signal.raise_signal(signal.SIGTERM)\n"
+        "    except SystemExit: raise MissingExtraError('install it') from None\n"
+        "import pipeline.cli.list\n"
+        "pipeline.cli.list.execute = broken\n"
+        "sys.argv = ['trackline', 'list']",
+        143,
+    ),
+    "SIGTERM": ("command.program = lambda _: signal.raise_signal(signal.SIGTERM)", 143),
     "while the interpreter ends": (
         "import atexit\n"
-        "command.program = lambda: 0\n"
+        "command.program = lambda _: 0\n"
         "atexit.register(lambda: signal.raise_signal(signal.SIGINT))",
         -signal.SIGINT,
     ),
