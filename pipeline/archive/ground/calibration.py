@@ -33,7 +33,7 @@ _SAME_PX = 1.0
 
 @dataclass(frozen=True)
 class Errors:
-    """Standard deviations of what was measured: a click in the picture, a place on the ground."""
+    """Standard deviations of the measurements: a click in the picture, a place on the ground."""
 
     pixel: float = 2.0
     """Pixels."""
@@ -43,7 +43,7 @@ class Errors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """A matrix from pixels to metres and what is known of its errors.
+    """A matrix from pixels to metres, with its errors.
 
     `matrix` f64[3,3] with W positive on the ground; `covariance` f64[9,9] of its numbers row by
     row; `misfit`: residuals against what the stated errors explain (1: as expected, NaN: no more
@@ -56,9 +56,9 @@ class Calibration:
 
 
 def calibrate_points(pixels: Floats, ground: Floats, errors: Errors) -> Calibration:
-    """Return the calibration by f64[N,2] pixels and f64[N,2] metres, four or more.
+    """Return the calibration from f64[N,2] pixels and f64[N,2] metres, four or more.
 
-    Raises UsageError in one line for points that determine no plane: too few, doubled, on a line,
+    Raises UsageError in one line for points that determine no plane: too few, duplicate, on a line,
     on both sides of the horizon, or mirrored.
     """
     _check_points(pixels, ground)
@@ -68,9 +68,9 @@ def calibrate_points(pixels: Floats, ground: Floats, errors: Errors) -> Calibrat
 
 
 def leave_one_out(pixels: Floats, ground: Floats, errors: Errors) -> list[float | None]:
-    """Return for each point how far, in metres, the calibration by the others puts it.
+    """Return the error of each point, in metres, by the calibration from the others.
 
-    None where the others determine no plane.
+    None if the others determine no plane.
     """
     found: list[float | None] = []
     for number in range(len(pixels)):
@@ -180,7 +180,7 @@ def _shortened(
 
 
 def _check_points(pixels: Floats, ground: Floats) -> None:
-    """Raise UsageError for points that leave the plane open whatever their errors."""
+    """Raise UsageError for points that cannot determine the plane, whatever their errors."""
     count = len(pixels)
     if count < MIN_POINTS:
         raise UsageError(f"points: want {MIN_POINTS} or more, got {count}")
@@ -229,7 +229,7 @@ def _has_good_four(points: Floats) -> bool:
 
 
 def _check_view(matrix: Floats, pixels: Floats) -> None:
-    """Raise UsageError where the matrix does not look down on the plane at all points."""
+    """Raise UsageError unless the matrix looks down on the plane at all points."""
     w = homogeneous(pixels) @ matrix[2]
     if (w <= 0).any():
         number = int(w.argmin())

@@ -41,10 +41,11 @@ _OPEN = (
 def calibrate_lengths(
     ends: Floats, metres: Floats, size: tuple[int, int], errors: Errors
 ) -> Calibration:
-    """Return the calibration by f64[N,4] ends (x1, y1, x2, y2) in pixels and f64[N] metres.
+    """Return the calibration from f64[N,4] ends (x1, y1, x2, y2) in pixels and f64[N] metres.
 
     The plane's (0, 0) is below the camera, its y axis points where the camera looks. Raises
-    UsageError in one line where the lengths are too few, leave the plane open or contradict.
+    UsageError in one line if the lengths are too few, do not determine the plane or contradict each
+    other.
     """
     if len(ends) < MIN_LENGTHS:
         raise UsageError(
@@ -170,7 +171,7 @@ def _check_fit(matrix: Floats, ends: Floats, metres: Floats) -> None:
 
 
 def _check_determined(matrix: Floats, covariance: Floats, ends: Floats) -> None:
-    """Raise UsageError where a length across a given one would be known to less than a quarter."""
+    """Raise UsageError if a length across a given one would have an error above a quarter."""
     inverse = np.linalg.inv(matrix)
     a, b = ((each := homogeneous(p) @ matrix.T)[:, :2] / each[:, 2:] for p in
             (ends[:, :2], ends[:, 2:]))  # fmt: skip

@@ -55,7 +55,7 @@ FeaturesOf = Callable[[Arrays], Iterator[dict[str, Any]]]
 
 
 def rows_of(tracks: GroundTracks, origin: Origin | None) -> dict[str, NDArray[Any]]:
-    """Return the columns as arrays of N, NaN where nothing is known, rounded."""
+    """Return the columns as rounded arrays of N, NaN for unknown values."""
     table, names = tracks.table, tracks.sequence.class_names
     found, number = np.unique(table.class_id, return_inverse=True)
     labels = [names.get(n, str(n) if n >= 0 else "object") for n in found.tolist()]
@@ -88,7 +88,7 @@ def rows_of(tracks: GroundTracks, origin: Origin | None) -> dict[str, NDArray[An
 
 
 def check_suffix(path: Path) -> None:
-    """Raise UsageError for a suffix that is none of ours, or one whose library is missing."""
+    """Raise UsageError for an unsupported suffix, or one whose library is missing."""
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{path}: want a file called {', '.join(_SUFFIXES)}")
     if path.suffix.lower() == ".parquet":
@@ -103,12 +103,12 @@ def check_output(path: Path, homography: Homography) -> None:
 
 
 def write_speeds(path: Path, parts: Sequence[Arrays]) -> None:
-    """Write what `rows_of` gave of each source as the suffix says; raises OutputError."""
+    """Write the result of `rows_of` for each source in the suffix's format; raises OutputError."""
     write_columns(path, COLUMNS, joined(parts), _features)
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Return the rows of columns one after the other."""
+    """Return the rows of the tables one after the other."""
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -117,9 +117,9 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
 def write_columns(
     path: Path, columns: Sequence[Column], arrays: Arrays, features: FeaturesOf
 ) -> None:
-    """Write arrays by name as the suffix says, `features` of them as GeoJSON; raises OutputError.
+    """Write named arrays in the suffix's format, `features` as GeoJSON; raises OutputError.
 
-    Of Parquet's columns those called `lon` and `lat` make the geometry.
+    In Parquet the columns `lon` and `lat` become the geometry.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,10 +46,10 @@ class Frames:
 
 
 def frames_of(path: Path, source: str | None, start_utc: float | None) -> list[Frames]:
-    """Return every frame of a video, or those that tracks name, by source; raises UsageError.
+    """Return every frame of a video, or those in tracks, by source; raises UsageError.
 
-    `source` is one of several, or a dataset's camera: all its recordings. `start_utc` is the Unix
-    time of the start, where neither file says it or says it wrongly.
+    `source` selects one of several, or a dataset's camera with all its recordings. `start_utc` is
+    the Unix time of the start, if the files do not have it or have it wrong.
     """
     if is_remote(path) or path.is_dir() or path.suffix.lower() in (*SUFFIXES, ".parquet"):
         found = _of_tracks(path, source)
@@ -98,7 +98,7 @@ def _of_video(path: Path) -> Frames:
 def geotagged(
     parts: Sequence[Frames], track: GpsTrack, max_gap_s: float, offset_s: float, where: str
 ) -> dict[str, NDArray[Any]]:
-    """Return POSITION_COLUMNS as arrays; raises UsageError where no frame has a position.
+    """Return POSITION_COLUMNS as arrays; raises UsageError if no frame has a position.
 
     `offset_s` is added to the GPS's times; `where` names the track in errors.
     """

@@ -234,7 +234,7 @@ def _known(
     sequence: RecordedSequence, table: BoxTable, t: Floats, homography: Homography,
     options: SpeedOptions, smoothed: _Smoothed,
 ) -> GroundTracks:  # fmt: skip
-    """Return what is known well enough, with the calibration's share of the errors."""
+    """Return the values that are accurate enough, with the calibration's share of the errors."""
     xy, velocity = smoothed.states[:, :2].copy(), smoothed.states[:, 2:]
     speed = np.linalg.norm(velocity, axis=1)
     along = np.where(

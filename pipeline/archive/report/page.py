@@ -249,7 +249,7 @@ def _nothing() -> Element:
 
 
 def clock(time_s: float, span: Span) -> str:
-    """Return a moment as people read it, with the day where it is not the same all along."""
+    """Format a moment for people, with the day if the axis covers more than one."""
     if not span.is_utc:
         whole = int(max(time_s, 0))
         hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
@@ -263,7 +263,7 @@ def _moment(unix_s: float, form: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time: 45 s, 12.5 min, 3.2 h; two of a unit before the next begins."""
+    """Format a duration: 45 s, 12.5 min, 3.2 h; a larger unit is used from two of it on."""
     for size, name in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {name}"

@@ -44,7 +44,7 @@ _OVERLAP_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ReportInputs:
-    """What a report is made of; all but `tracks` may be missing."""
+    """Inputs of a report; all but `tracks` may be missing."""
 
     tracks: Path
     zones: Path | None = None
@@ -54,7 +54,7 @@ class ReportInputs:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """Everything a report says of one source; `speeds` is None without a homography."""
+    """All content of a report about one source; `speeds` is None without a homography."""
 
     summary: SourceSummary
     facts: Facts
@@ -169,7 +169,7 @@ def _span_of_camera(recordings: CameraRecordings) -> Span:
 
 
 def _facts_of_camera(recordings: CameraRecordings) -> Facts:
-    """Return what the table `videos` says, with warnings about it."""
+    """Return the facts in the table `videos`, with warnings about them."""
     videos = recordings.videos
     facts = Facts(len(videos))
     for video in videos:
@@ -232,7 +232,7 @@ def _size_of(sequence: RecordedSequence) -> tuple[int, int]:
 
 
 def _facts_of_run(sequence: RecordedSequence) -> Facts:
-    """Return what the run's report.json, where there is one, says of a source."""
+    """Return the facts about a source in the run's report.json, if there is one."""
     video = sequence.video
     facts = Facts(1, video.length / video.fps, video.length)
     report: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def _merged(found: Iterator[dict[str, Counted]]) -> dict[str, Counted]:
 
 
 def _judge(summary: SourceSummary, facts: Facts) -> None:
-    """Add what the tracks themselves tell about their quality."""
+    """Add the quality measures derived from the tracks themselves."""
     warn = facts.warnings.append
     if facts.dropped:
         share = facts.dropped / max(facts.frames + facts.dropped, 1)

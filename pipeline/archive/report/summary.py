@@ -1,4 +1,4 @@
-"""Summary of one source for a report, gathered from its tracks, recording by recording.
+"""Summary of one source for a report, collected from its tracks, recording by recording.
 
 Times are seconds on the source's own axis: Unix time where every recording has it, else seconds
 from its start, recordings one after the other.
@@ -109,7 +109,7 @@ class SourceSummary:
         self._most: Counter[int] = Counter()
 
     def add(self, sequence: RecordedSequence, offset_s: float) -> None:
-        """Take one recording's tracks; it begins at `offset_s` of an axis that is not UTC."""
+        """Add one recording's tracks; it begins at `offset_s` of an axis that is not UTC."""
         sequence, sizes = at_one_size(sequence)
         self.scaled |= set(sizes)
         table = sequence.table
@@ -133,7 +133,7 @@ class SourceSummary:
         self._limit_paths(2 * MAX_PATHS)
 
     def busiest(self, count: int = 5) -> list[tuple[float, int, int]]:
-        """Return (start, tracks seen, most at once) of the fullest minutes, fullest first."""
+        """Return (start, tracks seen, maximum at once) of the busiest minutes, busiest first."""
         found = [
             (self.span.bin_start(number, self.busy_s), len(ids), self._most[number])
             for number, ids in self._busy.items()
@@ -141,7 +141,7 @@ class SourceSummary:
         return sorted(found, key=lambda one: (-one[1], -one[2], one[0]))[:count]
 
     def longest_paths(self) -> dict[int, list[Floats]]:
-        """Return {track: pieces f64[N,3] of x, y, time} of those that went farthest."""
+        """Return {track: pieces f64[N,3] of x, y, time} of the tracks that moved farthest."""
         self._limit_paths(MAX_PATHS)
         return self.paths
 
@@ -212,7 +212,7 @@ def _extent(pieces: list[Floats]) -> float:
 
 @dataclass(slots=True)
 class Facts:
-    """What was read of a source, beside its tracks."""
+    """Facts about a source, besides its tracks."""
 
     recordings: int = 1
     video_s: float = 0.0

@@ -25,10 +25,10 @@ NmsMethod = Literal["greedy", "diou", "soft", "wbf"]
 
 @dataclass(frozen=True, slots=True)
 class FamilyOptions:
-    """Options about networks of families beyond YOLO (see `common.families`); None: the family's.
+    """Options for networks of families beyond YOLO (see `common.families`); None: the family's.
 
-    `kind` is the family, None for what the file surely is. `anchors` says how many there are per
-    cell, for each feature map; () without anchors.
+    `kind` is the family, None to detect it. `anchors` is the number per cell for each feature map;
+    () without anchors.
     """
 
     kind: str | None = None
@@ -64,7 +64,7 @@ class Settings:
     """The (height, width) of the first pictures, as far as known."""
 
     def input_size(self, said: int | None, stride: int) -> tuple[int, int]:
-        """Return the size for longest side `imgsz`, else `said` by the file, else IMGSZ."""
+        """Return the size for longest side `imgsz`, else the file's (`said`), else IMGSZ."""
         return square(self.imgsz or said or IMGSZ, stride)
 
 
@@ -76,7 +76,7 @@ def square(side: int, stride: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class ExtraColumns:
-    """Numbers that a network gives for each box behind its scores: see `masks_and_keypoints`.
+    """Numbers that a network outputs for each box after its scores: see `masks_and_keypoints`.
 
     `coefficients` is how many weights of mask prototypes there are, `keypoints` how many keypoints
     and of how many numbers each, 2 or 3. `by_column`: a box is a column of the output, not a row.
@@ -162,10 +162,10 @@ class Backend(Protocol):
         """Return the layout that the answer to a probe picture has; raises ModelError."""
 
     def start(self, postprocess: Postprocess) -> None:
-        """Make ready to run."""
+        """Prepare for running."""
 
     def submit(self, images: Sequence[Image]) -> None:
-        """Begin with a batch; the caller keeps the pictures until it is collected."""
+        """Submit a batch; the caller keeps the pictures until it is collected."""
 
     def collect(self) -> list[Detections]:
         """Return the detections of each picture of the oldest batch; `stage_ms` is about it."""
@@ -176,30 +176,30 @@ class Backend(Protocol):
 
 @runtime_checkable
 class SizedBackend(Backend, Protocol):
-    """Optional, for backends: pictures of one network may have inputs of different sizes."""
+    """Optional, for backends whose pictures may have inputs of different sizes."""
 
     @property
     def takes_sizes(self) -> bool:
-        """Return whether this network may; that of fixed size may not."""
+        """Return whether this network supports it; one of fixed size does not."""
 
     def submit(self, images: Sequence[Image], sides: Sequence[int | None] = ()) -> None:
-        """Begin with a batch; `sides` are the longest sides of the inputs, None for the usual."""
+        """Submit a batch; `sides` are the longest sides of the inputs, None for the default."""
 
 
 @runtime_checkable
 class PlanesBackend(Backend, Protocol):
-    """Optional, for backends: pictures may come as they were decoded."""
+    """Optional, for backends that take pictures in the decoder's format."""
 
     @property
     def takes_yuv(self) -> bool:
-        """Return whether they may, once the weights are read."""
+        """Return whether this is supported, once the weights are read."""
 
     def submit(self, images: Sequence[Image | YuvImage]) -> None:
-        """Begin with a batch."""
+        """Submit a batch."""
 
 
 def not_int8(path: Path) -> ModelError:
-    """Return the error for weights that are to run in int8 and are not quantized."""
+    """Return the error for int8 requested with weights that are not quantized."""
     weights = path.parent if path.suffix.lower() == ".xml" else path
     return ModelError(
         f"precision: {weights} is not quantized to int8; make it so with: "

@@ -90,7 +90,7 @@ class Reading:
 
     @property
     def mask_boxes(self) -> Literal["exact", "rounded"]:
-        """Return what masks lie over: torchvision's are known by their class 0."""
+        """Return what masks cover: torchvision's networks are recognised by their class 0."""
         return "rounded" if self.background == "first" else "exact"
 
     def recognised(self) -> RecognisedLayout:
@@ -162,7 +162,7 @@ def check_table(path: Path, found: RecognisedLayout, options: FamilyOptions) -> 
 
 
 def hint(graph: Graph) -> str:
-    """Return which kinds may read outputs that YOLO's do not; "" where none does."""
+    """Return which other kinds can read outputs that `yolo` cannot; "" if none can."""
     kinds = [
         f"kind: {kind}{how}"
         for kind, how in (("detr", ""), ("ssd", " with its anchors"))
@@ -313,7 +313,7 @@ def _boxes_and_classes(graph: Graph) -> tuple[int, int] | None:
     if len(tables) != 2 or graph.outputs[tables[0]].shape[1] != graph.outputs[tables[1]].shape[1]:
         return None
     fours = [place for place in tables if graph.outputs[place].shape[2] == 4]
-    # Where there are four classes, the names tell.
+    # With four classes only the names can decide.
     boxes = fours[0] if len(fours) == 1 else graph.output("pred_boxes", "dets", "boxes")
     if boxes is None or boxes not in fours:
         return None
@@ -339,7 +339,7 @@ def _is_table(graph: Graph) -> bool:
 def _activation(
     graph: Graph, scores: int, usual: Literal["none", "sigmoid", "softmax"]
 ) -> Literal["none", "sigmoid", "softmax"]:
-    """Return what makes scores of an output: nothing where the graph does it already."""
+    """Return the function from outputs to scores: none if the graph contains it."""
     done = scores < len(graph.ends) and graph.ends[scores] in ("Sigmoid", "Softmax", "SoftMax")
     return "none" if done else usual
 

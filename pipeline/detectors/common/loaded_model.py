@@ -16,9 +16,9 @@ from pipeline.core.interfaces import Detector, Overlapping, Timed
 class LoadedModel:
     """Detector whose weights stay loaded; pass it to `track` or `detect` as `model`.
 
-    Any number of threads may use it at once: a lock lets one batch in at a time, and each run gets
-    the answers to its own pictures. It is released by `close`, at the end of a `with` block, or
-    when the last reference goes. A run that uses it after `close` raises ModelError.
+    It is thread-safe: a lock admits one batch at a time, and each run gets the results of its own
+    pictures. It is released by `close`, at the end of a `with` block, or when the last reference is
+    dropped. A run that uses it after `close` raises ModelError.
     `class_names` maps class ids to names, `options` are those it was loaded with.
     """
 
@@ -50,16 +50,16 @@ class LoadedModel:
     def detector(self, conf: float | None = None, *, best_only: bool = False) -> SharedDetector:
         """Return a detector for one run, with boxes of a score above `conf`, if given.
 
-        With `best_only` it finds the one best object of each picture. Closing it leaves the weights
-        loaded.
+        With `best_only` it returns only the best object of each picture. Closing it keeps the
+        weights loaded.
         """
         check_not_forked()
         return SharedDetector(self, conf, best_only=best_only)
 
     def find(self, pictures: Sequence[Image], conf: float | None = None) -> list[Detections]:
-        """Return what is on each of several pictures BGR u8[H,W,3], which may differ in size.
+        """Return the detections of each picture BGR u8[H,W,3]; pictures may differ in size.
 
-        Of a score above `conf` if given, else above that the model was loaded with.
+        Their score is above `conf`, by default that the model was loaded with.
         """
         run = self.detector(conf)
         frames = [Frame(image, "picture", n, 0.0, 0.0) for n, image in enumerate(pictures)]
@@ -80,13 +80,13 @@ class LoadedModel:
         ]
 
     def open_detector(self) -> Detector:
-        """Return the detector behind it; raises ModelError after `close`."""
+        """Return the underlying detector; raises ModelError after `close`."""
         if self._detector is None:
             raise ModelError("model: closed; load it again")
         return self._detector
 
     def submit(self, run: SharedDetector, frames: Sequence[Frame]) -> None:
-        """Begin with a batch of a run; waits while others fill the detector."""
+        """Submit a batch of a run; waits while the detector is full with others."""
         check_not_forked()
         with self._lock:
             detector = self.open_detector()
@@ -104,7 +104,7 @@ class LoadedModel:
             self._under_way.append(run)
 
     def collect(self, run: SharedDetector) -> tuple[list[Detections], Mapping[str, float]]:
-        """Return a run's oldest batch and its stage times; raises what went wrong with it."""
+        """Return a run's oldest batch and its stage times; raises the error of that batch."""
         check_not_forked()
         with self._lock:
             while not run.answers:
@@ -117,7 +117,7 @@ class LoadedModel:
         return answer
 
     def drop(self, run: SharedDetector) -> None:
-        """Wait for what a run began and did not collect, and forget it."""
+        """Wait for what a run submitted and did not collect, and discard it."""
         check_not_forked()
         with self._lock:
             while run in self._under_way and self._overlapping is not None:
@@ -125,7 +125,7 @@ class LoadedModel:
             run.answers.clear()
 
     def _collect_oldest(self, detector: Overlapping) -> None:
-        """Hand the oldest answer to the run it belongs to; an error is that run's, too."""
+        """Pass the oldest result, or its error, to the run it belongs to."""
         try:
             found = detector.collect()
         except Exception as error:  # noqa: BLE001  (raised by the runs that it concerns)
@@ -134,7 +134,7 @@ class LoadedModel:
         self._under_way.popleft().answers.append((found, _stage_ms(detector)))
 
     def _fail(self, error: Exception) -> None:
-        """Answer everything that is under way with an error."""
+        """Fail everything in flight with an error."""
         while self._under_way:
             self._under_way.popleft().answers.append(error)
 
@@ -169,18 +169,18 @@ class SharedDetector:
         return self.collect()
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Begin with a batch; waits while others fill the detector."""
+        """Submit a batch; waits while the detector is full with others."""
         self._model.submit(self, frames)
 
     def collect(self) -> list[Detections]:
-        """Return the answers to this run's oldest batch."""
+        """Return the results of this run's oldest batch."""
         found, self.stage_ms = self._model.collect(self)
         if self._conf is not None:
             found = [each[each.score > self._conf] for each in found]
         return [each.best() for each in found] if self._best_only else found
 
     def close(self) -> None:
-        """Forget what this run began; the weights stay loaded."""
+        """Discard what this run has in flight; the weights stay loaded."""
         self._model.drop(self)
 
 

@@ -10,8 +10,8 @@
 |         |                                       | box (28 x 28), or over the whole input      |
 
 Prototypes and coefficients are YOLACT's (Bolya et al., ICCV 2019); R-CNN's masks are of He et al.,
-Mask R-CNN, ICCV 2017. What stands before these columns
-is any of the layouts, which is found as if they were not there.
+Mask R-CNN, ICCV 2017. The columns before these follow any of the layouts, which is identified as if
+the additional columns were not there.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def without_extra(table: Shape, extra: ExtraColumns | None) -> Shape:
 
 
 def other_task(shapes: Sequence[Shape]) -> str:
-    """Return what a network without boxes seems to be for, by its outputs' shapes; "" if unknown.
+    """Return the likely task of a network without boxes, by its outputs' shapes; "" if unknown.
 
-    It is put behind an error about them.
+    It is appended to an error about them.
     """
     ranks = [len(shape) for shape in shapes]
     if ranks == [2]:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 BatchFuture = Future[tuple[list[Detections], Mapping[str, float]]]
-"""The detections of each picture of a batch, and how many ms a frame each stage took for it."""
+"""Detections of each picture of a batch, and the ms per frame that each stage took for it."""
 
 
 class DeviceWorker:
     """Worker thread of one device's backend: submits batches as they come, collects results.
 
-    So many batches are begun as the backend takes at once, and `ready` more may wait: the device
-    goes on with them while the caller looks at the last results. What fails in the
-    thread is raised by the answer it was for. It takes with it what else was in flight on this
-    device; the batch after that starts afresh.
+    As many batches are in flight as the backend takes, and `ready` more may wait, so that the
+    device is busy while the caller handles the last results. An error in the thread is raised by
+    the future of its batch, and fails everything else in flight on this device; the next batch
+    starts afresh.
     """
 
     def __init__(self, backend: Backend, device: str, *, ready: int = 1) -> None:
@@ -49,12 +49,12 @@ class DeviceWorker:
 
     @property
     def capacity(self) -> int:
-        """Return how many batches it may have at a time, begun or not."""
+        """Return how many batches it may hold at a time, started or not."""
         return max(self.backend.in_flight, 1) + self._ready
 
     @property
     def unanswered(self) -> int:
-        """Return how many batches it was given and has not answered."""
+        """Return the number of batches without a result yet."""
         with self._change:
             return len(self._queued) + len(self._started)
 
@@ -67,12 +67,12 @@ class DeviceWorker:
         return self.backend.recognise(forced)
 
     def start(self, postprocess: Postprocess) -> None:
-        """Make ready to run and begin to wait for batches."""
+        """Prepare for running and start waiting for batches."""
         self.backend.start(postprocess)
         self._worker.start(self._set_failure)  # a failure reaches those who wait for a result
 
     def submit(self, images: Sequence[Image | YuvImage]) -> BatchFuture:
-        """Return what will hold a batch's answer; one that is cancelled before it begins goes."""
+        """Return a future for a batch's result; a batch cancelled before it starts is dropped."""
         answer: BatchFuture = Future()
         with self._change:
             if self._closed:
@@ -82,7 +82,7 @@ class DeviceWorker:
         return answer
 
     def close(self) -> None:
-        """End the thread, whatever it has still to do, and release the network; safe to repeat."""
+        """End the thread even if work is left, and release the network; safe to call twice."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -96,9 +96,9 @@ class DeviceWorker:
             pass
 
     def _step(self) -> bool:
-        """Begin with a batch or answer the oldest one; return False once it is closed.
+        """Start a batch or finish the oldest one; return False once closed.
 
-        A method, so that an idle thread holds on to no picture.
+        A method of its own, so that an idle thread keeps no reference to a picture.
         """
         with self._change:
             while not (self._closed or self._queued or self._started):

@@ -38,14 +38,14 @@ _log = logging.getLogger("trackline.detectors")
 
 _ON_TORCH, _ONNX = (".pt", ".engine"), ".onnx"
 INT8_SUFFIX = "_int8_openvino"
-"""What the export adds to the name of a network that it quantizes."""
+"""Suffix that the export adds to the name of a quantized network."""
 
 
 class NetworkDetector:
     """An Overlapping detector (pipeline.core.interfaces) for one network.
 
-    `kind` is the plug-in's name, `family` what it wants of the network, `forced_layout` the layout
-    that the user gives for it; `decode` reads boxes of a network that gives offsets to anchors.
+    `kind` is the plug-in's name, `family` its options for the network, `forced_layout` the layout
+    given by the user; `decode` reads boxes of a network that outputs offsets to anchors.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class NetworkDetector:
         self.layout = ""  # in words, once it is open
 
     def expect(self, shapes: Sequence[tuple[int, int]]) -> None:
-        """Note the (height, width) of the first pictures, which it gets ready for when opened."""
+        """Set the (height, width) of the first pictures, for which it prepares when opened."""
         self._shapes = tuple(shapes)
 
     def open(self, *, prefer_latency: bool = False) -> ClassNames:
@@ -120,7 +120,7 @@ class NetworkDetector:
         return names
 
     def _warn_of_unused(self, layout: Layout) -> None:
-        """Say which options do nothing, as this network suppresses duplicates itself."""
+        """Warn about options without effect, because this network suppresses duplicates itself."""
         names = ["iou", "nms", "nms_sigma"]
         if self._options.slice is None:  # fusion of tiles makes use of it
             names.append("agnostic_nms")
@@ -146,7 +146,7 @@ class NetworkDetector:
         return self.collect()
 
     def submit(self, frames: Sequence[Frame]) -> None:
-        """Begin with a batch and return soon; the frames are held until it is collected."""
+        """Submit a batch and return soon; the frames are held until it is collected."""
         check_not_forked()
         if self._backend is None:
             raise ModelError(f"detector {self._kind}: detect before open")
@@ -183,7 +183,7 @@ class NetworkDetector:
         return self._backend.collect()
 
     def close(self) -> None:
-        """Release the network; safe to call twice and when never opened."""
+        """Release the network; safe to call twice and if never opened."""
         check_not_forked()
         if self._backend is not None:
             self._backend.close()

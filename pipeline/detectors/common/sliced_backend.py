@@ -60,7 +60,7 @@ class SlicedBackend:
             self.in_flight = max(self._backend.in_flight, 2)
 
     def submit(self, images: Sequence[Image]) -> None:
-        """Begin with pictures; returns when the last of their tiles is on its way."""
+        """Submit pictures; returns when the last of their tiles has been submitted."""
         batch = _Batch([tiles_xyxy(image.shape[:2], self._side, self._overlap) for image in images])
         self._batches.append(batch)
         if not self._prefer_latency:
@@ -105,7 +105,7 @@ class SlicedBackend:
         self._backend.close()
 
     def _wanted_in_flight(self, tiles: int) -> int:
-        """Return how many batches of so many tiles keep the network at work."""
+        """Return how many batches of this many tiles keep the network busy."""
         wanted = self._backend.in_flight * self._backend.batch_size
         return max(-(-wanted // max(tiles, 1)), 2)
 
@@ -116,7 +116,7 @@ class SlicedBackend:
         self._under_way.append((batch, places))
 
     def _collect_oldest(self) -> None:
-        """Hand the oldest tiles' answers to the pictures they belong to."""
+        """Assign the results of the oldest tiles to their pictures."""
         answers = self._backend.collect()
         batch, places = self._under_way.popleft()
         for place, answer in zip(places, answers, strict=True):
@@ -125,7 +125,7 @@ class SlicedBackend:
         batch.add_ms({name: ms * len(places) for name, ms in self._backend.stage_ms.items()})
 
     def _forget(self) -> None:
-        """Forget what is in flight, as the network has where it failed."""
+        """Discard what is in flight, as the network does after an error."""
         self._batches.clear()
         self._under_way.clear()
 

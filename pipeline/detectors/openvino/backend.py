@@ -136,9 +136,9 @@ class OpenVinoBackend:
         return None
 
     def start(self, postprocess: Postprocess) -> None:
-        """Make ready to run; a network of fixed size is compiled here.
+        """Prepare for running; a network of fixed size is compiled here.
 
-        For the first of the shapes expected it is begun with here, else compiled when they come.
+        Others start compiling here for the first expected size, else when a size first occurs.
         """
         assert self._model is not None
         layout = postprocess.layout
@@ -175,9 +175,9 @@ class OpenVinoBackend:
         return self._stride is not None
 
     def submit(self, images: Sequence[Image | YuvImage], sides: Sequence[int | None] = ()) -> None:
-        """Begin with pictures; their pixels are copied, so they may go at once.
+        """Submit pictures; their pixels are copied, so they may be released at once.
 
-        `sides` are the longest sides of their inputs, where these differ from the usual one.
+        `sides` are the longest sides of their inputs, if these differ from the default.
         """
         batch = _Batch(len(images))
         self._batches.append(batch)
@@ -238,7 +238,7 @@ class OpenVinoBackend:
         request.pool.idle.append(request)
 
     def _drop_in_flight(self) -> None:
-        """Wait for what is in flight and forget it; the next batch can start afresh."""
+        """Wait for what is in flight and discard it; the next batch can start afresh."""
         self._batches.clear()
         while self._in_flight:
             request, _ = self._in_flight.popleft()
@@ -269,7 +269,7 @@ class OpenVinoBackend:
         return self._seen[size] >= MANY_PICTURES and own < MAX_OWN_SIZES
 
     def _take_over(self) -> _RequestPool:
-        """Return requests for input of every size; sizes that came seldom lose their network."""
+        """Return requests for input of any size; rare sizes lose their own network."""
         while self._in_flight:
             self._finish_oldest()
         for size in [size for size in self._pools if size and self._seen[size] < MANY_PICTURES]:
@@ -312,7 +312,7 @@ class _PictureRequest:
         self._box: Letterbox | None = None
 
     def launch(self, image: Image | YuvImage, box: Letterbox) -> None:
-        """Put the picture in; the padding is painted only when it moves."""
+        """Paste the picture; the padding is painted only when its position changes."""
         if box != self._box:
             tensor = self._request.get_input_tensor()
             tensor.shape = (1, *box.input_size, 3)
@@ -329,9 +329,9 @@ class _PictureRequest:
         return self._request.get_output_tensor(0).data[0], self._box
 
     def prototypes(self) -> Float32 | None:
-        """Return f32[C,h,w]: prototypes of masks, or each box's; valid until the next launch.
+        """Return f32[C,h,w]: prototypes of masks, or each box's mask; valid until the next launch.
 
-        None where the network gives neither.
+        None if the network outputs neither.
         """
         if not self.pool.has_prototypes:
             return None
@@ -339,7 +339,7 @@ class _PictureRequest:
         return prototypes
 
     def cancel(self) -> None:
-        """Stop; the answer is not wanted."""
+        """Cancel; the result is not needed."""
         self._request.cancel()
         with suppress(RuntimeError):
             self._request.wait()

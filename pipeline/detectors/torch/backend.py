@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 FRAMES_ON_CUDA, FRAMES_ON_CPU = 16, 4
 BATCHES_ON_CUDA = 2
-"""While one is computed the next one's pictures go up: more in flight would only wait."""
+"""While one is computed the next one's pictures are uploaded: more in flight would only wait."""
 
 COPYING_THREADS = 4
-"""Copy pictures to page-locked memory: one thread moves some 10 GB/s, a GPU takes up to 50."""
+"""Threads that copy pictures to page-locked memory: one moves some 10 GB/s, a GPU up to 50."""
 
 
 class AnyBatchSlot(Protocol):
@@ -54,10 +54,10 @@ class AnyBatchSlot(Protocol):
         """Return the detections of each picture."""
 
     def drop(self) -> None:
-        """Forget the batch; the next one may be launched when this returns."""
+        """Discard the batch; the next one may be launched when this returns."""
 
     def device_ms(self) -> Mapping[str, float]:
-        """Return milliseconds per step as the device counts them."""
+        """Return milliseconds per step, measured by the device."""
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ class TorchBackend:
         self._new_slot = lambda: BatchSlot(resources)
 
     def submit(self, images: Sequence[Image | YuvImage]) -> None:
-        """Begin with pictures; their pixels are copied, so they may go at once."""
+        """Submit pictures; their pixels are copied, so they may be released at once."""
         began = perf_counter()
         batch = _Batch(len(images))
         self._batches.append(batch)
@@ -215,10 +215,10 @@ class TorchBackend:
             self._copy_threads = None
 
     def _drop_in_flight(self) -> None:
-        """Forget what is in flight, so that the next batch can start afresh."""
+        """Discard what is in flight, so that the next batch can start afresh."""
         while self._batches:
             for slot, _ in self._batches.popleft().parts:
-                # A GPU that is lost says so at each call; the first error was raised.
+                # A lost GPU fails at each call; the first error has been raised.
                 with suppress(RuntimeError):
                     slot.drop()
                     self._idle.append(slot)

@@ -1,7 +1,7 @@
 """Batch slot of a device: reused memory for one batch, and upload, letterbox, network, download.
 
-Up come decoded pictures as they are, u8; on the device they are letterboxed, the network runs and
-its boxes are suppressed; down comes one small tensor. The CPU waits for nothing but that.
+Decoded pictures are uploaded as they are, u8; on the device they are letterboxed, the network runs
+and duplicates are suppressed; one small tensor is downloaded. The CPU waits only for that.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class BatchSlot:
         found = []
         for index, box in enumerate(self._boxes):
             one = resources.answers.unpack(rows[index], box)
-            if one is None:  # too many for fixed shapes: the rare picture goes the long way
+            if one is None:  # too many for fixed shapes: rare, processed on the CPU
                 with resources.device.on("compute"):
                     output = self._now.output[index].float().cpu().numpy()
                 one = resources.postprocess(output, box)
@@ -137,11 +137,11 @@ class BatchSlot:
         self.wait()  # the device still works in the memory of the next one
 
     def device_ms(self) -> Mapping[str, float]:
-        """Return the batch's milliseconds per step, as the device's own clock has them."""
+        """Return the batch's milliseconds per step, by the device's own clock."""
         return {name: end.since(begin) for name, (begin, end) in self._marks.items()}
 
     def _fill(self, images: Sequence[Image | YuvImage]) -> int:
-        """Put the pictures one behind the other where the device can fetch them; return bytes."""
+        """Copy the pictures one after the other to memory the device can read; return bytes."""
         shapes = [(*box.image_size, 3) for box in self._boxes]
         ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
         if ends[-1] > len(self._host_memory):
@@ -162,7 +162,7 @@ class BatchSlot:
         return int(ends[-1])
 
     def _prepare(self, count: int, size: tuple[int, int]) -> _Prepared:
-        """Return what runs a batch of `count`; captured as a graph the first time."""
+        """Return a function that runs a batch of `count`; captured as a graph the first time."""
         fixed = self._resources.network.fixed_batch
         room = fixed or next((each for each in BATCH_SIZES if each >= count), count)
         prepared = self._prepared.get((room, size))
@@ -180,7 +180,7 @@ class BatchSlot:
             start += size
 
     def _receive(self, answer: Tensor) -> None:
-        """Copy the answer down, into memory that the next one of its shape uses again."""
+        """Download the result, into memory that is reused for the next one of its shape."""
         if self._answer.shape != answer.shape:
             bytes_ = self._resources.device.memory(answer.numel() * answer.element_size())
             self._answer = bytes_.view(answer.dtype).view(answer.shape)

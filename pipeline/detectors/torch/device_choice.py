@@ -14,7 +14,7 @@ ENGINE = ".engine"
 
 
 def import_torch() -> Any:
-    """Return torch; raises ModelError where it is missing."""
+    """Return torch; raises ModelError if it is missing."""
     try:
         import torch
     except ImportError as error:
@@ -26,7 +26,7 @@ def import_torch() -> Any:
 
 
 def choose_device(torch: Any, settings: Settings) -> Any:
-    """Return the torch.device that is wanted; raises ModelError where it is not there."""
+    """Return the requested torch.device; raises ModelError if it is not available."""
     wanted = settings.device
     is_engine = settings.path.suffix.lower() == ENGINE
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -42,7 +42,7 @@ def choose_device(torch: Any, settings: Settings) -> Any:
 
 
 def choose_half(settings: Settings, *, on_cuda: bool) -> bool:
-    """Return whether `.pt` weights run in fp16; raises ModelError for what they cannot."""
+    """Return whether `.pt` weights run in fp16; raises ModelError for unsupported precisions."""
     allowed = ("auto", "fp32", "fp16") if on_cuda else ("auto", "fp32")
     if settings.precision not in allowed:
         raise ModelError(
@@ -54,9 +54,9 @@ def choose_half(settings: Settings, *, on_cuda: bool) -> bool:
 
 @contextmanager
 def current_device(torch: Any, device: Any) -> Iterator[None]:
-    """Make a device this thread's current one for a while: the CPU needs no such thing.
+    """Context that makes a device this thread's current one; does nothing for the CPU.
 
-    Page-locked memory and captures depend on it, and every thread begins at the first GPU.
+    Page-locked memory and captures depend on it, and every thread starts with the first GPU.
     """
     if device.type != "cuda":
         yield

@@ -67,7 +67,7 @@ class Stopwatch:
         self._begin()
 
     def count(self, results: Iterable[object]) -> None:
-        """Take all results, counting."""
+        """Count all results."""
         for _ in results:
             self.tick()
 
@@ -78,7 +78,7 @@ class Stopwatch:
             self._begin()
 
     def measurement(self, report: Mapping[str, Any]) -> Measurement:
-        """Return what was measured up to now; with too few results, from the very beginning."""
+        """Return the measurement so far; with too few results, it includes the warm-up."""
         seconds = max(time.perf_counter() - self._began, 1e-9)
         cpu = time.process_time() - self._cpu
         counted = self._frames - self._warm if self._frames > self._warm else self._frames
@@ -92,7 +92,7 @@ class Stopwatch:
 
 
 def peak_megabytes() -> float:
-    """Return the most memory this process had at once; 0 where the system does not say."""
+    """Return the peak memory of this process; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -26,7 +26,7 @@ def verdict(rows: Sequence[Row], usable_cores: float) -> list[str]:
 
 
 def _doubt(rows: Sequence[Row]) -> Iterator[str]:
-    """Say that the figures are no good where rounds of the same case differ much."""
+    """Warn that the figures are unreliable if rounds of the same case differ much."""
     spread = max(row.highest_fps / max(row.lowest_fps, 1e-9) for row in rows)
     if spread > STEADY:
         yield (

@@ -48,7 +48,7 @@ class Driver:
 
 
 def driver(load: Load = ctypes.CDLL) -> Driver | None:
-    """Return what the NVIDIA driver says, None where none is installed."""
+    """Return the NVIDIA driver's facts, None if none is installed."""
     library = _loaded(load, _DRIVER.get(sys.platform, "libcuda.so.1"))
     if library is None:
         return None

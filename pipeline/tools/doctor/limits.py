@@ -43,7 +43,7 @@ def open_files() -> tuple[int, int] | None:
 
 
 def cpu_name(root: Path = Path("/")) -> str:
-    """Return what the processor calls itself."""
+    """Return the processor's model name."""
     for line in read_text(root / "proc/cpuinfo").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -17,7 +17,7 @@ SAME_OBJECT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`boxes` of the original at its threshold, taken as the truth, and how the other does on them.
+    """Agreement of the other detector with the original's `boxes` at its threshold, as truth.
 
     `recall` and `precision` count the other's boxes at the same threshold; `mean_iou` and
     `score_shift` (other minus original) are over the pairs; `map50` is the mean over classes of the

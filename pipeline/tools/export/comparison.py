@@ -35,7 +35,7 @@ class Comparison:
 
 
 def compare(original: Path, int8: Path, images: Sequence[Image], imgsz: int) -> Comparison:
-    """Return how an int8 copy does on pictures that it was not calibrated on.
+    """Compare an int8 copy with its original on pictures that it was not calibrated on.
 
     `default` is the original as it runs by default, which on CPUs with bf16 is not fp32. The three
     take turns, and speeds are compared within a turn, so a machine that is busy with other things

@@ -20,7 +20,7 @@ _PULL_S = 0.25
 
 
 class _Ends:
-    """What is known of F fragments at their beginnings or at their ends.
+    """State of F fragments at their starts or at their ends.
 
     `frame` i64[F], `class_id` i64[F], `centre` f64[F,2] and `height` f64[F] in pixels, `speed`
     f64[F,2] in pixels per second.
@@ -39,12 +39,12 @@ class _Ends:
 
 
 def joined(fragments: list[BoxTable], fps: float, options: RefineOptions) -> list[int]:
-    """Return for each fragment the place of the one that it goes on with, -1 where none does.
+    """Return for each fragment the index of the one that continues it, -1 if there is none.
 
-    Two fragments may be one object if the second begins at most `join_s` after the first ended,
-    is of the same class, and each, moved on at its own speed, meets the other within `reach`
-    heights, with sizes that agree. Which go together is the assignment with the best sum, so that
-    each goes on and is gone on with at most once.
+    Two fragments may be one object if the second begins at most `join_s` after the first ended, is
+    of the same class, and each, extrapolated at its own speed, meets the other within `reach`
+    heights, with sizes that agree. The pairs are the assignment with the best total, in which each
+    fragment has at most one successor and one predecessor.
     """
     if len(fragments) < 2:
         return [-1] * len(fragments)
@@ -83,7 +83,7 @@ def _in_time(end: NDArray[np.int64], start: NDArray[np.int64], gap: int) -> tupl
 def _agreement(
     ends: _Ends, starts: _Ends, i: Rows, j: Rows, fps: float, options: RefineOptions
 ) -> Float64:
-    """Return f64[P]: how well end i goes on as start j, 1 perfectly, 0 and less not at all."""
+    """Return f64[P]: how well start j continues end i, 1 perfectly, 0 and less not at all."""
     seconds = ((starts.frame[j] - ends.frame[i]) / fps)[:, None]
     between = starts.centre[j] - ends.centre[i]
     forward = np.hypot(*(between - ends.speed[i] * seconds).T)

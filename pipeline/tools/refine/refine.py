@@ -16,7 +16,7 @@ from pipeline.tools.refine.smoothing import smoothed
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refined:
-    """The refined rows by frame and track, and how many of what was done.
+    """The refined rows by frame and track, and counts of the changes.
 
     `table.record` is -1 for filled rows. `before` and `after` i64[N] are the records of the
     measured rows on both sides of a filled one (for others the record itself).
@@ -33,9 +33,9 @@ class Refined:
 def refine(table: BoxTable, fps: float, options: RefineOptions) -> Refined:
     """Return one sequence's tracks refined; rows without identity (id 0) stay as they are.
 
-    Coasting rows were guesses made without knowing what comes; they go, and where the track was
-    found again within `fill_s`, filled rows stand in their place. Joined tracks take the smallest
-    id. Without `smooth_measured` measured boxes stay as they are. `fps` turns frames into seconds.
+    Coasting rows, predicted without knowledge of later frames, are removed; if the track was found
+    again within `fill_s`, filled rows replace them. Joined tracks take the smallest id. Without
+    `smooth_measured` measured boxes are not changed. `fps` converts frames to seconds.
     """
     tracked = table.track_id > 0
     fragments = _fragments(table[tracked & (table.state != "coasting")])

@@ -16,7 +16,7 @@ _MIN_FRAMES = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Frames with detections, and what should be found in them."""
+    """Frames with detections, and their ground truth."""
 
     truth: Truth
     seen: Seen

@@ -49,8 +49,8 @@ def tune(
     """Return the best of `trials` sets of options, the defaults being the first of them.
 
     Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) proposes; the same seed gives
-    the same outcome. The held-out clips are looked at twice, after the search. `on_trial` is given
-    the trial's number and the best HOTA so far. Raises MissingExtraError.
+    the same outcome. The held-out clips are scored twice, after the search. `on_trial` is called
+    with the trial's number and the best HOTA so far. Raises MissingExtraError.
     """
     optuna = _optuna()
     space = space_of(tracker.Options)
