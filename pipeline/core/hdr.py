@@ -1,4 +1,4 @@
-"""Converts HDR video (PQ and HLG, ITU-R BT.2100) to standard dynamic range.
+"""Converts HDR video and pictures (PQ and HLG, ITU-R BT.2100) to standard dynamic range.
 
 Without conversion HDR pixels look dull and washed out, to people as well as to networks trained on
 ordinary pictures.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +20,7 @@ from pipeline.core.hdr import HLG, PQ
 from pipeline.core.yuv import YuvImage
 from pipeline.sinks._mp4 import Mp4Writer
 from pipeline.sources._file.picture import UprightConverter
+from trackline import read_picture
 
 BT2020, WHITE_NITS = 9, 203.0
 # Columns are red, green and blue of BT.709 in those of BT.2020 (ITU-R BT.2087, M2).
@@ -125,3 +132,72 @@ def test_pictures_without_planes_are_of_standard_range_too() -> None:
     given = UprightConverter(FramePool(), may_mirror=False)(frame)
     assert isinstance(given, np.ndarray)
     assert np.abs(given[0, 0, ::-1] - np.array(SDR["skin"]) * 255).max() < 11
+
+
+# -- still pictures -------------------------------------------------------------------------------
+
+
+def avif(rgb: np.ndarray, transfer: int, mode: str = "RGB") -> bytes:
+    """AVIF of Pillow, which cannot write the transfer: that is put into its `colr` afterwards."""
+    pillow = pytest.importorskip("PIL.Image", reason="no Pillow")
+    buffer = io.BytesIO()
+    pillow.fromarray(rgb).convert(mode).save(buffer, "AVIF", quality=95)
+    data = bytearray(buffer.getvalue())
+    struct.pack_into(">HH", data, data.index(b"nclx") + 4, BT2020, transfer)
+    return bytes(data)
+
+
+def heic(rgb: np.ndarray, transfer: int) -> bytes:
+    heif = pytest.importorskip("pillow_heif", reason="no pillow-heif")
+    buffer = io.BytesIO()
+    heif.from_bytes(mode="RGB", size=rgb.shape[1::-1], data=rgb.tobytes()).save(
+        buffer,
+        quality=95,
+        color_primaries=BT2020,
+        transfer_characteristics=transfer,
+        matrix_coefficients=BT2020,
+        full_range_flag=1,
+    )
+    return buffer.getvalue()
+
+
+def png(rgb: np.ndarray, transfer: int) -> bytes:
+    """PNG of 16 bits with the chunk cICP."""
+    data = cv2.imencode(".png", rgb[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    content = b"cICP" + bytes([BT2020, transfer, 0, 1])
+    chunk = struct.pack(">I", 4) + content + struct.pack(">I", zlib.crc32(content))
+    return data[:33] + chunk + data[33:]
+
+
+STILLS = {
+    "AVIF": avif,
+    "AVIF with alpha": lambda rgb, transfer: avif(rgb, transfer, "RGBA"),
+    "HEIC": heic,
+    "HEIC by FFmpeg": heic,
+    "PNG": png,
+}
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+@pytest.mark.parametrize("kind", STILLS)
+def test_still_pictures_of_hdr_are_of_standard_range(
+    kind: str, transfer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDR pictures looked washed out after HDR video no longer did."""
+    names = ["dark grey", "grey", "skin", "foliage", "sky", "brick"]
+    colours = np.array([SDR[name] for name in names])
+    shown = signal((colours**2.4) @ TO_2020.T * WHITE_NITS, transfer)
+    tiles = (shown * 255).round().astype(np.uint8)[None]
+    data = STILLS[kind](np.kron(tiles, np.ones((32, 32, 1), np.uint8)), transfer)
+    if kind == "HEIC by FFmpeg":
+        for name in ("pi_heif", "pillow_heif"):
+            monkeypatch.setitem(sys.modules, name, None)
+    given: Any = read_picture(data)[8:24].reshape(16, len(names), 32, 3)[:, :, 8:24]
+    off = np.abs(given.mean((0, 2))[:, ::-1] - colours * 255)
+    assert off.max() < 13, dict(zip(names, off.round(1).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", STILLS)
+def test_still_pictures_of_standard_range_stay_as_they_are(kind: str) -> None:
+    grey = np.full((64, 96, 3), 100, np.uint8)
+    assert np.abs(read_picture(STILLS[kind](grey, 13)).astype(int) - 100).max() <= 3

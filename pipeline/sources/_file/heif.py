@@ -1,4 +1,4 @@
-"""Header of a HEIF file (HEIC, AVIF): size, tiles and orientation of its main picture.
+"""Header of a HEIF file (HEIC, AVIF): size, tiles, orientation and colours of its main picture.
 
 Boxes are those of ISO/IEC 14496-12, items and properties those of ISO/IEC 23008-12.
 """
@@ -18,7 +18,7 @@ class HeifHeader:
 
     `angle` is counter-clockwise, in quarter turns; `mirror` is applied after it: "left-right",
     "up-down" or None. `is_tiled` says that the picture is a grid of other items, `is_avif` that it
-    is AV1 rather than HEVC.
+    is AV1 rather than HEVC. `transfer` is the transfer characteristic by its number in H.273.
     """
 
     width: int
@@ -28,6 +28,7 @@ class HeifHeader:
     is_tiled: bool = False
     is_sequence: bool = False
     is_avif: bool = False
+    transfer: int | None = None
 
 
 def heif_header(data: bytes) -> HeifHeader | None:
@@ -55,7 +56,7 @@ def _main_picture(data: bytes) -> HeifHeader | None:
     container = dict(boxes(meta[b"iprp"]))
     properties = list(boxes(container[b"ipco"]))
     width = height = angle = 0
-    mirror = None
+    mirror = transfer = None
     for number in _properties_of(main, container[b"ipma"]):
         kind, body = properties[number - 1]
         if kind == b"ispe":
@@ -65,10 +66,12 @@ def _main_picture(data: bytes) -> HeifHeader | None:
             angle = body[0] & 3
         elif kind == b"imir":
             mirror = "left-right" if body[0] & 1 else "up-down"
+        elif kind == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+            (transfer,) = struct.unpack_from(">H", body, 6)
     if not (width and height):
         return None
     tiled = _kind_of(main, meta[b"iinf"]) == b"grid"
-    return HeifHeader(width, height, angle, mirror, tiled)
+    return HeifHeader(width, height, angle, mirror, tiled, transfer=transfer)
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

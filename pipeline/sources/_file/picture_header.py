@@ -173,6 +173,22 @@ def _tiff_alpha(data: bytes) -> str | None:
     return "straight" if kind == 2 and bits == 16 else "premultiplied"
 
 
+def transfer_of(data: bytes) -> int | None:
+    """Return the transfer characteristic that the header names (AVIF, HEIC, PNG's cICP), if any.
+
+    It is a number of ITU-T H.273, such as those of HDR.
+    """
+    if data[:4] == b"\x89PNG":
+        for kind, body in _png_chunks(data):
+            if kind == b"cICP" and len(body) == 4:
+                return body[1]
+            if kind == b"IDAT":
+                break
+        return None
+    header = heif_header(data)
+    return None if header is None else header.transfer
+
+
 def page_count(data: bytes) -> int:
     """Return how many pictures a file holds: 1, a number, or 0 for several of unknown number."""
     try:

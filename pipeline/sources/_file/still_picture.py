@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.core.data import Image
 from pipeline.core.errors import SourceError
+from pipeline.core.hdr import HDR, to_standard_range
 from pipeline.core.install_hints import install_command
 from pipeline.core.media_file import open_media
 from pipeline.core.paths import home_path
@@ -24,6 +25,7 @@ from pipeline.sources._file.picture_header import (
     orientation_of,
     other_kind,
     page_count,
+    transfer_of,
 )
 from pipeline.sources._file.picture_size import MAX_MEGAPIXELS
 
@@ -54,8 +56,8 @@ def read_picture(
     """Read a picture from a file, or from a file's bytes, upright, as BGR u8[H,W,3].
 
     Supports JPEG, PNG, WebP, AVIF, HEIC (tiled ones with the extra `heic`), GIF, TIFF, BMP, JPEG
-    2000 and Netpbm: oriented by EXIF, 16 bits reduced to 8, transparent parts white, and the first
-    picture of animations and multi-page files. Thread-safe.
+    2000 and Netpbm: oriented by EXIF, 16 bits reduced to 8, HDR in standard range, transparent
+    parts white, and the first picture of animations and multi-page files. Thread-safe.
 
     Raises SourceError with the reason in one line. A picture with more than `max_megapixels`, by
     its header, is refused before decoding.
@@ -127,6 +129,9 @@ def decode_picture(data: bytes, max_megapixels: float) -> StillPicture:
     if image is None:
         why = why or "it is damaged, cut off or of a kind that cannot be decoded"
         return StillPicture(None, why)
+    if (transfer := transfer_of(data)) in HDR:
+        image = np.require(image, requirements=["C", "W"])
+        to_standard_range(image, transfer)
     return StillPicture(image, pages=page_count(data))
 
 
