@@ -1,4 +1,4 @@
-"""Keyframes of a track: stretches that editors show, and a box per frame again."""
+"""Keyframes of a track: from boxes per frame to the stretches of editors, and back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_FILLED = 10_000_000
-"""Rows between the keyframes of one track; four days at 25 frames per second."""
+"""Maximum rows between the keyframes of one track; four days at 25 frames per second."""
 MAX_ROWS = 50_000_000
-"""Rows of a whole file: its keyframes say nothing about how much memory they are worth."""
+"""Maximum rows of a file: a few keyframes can expand to any amount of memory."""
 
 
 def spans(frame: NDArray[np.int64], *marks: NDArray[np.generic]) -> list[tuple[int, int]]:
@@ -26,11 +26,11 @@ def spans(frame: NDArray[np.int64], *marks: NDArray[np.generic]) -> list[tuple[i
 def expanded(
     frame: NDArray[np.int64], xyxy: NDArray[np.float64], goes_on: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return (frames, boxes) with those between keyframes interpolated where the track goes on.
+    """Return (frames, boxes) with those between keyframes interpolated where the track continues.
 
-    `frame` i64[N] ascends without repetition, `xyxy` f64[N,4]; `goes_on` bool[N] says that the
-    object is seen between a keyframe and the next. Keyframes themselves all stay. Raises
-    ValueError where a track would get more than MAX_FILLED rows.
+    `frame` i64[N] is strictly ascending, `xyxy` f64[N,4]; `goes_on` bool[N]: the object is visible
+    between this keyframe and the next. All keyframes are kept. Raises ValueError if a track would
+    get more than MAX_FILLED rows.
     """
     if not len(frame):
         return frame, xyxy
@@ -47,6 +47,6 @@ def expanded(
 
 
 def check_filled(rows: int) -> None:
-    """Raise ValueError where the tracks of a file have got more than MAX_ROWS rows."""
+    """Raise ValueError if the tracks of a file have more than MAX_ROWS rows."""
     if rows > MAX_ROWS:
         raise ValueError(f"its keyframes stand for more than {MAX_ROWS:,} boxes")

@@ -1,4 +1,4 @@
-"""A folder or zip file of text files: written a line at a time, read without unpacking it."""
+"""A folder or zip file of text files: written line by line, read without unpacking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.core.atomic_file import replacing
 from pipeline.core.errors import UsageError
 
 MAX_UNPACKED_BYTES = 3 << 30
-"""Of one file in a zip file: more is no annotations, or made to fill the memory."""
+"""Maximum size of one file in a zip file: more is not annotations, or meant to fill the memory."""
 MAX_LINE = 1 << 16
 
 
@@ -39,7 +39,7 @@ class _Tree:
 
 
 class TreeWriter(_Tree):
-    """Writes text files below a path: into the folder that is there, else into a new zip file.
+    """Writes text files below a path: into an existing folder, else into a new zip file.
 
     In a folder each file appears in one step.
     """
@@ -78,7 +78,7 @@ def names_in_tree(path: Path, *patterns: str) -> list[str]:
 
 
 class TreeReader(_Tree):
-    """Reads files below a folder or in a zip file; raises UsageError with what is broken."""
+    """Reads files below a folder or in a zip file; raises UsageError about broken files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class TreeReader(_Tree):
         return sorted(each.relative_to(self.path).as_posix() for each in found if each.is_file())
 
     def where(self, name: str) -> str:
-        """Return how a message names one of the files."""
+        """Return the name of one of the files for messages."""
         return f"{self.path}: {name}" if self._zip is not None else str(self.path / name)
 
     @contextmanager
@@ -125,7 +125,7 @@ class TreeReader(_Tree):
 
     @contextmanager
     def _readable(self, where: str) -> Iterator[None]:
-        """Turn what a broken file raises into a UsageError."""
+        """Turn exceptions about a broken file into a UsageError."""
         try:
             yield
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:

@@ -39,10 +39,10 @@ MAX_IMAGES = 50_000_000
 
 
 class Options(OptionsModel):
-    """What can be set about the JSON file."""
+    """Options of the JSON file."""
 
     empty_frames: bool = True
-    """List frames without boxes as images too; they say that nothing is there."""
+    """List frames without boxes as images, too, as frames without objects."""
 
 
 def build(options: Options) -> CocoVidFormat:
@@ -147,7 +147,7 @@ class _Writer:
                 yield found
 
     def _shape(self, shape: RowShape, category: int) -> dict[str, Any]:
-        """Return what an annotation says of a mask and keypoints."""
+        """Return an annotation's keys for its mask and keypoints."""
         found: dict[str, Any] = {}
         if shape.mask is not None:
             found["segmentation"] = {"size": [*shape.size], "counts": shape.mask}
@@ -160,7 +160,7 @@ class _Writer:
     def _write_images(
         self, each: RecordedSequence, video_id: int, images: IO[str]
     ) -> Callable[[int], int]:
-        """Write the video's images; return what tells a frame's image id."""
+        """Write the video's images; return a function from frame to image id."""
         boxed = np.unique(each.table.frame)
         frames: Iterable[int] = boxed.tolist()
         if self._empty_frames:

@@ -46,7 +46,7 @@ _INSIDE_ZIP = ("annotations.xml", "*/annotations.xml")
 
 
 class Options(OptionsModel):
-    """What can be set about the XML."""
+    """Options of the XML."""
 
     tolerance: float = Field(default=0.0, ge=0)
     """Pixels by which a side may be off between keyframes; 0 makes every box a keyframe."""
@@ -168,7 +168,7 @@ def _attribute(text: str) -> str:
 
 
 def _allowed(text: str) -> str:
-    """Return `text` with "_" for what no XML can hold: control characters and half surrogates."""
+    """Return `text` with "_" for what XML cannot hold: control characters and lone surrogates."""
     return _NOT_XML.sub("_", text)
 
 

@@ -20,7 +20,7 @@ _PLACES = ("gt/gt.txt", "gt.txt")
 
 
 class Options(OptionsModel):
-    """Nothing can be set about the zip file."""
+    """No options."""
 
 
 def build(options: Options) -> CvatMotFormat:  # noqa: ARG001 - every plug-in takes its options

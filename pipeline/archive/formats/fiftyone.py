@@ -22,7 +22,7 @@ from pipeline.core.sequences import RecordedSequence
 
 
 class Options(OptionsModel):
-    """What can be set about the samples."""
+    """Options of the samples."""
 
     field: str = "detections"
     """Name of the frames' field that holds the boxes."""

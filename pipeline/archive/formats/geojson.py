@@ -33,7 +33,7 @@ _METRES_DIGITS = 3
 
 
 class Options(OptionsModel):
-    """What can be set about the features."""
+    """Options of the features."""
 
     homography: Path
     """File with the matrix from pixels to the ground plane; `--homography` sets it."""

@@ -1,7 +1,7 @@
 """KITTI tracking labels: label_02/<seq>.txt, 17 columns with spaces, as folder or zip file.
 
-What a flat picture does not tell (angle, size and place in metres) has the values KITTI uses for
-"unknown". Geiger et al. 2013, the tracking devkit's readme.
+Values that a picture alone does not give (angle, size and position in metres) are those KITTI uses
+for "unknown". Geiger et al. 2013, the tracking devkit's readme.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PLACES = ("label_02/*.txt", "*/label_02/*.txt")
 
 
 class Options(OptionsModel):
-    """Nothing can be set about the labels."""
+    """No options."""
 
 
 def build(options: Options) -> KittiFormat:  # noqa: ARG001 - every plug-in takes its options

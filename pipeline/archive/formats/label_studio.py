@@ -38,7 +38,7 @@ _BOX = ("x", "y", "width", "height")
 
 
 class Options(OptionsModel):
-    """What can be set about the tasks."""
+    """Options of the tasks."""
 
     tolerance: float = Field(default=0.0, ge=0)
     """Pixels by which a side may be off between keyframes; 0 makes every box a keyframe."""

@@ -28,7 +28,7 @@ _SAME = {"person": "pedestrian", "motorcycle": "motorbike"}
 
 
 class Options(OptionsModel):
-    """What can be set about the MOTChallenge files."""
+    """Options of the MOTChallenge files."""
 
     part: Literal["gt", "det"] = "gt"
     """gt: tracks as ground truth; det: boxes with scores and without identity."""

@@ -1,4 +1,4 @@
-"""Errors about outputs of networks in no known layout: what was seen, and what is known."""
+"""Errors about network outputs in an unknown layout, with the supported ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TASKS = {32: "segment", 51: "pose", 1: "obb"}
 
 
 def _looks_like(shape: Shape, names: int) -> str:
-    """Return which task an output is of that has more numbers for a box than boxes need."""
+    """Return the task of an output with more numbers per box than detection needs."""
     _, rows, columns = shape
     for side, besides in ((rows, 4 + names), (columns, 6)):
         if side is not None and (task := _TASKS.get(side - besides)):
@@ -34,7 +34,7 @@ def _looks_like(shape: Shape, names: int) -> str:
 
 
 def of_classes(names: int | None) -> str:
-    """Return the part of a message that says how many classes the metadata names."""
+    """Return the part of a message about the number of classes in the metadata."""
     return f" of {names} classes" if names else ""
 
 
@@ -51,5 +51,5 @@ def unknown_layout(shape: Shape, why: str) -> ModelError:
 
 
 def refused_output(shape: Shape, why: str) -> ModelError:
-    """Return the error for an output that is not what its shape promised."""
+    """Return the error for an output that does not match its declared shape."""
     return ModelError(f"model: output ({_shown(shape)}): {why}")

@@ -1,7 +1,7 @@
 """Evidence for and against a layout: checks on a network's answer to the probe picture.
 
-Every check returns an objection in a few words, or None. A row of zeros is a place that an export
-left empty, and says nothing.
+Every check returns an objection in a few words, or None. A row of zeros is padding written by an
+export and is ignored.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pipeline.core.data import Float32
 from pipeline.detectors.common.decoding import Size, grid
 
 MIN_ROWS = 20
-"""Fewer boxes than this are looked at, but prove nothing."""
+"""Fewer boxes than this are checked, but prove nothing."""
 
 _BELOW, _ABOVE = 1e-6, 0.01  # a sigmoid is never below 0; in int8 it may come out above 1
-_MIN_SHARE = 0.98  # of the boxes: a network may put out a few strange ones
+_MIN_SHARE = 0.98  # of the boxes: a network may output a few odd ones
 _NORMALISED_MAX = 2.0  # parts of the sides; in pixels the boxes of a whole picture lie further out
 _CORRELATED, _UNRELATED = 0.8, 0.5
 _MAX_CLASSES = 100_000
@@ -92,21 +92,21 @@ class Evidence:
         return None if self.is_normalised else "boxes are not from 0 to 1"
 
     def decoded(self, strides: tuple[int, ...], per_cell: int) -> str | None:
-        """Object to boxes whose centres have nothing to do with the cells they come from."""
+        """Object to boxes whose centres are unrelated to the cells they come from."""
         related = self._relation(strides, per_cell)
         if related is None or related > _UNRELATED or len(self.rows) < _MIN_CELLS:
             return None
         return "centres of boxes are not where their cells are: the grid is not decoded"
 
     def in_cells(self, strides: tuple[int, ...]) -> str | None:
-        """Object to boxes whose centres already lie where their cells do."""
+        """Object to boxes whose centres already coincide with their cells."""
         related = self._relation(strides, 1)
         if related is None or related < _CORRELATED:
             return None
         return "centres of boxes are where their cells are: the grid is decoded already"
 
     def scores(self, first: int) -> str | None:
-        """Object unless column `first` and all behind it are scores."""
+        """Object unless column `first` and all after it are scores."""
         values = self.rows[:, first:]
         if not values.size:
             return None
@@ -117,7 +117,7 @@ class Evidence:
         return None
 
     def class_scores(self, first: int) -> str | None:
-        """Object to scores per class among which one column is something else."""
+        """Object to scores per class if one of the columns is something else."""
         why = self.scores(first)
         if why or not self.is_enough:
             return why
@@ -133,7 +133,7 @@ class Evidence:
         return None
 
     def varied_classes(self, score: int, column: int) -> str | None:
-        """Object where most boxes are of one class and sure of it: that is no class, but a 1."""
+        """Object if most boxes have one class with near certainty: that is a constant 1."""
         if not self.is_enough:
             return None
         classes, counts = np.unique(self.rows[:, column], return_counts=True)
@@ -152,7 +152,7 @@ class Evidence:
         return None if self.ones(column) else f"column {column} is 1 in every box"
 
     def score(self, column: int) -> str | None:
-        """Object unless one column holds scores; whole numbers alone are none."""
+        """Object unless one column holds scores; integers alone are not scores."""
         values = self.rows[:, column]
         if not values.size:
             return None
@@ -201,7 +201,7 @@ class Evidence:
     def _look_like_corners(self) -> bool:
         """Return whether columns 2 and 3 are right and bottom rather than width and height.
 
-        Boxes as large as the picture are in order either way, but only corners move together.
+        Boxes as large as the picture are valid either way, but only corners move together.
         """
         if not self.is_enough or not self._are_ordered():
             return False
@@ -213,7 +213,7 @@ class Evidence:
         return min(float(np.corrcoef(*pair)[0, 1]) for pair in pairs) > _UNRELATED
 
     def _relation(self, strides: tuple[int, ...], per_cell: int) -> float | None:
-        """Return the lower correlation of centres with cells; None where there is none to tell."""
+        """Return the lower of the correlations of centres with cells; None if undefined."""
         if not self.is_enough:
             return None
         best: float | None = None

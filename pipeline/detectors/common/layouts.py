@@ -17,9 +17,9 @@ Layouts in use, for nc classes and N boxes. A cell is one place of the feature m
 | class-first   | (1, N, 6)    | left top right bottom in pixels, class, score       | RGB 0..1   |
 
 v8 stands for YOLOv8, 9, 11 and 12. v5 (also 7) has three boxes per cell, v6 and YOLOX (Ge et al.,
-2021) have one. Of detr, detr-best (RT-DETR, set prediction), end-to-end and class-first no box is
-suppressed any more. The shape alone does not tell these apart: what does is the answer to a probe
-picture, see `layout_evidence`.
+2021) have one. Boxes of detr, detr-best (RT-DETR, set prediction), end-to-end and class-first need
+no further suppression. The shape alone cannot distinguish the layouts: this takes the output for a
+probe picture, see `layout_evidence`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = ["Candidates", "Layout", "LayoutVariant", "cell_count", "identify"]
 
 FINAL = ("end-to-end", "class-first", "detr", "detr-best")
 _TABLES = ("end-to-end", "class-first", "deepstream", "detr-best")
-"""Of six columns, whatever the number of classes."""
+"""Layouts of six columns, whatever the number of classes."""
 _RAW_BGR = ("yolox", "yolox-decoded")
 LAYOUTS = ("v8", "v5", "v6", *_RAW_BGR, "deepstream", *FINAL)
 
@@ -69,14 +69,14 @@ LAYOUTS = ("v8", "v5", "v6", *_RAW_BGR, "deepstream", *FINAL)
 class Layout:
     """Layout of one network's output: how to decode it, and what its input looks like.
 
-    `decode(output f32[rows, columns], score threshold, input size (height, width))` returns what is
-    above the threshold. `class_count` is None where the shape does not tell. `final`: the network
-    has suppressed duplicates itself. `raw_bgr`: it wants BGR with the picture in the top left
-    corner, otherwise RGB with the picture centred. `pixel_max` is the number that stands for white:
-    1 or 255. `best_only`, where there is one, is the layout that is left when the network itself
-    looks for each box's best class: 6 rows (box, score, class) in place of 4 + class_count.
-    `flipped` and `normalised` as in LayoutVariant; `placing` says how pictures are put into the
-    input. `repeats`: a box may come once for each of several classes, of which the best counts.
+    `decode(output f32[rows, columns], score threshold, input size (height, width))` returns the
+    boxes above the threshold. `class_count` is None if the shape does not show it. `final`: the
+    network suppresses duplicates itself. `raw_bgr`: it takes BGR with the picture in the top left
+    corner, otherwise RGB with the picture centred. `pixel_max` is the value of white: 1 or 255.
+    `best_only`, if there is one, is the layout after the network itself has picked each box's best
+    class: 6 rows (box, score, class) in place of 4 + class_count. `flipped` and `normalised` as in
+    LayoutVariant; `placing` is how pictures are placed in the input. `repeats`: a box may occur
+    once for each of several classes, of which the best counts.
     """
 
     name: str
@@ -96,9 +96,9 @@ class Layout:
 class LayoutVariant:
     """Variant of a layout: its name, classes, strides, orientation and unit of the boxes.
 
-    `strides` and `per_cell` say where boxes come from; () and 0 where that is not known. `flipped`:
-    rows and columns are exchanged. `normalised`: boxes are parts of the input's sides. `usual`
-    variants are believed where the probe picture proves nothing.
+    `strides` and `per_cell` describe the cells of boxes; () and 0 if unknown. `flipped`: rows and
+    columns are swapped. `normalised`: boxes are shares of the input's sides. `usual` variants are
+    assumed if the probe picture proves nothing.
     """
 
     name: str
@@ -110,7 +110,7 @@ class LayoutVariant:
     usual: bool = False
 
     def layout(self, pixel_max: int | None = None) -> Layout:
-        """Return how to read it; `pixel_max` as in Layout, by default what the layout's is."""
+        """Return the Layout; `pixel_max` as in Layout, by default that of the layout."""
         raw_bgr = self.name in _RAW_BGR
         decode = _DECODERS.get(self.name) or decode_yolox(self.strides or STRIDES)
         best_only = None
@@ -134,12 +134,12 @@ class LayoutVariant:
         )
 
     def objection(self, answer: Float32, size: Size) -> str | None:
-        """Return what the answer f32[rows, columns] to the probe picture says against it."""
+        """Return the objection of the probe picture's output f32[rows, columns], if any."""
         seen = self.evidence(answer, size)
         return seen.finite() or next(filter(None, _CHECKS[self.name](seen, self)), None)
 
     def is_confirmed(self, best: Float32, size: Size) -> bool:
-        """Return whether `best` f32[6,N], the answer read by `best_only`, proves the layout v8."""
+        """Return whether `best` f32[6,N], the output read by `best_only`, proves the layout v8."""
         see = Evidence(best.T, size)
         return see.is_enough and not any(
             (
@@ -153,7 +153,7 @@ class LayoutVariant:
         )
 
     def evidence(self, answer: Float32, size: Size) -> Evidence:
-        """Return an answer f32[rows, columns] with a box per row."""
+        """Return an output f32[rows, columns] with a box per row."""
         by_column = (self.name == "v8") != self.flipped
         return Evidence(answer.T if by_column else answer, size)
 
@@ -225,8 +225,8 @@ def identify(
 ) -> Layout:
     """Return the layout of an output of `shape` (None: unknown) for input of `size`.
 
-    `names` is the number of classes and `end2end` what the metadata says, None where it is silent.
-    `answer` f32[rows, columns] is what the network answers to the probe picture; without it the
+    `names` is the number of classes and `end2end` that of the metadata, None if it has none.
+    `answer` f32[rows, columns] is the network's output for the probe picture; without it the
     shape's usual layout is returned. Raises ModelError if no layout fits, or several do.
     """
     return find_variant(shape, size, names, end2end, answer).layout()
@@ -273,7 +273,7 @@ def find_variant(
 def only_variant(
     shape: Shape, size: Size, names: int | None, end2end: bool | None
 ) -> LayoutVariant | None:
-    """Return the variant that shape and class names leave, None where there are several or none."""
+    """Return the only variant possible by shape and class names, None if several or none are."""
     try:
         variants = _possible(shape, size, names, end2end) if names else []
     except ModelError:
@@ -284,9 +284,9 @@ def only_variant(
 def variant_named(
     name: str, shape: Shape, size: Size, names: int | None, answer: Float32
 ) -> tuple[LayoutVariant, str | None]:
-    """Return the variant in a layout that the user names, and what speaks against it.
+    """Return the variant of a layout named by the user, and the objection to it.
 
-    Raises ModelError where the shape cannot hold that layout.
+    Raises ModelError if the shape does not fit that layout.
     """
     if len(shape) != 3 or shape[0] not in (1, None):
         raise unknown_layout(shape, "want three dimensions, the first 1")
@@ -301,7 +301,7 @@ def variant_named(
 
 
 def _measured(variant: LayoutVariant, answer: Float32, size: Size) -> LayoutVariant:
-    """Return the variant with what only the answer tells."""
+    """Return the variant completed with facts that only the output shows."""
     if variant.name == "yolox":
         return variant
     return replace(variant, normalised=variant.evidence(answer, size).is_normalised)
@@ -310,7 +310,7 @@ def _measured(variant: LayoutVariant, answer: Float32, size: Size) -> LayoutVari
 def _possible(
     shape: Shape, size: Size, names: int | None, end2end: bool | None
 ) -> list[LayoutVariant]:
-    """Return the variants that an output of this shape may have, usual ones first."""
+    """Return the variants possible for an output of this shape, usual ones first."""
     if len(shape) != 3 or shape[0] not in (1, None):
         raise unknown_layout(shape, "want three dimensions, the first 1")
     _, rows, columns = shape

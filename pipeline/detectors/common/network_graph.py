@@ -1,4 +1,4 @@
-"""Inputs and outputs of a network, as they are seen without running it."""
+"""Inputs and outputs of a network, found without running it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Port:
 
     @property
     def channels_last(self) -> bool:
-        """Return whether it is for pictures whose colours come last."""
+        """Return whether it takes pictures with the colours last."""
         return self.shape[-1] == 3 and self.shape[-3] != 3
 
     def fits(self, *sides: int | None) -> bool:
-        """Return whether its shape is that; None stands for any side, and any side fits 1."""
+        """Return whether it has that shape; None stands for any side, and any side fits 1."""
         pairs = zip(sides, self.shape, strict=False)
         return len(sides) == len(self.shape) and all(
             want is None or have == want or (have is None and want == 1) for want, have in pairs
@@ -35,11 +35,11 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What is seen of a network without running it.
+    """Facts about a network found without running it.
 
-    `pixel_max` is the number for white, `score_classes` how many classes its scores are of, with
-    "nothing", `resized_to` the (height, width) that it scales pictures to itself; None where that
-    is not seen. `ends` holds the operation that each output comes from.
+    `pixel_max` is the value of white, `score_classes` the number of classes in its scores,
+    background included, `resized_to` the (height, width) to which it scales pictures itself; None
+    if not found. `ends` holds the operation that each output comes from.
     """
 
     inputs: tuple[Port, ...]
@@ -51,11 +51,11 @@ class Graph:
 
     @property
     def size_input(self) -> int | None:
-        """Return the place of the input that says for which size boxes are wanted."""
+        """Return the index of the input for the size that boxes refer to."""
         named = [not port.names.isdisjoint(SIZE_INPUTS) for port in self.inputs]
         return named.index(True) if True in named else None
 
     def output(self, *names: str) -> int | None:
-        """Return the place of the output of one of these names."""
+        """Return the index of the output with one of these names."""
         named = [not port.names.isdisjoint(names) for port in self.outputs]
         return named.index(True) if True in named else None

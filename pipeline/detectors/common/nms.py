@@ -2,7 +2,7 @@
 
 | method | what happens to a box that overlaps a better one                                        |
 |--------|-----------------------------------------------------------------------------------------|
-| greedy | it goes, where intersection over union (IoU) is above `iou`                             |
+| greedy | it is removed if intersection over union (IoU) is above `iou`                           |
 | diou   | as greedy, but IoU less the squared distance of the centres as a part of the squared    |
 |        | diagonal of what encloses both: neighbours in a row stay (Zheng et al., Distance-IoU    |
 |        | Loss, AAAI 2020, section "Non-Maximum Suppression using DIoU")                          |
@@ -37,7 +37,7 @@ Float64 = NDArray[np.float64]
 
 
 class Kept(NamedTuple):
-    """Boxes that stay, best first: their rows i64[K] among the candidates, `xyxy` and `score`.
+    """Boxes kept, best first: their rows i64[K] among the candidates, `xyxy` and `score`.
 
     A fused box has the row of its best one.
     """
@@ -61,7 +61,7 @@ class SuppressionRules:
 def keep_best(
     xyxy: Float32, score: Float32, class_id: Int32 | None, rules: SuppressionRules
 ) -> Kept:
-    """Return what stays of candidates by any method; arguments as of `suppress`."""
+    """Return the boxes kept by any method; arguments as of `suppress`."""
     if rules.method == "greedy":
         rows = suppress(xyxy, score, class_id, rules.iou, rules.max_det)
         return Kept(rows, xyxy[rows], score[rows])
@@ -69,14 +69,14 @@ def keep_best(
     rows = np.flatnonzero(usable)
     rows = rows[np.argsort(-score[rows], kind="stable")[:MAX_IN_VARIANTS]]
     exact = xyxy[rows].astype(np.float64)
-    # Moved apart by class, boxes of two classes share nothing.
+    # Offset by class, so that boxes of two classes do not overlap.
     apart = np.zeros((len(rows), 1))
     if class_id is not None and len(rows):
         extent = float(exact.max() - exact.min()) + 1
         apart = class_id[rows, None].astype(np.float64) * extent * 2
     places, boxes, scores = _METHODS[rules.method](exact + apart, score[rows], rules)
     boxes = boxes - apart[places]
-    # Boxes that are not finite or have no area stand at the end, so that they can be counted.
+    # Boxes that are not finite or have no area come last, so that they can be counted.
     broken = np.flatnonzero(~usable)
     return Kept(
         np.concatenate((rows[places], broken))[: rules.max_det],
@@ -88,12 +88,12 @@ def keep_best(
 def suppress(
     xyxy: Float32, score: Float32, class_id: Int32 | None, iou: float, max_det: int
 ) -> NDArray[np.int64]:
-    """Return i64[K], K <= `max_det`: the rows that stay, best score first, ties in row order.
+    """Return i64[K], K <= `max_det`: the rows kept, best score first, ties in row order.
 
-    Scores are above 0. Greedy: the best box stays and every box of its class whose intersection
-    over union with it is above `iou` goes, then the best of those left, and so on. Without
-    `class_id` any two boxes compete. Boxes that are not finite or have no area suppress nothing
-    and stand at the end, so that the caller can count them.
+    Scores are above 0. Greedy: the best box is kept and every box of its class whose intersection
+    over union with it is above `iou` is removed, then the best of the remaining ones, and so on.
+    Without `class_id` any two boxes compete. Boxes that are not finite or have no area suppress
+    nothing and come last, so that the caller can count them.
     """
     usable = usable_xyxy(xyxy) & np.isfinite(score)
     if usable.all():

@@ -1,7 +1,7 @@
 """Probe: finds a network's layout from its answer to a synthetic picture, before the first frame.
 
-The picture has what any detector reacts to, edges and things of several sizes, and noise. No object
-in it is meant to be found: even where nothing is, the numbers of a layout keep its rules.
+The picture has edges, shapes of several sizes and noise, to which any detector responds. No object
+in it needs to be found: even without detections a layout's numbers follow its rules.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Run = Callable[[Image, int], Float32]
 
 @dataclass(frozen=True, slots=True)
 class RecognisedLayout:
-    """The layout of a network's output, the number that stands for white, and warnings.
+    """Layout of a network's output, the value of white, and warnings.
 
-    `placing` and `repeats` as in Layout, None for the layout's own; `is_family` is said of networks
+    `placing` and `repeats` as in Layout, None for the layout's own; `is_family` is set for networks
     of families beyond YOLO.
     """
 
@@ -45,14 +45,14 @@ class RecognisedLayout:
 
     @property
     def layout(self) -> Layout:
-        """Return how to read the network's output."""
+        """Return the layout of the network's output."""
         layout = self.variant.layout(self.pixel_max)
         placing = self.placing or layout.placing
         return replace(layout, placing=placing, repeats=self.repeats)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RecognisedLayout:
-        """Return what `dataclasses.asdict` made a dictionary of."""
+        """Restore an object from its `dataclasses.asdict`."""
         variant = LayoutVariant(
             **{**values["variant"], "strides": tuple(values["variant"]["strides"])}
         )
@@ -60,12 +60,12 @@ class RecognisedLayout:
 
 
 def recognise(network: Network, run: Run, forced: LayoutOverrides) -> RecognisedLayout:
-    """Return a network's layout; raises ModelError where none fits, or several do."""
+    """Return a network's layout; raises ModelError if none fits, or several do."""
     pixel_max = forced.input_scale or network.pixel_max
     names = forced.names or len(network.names) or None
     size = network.input_size
     answer = run(picture(size), pixel_max or 1)
-    # How many boxes come may depend on the picture.
+    # The number of boxes may depend on the picture.
     varies = None in network.output_shape
     shape = network.output_shape if varies else (1, *answer.shape)
     doubts = []
@@ -79,9 +79,9 @@ def recognise(network: Network, run: Run, forced: LayoutOverrides) -> Recognised
 
 
 def expect(network: Network, forced: LayoutOverrides) -> RecognisedLayout | None:
-    """Return what shape and class names alone say, where the best class of each box can prove it.
+    """Return the layout by shape and class names alone, if each box's best class can prove it.
 
-    None where several layouts are possible, or where all of the answer has to be looked at.
+    None if several layouts are possible, or if the whole output must be checked.
     """
     names = forced.names or len(network.names) or None
     variant = only_variant(network.output_shape, network.input_size, names, network.end2end)

@@ -65,7 +65,7 @@ def _starts(length: int, side: int, overlap: float) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class FusionRules:
-    """Whether boxes of two classes have to agree better, and how many are kept, best first."""
+    """Whether boxes of two classes must agree better, and how many are kept, best first."""
 
     by_class: bool = True
     max_det: int = 300
@@ -74,11 +74,11 @@ class FusionRules:
 def fuse(found: list[Detections], tiles: Int32, rules: FusionRules) -> Detections:
     """Return the boxes of a whole picture, best first, from those found on each of its `tiles`.
 
-    `tiles` is i32[T,4] as `tiles_xyxy` gives it, `found` has one set for each of them, in pixels of
-    the tile. A box that an inner edge of its tile cuts off yields to the whole one; parts of an
-    object that no tile shows whole become one box, with the mask and keypoints of its best part.
-    Boxes of one tile are left as they are. Boxes that are not finite or have no area stand at the
-    end, so that the caller can count them.
+    `tiles` is i32[T,4] from `tiles_xyxy`, `found` has one set for each of them, in pixels of the
+    tile. A box cut off by an inner edge of its tile yields to the whole one; parts of an object
+    that no tile shows completely are merged, with the mask and keypoints of the best part. Boxes of
+    one tile are not merged with each other. Boxes that are not finite or have no area come last, so
+    that the caller can count them.
     """
     if len(found) == 1:
         return found[0]
@@ -141,7 +141,7 @@ class _Seen(NamedTuple):
 
 
 def _fused(boxes: Detections, tile: Float32, whole: Int32, by_class: bool) -> tuple[Rows, Float32]:
-    """Return rows and xyxy of what stays of usable boxes, best first; `tile` f32[N,4] is theirs."""
+    """Return rows and xyxy of usable boxes kept, best first; `tile` f32[N,4] are their tiles."""
     seen = _with_reach(boxes.xyxy, tile, whole)
     # Whole ones first, so that each pair begins with what the other yields to.
     order = np.argsort(seen.is_cut, kind="stable")
@@ -197,7 +197,7 @@ def _pairs_of_one_object(
 def _rough_guesses(
     boxes: Detections, tile: Float32, whole: Int32, agreeing: Rows
 ) -> NDArray[np.bool_]:
-    """Return bool[N]: boxes of the whole picture that a tile knows better; see SMALL.
+    """Return bool[N]: boxes of the whole picture that a tile shows better; see SMALL.
 
     `agreeing` are the rows of boxes that agree with another one.
     """
@@ -227,9 +227,9 @@ def _clipped(xyxy: Float32, within: Float32) -> Float32:
 def _merged(
     boxes: Float32, one: Rows, other: Rows, stays: NDArray[np.bool_]
 ) -> tuple[Rows, Float32]:
-    """Return rows and xyxy of the boxes that stay.
+    """Return rows and xyxy of the boxes kept.
 
-    Those that pairs connect become the box around them, in the row of the best.
+    Boxes connected by pairs become the box around them, in the row of the best.
     """
     first = np.arange(len(boxes))
     while True:

@@ -36,7 +36,7 @@ _CODE = (
 
 
 class CompiledModelCache:
-    """PictureModel behind the disk cache: the weights are read only where something is missing."""
+    """PictureModel with a disk cache: the weights are read only if something is missing in it."""
 
     def __init__(
         self, path: Path, max_bytes: int = MAX_BYTES, options: FamilyOptions | None = None
@@ -60,7 +60,7 @@ class CompiledModelCache:
         best: bool,
         pixel_max: int | None = None,
     ) -> Any:
-        """Return what PictureModel.compile does, from the cache if it is there."""
+        """Return the result of PictureModel.compile, from the cache if present."""
         return self._files.compiled(
             [size, raw_bgr, best, pixel_max],
             config,
@@ -72,7 +72,7 @@ class CompiledModelCache:
     def recognise(
         self, forced: LayoutOverrides, try_first: Callable[[], RecognisedLayout | None]
     ) -> RecognisedLayout:
-        """Return what `try_first` or else PictureModel.recognise does, from the cache if there."""
+        """Return the result of `try_first`, else of PictureModel.recognise; cached if possible."""
 
         def find() -> dict[str, Any]:
             return asdict(try_first() or self._read().recognise(forced))
@@ -85,7 +85,7 @@ class CompiledModelCache:
         return self._model
 
     def _load_facts(self) -> tuple[Network, tuple[int, int] | None, bool, str | None]:
-        """Return network, fixed_size, quantized and family, as the model says them."""
+        """Return network, fixed_size, quantized and family of the model."""
 
         def find() -> list[Any]:
             model = self._read()
@@ -107,7 +107,7 @@ class CompiledModelCache:
 
 
 def _extra_from(values: dict[str, Any] | None) -> ExtraColumns | None:
-    """Return what `dataclasses.asdict` made a dictionary of."""
+    """Restore an object from its `dataclasses.asdict`."""
     if values is None:
         return None
     keypoints = values["keypoints"]

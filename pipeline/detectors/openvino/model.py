@@ -49,11 +49,11 @@ from pipeline.models.openvino_library import (
 STRIDE = 32
 _CHEAP_SIDE = 320
 PROBE_SIZE = (640, 640)
-"""What a network for pictures of any size is asked about; (height, width)."""
+"""Probe size of networks for pictures of any size; (height, width)."""
 
 
 def open_network(path: Path, options: FamilyOptions) -> PictureModel | FamilyModel:
-    """Return a network read in the way that it, and the options, say; raises ModelError."""
+    """Read a network according to its family and the options; raises ModelError."""
     model = _read(path)
     with one_line(f"model: {path} is not a network that OpenVINO can read"):
         reading = find_reading(path, graph_of(model), options)
@@ -71,8 +71,8 @@ def _read(path: Path) -> Any:
 class PictureModel:
     """An OpenVINO network with one picture as input; raises ModelError for anything else.
 
-    `fixed_size` is (height, width), or None if the network takes any; `network` is what the
-    weights say about themselves, `metadata` all that the exporter wrote.
+    `fixed_size` is (height, width), or None if the network takes any; `network` are the facts in
+    the weights, `metadata` everything the exporter wrote.
     """
 
     family: str | None = None
