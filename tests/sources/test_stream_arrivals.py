@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from support.coded_videos import VIDEOS, encoded
 from support.slow_decoder import SlowDecoder
@@ -87,3 +88,46 @@ def test_the_age_is_true_where_only_key_frames_are_decoded(
         place = next(n for n, same in later if same.image.bgr.tobytes() == pixels)  # type: ignore[union-attr]
         newest = max(arrived[max(0, place - 4) : place + 1])
         assert arrived[place] <= one.arrived_at <= newest + 1e-6
+
+
+def open_groups(path: Path, pyramid: int, seconds: float = 6) -> Path:
+    """Write H.265 whose key frames but the first are followed by pictures shown before them."""
+    how = f"log-level=none:bframes=3:scenecut=0:open-gop=1:b-adapt=0:b-pyramid={pyramid}"
+    options = {"preset": "ultrafast", "x265-params": how}
+    return encoded(path, "libx265", options, even_times(round(seconds * FPS)))
+
+
+@pytest.mark.parametrize("pyramid", [0, 1])
+@pytest.mark.parametrize("decode_s", [0.2, 0.7])
+def test_pictures_the_decoder_leaves_out_after_a_gap_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decode_s: float, pyramid: int
+) -> None:
+    """Pictures that lead to a key frame and refer to others that were left out: in no counter."""
+    path = open_groups(tmp_path / "film.ts", pyramid)
+    with monkeypatch.context() as patch:
+        whole, _ = SlowDecoder(patch, lambda _: 0.001).pictures(path)
+    machine = SlowDecoder(monkeypatch, lambda now: decode_s if now < 3 else 0.001)
+    found, backlog = machine.pictures(path)
+    assert backlog.left_out > FPS
+    assert len(found) + backlog.left_out == len(whole)
+
+
+def test_what_leads_to_the_first_key_frame_is_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection begins anywhere; nothing in front of the first picture was ever grabbed."""
+    whole, path = open_groups(tmp_path / "whole.ts", 1, 3), tmp_path / "later.ts"
+    with av.open(str(whole)) as film, av.open(str(path), "w") as later:
+        stream = later.add_stream_from_template(film.streams.video[0])
+        keys = 0
+        for packet in film.demux(film.streams.video[0]):
+            keys += packet.is_keyframe
+            if packet.size and keys > 1:
+                packet.stream = stream
+                later.mux(packet)
+    machine = SlowDecoder(monkeypatch, lambda _: 0.001)
+    found, backlog = machine.pictures(path)
+    assert backlog.left_out == 0
+    arrived = [at for _, at in machine.arrivals]
+    assert len(arrived) - 8 <= len(found) < len(arrived) - 2
+    assert found[0].arrived_at == pytest.approx(arrived[0], abs=1e-6)

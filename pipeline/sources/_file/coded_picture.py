@@ -21,6 +21,8 @@ _SLICES_OF_H264 = range(1, 6)
 _IRAP = range(16, 24)
 _PICTURES_OF_HEVC = range(32)
 _UNREFERENCED_OF_HEVC = range(0, 16, 2)
+_LEADING = range(6, 10)
+_SKIPPED_LEADING = range(8, 10)
 _PICTURE_OF_MPEG2, _B_OF_MPEG2 = 0x00, 3
 _PICTURE_OF_MPEG4, _B_OF_MPEG4 = 0xB6, 2
 _SPS_OF_HEVC = 33
@@ -77,6 +79,19 @@ def is_unreferenced(codec: str, extradata: bytes, packet: Packet[VideoStream]) -
         if codec in ("mpeg1video", "mpeg2video") and unit[0] == _PICTURE_OF_MPEG2:
             return unit[2] >> 3 & 7 == _B_OF_MPEG2
     return False
+
+
+def leading(codec: str, extradata: bytes, packet: Packet[VideoStream]) -> tuple[bool, bool]:
+    """Return whether an H.265 picture is shown before the key frame it follows in the stream.
+
+    And whether it may refer to pictures before that (RASL): decoders leave those out that cannot be
+    decoded. Other codecs do not say either.
+    """
+    if codec == "hevc":
+        for unit in nal_units(codec, extradata, bytes(packet)):
+            if unit[0] >> 1 & 63 in _PICTURES_OF_HEVC:
+                return unit[0] >> 1 & 63 in _LEADING, unit[0] >> 1 & 63 in _SKIPPED_LEADING
+    return False, False
 
 
 def nal_units(codec: str, extradata: bytes, data: bytes) -> Iterator[bytes]:

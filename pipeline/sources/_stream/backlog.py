@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 _WINDOW_S = 1.0
@@ -41,7 +42,7 @@ class Backlog:
         self._drained = False
         self._shown_at = 0.0
         self._leads_to: int | None = None
-        self._leading: set[int] = set()
+        self._leading: set[int | None] = set()
         self._window_began: float | None = None
         self._waited_s = 0.0
         self._decoded = self._skipped = self._spare_windows = 0
@@ -85,6 +86,11 @@ class Backlog:
         self._leading.remove(pts)
         self.left_out += 1
         return True
+
+    def discard(self, times: Sequence[int | None]) -> None:
+        """Count pictures that the decoder left out because they refer to some that are missing."""
+        self._leading.difference_update(times)
+        self.left_out += len(times)
 
     def _show_key_frame(self, now: float, pts: int | None) -> None:
         """Note a key frame that is decoded; what follows it can be, where the backlog is gone."""

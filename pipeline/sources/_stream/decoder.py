@@ -148,10 +148,8 @@ class Connection:
 class Picture:
     """A decoded picture, when its packet arrived (monotonic) and its time since open.
 
-    `arrived_at` increases from picture to picture: one that is sent before the pictures in front of
-    it, as with B-frames, has arrived with the last of them.
-
-    `unwanted` is how many before it, since the previous delivered one, were left out on request.
+    `arrived_at` increases: a picture sent before the ones in front of it (B-frames) arrived with
+    the last of them. `unwanted` pictures in front of it were left out on request.
     """
 
     image: Image | YuvImage
@@ -191,6 +189,7 @@ class StreamDecoder:
         self.damaged = 0
         self.backlog = Backlog()
         codec, extradata = stream.codec.canonical_name, stream.codec_context.extradata or b""
+        self._arrivals = Arrivals(codec, extradata)
         self._coded = (codec, extradata) if may_leave_out(codec, extradata) else None
         rate = stream.average_rate or stream.codec_context.framerate
         self.fps = float(rate) if rate and 1 <= rate <= 240 else None
@@ -279,7 +278,7 @@ class StreamDecoder:
         counts_backlog: bool,
     ) -> Iterator[tuple[VideoFrame, float, float]]:
         """Yield (picture, when its packet arrived, when the newest did) of the wanted pictures."""
-        arrivals = Arrivals()
+        arrivals = self._arrivals
         asked_at = time.monotonic()
         for packet in packets:
             arrived_at = time.monotonic()
@@ -290,6 +289,7 @@ class StreamDecoder:
                     pictures = self._pictures(stream, step)
                     while pictures:
                         picture = pictures.pop(0)
+                        self.backlog.discard(arrivals.discarded(picture))
                         if picture.is_corrupt:
                             self._note_damage()
                         elif self._is_wanted(picture, chooser):
@@ -302,6 +302,7 @@ class StreamDecoder:
         from av import FFmpegError
 
         try:
+            self._arrivals.begin_decoding(step)
             return decode_step(stream.codec_context, step)
         except FFmpegError as error:
             if was_too_large(error, stream.codec_context, self._max_megapixels):
@@ -309,6 +310,7 @@ class StreamDecoder:
                 raise SourceLostError(
                     f"{self._where}: sends pictures larger than {limit}"
                 ) from None
+            self._arrivals.end_decoding(step)
             self._note_damage()
             return []
 
