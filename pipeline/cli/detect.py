@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,23 +102,24 @@ def _results(
     """Yield the result of each readable picture; unreadable ones are reported."""
     options = Options(path=tuple(map(str, pictures.paths)), name=ANNOTATED_NAME, sequence=False)
     source = ImageSource(options, on_unreadable=pictures.fail_to_read)
-    detector: Detector | None = None
-    if best_only:
-        detector = LoadedModel(make_detector(config), {}).detector(best_only=True)
-    pipeline = build(
-        resolve_config(config.model_copy(update={"sources": ()})),
-        sinks=_made(config),
-        sources=[source],
-        detector=detector,
-    )
-    signals.pipeline = pipeline
     before = pictures.failed
-    try:
-        with closing(pipeline.results()) as results:
-            yield from results
-    except (SourceBrokenError, SourceError):
-        if pictures.failed == before:
-            raise
+    with ExitStack() as opened:
+        detector: Detector | None = None
+        if best_only:
+            model = opened.enter_context(LoadedModel(make_detector(config), {}))
+            detector = model.detector(best_only=True)
+        pipeline = build(
+            resolve_config(config.model_copy(update={"sources": ()})),
+            sinks=_made(config),
+            sources=[source],
+            detector=detector,
+        )
+        signals.pipeline = pipeline
+        try:
+            yield from opened.enter_context(closing(pipeline.results()))
+        except (SourceBrokenError, SourceError):
+            if pictures.failed == before:
+                raise
 
 
 def _made(config: Config) -> dict[str, Sink]:

@@ -123,8 +123,9 @@ def test_memory_is_flat_over_outages_and_changes(caplog: pytest.LogCaptureFixtur
         if count == 2000:
             setup.pipeline.stop()
     assert setup.stats("a").reconnects > 100
-    # The windows of the last seconds fill up in the beginning.
-    assert max(objects[10:]) - objects[10] < 200, objects
+    # The windows of the last seconds fill up in the beginning; the least counts, since threads may
+    # be in the middle of something whenever objects are counted. One kept a frame would be 1000.
+    assert min(objects[15:]) - min(objects[5:10]) < 200, objects
 
 
 @pytest.mark.slow
