@@ -98,6 +98,8 @@ def test_keys_right_after_a_click_are_for_the_large_camera(page: Page) -> None:
     page.evaluate(IN_ONE_GO, ["e", "e"])
     expect(page.locator(".draft")).to_have_count(1)
     page.keyboard.press("Escape")
+    expect(page.locator(".draft")).to_have_count(0)
+    expect(page.locator("dialog[open]")).to_have_count(0)  # there is nothing to save
     held: list[Route] = []
     page.route(re.compile("/zones$"), lambda route: held.append(route))
     page.keyboard.press("e")
