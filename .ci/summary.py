@@ -138,5 +138,6 @@ if __name__ == "__main__":
         names = failed(sys.argv[2])
         sys.stdout.writelines(f"{name}\n" for name in names)
         raise SystemExit(0 if 0 < len(names) <= MAX_SECOND_TRIES else 1)
-    first, _, second = " ".join(sys.argv[1:]).partition("--second-try")
-    raise SystemExit(main(first.split(), second.split()))
+    words = sys.argv[1:]
+    end = words.index("--second-try") if "--second-try" in words else len(words)
+    raise SystemExit(main(words[:end], words[end + 1 :]))
